@@ -1,0 +1,5 @@
+"""`python -m uno` is `uno`."""
+
+from uno.cli.main import main
+
+main()

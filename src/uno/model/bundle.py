@@ -1,0 +1,38 @@
+"""What is in a cell's bundle, as values; `artifacts.bundle` turns it into bytes and back."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from uno.model.plan import CellPlan, ParticlePeer, Roster
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a bundle says of itself; the part that is signed.
+
+    `digests` maps each other member's name to the SHA-256 of its bytes, in hexadecimal.
+    `registry_key` is the registry's Ed25519 public key, in base64. `generation` is that in which
+    this cell's configuration last changed. `format` is the version of this very layout.
+    """
+
+    format: int
+    uvn: str
+    identity: str
+    cell: int
+    cell_name: str
+    generation: int
+    registry_key: str
+    digests: dict[str, str]
+
+
+class Bundle(Struct, frozen=True, kw_only=True):
+    """A whole, verified bundle. `secrets` maps key ids to base64 keys. Printing it hides them."""
+
+    manifest: Manifest
+    roster: Roster
+    plan: CellPlan
+    secrets: dict[str, str]
+    particles: tuple[ParticlePeer, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Bundle({self.manifest.uvn}/{self.manifest.cell_name}, generation {self.manifest.generation})"

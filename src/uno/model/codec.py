@@ -1,0 +1,65 @@
+"""Model values to JSON and back, byte for byte the same for equal values."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any, TypeVar
+
+import msgspec
+
+from uno.model.net import Address, Network, address, network
+
+
+T = TypeVar("T")
+
+
+class Malformed(ValueError):
+    """The bytes are not JSON, or not the JSON of the expected type; the message names the place."""
+
+
+def encode(value: object) -> bytes:
+    """Return the JSON of a model value, on one line."""
+    return _ENCODER.encode(value)
+
+
+def encode_pretty(value: object) -> bytes:
+    """Return the JSON of a model value, indented for people, with a final newline."""
+    return msgspec.json.format(_ENCODER.encode(value), indent=2) + b"\n"
+
+
+def decode(text: bytes | str, kind: type[T]) -> T:
+    """Read a `kind` from its JSON. Raises `Malformed`."""
+    try:
+        return msgspec.json.decode(text, type=kind, dec_hook=_from_text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(str(error)) from error
+
+
+def to_builtins(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return `value` as dictionaries, lists, strings, numbers."""
+    return msgspec.to_builtins(value, enc_hook=_to_text, order="deterministic")
+
+
+def _to_text(value: object) -> str:
+    if isinstance(value, IPv4Address | IPv6Address | IPv4Network | IPv6Network):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
+
+
+_READERS = {
+    IPv4Address: IPv4Address,
+    IPv6Address: IPv6Address,
+    IPv4Network: IPv4Network,
+    IPv6Network: IPv6Network,
+    Address: address,
+    Network: network,
+}
+
+
+def _from_text(kind: type, text: object) -> object:
+    if not isinstance(text, str):
+        raise ValueError(f"expected text, got {type(text).__name__}")  # noqa: TRY004 - msgspec adds the path to ValueError
+    return _READERS[kind](text)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_text, order="deterministic")

@@ -1,0 +1,47 @@
+"""Key ids: the names under which secrets are kept, and what kind each is.
+
+A pair id names an X25519 key pair, a psk id 32 bytes that both ends share (WireGuard's
+PresharedKey). Ids are built from cell ids and not from names, so that renaming re-keys nothing.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+ROOT_REGISTRY = "root/registry"
+
+
+def root_pair(cell: int) -> str:
+    """The key pair of a cell in the root VPN."""
+    return f"root/{cell}"
+
+
+def root_psk(cell: int) -> str:
+    """The preshared key between the registry and a cell."""
+    return f"root/{cell}/psk"
+
+
+def link_pair(link: str, cell: int) -> str:
+    """The key pair of `cell` on the backbone link named `link`."""
+    return f"link/{link}/{cell}"
+
+
+def link_psk(link: str) -> str:
+    """The preshared key of a backbone link."""
+    return f"link/{link}/psk"
+
+
+def particles_hub_pair(cell: int) -> str:
+    """The key pair that a cell shows to particles."""
+    return f"particles/{cell}"
+
+
+class Secret(Struct, frozen=True):
+    """Secret text (a base64 key). It prints as `Secret(…)`, never as itself."""
+
+    reveal: str
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__

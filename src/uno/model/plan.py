@@ -1,0 +1,266 @@
+"""Every decision made: what each node is, which links there are, what each may say.
+
+A `Plan` is what `planning` makes of a `Uvn`. It leaves nothing to decide later, holds public keys
+only, and is the same bytes for the same definition and parent. A `CellPlan` is the part of it that
+one cell needs; with the `Roster` (which every cell has) it is all that the agent works from.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from msgspec import Struct
+
+from uno.model.net import Network
+
+# Private 4-byte AS numbers, RFC 6996: 4200000000 to 4294967294.
+FIRST_ASN = 4200000000
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """Timers of BGP (seconds) and BFD (milliseconds)."""
+
+    hold: int
+    keepalive: int
+    connect: int
+    bfd_interval: int
+    bfd_multiplier: int
+    restart: int
+
+
+class Pools(Struct, frozen=True, kw_only=True):
+    """The address pools of the UVN. `ula` is the IPv6 prefix that all IPv6 addresses come from."""
+
+    root: IPv4Network
+    particles: IPv4Network
+    backbone: IPv4Network
+    ula: IPv6Network
+    particles6: IPv6Network
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """What everybody knows of a cell.
+
+    `node4` and `node6` are the stable addresses of the host itself, announced by BGP.
+    `endpoint` is the public name or address, or None.
+    """
+
+    id: int
+    name: str
+    node4: IPv4Address
+    node6: IPv6Address
+    endpoint: str | None = None
+    lans: tuple[Network, ...] = ()
+    serves_particles: bool = False
+
+    @property
+    def asn(self) -> int:
+        """The cell's AS number."""
+        return FIRST_ASN + self.id
+
+
+class Roster(Struct, frozen=True, kw_only=True):
+    """What every cell knows: who announces what. The same bytes in all bundles."""
+
+    uvn: str
+    identity: str
+    pools: Pools
+    timing: Timing
+    members: tuple[Member, ...] = ()
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """A set of cells, by id: those listed, or all of the roster but those listed."""
+
+    cells: tuple[int, ...] = ()
+    all_but: bool = False
+
+    def __contains__(self, cell: int) -> bool:
+        return (cell in self.cells) != self.all_but
+
+
+class LinkEnd(Struct, frozen=True, kw_only=True):
+    """One side of a backbone link.
+
+    `slot` numbers the cell's own links: its interface, and for a public cell its port, the
+    cell's first backbone port plus `slot`. `port` is None where the cell does not listen.
+    `accepts` are the cells whose prefixes may come through this end.
+    """
+
+    cell: int
+    slot: int
+    address4: IPv4Address
+    address6: IPv6Address
+    port: int | None = None
+    accepts: Scope = Scope()
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    """A WireGuard link between two cells. `number` places it in the address pool; `a.cell < b.cell`."""
+
+    number: int
+    a: LinkEnd
+    b: LinkEnd
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """The ids of both cells, the lower first."""
+        return self.a.cell, self.b.cell
+
+    @property
+    def name(self) -> str:
+        """The link's name in key ids: `1-2`."""
+        return f"{self.a.cell}-{self.b.cell}"
+
+
+class PlannedCell(Struct, frozen=True, kw_only=True):
+    """A cell as decided. Ports are None where the cell does not listen."""
+
+    member: Member
+    owner: str
+    root_port: int | None = None
+    particles_port: int | None = None
+    httpd_port: int = 443
+    location: str | None = None
+
+
+class PlannedParticle(Struct, frozen=True, kw_only=True):
+    """A particle as decided. Its addresses are the same at every cell."""
+
+    id: int
+    name: str
+    owner: str
+    address4: IPv4Address
+    address6: IPv6Address
+
+
+class RootVpn(Struct, frozen=True, kw_only=True):
+    """The star between registry and cells. A cell's own address in it is its node address."""
+
+    registry4: IPv4Address
+    registry6: IPv6Address
+    registry_interface: str
+    cell_interface: str
+    mtu: int
+    keepalive: int
+    endpoint: str | None = None
+    port: int | None = None
+
+
+class ParticlesVpn(Struct, frozen=True, kw_only=True):
+    """The star between a cell and the particles. `hub4`/`hub6` is every cell's address in it."""
+
+    hub4: IPv4Address
+    hub6: IPv6Address
+    interface: str
+    mtu: int
+    keepalive: int
+    masquerade: bool
+    tunnel: bool
+
+
+class BackboneVpn(Struct, frozen=True, kw_only=True):
+    """What all backbone links share. `interface` is a pattern with `{}` for the slot."""
+
+    interface: str
+    mtu: int
+    keepalive: int
+    allowed_ips: tuple[Network, ...] = ()
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """The whole network as decided.
+
+    `ring` is the circular order of the public cells; `next_link` the first link number never
+    used. `public_keys` maps key ids (`model.keys`) to base64 public keys.
+    """
+
+    uvn: str
+    identity: str
+    owner: str
+    pools: Pools
+    timing: Timing
+    backbone: BackboneVpn
+    root: RootVpn | None = None
+    particles_vpn: ParticlesVpn | None = None
+    cells: tuple[PlannedCell, ...] = ()
+    particles: tuple[PlannedParticle, ...] = ()
+    links: tuple[Link, ...] = ()
+    ring: tuple[int, ...] = ()
+    public_keys: dict[str, str] = {}
+
+
+class BackbonePeer(Struct, frozen=True, kw_only=True):
+    """One backbone link as its cell sees it: the interface, and the neighbour behind it.
+
+    `endpoint` is `host:port`, or None where the neighbour dials. `key` and `psk` are ids of the
+    secrets in the same bundle.
+    """
+
+    interface: str
+    cell: int
+    local4: IPv4Address
+    local6: IPv6Address
+    remote4: IPv4Address
+    remote6: IPv6Address
+    public_key: str
+    key: str
+    psk: str
+    accepts: Scope
+    port: int | None = None
+    endpoint: str | None = None
+    keepalive: int = 0
+
+
+class RootPeer(Struct, frozen=True, kw_only=True):
+    """The root VPN as a cell sees it: the registry behind one interface."""
+
+    interface: str
+    remote4: IPv4Address
+    remote6: IPv6Address
+    public_key: str
+    key: str
+    psk: str
+    mtu: int
+    port: int | None = None
+    endpoint: str | None = None
+    keepalive: int = 0
+
+
+class ParticlesHub(Struct, frozen=True, kw_only=True):
+    """The particle VPN as a cell serves it. The peers come in the bundle beside the plan."""
+
+    interface: str
+    address4: IPv4Address
+    address6: IPv6Address
+    port: int
+    mtu: int
+    key: str
+    masquerade: bool
+
+
+class CellPlan(Struct, frozen=True, kw_only=True):
+    """All that one cell is to be, but for the secrets and the roster."""
+
+    uvn: str
+    identity: str
+    cell: int
+    name: str
+    backbone_mtu: int
+    backbone_allowed_ips: tuple[Network, ...] = ()
+    links: tuple[BackbonePeer, ...] = ()
+    root: RootPeer | None = None
+    particles: ParticlesHub | None = None
+    httpd_port: int = 443
+    location: str | None = None
+
+
+class ParticlePeer(Struct, frozen=True, array_like=True):
+    """A particle as one cell knows it. An array in JSON, since there may be thousands."""
+
+    id: int
+    name: str
+    address4: IPv4Address
+    address6: IPv6Address
+    public_key: str
+    psk: str

@@ -1,0 +1,201 @@
+"""What the owner of a network declares: users, cells, particles and settings.
+
+A `Uvn` is whole and valid once `spec` or `registry.operations` has made it; nobody asks again.
+Names, defaults and numbers are those of the seed (its README, and the first implementation).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import IPv4Network
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from uno.model.net import Network
+
+
+class Strategy(StrEnum):
+    """How the backbone's links are chosen."""
+
+    CROSSED = "crossed"
+    CIRCULAR = "circular"
+    FULL_MESH = "full-mesh"
+    STATIC = "static"
+    RANDOM = "random"
+
+
+class TimingProfile(StrEnum):
+    """How fast the network notices a change; `planning.timing` has the numbers."""
+
+    DEFAULT = "default"
+    FAST = "fast"
+
+
+class Middleware(StrEnum):
+    """The DDS implementation that agents talk through; one per UVN."""
+
+    CYCLONE = "cyclone"
+    CONNEXT = "connext"
+
+
+class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A person who owns the UVN, cells or particles. `password` is an argon2id hash (PHC string)."""
+
+    email: str
+    name: str | None = None
+    password: str | None = None
+    excluded: bool = False
+
+
+class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one cell does differently. A port that is None is the UVN's."""
+
+    enable_particles_vpn: bool = True
+    httpd_port: int = 443
+    location: str | None = None
+    root_vpn_port: int | None = None
+    particles_vpn_port: int | None = None
+    backbone_vpn_port: int | None = None
+
+
+class Cell(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A gateway host. With an `address` it is public, without private; without LANs it is roaming.
+
+    `id` counts from 1 in order of registration and is never used again.
+    """
+
+    id: int
+    name: str
+    owner: str
+    address: str | None = None
+    allowed_lans: tuple[Network, ...] = ()
+    settings: CellSettings = CellSettings()
+    excluded: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other nodes can open a connection to this cell."""
+        return self.address is not None
+
+    @property
+    def is_roaming(self) -> bool:
+        """Whether this cell attaches no LAN and only routes."""
+        return not self.allowed_lans
+
+
+class Particle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A mobile peer with a stock WireGuard app. `id` counts from 1 and is never used again."""
+
+    id: int
+    name: str
+    owner: str
+    excluded: bool = False
+
+
+class VpnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of the three kinds of WireGuard network.
+
+    `port` is where the hub listens (registry, cell), for the backbone the first port of each
+    cell; `peer_port` where the peers of the root VPN listen; `subnet` the IPv4 pool; `interface`
+    a pattern with `{}` for a number; `peer_mtu` bytes; `keepalive` seconds, 0 for none.
+    """
+
+    port: int
+    subnet: IPv4Network
+    interface: str
+    peer_port: int | None = None
+    allowed_ips: tuple[Network, ...] = ()
+    peer_mtu: int = 1320
+    masquerade: bool = False
+    forward: bool = True
+    tunnel: bool = False
+    keepalive: int = 25
+
+
+ROOT_VPN = VpnSettings(
+    port=63447,
+    peer_port=63448,
+    subnet=IPv4Network("10.255.128.0/22"),
+    interface="uwg-v{}",
+    masquerade=True,
+    forward=False,
+)
+PARTICLES_VPN = VpnSettings(
+    port=63449, subnet=IPv4Network("10.254.0.0/16"), interface="uwg-p{}", masquerade=True, tunnel=True
+)
+BACKBONE_VPN = VpnSettings(port=63550, subnet=IPv4Network("10.255.192.0/20"), interface="uwg-b{}")
+
+
+class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the backbone is laid out.
+
+    `strategy_args` depends on the strategy: for static, cell name to names of its peers.
+    `private_uplinks` is the number of links of each private cell under crossed and circular.
+    `seed` feeds the random strategy.
+    """
+
+    strategy: Strategy = Strategy.CROSSED
+    strategy_args: dict[str, Any] = {}
+    private_uplinks: int = 1
+    seed: int = 0
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Settings of the whole UVN."""
+
+    timing_profile: TimingProfile = TimingProfile.DEFAULT
+    middleware: Middleware = Middleware.CYCLONE
+    enable_root_vpn: bool = True
+    enable_particles_vpn: bool = True
+    enable_dds_security: bool = False
+    dds_domain: int = 46
+    deployment: DeploymentSettings = DeploymentSettings()
+    root_vpn: VpnSettings = ROOT_VPN
+    particles_vpn: VpnSettings = PARTICLES_VPN
+    backbone_vpn: VpnSettings = BACKBONE_VPN
+
+
+class Uvn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The whole definition.
+
+    `identity` is 32 hexadecimal digits, drawn once; the IPv6 prefix comes from it. `address` is
+    the registry's public name or address. `next_cell` and `next_particle` are the ids to give
+    next, so that the id of a deleted one is not given again. Users are sorted by e-mail, cells and
+    particles by id; the owner is among the users.
+    """
+
+    name: str
+    identity: str
+    owner: str
+    address: str | None = None
+    users: tuple[User, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    particles: tuple[Particle, ...] = ()
+    settings: Settings = Settings()
+    next_cell: int = 1
+    next_particle: int = 1
+
+    @property
+    def active_cells(self) -> tuple[Cell, ...]:
+        """The cells that take part: not excluded."""
+        return tuple(cell for cell in self.cells if not cell.excluded)
+
+    @property
+    def active_particles(self) -> tuple[Particle, ...]:
+        """The particles that may connect: neither they nor their owners are excluded."""
+        banned = {user.email for user in self.users if user.excluded}
+        return tuple(p for p in self.particles if not p.excluded and p.owner not in banned)
+
+
+def with_added_cell(uvn: Uvn, cell: Cell) -> Uvn:
+    """Return `uvn` with `cell` under the next id."""
+    added = replace(cell, id=uvn.next_cell)
+    return replace(uvn, cells=(*uvn.cells, added), next_cell=uvn.next_cell + 1)
+
+
+def with_added_particle(uvn: Uvn, particle: Particle) -> Uvn:
+    """Return `uvn` with `particle` under the next id."""
+    added = replace(particle, id=uvn.next_particle)
+    return replace(uvn, particles=(*uvn.particles, added), next_particle=uvn.next_particle + 1)
