@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from uno.cli import define, host, lab, registry, show
+from uno.cli import define, install, lab, registry, service, show
 from uno.diagnostics import UnoError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (define, registry, show, host, lab):
+for module in (define, registry, show, install, service, lab):
     module.register(app)
 
 
