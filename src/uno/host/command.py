@@ -1,0 +1,148 @@
+"""Running other programs: the only module that starts processes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uno.diagnostics import UnoError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a program that has ended left behind."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+class CommandFailed(UnoError):
+    """A program could not be started, ended with a failure, or did not end in time."""
+
+    def __init__(
+        self, argv: Sequence[str], reason: str, *, stderr: str = "", hint: str = ""
+    ) -> None:
+        """Name the command as it would be typed, and what it said."""
+        self.argv = tuple(argv)
+        self.stderr = stderr.strip()
+        said = f": {self.stderr}" if self.stderr else ""
+        super().__init__(f"command `{shlex.join(argv)}` {reason}{said}", hint)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes | str | None = None,
+    timeout: float = 30,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end. Raises `CommandFailed`; with `check=False` only if it cannot run.
+
+    `env` is added to this process's own environment. `timeout` is in seconds.
+    """
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    try:
+        done = subprocess.run(
+            list(argv),
+            input=given,
+            stdin=subprocess.DEVNULL if given is None else None,
+            capture_output=True,
+            timeout=timeout,
+            env=_environment(env),
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise CommandFailed(argv, "was not found", hint=_INSTALL) from error
+    except OSError as error:
+        raise CommandFailed(argv, f"could not be started ({error.strerror})") from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(argv, f"did not end within {timeout:g} s") from error
+    completed = Completed(
+        argv=tuple(argv),
+        status=done.returncode,
+        stdout=done.stdout.decode(errors="replace"),
+        stderr=done.stderr.decode(errors="replace"),
+    )
+    if check and completed.status != 0:
+        raise CommandFailed(argv, f"ended with status {completed.status}", stderr=completed.stderr)
+    return completed
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A program running in the background, in a session of its own."""
+
+    popen: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.popen.pid
+
+    def status(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        return self.popen.poll()
+
+    def stop(self, *, within: float = 5) -> int:
+        """Ask it to end, insist after `within` seconds, and return its status."""
+        self.popen.terminate()
+        try:
+            return self.popen.wait(within)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            return self.popen.wait()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises `CommandFailed` after `timeout` seconds."""
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise CommandFailed(_argv(self.popen), f"did not end within {timeout:g} s") from error
+
+
+def start(
+    argv: Sequence[str], *, log: Path | None = None, env: Mapping[str, str] | None = None
+) -> Process:
+    """Start a program in the background, its output appended to `log`, or dropped.
+
+    Output never goes to a pipe: a daemon that keeps the pipe open would hang whoever reads it.
+    """
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log else None
+    try:
+        return Process(
+            subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if output is None else output,
+                stderr=subprocess.STDOUT,
+                env=_environment(env),
+                start_new_session=True,
+            )
+        )
+    except FileNotFoundError as error:
+        raise CommandFailed(argv, "was not found", hint=_INSTALL) from error
+    except OSError as error:
+        raise CommandFailed(argv, f"could not be started ({error.strerror})") from error
+    finally:
+        if output is not None:
+            os.close(output)
+
+
+_INSTALL = "install the package that holds it; the README lists what uno needs"
+
+
+def _argv(popen: subprocess.Popen[bytes]) -> tuple[str, ...]:
+    given = popen.args
+    return tuple(map(str, given)) if isinstance(given, list | tuple) else (str(given),)
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
+    # LC_ALL=C so that messages which are parsed or shown are the documented ones.
+    return {**os.environ, "LC_ALL": "C", **(extra or {})}

@@ -1,0 +1,1 @@
+"""What the agent needs from the world, as Protocols."""
