@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from msgspec import Struct
 
 from uno.model.net import Network
+from uno.model.uvn import Strategy
 
 # Private 4-byte AS numbers, RFC 6996: 4200000000 to 4294967294.
 FIRST_ASN = 4200000000
@@ -171,8 +172,8 @@ class BackboneVpn(Struct, frozen=True, kw_only=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """The whole network as decided.
 
-    `ring` is the circular order of the public cells; `next_link` the first link number never
-    used. `public_keys` maps key ids (`model.keys`) to base64 public keys.
+    `ring` is the circular order of the public cells; `strategy` is what the links were chosen by.
+    `public_keys` maps key ids (`model.keys`) to base64 public keys.
     """
 
     uvn: str
@@ -186,6 +187,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     cells: tuple[PlannedCell, ...] = ()
     particles: tuple[PlannedParticle, ...] = ()
     links: tuple[Link, ...] = ()
+    strategy: Strategy = Strategy.CROSSED
     ring: tuple[int, ...] = ()
     public_keys: dict[str, str] = {}
 
