@@ -1,0 +1,55 @@
+# Recipes for people who work on uno. `uv run just` lists them; none of them needs uv on PATH.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+export PATH := justfile_directory() + "/.venv/bin:" + env("PATH")
+
+_list:
+    @just --list --unsorted
+
+# format and mend what can be mended by itself
+fmt:
+    ruff format .
+    ruff check --fix-only --quiet .
+
+# formatting, lint, types, import contracts
+lint:
+    ruff format --check .
+    ruff check .
+    mypy
+    lint-imports
+
+# unit, property and golden tests: no root, no network; more arguments go to pytest
+test *args:
+    pytest -m "not lab" -n auto {{ args }}
+
+# tests on real WireGuard and FRR in network namespaces; needs root
+lab *args:
+    pytest -m lab {{ args }}
+
+# all that needs no root
+check: lint features test docs
+
+# all there is: what `make test` and CI run. pytest comes last, so that its summary is the last word.
+check-all: lint features docs
+    scripts/run-tests
+
+# the documentation, into site/; a broken link is an error
+docs:
+    mkdocs build --strict --quiet
+
+# the documentation on a local port, rebuilt as you type
+docs-serve:
+    mkdocs serve
+
+# each row of the feature table with its tests; `just features --check F001 F002` fails if one has none
+features *args:
+    python scripts/features.py {{ args }}
+
+# the figures of docs/benchmarks.md; with a name, one of them: compile, failover, throughput
+bench name="":
+    for script in benchmarks/{{ name }}*.py; do python "$script"; done
+
+# four sites and two phones on this machine; needs root
+demo *args:
+    uno lab demo -s examples/four-sites/uvn.yml {{ args }}
