@@ -28,10 +28,10 @@ lab *args:
     pytest -m lab {{ args }}
 
 # all that needs no root
-check: lint features test docs
+check: lint test docs
 
 # all there is: what `make test` and CI run. pytest comes last, so that its summary is the last word.
-check-all: lint features docs
+check-all: lint docs
     scripts/run-tests
 
 # the documentation, into site/; a broken link is an error

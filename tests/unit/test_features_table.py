@@ -1,0 +1,87 @@
+"""The feature table and the marks of the tests agree."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def features() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("features", ROOT / "scripts" / "features.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses look their module up by name.
+    sys.modules["features"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_mark_names_a_row_of_the_table(features: ModuleType) -> None:
+    table = features.read_table(features.TABLE.read_text())
+
+    unknown = {
+        feature: tests
+        for feature, tests in features.find_proofs(features.TESTS).items()
+        if feature not in table
+    }
+
+    assert unknown == {}
+
+
+def test_the_table_has_every_number_once_and_in_order(features: ModuleType) -> None:
+    table = features.read_table(features.TABLE.read_text())
+
+    seed = [feature for feature in table if feature.startswith("F")]
+
+    assert seed == [f"F{number:03}" for number in range(1, 133)]
+
+
+def test_a_doubled_row_is_an_error(features: ModuleType) -> None:
+    row = "| F001 | Topology | Something |\n"
+
+    with pytest.raises(ValueError, match="F001 is in the feature table twice"):
+        features.read_table(row + row)
+
+
+def test_marks_are_found_on_tests_classes_parameters_and_modules(features: ModuleType) -> None:
+    # Built from pieces, so that a scan of this very file finds no mark in it.
+    mark = "pytest.mark." + "feature"
+    source = f"""
+pytestmark = [{mark}("F001")]
+
+@{mark}("F002")
+class TestIt:
+    @{mark}("F003")
+    @{mark}("F004")
+    def test_a(self): ...
+
+@pytest.mark.parametrize("x", [pytest.param(1, marks={mark}("G02"))])
+async def test_b(x): ...
+
+@{mark}("F005")
+def fixture(): ...
+"""
+
+    found = dict(features.marked_tests(source))
+
+    assert found == {
+        "TestIt::test_a": ["F001", "F002", "F003", "F004"],
+        "test_b": ["F001", "G02"],
+    }
+
+
+def test_check_fails_for_a_row_without_a_test(
+    features: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = features.main(["--check", "F999"])
+
+    assert status == 1
+    assert capsys.readouterr().err == "F999: not in the feature table\n"
