@@ -9,7 +9,6 @@ import msgspec
 
 from uno.model.net import Address, Network, address, network
 
-
 T = TypeVar("T")
 
 
@@ -35,7 +34,7 @@ def decode(text: bytes | str, kind: type[T]) -> T:
         raise Malformed(str(error)) from error
 
 
-def to_builtins(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def to_builtins(value: object) -> Any:
     """Return `value` as dictionaries, lists, strings, numbers."""
     return msgspec.to_builtins(value, enc_hook=_to_text, order="deterministic")
 

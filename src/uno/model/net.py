@@ -40,12 +40,17 @@ def address(text: str) -> Address:
 
 
 def network(text: str) -> Network:
-    """Read a network in CIDR notation; host bits must be zero. Raises ValueError with a sentence for people."""
+    """Read a network in CIDR notation; host bits must be zero.
+
+    Raises ValueError with a sentence for people.
+    """
     family = IPv6Network if ":" in text else IPv4Network
     try:
         return family(text, strict=True)
     except (AddressValueError, NetmaskValueError) as error:
-        raise ValueError(f"{text!r} is not a network in CIDR notation, such as 192.168.1.0/24") from error
+        raise ValueError(
+            f"{text!r} is not a network in CIDR notation, such as 192.168.1.0/24"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{text} has host bits set; write {family(text, strict=False)}") from error
 

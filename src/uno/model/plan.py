@@ -97,7 +97,10 @@ class LinkEnd(Struct, frozen=True, kw_only=True):
 
 
 class Link(Struct, frozen=True, kw_only=True):
-    """A WireGuard link between two cells. `number` places it in the address pool; `a.cell < b.cell`."""
+    """A WireGuard link between two cells, `a.cell < b.cell`.
+
+    `number` places it in the address pool.
+    """
 
     number: int
     a: LinkEnd

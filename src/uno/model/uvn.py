@@ -41,7 +41,7 @@ class Middleware(StrEnum):
 
 
 class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A person who owns the UVN, cells or particles. `password` is an argon2id hash (PHC string)."""
+    """A person who owns the UVN, cells or particles. `password` is an argon2id hash (PHC)."""
 
     email: str
     name: str | None = None
@@ -49,7 +49,9 @@ class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     excluded: bool = False
 
 
-class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class CellSettings(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What one cell does differently. A port that is None is the UVN's."""
 
     enable_particles_vpn: bool = True
@@ -94,7 +96,9 @@ class Particle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     excluded: bool = False
 
 
-class VpnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class VpnSettings(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One of the three kinds of WireGuard network.
 
     `port` is where the hub listens (registry, cell), for the backbone the first port of each
@@ -123,12 +127,18 @@ ROOT_VPN = VpnSettings(
     forward=False,
 )
 PARTICLES_VPN = VpnSettings(
-    port=63449, subnet=IPv4Network("10.254.0.0/16"), interface="uwg-p{}", masquerade=True, tunnel=True
+    port=63449,
+    subnet=IPv4Network("10.254.0.0/16"),
+    interface="uwg-p{}",
+    masquerade=True,
+    tunnel=True,
 )
 BACKBONE_VPN = VpnSettings(port=63550, subnet=IPv4Network("10.255.192.0/20"), interface="uwg-b{}")
 
 
-class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class DeploymentSettings(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """How the backbone is laid out.
 
     `strategy_args` depends on the strategy: for static, cell name to names of its peers.

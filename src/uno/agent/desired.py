@@ -1,0 +1,151 @@
+"""A cell's accepted bundle, and what the host is like, to what uno should own there."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+
+from uno.artifacts import firewall, frr
+from uno.model.bundle import Bundle
+from uno.model.keys import Secret
+from uno.model.lan import AttachedLan
+from uno.model.net import Address, Network, network_order
+from uno.model.plan import BackbonePeer, Member, ParticlesHub, RootPeer
+from uno.ports.host import Desired, Nic, NodeInterface, Peer, Routing, Tunnel
+
+NODE_INTERFACE = "uno0"
+
+EVERYTHING: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+
+FORWARDING = (
+    ("net.ipv4.ip_forward", "1"),
+    ("net.ipv6.conf.all.forwarding", "1"),
+    # Flows, not packets, are spread over equal paths: by addresses and ports.
+    ("net.ipv4.fib_multipath_hash_policy", "1"),
+    ("net.ipv6.fib_multipath_hash_policy", "1"),
+)
+
+
+def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], nics: Iterable[Nic]) -> Desired:
+    """Return what uno should own on the host of this bundle's cell.
+
+    `lans` are the cell's LANs that are attached, `nics` the host's interfaces.
+    """
+    plan, roster = bundle.plan, bundle.roster
+    own = next(member for member in roster.members if member.id == plan.cell)
+    return Desired(
+        barriers=_barriers(bundle, own),
+        firewall=firewall.ruleset(plan, roster, lans=lans),
+        sysctls=(*FORWARDING, *_router_advertisements(nics)),
+        node=NodeInterface(
+            name=NODE_INTERFACE,
+            addresses=(IPv4Interface(own.node4), IPv6Interface(own.node6)),
+        ),
+        tunnels=tuple(sorted(_tunnels(bundle), key=lambda tunnel: tunnel.name)),
+        routing=Routing(daemons=frr.daemons(plan, roster, lans=lans)),
+    )
+
+
+def sysctl_keys(nics: Iterable[Nic]) -> tuple[str, ...]:
+    """Return the kernel parameters that uno may set on a host with these interfaces."""
+    return tuple(key for key, _ in (*FORWARDING, *_router_advertisements(nics)))
+
+
+def _router_advertisements(nics: Iterable[Nic]) -> Iterator[tuple[str, str]]:
+    for nic in nics:
+        if nic.autoconfigured:
+            yield f"net.ipv6.conf.{nic.name.replace('.', '/')}.accept_ra", "2"
+
+
+def _barriers(bundle: Bundle, own: Member) -> tuple[Network, ...]:
+    # The cell's own LANs have none: BGP would take the unreachable route for the LAN itself, and
+    # go on announcing a LAN whose interface is down.
+    remote = set(firewall.uvn_prefixes(bundle.roster)) - set(own.lans)
+    return tuple(sorted(remote, key=network_order))
+
+
+def _tunnels(bundle: Bundle) -> Iterator[Tunnel]:
+    plan = bundle.plan
+    for link in plan.links:
+        yield _backbone(link, bundle)
+    if plan.root:
+        yield _root(plan.root, bundle)
+    if plan.particles:
+        yield _particles(plan.particles, bundle)
+
+
+def _backbone(link: BackbonePeer, bundle: Bundle) -> Tunnel:
+    peer = Peer(
+        public_key=link.public_key,
+        psk=Secret(bundle.secrets[link.psk]),
+        endpoint=link.endpoint,
+        allowed_ips=EVERYTHING,
+        keepalive=link.keepalive,
+    )
+    return Tunnel(
+        name=link.interface,
+        private_key=_clamped(bundle.secrets[link.key]),
+        mtu=bundle.plan.backbone_mtu,
+        addresses=(IPv4Interface((link.local4, 31)), IPv6Interface((link.local6, 127))),
+        peers=(peer,),
+        port=link.port,
+    )
+
+
+def _root(root: RootPeer, bundle: Bundle) -> Tunnel:
+    registry = (_host(root.remote4), _host(root.remote6))
+    peer = Peer(
+        public_key=root.public_key,
+        psk=Secret(bundle.secrets[root.psk]),
+        endpoint=root.endpoint,
+        allowed_ips=registry,
+        keepalive=root.keepalive,
+    )
+    return Tunnel(
+        name=root.interface,
+        private_key=_clamped(bundle.secrets[root.key]),
+        mtu=root.mtu,
+        addresses=(),
+        peers=(peer,),
+        port=root.port,
+        routes=registry,
+    )
+
+
+def _particles(hub: ParticlesHub, bundle: Bundle) -> Tunnel:
+    pools = bundle.roster.pools
+    peers = (
+        Peer(
+            public_key=particle.public_key,
+            psk=Secret(particle.psk),
+            allowed_ips=(_host(particle.address4), _host(particle.address6)),
+        )
+        for particle in bundle.particles
+    )
+    return Tunnel(
+        name=hub.interface,
+        private_key=_clamped(bundle.secrets[hub.key]),
+        mtu=hub.mtu,
+        addresses=(
+            IPv4Interface((hub.address4, pools.particles.prefixlen)),
+            IPv6Interface((hub.address6, pools.particles6.prefixlen)),
+        ),
+        peers=tuple(sorted(peers, key=lambda peer: peer.public_key)),
+        port=hub.port,
+    )
+
+
+def _host(one: Address) -> Network:
+    return IPv4Network(one) if isinstance(one, IPv4Address) else IPv6Network(one)
+
+
+def _clamped(key: str) -> Secret:
+    """Return a private key as WireGuard keeps it, so that it equals what is observed.
+
+    RFC 7748, section 5: three low bits and the high bit cleared, the next to highest set.
+    """
+    octets = bytearray(b64decode(key))
+    octets[0] &= 248
+    octets[31] = octets[31] & 127 | 64
+    return Secret(b64encode(octets).decode())

@@ -1,0 +1,141 @@
+"""What must change on the host for it to match the plan: a diff in a safe order, and no more.
+
+Building up goes from the outside in: first what keeps traffic from leaking, then what forwards,
+last what attracts traffic. Taking down goes the other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from uno.diagnostics import UnoError
+from uno.model.net import network_order
+from uno.ports.host import (
+    Action,
+    AddBarriers,
+    ConfigureTunnel,
+    CreateTunnel,
+    Desired,
+    Observed,
+    ReloadRouting,
+    RemoveBarriers,
+    RemoveTunnel,
+    ReplaceFirewall,
+    RestoreSysctl,
+    SetNode,
+    SetSysctl,
+    StartRouting,
+    StopRouting,
+    Tunnel,
+)
+
+
+def reconcile(*, desired: Desired, observed: Observed) -> tuple[Action, ...]:
+    """Return the actions that turn `observed` into `desired`, in the order to do them.
+
+    Raises `UnoError` where an interface that uno needs belongs to somebody else.
+    """
+    _refuse_foreign(desired, observed)
+    return (*_build(desired, observed), *_clear(desired, observed))
+
+
+def inverse(  # noqa: C901, PLR0911 - one line per kind of action
+    action: Action, observed: Observed
+) -> Action:
+    """Return what undoes `action`, done on a host that was as `observed`."""
+    match action:
+        case AddBarriers(networks):
+            return RemoveBarriers(networks)
+        case RemoveBarriers(networks):
+            return AddBarriers(networks)
+        case ReplaceFirewall():
+            return ReplaceFirewall(observed.firewall)
+        case SetSysctl(key):
+            if key in observed.originals:
+                return SetSysctl(key, observed.sysctls[key])
+            return RestoreSysctl(key, observed.sysctls[key])
+        case RestoreSysctl(key):
+            return SetSysctl(key, observed.sysctls[key])
+        case SetNode():
+            return SetNode(observed.node)
+        case CreateTunnel(tunnel):
+            return RemoveTunnel(tunnel.name)
+        case ConfigureTunnel(tunnel):
+            return ConfigureTunnel(_tunnels(observed)[tunnel.name])
+        case RemoveTunnel(name):
+            return CreateTunnel(_tunnels(observed)[name])
+        case StartRouting() | ReloadRouting() | StopRouting():
+            return _routing_back(action, observed)
+    assert_never(action)
+
+
+def _routing_back(action: Action, observed: Observed) -> Action:
+    if observed.routing is None:
+        return StopRouting()
+    if isinstance(action, ReloadRouting):
+        return ReloadRouting(observed.routing)
+    return StartRouting(observed.routing)
+
+
+def _refuse_foreign(desired: Desired, observed: Observed) -> None:
+    wanted = {tunnel.name for tunnel in desired.tunnels}
+    if desired.node:
+        wanted.add(desired.node.name)
+    if taken := sorted(wanted & observed.foreign):
+        raise UnoError(
+            f"interface {taken[0]} exists and is not uno's",
+            "remove or rename it, or give uno another name with the VPN's `interface` setting",
+        )
+
+
+def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
+    if missing := set(desired.barriers) - observed.barriers:
+        yield AddBarriers(tuple(sorted(missing, key=network_order)))
+    if desired.firewall is not None and desired.firewall != observed.firewall:
+        yield ReplaceFirewall(desired.firewall)
+    if desired.node is not None and desired.node != observed.node:
+        yield SetNode(desired.node)
+    yield from _build_tunnels(desired, observed)
+    for key, value in desired.sysctls:
+        if observed.sysctls.get(key) != value:
+            yield SetSysctl(key, value)
+    if desired.routing is not None and desired.routing != observed.routing:
+        if observed.routing is None:
+            yield StartRouting(desired.routing)
+        else:
+            yield ReloadRouting(desired.routing)
+
+
+def _build_tunnels(desired: Desired, observed: Observed) -> Iterator[Action]:
+    there = _tunnels(observed)
+    # Those that listen come first: a first handshake that finds nobody is repeated after 5 s
+    # (REKEY_TIMEOUT in the WireGuard paper, section 6.1).
+    for tunnel in sorted(desired.tunnels, key=lambda each: (each.port is None, each.name)):
+        if tunnel.name not in there:
+            yield CreateTunnel(tunnel)
+        elif tunnel != there[tunnel.name]:
+            yield ConfigureTunnel(tunnel)
+
+
+def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
+    if desired.routing is None and (observed.routing is not None or observed.routing_leftovers):
+        yield StopRouting()
+    wanted = {tunnel.name for tunnel in desired.tunnels}
+    for name in sorted(_tunnels(observed)):
+        if name not in wanted:
+            yield RemoveTunnel(name)
+    if desired.node is None and observed.node is not None:
+        yield SetNode(None)
+    kept = dict(desired.sysctls)
+    for key, value in sorted(observed.originals.items()):
+        if key not in kept:
+            yield RestoreSysctl(key, value)
+    if desired.firewall is None and observed.firewall is not None:
+        yield ReplaceFirewall(None)
+    if stale := observed.barriers - set(desired.barriers):
+        yield RemoveBarriers(tuple(sorted(stale, key=network_order)))
+
+
+def _tunnels(observed: Observed) -> dict[str, Tunnel]:
+    return {tunnel.name: tunnel for tunnel in observed.tunnels}

@@ -1,0 +1,158 @@
+"""A cell's plan to its one nftables table.
+
+Sources: nft(8). The table does four things: it keeps traffic for the UVN from leaving in clear
+text, drops sources that a neighbour cannot have, lets nothing from the Internet into the UVN, and
+translates particles, whose addresses no LAN knows the way to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from uno.artifacts.frr import BGP_PORT, prefixes, scope_members
+from uno.model.lan import AttachedLan
+from uno.model.net import Network, network_order
+from uno.model.plan import BackbonePeer, CellPlan, Member, ParticlesHub, Roster
+
+TABLE = "uno"
+
+
+def ruleset(plan: CellPlan, roster: Roster, *, lans: tuple[AttachedLan, ...]) -> str:
+    """Return the whole table, as nft reads it."""
+    own = next(member for member in roster.members if member.id == plan.cell)
+    local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
+    blocks = [
+        *_address_sets("remote", _remote(own, roster)),
+        *_address_sets("local", local),
+        _set("links", "ifname", "", [f'"{link.interface}"' for link in plan.links]),
+        _set("nics", "ifname", "", sorted({f'"{lan.nic}"' for lan in lans})),
+        _set("tunnels", "ifname", "", [f'"{name}"' for name in interfaces(plan)]),
+        *_source_chains(plan, roster),
+        _chain("forward", "filter hook forward priority filter; policy accept;", _forward(plan)),
+        _chain("input", "filter hook input priority filter; policy accept;", _input(plan)),
+    ]
+    if plan.particles and plan.particles.masquerade:
+        rules = _postrouting(own, roster)
+        blocks.append(_chain("postrouting", "nat hook postrouting priority srcnat;", rules))
+    return f"table inet {TABLE} {{\n" + "\n".join(blocks) + "}\n"
+
+
+def interfaces(plan: CellPlan) -> tuple[str, ...]:
+    """Return the names of all WireGuard interfaces of a cell."""
+    names = [link.interface for link in plan.links]
+    names += [plan.root.interface] if plan.root else []
+    names += [plan.particles.interface] if plan.particles else []
+    return tuple(names)
+
+
+def uvn_prefixes(roster: Roster) -> tuple[Network, ...]:
+    """Return every prefix of the UVN: the pools, and the LANs of all cells."""
+    pools = roster.pools
+    lans = (lan for member in roster.members for lan in member.lans)
+    return (pools.root, pools.particles, pools.backbone, pools.ula, *lans)
+
+
+def _remote(own: Member, roster: Roster) -> tuple[Network, ...]:
+    return tuple(sorted(set(uvn_prefixes(roster)) - set(own.lans), key=network_order))
+
+
+def _source_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
+    for link in plan.links:
+        yield from _address_sets(f"from-{link.interface}-", _sources(link, plan, roster))
+        rules = [
+            f"ip saddr @from-{link.interface}-4 return",
+            f"ip6 saddr @from-{link.interface}-6 return",
+            "ip6 saddr fe80::/10 return",
+            "counter drop",
+        ]
+        yield _chain(f"from-{link.interface}", "", rules)
+
+
+def _sources(link: BackbonePeer, plan: CellPlan, roster: Roster) -> tuple[Network, ...]:
+    """Return what may come in through a link: its cells' own, and errors sent by those between."""
+    members = scope_members(link.accepts, roster)
+    allowed = {prefix for member in members for prefix in prefixes(member)}
+    # Links have their addresses in the backbone pool and in the third /64 of the ULA; routers on
+    # the way answer (ICMP) from those.
+    allowed |= {roster.pools.backbone, link_pool6(roster)}
+    if plan.particles and not plan.particles.masquerade:
+        allowed |= {roster.pools.particles, roster.pools.particles6}
+    return tuple(sorted(allowed, key=network_order))
+
+
+def link_pool6(roster: Roster) -> Network:
+    """Return the /64 that the links' IPv6 addresses are in: number 2 of the ULA prefix."""
+    return next(islice(roster.pools.ula.subnets(new_prefix=64), 2, None))
+
+
+def _forward(plan: CellPlan) -> Iterator[str]:
+    # What leaves through a tunnel must fit it; what came through one also, for the other
+    # direction's sake where the far end does not clamp.
+    mss = plan.backbone_mtu - 40
+    yield "oifname @tunnels tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
+    yield (
+        "iifname @tunnels tcp flags & (syn | rst) == syn "
+        f"tcp option maxseg size > {mss} tcp option maxseg size set {mss}"
+    )
+    yield "oifname != @tunnels ip daddr @remote4 counter drop"
+    yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
+    yield "oifname != @nics ip daddr @local4 counter drop"
+    yield "oifname != @nics ip6 daddr @local6 counter drop"
+    for link in plan.links:
+        yield f'iifname "{link.interface}" jump from-{link.interface}'
+    if plan.root:
+        yield f'iifname "{plan.root.interface}" counter drop'
+        yield f'oifname "{plan.root.interface}" counter drop'
+    yield "iifname @links oifname @tunnels accept"
+    yield "iifname @links ip daddr @local4 accept"
+    yield "iifname @links ip6 daddr @local6 accept"
+    yield "iifname @links counter drop"
+    if plan.particles:
+        yield from _from_particles(plan.particles)
+    yield "oifname @tunnels ip saddr @local4 accept"
+    yield "oifname @tunnels ip6 saddr @local6 accept"
+    yield "oifname @tunnels ct state established,related accept"
+    yield "oifname @tunnels counter drop"
+
+
+def _from_particles(hub: ParticlesHub) -> Iterator[str]:
+    yield f'iifname "{hub.interface}" accept'
+
+
+def _input(plan: CellPlan) -> Iterator[str]:
+    for link in plan.links:
+        yield f'iifname "{link.interface}" jump from-{link.interface}'
+    yield f"iifname != @links tcp dport {BGP_PORT} counter drop"
+
+
+def _postrouting(own: Member, roster: Roster) -> Iterator[str]:
+    pools = roster.pools
+    yield f"ip saddr {pools.particles} oifname @links snat ip to {own.node4}"
+    yield f"ip6 saddr {pools.particles6} oifname @links snat ip6 to {own.node6}"
+    yield f"ip saddr {pools.particles} oifname != @tunnels masquerade"
+    yield f"ip6 saddr {pools.particles6} oifname != @tunnels masquerade"
+
+
+def _address_sets(name: str, networks: Iterable[Network]) -> Iterator[str]:
+    networks = tuple(networks)
+    for version in (4, 6):
+        elements = [str(network) for network in networks if network.version == version]
+        yield _set(f"{name}{version}", f"ipv{version}_addr", "interval", elements)
+
+
+def _set(name: str, kind: str, flags: str, elements: list[str]) -> str:
+    lines = [f"  set {name} {{", f"    type {kind}"]
+    if flags:
+        lines += [f"    flags {flags}", "    auto-merge"]
+    if elements:
+        lines.append(f"    elements = {{ {', '.join(elements)} }}")
+    return "\n".join([*lines, "  }"]) + "\n"
+
+
+def _chain(name: str, hook: str, rules: Iterable[str]) -> str:
+    lines = [f"  chain {name} {{"]
+    if hook:
+        lines.append(f"    type {hook}")
+    lines += [f"    {rule}" for rule in rules]
+    return "\n".join([*lines, "  }"]) + "\n"

@@ -1,0 +1,178 @@
+"""A cell's plan to the configuration of its FRR daemons.
+
+Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not obvious there:
+
+- Route-maps stand before the neighbours that use them. A neighbour whose route-map is not there yet
+  filters everything until the delay timer (5 s by default) runs out.
+- Each daemon gets a file of its own: an unknown block in a shared file ends in an `exit` that leaves
+  configuration mode, and the rest of the file is lost.
+- No `ttl-security`: it makes bgpd ask for a multi-hop BFD session. BFD checks TTL 255 by itself
+  (RFC 5881, section 5).
+- No `bfd check-control-plane-failure`: with graceful restart it would keep routes through a dead link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network
+
+from uno.model.lan import AttachedLan
+from uno.model.net import Network, network_order
+from uno.model.plan import BackbonePeer, CellPlan, Member, Roster, Scope
+
+# Not 179, so that a BGP daemon of the host's own can run beside ours.
+BGP_PORT = 1790
+
+# Equal paths used at once. No strategy but full-mesh gives more; the kernel takes up to 256.
+MAXIMUM_PATHS = 8
+
+
+def daemons(
+    plan: CellPlan, roster: Roster, *, lans: tuple[AttachedLan, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return the configuration text of zebra, bfdd and bgpd, in the order to start them.
+
+    `lans` are the cell's LANs that are attached now; only those are announced.
+    """
+    own = next(member for member in roster.members if member.id == plan.cell)
+    return (
+        ("zebra", _text(_zebra(own))),
+        ("bfdd", _text(_bfdd(roster))),
+        ("bgpd", _text(_bgpd(plan, roster, own, lans))),
+    )
+
+
+def integrated(parts: tuple[tuple[str, str], ...]) -> str:
+    """Return one configuration of all daemons, as vtysh and frr-reload.py read it."""
+    return "".join(text for _, text in parts)
+
+
+def prefixes(member: Member) -> tuple[Network, ...]:
+    """Return all that a cell may announce: its LANs and its node addresses."""
+    own = (IPv4Network(member.node4), IPv6Network(member.node6))
+    return tuple(sorted((*member.lans, *own), key=network_order))
+
+
+def scope_members(scope: Scope, roster: Roster) -> tuple[Member, ...]:
+    """Return the members of `roster` that `scope` names."""
+    return tuple(member for member in roster.members if member.id in scope)
+
+
+def _zebra(own: Member) -> Iterator[str]:
+    # Routes get the node's address as source hint, so that what the cell itself sends is answered.
+    for family, name, source in (("ip", "source4", own.node4), ("ipv6", "source6", own.node6)):
+        yield f"route-map {name} permit 10"
+        yield f" set src {source}"
+        yield "exit"
+        yield f"{family} protocol bgp route-map {name}"
+
+
+def _bfdd(roster: Roster) -> Iterator[str]:
+    timing = roster.timing
+    yield "bfd"
+    yield " profile uno"
+    yield f"  detect-multiplier {timing.bfd_multiplier}"
+    yield f"  receive-interval {timing.bfd_interval}"
+    yield f"  transmit-interval {timing.bfd_interval}"
+    yield " exit"
+    yield "exit"
+
+
+def _bgpd(
+    plan: CellPlan, roster: Roster, own: Member, lans: tuple[AttachedLan, ...]
+) -> Iterator[str]:
+    others = [member for member in roster.members if member.id != plan.cell]
+    yield "bgp route-map delay-timer 1"
+    yield from _filters(others)
+    for link in plan.links:
+        yield from _link_filters(link, others)
+    yield "route-map announce permit 10"
+    yield "exit"
+    yield f"router bgp {own.asn}"
+    yield f" bgp router-id {own.node4}"
+    yield " no bgp default ipv4-unicast"
+    if any(not lan.exact for lan in lans):
+        # The kernel has no route for the very prefix, so that it cannot be asked for.
+        yield " no bgp network import-check"
+    yield " bgp bestpath as-path multipath-relax"
+    yield " bgp graceful-restart"
+    yield f" bgp graceful-restart restart-time {roster.timing.restart}"
+    yield " bgp graceful-restart preserve-fw-state"
+    yield " coalesce-time 50"
+    yield f" timers bgp {roster.timing.keepalive} {roster.timing.hold}"
+    names = {member.id: member for member in others}
+    for link in plan.links:
+        yield from _neighbor(link, names[link.cell], roster)
+    announced = sorted({lan.network for lan in lans}, key=network_order)
+    yield from _family(plan.links, 4, [*_of(4, announced), IPv4Network(own.node4)])
+    yield from _family(plan.links, 6, [*_of(6, announced), IPv6Network(own.node6)])
+    yield "exit"
+
+
+def _filters(others: Iterable[Member]) -> Iterator[str]:
+    """Yield what anyone may announce: each prefix by the cell that has it, exactly as planned."""
+    steps = []
+    for order, member in enumerate(others, start=1):
+        yield f"bgp as-path access-list origin-{member.id} seq 5 permit _{member.asn}$"
+        for step, prefix in enumerate(prefixes(member), start=1):
+            family = "ip" if prefix.version == 4 else "ipv6"
+            yield f"{family} prefix-list cell-{member.id} seq {step * 5} permit {prefix}"
+        for version, family in ((4, "ip"), (6, "ipv6")):
+            steps.append(f"route-map members{version} permit {order * 10}")
+            steps.append(f" match {family} address prefix-list cell-{member.id}")
+            steps.append(f" match as-path origin-{member.id}")
+            steps.append("exit")
+    yield from steps
+
+
+def _link_filters(link: BackbonePeer, others: Iterable[Member]) -> Iterator[str]:
+    scope = link.accepts
+    asns = [member.asn for member in others if (member.id in scope) != scope.all_but]
+    verdict = "deny" if scope.all_but else "permit"
+    for order, asn in enumerate(asns, start=1):
+        yield (
+            f"bgp as-path access-list through-{link.interface} seq {order * 5} {verdict} _{asn}$"
+        )
+    if scope.all_but:
+        yield (
+            f"bgp as-path access-list through-{link.interface} seq {len(asns) * 5 + 5} permit .*"
+        )
+    for version in (4, 6):
+        yield f"route-map from-{link.interface}-{version} permit 10"
+        yield f" match as-path through-{link.interface}"
+        yield f" call members{version}"
+        yield "exit"
+
+
+def _neighbor(link: BackbonePeer, peer: Member, roster: Roster) -> Iterator[str]:
+    neighbor = f" neighbor {link.remote4}"
+    yield f"{neighbor} remote-as {peer.asn}"
+    yield f"{neighbor} description {peer.name} on {link.interface}"
+    yield f"{neighbor} bfd"
+    yield f"{neighbor} bfd profile uno"
+    yield f"{neighbor} port {BGP_PORT}"
+    yield f"{neighbor} timers connect {roster.timing.connect}"
+
+
+def _family(
+    links: tuple[BackbonePeer, ...], version: int, announced: Iterable[Network]
+) -> Iterator[str]:
+    yield " !"
+    yield f" address-family {'ipv4' if version == 4 else 'ipv6'} unicast"
+    for prefix in announced:
+        yield f"  network {prefix}"
+    for link in links:
+        yield f"  neighbor {link.remote4} activate"
+        yield f"  neighbor {link.remote4} soft-reconfiguration inbound"
+        yield f"  neighbor {link.remote4} route-map from-{link.interface}-{version} in"
+        yield f"  neighbor {link.remote4} route-map announce out"
+    yield f"  maximum-paths {MAXIMUM_PATHS}"
+    yield " exit-address-family"
+
+
+def _of(version: int, networks: Iterable[Network]) -> list[Network]:
+    return [network for network in networks if network.version == version]
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"

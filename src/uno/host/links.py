@@ -1,0 +1,155 @@
+"""Network interfaces, addresses and routes, through iproute2. Sources: ip-link(8), ip-route(8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any
+
+from uno.host.command import CommandFailed, run
+from uno.model.net import Network, network, network_order
+from uno.ports.host import InterfaceAddress, Nic
+
+# Marks the routes that are uno's own; FRR's are marked bgp. A number that /etc/iproute2/rt_protos
+# does not name.
+PROTOCOL = "98"
+
+# The highest byte is the distance that zebra gives a kernel route (FRR manual, Administrative
+# Distance): at 255 every other route beats it.
+BARRIER_METRIC = "4278198272"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver."""
+
+    name: str
+    kind: str
+    alias: str
+    mtu: int
+    up: bool
+    addresses: tuple[InterfaceAddress, ...]
+
+
+def interfaces() -> tuple[Interface, ...]:
+    """Return all interfaces of this network namespace."""
+    return tuple(_interface(each) for each in _json(["-d", "address", "show"]))
+
+
+def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
+    """Return interfaces as the host's own, without loopback and link-local addresses."""
+    announced = {
+        route.get("dev") for route in _json(["-6", "route", "show", "default", "proto", "ra"])
+    }
+    return tuple(
+        Nic(
+            name=each.name,
+            addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
+            up=each.up,
+            autoconfigured=each.name in announced,
+        )
+        for each in others
+        if each.name != "lo"
+    )
+
+
+def batch(lines: Iterable[str], *, force: bool = False) -> None:
+    """Do several `ip` commands in order; with `force` go on after one that fails."""
+    text = "".join(f"{line}\n" for line in lines)
+    if not text:
+        return
+    done = run(["ip", *(["-force"] if force else []), "-batch", "-"], stdin=text, check=False)
+    if done.status != 0 and not force:
+        raise CommandFailed(["ip", "-batch", "-"], _failed_line(done.stderr, text))
+
+
+def delete(name: str) -> None:
+    """Delete an interface; one that is not there is gone already."""
+    done = run(["ip", "link", "delete", "dev", name], check=False)
+    if done.status != 0 and "Cannot find device" not in done.stderr:
+        raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
+
+
+def barriers() -> frozenset[Network]:
+    """Return the prefixes that uno has made unreachable."""
+    return frozenset(_own_routes(["type", "unreachable"]))
+
+
+def add_barriers(networks: Iterable[Network]) -> None:
+    """Make these prefixes unreachable where no better route is. One that is there stays."""
+    batch(f"{_family(each)} route replace {_barrier(each)}" for each in networks)
+
+
+def remove_barriers(networks: Iterable[Network]) -> None:
+    """Take `add_barriers` back."""
+    batch((f"{_family(each)} route del {_barrier(each)}" for each in networks), force=True)
+
+
+def routes_into(name: str) -> tuple[Network, ...]:
+    """Return the prefixes that uno has routed into an interface."""
+    return tuple(sorted(_own_routes(["dev", name]), key=network_order))
+
+
+def add_route(name: str, prefix: Network) -> str:
+    """Return the batch line that routes `prefix` into an interface."""
+    return f"{_family(prefix)} route replace {prefix} dev {name} proto {PROTOCOL}"
+
+
+def remove_route(name: str, prefix: Network) -> str:
+    """Return the batch line that takes `add_route` back."""
+    return f"{_family(prefix)} route del {prefix} dev {name} proto {PROTOCOL}"
+
+
+def _barrier(prefix: Network) -> str:
+    return f"unreachable {prefix} metric {BARRIER_METRIC} proto {PROTOCOL}"
+
+
+def _family(prefix: Network) -> str:
+    return f"-{prefix.version}"
+
+
+def _own_routes(selector: list[str]) -> list[Network]:
+    found = []
+    for family in ("-4", "-6"):
+        for route in _json([family, "route", "show", "proto", PROTOCOL, *selector]):
+            found.append(_destination(route["dst"], family))
+    return found
+
+
+def _destination(text: str, family: str) -> Network:
+    if text == "default":
+        return network("0.0.0.0/0" if family == "-4" else "::/0")
+    return network(text if "/" in text else f"{text}/{32 if family == '-4' else 128}")
+
+
+def _interface(each: dict[str, Any]) -> Interface:
+    return Interface(
+        name=each["ifname"],
+        kind=each.get("linkinfo", {}).get("info_kind", ""),
+        alias=each.get("ifalias", ""),
+        mtu=each.get("mtu", 0),
+        up="UP" in each.get("flags", ()),
+        addresses=tuple(_address(a) for a in each.get("addr_info", ()) if "local" in a),
+    )
+
+
+def _address(each: dict[str, Any]) -> InterfaceAddress:
+    kind = IPv4Interface if each["family"] == "inet" else IPv6Interface
+    return kind((each["local"], each["prefixlen"]))
+
+
+def _json(arguments: list[str]) -> list[dict[str, Any]]:
+    found = json.loads(run(["ip", "-j", *arguments]).stdout or "[]")
+    return [each for each in found if each]
+
+
+def _failed_line(stderr: str, text: str) -> str:
+    """Name the line that failed: ip says `Command failed -:LINE` after its reason."""
+    number = stderr.rpartition("Command failed -:")[2].strip()
+    lines = text.splitlines()
+    if not number.isdigit() or not 0 < int(number) <= len(lines):
+        return f"failed: {stderr.strip()}"
+    reason = stderr.partition("Command failed")[0].strip()
+    return f"failed at `ip {lines[int(number) - 1]}`: {reason}"

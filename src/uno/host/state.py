@@ -1,0 +1,70 @@
+"""What uno remembers of a host between runs: in /run, since it ends with a reboot, as its subject does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from uno.files import write_atomic
+from uno.model.codec import Malformed, decode, encode
+
+
+class TunnelNote(Struct, frozen=True, kw_only=True):
+    """What was configured, where the kernel shows something else: resolved names, ports drawn."""
+
+    port: int | None = None
+    endpoints: dict[str, str] = {}
+
+
+class HostState(Struct, frozen=True, kw_only=True):
+    """The file's content.
+
+    `sysctls` are values from before uno; `firewall` is the ruleset as given, `listing` as nft
+    then listed it.
+    """
+
+    sysctls: dict[str, str] = {}
+    tunnels: dict[str, TunnelNote] = {}
+    firewall: str | None = None
+    listing: str | None = None
+
+
+class StateFile:
+    """The state of one cell on this host."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the state in `path`; a file that cannot be read counts as none."""
+        self._path = path
+
+    def read(self) -> HostState:
+        """Return what was last written."""
+        try:
+            return decode(self._path.read_bytes(), HostState)
+        except (FileNotFoundError, Malformed):
+            return HostState()
+
+    def write(self, state: HostState) -> None:
+        """Write `state`, whole or not at all."""
+        self._path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        write_atomic(self._path, encode(state))
+
+    def note_tunnel(self, name: str, note: TunnelNote | None) -> None:
+        """Remember what was configured on an interface, or forget it."""
+        state = self.read()
+        others = {key: value for key, value in state.tunnels.items() if key != name}
+        self.write(replace(state, tunnels=others if note is None else {**others, name: note}))
+
+    def note_sysctl(self, key: str, original: str | None) -> None:
+        """Remember the first value of a kernel parameter, or forget it."""
+        state = self.read()
+        if original is None:
+            kept = {name: value for name, value in state.sysctls.items() if name != key}
+        else:
+            kept = {key: original, **state.sysctls}
+        self.write(replace(state, sysctls=kept))
+
+    def note_firewall(self, ruleset: str | None, listing: str | None) -> None:
+        """Remember the firewall's ruleset and how nft lists it."""
+        self.write(replace(self.read(), firewall=ruleset, listing=listing))

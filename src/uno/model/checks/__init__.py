@@ -1,0 +1,30 @@
+"""What makes a definition unfit to deploy, whoever wrote it and in whichever way.
+
+`check` looks at a whole `Uvn` and returns everything that it finds. `spec` turns the findings into
+lines of a file, `registry.operations` into command-line options.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uno.model.checks import networks, people, pools, ports, topology, values
+from uno.model.checks.finding import Finding, Path
+
+
+if TYPE_CHECKING:
+    from uno.model.uvn import Uvn
+
+__all__ = ["Finding", "Path", "check"]
+
+
+def check(uvn: Uvn) -> tuple[Finding, ...]:
+    """Return all that is wrong with `uvn`, errors and warnings; the same for equal definitions."""
+    return (
+        *values.check(uvn),
+        *people.check(uvn),
+        *networks.check(uvn),
+        *pools.check(uvn),
+        *ports.check(uvn),
+        *topology.check(uvn),
+    )

@@ -1,0 +1,100 @@
+"""LANs and address pools: what they are, and that none overlaps another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from uno.model.checks.finding import Finding, Findings, Path
+from uno.model.net import network_order, overlap
+
+
+if TYPE_CHECKING:
+    from uno.model.net import Network
+    from uno.model.uvn import Uvn
+
+
+def check(uvn: Uvn) -> Findings:
+    """Find networks that cannot be a LAN or pool, and networks that overlap."""
+    claims = [*_lans(uvn), *_pools(uvn)]
+    for claim in claims:
+        yield from _check_kind(claim)
+    yield from _check_overlaps(claims)
+
+
+class _Claim(NamedTuple):
+    """A network that somebody claims. `cell` is None for a pool."""
+
+    network: Network
+    path: Path
+    what: str
+    cell: str | None
+
+
+def _lans(uvn: Uvn) -> list[_Claim]:
+    return [
+        _Claim(lan, ("cells", number, "allowed_lans", index), f"LAN {lan} of {cell.name}", cell.name)
+        for number, cell in enumerate(uvn.cells)
+        if not cell.excluded
+        for index, lan in enumerate(cell.allowed_lans)
+    ]
+
+
+def _pools(uvn: Uvn) -> list[_Claim]:
+    pools = {
+        "root_vpn": uvn.settings.root_vpn.subnet,
+        "particles_vpn": uvn.settings.particles_vpn.subnet,
+        "backbone_vpn": uvn.settings.backbone_vpn.subnet,
+    }
+    return [
+        _Claim(pool, ("settings", key, "subnet"), f"the {key} subnet {pool}", None)
+        for key, pool in pools.items()
+    ]
+
+
+def _check_kind(claim: _Claim) -> Findings:
+    network, kind = claim.network, ""
+    if network.prefixlen == 0:
+        kind = "is every address there is"
+    elif network.is_multicast or network.is_loopback or network.is_link_local:
+        kind = "is multicast, loopback or link-local, which nobody routes"
+    elif network.network_address.is_unspecified:
+        kind = "holds the unspecified address"
+    if kind:
+        yield Finding(
+            path=claim.path,
+            what=f"{claim.what} {kind}",
+            hint="write the network of the site's hosts, such as 192.168.1.0/24"
+            if claim.cell is not None
+            else "use a private network (RFC 1918) that no site uses",
+        )
+
+
+def _check_overlaps(claims: list[_Claim]) -> Findings:
+    # In address order a network that overlaps an earlier one overlaps one of those still open:
+    # two networks are apart or one holds the other, so the open ones are a chain.
+    open_claims: list[_Claim] = []
+    for claim in sorted(claims, key=lambda claim: network_order(claim.network)):
+        while open_claims and not overlap(open_claims[-1].network, claim.network):
+            open_claims.pop()
+        if open_claims:
+            yield _overlap(open_claims[-1], claim)
+        open_claims.append(claim)
+
+
+def _overlap(one: _Claim, other: _Claim) -> Finding:
+    # Blame the LAN rather than the pool, and of two LANs the one that stands later.
+    first, second = sorted((one, other), key=lambda claim: (claim.cell is not None, claim.path))
+    if first.cell is None:
+        hint = f"give {_setting(first)} a network that no site uses"
+    elif first.cell == second.cell:
+        hint = "remove one of them"
+    else:
+        hint = "renumber one of the two sites, or attach the LAN to one cell alone"
+    how = "is also" if one.network == other.network else "overlaps"
+    return Finding(
+        path=second.path, what=f"{second.what} {how} {first.what}", hint=hint, also=(first.path,)
+    )
+
+
+def _setting(claim: _Claim) -> str:
+    return ".".join(map(str, claim.path))

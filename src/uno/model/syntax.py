@@ -1,0 +1,172 @@
+"""What names, e-mail addresses, host names and interface names may look like.
+
+Each `*_fault` function returns None for what is well formed, and otherwise a `Fault`: what is wrong
+and what to do. Whoever knows the place (a line of a spec, a command-line option) adds it.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, NamedTuple
+
+from uno.model.net import address
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RESERVED_NAMES = frozenset(
+    {
+        "address", "agent", "cell", "lan", "network", "owner", "particle", "port", "registry",
+        "server", "user", "uvn", "vpn",
+    }
+)  # fmt: skip
+# One DNS label, RFC 1035 section 2.3.4.
+NAME_LENGTH = 63
+NAME_PATTERN = "^[a-z0-9][a-z0-9-]*$"
+# RFC 1035 section 2.3.4, less the length octet and the root label.
+HOST_LENGTH = 253
+# RFC 5321 section 4.5.3.1: 64 octets before the @, 254 in all that fit a path's 256.
+EMAIL_LENGTH = 254
+LOCAL_PART_LENGTH = 64
+# IFNAMSIZ of linux/if.h is 16 with the final zero; `{}` makes room for a number of four digits.
+INTERFACE_PATTERN_LENGTH = 15 - 4 + len("{}")
+TEXT_LENGTH = 200
+
+
+class Fault(NamedTuple):
+    """What is wrong with a text, and what to do about it."""
+
+    what: str
+    hint: str
+
+
+def name_fault(text: str) -> Fault | None:
+    """Check the name of a UVN, cell or particle."""
+    if not re.fullmatch(NAME_PATTERN, text):
+        return Fault(f"{quoted(text)} is not a name", _name_hint(text))
+    if len(text) > NAME_LENGTH:
+        return Fault(
+            f"the name {quoted(text)} has {len(text)} characters", f"use {NAME_LENGTH} at most"
+        )
+    if text in RESERVED_NAMES:
+        return Fault(f"the name {quoted(text)} is a reserved word", "choose another name")
+    return None
+
+
+def email_fault(text: str) -> Fault | None:
+    """Check an e-mail address: a dot-atom of unsurprising characters, and a host name.
+
+    Quoted local parts, address literals and the characters that a shell would read are refused.
+    """
+    local, at, domain = text.rpartition("@")
+    if (
+        not at
+        or not re.fullmatch(r"[A-Za-z0-9_+%=~-]+(\.[A-Za-z0-9_+%=~-]+)*", local)
+        or not _is_host_name(domain)
+    ):
+        return Fault(f"{quoted(text)} is not an e-mail address", "write it as name@example.org")
+    if len(text) > EMAIL_LENGTH or len(local) > LOCAL_PART_LENGTH:
+        return Fault(
+            f"the e-mail address {quoted(text)} is too long",
+            f"use {LOCAL_PART_LENGTH} characters before the @ and {EMAIL_LENGTH} in all, at most",
+        )
+    return None
+
+
+def host_fault(text: str) -> Fault | None:
+    """Check a public address: a host name (RFC 1123 section 2.1) or an IP address, and no more."""
+    what = f"{quoted(text)} is not a host name or IP address"
+    if "://" in text or "/" in text:
+        return Fault(what, "write the host name alone, without scheme or path")
+    if re.fullmatch(r"[0-9.]+", text) or text.count(":") > 1:
+        return _ip_fault(text, what)
+    if ":" in text:
+        return Fault(what, "leave the port out; ports are under settings")
+    if not text.isascii():
+        return Fault(what, "write an international name in its ASCII form, xn--…")
+    if not _is_host_name(text):
+        return Fault(what, "write a host name such as gw.example.org, or an IP address")
+    return None
+
+
+def same_host(text: str) -> str:
+    """Return a form of a host name or address that is the same for all ways to write it."""
+    try:
+        return str(address(text))
+    except ValueError:
+        return text.lower()
+
+
+def interface_fault(pattern: str) -> Fault | None:
+    """Check a pattern for interface names, `uwg-v{}` say."""
+    what = f"{quoted(pattern)} is not a pattern for interface names"
+    if pattern.count("{}") != 1:
+        return Fault(what, "write {} once, where the number goes, as in uwg-v{}")
+    if not re.fullmatch(r"[a-z][a-z0-9_.-]*", pattern.replace("{}", "")) or pattern[0] == "{":
+        return Fault(what, "begin with a letter and use a-z, 0-9, _, . and - only")
+    if len(pattern) > INTERFACE_PATTERN_LENGTH:
+        return Fault(
+            what,
+            f"use {INTERFACE_PATTERN_LENGTH - 2} characters beside the {{}} at most: Linux takes 15 "
+            "with the number",
+        )
+    return None
+
+
+def text_fault(text: str) -> Fault | None:
+    """Check free text that is shown to people: one line of it, and not a book."""
+    if not text.strip() or not text.isprintable():
+        return Fault(f"{quoted(text)} is not a line of text", "write it without control characters")
+    if len(text) > TEXT_LENGTH:
+        return Fault(
+            f"{quoted(text)} is {len(text)} characters long", f"use {TEXT_LENGTH} at most"
+        )
+    return None
+
+
+def quoted(text: str) -> str:
+    """Return `text` in quotes, shortened, with control characters escaped, fit to be printed."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}…")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean …?` with the one of `known` that looks like `word`, or nothing."""
+    # A cut keeps the comparison, quadratic in the length, cheap for any text.
+    close = get_close_matches(word[:100].lower(), sorted(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def _name_hint(text: str) -> str:
+    rule = "begin with a letter or digit, and use a-z, 0-9 and - only"
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:NAME_LENGTH]
+    return f"{rule}: {slug}" if slug and slug not in RESERVED_NAMES else rule
+
+
+def _is_host_name(text: str) -> bool:
+    labels = text.split(".")
+    return (
+        len(text) <= HOST_LENGTH
+        and all(re.fullmatch(_LABEL, label) for label in labels)
+        # RFC 1123 section 2.1: a top-level domain has a letter, so that it is never an address.
+        and not labels[-1].isdigit()
+    )
+
+
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+
+def _ip_fault(text: str, what: str) -> Fault | None:
+    try:
+        found = address(text)
+    except ValueError:
+        return Fault(what, "write an IP address as 192.0.2.1 or 2001:db8::1, without a port")
+    if isinstance(found, IPv6Address) and found.scope_id is not None:
+        return Fault(what, "leave the zone after the % out")
+    if found.is_unspecified or found.is_multicast:
+        return Fault(
+            f"{text} is not the address of a host", "write the address that others connect to"
+        )
+    return None

@@ -1,0 +1,262 @@
+"""The host as the agent sees it: what is there, what could change, and one thing that changes it.
+
+`Observed` holds only what uno owns, and the facts about the host that decisions need. `Desired` is
+what uno wants to own. An `Action` is one step between them; each can be undone by another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Protocol, TypeAlias
+
+from uno.model.keys import Secret
+from uno.model.net import Network
+
+InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """A network interface that is not uno's.
+
+    `up` is the administrative state; `autoconfigured` tells that its default route comes from
+    router advertisements, which the kernel ignores once it forwards, unless `accept_ra` is 2.
+    """
+
+    name: str
+    addresses: tuple[InterfaceAddress, ...] = ()
+    up: bool = True
+    autoconfigured: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A WireGuard peer. `endpoint` is `host:port` as written, `keepalive` seconds or 0."""
+
+    public_key: str
+    psk: Secret | None = None
+    endpoint: str | None = None
+    allowed_ips: tuple[Network, ...] = ()
+    keepalive: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """A WireGuard interface.
+
+    `port` is None where any port will do, `mtu` is in bytes, `routes` lead into the interface.
+    Addresses, peers (by public key), their allowed IPs, and routes are sorted.
+    """
+
+    name: str
+    private_key: Secret
+    mtu: int
+    addresses: tuple[InterfaceAddress, ...]
+    peers: tuple[Peer, ...] = ()
+    port: int | None = None
+    routes: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInterface:
+    """The interface that holds the node's stable addresses; it has no other side."""
+
+    name: str
+    addresses: tuple[InterfaceAddress, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """The configuration of each FRR daemon, by name: zebra, bfdd, bgpd."""
+
+    daemons: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What uno should own on the host. The default is nothing at all.
+
+    `barriers` are prefixes that must never follow the host's default route: each gets an
+    unreachable route that every other route beats.
+    """
+
+    barriers: tuple[Network, ...] = ()
+    firewall: str | None = None
+    sysctls: tuple[tuple[str, str], ...] = ()
+    node: NodeInterface | None = None
+    tunnels: tuple[Tunnel, ...] = ()
+    routing: Routing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What uno owns on the host now, and the facts that it decides by.
+
+    `tunnels` have the endpoints that were last configured, not those that peers roamed to.
+    `sysctls` are the present values of the keys asked for; `originals` those that uno changed,
+    with the values from before. `foreign` are interface names that are in use and not uno's.
+    `routing` is None unless all daemons run; `routing_leftovers` tells that some do.
+    """
+
+    barriers: frozenset[Network] = frozenset()
+    firewall: str | None = None
+    sysctls: dict[str, str] = field(default_factory=dict)
+    originals: dict[str, str] = field(default_factory=dict)
+    node: NodeInterface | None = None
+    tunnels: tuple[Tunnel, ...] = ()
+    routing: Routing | None = None
+    routing_leftovers: bool = False
+    foreign: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AddBarriers:
+    """Make these networks unreachable unless a better route exists."""
+
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBarriers:
+    """Take back `AddBarriers`."""
+
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceFirewall:
+    """Put this ruleset in place of uno's table, in one transaction; None removes the table."""
+
+    ruleset: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSysctl:
+    """Set a kernel parameter, and remember the value that it had before uno."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSysctl:
+    """Put back the value from before uno, and forget it."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetNode:
+    """Make the node interface have these addresses and no others; None removes it."""
+
+    node: NodeInterface | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTunnel:
+    """Make a WireGuard interface and bring it up."""
+
+    tunnel: Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureTunnel:
+    """Change an existing interface to `tunnel`; peers that stay as they are keep their sessions."""
+
+    tunnel: Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTunnel:
+    """Delete a WireGuard interface."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRouting:
+    """Start FRR with this configuration; what is left of an earlier start is ended first."""
+
+    routing: Routing
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRouting:
+    """Change the running FRR to this configuration, without restarting it."""
+
+    routing: Routing
+
+
+@dataclass(frozen=True, slots=True)
+class StopRouting:
+    """End FRR, and the routes that it installed."""
+
+
+Action: TypeAlias = (
+    AddBarriers
+    | RemoveBarriers
+    | ReplaceFirewall
+    | SetSysctl
+    | RestoreSysctl
+    | SetNode
+    | CreateTunnel
+    | ConfigureTunnel
+    | RemoveTunnel
+    | StartRouting
+    | ReloadRouting
+    | StopRouting
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatus:
+    """A WireGuard peer at work. Times in seconds since the epoch, 0 for never; traffic in bytes."""
+
+    public_key: str
+    endpoint: str | None
+    handshake: int
+    received: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatus:
+    """A BGP session: its neighbour's address, state, and number of prefixes accepted."""
+
+    neighbor: str
+    state: str
+    prefixes: int
+    bfd: str
+
+
+class Host(Protocol):
+    """A machine that uno changes."""
+
+    def nics(self) -> tuple[Nic, ...]:
+        """Return the network interfaces that are not uno's."""
+        ...
+
+    def observe(self, sysctls: tuple[str, ...]) -> Observed:
+        """Look at what is there, reading these kernel parameters. Changes nothing."""
+        ...
+
+    def perform(self, action: Action) -> None:
+        """Do one thing; removing what is not there is done already.
+
+        Raises `UnoError` with the command and what it said.
+        """
+        ...
+
+    def wireguard_kind(self) -> str:
+        """Say which WireGuard runs: `kernel`, or the name and version of the userspace one."""
+        ...
+
+    def peer_status(self) -> dict[str, tuple[PeerStatus, ...]]:
+        """Return the peers of each of uno's WireGuard interfaces."""
+        ...
+
+    def session_status(self) -> tuple[SessionStatus, ...]:
+        """Return uno's BGP sessions; none where routing does not run."""
+        ...
