@@ -1,0 +1,177 @@
+"""From a definition and the plan before it to the plan after it. The first module to read here.
+
+What the parent decided stays as long as the definition allows: nobody's id-given addresses, kept
+links' numbers, slots and ports, and keys that are still needed ever change because of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from uno.diagnostics import refuse_errors
+from uno.model import keys
+from uno.model.net import network_order
+from uno.model.plan import (
+    BackboneVpn,
+    Member,
+    ParticlesVpn,
+    Plan,
+    PlannedCell,
+    PlannedParticle,
+    Pools,
+    RootVpn,
+)
+from uno.model.uvn import Cell, Particle, Settings, Uvn
+from uno.planning import addressing
+from uno.planning.links import links
+from uno.planning.names import interface
+from uno.planning.timing import timing
+from uno.planning.topology.layout import layout
+
+
+class RequiredKeys(Struct, frozen=True, kw_only=True):
+    """The ids (`model.keys`) of every key pair and every preshared key of a plan, sorted."""
+
+    pairs: tuple[str, ...]
+    psks: tuple[str, ...]
+
+
+def plan(uvn: Uvn, parent: Plan | None) -> Plan:
+    """Decide everything but new keys. The same input gives the same plan, byte for byte.
+
+    Public keys that are still needed come over from `parent`; `with_keys` adds the others.
+    Raises `Rejected` where addresses or ports do not suffice, and if no cell is public.
+    """
+    pools = addressing.pools(uvn)
+    refuse_errors(addressing.shortages(uvn, pools))
+    chosen = layout(uvn, parent)
+    settings = uvn.settings
+    draft = Plan(
+        uvn=uvn.name,
+        identity=uvn.identity,
+        owner=uvn.owner,
+        pools=pools,
+        timing=timing(settings.timing_profile),
+        backbone=_backbone(settings),
+        root=_root(uvn, pools),
+        particles_vpn=_particles_vpn(settings, pools),
+        cells=tuple(_cell(cell, settings, pools) for cell in sorted(uvn.active_cells, key=_id)),
+        particles=tuple(_particle(each, pools) for each in sorted(uvn.active_particles, key=_id)),
+        strategy=settings.deployment.strategy,
+        ring=chosen.ring,
+    )
+    keyless = replace(draft, links=links(uvn, draft, chosen.pairs, parent))
+    return with_keys(keyless, parent.public_keys if parent else {})
+
+
+def required_keys(plan: Plan) -> RequiredKeys:
+    """Return the ids of all keys that `plan` needs, but for those between particles and cells."""
+    pairs: list[str] = []
+    psks: list[str] = []
+    if plan.root:
+        pairs.append(keys.ROOT_REGISTRY)
+        pairs.extend(keys.root_pair(cell.member.id) for cell in plan.cells)
+        psks.extend(keys.root_psk(cell.member.id) for cell in plan.cells)
+    for link in plan.links:
+        name = link.name
+        pairs.extend(keys.link_pair(name, cell) for cell in link.cells)
+        psks.append(keys.link_psk(name))
+    pairs.extend(
+        keys.particles_hub_pair(cell.member.id)
+        for cell in plan.cells
+        if cell.member.serves_particles
+    )
+    return RequiredKeys(pairs=tuple(sorted(pairs)), psks=tuple(sorted(psks)))
+
+
+def with_keys(plan: Plan, public_keys: Mapping[str, str]) -> Plan:
+    """Return `plan` with those of `public_keys` that it needs, in place of any it had."""
+    known = {**plan.public_keys, **public_keys}
+    needed = {name: known[name] for name in required_keys(plan).pairs if name in known}
+    return replace(plan, public_keys=needed)
+
+
+def _id(item: Cell | Particle) -> int:
+    return item.id
+
+
+def _backbone(settings: Settings) -> BackboneVpn:
+    vpn = settings.backbone_vpn
+    return BackboneVpn(
+        interface=vpn.interface,
+        mtu=vpn.peer_mtu,
+        keepalive=vpn.keepalive,
+        allowed_ips=tuple(sorted(vpn.allowed_ips, key=network_order)),
+    )
+
+
+def _root(uvn: Uvn, pools: Pools) -> RootVpn | None:
+    if not uvn.settings.enable_root_vpn:
+        return None
+    vpn = uvn.settings.root_vpn
+    registry4, registry6 = addressing.registry(pools)
+    return RootVpn(
+        registry4=registry4,
+        registry6=registry6,
+        registry_interface=interface(vpn.interface, 1),
+        cell_interface=interface(vpn.interface, 0),
+        mtu=vpn.peer_mtu,
+        keepalive=vpn.keepalive,
+        endpoint=uvn.address,
+        port=vpn.port if uvn.address else None,
+    )
+
+
+def _particles_vpn(settings: Settings, pools: Pools) -> ParticlesVpn | None:
+    if not settings.enable_particles_vpn:
+        return None
+    vpn = settings.particles_vpn
+    hub4, hub6 = addressing.hub(pools)
+    return ParticlesVpn(
+        hub4=hub4,
+        hub6=hub6,
+        interface=interface(vpn.interface, 1),
+        mtu=vpn.peer_mtu,
+        keepalive=vpn.keepalive,
+        masquerade=vpn.masquerade,
+        tunnel=vpn.tunnel,
+    )
+
+
+def _cell(cell: Cell, settings: Settings, pools: Pools) -> PlannedCell:
+    own = cell.settings
+    node4, node6 = addressing.node(pools, cell.id)
+    listens_to_registry = cell.is_public and settings.enable_root_vpn
+    serves = cell.is_public and settings.enable_particles_vpn and own.enable_particles_vpn
+    return PlannedCell(
+        member=Member(
+            id=cell.id,
+            name=cell.name,
+            node4=node4,
+            node6=node6,
+            endpoint=cell.address,
+            lans=tuple(sorted(cell.allowed_lans, key=network_order)),
+            serves_particles=serves,
+        ),
+        owner=cell.owner,
+        root_port=(own.root_vpn_port or settings.root_vpn.peer_port)
+        if listens_to_registry
+        else None,
+        particles_port=(own.particles_vpn_port or settings.particles_vpn.port) if serves else None,
+        httpd_port=own.httpd_port,
+        location=own.location,
+    )
+
+
+def _particle(particle: Particle, pools: Pools) -> PlannedParticle:
+    address4, address6 = addressing.particle(pools, particle.id)
+    return PlannedParticle(
+        id=particle.id,
+        name=particle.name,
+        owner=particle.owner,
+        address4=address4,
+        address6=address6,
+    )
