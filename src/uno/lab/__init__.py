@@ -1,0 +1,12 @@
+"""A UVN's whole world on one machine, in network namespaces: for tests, the demo, and rehearsal.
+
+    layout    Uvn → Layout: which nodes there are, how they are wired; pure
+    world     Layout → World: namespaces that exist, faults that can be put into them
+    node      one of its nodes: run a program in it, listen on its wires
+    probe     pings from many namespaces at once; transfer, the same for TCP
+    deploy    drives the product in a World through its own commands
+    demo      all of it, with a table at the end
+
+Everything that a lab makes carries its id: namespaces `uno-<id>-<node>`, and one directory. Whoever
+has the id can take it all down, also when the process that made it was killed (`state.remove`).
+"""

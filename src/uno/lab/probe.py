@@ -1,0 +1,205 @@
+"""Pings from many namespaces at once, in one process, without starting any program.
+
+A `Path` is from a node's namespace to an address. Echo requests go through ICMP sockets (icmp(7)):
+the kernel gives each its own identifier and hands it the answers to its own requests only. Times
+are seconds of `time.monotonic`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from uno.lab import netns
+from uno.model.net import Address
+
+
+class Path(NamedTuple):
+    """From a namespace to an address."""
+
+    namespace: str
+    target: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """What `Prober.reach` found: when each path was first answered, and which never were."""
+
+    at: Mapping[Path, float]
+    missing: tuple[Path, ...]
+
+    @property
+    def last(self) -> float:
+        """When the last of them was answered; not a number if none was."""
+        return max(self.at.values(), default=float("nan"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """What became of a stream of pings on one path.
+
+    `longest_gap` is the longest time in which nothing that was sent got an answer, in seconds:
+    from the sending of the last ping that was answered to that of the next.
+    """
+
+    sent: int
+    lost: int
+    longest_gap: float
+
+
+class Prober:
+    """Sockets for a set of paths; close it, or use it in a `with`."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Make one socket for each namespace and IP version. Raises OSError."""
+        self.paths = tuple(dict.fromkeys(paths))
+        self._selector = selectors.DefaultSelector()
+        self._sockets: dict[tuple[str, int], socket.socket] = {}
+        for path in self.paths:
+            key = path.namespace, path.target.version
+            if key not in self._sockets:
+                made = self._sockets[key] = _icmp_socket(*key)
+                self._selector.register(made, selectors.EVENT_READ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._selector.close()
+        for made in self._sockets.values():
+            made.close()
+
+    def reach(self, *, within: float, every: float = 0.1) -> Reached:
+        """Ping along all paths every `every` seconds until all are answered, or time is up."""
+        end = time.monotonic() + within
+        at: dict[Path, float] = {}
+        due = time.monotonic()
+        while len(at) < len(self.paths) and time.monotonic() < end:
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
+                for index, path in enumerate(self.paths):
+                    if path not in at:
+                        self._send(index, 0)
+            for index, _number in self._answers(min(due, end)):
+                at.setdefault(self.paths[index], time.monotonic())
+        missing = tuple(path for path in self.paths if path not in at)
+        return Reached(at=at, missing=missing)
+
+    def stream(self, *, rate: float = 100) -> Stream:
+        """A stream of `rate` pings a second on each path, that runs for the length of a `with`."""
+        return Stream(prober=self, rate=rate)
+
+    def _send(self, index: int, number: int) -> None:
+        path = self.paths[index]
+        echo_request = 8 if path.target.version == 4 else 128  # RFC 792, RFC 4443
+        # The kernel fills in checksum and identifier.
+        packet = struct.pack("!BBHHHIQ", echo_request, 0, 0, 0, number & 0xFFFF, index, number)
+        # No route yet, or an answer that says "unreachable" to an earlier ping: not answered.
+        with contextlib.suppress(OSError):
+            self._sockets[path.namespace, path.target.version].sendto(packet, (str(path.target), 0))
+
+    def _answers(self, until: float) -> Iterator[tuple[int, int]]:
+        """Wait for answers, at the most until then; give the path and number of each."""
+        for key, _events in self._selector.select(max(0.0, until - time.monotonic())):
+            ready = key.fileobj
+            assert isinstance(ready, socket.socket)
+            while True:
+                try:
+                    packet = ready.recv(256)
+                except BlockingIOError:
+                    break
+                except OSError:
+                    continue
+                if len(packet) == _PACKET and packet[0] in _ECHO_REPLIES:
+                    yield struct.unpack_from("!IQ", packet, 8)
+
+
+@dataclass(kw_only=True)
+class Stream:
+    """A stream of pings in the background; `flows` has the results after the `with`."""
+
+    prober: Prober
+    rate: float
+    flows: Mapping[Path, Flow] = field(default_factory=dict)
+    _sent: list[float] = field(default_factory=list)
+    _answered: dict[int, set[int]] = field(default_factory=dict)
+    _ended: Event = field(default_factory=Event)
+    _thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = Thread(target=self._run, name="ping-stream", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        assert self._thread is not None
+        self._thread.join()
+        self.flows = {
+            path: flow(self._sent, self._answered.get(index, set()))
+            for index, path in enumerate(self.prober.paths)
+        }
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._ended.is_set():
+            for index in range(len(self.prober.paths)):
+                self.prober._send(index, len(self._sent))  # noqa: SLF001 - one class in two parts
+            self._sent.append(time.monotonic())
+            due += 1 / self.rate
+            while (now := time.monotonic()) < due:
+                self._collect(due)
+                if now > due:
+                    break
+        # What was sent last gets the time to be answered that a slow path needs.
+        end = time.monotonic() + _LAST_ANSWERS
+        while time.monotonic() < end:
+            self._collect(end)
+
+    def _collect(self, until: float) -> None:
+        for index, number in self.prober._answers(until):  # noqa: SLF001 - as above
+            self._answered.setdefault(index, set()).add(number)
+
+
+def flow(sent: list[float], answered: set[int]) -> Flow:
+    """What became of pings sent at these times, of which those with these numbers were answered."""
+    good = [at for number, at in enumerate(sent) if number in answered]
+    edges = [*sent[:1], *good, *sent[-1:]]
+    gaps = (later - earlier for earlier, later in zip(edges, edges[1:], strict=False))
+    return Flow(sent=len(sent), lost=len(sent) - len(good), longest_gap=max(gaps, default=0.0))
+
+
+_PACKET = 20
+_ECHO_REPLIES = (0, 129)
+_LAST_ANSWERS = 0.3
+
+
+def _icmp_socket(namespace: str, version: int) -> socket.socket:
+    if version == 4:
+        made = netns.socket_in(namespace, socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+    else:
+        made = netns.socket_in(namespace, socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    return made

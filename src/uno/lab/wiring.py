@@ -1,0 +1,191 @@
+"""Putting stations together: drafts of nodes, the Internet's ports, LANs as bridges in routers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Address
+from itertools import chain
+
+from uno.diagnostics import UnoError
+from uno.lab import ruleset
+from uno.lab.layout import GATEWAY4, GATEWAY6, HOME4, PUBLIC4, PUBLIC6, Cable, Role, Station
+from uno.model.net import Address, Network, overlap
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """A station while it is being put together.
+
+    `outside` are its addresses on the Internet, `inside` those in LANs; `public` is where the
+    Internet sees it, which for a node behind a router is the router.
+    """
+
+    name: str
+    role: Role
+    cell: str = ""
+    machine: bool = False
+    forwards: bool = False
+    public: Address | None = None
+    outside: list[Address] = field(default_factory=list)
+    inside: list[Address] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    rules: str = ""
+
+    def inside_of(self, version: int) -> Address | None:
+        """Its first LAN address of that IP version."""
+        return next((item for item in self.inside if item.version == version), None)
+
+    def station(self) -> Station:
+        """The finished value."""
+        return Station(
+            name=self.name,
+            role=self.role,
+            machine=self.machine,
+            forwards=self.forwards,
+            commands=("link set lo up", *self.commands),
+            ruleset=self.rules,
+            cell=self.cell,
+            addresses=(*self.inside, *self.outside),
+            public=self.public,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One broadcast domain behind a router: an IPv4 network, an IPv6 one, or both."""
+
+    router: Draft
+    bridge: str
+    networks: tuple[Network, ...]
+
+    def seat(self, number: int) -> tuple[tuple[Address, int], ...]:
+        """The addresses and prefix lengths of a seat: 1 the router, 2 the cell, then hosts.
+
+        A network too small for that seat gives none.
+        """
+        return tuple(
+            (net[_position(net, number)], net.prefixlen)
+            for net in self.networks
+            if _position(net, number) < net.num_addresses - 1
+        )
+
+
+class Wiring:
+    """All drafts and cables, and the addresses that are still free."""
+
+    def __init__(self, *, public: Iterable[Address], private: Iterable[Network]) -> None:
+        """Begin with the Internet alone; `public` and `private` are taken by the definition."""
+        taken = frozenset(public)
+        free4 = chain.from_iterable(net.hosts() for net in PUBLIC4)
+        self._free4: Iterator[Address] = (item for item in free4 if item not in taken)
+        self._free6: Iterator[IPv6Address] = (i for i in PUBLIC6.hosts() if i not in taken)
+        used = tuple(private)
+        self._homes = (
+            net
+            for net in HOME4.subnets(new_prefix=24)
+            if not any(overlap(net, other) for other in used)
+        )
+        self.internet = Draft(
+            name="internet", role=Role.INTERNET, forwards=True, rules=ruleset.internet()
+        )
+        self.drafts = [self.internet]
+        self.cables: list[Cable] = []
+
+    def add(self, draft: Draft) -> Draft:
+        """Add a node that is not connected yet."""
+        if any(draft.name == other.name for other in self.drafts):
+            raise UnoError(
+                f"two nodes of the lab would be called {draft.name}",
+                "rename the cell or particle of that name",
+            )
+        self.drafts.append(draft)
+        return draft
+
+    def spare_public(self) -> Address:
+        """A public address that nobody has yet."""
+        return next(self._free4)
+
+    def spare_home(self) -> IPv4Network:
+        """A private network that is no LAN of the definition."""
+        return next(self._homes)
+
+    def join_internet(self, draft: Draft, at: Address | None = None) -> Address:
+        """Hang a node on a port of the Internet, with `at` or else a spare address; return it."""
+        port = f"p{self._cable(draft, 'wan', self.internet)}"
+        mine = [at or self.spare_public()]
+        mine.append(next(self._free6) if mine[0].version == 4 else self.spare_public())
+        draft.outside += mine
+        draft.public = mine[0]
+        draft.commands += [
+            *(_give("wan", item, item.max_prefixlen) for item in mine),
+            "link set wan up",
+            f"route add {GATEWAY4} dev wan",
+            f"route add default via {GATEWAY4} dev wan",
+            f"route add default via {GATEWAY6} dev wan",
+        ]
+        self.internet.commands += [
+            _give(port, GATEWAY4, 32),
+            _give(port, GATEWAY6, 64),
+            f"link set {port} up",
+            *(f"route add {item} dev {port}" for item in mine),
+        ]
+        return mine[0]
+
+    def announce(self, network: Network, router: Draft) -> None:
+        """Let the Internet know the way to a global network behind `router`."""
+        via = next(item for item in router.outside if item.version == network.version)
+        self.internet.commands.append(f"route add {network} via {via}")
+
+    def segment(self, router: Draft, networks: tuple[Network, ...], *, number: int = 0) -> Segment:
+        """Give a router a LAN: a bridge that holds the LAN's gateway address."""
+        segment = Segment(router=router, bridge=f"lan{number}", networks=networks)
+        # A bridge that snoops multicast holds back the first neighbour solicitations.
+        router.commands.append(f"link add {segment.bridge} type bridge mcast_snooping 0")
+        self._seat(router, segment.bridge, segment.seat(1))
+        return segment
+
+    def sit(self, draft: Draft, segment: Segment, *, seat: int, interface: str = "eth0") -> bool:
+        """Connect a node to a LAN; return whether there was an address for it."""
+        addresses = segment.seat(seat)
+        if not addresses:
+            return False
+        port = f"{segment.bridge}p{self._cable(draft, interface, segment.router, segment.bridge)}"
+        segment.router.commands.append(f"link set {port} master {segment.bridge} up")
+        self._seat(draft, interface, addresses)
+        return True
+
+    @staticmethod
+    def lead_out(draft: Draft, segment: Segment) -> None:
+        """Make the LAN's router the default gateway of a node."""
+        for item, _length in segment.seat(1):
+            draft.commands.append(f"route add default via {item}")
+
+    @staticmethod
+    def _seat(draft: Draft, interface: str, addresses: tuple[tuple[Address, int], ...]) -> None:
+        draft.commands += [_give(interface, item, length) for item, length in addresses]
+        draft.commands.append(f"link set {interface} up")
+        draft.inside += [item for item, _length in addresses]
+
+    def _cable(self, near: Draft, interface: str, far: Draft, prefix: str = "") -> int:
+        number = sum(cable.far_node == far.name for cable in self.cables)
+        self.cables.append(
+            Cable(
+                node=near.name,
+                interface=interface,
+                far_node=far.name,
+                far_interface=f"{prefix}p{number}",
+            )
+        )
+        return number
+
+
+def _position(network: Network, seat: int) -> int:
+    # A home network's habit: .1 the router, .2 the gateway to the UVN, hosts from .11 on.
+    return seat if seat <= 2 or network.num_addresses < 32 else seat + 8
+
+
+def _give(interface: str, item: Address, prefix: int) -> str:
+    # Duplicate address detection would hold an IPv6 address back for a second.
+    nodad = " nodad" if item.version == 6 else ""
+    return f"addr add {item}/{prefix} dev {interface}{nodad}"

@@ -1,0 +1,207 @@
+"""A world that exists: nodes to run programs in, and faults that the Internet can be given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from uno.diagnostics import UnoError
+from uno.host.command import CommandFailed, run
+from uno.lab import machine, netns, ruleset, state
+from uno.lab.layout import Layout, Role, Station
+from uno.lab.node import Node
+from uno.lab.state import Lab
+
+# Each wireguard-go takes one inotify instance of those that its user may have; 128 by default.
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_ENOUGH = 8192
+# Subprocesses more than processors gain nothing: building is bound by the processor.
+_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A lab that is up. `nodes` are found by their names in the layout."""
+
+    lab: Lab
+    nodes: Mapping[str, Node]
+
+    @property
+    def id(self) -> str:
+        """The lab's id."""
+        return self.lab.id
+
+    @property
+    def internet(self) -> Node:
+        """The node that stands for the Internet."""
+        return self.nodes["internet"]
+
+    @property
+    def registry(self) -> Node:
+        """The node that the registry is on; a cell's, if they share an address."""
+        return self.nodes[self.lab.layout.registry]
+
+    def having(self, role: Role, *, cell: str | None = None) -> tuple[Node, ...]:
+        """The nodes with `role`, of one cell's site if `cell` is given."""
+        return tuple(self.nodes[s.name] for s in self.lab.layout.having(role, cell=cell))
+
+    def cut(self, node: str, peer: str, *, port: int | None = None) -> None:
+        """Drop UDP between two nodes on its way through the Internet, in both directions.
+
+        All of it, or only what goes between `port` on `node` and `peer`. A node behind a router
+        is where the Internet sees it: cutting it off cuts off what shares its address.
+        """
+        self._fault("add", node, peer, port=port)
+
+    def mend(self, node: str, peer: str, *, port: int | None = None) -> None:
+        """Take a `cut` with the same arguments back."""
+        self._fault("delete", node, peer, port=port)
+
+    def mend_all(self) -> None:
+        """Take back every cut, and all loss."""
+        self.internet.run(["nft", "-f", "-"], stdin=ruleset.mend_all())
+
+    def loss(self, percent: float) -> None:
+        """Have the Internet lose this share of UDP packets, at random; 0 for none."""
+        self.internet.run(["nft", "-f", "-"], stdin=ruleset.loss(percent))
+
+    def delay(self, milliseconds: float) -> None:
+        """Have every packet that leaves the Internet wait; 0 for none.
+
+        A round trip between two public nodes takes twice as long as that. Raises `UnoError` where
+        the kernel has no netem queueing discipline (tc-netem(8)).
+        """
+        ports = [c.far_interface for c in self.lab.layout.cables if c.far_node == "internet"]
+        verb = f"replace {{}} root netem delay {milliseconds}ms" if milliseconds else "del {} root"
+        lines = "".join(f"qdisc {verb.format(f'dev {port}')}\n" for port in ports)
+        try:
+            self.internet.run(["tc", "-batch", "-"], stdin=lines)
+        except CommandFailed as error:
+            raise UnoError(
+                f"the Internet of this lab cannot be slow: {error.stderr}",
+                "it needs a kernel with netem (module sch_netem)",
+            ) from error
+
+    def down(self) -> None:
+        """Take the world down, with everything that runs in it."""
+        state.remove(self.id)
+
+    def _fault(self, verb: str, node: str, peer: str, *, port: int | None) -> None:
+        one, other = (self.nodes[name].station.public for name in (node, peer))
+        if one is None or other is None:
+            raise UnoError(f"{node} or {peer} has no place on the Internet")
+        self.internet.run(["nft", "-f", "-"], stdin=ruleset.cut(verb, one, other, port=port))
+
+
+@contextmanager
+def standing(layout: Layout) -> Iterator[World]:
+    """A world for the length of a block; taken down however the block ends."""
+    world = build(layout)
+    try:
+        yield world
+    finally:
+        world.down()
+
+
+def build(layout: Layout) -> World:
+    """Make a world. On failure nothing is left of it. Raises `UnoError`."""
+    lab = state.create(layout)
+    try:
+        return _build(lab)
+    except BaseException:
+        state.remove(lab.id)
+        raise
+
+
+def open_world(lab_id: str | None = None) -> World:
+    """Find a world that stands; without an id, the only one. Raises `UnoError`."""
+    lab = state.load(lab_id)
+    if not lab.complete:
+        raise UnoError(f"lab {lab.id} is not finished", f"remove it with `uno lab down {lab.id}`")
+    return _world(lab)
+
+
+def allow_interfaces(count: int) -> bool:
+    """Let this machine have `count` userspace WireGuard interfaces; return whether that changed it.
+
+    It is a setting of the whole machine (fs.inotify.max_user_instances), and left as it is if it
+    is enough. Half of it is left to others.
+    """
+    if count <= int(_INOTIFY.read_text()) // 2:
+        return False
+    _INOTIFY.write_text(f"{max(_INOTIFY_ENOUGH, 2 * count)}")
+    return True
+
+
+def _build(lab: Lab) -> World:
+    stations = lab.layout.stations
+    run(
+        ["ip", "-batch", "-"],
+        stdin="".join(f"netns add {lab.namespace(s.name)}\n" for s in stations),
+    )
+    for station in stations:
+        netns.set_sysctls(lab.namespace(station.name), _sysctls(station))
+    machines = [s for s in stations if s.machine]
+    for station in stations:
+        directory = lab.directory / "nodes" / station.name
+        directory.mkdir(mode=0o700, parents=True)
+        if station.machine:
+            machine.furnish(directory, lab.layout.names)
+    run(["ip", "-batch", "-"], stdin="".join(_cables(lab)))
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        holders = pool.submit(
+            machine.start_holders,
+            [(lab.namespace(s.name), lab.directory / "nodes" / s.name) for s in machines],
+        )
+        list(pool.map(lambda station: _set_up(lab.namespace(station.name), station), stations))
+    finished = Lab(id=lab.id, layout=lab.layout, holders=holders.result(), complete=True)
+    state.save(finished)
+    return _world(finished)
+
+
+def _world(lab: Lab) -> World:
+    nodes = {
+        station.name: Node(
+            station=station,
+            namespace=lab.namespace(station.name),
+            directory=lab.directory / "nodes" / station.name,
+            holder=lab.holders.get(station.name),
+        )
+        for station in lab.layout.stations
+    }
+    return World(lab=lab, nodes=MappingProxyType(nodes))
+
+
+def _cables(lab: Lab) -> Iterator[str]:
+    for cable in lab.layout.cables:
+        near = f"{cable.interface} netns {lab.namespace(cable.node)}"
+        far = f"{cable.far_interface} netns {lab.namespace(cable.far_node)}"
+        yield f"link add {near} type veth peer name {far}\n"
+
+
+def _set_up(namespace: str, station: Station) -> None:
+    lines = "".join(f"{command}\n" for command in station.commands)
+    run(["ip", "-n", namespace, "-batch", "-"], stdin=lines)
+    if station.ruleset:
+        enter = ["nsenter", f"--net={netns.NAMES / namespace}", "--"]
+        run([*enter, "nft", "-f", "-"], stdin=station.ruleset)
+
+
+def _sysctls(station: Station) -> Iterator[tuple[str, str]]:
+    """A host as distributions set it up; but for what would only cost time in a lab."""
+    # Loose reverse path filtering is what systemd sets (sysctl.d/50-default.conf); routers whose
+    # LAN is answered by the cell directly need none.
+    filtering = "0" if station.forwards else "2"
+    for interface in ("all", "default"):
+        yield f"ipv4/conf/{interface}/rp_filter", filtering
+        yield f"ipv6/conf/{interface}/disable_ipv6", "0"
+        yield f"ipv6/conf/{interface}/accept_dad", "0"
+        yield f"ipv6/conf/{interface}/accept_ra", "0"
+        yield f"ipv6/conf/{interface}/forwarding", "1" if station.forwards else "0"
+    yield "ipv4/ip_forward", "1" if station.forwards else "0"
+    # Lets everybody use ICMP sockets (icmp(7)), which `probe` pings through.
+    yield "ipv4/ping_group_range", "0 2147483647"
