@@ -92,6 +92,15 @@ def routes_into(name: str) -> tuple[Network, ...]:
     return tuple(sorted(_own_routes(["dev", name]), key=network_order))
 
 
+def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
+    """Whether routes of these protocols lead elsewhere than into the interfaces named."""
+    return any(
+        route.get("protocol") in protocols and route.get("dev") not in except_on
+        for family in ("-4", "-6")
+        for route in _json([family, "route", "show"])
+    )
+
+
 def add_route(name: str, prefix: Network) -> str:
     """Return the batch line that routes `prefix` into an interface."""
     return f"{_family(prefix)} route replace {prefix} dev {name} proto {PROTOCOL}"
@@ -111,11 +120,11 @@ def _family(prefix: Network) -> str:
 
 
 def _own_routes(selector: list[str]) -> list[Network]:
-    found = []
-    for family in ("-4", "-6"):
-        for route in _json([family, "route", "show", "proto", PROTOCOL, *selector]):
-            found.append(_destination(route["dst"], family))
-    return found
+    return [
+        _destination(route["dst"], family)
+        for family in ("-4", "-6")
+        for route in _json([family, "route", "show", "proto", PROTOCOL, *selector])
+    ]
 
 
 def _destination(text: str, family: str) -> Network:

@@ -1,4 +1,4 @@
-"""What uno remembers of a host between runs: in /run, since it ends with a reboot, as its subject does."""
+"""What uno remembers of a host between runs; kept in /run, since it ends with a reboot."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ class TunnelNote(Struct, frozen=True, kw_only=True):
 class HostState(Struct, frozen=True, kw_only=True):
     """The file's content.
 
-    `sysctls` are values from before uno; `firewall` is the ruleset as given, `listing` as nft
-    then listed it.
+    `sysctls` are values from before uno; `node` is the interface of the node's addresses;
+    `firewall` is the ruleset as given, `listing` as nft then listed it.
     """
 
+    node: str | None = None
     sysctls: dict[str, str] = {}
     tunnels: dict[str, TunnelNote] = {}
     firewall: str | None = None
     listing: str | None = None
+
+    def owns(self, interface: str) -> bool:
+        """Whether uno made, or was about to make, an interface of this name."""
+        return interface == self.node or interface in self.tunnels
 
 
 class StateFile:
@@ -55,6 +60,10 @@ class StateFile:
         state = self.read()
         others = {key: value for key, value in state.tunnels.items() if key != name}
         self.write(replace(state, tunnels=others if note is None else {**others, name: note}))
+
+    def note_node(self, name: str | None) -> None:
+        """Remember the interface of the node's addresses, or forget it."""
+        self.write(replace(self.read(), node=name))
 
     def note_sysctl(self, key: str, original: str | None) -> None:
         """Remember the first value of a kernel parameter, or forget it."""

@@ -260,3 +260,11 @@ class Host(Protocol):
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return uno's BGP sessions; none where routing does not run."""
         ...
+
+    def reconnect(self, tunnel: str, peer: Peer) -> None:
+        """Start a new session with a peer that has an endpoint, at once."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what is remembered about a host on which uno owns nothing any more."""
+        ...

@@ -1,0 +1,217 @@
+"""uno's own FRR: its daemons, their folder, their watchdog.
+
+All of it lives in one folder, sockets included, so that the host's own FRR, and those of other
+cells on the machine, never meet it. Sources: FRR 8.4 user manual (Basic Setup, watchfrr, VTY
+shell), zebra(8), watchfrr(8), `frr-reload.py --help`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from uno.artifacts.frr import BGP_PORT, integrated
+from uno.diagnostics import UnoError
+from uno.files import write_atomic
+from uno.host import vty
+from uno.host.command import run, start
+from uno.ports.host import Routing, SessionStatus
+
+PROGRAMS = Path("/usr/lib/frr")
+RELOAD = PROGRAMS / "frr-reload.py"
+
+STOP_SECONDS = 5.0
+
+# zebra deletes routes that it finds with FRR's marks and does not learn again within this time.
+# It covers graceful restart (120 s).
+SWEEP_SECONDS = 150
+
+# Where another FRR has routes on this host, zebra must never sweep: they would be among them.
+NEVER_SECONDS = 2_000_000_000
+
+
+class Frr:
+    """The FRR of one cell. `folder` holds its configuration, sockets, process ids and log."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which is made when FRR is first started."""
+        self._folder = folder
+
+    def running(self) -> Routing | None:
+        """Return the configuration, if the watchdog and every daemon run."""
+        found = [(path.stem, path.read_text()) for path in self._configurations()]
+        alive = {path.stem for path in self._pid_files() if _pid(path, self._folder)}
+        if not found or not alive >= {"watchfrr", *(name for name, _ in found)}:
+            return None
+        order = ("zebra", "bfdd", "bgpd")
+        return Routing(daemons=tuple(sorted(found, key=lambda each: order.index(each[0]))))
+
+    def leftovers(self) -> bool:
+        """Whether anything of an earlier start is there."""
+        return self._folder.exists()
+
+    def start(self, routing: Routing, *, others_have_routes: bool) -> None:
+        """Start the daemons and their watchdog, and wait until they answer."""
+        self._require_programs()
+        self.stop()
+        owner = pwd.getpwnam("frr")
+        self._folder.mkdir(mode=0o750, parents=True)
+        os.chown(self._folder, owner.pw_uid, owner.pw_gid)
+        self._write(routing)
+        script = self._folder / "daemon.sh"
+        sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
+        write_atomic(script, _script(self._folder, sweep).encode(), mode=0o700)
+        for name, _ in routing.daemons:
+            run([str(script), "start", name])
+        start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
+        self._await_sockets([name for name, _ in routing.daemons])
+
+    def reload(self, routing: Routing) -> None:
+        """Change the running daemons to `routing`, by the difference alone."""
+        path = self._folder / "frr.conf"
+        write_atomic(path, integrated(routing.daemons).encode(), mode=0o640)
+        here = str(self._folder)
+        words = [str(RELOAD), "--reload", "--stdout", "--log-level", "error", "--vty_socket", here]
+        run([*words, "--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)])
+        self._write(routing)
+
+    def stop(self) -> None:
+        """End everything and remove the folder. The neighbours are told, so that none waits."""
+        if not self.leftovers():
+            return
+        self._end("watchfrr")
+        with suppress(UnoError):
+            self._say_goodbye()
+        for name in ("bgpd", "bfdd", "zebra"):
+            self._end(name)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def sessions(self) -> tuple[SessionStatus, ...]:
+        """Return the BGP sessions, or none where bgpd does not answer."""
+        try:
+            return vty.sessions(self._folder)
+        except OSError:
+            return ()
+
+    def _say_goodbye(self) -> None:
+        # Without it the neighbours, told of a graceful restart, would keep sending to us until
+        # the restart time is over. An administrative shutdown is a hard reset (RFC 8538, 9003).
+        config = (self._folder / "bgpd.conf").read_text() if self._folder.exists() else ""
+        router = next((line for line in config.splitlines() if line.startswith("router bgp")), "")
+        words = ["vtysh", "--vty_socket", str(self._folder), "-d", "bgpd"]
+        for command in ("configure terminal", router, "bgp shutdown message uno service down"):
+            words += ["-c", command]
+        run(words, timeout=5)
+
+    def _write(self, routing: Routing) -> None:
+        owner = pwd.getpwnam("frr")
+        for name, text in routing.daemons:
+            path = self._folder / f"{name}.conf"
+            write_atomic(path, text.encode(), mode=0o640)
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+
+    def _watchfrr(self, script: Path, routing: Routing) -> list[str]:
+        words = [str(PROGRAMS / "watchfrr"), "-S", str(self._folder)]
+        words += ["-p", str(self._folder / "watchfrr.pid"), "-i", "1", "-t", "10", "-T", "5"]
+        words += ["--min-restart-interval", "1", "--max-restart-interval", "30"]
+        quoted = shlex.quote(str(script))
+        words += ["-s", f"{quoted} start %s", "-r", f"{quoted} restart %s"]
+        words += ["-k", f"{quoted} stop %s"]
+        return [*words, *(name for name, _ in routing.daemons)]
+
+    def _await_sockets(self, names: list[str]) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        waiting = [self._folder / f"{name}.vty" for name in names]
+        waiting.append(self._folder / "watchfrr.pid")
+        while missing := [path for path in waiting if not path.exists()]:
+            if time.monotonic() > deadline:
+                log = self._folder / "frr.log"
+                said = log.read_text(errors="replace")[-500:] if log.exists() else ""
+                raise UnoError(f"FRR's {missing[0].stem} did not start: {said}".rstrip(": "))
+            threading.Event().wait(0.01)
+
+    def _configurations(self) -> Iterator[Path]:
+        for name in ("zebra", "bfdd", "bgpd"):
+            if (path := self._folder / f"{name}.conf").exists():
+                yield path
+
+    def _pid_files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.pid"))
+
+    def _end(self, name: str) -> None:
+        path = self._folder / f"{name}.pid"
+        pid = _pid(path, self._folder)
+        if pid is None:
+            return
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+            deadline = time.monotonic() + STOP_SECONDS
+            while _pid(path, self._folder) == pid and time.monotonic() < deadline:
+                threading.Event().wait(0.01)
+            if _pid(path, self._folder) != pid:
+                return
+        raise UnoError(f"FRR's {name} (process {pid}) does not end")
+
+    @staticmethod
+    def _require_programs() -> None:
+        for name in ("zebra", "bfdd", "bgpd", "watchfrr", "frr-reload.py"):
+            if not (PROGRAMS / name).exists():
+                raise UnoError(
+                    f"FRR is not complete: there is no {PROGRAMS / name}",
+                    "install the packages frr and frr-pythontools",
+                )
+
+
+def _pid(path: Path, folder: Path) -> int | None:
+    """Return the process that a pid file names, if it lives and is not a later namesake."""
+    try:
+        pid = int(path.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, ValueError):
+        return None
+    return pid if str(folder) in command and not ended else None
+
+
+def _script(folder: Path, sweep: int) -> str:
+    here = shlex.quote(str(folder))
+    return f"""#!/bin/sh
+# Starts and stops one of uno's FRR daemons; FRR's watchdog calls it too.
+here={here}
+daemon=$2
+common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$daemon.conf -i $here/$daemon.pid
+  --log file:$here/frr.log --log-level notifications"
+stop() {{
+  pid=$(cat "$here/$daemon.pid" 2>/dev/null) || return 0
+  kill "$pid" 2>/dev/null || return 0
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    kill -0 "$pid" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -9 "$pid" 2>/dev/null || return 0
+}}
+begin() {{
+  case $daemon in
+    zebra) extra="-s 2000000 -K {sweep}" ;;
+    bfdd) extra="--bfdctl $here/bfdd.sock" ;;
+    bgpd) extra="-p {BGP_PORT}" ;;
+    *) exit 2 ;;
+  esac
+  exec {PROGRAMS}/"$daemon" -d $common $extra >>"$here/start.log" 2>&1
+}}
+case $1 in
+  start) begin ;;
+  stop) stop ;;
+  restart) stop; begin ;;
+  *) exit 2 ;;
+esac
+"""

@@ -1,0 +1,307 @@
+"""The real host: Linux with iproute2, WireGuard, nftables and FRR."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import assert_never
+
+from uno.diagnostics import UnoError
+from uno.host import links, nft, wireguard
+from uno.host.command import run
+from uno.host.frr import Frr
+from uno.host.state import HostState, StateFile, TunnelNote
+from uno.ports.host import (
+    Action,
+    AddBarriers,
+    ConfigureTunnel,
+    CreateTunnel,
+    Nic,
+    NodeInterface,
+    Observed,
+    Peer,
+    PeerStatus,
+    ReloadRouting,
+    RemoveBarriers,
+    RemoveTunnel,
+    ReplaceFirewall,
+    RestoreSysctl,
+    Routing,
+    SessionStatus,
+    SetNode,
+    SetSysctl,
+    StartRouting,
+    StopRouting,
+    Tunnel,
+)
+
+RUN = Path("/run/uno")
+PROC_SYS = Path("/proc/sys")
+
+# Marks of FRR's protocols in the kernel's routing table (iproute2's rt_protos).
+FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebra", "196"})
+
+
+class LinuxHost:
+    """This machine, in the network namespace of this process, for one cell."""
+
+    def __init__(self, identity: str, cell: int) -> None:
+        """Work for the cell with this id of the UVN with this identity."""
+        self.folder = RUN / f"{identity[:8]}-{cell}"
+        self.warnings: list[str] = []
+        self._alias = f"uno {identity} {cell}"
+        self._state = StateFile(self.folder / "state.json")
+        self._frr = Frr(self.folder / "frr")
+
+    def nics(self) -> tuple[Nic, ...]:
+        """Return the network interfaces that are not uno's."""
+        state = self._state.read()
+        return links.nics(each for each in links.interfaces() if not self._own(each, state))
+
+    def observe(self, sysctls: tuple[str, ...]) -> Observed:
+        """Look at what is there, reading these kernel parameters and those changed before."""
+        state = self._state.read()
+        interfaces = links.interfaces()
+        own = {each.name: each for each in interfaces if self._own(each, state)}
+        dumps = wireguard.dump() if own else {}
+        node = own.get(state.node or "")
+        return Observed(
+            barriers=links.barriers(),
+            firewall=_observed_firewall(state),
+            sysctls={key: _read_sysctl(key) for key in {*sysctls, *state.sysctls}},
+            originals=state.sysctls,
+            node=_node(node) if node else None,
+            tunnels=tuple(
+                _tunnel(own[name], dumps[name], state.tunnels.get(name, TunnelNote()))
+                for name in sorted(own.keys() & dumps.keys())
+            ),
+            routing=self._frr.running(),
+            routing_leftovers=self._frr.leftovers(),
+            foreign=frozenset(each.name for each in interfaces) - own.keys(),
+        )
+
+    def perform(self, action: Action) -> None:  # noqa: C901, PLR0912 - one line per kind of action
+        """Do one thing. Raises `UnoError` with the command and what it said."""
+        match action:
+            case AddBarriers(networks):
+                links.add_barriers(networks)
+            case RemoveBarriers(networks):
+                links.remove_barriers(networks)
+            case ReplaceFirewall(ruleset):
+                self._replace_firewall(ruleset)
+            case SetSysctl(key, value):
+                self._state.note_sysctl(key, _read_sysctl(key))
+                _write_sysctl(key, value)
+            case RestoreSysctl(key, value):
+                _write_sysctl(key, value)
+                self._state.note_sysctl(key, None)
+            case SetNode(node):
+                self._set_node(node)
+            case CreateTunnel(tunnel):
+                self._create_tunnel(tunnel)
+            case ConfigureTunnel(tunnel):
+                self._configure_tunnel(tunnel)
+            case RemoveTunnel(name):
+                links.delete(name)
+                self._state.note_tunnel(name, None)
+            case StartRouting(routing):
+                self._start_routing(routing)
+            case ReloadRouting(routing):
+                self._frr.reload(routing)
+            case StopRouting():
+                self._stop_routing()
+            case _:
+                assert_never(action)
+
+    def wireguard_kind(self) -> str:
+        """Say which WireGuard runs."""
+        names = self._state.read().tunnels
+        return wireguard.kind(each.kind for each in links.interfaces() if each.name in names)
+
+    def peer_status(self) -> dict[str, tuple[PeerStatus, ...]]:
+        """Return the peers of each of uno's WireGuard interfaces."""
+        names = self._state.read().tunnels
+        return {name: each.status for name, each in wireguard.dump().items() if name in names}
+
+    def session_status(self) -> tuple[SessionStatus, ...]:
+        """Return uno's BGP sessions."""
+        return self._frr.sessions()
+
+    def reconnect(self, tunnel: str, peer: Peer) -> None:
+        """Start a new session with a peer that has an endpoint."""
+        if peer.endpoint and (endpoint := self._resolve([peer]).get(peer.endpoint)):
+            wireguard.reconnect(tunnel, peer, endpoint=endpoint)
+
+    def forget(self) -> None:
+        """Remove what is kept in /run about a cell that owns nothing on this host any more."""
+        for path in (self._state_path, *self.folder.glob("*.log")):
+            path.unlink(missing_ok=True)
+        if self.folder.exists() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _own(self, each: links.Interface, state: HostState) -> bool:
+        return each.alias == self._alias or state.owns(each.name)
+
+    @property
+    def _state_path(self) -> Path:
+        return self.folder / "state.json"
+
+    def _replace_firewall(self, ruleset: str | None) -> None:
+        nft.replace_table(ruleset)
+        self._state.note_firewall(ruleset, nft.listing() if ruleset else None)
+
+    def _set_node(self, node: NodeInterface | None) -> None:
+        current = self._state.read().node
+        if current is not None and (node is None or current != node.name):
+            links.delete(current)
+            self._state.note_node(None)
+            current = None
+        if node is None:
+            return
+        if current is None:
+            self._state.note_node(node.name)
+            _create_node(node.name)
+        lines = [f'link set dev {node.name} alias "{self._alias}" up', f"-4 addr flush {node.name}"]
+        lines += [f"-6 addr flush dev {node.name} scope global"]
+        lines += [_add_address(node.name, str(each)) for each in node.addresses]
+        links.batch(lines)
+
+    def _create_tunnel(self, tunnel: Tunnel) -> None:
+        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        # Noted first: what a kill leaves behind must be known as ours.
+        self._state.note_tunnel(tunnel.name, TunnelNote())
+        wireguard.create(tunnel.name, log=self.folder / f"{tunnel.name}.log")
+        links.batch([f'link set dev {tunnel.name} alias "{self._alias}"'])
+        self._set_tunnel(tunnel, before=None)
+
+    def _configure_tunnel(self, tunnel: Tunnel) -> None:
+        before = next(t for t in self.observe(()).tunnels if t.name == tunnel.name)
+        self._set_tunnel(tunnel, before=before)
+
+    def _set_tunnel(self, tunnel: Tunnel, *, before: Tunnel | None) -> None:
+        resolved = self._resolve(tunnel.peers)
+        wireguard.configure(tunnel, endpoints=resolved, fresh=before is None)
+        name = tunnel.name
+        there = before.addresses if before else ()
+        routes = before.routes if before else ()
+        lines = [f"link set dev {name} mtu {tunnel.mtu} up"]
+        lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
+        lines += [_add_address(name, str(a)) for a in tunnel.addresses if a not in there]
+        lines += [links.remove_route(name, r) for r in routes if r not in tunnel.routes]
+        lines += [links.add_route(name, r) for r in tunnel.routes if r not in routes]
+        links.batch(lines)
+        # Paths may be asymmetric: strict reverse path filtering would drop. The kernel takes the
+        # larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
+        _write_sysctl(f"net.ipv4.conf.{name.replace('.', '/')}.rp_filter", "2")
+        endpoints = {
+            peer.public_key: peer.endpoint
+            for peer in tunnel.peers
+            if peer.endpoint is not None and peer.endpoint in resolved
+        }
+        self._state.note_tunnel(name, TunnelNote(port=tunnel.port, endpoints=endpoints))
+
+    def _resolve(self, peers: Iterable[Peer]) -> dict[str, str]:
+        """Return the address and port of each endpoint; one that cannot be found is a warning."""
+        names = sorted({peer.endpoint for peer in peers if peer.endpoint})
+        if not names:
+            return {}
+        with ThreadPoolExecutor(max_workers=min(16, len(names))) as pool:
+            answers = zip(names, pool.map(_lookup, names), strict=True)
+        found = {name: answer for name, answer in answers if answer is not None}
+        self.warnings += [
+            f"the name {name.rpartition(':')[0]} cannot be resolved; "
+            "its link waits until the next `uno service up`"
+            for name in names
+            if name not in found
+        ]
+        return found
+
+    def _start_routing(self, routing: Routing) -> None:
+        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        own = self._own_names()
+        self._frr.start(routing, others_have_routes=links.has_routes(FRR_PROTOCOLS, except_on=own))
+
+    def _stop_routing(self) -> None:
+        self._frr.stop()
+        # What a killed zebra left: its routes into uno's interfaces.
+        for name in self._own_names():
+            for family in ("-4", "-6"):
+                run(["ip", family, "route", "flush", "dev", name, "proto", "bgp"], check=False)
+
+    def _own_names(self) -> frozenset[str]:
+        state = self._state.read()
+        return frozenset(each.name for each in links.interfaces() if self._own(each, state))
+
+
+def _node(each: links.Interface) -> NodeInterface:
+    addresses = tuple(a for a in each.addresses if not a.ip.is_link_local)
+    return NodeInterface(name=each.name, addresses=addresses)
+
+
+def _tunnel(each: links.Interface, dump: wireguard.Dump, note: TunnelNote) -> Tunnel:
+    return Tunnel(
+        name=each.name,
+        private_key=dump.private_key,
+        mtu=each.mtu,
+        addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
+        peers=tuple(
+            replace(peer, endpoint=note.endpoints.get(peer.public_key)) for peer in dump.peers
+        ),
+        port=note.port and dump.port,
+        routes=links.routes_into(each.name),
+    )
+
+
+def _observed_firewall(state: HostState) -> str | None:
+    """Return the ruleset as given, or, where somebody has changed the table, as it is now."""
+    now = nft.listing()
+    return state.firewall if now is not None and now == state.listing else now
+
+
+def _create_node(name: str) -> None:
+    """Make an interface with no other side: a dummy, or a bridge where the kernel has none."""
+    done = run(["ip", "link", "add", "dev", name, "type", "dummy"], check=False)
+    if done.status != 0:
+        run(["ip", "link", "add", "dev", name, "type", "bridge"])
+
+
+def _add_address(name: str, address: str) -> str:
+    # No duplicate address detection: the other side of a tunnel is known, and waiting costs 1 s.
+    return f"addr add {address} dev {name}{' nodad' if ':' in address else ''}"
+
+
+def _lookup(endpoint: str) -> str | None:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+    except OSError:
+        return None
+    address = found[0][4][0]
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+
+
+def _sysctl_path(key: str) -> Path:
+    # A dot separates, but a slash stands for a dot within a name (sysctl(8)).
+    return PROC_SYS / "/".join(part.replace("/", ".") for part in key.split("."))
+
+
+def _read_sysctl(key: str) -> str:
+    try:
+        return _sysctl_path(key).read_text().strip()
+    except OSError as error:
+        raise UnoError(f"cannot read the kernel parameter {key} ({error.strerror})") from error
+
+
+def _write_sysctl(key: str, value: str) -> None:
+    try:
+        with os.fdopen(os.open(_sysctl_path(key), os.O_WRONLY), "w") as file:
+            file.write(value)
+    except OSError as error:
+        raise UnoError(
+            f"cannot set the kernel parameter {key} to {value} ({error.strerror})",
+            "uno needs to be root on the host itself; in a container, give it the right to",
+        ) from error

@@ -1,0 +1,193 @@
+"""WireGuard interfaces, of the kernel or of a userspace process.
+
+Sources: wg(8), wireguard-go's README.
+
+The kernel is tried first. The userspace implementation is a process per interface; it ends when
+its interface is deleted, and is configured with `wg` like the kernel's, through a socket.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from uno.diagnostics import UnoError
+from uno.host.command import CommandFailed, run, start
+from uno.model.keys import Secret
+from uno.model.net import network, network_order
+from uno.ports.host import Peer, PeerStatus, Tunnel
+
+SOCKETS = Path("/var/run/wireguard")
+
+# Time for a userspace process to answer; it takes 6 ms on an idle machine.
+READY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump:
+    """One interface as `wg show all dump` prints it."""
+
+    name: str
+    private_key: Secret
+    port: int
+    peers: tuple[Peer, ...]
+    status: tuple[PeerStatus, ...]
+
+
+def create(name: str, *, log: Path) -> None:
+    """Make an interface, by the kernel or else by the userspace implementation."""
+    done = run(["ip", "link", "add", "dev", name, "type", "wireguard"], check=False)
+    if done.status == 0:
+        return
+    if "Unknown device type" not in done.stderr and "not supported" not in done.stderr:
+        raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
+    _create_userspace(name, log)
+
+
+def configure(tunnel: Tunnel, *, endpoints: dict[str, str], fresh: bool) -> None:
+    """Set keys, port and peers; peers that stay as they are keep their sessions.
+
+    `endpoints` are the resolved endpoints by name as written; a peer whose endpoint is not
+    among them is set without one.
+    """
+    verb = "setconf" if fresh else "syncconf"
+    run(["wg", verb, tunnel.name, "/dev/stdin"], stdin=_configuration(tunnel, endpoints))
+
+
+def reconnect(name: str, peer: Peer, *, endpoint: str) -> None:
+    """Forget a peer's session and start a new one at once.
+
+    A handshake that met nobody is repeated after 5 s (REKEY_TIMEOUT in the WireGuard paper,
+    section 6.1), and later ones wait as long; a peer that is new has no such wait.
+    """
+    run(["wg", "set", name, "peer", peer.public_key, "remove"])
+    allowed = ",".join(map(str, peer.allowed_ips))
+    words = ["wg", "set", name, "peer", peer.public_key, "allowed-ips", allowed]
+    words += ["endpoint", endpoint, "persistent-keepalive", str(peer.keepalive)]
+    if peer.psk:
+        run([*words, "preshared-key", "/dev/stdin"], stdin=peer.psk.reveal + "\n")
+    else:
+        run(words)
+
+
+def dump() -> dict[str, Dump]:
+    """Return all WireGuard interfaces of this network namespace, by name."""
+    rows = [line.split("\t") for line in run(["wg", "show", "all", "dump"]).stdout.splitlines()]
+    return {
+        row[0]: Dump(
+            name=row[0],
+            private_key=Secret(row[1]),
+            port=int(row[3]),
+            peers=_sorted(_peer(each) for each in rows if len(each) == 9 and each[0] == row[0]),
+            status=tuple(_status(each) for each in rows if len(each) == 9 and each[0] == row[0]),
+        )
+        for row in rows
+        if len(row) == 5
+    }
+
+
+def kind(interface_kinds: Iterable[str]) -> str:
+    """Say which implementation interfaces of these driver kinds have."""
+    kinds = set(interface_kinds)
+    if not kinds:
+        return "none"
+    if kinds == {"wireguard"}:
+        return "kernel"
+    program = _program()
+    if program is None:
+        return "userspace"
+    said = run([program, "--version"], check=False).stdout.splitlines()
+    return said[0].strip() if said else Path(program).name
+
+
+def _create_userspace(name: str, log: Path) -> None:
+    program = _program()
+    if program is None:
+        raise UnoError(
+            f"cannot create interface {name}: this kernel has no WireGuard, "
+            "and there is no wireguard-go",
+            "install the package wireguard-go, or a kernel with WireGuard",
+        )
+    sock = SOCKETS / f"{name}.sock"
+    process = start([program, "--foreground", name], log=log, env={"LOG_LEVEL": "error"})
+    deadline = time.monotonic() + READY_SECONDS
+    while not _answers(sock):
+        if process.status() is not None:
+            raise UnoError(f"`{program} {name}` ended at once: {_last_line(log)}", _NO_TUN)
+        if time.monotonic() > deadline:
+            process.stop()
+            raise UnoError(f"`{program} {name}` did not answer in {READY_SECONDS:g} s", _NO_TUN)
+        threading.Event().wait(0.005)
+
+
+_NO_TUN = (
+    "check that /dev/net/tun can be opened, and fs.inotify.max_user_instances if there are "
+    "more than a hundred interfaces"
+)
+
+
+def _program() -> str | None:
+    chosen = os.environ.get("WG_QUICK_USERSPACE_IMPLEMENTATION", "wireguard-go")
+    return shutil.which(chosen)
+
+
+def _answers(sock: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        try:
+            one.connect(str(sock))
+        except OSError:
+            return False
+    return True
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1] if lines else "it said nothing"
+
+
+def _configuration(tunnel: Tunnel, endpoints: dict[str, str]) -> str:
+    lines = ["[Interface]", f"PrivateKey = {tunnel.private_key.reveal}"]
+    if tunnel.port is not None:
+        lines.append(f"ListenPort = {tunnel.port}")
+    for peer in tunnel.peers:
+        lines += ["[Peer]", f"PublicKey = {peer.public_key}"]
+        if peer.psk:
+            lines.append(f"PresharedKey = {peer.psk.reveal}")
+        if peer.endpoint in endpoints:
+            lines.append(f"Endpoint = {endpoints[peer.endpoint]}")
+        lines.append(f"AllowedIPs = {', '.join(map(str, peer.allowed_ips))}")
+        if peer.keepalive:
+            lines.append(f"PersistentKeepalive = {peer.keepalive}")
+    return "\n".join(lines) + "\n"
+
+
+def _peer(row: list[str]) -> Peer:
+    _, public_key, psk, endpoint, allowed, _, _, _, keepalive = row
+    networks = [network(each) for each in allowed.split(",") if allowed != "(none)"]
+    return Peer(
+        public_key=public_key,
+        psk=None if psk == "(none)" else Secret(psk),
+        endpoint=None if endpoint == "(none)" else endpoint,
+        allowed_ips=tuple(sorted(networks, key=network_order)),
+        keepalive=0 if keepalive == "off" else int(keepalive),
+    )
+
+
+def _status(row: list[str]) -> PeerStatus:
+    return PeerStatus(
+        public_key=row[1],
+        endpoint=None if row[3] == "(none)" else row[3],
+        handshake=int(row[5]),
+        received=int(row[6]),
+        sent=int(row[7]),
+    )
+
+
+def _sorted(peers: Iterable[Peer]) -> tuple[Peer, ...]:
+    return tuple(sorted(peers, key=lambda peer: peer.public_key))
