@@ -68,7 +68,7 @@ class Frr:
         self._write(routing)
         script = self._folder / "daemon.sh"
         sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
-        write_atomic(script, _script(self._folder, sweep).encode(), mode=0o700)
+        write_atomic(script, _script(self._folder, sweep).encode(), mode=0o700, durable=False)
         for name, _ in routing.daemons:
             run([str(script), "start", name])
         start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
@@ -77,7 +77,7 @@ class Frr:
     def reload(self, routing: Routing) -> None:
         """Change the running daemons to `routing`, by the difference alone."""
         path = self._folder / "frr.conf"
-        write_atomic(path, integrated(routing.daemons).encode(), mode=0o640)
+        write_atomic(path, integrated(routing.daemons).encode(), mode=0o640, durable=False)
         here = str(self._folder)
         words = [str(RELOAD), "--reload", "--stdout", "--log-level", "error", "--vty_socket", here]
         run([*words, "--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)])
@@ -115,7 +115,7 @@ class Frr:
         owner = pwd.getpwnam("frr")
         for name, text in routing.daemons:
             path = self._folder / f"{name}.conf"
-            write_atomic(path, text.encode(), mode=0o640)
+            write_atomic(path, text.encode(), mode=0o640, durable=False)
             os.chown(path, owner.pw_uid, owner.pw_gid)
 
     def _watchfrr(self, script: Path, routing: Routing) -> list[str]:

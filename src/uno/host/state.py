@@ -53,7 +53,7 @@ class StateFile:
     def write(self, state: HostState) -> None:
         """Write `state`, whole or not at all."""
         self._path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        write_atomic(self._path, encode(state))
+        write_atomic(self._path, encode(state), durable=False)
 
     def note_tunnel(self, name: str, note: TunnelNote | None) -> None:
         """Remember what was configured on an interface, or forget it."""

@@ -1,0 +1,149 @@
+"""Connecting this host to the UVN and disconnecting it, once, without a daemon.
+
+Each is one pass: observe, reconcile, apply. Doing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uno.agent.apply import apply
+from uno.agent.desired import desired, sysctl_keys
+from uno.agent.lans import attached, require_all
+from uno.agent.reconcile import reconcile
+from uno.model.bundle import Bundle
+from uno.model.lan import AttachedLan
+from uno.model.net import Network
+from uno.ports.host import (
+    Action,
+    CreateTunnel,
+    Desired,
+    Host,
+    PeerStatus,
+    SessionStatus,
+    Tunnel,
+)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStatus:
+    """A backbone link at work. `session` is None where routing does not run."""
+
+    interface: str
+    neighbor: str
+    peer: PeerStatus | None
+    session: SessionStatus | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """How this host stands to its cell's bundle.
+
+    `pending` are the actions that `up` would take; `running` tells that uno owns something here.
+    """
+
+    bundle: Bundle
+    running: bool
+    pending: tuple[Action, ...]
+    wireguard: str
+    lans: tuple[AttachedLan, ...]
+    missing: tuple[Network, ...]
+    links: tuple[LinkStatus, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all is as planned, and every link has its BGP session."""
+        sessions = all(link.session and link.session.state == "Established" for link in self.links)
+        return self.running and not self.pending and not self.missing and sessions
+
+
+def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
+    """Connect the host to the UVN, and return what was done.
+
+    Raises `UnoError`; then the host is as it was. A LAN that the cell should attach and that is
+    not there is such an error.
+    """
+    nics = host.nics()
+    lans = require_all(_own_lans(bundle), nics)
+    wanted = desired(bundle, lans=lans, nics=nics)
+    observed = host.observe(sysctl_keys(nics))
+    actions = reconcile(desired=wanted, observed=observed)
+    apply(host, actions, observed=observed, progress=progress)
+    return actions
+
+
+def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
+    """Disconnect the host from the UVN: remove all that uno made, and return what was done."""
+    observed = host.observe(())
+    actions = reconcile(desired=Desired(), observed=observed)
+    apply(host, actions, observed=observed, progress=progress)
+    host.forget()
+    return actions
+
+
+def reconnect_silent(host: Host, actions: tuple[Action, ...]) -> bool:
+    """Call again the neighbours that only this cell can call, and that have not answered yet.
+
+    Looks at the interfaces that `actions` created. Returns whether all have answered.
+    """
+    status = host.peer_status()
+    silent = [
+        tunnel
+        for tunnel in created(actions)
+        if not any(peer.handshake for peer in status.get(tunnel.name, ()))
+    ]
+    for tunnel in silent:
+        for peer in tunnel.peers:
+            host.reconnect(tunnel.name, peer)
+    return not silent
+
+
+def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
+    """Return the links among `actions` that only this cell can open: it does not listen itself."""
+    return tuple(
+        action.tunnel
+        for action in actions
+        if isinstance(action, CreateTunnel)
+        and action.tunnel.port is None
+        and not action.tunnel.routes
+    )
+
+
+def status(host: Host, bundle: Bundle) -> ServiceStatus:
+    """Look at the host and compare it with the bundle. Changes nothing."""
+    nics = host.nics()
+    lans = attached(_own_lans(bundle), nics)
+    observed = host.observe(sysctl_keys(nics))
+    wanted = desired(bundle, lans=lans, nics=nics)
+    there = {lan.network for lan in lans}
+    return ServiceStatus(
+        bundle=bundle,
+        running=observed.node is not None or bool(observed.tunnels),
+        pending=reconcile(desired=wanted, observed=observed),
+        wireguard=host.wireguard_kind(),
+        lans=lans,
+        missing=tuple(lan for lan in _own_lans(bundle) if lan not in there),
+        links=_links(host, bundle),
+    )
+
+
+def _links(host: Host, bundle: Bundle) -> tuple[LinkStatus, ...]:
+    names = {member.id: member.name for member in bundle.roster.members}
+    peers = host.peer_status()
+    sessions = {session.neighbor: session for session in host.session_status()}
+    return tuple(
+        LinkStatus(
+            interface=link.interface,
+            neighbor=names[link.cell],
+            peer=next(iter(peers.get(link.interface, ())), None),
+            session=sessions.get(str(link.remote4)),
+        )
+        for link in bundle.plan.links
+    )
+
+
+def _own_lans(bundle: Bundle) -> tuple[Network, ...]:
+    return next(m.lans for m in bundle.roster.members if m.id == bundle.plan.cell)
