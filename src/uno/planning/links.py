@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from uno.diagnostics import Problem, Rejected
 from uno.model.plan import Link, LinkEnd, Plan, PlannedCell, Pools, RootVpn
+from uno.model.syntax import same_host
 from uno.model.uvn import Uvn
 from uno.planning import addressing
-from uno.planning.endpoints import host
 from uno.planning.graph import Pair
 from uno.planning.scope import scopes
 from uno.planning.slots import Listener, Site, Slots
@@ -72,7 +72,7 @@ def listeners(cells: Iterable[PlannedCell], root: RootVpn | None) -> tuple[Liste
 
 
 def _listener(who: str, endpoint: str, port: int, setting: str) -> Listener:
-    return Listener(who=who, host=host(endpoint), port=port, setting=setting)
+    return Listener(who=who, host=same_host(endpoint), port=port, setting=setting)
 
 
 def _sites(uvn: Uvn) -> dict[int, Site]:
@@ -80,7 +80,7 @@ def _sites(uvn: Uvn) -> dict[int, Site]:
     return {
         cell.id: Site(
             name=cell.name,
-            host=host(cell.address) if cell.address else None,
+            host=same_host(cell.address) if cell.address else None,
             base=cell.settings.backbone_vpn_port or default,
         )
         for cell in uvn.active_cells
@@ -122,7 +122,7 @@ def _kept(
 
 def _endpoints(parent: Plan | None) -> dict[int, str]:
     members = [cell.member for cell in parent.cells] if parent else []
-    return {member.id: host(member.endpoint) for member in members if member.endpoint}
+    return {member.id: same_host(member.endpoint) for member in members if member.endpoint}
 
 
 def _ends(pairs: list[Pair]) -> list[_End]:

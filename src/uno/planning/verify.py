@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from uno.model.net import network_order, overlap
 from uno.model.plan import Link, LinkEnd, Plan
+from uno.model.syntax import same_host
 from uno.model.uvn import Strategy
-from uno.planning.endpoints import host
 from uno.planning.graph import walk
 from uno.planning.links import listeners
 
@@ -97,7 +97,7 @@ def _ports(plan: Plan) -> Iterator[str]:
             if (endpoint is None) != (end.port is None):
                 yield f"cell {cell} has a port and no public address, or the reverse"
             if endpoint and end.port:
-                used.append((host(endpoint), end.port))
+                used.append((same_host(endpoint), end.port))
     for where, port in _twice(used):
         yield f"two listeners share UDP port {port} of {where}"
     for where, port in used:
