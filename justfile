@@ -3,6 +3,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() + "/.venv/bin:" + env("PATH")
+export NO_MKDOCS_2_WARNING := "1"
 
 _list:
     @just --list --unsorted
