@@ -79,12 +79,12 @@ def barriers() -> frozenset[Network]:
 
 def add_barriers(networks: Iterable[Network]) -> None:
     """Make these prefixes unreachable where no better route is. One that is there stays."""
-    batch(f"{_family(each)} route replace {_barrier(each)}" for each in networks)
+    batch(f"route replace {_barrier(each)}" for each in networks)
 
 
 def remove_barriers(networks: Iterable[Network]) -> None:
     """Take `add_barriers` back."""
-    batch((f"{_family(each)} route del {_barrier(each)}" for each in networks), force=True)
+    batch((f"route del {_barrier(each)}" for each in networks), force=True)
 
 
 def routes_into(name: str) -> tuple[Network, ...]:
@@ -103,20 +103,16 @@ def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
 
 def add_route(name: str, prefix: Network) -> str:
     """Return the batch line that routes `prefix` into an interface."""
-    return f"{_family(prefix)} route replace {prefix} dev {name} proto {PROTOCOL}"
+    return f"route replace {prefix} dev {name} proto {PROTOCOL}"
 
 
 def remove_route(name: str, prefix: Network) -> str:
     """Return the batch line that takes `add_route` back."""
-    return f"{_family(prefix)} route del {prefix} dev {name} proto {PROTOCOL}"
+    return f"route del {prefix} dev {name} proto {PROTOCOL}"
 
 
 def _barrier(prefix: Network) -> str:
     return f"unreachable {prefix} metric {BARRIER_METRIC} proto {PROTOCOL}"
-
-
-def _family(prefix: Network) -> str:
-    return f"-{prefix.version}"
 
 
 def _own_routes(selector: list[str]) -> list[Network]:

@@ -165,8 +165,10 @@ class LinuxHost:
         if current is None:
             self._state.note_node(node.name)
             _create_node(node.name)
-        lines = [f'link set dev {node.name} alias "{self._alias}" up', f"-4 addr flush {node.name}"]
-        lines += [f"-6 addr flush dev {node.name} scope global"]
+        lines = [
+            f'link set dev {node.name} alias "{self._alias}" up',
+            f"addr flush dev {node.name} scope global",
+        ]
         lines += [_add_address(node.name, str(each)) for each in node.addresses]
         links.batch(lines)
 
