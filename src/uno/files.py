@@ -79,6 +79,15 @@ def write_if_changed(
     return True
 
 
+def rename(source: Path, target: Path) -> None:
+    """Move a file onto another in the same directory, at once and durably. Raises UnoError."""
+    try:
+        source.replace(target)
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise failure(error, f"cannot rename {source} to {target}") from error
+
+
 def read(path: Path, *, limit: int) -> bytes:
     """Return what `path` holds. Raises UnoError if it cannot be read, or has over `limit` bytes."""
     try:
@@ -98,6 +107,7 @@ def make_private_dir(path: Path) -> tuple[Path, ...]:
     take them back.
     """
     made: list[Path] = []
+    directory = path
     try:
         for directory in reversed((path, *path.parents)):
             if not directory.is_dir():
@@ -107,7 +117,7 @@ def make_private_dir(path: Path) -> tuple[Path, ...]:
             path.chmod(PRIVATE_DIR)
     except OSError as error:
         remove_dirs(tuple(made))
-        raise failure(error, f"cannot make the directory {path}") from error
+        raise failure(error, f"cannot make the directory {directory}") from error
     return tuple(made)
 
 

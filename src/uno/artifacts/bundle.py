@@ -46,7 +46,7 @@ _LEVELS = {ROSTER: 6}
 
 
 @dataclass(eq=False)
-class BundleRejected(UnoError):  # noqa: N818 - a rejection, like `Rejected`
+class BundleRejected(UnoError):
     """A package that is not to be used: damaged, forged, or not for this cell."""
 
     exit_status: int = field(default=2, kw_only=True)
@@ -132,25 +132,22 @@ def read(content: bytes, *, registry_key: str | None = None) -> Bundle:
     """Return what is in a package, after checking all of it.
 
     Only the registry whose key or fingerprint is `registry_key` is believed, or without one
-    whichever the package names; nothing but the manifest is unpacked before. Raises BundleRejected,
-    and nothing else, whatever the bytes.
+    whichever the package names. Raises BundleRejected, and nothing else, whatever the bytes.
     """
-    if len(content) > PACKED_LIMIT:
-        raise _damaged(f"it is larger than {PACKED_LIMIT >> 20} MiB")
-    head, rest = _gunzip(content, limit=_HEAD_LIMIT)
-    manifest_json, signature = _members(head, (_MANIFEST, _SIGNATURE))
-    manifest = _read_manifest(manifest_json)
-    if registry_key is not None and not is_key(manifest.registry_key, registry_key):
-        raise BundleRejected(
-            f"this package of UVN {manifest.uvn} was signed by another registry, with the key"
-            f" {fingerprint(manifest.registry_key)}",
-            "use the package that your own registry made",
-        )
-    _verify(manifest, manifest_json, signature)
+    manifest, rest = _read_head(content, registry_key)
     bundle = _read_members(manifest, rest)
     if reason := _disagreement(bundle):
         raise BundleRejected(f"this package contradicts itself: {reason}", _MAKE_AGAIN)
     return bundle
+
+
+def read_manifest(content: bytes, *, registry_key: str | None = None) -> Manifest:
+    """Return what a package says of itself, its signature checked, the rest still packed.
+
+    Raises as `read` does, which is to be called before anything in the package is used.
+    """
+    manifest, _ = _read_head(content, registry_key)
+    return manifest
 
 
 def fingerprint(registry_key: str) -> str:
@@ -252,6 +249,23 @@ def _size(header: bytes) -> int | None:
     if len(digits) == 11 and not digits.strip(b"01234567"):
         return int(digits, 8)
     return None
+
+
+def _read_head(content: bytes, registry_key: str | None) -> tuple[Manifest, bytes]:
+    """Return the manifest, believed, and what is packed behind it."""
+    if len(content) > PACKED_LIMIT:
+        raise _damaged(f"it is larger than {PACKED_LIMIT >> 20} MiB")
+    head, rest = _gunzip(content, limit=_HEAD_LIMIT)
+    manifest_json, signature = _members(head, (_MANIFEST, _SIGNATURE))
+    manifest = _read_manifest(manifest_json)
+    if registry_key is not None and not is_key(manifest.registry_key, registry_key):
+        raise BundleRejected(
+            f"this package of UVN {manifest.uvn} was signed by another registry, with the key"
+            f" {fingerprint(manifest.registry_key)}",
+            "use the package that your own registry made",
+        )
+    _verify(manifest, manifest_json, signature)
+    return manifest, rest
 
 
 def _read_manifest(content: bytes) -> Manifest:

@@ -1,9 +1,81 @@
-"""Commands: install.
+"""Commands: install."""
 
 from __future__ import annotations
 
+import shlex
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+if TYPE_CHECKING:
+    from uno.agent.ledger import Accepted
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
+    """Add these commands to `app`: `uno install`, and the same as `uno cell install`."""
+    cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True)
+    cell.command("install")(install)
+    app.command("install")(install)
+    app.add_typer(cell, name="cell")
+
+
+def install(
+    package: Annotated[
+        Path, typer.Argument(help="The cell's package, NAME.uvn-agent, copied from the registry.")
+    ],
+    root: Annotated[
+        Path, typer.Option("-r", "--root", help="The cell's directory; made if it is missing.")
+    ] = Path(),
+    registry_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FINGERPRINT",
+            help="Believe only the registry that has this key, as it shows it.",
+        ),
+    ] = None,
+) -> None:
+    """Accept a cell's package on this host, the first one or a newer one.
+
+    Nothing is started, no LAN has to be up, and it needs no root.
+    """
+    from uno import files  # noqa: PLC0415
+    from uno.agent.ledger import Ledger  # noqa: PLC0415
+    from uno.artifacts.bundle import PACKED_LIMIT, BundleRejected  # noqa: PLC0415
+
+    content = files.read(package, limit=PACKED_LIMIT)
+    _warn_if_others_can_read(package)
+    try:
+        accepted = Ledger(root).accept(content, registry_key=registry_key)
+    except BundleRejected as error:
+        raise BundleRejected(f"{package}: {error.what}", error.hint) from error
+    print(_summary(accepted, root))
+    print(f"Next: uno service up -r {shlex.quote(str(root))}")
+
+
+def _summary(accepted: Accepted, root: Path) -> str:
+    from uno.agent.ledger import Outcome  # noqa: PLC0415
+    from uno.artifacts.bundle import fingerprint  # noqa: PLC0415
+
+    manifest = accepted.bundle.manifest
+    done = {
+        Outcome.FIRST: "Installed",
+        Outcome.NEWER: f"Updated from generation {accepted.replaced}",
+        Outcome.SAME: "Already installed",
+    }[accepted.outcome]
+    return (
+        f"{done}: cell {manifest.cell_name} of UVN {manifest.uvn}, generation"
+        f" {manifest.generation}, in {root}\n"
+        f"Registry key: {fingerprint(manifest.registry_key)}"
+    )
+
+
+def _warn_if_others_can_read(package: Path) -> None:
+    if stat.S_IMODE(package.stat().st_mode) & 0o077:
+        print(
+            f"uno: warning: {package} holds secret keys, and others on this host can read it;"
+            f" when it is installed, remove it: rm {shlex.quote(str(package))}",
+            file=sys.stderr,
+        )

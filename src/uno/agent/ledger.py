@@ -1,0 +1,184 @@
+"""The directory of a cell: which package it has accepted, and which ones it will accept.
+
+    DIR/bundle.uvn-agent      the accepted package
+    DIR/previous.uvn-agent    the one before it
+    DIR/ledger.lock           while somebody writes here
+
+The first package pins the registry's key, the UVN and the cell. From then on generations go one
+way: an older one is refused, the same one with other content too, the same with the same content
+is accepted and changes nothing. What is refused or fails leaves the directory as it was.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from uno import files
+from uno.artifacts import bundle
+from uno.artifacts.bundle import BundleRejected
+from uno.diagnostics import UnoError
+from uno.model.bundle import Bundle, Manifest
+
+CURRENT = "bundle.uvn-agent"
+PREVIOUS = "previous.uvn-agent"
+LOCK = "ledger.lock"
+
+
+class Outcome(StrEnum):
+    """What accepting a package came to."""
+
+    FIRST = "first"
+    NEWER = "newer"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A package that is the current one. `replaced` is the generation that was before, if any."""
+
+    outcome: Outcome
+    bundle: Bundle
+    replaced: int | None = None
+
+
+class Ledger:
+    """The packages in one directory; many processes may use it at once."""
+
+    def __init__(self, directory: Path) -> None:
+        """Look at `directory`, which need not exist yet."""
+        self.directory = directory
+
+    def current(self) -> Bundle | None:
+        """Return the accepted package, if there is one. Raises UnoError if it cannot be read."""
+        return self._read(CURRENT)
+
+    def previous(self) -> Bundle | None:
+        """Return the package before the current one, if there is one. Raises as `current`."""
+        return self._read(PREVIOUS)
+
+    def accept(self, content: bytes, *, registry_key: str | None = None) -> Accepted:
+        """Make a package the current one, or raise BundleRejected and change nothing.
+
+        `registry_key` is the key or fingerprint of the only registry to believe. The directory is
+        made if it is missing. Raises UnoError if it is somebody else's, or cannot be written.
+        """
+        offered = bundle.read_manifest(content, registry_key=registry_key)
+        self._refuse_foreign()
+        made = () if self.directory.is_dir() else files.make_private_dir(self.directory)
+        try:
+            with files.locked(self.directory / LOCK):
+                return self._accept(offered, content)
+        except BaseException:
+            files.remove_dirs(made)
+            raise
+
+    def go_back(self) -> Bundle:
+        """Make the previous package the current one again, and return it.
+
+        A generation that was gone back from is accepted again if it is offered again.
+        """
+        with files.locked(self.directory / LOCK):
+            before = self.previous()
+            if before is None:
+                raise UnoError(f"there is no package before the current one in {self.directory}")
+            # A rename, because it has to work on a full disk too.
+            files.rename(self.directory / PREVIOUS, self.directory / CURRENT)
+            return before
+
+    def _accept(self, manifest: Manifest, content: bytes) -> Accepted:
+        # Again, because another process may have been quicker.
+        self._refuse_foreign()
+        current = self.current()
+        if current is None:
+            return self._accept_first(bundle.read(content), content)
+        # Before the rest is unpacked, so that only the pinned registry can make us unpack it.
+        _refuse_misfit(current.manifest, manifest)
+        offered = bundle.read(content)
+        replaced = current.manifest.generation
+        if manifest == current.manifest:
+            return Accepted(outcome=Outcome.SAME, bundle=current, replaced=replaced)
+        before = files.read(self.directory / CURRENT, limit=bundle.PACKED_LIMIT)
+        files.make_private_dir(self.directory)
+        files.write_together({self.directory / PREVIOUS: before, self.directory / CURRENT: content})
+        return Accepted(outcome=Outcome.NEWER, bundle=offered, replaced=replaced)
+
+    def _accept_first(self, offered: Bundle, content: bytes) -> Accepted:
+        files.make_private_dir(self.directory)
+        files.write_atomic(self.directory / CURRENT, content)
+        return Accepted(outcome=Outcome.FIRST, bundle=offered)
+
+    def _read(self, name: str) -> Bundle | None:
+        path = self.directory / name
+        try:
+            if not path.exists():
+                return None
+        except OSError as error:
+            raise files.failure(error, f"cannot read {path}") from error
+        try:
+            return bundle.read(files.read(path, limit=bundle.PACKED_LIMIT))
+        except BundleRejected as error:
+            raise BundleRejected(
+                f"{path} is damaged: {error.what}",
+                f"move {self.directory} away, and install the cell's package again",
+            ) from error
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a directory that others own, or that has been something else than a ledger."""
+        directory = self.directory
+        try:
+            names = {path.name for path in directory.iterdir()}
+            owner = directory.stat().st_uid
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise files.failure(error, f"cannot use {directory}") from error
+        if CURRENT in names:
+            return
+        if any(name != LOCK and not files.is_leftover(name) for name in names):
+            raise UnoError(
+                f"{directory} is not empty, and is not the directory of a cell",
+                "name a directory that is empty or does not exist",
+            )
+        # Who owns the directory can put another package there, and the agent runs as root.
+        if owner != os.geteuid():
+            raise UnoError(
+                f"{directory} belongs to user {owner}",
+                "name a directory that does not exist, or make it your own with chown",
+            )
+
+
+def _refuse_misfit(current: Manifest, offered: Manifest) -> None:
+    """Raise BundleRejected unless `offered` may follow `current`, or is the same."""
+    elsewhere = "install it in another directory, with -r"
+    if offered.identity != current.identity:
+        raise BundleRejected(
+            f"this package is of UVN {offered.uvn}, not of the UVN {current.uvn} that is here",
+            elsewhere,
+        )
+    if offered.cell != current.cell:
+        raise BundleRejected(
+            f"this package is for cell {offered.cell_name}, and this is cell {current.cell_name}",
+            elsewhere,
+        )
+    if offered.registry_key != current.registry_key:
+        raise BundleRejected(
+            "this package was signed by another registry than those before it,"
+            f" with the key {bundle.fingerprint(offered.registry_key)}",
+            f"this cell trusts {bundle.fingerprint(current.registry_key)} alone;"
+            " if the registry has a new key, install in another directory",
+        )
+    if offered.generation < current.generation:
+        raise BundleRejected(
+            f"this package is generation {offered.generation},"
+            f" older than the generation {current.generation} that is here",
+            "copy the newest package from the registry",
+        )
+    if offered.generation == current.generation and offered != current:
+        raise BundleRejected(
+            f"this package is generation {offered.generation} as is the one here,"
+            " and its content is another",
+            "the registry went back in time (was it restored?): make a new generation there",
+        )
