@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from uno.model.net import address
 
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -110,8 +109,8 @@ def interface_fault(pattern: str) -> Fault | None:
     if len(pattern) > INTERFACE_PATTERN_LENGTH:
         return Fault(
             what,
-            f"use {INTERFACE_PATTERN_LENGTH - 2} characters beside the {{}} at most: Linux takes 15 "
-            "with the number",
+            f"use {INTERFACE_PATTERN_LENGTH - 2} characters beside the {{}} at most, since Linux "
+            "takes 15 with the number",
         )
     return None
 
@@ -121,15 +120,18 @@ def text_fault(text: str) -> Fault | None:
     if not text.strip() or not text.isprintable():
         return Fault(f"{quoted(text)} is not a line of text", "write it without control characters")
     if len(text) > TEXT_LENGTH:
-        return Fault(
-            f"{quoted(text)} is {len(text)} characters long", f"use {TEXT_LENGTH} at most"
-        )
+        return Fault(f"{quoted(text)} is {len(text)} characters long", f"use {TEXT_LENGTH} at most")
     return None
 
 
 def quoted(text: str) -> str:
     """Return `text` in quotes, shortened, with control characters escaped, fit to be printed."""
     return repr(text if len(text) <= 60 else f"{text[:57]}…")
+
+
+def shown(name: str) -> str:
+    """Return `name` as it is if it is a name, else in quotes, fit to be printed."""
+    return name if re.fullmatch(NAME_PATTERN, name) and len(name) <= NAME_LENGTH else quoted(name)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from uno.model.checks import networks, people, pools, ports, topology, values
 from uno.model.checks.finding import Finding, Path
 
-
 if TYPE_CHECKING:
     from uno.model.uvn import Uvn
 

@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 from uno.diagnostics import Severity
 
-
 # Attribute names and indexes from the `Uvn` down: ("cells", 2, "allowed_lans", 0).
 Path: TypeAlias = tuple[str | int, ...]
 Findings: TypeAlias = Iterator["Finding"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from uno.model.checks.finding import Finding, Findings, Path
 from uno.model.net import network_order, overlap
-
+from uno.model.syntax import shown
 
 if TYPE_CHECKING:
     from uno.model.net import Network
@@ -22,17 +22,22 @@ def check(uvn: Uvn) -> Findings:
 
 
 class _Claim(NamedTuple):
-    """A network that somebody claims. `cell` is None for a pool."""
+    """A network that somebody claims. `cell` is the cell's index, None for a pool."""
 
     network: Network
     path: Path
     what: str
-    cell: str | None
+    cell: int | None
 
 
 def _lans(uvn: Uvn) -> list[_Claim]:
     return [
-        _Claim(lan, ("cells", number, "allowed_lans", index), f"LAN {lan} of {cell.name}", cell.name)
+        _Claim(
+            network=lan,
+            path=("cells", number, "allowed_lans", index),
+            what=f"LAN {lan} of {shown(cell.name)}",
+            cell=number,
+        )
         for number, cell in enumerate(uvn.cells)
         if not cell.excluded
         for index, lan in enumerate(cell.allowed_lans)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from uno.diagnostics import Severity
 from uno.model.checks.finding import Finding, Findings, Path
-from uno.model.syntax import quoted, suggestion
-
+from uno.model.syntax import quoted, shown, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +50,7 @@ def _check_owners(uvn: Uvn) -> Findings:
                 path=path,
                 what=f"{thing} belongs to {quoted(owner)}, who is not a user",
                 hint=hint,
-                needs=(("users",),),
+                needs=(("users",), ("owner",)),
             )
         elif excluded[owner] and not is_excluded:
             yield _excluded_owner(path, thing, owner)
@@ -76,8 +75,11 @@ def _excluded_owner(path: Path, thing: str, owner: str) -> Finding:
 
 def _owned(uvn: Uvn) -> Iterable[tuple[Path, str, str, bool]]:
     yield ("owner",), "the UVN", uvn.owner, False
+    # What is wrong with the UVN's owner is said once, and not again for all that is theirs.
     for index, cell in enumerate(uvn.cells):
-        yield ("cells", index, "owner"), f"cell {cell.name}", cell.owner, cell.excluded
+        if cell.owner != uvn.owner:
+            yield ("cells", index, "owner"), f"cell {shown(cell.name)}", cell.owner, cell.excluded
     for index, particle in enumerate(uvn.particles):
         path = ("particles", index, "owner")
-        yield path, f"particle {particle.name}", particle.owner, particle.excluded
+        if particle.owner != uvn.owner:
+            yield path, f"particle {shown(particle.name)}", particle.owner, particle.excluded

@@ -14,7 +14,6 @@ from uno.model.syntax import (
     text_fault,
 )
 
-
 if TYPE_CHECKING:
     from uno.model.uvn import Cell, Settings, Uvn, VpnSettings
 

@@ -1,0 +1,84 @@
+"""A spec's text as a value, with the place of everything in it and all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from uno.diagnostics import Position, Problem, Rejected, refuse_errors
+from uno.model.checks import Finding, Path
+from uno.spec.keys import SPEC
+from uno.spec.reading import Reading
+from uno.spec.tree import compose
+from uno.spec.values import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What a text says. `problems` are those of the text itself, `broken` the paths they spoil."""
+
+    spec: Spec
+    file: str
+    positions: Mapping[Path, Position]
+    problems: tuple[Problem, ...] = ()
+    broken: frozenset[Path] = frozenset()
+
+
+def parse(text: str, *, file: str) -> Document:
+    """Read a spec from YAML 1.2 or JSON. `file` is what problems call the text.
+
+    Raises `Rejected` with every problem of the text, and nothing else, for any text. Whether the
+    definition makes sense is not asked here.
+    """
+    document = read(text, file=file)
+    refuse_errors(document.problems)
+    return document
+
+
+def read(text: str, *, file: str) -> Document:
+    """Read as much of a spec as can be read; `problems` has what could not."""
+    start = Position(file=file, line=1, column=1)
+    try:
+        root = compose(text, file=file)
+    except Rejected as rejected:
+        return Document(
+            spec=Spec(),
+            file=file,
+            positions={(): start},
+            problems=rejected.problems,
+            broken=frozenset({()}),
+        )
+    reading = Reading()
+    reading.positions[()] = root.position if root else start
+    spec = SPEC.read(reading, root, ()) if root else Spec()
+    assert isinstance(spec, Spec)
+    return Document(
+        spec=spec,
+        file=file,
+        positions=reading.positions,
+        problems=tuple(reading.problems),
+        broken=frozenset(reading.broken),
+    )
+
+
+def problems(
+    findings: Iterable[Finding], positions: Mapping[Path, Position], file: str
+) -> tuple[Problem, ...]:
+    """Give each finding its place: that of its path, or of the nearest path around it."""
+    return tuple(
+        Problem(
+            what=finding.what,
+            hint=finding.hint,
+            where=_place(finding.path, positions, file),
+            also=tuple(dict.fromkeys(_place(path, positions, file) for path in finding.also)),
+            severity=finding.severity,
+        )
+        for finding in findings
+    )
+
+
+def _place(path: Path, positions: Mapping[Path, Position], file: str) -> Position:
+    for length in range(len(path), -1, -1):
+        if path[:length] in positions:
+            return positions[path[:length]]
+    return Position(file=file, line=1, column=1)

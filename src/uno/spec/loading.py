@@ -1,0 +1,130 @@
+"""The whole way from a text to a definition that can be deployed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from uno.diagnostics import Problem, refuse_errors
+from uno.model.checks import Finding, Path, check
+from uno.model.syntax import quoted
+from uno.model.uvn import Uvn
+from uno.spec.build import order_of_users, uvn_from
+from uno.spec.document import Document, problems, read
+from uno.spec.values import Spec, overlaid, written
+
+T = TypeVar("T")
+
+
+def load(
+    text: str,
+    *,
+    file: str,
+    identity: str,
+    hash_password: Callable[[str], str],
+    name: str | None = None,
+    options: Spec | None = None,
+) -> tuple[Uvn, tuple[Problem, ...]]:
+    """Read, build and check a definition; return it with the warnings about it.
+
+    `name` is the UVN's, where it is known from elsewhere; the text may leave it out, but not say
+    otherwise. `options` is what was said beside the text (on the command line), and wins over it;
+    its users are added to those of the text, or laid over those with the same e-mail address.
+    Raises `Rejected` with every problem of the text and of the definition. No password is hashed
+    before all is well.
+    """
+    document = read(text, file=file)
+    found = list(document.problems)
+    if () not in document.broken:
+        found += _problems(document, name, options or Spec(), identity)
+    warnings = refuse_errors(found)
+    spec = with_options(document.spec, options or Spec())
+    name = name or spec.name or ""
+    return uvn_from(spec, name=name, identity=identity, hash_password=hash_password), warnings
+
+
+def with_options(spec: Spec, options: Spec) -> Spec:
+    """Return `spec` with what `options` says beside it."""
+    if options.users is None:
+        return overlaid(spec, options)
+    beside = {user.email: user for user in options.users}
+    users = [
+        overlaid(user, beside.pop(user.email)) if user.email in beside else user
+        for user in spec.users or ()
+    ]
+    return overlaid(spec, replace(options, users=(*users, *beside.values())))
+
+
+def _problems(
+    document: Document, name: str | None, options: Spec, identity: str
+) -> Iterable[Problem]:
+    spec = with_options(document.spec, options)
+    missing = _missing(spec, name)
+    yield from missing.values()
+    yield from _two_names(document, name)
+    draft = uvn_from(
+        spec, name=name or spec.name or "", identity=identity, hash_password=lambda _: ""
+    )
+    places = _as_in_uvn(document.positions, spec)
+    broken = _as_in_uvn(dict.fromkeys(document.broken), spec).keys() | missing.keys()
+    findings = _trusted(check(draft), frozenset(broken))
+    elsewhere = {key for key in written(options) if key in {"name", "owner", "address"}}
+    if name is not None:
+        elsewhere.add("name")
+    for finding, problem in zip(findings, problems(findings, places, document.file), strict=True):
+        if finding.path[0] in elsewhere:
+            yield dataclasses.replace(problem, where=None)
+        else:
+            yield problem
+
+
+def _missing(spec: Spec, name: str | None) -> dict[Path, Problem]:
+    found: dict[Path, Problem] = {}
+    if not (name or spec.name):
+        found["name",] = Problem(what="the UVN has no name", hint="add name: … at the top")
+    if not spec.owner:
+        found["owner",] = Problem(
+            what="the UVN has no owner",
+            hint="add owner: EMAIL at the top, with the e-mail of a user",
+        )
+    return found
+
+
+def _two_names(document: Document, name: str | None) -> Iterable[Problem]:
+    written_name = document.spec.name
+    if name and written_name and written_name != name:
+        yield Problem(
+            what=f"the UVN is called {quoted(written_name)} here and {quoted(name)} by the command",
+            hint="remove the key, or make the two agree",
+            where=document.positions["name",],
+        )
+
+
+def _as_in_uvn(by_path: Mapping[Path, T], spec: Spec) -> dict[Path, T]:
+    """Return `by_path` with the paths of the definition, whose users are sorted."""
+    rank: dict[str | int, int] = {old: new for new, old in enumerate(order_of_users(spec))}
+    found: dict[Path, T] = {}
+    for path, value in by_path.items():
+        match path:
+            case ("users", index, *rest) if index in rank:
+                found["users", rank[index], *rest] = value
+            case ("owner",) if spec.users is None:
+                # The owner is the one user.
+                found["owner",] = found["users", 0] = value
+            case _:
+                found[path] = value
+    return found
+
+
+def _trusted(findings: Iterable[Finding], broken: frozenset[Path]) -> tuple[Finding, ...]:
+    """Return the findings that follow from nothing that could not be read."""
+    around = {path[:length] for path in broken for length in range(len(path) + 1)}
+    return tuple(
+        finding
+        for finding in findings
+        if around.isdisjoint((finding.path, *finding.also, *finding.needs))
+        and not any(finding.path[:length] in broken for length in range(len(finding.path)))
+    )

@@ -1,0 +1,97 @@
+"""Nodes to values, of the right types, with every problem noted and none raised.
+
+A `Kind` reads one sort of value: it returns None for what it has refused. Whether a value makes
+sense (a name, a port, an owner) is for `model.checks` to say, which sees definitions from elsewhere
+too; here it only has to be of the right type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from uno.diagnostics import Position, Problem
+from uno.model.checks import Path
+from uno.model.syntax import quoted
+from uno.spec.scalars import Meaning, means
+from uno.spec.tree import Mapping as MappingNode
+from uno.spec.tree import Node, Scalar
+
+# More than anybody mends in one go; a text of garbage would fill the screen for minutes.
+MAX_PROBLEMS = 200
+
+
+@dataclass(slots=True)
+class Reading:
+    """What has come to light of a text so far.
+
+    `positions` has the place of every value, by its path in the definition. `broken` are the paths
+    of what was refused, so that nothing is concluded from its absence.
+    """
+
+    positions: dict[Path, Position] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+
+    def refuse(self, node: Node, path: Path, what: str, hint: str) -> None:
+        """Note that the value at `path` cannot be used."""
+        self.broken.add(path)
+        self.report(Problem(what=what, hint=hint, where=node.position))
+
+    def report(self, problem: Problem) -> None:
+        """Note a problem that spoils no value."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+
+    def move(self, old: Path, new: Path) -> None:
+        """Give what was noted of a refused value at `old` the path `new` instead."""
+        self.positions[new] = self.positions.pop(old)
+        self.broken.remove(old)
+        self.broken.add(new)
+
+
+Read: TypeAlias = Callable[[Reading, Node, Path], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """How one sort of value is read, and how JSON Schema describes it."""
+
+    read: Read
+    schema: Mapping[str, Any]
+
+
+def label(path: Path) -> str:
+    """Return what messages call the value at `path`."""
+    match path:
+        case (*_, str(group), int()):
+            return f"an item of {group}"
+        case (*_, key):
+            return str(key)
+        case _:
+            return "the spec"
+
+
+def described(node: Node) -> str:
+    """Return what a node is, for messages that expected something else."""
+    if isinstance(node, Scalar):
+        return _described_scalar(node)
+    return "a mapping" if isinstance(node, MappingNode) else "a list"
+
+
+def is_null(node: Node) -> bool:
+    """Whether nothing was written, or null."""
+    return isinstance(node, Scalar) and means(node) is Meaning.NULL
+
+
+def _described_scalar(node: Scalar) -> str:
+    match means(node):
+        case Meaning.NULL:
+            return "nothing"
+        case Meaning.TEXT:
+            return f"the text {quoted(node.text)}"
+        case Meaning.BOOLEAN:
+            return node.text
+        case _:
+            return f"the number {node.text[:40]}"

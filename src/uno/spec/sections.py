@@ -1,0 +1,136 @@
+"""Mappings of a spec: the keys that each may have, and how each is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from uno.diagnostics import Problem
+from uno.model.checks import Path
+from uno.model.syntax import quoted, suggestion
+from uno.spec.reading import Kind, Reading, described, is_null, label
+from uno.spec.scalars import Meaning, means
+from uno.spec.tree import Mapping as MappingNode
+from uno.spec.tree import Node, Scalar
+from uno.spec.values import overlaid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A mapping with known keys that becomes a value of `type`.
+
+    `groups` are the keys that hold sections of their own. The group `config` is laid over the
+    section itself: what it says of a key is said of that key here.
+    """
+
+    type: type[Struct]
+    keys: Mapping[str, Kind]
+    required: tuple[str, ...] = ()
+    groups: Mapping[str, Section] = field(default_factory=dict)
+
+    def kind(self) -> Kind:
+        """Return this section as a kind of value."""
+        return Kind(read=self.read, schema=self.schema())
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of this section. Null means unset, so every key takes it."""
+        kinds = {key: dict(kind.schema) for key, kind in self.keys.items()}
+        groups = {key: section.schema() for key, section in self.groups.items()}
+        return {
+            "type": "object",
+            "properties": {key: _or_null(schema) for key, schema in {**kinds, **groups}.items()},
+            "additionalProperties": False,
+            **({"required": list(self.required)} if self.required else {}),
+        }
+
+    def read(self, reading: Reading, node: Node, path: Path) -> Struct:
+        """Return what `node` says; nothing at all if it is no mapping."""
+        if not isinstance(node, MappingNode):
+            what = f"{label(path)} must be a mapping, not {described(node)}"
+            reading.refuse(node, path, what, "write it as key: value")
+            return self.type()
+        entries = self._entries(reading, node, path)
+        config = entries.pop("config", None)
+        values = {key: self._read_key(reading, key, entries[key], path) for key in entries}
+        self._demand(reading, node, path, entries)
+        found = self.type(**values)
+        if config is None:
+            return found
+        return overlaid(found, self._read_config(reading, config, path))
+
+    def _read_key(self, reading: Reading, key: str, node: Node, path: Path) -> Any:
+        read = self.groups[key].read if key in self.groups else self.keys[key].read
+        return read(reading, node, (*path, key))
+
+    def _read_config(self, reading: Reading, node: Node, path: Path) -> Struct:
+        if isinstance(node, MappingNode):
+            # At the paths of the section itself, since that is what it sets.
+            return self.groups["config"].read(reading, node, path)
+        return self.groups["config"].read(reading, node, (*path, "config"))
+
+    def _entries(self, reading: Reading, node: MappingNode, path: Path) -> dict[str, Node]:
+        """Return the values of the known keys, the first where a key is there twice."""
+        first: dict[str, Scalar] = {}
+        found: dict[str, Node] = {}
+        for key, value in node.pairs:
+            name = self._known(reading, key, path)
+            if name is None or not isinstance(key, Scalar):
+                continue
+            if name in first:
+                reading.report(_twice(key, first[name]))
+                continue
+            first[name] = key
+            is_block = not isinstance(value, Scalar) and value.is_block
+            place = key.position if is_block else value.position
+            if is_null(value):
+                reading.positions.setdefault((*path, name), place)
+            else:
+                reading.positions[(*path, name)] = place
+                found[name] = value
+        return found
+
+    def _known(self, reading: Reading, key: Node, path: Path) -> str | None:
+        if not isinstance(key, Scalar) or means(key) is Meaning.NULL:
+            hint = "write a name before the colon"
+            reading.refuse(key, (*path, ""), f"a key is {described(key)}", hint)
+            return None
+        if key.text in self.keys or key.text in self.groups:
+            return key.text
+        what = f"unknown key {quoted(key.text)}"
+        reading.refuse(key, (*path, key.text), what, self._hint(key.text))
+        return None
+
+    def _hint(self, key: str) -> str:
+        if key == "<<":
+            return "merge keys are not YAML 1.2; write the keys out"
+        for group, section in self.groups.items():
+            if key in section.keys or key in section.groups:
+                return f"it belongs under {group}"
+        known = [*self.keys, *self.groups]
+        return suggestion(key, known) or f"the keys here are {', '.join(known)}"
+
+    def _demand(self, reading: Reading, node: Node, path: Path, values: Mapping[str, Node]) -> None:
+        for key in self.required:
+            if key not in values:
+                thing = str(path[-2]).removesuffix("s")
+                reading.refuse(node, (*path, key), f"this {thing} has no {key}", f"add {key}: …")
+
+
+def _twice(key: Scalar, first: Scalar) -> Problem:
+    return Problem(
+        what=f"the key {quoted(key.text)} is here twice",
+        hint="remove one of them",
+        where=key.position,
+        also=(first.position,),
+    )
+
+
+def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], None]}
+    kind = schema["type"]
+    kinds = kind if isinstance(kind, list) else [kind]
+    return {**schema, "type": [*kinds, *([] if "null" in kinds else ["null"])]}
