@@ -15,18 +15,12 @@ from uno.ports.host import SessionStatus
 
 
 def ask(folder: Path, daemon: str, command: str) -> str:
-    """Return what a daemon answers. Raises OSError where it does not."""
+    """Return what a daemon answers in its enable mode. Raises OSError where it does not."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(5)
         one.connect(str(folder / f"{daemon}.vty"))
-        one.sendall(command.encode() + b"\0")
-        answer = b""
-        while len(answer) < 4 or answer[-4:-1] != b"\0\0\0":
-            part = one.recv(65536)
-            if not part:
-                raise ConnectionResetError(f"{daemon} closed the connection")
-            answer += part
-    return answer[:-4].decode(errors="replace")
+        _exchange(one, "enable")
+        return _exchange(one, command)
 
 
 def sessions(folder: Path) -> tuple[SessionStatus, ...]:
@@ -47,6 +41,17 @@ def sessions(folder: Path) -> tuple[SessionStatus, ...]:
                 bfd=bfd.get(name, "none"),
             )
     return tuple(neighbors[name] for name in sorted(neighbors))
+
+
+def _exchange(one: socket.socket, command: str) -> str:
+    one.sendall(command.encode() + b"\0")
+    answer = b""
+    while len(answer) < 4 or answer[-4:-1] != b"\0\0\0":
+        part = one.recv(65536)
+        if not part:
+            raise ConnectionResetError("the daemon closed the connection")
+        answer += part
+    return answer[:-4].decode(errors="replace")
 
 
 def _object(text: str) -> dict[str, Any]:
