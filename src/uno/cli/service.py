@@ -118,7 +118,7 @@ def _host(bundle: Bundle) -> LinuxHost:
     return LinuxHost(bundle.plan.identity, bundle.plan.cell)
 
 
-def _locked(ledger: Ledger) -> Any:  # noqa: ANN401 - a context manager
+def _locked(ledger: Ledger) -> Any:
     from uno.files import locked  # noqa: PLC0415
 
     return locked(ledger.directory / "service.lock")
@@ -129,7 +129,7 @@ def _require_root() -> None:
         raise UnoError("this needs root: it changes the host's network", "type it with sudo")
 
 
-def _progress(verbose: int) -> Any:  # noqa: ANN401 - a callable
+def _progress(verbose: int) -> Any:
     return (lambda text: print(f"  {text}", flush=True)) if verbose else (lambda _: None)
 
 
