@@ -99,6 +99,7 @@ echo {directory.name} $pid
 exec </dev/null >>{directory}/first-process.log 2>&1
 # The first process of a namespace gets no signal that it does not handle: pid_namespaces(7).
 trap 'exit 0' TERM
+set +e
 while :; do sleep 2147483647 & wait $!; done
 """)
     return script

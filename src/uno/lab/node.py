@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -16,6 +17,46 @@ from uno.host.command import Completed, Process, run, start
 from uno.lab import netns
 from uno.lab.layout import Station
 from uno.model.net import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that runs in a node, with all that it started."""
+
+    process: Process
+
+    @property
+    def pid(self) -> int:
+        """The host's process id of what leads to it; also that of its process group."""
+        return self.process.pid
+
+    def status(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        return self.process.status()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises `CommandFailed` after `timeout` seconds."""
+        return self.process.wait(timeout)
+
+    def stop(self, *, within: float = 5) -> int:
+        """Ask all of it to end, insist after `within` seconds, and return its exit status."""
+        # In a machine nsenter stays in front of the program, and ends without asking it to.
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + within
+        pause = Event()
+        while self.process.status() is None or self._signal(0):
+            if time.monotonic() > deadline:
+                self._signal(signal.SIGKILL)
+                break
+            pause.wait(0.005)
+        return self.process.wait(within)
+
+    def _signal(self, number: int) -> bool:
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +117,9 @@ class Node:
 
     def start(
         self, argv: Sequence[str], *, log: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> Process:
+    ) -> Program:
         """Start a program here in the background, as `uno.host.command.start` does."""
-        # In a machine nsenter stays as the parent, and the program must not outlive it.
-        tied = ("setpriv", "--pdeathsig=TERM", "--") if self.station.machine else ()
-        return start([*self.entering(), *tied, *argv], log=log, env=env)
+        return Program(start([*self.entering(), *argv], log=log, env=env))
 
     @contextmanager
     def capture(self, interface: str, expression: str = "") -> Iterator[Capture]:

@@ -8,11 +8,12 @@ are seconds of `time.monotonic`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from types import TracebackType
@@ -86,12 +87,17 @@ class Prober:
         for made in self._sockets.values():
             made.close()
 
-    def reach(self, *, within: float, every: float = 0.1) -> Reached:
-        """Ping along all paths every `every` seconds until all are answered, or time is up."""
+    def reach(
+        self, *, within: float, every: float = 0.1, stop: Callable[[], bool] = lambda: False
+    ) -> Reached:
+        """Ping along all paths every `every` seconds until all are answered, or time is up.
+
+        Or until `stop` says that it is no use.
+        """
         end = time.monotonic() + within
         at: dict[Path, float] = {}
         due = time.monotonic()
-        while len(at) < len(self.paths) and time.monotonic() < end:
+        while len(at) < len(self.paths) and time.monotonic() < end and not stop():
             if time.monotonic() >= due:
                 due = time.monotonic() + every
                 for index, path in enumerate(self.paths):
@@ -187,7 +193,7 @@ def flow(sent: list[float], answered: set[int]) -> Flow:
     """What became of pings sent at these times, of which those with these numbers were answered."""
     good = [at for number, at in enumerate(sent) if number in answered]
     edges = [*sent[:1], *good, *sent[-1:]]
-    gaps = (later - earlier for earlier, later in zip(edges, edges[1:], strict=False))
+    gaps = (later - earlier for earlier, later in itertools.pairwise(edges))
     return Flow(sent=len(sent), lost=len(sent) - len(good), longest_gap=max(gaps, default=0.0))
 
 

@@ -79,22 +79,26 @@ def ids() -> tuple[str, ...]:
 
 def load(lab_id: str | None = None) -> Lab:
     """Read a lab; without an id, the only one there is. Raises `UnoError`."""
-    known = ids()
-    if lab_id is None:
-        if len(known) != 1:
-            raise UnoError(
-                f"there are {len(known)} labs, not one",
-                f"name one of {', '.join(known)}" if known else "make one with `uno lab up SPEC`",
-            )
-        lab_id = known[0]
-    if lab_id not in known:
-        raise UnoError(f"there is no lab {lab_id!r}", "`uno lab list` shows those that there are")
+    lab_id = chosen(lab_id)
     try:
         return codec.decode((folder() / lab_id / _RECORD).read_bytes(), Lab)
     except (OSError, codec.Malformed) as error:
         raise UnoError(
             f"lab {lab_id} was never finished", f"remove it with `uno lab down {lab_id}`"
         ) from error
+
+
+def chosen(lab_id: str | None = None) -> str:
+    """The id of a lab that there is; without one, that of the only lab. Raises `UnoError`."""
+    known = ids()
+    if lab_id is None and len(known) != 1:
+        raise UnoError(
+            f"there are {len(known)} labs, not one",
+            f"name one of {', '.join(known)}" if known else "make one with `uno lab up SPEC`",
+        )
+    if lab_id is not None and lab_id not in known:
+        raise UnoError(f"there is no lab {lab_id!r}", "`uno lab list` shows those that there are")
+    return lab_id or known[0]
 
 
 def remove(lab_id: str) -> None:

@@ -1,0 +1,154 @@
+"""Putting uno into a world the way a person does: through its commands, and by copying files.
+
+Nothing here reaches into the product. What a person would do on five hosts at once is done so.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from uno.diagnostics import UnoError
+from uno.host.command import Completed
+from uno.lab.layout import Role
+from uno.lab.node import Node
+from uno.lab.world import World
+
+T = TypeVar("T")
+
+# Seconds for one command; all cells share this machine's processors.
+_PATIENCE = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A UVN in a world. `uvn` is its name; its directories are those of the nodes it is on."""
+
+    world: World
+    uvn: str
+
+    @property
+    def registry_root(self) -> Path:
+        """The registry's directory."""
+        return self.world.registry.directory / "registry"
+
+    @property
+    def cells(self) -> tuple[Node, ...]:
+        """The nodes of all cells."""
+        return self.world.having(Role.CELL)
+
+    @staticmethod
+    def cell_root(cell: Node) -> Path:
+        """A cell's directory on its node."""
+        return cell.directory / "uvn"
+
+    def define(self, spec: Path) -> None:
+        """Make the registry from a specification."""
+        root, copy = self.registry_root, self.world.registry.directory / "uvn.yml"
+        shutil.copyfile(spec, copy)
+        self.registry("define", "uvn", self.uvn, "-s", str(copy), "-y", root=root)
+
+    def registry(self, *arguments: str, root: Path | None = None) -> Completed:
+        """Run a command of uno on the registry's node, with its directory."""
+        return uno(self.world.registry, *arguments, "-r", str(root or self.registry_root))
+
+    def package(self, cell: Node) -> Path:
+        """A cell's package, as the registry made it."""
+        return self.registry_root / "cells" / f"{self.uvn}__{cell.name}.uvn-agent"
+
+    def particle_package(self, particle: Node) -> Path:
+        """A particle's package, as the registry made it."""
+        return self.registry_root / "particles" / f"{self.uvn}__{particle.name}.zip"
+
+    def install(self, cells: Iterable[Node] | None = None) -> None:
+        """Copy each cell's package to its node, and install it there; on all nodes at once."""
+        in_parallel(self._install, self.cells if cells is None else cells)
+
+    def start_up(self, cells: Iterable[Node] | None = None) -> Starting:
+        """Begin `uno service up` on all cells at once."""
+        return Starting(self.service, self.cells if cells is None else tuple(cells))
+
+    def up(self, cells: Iterable[Node] | None = None) -> None:
+        """Run `uno service up` on all cells at once, and wait until each is done."""
+        in_parallel(lambda cell: self.service(cell, "up"), self.cells if cells is None else cells)
+
+    def down(self, cells: Iterable[Node] | None = None) -> None:
+        """Run `uno service down` on all cells at once."""
+        in_parallel(lambda cell: self.service(cell, "down"), self.cells if cells is None else cells)
+
+    def service(self, cell: Node, verb: str) -> Completed:
+        """Run `uno service VERB` on a cell."""
+        return uno(cell, "service", verb, "-r", str(self.cell_root(cell)))
+
+    def _install(self, cell: Node) -> None:
+        copied = cell.directory / self.package(cell).name
+        shutil.copy(self.package(cell), copied)
+        uno(cell, "install", str(copied), "-r", str(self.cell_root(cell)))
+
+
+class Starting:
+    """`uno service up`, under way on several cells. Use it in a `with`.
+
+    `ended` has the times (`time.monotonic`) at which the commands ended, so far.
+    """
+
+    def __init__(self, service: Callable[[Node, str], Completed], cells: tuple[Node, ...]) -> None:
+        """Begin."""
+        self.ended: list[float] = []
+        self._pool = ThreadPoolExecutor(max(1, len(cells)))
+        self._futures = {cell.name: self._pool.submit(service, cell, "up") for cell in cells}
+        for future in self._futures.values():
+            future.add_done_callback(lambda _: self.ended.append(time.monotonic()))
+
+    def __enter__(self) -> Starting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whoever leaves early takes the world down, and that ends the commands.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of them has failed already."""
+        return any(future.done() and future.exception() for future in self._futures.values())
+
+    def finish(self) -> None:
+        """Wait for all of them. Raises `UnoError` with what each cell said that failed."""
+        _results(self._futures)
+
+
+def uno(node: Node, *arguments: str) -> Completed:
+    """Run a command of uno in a node: this very uno. Raises `CommandFailed`."""
+    return node.run([sys.executable, "-m", "uno", *arguments], timeout=_PATIENCE)
+
+
+def in_parallel(function: Callable[[Node], T], nodes: Iterable[Node]) -> Mapping[str, T]:
+    """Do something in several nodes at once; return the results by the nodes' names.
+
+    Raises `UnoError` with what went wrong in each node where something did.
+    """
+    chosen = tuple(nodes)
+    pool = ThreadPoolExecutor(max(1, len(chosen)))
+    try:
+        return _results({node.name: pool.submit(function, node) for node in chosen})
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _results(futures: Mapping[str, Future[T]]) -> Mapping[str, T]:
+    results: dict[str, T] = {}
+    problems: dict[str, UnoError] = {}
+    for name, future in futures.items():
+        try:
+            results[name] = future.result()
+        except UnoError as error:
+            problems[name] = error
+    if problems:
+        raise UnoError("\n".join(f"{name}: {error}" for name, error in problems.items()))
+    return results

@@ -1,0 +1,110 @@
+"""What a demo shows: who should reach whom, who did, and by which address they were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+from itertools import permutations
+from typing import NamedTuple
+
+from uno.lab.layout import Role
+from uno.lab.node import Node
+from uno.lab.probe import Path, Reached
+from uno.lab.transfer import Transfer
+from uno.lab.world import World
+from uno.model.net import Address
+
+# Addresses that the whole Internet can answer (IANA, IPv6 global unicast).
+_GLOBAL6 = IPv6Network("2000::/3")
+
+
+class Pair(NamedTuple):
+    """Two nodes, of which the first is to reach the second over one IP version."""
+
+    source: Node
+    target: Node
+    version: int
+
+    @property
+    def path(self) -> Path:
+        """For the probes."""
+        address = self.target.address(self.version)
+        assert address is not None
+        return Path(self.source.namespace, address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found out about one pair.
+
+    `expected` is the address that the target should see, where that matters.
+    """
+
+    source: str
+    target: str
+    version: int
+    pinged: bool
+    transfer: Transfer
+    expected: Address | None = None
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, in words; empty if nothing is."""
+        if not self.pinged:
+            return "no answer to ping"
+        if self.transfer.seen is None:
+            return f"TCP: {self.transfer.problem}"
+        if self.expected not in {None, self.transfer.seen}:
+            return f"seen as {self.transfer.seen}, not as {self.expected}"
+        return ""
+
+
+def lan_pairs(world: World) -> tuple[Pair, ...]:
+    """Each LAN host and each host of another cell's LAN, for each IP version that both have."""
+    return tuple(
+        Pair(source, target, version)
+        for source, target in permutations(world.having(Role.HOST), 2)
+        if source.station.cell != target.station.cell
+        for version in (4, 6)
+        if source.address(version) and target.address(version)
+    )
+
+
+def particle_pairs(world: World, particle: Node, cell: Node) -> tuple[Pair, ...]:
+    """A particle that is connected to `cell`, each LAN host, and the Internet's server.
+
+    The server over IPv6 only where the cell itself could reach it so.
+    """
+    versions = [4, *([6] if any(a in _GLOBAL6 for a in cell.station.addresses) else [])]
+    (server,) = world.having(Role.SERVER)
+    return (
+        *(
+            Pair(particle, host, version)
+            for host in world.having(Role.HOST)
+            for version in (4, 6)
+            if host.address(version)
+        ),
+        *(Pair(particle, server, version) for version in versions),
+    )
+
+
+def judge(
+    pairs: Iterable[Pair],
+    reached: Reached,
+    carried: Mapping[Path, Transfer],
+    *,
+    source_kept: bool,
+) -> tuple[Verdict, ...]:
+    """Put together what the probes found; with `source_kept` the source is to be seen as itself."""
+    return tuple(
+        Verdict(
+            source=pair.source.name,
+            target=pair.target.name,
+            version=pair.version,
+            pinged=pair.path in reached.at,
+            transfer=carried.get(pair.path, Transfer(problem="not tried")),
+            expected=pair.source.address(pair.version) if source_kept else None,
+        )
+        for pair in pairs
+    )
