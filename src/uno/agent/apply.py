@@ -18,6 +18,7 @@ from uno.ports.host import (
     RemoveTunnel,
     ReplaceFirewall,
     RestoreSysctl,
+    SetGate,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -77,6 +78,9 @@ def describe(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one line 
             return "remove the firewall table"
         case ReplaceFirewall():
             return "replace the firewall table"
+        case SetGate(gate):
+            verb = "let uno through" if gate.lets else "remove uno's rules from"
+            return f"{verb} the {gate.family} chain {gate.chain}"
         case SetSysctl(key, value) | RestoreSysctl(key, value):
             return f"set {key} to {value}"
         case SetNode(None):

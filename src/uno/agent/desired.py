@@ -37,6 +37,7 @@ def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], nics: Iterable[Nic
     return Desired(
         barriers=_barriers(bundle, own),
         firewall=firewall.ruleset(plan, roster, lans=lans),
+        gates=_gates(firewall.interfaces(plan)),
         sysctls=(*FORWARDING, *_router_advertisements(nics)),
         node=NodeInterface(
             name=NODE_INTERFACE,
@@ -56,6 +57,11 @@ def _router_advertisements(nics: Iterable[Nic]) -> Iterator[tuple[str, str]]:
     for nic in nics:
         if nic.autoconfigured:
             yield f"net.ipv6.conf.{nic.name.replace('.', '/')}.accept_ra", "2"
+
+
+def _gates(names: Iterable[str]) -> tuple[str, ...]:
+    """Return iptables patterns for the kinds of interfaces, which change less than their number."""
+    return tuple(sorted({name.rstrip("0123456789") + "+" for name in names}))
 
 
 def _barriers(bundle: Bundle, own: Member) -> tuple[Network, ...]:

@@ -7,6 +7,7 @@ last what attracts traffic. Taking down goes the other way.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import assert_never
 
 from uno.diagnostics import UnoError
@@ -17,12 +18,14 @@ from uno.ports.host import (
     ConfigureTunnel,
     CreateTunnel,
     Desired,
+    Gate,
     Observed,
     ReloadRouting,
     RemoveBarriers,
     RemoveTunnel,
     ReplaceFirewall,
     RestoreSysctl,
+    SetGate,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -51,6 +54,8 @@ def inverse(  # noqa: C901, PLR0911 - one line per kind of action
             return AddBarriers(networks)
         case ReplaceFirewall():
             return ReplaceFirewall(observed.firewall)
+        case SetGate(gate):
+            return SetGate(next(each for each in observed.gates if _same(each, gate)))
         case SetSysctl(key):
             if key in observed.originals:
                 return SetSysctl(key, observed.sysctls[key])
@@ -94,6 +99,8 @@ def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
         yield AddBarriers(tuple(sorted(missing, key=network_order)))
     if desired.firewall is not None and desired.firewall != observed.firewall:
         yield ReplaceFirewall(desired.firewall)
+    if desired.gates:
+        yield from _set_gates(desired, observed)
     if desired.node is not None and desired.node != observed.node:
         yield SetNode(desired.node)
     yield from _build_tunnels(desired, observed)
@@ -118,6 +125,12 @@ def _build_tunnels(desired: Desired, observed: Observed) -> Iterator[Action]:
             yield ConfigureTunnel(tunnel)
 
 
+def _set_gates(desired: Desired, observed: Observed) -> Iterator[Action]:
+    for gate in observed.gates:
+        if gate.lets != desired.gates:
+            yield SetGate(replace(gate, lets=desired.gates))
+
+
 def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     if desired.routing is None and (observed.routing is not None or observed.routing_leftovers):
         yield StopRouting()
@@ -131,10 +144,16 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     for key, value in sorted(observed.originals.items()):
         if key not in kept:
             yield RestoreSysctl(key, value)
+    if not desired.gates:
+        yield from _set_gates(desired, observed)
     if desired.firewall is None and observed.firewall is not None:
         yield ReplaceFirewall(None)
     if stale := observed.barriers - set(desired.barriers):
         yield RemoveBarriers(tuple(sorted(stale, key=network_order)))
+
+
+def _same(one: Gate, other: Gate) -> bool:
+    return (one.family, one.chain) == (other.family, other.chain)
 
 
 def _tunnels(observed: Observed) -> dict[str, Tunnel]:

@@ -55,6 +55,7 @@ def up(
     host = _host(bundle)
     with _locked(ledger):
         actions = service.up(host, bundle, progress=_progress(verbose))
+    host.note_strangers()
     for warning in host.warnings:
         print(f"uno: warning: {warning}", file=sys.stderr)
     silent = _await_neighbours(host, actions, wait)

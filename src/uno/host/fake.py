@@ -15,6 +15,7 @@ from uno.ports.host import (
     AddBarriers,
     ConfigureTunnel,
     CreateTunnel,
+    Gate,
     Nic,
     NodeInterface,
     Observed,
@@ -27,6 +28,7 @@ from uno.ports.host import (
     RestoreSysctl,
     Routing,
     SessionStatus,
+    SetGate,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -59,6 +61,7 @@ class FakeHost:
         self.performed: list[Action] = []
         self.reconnected: list[tuple[str, Peer]] = []
         self.forgotten = False
+        self.gates: list[Gate] = []
         self.sessions: tuple[SessionStatus, ...] = ()
         self.handshakes: dict[str, int] = {}
         self._kernel = FakeKernel(nics=nics, fixed=fixed)
@@ -99,6 +102,7 @@ class FakeHost:
         return Observed(
             barriers=frozenset(self._kernel.barriers),
             firewall=self._kernel.firewall,
+            gates=tuple(self.gates),
             sysctls={key: self._kernel.parameter(key) for key in sorted(keys)},
             originals=dict(self._originals),
             node=self._observed_node(),
@@ -161,6 +165,8 @@ class FakeHost:
                 yield from (partial(kernel.barriers.discard, each) for each in networks)
             case ReplaceFirewall(ruleset):
                 yield partial(kernel.replace_table, ruleset)
+            case SetGate(gate):
+                yield partial(self._set_gate, gate)
             case SetSysctl(key, value):
                 yield partial(self._note_original, key)
                 yield partial(kernel.set_parameter, key, value)
@@ -181,12 +187,17 @@ class FakeHost:
                 yield from self._set_daemons(routing)
                 yield partial(self._run_routing, runs=True)
             case ReloadRouting(routing):
-                yield self._require_routing
+                yield partial(self._require_routing, routing)
                 yield from self._set_daemons(routing)
             case StopRouting():
                 yield from self._stop_routing()
             case _:
                 assert_never(action)
+
+    def _set_gate(self, gate: Gate) -> None:
+        """Change a gate that is there; another firewall is not ours to make."""
+        places = [(each.family, each.chain) for each in self.gates]
+        self.gates[places.index((gate.family, gate.chain))] = gate
 
     def _note_original(self, key: str) -> None:
         self._originals.setdefault(key, self._kernel.parameter(key))
@@ -220,8 +231,9 @@ class FakeHost:
         for prefix in tunnel.routes:
             yield partial(self._kernel.add_route, prefix, tunnel.name)
 
-    def _require_routing(self) -> None:
-        if not self._routing_runs:
+    def _require_routing(self, routing: Routing) -> None:
+        names = {name for name, _ in routing.daemons}
+        if not self._routing_runs or names != self._daemons.keys():
             raise UnoError("frr-reload.py: vtysh failed to connect to any daemons")
 
     def _set_daemons(self, routing: Routing) -> Iterator[_Step]:
@@ -268,6 +280,8 @@ class FakeHost:
 
     def _lines(self) -> Iterator[str]:
         yield from self._kernel.lines()
+        for gate in self.gates:
+            yield f"{gate.family} chain {gate.chain} lets {', '.join(gate.lets) or 'nothing'}"
         for key, value in sorted(self._originals.items()):
             yield f"original {key} = {value}"
         for daemon, text in self._daemons.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import assert_never
 
 from uno.diagnostics import UnoError
-from uno.host import links, nft, wireguard
+from uno.host import gates, links, nft, wireguard
 from uno.host.command import run
 from uno.host.frr import Frr
 from uno.host.state import HostState, StateFile, TunnelNote
@@ -32,6 +32,7 @@ from uno.ports.host import (
     RestoreSysctl,
     Routing,
     SessionStatus,
+    SetGate,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -72,6 +73,7 @@ class LinuxHost:
         return Observed(
             barriers=links.barriers(),
             firewall=_observed_firewall(state),
+            gates=gates.observe(),
             sysctls={key: _read_sysctl(key) for key in {*sysctls, *state.sysctls}},
             originals=state.sysctls,
             node=_node(node) if node else None,
@@ -93,6 +95,8 @@ class LinuxHost:
                 links.remove_barriers(networks)
             case ReplaceFirewall(ruleset):
                 self._replace_firewall(ruleset)
+            case SetGate(gate):
+                gates.set_gate(gate)
             case SetSysctl(key, value):
                 self._state.note_sysctl(key, _read_sysctl(key))
                 _write_sysctl(key, value)
@@ -135,6 +139,14 @@ class LinuxHost:
         """Start a new session with a peer that has an endpoint."""
         if peer.endpoint and (endpoint := self._resolve([peer]).get(peer.endpoint)):
             wireguard.reconnect(tunnel, peer, endpoint=endpoint)
+
+    def note_strangers(self) -> None:
+        """Warn of firewalls on this host that drop what uno forwards, and that uno cannot open."""
+        self.warnings += [
+            f"the nftables chain `{chain}` drops forwarded packets; "
+            'let uno\'s through: accept iifname "uwg-*" and oifname "uwg-*" in it'
+            for chain in gates.strangers()
+        ]
 
     def forget(self) -> None:
         """Remove what is kept in /run about a cell that owns nothing on this host any more."""

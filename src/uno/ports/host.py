@@ -74,15 +74,30 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A chain of another firewall, through which nothing is forwarded unless it is let.
+
+    `family` is `ip` or `ip6`; `lets` are the interface patterns of iptables (`uwg-b+`) that
+    uno's rules in it let through. A packet that one table accepts is still lost in another.
+    """
+
+    family: str
+    chain: str
+    lets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """What uno should own on the host. The default is nothing at all.
 
     `barriers` are prefixes that must never follow the host's default route: each gets an
-    unreachable route that every other route beats.
+    unreachable route that every other route beats. `gates` are the interface patterns that every
+    gate must let through.
     """
 
     barriers: tuple[Network, ...] = ()
     firewall: str | None = None
+    gates: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     node: NodeInterface | None = None
     tunnels: tuple[Tunnel, ...] = ()
@@ -101,6 +116,7 @@ class Observed:
 
     barriers: frozenset[Network] = frozenset()
     firewall: str | None = None
+    gates: tuple[Gate, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)
     originals: dict[str, str] = field(default_factory=dict)
     node: NodeInterface | None = None
@@ -129,6 +145,13 @@ class ReplaceFirewall:
     """Put this ruleset in place of uno's table, in one transaction; None removes the table."""
 
     ruleset: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetGate:
+    """Make a gate of another firewall let through what `gate` says, and nothing else for uno."""
+
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +221,7 @@ Action: TypeAlias = (
     AddBarriers
     | RemoveBarriers
     | ReplaceFirewall
+    | SetGate
     | SetSysctl
     | RestoreSysctl
     | SetNode
