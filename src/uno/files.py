@@ -266,7 +266,8 @@ def _sign(descriptor: int) -> None:
 
 def _command() -> str:
     """Return what this process was called as, up to the first option: options can hold secrets."""
-    words = [Path(sys.argv[0]).name if sys.argv else "uno"]
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    words = [program if program not in {"", "__main__.py"} else "uno"]
     for word in sys.argv[1:]:
         if word.startswith("-"):
             break

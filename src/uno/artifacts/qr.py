@@ -39,7 +39,7 @@ class Code:
     def png(self) -> bytes:
         """Return an image of 6 pixels a square, in black and white."""
         out = io.BytesIO()
-        self._code.save(out, kind="png", scale=6)
+        self._code.save(out, kind="png", scale=6, compresslevel=6)
         return out.getvalue()
 
     def svg(self, title: str) -> str:
