@@ -19,7 +19,7 @@ from uno.diagnostics import UnoError
 from uno.model.plan import CellPlan, Member, Pools, Roster, Timing
 
 
-@pytest.mark.feature("F084")
+@pytest.mark.feature("F075")
 @pytest.mark.feature("F074")
 def test_the_first_package_makes_a_private_directory(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "opt" / "uvn")
