@@ -111,6 +111,9 @@ def _undo(host: Host, done: list[Action], observed: Observed) -> tuple[str, ...]
     for action in reversed(done):
         back = inverse(action, observed)
         try:
+            if isinstance(action, RemoveTunnel):
+                # What failed to be removed would be in the way of what replaces it.
+                host.perform(action)
             host.perform(back)
         except UnoError as error:
             left.append(f"{describe(back)}: {error.what}")

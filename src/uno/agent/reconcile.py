@@ -116,6 +116,9 @@ def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
 
 def _build_tunnels(desired: Desired, observed: Observed) -> Iterator[Action]:
     there = _tunnels(observed)
+    for name in sorted(_in_the_way(desired, observed)):
+        yield RemoveTunnel(name)
+        del there[name]
     # Those that listen come first: a first handshake that finds nobody is repeated after 5 s
     # (REKEY_TIMEOUT in the WireGuard paper, section 6.1).
     for tunnel in sorted(desired.tunnels, key=lambda each: (each.port is None, each.name)):
@@ -135,9 +138,8 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     if desired.routing is None and (observed.routing is not None or observed.routing_leftovers):
         yield StopRouting()
     wanted = {tunnel.name for tunnel in desired.tunnels}
-    for name in sorted(_tunnels(observed)):
-        if name not in wanted:
-            yield RemoveTunnel(name)
+    for name in sorted(_tunnels(observed).keys() - wanted - _in_the_way(desired, observed)):
+        yield RemoveTunnel(name)
     if desired.node is None and observed.node is not None:
         yield SetNode(None)
     kept = dict(desired.sysctls)
@@ -154,6 +156,24 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
 
 def _same(one: Gate, other: Gate) -> bool:
     return (one.family, one.chain) == (other.family, other.chain)
+
+
+def _in_the_way(desired: Desired, observed: Observed) -> set[str]:
+    """Return the tunnels that hold a port or a route that another is to have.
+
+    Linux refuses a port that is in use. It moves a route, and then it is lost with its new
+    interface when that is taken back.
+    """
+    taker: dict[object, str] = {}
+    for tunnel in desired.tunnels:
+        taker |= dict.fromkeys((tunnel.port, *tunnel.routes), tunnel.name)
+    taker.pop(None, None)
+    return {
+        tunnel.name
+        for tunnel in observed.tunnels
+        for held in (tunnel.port, *tunnel.routes)
+        if taker.get(held, tunnel.name) != tunnel.name
+    }
 
 
 def _tunnels(observed: Observed) -> dict[str, Tunnel]:
