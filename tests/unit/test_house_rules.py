@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from uno.spec import values
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "uno"
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -134,6 +136,26 @@ def test_the_import_contracts_cover_every_package_they_are_about() -> None:
     for contract, parts in (("pure", PURE), ("agent-decides-nothing", ON_THE_CELL)):
         listed = contracts[f"importlinter:contract:{contract}"]["source_modules"].split()
         assert listed == [f"uno.{part}" for part in parts if _exists(part)]
+
+
+def test_every_key_of_the_specification_is_in_its_reference() -> None:
+    reference = (ROOT / "docs" / "reference" / "specification.md").read_text()
+    in_code = re.findall(r"`([^`\n]+)`", reference)
+    documented = set(re.findall(r"[a-z_]+", " ".join(in_code)))
+
+    written = {field for kind in spec_values() for field in kind.__struct_fields__}
+
+    assert written - documented == set()
+
+
+def spec_values() -> list[type[msgspec.Struct]]:
+    return [
+        kind
+        for kind in vars(values).values()
+        if isinstance(kind, type)
+        and issubclass(kind, msgspec.Struct)
+        and kind.__module__ == values.__name__
+    ]
 
 
 def _exists(part: str) -> bool:
