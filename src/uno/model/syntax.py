@@ -129,6 +129,12 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}…")
 
 
+def printable(text: str) -> str:
+    """Return `text` shortened, with control characters escaped, fit to be printed."""
+    short = text if len(text) <= 120 else f"{text[:119]}…"
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in short)
+
+
 def shown(name: str) -> str:
     """Return `name` as it is if it is a name, else in quotes, fit to be printed."""
     return name if re.fullmatch(NAME_PATTERN, name) and len(name) <= NAME_LENGTH else quoted(name)
@@ -138,7 +144,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """Return `did you mean …?` with the one of `known` that looks like `word`, or nothing."""
     # A cut keeps the comparison, quadratic in the length, cheap for any text.
     close = get_close_matches(word[:100].lower(), sorted(known), n=1)
-    return f"did you mean {close[0]}?" if close else ""
+    return f"did you mean {printable(close[0])}?" if close else ""
 
 
 def _name_hint(text: str) -> str:

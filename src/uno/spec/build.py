@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.model.uvn import (
@@ -11,27 +13,26 @@ from uno.model.uvn import (
     PARTICLES_VPN,
     ROOT_VPN,
     Cell,
-    CellSettings,
-    DeploymentSettings,
     Particle,
     Settings,
     User,
     Uvn,
-    VpnSettings,
 )
 from uno.spec.kinds import HASH_MARK
 from uno.spec.values import (
-    CellSettingsSpec,
     CellSpec,
-    DeploymentSpec,
     ParticleSpec,
     Person,
     SettingsSpec,
     Spec,
     UserSpec,
-    VpnSpec,
     written,
 )
+
+S = TypeVar("S", bound=Struct)
+# Where the defaults are taken from.
+_UVN = Uvn(name="", identity="", owner="")
+_CELL = Cell(id=0, name="", owner="")
 
 
 def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[str], str]) -> Uvn:
@@ -106,7 +107,7 @@ def _cell(spec: CellSpec, *, id: int, owner: str) -> Cell:  # noqa: A002 - the f
         owner=spec.owner.email if spec.owner else owner,
         address=spec.address,
         allowed_lans=spec.allowed_lans or (),
-        settings=replace(CellSettings(), **written(spec.settings or CellSettingsSpec())),
+        settings=_filled(spec.settings, _CELL.settings),
         excluded=bool(spec.excluded),
     )
 
@@ -122,14 +123,17 @@ def _particle(spec: ParticleSpec, *, id: int, owner: str) -> Particle:  # noqa: 
 
 def _settings(spec: SettingsSpec) -> Settings:
     values = written(spec)
-    values["deployment"] = replace(
-        DeploymentSettings(), **written(spec.deployment or DeploymentSpec())
-    )
-    values["root_vpn"] = _vpn(ROOT_VPN, spec.root_vpn)
-    values["particles_vpn"] = _vpn(PARTICLES_VPN, spec.particles_vpn)
-    values["backbone_vpn"] = _vpn(BACKBONE_VPN, spec.backbone_vpn)
-    return replace(Settings(), **values)
+    default = _UVN.settings
+    values["deployment"] = _filled(spec.deployment, default.deployment)
+    values["root_vpn"] = _filled(spec.root_vpn, ROOT_VPN)
+    values["particles_vpn"] = _filled(spec.particles_vpn, PARTICLES_VPN)
+    values["backbone_vpn"] = _filled(spec.backbone_vpn, BACKBONE_VPN)
+    found = replace(default, **values)
+    return default if found == default else found
 
 
-def _vpn(default: VpnSettings, spec: VpnSpec | None) -> VpnSettings:
-    return replace(default, **written(spec)) if spec else default
+def _filled(spec: Struct | None, default: S) -> S:
+    # The default itself where nothing differs: in JSON, msgspec leaves out that object alone, and
+    # equal definitions are to be the same bytes.
+    found = replace(default, **written(spec)) if spec else default
+    return default if found == default else found

@@ -12,7 +12,7 @@ from typing import Any
 from uno.model.checks import Path
 from uno.model.keys import Secret
 from uno.model.net import Network, network
-from uno.model.syntax import quoted, suggestion
+from uno.model.syntax import printable, quoted, suggestion
 from uno.spec.reading import Kind, Reading, described, is_null, label
 from uno.spec.scalars import Meaning, boolean, integer, means
 from uno.spec.tree import Mapping, Node, Scalar, Sequence
@@ -145,8 +145,8 @@ def each(kind: Kind) -> Kind:
 
     def read(reading: Reading, node: Node, path: Path) -> tuple[Any, ...] | None:
         if not isinstance(node, Sequence):
-            example = f"[{node.text}]" if isinstance(node, Scalar) and node.text else "[…]"
-            _wrong_type(reading, node, path, "a list", f"write it as {example[:60]}")
+            example = printable(node.text) if isinstance(node, Scalar) else "…"
+            _wrong_type(reading, node, path, "a list", f"write it as [{example}]")
             return None
         found: list[Any] = []
         for index, item in enumerate(node.items):

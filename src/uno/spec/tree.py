@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from uno.diagnostics import Position, Problem, Rejected
+from uno.model.syntax import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,10 +171,18 @@ class _Builder:
 
     def _aliased(self, anchor: str) -> Node:
         if anchor not in self._anchors:
-            _refuse(self._here, f"there is no anchor &{anchor} above this alias", "define it")
+            _refuse(
+                self._here,
+                f"there is no anchor &{printable(anchor)} above this alias",
+                "define it",
+            )
         node = self._anchors[anchor]
         if node is None:
-            _refuse(self._here, f"the alias *{anchor} is inside of what it stands for", "remove it")
+            _refuse(
+                self._here,
+                f"the alias *{printable(anchor)} is inside of what it stands for",
+                "remove it",
+            )
         if len(self._open) + node.depth > MAX_DEPTH:
             _refuse(self._here, f"this is nested more than {MAX_DEPTH} deep", "flatten it")
         self._count(node.size)
@@ -225,7 +234,7 @@ def _events(text: str) -> Iterator[Event]:
 def _syntax_problem(error: MarkedYAMLError, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     where = _mark_place(mark, file) if mark else _place(file)
-    reason = " ".join(str(error.problem or error.context or "").split())[:120]
+    reason = printable(" ".join(str(error.problem or error.context or "").split()))
     is_tab = "\\t" in reason
     began = error.context_mark
     also = (_mark_place(began, file),) if began and mark and began.line != mark.line else ()
