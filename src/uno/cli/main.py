@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from types import TracebackType
 
 import typer
 
+from uno import __version__
 from uno.cli import define, install, lab, registry, service, show
-from uno.diagnostics import UnoError
+from uno.diagnostics import Rejected, UnoError
 
 app = typer.Typer(
     name="uno",
@@ -22,19 +25,62 @@ for module in (define, registry, show, install, service, lab):
     module.register(app)
 
 
-def main() -> None:
+@app.callback()
+def _uno(
+    *,
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when the input was refused."""
+    sys.excepthook = _unforeseen
     try:
-        app()
+        app(arguments)
     except UnoError as error:
-        if os.environ.get("UNO_DEBUG"):
+        if _wants_tracebacks():
             raise
-        for line in str(error).splitlines():
-            print(f"uno: {line}", file=sys.stderr)
+        _tell(error)
         sys.exit(error.exit_status)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`uno list cells | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if _wants_tracebacks():
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"uno: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("uno: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _tell(error: UnoError) -> None:
+    lines = [str(p) for p in error.problems] if isinstance(error, Rejected) else [str(error)]
+    for line in lines:
+        print(f"uno: {line}", file=sys.stderr)
+
+
+def _unforeseen(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    if _wants_tracebacks():
+        sys.__excepthook__(kind, error, traceback)
+        return
+    print(
+        f"uno: this should not happen: {kind.__name__}: {error}\n"
+        "uno: please report it, with what UNO_DEBUG=1 prints before it",
+        file=sys.stderr,
+    )
+
+
+def _wants_tracebacks() -> bool:
+    return bool(os.environ.get("UNO_DEBUG"))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,178 @@
-"""Commands: show."""
+"""Commands that only look: `uno config`, `uno list` and `uno show`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from uno.cli.options import Common, JsonOption, PrintOptions, takes_groups
+
+if TYPE_CHECKING:
+    from uno.registry.store import Generation
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
+    groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+        "config": ("Show how things are configured.", _CONFIG),
+        "list": ("List what there is.", _LIST),
+        "show": ("Show one thing, as declared and as decided.", _SHOW),
+    }
+    for name, (about, commands) in groups.items():
+        group = typer.Typer(help=about, no_args_is_help=True)
+        for verb, command in commands.items():
+            group.command(verb)(takes_groups(command))
+        app.add_typer(group, name=name)
+
+
+def config_uvn(how: PrintOptions, common: Common) -> None:
+    """Show the whole definition, as a specification says it."""
+    from uno.cli import configuration
+
+    configuration.show(_head(common).uvn, how)
+
+
+def config_cell(name: Name, how: PrintOptions, common: Common) -> None:
+    """Show the configuration of a cell."""
+    from uno.cli import configuration, listings
+
+    configuration.show(listings.cell(_head(common).uvn, name), how)
+
+
+def config_particle(name: Name, how: PrintOptions, common: Common) -> None:
+    """Show the configuration of a particle."""
+    from uno.cli import configuration, listings
+
+    configuration.show(listings.particle(_head(common).uvn, name), how)
+
+
+def config_user(
+    email: Annotated[str, typer.Argument(metavar="EMAIL")], how: PrintOptions, common: Common
+) -> None:
+    """Show the configuration of a user."""
+    from uno.cli import configuration, listings
+
+    configuration.show(listings.user(_head(common).uvn, email), how)
+
+
+def list_users(output: JsonOption, common: Common) -> None:
+    """List the users, and what each owns."""
+    from uno.cli import listings
+
+    listings.listing(listings.users(_head(common)), output, empty="There are no users.")
+
+
+def list_cells(output: JsonOption, common: Common) -> None:
+    """List the cells."""
+    from uno.cli import listings
+
+    hint = "There are no cells. Define one with: uno define cell NAME"
+    listings.listing(listings.cells(_head(common)), output, empty=hint)
+
+
+def list_particles(output: JsonOption, common: Common) -> None:
+    """List the particles."""
+    from uno.cli import listings
+
+    hint = "There are no particles. Define one with: uno define particle NAME"
+    listings.listing(listings.particles(_head(common)), output, empty=hint)
+
+
+def list_links(output: JsonOption, common: Common) -> None:
+    """List the links of the backbone."""
+    from uno.cli import listings
+
+    listings.listing(listings.links(_head(common)), output, empty="There are no links.")
+
+
+def show_uvn(output: JsonOption, common: Common) -> None:
+    """Show the UVN in short: whose it is, how large, and its registry's fingerprint."""
+    from uno.cli import views
+    from uno.registry import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        views.show_uvn(registry, output)
+
+
+def show_cell(name: Name, output: JsonOption, common: Common) -> None:
+    """Show a cell: its addresses, the ports to forward to it, its links."""
+    from uno.cli import views
+    from uno.registry import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        views.show_cell(registry, name, output)
+
+
+def show_particle(
+    name: Name,
+    output: JsonOption,
+    common: Common,
+    *,
+    qr: Annotated[
+        bool, typer.Option("--qr", help="QR codes for the WireGuard app; they hold its keys.")
+    ] = False,
+    cell: Annotated[
+        str | None, typer.Option("-c", "--cell", help="With --qr: for this cell only.")
+    ] = None,
+) -> None:
+    """Show a particle: its addresses, the cells that it can connect to, its package."""
+    from uno.cli import views
+    from uno.registry import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        if qr:
+            views.show_codes(registry, name, cell)
+        else:
+            views.show_particle(registry, name, output)
+
+
+def show_plan(output: JsonOption, common: Common) -> None:
+    """Show all that was decided: addresses, ports and links of every cell."""
+    from uno.cli import views
+
+    views.show_plan(_head(common), output)
+
+
+def show_backbone(output: JsonOption, common: Common) -> None:
+    """Show the map of the backbone."""
+    from uno.cli import views
+
+    views.show_backbone(_head(common), output)
+
+
+def _head(common: Common) -> Generation:
+    from uno.registry import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        return registry.store.head()
+
+
+_CONFIG: dict[str, Callable[..., None]] = {
+    "uvn": config_uvn,
+    "cell": config_cell,
+    "particle": config_particle,
+    "user": config_user,
+}
+_LIST: dict[str, Callable[..., None]] = {
+    "users": list_users,
+    "cells": list_cells,
+    "particles": list_particles,
+    "links": list_links,
+}
+_SHOW: dict[str, Callable[..., None]] = {
+    "uvn": show_uvn,
+    "cell": show_cell,
+    "particle": show_particle,
+    "plan": show_plan,
+    "backbone": show_backbone,
+}

@@ -1,0 +1,157 @@
+"""What the owner's commands are told, by a specification, options or a prompt, made one."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from uno import files
+from uno.cli import settings, specification
+from uno.diagnostics import Problem, Rejected, UnoError, refuse_errors
+from uno.model.uvn import Uvn
+from uno.registry import edits, operations, passwords
+from uno.registry.edits import Edited
+
+if TYPE_CHECKING:
+    from uno.cli.options import (
+        Common,
+        DeploymentOptions,
+        PasswordOptions,
+        UvnOptions,
+    )
+
+_PASSWORD_LIMIT = 4096
+
+
+def read(
+    name: str,
+    spec: str | None,
+    *,
+    options: UvnOptions,
+    password: PasswordOptions,
+    deployment: DeploymentOptions,
+) -> tuple[Edited, tuple[str, ...]]:
+    """Return the definition of the UVN `name`, and what is to be said of how it came about.
+
+    Options win over the specification. Raises `Rejected` if the specification cannot be read.
+    """
+    identity = secrets.token_hex(16)
+    if spec is not None:
+        given = password_of(password, whose="the owner") if is_given(password) else None
+        beside = specification.Beside(
+            options=options, deployment=deployment, seed=_seed(), password=given
+        )
+        return specification.read(spec, beside, name=name, identity=identity)
+    if options.owner is None:
+        raise Rejected(
+            Problem(
+                what="a UVN has an owner",
+                hint="add -o 'NAME <EMAIL>', or a specification with -s",
+                option="-o",
+            )
+        )
+    hashed = passwords.hashed(password_of(password, whose="the owner"))
+    blank = Uvn(name=name, identity=identity, owner="")
+    owned = edits.set_owner(blank, options.owner, password=hashed)
+    applied = edits.apply(owned.uvn, settings.of_uvn(options))
+    chosen = laid_out(applied.uvn, deployment)
+    return (
+        Edited(
+            uvn=chosen.uvn,
+            options={("name",): "NAME", **owned.options, **applied.options, **chosen.options},
+            problems=applied.problems,
+        ),
+        (),
+    )
+
+
+def laid_out(uvn: Uvn, deployment: DeploymentOptions, *, redraw: bool = False) -> Edited:
+    """Return `uvn` with the strategy and arguments that were given, if any were.
+
+    With `redraw` the random strategy draws again although nothing was given.
+    """
+    if deployment.strategy is None and deployment.strategy_args is None and not redraw:
+        return Edited(uvn=uvn)
+    args = deployment.strategy_args
+    return edits.set_strategy(
+        uvn,
+        deployment.strategy,
+        None if args is None else specification.arguments(args),
+        seed=_seed(),
+    )
+
+
+def author() -> operations.Author:
+    """Return who runs this command, and the time."""
+    # cli reads the clock for everybody below it.
+    now = datetime.now(UTC)  # noqa: TID251
+    try:
+        who = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        who = str(os.getuid())
+    return operations.Author(who=f"{who}@{socket.gethostname()}", time=now)
+
+
+def confirm_owner(common: Common, owner: str | None) -> bool:
+    """Return whether an unknown owner is to become a user, which is asked if a name was given."""
+    if owner is None:
+        return False
+    someone = edits.person(owner)
+    if someone.name is None:
+        return False
+    with operations.opened(common.root) as registry:
+        if edits.is_user(registry.store.head().uvn, someone.email):
+            return False
+    common.confirm(f"{someone.email} is not a user yet. Add {someone.name}?")
+    return True
+
+
+def refuse_known_user(common: Common, email: str) -> None:
+    """Raise `Rejected` if there is a user `email` already, before anybody types a password."""
+    with operations.opened(common.root) as registry:
+        edited = edits.add_user(registry.store.head().uvn, edits.Person(email=email), password=None)
+    refuse_errors(edited.problems)
+
+
+def password_of(options: PasswordOptions, *, whose: str) -> str:
+    """Return the password that was given, or ask for one on a terminal."""
+    if options.password is not None and options.password_file is not None:
+        raise UnoError("there are two passwords", "use either -p or --password-file", exit_status=2)
+    if options.password is not None:
+        return _fit(options.password, "-p")
+    if options.password_file is not None:
+        content = files.read(options.password_file, limit=_PASSWORD_LIMIT)
+        try:
+            lines = content.decode().splitlines()
+        except UnicodeDecodeError:
+            lines = []
+        return _fit(lines[0] if lines else "", f"--password-file {options.password_file}")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UnoError(
+            f"{whose} needs a password", "use --password-file FILE or -p PASSWORD", exit_status=2
+        )
+    first = getpass.getpass(f"Password of {whose}: ")
+    if getpass.getpass("Once more: ") != first:
+        raise UnoError("the two passwords differ", "try again; nothing was changed")
+    return _fit(first, "the password")
+
+
+def is_given(password: PasswordOptions) -> bool:
+    """Whether a password was given by an option."""
+    return password.password is not None or password.password_file is not None
+
+
+def _seed() -> int:
+    """Draw what the random strategy draws from."""
+    return secrets.randbelow(2**32)
+
+
+def _fit(password: str, source: str) -> str:
+    if not password:
+        raise UnoError(f"{source} is empty", "choose a password", exit_status=2)
+    return password

@@ -1,0 +1,207 @@
+"""What `uno list` lists, and finding one of them by its name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from uno.cli import render
+from uno.diagnostics import UnoError
+from uno.model import codec
+from uno.model.syntax import suggestion
+from uno.model.uvn import Cell, Particle, User, Uvn
+
+if TYPE_CHECKING:
+    from uno.cli.options import JsonOption
+    from uno.model.plan import LinkEnd, Plan, PlannedCell
+    from uno.registry.store import Generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A list as a table for people, and as values for programs."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    values: Sequence[dict[str, Any]]
+
+
+def listing(shown: Listing, output: JsonOption, *, empty: str) -> None:
+    """Print a list; `empty` is the sentence for one that has nothing in it."""
+    if output.json:
+        render.json(shown.values)
+    else:
+        render.table(shown.columns, shown.rows, empty=empty)
+
+
+def users(head: Generation) -> Listing:
+    """Return the users and how much each owns."""
+    uvn = head.uvn
+    return Listing(
+        columns=("EMAIL", "NAME", "OWNS", ""),
+        rows=[
+            (
+                user.email,
+                user.name,
+                _belongings(uvn, user.email),
+                "banned" if user.excluded else "",
+            )
+            for user in uvn.users
+        ],
+        values=[
+            {
+                "email": user.email,
+                "name": user.name,
+                "is_owner": user.email == uvn.owner,
+                "excluded": user.excluded,
+                "cells": [cell.name for cell in uvn.cells if cell.owner == user.email],
+                "particles": [each.name for each in uvn.particles if each.owner == user.email],
+            }
+            for user in uvn.users
+        ],
+    )
+
+
+def cells(head: Generation) -> Listing:
+    """Return the cells with what was declared and decided of each."""
+    planned = {cell.member.id: cell for cell in head.plan.cells}
+    links = Counter(cell for link in head.plan.links for cell in link.cells)
+    return Listing(
+        columns=("ID", "NAME", "ADDRESS", "LANS", "LINKS", "SERVES", "OWNER"),
+        rows=[
+            (
+                cell.id,
+                cell.name,
+                "banned" if cell.excluded else cell.address or "private",
+                cell.allowed_lans or "roaming",
+                links[cell.id],
+                "particles"
+                if cell.id in planned and planned[cell.id].member.serves_particles
+                else None,
+                cell.owner,
+            )
+            for cell in head.uvn.cells
+        ],
+        values=[
+            {**codec.to_builtins(cell), **decided(planned.get(cell.id)), "links": links[cell.id]}
+            for cell in head.uvn.cells
+        ],
+    )
+
+
+def particles(head: Generation) -> Listing:
+    """Return the particles with their addresses."""
+    planned = {particle.id: particle for particle in head.plan.particles}
+    return Listing(
+        columns=("ID", "NAME", "ADDRESS", "OWNER"),
+        rows=[
+            (
+                each.id,
+                each.name,
+                planned[each.id].address4 if each.id in planned else "banned",
+                each.owner,
+            )
+            for each in head.uvn.particles
+        ],
+        values=[
+            {
+                **codec.to_builtins(each),
+                **(codec.to_builtins(planned[each.id]) if each.id in planned else {}),
+            }
+            for each in head.uvn.particles
+        ],
+    )
+
+
+def links(head: Generation) -> Listing:
+    """Return the links with the addresses and ports of both ends."""
+    names = names_of(head.plan)
+    return Listing(
+        columns=("LINK", "CELL", "ADDRESS", "PORT", "CELL", "ADDRESS", "PORT"),
+        rows=[
+            (
+                link.number,
+                names[link.a.cell],
+                link.a.address4,
+                link.a.port,
+                names[link.b.cell],
+                link.b.address4,
+                link.b.port,
+            )
+            for link in head.plan.links
+        ],
+        values=[
+            {
+                "number": link.number,
+                "name": link.name,
+                "a": end_of(link.a, names),
+                "b": end_of(link.b, names),
+            }
+            for link in head.plan.links
+        ],
+    )
+
+
+def cell(uvn: Uvn, name: str) -> Cell:
+    """Return the cell called `name`. Raises `UnoError` with a similar name."""
+    found = next((each for each in uvn.cells if each.name == name), None)
+    return found or _missing("cell", name, [each.name for each in uvn.cells])
+
+
+def particle(uvn: Uvn, name: str) -> Particle:
+    """Return the particle called `name`. Raises `UnoError` with a similar name."""
+    found = next((each for each in uvn.particles if each.name == name), None)
+    return found or _missing("particle", name, [each.name for each in uvn.particles])
+
+
+def user(uvn: Uvn, email: str) -> User:
+    """Return the user `email`. Raises `UnoError` with a similar address."""
+    found = next((each for each in uvn.users if each.email == email), None)
+    return found or _missing("user", email, [each.email for each in uvn.users])
+
+
+def names_of(plan: Plan) -> dict[int, str]:
+    """Return the names of the cells of `plan`, by id."""
+    return {each.member.id: each.member.name for each in plan.cells}
+
+
+def decided(planned: PlannedCell | None) -> dict[str, Any]:
+    """Return what is added to the value of a cell by the plan."""
+    if planned is None:
+        return {}
+    member = planned.member
+    return {
+        "node4": str(member.node4),
+        "node6": str(member.node6),
+        "asn": member.asn,
+        "serves_particles": member.serves_particles,
+    }
+
+
+def end_of(end: LinkEnd, names: dict[int, str]) -> dict[str, Any]:
+    """Return one end of a link for programs."""
+    return {
+        "cell": names[end.cell],
+        "slot": end.slot,
+        "address4": str(end.address4),
+        "address6": str(end.address6),
+        "port": end.port,
+    }
+
+
+def _missing(kind: str, name: str, known: Sequence[str]) -> NoReturn:
+    hint = suggestion(name, known) or f"uno list {kind}s shows those there are"
+    raise UnoError(f"there is no {kind} called {name!r}", hint, exit_status=2)
+
+
+def _belongings(uvn: Uvn, email: str) -> str | None:
+    cells = sum(cell.owner == email for cell in uvn.cells)
+    particles = sum(particle.owner == email for particle in uvn.particles)
+    owned = (
+        "the UVN" if email == uvn.owner else "",
+        render.count(cells, "cell") if cells else "",
+        render.count(particles, "particle") if particles else "",
+    )
+    return ", ".join(filter(None, owned)) or None

@@ -1,0 +1,293 @@
+"""Options that several commands take, as values: declared once, typed, with their help.
+
+A command names a group of options as one parameter:
+
+    @takes_groups
+    def cell(name: Name, options: CellOptions, common: Common) -> None: ...
+
+and `takes_groups` shows the fields of the group to typer as so many options. Every option that
+was not given is None (or empty), so that what a command changes is only what somebody asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from uno.diagnostics import Problem, Rejected, UnoError
+from uno.model.uvn import Strategy, TimingProfile
+
+_LEVELS = ("warning", "info", "activity", "debug", "trace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What every command takes."""
+
+    root: Annotated[
+        Path, typer.Option("-r", "--root", help="The UVN's directory.", show_default="the current")
+    ] = Path()
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "-v", "--verbose", count=True, help="Say more; up to five times.", show_default=False
+        ),
+    ] = 0
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only.")] = (
+        False
+    )
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Answer yes to every question.")] = False
+    no: Annotated[bool, typer.Option("--no", help="Answer no to every question.")] = False
+
+    def start(self) -> None:
+        """Set up logging; refuse options that contradict each other. Call it first."""
+        if self.yes and self.no:
+            raise Rejected(Problem(what="-y and --no contradict each other", hint="use one"))
+        verbosity = self.verbosity
+        levels = (logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG)
+        level = logging.CRITICAL if verbosity < 0 else levels[min(verbosity, 3)]
+        logging.basicConfig(level=level, format="uno: %(message)s", force=True)
+
+    @property
+    def verbosity(self) -> int:
+        """How much to say: -1 with `-q`, else the number of `-v`, or what VERBOSITY names."""
+        if self.quiet:
+            return -1
+        named = os.environ.get("VERBOSITY", "").lower()
+        if not self.verbose and named:
+            if named not in _LEVELS:
+                raise Rejected(
+                    Problem(
+                        what=f"VERBOSITY is {named!r}, which is no level",
+                        hint=f"use one of {', '.join(_LEVELS)}",
+                    )
+                )
+            return _LEVELS.index(named)
+        return self.verbose
+
+    def confirm(self, question: str) -> None:
+        """Ask `question`; raise `UnoError` unless the answer is yes.
+
+        Nobody is there to answer in CI or without a terminal: then only `-y` is a yes.
+        """
+        if self.yes:
+            return
+        if self.no:
+            raise UnoError(f"{question} No", "nothing was changed")
+        if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UnoError(
+                f"{question} Nobody is here to answer",
+                "nothing was changed; add -y for yes",
+            )
+        if not typer.confirm(question, default=False, err=True):
+            raise UnoError("stopped", "nothing was changed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerOptions:
+    """Who owns the thing."""
+
+    owner: Annotated[
+        str | None,
+        typer.Option("-o", "--owner", metavar="OWNER", help="'NAME <EMAIL>' or EMAIL."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordOptions:
+    """The password of a user."""
+
+    password: Annotated[
+        str | None,
+        typer.Option(
+            "-p", "--password", help="The password; others can see it in the process list."
+        ),
+    ] = None
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", help="Read the password from a file's first line."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentOptions:
+    """How the backbone is laid out."""
+
+    strategy: Annotated[
+        Strategy | None, typer.Option("-S", "--strategy", help="How links are chosen.")
+    ] = None
+    strategy_args: Annotated[
+        str | None,
+        typer.Option(
+            "-D",
+            "--strategy-args",
+            metavar="YAML",
+            help="The strategy's arguments, as YAML, JSON or a file; for static: CELL: [PEER, …].",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UvnOptions(OwnerOptions):
+    """The owner and settings of the whole UVN."""
+
+    address: Annotated[
+        str | None,
+        typer.Option("-a", "--address", help="The registry's public name or address."),
+    ] = None
+    timing_profile: Annotated[
+        TimingProfile | None,
+        typer.Option("--timing-profile", help="How fast failures are noticed."),
+    ] = None
+    disable_root_vpn: Annotated[
+        bool, typer.Option("--disable-root-vpn", help="A static UVN, deployed by packages alone.")
+    ] = False
+    root_vpn_push_port: Annotated[
+        int | None,
+        typer.Option("--root-vpn-push-port", help="UDP port of cells for the registry. [63448]"),
+    ] = None
+    root_vpn_pull_port: Annotated[
+        int | None,
+        typer.Option("--root-vpn-pull-port", help="UDP port of the registry for cells. [63447]"),
+    ] = None
+    root_vpn_subnet: Annotated[
+        str | None,
+        typer.Option("--root-vpn-subnet", metavar="A.B.C.D/N", help="[10.255.128.0/22]"),
+    ] = None
+    root_vpn_mtu: Annotated[int | None, typer.Option("--root-vpn-mtu", help="[1320]")] = None
+    disable_particles_vpn: Annotated[
+        bool, typer.Option("--disable-particles-vpn", help="No cell serves particles.")
+    ] = False
+    particles_vpn_port: Annotated[
+        int | None,
+        typer.Option("--particles-vpn-port", help="UDP port of cells for particles. [63449]"),
+    ] = None
+    particles_vpn_subnet: Annotated[
+        str | None,
+        typer.Option("--particles-vpn-subnet", metavar="A.B.C.D/N", help="[10.254.0.0/16]"),
+    ] = None
+    particles_vpn_mtu: Annotated[int | None, typer.Option("--particles-vpn-mtu", help="[1320]")] = (
+        None
+    )
+    backbone_vpn_port: Annotated[
+        int | None,
+        typer.Option("--backbone-vpn-port", help="First UDP port of links. [63550]"),
+    ] = None
+    backbone_vpn_subnet: Annotated[
+        str | None,
+        typer.Option("--backbone-vpn-subnet", metavar="A.B.C.D/N", help="[10.255.192.0/20]"),
+    ] = None
+    backbone_vpn_mtu: Annotated[int | None, typer.Option("--backbone-vpn-mtu", help="[1320]")] = (
+        None
+    )
+    dds_domain: Annotated[int | None, typer.Option("--dds-domain", help="[46]")] = None
+    enable_dds_security: Annotated[
+        bool, typer.Option("--enable-dds-security", help="Use DDS Security where there is one.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOptions(OwnerOptions):
+    """The owner and settings of one cell."""
+
+    address: Annotated[
+        str | None,
+        typer.Option("-a", "--address", help="Public name or address; none: behind NAT."),
+    ] = None
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-N", "--network", metavar="A.B.C.D/N", help="A LAN to attach; repeat for more."
+        ),
+    ] = None
+    links: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-L", "--link", metavar="CELL", help="Under static: a cell to link; repeat for more."
+        ),
+    ] = None
+    disable_particles_vpn: Annotated[
+        bool, typer.Option("--disable-particles-vpn", help="Do not serve particles.")
+    ] = False
+    httpd_port: Annotated[
+        int | None, typer.Option("--httpd-port", help="TCP port of the status page. [443]")
+    ] = None
+    location: Annotated[str | None, typer.Option("--location", help="Where it is, for people.")] = (
+        None
+    )
+    root_vpn_port: Annotated[
+        int | None, typer.Option("--root-vpn-port", help="Its own UDP port for the registry.")
+    ] = None
+    particles_vpn_port: Annotated[
+        int | None, typer.Option("--particles-vpn-port", help="Its own UDP port for particles.")
+    ] = None
+    backbone_vpn_port: Annotated[
+        int | None, typer.Option("--backbone-vpn-port", help="Its own first UDP port of links.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintOptions:
+    """How to print a configuration."""
+
+    query: Annotated[
+        str | None,
+        typer.Option("-Q", "--query", metavar="PATH", help="A part of it: cells[0].name"),
+    ] = None
+    json: Annotated[bool, typer.Option("-J", "--json", help="JSON and not YAML.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonOption:
+    """JSON, for programs."""
+
+    json: Annotated[bool, typer.Option("-J", "--json", help="JSON, for programs.")] = False
+
+
+def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Let typer see `command` with the fields of its groups in place of the groups."""
+    hints = get_type_hints(command, include_extras=True)
+    hints.pop("return", None)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    shown: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            shown.extend(_options_of(groups[name]))
+        else:
+            shown.append(
+                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+            )
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        values = {
+            name: group(**{f.name: given.pop(f.name) for f in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **values)
+
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return run
+
+
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

@@ -1,0 +1,275 @@
+"""The cells' bundles: which have to be written again, and the writing of them.
+
+What a bundle is made of is told by the digest of its inputs, which is cheap; making it is not:
+each cell has keys of its own for every particle. So the packed particles are taken over from the
+bundle before where nothing about them changed, and what is left to make is shared among processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from uno import files
+from uno.artifacts import bundle
+from uno.artifacts.bundle import Segment
+from uno.diagnostics import UnoError
+from uno.model import codec
+from uno.model.plan import CellPlan, ParticlePeer, Plan, PlannedParticle
+from uno.planning import cells
+from uno.registry import keys
+from uno.registry.store import BundleRow, Piece, StoredSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+# Below this many particle keys, starting processes takes longer than the work.
+_WORTH_PROCESSES = 4_000
+# Above this many files, one sync of the file system is quicker than one of every file.
+_WORTH_ONE_SYNC = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """All that a cell's bundle is made of. `particles` is the digest of what its particles are."""
+
+    plan: CellPlan
+    secrets: Mapping[str, str] = field(repr=False)
+    hub: bytes | None = field(repr=False)
+    extras: Mapping[int, bytes] = field(repr=False)
+    particles: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What all bundles of a plan are made of."""
+
+    roster: Segment
+    signing: StoredSecret
+    particles: tuple[tuple[PlannedParticle, bytes], ...] = field(repr=False)
+    cells: Mapping[int, Source]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A bundle to write: the row that says so, and where the file is, and was."""
+
+    row: BundleRow
+    path: Path
+
+
+def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
+    """Gather what the bundles of `plan` are made of."""
+    signing = secrets[keys.SIGNING]
+    roster = bundle.roster_segment(cells.roster(plan))
+    everyone = tuple((p, secrets[keys.particle_seed(p.id)].private) for p in plan.particles)
+    common = hashed(
+        *(part for p, seed in everyone for part in (codec.encode(_without_keys(p)), seed))
+    )
+    extras = _extras(secrets)
+    made = {
+        cell: _source(part, secrets, common=common, extras=extras.get(cell, {}), fixed=fixed)
+        for fixed in [(str(bundle.FORMAT).encode(), signing.public or b"", roster.digest.encode())]
+        for cell, part in cells.cell_plans(plan).items()
+    }
+    return Sources(roster=roster, signing=signing, particles=everyone, cells=made)
+
+
+def rows(
+    made: Sources, before: Mapping[int, BundleRow], *, generation: int
+) -> dict[int, BundleRow]:
+    """Return what is to be known of each bundle; those that changed become of `generation`."""
+    return {
+        cell: _row(cell, source, before.get(cell), generation)
+        for cell, source in made.cells.items()
+    }
+
+
+def file_name(uvn: str, cell: str) -> str:
+    """Return the name of a cell's bundle."""
+    return f"{uvn}__{cell}{bundle.SUFFIX}"
+
+
+def write(made: Sources, jobs: Iterable[Job]) -> dict[int, BundleRow]:
+    """Write the bundles of `jobs`; return their rows as they are then."""
+    waiting = list(jobs)
+    durable = len(waiting) <= _WORTH_ONE_SYNC
+    fresh = sum(len(made.particles) for job in waiting if not _is_reusable(made, job.row))
+    processes = len(os.sched_getaffinity(0)) if fresh > _WORTH_PROCESSES else 1
+    maker = _Maker(sources=made, durable=durable)
+    if processes == 1:
+        written = [maker.write(job) for job in waiting]
+    else:
+        # Forked, so that keys go to the workers in memory and never through a pipe or a file.
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(
+            processes, mp_context=context, initializer=_adopt, initargs=(maker,)
+        ) as pool:
+            written = list(pool.map(_write_adopted, waiting, chunksize=4))
+    if not durable:
+        os.sync()
+    return {row.cell: row for row in written}
+
+
+def hashed(*parts: bytes) -> str:
+    """Digest `parts`, each with its length, so that no two lists of parts are alike."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Maker:
+    """Writes bundles, here or in another process."""
+
+    sources: Sources
+    durable: bool
+
+    def write(self, job: Job) -> BundleRow:
+        source = self.sources.cells[job.row.cell]
+        segment = _reused(source, job) or bundle.segment(
+            bundle.PARTICLES, bundle.particles_content(_peers(source, self.sources.particles))
+        )
+        signing = self.sources.signing
+        content = bundle.write(
+            generation=job.row.generation,
+            registry_key=keys.text(signing.public or b""),
+            roster=self.sources.roster,
+            particles=segment,
+            plan=source.plan,
+            secrets=source.secrets,
+            sign=Ed25519PrivateKey.from_private_bytes(signing.private).sign,
+        )
+        files.write_atomic(job.path, content, durable=self.durable)
+        return replace(
+            job.row, written=job.row.digest, piece=_piece(content, segment, source.particles)
+        )
+
+
+_adopted: list[_Maker] = []
+
+
+def _adopt(maker: _Maker) -> None:
+    _adopted[:] = [maker]
+
+
+def _write_adopted(job: Job) -> BundleRow:
+    return _adopted[0].write(job)
+
+
+def _source(
+    plan: CellPlan,
+    secrets: Mapping[str, StoredSecret],
+    *,
+    common: str,
+    extras: Mapping[int, bytes],
+    fixed: tuple[bytes, ...],
+) -> Source:
+    needed = {key for link in plan.links for key in (link.key, link.psk)}
+    if plan.root:
+        needed |= {plan.root.key, plan.root.psk}
+    hub = None
+    particles = hashed()
+    if plan.particles:
+        needed.add(plan.particles.key)
+        hub = secrets[keys.hub_seed(plan.cell)].private
+        particles = hashed(
+            common.encode(), hub, *(b"%d:" % id_ + extras[id_] for id_ in sorted(extras))
+        )
+    texts = {key: keys.text(secrets[key].private) for key in sorted(needed)}
+    digest = hashed(*fixed, codec.encode(plan), codec.encode(texts), particles.encode())
+    return Source(
+        plan=plan, secrets=texts, hub=hub, extras=extras, particles=particles, digest=digest
+    )
+
+
+def _without_keys(particle: PlannedParticle) -> ParticlePeer:
+    return ParticlePeer(
+        id=particle.id,
+        name=particle.name,
+        address4=particle.address4,
+        address6=particle.address6,
+        public_key="",
+        psk="",
+    )
+
+
+def _extras(secrets: Mapping[str, StoredSecret]) -> dict[int, dict[int, bytes]]:
+    """Return the secrets that re-key one particle at one cell, by cell and particle."""
+    extras: dict[int, dict[int, bytes]] = {}
+    for name, secret in secrets.items():
+        kind, _, ids = name.partition("/")
+        particle, _, cell = ids.partition("/")
+        if kind == "particle" and cell:
+            extras.setdefault(int(cell), {})[int(particle)] = secret.private
+    return extras
+
+
+def _row(cell: int, source: Source, before: BundleRow | None, generation: int) -> BundleRow:
+    if before is None:
+        return BundleRow(cell=cell, generation=generation, digest=source.digest)
+    if before.digest == source.digest:
+        return before
+    return replace(before, generation=generation, digest=source.digest)
+
+
+def _peers(
+    source: Source, particles: Iterable[tuple[PlannedParticle, bytes]]
+) -> Iterable[ParticlePeer]:
+    if source.hub is None:
+        return
+    for particle, seed in particles:
+        extra = source.extras.get(particle.id, b"")
+        private = keys.particle_private(seed, source.hub, extra)
+        yield ParticlePeer(
+            id=particle.id,
+            name=particle.name,
+            address4=particle.address4,
+            address6=particle.address6,
+            public_key=keys.text(keys.public_half(private)),
+            psk=keys.text(keys.particle_psk(seed, source.hub, extra)),
+        )
+
+
+def _is_reusable(made: Sources, row: BundleRow) -> bool:
+    source = made.cells[row.cell]
+    return source.hub is None or (row.piece is not None and row.piece.inputs == source.particles)
+
+
+def _reused(source: Source, job: Job) -> Segment | None:
+    """Return the packed particles of the bundle that is there, if they are what is needed."""
+    piece = job.row.piece
+    if piece is None or piece.inputs != source.particles:
+        return None
+    try:
+        with job.path.open("rb") as file:
+            file.seek(piece.at)
+            packed = file.read(piece.size)
+    except OSError:
+        return None
+    if hashlib.sha256(packed).hexdigest() != piece.packed:
+        return None
+    return Segment(name=bundle.PARTICLES, digest=piece.content, packed=packed)
+
+
+def _piece(content: bytes, segment: Segment, inputs: str) -> Piece:
+    at = content.find(segment.packed)
+    if at < 0:
+        raise UnoError("a bundle does not contain the particles that were put into it")
+    return Piece(
+        at=at,
+        size=len(segment.packed),
+        inputs=inputs,
+        content=segment.digest,
+        packed=hashlib.sha256(segment.packed).hexdigest(),
+    )

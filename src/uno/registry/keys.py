@@ -1,0 +1,135 @@
+"""Makes keys. What is random is stored, what every particle shares with every cell is derived.
+
+`docs/decisions/0002-particle-keys.md` says why: 1,000 particles at 500 cells would be a million
+stored keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from uno.registry.store import StoredSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SIGNING = "registry/sign"
+PAIR, PSK, SEED, SIGN = "pair", "psk", "seed", "sign"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The ids of all secrets that a plan calls for, by kind."""
+
+    pairs: frozenset[str]
+    psks: frozenset[str]
+    seeds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """How the stored secrets have to change to be those that are wanted."""
+
+    all: Mapping[str, StoredSecret]
+    made: tuple[StoredSecret, ...]
+    dropped: tuple[str, ...]
+
+
+def renew(stored: Mapping[str, StoredSecret], wanted: Wanted) -> Renewal:
+    """Make what is missing, drop what nobody wants, leave the rest as it is."""
+    needed = wanted.pairs | wanted.psks | wanted.seeds
+    made = (
+        *(new_pair(id_) for id_ in sorted(wanted.pairs - stored.keys())),
+        *(new_shared(id_, PSK) for id_ in sorted(wanted.psks - stored.keys())),
+        *(new_shared(id_, SEED) for id_ in sorted(wanted.seeds - stored.keys())),
+    )
+    dropped = tuple(sorted(id_ for id_ in stored if id_ not in needed and not _lasts(id_, needed)))
+    kept = {id_: secret for id_, secret in stored.items() if id_ not in set(dropped)}
+    return Renewal(all=kept | {s.id: s for s in made}, made=made, dropped=dropped)
+
+
+def new_pair(name: str) -> StoredSecret:
+    """Draw an X25519 key pair."""
+    private = clamped(secrets.token_bytes(32))
+    return StoredSecret(id=name, kind=PAIR, private=private, public=public_half(private))
+
+
+def new_shared(name: str, kind: str) -> StoredSecret:
+    """Draw 32 bytes that have no public half."""
+    return StoredSecret(id=name, kind=kind, private=secrets.token_bytes(32))
+
+
+def new_signing_key() -> StoredSecret:
+    """Draw the Ed25519 key that the registry signs bundles with."""
+    key = Ed25519PrivateKey.generate()
+    return StoredSecret(
+        id=SIGNING,
+        kind=SIGN,
+        private=key.private_bytes_raw(),
+        public=key.public_key().public_bytes_raw(),
+    )
+
+
+def particle_seed(particle: int) -> str:
+    """The id of the secret that all keys of a particle are derived from."""
+    return f"particle/{particle}"
+
+
+def hub_seed(cell: int) -> str:
+    """The id of the secret that the keys of all particles at a cell are derived from."""
+    return f"hub/{cell}"
+
+
+def pair_seed(particle: int, cell: int) -> str:
+    """The id of the secret that, where there is one, re-keys a particle at one cell."""
+    return f"particle/{particle}/{cell}"
+
+
+def particle_private(particle: bytes, hub: bytes, extra: bytes = b"") -> bytes:
+    """Derive the private X25519 key that a particle uses at a cell.
+
+    Keyed BLAKE2b (RFC 7693) is a pseudo-random function: without both seeds the key cannot be
+    told from a random one.
+    """
+    drawn = hashlib.blake2b(hub + extra, digest_size=32, key=particle, person=b"uno key")
+    return clamped(drawn.digest())
+
+
+def particle_psk(particle: bytes, hub: bytes, extra: bytes = b"") -> bytes:
+    """Derive the preshared key between a particle and a cell."""
+    return hashlib.blake2b(hub + extra, digest_size=32, key=particle, person=b"uno psk").digest()
+
+
+def clamped(drawn: bytes) -> bytes:
+    """Return 32 bytes as a private X25519 key (RFC 7748, section 5), which is how `wg` shows it."""
+    return bytes((drawn[0] & 0xF8, *drawn[1:31], (drawn[31] & 0x7F) | 0x40))
+
+
+def public_half(private: bytes) -> bytes:
+    """Return the public X25519 key of a private one."""
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def text(key: bytes) -> str:
+    """Return `key` as WireGuard writes keys: base64."""
+    return b64encode(key).decode()
+
+
+def public_keys(stored: Iterable[StoredSecret]) -> dict[str, str]:
+    """Return the public halves of all pairs, as text, by id."""
+    return {s.id: text(s.public) for s in stored if s.kind == PAIR and s.public is not None}
+
+
+def _lasts(name: str, needed: frozenset[str]) -> bool:
+    """Whether a secret that no plan names stays: the signing key, and seeds of pairs in use."""
+    if name == SIGNING:
+        return True
+    owner, _, cell = name.rpartition("/")
+    return owner in needed and owner.startswith("particle/") and f"hub/{cell}" in needed

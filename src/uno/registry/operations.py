@@ -1,0 +1,201 @@
+"""Everything that changes a registry. Each operation makes one generation, or none.
+
+The order is always the same: edit the definition, judge it, plan, draw the keys that are missing,
+store all of it in one transaction, and then write the files that follow from it. What is
+interrupted before the transaction has not happened; what is interrupted after it is completed by
+whoever opens the registry next (`publishing.heal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from uno.diagnostics import Problem, Severity, UnoError, refuse_errors
+from uno.model import checks
+from uno.model.checks.finding import Finding
+from uno.model.checks.finding import Path as Place
+from uno.model.plan import Plan
+from uno.model.uvn import Uvn
+from uno.planning import diff, planner, verify
+from uno.registry import bundles, directory, keys, packages, publishing
+from uno.registry.directory import Registry
+from uno.registry.edits import Edited
+from uno.registry.publishing import Published
+from uno.registry.store import Generation, Store, StoredSecret
+
+if TYPE_CHECKING:
+    pass
+
+Edit = Callable[[Uvn], Edited]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who makes a change, and when."""
+
+    who: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an operation did. `before` and `after` are the same if there was nothing to change."""
+
+    before: int
+    after: Generation
+    lines: tuple[str, ...]
+    published: Published
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a new generation."""
+        return self.before != self.after.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    """A sound plan, and the secrets that it takes."""
+
+    plan: Plan
+    renewal: keys.Renewal
+
+
+def define_uvn(root: Path, edited: Edited, *, by: Author) -> Change:
+    """Make a registry in `root`, empty or not there, with `edited` as its first generation.
+
+    Raises `Rejected` with every problem, and then leaves nothing behind.
+    """
+    directory.require_empty(root)
+    warnings = _judge(edited, before=None)
+    signing = keys.new_signing_key()
+    decided = _decide(edited.uvn, None, {signing.id: signing})
+    made = bundles.sources(decided.plan, decided.renewal.all)
+
+    def fill(store: Store) -> None:
+        with store.transaction():
+            store.put_secrets([signing])
+            _record(store, edited.uvn, decided, made, by=by, why=f"define uvn {edited.uvn.name}")
+
+    with directory.created(root, fill) as registry:
+        return Change(
+            before=0,
+            after=registry.store.head(),
+            lines=_lines(None, decided.plan),
+            published=publishing.publish(registry, made=made),
+            warnings=warnings,
+        )
+
+
+def change(registry: Registry, edit: Edit, *, by: Author, why: str, relay: bool = False) -> Change:
+    """Make the generation that `edit` leads to, unless it leads to what there is.
+
+    With `relay` the links are chosen as if there had been none before; those chosen again keep
+    their numbers and keys. Raises `Rejected` with every problem, and then nothing was changed.
+    """
+    store = registry.store
+    head, secrets = store.head(), store.secrets()
+    edited = edit(head.uvn)
+    warnings = _judge(edited, before=head.uvn)
+    parent = replace(head.plan, ring=()) if relay else head.plan
+    decided = _decide(edited.uvn, parent, secrets)
+    # The ring of the same links may start elsewhere; that is no reason to change.
+    if (edited.uvn, replace(decided.plan, ring=head.plan.ring)) == (head.uvn, head.plan):
+        healed = publishing.heal(registry)
+        return Change(before=head.number, after=head, lines=(), published=healed)
+    made = bundles.sources(decided.plan, decided.renewal.all)
+    with store.transaction():
+        after = _record(store, edited.uvn, decided, made, by=by, why=why)
+    return Change(
+        before=head.number,
+        after=after,
+        lines=_lines(head.plan, decided.plan),
+        published=publishing.publish(registry, made=made),
+        warnings=warnings,
+    )
+
+
+@contextmanager
+def opened(root: Path, *, for_change: bool = False) -> Iterator[Registry]:
+    """Open the registry in `root`, after completing what an interrupted command left to do."""
+    if not for_change:
+        with directory.opened(root, for_change=False) as registry:
+            if publishing.is_complete(registry):
+                yield registry
+                return
+    with directory.opened(root, for_change=True) as registry:
+        publishing.heal(registry)
+        yield registry
+
+
+def _judge(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:
+    """Raise `Rejected` if `edited` cannot be; return the warnings that are new in it."""
+    known = {finding.what for finding in checks.check(before)} if before else set()
+    known |= {problem.what for problem in edited.problems}
+    news = [
+        _problem(finding, edited.options)
+        for finding in checks.check(edited.uvn)
+        if finding.path not in edited.judged
+        and (finding.severity is Severity.ERROR or finding.what not in known)
+    ]
+    return refuse_errors([*edited.problems, *news])
+
+
+def _problem(finding: Finding, options: Mapping[Place, str]) -> Problem:
+    above = (finding.path[:length] for length in range(len(finding.path), 0, -1))
+    option = next((options[place] for place in above if place in options), None)
+    return Problem(what=finding.what, hint=finding.hint, option=option, severity=finding.severity)
+
+
+def _decide(uvn: Uvn, parent: Plan | None, secrets: Mapping[str, StoredSecret]) -> _Decided:
+    plan = planner.plan(uvn, parent)
+    required = planner.required_keys(plan)
+    wanted = keys.Wanted(
+        pairs=frozenset(required.pairs), psks=frozenset(required.psks), seeds=_seeds(plan)
+    )
+    renewal = keys.renew(secrets, wanted)
+    complete = planner.with_keys(plan, keys.public_keys(renewal.all.values()))
+    if broken := verify.broken_invariants(complete):
+        raise UnoError(
+            f"the plan for this would be unsound: {'; '.join(broken)}",
+            "nothing was changed; this is a mistake in uno, please report it",
+        )
+    return _Decided(plan=complete, renewal=renewal)
+
+
+def _seeds(plan: Plan) -> frozenset[str]:
+    return frozenset(
+        (
+            *(keys.particle_seed(particle.id) for particle in plan.particles),
+            *(keys.hub_seed(cell.member.id) for cell in packages.serving(plan)),
+        )
+    )
+
+
+def _record(
+    store: Store,
+    uvn: Uvn,
+    decided: _Decided,
+    made: bundles.Sources,
+    *,
+    by: Author,
+    why: str,
+) -> Generation:
+    """Write the next generation, its keys and what its files are made of."""
+    after = store.append(uvn=uvn, plan=decided.plan, time=by.time, who=by.who, why=why)
+    store.drop_secrets(decided.renewal.dropped)
+    store.put_secrets(decided.renewal.made)
+    store.set_bundles(bundles.rows(made, store.bundles(), generation=after.number).values())
+    store.set_packages(packages.rows(decided.plan, made, store.packages()).values())
+    return after
+
+
+def _lines(before: Plan | None, after: Plan) -> tuple[str, ...]:
+    return tuple(diff.lines(diff.diff(before, after)))
