@@ -101,6 +101,16 @@ def test_the_cell_that_moves_to_an_address_gives_way(define: Callable[..., Uvn])
     assert ports(after) == {1: [63552, 63553], 2: [63550, 63551], 3: [63550, 63551]}
 
 
+def test_the_cell_whose_first_port_changes_gives_way(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=3, enable_root_vpn=False, enable_particles_vpn=False)
+    uvn = with_cell(uvn, 3, address="c1.example.org")
+    lower = with_cell(uvn, 1, settings=CellSettings(backbone_vpn_port=40000))
+
+    after = plan(uvn, plan(lower, None))
+
+    assert ports(after) == {1: [63552, 63553], 2: [63550, 63551], 3: [63550, 63551]}
+
+
 def test_a_link_gives_way_to_a_listener_with_a_port_of_its_own(define: Callable[..., Uvn]) -> None:
     uvn = define(public=3)
     before = plan(uvn, None)

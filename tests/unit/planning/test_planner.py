@@ -10,6 +10,7 @@ from uno.diagnostics import Rejected
 from uno.model import codec
 from uno.model.uvn import ROOT_VPN, CellSettings, Strategy, User, Uvn
 from uno.planning.planner import plan, required_keys, with_keys
+from uno.planning.verify import broken_invariants
 
 
 @pytest.mark.feature("F023")
@@ -151,6 +152,24 @@ def test_a_pool_without_an_address_for_a_cell_is_refused(define: Callable[..., U
 
     with pytest.raises(Rejected, match=r"10.0.0.0/30 has no address for cell c2 \(id 2\)"):
         plan(define(public=2, root_vpn=small), None)
+
+
+@pytest.mark.feature("G02")
+def test_a_thousand_cells_and_one_more_are_sound(define: Callable[..., Uvn]) -> None:
+    # More sites than a UVN has in practice, and as many as the default pools have addresses for.
+    cell = replace(define(public=1).cells[0], allowed_lans=())
+    many = [
+        replace(cell, id=number, name=f"c{number}", address=f"c{number}.example.org")
+        for number in range(1, 1002)
+    ]
+    many[1:1000:2] = [replace(each, address=None) for each in many[1:1000:2]]
+    uvn = define(particles=1000)
+
+    before = plan(replace(uvn, cells=tuple(many[:1000])), None)
+    after = plan(replace(uvn, cells=tuple(many)), before)
+
+    assert broken_invariants(before) == broken_invariants(after) == ()
+    assert len(set(before.links) - set(after.links)) <= 1
 
 
 @pytest.mark.feature("G02")
