@@ -53,7 +53,8 @@ class FakeHost:
     """A machine that uno changes, in memory. What Linux refuses it refuses, with `UnoError`.
 
     `performed`, `reconnected` and `forgotten` tell what was asked of it; `sessions` and
-    `handshakes` (seconds since the epoch, by public key) are what it answers.
+    `handshakes` (seconds since the epoch, by public key) are what it answers. `gates` are the
+    chains of its other firewalls.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -197,6 +198,8 @@ class FakeHost:
     def _set_gate(self, gate: Gate) -> None:
         """Change a gate that is there; another firewall is not ours to make."""
         places = [(each.family, each.chain) for each in self.gates]
+        if (gate.family, gate.chain) not in places:
+            raise UnoError(f"iptables-restore: there is no chain {gate.chain} by that name")
         self.gates[places.index((gate.family, gate.chain))] = gate
 
     def _note_original(self, key: str) -> None:
@@ -212,9 +215,9 @@ class FakeHost:
             yield partial(self._note_node, None)
         if node is None:
             return
-        if node.name != self._node:
+        yield partial(self._note_node, node.name)
+        if node.name not in self._kernel.links:
             yield partial(self._kernel.add_link, node.name)
-            yield partial(self._note_node, node.name)
         yield partial(self._kernel.flush, node.name)
         for address in node.addresses:
             yield partial(self._kernel.add_address, node.name, address)
@@ -273,7 +276,7 @@ class FakeHost:
         )
 
     def _observed_node(self) -> NodeInterface | None:
-        if self._node is None:
+        if self._node is None or self._node not in self._kernel.links:
             return None
         addresses = tuple(self._kernel.link(self._node).addresses)
         return NodeInterface(name=self._node, addresses=addresses)
