@@ -10,6 +10,7 @@ import re
 from difflib import get_close_matches
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
+from unicodedata import normalize
 
 from uno.model.net import address
 
@@ -140,16 +141,21 @@ def shown(name: str) -> str:
     return name if re.fullmatch(NAME_PATTERN, name) and len(name) <= NAME_LENGTH else quoted(name)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean …?` with the one of `known` that looks like `word`, or nothing."""
+def suggestion(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """Return `did you mean …?` with the one of `known` that looks like `word`, or nothing.
+
+    `likeness` is how alike they have to be: 0 is not at all, 1 the same.
+    """
     # A cut keeps the comparison, quadratic in the length, cheap for any text.
-    close = get_close_matches(word[:100].lower(), sorted(known), n=1)
+    close = get_close_matches(word[:100].lower(), sorted(known), n=1, cutoff=likeness)
     return f"did you mean {printable(close[0])}?" if close else ""
 
 
 def _name_hint(text: str) -> str:
     rule = "begin with a letter or digit, and use a-z, 0-9 and - only"
-    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:NAME_LENGTH]
+    # Letters without their accents.
+    ascii_text = normalize("NFKD", text[:TEXT_LENGTH]).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:NAME_LENGTH]
     return f"{rule}: {slug}" if slug and slug not in RESERVED_NAMES else rule
 
 

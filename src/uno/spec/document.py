@@ -64,21 +64,27 @@ def read(text: str, *, file: str) -> Document:
 def problems(
     findings: Iterable[Finding], positions: Mapping[Path, Position], file: str
 ) -> tuple[Problem, ...]:
-    """Give each finding its place: that of its path, or of the nearest path around it."""
-    return tuple(
-        Problem(
-            what=finding.what,
-            hint=finding.hint,
-            where=_place(finding.path, positions, file),
-            also=tuple(dict.fromkeys(_place(path, positions, file) for path in finding.also)),
-            severity=finding.severity,
-        )
-        for finding in findings
+    """Give each finding its place in the text.
+
+    That is the first of its paths that was written at all; where none was, since a default is
+    wrong or something is missing, the nearest that is around its own path.
+    """
+    return tuple(_problem(finding, positions, file) for finding in findings)
+
+
+def _problem(finding: Finding, positions: Mapping[Path, Position], file: str) -> Problem:
+    places = [positions[path] for path in (finding.path, *finding.also) if path in positions]
+    where = places[0] if places else _around(finding.path, positions, file)
+    return Problem(
+        what=finding.what,
+        hint=finding.hint,
+        where=where,
+        also=tuple(dict.fromkeys(place for place in places if place != where)),
+        severity=finding.severity,
     )
 
 
-def _place(path: Path, positions: Mapping[Path, Position], file: str) -> Position:
-    for length in range(len(path), -1, -1):
-        if path[:length] in positions:
-            return positions[path[:length]]
-    return Position(file=file, line=1, column=1)
+def _around(path: Path, positions: Mapping[Path, Position], file: str) -> Position:
+    lengths = range(len(path) - 1, -1, -1)
+    found = (positions[path[:length]] for length in lengths if path[:length] in positions)
+    return next(found, Position(file=file, line=1, column=1))

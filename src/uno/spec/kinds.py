@@ -14,7 +14,7 @@ from uno.model.keys import Secret
 from uno.model.net import Network, network
 from uno.model.syntax import printable, quoted, suggestion
 from uno.spec.reading import Kind, Reading, described, is_null, label
-from uno.spec.scalars import Meaning, boolean, integer, means
+from uno.spec.scalars import Meaning, boolean, integer, meaning, means
 from uno.spec.tree import Mapping, Node, Scalar, Sequence
 from uno.spec.values import Person
 
@@ -39,8 +39,8 @@ def whole_number(**schema: Any) -> Kind:
 
     def read(reading: Reading, node: Node, path: Path) -> int | None:
         if not (isinstance(node, Scalar) and means(node) is Meaning.INTEGER):
-            quotes = isinstance(node, Scalar) and node.text.isdecimal()
-            hint = "remove the quotes" if quotes else "write it in digits"
+            quotes = isinstance(node, Scalar) and meaning(node.text) is Meaning.INTEGER
+            hint = "remove the quotes" if quotes else "write it in digits alone"
             _wrong_type(reading, node, path, "a whole number", hint)
             return None
         number = integer(node.text)
@@ -58,13 +58,7 @@ def truth() -> Kind:
     def read(reading: Reading, node: Node, path: Path) -> bool | None:
         if isinstance(node, Scalar) and means(node) is Meaning.BOOLEAN:
             return boolean(node.text)
-        word = node.text.lower() if isinstance(node, Scalar) else ""
-        hint = "write true or false"
-        if word in {"yes", "on", "y", "true"}:
-            hint = "write true, without quotes"
-        elif word in {"no", "off", "n", "false"}:
-            hint = "write false, without quotes"
-        _wrong_type(reading, node, path, "true or false", hint)
+        _wrong_type(reading, node, path, "true or false", _truth_hint(node))
         return None
 
     return Kind(read=read, schema={"type": "boolean"})
@@ -97,6 +91,7 @@ def cidr(*, only: type[IPv4Network] | None = None) -> Kind:
             result = _network(found)
         except ValueError as error:
             what, _, hint = str(error).partition("; ")
+            what = what.partition(", such as")[0]
             reading.refuse(node, path, what, hint or "write it as 192.168.1.0/24")
             return None
         if only is not None and not isinstance(result, only):
@@ -173,6 +168,16 @@ def anything() -> Kind:
         return found
 
     return Kind(read=read, schema={"type": "object"})
+
+
+def _truth_hint(node: Node) -> str:
+    if not isinstance(node, Scalar):
+        return "write true or false"
+    if meaning(node.text) is Meaning.BOOLEAN:
+        return "remove the quotes"
+    # What YAML 1.1 took for truth values.
+    words = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+    return f"write {words.get(node.text.lower(), 'true or false')}"
 
 
 def _item(kind: Kind, reading: Reading, node: Node, path: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from uno.diagnostics import Problem, refuse_errors
+from uno.diagnostics import Position, Problem, refuse_errors
 from uno.model.checks import Finding, Path, check
 from uno.model.syntax import quoted
 from uno.model.uvn import Uvn
@@ -62,7 +62,7 @@ def _problems(
     document: Document, name: str | None, options: Spec, identity: str
 ) -> Iterable[Problem]:
     spec = with_options(document.spec, options)
-    missing = _missing(spec, name)
+    missing = _missing(spec, name, document.positions[()])
     yield from missing.values()
     yield from _two_names(document, name)
     draft = uvn_from(
@@ -81,14 +81,17 @@ def _problems(
             yield problem
 
 
-def _missing(spec: Spec, name: str | None) -> dict[Path, Problem]:
+def _missing(spec: Spec, name: str | None, where: Position) -> dict[Path, Problem]:
     found: dict[Path, Problem] = {}
     if not (name or spec.name):
-        found["name",] = Problem(what="the UVN has no name", hint="add name: … at the top")
+        found["name",] = Problem(
+            what="the UVN has no name", hint="add name: … at the top", where=where
+        )
     if not spec.owner:
         found["owner",] = Problem(
             what="the UVN has no owner",
-            hint="add owner: EMAIL at the top, with the e-mail of a user",
+            hint="add owner: EMAIL at the top, naming one of the users",
+            where=where,
         )
     return found
 

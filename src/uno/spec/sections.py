@@ -109,8 +109,13 @@ class Section:
         for group, section in self.groups.items():
             if key in section.keys or key in section.groups:
                 return f"it belongs under {group}"
-        known = [*self.keys, *self.groups]
-        return suggestion(key, known) or f"the keys here are {', '.join(known)}"
+        here = [*self.keys, *self.groups]
+        below = [f"{group}.{each}" for group in self.groups for each in self.groups[group].keys]
+        return (
+            suggestion(key, here)
+            or suggestion(key, below)
+            or f"the keys here are {', '.join(here)}"
+        )
 
     def _demand(self, reading: Reading, node: Node, path: Path, values: Mapping[str, Node]) -> None:
         for key in self.required:

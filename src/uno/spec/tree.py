@@ -167,7 +167,8 @@ class _Builder:
             return False
         if isinstance(event, ScalarEvent) and event.tag in {"!", "tag:yaml.org,2002:str"}:
             return True
-        return _refuse(self._here, f"the tag {event.tag[:40]!r} has no meaning here", "remove it")
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        return _refuse(self._here, f"the tag {printable(tag)} has no meaning here", "remove it")
 
     def _aliased(self, anchor: str) -> Node:
         if anchor not in self._anchors:

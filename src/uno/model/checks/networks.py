@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def check(uvn: Uvn) -> Findings:
     """Find networks that cannot be a LAN or pool, and networks that overlap."""
     claims = [*_lans(uvn), *_pools(uvn)]
-    for claim in claims:
-        yield from _check_kind(claim)
-    yield from _check_overlaps(claims)
+    unfit = [finding for claim in claims for finding in _check_kind(claim)]
+    yield from unfit
+    refused = {finding.path for finding in unfit}
+    yield from _check_overlaps([claim for claim in claims if claim.path not in refused])
 
 
 class _Claim(NamedTuple):
@@ -90,7 +91,8 @@ def _overlap(one: _Claim, other: _Claim) -> Finding:
     # Blame the LAN rather than the pool, and of two LANs the one that stands later.
     first, second = sorted((one, other), key=lambda claim: (claim.cell is not None, claim.path))
     if first.cell is None:
-        hint = f"give {_setting(first)} a network that no site uses"
+        settings = _setting(first) if second.cell is not None else "one of them"
+        hint = f"give {settings} a network that no site uses"
     elif first.cell == second.cell:
         hint = "remove one of them"
     else:

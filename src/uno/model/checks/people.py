@@ -45,7 +45,9 @@ def _check_owners(uvn: Uvn) -> Findings:
     excluded = {user.email: user.excluded for user in uvn.users}
     for path, thing, owner, is_excluded in _owned(uvn):
         if owner not in excluded:
-            hint = suggestion(owner, excluded) or "add this user, or name one of those there are"
+            # E-mail addresses of one domain are all alike.
+            guess = suggestion(owner, excluded, likeness=0.9)
+            hint = guess or "add this user, or name one of those there are"
             yield Finding(
                 path=path,
                 what=f"{thing} belongs to {quoted(owner)}, who is not a user",

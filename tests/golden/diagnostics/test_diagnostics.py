@@ -1,0 +1,43 @@
+"""Specs with mistakes, and exactly what the person who wrote them is told.
+
+`NAME.yml` is the spec, `NAME.txt` the answer. UPDATE_GOLDEN=1 writes the answers anew.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from uno.diagnostics import Problem, Rejected
+from uno.spec import load
+
+HERE = Path(__file__).parent
+SPECS = sorted(HERE.glob("*.yml"))
+
+
+@pytest.mark.feature("G46")
+@pytest.mark.feature("G23")
+@pytest.mark.parametrize("spec", SPECS, ids=[spec.stem for spec in SPECS])
+def test_a_mistake_is_answered_with(spec: Path) -> None:
+    told = "".join(f"{each.severity}: {each}\n" for each in problems_of(spec.read_text()))
+
+    if os.environ.get("UPDATE_GOLDEN"):
+        spec.with_suffix(".txt").write_text(told)
+    assert told == spec.with_suffix(".txt").read_text()
+
+
+def test_there_is_an_answer_for_every_mistake_and_no_other() -> None:
+    answers = {answer.stem for answer in HERE.glob("*.txt")}
+
+    assert answers == {spec.stem for spec in SPECS}
+    assert len(answers) >= 45
+
+
+def problems_of(text: str) -> tuple[Problem, ...]:
+    try:
+        _, warnings = load(text, file="uvn.yml", identity="0" * 32, hash_password=lambda _: "")
+    except Rejected as rejected:
+        return rejected.problems
+    return warnings
