@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 from msgspec import Struct
@@ -139,8 +140,9 @@ def _link_changes(
     def accepts(before: LinkEnd, after: LinkEnd) -> tuple[str, ...]:
         if before.accepts == after.accepts:
             return ()
-        more = [names[each] for each in sorted(both) if _starts(each, before, after)]
-        less = [names[each] for each in sorted(both) if _starts(each, after, before)]
+        was, becomes = _accepted(before, both), _accepted(after, both)
+        more = [names[each] for each in sorted(becomes - was)]
+        less = [names[each] for each in sorted(was - becomes)]
         return wording.accepts(names[after.cell], more, less)
 
     def compare(before: Link, after: Link) -> tuple[str, ...]:
@@ -153,8 +155,9 @@ def _link_changes(
     return compare
 
 
-def _starts(cell: int, before: LinkEnd, after: LinkEnd) -> bool:
-    return cell in after.accepts and cell not in before.accepts
+def _accepted(end: LinkEnd, among: AbstractSet[int]) -> AbstractSet[int]:
+    listed = among & set(end.accepts.cells)
+    return among - listed if end.accepts.all_but else listed
 
 
 def _changed_cell_plans(old: Plan | None, new: Plan) -> tuple[int, ...]:
