@@ -88,7 +88,7 @@ class Frr:
         if not self.leftovers():
             return
         self._end("watchfrr")
-        with suppress(UnoError):
+        with suppress(UnoError, FileNotFoundError):
             self._say_goodbye()
         for name in ("bgpd", "bfdd", "zebra"):
             self._end(name)
@@ -104,7 +104,7 @@ class Frr:
     def _say_goodbye(self) -> None:
         # Without it the neighbours, told of a graceful restart, would keep sending to us until
         # the restart time is over. An administrative shutdown is a hard reset (RFC 8538, 9003).
-        config = (self._folder / "bgpd.conf").read_text() if self._folder.exists() else ""
+        config = (self._folder / "bgpd.conf").read_text()
         router = next((line for line in config.splitlines() if line.startswith("router bgp")), "")
         words = ["vtysh", "--vty_socket", str(self._folder), "-d", "bgpd"]
         for command in ("configure terminal", router, "bgp shutdown message uno service down"):

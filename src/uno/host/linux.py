@@ -70,12 +70,14 @@ class LinuxHost:
         own = {each.name: each for each in interfaces if self._own(each, state)}
         dumps = wireguard.dump() if own else {}
         node = own.get(state.node or "")
+        # The parameters of an interface go with it.
+        originals = {k: v for k, v in state.sysctls.items() if _sysctl_path(k).exists()}
         return Observed(
             barriers=links.barriers(),
             firewall=_observed_firewall(state),
             gates=gates.observe(),
-            sysctls={key: _read_sysctl(key) for key in {*sysctls, *state.sysctls}},
-            originals=state.sysctls,
+            sysctls={key: _read_sysctl(key) for key in {*sysctls, *originals}},
+            originals=originals,
             node=_node(node) if node else None,
             tunnels=tuple(
                 _tunnel(own[name], dumps[name], state.tunnels.get(name, TunnelNote()))
@@ -101,7 +103,9 @@ class LinuxHost:
                 self._state.note_sysctl(key, _read_sysctl(key))
                 _write_sysctl(key, value)
             case RestoreSysctl(key, value):
-                _write_sysctl(key, value)
+                # What could not be written before cannot be written now.
+                if _read_sysctl(key) != value:
+                    _write_sysctl(key, value)
                 self._state.note_sysctl(key, None)
             case SetNode(node):
                 self._set_node(node)
@@ -110,7 +114,8 @@ class LinuxHost:
             case ConfigureTunnel(tunnel):
                 self._configure_tunnel(tunnel)
             case RemoveTunnel(name):
-                links.delete(name)
+                if name in self._own_names():
+                    links.delete(name)
                 self._state.note_tunnel(name, None)
             case StartRouting(routing):
                 self._start_routing(routing)
@@ -174,7 +179,7 @@ class LinuxHost:
             current = None
         if node is None:
             return
-        if current is None:
+        if current is None or node.name not in self._own_names():
             self._state.note_node(node.name)
             _create_node(node.name)
         lines = [
@@ -188,7 +193,12 @@ class LinuxHost:
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         # Noted first: what a kill leaves behind must be known as ours.
         self._state.note_tunnel(tunnel.name, TunnelNote())
-        wireguard.create(tunnel.name, log=self.folder / f"{tunnel.name}.log")
+        try:
+            wireguard.create(tunnel.name, log=self.folder / f"{tunnel.name}.log")
+        except UnoError:
+            # Somebody else may have an interface of this name, which is not ours to remove.
+            self._state.note_tunnel(tunnel.name, None)
+            raise
         links.batch([f'link set dev {tunnel.name} alias "{self._alias}"'])
         self._set_tunnel(tunnel, before=None)
 

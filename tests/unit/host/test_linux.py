@@ -1,0 +1,213 @@
+"""What the Linux adapter decides by itself, with commands and files that are not the machine's."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from base64 import b64encode
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+import pytest
+
+from uno.diagnostics import UnoError
+from uno.host import gates, links, linux, nft, wireguard
+from uno.host.command import Completed
+from uno.host.linux import LinuxHost
+from uno.model.keys import Secret
+from uno.ports.host import (
+    CreateTunnel,
+    NodeInterface,
+    RemoveTunnel,
+    RestoreSysctl,
+    SetNode,
+    SetSysctl,
+    Tunnel,
+)
+
+KEY = Secret(b64encode(bytes([8] * 31 + [72])).decode())
+TUNNEL = Tunnel(name="uwg-b0", private_key=KEY, mtu=1420, addresses=(), port=63550)
+FORWARD = "net.ipv4.ip_forward"
+ACCEPT_RA = "net.ipv6.conf.eth0/5.accept_ra"
+
+
+@dataclass
+class Machine:
+    """Interfaces by name with their ifalias; commands change them as `ip` does."""
+
+    folder: Path
+    interfaces: dict[str, str] = field(default_factory=lambda: {"lo": "", "eth0": ""})
+    said: list[str] = field(default_factory=list)
+
+    def run(
+        self, argv: list[str], *, stdin: str = "", check: bool = True, **_: object
+    ) -> Completed:
+        words = list(argv)
+        self.said.append(shlex.join(words))
+        stderr = ""
+        if words[:3] == ["ip", "-j", "-d"]:
+            return self.done(words, stdout=json.dumps([self.link(n) for n in self.interfaces]))
+        if words[:2] == ["ip", "-batch"]:
+            stderr = self.batch(stdin)
+        elif words[:3] == ["ip", "link", "add"]:
+            stderr = self.add(words[4])
+        elif words[:3] == ["ip", "link", "delete"]:
+            del self.interfaces[words[4]]
+        if stderr and check:
+            raise UnoError(stderr)
+        return self.done(words, stderr=stderr)
+
+    def done(self, argv: list[str], *, stdout: str = "", stderr: str = "") -> Completed:
+        return Completed(argv=tuple(argv), status=int(bool(stderr)), stdout=stdout, stderr=stderr)
+
+    def add(self, name: str) -> str:
+        if name in self.interfaces:
+            return "RTNETLINK answers: File exists"
+        self.interfaces[name] = ""
+        return ""
+
+    def batch(self, text: str) -> str:
+        for line in text.splitlines():
+            words = shlex.split(line)
+            name = words[words.index("dev") + 1]
+            if name not in self.interfaces:
+                return f'Cannot find device "{name}"'
+            if "alias" in words:
+                self.interfaces[name] = words[words.index("alias") + 1]
+        return ""
+
+    def link(self, name: str) -> dict[str, object]:
+        return {"ifname": name, "flags": ["UP"], "mtu": 1420, "ifalias": self.interfaces[name]}
+
+    def parameter(self, key: str, value: str) -> Path:
+        path = linux._sysctl_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+        return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine(tmp_path)
+    monkeypatch.setattr(linux, "RUN", tmp_path / "run")
+    monkeypatch.setattr(linux, "PROC_SYS", tmp_path / "sys")
+    for module in (links, linux, wireguard):
+        monkeypatch.setattr(module, "run", machine.run)
+    monkeypatch.setattr(nft, "listing", lambda: None)
+    monkeypatch.setattr(gates, "observe", lambda: ())
+    machine.parameter("net.ipv4.conf.uwg-b0.rp_filter", "0")
+    return machine
+
+
+@pytest.fixture
+def host(machine: Machine) -> LinuxHost:  # noqa: ARG001 - there must be a machine first
+    return LinuxHost("c0ffee" * 5 + "00", 3)
+
+
+@pytest.mark.feature("G25")
+def test_an_interface_of_somebody_else_outlives_our_failure_to_make_one_of_its_name(
+    machine: Machine, host: LinuxHost
+) -> None:
+    machine.interfaces["uwg-b0"] = "theirs"
+
+    with pytest.raises(UnoError, match="File exists"):
+        host.perform(CreateTunnel(TUNNEL))
+    host.perform(RemoveTunnel("uwg-b0"))
+
+    assert machine.interfaces["uwg-b0"] == "theirs"
+    assert "uwg-b0" in host.observe(()).foreign
+
+
+def test_a_tunnel_that_we_made_is_known_by_its_alias_and_removed(
+    machine: Machine, host: LinuxHost
+) -> None:
+    host.perform(CreateTunnel(TUNNEL))
+    assert machine.interfaces["uwg-b0"].startswith("uno c0ffee")
+
+    host.perform(RemoveTunnel("uwg-b0"))
+    host.perform(RemoveTunnel("uwg-b0"))
+
+    assert machine.interfaces.keys() == {"lo", "eth0"}
+
+
+def test_a_node_interface_that_somebody_deleted_is_made_again(
+    machine: Machine, host: LinuxHost
+) -> None:
+    node = NodeInterface(name="uno0", addresses=(IPv4Interface("10.255.128.2"),))
+    host.perform(SetNode(node))
+    del machine.interfaces["uno0"]
+    assert host.observe(()).node is None
+
+    host.perform(SetNode(node))
+
+    assert "uno0" in machine.interfaces
+
+
+def test_a_kernel_parameter_gets_back_the_value_from_before_uno(
+    machine: Machine, host: LinuxHost
+) -> None:
+    path = machine.parameter(FORWARD, "0")
+    host.perform(SetSysctl(FORWARD, "2"))
+    host.perform(SetSysctl(FORWARD, "1"))
+    observed = host.observe((FORWARD,))
+    assert (observed.sysctls, observed.originals) == ({FORWARD: "1"}, {FORWARD: "0"})
+
+    host.perform(RestoreSysctl(FORWARD, "0"))
+
+    assert path.read_text().strip() == "0"
+    assert host.observe(()).originals == {}
+
+
+def test_a_parameter_that_could_not_be_written_needs_no_writing_back(
+    machine: Machine, host: LinuxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.parameter(FORWARD, "0")
+
+    def refuse(key: str, value: str) -> None:
+        raise UnoError(f"cannot set {key} to {value} (Read-only file system)")
+
+    monkeypatch.setattr(linux, "_write_sysctl", refuse)
+    with pytest.raises(UnoError, match="Read-only"):
+        host.perform(SetSysctl(FORWARD, "1"))
+
+    host.perform(RestoreSysctl(FORWARD, "0"))
+
+    assert host.observe(()).originals == {}
+
+
+def test_a_parameter_of_an_interface_that_is_gone_holds_up_nothing(
+    machine: Machine, host: LinuxHost
+) -> None:
+    path = machine.parameter(ACCEPT_RA, "1")
+    host.perform(SetSysctl(ACCEPT_RA, "2"))
+    path.unlink()
+
+    observed = host.observe(())
+
+    assert (observed.sysctls, observed.originals) == ({}, {})
+
+
+def test_a_slash_in_a_parameter_stands_for_a_dot_in_a_name() -> None:
+    assert linux._sysctl_path(ACCEPT_RA).parts[-4:] == ("ipv6", "conf", "eth0.5", "accept_ra")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "found"),
+    [
+        ("192.0.2.1:63550", "192.0.2.1:63550"),
+        ("[2001:db8::1]:63550", "[2001:db8::1]:63550"),
+        ("no-such-name.invalid:63550", None),
+    ],
+)
+def test_an_endpoint_is_looked_up_as_wg_takes_it(
+    endpoint: str, found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if found is None:
+        monkeypatch.setattr("socket.getaddrinfo", unknown)
+
+    assert linux._lookup(endpoint) == found
+
+
+def unknown(*_: object, **__: object) -> object:
+    raise OSError("Name or service not known")
