@@ -99,13 +99,14 @@ class FakeHost:
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Look at what is there, reading these kernel parameters and those changed before."""
-        keys = {*sysctls, *self._originals}
+        # The parameters of an interface go with it.
+        originals = {k: v for k, v in self._originals.items() if self._kernel.has_parameter(k)}
         return Observed(
             barriers=frozenset(self._kernel.barriers),
             firewall=self._kernel.firewall,
             gates=tuple(self.gates),
-            sysctls={key: self._kernel.parameter(key) for key in sorted(keys)},
-            originals=dict(self._originals),
+            sysctls={key: self._kernel.parameter(key) for key in {*sysctls, *originals}},
+            originals=originals,
             node=self._observed_node(),
             tunnels=tuple(self._tunnel(name) for name in self._tunnels()),
             routing=Routing(daemons=tuple(self._daemons.items())) if self._routing_runs else None,

@@ -54,9 +54,13 @@ class FakeKernel:
         for name in self.nics:
             self._parameters[_accept_ra(name)] = "1"
 
+    def has_parameter(self, key: str) -> bool:
+        """Whether there is a kernel parameter; those of an interface go with it."""
+        return key in self._parameters and key not in self._gone()
+
     def parameter(self, key: str) -> str:
         """Read a kernel parameter."""
-        if key not in self._parameters or key in self._gone():
+        if not self.has_parameter(key):
             raise UnoError(f"cannot read the kernel parameter {key} (No such file or directory)")
         return self._parameters[key]
 

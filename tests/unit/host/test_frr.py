@@ -1,0 +1,157 @@
+"""uno's own FRR: the script that starts it, and how it is seen and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from uno.host import frr
+from uno.host.command import Process, run, start
+from uno.host.frr import Frr
+from uno.ports.host import Routing
+
+NAMES = ("zebra", "bfdd", "bgpd")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "frr"
+
+
+@pytest.mark.feature("F083")
+@pytest.mark.parametrize("name", ["frr", "with space", "with'quote", "with$dollar"])
+def test_the_daemons_script_is_a_shell_script(name: str, tmp_path: Path) -> None:
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path / name, frr.SWEEP_SECONDS))
+
+    run(["sh", "-n", str(script)])
+
+    assert f"-K {frr.SWEEP_SECONDS}" in script.read_text()
+
+
+@pytest.mark.feature("F083")
+@pytest.mark.feature("G25")
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        ("zebra", "-s 2000000 -K 150"),
+        ("bfdd", "--bfdctl {here}/bfdd.sock"),
+        ("bgpd", "-p 1790"),
+    ],
+)
+def test_a_daemon_is_started_with_everything_in_unos_folder(
+    name: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / name).write_text('#!/bin/sh\necho "$@"\n')
+    (programs / name).chmod(0o755)
+    monkeypatch.setattr(frr, "PROGRAMS", programs)
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path, 150))
+
+    run(["sh", str(script), "start", name])
+
+    here = str(tmp_path)
+    assert (tmp_path / "start.log").read_text().split() == (
+        f"-d --vty_socket {here} -z {here}/zserv.api -P 0 -f {here}/{name}.conf "
+        f"-i {here}/{name}.pid --log file:{here}/frr.log --log-level notifications "
+        f"{extra.format(here=here)}"
+    ).split()
+
+
+@pytest.mark.parametrize("words", [["start", "ospfd"], ["stop"], ["status", "zebra"], []])
+def test_the_daemons_script_does_nothing_that_it_does_not_know(
+    words: list[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path, 150))
+
+    done = run(["sh", str(script), *words], check=False)
+
+    assert done.status == (0 if words == ["stop"] else 2)
+    assert {path.name for path in tmp_path.iterdir()} <= {"daemon.sh", "start.log"}
+
+
+def test_routing_runs_when_the_watchdog_and_all_daemons_do(folder: Path) -> None:
+    with Daemons(folder, ["watchfrr", *NAMES]) as daemons:
+        assert Frr(folder).running() == Routing(
+            daemons=tuple((name, f"! {name}\n") for name in NAMES)
+        )
+
+        daemons.end("bfdd")
+
+        assert Frr(folder).running() is None
+        assert Frr(folder).leftovers()
+
+
+def test_a_process_that_only_has_the_same_number_is_not_ours(folder: Path) -> None:
+    with Daemons(folder, ["watchfrr", *NAMES]):
+        (folder / "bgpd.pid").write_text(f"{os.getpid()}\n")
+
+        assert Frr(folder).running() is None
+
+
+def test_a_start_that_was_cut_short_can_be_stopped(folder: Path) -> None:
+    folder.mkdir()
+
+    Frr(folder).stop()
+    Frr(folder).stop()
+
+    assert not folder.exists()
+
+
+def test_what_runs_is_told_to_end_and_its_folder_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[list[str]] = []
+    with Daemons(folder, ["watchfrr", *NAMES]) as daemons:
+        monkeypatch.setattr(frr, "run", lambda argv, **_: said.append(argv))
+        (folder / "bgpd.conf").write_text("!\nrouter bgp 4200000003\n exit\n")
+
+        Frr(folder).stop()
+
+        assert daemons.statuses() == dict.fromkeys(["watchfrr", *NAMES], -signal.SIGTERM)
+    assert not folder.exists()
+    assert said[0][:5] == ["vtysh", "--vty_socket", str(folder), "-d", "bgpd"]
+    assert said[0][6::2] == [
+        "configure terminal",
+        "router bgp 4200000003",
+        "bgp shutdown message uno service down",
+    ]
+
+
+class Daemons:
+    """Processes that look like FRR's by their command lines and pid files."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.folder = folder
+        self.processes: dict[str, Process] = {}
+        self.names = names
+
+    def __enter__(self) -> Daemons:
+        self.folder.mkdir()
+        for name in self.names:
+            if name != "watchfrr":
+                (self.folder / f"{name}.conf").write_text(f"! {name}\n")
+            process = start(["tail", "-f", "/dev/null", str(self.folder / f"{name}.conf")])
+            self.processes[name] = process
+            (self.folder / f"{name}.pid").write_text(f"{process.pid}\n")
+            # Linux shows the command line a little after exec.
+            while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+                pass
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            if process.status() is None:
+                process.stop()
+
+    def end(self, name: str) -> None:
+        self.processes[name].stop()
+
+    def statuses(self) -> dict[str, int | None]:
+        return {name: process.status() for name, process in self.processes.items()}
