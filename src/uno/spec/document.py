@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from uno.diagnostics import Position, Problem, Rejected, refuse_errors
 from uno.model.checks import Finding, Path
-from uno.spec.keys import SPEC
+from uno.spec.keys import DEPLOYMENT, SPEC
 from uno.spec.reading import Reading
 from uno.spec.tree import compose
 from uno.spec.values import Spec
@@ -33,6 +34,21 @@ def parse(text: str, *, file: str) -> Document:
     document = read(text, file=file)
     refuse_errors(document.problems)
     return document
+
+
+def arguments(text: str, *, file: str) -> dict[str, Any]:
+    """Read the arguments of a strategy: one mapping, with any values that JSON has.
+
+    Raises `Rejected` with every problem of the text, and nothing else, for any text.
+    """
+    root = compose(text, file=file)
+    if root is None:
+        return {}
+    reading = Reading()
+    found = DEPLOYMENT.keys["strategy_args"].read(reading, root, ("strategy_args",))
+    refuse_errors(reading.problems)
+    assert isinstance(found, dict)
+    return found
 
 
 def read(text: str, *, file: str) -> Document:

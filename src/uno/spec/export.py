@@ -133,7 +133,11 @@ def _scalar(value: object) -> str:
 
 def _is_plain(text: str) -> bool:
     # Fewer forms than YAML allows without quotes, and none that any of its versions misreads.
-    return bool(re.fullmatch(_PLAIN, text)) and meaning(text) is Meaning.TEXT
+    return (
+        bool(re.fullmatch(_PLAIN, text))
+        and meaning(text) is Meaning.TEXT
+        and text.lower() not in {"yes", "no", "on", "off", "y", "n"}
+    )
 
 
 def _in_quotes(text: str) -> str:

@@ -63,7 +63,7 @@ def _problems(
 ) -> Iterable[Problem]:
     spec = with_options(document.spec, options)
     missing = _missing(spec, name, document.positions[()])
-    yield from missing.values()
+    yield from (missing[path] for path in missing if path not in document.broken)
     yield from _two_names(document, name)
     draft = uvn_from(
         spec, name=name or spec.name or "", identity=identity, hash_password=lambda _: ""
