@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
 import pytest
 
-from uno.lab import requirements
+from uno.lab import rehearsal, requirements
 from uno.lab.arrange import arrange
+from uno.lab.deploy import Deployment
+from uno.lab.evidence import lan_pairs
 from uno.lab.world import World, standing
-from uno.model.uvn import Cell, Particle, Uvn
+from uno.model.uvn import Uvn
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,33 +23,15 @@ def _what_a_lab_needs() -> None:
 
 
 @pytest.fixture(scope="session")
-def four_sites() -> Uvn:
-    """Four LANs, one of them behind NAT, a relay, and two particles; as in the example."""
-    owner = "john@example.org"
-    lans = [IPv4Network(f"192.168.{n}.0/24") for n in range(1, 5)]
-    return Uvn(
-        name="four-sites",
-        identity="0" * 32,
-        owner=owner,
-        address="registry.example.net",
-        cells=(
-            Cell(id=1, name="lan-a", owner=owner, address="a.example.net", allowed_lans=(lans[0],)),
-            Cell(id=2, name="lan-b", owner=owner, address="b.example.net", allowed_lans=(lans[1],)),
-            Cell(
-                id=3,
-                name="lan-c",
-                owner=owner,
-                address="c.example.net",
-                allowed_lans=(lans[2], IPv6Network("2001:db8:3::/64")),
-            ),
-            Cell(id=4, name="lan-d", owner=owner, allowed_lans=(lans[3],)),
-            Cell(id=5, name="relay", owner=owner, address="relay.example.net"),
-        ),
-        particles=(
-            Particle(id=1, name="john", owner=owner),
-            Particle(id=2, name="jane", owner=owner),
-        ),
-    )
+def four_sites_spec() -> Path:
+    """The specification that the demo shows: four LANs, one behind NAT, a relay, two particles."""
+    return Path(__file__).parents[2] / "examples" / "four-sites" / "uvn.yml"
+
+
+@pytest.fixture(scope="session")
+def four_sites(four_sites_spec: Path) -> Uvn:
+    """What it says."""
+    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +39,17 @@ def world(four_sites: Uvn) -> Iterator[World]:
     """The world of `four_sites`, with nothing of uno running in it."""
     with standing(arrange(four_sites)) as built:
         yield built
+
+
+@pytest.fixture(scope="module")
+def installed(world: World, four_sites: Uvn, four_sites_spec: Path) -> Deployment:
+    """Four sites defined at the registry, and installed on every cell; nothing is started."""
+    return rehearsal.deploy(world, four_sites, four_sites_spec, say=print)
+
+
+@pytest.fixture(scope="module")
+def running(installed: Deployment) -> Deployment:
+    """Four sites up: every LAN host reaches every other."""
+    raised = rehearsal.raise_network(installed, lan_pairs(installed.world), say=print)
+    assert raised.reached.missing == ()
+    return installed

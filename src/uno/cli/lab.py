@@ -133,8 +133,12 @@ def _say(line: str) -> None:
 
 
 def _tell_how_to_look_around(lab_id: str) -> None:
+    from uno.lab import state  # noqa: PLC0415
+    from uno.lab.layout import Role  # noqa: PLC0415
+
+    cell = state.load(lab_id).layout.having(Role.CELL)[0].name
     uno = shlex.join([sys.executable, "-m", "uno"]) if "__main__" in sys.argv[0] else "uno"
-    _say(f"look around: {uno} lab exec --lab {lab_id} lan-a -- bash")
+    _say(f"look around: {uno} lab exec --lab {lab_id} {cell} -- bash")
     _say(f"take it down: {uno} lab down {lab_id}")
 
 

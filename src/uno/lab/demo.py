@@ -70,7 +70,9 @@ def prove(deployment: Deployment, *, say: Say) -> Outcome:
     carried = transfers([p.path for p in pairs], servers=_hosts(world), size=TRANSFER)
     say(f"{len(pairs)} TCP transfers of {TRANSFER // 1024} KiB: {time.monotonic() - began:.1f} s")
     lans = judge(pairs, raised.reached, carried, source_kept=True)
-    return Outcome(lab=world.id, raised=raised, lans=lans, particles=_particles(deployment, say))
+    return Outcome(
+        lab=world.id, raised=raised, lans=lans, particles=try_particles(deployment, say=say)
+    )
 
 
 def show(outcome: Outcome, world: World, console: Console) -> None:
@@ -97,7 +99,9 @@ def show(outcome: Outcome, world: World, console: Console) -> None:
         )
 
 
-def _particles(deployment: Deployment, say: Say) -> dict[tuple[str, str], tuple[Verdict, ...]]:
+def try_particles(
+    deployment: Deployment, *, say: Say
+) -> dict[tuple[str, str], tuple[Verdict, ...]]:
     """Connect all particles to one cell after the other."""
     world = deployment.world
     particles = world.having(Role.PARTICLE)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uno import files
-from uno.diagnostics import UnoError
 from uno.lab import requirements
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
@@ -90,13 +89,3 @@ def raise_network(deployment: Deployment, pairs: Sequence[Pair], *, say: Say) ->
     commands = max(starting.ended) - began
     say(f"{len(deployment.cells)} cells: uno service up: {commands:.1f} s")
     return Raised(reached=reached, commands=commands, all_pairs=reached.last - began)
-
-
-def require_spec(spec: Path | None, *, examples: Path) -> Path:
-    """The specification that was given, or the example of four sites."""
-    if spec is not None:
-        return spec
-    found = examples / "four-sites" / "uvn.yml"
-    if not found.exists():
-        raise UnoError("the example with four sites is not here", "name a specification with -s")
-    return found

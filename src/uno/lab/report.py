@@ -40,9 +40,9 @@ def particle_table(verdicts: Mapping[tuple[str, str], Sequence[Verdict]], server
             heading, justify="left" if heading in {"particle", "through"} else "center"
         )
     for (particle, cell), found in verdicts.items():
-        hosts = [v for v in found if v.target != server]
+        hosts = {v.target for v in found} - {server}
+        good = len(hosts - {v.target for v in found if v.fault})
         internet = [[v for v in found if v.target == server and v.version == n] for n in (4, 6)]
-        good = sum(not v.fault for v in hosts)
         share = f"{good} of {len(hosts)}"
         table.add_row(
             particle,

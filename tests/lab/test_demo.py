@@ -1,0 +1,147 @@
+"""`uno lab demo`: the whole product through its own commands, and nothing left of it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from uno.diagnostics import UnoError
+from uno.host.command import run, start
+from uno.lab import netns
+from uno.lab.carrier import carrier
+from uno.lab.demo import try_particles
+from uno.lab.deploy import Deployment
+from uno.lab.evidence import judge, lan_pairs
+from uno.lab.probe import Path as Line
+from uno.lab.probe import Prober
+from uno.lab.transfer import transfers
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.mark.feature("F001")
+@pytest.mark.feature("F002")
+@pytest.mark.feature("F004")
+@pytest.mark.feature("F005")
+@pytest.mark.feature("F006")
+@pytest.mark.feature("F009")
+def test_every_lan_host_reaches_every_other_as_itself(running: Deployment) -> None:
+    pairs = lan_pairs(running.world)
+    paths = [pair.path for pair in pairs]
+
+    with Prober(paths) as prober:
+        reached = prober.reach(within=10)
+    carried = transfers(paths, servers={pair.target.namespace for pair in pairs})
+
+    found = judge(pairs, reached, carried, source_kept=True)
+    assert len(found) == 48
+    assert [verdict for verdict in found if verdict.fault] == []
+
+
+@pytest.mark.feature("F010")
+@pytest.mark.feature("F011")
+@pytest.mark.feature("F012")
+@pytest.mark.feature("F013")
+@pytest.mark.feature("F071")
+def test_every_particle_reaches_everything_through_every_public_cell(running: Deployment) -> None:
+    found = try_particles(running, say=print)
+
+    assert list(found) == [
+        (particle, cell)
+        for particle in ("jane", "john")
+        for cell in ("lan-a", "lan-b", "lan-c", "relay")
+    ]
+    assert [v for verdicts in found.values() for v in verdicts if v.fault] == []
+
+
+def test_the_carrier_is_the_link_that_carries(running: Deployment) -> None:
+    world = running.world
+    target = world.nodes["lan-b-host1"].address()
+    assert target is not None
+
+    found = carrier(world, world.nodes["lan-a"], target)
+
+    assert (found.near, found.far) == ("lan-a", "lan-b")
+    with Prober([Line(world.nodes["lan-a-host1"].namespace, target)]) as prober:
+        found.cut(world)
+        cut = prober.reach(within=0.2)
+        found.mend(world)
+        mended = prober.reach(within=10)
+    assert cut.missing
+    assert not mended.missing
+
+
+def test_what_is_not_sent_through_a_link_has_no_carrier(running: Deployment) -> None:
+    world = running.world
+    server = world.nodes["server"].address()
+    assert server is not None
+
+    with pytest.raises(UnoError, match=r"not send to .* through a link, but lan0"):
+        carrier(world, world.nodes["lan-a"], server)
+
+
+def test_the_demo_passes_and_leaves_nothing(labs: Path, four_sites_spec: Path) -> None:
+    done = run([*DEMO, "-s", str(four_sites_spec)], timeout=120)
+
+    assert "48 of 48 pairs" in done.stdout
+    assert done.stdout.count("8 of 8") == 8
+    assert "✗" not in done.stdout
+    assert re.search(r"to all pairs: \d+\.\d s", done.stdout)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert not labs.exists()
+    assert namespaces_named_in(done.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+@pytest.mark.parametrize("moment", ["Internet", "uno install"])
+def test_a_demo_that_is_told_to_end_leaves_nothing(
+    labs: Path, four_sites_spec: Path, *, number: int, status: int, moment: str
+) -> None:
+    log = labs.with_suffix(".log")
+    demo = start([*DEMO, "-s", str(four_sites_spec)], log=log)
+    await_true(lambda: log.exists() and moment in log.read_text(), f"the demo says {moment}")
+
+    demo.popen.send_signal(number)
+
+    assert demo.wait(20) == status
+    assert not labs.exists()
+    assert namespaces_named_in(log.read_text()) == []
+    log.unlink()
+
+
+DEMO = (sys.executable, "-m", "uno", "lab", "demo")
+
+
+@pytest.fixture
+def labs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place of its own for the labs of this test."""
+    place = Path(tempfile.mkdtemp(prefix="uno-lab-test-", dir="/run"))
+    monkeypatch.setenv("UNO_LAB_DIR", str(place))
+    yield place
+    run([sys.executable, "-m", "uno", "lab", "down", "--all"])
+    if place.exists():
+        place.rmdir()
+
+
+def namespaces_named_in(output: str) -> list[str]:
+    """The namespaces that there still are of the lab that a demo said it made."""
+    found = re.search(r"lab ([0-9a-f]{6}):", output)
+    assert found is not None
+    return [path.name for path in netns.NAMES.iterdir() if found[1] in path.name]
+
+
+def await_true(condition: Callable[[], bool], what: str, *, within: float = 20) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        Event().wait(0.02)
