@@ -92,7 +92,7 @@ settings:
     strategy_args:
       lan-a: [lan-b]
       x:
-        y: null
+        depth: null
   root_vpn:
     allowed_ips: [10.0.0.0/8]
     keepalive: 0
