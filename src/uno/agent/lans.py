@@ -7,26 +7,17 @@ from collections.abc import Iterable
 from uno.diagnostics import UnoError
 from uno.model.lan import AttachedLan
 from uno.model.net import Network, overlap
-from uno.ports.host import InterfaceAddress, Nic
+from uno.ports.host import Nic
 
 
 def attached(lans: Iterable[Network], nics: Iterable[Nic]) -> tuple[AttachedLan, ...]:
-    """Return the LANs that some interface is in; one whose subnet is the very LAN is preferred.
+    """Return the LANs that the host is in, once for each interface to them.
 
-    An interface counts whose subnet lies within the LAN, or around it.
+    An interface counts whose subnet lies within the LAN, or around it; where the subnet of some is
+    the very LAN, only those do.
     """
-    found = []
     nics = tuple(nics)
-    for lan in lans:
-        matches = [
-            AttachedLan(network=lan, nic=nic.name, exact=address.network == lan)
-            for nic in nics
-            for address in nic.addresses
-            if nic.up and _touches(address, lan)
-        ]
-        if matches:
-            found.append(min(matches, key=lambda each: (not each.exact, each.nic)))
-    return tuple(found)
+    return tuple(each for lan in lans for each in _interfaces(lan, nics))
 
 
 def require_all(lans: Iterable[Network], nics: Iterable[Nic]) -> tuple[AttachedLan, ...]:
@@ -48,9 +39,15 @@ def require_all(lans: Iterable[Network], nics: Iterable[Nic]) -> tuple[AttachedL
     )
 
 
-def _touches(address: InterfaceAddress, lan: Network) -> bool:
-    # A host address (/32, /128) is on no LAN, only within one.
-    return overlap(address.network, lan)
+def _interfaces(lan: Network, nics: tuple[Nic, ...]) -> list[AttachedLan]:
+    found = {
+        AttachedLan(network=lan, nic=nic.name, exact=address.network == lan)
+        for nic in nics
+        for address in nic.addresses
+        if nic.up and overlap(address.network, lan)
+    }
+    exact = {each for each in found if each.exact}
+    return sorted(exact or found, key=lambda each: each.nic)
 
 
 def _addresses(nic: Nic) -> str:

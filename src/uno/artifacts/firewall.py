@@ -89,12 +89,14 @@ def link_pool6(roster: Roster) -> Network:
 def _forward(plan: CellPlan) -> Iterator[str]:
     # What leaves through a tunnel must fit it; what came through one also, for the other
     # direction's sake where the far end does not clamp.
-    mss = plan.backbone_mtu - 40
     yield "oifname @tunnels tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
-    yield (
-        "iifname @tunnels tcp flags & (syn | rst) == syn "
-        f"tcp option maxseg size > {mss} tcp option maxseg size set {mss}"
-    )
+    # 40 and 60: the headers of TCP with IPv4 and IPv6 (RFC 9293 section 3.7.1).
+    for family, headers in (("ipv4", 40), ("ipv6", 60)):
+        mss = plan.backbone_mtu - headers
+        yield (
+            f"iifname @tunnels meta nfproto {family} tcp flags & (syn | rst) == syn "
+            f"tcp option maxseg size > {mss} tcp option maxseg size set {mss}"
+        )
     yield "oifname != @tunnels ip daddr @remote4 counter drop"
     yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
     yield "oifname != @nics ip daddr @local4 counter drop"
@@ -110,8 +112,8 @@ def _forward(plan: CellPlan) -> Iterator[str]:
     yield "iifname @links counter drop"
     if plan.particles:
         yield from _from_particles(plan.particles)
-    yield "oifname @tunnels ip saddr @local4 accept"
-    yield "oifname @tunnels ip6 saddr @local6 accept"
+    yield "iifname @nics oifname @tunnels ip saddr @local4 accept"
+    yield "iifname @nics oifname @tunnels ip6 saddr @local6 accept"
     yield "oifname @tunnels ct state established,related accept"
     yield "oifname @tunnels counter drop"
 
