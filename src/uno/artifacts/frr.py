@@ -2,13 +2,18 @@
 
 Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not obvious there:
 
-- Route-maps stand before the neighbours that use them. A neighbour whose route-map is not there yet
-  filters everything until the delay timer (5 s by default) runs out.
-- Each daemon gets a file of its own: an unknown block in a shared file ends in an `exit` that leaves
-  configuration mode, and the rest of the file is lost.
+- Route-maps stand before the neighbours that use them. A neighbour whose route-map is not there
+  yet filters everything until the delay timer (5 s by default) runs out.
+- Each daemon gets a file of its own: an unknown block in a shared file ends in an `exit` that
+  leaves configuration mode, and the rest of the file is lost.
 - No `ttl-security`: it makes bgpd ask for a multi-hop BFD session. BFD checks TTL 255 by itself
   (RFC 5881, section 5).
-- No `bfd check-control-plane-failure`: with graceful restart it would keep routes through a dead link.
+- BFD sessions are bfdd's own configuration, with address and interface. bgpd asks for less at
+  first and for the interface once a session is established, which would replace the BFD session
+  and so end the BGP session once more; and a session of bgpd's alone ends with bgpd, when graceful
+  restart needs it.
+- No `bfd check-control-plane-failure`: with graceful restart it would keep routes through a dead
+  link.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ def daemons(
     own = next(member for member in roster.members if member.id == plan.cell)
     return (
         ("zebra", _text(_zebra(own))),
-        ("bfdd", _text(_bfdd(roster))),
+        ("bfdd", _text(_bfdd(plan, roster))),
         ("bgpd", _text(_bgpd(plan, roster, own, lans))),
     )
 
@@ -67,7 +72,7 @@ def _zebra(own: Member) -> Iterator[str]:
         yield f"{family} protocol bgp route-map {name}"
 
 
-def _bfdd(roster: Roster) -> Iterator[str]:
+def _bfdd(plan: CellPlan, roster: Roster) -> Iterator[str]:
     timing = roster.timing
     yield "bfd"
     yield " profile uno"
@@ -75,6 +80,10 @@ def _bfdd(roster: Roster) -> Iterator[str]:
     yield f"  receive-interval {timing.bfd_interval}"
     yield f"  transmit-interval {timing.bfd_interval}"
     yield " exit"
+    for link in plan.links:
+        yield f" peer {link.remote4} local-address {link.local4} interface {link.interface}"
+        yield "  profile uno"
+        yield " exit"
     yield "exit"
 
 

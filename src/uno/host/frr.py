@@ -14,7 +14,6 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from uno.host.command import run, start
 from uno.ports.host import Routing, SessionStatus
 
 PROGRAMS = Path("/usr/lib/frr")
+DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order to start them
 RELOAD = PROGRAMS / "frr-reload.py"
 
 STOP_SECONDS = 5.0
@@ -47,31 +47,30 @@ class Frr:
 
     def running(self) -> Routing | None:
         """Return the configuration, if the watchdog and every daemon run."""
-        found = [(path.stem, path.read_text()) for path in self._configurations()]
-        alive = {path.stem for path in self._pid_files() if _pid(path, self._folder)}
-        if not found or not alive >= {"watchfrr", *(name for name, _ in found)}:
-            return None
-        order = ("zebra", "bfdd", "bgpd")
-        return Routing(daemons=tuple(sorted(found, key=lambda each: order.index(each[0]))))
+        found = self._configured()
+        alive = all(self._alive(name) for name in ("watchfrr", *dict(found)))
+        return Routing(daemons=found) if found and alive else None
 
     def leftovers(self) -> bool:
         """Whether anything of an earlier start is there."""
         return self._folder.exists()
 
     def start(self, routing: Routing, *, others_have_routes: bool) -> None:
-        """Start the daemons and their watchdog, and wait until they answer."""
+        """Start the daemons and their watchdog, and wait until they answer.
+
+        Those that run already with this very configuration are left alone.
+        """
         self._require_programs()
-        self.stop()
-        owner = pwd.getpwnam("frr")
-        self._folder.mkdir(mode=0o750, parents=True)
-        os.chown(self._folder, owner.pw_uid, owner.pw_gid)
-        self._write(routing)
         script = self._folder / "daemon.sh"
-        sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
-        write_atomic(script, _script(self._folder, sweep).encode(), mode=0o700, durable=False)
+        if not script.exists() or self._configured() != routing.daemons:
+            self.stop()
+            sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
+            self._make_folder(script, sweep, routing)
         for name, _ in routing.daemons:
-            run([str(script), "start", name])
-        start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
+            if self._alive(name) is None:
+                run([str(script), "start", name])
+        if self._alive("watchfrr") is None:
+            start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
         self._await_sockets([name for name, _ in routing.daemons])
 
     def reload(self, routing: Routing) -> None:
@@ -90,7 +89,7 @@ class Frr:
         self._end("watchfrr")
         with suppress(UnoError, FileNotFoundError):
             self._say_goodbye()
-        for name in ("bgpd", "bfdd", "zebra"):
+        for name in reversed(DAEMONS):
             self._end(name)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -138,32 +137,38 @@ class Frr:
                 raise UnoError(f"FRR's {missing[0].stem} did not start: {said}".rstrip(": "))
             threading.Event().wait(0.01)
 
-    def _configurations(self) -> Iterator[Path]:
-        for name in ("zebra", "bfdd", "bgpd"):
-            if (path := self._folder / f"{name}.conf").exists():
-                yield path
+    def _make_folder(self, script: Path, sweep: int, routing: Routing) -> None:
+        owner = pwd.getpwnam("frr")
+        self._folder.mkdir(mode=0o750, parents=True)
+        os.chown(self._folder, owner.pw_uid, owner.pw_gid)
+        self._write(routing)
+        text = _script(self._folder, sweep)
+        write_atomic(script, text.encode(), mode=0o700, durable=False)
 
-    def _pid_files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.pid"))
+    def _configured(self) -> tuple[tuple[str, str], ...]:
+        paths = [(name, self._folder / f"{name}.conf") for name in DAEMONS]
+        return tuple((name, path.read_text()) for name, path in paths if path.exists())
+
+    def _alive(self, name: str) -> int | None:
+        return _pid(self._folder / f"{name}.pid", self._folder)
 
     def _end(self, name: str) -> None:
-        path = self._folder / f"{name}.pid"
-        pid = _pid(path, self._folder)
+        pid = self._alive(name)
         if pid is None:
             return
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
             deadline = time.monotonic() + STOP_SECONDS
-            while _pid(path, self._folder) == pid and time.monotonic() < deadline:
+            while self._alive(name) == pid and time.monotonic() < deadline:
                 threading.Event().wait(0.01)
-            if _pid(path, self._folder) != pid:
+            if self._alive(name) != pid:
                 return
         raise UnoError(f"FRR's {name} (process {pid}) does not end")
 
     @staticmethod
     def _require_programs() -> None:
-        for name in ("zebra", "bfdd", "bgpd", "watchfrr", "frr-reload.py"):
+        for name in (*DAEMONS, "watchfrr", "frr-reload.py"):
             if not (PROGRAMS / name).exists():
                 raise UnoError(
                     f"FRR is not complete: there is no {PROGRAMS / name}",
@@ -185,13 +190,10 @@ def _pid(path: Path, folder: Path) -> int | None:
 def _script(folder: Path, sweep: int) -> str:
     here = shlex.quote(str(folder))
     return f"""#!/bin/sh
-# Starts and stops one of uno's FRR daemons; FRR's watchdog calls it too.
+# Starts and stops uno's FRR daemons; FRR's watchdog calls it too.
 here={here}
-daemon=$2
-common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$daemon.conf -i $here/$daemon.pid
-  --log file:$here/frr.log --log-level notifications"
 stop() {{
-  pid=$(cat "$here/$daemon.pid" 2>/dev/null) || return 0
+  pid=$(cat "$here/$1.pid" 2>/dev/null) || return 0
   kill "$pid" 2>/dev/null || return 0
   for _ in 1 2 3 4 5 6 7 8 9 10; do
     kill -0 "$pid" 2>/dev/null || return 0
@@ -200,18 +202,26 @@ stop() {{
   kill -9 "$pid" 2>/dev/null || return 0
 }}
 begin() {{
-  case $daemon in
+  case $1 in
     zebra) extra="-s 2000000 -K {sweep}" ;;
     bfdd) extra="--bfdctl $here/bfdd.sock" ;;
     bgpd) extra="-p {BGP_PORT}" ;;
     *) exit 2 ;;
   esac
-  exec {PROGRAMS}/"$daemon" -d $common $extra >>"$here/start.log" 2>&1
+  common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.conf -i $here/$1.pid"
+  logging="--log file:$here/frr.log --log-level notifications"
+  {PROGRAMS}/"$1" -d $common $logging $extra >>"$here/start.log" 2>&1
 }}
-case $1 in
-  start) begin ;;
-  stop) stop ;;
-  restart) stop; begin ;;
+alive() {{
+  pid=$(cat "$here/$1.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
+}}
+case $1-$2 in
+  # What the watchdog asks for when zebra has died. The others connect to the new one by
+  # themselves; restarting them would cost their sessions.
+  restart-all) for daemon in zebra bfdd bgpd; do alive $daemon || begin $daemon; done ;;
+  start-*) begin "$2" ;;
+  stop-*) stop "$2" ;;
+  restart-*) stop "$2"; begin "$2" ;;
   *) exit 2 ;;
 esac
 """
