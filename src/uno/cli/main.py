@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Annotated
 
 import typer
 
@@ -25,14 +26,23 @@ for module in (define, registry, show, install, service, lab):
     module.register(app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _uno(
     *,
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
 ) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
+    return
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

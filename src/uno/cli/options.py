@@ -54,8 +54,12 @@ class Common:
             raise Rejected(Problem(what="-y and --no contradict each other", hint="use one"))
         verbosity = self.verbosity
         levels = (logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG)
-        level = logging.CRITICAL if verbosity < 0 else levels[min(verbosity, 3)]
-        logging.basicConfig(level=level, format="uno: %(message)s", force=True)
+        log = logging.getLogger("uno")
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("uno: %(message)s"))
+        log.handlers = [handler]
+        log.setLevel(logging.CRITICAL if verbosity < 0 else levels[min(verbosity, 3)])
+        log.propagate = False
 
     @property
     def verbosity(self) -> int:

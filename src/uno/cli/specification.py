@@ -66,7 +66,7 @@ def source(given: str) -> tuple[str, str]:
     """Return the text that `given` is or names, and what to call it; `-` is standard input."""
     if given == "-":
         return sys.stdin.read(_LIMIT), "<stdin>"
-    is_inline = "\n" in given or ": " in given or given.lstrip().startswith("{")
+    is_inline = "\n" in given or ": " in given or given.lstrip().startswith(("{", "["))
     if is_inline and not ("\n" not in given and Path(given[:255]).is_file()):
         return given, _INLINE
     content = files.read(Path(given), limit=_LIMIT)

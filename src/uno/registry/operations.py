@@ -8,6 +8,7 @@ whoever opens the registry next (`publishing.heal`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from uno.registry.store import Generation, Store, StoredSecret
 
 if TYPE_CHECKING:
     pass
+
+_log = logging.getLogger(__name__)
 
 Edit = Callable[[Uvn], Edited]
 
@@ -111,6 +114,8 @@ def change(registry: Registry, edit: Edit, *, by: Author, why: str, relay: bool 
         healed = publishing.heal(registry)
         return Change(before=head.number, after=head, lines=(), published=healed)
     made = bundles.sources(decided.plan, decided.renewal.all)
+    new, gone = len(decided.renewal.made), len(decided.renewal.dropped)
+    _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)
     with store.transaction():
         after = _record(store, edited.uvn, decided, made, by=by, why=why)
     return Change(

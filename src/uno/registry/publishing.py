@@ -6,6 +6,7 @@ and removes the bundles and packages that nothing in the definition speaks of.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from uno.registry.directory import Registry
     from uno.registry.store import BundleRow, Generation, PackageRow
+
+_log = logging.getLogger(__name__)
 
 # A package has an image for each configuration in it, 13 ms each: this many take a second.
 _WORTH_WAITING = 64
@@ -47,9 +50,13 @@ def publish(
     for path in (layout.cells, layout.particles):
         files.make_private_dir(path)
     jobs = [bundles.Job(row=state.bundles[id_], path=path) for id_, path in state.lacking.items()]
+    for job in jobs:
+        _log.info("writing %s", job.path)
     rows = {**state.bundles, **bundles.write(sources, jobs)}
     configurations = len(state.stale) * packages.per_particle(state.head.plan)
     now = state.stale if all_packages or configurations <= _WORTH_WAITING else {}
+    for path in now.values():
+        _log.info("writing %s", path)
     packages.write(sources, state.head.plan, now)
     later = state.stale.keys() - now.keys()
     removed = (
@@ -163,6 +170,7 @@ def _names(paths: Mapping[int, Path], but: Collection[int] = ()) -> set[str]:
 
 def _remove(directory: Path, names: Collection[str]) -> tuple[str, ...]:
     for name in names:
+        _log.info("removing %s", directory / name)
         try:
             (directory / name).unlink(missing_ok=True)
         except OSError as error:

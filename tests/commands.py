@@ -1,0 +1,34 @@
+"""Runs `uno` commands within a test's own process, for the tests of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import TypeAlias
+
+import pytest
+
+from uno.cli.main import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+Uno: TypeAlias = Callable[..., Outcome]
+
+
+def run(*words: str) -> Outcome:
+    """Run `uno WORDS` with its output going to a pipe."""
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as caught:
+        main(words)
+    code = caught.value.code
+    return Outcome(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())

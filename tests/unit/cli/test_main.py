@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from commands import Uno
+from uno import __version__
+from uno.cli import main
+from uno.registry import operations
+
+
+def test_no_registry_is_one_line_and_no_traceback(uno: Uno) -> None:
+    done = uno("list", "cells")
+
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("uno: there is no UVN registry in ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["define", "cell"], ["list", "gardens"], ["--frobnicate"], ["redeploy", "-S", "x"]]
+)
+def test_wrong_usage_is_exit_status_2(uno: Uno, words: list[str]) -> None:
+    done = uno(*words, in_root=False)
+
+    assert done.status == 2
+    assert "Traceback" not in done.err
+
+
+def test_the_version_is_printed(uno: Uno) -> None:
+
+    assert uno("--version", in_root=False).out == f"{__version__}\n"
+
+
+def test_an_error_of_the_system_is_one_line(site: Uno, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(operations, "opened", fail)
+
+    assert site("list", "cells").err == "uno: /somewhere: No space left on device\n"
+
+
+def test_an_interrupted_command_says_so(site: Uno, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(operations, "opened", interrupt)
+
+    done = site("list", "cells")
+    assert done.status == 130
+    assert "Traceback" not in done.err
+
+
+def test_what_nobody_foresaw_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("UNO_DEBUG", raising=False)
+
+    main._unforeseen(ZeroDivisionError, ZeroDivisionError("by zero"), None)
+
+    err = capsys.readouterr().err
+    assert "uno: this should not happen: ZeroDivisionError: by zero" in err
+    assert "UNO_DEBUG=1" in err
+
+
+def test_with_uno_debug_a_traceback_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNO_DEBUG", "1")
+
+    with pytest.raises(Exception, match="there is no UVN registry"):
+        main.main(["list", "cells", "-r", "/nowhere"])
+    main._unforeseen(ZeroDivisionError, ZeroDivisionError("by zero"), None)
+
+    assert "ZeroDivisionError: by zero" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def _restored_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import Uno
+from uno.cli.options import Common
+from uno.diagnostics import Rejected, UnoError
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("builtins.input", lambda *_: answer)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: answer == "y")
+
+
+@pytest.mark.feature("F052")
+def test_a_question_on_a_terminal_is_answered_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, "y")
+    Common().confirm("Sure?")
+
+    answers(monkeypatch, "n")
+    with pytest.raises(UnoError, match="stopped"):
+        Common().confirm("Sure?")
+
+
+@pytest.mark.feature("F052")
+def test_in_ci_a_question_stops_the_command_even_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers(monkeypatch, "y")
+    monkeypatch.setenv("CI", "true")
+
+    with pytest.raises(UnoError, match="Nobody is here to answer"):
+        Common().confirm("Sure?")
+    Common(yes=True).confirm("Sure?")
+
+
+@pytest.mark.feature("F052")
+def test_yes_and_no_together_are_refused(uno: Uno) -> None:
+    assert "-y and --no contradict each other" in uno("list", "cells", "-y", "--no").err
+
+
+@pytest.mark.feature("F053")
+@pytest.mark.parametrize(
+    ("common", "variable", "level"),
+    [
+        (Common(), None, 0),
+        (Common(verbose=2), None, 2),
+        (Common(verbose=5), None, 5),
+        (Common(quiet=True, verbose=5), None, -1),
+        (Common(), "debug", 3),
+        (Common(), "INFO", 1),
+        (Common(verbose=1), "trace", 1),
+    ],
+)
+def test_verbosity_comes_from_options_and_then_the_environment(
+    monkeypatch: pytest.MonkeyPatch, common: Common, variable: str | None, level: int
+) -> None:
+    monkeypatch.delenv("VERBOSITY", raising=False)
+    if variable:
+        monkeypatch.setenv("VERBOSITY", variable)
+
+    assert common.verbosity == level
+
+
+@pytest.mark.feature("F053")
+def test_an_unknown_level_is_told_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERBOSITY", "loud")
+
+    with pytest.raises(Rejected, match="VERBOSITY is 'loud', which is no level; use one of"):
+        assert Common().verbosity
+
+
+@pytest.mark.feature("F053")
+def test_more_is_said_with_v_and_less_with_q(site: Uno, root: Path) -> None:
+    loud = site("define", "particle", "p2", "-vvv")
+    quiet = site("define", "particle", "p3", "-q")
+
+    assert f"uno: writing {root / 'particles' / 'net__p2.zip'}" in loud.err
+    assert "secrets made" in loud.err
+    assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_help_names_every_option_of_a_group(uno: Uno) -> None:
+    shown = uno("define", "cell", "--help", in_root=False).out
+
+    for option in ("--address", "--network", "--owner", "--httpd-port", "--location", "--root"):
+        assert option in shown
