@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -28,7 +29,13 @@ Uno: TypeAlias = Callable[..., Outcome]
 def run(*words: str) -> Outcome:
     """Run `uno WORDS` with its output going to a pipe."""
     out, err = StringIO(), StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as caught:
-        main(words)
+    log = logging.getLogger("uno")
+    before = (log.handlers, log.level, log.propagate)
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as caught:
+            main(words)
+    finally:
+        log.handlers, log.propagate = before[0], before[2]
+        log.setLevel(before[1])
     code = caught.value.code
     return Outcome(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())

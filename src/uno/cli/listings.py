@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from uno.cli import render
+from uno.cli.configuration import whole
 from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.model.syntax import suggestion
@@ -85,7 +86,7 @@ def cells(head: Generation) -> Listing:
             for cell in head.uvn.cells
         ],
         values=[
-            {**codec.to_builtins(cell), **decided(planned.get(cell.id)), "links": links[cell.id]}
+            {**whole(cell), **decided(planned.get(cell.id)), "links": links[cell.id]}
             for cell in head.uvn.cells
         ],
     )
@@ -107,7 +108,7 @@ def particles(head: Generation) -> Listing:
         ],
         values=[
             {
-                **codec.to_builtins(each),
+                **whole(each),
                 **(codec.to_builtins(planned[each.id]) if each.id in planned else {}),
             }
             for each in head.uvn.particles

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uno.artifacts.bundle import fingerprint
 from uno.artifacts.particle import terminal_qr
 from uno.cli import listings, render
+from uno.cli.configuration import whole
 from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.planning import map as backbone_map
@@ -86,7 +87,7 @@ def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
     if output.json:
         render.json(
             {
-                **codec.to_builtins(declared),
+                **whole(declared),
                 **listings.decided(planned),
                 "bundle": str(path),
                 "ports": _ports(planned, ends, names),
@@ -146,7 +147,7 @@ def show_particle(registry: Registry, name: str, output: JsonOption) -> None:
     if output.json:
         render.json(
             {
-                **codec.to_builtins(declared),
+                **whole(declared),
                 **(codec.to_builtins(planned) if planned else {}),
                 "package": str(path) if serving and is_made else None,
                 "cells": [

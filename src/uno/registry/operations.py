@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from uno import files
 from uno.diagnostics import Problem, Severity, UnoError, refuse_errors
 from uno.model import checks
 from uno.model.checks.finding import Finding
@@ -129,15 +130,24 @@ def change(registry: Registry, edit: Edit, *, by: Author, why: str, relay: bool 
 
 @contextmanager
 def opened(root: Path, *, for_change: bool = False) -> Iterator[Registry]:
-    """Open the registry in `root`, after completing what an interrupted command left to do."""
-    if not for_change:
-        with directory.opened(root, for_change=False) as registry:
-            if publishing.is_complete(registry):
-                yield registry
-                return
-    with directory.opened(root, for_change=True) as registry:
-        publishing.heal(registry)
+    """Open the registry in `root`, after completing what an interrupted command left to do.
+
+    Who only looks waits for nobody: what another command is at work on is left to it.
+    """
+    with directory.opened(root, for_change=for_change) as registry:
+        if for_change:
+            publishing.heal(registry)
+        elif not publishing.is_complete(registry):
+            _heal_unless_busy(registry)
         yield registry
+
+
+def _heal_unless_busy(registry: Registry) -> None:
+    try:
+        with files.locked(registry.layout.lock, wait_seconds=0):
+            publishing.heal(registry)
+    except UnoError as error:
+        _log.warning("not all bundles and packages are written: %s", error)
 
 
 def _judge(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
@@ -239,39 +238,14 @@ def test_what_fails_between_storing_and_publishing_is_completed_at_the_next_open
     assert publishing.is_complete(registry)
 
 
-def test_a_process_that_dies_while_it_writes_bundles_is_made_good(
-    root: Path, definition: Callable[..., Uvn], by: Author
-) -> None:
-    operations.define_uvn(root, Edited(uvn=definition()), by=by)
-    child = os.fork()
-    if child == 0:  # pragma: no cover - it dies
-        _add_and_die_after(root, by, files=2)
-    os.waitpid(child, 0)
-    assert (root / "lock").exists()
+def test_who_only_looks_does_not_wait_for_a_command_at_work(registry: Registry, root: Path) -> None:
+    (root / "cells" / "net__c1.uvn-agent").unlink()
 
-    with operations.opened(root) as registry:
-        assert registry.store.head().number == 2
+    # `registry` holds the lock.
+    with operations.opened(root) as looked:
+        assert looked.store.head() == registry.store.head()
 
-    assert {each.manifest.generation for each in bundles_in(root).values()} == {2}
-    assert sorted(path.name for path in root.iterdir()) == ["cells", "particles", "registry.db"]
-
-
-def _add_and_die_after(root: Path, by: Author, *, files: int) -> None:  # pragma: no cover
-    written: list[object] = []
-    original = publishing.bundles._Maker.write
-
-    def write(self: publishing.bundles._Maker, job: publishing.bundles.Job) -> object:
-        if len(written) == files:
-            os._exit(9)
-        written.append(job)
-        return original(self, job)
-
-    publishing.bundles._Maker.write = write  # type: ignore[method-assign,assignment]
-    try:
-        with operations.opened(root, for_change=True) as registry:
-            add(registry, by)
-    finally:
-        os._exit(1)
+    assert not (root / "cells" / "net__c1.uvn-agent").exists()
 
 
 @pytest.mark.feature("F062")

@@ -1,0 +1,93 @@
+"""What only real processes show: how fast one starts, two at once, one that is killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import Uno
+from uno.artifacts import bundle
+from uno.host.command import run, start
+
+UNO = (sys.executable, "-m", "uno")
+# Each takes longer to import than `uno --help` may take in all, or does so with what it needs.
+HEAVY = (
+    "argon2",
+    "cryptography",
+    "networkx",
+    "rich.table",
+    "ruamel.yaml",
+    "segno",
+    "sqlite3",
+    "uno.planning",
+    "uno.registry.store",
+)
+# Dies by SIGKILL after two bundles have been written.
+KILLED = """
+import os, signal
+from uno.cli.main import main
+from uno.registry import bundles
+
+write, written = bundles._Maker.write, []
+
+def write_two(self, job):
+    if len(written) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    written.append(job)
+    return write(self, job)
+
+bundles._Maker.write = write_two
+main(["define", "cell", "c", "-a", "c.example.org", "-r", {root!r}])
+"""
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    code = "import sys, uno.cli.main; print(*sys.modules)"
+
+    loaded = set(run([sys.executable, "-c", code]).stdout.split())
+
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_two_commands_at_once_are_two_generations(site: Uno, root: Path, tmp_path: Path) -> None:
+    names = ("p2", "p3", "p4")
+
+    started = [
+        start([*UNO, "define", "particle", name, "-r", str(root)], log=tmp_path / name)
+        for name in names
+    ]
+
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    shown = json.loads(site("list", "particles", "--json").out)
+    assert {each["name"] for each in shown} == {"phone", *names}
+    assert json.loads(site("show", "uvn", "--json").out)["generation"] == 7
+    assert not (root / "lock").exists()
+
+
+def test_a_command_that_is_killed_while_it_writes_bundles_is_completed_by_the_next(
+    site: Uno, root: Path
+) -> None:
+    done = run([sys.executable, "-c", KILLED.format(root=str(root))], check=False)
+    assert done.status == -signal.SIGKILL
+    assert (root / "lock").exists()
+
+    assert json.loads(site("show", "uvn", "--json").out)["generation"] == 5
+
+    made = [bundle.read(path.read_bytes()).manifest for path in (root / "cells").iterdir()]
+    assert {each.cell_name for each in made} == {"a", "b", "c"}
+    assert {each.generation for each in made} == {5}
+    assert sorted(path.name for path in root.iterdir()) == ["cells", "particles", "registry.db"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_can_complete_commands(shell: str) -> None:
+    shown = run(
+        [*UNO, "--show-completion", shell],
+        env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+    )
+
+    assert "uno" in shown.stdout.lower()
