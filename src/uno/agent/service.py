@@ -55,9 +55,9 @@ class ServiceStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether all is as planned, and every link has its BGP session."""
-        sessions = all(link.session and link.session.state == "Established" for link in self.links)
-        return self.running and not self.pending and not self.missing and sessions
+        """Whether all is as planned, and every link has its BGP and BFD sessions."""
+        links = all(link.session is not None and link.session.works for link in self.links)
+        return self.running and not self.pending and not self.missing and links
 
 
 def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:

@@ -12,6 +12,8 @@ Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not 
   first and for the interface once a session is established, which would replace the BFD session
   and so end the BGP session once more; and a session of bgpd's alone ends with bgpd, when graceful
   restart needs it.
+- No graceful-restart notification (RFC 8538): with it, a hold timer that runs out keeps the dead
+  neighbour's routes for the whole restart time.
 - No `bfd check-control-plane-failure`: with graceful restart it would keep routes through a dead
   link.
 """
@@ -107,6 +109,7 @@ def _bgpd(
     yield " bgp graceful-restart"
     yield f" bgp graceful-restart restart-time {roster.timing.restart}"
     yield " bgp graceful-restart preserve-fw-state"
+    yield " no bgp graceful-restart notification"
     yield " coalesce-time 50"
     yield f" timers bgp {roster.timing.keepalive} {roster.timing.hold}"
     names = {member.id: member for member in others}

@@ -35,4 +35,5 @@ class Bundle(Struct, frozen=True, kw_only=True):
     particles: tuple[ParticlePeer, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Bundle({self.manifest.uvn}/{self.manifest.cell_name}, generation {self.manifest.generation})"
+        named = f"{self.manifest.uvn}/{self.manifest.cell_name}"
+        return f"Bundle({named}, generation {self.manifest.generation})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
 
@@ -42,10 +43,10 @@ def to_builtins(value: object) -> Any:
 def _to_text(value: object) -> str:
     if isinstance(value, IPv4Address | IPv6Address | IPv4Network | IPv6Network):
         return str(value)
-    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-_READERS = {
+_READERS: dict[Any, Callable[[str], object]] = {
     IPv4Address: IPv4Address,
     IPv6Address: IPv6Address,
     IPv4Network: IPv4Network,
@@ -57,7 +58,8 @@ _READERS = {
 
 def _from_text(kind: type, text: object) -> object:
     if not isinstance(text, str):
-        raise ValueError(f"expected text, got {type(text).__name__}")  # noqa: TRY004 - msgspec adds the path to ValueError
+        # A ValueError, since msgspec adds the path to those alone.
+        raise ValueError(f"expected text, got {type(text).__name__}")  # noqa: TRY004
     return _READERS[kind](text)
 
 

@@ -40,7 +40,7 @@ class Middleware(StrEnum):
     CONNEXT = "connext"
 
 
-class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person who owns the UVN, cells or particles. `password` is an argon2id hash (PHC)."""
 
     email: str
@@ -49,9 +49,7 @@ class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     excluded: bool = False
 
 
-class CellSettings(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one cell does differently. A port that is None is the UVN's."""
 
     enable_particles_vpn: bool = True
@@ -62,7 +60,7 @@ class CellSettings(
     backbone_vpn_port: int | None = None
 
 
-class Cell(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Cell(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A gateway host. With an `address` it is public, without private; without LANs it is roaming.
 
     `id` counts from 1 in order of registration and is never used again.
@@ -87,7 +85,7 @@ class Cell(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
         return not self.allowed_lans
 
 
-class Particle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Particle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A mobile peer with a stock WireGuard app. `id` counts from 1 and is never used again."""
 
     id: int
@@ -96,9 +94,7 @@ class Particle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     excluded: bool = False
 
 
-class VpnSettings(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class VpnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of the three kinds of WireGuard network.
 
     `port` is where the hub listens (registry, cell), for the backbone the first port of each
@@ -136,9 +132,7 @@ PARTICLES_VPN = VpnSettings(
 BACKBONE_VPN = VpnSettings(port=63550, subnet=IPv4Network("10.255.192.0/20"), interface="uwg-b{}")
 
 
-class DeploymentSettings(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the backbone is laid out.
 
     `strategy_args` depends on the strategy: for static, cell name to names of its peers.
@@ -152,7 +146,7 @@ class DeploymentSettings(
     seed: int = 0
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the whole UVN."""
 
     timing_profile: TimingProfile = TimingProfile.DEFAULT
@@ -167,7 +161,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     backbone_vpn: VpnSettings = BACKBONE_VPN
 
 
-class Uvn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Uvn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole definition.
 
     `identity` is 32 hexadecimal digits, drawn once; the IPv6 prefix comes from it. `address` is

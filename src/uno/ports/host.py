@@ -247,12 +247,17 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStatus:
-    """A BGP session: its neighbour's address, state, and number of prefixes accepted."""
+    """A BGP session: its neighbour's address, state, number of prefixes accepted, and BFD state."""
 
     neighbor: str
     state: str
     prefixes: int
     bfd: str
+
+    @property
+    def works(self) -> bool:
+        """Whether routes are exchanged, and a dead link would be noticed at once."""
+        return self.state == "Established" and self.bfd == "up"
 
 
 class Host(Protocol):
