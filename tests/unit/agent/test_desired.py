@@ -144,7 +144,7 @@ def test_a_private_cell_listens_nowhere_and_keeps_its_way_out_open() -> None:
     link, root = tunnels(HOME)["uwg-b0"], tunnels(HOME)["uwg-v0"]
 
     assert (link.port, root.port) == (None, None)
-    assert link.peers[0].endpoint == "hub.example.org:63551"
+    assert link.peers[0].endpoint == "hub.example.org:63550"
     assert root.peers[0].endpoint == "registry.example.org:63447"
     assert (link.peers[0].keepalive, root.peers[0].keepalive) == (25, 25)
 
