@@ -208,7 +208,11 @@ class LinuxHost:
 
     def _set_tunnel(self, tunnel: Tunnel, *, before: Tunnel | None) -> None:
         resolved = self._resolve(tunnel.peers)
-        wireguard.configure(tunnel, endpoints=resolved, fresh=before is None)
+        as_is = tunnel
+        if before and before.port is None and tunnel.port is None:
+            # Without a port `wg syncconf` draws another, and a NAT on the way has to follow.
+            as_is = replace(tunnel, port=wireguard.port(tunnel.name))
+        wireguard.configure(as_is, endpoints=resolved, fresh=before is None)
         name = tunnel.name
         there = before.addresses if before else ()
         routes = before.routes if before else ()

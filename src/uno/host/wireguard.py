@@ -60,6 +60,11 @@ def configure(tunnel: Tunnel, *, endpoints: dict[str, str], fresh: bool) -> None
     run(["wg", verb, tunnel.name, "/dev/stdin"], stdin=_configuration(tunnel, endpoints))
 
 
+def port(name: str) -> int:
+    """Return the UDP port that an interface has now."""
+    return int(run(["wg", "show", name, "listen-port"]).stdout)
+
+
 def reconnect(name: str, peer: Peer, *, endpoint: str) -> None:
     """Forget a peer's session and start a new one at once.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from uno.host.command import Completed
 from uno.host.linux import LinuxHost
 from uno.model.keys import Secret
 from uno.ports.host import (
+    ConfigureTunnel,
     CreateTunnel,
     NodeInterface,
     RemoveTunnel,
@@ -38,16 +39,21 @@ class Machine:
 
     folder: Path
     interfaces: dict[str, str] = field(default_factory=lambda: {"lo": "", "eth0": ""})
-    said: list[str] = field(default_factory=list)
+    configured: list[str] = field(default_factory=list)
 
     def run(
         self, argv: list[str], *, stdin: str = "", check: bool = True, **_: object
     ) -> Completed:
         words = list(argv)
-        self.said.append(shlex.join(words))
         stderr = ""
         if words[:3] == ["ip", "-j", "-d"]:
             return self.done(words, stdout=json.dumps([self.link(n) for n in self.interfaces]))
+        if words[:2] == ["wg", "setconf"] or words[:2] == ["wg", "syncconf"]:
+            self.configured.append(stdin)
+        if words == ["wg", "show", "all", "dump"]:
+            return self.done(words, stdout="uwg-b0\tK=\tP=\t40001\toff\n")
+        if words == ["wg", "show", "uwg-b0", "listen-port"]:
+            return self.done(words, stdout="40001\n")
         if words[:2] == ["ip", "-batch"]:
             stderr = self.batch(stdin)
         elif words[:3] == ["ip", "link", "add"]:
@@ -129,6 +135,23 @@ def test_a_tunnel_that_we_made_is_known_by_its_alias_and_removed(
     host.perform(RemoveTunnel("uwg-b0"))
 
     assert machine.interfaces.keys() == {"lo", "eth0"}
+
+
+@pytest.mark.feature("G07")
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(None, None, "ListenPort = 40001"), (7, None, None), (None, 7, "ListenPort = 7")],
+)
+def test_a_port_that_was_drawn_is_kept_when_a_tunnel_changes(
+    before: int | None, after: int | None, said: str | None, machine: Machine, host: LinuxHost
+) -> None:
+    host.perform(CreateTunnel(replace(TUNNEL, port=before)))
+
+    host.perform(ConfigureTunnel(replace(TUNNEL, port=after)))
+
+    lines = machine.configured[-1].splitlines()
+    assert [line for line in lines if "ListenPort" in line] == ([said] if said else [])
+    assert host.observe(()).tunnels[0].port == (after and 40001)
 
 
 def test_a_node_interface_that_somebody_deleted_is_made_again(

@@ -72,6 +72,14 @@ def test_a_dump_is_read_interface_by_interface(monkeypatch: pytest.MonkeyPatch) 
     assert "PSK" not in repr(dumps)
 
 
+def test_the_port_of_an_interface_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Wg("40001\n")
+    monkeypatch.setattr(wireguard, "run", program)
+
+    assert wireguard.port("uwg-b0") == 40001
+    assert program.asked == [["wg", "show", "uwg-b0", "listen-port"]]
+
+
 def test_no_interface_makes_an_empty_dump(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wireguard, "run", Wg(""))
 
