@@ -118,7 +118,10 @@ class Frr:
             os.chown(path, owner.pw_uid, owner.pw_gid)
 
     def _watchfrr(self, script: Path, routing: Routing) -> list[str]:
-        words = [str(PROGRAMS / "watchfrr"), "-S", str(self._folder)]
+        # In a pathspace of its own, whose folder is not there, it makes no socket and no mark of
+        # its own: without one it takes those of the host's own watchfrr, -S or not.
+        words = [str(PROGRAMS / "watchfrr"), "-N", f"uno-{self._folder.parent.name}"]
+        words += ["-S", str(self._folder)]
         words += ["-p", str(self._folder / "watchfrr.pid"), "-i", "1", "-t", "10", "-T", "5"]
         words += ["--min-restart-interval", "1", "--max-restart-interval", "30"]
         quoted = shlex.quote(str(script))
