@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
@@ -12,7 +13,7 @@ from uno.model.keys import Secret
 from uno.model.lan import AttachedLan
 from uno.model.net import Address, Network, network_order
 from uno.model.plan import BackbonePeer, Member, ParticlesHub, RootPeer
-from uno.ports.host import Desired, Nic, NodeInterface, Peer, Routing, Tunnel
+from uno.ports.host import Desired, InterfaceAddress, Nic, NodeInterface, Peer, Routing, Tunnel
 
 NODE_INTERFACE = "uno0"
 
@@ -27,11 +28,29 @@ FORWARDING = (
 )
 
 
-def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], nics: Iterable[Nic]) -> Desired:
+def desired(
+    bundle: Bundle,
+    *,
+    lans: tuple[AttachedLan, ...],
+    nics: Iterable[Nic],
+    has_ipv6: bool = True,
+) -> Desired:
     """Return what uno should own on the host of this bundle's cell.
 
-    `lans` are the cell's LANs that are attached, `nics` the host's interfaces.
+    `lans` are the cell's LANs that are attached, `nics` the host's interfaces; `has_ipv6` tells
+    whether its kernel has IPv6 at all.
     """
+    wanted = _desired(bundle, lans, nics)
+    return wanted if has_ipv6 else _without_ipv6(wanted)
+
+
+def sysctl_keys(nics: Iterable[Nic], *, has_ipv6: bool = True) -> tuple[str, ...]:
+    """Return the kernel parameters that uno may set on a host with these interfaces."""
+    keys = (key for key, _ in (*FORWARDING, *_router_advertisements(nics)))
+    return tuple(key for key in keys if has_ipv6 or not _is_ipv6(key))
+
+
+def _desired(bundle: Bundle, lans: tuple[AttachedLan, ...], nics: Iterable[Nic]) -> Desired:
     plan, roster = bundle.plan, bundle.roster
     own = next(member for member in roster.members if member.id == plan.cell)
     return Desired(
@@ -48,9 +67,31 @@ def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], nics: Iterable[Nic
     )
 
 
-def sysctl_keys(nics: Iterable[Nic]) -> tuple[str, ...]:
-    """Return the kernel parameters that uno may set on a host with these interfaces."""
-    return tuple(key for key, _ in (*FORWARDING, *_router_advertisements(nics)))
+def _without_ipv6(wanted: Desired) -> Desired:
+    """Leave out what a kernel without IPv6 refuses; FRR and nftables take the rest as it is."""
+    return dataclasses.replace(
+        wanted,
+        barriers=tuple(each for each in wanted.barriers if each.version == 4),
+        sysctls=tuple((key, value) for key, value in wanted.sysctls if not _is_ipv6(key)),
+        node=wanted.node
+        and dataclasses.replace(wanted.node, addresses=_only_ipv4(wanted.node.addresses)),
+        tunnels=tuple(
+            dataclasses.replace(
+                tunnel,
+                addresses=_only_ipv4(tunnel.addresses),
+                routes=tuple(each for each in tunnel.routes if each.version == 4),
+            )
+            for tunnel in wanted.tunnels
+        ),
+    )
+
+
+def _only_ipv4(addresses: Iterable[InterfaceAddress]) -> tuple[InterfaceAddress, ...]:
+    return tuple(each for each in addresses if each.version == 4)
+
+
+def _is_ipv6(key: str) -> bool:
+    return key.startswith("net.ipv6.")
 
 
 def _router_advertisements(nics: Iterable[Nic]) -> Iterator[tuple[str, str]]:

@@ -68,8 +68,9 @@ def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
     """
     nics = host.nics()
     lans = require_all(_own_lans(bundle), nics)
-    wanted = desired(bundle, lans=lans, nics=nics)
-    observed = host.observe(sysctl_keys(nics))
+    has_ipv6 = host.has_ipv6()
+    wanted = desired(bundle, lans=lans, nics=nics, has_ipv6=has_ipv6)
+    observed = host.observe(sysctl_keys(nics, has_ipv6=has_ipv6))
     actions = reconcile(desired=wanted, observed=observed)
     apply(host, actions, observed=observed, progress=progress)
     return actions
@@ -116,8 +117,9 @@ def status(host: Host, bundle: Bundle) -> ServiceStatus:
     """Look at the host and compare it with the bundle. Changes nothing."""
     nics = host.nics()
     lans = attached(_own_lans(bundle), nics)
-    observed = host.observe(sysctl_keys(nics))
-    wanted = desired(bundle, lans=lans, nics=nics)
+    has_ipv6 = host.has_ipv6()
+    observed = host.observe(sysctl_keys(nics, has_ipv6=has_ipv6))
+    wanted = desired(bundle, lans=lans, nics=nics, has_ipv6=has_ipv6)
     there = {lan.network for lan in lans}
     return ServiceStatus(
         bundle=bundle,

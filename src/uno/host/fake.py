@@ -97,6 +97,10 @@ class FakeHost:
         """Return the network interfaces that are not uno's."""
         return tuple(nic for _, nic in sorted(self._kernel.nics.items()))
 
+    def has_ipv6(self) -> bool:
+        """Whether there is IPv6: always."""
+        return True
+
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Look at what is there, reading these kernel parameters and those changed before."""
         # The parameters of an interface go with it.

@@ -63,6 +63,10 @@ class LinuxHost:
         state = self._state.read()
         return links.nics(each for each in links.interfaces() if not self._own(each, state))
 
+    def has_ipv6(self) -> bool:
+        """Whether the kernel has IPv6 at all; switched off for interfaces is another thing."""
+        return (PROC_SYS / "net/ipv6/conf").exists()
+
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Look at what is there, reading these kernel parameters and those changed before."""
         state = self._state.read()
@@ -182,6 +186,7 @@ class LinuxHost:
         if current is None or node.name not in self._own_names():
             self._state.note_node(node.name)
             _create_node(node.name)
+        _enable_ipv6(node.name)
         lines = [
             f'link set dev {node.name} alias "{self._alias}" up',
             f"addr flush dev {node.name} scope global",
@@ -216,6 +221,7 @@ class LinuxHost:
         name = tunnel.name
         there = before.addresses if before else ()
         routes = before.routes if before else ()
+        _enable_ipv6(name)
         lines = [f"link set dev {name} mtu {tunnel.mtu} up"]
         lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         lines += [_add_address(name, str(a)) for a in tunnel.addresses if a not in there]
@@ -295,6 +301,13 @@ def _create_node(name: str) -> None:
     done = run(["ip", "link", "add", "dev", name, "type", "dummy"], check=False)
     if done.status != 0:
         run(["ip", "link", "add", "dev", name, "type", "bridge"])
+
+
+def _enable_ipv6(name: str) -> None:
+    """Let an interface of uno's have IPv6 addresses where the host's default is that none has."""
+    key = f"net.ipv6.conf.{name.replace('.', '/')}.disable_ipv6"
+    if _sysctl_path(key).exists() and _read_sysctl(key) != "0":
+        _write_sysctl(key, "0")
 
 
 def _add_address(name: str, address: str) -> str:

@@ -267,6 +267,10 @@ class Host(Protocol):
         """Return the network interfaces that are not uno's."""
         ...
 
+    def has_ipv6(self) -> bool:
+        """Whether the kernel has IPv6 at all."""
+        ...
+
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Look at what is there, reading these kernel parameters. Changes nothing."""
         ...

@@ -260,3 +260,17 @@ def bgpd(goal: Desired) -> str:
 
 def public(octets: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(octets).public_key().public_bytes_raw()
+
+
+def test_a_host_without_ipv6_is_asked_for_none() -> None:
+    nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),), autoconfigured=True),)
+    own = bundle(HUB)
+
+    goal = desired(own, lans=(), nics=nics, has_ipv6=False)
+
+    assert goal.node is not None
+    addresses = [*goal.node.addresses, *(a for tunnel in goal.tunnels for a in tunnel.addresses)]
+    routes = [*goal.barriers, *(route for tunnel in goal.tunnels for route in tunnel.routes)]
+    assert {each.version for each in (*addresses, *routes)} == {4}
+    assert [key for key, _ in goal.sysctls] == list(sysctl_keys(nics, has_ipv6=False))
+    assert not [key for key in sysctl_keys(nics, has_ipv6=False) if "ipv6" in key]
