@@ -61,9 +61,10 @@ def apply(
             host.perform(action)
         except UnoError as error:
             raise ApplyFailed(action, error, left=_undo(host, done, observed)) from error
-        except BaseException:
+        except BaseException as error:
             # Ctrl-C: the host must not be left half done either.
-            _undo(host, done, observed)
+            for left in _undo(host, done, observed):
+                error.add_note(f"could not be undone: {left}")
             raise
 
 

@@ -13,7 +13,16 @@ from uno.model.keys import Secret
 from uno.model.lan import AttachedLan
 from uno.model.net import Address, Network, network_order
 from uno.model.plan import BackbonePeer, Member, ParticlesHub, RootPeer
-from uno.ports.host import Desired, InterfaceAddress, Nic, NodeInterface, Peer, Routing, Tunnel
+from uno.ports.host import (
+    Desired,
+    InterfaceAddress,
+    Nic,
+    NodeInterface,
+    Observed,
+    Peer,
+    Routing,
+    Tunnel,
+)
 
 NODE_INTERFACE = "uno0"
 
@@ -32,15 +41,18 @@ def desired(
     bundle: Bundle,
     *,
     lans: tuple[AttachedLan, ...],
-    nics: Iterable[Nic],
+    nics: tuple[Nic, ...],
     has_ipv6: bool = True,
+    forwarded: bool = True,
 ) -> Desired:
     """Return what uno should own on the host of this bundle's cell.
 
     `lans` are the cell's LANs that are attached, `nics` the host's interfaces; `has_ipv6` tells
-    whether its kernel has IPv6 at all.
+    whether its kernel has IPv6 at all, `forwarded` whether it was a router before uno.
     """
-    wanted = _desired(bundle, lans, nics)
+    inside = {lan.nic for lan in lans}
+    outside = tuple(nic.name for nic in nics if nic.leads_out and nic.name not in inside)
+    wanted = _desired(bundle, lans, nics, () if forwarded else outside)
     return wanted if has_ipv6 else _without_ipv6(wanted)
 
 
@@ -50,12 +62,23 @@ def sysctl_keys(nics: Iterable[Nic], *, has_ipv6: bool = True) -> tuple[str, ...
     return tuple(key for key in keys if has_ipv6 or not _is_ipv6(key))
 
 
-def _desired(bundle: Bundle, lans: tuple[AttachedLan, ...], nics: Iterable[Nic]) -> Desired:
+def forwarded(observed: Observed) -> bool:
+    """Whether the host forwarded IPv4 before uno made it."""
+    now = observed.sysctls.get("net.ipv4.ip_forward")
+    return observed.originals.get("net.ipv4.ip_forward", now) == "1"
+
+
+def _desired(
+    bundle: Bundle,
+    lans: tuple[AttachedLan, ...],
+    nics: tuple[Nic, ...],
+    shut_out: tuple[str, ...],
+) -> Desired:
     plan, roster = bundle.plan, bundle.roster
     own = next(member for member in roster.members if member.id == plan.cell)
     return Desired(
         barriers=_barriers(bundle, own),
-        firewall=firewall.ruleset(plan, roster, lans=lans),
+        firewall=firewall.ruleset(plan, roster, lans=lans, shut_out=shut_out),
         gates=_gates(firewall.interfaces(plan)),
         sysctls=(*FORWARDING, *_router_advertisements(nics)),
         node=NodeInterface(

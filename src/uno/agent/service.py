@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uno.agent.apply import apply
-from uno.agent.desired import desired, sysctl_keys
+from uno.agent.desired import desired, forwarded, sysctl_keys
 from uno.agent.lans import attached, require_all
 from uno.agent.reconcile import reconcile
 from uno.model.bundle import Bundle
@@ -20,6 +20,8 @@ from uno.ports.host import (
     CreateTunnel,
     Desired,
     Host,
+    Nic,
+    Observed,
     PeerStatus,
     SessionStatus,
     Tunnel,
@@ -68,9 +70,7 @@ def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
     """
     nics = host.nics()
     lans = require_all(_own_lans(bundle), nics)
-    has_ipv6 = host.has_ipv6()
-    wanted = desired(bundle, lans=lans, nics=nics, has_ipv6=has_ipv6)
-    observed = host.observe(sysctl_keys(nics, has_ipv6=has_ipv6))
+    observed, wanted = _compare(host, bundle, lans, nics)
     actions = reconcile(desired=wanted, observed=observed)
     apply(host, actions, observed=observed, progress=progress)
     return actions
@@ -117,9 +117,7 @@ def status(host: Host, bundle: Bundle) -> ServiceStatus:
     """Look at the host and compare it with the bundle. Changes nothing."""
     nics = host.nics()
     lans = attached(_own_lans(bundle), nics)
-    has_ipv6 = host.has_ipv6()
-    observed = host.observe(sysctl_keys(nics, has_ipv6=has_ipv6))
-    wanted = desired(bundle, lans=lans, nics=nics, has_ipv6=has_ipv6)
+    observed, wanted = _compare(host, bundle, lans, nics)
     there = {lan.network for lan in lans}
     return ServiceStatus(
         bundle=bundle,
@@ -130,6 +128,15 @@ def status(host: Host, bundle: Bundle) -> ServiceStatus:
         missing=tuple(lan for lan in _own_lans(bundle) if lan not in there),
         links=_links(host, bundle),
     )
+
+
+def _compare(
+    host: Host, bundle: Bundle, lans: tuple[AttachedLan, ...], nics: tuple[Nic, ...]
+) -> tuple[Observed, Desired]:
+    has_ipv6 = host.has_ipv6()
+    observed = host.observe(sysctl_keys(nics, has_ipv6=has_ipv6))
+    wanted = desired(bundle, lans=lans, nics=nics, has_ipv6=has_ipv6, forwarded=forwarded(observed))
+    return observed, wanted
 
 
 def _links(host: Host, bundle: Bundle) -> tuple[LinkStatus, ...]:

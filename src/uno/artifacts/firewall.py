@@ -1,8 +1,9 @@
 """A cell's plan to its one nftables table.
 
-Sources: nft(8). The table does four things: it keeps traffic for the UVN from leaving in clear
-text, drops sources that a neighbour cannot have, lets nothing from the Internet into the UVN, and
-translates particles, whose addresses no LAN knows the way to.
+Sources: nft(8). The table does five things: it keeps traffic for the UVN from leaving in clear
+text, drops sources that a neighbour cannot have, lets nothing from the Internet into the UVN, keeps
+the host from forwarding into the LAN what it did not before it was a cell, and translates
+particles, whose addresses no LAN knows the way to.
 """
 
 from __future__ import annotations
@@ -18,8 +19,18 @@ from uno.model.plan import BackbonePeer, CellPlan, Member, ParticlesHub, Roster
 TABLE = "uno"
 
 
-def ruleset(plan: CellPlan, roster: Roster, *, lans: tuple[AttachedLan, ...]) -> str:
-    """Return the whole table, as nft reads it."""
+def ruleset(
+    plan: CellPlan,
+    roster: Roster,
+    *,
+    lans: tuple[AttachedLan, ...],
+    shut_out: tuple[str, ...] = (),
+) -> str:
+    """Return the whole table, as nft reads it.
+
+    `shut_out` are the interfaces from which nobody may open a connection to the cell's LANs: those
+    towards the Internet, on a host that did not forward before.
+    """
     own = next(member for member in roster.members if member.id == plan.cell)
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
     blocks = [
@@ -29,7 +40,11 @@ def ruleset(plan: CellPlan, roster: Roster, *, lans: tuple[AttachedLan, ...]) ->
         _set("nics", "ifname", "", sorted({f'"{lan.nic}"' for lan in lans})),
         _set("tunnels", "ifname", "", [f'"{name}"' for name in interfaces(plan)]),
         *_source_chains(plan, roster),
-        _chain("forward", "filter hook forward priority filter; policy accept;", _forward(plan)),
+        _chain(
+            "forward",
+            "filter hook forward priority filter; policy accept;",
+            (*_forward(plan), *_shut_out(shut_out)),
+        ),
         _chain("input", "filter hook input priority filter; policy accept;", _input(plan)),
     ]
     if plan.particles and plan.particles.masquerade:
@@ -99,6 +114,8 @@ def _forward(plan: CellPlan) -> Iterator[str]:
         )
     yield "oifname != @tunnels ip daddr @remote4 counter drop"
     yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
+    yield "iifname != @tunnels ip saddr @remote4 counter drop"
+    yield "iifname != @tunnels ip6 saddr @remote6 counter drop"
     yield "oifname != @nics ip daddr @local4 counter drop"
     yield "oifname != @nics ip6 daddr @local6 counter drop"
     for link in plan.links:
@@ -116,6 +133,12 @@ def _forward(plan: CellPlan) -> Iterator[str]:
     yield "iifname @nics oifname @tunnels ip6 saddr @local6 accept"
     yield "oifname @tunnels ct state established,related accept"
     yield "oifname @tunnels counter drop"
+
+
+def _shut_out(names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        yield f'iifname "{name}" ip daddr @local4 ct state new counter drop'
+        yield f'iifname "{name}" ip6 daddr @local6 ct state new counter drop'
 
 
 def _from_particles(hub: ParticlesHub) -> Iterator[str]:

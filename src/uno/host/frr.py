@@ -79,7 +79,12 @@ class Frr:
         write_atomic(path, integrated(routing.daemons).encode(), mode=0o640, durable=False)
         here = str(self._folder)
         words = [str(RELOAD), "--reload", "--stdout", "--log-level", "error", "--vty_socket", here]
-        run([*words, "--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)])
+        try:
+            run([*words, "--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)])
+        except UnoError:
+            # It may have changed some of it: what runs is not what the files say any more.
+            (self._folder / "bgpd.conf").unlink(missing_ok=True)
+            raise
         self._write(routing)
 
     def stop(self) -> None:

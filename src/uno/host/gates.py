@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ def observe() -> tuple[Gate, ...]:
     chains = _chains()
     names = {(each["family"], each["table"], each["name"]) for each in chains}
     found = []
-    for family in PROGRAMS:
+    for family in _usable():
         present = [chain for chain in CHAINS if (family, "filter", chain) in names]
         lets = {chain: _lets(family, chain) for chain in present}
         closed = any(_drops(each) and _is(each, family) for each in chains)
@@ -44,7 +45,7 @@ def strangers() -> tuple[str, ...]:
     return tuple(
         f"{each['family']} {each['table']} {each['name']}"
         for each in _chains()
-        if _drops(each) and not any(_is(each, family) for family in PROGRAMS)
+        if _drops(each) and not any(_is(each, family) for family in _usable())
     )
 
 
@@ -56,6 +57,10 @@ def set_gate(gate: Gate) -> None:
     lines.append("COMMIT")
     restore = [f"{PROGRAMS[gate.family]}-restore", "--noflush", "--wait"]
     run(restore, stdin="\n".join(lines) + "\n")
+
+
+def _usable() -> tuple[str, ...]:
+    return tuple(family for family, program in PROGRAMS.items() if shutil.which(program))
 
 
 def _rules(patterns: tuple[str, ...]) -> Iterator[str]:

@@ -40,15 +40,16 @@ def interfaces() -> tuple[Interface, ...]:
 
 def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
     """Return interfaces as the host's own, without loopback and link-local addresses."""
-    announced = {
-        route.get("dev") for route in _json(["-6", "route", "show", "default", "proto", "ra"])
-    }
+    ways_out = [
+        route for family in ("-4", "-6") for route in _json([family, "route", "show", "default"])
+    ]
     return tuple(
         Nic(
             name=each.name,
             addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
             up=each.up,
-            autoconfigured=each.name in announced,
+            autoconfigured=any(_is_way(way, each.name, "ra") for way in ways_out),
+            leads_out=any(_is_way(way, each.name) for way in ways_out),
         )
         for each in others
         if each.name != "lo"
@@ -109,6 +110,12 @@ def add_route(name: str, prefix: Network) -> str:
 def remove_route(name: str, prefix: Network) -> str:
     """Return the batch line that takes `add_route` back."""
     return f"route del {prefix} dev {name} proto {PROTOCOL}"
+
+
+def _is_way(route: dict[str, Any], name: str, protocol: str | None = None) -> bool:
+    hops = [route, *route.get("nexthops", ())]
+    through = any(hop.get("dev") == name for hop in hops)
+    return through and (protocol is None or route.get("protocol") == protocol)
 
 
 def _barrier(prefix: Network) -> str:

@@ -21,13 +21,15 @@ class Nic:
     """A network interface that is not uno's.
 
     `up` is the administrative state; `autoconfigured` tells that its default route comes from
-    router advertisements, which the kernel ignores once it forwards, unless `accept_ra` is 2.
+    router advertisements, which the kernel ignores once it forwards, unless `accept_ra` is 2;
+    `leads_out` that the host has a default route through it.
     """
 
     name: str
     addresses: tuple[InterfaceAddress, ...] = ()
     up: bool = True
     autoconfigured: bool = False
+    leads_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

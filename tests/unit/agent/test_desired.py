@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec.structs import replace
 
-from uno.agent.desired import desired, sysctl_keys
+from uno.agent.desired import desired, forwarded, sysctl_keys
 from uno.agent.reconcile import reconcile
 from uno.host.fake import FakeHost
 from uno.model.bundle import Bundle, Manifest
@@ -20,7 +20,7 @@ from uno.model.plan import ParticlePeer
 from uno.model.uvn import BACKBONE_VPN, Cell, Particle, Settings, User, Uvn
 from uno.planning.cells import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
-from uno.ports.host import Desired, Nic, Tunnel
+from uno.ports.host import Desired, Nic, Observed, Tunnel
 
 OWNER = "owner@example.org"
 LAN = IPv4Network("192.168.1.0/24")
@@ -274,3 +274,29 @@ def test_a_host_without_ipv6_is_asked_for_none() -> None:
     assert {each.version for each in (*addresses, *routes)} == {4}
     assert [key for key, _ in goal.sysctls] == list(sysctl_keys(nics, has_ipv6=False))
     assert not [key for key in sysctl_keys(nics, has_ipv6=False) if "ipv6" in key]
+
+
+def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> None:
+    own = bundle(HUB)
+    nics = (Nic(name="eth0", leads_out=True), Nic(name="eth1", leads_out=True))
+    inside = (AttachedLan(network=LAN, nic="eth1"),)
+
+    shut = desired(own, lans=inside, nics=nics, forwarded=False)
+    open_ = desired(own, lans=inside, nics=nics)
+
+    assert 'iifname "eth0" ip daddr @local4 ct state new counter drop' in str(shut.firewall)
+    assert "ct state new" not in str(open_.firewall)
+    assert 'iifname "eth1" ip daddr @local4' not in str(shut.firewall)
+
+
+@pytest.mark.parametrize(
+    ("now", "original", "expected"),
+    [("1", None, True), ("0", None, False), ("1", "0", False), ("1", "1", True)],
+)
+def test_whether_the_host_forwarded_before_is_remembered(
+    *, now: str, original: str | None, expected: bool
+) -> None:
+    key = "net.ipv4.ip_forward"
+    originals = {} if original is None else {key: original}
+
+    assert forwarded(Observed(sysctls={key: now}, originals=originals)) is expected

@@ -62,14 +62,14 @@ class Walk:
         return _verdict(self.text, "input", packet) != "drop"
 
 
-def walk(cell: int, *nics: str, uvn: Uvn = UVN) -> Walk:
+def walk(cell: int, *nics: str, uvn: Uvn = UVN, shut_out: tuple[str, ...] = ()) -> Walk:
     own, everyone = planned(cell, uvn)
     lans = next(member.lans for member in everyone.members if member.id == cell)
     attached = tuple(
         AttachedLan(network=lan, nic=nic) for lan, nic in zip(lans, nics, strict=False)
     )
     return Walk(
-        text=firewall.ruleset(own, everyone, lans=attached),
+        text=firewall.ruleset(own, everyone, lans=attached, shut_out=shut_out),
         interface={link.cell: link.interface for link in own.links},
     )
 
@@ -102,6 +102,30 @@ def test_ipv6_lans_do_so_too(hub: Walk) -> None:
     assert hub.passes(leaf, far, "2001:db8:1::5", to="eth1")
     assert not hub.passes(leaf, "2001:db8:7::5", "2001:db8:1::5", to="eth1")
     assert not hub.passes("eth1", "2001:db8:1::5", far, to="eth0")
+
+
+@pytest.mark.feature("G25")
+def test_a_host_that_was_no_router_becomes_none_between_the_internet_and_the_lan() -> None:
+    shut = walk(HUB, "eth1", "eth1", shut_out=("eth0",))
+
+    assert not shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1")
+    assert shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1", answer=True)
+    assert not shut.passes("eth0", "2001:db8:9::1", "2001:db8:1::5", to="eth1")
+    assert shut.passes("docker0", "172.17.0.2", "192.168.1.5", to="eth1")
+    assert shut.passes("eth0", INTERNET, "172.17.0.2", to="docker0")
+
+
+@pytest.mark.feature("G25")
+def test_a_host_that_was_a_router_stays_one(hub: Walk) -> None:
+    assert hub.passes("eth0", INTERNET, "192.168.1.5", to="eth1")
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.parametrize("source", ["192.168.2.5", PHONE, NODE[LEAF], "10.255.192.3"])
+def test_nobody_outside_the_tunnels_passes_for_a_part_of_the_uvn(hub: Walk, source: str) -> None:
+    assert not hub.passes("eth0", source, "192.168.1.5", to="eth1")
+    assert not hub.passes("eth1", source, "192.168.1.5", to="eth1")
+    assert not hub.passes("eth0", source, INTERNET, to="eth1")
 
 
 @pytest.mark.feature("G28")
@@ -343,6 +367,8 @@ def _test(text: str, test: list[str], packet: _Packet) -> bool:
             return packet.port == int(port)
         case ["ct", "state", "established,related"]:
             return packet.answer
+        case ["ct", "state", "new"]:
+            return not packet.answer
         case _:
             raise AssertionError(f"a test that this walk does not know: {test}")
 

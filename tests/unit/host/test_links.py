@@ -102,15 +102,18 @@ def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses
     ip(
         monkeypatch,
         __d_address_show=[LO, ETH0, WWAN],
-        __6_route_show_default_proto_ra=[{"dst": "default", "gateway": "fe80::1", "dev": "wwan0"}],
+        __4_route_show_default=[
+            {"dst": "default", "protocol": "dhcp", "nexthops": [{"dev": "eth0"}, {"dev": "ppp0"}]}
+        ],
+        __6_route_show_default=[{"dst": "default", "dev": "wwan0", "protocol": "ra"}],
     )
 
     found = links.nics(links.interfaces())
 
     addresses = IPv4Interface("192.168.1.7/24"), IPv6Interface("2001:db8::7/64")
     assert found == (
-        Nic(name="eth0", addresses=addresses),
-        Nic(name="wwan0", up=False, autoconfigured=True),
+        Nic(name="eth0", addresses=addresses, leads_out=True),
+        Nic(name="wwan0", up=False, autoconfigured=True, leads_out=True),
     )
 
 
