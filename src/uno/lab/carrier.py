@@ -33,13 +33,19 @@ class Carrier:
         world.mend(self.far, self.near, port=self.port)
 
 
-def carrier(world: World, cell: Node, target: Address) -> Carrier:
+def carrier(world: World, cell: Node, target: Address, *, sender: Node | None = None) -> Carrier:
     """Find the link that a cell would send a packet to `target` through. Raises `UnoError`.
 
-    Asks the kernel and WireGuard, so it is true whatever chose the route.
+    Asks the kernel and WireGuard, so it is true whatever chose the route. The packet is the
+    cell's own, or comes from `sender`, a host in its LAN: by both addresses the kernel chooses
+    between equal paths.
     """
-    found = json.loads(cell.run(["ip", "-json", "route", "get", str(target)]).stdout)
-    interface = found[0].get("dev", "")
+    if sender is None:
+        interface = _leads_into(cell, target)
+    else:
+        source = sender.address(target.version)
+        assert source is not None
+        interface = _leads_into(cell, target, "from", str(source), "iif", _leads_into(cell, source))
     at = peer_endpoint(cell, interface)
     if at is None:
         raise UnoError(f"{cell.name} does not send to {target} through a link, but {interface}")
@@ -58,3 +64,8 @@ def peer_endpoint(cell: Node, interface: str) -> tuple[Address, int] | None:
         return None
     host, _, port = fields[1].rpartition(":")
     return address(host.strip("[]")), int(port)
+
+
+def _leads_into(cell: Node, target: Address, *selector: str) -> str:
+    found = json.loads(cell.run(["ip", "-json", "route", "get", str(target), *selector]).stdout)
+    return str(found[0].get("dev", ""))

@@ -1,0 +1,123 @@
+"""The UVN that the benchmarks measure: four sites and a relay, in a lab of this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+from uno.diagnostics import UnoError
+from uno.host import vty
+from uno.lab import rehearsal
+from uno.lab.deploy import Deployment
+from uno.lab.evidence import lan_pairs
+from uno.lab.node import Node
+
+SPEC = Path(__file__).parents[1] / "examples" / "four-sites" / "uvn.yml"
+
+# Both cells are public, so there is a link between them, and others that can do without it.
+SOURCE, TARGET = "lan-b-host1", "lan-c-host1"
+
+# A cell and the address of the neighbour that it has no session with.
+Broken = frozenset[tuple[str, str]]
+
+
+@contextmanager
+def installed(say: Callable[[str], None]) -> Iterator[Deployment]:
+    """The UVN installed on all cells, nothing started; gone after the block, however it ends."""
+    with ended_by_signals():
+        uvn = rehearsal.definition(SPEC)
+        world = rehearsal.raise_world(uvn, say=say)
+        try:
+            yield rehearsal.deploy(world, uvn, SPEC, say=say)
+        finally:
+            world.down()
+
+
+@contextmanager
+def running(say: Callable[[str], None]) -> Iterator[Deployment]:
+    """The UVN, with every pair of hosts reached and every session up."""
+    with installed(say) as deployment:
+        raised = rehearsal.raise_network(deployment, lan_pairs(deployment.world), say=say)
+        if raised.reached.missing:
+            raise UnoError("not all hosts of the lab reach each other")
+        await_sessions(deployment)
+        yield deployment
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End as by an error, and so tidy up, when told to end."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def await_sessions(deployment: Deployment, *, but: Broken = frozenset()) -> float:
+    """Wait until every BGP and BFD session is up, and those in `but` are not; say how long."""
+    try:
+        return await_true(lambda: broken(deployment) == but, "not every session is as it should be")
+    except UnoError as error:
+        ends = (" ".join(each) for each in sorted(broken(deployment) ^ but))
+        raise UnoError(f"{error.what}: {', '.join(ends)}") from error
+
+
+def broken(deployment: Deployment) -> Broken:
+    """Say which BGP sessions are not established, or have no BFD session that is up."""
+    return frozenset(
+        (cell.name, neighbor) for cell in deployment.cells for neighbor in _broken_at(cell)
+    )
+
+
+def bfd_losses(deployment: Deployment) -> int:
+    """How often BFD sessions went down since FRR was started, all cells together."""
+    losses = 0
+    for cell in deployment.cells:
+        peers = json.loads(vty.ask(frr(cell), "bfdd", "show bfd peers counters json"))
+        losses += sum(peer["session-down"] for peer in peers)
+    return losses
+
+
+def frr(cell: Node) -> Path:
+    """The folder of a cell's FRR."""
+    return next(cell.directory.glob("run/uno/*/frr"), cell.directory / "no-frr")
+
+
+def await_true(condition: Callable[[], bool], otherwise: str, *, within: float = 60) -> float:
+    """Wait for `condition`, and say how long. Raises `UnoError` if it does not come true."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() > began + within:
+            raise UnoError(f"{otherwise}, after {within:g} s")
+        Event().wait(0.05)
+    return time.monotonic() - began
+
+
+def exit_with(main: Callable[[], int]) -> None:
+    """Run a benchmark as a program: an error is a line, not a traceback."""
+    try:
+        sys.exit(main())
+    except UnoError as error:
+        sys.exit(f"error: {error}")
+
+
+def _broken_at(cell: Node) -> list[str]:
+    try:
+        sessions = vty.sessions(frr(cell))
+    except OSError:
+        return ["all"]
+    good = {each.neighbor for each in sessions if (each.state, each.bfd) == ("Established", "up")}
+    return [each.neighbor for each in sessions if each.neighbor not in good]
