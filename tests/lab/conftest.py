@@ -1,7 +1,11 @@
-"""Worlds for tests. Without root or a program, lab tests are skipped and say what is missing."""
+"""Worlds for tests. Without root or a program, lab tests are skipped and say what is missing.
+
+Also lets the tests here import `watching`.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,10 @@ from uno.lab.evidence import lan_pairs
 from uno.lab.world import World, standing
 from uno.model.uvn import Uvn
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "four-sites" / "uvn.yml"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _what_a_lab_needs() -> None:
@@ -25,7 +33,26 @@ def _what_a_lab_needs() -> None:
 @pytest.fixture(scope="session")
 def four_sites_spec() -> Path:
     """The specification that the demo shows: four LANs, one behind NAT, a relay, two particles."""
-    return Path(__file__).parents[2] / "examples" / "four-sites" / "uvn.yml"
+    return EXAMPLE
+
+
+@pytest.fixture(scope="session")
+def ring_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same four sites in a ring, so that there are equal paths; three LANs have IPv6, too.
+
+    The ring is lan-a, lan-b, lan-c, relay; lan-d hangs on lan-a. lan-a's IPv6 LAN is a unique
+    local one, the others are global.
+    """
+    text = EXAMPLE.read_text()
+    for lan, added in (
+        ("192.168.1.0/24", "fd12:3456:1::/64"),
+        ("192.168.4.0/24", "2001:db8:4::/64"),
+    ):
+        assert f"[{lan}]" in text
+        text = text.replace(f"[{lan}]", f'[{lan}, "{added}"]')
+    path = tmp_path_factory.mktemp("ring") / "uvn.yml"
+    path.write_text(f"{text}settings:\n  deployment:\n    strategy: circular\n")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,199 @@
+"""What lab tests look at: all of a host, what a cell says of itself, and when it has come to be."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Event
+from typing import Any
+
+from uno.host.command import Completed
+from uno.lab.deploy import Deployment, in_parallel
+from uno.lab.evidence import lan_pairs
+from uno.lab.node import Node
+from uno.lab.probe import Path as Line
+from uno.lab.probe import Prober, Stream
+from uno.model.net import Address, address
+
+UNO = (sys.executable, "-m", "uno")
+
+# What the kernel is told, and what `up` is to leave alone when there is nothing to do.
+KERNEL = {
+    "links": "ip -d link",
+    "addresses": "ip address",
+    "routes": "ip route show table all | sort",
+    "routes6": "ip -6 route show table all | sed 's/ expires [0-9a-z]*//' | sort",
+    "rules": "ip rule; ip -6 rule",
+    "nftables": "nft -s list ruleset",
+    "wireguard": "for each in $(wg show interfaces); do echo $each; wg showconf $each; done",
+    "sysctls": "grep -r . /proc/sys/net 2>/dev/null | grep -v nf_conntrack_count | sort",
+}
+# What else there is on a host that could be made or ended.
+AROUND = {
+    "next hops": "ip nexthop | sort",
+    "files": "find /run /etc/frr /var/log -path {labs} -prune -o -printf '%p %y %m %U\\n' | sort",
+    "processes": "ps ax -o args | grep -v -e 'ps ax' -e '^sh -c' -e grep -e nsenter | sort",
+}
+
+
+def snapshot(node: Node, parts: Mapping[str, str] | None = None) -> dict[str, str]:
+    """All of a host that uno could change, or only some parts, as text."""
+    chosen = parts or KERNEL | AROUND
+    mark = "==== "
+    script = "\n".join(f"echo '{mark}{name}'\n{command}" for name, command in chosen.items())
+    script = script.replace("{labs}", shlex.quote(str(node.directory.parents[2])))
+    said = node.run(["sh", "-c", script]).stdout
+    found = (part.partition("\n") for part in said.split(mark)[1:])
+    return {name: content for name, _, content in found}
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """What changed between two snapshots, as lines of a diff; nothing if nothing did."""
+    return [
+        f"{name}: {line}"
+        for name in before
+        for line in difflib.unified_diff(
+            before[name].splitlines(), after[name].splitlines(), lineterm="", n=0
+        )
+        if not line.startswith(("---", "+++", "@@"))
+    ]
+
+
+def uno(
+    deployment: Deployment, cell: Node, *words: str, env: Mapping[str, str] | None = None
+) -> Completed:
+    """Run `uno service WORDS` on a cell, whatever its exit status."""
+    root = ["-r", str(deployment.cell_root(cell))]
+    return cell.run([*UNO, "service", *words, *root], timeout=60, env=env, check=False)
+
+
+def status(deployment: Deployment, cell: Node) -> dict[str, Any]:
+    """What a cell says of itself."""
+    found = json.loads(uno(deployment, cell, "status", "--json").stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def await_well(
+    deployment: Deployment, cells: Iterable[Node] | None = None, *, within: float = 30
+) -> None:
+    """Wait until these cells, or all, say that all is well."""
+    chosen = deployment.cells if cells is None else tuple(cells)
+
+    def ill() -> list[str]:
+        found = in_parallel(lambda cell: status(deployment, cell)["healthy"], chosen)
+        return [name for name, healthy in found.items() if not healthy]
+
+    await_true(lambda: not ill(), f"all is well with {[c.name for c in chosen]}", within=within)
+
+
+def restore(deployment: Deployment) -> None:
+    """Bring everything up, and wait until all LAN hosts reach each other and all cells are well."""
+    deployment.world.mend_all()
+    deployment.up()
+    assert unreached(deployment) == []
+    await_well(deployment)
+
+
+def unreached(deployment: Deployment, *, within: float = 30) -> list[str]:
+    """The pairs of LAN hosts that do not reach each other in time."""
+    paths = [pair.path for pair in lan_pairs(deployment.world)]
+    with Prober(paths) as prober:
+        return [
+            f"{path.namespace} to {path.target}" for path in prober.reach(within=within).missing
+        ]
+
+
+def line(source: Node, target: Node, version: int = 4) -> Line:
+    """The way from one node to another."""
+    return Line(source.namespace, address_of(target, version))
+
+
+def address_of(node: Node, version: int = 4) -> Address:
+    """A node's address, which it must have."""
+    found = node.address(version)
+    assert found is not None
+    return found
+
+
+def node_addresses(cell: Node) -> tuple[Address, ...]:
+    """The addresses of the cell itself in its UVN."""
+    (shown,) = json.loads(cell.run(["ip", "-j", "address", "show", "uno0"]).stdout)
+    found = (address(each["local"]) for each in shown["addr_info"])
+    return tuple(each for each in found if not each.is_link_local)
+
+
+def stream(paths: Iterable[Line]) -> tuple[Prober, Stream]:
+    """A prober and its stream of 100 pings a second, to be entered in this order."""
+    prober = Prober(paths)
+    return prober, prober.stream(rate=100)
+
+
+def vtysh(cell: Node, *commands: str) -> str:
+    """Say something to uno's FRR on a cell."""
+    words = " ".join(f"-c {shlex.quote(each)}" for each in commands)
+    return cell.run(["sh", "-c", f"vtysh --vty_socket /run/uno/*/frr {words}"]).stdout
+
+
+def pids(cell: Node) -> dict[str, int]:
+    """The process ids of uno's FRR on a cell, as the cell sees them."""
+    said = cell.run(["sh", "-c", "cd /run/uno/*/frr && grep . *.pid"], check=False).stdout
+    return {name: int(pid) for name, pid in re.findall(r"(\w+)\.pid:(\d+)", said)}
+
+
+def alive(cell: Node, name: str, *, besides: int = 0) -> bool:
+    """Whether one of uno's FRR daemons runs, under another process id than `besides`."""
+    pid = pids(cell).get(name, 0)
+    if pid in {0, besides}:
+        return False
+    return name in cell.run(["ps", "-o", "args=", "-p", str(pid)], check=False).stdout
+
+
+def await_same(
+    before: Mapping[str, str], look: Callable[[], Mapping[str, str]], what: str, *, within: float
+) -> float:
+    """Wait until a snapshot is as it was; return the seconds that it took."""
+    found: list[str] = []
+
+    def same() -> bool:
+        found[:] = differences(before, look())
+        return not found
+
+    try:
+        return await_true(same, what, within=within)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {found}") from error
+
+
+def await_true(condition: Callable[[], object], what: str, *, within: float = 10) -> float:
+    """Wait until something is so; return the seconds that it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + within, f"not within {within} s: {what}"
+        pause(0.02)
+    return time.monotonic() - began
+
+
+def holds(condition: Callable[[], object], *, during: float) -> bool:
+    """Whether something stays so for some seconds, looked at again and again."""
+    end = time.monotonic() + during
+    while time.monotonic() < end:
+        if not condition():
+            return False
+        pause(0.05)
+    return True
+
+
+def pause(seconds: float) -> None:
+    Event().wait(seconds)
+
+
+def only(found: Sequence[Any]) -> Any:
+    """The one element that there has to be."""
+    (one,) = found
+    return one
