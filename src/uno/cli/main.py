@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from uno import __version__
-from uno.cli import define, install, lab, registry, service, show
+from uno.cli import define, guide, install, lab, registry, service, show
 from uno.diagnostics import Rejected, UnoError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (define, registry, show, install, service, lab):
+for module in (define, registry, show, guide, install, service, lab):
     module.register(app)
 
 
