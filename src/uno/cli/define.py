@@ -10,7 +10,7 @@ import typer
 
 from uno.cli.options import (
     CellOptions,
-    Common,
+    Changing,
     DeploymentOptions,
     OwnerOptions,
     PasswordOptions,
@@ -34,14 +34,14 @@ def uvn(
     options: UvnOptions,
     password: PasswordOptions,
     deployment: DeploymentOptions,
-    common: Common,
+    common: Changing,
     spec: Annotated[
         str | None,
         typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON."),
     ] = None,
 ) -> None:
     """Define a UVN: make a registry in an empty directory, and the packages to deploy it."""
-    from uno.cli import definition, render, views
+    from uno.cli import changing, definition, render, views
     from uno.registry import operations
 
     common.start()
@@ -50,16 +50,23 @@ def uvn(
     )
     for note in notes:
         render.say(common, note)
-    made = operations.define_uvn(common.root, edited, by=definition.author())
-    with operations.opened(common.root) as registry:
-        key = views.registry_fingerprint(registry)
-    render.change(common, f"Defined UVN {name}.", made, notes=[f"the registry's key is {key}"])
+    made = operations.define_uvn(
+        common.root,
+        edited,
+        by=changing.author(common),
+        why=changing.reason(common),
+        dry_run=common.dry_run,
+    )
+    if not common.dry_run:
+        with operations.opened(common.root) as registry:
+            notes = (f"the registry's key is {views.registry_fingerprint(registry)}",)
+    render.change(common, f"Defined UVN {name}.", made, notes=() if common.dry_run else notes)
 
 
-def cell(name: Name, options: CellOptions, common: Common) -> None:
+def cell(name: Name, options: CellOptions, common: Changing) -> None:
     """Add a cell: a gateway that attaches LANs, or routes only."""
-    from uno.cli import definition, render, settings
-    from uno.registry import edits, operations
+    from uno.cli import changing, definition, settings
+    from uno.registry import edits
 
     common.start()
     wanted = edits.NewCell(
@@ -71,52 +78,43 @@ def cell(name: Name, options: CellOptions, common: Common) -> None:
         settings=settings.of_cell(options),
     )
     new = definition.confirm_owner(common, options.owner)
-    with operations.opened(common.root, for_change=True) as registry:
-        made = operations.change(
-            registry,
-            lambda it: edits.add_cell(it, wanted, new_owners=new),
-            by=definition.author(),
-            why=f"define cell {name}",
-        )
-    render.change(common, f"Defined cell {name}.", made)
+    changing.change(
+        common,
+        lambda it: edits.add_cell(it, wanted, new_owners=new),
+        done=f"Defined cell {name}.",
+    )
 
 
-def particle(name: Name, owner: OwnerOptions, common: Common) -> None:
+def particle(name: Name, owner: OwnerOptions, common: Changing) -> None:
     """Add a particle: a phone or laptop with a WireGuard app."""
-    from uno.cli import definition, render
-    from uno.registry import edits, operations
+    from uno.cli import changing, definition
+    from uno.registry import edits
 
     common.start()
     new = definition.confirm_owner(common, owner.owner)
-    with operations.opened(common.root, for_change=True) as registry:
-        made = operations.change(
-            registry,
-            lambda it: edits.add_particle(it, name, owner.owner, new_owners=new),
-            by=definition.author(),
-            why=f"define particle {name}",
-        )
-    render.change(common, f"Defined particle {name}.", made)
+    changing.change(
+        common,
+        lambda it: edits.add_particle(it, name, owner.owner, new_owners=new),
+        done=f"Defined particle {name}.",
+    )
 
 
 def user(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The e-mail address.")],
     password: PasswordOptions,
-    common: Common,
+    common: Changing,
     name: Annotated[str | None, typer.Option("-n", "--name", help="The name, for people.")] = None,
 ) -> None:
     """Add a user, who can own cells and particles and look at the status page."""
-    from uno.cli import definition, render
-    from uno.registry import edits, operations, passwords
+    from uno.cli import changing, definition
+    from uno.registry import edits, passwords
 
     common.start()
     someone = edits.Person(email=email, name=name)
     definition.refuse_known_user(common, email)
     hashed = passwords.hashed(definition.password_of(password, whose=email))
-    with operations.opened(common.root, for_change=True) as registry:
-        made = operations.change(
-            registry,
-            lambda it: edits.add_user(it, someone, password=hashed),
-            by=definition.author(),
-            why=f"define user {email}",
-        )
-    render.change(common, f"Defined user {email}.", made)
+    changing.change(
+        common,
+        lambda it: edits.add_user(it, someone, password=hashed),
+        done=f"Defined user {email}.",
+    )

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import getpass
-import os
 import secrets
-import socket
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from uno import files
-from uno.cli import settings, specification
+from uno.cli import changing, settings, specification
 from uno.diagnostics import Problem, Rejected, UnoError, refuse_errors
 from uno.model.uvn import Uvn
-from uno.registry import edits, operations, passwords
+from uno.registry import edits, passwords
 from uno.registry.edits import Edited
 
 if TYPE_CHECKING:
     from uno.cli.options import (
-        Common,
+        Changing,
         DeploymentOptions,
         PasswordOptions,
         UvnOptions,
@@ -86,36 +83,21 @@ def laid_out(uvn: Uvn, deployment: DeploymentOptions, *, redraw: bool = False) -
     )
 
 
-def author() -> operations.Author:
-    """Return who runs this command, and the time."""
-    # cli reads the clock for everybody below it.
-    now = datetime.now(UTC)  # noqa: TID251
-    try:
-        who = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        who = str(os.getuid())
-    return operations.Author(who=f"{who}@{socket.gethostname()}", time=now)
-
-
-def confirm_owner(common: Common, owner: str | None) -> bool:
+def confirm_owner(common: Changing, owner: str | None) -> bool:
     """Return whether an unknown owner is to become a user, which is asked if a name was given."""
     if owner is None:
         return False
     someone = edits.person(owner)
-    if someone.name is None:
+    if someone.name is None or edits.is_user(changing.head(common).uvn, someone.email):
         return False
-    with operations.opened(common.root) as registry:
-        if edits.is_user(registry.store.head().uvn, someone.email):
-            return False
     common.confirm(f"{someone.email} is not a user yet. Add {someone.name}?")
     return True
 
 
-def refuse_known_user(common: Common, email: str) -> None:
+def refuse_known_user(common: Changing, email: str) -> None:
     """Raise `Rejected` if there is a user `email` already, before anybody types a password."""
-    with operations.opened(common.root) as registry:
-        edited = edits.add_user(registry.store.head().uvn, edits.Person(email=email), password=None)
-    refuse_errors(edited.problems)
+    uvn = changing.head(common).uvn
+    refuse_errors(edits.add_user(uvn, edits.Person(email=email), password=None).problems)
 
 
 def password_of(options: PasswordOptions, *, whose: str) -> str:

@@ -23,7 +23,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from uno.cli.typed import typed
 from uno.diagnostics import Problem, Rejected, UnoError
+from uno.model.syntax import text_fault
 from uno.model.uvn import Strategy, TimingProfile
 
 _LEVELS = ("warning", "info", "activity", "debug", "trace")
@@ -91,9 +93,43 @@ class Common:
             raise UnoError(
                 f"{question} Nobody is here to answer",
                 "nothing was changed; add -y for yes",
+                exit_status=2,
             )
         if not typer.confirm(question, default=False, err=True):
             raise UnoError("stopped", "nothing was changed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changing(Common):
+    """What every command takes that changes the registry. `typed` is the command itself."""
+
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
+    ] = False
+    message: Annotated[
+        str | None, typer.Option("-m", "--message", help="Why, for the history.")
+    ] = None
+    author: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Who, for the history.")
+    ] = None
+    typed: str = ""
+
+    def start(self) -> None:
+        """Do as every command does, and refuse what cannot stand in the history."""
+        Common.start(self)
+        given = (("-m", self.message), ("--as", self.author))
+        faults = [(option, text_fault(text)) for option, text in given if text is not None]
+        if problems := [
+            Problem(what=fault.what, hint=fault.hint, option=option)
+            for option, fault in faults
+            if fault
+        ]:
+            raise Rejected(*problems)
+
+    def confirm(self, question: str) -> None:
+        """Ask `question`, but not where nothing will be done."""
+        if not self.dry_run:
+            Common.confirm(self, question)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +298,7 @@ def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(command, include_extras=True)
     hints.pop("return", None)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    shown: list[inspect.Parameter] = []
+    shown: list[inspect.Parameter] = [_CONTEXT]
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:
             shown.extend(_options_of(groups[name]))
@@ -273,15 +309,22 @@ def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
+        given[_TYPED] = typed(given.pop(_CONTEXT.name))
         values = {
-            name: group(**{f.name: given.pop(f.name) for f in fields(group)})
+            name: group(**{f.name: given[f.name] for f in fields(group)})
             for name, group in groups.items()
         }
-        command(**given, **values)
+        taken = {_TYPED, *(f.name for group in groups.values() for f in fields(group))}
+        command(**{name: value for name, value in given.items() if name not in taken}, **values)
 
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return run
+
+
+# The field that is no option.
+_TYPED = "typed"
+_CONTEXT = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
 
 def _options_of(group: Any) -> list[inspect.Parameter]:
@@ -294,4 +337,5 @@ def _options_of(group: Any) -> list[inspect.Parameter]:
             annotation=hints[field.name],
         )
         for field in fields(group)
+        if field.name != _TYPED
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from uno.cli.options import Common, DeploymentOptions, takes_groups
+from uno.cli.options import Changing, Common, DeploymentOptions, takes_groups
 
 
 def register(app: typer.Typer) -> None:
@@ -15,25 +15,21 @@ def register(app: typer.Typer) -> None:
         app.command(command.__name__)(takes_groups(command))
 
 
-def redeploy(deployment: DeploymentOptions, common: Common) -> None:
+def redeploy(deployment: DeploymentOptions, common: Changing) -> None:
     """Lay the backbone out anew, as if there had been none before.
 
     Links that are chosen again keep their addresses, ports and keys. The random strategy draws
     again each time.
     """
-    from uno.cli import definition, render
-    from uno.registry import operations
+    from uno.cli import changing, definition
 
     common.start()
-    with operations.opened(common.root, for_change=True) as registry:
-        made = operations.change(
-            registry,
-            lambda it: definition.laid_out(it, deployment, redraw=True),
-            by=definition.author(),
-            why="redeploy",
-            relay=True,
-        )
-    render.change(common, "Laid out the backbone anew.", made)
+    changing.change(
+        common,
+        lambda it: definition.laid_out(it, deployment, redraw=True),
+        done="Laid out the backbone anew.",
+        relay=True,
+    )
 
 
 def packages(common: Common) -> None:

@@ -57,7 +57,8 @@ def change(common: Common, done: str, made: Change, *, notes: Sequence[str] = ()
         out.print(f"Nothing to change: generation {made.after.number} is already so.")
         return
     before = f"{made.before} → " if made.before else ""
-    out.print(done, style="bold", markup=False)
+    title = "A rehearsal: nothing was changed." if made.is_rehearsal else done
+    out.print(title, style="bold", markup=False)
     out.print(f"generation {before}{made.after.number}")
     _diff(out, made.lines, everything=common.verbosity > 0)
     for line in (*_files(common, made), *notes):
@@ -152,11 +153,12 @@ def _files(common: Common, made: Change) -> list[str]:
     done, root = made.published, common.root
     lines = []
     if done.bundles:
-        lines.append(_written("bundle", done.bundles, root / "cells"))
+        lines.append(_written("bundle", done.bundles, root / "cells", made))
     if done.packages:
-        lines.append(_written("particle package", done.packages, root / "particles"))
+        lines.append(_written("particle package", done.packages, root / "particles", made))
     if done.removed:
-        lines.append(f"removed what no longer holds: {_some(done.removed)}")
+        verb = "would remove" if made.is_rehearsal else "removed"
+        lines.append(f"{verb} what no longer holds: {_some(done.removed)}")
     if done.stale:
         lines.append(f"{count(done.stale, 'particle package')} to be made: run uno packages")
     if not made.lines and not done.bundles:
@@ -164,8 +166,9 @@ def _files(common: Common, made: Change) -> list[str]:
     return lines
 
 
-def _written(noun: str, names: Sequence[str], place: Path) -> str:
-    return f"{count(len(names), noun)} written to {place}: {_some(names)}"
+def _written(noun: str, names: Sequence[str], place: Path, made: Change) -> str:
+    verb = "would be written" if made.is_rehearsal else "written"
+    return f"{count(len(names), noun)} {verb} to {place}: {_some(names)}"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -176,6 +179,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _next(made: Change) -> str:
     plan = made.after.plan
+    if made.is_rehearsal:
+        return ""
     if not plan.cells:
         return "next: uno define cell NAME -a ADDRESS -N LAN"
     if not made.published.bundles:

@@ -28,6 +28,7 @@ from uno.model.uvn import (
     with_added_cell,
     with_added_particle,
 )
+from uno.registry import keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +44,15 @@ class Setting:
 class Edited:
     """A definition as it would be, which option each of its new values came from, and problems.
 
-    `judged` are the places that `problems` already speaks of.
+    `judged` are the places that `problems` already speaks of. `rekey` chooses the secrets of the
+    new plan that are drawn anew.
     """
 
     uvn: Uvn
     options: Mapping[Path, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     judged: frozenset[Path] = frozenset()
+    rekey: keys.Choice = keys.none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

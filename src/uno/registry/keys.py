@@ -18,7 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from uno.registry.store import StoredSecret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from typing import TypeAlias
+
+    from uno.model.plan import Plan
+
+    # Which secrets of a plan, by id, are to be drawn anew.
+    Choice: TypeAlias = Callable[[Plan], Collection[str]]
 
 SIGNING = "registry/sign"
 PAIR, PSK, SEED, SIGN = "pair", "psk", "seed", "sign"
@@ -35,24 +41,46 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """How the stored secrets have to change to be those that are wanted."""
+    """How the stored secrets have to change to be those that are wanted.
+
+    `replaced` are the ids of those that are made anew: they are among the dropped and the made.
+    """
 
     all: Mapping[str, StoredSecret]
     made: tuple[StoredSecret, ...]
     dropped: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
 
 
-def renew(stored: Mapping[str, StoredSecret], wanted: Wanted) -> Renewal:
-    """Make what is missing, drop what nobody wants, leave the rest as it is."""
+def none(_plan: Plan) -> tuple[str, ...]:
+    """Choose nothing to be drawn anew."""
+    return ()
+
+
+def renew(
+    stored: Mapping[str, StoredSecret], wanted: Wanted, *, anew: Collection[str] = ()
+) -> Renewal:
+    """Make what is missing, drop what nobody wants, draw `anew`, leave the rest as it is.
+
+    A secret that is dropped is gone for good: what was revoked cannot come back, only be drawn
+    again. Drawing the seed of a particle or hub anew drops those of single pairs of them.
+    """
     needed = wanted.pairs | wanted.psks | wanted.seeds
+    drawn = frozenset(anew)
+    lasting = {id_ for id_ in stored if id_ in needed or _lasts(id_, needed - drawn)}
+    kept = {id_: stored[id_] for id_ in sorted(lasting - drawn)}
+    for_one_cell = {id_ for id_ in drawn if _lasts(id_, needed)} - needed - {SIGNING}
     made = (
-        *(new_pair(id_) for id_ in sorted(wanted.pairs - stored.keys())),
-        *(new_shared(id_, PSK) for id_ in sorted(wanted.psks - stored.keys())),
-        *(new_shared(id_, SEED) for id_ in sorted(wanted.seeds - stored.keys())),
+        *(new_pair(id_) for id_ in sorted(wanted.pairs - kept.keys())),
+        *(new_shared(id_, PSK) for id_ in sorted(wanted.psks - kept.keys())),
+        *(new_shared(id_, SEED) for id_ in sorted((wanted.seeds | for_one_cell) - kept.keys())),
     )
-    dropped = tuple(sorted(id_ for id_ in stored if id_ not in needed and not _lasts(id_, needed)))
-    kept = {id_: secret for id_, secret in stored.items() if id_ not in set(dropped)}
-    return Renewal(all=kept | {s.id: s for s in made}, made=made, dropped=dropped)
+    return Renewal(
+        all=kept | {s.id: s for s in made},
+        made=made,
+        dropped=tuple(sorted(stored.keys() - kept.keys())),
+        replaced=tuple(secret.id for secret in made if secret.id in drawn),
+    )
 
 
 def new_pair(name: str) -> StoredSecret:

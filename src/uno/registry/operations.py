@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -26,14 +25,11 @@ from uno.model.checks.finding import Path as Place
 from uno.model.plan import Plan
 from uno.model.uvn import Uvn
 from uno.planning import diff, planner, verify
-from uno.registry import bundles, directory, keys, packages, publishing
+from uno.registry import bundles, directory, keys, packages, publishing, rehearsal, rekeys
 from uno.registry.directory import Registry
 from uno.registry.edits import Edited
 from uno.registry.publishing import Published
 from uno.registry.store import Generation, Store, StoredSecret
-
-if TYPE_CHECKING:
-    pass
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +46,22 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What an operation did. `before` and `after` are the same if there was nothing to change."""
+    """What an operation did, or, if `is_rehearsal`, what it would do; then nothing was written.
+
+    `before` is the number of the generation before and `parent` that generation, None for a new
+    UVN; `before` and `after.number` are the same if there was nothing to change. `keys` counts the
+    secrets that were drawn (those in place of others included), `revoked` those that are gone.
+    """
 
     before: int
     after: Generation
     lines: tuple[str, ...]
     published: Published
     warnings: tuple[Problem, ...] = ()
+    parent: Generation | None = None
+    keys: int = 0
+    revoked: int = 0
+    is_rehearsal: bool = False
 
     @property
     def is_made(self) -> bool:
@@ -72,70 +77,111 @@ class _Decided:
     renewal: keys.Renewal
 
 
-def define_uvn(root: Path, edited: Edited, *, by: Author) -> Change:
+def define_uvn(
+    root: Path, edited: Edited, *, by: Author, why: str = "", dry_run: bool = False
+) -> Change:
     """Make a registry in `root`, empty or not there, with `edited` as its first generation.
 
-    Raises `Rejected` with every problem, and then leaves nothing behind.
+    Raises `Rejected` with every problem, and then leaves nothing behind. With `dry_run` nothing is
+    written at all.
     """
     directory.require_empty(root)
     warnings = _judge(edited, before=None)
     signing = keys.new_signing_key()
-    decided = _decide(edited.uvn, None, {signing.id: signing})
+    decided = _decide(edited, None, {signing.id: signing})
     made = bundles.sources(decided.plan, decided.renewal.all)
+    because = why or f"define uvn {edited.uvn.name}"
 
     def fill(store: Store) -> None:
         with store.transaction():
             store.put_secrets([signing])
-            _record(store, edited.uvn, decided, made, by=by, why=f"define uvn {edited.uvn.name}")
+            _record(store, edited.uvn, decided, made, by=by, why=because)
 
-    with directory.created(root, fill) as registry:
+    def told(after: Generation, published: Published) -> Change:
         return Change(
             before=0,
-            after=registry.store.head(),
-            lines=_lines(None, decided.plan),
-            published=publishing.publish(registry, made=made),
+            after=after,
+            lines=_lines(None, decided),
+            published=published,
             warnings=warnings,
+            keys=len(decided.renewal.made) + 1,
+            is_rehearsal=dry_run,
         )
 
+    if dry_run:
+        first = rehearsal.generation(1, edited.uvn, decided.plan, time=by.time, who=by.who)
+        return told(first, rehearsal.published(None, decided.plan, made))
+    with directory.created(root, fill) as registry:
+        return told(registry.store.head(), publishing.publish(registry, made=made))
 
-def change(registry: Registry, edit: Edit, *, by: Author, why: str, relay: bool = False) -> Change:
+
+def change(
+    registry: Registry,
+    edit: Edit,
+    *,
+    by: Author,
+    why: str,
+    relay: bool = False,
+    dry_run: bool = False,
+) -> Change:
     """Make the generation that `edit` leads to, unless it leads to what there is.
 
     With `relay` the links are chosen as if there had been none before; those chosen again keep
-    their numbers and keys. Raises `Rejected` with every problem, and then nothing was changed.
+    their numbers and keys. Raises `Rejected` with every problem, and then nothing was changed. With
+    `dry_run` nothing is written at all, and the registry may be open for reading.
     """
     store = registry.store
     head, secrets = store.head(), store.secrets()
     edited = edit(head.uvn)
     warnings = _judge(edited, before=head.uvn)
     parent = replace(head.plan, ring=()) if relay else head.plan
-    decided = _decide(edited.uvn, parent, secrets)
-    # The ring of the same links may start elsewhere; that is no reason to change.
-    if (edited.uvn, replace(decided.plan, ring=head.plan.ring)) == (head.uvn, head.plan):
-        healed = publishing.heal(registry)
-        return Change(before=head.number, after=head, lines=(), published=healed)
+    decided = _decide(edited, parent, secrets)
+    if _is_same(head, edited.uvn, decided):
+        healed = Published() if dry_run else publishing.heal(registry)
+        return Change(
+            before=head.number,
+            after=head,
+            lines=(),
+            published=healed,
+            parent=head,
+            is_rehearsal=dry_run,
+        )
     made = bundles.sources(decided.plan, decided.renewal.all)
     new, gone = len(decided.renewal.made), len(decided.renewal.dropped)
     _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)
-    with store.transaction():
-        after = _record(store, edited.uvn, decided, made, by=by, why=why)
+    if dry_run:
+        after = rehearsal.generation(
+            head.number + 1, edited.uvn, decided.plan, time=by.time, who=by.who, why=why
+        )
+        published = rehearsal.published(registry, decided.plan, made)
+    else:
+        with store.transaction():
+            after = _record(store, edited.uvn, decided, made, by=by, why=why)
+        published = publishing.publish(registry, made=made)
     return Change(
         before=head.number,
         after=after,
-        lines=_lines(head.plan, decided.plan),
-        published=publishing.publish(registry, made=made),
+        lines=_lines(head.plan, decided),
+        published=published,
         warnings=warnings,
+        parent=head,
+        keys=new,
+        revoked=gone,
+        is_rehearsal=dry_run,
     )
 
 
 @contextmanager
-def opened(root: Path, *, for_change: bool = False) -> Iterator[Registry]:
+def opened(root: Path, *, for_change: bool = False, dry_run: bool = False) -> Iterator[Registry]:
     """Open the registry in `root`, after completing what an interrupted command left to do.
 
-    Who only looks waits for nobody: what another command is at work on is left to it.
+    Who only looks waits for nobody: what another command is at work on is left to it. With
+    `dry_run` nothing is completed, locked or written, whatever it is opened for.
     """
-    with directory.opened(root, for_change=for_change) as registry:
-        if for_change:
+    with directory.opened(root, for_change=for_change and not dry_run) as registry:
+        if dry_run:
+            pass
+        elif for_change:
             publishing.heal(registry)
         elif not publishing.is_complete(registry):
             _heal_unless_busy(registry)
@@ -169,13 +215,21 @@ def _problem(finding: Finding, options: Mapping[Place, str]) -> Problem:
     return Problem(what=finding.what, hint=finding.hint, option=option, severity=finding.severity)
 
 
-def _decide(uvn: Uvn, parent: Plan | None, secrets: Mapping[str, StoredSecret]) -> _Decided:
-    plan = planner.plan(uvn, parent)
+def _is_same(head: Generation, uvn: Uvn, decided: _Decided) -> bool:
+    if decided.renewal.made:
+        return False
+    # The ring of the same links may start elsewhere; that is no reason to change.
+    plan = replace(decided.plan, ring=head.plan.ring)
+    return (uvn, plan) == (head.uvn, head.plan)
+
+
+def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSecret]) -> _Decided:
+    plan = planner.plan(edited.uvn, parent)
     required = planner.required_keys(plan)
     wanted = keys.Wanted(
         pairs=frozenset(required.pairs), psks=frozenset(required.psks), seeds=_seeds(plan)
     )
-    renewal = keys.renew(secrets, wanted)
+    renewal = keys.renew(secrets, wanted, anew=edited.rekey(plan))
     complete = planner.with_keys(plan, keys.public_keys(renewal.all.values()))
     if broken := verify.broken_invariants(complete):
         raise UnoError(
@@ -212,5 +266,7 @@ def _record(
     return after
 
 
-def _lines(before: Plan | None, after: Plan) -> tuple[str, ...]:
-    return tuple(diff.lines(diff.diff(before, after)))
+def _lines(before: Plan | None, decided: _Decided) -> tuple[str, ...]:
+    found = diff.lines(diff.diff(before, decided.plan))
+    replaced = rekeys.told(decided.plan, decided.renewal.replaced)
+    return (*found, *(f"~ {line}" for line in replaced))

@@ -1,0 +1,71 @@
+"""How every command that changes the registry goes: who, why, the change, and what it did."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from uno.cli import render
+from uno.registry import operations
+from uno.registry.operations import Author
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from uno.cli.options import Changing
+    from uno.registry.directory import Registry
+    from uno.registry.operations import Edit
+    from uno.registry.store import Generation
+
+
+def change(
+    common: Changing, edit: Edit, *, done: str, relay: bool = False, notes: Sequence[str] = ()
+) -> None:
+    """Make a change, or rehearse it, and print what it did; `done` says that it is done."""
+    with opened(common) as registry:
+        made = operations.change(
+            registry,
+            edit,
+            by=author(common),
+            why=reason(common),
+            relay=relay,
+            dry_run=common.dry_run,
+        )
+    render.change(common, done, made, notes=notes)
+
+
+@contextmanager
+def opened(common: Changing) -> Iterator[Registry]:
+    """Open the registry for a change, or without writing anything for a rehearsal of one."""
+    with operations.opened(common.root, for_change=True, dry_run=common.dry_run) as registry:
+        yield registry
+
+
+def head(common: Changing) -> Generation:
+    """Return the newest generation, before the registry is opened for the change itself."""
+    with operations.opened(common.root, dry_run=common.dry_run) as registry:
+        return registry.store.head()
+
+
+def author(common: Changing) -> Author:
+    """Return who runs this command, or as whom it is run, and the time."""
+    # cli reads the clock for everybody below it.
+    now = datetime.now(UTC)  # noqa: TID251
+    return Author(who=common.author or _system_user(), time=now)
+
+
+def reason(common: Changing) -> str:
+    """Return why this command is run: the message, or else what was typed, without passwords."""
+    return common.message or common.typed
+
+
+def _system_user() -> str:
+    try:
+        who = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        who = str(os.getuid())
+    return f"{who}@{socket.gethostname()}"

@@ -1,0 +1,44 @@
+"""What somebody typed, for the history: without passwords, and without how it was to be run."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import typer
+
+# Parameters that say how a command is run and not what it does.
+_ASIDE = frozenset(
+    {"root", "verbose", "quiet", "yes", "no", "dry_run", "message", "author", "json"}
+)
+_HIDDEN = frozenset({"password"})
+# The history has a line for each generation, and not a page.
+_LONGEST = 500
+
+
+def typed(context: typer.Context) -> str:
+    """Return the command as it could be typed again, without secrets and how it was run."""
+    words = context.command_path.split()[1:]
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source and source.name == "COMMANDLINE" and parameter.name not in _ASIDE:
+            words += _words(parameter, context.params[parameter.name or ""])
+    text = " ".join(words)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _words(parameter: Any, value: Any) -> list[str]:
+    given = value if isinstance(value, list | tuple) else [value]
+    values = [_shown(parameter.name, str(each)) for each in given]
+    if parameter.param_type_name == "argument":
+        return values
+    if isinstance(value, bool):
+        return [parameter.opts[-1] if value else parameter.secondary_opts[-1]]
+    return [word for each in values for word in (parameter.opts[0], each)]
+
+
+def _shown(name: str, value: str) -> str:
+    # A specification that is not in a file is long, and may hold passwords.
+    is_inline = name == "spec" and ("\n" in value or ":" in value)
+    return "…" if name in _HIDDEN or is_inline else shlex.quote(value)
