@@ -252,7 +252,7 @@ def show_backbone(head: Generation, output: JsonOption) -> None:
 
 
 def _registry_key(registry: Registry) -> str:
-    return keys.text(registry.store.secrets()[keys.SIGNING].public or b"")
+    return keys.text(registry.store.safe.public_half(keys.SIGNING))
 
 
 def _ends(plan: Plan, cell: int) -> Iterable[tuple[LinkEnd, LinkEnd]]:

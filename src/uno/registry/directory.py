@@ -1,6 +1,7 @@
 """The registry's directory: where its files are, making it, opening it.
 
 registry.db                     definition, history, keys (`store`)
+registry.db.v1.bak              as it was before a newer uno changed its layout
 cells/UVN__CELL.uvn-agent       a bundle for each cell
 particles/UVN__PARTICLE.zip     a package for each particle
 lock                            held by the command that is at work
@@ -8,19 +9,26 @@ lock                            held by the command that is at work
 
 from __future__ import annotations
 
+import logging
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uno import files
 from uno.diagnostics import UnoError
+from uno.registry import schema
+from uno.registry.database import Database
 from uno.registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
 _NEW = "registry.db.new"
+_FOR_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +70,19 @@ class Registry:
 def opened(root: Path, *, for_change: bool) -> Iterator[Registry]:
     """Open the registry in `root`; `for_change` keeps every other command that changes it out.
 
-    Raises `UnoError` if there is none, or another command holds it for too long.
+    A registry that an older uno left is brought to this layout first, and what others could read is
+    closed to them. Raises `UnoError` if there is none, or another command holds it for too long.
     """
     layout = Layout(root)
-    if not layout.database.exists():
-        raise UnoError(
-            f"there is no UVN registry in {root.absolute()}",
-            "name its directory with -r, or make one with: uno define uvn NAME",
-        )
+    _require_database(layout)
+    _close_to_others(layout)
+    if _is_older(layout):
+        with files.locked(layout.lock):
+            _migrate(layout)
     if for_change:
+        # Before the lock is taken, so that nobody waits for a person to type.
+        with _open(layout) as registry:
+            registry.store.safe.open()
         with files.locked(layout.lock), _open(layout) as registry:
             yield registry
     else:
@@ -107,6 +119,21 @@ def created(root: Path, fill: Callable[[Store], None]) -> Iterator[Registry]:
     `fill` writes into the store, which has its name only when that is done, so that a kill leaves
     either no registry or a whole one. If `fill` or the block fails, everything made is removed.
     """
+
+    def make(path: Path) -> None:
+        store = Store.create(path)
+        try:
+            fill(store)
+        finally:
+            store.close()
+
+    with received(root, make) as registry:
+        yield registry
+
+
+@contextmanager
+def received(root: Path, make: Callable[[Path], None]) -> Iterator[Registry]:
+    """Do as `created`, but let `make` make the store's file at the path that it is given."""
     require_empty(root)
     made = files.make_private_dir(root)
     layout = Layout(root)
@@ -115,7 +142,7 @@ def created(root: Path, fill: Callable[[Store], None]) -> Iterator[Registry]:
             # Another `define` may have finished while this one waited for the lock.
             require_empty(root)
             try:
-                _make_store(layout, fill)
+                _make_store(layout, make)
                 with _open(layout) as registry:
                     yield registry
             except BaseException:
@@ -128,15 +155,93 @@ def created(root: Path, fill: Callable[[Store], None]) -> Iterator[Registry]:
         raise
 
 
-def _make_store(layout: Layout, fill: Callable[[Store], None]) -> None:
+def bring_up_to_date(path: Path) -> None:
+    """Bring the store's file at `path` to this layout. Raises `UnoError` if it is a newer one."""
+    db = Database(path)
+    try:
+        schema.refuse_newer(db)
+        if schema.version(db) < schema.SCHEMA:
+            schema.migrate(db)
+    finally:
+        db.close()
+
+
+def older_copies(layout: Layout) -> tuple[Path, ...]:
+    """Return the copies that were made before the layout changed; they hold what it held."""
+    return tuple(sorted(layout.root.glob("registry.db.v*.bak")))
+
+
+def _make_store(layout: Layout, make: Callable[[Path], None]) -> None:
     _remove_files(layout)
     new = layout.root / _NEW
-    store = Store.create(new)
+    make(new)
+    files.rename(new, layout.database)
+
+
+def _require_database(layout: Layout) -> None:
     try:
-        fill(store)
+        found = layout.database.exists()
+    except OSError as error:
+        raise files.failure(error, f"cannot look into {layout.root.absolute()}") from error
+    if found:
+        return
+    if (copies := older_copies(layout)) or layout.cells.is_dir():
+        copy = f" or copy {copies[-1].name} to it" if copies else ""
+        raise UnoError(
+            f"{layout.database.absolute()} is missing", f"restore it from a backup{copy}"
+        )
+    raise UnoError(
+        f"there is no UVN registry in {layout.root.absolute()}",
+        "name its directory with -r, or make one with: uno define uvn NAME",
+    )
+
+
+def _close_to_others(layout: Layout) -> None:
+    """Take the permissions of group and others away: whoever reads these files can be any cell."""
+    for path, mode in (
+        (layout.root, files.PRIVATE_DIR),
+        (layout.database, files.PRIVATE_FILE),
+        (layout.cells, files.PRIVATE_DIR),
+        (layout.particles, files.PRIVATE_DIR),
+    ):
+        with suppress(FileNotFoundError):
+            if not stat.S_IMODE(path.stat().st_mode) & _FOR_OTHERS:
+                continue
+            try:
+                path.chmod(mode)
+            except OSError as error:
+                advice = f"chmod {mode:o} {path}"
+                _log.warning("others can read %s (%s): %s", path, error.strerror, advice)
+            else:
+                _log.warning("others could read %s: it is yours alone now (%o)", path, mode)
+
+
+def _is_older(layout: Layout) -> bool:
+    db = Database(layout.database)
+    try:
+        return schema.version(db) < schema.SCHEMA
     finally:
-        store.close()
-    new.rename(layout.database)
+        db.close()
+
+
+def _migrate(layout: Layout) -> None:
+    """Bring the registry to this layout, after a copy of it as it is."""
+    db = Database(layout.database)
+    try:
+        found = schema.version(db)
+        if found >= schema.SCHEMA:
+            # Another command was quicker.
+            return
+        copy = layout.root / f"registry.db.v{found}.bak"
+        files.write_atomic(copy, db.snapshot())
+        schema.migrate(db)
+    finally:
+        db.close()
+    _log.warning(
+        "the registry is of layout %d now, which older unos do not read; %s is as it was",
+        schema.SCHEMA,
+        copy,
+    )
 
 
 def _remove_files(layout: Layout) -> None:

@@ -1,53 +1,39 @@
-"""The registry's SQLite file: an append-only list of generations, and the keys beside it.
-
-A rollback journal with `synchronous=EXTRA` is used and not a write-ahead log: a transaction is
-either wholly on disk when `transaction()` returns or leaves no trace after a kill or a power
-failure, and there is one file to back up (https://www.sqlite.org/pragma.html#pragma_synchronous).
-"""
+"""The registry's SQLite file: an append-only list of generations, and the keys beside it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from msgspec import Struct
 
-from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.model.plan import Plan
 from uno.model.uvn import Uvn
+from uno.registry import schema
+from uno.registry.database import RESTORE, Database, StoreError
+from uno.registry.safe import Safe, StoredSecret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-SCHEMA = 1
-
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE generations (
-    number INTEGER PRIMARY KEY, time TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
-    definition BLOB NOT NULL, plan BLOB NOT NULL, digest TEXT NOT NULL);
-CREATE TABLE secrets (
-    id TEXT NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL,
-    private BLOB NOT NULL, public BLOB, PRIMARY KEY (id, epoch)) WITHOUT ROWID;
-CREATE TABLE bundles (
-    cell INTEGER PRIMARY KEY, generation INTEGER NOT NULL, digest TEXT NOT NULL,
-    written TEXT NOT NULL, piece TEXT NOT NULL);
-CREATE TABLE packages (
-    particle INTEGER PRIMARY KEY, digest TEXT NOT NULL, written TEXT NOT NULL);
-"""
-
-
-class StoreError(UnoError):
-    """The registry's file cannot be read or written."""
+__all__ = [
+    "BundleRow",
+    "Entry",
+    "Generation",
+    "Numbering",
+    "PackageRow",
+    "Piece",
+    "Store",
+    "StoreError",
+    "StoredSecret",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +62,6 @@ class Generation:
     def number(self) -> int:
         """Its number; the first is 1."""
         return self.entry.number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSecret:
-    """A key as kept. `kind` is pair, psk, seed or sign; `public` is the public half, if any."""
-
-    id: str
-    kind: str
-    private: bytes = field(repr=False)
-    public: bytes | None = None
-    epoch: int = 0
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -127,6 +102,42 @@ class PackageRow:
     written: str = ""
 
 
+class Numbering:
+    """The numbers that generations get: each the next, but for a jump after a restore."""
+
+    def __init__(self, db: Database) -> None:
+        """Look at the generations in `db`."""
+        self._db = db
+
+    @property
+    def next(self) -> int:
+        """The number of the next generation."""
+        after_last: int = self._db.rows("SELECT coalesce(max(number), 0) + 1 FROM generations")[0][
+            0
+        ]
+        return max(after_last, self.jump or 0)
+
+    @property
+    def jump(self) -> int | None:
+        """The number that the next generation has at least, if this registry was restored.
+
+        Cells may have seen the numbers below it with another content, so that the next generation
+        is also a new one for every cell.
+        """
+        rows = self._db.rows("SELECT value FROM meta WHERE name = 'jump'")
+        return int(rows[0][0]) if rows else None
+
+    def jump_to(self, number: int) -> None:
+        """Let the next generation be `number` or later; call it within a transaction."""
+        self._db.do("INSERT OR REPLACE INTO meta VALUES ('jump', ?)", str(number))
+
+    def take(self) -> int:
+        """Return the number of the next generation, which ends a jump."""
+        number = self.next
+        self._db.do("DELETE FROM meta WHERE name = 'jump'")
+        return number
+
+
 class Store:
     """An open registry file, for one thread. `files.locked` keeps other processes out."""
 
@@ -135,30 +146,22 @@ class Store:
         self._path = path
         # What was read or written last, by its digest: reading a large plan takes a while.
         self._last: tuple[str, Uvn, Plan] | None = None
-        if not path.is_file():
-            raise StoreError(f"there is no registry file at {path}")
+        self._db = Database(path)
         try:
-            self._db = _connect(path)
-            schema = self._rows("SELECT value FROM meta WHERE name = 'schema'")
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot open {path}: {error}", "restore it from a backup") from error
-        if schema != [(str(SCHEMA),)]:
-            found = schema[0][0] if schema else "none"
-            raise StoreError(
-                f"{path} has layout {found}, this uno reads {SCHEMA}", "use the uno that wrote it"
-            )
+            schema.refuse_newer(self._db)
+        except BaseException:
+            self._db.close()
+            raise
+        self.safe = Safe(self._db)
+        self.numbering = Numbering(self._db)
 
     @classmethod
     def create(cls, path: Path) -> Store:
         """Make an empty file at `path`, readable by its owner alone, and open it."""
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        db = _connect(path)
+        db = Database(path)
         try:
-            db.execute("BEGIN IMMEDIATE")
-            for statement in _TABLES.split(";"):
-                db.execute(statement)
-            db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
-            db.execute("COMMIT")
+            schema.create(db)
         finally:
             db.close()
         return cls(path)
@@ -170,25 +173,19 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make all that is written within it permanent together, or, on an error, none of it."""
-        self._do("BEGIN IMMEDIATE")
-        try:
+        with self._db.transaction():
             yield
-            self._do("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     def head(self) -> Generation:
         """Return the newest generation."""
-        rows = self._rows("SELECT max(number) FROM generations")
+        rows = self._db.rows("SELECT max(number) FROM generations")
         if rows[0][0] is None:
-            raise StoreError(f"{self._path} holds no generation", "restore it from a backup")
+            raise StoreError(f"{self._path} holds no generation", RESTORE)
         return self.generation(rows[0][0])
 
     def generation(self, number: int) -> Generation:
         """Return generation `number`. Raises `StoreError` if there is none, or it is damaged."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT number, time, who, why, digest FROM generations WHERE number = ?", number
         )
         if not rows:
@@ -201,7 +198,9 @@ class Store:
 
     def history(self) -> tuple[Entry, ...]:
         """Return the lines of the history, oldest first."""
-        rows = self._rows("SELECT number, time, who, why, digest FROM generations ORDER BY number")
+        rows = self._db.rows(
+            "SELECT number, time, who, why, digest FROM generations ORDER BY number"
+        )
         return tuple(map(_entry, rows))
 
     def append(self, *, uvn: Uvn, plan: Plan, time: datetime, who: str, why: str) -> Generation:
@@ -209,42 +208,32 @@ class Store:
         definition, text = codec.encode(uvn), codec.encode(plan)
         digest = _digest(definition, text)
         self._last = (digest, uvn, plan)
-        last = self._rows("SELECT coalesce(max(number), 0) FROM generations")[0][0]
-        line = (last + 1, time.isoformat(timespec="seconds"), who, why)
-        self._do(
+        line = (self.numbering.take(), time.isoformat(timespec="seconds"), who, why)
+        self._db.do(
             "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?)",
             *line,
-            definition,
             # Level 1: a tenth of the time of level 6, and 10% larger.
+            zlib.compress(definition, 1),
             zlib.compress(text, 1),
             digest,
         )
         return Generation(entry=_entry((*line, digest)), uvn=uvn, plan=plan)
 
     def secrets(self) -> dict[str, StoredSecret]:
-        """Return the newest epoch of every secret, by id."""
-        rows = self._rows("SELECT id, kind, private, public, max(epoch) FROM secrets GROUP BY id")
-        return {
-            row[0]: StoredSecret(
-                id=row[0], kind=row[1], private=row[2], public=row[3], epoch=row[4]
-            )
-            for row in rows
-        }
+        """Return the newest epoch of every secret, by id; takes the passphrase if there is one."""
+        return self.safe.newest()
 
     def put_secrets(self, secrets: Iterable[StoredSecret]) -> None:
         """Add `secrets`; one whose id exists under the same epoch is an error."""
-        self._do_many(
-            "INSERT INTO secrets VALUES (?, ?, ?, ?, ?)",
-            ((s.id, s.epoch, s.kind, s.private, s.public) for s in secrets),
-        )
+        self.safe.put(secrets)
 
     def drop_secrets(self, ids: Iterable[str]) -> None:
         """Delete every epoch of the secrets called `ids`, and overwrite them in the file."""
-        self._do_many("DELETE FROM secrets WHERE id = ?", ((id_,) for id_ in ids))
+        self.safe.drop(ids)
 
     def bundles(self) -> dict[int, BundleRow]:
         """Return what is known of each cell's bundle."""
-        rows = self._rows("SELECT cell, generation, digest, written, piece FROM bundles")
+        rows = self._db.rows("SELECT cell, generation, digest, written, piece FROM bundles")
         return {
             row[0]: BundleRow(
                 cell=row[0],
@@ -258,69 +247,37 @@ class Store:
 
     def set_bundles(self, rows: Iterable[BundleRow]) -> None:
         """Make `rows` all that is known of bundles."""
-        self._do("DELETE FROM bundles")
-        self._do_many(
+        self._db.do("DELETE FROM bundles")
+        self._db.do_many(
             "INSERT INTO bundles VALUES (?, ?, ?, ?, ?)",
             ((r.cell, r.generation, r.digest, r.written, codec.encode(r.piece)) for r in rows),
         )
 
     def packages(self) -> dict[int, PackageRow]:
         """Return what is known of each particle's package."""
-        rows = self._rows("SELECT particle, digest, written FROM packages")
+        rows = self._db.rows("SELECT particle, digest, written FROM packages")
         return {row[0]: PackageRow(particle=row[0], digest=row[1], written=row[2]) for row in rows}
 
     def set_packages(self, rows: Iterable[PackageRow]) -> None:
         """Make `rows` all that is known of packages."""
-        self._do("DELETE FROM packages")
-        self._do_many(
+        self._db.do("DELETE FROM packages")
+        self._db.do_many(
             "INSERT INTO packages VALUES (?, ?, ?)",
             ((r.particle, r.digest, r.written) for r in rows),
         )
 
     def _read(self, entry: Entry) -> tuple[Uvn, Plan]:
         number = entry.number
-        rows = self._rows("SELECT definition, plan FROM generations WHERE number = ?", number)
-        advice = "restore it from a backup"
+        rows = self._db.rows("SELECT definition, plan FROM generations WHERE number = ?", number)
         try:
-            definition, plan = rows[0][0], zlib.decompress(rows[0][1])
+            definition, plan = map(zlib.decompress, rows[0])
             if _digest(definition, plan) != entry.digest:
-                raise StoreError(f"generation {number} in {self._path} is damaged", advice)
+                raise StoreError(f"generation {number} in {self._path} is damaged", RESTORE)
             return codec.decode(definition, Uvn), codec.decode(plan, Plan)
         except (zlib.error, codec.Malformed) as error:
             raise StoreError(
-                f"generation {number} in {self._path} cannot be read: {error}", advice
+                f"generation {number} in {self._path} cannot be read: {error}", RESTORE
             ) from error
-
-    def _rows(self, statement: str, *values: object) -> list[Any]:
-        return self._do(statement, *values).fetchall()
-
-    def _do(self, statement: str, *values: object) -> sqlite3.Cursor:
-        try:
-            return self._db.execute(statement, values)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-
-    def _do_many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        try:
-            self._db.executemany(statement, rows)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: sqlite3.Error) -> StoreError:
-        return StoreError(
-            f"cannot use {self._path}: {error}", "look at the disk's free space and permissions"
-        )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # mode=rw: never make a file that is not there; a leftover journal can still be rolled back.
-    db = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=10
-    )
-    db.execute("PRAGMA journal_mode = DELETE")
-    db.execute("PRAGMA synchronous = EXTRA")
-    db.execute("PRAGMA secure_delete = ON")
-    return db
 
 
 def _entry(line: Iterable[Any]) -> Entry:
