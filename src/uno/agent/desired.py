@@ -15,10 +15,10 @@ from uno.model.net import Address, Network, network_order
 from uno.model.plan import BackbonePeer, Member, ParticlesHub, RootPeer
 from uno.ports.host import (
     Desired,
+    Facts,
     InterfaceAddress,
     Nic,
     NodeInterface,
-    Observed,
     Peer,
     Routing,
     Tunnel,
@@ -37,57 +37,40 @@ FORWARDING = (
 )
 
 
-def desired(
-    bundle: Bundle,
-    *,
-    lans: tuple[AttachedLan, ...],
-    nics: tuple[Nic, ...],
-    has_ipv6: bool = True,
-    forwarded: bool = True,
-) -> Desired:
-    """Return what uno should own on the host of this bundle's cell.
-
-    `lans` are the cell's LANs that are attached, `nics` the host's interfaces; `has_ipv6` tells
-    whether its kernel has IPv6 at all, `forwarded` whether it was a router before uno.
-    """
-    inside = {lan.nic for lan in lans}
-    outside = tuple(nic.name for nic in nics if nic.leads_out and nic.name not in inside)
-    wanted = _desired(bundle, lans, nics, () if forwarded else outside)
-    return wanted if has_ipv6 else _without_ipv6(wanted)
-
-
-def sysctl_keys(nics: Iterable[Nic], *, has_ipv6: bool = True) -> tuple[str, ...]:
-    """Return the kernel parameters that uno may set on a host with these interfaces."""
-    keys = (key for key, _ in (*FORWARDING, *_router_advertisements(nics)))
-    return tuple(key for key in keys if has_ipv6 or not _is_ipv6(key))
-
-
-def forwarded(observed: Observed) -> bool:
-    """Whether the host forwarded IPv4 before uno made it."""
-    now = observed.sysctls.get("net.ipv4.ip_forward")
-    return observed.originals.get("net.ipv4.ip_forward", now) == "1"
-
-
-def _desired(
-    bundle: Bundle,
-    lans: tuple[AttachedLan, ...],
-    nics: tuple[Nic, ...],
-    shut_out: tuple[str, ...],
-) -> Desired:
+def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], facts: Facts) -> Desired:
+    """Return what uno should own on the host of this bundle's cell, where `lans` are attached."""
     plan, roster = bundle.plan, bundle.roster
     own = next(member for member in roster.members if member.id == plan.cell)
-    return Desired(
+    wanted = Desired(
         barriers=_barriers(bundle, own),
-        firewall=firewall.ruleset(plan, roster, lans=lans, shut_out=shut_out),
+        firewall=firewall.ruleset(plan, roster, lans=lans, shut_out=_shut_out(lans, facts)),
         gates=_gates(firewall.interfaces(plan)),
-        sysctls=(*FORWARDING, *_router_advertisements(nics)),
+        sysctls=_sysctls(facts),
         node=NodeInterface(
             name=NODE_INTERFACE,
             addresses=(IPv4Interface(own.node4), IPv6Interface(own.node6)),
         ),
         tunnels=tuple(sorted(_tunnels(bundle), key=lambda tunnel: tunnel.name)),
-        routing=Routing(daemons=frr.daemons(plan, roster, lans=lans)),
+        routing=Routing(daemons=frr.daemons(plan, roster, lans=lans, version=facts.frr)),
     )
+    return wanted if facts.has_ipv6 else _without_ipv6(wanted)
+
+
+def sysctl_keys(facts: Facts) -> tuple[str, ...]:
+    """Return the kernel parameters that uno may set on such a host."""
+    return tuple(key for key, _ in _sysctls(facts))
+
+
+def _sysctls(facts: Facts) -> tuple[tuple[str, str], ...]:
+    wanted = (*FORWARDING, *_router_advertisements(facts.nics))
+    return tuple(each for each in wanted if facts.has_ipv6 or not each[0].startswith("net.ipv6."))
+
+
+def _shut_out(lans: tuple[AttachedLan, ...], facts: Facts) -> tuple[str, ...]:
+    """Return the interfaces towards the Internet, on a host that was no router before."""
+    inside = {lan.nic for lan in lans}
+    outside = (nic.name for nic in facts.nics if nic.leads_out and nic.name not in inside)
+    return () if facts.forwarded else tuple(outside)
 
 
 def _without_ipv6(wanted: Desired) -> Desired:
@@ -95,7 +78,6 @@ def _without_ipv6(wanted: Desired) -> Desired:
     return dataclasses.replace(
         wanted,
         barriers=tuple(each for each in wanted.barriers if each.version == 4),
-        sysctls=tuple((key, value) for key, value in wanted.sysctls if not _is_ipv6(key)),
         node=wanted.node
         and dataclasses.replace(wanted.node, addresses=_only_ipv4(wanted.node.addresses)),
         tunnels=tuple(
@@ -111,10 +93,6 @@ def _without_ipv6(wanted: Desired) -> Desired:
 
 def _only_ipv4(addresses: Iterable[InterfaceAddress]) -> tuple[InterfaceAddress, ...]:
     return tuple(each for each in addresses if each.version == 4)
-
-
-def _is_ipv6(key: str) -> bool:
-    return key.startswith("net.ipv6.")
 
 
 def _router_advertisements(nics: Iterable[Nic]) -> Iterator[tuple[str, str]]:

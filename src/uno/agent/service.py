@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uno.agent.apply import apply
-from uno.agent.desired import desired, forwarded, sysctl_keys
+from uno.agent.desired import desired, sysctl_keys
 from uno.agent.lans import attached, require_all
 from uno.agent.reconcile import reconcile
 from uno.model.bundle import Bundle
@@ -20,8 +20,6 @@ from uno.ports.host import (
     CreateTunnel,
     Desired,
     Host,
-    Nic,
-    Observed,
     PeerStatus,
     SessionStatus,
     Tunnel,
@@ -68,9 +66,10 @@ def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
     Raises `UnoError`; then the host is as it was. A LAN that the cell should attach and that is
     not there is such an error.
     """
-    nics = host.nics()
-    lans = require_all(_own_lans(bundle), nics)
-    observed, wanted = _compare(host, bundle, lans, nics)
+    facts = host.facts()
+    lans = require_all(_own_lans(bundle), facts.nics)
+    wanted = desired(bundle, lans=lans, facts=facts)
+    observed = host.observe(sysctl_keys(facts))
     actions = reconcile(desired=wanted, observed=observed)
     apply(host, actions, observed=observed, progress=progress)
     return actions
@@ -115,9 +114,10 @@ def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
 
 def status(host: Host, bundle: Bundle) -> ServiceStatus:
     """Look at the host and compare it with the bundle. Changes nothing."""
-    nics = host.nics()
-    lans = attached(_own_lans(bundle), nics)
-    observed, wanted = _compare(host, bundle, lans, nics)
+    facts = host.facts()
+    lans = attached(_own_lans(bundle), facts.nics)
+    wanted = desired(bundle, lans=lans, facts=facts)
+    observed = host.observe(sysctl_keys(facts))
     there = {lan.network for lan in lans}
     return ServiceStatus(
         bundle=bundle,
@@ -128,15 +128,6 @@ def status(host: Host, bundle: Bundle) -> ServiceStatus:
         missing=tuple(lan for lan in _own_lans(bundle) if lan not in there),
         links=_links(host, bundle),
     )
-
-
-def _compare(
-    host: Host, bundle: Bundle, lans: tuple[AttachedLan, ...], nics: tuple[Nic, ...]
-) -> tuple[Observed, Desired]:
-    has_ipv6 = host.has_ipv6()
-    observed = host.observe(sysctl_keys(nics, has_ipv6=has_ipv6))
-    wanted = desired(bundle, lans=lans, nics=nics, has_ipv6=has_ipv6, forwarded=forwarded(observed))
-    return observed, wanted
 
 
 def _links(host: Host, bundle: Bundle) -> tuple[LinkStatus, ...]:

@@ -30,22 +30,30 @@ from uno.model.plan import BackbonePeer, CellPlan, Member, Roster, Scope
 # Not 179, so that a BGP daemon of the host's own can run beside ours.
 BGP_PORT = 1790
 
+# The first FRR that knows graceful-restart notifications, and has them on.
+OLDEST_WITH_NOTIFICATION = (8, 4)
+
 # Equal paths used at once. No strategy but full-mesh gives more; the kernel takes up to 256.
 MAXIMUM_PATHS = 8
 
 
 def daemons(
-    plan: CellPlan, roster: Roster, *, lans: tuple[AttachedLan, ...]
+    plan: CellPlan,
+    roster: Roster,
+    *,
+    lans: tuple[AttachedLan, ...],
+    version: tuple[int, int] = OLDEST_WITH_NOTIFICATION,
 ) -> tuple[tuple[str, str], ...]:
     """Return the configuration text of zebra, bfdd and bgpd, in the order to start them.
 
-    `lans` are the cell's LANs that are attached now; only those are announced.
+    `lans` are the cell's LANs that are attached now; only those are announced. `version` is FRR's
+    on the host: one that is told what it does not know refuses to reload.
     """
     own = next(member for member in roster.members if member.id == plan.cell)
     return (
         ("zebra", _text(_zebra(own))),
         ("bfdd", _text(_bfdd(plan, roster))),
-        ("bgpd", _text(_bgpd(plan, roster, own, lans))),
+        ("bgpd", _text(_bgpd(plan, roster, own, lans, version))),
     )
 
 
@@ -90,7 +98,11 @@ def _bfdd(plan: CellPlan, roster: Roster) -> Iterator[str]:
 
 
 def _bgpd(
-    plan: CellPlan, roster: Roster, own: Member, lans: tuple[AttachedLan, ...]
+    plan: CellPlan,
+    roster: Roster,
+    own: Member,
+    lans: tuple[AttachedLan, ...],
+    version: tuple[int, int],
 ) -> Iterator[str]:
     others = [member for member in roster.members if member.id != plan.cell]
     yield "bgp route-map delay-timer 1"
@@ -109,7 +121,8 @@ def _bgpd(
     yield " bgp graceful-restart"
     yield f" bgp graceful-restart restart-time {roster.timing.restart}"
     yield " bgp graceful-restart preserve-fw-state"
-    yield " no bgp graceful-restart notification"
+    if version >= OLDEST_WITH_NOTIFICATION:
+        yield " no bgp graceful-restart notification"
     yield " coalesce-time 50"
     yield f" timers bgp {roster.timing.keepalive} {roster.timing.hold}"
     names = {member.id: member for member in others}

@@ -15,6 +15,7 @@ from uno.ports.host import (
     AddBarriers,
     ConfigureTunnel,
     CreateTunnel,
+    Facts,
     Gate,
     Nic,
     NodeInterface,
@@ -93,13 +94,9 @@ class FakeHost:
         """Remove an interface that is not uno's."""
         del self._kernel.nics[name]
 
-    def nics(self) -> tuple[Nic, ...]:
-        """Return the network interfaces that are not uno's."""
-        return tuple(nic for _, nic in sorted(self._kernel.nics.items()))
-
-    def has_ipv6(self) -> bool:
-        """Whether there is IPv6: always."""
-        return True
+    def facts(self) -> Facts:
+        """Return the interfaces that are not uno's; all else is as on most hosts."""
+        return Facts(nics=tuple(nic for _, nic in sorted(self._kernel.nics.items())))
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Look at what is there, reading these kernel parameters and those changed before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import shutil
 import signal
@@ -38,6 +39,16 @@ SWEEP_SECONDS = 150
 NEVER_SECONDS = 2_000_000_000
 
 
+def version() -> tuple[int, int]:
+    """Return the major and minor version that is installed. Raises `UnoError` if none is."""
+    _require_programs()
+    said = run([str(PROGRAMS / "zebra"), "--version"]).stdout
+    found = re.search(r"version (\d+)\.(\d+)", said)
+    if found is None:
+        raise UnoError(f"cannot tell FRR's version from {said.splitlines()[:1]}")
+    return int(found[1]), int(found[2])
+
+
 class Frr:
     """The FRR of one cell. `folder` holds its configuration, sockets, process ids and log."""
 
@@ -60,7 +71,7 @@ class Frr:
 
         Those that run already with this very configuration are left alone.
         """
-        self._require_programs()
+        _require_programs()
         script = self._folder / "daemon.sh"
         if not script.exists() or self._configured() != routing.daemons:
             self.stop()
@@ -174,14 +185,14 @@ class Frr:
                 return
         raise UnoError(f"FRR's {name} (process {pid}) does not end")
 
-    @staticmethod
-    def _require_programs() -> None:
-        for name in (*DAEMONS, "watchfrr", "frr-reload.py"):
-            if not (PROGRAMS / name).exists():
-                raise UnoError(
-                    f"FRR is not complete: there is no {PROGRAMS / name}",
-                    "install the packages frr and frr-pythontools",
-                )
+
+def _require_programs() -> None:
+    for name in (*DAEMONS, "watchfrr", "frr-reload.py"):
+        if not (PROGRAMS / name).exists():
+            raise UnoError(
+                f"FRR is not complete: there is no {PROGRAMS / name}",
+                "install the packages frr and frr-pythontools",
+            )
 
 
 def _pid(path: Path, folder: Path) -> int | None:
@@ -212,13 +223,17 @@ stop() {{
 begin() {{
   case $1 in
     zebra) extra="-s 2000000 -K {sweep}" ;;
-    bfdd) extra="--bfdctl $here/bfdd.sock" ;;
+    # FRR 10 has no such socket, and no option for it.
+    bfdd) extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock") ;;
     bgpd) extra="-p {BGP_PORT}" ;;
     *) exit 2 ;;
   esac
   common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.conf -i $here/$1.pid"
   logging="--log file:$here/frr.log --log-level notifications"
-  {PROGRAMS}/"$1" -d $common $logging $extra >>"$here/start.log" 2>&1
+  {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
+    cat "$here/$1.start" >&2
+    return 1
+  }}
 }}
 alive() {{
   pid=$(cat "$here/$1.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null

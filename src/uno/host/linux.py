@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import assert_never
 
 from uno.diagnostics import UnoError
-from uno.host import gates, links, nft, wireguard
+from uno.host import frr, gates, links, nft, wireguard
 from uno.host.command import run
-from uno.host.frr import Frr
 from uno.host.state import HostState, StateFile, TunnelNote
 from uno.ports.host import (
     Action,
     AddBarriers,
     ConfigureTunnel,
     CreateTunnel,
-    Nic,
+    Facts,
     NodeInterface,
     Observed,
     Peer,
@@ -42,6 +41,7 @@ from uno.ports.host import (
 
 RUN = Path("/run/uno")
 PROC_SYS = Path("/proc/sys")
+FORWARD = "net.ipv4.ip_forward"
 
 # Marks of FRR's protocols in the kernel's routing table (iproute2's rt_protos).
 FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebra", "196"})
@@ -56,16 +56,19 @@ class LinuxHost:
         self.warnings: list[str] = []
         self._alias = f"uno {identity} {cell}"
         self._state = StateFile(self.folder / "state.json")
-        self._frr = Frr(self.folder / "frr")
+        self._frr = frr.Frr(self.folder / "frr")
 
-    def nics(self) -> tuple[Nic, ...]:
-        """Return the network interfaces that are not uno's."""
+    def facts(self) -> Facts:
+        """Look at what the host is like. Raises `UnoError` where there is no FRR."""
         state = self._state.read()
-        return links.nics(each for each in links.interfaces() if not self._own(each, state))
-
-    def has_ipv6(self) -> bool:
-        """Whether the kernel has IPv6 at all; switched off for interfaces is another thing."""
-        return (PROC_SYS / "net/ipv6/conf").exists()
+        before = state.sysctls.get(FORWARD)
+        return Facts(
+            nics=links.nics(each for each in links.interfaces() if not self._own(each, state)),
+            # Switched off for interfaces is another thing: uno's own can have it all the same.
+            has_ipv6=(PROC_SYS / "net/ipv6/conf").exists(),
+            forwarded=(before or _read_sysctl(FORWARD)) == "1",
+            frr=frr.version(),
+        )
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Look at what is there, reading these kernel parameters and those changed before."""

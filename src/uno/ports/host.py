@@ -33,6 +33,20 @@ class Nic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a host is like, whatever uno does there.
+
+    `has_ipv6` tells whether its kernel has IPv6 at all, `forwarded` whether it was a router before
+    uno, `frr` is FRR's major and minor version.
+    """
+
+    nics: tuple[Nic, ...] = ()
+    has_ipv6: bool = True
+    forwarded: bool = True
+    frr: tuple[int, int] = (8, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
     """A WireGuard peer. `endpoint` is `host:port` as written, `keepalive` seconds or 0."""
 
@@ -265,12 +279,11 @@ class SessionStatus:
 class Host(Protocol):
     """A machine that uno changes."""
 
-    def nics(self) -> tuple[Nic, ...]:
-        """Return the network interfaces that are not uno's."""
-        ...
+    def facts(self) -> Facts:
+        """Look at what the host is like. Raises `UnoError` where something that uno needs is not.
 
-    def has_ipv6(self) -> bool:
-        """Whether the kernel has IPv6 at all."""
+        Interfaces of uno's own are not among its interfaces.
+        """
         ...
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:

@@ -154,7 +154,7 @@ def test_an_interface_that_appeared_in_between_is_not_removed_by_undoing() -> No
         apply(host, (ReplaceFirewall(RULES), CreateTunnel(TUNNEL)), observed=observed)
 
     assert failed.value.undone
-    assert host.nics() == (Nic(name="uwg-b0"),)
+    assert host.facts().nics == (Nic(name="uwg-b0"),)
 
 
 def test_a_parameter_that_cannot_be_written_leaves_nothing_to_undo() -> None:

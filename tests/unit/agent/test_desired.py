@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec.structs import replace
 
-from uno.agent.desired import desired, forwarded, sysctl_keys
+from uno.agent.desired import desired, sysctl_keys
 from uno.agent.reconcile import reconcile
 from uno.host.fake import FakeHost
 from uno.model.bundle import Bundle, Manifest
@@ -20,7 +20,7 @@ from uno.model.plan import ParticlePeer
 from uno.model.uvn import BACKBONE_VPN, Cell, Particle, Settings, User, Uvn
 from uno.planning.cells import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
-from uno.ports.host import Desired, Nic, Observed, Tunnel
+from uno.ports.host import Desired, Facts, Nic, Tunnel
 
 OWNER = "owner@example.org"
 LAN = IPv4Network("192.168.1.0/24")
@@ -89,7 +89,7 @@ def bundle(cell: int, uvn: Uvn = UVN) -> Bundle:
 
 
 def wanted(cell: int, *lans: AttachedLan, uvn: Uvn = UVN, nics: tuple[Nic, ...] = ()) -> Desired:
-    return desired(bundle(cell, uvn), lans=lans, nics=nics)
+    return desired(bundle(cell, uvn), lans=lans, facts=Facts(nics=nics))
 
 
 def tunnels(cell: int, uvn: Uvn = UVN) -> dict[str, Tunnel]:
@@ -132,10 +132,10 @@ def test_a_host_that_was_brought_up_needs_nothing_more() -> None:
     host = FakeHost(nics=nics)
     for cell in (HUB, HOME, ROAM):
         goal = wanted(cell, nics=nics)
-        for action in reconcile(desired=goal, observed=host.observe(sysctl_keys(nics))):
+        for action in reconcile(desired=goal, observed=host.observe(sysctl_keys(Facts(nics=nics)))):
             host.perform(action)
 
-        assert reconcile(desired=goal, observed=host.observe(sysctl_keys(nics))) == ()
+        assert reconcile(desired=goal, observed=host.observe(sysctl_keys(Facts(nics=nics)))) == ()
         assert host.observe(()).tunnels == goal.tunnels
 
 
@@ -222,7 +222,9 @@ def test_forwarding_is_on_and_router_advertisements_still_heard_where_they_were(
         ("net.ipv6.conf.eth0.accept_ra", "2"),
         ("net.ipv6.conf.eth0/5.accept_ra", "2"),
     )
-    assert sysctl_keys(nics) == tuple(name for name, _ in wanted(HUB, nics=nics).sysctls)
+    assert sysctl_keys(Facts(nics=nics)) == tuple(
+        name for name, _ in wanted(HUB, nics=nics).sysctls
+    )
 
 
 @pytest.mark.feature("F081")
@@ -266,14 +268,16 @@ def test_a_host_without_ipv6_is_asked_for_none() -> None:
     nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),), autoconfigured=True),)
     own = bundle(HUB)
 
-    goal = desired(own, lans=(), nics=nics, has_ipv6=False)
+    facts = Facts(nics=nics, has_ipv6=False)
+
+    goal = desired(own, lans=(), facts=facts)
 
     assert goal.node is not None
     addresses = [*goal.node.addresses, *(a for tunnel in goal.tunnels for a in tunnel.addresses)]
     routes = [*goal.barriers, *(route for tunnel in goal.tunnels for route in tunnel.routes)]
     assert {each.version for each in (*addresses, *routes)} == {4}
-    assert [key for key, _ in goal.sysctls] == list(sysctl_keys(nics, has_ipv6=False))
-    assert not [key for key in sysctl_keys(nics, has_ipv6=False) if "ipv6" in key]
+    assert [key for key, _ in goal.sysctls] == list(sysctl_keys(facts))
+    assert not [key for key in sysctl_keys(facts) if "ipv6" in key]
 
 
 def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> None:
@@ -281,22 +285,21 @@ def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> 
     nics = (Nic(name="eth0", leads_out=True), Nic(name="eth1", leads_out=True))
     inside = (AttachedLan(network=LAN, nic="eth1"),)
 
-    shut = desired(own, lans=inside, nics=nics, forwarded=False)
-    open_ = desired(own, lans=inside, nics=nics)
+    shut = desired(own, lans=inside, facts=Facts(nics=nics, forwarded=False))
+    open_ = desired(own, lans=inside, facts=Facts(nics=nics))
 
     assert 'iifname "eth0" ip daddr @local4 ct state new counter drop' in str(shut.firewall)
     assert "ct state new" not in str(open_.firewall)
     assert 'iifname "eth1" ip daddr @local4' not in str(shut.firewall)
 
 
-@pytest.mark.parametrize(
-    ("now", "original", "expected"),
-    [("1", None, True), ("0", None, False), ("1", "0", False), ("1", "1", True)],
-)
-def test_whether_the_host_forwarded_before_is_remembered(
-    *, now: str, original: str | None, expected: bool
-) -> None:
-    key = "net.ipv4.ip_forward"
-    originals = {} if original is None else {key: original}
+def test_an_frr_that_does_not_know_a_line_is_not_told_it() -> None:
+    own = bundle(HUB)
 
-    assert forwarded(Observed(sysctls={key: now}, originals=originals)) is expected
+    old = desired(own, lans=(), facts=Facts(frr=(8, 1))).routing
+    new = desired(own, lans=(), facts=Facts(frr=(10, 3))).routing
+
+    assert old is not None
+    assert new is not None
+    assert "graceful-restart notification" not in dict(old.daemons)["bgpd"]
+    assert "no bgp graceful-restart notification" in dict(new.daemons)["bgpd"]

@@ -175,7 +175,7 @@ def test_an_interface_that_is_not_unos_is_never_removed() -> None:
 
     host.perform(RemoveTunnel("eth0"))
 
-    assert host.nics() == (ETH0,)
+    assert host.facts().nics == (ETH0,)
     assert host.observe(()).foreign == {"lo", "eth0"}
 
 

@@ -35,19 +35,20 @@ def test_the_daemons_script_is_a_shell_script(name: str, tmp_path: Path) -> None
 @pytest.mark.feature("F083")
 @pytest.mark.feature("G25")
 @pytest.mark.parametrize(
-    ("name", "extra"),
+    ("name", "help_", "extra"),
     [
-        ("zebra", "-s 2000000 -K 150"),
-        ("bfdd", "--bfdctl {here}/bfdd.sock"),
-        ("bgpd", "-p 1790"),
+        ("zebra", "", "-s 2000000 -K 150"),
+        ("bfdd", "--bfdctl  Specify bfdd control socket", "--bfdctl {here}/bfdd.sock"),
+        ("bfdd", "of FRR 10", ""),
+        ("bgpd", "", "-p 1790"),
     ],
 )
 def test_a_daemon_is_started_with_everything_in_unos_folder(
-    name: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, help_: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
-    (programs / name).write_text('#!/bin/sh\necho "$@"\n')
+    (programs / name).write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "{help_}" || echo "$@"\n')
     (programs / name).chmod(0o755)
     monkeypatch.setattr(frr, "PROGRAMS", programs)
     script = tmp_path / "daemon.sh"
@@ -56,11 +57,25 @@ def test_a_daemon_is_started_with_everything_in_unos_folder(
     run(["sh", str(script), "start", name])
 
     here = str(tmp_path)
-    assert (tmp_path / "start.log").read_text().split() == (
+    assert (tmp_path / f"{name}.start").read_text().split() == (
         f"-d --vty_socket {here} -z {here}/zserv.api -P 0 -f {here}/{name}.conf "
         f"-i {here}/{name}.pid --log file:{here}/frr.log --log-level notifications "
         f"{extra.format(here=here)}"
     ).split()
+
+
+def test_a_daemon_that_does_not_start_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bgpd").write_text("#!/bin/sh\necho 'no such option' >&2\nexit 3\n")
+    (tmp_path / "bgpd").chmod(0o755)
+    monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path, 150))
+
+    done = run(["sh", str(script), "start", "bgpd"], check=False)
+
+    assert (done.status, done.stderr) == (1, "no such option\n")
 
 
 @pytest.mark.parametrize("words", [["start", "ospfd"], ["stop"], ["status", "zebra"], []])
@@ -73,7 +88,7 @@ def test_the_daemons_script_does_nothing_that_it_does_not_know(
     done = run(["sh", str(script), *words], check=False)
 
     assert done.status == (0 if words == ["stop"] else 2)
-    assert {path.name for path in tmp_path.iterdir()} <= {"daemon.sh", "start.log"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"daemon.sh"}
 
 
 def test_routing_runs_when_the_watchdog_and_all_daemons_do(folder: Path) -> None:
