@@ -19,7 +19,6 @@ from uno.planning.cells import cell_plans, roster
 from uno.planning.diff import PlanDiff, diff, lines
 from uno.planning.map import WIDTH, text
 from uno.planning.planner import plan, required_keys, with_keys
-from uno.planning.resilience import losses
 from uno.planning.verify import broken_invariants
 
 RINGS = (Strategy.CROSSED, Strategy.CIRCULAR)
@@ -213,24 +212,6 @@ def test_an_end_accepts_what_its_neighbour_reaches_without_it(uvn: Uvn) -> None:
             assert end.accepts.all_but == (2 * len(reached) > len(graph))
 
 
-@pytest.mark.feature("G03")
-@given(uvn=uvns())
-def test_losses_are_what_falls_apart(uvn: Uvn) -> None:
-    made = plan(uvn, None)
-
-    graph = graph_of(made)
-    found = {loss.failed: loss.cut_off for loss in losses(made)}
-    links = [((), ()), *(((link.cells), (link.cells,)) for link in made.links)]
-    for failed, cut in links:
-        assert found.pop(failed, ()) == pieces_but_the_largest(
-            nx.restricted_view(graph, [], list(cut))
-        )
-    for cell in graph:
-        without = nx.restricted_view(graph, [cell], [])
-        assert found.pop((cell,), ()) == pieces_but_the_largest(without)
-    assert found == {}
-
-
 @given(uvn=uvns())
 def test_every_cell_gets_its_own_part(uvn: Uvn) -> None:
     made = keyed(plan(uvn, None))
@@ -344,11 +325,3 @@ def graph_of(made: Plan) -> nx.Graph[int]:
     graph.add_nodes_from(cell.member.id for cell in made.cells)
     graph.add_edges_from(pairs(made))
     return graph
-
-
-def pieces_but_the_largest(graph: nx.Graph[int]) -> tuple[tuple[int, ...], ...]:
-    pieces = sorted(tuple(sorted(piece)) for piece in nx.connected_components(graph))
-    if not pieces:
-        return ()
-    largest = max(pieces, key=lambda piece: (len(piece), [-cell for cell in piece]))
-    return tuple(piece for piece in pieces if piece != largest)

@@ -16,6 +16,7 @@ from uno.model.syntax import same_host
 from uno.model.uvn import Strategy
 from uno.planning.graph import walk
 from uno.planning.links import listeners
+from uno.planning.scope import scopes
 
 _T = TypeVar("_T", bound=Hashable)
 
@@ -47,6 +48,19 @@ def _ends(plan: Plan) -> Iterator[str]:
                 yield f"cell {this.cell} accepts its own prefixes on link {link.name}"
             if other.cell not in this.accepts:
                 yield f"cell {this.cell} does not accept its neighbour's on link {link.name}"
+
+
+def _policy(plan: Plan) -> Iterator[str]:
+    # What `planning.resilience` says of the graph is true of BGP on this condition.
+    everyone = [cell.member.id for cell in plan.cells]
+    needed = scopes(everyone, (link.cells for link in plan.links))
+    for link in plan.links:
+        for this, other in ((link.a, link.b), (link.b, link.a)):
+            scope = needed[this.cell, other.cell]
+            if this.accepts != scope and any(
+                each in scope and each not in this.accepts for each in everyone
+            ):
+                yield f"cell {this.cell} stops prefixes that may come through link {link.name}"
 
 
 def _nodes(plan: Plan) -> Iterator[str]:
@@ -146,6 +160,7 @@ def _ring(plan: Plan) -> Iterator[str]:
 _CHECKS: tuple[Callable[[Plan], Iterable[str]], ...] = (
     _ids,
     _ends,
+    _policy,
     _nodes,
     _link_addresses,
     _slots,

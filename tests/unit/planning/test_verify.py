@@ -101,6 +101,7 @@ def test_a_scope_that_refuses_the_neighbour_is_found(sound: Plan) -> None:
     assert broken_invariants(with_end(sound, accepts=Scope(cells=(1,)))) == (
         "cell 1 accepts its own prefixes on link 1-2",
         "cell 1 does not accept its neighbour's on link 1-2",
+        "cell 1 stops prefixes that may come through link 1-2",
     )
 
 
