@@ -41,7 +41,7 @@ def uvn(
     ] = None,
 ) -> None:
     """Define a UVN: make a registry in an empty directory, and the packages to deploy it."""
-    from uno.cli import changing, definition, render, views
+    from uno.cli import changing, definition, passphrases, render, views
     from uno.registry import operations
 
     common.start()
@@ -56,6 +56,7 @@ def uvn(
         by=changing.author(common),
         why=changing.reason(common),
         dry_run=common.dry_run,
+        passphrase=passphrases.for_new_registry(common.passphrase_file),
     )
     if not common.dry_run:
         with operations.opened(common.root) as registry:

@@ -23,6 +23,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from uno.cli import passphrases
 from uno.cli.typed import typed
 from uno.diagnostics import Problem, Rejected, UnoError
 from uno.model.syntax import text_fault
@@ -49,6 +50,15 @@ class Common:
     )
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Answer yes to every question.")] = False
     no: Annotated[bool, typer.Option("--no", help="Answer no to every question.")] = False
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--passphrase-file",
+            metavar="FILE",
+            help="The passphrase of the secrets: a file's first line.",
+            show_default="UNO_PASSPHRASE",
+        ),
+    ] = None
 
     def start(self) -> None:
         """Set up logging; refuse options that contradict each other. Call it first."""
@@ -62,6 +72,7 @@ class Common:
         log.handlers = [handler]
         log.setLevel(logging.CRITICAL if verbosity < 0 else levels[min(verbosity, 3)])
         log.propagate = False
+        passphrases.use(self.passphrase_file)
 
     @property
     def verbosity(self) -> int:

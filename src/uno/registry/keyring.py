@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from uno.diagnostics import UnoError
-from uno.registry import vault
 
 if TYPE_CHECKING:
     from uno.registry.vault import Lock, Vault
@@ -24,6 +23,9 @@ class Keyring:
     def open(self, lock: Lock, *, of: str) -> Vault:
         """Return what `lock` locks. Raises `UnoError` if there is no passphrase or a wrong one."""
         if lock.wrapped not in self._open:
+            # Most commands read public facts alone.
+            from uno.registry import vault  # noqa: PLC0415
+
             self._open[lock.wrapped] = vault.unlocked(lock, self._ask(), of=of)
         return self._open[lock.wrapped]
 

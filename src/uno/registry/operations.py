@@ -78,12 +78,18 @@ class _Decided:
 
 
 def define_uvn(
-    root: Path, edited: Edited, *, by: Author, why: str = "", dry_run: bool = False
+    root: Path,
+    edited: Edited,
+    *,
+    by: Author,
+    why: str = "",
+    dry_run: bool = False,
+    passphrase: str | None = None,
 ) -> Change:
     """Make a registry in `root`, empty or not there, with `edited` as its first generation.
 
-    Raises `Rejected` with every problem, and then leaves nothing behind. With `dry_run` nothing is
-    written at all.
+    Its secrets are sealed with `passphrase` if there is one. Raises `Rejected` with every problem,
+    and then leaves nothing behind. With `dry_run` nothing is written at all.
     """
     directory.require_empty(root)
     warnings = _judge(edited, before=None)
@@ -94,6 +100,8 @@ def define_uvn(
 
     def fill(store: Store) -> None:
         with store.transaction():
+            if passphrase is not None:
+                store.safe.seal(passphrase)
             store.put_secrets([signing])
             _record(store, edited.uvn, decided, made, by=by, why=because)
 
@@ -136,7 +144,9 @@ def change(
     warnings = _judge(edited, before=head.uvn)
     parent = replace(head.plan, ring=()) if relay else head.plan
     decided = _decide(edited, parent, secrets)
-    if _is_same(head, edited.uvn, decided):
+    # After a restore, laying out the same anew gives every cell a package that is newer for it.
+    is_reissue = relay and store.numbering.jump is not None
+    if _is_same(head, edited.uvn, decided) and not is_reissue:
         healed = Published() if dry_run else publishing.heal(registry)
         return Change(
             before=head.number,
@@ -151,7 +161,7 @@ def change(
     _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)
     if dry_run:
         after = rehearsal.generation(
-            head.number + 1, edited.uvn, decided.plan, time=by.time, who=by.who, why=why
+            store.numbering.next, edited.uvn, decided.plan, time=by.time, who=by.who, why=why
         )
         published = rehearsal.published(registry, decided.plan, made)
     else:
@@ -258,10 +268,12 @@ def _record(
     why: str,
 ) -> Generation:
     """Write the next generation, its keys and what its files are made of."""
+    # After a restore, cells may have seen the numbers of bundles with another content.
+    known = {} if store.numbering.jump is not None else store.bundles()
     after = store.append(uvn=uvn, plan=decided.plan, time=by.time, who=by.who, why=why)
     store.drop_secrets(decided.renewal.dropped)
     store.put_secrets(decided.renewal.made)
-    store.set_bundles(bundles.rows(made, store.bundles(), generation=after.number).values())
+    store.set_bundles(bundles.rows(made, known, generation=after.number).values())
     store.set_packages(packages.rows(decided.plan, made, store.packages()).values())
     return after
 
