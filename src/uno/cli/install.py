@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from uno.agent.ledger import Accepted
 
 
+cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`: `uno install`, and the same as `uno cell install`."""
-    cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True)
     cell.command("install")(install)
     app.command("install")(install)
     app.add_typer(cell, name="cell")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uno.cli.install import cell
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ Verbose = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 
+# Seconds until names that could not be resolved are tried again.
+RESOLVE_AGAIN = 2.0
+
+# Seconds for neighbours to answer; one that is down keeps nobody longer.
+NEIGHBOUR_WAIT = 10.0
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     service = typer.Typer(
@@ -36,7 +44,13 @@ def register(app: typer.Typer) -> None:
     service.command("up")(up)
     service.command("down")(down)
     service.command("status")(status)
+    service.command("install")(install)
+    service.command("remove")(remove)
     app.add_typer(service, name="service")
+    alias = typer.Typer(help="The cell's systemd unit.", no_args_is_help=True)
+    alias.command("enable")(enable)
+    alias.command("disable")(remove)
+    cell.add_typer(alias, name="service")
 
 
 def up(
@@ -44,21 +58,19 @@ def up(
     verbose: Verbose = 0,
     quiet: Quiet = False,
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for neighbours that do not answer yet.")
+        float,
+        typer.Option(min=0, help="Seconds to wait for names to resolve and neighbours to answer."),
     ] = 10,
 ) -> None:
     """Connect this host to the UVN. Done again, it changes what differs, or nothing."""
-    from uno.agent import service  # noqa: PLC0415
-
     _require_root()
     ledger, bundle = _open(root)
     host = _host(bundle)
-    with _locked(ledger):
-        actions = service.up(host, bundle, progress=_progress(verbose))
+    actions = _connect(ledger, host, bundle, wait=wait, verbose=verbose)
     host.note_strangers()
     for warning in host.warnings:
         print(f"uno: warning: {warning}", file=sys.stderr)
-    silent = _await_neighbours(host, actions, wait)
+    silent = _await_neighbours(host, actions, min(wait, NEIGHBOUR_WAIT))
     if not quiet:
         _say_up(host, bundle, actions)
     for name in silent:
@@ -98,6 +110,66 @@ def status(
         _print_status(found)
     if not found.healthy:
         raise typer.Exit(1)
+
+
+def install(
+    root: Root = Path(),
+    agent: Annotated[
+        bool, typer.Option("-a", "--agent", help="All of it; there is nothing less to choose.")
+    ] = False,
+    boot: Annotated[bool, typer.Option("-b", "--boot", help="Connect at every boot.")] = False,
+    start: Annotated[bool, typer.Option("-s", "--start", help="Connect now.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a systemd unit, uvn-agent, that connects this host to the UVN."""
+    from uno.host import systemd  # noqa: PLC0415
+
+    del agent
+    _require_root()
+    ledger, bundle = _open(root)
+    where = ledger.directory.resolve()
+    manifest = bundle.manifest
+    name = f"cell {manifest.cell_name} of {manifest.uvn}"
+    text = systemd.unit(where, program=(sys.executable, "-m", "uno"), name=name)
+    changed = systemd.install(text, where)
+    for verb in (["enable"] if boot else []) + (["start"] if start else []):
+        systemd.switch(verb)
+    if not quiet:
+        done = "is in place" if changed else "was in place already"
+        print(f"{systemd.UNIT} {done}; its log: journalctl -xeu uvn-agent")
+
+
+def enable(root: Root = Path(), quiet: Quiet = False) -> None:
+    """Connect this host to the UVN now and at every boot: `uno service install -b -s`."""
+    install(root=root, boot=True, start=True, quiet=quiet)
+
+
+def remove(root: Root = Path(), quiet: Quiet = False) -> None:
+    """Disconnect this host, and remove the systemd unit."""
+    from uno.host import systemd  # noqa: PLC0415
+
+    _require_root()
+    removed = systemd.remove(root.resolve())
+    if not quiet:
+        done = "is removed" if removed else "was not there"
+        print(f"{systemd.UNIT} {done}")
+
+
+def _connect(
+    ledger: Ledger, host: LinuxHost, bundle: Bundle, *, wait: float, verbose: int
+) -> tuple[Action, ...]:
+    """Connect, and again while names cannot be resolved: at boot they may be a little later."""
+    from uno.agent import service  # noqa: PLC0415
+
+    deadline = time.monotonic() + wait
+    done: list[Action] = []
+    while True:
+        host.warnings.clear()
+        with _locked(ledger):
+            done += service.up(host, bundle, progress=_progress(verbose))
+        if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
+            return tuple(done)
+        threading.Event().wait(RESOLVE_AGAIN)
 
 
 def _open(root: Path) -> tuple[Ledger, Bundle]:

@@ -1,0 +1,101 @@
+"""The unit that connects a cell at boot, with a systemctl that writes down what it is told."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from uno.diagnostics import UnoError
+from uno.host import systemd
+from uno.host.command import Completed, run
+
+PROGRAM = ("/opt/uno/venv/bin/python", "-m", "uno")
+
+
+class Systemctl:
+    """Stands in for `uno.host.command.run`."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __call__(self, argv: list[str], **_: object) -> Completed:
+        assert argv[0] == "systemctl"
+        self.told.append(" ".join(argv[1:]))
+        return Completed(argv=tuple(argv), status=0, stdout="", stderr="")
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
+    stand_in = Systemctl()
+    monkeypatch.setattr(systemd, "run", stand_in)
+    monkeypatch.setattr(systemd, "UNITS", tmp_path)
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
+    return stand_in
+
+
+@pytest.mark.feature("F100")
+def test_a_unit_is_put_in_place_once(systemctl: Systemctl, tmp_path: Path) -> None:
+    root = Path("/opt/uvn")
+    text = systemd.unit(root, program=PROGRAM, name="cell lan-a of corp")
+
+    assert systemd.install(text, root)
+    assert not systemd.install(text, root)
+
+    assert (tmp_path / "uvn-agent.service").read_text() == text
+    assert systemctl.told == ["daemon-reload"]
+
+
+@pytest.mark.feature("F101")
+def test_a_unit_is_stopped_disabled_and_deleted(systemctl: Systemctl, tmp_path: Path) -> None:
+    root = Path("/opt/uvn")
+    systemd.install(systemd.unit(root, program=PROGRAM, name="lan-a"), root)
+    systemctl.told.clear()
+
+    assert systemd.remove(root)
+    assert not systemd.remove(root)
+
+    assert systemctl.told == ["disable --now uvn-agent.service", "daemon-reload"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.parametrize("there", ["[Unit]\n", "# Made by `uno service install` for /opt/other\n"])
+def test_the_unit_of_somebody_else_is_left_alone(
+    systemctl: Systemctl, tmp_path: Path, there: str
+) -> None:
+    (tmp_path / "uvn-agent.service").write_text(there)
+    root = Path("/opt/uvn")
+
+    with pytest.raises(UnoError, match="is there already"):
+        systemd.install(systemd.unit(root, program=PROGRAM, name="lan-a"), root)
+    with pytest.raises(UnoError, match="is not for /opt/uvn"):
+        systemd.remove(root)
+
+    assert (tmp_path / "uvn-agent.service").read_text() == there
+    assert systemctl.told == []
+
+
+def test_without_systemd_the_message_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "no")
+
+    with pytest.raises(UnoError, match="does not run systemd; have its init system run"):
+        systemd.switch("start")
+
+
+@pytest.mark.feature("F100")
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+@pytest.mark.parametrize("name", ["uvn", "my uvn", "50% off", 'a "b"', "a$b"])
+def test_systemd_takes_the_unit_as_it_is_meant(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    path = tmp_path / "uvn-agent.service"
+    program = (sys.executable, "-m", "uno")
+    path.write_text(systemd.unit(root, program=program, name=f"cell {name}"))
+
+    done = run(["systemd-analyze", "verify", "--man=no", str(path)], check=False, timeout=60)
+
+    assert "uvn-agent.service" not in done.stderr
