@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from uno import files
 from uno.cli import changing, settings, specification
+from uno.cli.options import DeploymentOptions
 from uno.diagnostics import Problem, Rejected, UnoError, refuse_errors
 from uno.model.uvn import Uvn
 from uno.registry import edits, passwords
@@ -17,7 +18,6 @@ from uno.registry.edits import Edited
 if TYPE_CHECKING:
     from uno.cli.options import (
         Changing,
-        DeploymentOptions,
         PasswordOptions,
         UvnOptions,
     )
@@ -72,7 +72,7 @@ def laid_out(uvn: Uvn, deployment: DeploymentOptions, *, redraw: bool = False) -
 
     With `redraw` the random strategy draws again although nothing was given.
     """
-    if deployment.strategy is None and deployment.strategy_args is None and not redraw:
+    if deployment == DeploymentOptions() and not redraw:
         return Edited(uvn=uvn)
     args = deployment.strategy_args
     return edits.set_strategy(
@@ -80,6 +80,7 @@ def laid_out(uvn: Uvn, deployment: DeploymentOptions, *, redraw: bool = False) -
         deployment.strategy,
         None if args is None else specification.arguments(args),
         seed=_seed(),
+        private_uplinks=deployment.private_uplinks,
     )
 
 

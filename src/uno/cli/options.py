@@ -25,9 +25,10 @@ import typer
 
 from uno.cli import passphrases
 from uno.cli.typed import typed
+from uno.cli.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
 from uno.diagnostics import Problem, Rejected, UnoError
 from uno.model.syntax import text_fault
-from uno.model.uvn import Strategy, TimingProfile
+from uno.model.uvn import Middleware, Strategy, TimingProfile
 
 _LEVELS = ("warning", "info", "activity", "debug", "trace")
 
@@ -185,10 +186,14 @@ class DeploymentOptions:
             help="The strategy's arguments, as YAML, JSON or a file; for static: CELL: [PEER, …].",
         ),
     ] = None
+    private_uplinks: Annotated[
+        int | None,
+        typer.Option("--private-uplinks", help="Links of each private cell. [1]"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UvnOptions(OwnerOptions):
+class UvnOptions(OwnerOptions, RootVpnOptions, ParticlesVpnOptions, BackboneVpnOptions):
     """The owner and settings of the whole UVN."""
 
     address: Annotated[
@@ -199,51 +204,17 @@ class UvnOptions(OwnerOptions):
         TimingProfile | None,
         typer.Option("--timing-profile", help="How fast failures are noticed."),
     ] = None
-    disable_root_vpn: Annotated[
-        bool, typer.Option("--disable-root-vpn", help="A static UVN, deployed by packages alone.")
-    ] = False
-    root_vpn_push_port: Annotated[
-        int | None,
-        typer.Option("--root-vpn-push-port", help="UDP port of cells for the registry. [63448]"),
+    middleware: Annotated[
+        Middleware | None, typer.Option("--middleware", help="The DDS that agents talk through.")
     ] = None
-    root_vpn_pull_port: Annotated[
-        int | None,
-        typer.Option("--root-vpn-pull-port", help="UDP port of the registry for cells. [63447]"),
-    ] = None
-    root_vpn_subnet: Annotated[
-        str | None,
-        typer.Option("--root-vpn-subnet", metavar="A.B.C.D/N", help="[10.255.128.0/22]"),
-    ] = None
-    root_vpn_mtu: Annotated[int | None, typer.Option("--root-vpn-mtu", help="[1320]")] = None
-    disable_particles_vpn: Annotated[
-        bool, typer.Option("--disable-particles-vpn", help="No cell serves particles.")
-    ] = False
-    particles_vpn_port: Annotated[
-        int | None,
-        typer.Option("--particles-vpn-port", help="UDP port of cells for particles. [63449]"),
-    ] = None
-    particles_vpn_subnet: Annotated[
-        str | None,
-        typer.Option("--particles-vpn-subnet", metavar="A.B.C.D/N", help="[10.254.0.0/16]"),
-    ] = None
-    particles_vpn_mtu: Annotated[int | None, typer.Option("--particles-vpn-mtu", help="[1320]")] = (
-        None
-    )
-    backbone_vpn_port: Annotated[
-        int | None,
-        typer.Option("--backbone-vpn-port", help="First UDP port of links. [63550]"),
-    ] = None
-    backbone_vpn_subnet: Annotated[
-        str | None,
-        typer.Option("--backbone-vpn-subnet", metavar="A.B.C.D/N", help="[10.255.192.0/20]"),
-    ] = None
-    backbone_vpn_mtu: Annotated[int | None, typer.Option("--backbone-vpn-mtu", help="[1320]")] = (
-        None
-    )
     dds_domain: Annotated[int | None, typer.Option("--dds-domain", help="[46]")] = None
     enable_dds_security: Annotated[
-        bool, typer.Option("--enable-dds-security", help="Use DDS Security where there is one.")
-    ] = False
+        bool | None,
+        typer.Option(
+            "--enable-dds-security/--disable-dds-security",
+            help="Whether to use DDS Security where there is one.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,9 +237,12 @@ class CellOptions(OwnerOptions):
             "-L", "--link", metavar="CELL", help="Under static: a cell to link; repeat for more."
         ),
     ] = None
-    disable_particles_vpn: Annotated[
-        bool, typer.Option("--disable-particles-vpn", help="Do not serve particles.")
-    ] = False
+    enable_particles_vpn: Annotated[
+        bool | None,
+        typer.Option(
+            "--enable-particles-vpn/--disable-particles-vpn", help="Whether it serves particles."
+        ),
+    ] = None
     httpd_port: Annotated[
         int | None, typer.Option("--httpd-port", help="TCP port of the status page. [443]")
     ] = None
@@ -290,6 +264,9 @@ class CellOptions(OwnerOptions):
 class PrintOptions:
     """How to print a configuration."""
 
+    print: Annotated[
+        bool, typer.Option("-P", "--print", help="Print it, after a change with -U too.")
+    ] = False
     query: Annotated[
         str | None,
         typer.Option("-Q", "--query", metavar="PATH", help="A part of it: cells[0].name"),

@@ -10,61 +10,57 @@ if TYPE_CHECKING:
     from uno.cli.options import CellOptions, UvnOptions
 
 _VPN_OPTIONS = {
-    "root_vpn": ("push_port", "pull_port", "subnet", "mtu"),
-    "particles_vpn": ("port", "subnet", "mtu"),
-    "backbone_vpn": ("port", "subnet", "mtu"),
-}
+    "root_vpn": ("push_port", "pull_port", "subnet", "mtu", "keepalive", "interface"),
+    "particles_vpn": (
+        "port", "subnet", "mtu", "keepalive", "interface", "masquerade", "tunnel",
+    ),
+    "backbone_vpn": ("port", "subnet", "mtu", "keepalive", "interface", "allowed_ips"),
+}  # fmt: skip
 # Where an option and the key that it sets are called differently.
 _VPN_KEYS = {"mtu": "peer_mtu", "push_port": "peer_port", "pull_port": "port"}
+_UVN_KEYS = (
+    "timing_profile", "middleware", "dds_domain", "enable_root_vpn", "enable_particles_vpn",
+    "enable_dds_security",
+)  # fmt: skip
+_CELL_KEYS = (
+    "httpd_port", "location", "root_vpn_port", "particles_vpn_port", "backbone_vpn_port",
+    "enable_particles_vpn",
+)  # fmt: skip
 
 
 def of_uvn(options: UvnOptions) -> tuple[Setting, ...]:
     """Return the settings of the UVN that were given."""
-    given: dict[tuple[str, ...], tuple[str, object]] = {
-        ("address",): ("-a", options.address),
-        ("settings", "timing_profile"): ("--timing-profile", options.timing_profile),
-        ("settings", "dds_domain"): ("--dds-domain", options.dds_domain),
-        ("settings", "enable_root_vpn"): (
-            "--disable-root-vpn",
-            False if options.disable_root_vpn else None,
-        ),
-        ("settings", "enable_particles_vpn"): (
-            "--disable-particles-vpn",
-            False if options.disable_particles_vpn else None,
-        ),
-        ("settings", "enable_dds_security"): (
-            "--enable-dds-security",
-            True if options.enable_dds_security else None,
-        ),
-    }
+    given: dict[tuple[str, ...], tuple[str, object]] = {("address",): ("-a", options.address)}
+    for key in _UVN_KEYS:
+        value = getattr(options, key)
+        given["settings", key] = (_option_of(key, value), value)
     for vpn, keys in _VPN_OPTIONS.items():
         for key in keys:
-            option = f"--{vpn}-{key}".replace("_", "-")
+            value = getattr(options, f"{vpn}_{key}")
             path = ("settings", vpn, _VPN_KEYS.get(key, key))
-            given[path] = (option, getattr(options, f"{vpn}_{key}"))
+            given[path] = (
+                _option_of(f"{vpn}_{key}", value),
+                tuple(value) if isinstance(value, list) else value,
+            )
     return tuple(
         Setting(option=option, path=path, value=value)
         for path, (option, value) in given.items()
-        if value is not None
+        if value not in (None, ())
     )
 
 
 def of_cell(options: CellOptions) -> tuple[Setting, ...]:
     """Return the settings of a cell that were given, with paths relative to the cell."""
-    given: dict[str, object] = {
-        "httpd_port": options.httpd_port,
-        "location": options.location,
-        "root_vpn_port": options.root_vpn_port,
-        "particles_vpn_port": options.particles_vpn_port,
-        "backbone_vpn_port": options.backbone_vpn_port,
-        "enable_particles_vpn": False if options.disable_particles_vpn else None,
-    }
+    given = {key: getattr(options, key) for key in _CELL_KEYS}
     return tuple(
-        Setting(option=_option_of(key), path=("settings", key), value=value)
+        Setting(option=_option_of(key, value), path=("settings", key), value=value)
         for key, value in given.items()
         if value is not None
     )
 
 
-def _option_of(key: str) -> str:
-    return "--" + key.replace("enable_", "disable_").replace("_", "-")
+def _option_of(key: str, value: object) -> str:
+    name = key.replace("_", "-")
+    if value is not False:
+        return f"--{name}"
+    return f"--{name.replace('enable-', 'disable-')}" if "enable-" in name else f"--no-{name}"

@@ -123,6 +123,7 @@ def _settings(said: Mapping[Place, Any], beside: Beside) -> SettingsSpec | None:
     laid_out = DeploymentSpec(
         strategy=deployment.strategy,
         strategy_args=None if args is None else dict(arguments(args)),
+        private_uplinks=deployment.private_uplinks,
         seed=None if deployment.strategy is None else beside.seed,
     )
     if laid_out != DeploymentSpec():

@@ -108,11 +108,11 @@ def add_user(uvn: Uvn, someone: Person, *, password: str | None) -> Edited:
 
 def add_cell(uvn: Uvn, wanted: NewCell, *, new_owners: bool = False) -> Edited:
     """Add a cell. With `new_owners`, an owner given as `'NAME <EMAIL>'` may be a new user."""
-    uvn, owner, problems = _owned(uvn, wanted.owner, new_owners=new_owners)
+    uvn, owner, problems = owned(uvn, wanted.owner, new_owners=new_owners)
     at = len(uvn.cells)
     lans, unreadable = read_networks(wanted.networks, option="-N")
     cell = Cell(id=0, name=wanted.name, owner=owner, address=wanted.address, allowed_lans=lans)
-    linked, not_static = _linked(with_added_cell(uvn, cell), wanted)
+    linked, unlinkable = _linked(with_added_cell(uvn, cell), wanted)
     below = (replace_path(setting, ("cells", at)) for setting in wanted.settings)
     changed = apply(linked, below)
     options: dict[Path, str] = {
@@ -123,27 +123,27 @@ def add_cell(uvn: Uvn, wanted: NewCell, *, new_owners: bool = False) -> Edited:
         ("cells", at, "allowed_lans"): "-N",
         ("settings", "deployment", "strategy_args"): "-L",
     }
-    taken = _taken("cell", wanted.name, (cell.name for cell in uvn.cells))
+    known = taken("cell", wanted.name, (cell.name for cell in uvn.cells))
     return Edited(
         uvn=changed.uvn,
         options=options,
-        problems=(*problems, *taken, *unreadable, *not_static, *changed.problems),
-        judged=frozenset({("cells", at, "name")}) if taken else frozenset(),
+        problems=(*problems, *known, *unreadable, *unlinkable, *changed.problems),
+        judged=frozenset({("cells", at, "name")}) if known else frozenset(),
     )
 
 
 def add_particle(uvn: Uvn, name: str, owner: str | None, *, new_owners: bool = False) -> Edited:
     """Add a particle. With `new_owners`, an owner given as `'NAME <EMAIL>'` may be a new user."""
-    uvn, email, problems = _owned(uvn, owner, new_owners=new_owners)
+    uvn, email, problems = owned(uvn, owner, new_owners=new_owners)
     at = len(uvn.particles)
     options: dict[Path, str] = {("particles", at): "NAME", ("particles", at, "owner"): "-o"}
-    taken = _taken("particle", name, (particle.name for particle in uvn.particles))
+    known = taken("particle", name, (particle.name for particle in uvn.particles))
     added = with_added_particle(uvn, Particle(id=0, name=name, owner=email))
     return Edited(
         uvn=added,
         options=options,
-        problems=(*problems, *taken),
-        judged=frozenset({("particles", at, "name")}) if taken else frozenset(),
+        problems=(*problems, *known),
+        judged=frozenset({("particles", at, "name")}) if known else frozenset(),
     )
 
 
@@ -165,7 +165,12 @@ def set_owner(uvn: Uvn, text: str, *, password: str | None = None) -> Edited:
 
 
 def set_strategy(
-    uvn: Uvn, strategy: Strategy | None, args: Mapping[str, Any] | None, *, seed: int
+    uvn: Uvn,
+    strategy: Strategy | None,
+    args: Mapping[str, Any] | None,
+    *,
+    seed: int,
+    private_uplinks: int | None = None,
 ) -> Edited:
     """Choose how the backbone is laid out; `seed` is what the random strategy draws from."""
     deployment = uvn.settings.deployment
@@ -179,10 +184,12 @@ def set_strategy(
         strategy=chosen,
         strategy_args=given,
         seed=seed if chosen is Strategy.RANDOM else deployment.seed,
+        private_uplinks=deployment.private_uplinks if private_uplinks is None else private_uplinks,
     )
     options: dict[Path, str] = {
         ("settings", "deployment"): "-S",
         ("settings", "deployment", "strategy_args"): "-D",
+        ("settings", "deployment", "private_uplinks"): "--private-uplinks",
     }
     return Edited(
         uvn=replace(uvn, settings=replace(uvn.settings, deployment=changed)), options=options
@@ -237,7 +244,10 @@ def read_networks(
 
 
 def read_value(setting: Setting) -> tuple[object, Problem | None]:
-    """Return the value of `setting`, a subnet read from its text, or what is wrong with it."""
+    """Return the value of `setting`, networks read from their text, or what is wrong with it."""
+    if setting.path[-1] == "allowed_ips" and isinstance(setting.value, tuple):
+        networks, problems = read_networks(setting.value, option=setting.option)
+        return networks, problems[0] if problems else None
     if setting.path[-1] != "subnet" or not isinstance(setting.value, str):
         return setting.value, None
     found, problems = read_networks([setting.value], option=setting.option)
@@ -251,6 +261,48 @@ def read_value(setting: Setting) -> tuple[object, Problem | None]:
         )
         return None, problem
     return found[0], None
+
+
+def owned(uvn: Uvn, text: str | None, *, new_owners: bool) -> tuple[Uvn, str, tuple[Problem, ...]]:
+    """Return `uvn`, with a new user if that is wanted, the owner's e-mail address, and problems."""
+    if text is None:
+        return uvn, uvn.owner, ()
+    someone = person(text)
+    if is_user(uvn, someone.email):
+        return uvn, someone.email, ()
+    if new_owners:
+        return with_user(uvn, User(email=someone.email, name=someone.name)), someone.email, ()
+    similar = suggestion(someone.email, [user.email for user in uvn.users])
+    unknown = Problem(
+        what=f"{someone.email} is not a user",
+        hint=similar or f"add them with: uno define user {someone.email}",
+        option="-o",
+    )
+    # The owner stands in, so that nothing else is said of somebody who is not there.
+    return uvn, uvn.owner, (unknown,)
+
+
+def taken(
+    kind: str, name: str, names: Iterable[str], *, option: str = "NAME"
+) -> tuple[Problem, ...]:
+    """Return the problem of a name that another one of its kind has."""
+    if name not in names:
+        return ()
+    problem = Problem(
+        what=f"there is already a {kind} called {name}",
+        hint=f"choose another name; show it with: uno show {kind} {name}",
+        option=option,
+    )
+    return (problem,)
+
+
+def not_static(strategy: Strategy) -> Problem:
+    """Return the problem of naming links that the strategy chooses by itself."""
+    return Problem(
+        what=f"the {strategy} strategy chooses the links by itself",
+        hint="leave -L out, or use: uno redeploy -S static -D …",
+        option="-L",
+    )
 
 
 def _set(value: Any, path: Path, new: object) -> Any:
@@ -270,42 +322,7 @@ def _linked(uvn: Uvn, wanted: NewCell) -> tuple[Uvn, tuple[Problem, ...]]:
     if not wanted.links:
         return uvn, ()
     if deployment.strategy is not Strategy.STATIC:
-        problem = Problem(
-            what=f"the {deployment.strategy} strategy chooses the links by itself",
-            hint="leave -L out, or use: uno redeploy -S static -D …",
-            option="-L",
-        )
-        return uvn, (problem,)
+        return uvn, (not_static(deployment.strategy),)
     args = {**deployment.strategy_args, wanted.name: list(wanted.links)}
     settings = replace(uvn.settings, deployment=replace(deployment, strategy_args=args))
     return replace(uvn, settings=settings), ()
-
-
-def _owned(uvn: Uvn, text: str | None, *, new_owners: bool) -> tuple[Uvn, str, tuple[Problem, ...]]:
-    """Return `uvn`, with a new user if that is wanted, and the owner's e-mail address."""
-    if text is None:
-        return uvn, uvn.owner, ()
-    someone = person(text)
-    if is_user(uvn, someone.email):
-        return uvn, someone.email, ()
-    if new_owners:
-        return with_user(uvn, User(email=someone.email, name=someone.name)), someone.email, ()
-    similar = suggestion(someone.email, [user.email for user in uvn.users])
-    unknown = Problem(
-        what=f"{someone.email} is not a user",
-        hint=similar or f"add them with: uno define user {someone.email}",
-        option="-o",
-    )
-    # The owner stands in, so that nothing else is said of somebody who is not there.
-    return uvn, uvn.owner, (unknown,)
-
-
-def _taken(kind: str, name: str, names: Iterable[str]) -> tuple[Problem, ...]:
-    if name not in names:
-        return ()
-    problem = Problem(
-        what=f"there is already a {kind} called {name}",
-        hint=f"choose another name; show it with: uno show {kind} {name}",
-        option="NAME",
-    )
-    return (problem,)

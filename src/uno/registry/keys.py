@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -43,7 +43,7 @@ class Wanted:
 class Renewal:
     """How the stored secrets have to change to be those that are wanted.
 
-    `replaced` are the ids of those that are made anew: they are among the dropped and the made.
+    `replaced` are the ids of those that are made anew; only the root VPN's are not dropped too.
     """
 
     all: Mapping[str, StoredSecret]
@@ -63,22 +63,28 @@ def renew(
     """Make what is missing, drop what nobody wants, draw `anew`, leave the rest as it is.
 
     A secret that is dropped is gone for good: what was revoked cannot come back, only be drawn
-    again. Drawing the seed of a particle or hub anew drops those of single pairs of them.
+    again. Drawing the seed of a particle or hub anew drops those of single pairs of them. The keys
+    of the root VPN that are drawn anew stay as earlier epochs: a cell that was away and has not
+    heard of it yet is reached by these.
     """
     needed = wanted.pairs | wanted.psks | wanted.seeds
     drawn = frozenset(anew)
     lasting = {id_ for id_ in stored if id_ in needed or _lasts(id_, needed - drawn)}
     kept = {id_: stored[id_] for id_ in sorted(lasting - drawn)}
     for_one_cell = {id_ for id_ in drawn if _lasts(id_, needed)} - needed - {SIGNING}
-    made = (
-        *(new_pair(id_) for id_ in sorted(wanted.pairs - kept.keys())),
-        *(new_shared(id_, PSK) for id_ in sorted(wanted.psks - kept.keys())),
-        *(new_shared(id_, SEED) for id_ in sorted((wanted.seeds | for_one_cell) - kept.keys())),
+    made = tuple(
+        replace(secret, epoch=stored[secret.id].epoch + 1) if secret.id in stored else secret
+        for secret in (
+            *(new_pair(id_) for id_ in sorted(wanted.pairs - kept.keys())),
+            *(new_shared(id_, PSK) for id_ in sorted(wanted.psks - kept.keys())),
+            *(new_shared(id_, SEED) for id_ in sorted((wanted.seeds | for_one_cell) - kept.keys())),
+        )
     )
+    handed_over = {secret.id for secret in made if secret.epoch and secret.id.startswith("root/")}
     return Renewal(
         all=kept | {s.id: s for s in made},
         made=made,
-        dropped=tuple(sorted(stored.keys() - kept.keys())),
+        dropped=tuple(sorted(stored.keys() - kept.keys() - handed_over)),
         replaced=tuple(secret.id for secret in made if secret.id in drawn),
     )
 

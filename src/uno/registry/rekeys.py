@@ -63,14 +63,19 @@ def particle(particle: int, cells: Collection[int] = ()) -> Choice:
     return chosen
 
 
-def backbone(links: Collection[tuple[int, int]] | None = None) -> Choice:
-    """Choose the keys of `links`, pairs of cell ids with the lower first, or of all links."""
+def backbone() -> Choice:
+    """Choose the keys of all links."""
+    return lambda plan: _keys_of(plan.links)
 
-    def chosen(plan: Plan) -> set[str]:
-        ours = (link for link in plan.links if links is None or link.cells in links)
-        return {key for link in ours for key in _keys_of(link)}
 
-    return chosen
+def links_of(cell: int) -> Choice:
+    """Choose the keys of all links of a cell."""
+    return lambda plan: _keys_of(link for link in plan.links if cell in link.cells)
+
+
+def link_between(one: int, other: int) -> Choice:
+    """Choose the keys of the link between two cells."""
+    return lambda plan: _keys_of(link for link in plan.links if {*link.cells} == {one, other})
 
 
 def together(*choices: Choice) -> Choice:
@@ -103,6 +108,9 @@ def _told(plan: Plan, ids: frozenset[str]) -> Iterator[str]:
             yield f"link {names[link.a.cell]} ↔ {names[link.b.cell]}  new keys"
 
 
-def _keys_of(link: Link) -> tuple[str, ...]:
-    name = link.name
-    return (link_psk(name), *(link_pair(name, cell) for cell in link.cells))
+def _keys_of(links: Iterable[Link]) -> set[str]:
+    return {
+        key
+        for link in links
+        for key in (link_psk(link.name), *(link_pair(link.name, cell) for cell in link.cells))
+    }
