@@ -9,9 +9,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.model.uvn import (
-    BACKBONE_VPN,
-    PARTICLES_VPN,
-    ROOT_VPN,
     Cell,
     Particle,
     Settings,
@@ -56,7 +53,7 @@ def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[s
         users=tuple(users[index] for index in order_of_users(spec)),
         cells=cells,
         particles=particles,
-        settings=_settings(spec.settings or SettingsSpec()),
+        settings=settings_on(_UVN.settings, spec.settings),
         next_cell=len(cells) + 1,
         next_particle=len(particles) + 1,
     )
@@ -64,18 +61,44 @@ def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[s
 
 def order_of_users(spec: Spec) -> tuple[int, ...]:
     """Return the places of the spec's users in the order of the definition's: by e-mail."""
-    emails = [user.email or "" for user in _listed_users(spec)]
+    emails = [user.email or "" for user in listed_users(spec)]
     return tuple(sorted(range(len(emails)), key=lambda index: emails[index]))
 
 
-def _listed_users(spec: Spec) -> tuple[UserSpec, ...]:
+def listed_users(spec: Spec) -> tuple[UserSpec, ...]:
+    """Return the users that a spec lists; one that lists none has one, its owner."""
     if spec.users is None and spec.owner:
         return (UserSpec(email=spec.owner.email, name=spec.owner.name),)
     return spec.users or ()
 
 
+def persons(spec: Spec) -> Iterable[Person]:
+    """Return everybody whom a spec names as an owner, the owner of the UVN last."""
+    owners = [
+        *(particle.owner for particle in spec.particles or ()),
+        *(cell.owner for cell in spec.cells or ()),
+        spec.owner,
+    ]
+    return [owner for owner in owners if owner]
+
+
+def settings_on(base: Settings, spec: SettingsSpec | None) -> Settings:
+    """Return `base` with what `spec` says."""
+    if spec is None:
+        return base
+    values = written(spec)
+    for group in ("deployment", "root_vpn", "particles_vpn", "backbone_vpn"):
+        values[group] = filled(getattr(spec, group), getattr(base, group))
+    return replace(base, **values)
+
+
+def filled(spec: Struct | None, base: S) -> S:
+    """Return `base` with what `spec` says, key by key."""
+    return replace(base, **written(spec)) if spec else base
+
+
 def _users(spec: Spec, hash_password: Callable[[str], str]) -> list[User]:
-    names = {person.email: person.name for person in _persons(spec) if person.name}
+    names = {person.email: person.name for person in persons(spec) if person.name}
     return [
         User(
             email=user.email or "",
@@ -83,17 +106,8 @@ def _users(spec: Spec, hash_password: Callable[[str], str]) -> list[User]:
             password=_hashed(user.password.reveal, hash_password) if user.password else None,
             excluded=bool(user.excluded),
         )
-        for user in _listed_users(spec)
+        for user in listed_users(spec)
     ]
-
-
-def _persons(spec: Spec) -> Iterable[Person]:
-    owners = [
-        *(particle.owner for particle in spec.particles or ()),
-        *(cell.owner for cell in spec.cells or ()),
-        spec.owner,
-    ]
-    return [owner for owner in owners if owner]
 
 
 def _hashed(password: str, hash_password: Callable[[str], str]) -> str:
@@ -107,7 +121,7 @@ def _cell(spec: CellSpec, *, id: int, owner: str) -> Cell:  # noqa: A002 - the f
         owner=spec.owner.email if spec.owner else owner,
         address=spec.address,
         allowed_lans=spec.allowed_lans or (),
-        settings=_filled(spec.settings, _CELL.settings),
+        settings=filled(spec.settings, _CELL.settings),
         excluded=bool(spec.excluded),
     )
 
@@ -119,21 +133,3 @@ def _particle(spec: ParticleSpec, *, id: int, owner: str) -> Particle:  # noqa: 
         owner=spec.owner.email if spec.owner else owner,
         excluded=bool(spec.excluded),
     )
-
-
-def _settings(spec: SettingsSpec) -> Settings:
-    values = written(spec)
-    default = _UVN.settings
-    values["deployment"] = _filled(spec.deployment, default.deployment)
-    values["root_vpn"] = _filled(spec.root_vpn, ROOT_VPN)
-    values["particles_vpn"] = _filled(spec.particles_vpn, PARTICLES_VPN)
-    values["backbone_vpn"] = _filled(spec.backbone_vpn, BACKBONE_VPN)
-    found = replace(default, **values)
-    return default if found == default else found
-
-
-def _filled(spec: Struct | None, default: S) -> S:
-    # The default itself where nothing differs: in JSON, msgspec leaves out that object alone, and
-    # equal definitions are to be the same bytes.
-    found = replace(default, **written(spec)) if spec else default
-    return default if found == default else found

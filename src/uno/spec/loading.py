@@ -58,6 +58,17 @@ def with_options(spec: Spec, options: Spec) -> Spec:
     return overlaid(spec, replace(options, users=(*users, *beside.values())))
 
 
+def trusted(findings: Iterable[Finding], broken: frozenset[Path]) -> tuple[Finding, ...]:
+    """Return the findings that follow from nothing that could not be read."""
+    around = {path[:length] for path in broken for length in range(len(path) + 1)}
+    return tuple(
+        finding
+        for finding in findings
+        if around.isdisjoint((finding.path, *finding.also, *finding.needs))
+        and not any(finding.path[:length] in broken for length in range(len(finding.path)))
+    )
+
+
 def _problems(
     document: Document, name: str | None, options: Spec, identity: str
 ) -> Iterable[Problem]:
@@ -70,7 +81,7 @@ def _problems(
     )
     places = _as_in_uvn(document.positions, spec)
     broken = _as_in_uvn(dict.fromkeys(document.broken), spec).keys() | missing.keys()
-    findings = _trusted(check(draft), frozenset(broken))
+    findings = trusted(check(draft), frozenset(broken))
     elsewhere = {key for key in written(options) if key in {"name", "owner", "address"}}
     if name is not None:
         elsewhere.add("name")
@@ -120,14 +131,3 @@ def _as_in_uvn(by_path: Mapping[Path, T], spec: Spec) -> dict[Path, T]:
             case _:
                 found[path] = value
     return found
-
-
-def _trusted(findings: Iterable[Finding], broken: frozenset[Path]) -> tuple[Finding, ...]:
-    """Return the findings that follow from nothing that could not be read."""
-    around = {path[:length] for path in broken for length in range(len(path) + 1)}
-    return tuple(
-        finding
-        for finding in findings
-        if around.isdisjoint((finding.path, *finding.also, *finding.needs))
-        and not any(finding.path[:length] in broken for length in range(len(finding.path)))
-    )

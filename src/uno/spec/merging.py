@@ -1,0 +1,315 @@
+"""A spec on top of a definition: what `uno apply` makes of a registry.
+
+What the text says is made so. What it does not say stays as it is, or, with `prune`, goes back to
+what it would be if nobody had ever said it: cells, particles and users that are not in the text go,
+settings get their defaults. Three things stay in either case, since their absence from a text that
+is shared means nothing: passwords, bans, and the seed that the random strategy draws from.
+
+Names are the identity: a cell or particle that keeps its name keeps its id, and with it its keys
+and addresses. New ones get the next ids, in the order in which they stand in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from uno.diagnostics import Problem, Severity, refuse_errors
+from uno.model.checks import Path, check
+from uno.model.syntax import quoted
+from uno.model.uvn import Cell, Particle, Settings, User, Uvn
+from uno.spec.build import filled, listed_users, persons, settings_on
+from uno.spec.document import Document, problems, read
+from uno.spec.kinds import HASH_MARK
+from uno.spec.loading import trusted
+from uno.spec.values import CellSpec, ParticleSpec, Spec, UserSpec
+
+# Gives the hash to keep for a password, from the password and the hash that there was.
+Hashing = Callable[[str, str | None], str]
+
+_T = TypeVar("_T")
+_NEW = Cell(id=0, name="", owner="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What a definition has and a text lacks, by name."""
+
+    users: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    particles: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.cells or self.particles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """A definition with a text on top of it. `lacking` is what the text does not speak of."""
+
+    uvn: Uvn
+    lacking: Removal
+    warnings: tuple[Problem, ...] = ()
+
+
+def merge(text: str, *, file: str, uvn: Uvn, prune: bool, hash_password: Hashing) -> Merged:
+    """Read a spec and put it on top of `uvn`; raises `Rejected` with every problem of both.
+
+    No password is hashed before all is well.
+    """
+    document = read(text, file=file)
+    found = list(document.problems)
+    if () not in document.broken:
+        found += _two_names(document, uvn)
+        found += _renamed(document, uvn, is_pruned=prune)
+        found += _findings(document, uvn, prune=prune)
+    warnings = refuse_errors(found)
+    spec = document.spec
+    merged = overlay(uvn, spec, prune=prune, hash_password=hash_password)
+    return Merged(uvn=merged, lacking=lacking(uvn, spec), warnings=warnings)
+
+
+def overlay(uvn: Uvn, spec: Spec, *, prune: bool, hash_password: Hashing) -> Uvn:
+    """Return `uvn` with `spec` on top of it. Nothing is checked."""
+    owner = spec.owner.email if spec.owner else uvn.owner
+    users = _users(uvn, spec, prune=prune, hash_password=hash_password)
+    cells, next_cell = _placed(uvn.cells, spec.cells or (), prune=prune, start=uvn.next_cell)
+    particles, next_particle = _placed(
+        uvn.particles, spec.particles or (), prune=prune, start=uvn.next_particle
+    )
+    return replace(
+        uvn,
+        owner=owner,
+        address=spec.address or (None if prune else uvn.address),
+        users=tuple(user for user, _ in users),
+        cells=tuple(_cell(each, owner, prune=prune) for each in cells),
+        particles=tuple(_particle(each, owner, prune=prune) for each in particles),
+        settings=_settings(uvn.settings, spec, prune=prune),
+        next_cell=next_cell,
+        next_particle=next_particle,
+    )
+
+
+def lacking(uvn: Uvn, spec: Spec) -> Removal:
+    """Return what `uvn` has and `spec` does not speak of."""
+    emails = {user.email for user in listed_users(spec)} or {uvn.owner}
+    cells = {cell.name for cell in spec.cells or ()}
+    particles = {particle.name for particle in spec.particles or ()}
+    return Removal(
+        users=tuple(user.email for user in uvn.users if user.email not in emails),
+        cells=tuple(cell.name for cell in uvn.cells if cell.name not in cells),
+        particles=tuple(each.name for each in uvn.particles if each.name not in particles),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A thing that there is to be: what there was of it, what is said of it, and where."""
+
+    id: int
+    old: Cell | Particle | None = None
+    spec: CellSpec | ParticleSpec | None = None
+    at: int | None = None
+
+
+def _placed(
+    olds: Sequence[Cell | Particle],
+    said: Sequence[CellSpec | ParticleSpec],
+    *,
+    prune: bool,
+    start: int = 0,
+) -> tuple[list[_Place], int]:
+    first: dict[str | None, int] = {}
+    for at, spec in enumerate(said):
+        first.setdefault(spec.name, at)
+    kept = []
+    for old in olds:
+        # Taken out, so that a name that stands twice is a second thing, and found by the checks.
+        at_old = first.pop(old.name, None)
+        if at_old is not None:
+            kept.append(_Place(id=old.id, old=old, spec=said[at_old], at=at_old))
+        elif not prune:
+            kept.append(_Place(id=old.id, old=old))
+    known = {place.at for place in kept}
+    new = [(at, spec) for at, spec in enumerate(said) if at not in known]
+    added = [_Place(id=start + i, spec=spec, at=at) for i, (at, spec) in enumerate(new)]
+    return [*kept, *added], start + len(added)
+
+
+def _cell(place: _Place, owner: str, *, prune: bool) -> Cell:
+    old, spec = place.old, place.spec
+    assert isinstance(old, Cell | None)
+    if spec is None:
+        assert old is not None
+        return old
+    assert isinstance(spec, CellSpec)
+    base = _NEW if old is None or prune else old
+    lans = base.allowed_lans if spec.allowed_lans is None else spec.allowed_lans
+    if old and set(lans) == set(old.allowed_lans):
+        lans = old.allowed_lans
+    return Cell(
+        id=place.id,
+        name=spec.name or "",
+        owner=spec.owner.email if spec.owner else base.owner or owner,
+        address=spec.address or base.address,
+        allowed_lans=lans,
+        settings=filled(spec.settings, base.settings),
+        excluded=_is_banned(spec.excluded, old),
+    )
+
+
+def _particle(place: _Place, owner: str, *, prune: bool) -> Particle:
+    old, spec = place.old, place.spec
+    assert isinstance(old, Particle | None)
+    if spec is None:
+        assert old is not None
+        return old
+    kept = old.owner if old and not prune else owner
+    return Particle(
+        id=place.id,
+        name=spec.name or "",
+        owner=spec.owner.email if spec.owner else kept,
+        excluded=_is_banned(spec.excluded, old),
+    )
+
+
+def _users(
+    uvn: Uvn, spec: Spec, *, prune: bool, hash_password: Hashing
+) -> list[tuple[User, int | None]]:
+    """Return the users by e-mail, each with its place in the text."""
+    olds = {user.email: user for user in uvn.users}
+    names = {person.email: person.name for person in persons(spec) if person.name}
+    listed = listed_users(spec)
+    said: list[tuple[User, int | None]] = [
+        (_user(each, olds.get(each.email or ""), names, prune, hash_password), at)
+        for at, each in enumerate(listed)
+    ]
+    emails = {user.email for user, _ in said}
+    gone = prune and bool(listed)
+    kept = [] if gone else [(user, None) for user in uvn.users if user.email not in emails]
+    if not listed and prune:
+        kept = [(user, at) for user, at in kept if user.email == uvn.owner]
+    return sorted([*said, *kept], key=lambda each: each[0].email)
+
+
+def _user(
+    spec: UserSpec,
+    old: User | None,
+    names: Mapping[str, str | None],
+    prune: bool,  # noqa: FBT001 - a helper of one caller
+    hash_password: Hashing,
+) -> User:
+    email = spec.email or ""
+    password = old.password if old else None
+    if spec.password:
+        given = spec.password.reveal
+        password = given if given.startswith(HASH_MARK) else hash_password(given, password)
+    kept = old.name if old and not prune else None
+    return User(
+        email=email,
+        name=spec.name or names.get(email) or kept,
+        password=password,
+        excluded=_is_banned(spec.excluded, old),
+    )
+
+
+def _is_banned(said: bool | None, old: User | Cell | Particle | None) -> bool:  # noqa: FBT001
+    return (old is not None and old.excluded) if said is None else said
+
+
+def _settings(old: Settings, spec: Spec, *, prune: bool) -> Settings:
+    base = old
+    if prune:
+        default = Settings()
+        base = replace(default, deployment=replace(default.deployment, seed=old.deployment.seed))
+    return settings_on(base, spec.settings)
+
+
+def _findings(document: Document, uvn: Uvn, *, prune: bool) -> Iterable[Problem]:
+    """Return what is wrong with the definition that comes out, and was not with that before."""
+    spec = document.spec
+    draft = overlay(uvn, spec, prune=prune, hash_password=lambda _, old: old or "")
+    places = _as_in_uvn(document.positions, uvn, spec, prune=prune)
+    broken = _as_in_uvn(dict.fromkeys(document.broken), uvn, spec, prune=prune)
+    known = {finding.what for finding in check(uvn) if finding.severity is Severity.WARNING}
+    found = trusted(check(draft), frozenset(broken))
+    news = [finding for finding in found if finding.what not in known]
+    return problems(news, places, document.file)
+
+
+def _as_in_uvn(by_path: Mapping[Path, _T], uvn: Uvn, spec: Spec, *, prune: bool) -> dict[Path, _T]:
+    """Return `by_path`, whose paths are those of the text, with those of what comes out."""
+    moved = {
+        "users": {
+            at: index
+            for index, (_, at) in enumerate(
+                _users(uvn, spec, prune=prune, hash_password=lambda _, old: old or "")
+            )
+        },
+        "cells": _indexes(_placed(uvn.cells, spec.cells or (), prune=prune)),
+        "particles": _indexes(_placed(uvn.particles, spec.particles or (), prune=prune)),
+    }
+    found: dict[Path, _T] = {}
+    for path, value in by_path.items():
+        match path:
+            case (str(kind), int(at), *rest) if kind in moved and at in moved[kind]:
+                found[kind, moved[kind][at], *rest] = value
+            case _:
+                found[path] = value
+    return found
+
+
+def _indexes(placed: tuple[list[_Place], int]) -> dict[int | None, int]:
+    return {place.at: index for index, place in enumerate(placed[0]) if place.at is not None}
+
+
+def _two_names(document: Document, uvn: Uvn) -> Iterable[Problem]:
+    name = document.spec.name
+    if name and name != uvn.name:
+        yield Problem(
+            what=f"the UVN is called {quoted(name)} here and {quoted(uvn.name)} in the registry",
+            hint="is it the right registry, or the right file?",
+            where=document.positions["name",],
+        )
+
+
+def _renamed(document: Document, uvn: Uvn, *, is_pruned: bool) -> Iterable[Problem]:
+    """Warn where a cell or particle comes that looks like one that the text lacks."""
+    spec = document.spec
+    gone = lacking(uvn, spec)
+    known = {cell.name for cell in uvn.cells}
+    for at, cell in enumerate(spec.cells or ()):
+        if cell.name is None or cell.name in known:
+            continue
+        for old in uvn.cells:
+            if old.name in gone.cells and _is_alike(cell, old):
+                yield _rename("cell", old.name, cell.name, document, ("cells", at, "name"))
+                break
+    new = [each for each in spec.particles or () if each.name not in _names(uvn.particles)]
+    if is_pruned and len(new) == len(gone.particles) == 1 and new[0].name:
+        at = (spec.particles or ()).index(new[0])
+        path: Path = ("particles", at, "name")
+        yield _rename("particle", gone.particles[0], new[0].name, document, path)
+
+
+def _is_alike(spec: CellSpec, old: Cell) -> bool:
+    if spec.address and spec.address == old.address:
+        return True
+    return bool(set(spec.allowed_lans or ()) & set(old.allowed_lans))
+
+
+def _names(items: Iterable[Particle]) -> set[str]:
+    return {item.name for item in items}
+
+
+def _rename(kind: str, old: str, new: str, document: Document, path: Path) -> Problem:
+    return Problem(
+        what=f"{kind} {new} is new and {old} is not in the file",
+        hint=f"if it is the same, keep its keys and addresses: "
+        f"uno config {kind} {old} -U --name {new}",
+        where=document.positions.get(path),
+        severity=Severity.WARNING,
+    )
