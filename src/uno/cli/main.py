@@ -11,8 +11,22 @@ from typing import Annotated
 import typer
 
 from uno import __version__
-from uno.cli import define, guide, install, lab, registry, service, show
-from uno.diagnostics import Rejected, UnoError
+from uno.cli import (
+    backup,
+    define,
+    failures,
+    guide,
+    install,
+    lab,
+    passphrase,
+    registry,
+    service,
+    show,
+)
+from uno.diagnostics import UnoError
+
+# 128 and the number of SIGINT, as a shell reports it.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="uno",
@@ -22,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (define, registry, show, guide, install, service, lab):
+for module in (define, registry, show, backup, passphrase, guide, install, service, lab):
     module.register(app)
 
 
@@ -48,12 +62,16 @@ def _uno(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when the input was refused."""
     sys.excepthook = _unforeseen
+    as_json = failures.wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(arguments)
+        # Not standalone, in which typer prints errors in its own words and frames.
+        status = app(arguments, prog_name="uno", standalone_mode=False)
+    except typer.TyperException as error:
+        sys.exit(failures.tell_usage(error, as_json=as_json))
     except UnoError as error:
         if _wants_tracebacks():
             raise
-        _tell(error)
+        failures.tell(error, as_json=as_json)
         sys.exit(error.exit_status)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`uno list cells | head`).
@@ -63,17 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if _wants_tracebacks():
             raise
         place = f"{error.filename}: " if error.filename else ""
-        print(f"uno: {place}{error.strerror or error}", file=sys.stderr)
+        failures.tell(UnoError(f"{place}{error.strerror or error}"), as_json=as_json)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
+        status = _INTERRUPTED
+    if status == _INTERRUPTED:
         print("uno: interrupted", file=sys.stderr)
-        sys.exit(130)
-
-
-def _tell(error: UnoError) -> None:
-    lines = [str(p) for p in error.problems] if isinstance(error, Rejected) else [str(error)]
-    for line in lines:
-        print(f"uno: {line}", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def _unforeseen(

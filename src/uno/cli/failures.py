@@ -1,0 +1,80 @@
+"""What a command prints when it fails: sentences for people, or with `--json` a value for programs.
+
+Sentences go to standard error. With `--json` standard output is one JSON document whatever
+happens, so a failure is one too: {"error": {"status": 2, "problems": [{"what": …}]}}.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from uno.diagnostics import Position, Problem, Rejected, UnoError
+
+# For a command that was given nothing at all typer has printed the help.
+_ONLY_HELP = "NoArgsIsHelpError"
+_USAGE_STATUS = 2
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the command was asked for JSON, as far as that can be told before it is parsed."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return any(it == "--json" or re.fullmatch(r"-[A-Za-z]*J", it) for it in options)
+
+
+def tell(error: UnoError, *, as_json: bool) -> None:
+    """Print what failed."""
+    if as_json:
+        problems = [_as_value(it) for it in _problems(error)]
+        document = {"error": {"status": error.exit_status, "problems": problems}}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for problem in _problems(error):
+        print(f"uno: {problem}", file=sys.stderr)
+
+
+def tell_usage(error: typer.TyperException, *, as_json: bool) -> int:
+    """Print why the words of a command were not understood; return the exit status."""
+    if type(error).__name__ == _ONLY_HELP:
+        return _USAGE_STATUS
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "uno"
+    refused = Problem(what=_sentence(error), hint=f"see {command} --help")
+    tell(Rejected(refused), as_json=as_json)
+    return _USAGE_STATUS
+
+
+def _sentence(error: typer.TyperException) -> str:
+    """Return typer's message as ours are: without a capital letter and a full stop."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    words = " ".join(str(text).split()).rstrip(".")
+    return words[:1].lower() + words[1:]
+
+
+def _problems(error: UnoError) -> tuple[Problem, ...]:
+    if isinstance(error, Rejected):
+        return error.problems
+    return (Problem(what=error.what, hint=error.hint),)
+
+
+def _as_value(problem: Problem) -> dict[str, Any]:
+    """Return a problem with what it has; what it has not is left out."""
+    value: dict[str, Any] = {"severity": problem.severity.value, "what": problem.what}
+    if problem.hint:
+        value["hint"] = problem.hint
+    if problem.option:
+        value["option"] = problem.option
+    if problem.where:
+        value["where"] = _place(problem.where)
+    if problem.also:
+        value["also"] = [_place(it) for it in problem.also]
+    return value
+
+
+def _place(position: Position) -> dict[str, Any]:
+    return {"file": position.file, "line": position.line, "column": position.column}
