@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def write_together(
     try:
         for path, content in contents.items():
             at = path
-            waiting[path] = _write_temporary(path, content, mode=mode, durable=durable)
+            waiting[path] = _write_temporary(path, (content,), mode=mode, durable=durable)
         for path in contents:
             at = path
             waiting[path].replace(path)
@@ -67,6 +67,15 @@ def write_together(
         for temporary in waiting.values():
             with suppress(OSError):
                 temporary.unlink()
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes], *, mode: int = PRIVATE_FILE) -> None:
+    """Write as `write_atomic` does, durably, what is too much to be held in one piece."""
+    try:
+        _write_temporary(path, chunks, mode=mode, durable=True).replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise failure(error, f"cannot write {path}") from error
 
 
 def write_if_changed(
@@ -171,14 +180,14 @@ _REASONS = {
 }
 
 
-def _write_temporary(path: Path, content: bytes, *, mode: int, durable: bool) -> Path:
-    """Write `content` to a new file beside `path`, or leave nothing."""
+def _write_temporary(path: Path, chunks: Iterable[bytes], *, mode: int, durable: bool) -> Path:
+    """Write `chunks` to a new file beside `path`, or leave nothing."""
     # mkstemp creates with 0600, so that wider permissions come only once the content is complete.
     descriptor, name = tempfile.mkstemp(_TEMPORARY_SUFFIX, _TEMPORARY_PREFIX, path.parent)
     temporary = Path(name)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a Path cannot open a descriptor
-            file.write(content)
+            file.writelines(chunks)
             file.flush()
             os.fchmod(file.fileno(), mode)
             if durable:

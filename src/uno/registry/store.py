@@ -176,6 +176,14 @@ class Store:
         with self._db.transaction():
             yield
 
+    def snapshot(self) -> bytes:
+        """Return the whole file as it is at one moment."""
+        return self._db.snapshot()
+
+    def damage(self) -> str:
+        """Return what is wrong with the file, or nothing."""
+        return self._db.damage()
+
     def head(self) -> Generation:
         """Return the newest generation."""
         rows = self._db.rows("SELECT max(number) FROM generations")
