@@ -19,6 +19,7 @@ from uno.diagnostics import Position, Problem, Rejected, UnoError
 # For a command that was given nothing at all typer has printed the help.
 _ONLY_HELP = "NoArgsIsHelpError"
 _USAGE_STATUS = 2
+_SIMILAR = re.compile(r"\.?\s+(Did you mean(?: one of)?:?|\(Possible options:) (?P<names>[^?)]*)[?)]")
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -44,16 +45,19 @@ def tell_usage(error: typer.TyperException, *, as_json: bool) -> int:
         return _USAGE_STATUS
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "uno"
-    refused = Problem(what=_sentence(error), hint=f"see {command} --help")
-    tell(Rejected(refused), as_json=as_json)
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    what, hint = _sentence(text)
+    tell(Rejected(Problem(what=what, hint=hint or f"see {command} --help")), as_json=as_json)
     return _USAGE_STATUS
 
 
-def _sentence(error: typer.TyperException) -> str:
-    """Return typer's message as ours are: without a capital letter and a full stop."""
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    words = " ".join(str(text).split()).rstrip(".")
-    return words[:1].lower() + words[1:]
+def _sentence(text: str) -> tuple[str, str]:
+    """Return typer's message as ours are, without capital letter and full stop, and its hint."""
+    words = " ".join(text.split())
+    similar = _SIMILAR.search(words)
+    what = (words[: similar.start()] if similar else words).rstrip(".")
+    names = similar["names"].replace("'", "") if similar else ""
+    return what[:1].lower() + what[1:], f"did you mean {names}?" if similar else ""
 
 
 def _problems(error: UnoError) -> tuple[Problem, ...]:
