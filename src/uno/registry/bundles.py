@@ -8,9 +8,7 @@ bundle before where nothing about them changed, and what is left to make is shar
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,7 @@ from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.model.plan import CellPlan, ParticlePeer, Plan, PlannedParticle
 from uno.planning import cells
-from uno.registry import keys
+from uno.registry import keys, workers
 from uno.registry.store import BundleRow, Piece, StoredSecret
 
 if TYPE_CHECKING:
@@ -103,17 +101,11 @@ def write(made: Sources, jobs: Iterable[Job]) -> dict[int, BundleRow]:
     waiting = list(jobs)
     durable = len(waiting) <= _WORTH_ONE_SYNC
     fresh = sum(len(made.particles) for job in waiting if not _is_reusable(made, job.row))
-    processes = len(os.sched_getaffinity(0)) if fresh > _WORTH_PROCESSES else 1
     maker = _Maker(sources=made, durable=durable)
-    if processes == 1:
-        written = [maker.write(job) for job in waiting]
+    if fresh > _WORTH_PROCESSES and workers.processors() > 1:
+        written = workers.shared(maker.write, waiting, chunk=4)
     else:
-        # Forked, so that keys go to the workers in memory and never through a pipe or a file.
-        context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(
-            processes, mp_context=context, initializer=_adopt, initargs=(maker,)
-        ) as pool:
-            written = list(pool.map(_write_adopted, waiting, chunksize=4))
+        written = [maker.write(job) for job in waiting]
     if not durable:
         os.sync()
     return {row.cell: row for row in written}
@@ -154,17 +146,6 @@ class _Maker:
         return replace(
             job.row, written=job.row.digest, piece=_piece(content, segment, source.particles)
         )
-
-
-_adopted: list[_Maker] = []
-
-
-def _adopt(maker: _Maker) -> None:
-    _adopted[:] = [maker]
-
-
-def _write_adopted(job: Job) -> BundleRow:
-    return _adopted[0].write(job)
 
 
 def _source(

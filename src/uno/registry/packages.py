@@ -6,9 +6,6 @@ are made only where something in them changed, and by several processes.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TYPE_CHECKING
@@ -20,7 +17,7 @@ from uno.model import codec
 from uno.model.keys import particles_hub_pair
 from uno.model.plan import Plan, PlannedCell, PlannedParticle
 from uno.planning.endpoints import host_port
-from uno.registry import keys
+from uno.registry import keys, workers
 from uno.registry.bundles import Sources, hashed
 from uno.registry.store import PackageRow
 
@@ -97,13 +94,7 @@ def write(made: Sources, plan: Plan, paths: Mapping[int, Path]) -> None:
         for job in paths.items():
             maker.write(job)
         return
-    # Forked, so that keys go to the workers in memory and never through a pipe or a file.
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(
-        len(os.sched_getaffinity(0)), mp_context=context, initializer=_adopt, initargs=(maker,)
-    ) as pool:
-        for _ in pool.map(_write_adopted, paths.items()):
-            pass
+    workers.shared(maker.write, paths.items())
 
 
 def reachable(plan: Plan) -> tuple[Network, ...]:
@@ -135,17 +126,6 @@ class _Maker:
         name = next(each.name for each, _ in self.sources.particles if each.id == particle)
         made = configurations(self.plan, self.sources, particle)
         files.write_atomic(path, artifacts.package(self.plan.uvn, name, made))
-
-
-_adopted: list[_Maker] = []
-
-
-def _adopt(maker: _Maker) -> None:
-    _adopted[:] = [maker]
-
-
-def _write_adopted(job: tuple[int, Path]) -> None:
-    _adopted[0].write(job)
 
 
 def _configuration(
