@@ -199,6 +199,10 @@ def opened(root: Path, *, for_change: bool = False, dry_run: bool = False) -> It
 
 
 def _heal_unless_busy(registry: Registry) -> None:
+    if registry.store.safe.is_sealed:
+        # Who only looks is not asked for the passphrase.
+        _log.warning("not all bundles and packages are written; uno packages writes them")
+        return
     try:
         with files.locked(registry.layout.lock, wait_seconds=0):
             publishing.heal(registry)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from uno.registry.directory import Registry
+    from uno.registry.directory import Layout, Registry
     from uno.registry.store import BundleRow, Generation, PackageRow
 
 _log = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ def publish(
         _log.info("writing %s", path)
     packages.write(sources, state.head.plan, now)
     later = state.stale.keys() - now.keys()
+    _remove_leftovers(layout)
     removed = (
         *_remove(layout.cells, state.bundle_names - _names(state.bundle_paths)),
         *_remove(layout.particles, state.package_names - _names(state.package_paths, later)),
@@ -88,6 +89,7 @@ def is_complete(registry: Registry) -> bool:
     later = {id_ for id_ in state.stale if not state.packages[id_].written}
     return (
         not state.lacking
+        and not _leftovers(registry.layout)
         and state.stale.keys() == later
         and state.bundle_names == _names(state.bundle_paths)
         and state.package_names == _names(state.package_paths, later)
@@ -162,6 +164,17 @@ def _found(directory: Path, uvn: str, suffix: str) -> frozenset[str]:
         return frozenset()
     except OSError as error:
         raise files.failure(error, f"cannot look into {directory}") from error
+
+
+def _leftovers(layout: Layout) -> list[Path]:
+    """Return what writes that were interrupted have left; it may hold secrets."""
+    places = [path for path in (layout.root, layout.cells, layout.particles) if path.is_dir()]
+    return [path for place in places for path in place.iterdir() if files.is_leftover(path.name)]
+
+
+def _remove_leftovers(layout: Layout) -> None:
+    for path in _leftovers(layout):
+        _remove(path.parent, [path.name])
 
 
 def _names(paths: Mapping[int, Path], but: Collection[int] = ()) -> set[str]:
