@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from watching import address_of, await_same, await_true, node_addresses, pause, snapshot
+from watching import address_of, await_same, await_true, node_addresses, note, pause, snapshot
 
 from uno.lab import netns, rehearsal
 from uno.lab.carrier import carrier
@@ -149,7 +149,7 @@ def test_a_dead_link_is_routed_around(running: Deployment) -> None:
         found.cut(world)
         pause(FAILOVER + 0.5)
 
-    print(f"dead link: longest gap {stream.flows[path].longest_gap:.2f} s")
+    note(f"dead link: longest gap {stream.flows[path].longest_gap:.2f} s")
     assert 0.1 < stream.flows[path].longest_gap < FAILOVER
     found.mend(world)
     await_all_ways(running)
@@ -168,7 +168,7 @@ def test_a_dead_cell_is_routed_around_and_comes_back_by_up_alone(running: Deploy
         pause(FAILOVER + 0.5)
 
     gaps = [stream.flows[path].longest_gap for path in paths]
-    print(f"dead cell: longest gaps {gaps[0]:.2f} s, {gaps[1]:.2f} s")
+    note(f"dead cell: longest gaps {gaps[0]:.2f} s, {gaps[1]:.2f} s")
     assert max(gaps) < FAILOVER
     running.up([dead])
     await_all_ways(running)
@@ -186,7 +186,7 @@ def test_a_lan_that_is_unplugged_is_announced_no_more_until_it_is_back(
     cell.plug("lan0")
     back = await_same(before, lambda: snapshot(other, ROUTES), "lan-b knows it again", within=20)
 
-    print(f"LAN unplugged: withdrawn after {gone:.2f} s, back after {back:.2f} s")
+    note(f"LAN unplugged: withdrawn after {gone:.2f} s, back after {back:.2f} s")
 
 
 ROUTES = {

@@ -24,13 +24,15 @@ UNO = (sys.executable, "-m", "uno")
 
 # What the kernel is told, and what `up` is to leave alone when there is nothing to do.
 KERNEL = {
-    "links": "ip -d link",
+    "links": "ip -d link | sed 's/ [a-z_]*_timer *[0-9.]*//g'",
     "addresses": "ip address",
     "routes": "ip route show table all | sort",
     "routes6": "ip -6 route show table all | sed 's/ expires [0-9a-z]*//' | sort",
     "rules": "ip rule; ip -6 rule",
     "nftables": "nft -s list ruleset",
-    "wireguard": "for each in $(wg show interfaces); do echo $each; wg showconf $each; done",
+    "wireguard": """for each in $(wg show interfaces); do
+        wg showconf $each | awk 'BEGIN { RS = "" } { gsub("\\n", " "); print }' | sort
+    done""",
     "sysctls": "grep -r . /proc/sys/net 2>/dev/null | grep -v nf_conntrack_count | sort",
 }
 # What else there is on a host that could be made or ended.
@@ -187,6 +189,11 @@ def holds(condition: Callable[[], object], *, during: float) -> bool:
             return False
         pause(0.05)
     return True
+
+
+def note(text: str) -> None:
+    """Tell a measured figure to whoever reads what tests say (pytest -s, -rP)."""
+    sys.stdout.write(f"{text}\n")
 
 
 def pause(seconds: float) -> None:

@@ -1,0 +1,88 @@
+"""What others have on a host: a firewall, docker, a VPN, routes of a routing daemon, FRR."""
+
+from __future__ import annotations
+
+from uno.lab.node import Node
+
+# What docker leaves (its manual, "Packet filtering and firewalls"): all forwarding is dropped
+# but what it knows, and a chain for rules of others.
+DOCKER = """\
+*filter
+:FORWARD DROP [0:0]
+:DOCKER-USER - [0:0]
+:DOCKER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A DOCKER-USER -j RETURN
+COMMIT
+"""
+NFTABLES = """\
+table inet mine {
+  set trusted { type ipv4_addr; elements = { 198.51.100.77 }; }
+  chain input { type filter hook input priority 10; policy accept;
+    tcp dport 2222 ip saddr != @trusted counter drop
+  }
+}
+table ip nat2 {
+  chain postrouting { type nat hook postrouting priority 110; oifname "docker0" masquerade; }
+}
+"""
+FRR = """\
+router bgp 65010
+ no bgp ebgp-requires-policy
+ neighbor 192.0.2.77 remote-as 65011
+!
+"""
+
+
+def docker(node: Node) -> None:
+    """Do to the firewall what docker does, for both IP versions."""
+    for program in ("iptables-restore", "ip6tables-restore"):
+        node.run([program], stdin=DOCKER)
+
+
+def nftables(node: Node) -> None:
+    """Add tables of somebody's own."""
+    node.run(["nft", "-f", "-"], stdin=NFTABLES)
+
+
+def wireguard(node: Node) -> None:
+    """Add another VPN, with an interface named as uno's could be."""
+    make = "ip link add uwg-mine type wireguard 2>&- || wireguard-go uwg-mine >/dev/null 2>&1"
+    node.run(["sh", "-c", make], env={"LOG_LEVEL": "error"})
+    key = node.run(["wg", "genkey"]).stdout
+    node.run(
+        ["wg", "set", "uwg-mine", "listen-port", "51899", "private-key", "/dev/stdin"], stdin=key
+    )
+    node.run(["ip", "address", "add", "10.99.0.1/24", "dev", "uwg-mine"])
+    node.run(["ip", "link", "set", "uwg-mine", "up"])
+
+
+def routes(node: Node) -> None:
+    """Add routes that some routing daemon has made, and one like uno's barriers."""
+    for route in (
+        "100.64.0.0/24 dev lan0 proto bgp metric 20",
+        "100.64.1.0/24 dev uwg-mine proto bgp metric 20",
+        "unreachable 100.65.0.0/16 metric 4278198272",
+        "100.66.0.0/16 dev lan0 table 77",
+    ):
+        node.run(["ip", "route", "add", *route.split()])
+    node.run(["ip", "-6", "route", "add", "2001:db8:77::/64", "dev", "lan0", "proto", "bgp"])
+    node.run(["ip", "rule", "add", "from", "100.66.0.0/16", "lookup", "77", "priority", "9000"])
+
+
+def frr(node: Node) -> None:
+    """Start an FRR of the host's own, at FRR's usual places, with a route."""
+    config = node.directory / "etc/frr"
+    (config / "bgpd.conf").write_text(FRR)
+    (config / "zebra.conf").write_text("")
+    (config / "staticd.conf").write_text("ip route 100.67.0.0/16 lan0\n")
+    script = "".join(
+        f"/usr/lib/frr/{daemon} -d -f /etc/frr/{daemon}.conf\n"
+        for daemon in ("zebra", "staticd", "bgpd")
+    )
+    watch = " ".join(f"-{key} '/usr/lib/frr/%s'" for key in "srk")
+    script += f"/usr/lib/frr/watchfrr -d {watch} zebra staticd bgpd\n"
+    # The daemons keep their output open, so it must not be ours.
+    node.run(["sh", "-c", f"({script}) >/dev/null 2>&1"])

@@ -1,0 +1,382 @@
+"""`uno service` on hosts that have other things, too: it changes what is its own, and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import foreign
+import pytest
+from watching import (
+    KERNEL,
+    UNO,
+    alive,
+    await_true,
+    await_well,
+    differences,
+    line,
+    note,
+    pause,
+    pids,
+    restore,
+    snapshot,
+    status,
+    uno,
+    unreached,
+)
+
+from uno.lab import rehearsal
+from uno.lab.carrier import carrier
+from uno.lab.deploy import Deployment, in_parallel
+from uno.lab.evidence import lan_pairs
+from uno.lab.layout import Role
+from uno.lab.node import Node
+from uno.lab.probe import Path as Line
+from uno.lab.probe import Prober
+
+pytestmark = pytest.mark.lab
+
+# The cell whose host has other things: it is on the Internet, and in its LAN.
+CROWDED = "lan-b"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Four sites that run, and all of each cell's host as it was before uno came."""
+
+    deployment: Deployment
+    before: dict[str, dict[str, str]]
+
+    @property
+    def crowded(self) -> Node:
+        return self.deployment.world.nodes[CROWDED]
+
+
+@pytest.fixture(scope="module")
+def site(installed: Deployment) -> Site:
+    crowded = installed.world.nodes[CROWDED]
+    crowd(crowded)
+    before = {cell.name: snapshot(cell) for cell in installed.cells}
+    raised = rehearsal.raise_network(installed, lan_pairs(installed.world), say=print)
+    assert raised.reached.missing == ()
+    return Site(deployment=installed, before=before)
+
+
+@pytest.fixture
+def _restored(site: Site) -> Iterator[None]:
+    """Have the network up and well again, after a test that harms it."""
+    yield
+    restore(site.deployment)
+
+
+@pytest.mark.feature("F081")
+@pytest.mark.feature("F083")
+@pytest.mark.feature("G25")
+def test_traffic_flows_through_a_host_with_docker_a_firewall_a_vpn_and_frr(site: Site) -> None:
+    assert "policy drop" in snapshot(site.crowded)["nftables"]
+    assert "/usr/lib/frr/bgpd -d -f /etc/frr" in snapshot(site.crowded)["processes"]
+
+    assert unreached(site.deployment) == []
+
+
+@pytest.mark.feature("F102")
+def test_up_a_second_time_changes_nothing(site: Site) -> None:
+    cells = site.deployment.cells
+    before = in_parallel(lambda cell: snapshot(cell), cells)
+
+    said = in_parallel(lambda cell: site.deployment.service(cell, "up").stdout, cells)
+
+    after = in_parallel(lambda cell: snapshot(cell), cells)
+    assert [name for name, text in said.items() if ", no change;" not in text] == []
+    assert {name: differences(before[name], after[name]) for name in said} == dict.fromkeys(
+        said, []
+    )
+
+
+@pytest.mark.feature("F103")
+def test_status_says_that_all_is_well_and_how(site: Site) -> None:
+    done = uno(site.deployment, site.crowded, "status", "--json")
+
+    found = json.loads(done.stdout)
+    assert done.status == 0
+    assert found["healthy"] is True
+    assert found["pending"] == []
+    assert {link["bgp"] for link in found["links"]} == {"Established"}
+    assert {link["bfd"] for link in found["links"]} == {"up"}
+    assert uno(site.deployment, site.crowded, "status").status == 0
+
+
+@pytest.mark.feature("F065")
+@pytest.mark.feature("F066")
+@pytest.mark.feature("F067")
+@pytest.mark.feature("G30")
+def test_every_link_is_wireguard_with_keys_of_its_own_and_a_preshared_key(site: Site) -> None:
+    ends: list[tuple[str, str]] = []
+    for cell in site.deployment.cells:
+        for row in cell.run(["wg", "show", "all", "dump"]).stdout.splitlines():
+            fields = row.split("\t")
+            if fields[0] == "uwg-mine":
+                continue
+            if len(fields) == 5:
+                ends.append((cell.name, fields[2]))
+            else:
+                assert fields[2] != "(none)"
+    assert len(ends) == len({key for _, key in ends}) >= 5 + 12
+
+
+@pytest.mark.feature("F102")
+@pytest.mark.feature("F070")
+def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(site: Site) -> None:
+    deployment, world = site.deployment, site.deployment.world
+    paths = every_way_between(world.nodes["lan-a-host1"], world.nodes["lan-d-host1"])
+    before = in_parallel(fingerprint, await_settled(deployment.cells))
+
+    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+        deployment.registry("define", "particle", "tablet", "-o", "jane@example.org", "-y")
+        deployment.install()
+        said = in_parallel(lambda cell: uno(deployment, cell, "up", "-v").stdout, deployment.cells)
+        pause(1)
+
+    steps = {name: re.findall(r"^  (.*)$", text, re.M) for name, text in said.items()}
+    serving = dict.fromkeys(("lan-a", "lan-b", "lan-c", "relay"), ["configure interface uwg-p1"])
+    assert steps == serving | {"lan-d": []}
+    assert [flow.lost for flow in stream.flows.values()] == [0, 0]
+    for cell in deployment.cells:
+        assert_sessions_go_on(before[cell.name], fingerprint(cell))
+
+
+@pytest.mark.feature("F102")
+@pytest.mark.usefixtures("_restored")
+def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
+    deployment, world = site.deployment, site.deployment.world
+    kiosk = world.nodes["john"]
+    # lan-d hangs on lan-a, and across links are not moved.
+    paths = [
+        *every_way_between(world.nodes["lan-d-host1"], world.nodes["lan-a-host1"]),
+        *every_way_between(world.nodes["lan-c-host1"], world.nodes["lan-a-host1"]),
+    ]
+    before = in_parallel(fingerprint, await_settled(deployment.cells))
+
+    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+        owner = ("-o", "jane@example.org", "-y")
+        deployment.registry("define", "cell", "kiosk", "-a", str(kiosk.station.public), *owner)
+        deployment.install()
+        install_as(deployment, kiosk, "kiosk")
+        said = in_parallel(
+            lambda cell: uno(deployment, cell, "up", "-v").stdout, (*deployment.cells, kiosk)
+        )
+        pause(2)
+
+    changed = {name: re.findall(r"^  (.*)$", text, re.M) for name, text in said.items()}
+    assert {"replace the firewall table", "reload routing"} == set(changed["lan-d"])
+    assert all(changed[cell.name][-1] == "reload routing" for cell in deployment.cells)
+    assert [flow.lost for flow in stream.flows.values()] == [0] * 4
+    for cell in deployment.cells:
+        assert_sessions_go_on(before[cell.name], fingerprint(cell))
+    await_well(deployment, (*deployment.cells, kiosk))
+
+
+@pytest.mark.usefixtures("_restored")
+def test_another_strategy_loses_nothing_on_links_that_stay(site: Site) -> None:
+    deployment, world = site.deployment, site.deployment.world
+    cells = (*deployment.cells, world.nodes["john"])
+    paths = every_way_between(world.nodes["lan-d-host1"], world.nodes["lan-a-host1"])
+    before = in_parallel(fingerprint, await_settled(deployment.cells))
+
+    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+        deployment.registry("redeploy", "-S", "circular", "-y")
+        deployment.install()
+        install_as(deployment, world.nodes["john"], "kiosk")
+        said = in_parallel(lambda cell: uno(deployment, cell, "up", "-v").stdout, cells)
+        pause(2)
+
+    assert any("remove interface" in text for text in said.values())
+    assert [flow.lost for flow in stream.flows.values()] == [0, 0]
+    assert unreached(deployment) == []
+    for cell in deployment.cells:
+        assert_sessions_go_on(before[cell.name], fingerprint(cell))
+    await_well(deployment, cells)
+
+
+@pytest.mark.feature("F103")
+@pytest.mark.usefixtures("_restored")
+def test_status_tells_of_a_link_that_is_cut_and_of_its_return(site: Site) -> None:
+    world, cell = site.deployment.world, site.crowded
+    found = carrier(world, cell, line(cell, world.nodes["lan-a-host1"]).target)
+
+    found.cut(world)
+    told = await_true(lambda: uno(site.deployment, cell, "status").status == 1, "the cut is told")
+
+    (link,) = [
+        link
+        for link in status(site.deployment, cell)["links"]
+        if link["interface"] == found.interface
+    ]
+    assert link["bfd"] == "down"
+    found.mend(world)
+    back = await_true(
+        lambda: uno(site.deployment, cell, "status").status == 0, "it is back", within=20
+    )
+    note(f"a cut is told after {told:.1f} s, a mended link works after {back:.1f} s")
+
+
+@pytest.mark.feature("F102")
+@pytest.mark.feature("F083")
+@pytest.mark.feature("G25")
+@pytest.mark.usefixtures("_restored")
+def test_down_removes_exactly_what_uno_made(site: Site) -> None:
+    cells = site.deployment.cells
+
+    said = in_parallel(lambda cell: site.deployment.service(cell, "down").stdout, cells)
+
+    assert [name for name, text in said.items() if "is down" not in text] == []
+    after = in_parallel(lambda cell: snapshot(cell), cells)
+    changed = [
+        f"{name}: {change}"
+        for name in after
+        for change in differences(site.before[name], after[name])
+        # The host's own FRR has met uno's barriers, and keeps a next hop that leads nowhere.
+        if not (name == CROWDED and change.endswith("blackhole proto zebra "))
+    ]
+    assert changed == []
+
+
+@pytest.mark.feature("F102")
+@pytest.mark.usefixtures("_restored")
+def test_down_a_second_time_says_that_it_was_down(site: Site) -> None:
+    site.deployment.down([site.crowded])
+    before = snapshot(site.crowded)
+
+    said = uno(site.deployment, site.crowded, "down")
+
+    assert "was down already" in said.stdout
+    assert differences(before, snapshot(site.crowded)) == []
+
+
+@pytest.mark.feature("F103")
+@pytest.mark.usefixtures("_restored")
+def test_status_of_a_cell_that_is_down_is_1_and_says_what_up_would_do(site: Site) -> None:
+    site.deployment.down([site.crowded])
+
+    done = uno(site.deployment, site.crowded, "status", "--json")
+
+    found = json.loads(done.stdout)
+    assert done.status == 1
+    assert found["running"] is False
+    assert "start routing" in found["pending"]
+    assert uno(site.deployment, site.crowded, "status").status == 1
+
+
+@pytest.mark.feature("F083")
+@pytest.mark.feature("G25")
+@pytest.mark.usefixtures("_restored")
+def test_restarting_the_hosts_own_frr_keeps_the_routes_of_both(site: Site) -> None:
+    deployment, cell = site.deployment, site.crowded
+    world = deployment.world
+    paths = every_way_between(world.nodes["lan-b-host1"], world.nodes["lan-d-host1"])
+    before = snapshot(cell, {"routes": OURS_AND_THEIRS})
+
+    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+        cell.run(
+            [
+                "sh",
+                "-c",
+                "cd /var/run/frr && kill $(cat watchfrr.pid bgpd.pid staticd.pid zebra.pid)",
+            ]
+        )
+        await_true(lambda: "/etc/frr/zebra.conf" not in programs(cell), "the host's FRR has ended")
+        foreign.frr(cell)
+        await_true(
+            lambda: differences(before, snapshot(cell, {"routes": OURS_AND_THEIRS})) == [],
+            "all routes are there",
+        )
+        pause(0.5)
+
+    gaps = [f"{flow.longest_gap:.2f}" for flow in stream.flows.values()]
+    note(f"the host's FRR restarted: longest gaps {', '.join(gaps)} s")
+    assert all(flow.longest_gap < 2 for flow in stream.flows.values())
+    assert all(alive(cell, name) for name in ("zebra", "bgpd", "bfdd", "watchfrr"))
+
+
+OURS_AND_THEIRS = "ip route | sed 's/nhid [0-9]* //' | sort"
+
+
+def crowd(node: Node) -> None:
+    """Put all kinds of other things on a host."""
+    foreign.nftables(node)
+    foreign.docker(node)
+    foreign.wireguard(node)
+    foreign.routes(node)
+    foreign.frr(node)
+    await_true(
+        lambda: "100.67.0.0/16" in node.run(["ip", "route"]).stdout, "the host's FRR has its route"
+    )
+
+
+def install_as(deployment: Deployment, node: Node, name: str) -> None:
+    """Install the package of a cell that the world was not made with on one of its nodes."""
+    package = deployment.registry_root / "cells" / f"{deployment.uvn}__{name}.uvn-agent"
+    copied = shutil.copy(package, node.directory)
+    node.run([*UNO, "install", str(copied), "-r", str(deployment.cell_root(node))])
+
+
+def every_way_between(one: Node, other: Node) -> list[Line]:
+    return [line(one, other), line(other, one)]
+
+
+def fingerprint(cell: Node) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """The processes of FRR, when each WireGuard peer shook hands, and FRR's dropped sessions."""
+    rows = cell.run(["wg", "show", "all", "latest-handshakes"]).stdout.splitlines()
+    hands = {key: int(at) for _, key, at in (row.split("\t") for row in rows)}
+    found = json.loads(
+        cell.run(
+            ["sh", "-c", "vtysh --vty_socket /run/uno/*/frr -d bgpd -c 'show bgp neighbors json'"]
+        ).stdout
+    )
+    return (
+        pids(cell),
+        hands,
+        {
+            f"{name} of {each['remoteAs']}": each["connectionsDropped"]
+            for name, each in found.items()
+        },
+    )
+
+
+def await_settled(cells: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Wait until no WireGuard session is new.
+
+    Of two ends that begin at once one tries again after 5 s (REKEY_TIMEOUT), in vain or not.
+    """
+
+    def youngest() -> float:
+        rows = [
+            row
+            for cell in cells
+            for row in cell.run(["wg", "show", "all", "latest-handshakes"]).stdout.split()[2::3]
+        ]
+        return time.time() - max(map(int, rows))  # noqa: TID251
+
+    await_true(lambda: youngest() > 6, "sessions have settled", within=30)
+    return cells
+
+
+def assert_sessions_go_on(
+    before: tuple[dict[str, int], dict[str, int], dict[str, int]],
+    after: tuple[dict[str, int], dict[str, int], dict[str, int]],
+) -> None:
+    """Nothing was restarted: not FRR, nor a session of WireGuard or BGP that stays."""
+    assert after[0] == before[0]
+    for key, at in before[1].items():
+        # By itself WireGuard renews a session when it is 120 s old (REKEY_AFTER_TIME).
+        assert after[1].get(key, at) == at or after[1][key] - at >= 115
+    for neighbor, drops in before[2].items():
+        assert after[2].get(neighbor, drops) == drops
+
+
+def programs(node: Node) -> str:
+    return node.run(["ps", "ax", "-o", "args"]).stdout
