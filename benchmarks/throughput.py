@@ -1,0 +1,180 @@
+"""How fast TCP is between two LAN hosts through two cells, compared with one bare WireGuard link.
+
+    python benchmarks/throughput.py [--runs N] [--seconds S] [--json FILE]
+
+The same two hosts send to each other in two ways, by turns, because machines are noisy:
+
+- uno: through their cells, as anything in their LANs does: the host's router, the cell, which
+  encrypts, the other site's router with its NAT, the other cell, which decrypts, the other host;
+- bare: a WireGuard interface in each host itself, made by the same code of uno, so of the same
+  kind and MTU, and one cable straight from host to host; no routing, no firewall, no router.
+
+Either way two WireGuard interfaces encrypt and decrypt, and iperf3 runs in the same two network
+namespaces. The ratio is that of the medians. Exit status 1 if it is less than 0.95.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from reporting import Summary, at_least, finish, machine, say
+from sites import SOURCE, TARGET, await_true, exit_with, running
+
+from uno.host import links, wireguard
+from uno.host.command import run
+from uno.lab import netns, requirements
+from uno.lab.carrier import carrier
+from uno.lab.deploy import Deployment
+from uno.lab.node import Node
+from uno.lab.world import World
+from uno.model.keys import Secret
+from uno.model.net import network
+from uno.ports.host import Peer, Tunnel
+
+STREAMS = (1, 4)
+PROGRAMS = {"iperf3": "iperf3"}
+# Addresses for benchmarks (RFC 2544) that the lab does not use.
+OUTSIDE = IPv4Interface("198.18.100.0/31"), IPv4Interface("198.18.100.1/31")
+INSIDE = IPv4Interface("198.18.101.0/31"), IPv4Interface("198.18.101.1/31")
+CABLE = "bench"
+PORT = 51820
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """One transfer: megabits per second that arrived, and segments sent again."""
+
+    megabits: float
+    retransmits: int
+
+
+def main() -> int:
+    """Measure, print, and write JSON where that is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=10, metavar="N")
+    parser.add_argument("--seconds", type=int, default=5, metavar="S")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    requirements.require(requirements.for_a_deployment() | PROGRAMS)
+    before = machine()
+    with running(say) as deployment, bare_link(deployment) as bare:
+        ways = {"uno": str(deployment.world.nodes[TARGET].address(4)), "bare": bare}
+        found = measure(deployment.world, ways, asked.runs, asked.seconds)
+    goals = []
+    for streams in STREAMS:
+        medians = {way: _summary(found[way, streams]) for way in ways}
+        for way, summary in medians.items():
+            sent_again = sum(each.retransmits for each in found[way, streams])
+            say(f"{way:4} {streams} streams: {summary} Mbit/s; {sent_again} segments sent again")
+        ratio = medians["uno"].median / medians["bare"].median
+        goals.append(at_least(f"{streams} streams: ratio of the medians", ratio, 0.95))
+    named = {f"{way}, {streams} streams": each for (way, streams), each in found.items()}
+    return finish(before=before, found=named, goals=goals, file=asked.json, say=say)
+
+
+def measure(
+    world: World, ways: dict[str, str], runs: int, seconds: int
+) -> dict[tuple[str, int], list[Speed]]:
+    """Send both ways, by turns; each way goes first as often as the other."""
+    found: dict[tuple[str, int], list[Speed]] = {(w, n): [] for n in STREAMS for w in ways}
+    for number in range(runs):
+        order = list(ways.items())[:: 1 if number % 2 else -1]
+        for streams in STREAMS:
+            for way, address in order:
+                speed = transfer(world, address, streams, seconds)
+                found[way, streams].append(speed)
+                say(f"{way:4} {streams} streams: {speed.megabits:.0f} Mbit/s")
+    return found
+
+
+def transfer(world: World, address: str, streams: int, seconds: int) -> Speed:
+    """Run iperf3 from the source to an address of the target."""
+    server = world.nodes[TARGET].start(["iperf3", "-s", "-1", "-B", address])
+    try:
+        listening = f"{address}:5201"
+        look = ["ss", "-Hltn"]
+        await_true(
+            lambda: listening in world.nodes[TARGET].run(look).stdout, "iperf3 does not listen"
+        )
+        words = ["iperf3", "-c", address, "-t", str(seconds), "-P", str(streams), "-J"]
+        end = json.loads(world.nodes[SOURCE].run(words, timeout=seconds + 30).stdout)["end"]
+    finally:
+        server.stop()
+    return Speed(
+        megabits=end["sum_received"]["bits_per_second"] / 1e6,
+        retransmits=end["sum_sent"]["retransmits"],
+    )
+
+
+@contextmanager
+def bare_link(deployment: Deployment) -> Iterator[str]:
+    """Join both hosts by a cable and one WireGuard link over it; give the target's address."""
+    world = deployment.world
+    hosts = world.nodes[SOURCE], world.nodes[TARGET]
+    mtu = mtu_of(deployment)
+    near, far = (f"{CABLE} netns {host.namespace}" for host in hosts)
+    run(["ip", "link", "add", *near.split(), "type", "veth", "peer", "name", *far.split()])
+    keys = [X25519PrivateKey.generate() for _ in hosts]
+    with ExitStack() as stack:
+        stack.callback(hosts[0].run, ["ip", "link", "del", CABLE], check=False)
+        for number, host in enumerate(hosts):
+            tunnel = Tunnel(
+                # wireguard-go's sockets are files of the machine, so the name must be its only one.
+                name=f"bench{world.id}{number}",
+                private_key=Secret(_base64(keys[number].private_bytes_raw())),
+                mtu=mtu,
+                addresses=(INSIDE[number],),
+                peers=(
+                    Peer(
+                        public_key=_base64(keys[1 - number].public_key().public_bytes_raw()),
+                        allowed_ips=(network("0.0.0.0/0"),),
+                        endpoint=f"{OUTSIDE[1 - number].ip}:{PORT}",
+                    ),
+                ),
+                port=PORT,
+            )
+            stack.callback(host.run, ["ip", "link", "del", tunnel.name], check=False)
+            set_up(host, tunnel, OUTSIDE[number])
+        yield str(INSIDE[1].ip)
+
+
+def set_up(host: Node, tunnel: Tunnel, outside: IPv4Interface) -> None:
+    """Make one end of the bare link, by the code that makes those of the cells."""
+    with netns.entered(host.namespace):
+        links.batch([f"addr add {outside} dev {CABLE}", f"link set {CABLE} up"])
+        wireguard.create(tunnel.name, log=host.directory / f"{tunnel.name}.log")
+        endpoints = {each.endpoint: each.endpoint for each in tunnel.peers if each.endpoint}
+        wireguard.configure(tunnel, endpoints=endpoints, fresh=True)
+        lines = [f"addr add {each} dev {tunnel.name}" for each in tunnel.addresses]
+        links.batch([f"link set {tunnel.name} mtu {tunnel.mtu} up", *lines])
+
+
+def mtu_of(deployment: Deployment) -> int:
+    """The MTU of the link between the two cells."""
+    source, target = (deployment.world.nodes[name] for name in (SOURCE, TARGET))
+    cell = deployment.world.nodes[source.station.cell]
+    at = target.address(4)
+    assert at is not None
+    link = carrier(deployment.world, cell, at)
+    assert link.far == target.station.cell
+    return int(cell.run(["cat", f"/sys/class/net/{link.interface}/mtu"]).stdout)
+
+
+def _summary(speeds: list[Speed]) -> Summary:
+    return Summary(values=tuple(each.megabits for each in speeds))
+
+
+def _base64(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+if __name__ == "__main__":
+    exit_with(main)
