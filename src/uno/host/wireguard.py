@@ -25,6 +25,9 @@ from uno.ports.host import Peer, PeerStatus, Tunnel
 
 SOCKETS = Path("/var/run/wireguard")
 
+# Not /dev/stdin, which is made at boot and not everywhere.
+STDIN = "/proc/self/fd/0"
+
 # Time for a userspace process to answer; it takes 6 ms on an idle machine.
 READY_SECONDS = 10.0
 
@@ -57,7 +60,7 @@ def configure(tunnel: Tunnel, *, endpoints: dict[str, str], fresh: bool) -> None
     among them is set without one.
     """
     verb = "setconf" if fresh else "syncconf"
-    run(["wg", verb, tunnel.name, "/dev/stdin"], stdin=_configuration(tunnel, endpoints))
+    run(["wg", verb, tunnel.name, STDIN], stdin=_configuration(tunnel, endpoints))
 
 
 def port(name: str) -> int:
@@ -76,7 +79,7 @@ def reconnect(name: str, peer: Peer, *, endpoint: str) -> None:
     words = ["wg", "set", name, "peer", peer.public_key, "allowed-ips", allowed]
     words += ["endpoint", endpoint, "persistent-keepalive", str(peer.keepalive)]
     if peer.psk:
-        run([*words, "preshared-key", "/dev/stdin"], stdin=peer.psk.reveal + "\n")
+        run([*words, "preshared-key", STDIN], stdin=peer.psk.reveal + "\n")
     else:
         run(words)
 

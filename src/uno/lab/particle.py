@@ -84,7 +84,7 @@ def connect(node: Node, tunnel: Tunnel) -> None:
         ["sh", "-c", f"ip link add {INTERFACE} type wireguard 2>&- || {_USERSPACE}"],
         env={"LOG_LEVEL": "error"},
     )
-    node.run(["wg", "setconf", INTERFACE, "/dev/stdin"], stdin=tunnel.for_wg)
+    node.run(["wg", "setconf", INTERFACE, "/proc/self/fd/0"], stdin=tunnel.for_wg)
     node.run(["wg", "set", INTERFACE, "fwmark", str(_TABLE)])
     mtu = f" mtu {tunnel.mtu}" if tunnel.mtu else ""
     lines = [f"addr add {item} dev {INTERFACE}" for item in tunnel.addresses]

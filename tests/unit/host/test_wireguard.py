@@ -112,7 +112,7 @@ def test_keys_go_in_by_standard_input_and_never_by_the_command_line(
 
     wireguard.configure(tunnel, endpoints={"gw.example.org:63550": "192.0.2.1:63550"}, fresh=True)
 
-    assert program.asked == [["wg", "setconf", "uwg-b0", "/dev/stdin"]]
+    assert program.asked == [["wg", "setconf", "uwg-b0", "/proc/self/fd/0"]]
     assert program.given == (
         "[Interface]\nPrivateKey = PRIVATE=\nListenPort = 63550\n"
         "[Peer]\nPublicKey = ONE=\nPresharedKey = PSK=\nEndpoint = 192.0.2.1:63550\n"
@@ -131,7 +131,7 @@ def test_a_tunnel_at_work_is_changed_by_the_difference_alone(
 
     wireguard.configure(tunnel, endpoints={}, fresh=False)
 
-    assert program.asked == [["wg", "syncconf", "uwg-b0", "/dev/stdin"]]
+    assert program.asked == [["wg", "syncconf", "uwg-b0", "/proc/self/fd/0"]]
     assert program.given == "[Interface]\nPrivateKey = K=\n"
 
 
@@ -147,7 +147,7 @@ def test_a_new_session_is_started_by_removing_the_peer_and_adding_it(
     assert program.asked[0] == ["wg", "set", "x", "peer", "ONE=", "remove"]
     assert " ".join(program.asked[1]) == (
         "wg set x peer ONE= allowed-ips 10.0.0.0/8 endpoint 192.0.2.1:1 "
-        "persistent-keepalive 0 preshared-key /dev/stdin"
+        "persistent-keepalive 0 preshared-key /proc/self/fd/0"
     )
     assert program.given == "PSK=\n"
 
