@@ -53,7 +53,8 @@ def wireguard(node: Node) -> None:
     node.run(["sh", "-c", make], env={"LOG_LEVEL": "error"})
     key = node.run(["wg", "genkey"]).stdout
     node.run(
-        ["wg", "set", "uwg-mine", "listen-port", "51899", "private-key", "/proc/self/fd/0"], stdin=key
+        ["wg", "set", "uwg-mine", "listen-port", "51899", "private-key", "/proc/self/fd/0"],
+        stdin=key,
     )
     node.run(["ip", "address", "add", "10.99.0.1/24", "dev", "uwg-mine"])
     node.run(["ip", "link", "set", "uwg-mine", "up"])

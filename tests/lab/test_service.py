@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import foreign
 import pytest
 from watching import (
-    KERNEL,
     UNO,
     alive,
     await_true,
@@ -33,7 +32,6 @@ from uno.lab import rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
-from uno.lab.layout import Role
 from uno.lab.node import Node
 from uno.lab.probe import Path as Line
 from uno.lab.probe import Prober
@@ -86,15 +84,13 @@ def test_traffic_flows_through_a_host_with_docker_a_firewall_a_vpn_and_frr(site:
 @pytest.mark.feature("F102")
 def test_up_a_second_time_changes_nothing(site: Site) -> None:
     cells = site.deployment.cells
-    before = in_parallel(lambda cell: snapshot(cell), cells)
+    before = in_parallel(snapshot, cells)
 
     said = in_parallel(lambda cell: site.deployment.service(cell, "up").stdout, cells)
 
-    after = in_parallel(lambda cell: snapshot(cell), cells)
+    after = in_parallel(snapshot, cells)
     assert [name for name, text in said.items() if ", no change;" not in text] == []
-    assert {name: differences(before[name], after[name]) for name in said} == dict.fromkeys(
-        said, []
-    )
+    assert [differences(before[name], after[name]) for name in said] == [[]] * len(said)
 
 
 @pytest.mark.feature("F103")
@@ -141,9 +137,9 @@ def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(s
         said = in_parallel(lambda cell: uno(deployment, cell, "up", "-v").stdout, deployment.cells)
         pause(1)
 
-    steps = {name: re.findall(r"^  (.*)$", text, re.M) for name, text in said.items()}
-    serving = dict.fromkeys(("lan-a", "lan-b", "lan-c", "relay"), ["configure interface uwg-p1"])
-    assert steps == serving | {"lan-d": []}
+    steps = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in said.items()}
+    assert steps.pop("lan-d") == []
+    assert list(steps.values()) == [["configure interface uwg-p1"]] * 4
     assert [flow.lost for flow in stream.flows.values()] == [0, 0]
     for cell in deployment.cells:
         assert_sessions_go_on(before[cell.name], fingerprint(cell))
@@ -171,7 +167,7 @@ def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
         )
         pause(2)
 
-    changed = {name: re.findall(r"^  (.*)$", text, re.M) for name, text in said.items()}
+    changed = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in said.items()}
     assert {"replace the firewall table", "reload routing"} == set(changed["lan-d"])
     assert all(changed[cell.name][-1] == "reload routing" for cell in deployment.cells)
     assert [flow.lost for flow in stream.flows.values()] == [0] * 4
@@ -234,7 +230,7 @@ def test_down_removes_exactly_what_uno_made(site: Site) -> None:
     said = in_parallel(lambda cell: site.deployment.service(cell, "down").stdout, cells)
 
     assert [name for name, text in said.items() if "is down" not in text] == []
-    after = in_parallel(lambda cell: snapshot(cell), cells)
+    after = in_parallel(snapshot, cells)
     changed = [
         f"{name}: {change}"
         for name in after

@@ -1,0 +1,441 @@
+"""A cell says only what is its own, sends only what is its own, and nothing leaks in clear text."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from ipaddress import IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from watching import (
+    UNO,
+    address_of,
+    await_true,
+    await_well,
+    differences,
+    holds,
+    node_addresses,
+    pause,
+    restore,
+    snapshot,
+    vtysh,
+)
+
+from uno.lab import netns, rehearsal
+from uno.lab.deploy import Deployment, in_parallel
+from uno.lab.layout import Role
+from uno.lab.node import Capture, Node
+from uno.lab.probe import Path as Line
+from uno.lab.probe import Prober
+from uno.model.net import Address, address
+from uno.model.plan import FIRST_ASN
+from uno.model.uvn import Uvn
+
+pytestmark = pytest.mark.lab
+
+ROUTES = {
+    "routes": "ip -o route | sed 's/nhid [0-9]* //' | sort",
+    "routes6": "ip -6 -o route | sed 's/nhid [0-9]* //' | sort",
+}
+# Cell ids count from 1 in the order of the specification.
+ASN = {
+    name: FIRST_ASN + number
+    for number, name in enumerate(("lan-a", "lan-b", "lan-c", "lan-d", "relay"), start=1)
+}
+
+
+@pytest.fixture(scope="module")
+def four_sites_spec(ring_spec: Path) -> Path:
+    return ring_spec
+
+
+@pytest.fixture(scope="module")
+def four_sites(ring_spec: Path) -> Uvn:
+    return rehearsal.definition(ring_spec)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled(running: Deployment) -> None:
+    """All routes are known to all, and no table changes any more."""
+    await_well(running)
+    tables = Others(list(running.cells))
+    while pause(1.5) or tables.changes():
+        tables = Others(list(running.cells))
+
+
+@pytest.mark.feature("G22")
+def test_what_a_leaf_announces_of_others_changes_no_table(running: Deployment) -> None:
+    """LANs, parts of them, more than them, hosts, cells, pools, and the whole Internet."""
+    thief = running.world.nodes["lan-d"]
+    cell4, cell6 = node_addresses(running.world.nodes["relay"])
+    prefixes = [
+        *("192.168.3.0/24", "192.168.3.0/25", "192.168.0.0/16", "192.168.1.11/32"),
+        *("0.0.0.0/0", "8.8.8.0/24", f"{cell4}/32", "10.255.192.0/20", "10.254.0.0/16"),
+        *("2001:db8:3::/64", "2001:db8:3::/65", "::/0", f"{cell6}/128"),
+    ]
+
+    with announcing(running, thief, prefixes) as others:
+        for prefix in prefixes:
+            assert_received(running.world.nodes["lan-a"], thief, prefix)
+        others.assert_unchanged(during=2)
+
+
+@pytest.mark.feature("G22")
+def test_a_leaf_that_pretends_to_be_a_transit_is_not_believed(running: Deployment) -> None:
+    """The same with the owner's AS number at the path's end, as a transit would show it."""
+    thief = running.world.nodes["lan-d"]
+    owner = ASN["lan-c"]
+
+    with announcing(running, thief, ["192.168.3.0/24", "2001:db8:3::/64"], owner=owner) as others:
+        for prefix in ("192.168.3.0/24", "2001:db8:3::/64"):
+            path = assert_received(running.world.nodes["lan-a"], thief, prefix)
+            assert path.split() == [str(ASN["lan-d"]), str(owner)]
+        others.assert_unchanged(during=2)
+
+
+@pytest.mark.feature("G22")
+def test_what_a_transit_announces_of_others_attracts_nobody(running: Deployment) -> None:
+    """A transit may say less than it knows; so what it does not transit is announced here."""
+    thief = running.world.nodes["lan-b"]
+    relay = node_addresses(running.world.nodes["relay"])[0]
+    prefixes = ["192.168.3.0/25", "0.0.0.0/0", "8.8.8.0/24", f"{relay}/32", "2001:db8:3::/65"]
+
+    with announcing(running, thief, prefixes) as others:
+        for prefix in prefixes:
+            for neighbor in ("lan-a", "lan-c"):
+                assert_received(running.world.nodes[neighbor], thief, prefix)
+        others.assert_unchanged(during=2)
+
+
+@pytest.mark.feature("G24")
+def test_a_lan_host_cannot_send_as_a_host_of_another_lan(running: Deployment) -> None:
+    nodes = running.world.nodes
+
+    seen = spoofed(nodes["lan-a-host1"], nodes["lan-b-host1"], "192.168.3.99")
+
+    assert seen == ["192.168.1.11"]
+
+
+@pytest.mark.feature("G24")
+def test_a_lan_host_cannot_send_as_an_ipv6_host_of_another_lan(running: Deployment) -> None:
+    nodes = running.world.nodes
+
+    seen = spoofed(nodes["lan-d-host1"], nodes["lan-c-host1"], "2001:db8:5::99")
+
+    assert seen == [str(address_of(nodes["lan-d-host1"], 6))]
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.parametrize("source", ["192.168.3.99", "8.8.8.8", "10.255.128.6", "10.254.0.2"])
+def test_a_leaf_cell_without_its_own_firewall_cannot_send_as_others(
+    running: Deployment, source: str
+) -> None:
+    nodes = running.world.nodes
+    leaf = nodes["lan-d"]
+    leaf.run(["nft", "delete", "table", "inet", "uno"])
+    dropped = drops(nodes["lan-a"])
+
+    seen = spoofed(leaf, nodes["lan-b-host1"], source, own=str(node_addresses(leaf)[0]))
+
+    running.up([leaf])
+    assert seen == [str(node_addresses(leaf)[0])]
+    assert drops(nodes["lan-a"]) > dropped
+
+
+@pytest.mark.feature("G24")
+def test_what_comes_from_the_internet_is_not_carried_to_other_sites(running: Deployment) -> None:
+    """lan-b is on the Internet itself: its neighbours there could send it anything."""
+    nodes = running.world.nodes
+    internet, cell = nodes["internet"], nodes["lan-b"]
+    targets = [address_of(nodes["lan-c-host1"]), node_addresses(nodes["lan-c"])[0]]
+    for target in targets:
+        internet.run(["ip", "route", "add", str(target), "via", str(cell.station.public)])
+
+    with (
+        cell.capture("wan", "icmp[0] == 8") as arrived,
+        Prober([Line(nodes["server"].namespace, target) for target in targets]) as prober,
+    ):
+        reached = prober.reach(within=1)
+        await_true(lambda: len(arrived.packets()) >= 2, "pings come to the cell")
+
+    for target in targets:
+        internet.run(["ip", "route", "del", str(target)])
+    assert len(reached.missing) == 2
+
+
+@pytest.mark.feature("G28")
+def test_nothing_leaks_while_everything_else_is_dead(running: Deployment) -> None:
+    """Neither from LAN hosts nor from the cells themselves, on the Internet or behind a router."""
+    world = running.world
+    alone = [world.nodes["lan-a"], world.nodes["lan-b"]]
+    others = [cell for cell in running.cells if cell not in alone]
+    paths = [
+        Line(node.namespace, target)
+        for cell in alone
+        for node in (cell, world.nodes[f"{cell.name}-host1"])
+        for target in remote(running, cell)
+        if node.address(target.version)
+    ]
+
+    with wiretaps(running, alone) as leaks:
+        for cell in others:
+            cell.kill()
+        world.cut("lan-a", "lan-b")
+        await_true(lambda: not any(bgp_routes(cell) for cell in alone), "no path is up")
+        with Prober(paths) as prober:
+            reached = prober.reach(within=2)
+        leaked = leaks()
+
+    restore(running)
+    assert leaked == []
+    assert reached.missing == tuple(paths)
+
+
+@pytest.mark.feature("G28")
+def test_nothing_leaks_while_cells_start_and_stop(running: Deployment) -> None:
+    """Nor while they are down: a plain host forwards nothing, and uno leaves it so."""
+    world = running.world
+    cells = [world.nodes["lan-a"], world.nodes["lan-b"]]
+    hosts = {cell.name: world.nodes[f"{cell.name}-host1"] for cell in cells}
+    paths = [
+        Line(hosts[cell.name].namespace, target)
+        for cell in cells
+        for target in remote(running, cell)
+        if hosts[cell.name].address(target.version)
+    ]
+
+    with wiretaps(running, cells) as leaks:
+        with Prober(paths) as prober, prober.stream(rate=100) as stream:
+            for _ in range(2):
+                running.down(cells)
+                pause(0.2)
+                running.up(cells)
+            restore(running)
+        leaked = leaks()
+
+    assert leaked == []
+    flows = stream.flows.values()
+    assert any(flow.lost for flow in flows)
+    assert any(flow.lost < flow.sent for flow in flows)
+
+
+@pytest.mark.feature("G28")
+def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
+    running: Deployment,
+) -> None:
+    world = running.world
+    cell = world.nodes["lan-b"]
+    paths = [
+        Line(world.nodes["lan-b-host1"].namespace, target)
+        for target in remote(running, cell)
+        if target.version == 4
+    ]
+    running.down([cell])
+    cell.run(["sysctl", "-q", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
+    for other in running.cells:
+        if other is not cell:
+            world.cut("lan-b", other.name)
+
+    with wiretaps(running, [cell]) as leaks, Prober(paths) as prober, prober.stream(rate=100):
+        await_true(lambda: len(leaks()) > 10, "the taps hear what leaks")
+        rising = cell.start([*UNO, "service", "up", "-r", str(running.cell_root(cell))])
+        await_true(lambda: cell.run(["ip", "route", "show", "proto", "98"]).stdout, "barriers")
+        from_now = time.time()  # noqa: TID251
+        assert rising.wait(30) == 0
+        pause(1)
+        leaked = [each for each in leaks() if float(each.split()[1]) > from_now + 0.05]
+
+    world.mend_all()
+    running.down([cell])
+    cell.run(["sysctl", "-q", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0"])
+    restore(running)
+    assert leaked == []
+
+
+@pytest.mark.feature("G28")
+def test_a_host_without_a_path_is_told_at_once(running: Deployment) -> None:
+    world = running.world
+    cell, host, gone = world.nodes["lan-a"], world.nodes["lan-a-host1"], world.nodes["lan-d"]
+    gone.kill()
+    await_true(lambda: "192.168.4.0/24" not in bgp_routes(cell), "lan-d is gone")
+
+    said = host.run(
+        ["ping", "-c", "1", "-W", "2", str(address_of(world.nodes["lan-d-host1"]))], check=False
+    )
+
+    restore(running)
+    assert re.search(r"(Host|Net) Unreachable", said.stdout)
+
+
+class Others:
+    """The routing tables of some cells, as they were."""
+
+    def __init__(self, cells: list[Node]) -> None:
+        self._cells = cells
+        self._before = self._look()
+
+    def assert_unchanged(self, *, during: float) -> None:
+        end = time.monotonic() + during
+        while time.monotonic() < end:
+            assert self.changes() == []
+
+    def await_unchanged(self) -> None:
+        await_true(lambda: not self.changes(), "all is as before", within=20)
+
+    def changes(self) -> list[str]:
+        found = self._look()
+        return [
+            f"{name}: {change}"
+            for name, before in self._before.items()
+            for change in differences(before, found[name])
+        ]
+
+    def _look(self) -> dict[str, dict[str, str]]:
+        return dict(in_parallel(lambda cell: snapshot(cell, ROUTES), self._cells))
+
+
+@contextmanager
+def announcing(
+    running: Deployment, thief: Node, prefixes: list[str], *, owner: int | None = None
+) -> Iterator[Others]:
+    """Have a cell announce prefixes that are not its own; with `owner` as if it were the next."""
+    others = Others([cell for cell in running.cells if cell is not thief])
+    router = f"router bgp {ASN[thief.name]}"
+    networks = [
+        line
+        for prefix in prefixes
+        for line in (
+            f"address-family {'ipv6' if ':' in prefix else 'ipv4'} unicast",
+            f"network {prefix}",
+            "exit-address-family",
+        )
+    ]
+    begin = ["configure terminal"]
+    for step, family in ((5, "ip"), (6, "ipv6")) if owner else ():
+        begin += [
+            f"route-map announce permit {step}",
+            f"match {family} address prefix-list cell-{owner - FIRST_ASN}",
+            f"set as-path prepend {owner}",
+            "exit",
+        ]
+    vtysh(thief, *begin, router, "no bgp network import-check", *networks)
+    try:
+        yield others
+    finally:
+        undo = [line.replace("network ", "no network ") for line in networks]
+        end = ["configure terminal", router, *undo, "bgp network import-check", "exit"]
+        if owner:
+            end += ["no route-map announce permit 5", "no route-map announce permit 6"]
+        vtysh(thief, *end)
+        others.await_unchanged()
+
+
+def assert_received(cell: Node, thief: Node, prefix: str) -> str:
+    """Wait until a cell has heard a prefix from a neighbour; return the path that it was told."""
+    family = "ipv6" if ":" in prefix else "ipv4"
+    summary = json.loads(vtysh(cell, "show bgp ipv4 unicast summary json"))["peers"]
+    (neighbor,) = [name for name, peer in summary.items() if peer["remoteAs"] == ASN[thief.name]]
+    found: dict[str, Any] = {}
+
+    def heard() -> bool:
+        said = vtysh(cell, f"show bgp {family} unicast neighbors {neighbor} received-routes json")
+        found.update(json.loads(said)["receivedRoutes"])
+        return prefix in found
+
+    await_true(heard, f"{cell.name} hears {prefix} from {thief.name}")
+    path = found[prefix]["path"]
+    assert isinstance(path, str)
+    return path
+
+
+def spoofed(sender: Node, target: Node, source: str, *, own: str | None = None) -> list[str]:
+    """Send from an address that is not the sender's, and from its own; return what arrives."""
+    false = address(source)
+    true = own or str(address_of(sender, false.version))
+    family = socket.AF_INET if false.version == 4 else socket.AF_INET6
+    at = (str(address_of(target, false.version)), 7200)
+    sender.run(["ip", "address", "add", source, "dev", "lo", *(["nodad"] if ":" in source else [])])
+    try:
+        with ExitStack() as stack:
+            listening = stack.enter_context(
+                netns.socket_in(target.namespace, family, socket.SOCK_DGRAM)
+            )
+            listening.bind(at)
+            ways = []
+            for each in (source, true):
+                made = netns.socket_in(sender.namespace, family, socket.SOCK_DGRAM)
+                ways.append(stack.enter_context(made))
+                made.bind((each, 0))
+            seen: set[str] = set()
+
+            def arrived() -> bool:
+                for way in ways:
+                    with suppress(OSError):
+                        way.sendto(b"who am I", at)
+                while select.select([listening], [], [], 0.1)[0]:
+                    seen.add(listening.recvfrom(64)[1][0])
+                return true in seen
+
+            await_true(arrived, "what is sent as itself arrives")
+            holds(lambda: arrived() and True, during=0.5)
+    finally:
+        sender.run(["ip", "address", "del", source, "dev", "lo"])
+    return sorted(seen)
+
+
+def drops(cell: Node) -> int:
+    """How many packets a cell has dropped for their sources."""
+    listed = cell.run(["nft", "list", "table", "inet", "uno"]).stdout
+    chains = re.findall(r"chain from-[^}]*counter packets (\d+) bytes \d+ drop", listed)
+    return sum(map(int, chains))
+
+
+def bgp_routes(cell: Node) -> str:
+    said = cell.run(["sh", "-c", "ip route show proto bgp; ip -6 route show proto bgp"])
+    return said.stdout
+
+
+def remote(running: Deployment, cell: Node) -> list[Address]:
+    """Addresses of the UVN that are not at this cell's site: some that exist, some that do not."""
+    hosts = [host for host in running.world.having(Role.HOST) if host.station.cell != cell.name]
+    lans = [item for host in hosts for item in host.station.addresses]
+    own4, own6 = node_addresses(cell)
+    nodes = [own4 + 77, own6 + 77, *node_addresses(running.world.nodes["relay"])]
+    return [*lans, *nodes, address("10.255.200.1"), address("10.254.77.77")]
+
+
+@contextmanager
+def wiretaps(running: Deployment, cells: list[Node]) -> Iterator[Callable[[], list[str]]]:
+    """Listen on the wires of cells to what they send into the UVN in clear text.
+
+    A cell also sends into its LAN what others send there; so it matters where it is sent to.
+    """
+    ula = IPv6Network((node_addresses(running.world.nodes["relay"])[1], 48), strict=False)
+    pools = ["10.254.0.0/16", "10.255.128.0/22", "10.255.192.0/20", str(ula)]
+    uvn = rehearsal.definition(running.world.registry.directory / "uvn.yml")
+    with ExitStack() as stack:
+        taps: dict[str, Capture] = {}
+        for cell in cells:
+            lans = [
+                str(lan)
+                for other in uvn.cells
+                for lan in other.allowed_lans
+                if other.name != cell.name
+            ]
+            nets = " or ".join(
+                f"{'ip6 ' if ':' in each else ''}dst net {each}" for each in (*pools, *lans)
+            )
+            for nic in json.loads(cell.run(["ip", "-j", "link", "show"]).stdout):
+                if nic["ifname"] in {"wan", "lan0"}:
+                    own = f"ether src {nic['address']} and ({nets})"
+                    taps[f"{cell.name}/{nic['ifname']}"] = stack.enter_context(
+                        cell.capture(nic["ifname"], own)
+                    )
+        yield lambda: [f"{name} {each}" for name, tap in taps.items() for each in tap.packets()]
