@@ -6,19 +6,21 @@ import getpass
 import os
 import socket
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from uno.cli import render
+from uno.cli.options import Changing
 from uno.registry import operations
 from uno.registry.operations import Author
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from uno.cli.options import Changing
+    from uno.cli.options import Common
     from uno.registry.directory import Registry
-    from uno.registry.operations import Edit
+    from uno.registry.operations import Change, Edit
     from uno.registry.store import Generation
 
 
@@ -26,8 +28,13 @@ def change(
     common: Changing, edit: Edit, *, done: str, relay: bool = False, notes: Sequence[str] = ()
 ) -> None:
     """Make a change, or rehearse it, and print what it did; `done` says that it is done."""
+    render.change(common, done, make(common, edit, relay=relay), notes=notes)
+
+
+def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
+    """Make a change, or rehearse it."""
     with opened(common) as registry:
-        made = operations.change(
+        return operations.change(
             registry,
             edit,
             by=author(common),
@@ -35,7 +42,12 @@ def change(
             relay=relay,
             dry_run=common.dry_run,
         )
-    render.change(common, done, made, notes=notes)
+
+
+def rehearsing(common: Common) -> Changing:
+    """Return the options of a command that only looks as those of one that rehearses a change."""
+    given = {each.name: getattr(common, each.name) for each in fields(common)}
+    return Changing(**given, dry_run=True)
 
 
 @contextmanager

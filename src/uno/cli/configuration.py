@@ -27,8 +27,7 @@ def show(value: Struct, how: PrintOptions) -> None:
         # Here, since YAML takes longer to import than all of the rest.
         from uno import spec  # noqa: PLC0415
 
-        users = tuple(replace(user, password=None) for user in value.users)
-        render.result(spec.to_yaml(replace(value, users=users)))
+        render.result(spec.to_yaml(without_passwords(value)))
         return
     found = whole(value)
     if how.query is not None:
@@ -37,6 +36,11 @@ def show(value: Struct, how: PrintOptions) -> None:
         render.json(found)
     else:
         render.result(_yaml(found))
+
+
+def without_passwords(uvn: Uvn) -> Uvn:
+    """Return a definition without the hashes of passwords."""
+    return replace(uvn, users=tuple(replace(user, password=None) for user in uvn.users))
 
 
 def whole(value: object) -> Any:

@@ -16,12 +16,15 @@ from uno.cli import (
     define,
     failures,
     guide,
+    history,
     install,
     lab,
     passphrase,
+    plan,
     registry,
     service,
     show,
+    verify,
 )
 from uno.diagnostics import UnoError
 
@@ -36,7 +39,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (define, registry, show, backup, passphrase, guide, install, service, lab):
+for module in (
+    define,
+    registry,
+    plan,
+    verify,
+    history,
+    show,
+    backup,
+    passphrase,
+    guide,
+    install,
+    service,
+    lab,
+):
     module.register(app)
 
 

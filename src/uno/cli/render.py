@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WIDTH = 80
 # So many lines of a change fit on a screen; -v shows them all.
 _LINES = 40
+# So many things that a failure costs, until `uno verify` names the others.
+_LOST = 5
 # So many file names fit on a line or two.
 _NAMES = 4
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
@@ -60,7 +62,8 @@ def change(common: Common, done: str, made: Change, *, notes: Sequence[str] = ()
     title = "A rehearsal: nothing was changed." if made.is_rehearsal else done
     out.print(title, style="bold", markup=False)
     out.print(f"generation {before}{made.after.number}")
-    _diff(out, made.lines, everything=common.verbosity > 0)
+    _diff(out, made.lines or _declared(made), everything=common.verbosity > 0)
+    _assured(out, made, everything=common.verbosity > 0)
     for line in (*_files(common, made), *notes):
         out.print(_wrapped(line), markup=False)
     if following := _next(made):
@@ -91,6 +94,13 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
         if value not in (None, "", ()):
             shown.add_row(label, _cell(value))
     _print(shown)
+
+
+def changed(lines: Iterable[str]) -> None:
+    """Print lines of a difference, those that come, go and change each in a colour."""
+    out = console()
+    for line in lines:
+        _print_change(out, line)
 
 
 def heading(text: str) -> None:
@@ -144,9 +154,43 @@ def _print(shown: Table) -> None:
 def _diff(out: Console, lines: Sequence[str], *, everything: bool) -> None:
     shown = lines if everything else lines[:_LINES]
     for line in shown:
-        out.print(_wrapped(line, indent=4), style=_STYLES.get(line[:1], ""), markup=False)
+        _print_change(out, line)
     if len(shown) < len(lines):
         out.print(f"… and {len(lines) - len(shown):,} more lines; -v shows them", style="dim")
+
+
+def _declared(made: Change) -> tuple[str, ...]:
+    """Return what was declared otherwise, for a change that no cell learns of."""
+    from uno.registry import history  # noqa: PLC0415 - as below
+
+    return (
+        history.lines(history.differences(made.parent.uvn, made.after.uvn)) if made.parent else ()
+    )
+
+
+def _print_change(out: Console, line: str) -> None:
+    out.print(_wrapped(line, indent=4), style=_STYLES.get(line[:1], ""), markup=False)
+
+
+def _assured(out: Console, made: Change, *, everything: bool) -> None:
+    """Print what failures would cost, where a change is one of cells or links."""
+    # Here, since most commands print no change.
+    from uno.planning import assurance  # noqa: PLC0415
+
+    plan = made.after.plan
+    before = made.parent.plan if made.parent else None
+    if len(plan.cells) < 2 or (before and (before.cells, before.links) == (plan.cells, plan.links)):
+        return
+    found = assurance.verify(made.after.uvn, plan)
+    assured(out, assurance.lines(found, plan, limit=None if everything else _LOST))
+
+
+def assured(out: Console, lines: Sequence[str]) -> None:
+    """Print what failures would cost: what is lost stands out, what would help less so."""
+    for at, line in enumerate(lines):
+        style = "bold red" if line.startswith("!") else "green" if len(lines) == 1 else ""
+        style = "cyan" if at and not line.startswith("!") else style
+        out.print(_wrapped(line), style=style, markup=False)
 
 
 def _files(common: Common, made: Change) -> list[str]:

@@ -9,3 +9,20 @@ def hashed(password: str) -> str:
     from argon2 import PasswordHasher  # noqa: PLC0415
 
     return PasswordHasher().hash(password)
+
+
+def kept_or_hashed(password: str, known: str | None) -> str:
+    """Return `known` if it is a hash of `password`, and a new hash otherwise.
+
+    So that the same password, said again, changes nothing.
+    """
+    from argon2 import PasswordHasher  # noqa: PLC0415 - as above
+    from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
+
+    if known is not None:
+        try:
+            PasswordHasher().verify(known, password)
+        except (VerificationError, InvalidHashError):
+            return hashed(password)
+        return known
+    return hashed(password)
