@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,7 +34,7 @@ from uno.diagnostics import Rejected
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, Strategy, User, Uvn
 from uno.planning.verify import broken_invariants
-from uno.registry import edits, membership, operations, rekeying, updates
+from uno.registry import edits, history, membership, operations, rekeying, updates
 from uno.registry.edits import Edited, NewCell, Person, Setting
 from uno.registry.operations import Author, Change
 from uno.registry.rekeying import Networks
@@ -44,6 +45,7 @@ OWNER = "owner@example.org"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LANS = st.sampled_from([f"192.168.{number}.0/24" for number in range(8)])
 NETWORKS = [Networks(root=True), Networks(particles=True), Networks(backbone=True)]
+MODEL = ("lans", "banned_cells", "owners", "banned_particles", "emails", "banned_users")
 CHOSEN_BY_UNO = [each for each in Strategy if each is not Strategy.STATIC]
 
 
@@ -72,6 +74,8 @@ class Commands(RuleBasedStateMachine):
         self.lans: dict[str, set[str]] = {}
         self.owners: dict[str, str] = {}
         self.emails = {OWNER}
+        self.definitions: dict[int, Uvn] = {}
+        self.models: dict[int, dict[str, Any]] = {}
 
     def teardown(self) -> None:
         self.patch.undo()
@@ -201,6 +205,15 @@ class Commands(RuleBasedStateMachine):
     def redeploy(self, strategy: Strategy, seed: int) -> None:
         self.change(lambda uvn: edits.set_strategy(uvn, strategy, None, seed=seed), relay=True)
 
+    @rule(choice=st.integers(0, 1000))
+    def rollback(self, choice: int) -> None:
+        number = 1 + choice % self.number
+        then = self.definitions[number]
+        assert self.change(lambda uvn: history.rolled_back(uvn, then), about={"rollback"})
+        now = self.uvn()
+        assert replace(now, next_cell=then.next_cell, next_particle=then.next_particle) == then
+        vars(self).update(deepcopy(self.models[number]))
+
     # --- What must hold ----------------------------------------------------------------------
 
     @invariant()
@@ -214,6 +227,8 @@ class Commands(RuleBasedStateMachine):
         assert {each.name for each in uvn.particles if each.excluded} == self.banned_particles
         assert {user.email for user in uvn.users} == self.emails
         assert {user.email for user in uvn.users if user.excluded} == self.banned_users
+        self.definitions[self.number] = uvn
+        self.models[self.number] = deepcopy({name: vars(self)[name] for name in MODEL})
 
     @invariant()
     def who_is_out_is_in_no_bundle(self) -> None:
@@ -306,7 +321,7 @@ class Commands(RuleBasedStateMachine):
         for link in after.links:
             if link.cells in links:
                 assert places(link) == places(links[link.cells])
-        if about:
+        if {*about} & {"names", "keys"}:
             assert [link.cells for link in after.links] == [link.cells for link in before.links]
         if "keys" not in about:
             shared = before.public_keys.keys() & after.public_keys.keys()
