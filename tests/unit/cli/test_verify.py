@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from commands import Uno
+
+
+@pytest.mark.feature("G03")
+def test_verify_says_what_a_failure_would_cost(site: Uno) -> None:
+    done = site("verify")
+
+    assert done.status == 3
+    assert done.out.splitlines() == [
+        "generation 4: 2 cells, 1 link, 2 LANs",
+        "Every LAN stays reachable under any single link or cell failure, except:",
+        "! 192.168.2.0/24 (cell b) depends on the link a ↔ b.",
+        "One more public cell would fix it.",
+    ]
+
+
+@pytest.mark.feature("G03")
+def test_nothing_lost_is_exit_status_0(site: Uno) -> None:
+    site("define", "cell", "c", "-a", "c.example.org", "-N", "192.168.3.0/24")
+
+    done = site("verify")
+
+    assert done.status == 0
+    assert "Every LAN stays reachable under any single link or cell failure." in done.out
+
+
+@pytest.mark.feature("G03")
+def test_two_links_at_once_are_looked_at_when_asked(site: Uno) -> None:
+    site("define", "cell", "c", "-a", "c.example.org", "-N", "192.168.3.0/24")
+
+    done = site("verify", "--depth", "2")
+
+    assert done.status == 3
+    assert "! any two of 3 links part the cells between them" in done.out
+    assert site("verify", "--depth", "3").status == 2
+
+
+@pytest.mark.feature("G03")
+def test_what_is_apart_already_is_exit_status_1(site: Uno) -> None:
+    cells = "".join(
+        f"  - {{name: {name}, address: {name}.example.org, allowed_lans: [10.{at}.0.0/16]}}\n"
+        for at, name in enumerate("cdef")
+    )
+    deployment = "{strategy: static, strategy_args: {a: [b, c], d: [e], f: [e]}}"
+    site("apply", "-s", f"cells:\n{cells}settings:\n  deployment: {deployment}\n")
+
+    done = site("verify")
+
+    assert done.status == 1
+    assert "are apart from the others." in " ".join(done.out.split())
+
+
+@pytest.mark.feature("G03")
+@pytest.mark.feature("G41")
+def test_a_verification_is_a_value_for_programs(site: Uno) -> None:
+    found = json.loads(site("verify", "-J").out)
+
+    assert (found["is_whole"], found["is_safe"]) == (True, False)
+    assert found["losses"] == [
+        {"failed": [1, 2], "cut_off": [[2]], "lan_pairs": 1, "particle_paths": 2}
+    ]
+    assert found["remedy"]["public_cells"] == 1
+
+
+@pytest.mark.feature("G03")
+def test_every_change_of_cells_says_what_failures_would_cost(site: Uno) -> None:
+    private = site("define", "cell", "c", "-N", "192.168.3.0/24")
+    user = site("define", "user", "eve@example.org", "-p", "x")
+
+    lines = private.out.splitlines()
+    at = lines.index("Every LAN stays reachable under any single link or cell failure, except:")
+    assert lines[at + 1].startswith("! 192.168.2.0/24 (cell b) depends on")
+    assert "would fix it." in private.out
+    assert "reachable" not in user.out
+
+
+@pytest.mark.feature("G03")
+def test_with_quiet_the_exit_status_speaks(site: Uno) -> None:
+    done = site("verify", "-q")
+
+    assert (done.status, done.out) == (3, "")
