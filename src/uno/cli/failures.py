@@ -19,7 +19,11 @@ from uno.diagnostics import Position, Problem, Rejected, UnoError
 # For a command that was given nothing at all typer has printed the help.
 _ONLY_HELP = "NoArgsIsHelpError"
 _USAGE_STATUS = 2
-_SIMILAR = re.compile(r"\.?\s+(Did you mean(?: one of)?:?|\(Possible options:) (?P<names>[^?)]*)[?)]")
+_SIMILAR = re.compile(
+    r"\.?\s+(Did you mean(?: one of)?:?|\(Possible options:) (?P<names>[^?)]*)[?)]"
+)
+
+_NOT_A_NUMBER = re.compile(r"is not a valid int(eger)?( range)?\b")
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -53,7 +57,7 @@ def tell_usage(error: typer.TyperException, *, as_json: bool) -> int:
 
 def _sentence(text: str) -> tuple[str, str]:
     """Return typer's message as ours are, without capital letter and full stop, and its hint."""
-    words = " ".join(text.split())
+    words = _NOT_A_NUMBER.sub("is not a whole number", " ".join(text.split()))
     similar = _SIMILAR.search(words)
     what = (words[: similar.start()] if similar else words).rstrip(".")
     names = similar["names"].replace("'", "") if similar else ""

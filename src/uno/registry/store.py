@@ -197,7 +197,9 @@ class Store:
             "SELECT number, time, who, why, digest FROM generations WHERE number = ?", number
         )
         if not rows:
-            raise StoreError(f"there is no generation {number}", "uno history lists them")
+            raise StoreError(
+                f"there is no generation {number}", "uno history lists them", exit_status=2
+            )
         entry = _entry(rows[0])
         if self._last is None or self._last[0] != entry.digest:
             self._last = (entry.digest, *self._read(entry))
