@@ -124,6 +124,11 @@ def password_of(options: PasswordOptions, *, whose: str) -> str:
     return _fit(first, "the password")
 
 
+def hash_given(password: PasswordOptions) -> str | None:
+    """Return the hash of the password that was given by an option, if one was."""
+    return passwords.hashed(password_of(password, whose="")) if is_given(password) else None
+
+
 def is_given(password: PasswordOptions) -> bool:
     """Whether a password was given by an option."""
     return password.password is not None or password.password_file is not None

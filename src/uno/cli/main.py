@@ -13,15 +13,18 @@ import typer
 from uno import __version__
 from uno.cli import (
     backup,
+    config,
     define,
     failures,
     guide,
     history,
     install,
     lab,
+    membership,
     passphrase,
     plan,
     registry,
+    rekey,
     service,
     show,
     verify,
@@ -41,6 +44,9 @@ app = typer.Typer(
 )
 for module in (
     define,
+    config,
+    membership,
+    rekey,
     registry,
     plan,
     verify,

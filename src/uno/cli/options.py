@@ -260,6 +260,31 @@ class CellOptions(OwnerOptions):
     ] = None
 
 
+NewName = Annotated[
+    str | None,
+    typer.Option("-n", "--name", metavar="NEW", help="Another name; keys and addresses stay."),
+]
+NoAddress = Annotated[bool, typer.Option("--no-address", help="Clear the address.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellChanges:
+    """What there is to change of a cell, but not to define."""
+
+    new_name: NewName = None
+    removed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove-network", metavar="A.B.C.D/N", help="A LAN to remove; repeat for more."
+        ),
+    ] = None
+    no_address: NoAddress = False
+    no_location: Annotated[bool, typer.Option("--no-location", help="Clear the location.")] = False
+    default_ports: Annotated[
+        bool, typer.Option("--default-ports", help="Use the UVN's UDP ports, none of its own.")
+    ] = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintOptions:
     """How to print a configuration."""

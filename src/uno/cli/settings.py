@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uno.diagnostics import Problem, Rejected
 from uno.registry.edits import Setting
 
 if TYPE_CHECKING:
-    from uno.cli.options import CellOptions, UvnOptions
+    from uno.cli.options import CellChanges, CellOptions, UvnOptions
+    from uno.model.checks.finding import Path
 
 _VPN_OPTIONS = {
     "root_vpn": ("push_port", "pull_port", "subnet", "mtu", "keepalive", "interface"),
@@ -56,6 +58,43 @@ def of_cell(options: CellOptions) -> tuple[Setting, ...]:
         Setting(option=_option_of(key, value), path=("settings", key), value=value)
         for key, value in given.items()
         if value is not None
+    )
+
+
+def of_changed_cell(options: CellOptions, changes: CellChanges) -> tuple[Setting, ...]:
+    """Return the settings of a cell that were given or cleared. Raises `Rejected` for both."""
+    ports = ("root_vpn_port", "particles_vpn_port", "backbone_vpn_port")
+    if changes.default_ports and any(getattr(options, port) is not None for port in ports):
+        raise Rejected(_both("--default-ports", "the port"))
+    reset = [
+        Setting(option="--default-ports", path=("settings", port), value=None)
+        for port in ports
+        if changes.default_ports
+    ]
+    return (
+        *of_cell(options),
+        *_address(options.address),
+        *cleared(("address",), options.address, wanted=changes.no_address),
+        *cleared(("settings", "location"), options.location, wanted=changes.no_location),
+        *reset,
+    )
+
+
+def cleared(path: Path, value: object, *, wanted: bool) -> tuple[Setting, ...]:
+    """Return what clears the value at `path` if that is `wanted`. Raises `Rejected` for both."""
+    option = f"--no-{path[-1]}"
+    if wanted and value is not None:
+        raise Rejected(_both(option, f"the {path[-1]}"))
+    return (Setting(option=option, path=path, value=None),) if wanted else ()
+
+
+def _address(address: str | None) -> tuple[Setting, ...]:
+    return () if address is None else (Setting(option="-a", path=("address",), value=address),)
+
+
+def _both(option: str, what: str) -> Problem:
+    return Problem(
+        what=f"{what} is both to be set and to be cleared", hint="say one of them", option=option
     )
 
 

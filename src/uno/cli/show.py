@@ -1,4 +1,4 @@
-"""Commands that only look: `uno config`, `uno list` and `uno show`."""
+"""Commands that only look: `uno list` and `uno show`."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.cli.options import Common, JsonOption, PrintOptions, takes_groups
+from uno.cli.options import Common, JsonOption, takes_groups
 
 if TYPE_CHECKING:
     from uno.registry.store import Generation
@@ -20,7 +20,6 @@ Name = Annotated[str, typer.Argument(metavar="NAME")]
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-        "config": ("Show how things are configured.", _CONFIG),
         "list": ("List what there is.", _LIST),
         "show": ("Show one thing, as declared and as decided.", _SHOW),
     }
@@ -29,36 +28,6 @@ def register(app: typer.Typer) -> None:
         for verb, command in commands.items():
             group.command(verb)(takes_groups(command))
         app.add_typer(group, name=name)
-
-
-def config_uvn(how: PrintOptions, common: Common) -> None:
-    """Show the whole definition, as a specification says it."""
-    from uno.cli import configuration
-
-    configuration.show(_head(common).uvn, how)
-
-
-def config_cell(name: Name, how: PrintOptions, common: Common) -> None:
-    """Show the configuration of a cell."""
-    from uno.cli import configuration, listings
-
-    configuration.show(listings.cell(_head(common).uvn, name), how)
-
-
-def config_particle(name: Name, how: PrintOptions, common: Common) -> None:
-    """Show the configuration of a particle."""
-    from uno.cli import configuration, listings
-
-    configuration.show(listings.particle(_head(common).uvn, name), how)
-
-
-def config_user(
-    email: Annotated[str, typer.Argument(metavar="EMAIL")], how: PrintOptions, common: Common
-) -> None:
-    """Show the configuration of a user."""
-    from uno.cli import configuration, listings
-
-    configuration.show(listings.user(_head(common).uvn, email), how)
 
 
 def list_users(output: JsonOption, common: Common) -> None:
@@ -157,12 +126,6 @@ def _head(common: Common) -> Generation:
         return registry.store.head()
 
 
-_CONFIG: dict[str, Callable[..., None]] = {
-    "uvn": config_uvn,
-    "cell": config_cell,
-    "particle": config_particle,
-    "user": config_user,
-}
 _LIST: dict[str, Callable[..., None]] = {
     "users": list_users,
     "cells": list_cells,

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
 # Parameters that say how a command is run and not what it does.
 _ASIDE = frozenset(
-    {"root", "verbose", "quiet", "yes", "no", "dry_run", "message", "author", "json"}
-)
+    {
+        "root", "verbose", "quiet", "yes", "no", "dry_run", "message", "author", "json", "print",
+        "query", "passphrase_file",
+    }
+)  # fmt: skip
 _HIDDEN = frozenset({"password"})
 # The history has a line for each generation, and not a page.
 _LONGEST = 500

@@ -6,7 +6,7 @@ another name keeps them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,22 +48,36 @@ class CellUpdate:
     settings: tuple[Setting, ...] = ()
 
 
-def update_uvn(
-    uvn: Uvn,
-    settings: tuple[Setting, ...],
-    *,
-    owner: str | None = None,
-    password: str | None = None,
-) -> Edited:
-    """Change the UVN's owner, their password (a hash), and settings."""
-    owned = Edited(uvn=uvn)
-    if owner is not None or password is not None:
-        owned = edits.set_owner(uvn, owner or uvn.owner, password=password)
-    changed = edits.apply(owned.uvn, settings)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UvnUpdate:
+    """What is asked for of the UVN. `password` is a hash, the owner's; None leaves things so.
+
+    With `new_owner`, an owner given as `'NAME <EMAIL>'` may be a new user. `layout` is the edit of
+    strategy and arguments.
+    """
+
+    owner: str | None = None
+    new_owner: bool = False
+    password: str | None = field(default=None, repr=False)
+    settings: tuple[Setting, ...] = ()
+    layout: Callable[[Uvn], Edited] = lambda uvn: Edited(uvn=uvn)
+
+
+def update_uvn(uvn: Uvn, wanted: UvnUpdate) -> Edited:
+    """Change the UVN's owner, their password, settings, and how the backbone is laid out."""
+    base, email = uvn, uvn.owner
+    unknown: tuple[Problem, ...] = ()
+    if wanted.owner is not None:
+        base, email, unknown = edits.owned(uvn, wanted.owner, new_owners=wanted.new_owner)
+    owned = Edited(uvn=base)
+    if (email, wanted.password) != (uvn.owner, None):
+        owned = edits.set_owner(base, email, password=wanted.password)
+    changed = edits.apply(owned.uvn, wanted.settings)
+    chosen = wanted.layout(changed.uvn)
     return Edited(
-        uvn=changed.uvn,
-        options={**owned.options, **changed.options},
-        problems=(*owned.problems, *changed.problems),
+        uvn=chosen.uvn,
+        options={**owned.options, **changed.options, **chosen.options},
+        problems=(*unknown, *changed.problems, *chosen.problems),
     )
 
 
