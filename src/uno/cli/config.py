@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uno.cli import completion
 from uno.cli.options import (
     CellChanges,
     CellOptions,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from uno.model.uvn import Uvn
     from uno.registry.operations import Edit
 
-Name = Annotated[str, typer.Argument(metavar="NAME")]
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
 
 
 def register(app: typer.Typer) -> None:
@@ -208,7 +209,7 @@ def particle(
 
 
 def user(
-    email: Annotated[str, typer.Argument(metavar="EMAIL")],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)],
     password: PasswordOptions,
     how: ConfigOptions,
     common: Changing,

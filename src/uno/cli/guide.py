@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uno.cli import completion
 from uno.cli.options import Common, takes_groups
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ def register(app: typer.Typer) -> None:
 
 def guide(
     common: Common,
-    cell: Annotated[str | None, typer.Argument(metavar="CELL", help="The cell to install.")] = None,
+    cell: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CELL", help="The cell to install.", autocompletion=completion.names
+        ),
+    ] = None,
     *,
     html: Annotated[bool, typer.Option("--html", help="HTML and not Markdown.")] = False,
     output: Annotated[

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from uno.cli import completion
 from uno.cli.options import Changing, takes_groups
 
-Name = Annotated[str, typer.Argument(metavar="NAME")]
-Email = Annotated[str, typer.Argument(metavar="EMAIL")]
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
+Email = Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)]
 
 
 def register(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uno.cli import completion
 from uno.cli.options import Changing, takes_groups
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def uvn(networks: NetworkOptions, common: Changing) -> None:
 
 
 def cell(
-    name: Annotated[str, typer.Argument(metavar="NAME")], networks: NetworkOptions, common: Changing
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)],
+    networks: NetworkOptions,
+    common: Changing,
 ) -> None:
     """Draw the keys of one cell anew: -R, -P, -B."""
     from uno.cli import changing
@@ -67,7 +70,7 @@ def cell(
 
 
 def particle(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)],
     common: Changing,
     cells: Annotated[
         list[str] | None,

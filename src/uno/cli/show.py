@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uno.cli import completion
 from uno.cli.options import Common, JsonOption, takes_groups
 
 if TYPE_CHECKING:
     from uno.registry.store import Generation
 
-Name = Annotated[str, typer.Argument(metavar="NAME")]
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
 
 
 def register(app: typer.Typer) -> None:

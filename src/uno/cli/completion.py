@@ -1,0 +1,36 @@
+"""Names of what there is, for the completion of shells."""
+
+# ruff: noqa: PLC0415 - only a completion needs this, and it is asked for with each press of TAB
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+# What the last word of a command is about, where it does not say so itself.
+_ABOUT = {"guide": "cell"}
+
+
+def names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the cells, particles or users that begin with `incomplete`, whichever it is about.
+
+    They are those of the registry that the command would open. Where there is none, or it cannot
+    be read, there are no names, and no message between the words that somebody types.
+    """
+    from uno.diagnostics import UnoError
+    from uno.registry import directory
+
+    root = ctx.params.get("root") or Path()
+    try:
+        with directory.opened(Path(root), for_change=False) as registry:
+            uvn = registry.store.head().uvn
+    except UnoError:
+        return []
+    found = {
+        "cell": [cell.name for cell in uvn.cells],
+        "particle": [particle.name for particle in uvn.particles],
+        "user": [user.email for user in uvn.users],
+    }
+    about = ctx.info_name or ""
+    return [name for name in found[_ABOUT.get(about, about)] if name.startswith(incomplete)]
