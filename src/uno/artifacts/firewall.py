@@ -4,6 +4,9 @@ Sources: nft(8). The table does five things: it keeps traffic for the UVN from l
 text, drops sources that a neighbour cannot have, lets nothing from the Internet into the UVN, keeps
 the host from forwarding into the LAN what it did not before it was a cell, and translates
 particles, whose addresses no LAN knows the way to.
+
+What two LANs send to each other is told apart by the interface that it comes by, and accepted after
+a handful of rules: each rule costs about 0.1 µs a packet. All else goes through every rule.
 """
 
 from __future__ import annotations
@@ -33,17 +36,23 @@ def ruleset(
     """
     own = next(member for member in roster.members if member.id == plan.cell)
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
+    nics = tuple(sorted({lan.nic for lan in lans}))
     blocks = [
         *_address_sets("remote", _remote(own, roster)),
         *_address_sets("local", local),
-        _set("links", "ifname", "", [f'"{link.interface}"' for link in plan.links]),
-        _set("nics", "ifname", "", sorted({f'"{lan.nic}"' for lan in lans})),
-        _set("tunnels", "ifname", "", [f'"{name}"' for name in interfaces(plan)]),
+        _names("links", (link.interface for link in plan.links)),
+        _names("nics", nics),
+        _names("tunnels", interfaces(plan)),
+        _names("onward", _onward(plan)),
         *_source_chains(plan, roster),
+        _chain("through", "", _through()),
+        *(_chain(f"in-{link.interface}", "", _from_link(link)) for link in plan.links),
+        _chain("lans", "", _from_lans()),
+        _chain("fit", "", _fit(plan)),
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
-            (*_forward(plan), *_shut_out(shut_out)),
+            (*_forward(plan, nics), *_shut_out(shut_out)),
         ),
         _chain("input", "filter hook input priority filter; policy accept;", _input(plan)),
     ]
@@ -101,38 +110,61 @@ def link_pool6(roster: Roster) -> Network:
     return next(islice(roster.pools.ula.subnets(new_prefix=64), 2, None))
 
 
-def _forward(plan: CellPlan) -> Iterator[str]:
-    # What leaves through a tunnel must fit it; what came through one also, for the other
-    # direction's sake where the far end does not clamp.
-    yield "oifname @tunnels tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
-    # 40 and 60: the headers of TCP with IPv4 and IPv6 (RFC 9293 section 3.7.1).
-    for family, headers in (("ipv4", 40), ("ipv6", 60)):
-        mss = plan.backbone_mtu - headers
-        yield (
-            f"iifname @tunnels meta nfproto {family} tcp flags & (syn | rst) == syn "
-            f"tcp option maxseg size > {mss} tcp option maxseg size set {mss}"
-        )
+def _onward(plan: CellPlan) -> tuple[str, ...]:
+    """Return the tunnels that packets are forwarded into: all but the root VPN."""
+    return tuple(name for name in interfaces(plan) if not plan.root or name != plan.root.interface)
+
+
+def _forward(plan: CellPlan, nics: tuple[str, ...]) -> Iterator[str]:
+    yield "tcp flags & (syn | rst) == syn jump fit"
+    ways = [f'"{link.interface}" : goto in-{link.interface}' for link in plan.links]
+    yield from _by_interface([*ways, *(f'"{nic}" : jump lans' for nic in nics)])
     yield "oifname != @tunnels ip daddr @remote4 counter drop"
     yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
     yield "iifname != @tunnels ip saddr @remote4 counter drop"
     yield "iifname != @tunnels ip6 saddr @remote6 counter drop"
     yield "oifname != @nics ip daddr @local4 counter drop"
     yield "oifname != @nics ip6 daddr @local6 counter drop"
-    for link in plan.links:
-        yield f'iifname "{link.interface}" jump from-{link.interface}'
     if plan.root:
         yield f'iifname "{plan.root.interface}" counter drop'
         yield f'oifname "{plan.root.interface}" counter drop'
-    yield "iifname @links oifname @tunnels accept"
-    yield "iifname @links ip daddr @local4 accept"
-    yield "iifname @links ip6 daddr @local6 accept"
-    yield "iifname @links counter drop"
     if plan.particles:
-        yield from _from_particles(plan.particles)
-    yield "iifname @nics oifname @tunnels ip saddr @local4 accept"
-    yield "iifname @nics oifname @tunnels ip6 saddr @local6 accept"
-    yield "oifname @tunnels ct state established,related accept"
+        yield from _of_particles(plan.particles)
     yield "oifname @tunnels counter drop"
+
+
+def _from_link(link: BackbonePeer) -> Iterator[str]:
+    yield f"jump from-{link.interface}"
+    yield "goto through"
+
+
+def _through() -> Iterator[str]:
+    """Yield what becomes of packets that came through a link from where they may."""
+    yield "oifname @nics ip daddr @local4 accept"
+    yield "oifname @nics ip6 daddr @local6 accept"
+    yield "ip daddr @local4 counter drop"
+    yield "ip6 daddr @local6 counter drop"
+    yield "oifname @onward accept"
+    yield "counter drop"
+
+
+def _from_lans() -> Iterator[str]:
+    # A LAN whose interface is gone must not be looked for behind a link.
+    yield "oifname @onward ip saddr @local4 ip daddr != @local4 accept"
+    yield "oifname @onward ip6 saddr @local6 ip6 daddr != @local6 accept"
+
+
+def _fit(plan: CellPlan) -> Iterator[str]:
+    # What leaves through a tunnel must fit it; what came through one also, for the other
+    # direction's sake where the far end does not clamp.
+    yield "oifname @tunnels tcp option maxseg size set rt mtu"
+    # 40 and 60: the headers of TCP with IPv4 and IPv6 (RFC 9293 section 3.7.1).
+    for family, headers in (("ipv4", 40), ("ipv6", 60)):
+        mss = plan.backbone_mtu - headers
+        yield (
+            f"iifname @tunnels meta nfproto {family} "
+            f"tcp option maxseg size > {mss} tcp option maxseg size set {mss}"
+        )
 
 
 def _shut_out(names: tuple[str, ...]) -> Iterator[str]:
@@ -141,14 +173,23 @@ def _shut_out(names: tuple[str, ...]) -> Iterator[str]:
         yield f'iifname "{name}" ip6 daddr @local6 ct state new counter drop'
 
 
-def _from_particles(hub: ParticlesHub) -> Iterator[str]:
+def _of_particles(hub: ParticlesHub) -> Iterator[str]:
     yield f'iifname "{hub.interface}" accept'
+    # On a cell without particles nothing asks for connection tracking, which costs 0.4 µs a packet.
+    yield f'oifname "{hub.interface}" ct state established,related accept'
 
 
 def _input(plan: CellPlan) -> Iterator[str]:
-    for link in plan.links:
-        yield f'iifname "{link.interface}" jump from-{link.interface}'
-    yield f"iifname != @links tcp dport {BGP_PORT} counter drop"
+    yield from _by_interface(
+        [f'"{link.interface}" : jump from-{link.interface}' for link in plan.links]
+    )
+    yield f"tcp dport {BGP_PORT} iifname != @links counter drop"
+
+
+def _by_interface(ways: list[str]) -> Iterator[str]:
+    # A map without elements is refused.
+    if ways:
+        yield f"iifname vmap {{ {', '.join(ways)} }}"
 
 
 def _postrouting(own: Member, roster: Roster) -> Iterator[str]:
@@ -164,6 +205,10 @@ def _address_sets(name: str, networks: Iterable[Network]) -> Iterator[str]:
     for version in (4, 6):
         elements = [str(network) for network in networks if network.version == version]
         yield _set(f"{name}{version}", f"ipv{version}_addr", "interval", elements)
+
+
+def _names(name: str, interfaces: Iterable[str]) -> str:
+    return _set(name, "ifname", "", [f'"{each}"' for each in interfaces])
 
 
 def _set(name: str, kind: str, flags: str, elements: list[str]) -> str:

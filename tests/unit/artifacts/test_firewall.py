@@ -279,12 +279,15 @@ def test_nothing_between_lans_is_translated() -> None:
 
 @pytest.mark.feature("F080")
 def test_segments_are_made_to_fit_the_tunnel_both_ways_in_both_families(hub: Walk) -> None:
-    syn = "tcp flags & (syn | rst) == syn tcp option maxseg size"
-
-    assert chain(hub.text, "forward")[1:4] == [
-        f"oifname @tunnels {syn} set rt mtu",
-        f"iifname @tunnels meta nfproto ipv4 {syn} > 1280 tcp option maxseg size set 1280",
-        f"iifname @tunnels meta nfproto ipv6 {syn} > 1260 tcp option maxseg size set 1260",
+    assert chain(hub.text, "forward")[1] == "tcp flags & (syn | rst) == syn jump fit"
+    largest = {"ipv4": 1280, "ipv6": 1260}
+    assert chain(hub.text, "fit") == [
+        "oifname @tunnels tcp option maxseg size set rt mtu",
+        *(
+            f"iifname @tunnels meta nfproto {family} tcp option maxseg size > {size} "
+            f"tcp option maxseg size set {size}"
+            for family, size in largest.items()
+        ),
     ]
 
 
@@ -326,29 +329,41 @@ def chain(text: str, name: str) -> list[str]:
 
 
 def _verdict(text: str, name: str, packet: _Packet) -> str:
+    """Say what a chain makes of a packet, that of no new connection; `return` if it leaves it."""
     for rule in chain(text, name):
-        if rule.startswith("type ") or "maxseg" in rule:
+        if rule.startswith(("type ", "tcp flags ")) or "maxseg" in rule:
             continue
-        *_, verdict = words = rule.split()
-        if not _matches(text, words, packet):
-            continue
-        if words[-2] == "jump":
-            verdict = _verdict(text, verdict, packet)
-            if verdict == "return":
-                continue
-        return verdict
-    return "accept"
+        match _action(text, rule, packet):
+            case ["jump", target]:
+                if (verdict := _verdict(text, target, packet)) != "return":
+                    return verdict
+            case ["goto", target]:
+                return _verdict(text, target, packet)
+            case [verdict]:
+                return verdict
+    return "return"
 
 
-def _matches(text: str, words: list[str], packet: _Packet) -> bool:
-    words = [word for word in words if word != "counter"]
-    end = -2 if words[-2:-1] == ["jump"] else -1
-    rest = words[:end]
+def _action(text: str, rule: str, packet: _Packet) -> list[str]:
+    """Return the verdict of a rule, in words; none if the rule is not for this packet."""
+    if ways := re.fullmatch(r"iifname vmap \{ (.*) \}", rule):
+        return dict(_way(each) for each in ways[1].split(", ")).get(packet.came, [])
+    words = [word for word in rule.split() if word != "counter"]
+    end = -2 if words[-2:-1] in (["jump"], ["goto"]) else len(words) - 1
+    return words[end:] if _matches(text, words[:end], packet) else []
+
+
+def _way(element: str) -> tuple[str, list[str]]:
+    name, _, verdict = element.partition(" : ")
+    return name.strip('"'), verdict.split()
+
+
+def _matches(text: str, rest: list[str], packet: _Packet) -> bool:
     while rest:
         size = 2 if rest[0] in {"iifname", "oifname"} else 3
-        negated = rest[1] == "!="
+        negated = rest[1] == "!=" or rest[2:3] == ["!="]
         test, rest = rest[: size + negated], rest[size + negated :]
-        if _test(text, test[:1] + test[1 + negated :] if negated else test, packet) == negated:
+        if _test(text, [word for word in test if word != "!="], packet) == negated:
             return False
     return True
 
