@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -12,6 +12,7 @@ from uno.model.net import Address, Network
 from uno.model.plan import LinkEnd, Plan, PlannedCell
 
 _T = TypeVar("_T")
+_Lans: TypeAlias = Mapping[int, tuple[Network, ...]]
 
 
 class Delta(Struct, frozen=True, kw_only=True):
@@ -49,7 +50,7 @@ class Impact(Struct, frozen=True, kw_only=True):
 def impacts(old: Plan | None, new: Plan) -> tuple[Impact, ...]:
     """Return what changes for each cell for which something does, those that go included."""
     before, after = _states(old) if old else {}, _states(new)
-    lans = _lans(old) if old else {}, _lans(new)
+    routes = _Routes(_lans(old) if old else {}, _lans(new))
     found = []
     for cell in sorted(before.keys() | after.keys()):
         was, becomes = before.get(cell), after.get(cell)
@@ -66,7 +67,7 @@ def impacts(old: Plan | None, new: Plan) -> tuple[Impact, ...]:
                 ports=_delta(was.ports, becomes.ports),
                 keys=_delta(was.keys, becomes.keys),
                 rekeyed=_changed(was.keys, becomes.keys),
-                routes=_routes(cell, *lans),
+                routes=routes.of(cell),
             )
         )
     return tuple(impact for impact in found if not impact.is_none)
@@ -119,31 +120,35 @@ def _values(end: LinkEnd) -> object:
     return end.slot, end.address4, end.address6, end.port
 
 
-def _lans(plan: Plan) -> dict[int, tuple[Network, ...]]:
+def _lans(plan: Plan) -> _Lans:
     return {cell.member.id: cell.member.lans for cell in plan.cells}
 
 
-def _routes(
-    cell: int,
-    before: Mapping[int, tuple[Network, ...]],
-    after: Mapping[int, tuple[Network, ...]],
-) -> Delta:
-    return Delta(
-        added=tuple(_new_lans(cell, before, after)) if cell in after else (),
-        removed=tuple(_new_lans(cell, after, before)) if cell in before else (),
-    )
+class _Routes:
+    """Which LANs of others a cell learns of, found once for all cells that stay."""
+
+    def __init__(self, before: _Lans, after: _Lans) -> None:
+        self._before, self._after = before, after
+        self._new = list(_appearing(before, after))
+        self._gone = list(_appearing(after, before))
+
+    def of(self, cell: int) -> Delta:
+        if cell not in self._before:
+            return Delta(added=_others(cell, _appearing({}, self._after)))
+        if cell not in self._after:
+            return Delta(removed=_others(cell, _appearing({}, self._before)))
+        return Delta(added=_others(cell, self._new), removed=_others(cell, self._gone))
 
 
-def _new_lans(
-    cell: int,
-    before: Mapping[int, tuple[Network, ...]],
-    after: Mapping[int, tuple[Network, ...]],
-) -> Iterator[str]:
-    # For a cell that comes or goes, that is every other LAN.
-    known = before if cell in before else {}
-    for other, lans in after.items():
-        if other != cell and lans != known.get(other, ()):
-            yield from (str(lan) for lan in lans if lan not in known.get(other, ()))
+def _appearing(before: _Lans, after: _Lans) -> Iterator[tuple[int, Network]]:
+    for cell, lans in after.items():
+        known = before.get(cell, ())
+        if lans != known:
+            yield from ((cell, lan) for lan in lans if lan not in known)
+
+
+def _others(cell: int, found: Iterable[tuple[int, Network]]) -> tuple[str, ...]:
+    return tuple(str(lan) for owner, lan in found if owner != cell)
 
 
 def _delta(was: Mapping[_T, object], becomes: Mapping[_T, object]) -> Delta:
