@@ -134,9 +134,9 @@ def _all_leaves() -> Iterator[Any]:
 
 
 def _argument(parameter: Any) -> str:
-    name = parameter.metavar or parameter.name.upper()
+    name = (parameter.metavar or parameter.name.upper()).rstrip("….").strip("[]")
     name = f"{name}…" if parameter.nargs == -1 else name
-    return name if parameter.required else f"[{name.strip('[]')}]"
+    return name if parameter.required else f"[{name}]"
 
 
 def _option(parameter: Any) -> Option:
