@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     rule,
+    run_state_machine_as_test,
 )
 from msgspec.structs import replace
 
@@ -371,14 +372,6 @@ def without_ids(uvn: Uvn) -> Uvn:
     )
 
 
-Commands.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-
-
 @pytest.mark.feature("F046")
 @pytest.mark.feature("F047")
 @pytest.mark.feature("F048")
@@ -388,5 +381,13 @@ Commands.TestCase.settings = settings(
 @pytest.mark.feature("G02")
 @pytest.mark.feature("G06")
 @pytest.mark.feature("G09")
-class TestRegistryUnderRandomCommands(Commands.TestCase):  # type: ignore[misc,name-defined]
-    """Run by pytest, as the unittest case that Hypothesis makes of the machine."""
+def test_a_registry_stays_what_it_should_be_whatever_the_commands() -> None:
+    run_state_machine_as_test(
+        Commands,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
