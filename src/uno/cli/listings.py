@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from uno.artifacts.bundle import fingerprint
 from uno.cli import render
 from uno.cli.configuration import whole
 from uno.diagnostics import UnoError
@@ -17,6 +19,7 @@ from uno.model.uvn import Cell, Particle, User, Uvn
 if TYPE_CHECKING:
     from uno.cli.options import JsonOption
     from uno.model.plan import LinkEnd, Plan, PlannedCell
+    from uno.registry.safe import PublicFacts
     from uno.registry.store import Generation
 
 
@@ -145,6 +148,35 @@ def links(head: Generation) -> Listing:
     )
 
 
+def secrets(head: Generation, found: Iterable[PublicFacts]) -> Listing:
+    """Return the secrets that are kept: what each is for, and a fingerprint where it has one.
+
+    Only public halves have one: that of a secret itself would help somebody who guesses.
+    """
+    names = {cell.id: cell.name for cell in head.uvn.cells}
+    particles = {particle.id: particle.name for particle in head.uvn.particles}
+    rows = [
+        (each, fingerprint(b64encode(each.public).decode()) if each.public else None)
+        for each in found
+    ]
+    return Listing(
+        # The names of what they are for would not fit beside fingerprints.
+        columns=("ID", "KIND", "FINGERPRINT OF THE PUBLIC KEY"),
+        rows=[(each.id, each.kind, mark) for each, mark in rows],
+        values=[
+            {
+                "id": each.id,
+                "kind": each.kind,
+                "of": _purpose(each, names, particles),
+                "epoch": each.epoch,
+                "public_key": b64encode(each.public).decode() if each.public else None,
+                "fingerprint": mark,
+            }
+            for each, mark in rows
+        ],
+    )
+
+
 def cell(uvn: Uvn, name: str) -> Cell:
     """Return the cell called `name`. Raises `UnoError` with a similar name."""
     found = next((each for each in uvn.cells if each.name == name), None)
@@ -195,6 +227,24 @@ def end_of(end: LinkEnd, names: dict[int, str]) -> dict[str, Any]:
 def _missing(kind: str, name: str, known: Sequence[str]) -> NoReturn:
     hint = suggestion(name, known) or f"uno list {kind}s shows those there are"
     raise UnoError(f"there is no {kind} called {name!r}", hint, exit_status=2)
+
+
+def _purpose(secret: PublicFacts, cells: Mapping[int, str], particles: Mapping[int, str]) -> str:
+    """Say in names what `model.keys` and `registry.keys` say in ids."""
+    kind, *rest = secret.id.split("/")
+    numbers = [int(each) for part in rest for each in part.split("-") if each.isdigit()]
+    match kind, numbers:
+        case "registry", _:
+            return "the registry: signs bundles"
+        case "particle", [particle, *at]:
+            where = f" at {cells.get(at[0], at[0])}" if at else ""
+            return f"particle {particles.get(particle, particle)}{where}"
+        case "link", [one, other, *_]:
+            return f"link {cells.get(one, one)} ↔ {cells.get(other, other)}"
+        case _, [cell]:
+            return f"cell {cells.get(cell, cell)}"
+        case _:
+            return "the registry"
 
 
 def _belongings(uvn: Uvn, email: str) -> str | None:

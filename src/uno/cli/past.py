@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from uno.cli import listings, render
 from uno.cli.applying import listed
+from uno.cli.configuration import whole
 from uno.cli.listings import Listing
 from uno.diagnostics import UnoError
 from uno.model import codec
@@ -85,6 +86,34 @@ def show_diff(
         if lines:
             render.heading(title)
             render.changed(lines)
+
+
+def show_generation(registry: Registry, output: JsonOption, number: int) -> None:
+    """Print one generation: when, who, why, and what it changed."""
+    numbers = [entry.number for entry in registry.store.history()]
+    after = registry.store.generation(number)
+    at = numbers.index(number)
+    before = registry.store.generation(numbers[at - 1]) if at else None
+    if output.json:
+        render.json(
+            {**line(after.entry), **_changes(before, after), "definition": whole(after.uvn)}
+        )
+        return
+    uvn = after.uvn
+    counts = ((len(uvn.cells), "cell"), (len(uvn.particles), "particle"), (len(uvn.users), "user"))
+    render.facts(
+        (
+            ("generation", number),
+            ("time", when(after.entry)),
+            ("who", after.entry.who),
+            ("why", after.entry.why),
+            ("declared", ", ".join(render.count(*each) for each in counts)),
+            ("backbone", f"{render.count(len(after.plan.links), 'link')}, {after.plan.strategy}"),
+            ("digest", after.entry.digest),
+        )
+    )
+    render.heading(f"Since generation {before.number}" if before else "To begin with")
+    render.changed(_told(before, after))
 
 
 def removed(now: Uvn, then: Uvn) -> str:

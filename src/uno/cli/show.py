@@ -61,6 +61,27 @@ def list_links(output: JsonOption, common: Common) -> None:
     listings.listing(listings.links(_head(common)), output, empty="There are no links.")
 
 
+def list_keys(output: JsonOption, common: Common) -> None:
+    """List the keys that the registry keeps, by fingerprint; none is ever shown."""
+    from uno.cli import listings
+    from uno.registry import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        head, found = registry.store.head(), registry.store.safe.public()
+    listings.listing(listings.secrets(head, found), output, empty="There are no keys.")
+
+
+def list_generations(output: JsonOption, common: Common) -> None:
+    """List the generations, newest first, as `uno history` does."""
+    from uno.cli import past
+    from uno.registry import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        past.show_history(registry, output, None)
+
+
 def show_uvn(output: JsonOption, common: Common) -> None:
     """Show the UVN in short: whose it is, how large, and its registry's fingerprint."""
     from uno.cli import views
@@ -105,6 +126,41 @@ def show_particle(
             views.show_particle(registry, name, output)
 
 
+def show_user(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)],
+    output: JsonOption,
+    common: Common,
+) -> None:
+    """Show a user, and what they own."""
+    from uno.cli import views
+
+    views.show_user(_head(common), email, output)
+
+
+def show_link(
+    one: Annotated[str, typer.Argument(metavar="CELL")],
+    other: Annotated[str, typer.Argument(metavar="CELL")],
+    output: JsonOption,
+    common: Common,
+) -> None:
+    """Show the link between two cells: interfaces, addresses, ports, whose LANs may come."""
+    from uno.cli import views
+
+    views.show_link(_head(common), (one, other), output)
+
+
+def show_generation(
+    number: Annotated[int, typer.Argument(metavar="N")], output: JsonOption, common: Common
+) -> None:
+    """Show one generation: when, who, why, and what it changed."""
+    from uno.cli import past
+    from uno.registry import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        past.show_generation(registry, output, number)
+
+
 def show_plan(output: JsonOption, common: Common) -> None:
     """Show all that was decided: addresses, ports and links of every cell."""
     from uno.cli import views
@@ -132,11 +188,16 @@ _LIST: dict[str, Callable[..., None]] = {
     "cells": list_cells,
     "particles": list_particles,
     "links": list_links,
+    "keys": list_keys,
+    "generations": list_generations,
 }
 _SHOW: dict[str, Callable[..., None]] = {
     "uvn": show_uvn,
     "cell": show_cell,
     "particle": show_particle,
+    "user": show_user,
+    "link": show_link,
+    "generation": show_generation,
     "plan": show_plan,
     "backbone": show_backbone,
 }

@@ -178,6 +178,63 @@ def show_particle(registry: Registry, name: str, output: JsonOption) -> None:
         )
 
 
+def show_user(head: Generation, email: str, output: JsonOption) -> None:
+    """Print a user, and what they own. Of a password it is only said whether there is one."""
+    declared = listings.user(head.uvn, email)
+    uvn = head.uvn
+    cells = [cell.name for cell in uvn.cells if cell.owner == email]
+    particles = [particle.name for particle in uvn.particles if particle.owner == email]
+    if output.json:
+        render.json(
+            {
+                **whole(declared),
+                "is_owner": email == uvn.owner,
+                "has_password": declared.password is not None,
+                "cells": cells,
+                "particles": particles,
+            }
+        )
+        return
+    render.facts(
+        (
+            ("user", f"{email}{' banned' if declared.excluded else ''}"),
+            ("name", declared.name),
+            ("password", "set" if declared.password else "none: cannot log in"),
+            ("owns", uvn.name if email == uvn.owner else None),
+            ("cells", ", ".join(cells)),
+            ("particles", ", ".join(particles)),
+        )
+    )
+
+
+def show_link(head: Generation, ends: tuple[str, str], output: JsonOption) -> None:
+    """Print a link between two cells, both ends side by side."""
+    plan = head.plan
+    one, other = (listings.cell(head.uvn, name) for name in ends)
+    wanted = (min(one.id, other.id), max(one.id, other.id))
+    link = next((each for each in plan.links if each.cells == wanted), None)
+    if link is None:
+        hint = "uno list links shows those there are"
+        raise UnoError(f"{one.name} and {other.name} are not linked", hint, exit_status=2)
+    names = listings.names_of(plan)
+    if output.json:
+        both = {"a": listings.end_of(link.a, names), "b": listings.end_of(link.b, names)}
+        render.json({"number": link.number, "name": link.name, **both})
+        return
+    ends_ = (link.a, link.b)
+    render.table(
+        ("", *(names[end.cell] for end in ends_)),
+        [
+            ("interface", *(interface(plan.backbone.interface, end.slot) for end in ends_)),
+            ("IPv4", *(str(end.address4) for end in ends_)),
+            ("IPv6", *(str(end.address6) for end in ends_)),
+            ("UDP port", *(str(end.port or "dials out") for end in ends_)),
+            ("accepts", *(_accepted(end, names) for end in ends_)),
+        ],
+        empty="",
+    )
+
+
 def show_codes(registry: Registry, name: str, only: str | None) -> None:
     """Print a QR code for each cell that a particle can connect to, or for the cell `only`."""
     head, secrets = registry.store.head(), registry.store.secrets()
@@ -262,6 +319,12 @@ def _ends(plan: Plan, cell: int) -> Iterable[tuple[LinkEnd, LinkEnd]]:
             yield link.a, link.b
         elif link.b.cell == cell:
             yield link.b, link.a
+
+
+def _accepted(end: LinkEnd, names: dict[int, str]) -> str:
+    """Return whose LANs may come through an end, or whose may not if that is said sooner."""
+    listed = ", ".join(names[cell] for cell in end.accepts.cells if cell in names)
+    return f"all but {listed}" if end.accepts.all_but else listed
 
 
 def _ports(

@@ -27,6 +27,16 @@ class StoredSecret:
     epoch: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicFacts:
+    """What is said of a secret in clear text, whether or not it is sealed."""
+
+    id: str
+    kind: str
+    public: bytes | None
+    epoch: int
+
+
 class Safe:
     """The secrets of an open registry file. Public halves are there for everybody."""
 
@@ -50,6 +60,14 @@ class Safe:
         if not rows or rows[0][0] is None:
             raise StoreError(f"{self._db.path} has no public half of {name}", RESTORE)
         return bytes(rows[0][0])
+
+    def public(self) -> tuple[PublicFacts, ...]:
+        """Return what everybody may know of the newest epoch of every secret, in order of ids."""
+        statement = "SELECT id, kind, public, max(epoch) FROM secrets GROUP BY id ORDER BY id"
+        return tuple(
+            PublicFacts(id=row[0], kind=row[1], public=row[2], epoch=row[3])
+            for row in self._db.rows(statement)
+        )
 
     def newest(self) -> dict[str, StoredSecret]:
         """Return the newest epoch of every secret, by id."""
