@@ -19,6 +19,8 @@ from uno.lab.state import Lab
 # Each wireguard-go takes one inotify instance of those that its user may have; 128 by default.
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_ENOUGH = 8192
+# Where the kernel can show bridged packets to a firewall.
+_BRIDGED = Path("/proc/sys/net/bridge")
 # Subprocesses more than processors gain nothing: building is bound by the processor.
 _WORKERS = 4
 
@@ -203,5 +205,9 @@ def _sysctls(station: Station) -> Iterator[tuple[str, str]]:
         yield f"ipv6/conf/{interface}/accept_ra", "0"
         yield f"ipv6/conf/{interface}/forwarding", "1" if station.forwards else "0"
     yield "ipv4/ip_forward", "1" if station.forwards else "0"
+    if _BRIDGED.exists():
+        # What a router's LAN switches from one port to another does not pass its firewall.
+        for family in ("ip", "ip6"):
+            yield f"bridge/bridge-nf-call-{family}tables", "0"
     # Lets everybody use ICMP sockets (icmp(7)), which `probe` pings through.
     yield "ipv4/ping_group_range", "0 2147483647"
