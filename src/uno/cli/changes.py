@@ -21,22 +21,15 @@ if TYPE_CHECKING:
 _ROWS = 20
 
 
-def show(
-    common: Common, output: JsonOption, done: str, made: Change, *, notes: Sequence[str] = ()
-) -> None:
-    """Print what a change did, or does, as text or JSON."""
-    if output.json:
-        render.json(value(made))
-    else:
-        render.change(common, done, made, notes=notes)
-
-
 def show_plan(
     common: Common, output: JsonOption, made: Change, *, notes: Sequence[str] = ()
 ) -> None:
     """Print what a change would do, cell by cell too."""
-    show(common, output, "", made, notes=notes)
-    if output.json or not made.is_made or common.verbosity < 0:
+    if output.json:
+        render.json(value(made))
+        return
+    render.change(common, "", made, notes=notes)
+    if not made.is_made or common.verbosity < 0:
         return
     found = impacts(made)
     bundled = set(made.published.bundles)

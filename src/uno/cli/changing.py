@@ -28,7 +28,7 @@ def change(
     common: Changing, edit: Edit, *, done: str, relay: bool = False, notes: Sequence[str] = ()
 ) -> None:
     """Make a change, or rehearse it, and print what it did; `done` says that it is done."""
-    render.change(common, done, make(common, edit, relay=relay), notes=notes)
+    tell(common, done, make(common, edit, relay=relay), notes=notes)
 
 
 def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
@@ -42,6 +42,17 @@ def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
             relay=relay,
             dry_run=common.dry_run,
         )
+
+
+def tell(common: Changing, done: str, made: Change, *, notes: Sequence[str] = ()) -> None:
+    """Print what a change did, for people or for programs; `done` says that it is done."""
+    if common.json:
+        # Here, since nothing else takes all of what is known of a change.
+        from uno.cli import changes  # noqa: PLC0415
+
+        render.json(changes.value(made))
+    else:
+        render.change(common, done, made, notes=notes)
 
 
 def rehearsing(common: Common) -> Changing:

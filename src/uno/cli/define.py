@@ -61,7 +61,7 @@ def uvn(
     if not common.dry_run:
         with operations.opened(common.root) as registry:
             notes = (f"the registry's key is {views.registry_fingerprint(registry)}",)
-    render.change(common, f"Defined UVN {name}.", made, notes=() if common.dry_run else notes)
+    changing.tell(common, f"Defined UVN {name}.", made, notes=() if common.dry_run else notes)
 
 
 def cell(name: Name, options: CellOptions, common: Changing) -> None:

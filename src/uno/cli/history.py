@@ -68,7 +68,6 @@ def diff(
 
 def rollback(
     number: Annotated[int, typer.Argument(metavar="N", help="The generation to go back to.")],
-    output: JsonOption,
     common: Changing,
 ) -> None:
     """Go back to what was declared in generation N: as a new generation.
@@ -76,7 +75,7 @@ def rollback(
     What was revoked stays revoked: links, cells and particles that come back get new keys, ids
     given since are not given again, and users keep the passwords that they have.
     """
-    from uno.cli import changes, changing, past
+    from uno.cli import changing, past
     from uno.registry import history, operations
 
     common.start()
@@ -86,4 +85,4 @@ def rollback(
     if gone:
         common.confirm(f"Remove {gone}?")
     made = changing.make(common, lambda now: history.rolled_back(now, then))
-    changes.show(common, output, f"Back at what was declared in generation {number}.", made)
+    changing.tell(common, f"Back at what was declared in generation {number}.", made)

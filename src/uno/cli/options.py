@@ -124,6 +124,7 @@ class Changing(Common):
     author: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Who, for the history.")
     ] = None
+    json: Annotated[bool, typer.Option("-J", "--json", help="JSON, for programs.")] = False
     typed: str = ""
 
     def start(self) -> None:
@@ -330,6 +331,8 @@ def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
         taken = {_TYPED, *(f.name for group in groups.values() for f in fields(group))}
         command(**{name: value for name, value in given.items() if name not in taken}, **values)
 
+    # An option that two groups have is one option, and both get its value.
+    shown = list({parameter.name: parameter for parameter in reversed(shown)}.values())[::-1]
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return run

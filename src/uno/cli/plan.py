@@ -44,13 +44,13 @@ def plan(spec: Spec, output: JsonOption, common: Common, *, prune: Prune = False
         raise typer.Exit(DIFFERS)
 
 
-def apply(spec: Spec, output: JsonOption, common: Changing, *, prune: Prune = False) -> None:
+def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
     """Make the registry what a file says: one new generation, or none if it is so already.
 
     Names tell things apart: what keeps its name keeps its addresses and keys. What the file does
     not mention stays, unless --prune is given; it asks before it removes something.
     """
-    from uno.cli import applying, changes
+    from uno.cli import applying, changing
 
     common.start()
     wanted = applying.read(spec)
@@ -58,7 +58,7 @@ def apply(spec: Spec, output: JsonOption, common: Changing, *, prune: Prune = Fa
         applying.confirm_removal(common, wanted)
     made, merged = applying.carried_out(common, wanted, prune=prune)
     notes = applying.notes(merged, is_pruned=prune)
-    changes.show(common, output, f"Applied {wanted.file}.", made, notes=notes)
+    changing.tell(common, f"Applied {wanted.file}.", made, notes=notes)
 
 
 def export(

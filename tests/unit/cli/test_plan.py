@@ -187,3 +187,29 @@ def test_the_schema_is_json(uno: Uno) -> None:
 
     assert found["$schema"].startswith("https://json-schema.org/")
     assert set(found["properties"]) >= {"owner", "cells", "particles", "users", "settings"}
+
+
+@pytest.mark.feature("G41")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "define cell c -a c.example.org -J",
+        "define user eve@example.org -p x -J",
+        "ban particle phone -y -J",
+        "delete cell b -y -J",
+        "redeploy -S full-mesh -J",
+        "rekey uvn -R -y --json",
+        "rollback 3 -y -J",
+        "apply -J -s {}",
+        "define cell c --dry-run -J",
+    ],
+)
+def test_every_change_is_a_value_for_programs(site: Uno, words: str) -> None:
+    done = site(*words.split())
+
+    found = json.loads(done.out)
+    assert (done.status, done.err) == (0, "")
+    assert found["before"] == 4
+    assert found["after"] == 4 + found["changed"]
+    assert found["rehearsal"] == ("--dry-run" in words)
+    assert "losses" in found["verification"]
