@@ -39,6 +39,13 @@ def serving(plan: Plan) -> tuple[PlannedCell, ...]:
     return tuple(cell for cell in plan.cells if cell.member.serves_particles)
 
 
+def _as_seen(plan: Plan, cell: PlannedCell) -> tuple[str | int | None, ...]:
+    """Return what the packages show of a cell; its LANs are none of it."""
+    member = cell.member
+    key = plan.public_keys[particles_hub_pair(member.id)]
+    return member.id, member.name, member.endpoint, cell.particles_port, cell.owner, key
+
+
 def per_particle(plan: Plan) -> int:
     """Return how many configurations each package has; without any there are no packages."""
     return len(serving(plan))
@@ -58,10 +65,7 @@ def rows(plan: Plan, made: Sources, before: Mapping[int, PackageRow]) -> dict[in
         if plan.particles_vpn is None or plan.particles_vpn.tunnel
         else codec.encode(reachable(plan)),
         plan.uvn.encode(),
-        *(
-            codec.encode((cell, plan.public_keys[particles_hub_pair(cell.member.id)]))
-            for cell in cells
-        ),
+        *(codec.encode(_as_seen(plan, cell)) for cell in cells),
         *(made.cells[cell.member.id].hub or b"" for cell in cells),
     )
     extras: dict[int, list[bytes]] = {}
