@@ -37,7 +37,7 @@ def _words(parameter: Any, value: Any) -> list[str]:
     if parameter.param_type_name == "argument":
         return values
     if isinstance(value, bool):
-        return [parameter.opts[-1] if value else parameter.secondary_opts[-1]]
+        return [parameter.opts[0] if value else parameter.secondary_opts[0]]
     return [word for each in values for word in (parameter.opts[0], each)]
 
 

@@ -156,7 +156,8 @@ def _named(uvn: Uvn, place: Path, naming: Naming) -> Edited:
         uvn=uvn,
         options={(*place, "name"): "-n", (*place, "owner"): "-o"},
         problems=(*known, *unknown),
-        judged=frozenset({(*place, "name")}) if known else frozenset(),
+        # The check blames whichever of the two stands later.
+        judged=frozenset((group, each, "name") for each in range(len(things)) if known),
     )
 
 
