@@ -74,6 +74,9 @@ def scope_members(scope: Scope, roster: Roster) -> tuple[Member, ...]:
 
 
 def _zebra(own: Member) -> Iterator[str]:
+    # Next hops as objects would share their numbers with those of a host's own FRR, and stay behind
+    # when zebra is killed.
+    yield "no zebra nexthop kernel enable"
     # Routes get the node's address as source hint, so that what the cell itself sends is answered.
     for family, name, source in (("ip", "source4", own.node4), ("ipv6", "source6", own.node6)):
         yield f"route-map {name} permit 10"

@@ -221,8 +221,9 @@ stop() {{
   kill -9 "$pid" 2>/dev/null || return 0
 }}
 begin() {{
+  # --v6-rr-semantics: replace an IPv6 route in one step, as Linux can and zebra does not expect.
   case $1 in
-    zebra) extra="-s 2000000 -K {sweep}" ;;
+    zebra) extra="-s 2000000 --v6-rr-semantics -K {sweep}" ;;
     # FRR 10 has no such socket, and no option for it.
     bfdd) extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock") ;;
     bgpd) extra="-p {BGP_PORT}" ;;

@@ -37,7 +37,7 @@ def test_the_daemons_script_is_a_shell_script(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "help_", "extra"),
     [
-        ("zebra", "", "-s 2000000 -K 150"),
+        ("zebra", "", "-s 2000000 --v6-rr-semantics -K 150"),
         ("bfdd", "--bfdctl  Specify bfdd control socket", "--bfdctl {here}/bfdd.sock"),
         ("bfdd", "of FRR 10", ""),
         ("bgpd", "", "-p 1790"),
