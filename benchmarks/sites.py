@@ -14,36 +14,43 @@ from types import FrameType
 
 from uno.diagnostics import UnoError
 from uno.host import vty
-from uno.lab import rehearsal
+from uno.lab import rehearsal, requirements
+from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
+from uno.lab.world import standing
 
 SPEC = Path(__file__).parents[1] / "examples" / "four-sites" / "uvn.yml"
 
 # Both cells are public, so there is a link between them, and others that can do without it.
 SOURCE, TARGET = "lan-b-host1", "lan-c-host1"
+CELLS = frozenset({"lan-b", "lan-c"})
 
 # A cell and the address of the neighbour that it has no session with.
 Broken = frozenset[tuple[str, str]]
 
 
 @contextmanager
-def installed(say: Callable[[str], None]) -> Iterator[Deployment]:
-    """The UVN installed on all cells, nothing started; gone after the block, however it ends."""
-    with ended_by_signals():
-        uvn = rehearsal.definition(SPEC)
-        world = rehearsal.raise_world(uvn, say=say)
-        try:
-            yield rehearsal.deploy(world, uvn, SPEC, say=say)
-        finally:
-            world.down()
+def installed(
+    say: Callable[[str], None], *, direct: frozenset[str] | None = None
+) -> Iterator[Deployment]:
+    """The UVN installed on all cells, nothing started; gone after the block, however it ends.
+
+    `direct` are the cells on the Internet themselves, as for `arrange`.
+    """
+    requirements.require(requirements.for_a_deployment())
+    uvn = rehearsal.definition(SPEC)
+    with ended_by_signals(), standing(arrange(uvn, direct=direct)) as world:
+        yield rehearsal.deploy(world, uvn, SPEC, say=say)
 
 
 @contextmanager
-def running(say: Callable[[str], None]) -> Iterator[Deployment]:
+def running(
+    say: Callable[[str], None], *, direct: frozenset[str] | None = None
+) -> Iterator[Deployment]:
     """The UVN, with every pair of hosts reached and every session up."""
-    with installed(say) as deployment:
+    with installed(say, direct=direct) as deployment:
         raised = rehearsal.raise_network(deployment, lan_pairs(deployment.world), say=say)
         if raised.reached.missing:
             raise UnoError("not all hosts of the lab reach each other")

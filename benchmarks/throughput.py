@@ -4,13 +4,15 @@
 
 The same two hosts send to each other in two ways, by turns, because machines are noisy:
 
-- uno: through their cells, as anything in their LANs does: the host's router, the cell, which
-  encrypts, the other site's router with its NAT, the other cell, which decrypts, the other host;
-- bare: a WireGuard interface in each host itself, made by the same code of uno, so of the same
-  kind and MTU, and one cable straight from host to host; no routing, no firewall, no router.
+- uno: through their cells, as all hosts of their LANs do. Each cell stands beside its LAN's router
+  and has a public address of its own;
+- bare: one WireGuard link from host to host over the same Internet. Each host gets a cable to the
+  Internet and a public address, and a WireGuard interface that the same code of uno makes, so of
+  the same kind and MTU; no routing daemon, no firewall, no LAN.
 
-Either way two WireGuard interfaces encrypt and decrypt, and iperf3 runs in the same two network
-namespaces. The ratio is that of the medians. Exit status 1 if it is less than 0.95.
+Either way two WireGuard interfaces encrypt and decrypt, the Internet forwards once, and iperf3 runs
+in the same two network namespaces. What differs is the LANs and the cells. The ratio is that of the
+medians. Exit status 1 if it is less than 0.95.
 """
 
 from __future__ import annotations
@@ -21,18 +23,19 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from reporting import Summary, at_least, finish, machine, say
-from sites import SOURCE, TARGET, await_true, exit_with, running
+from sites import CELLS, SOURCE, TARGET, await_true, exit_with, running
 
 from uno.host import links, wireguard
 from uno.host.command import run
 from uno.lab import netns, requirements
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
+from uno.lab.layout import GATEWAY4
 from uno.lab.node import Node
 from uno.lab.world import World
 from uno.model.keys import Secret
@@ -42,7 +45,7 @@ from uno.ports.host import Peer, Tunnel
 STREAMS = (1, 4)
 PROGRAMS = {"iperf3": "iperf3"}
 # Addresses for benchmarks (RFC 2544) that the lab does not use.
-OUTSIDE = IPv4Interface("198.18.100.0/31"), IPv4Interface("198.18.100.1/31")
+OUTSIDE = IPv4Address("198.18.100.0"), IPv4Address("198.18.100.1")
 INSIDE = IPv4Interface("198.18.101.0/31"), IPv4Interface("198.18.101.1/31")
 CABLE = "bench"
 PORT = 51820
@@ -65,7 +68,7 @@ def main() -> int:
     asked = parser.parse_args()
     requirements.require(requirements.for_a_deployment() | PROGRAMS)
     before = machine()
-    with running(say) as deployment, bare_link(deployment) as bare:
+    with running(say, direct=CELLS) as deployment, bare_link(deployment) as bare:
         ways = {"uno": str(deployment.world.nodes[TARGET].address(4)), "bare": bare}
         found = measure(deployment.world, ways, asked.runs, asked.seconds)
     goals = []
@@ -74,6 +77,9 @@ def main() -> int:
         for way, summary in medians.items():
             sent_again = sum(each.retransmits for each in found[way, streams])
             say(f"{way:4} {streams} streams: {summary} Mbit/s; {sent_again} segments sent again")
+        pairs = zip(found["uno", streams], found["bare", streams], strict=True)
+        ratios = Summary(values=tuple(one.megabits / other.megabits for one, other in pairs))
+        say(f"{streams} streams: ratios of neighbouring transfers: {ratios}")
         ratio = medians["uno"].median / medians["bare"].median
         goals.append(at_least(f"{streams} streams: ratio of the medians", ratio, 0.95))
     named = {f"{way}, {streams} streams": each for (way, streams), each in found.items()}
@@ -116,16 +122,14 @@ def transfer(world: World, address: str, streams: int, seconds: int) -> Speed:
 
 @contextmanager
 def bare_link(deployment: Deployment) -> Iterator[str]:
-    """Join both hosts by a cable and one WireGuard link over it; give the target's address."""
+    """Join both hosts by one WireGuard link over the Internet; give the target's address in it."""
     world = deployment.world
     hosts = world.nodes[SOURCE], world.nodes[TARGET]
     mtu = mtu_of(deployment)
-    near, far = (f"{CABLE} netns {host.namespace}" for host in hosts)
-    run(["ip", "link", "add", *near.split(), "type", "veth", "peer", "name", *far.split()])
     keys = [X25519PrivateKey.generate() for _ in hosts]
     with ExitStack() as stack:
-        stack.callback(hosts[0].run, ["ip", "link", "del", CABLE], check=False)
         for number, host in enumerate(hosts):
+            other = 1 - number
             tunnel = Tunnel(
                 # wireguard-go's sockets are files of the machine, so the name must be its only one.
                 name=f"bench{world.id}{number}",
@@ -134,22 +138,46 @@ def bare_link(deployment: Deployment) -> Iterator[str]:
                 addresses=(INSIDE[number],),
                 peers=(
                     Peer(
-                        public_key=_base64(keys[1 - number].public_key().public_bytes_raw()),
+                        public_key=_base64(keys[other].public_key().public_bytes_raw()),
                         allowed_ips=(network("0.0.0.0/0"),),
-                        endpoint=f"{OUTSIDE[1 - number].ip}:{PORT}",
+                        endpoint=f"{OUTSIDE[other]}:{PORT}",
                     ),
                 ),
                 port=PORT,
             )
-            stack.callback(host.run, ["ip", "link", "del", tunnel.name], check=False)
-            set_up(host, tunnel, OUTSIDE[number])
+            for name in (CABLE, tunnel.name):
+                stack.callback(host.run, ["ip", "link", "del", name], check=False)
+            plug_in(world, host, f"{CABLE}{number}", OUTSIDE[number])
+            raise_tunnel(host, tunnel)
         yield str(INSIDE[1].ip)
 
 
-def set_up(host: Node, tunnel: Tunnel, outside: IPv4Interface) -> None:
-    """Make one end of the bare link, by the code that makes those of the cells."""
+def plug_in(world: World, host: Node, port: str, address: IPv4Address) -> None:
+    """Give a host a cable to the Internet, and a public address, as the lab does it for a cell."""
+    near, far = f"{CABLE} netns {host.namespace}", f"{port} netns {world.internet.namespace}"
+    run(["ip", "link", "add", *near.split(), "type", "veth", "peer", "name", *far.split()])
+    with netns.entered(world.internet.namespace):
+        links.batch(
+            [
+                f"addr add {GATEWAY4}/32 dev {port}",
+                f"link set {port} up",
+                f"route add {address} dev {port}",
+            ]
+        )
     with netns.entered(host.namespace):
-        links.batch([f"addr add {outside} dev {CABLE}", f"link set {CABLE} up"])
+        links.batch(
+            [
+                f"addr add {address}/32 dev {CABLE}",
+                f"link set {CABLE} up",
+                f"route add {GATEWAY4} dev {CABLE}",
+                f"route add {OUTSIDE[address == OUTSIDE[0]]} via {GATEWAY4} dev {CABLE}",
+            ]
+        )
+
+
+def raise_tunnel(host: Node, tunnel: Tunnel) -> None:
+    """Make a WireGuard interface on a host, by the code that makes those of the cells."""
+    with netns.entered(host.namespace):
         wireguard.create(tunnel.name, log=host.directory / f"{tunnel.name}.log")
         endpoints = {each.endpoint: each.endpoint for each in tunnel.peers if each.endpoint}
         wireguard.configure(tunnel, endpoints=endpoints, fresh=True)
