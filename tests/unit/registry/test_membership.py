@@ -192,5 +192,5 @@ def test_the_id_of_what_is_deleted_is_not_given_again(registry: Registry, by: Au
 def test_nobody_who_is_not_there_can_be_put_out(
     registry: Registry, by: Author, edit: Callable[[Uvn], Edited]
 ) -> None:
-    with pytest.raises(Rejected, match="there is no (cell|particle|user)"):
+    with pytest.raises(Rejected, match=r"there is no (cell|particle|user)"):
         change(registry, by, edit)
