@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from uno import files
 from uno.diagnostics import UnoError
 from uno.registry import schema
-from uno.registry.database import Database
+from uno.registry.database import RESTORE, Database
 from uno.registry.store import Store
 
 if TYPE_CHECKING:
@@ -183,6 +183,8 @@ def _require_database(layout: Layout) -> None:
         found = layout.database.exists()
     except OSError as error:
         raise files.failure(error, f"cannot look into {layout.root.absolute()}") from error
+    if found and not layout.database.is_file():
+        raise UnoError(f"{layout.database.absolute()} is not a file", RESTORE)
     if found:
         return
     if (copies := older_copies(layout)) or layout.cells.is_dir():
