@@ -8,13 +8,17 @@ from itertools import combinations
 import networkx as nx
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from strategies import uvns
 from uno.model.plan import Plan
-from uno.model.uvn import Strategy, Uvn
+from uno.model.uvn import Cell, CellSettings, Strategy, Uvn
+from uno.planning.assurance import verify
 from uno.planning.graph import Pair
 from uno.planning.planner import plan
-from uno.planning.resilience import Cycle, cycles, losses
+from uno.planning.remedies import Remedy
+from uno.planning.resilience import Cycle, cycles, losses, price
 
 Traffic = set[tuple[int, int]]
 
@@ -36,6 +40,9 @@ def test_losses_are_those_of_a_search_for_every_failure(uvn: Uvn) -> None:
         left = {pair for pair in whole if gone not in pair}
         expected[gone,] = cost(made, left - reachable(made, cells=[gone]))
     assert found == {failed: lost for failed, lost in expected.items() if lost != (0, 0)}
+    members, pairs = [cell.member for cell in made.cells], [link.cells for link in made.links]
+    told = price(members, pairs)
+    assert (told.findings, told.cost) == (len(found), sum(map(sum, found.values())))
 
 
 @pytest.mark.feature("G03")
@@ -68,6 +75,47 @@ def test_a_cell_cut_off_is_in_one_group(uvn: Uvn) -> None:
         assert len(cells) == len(set(cells))
         if len(loss.failed) == 1:
             assert not set(loss.failed) & set(cells)
+
+
+@pytest.mark.feature("G03")
+@settings(max_examples=60, deadline=None)
+@given(uvn=uvns(), depth=st.sampled_from([1, 2]))
+def test_what_is_said_to_help_helps_as_much_as_is_said(uvn: Uvn, depth: int) -> None:
+    made = plan(uvn, None)
+    found = verify(uvn, made, depth=depth)
+    if found.remedy is None:
+        return
+
+    changed = carried_out(uvn, found.remedy)
+
+    after = verify(changed, plan(changed, made), depth=depth)
+    assert len(after.losses) + len(after.cycles) == found.remedy.left
+    assert found.remedy.left < len(found.losses) + len(found.cycles)
+
+
+def carried_out(uvn: Uvn, remedy: Remedy) -> Uvn:
+    deployment = uvn.settings.deployment
+    args = {name: list(peers) for name, peers in deployment.strategy_args.items()}
+    for one, other in remedy.links:
+        args.setdefault(one, []).append(other)
+    new = [
+        Cell(
+            id=uvn.next_cell + at,
+            name=f"new{at}",
+            owner=uvn.owner,
+            address=f"new{at}.example.org",
+            settings=CellSettings(enable_particles_vpn=False),
+        )
+        for at in range(remedy.public_cells)
+    ]
+    uplinks = remedy.private_uplinks or deployment.private_uplinks
+    deployment = replace(deployment, strategy_args=args, private_uplinks=uplinks)
+    return replace(
+        uvn,
+        cells=(*uvn.cells, *new),
+        settings=replace(uvn.settings, deployment=deployment),
+        next_cell=uvn.next_cell + len(new),
+    )
 
 
 def possible(made: Plan) -> Traffic:

@@ -11,7 +11,7 @@ from uno.diagnostics import Rejected
 from uno.model.plan import Member, Plan
 from uno.model.uvn import Cell, Strategy, Uvn
 from uno.planning.graph import Pair, adjacency, pair
-from uno.planning.resilience import cycles_of_graph, of_graph
+from uno.planning.resilience import cycles_of_graph, of_graph, price
 from uno.planning.topology.layout import layout
 
 # Static links are proposed one by one, and never more than this many.
@@ -110,9 +110,7 @@ def _left(changed: Uvn, plan: Plan, members: list[Member], depth: int) -> int | 
 
 
 def _findings(members: Iterable[Member], pairs: Iterable[Pair], depth: int) -> int:
-    members, pairs = list(members), list(pairs)
-    found = len(of_graph(members, pairs))
-    return found + len(cycles_of_graph(members, pairs)) if depth > 1 else found
+    return price(members, pairs, depth=depth).findings
 
 
 def _words(uplinks: int | None, public: int) -> Iterator[str]:
@@ -126,17 +124,19 @@ def _static(plan: Plan, members: list[Member], depth: int) -> Remedy:
     """Add the link that mends most, and again, until nothing is left or gets better."""
     names = {member.id: member.name for member in members}
     pairs = {link.cells for link in plan.links}
-    cost = _cost(members, pairs, depth)
+    cost = price(members, pairs, depth=depth)
     added: list[Pair] = []
-    while cost and len(added) < _LINKS:
-        tried = {each: _cost(members, {*pairs, each}, depth) for each in _links(members, pairs)}
+    while cost.findings and len(added) < _LINKS:
+        tried = {
+            each: price(members, {*pairs, each}, depth=depth) for each in _links(members, pairs)
+        }
         chosen = min(tried, key=lambda each: (tried[each], each), default=None)
         if chosen is None or tried[chosen] >= cost:
             break
         cost = tried[chosen]
         pairs.add(chosen)
         added.append(chosen)
-    left = _findings(members, pairs, depth)
+    left = cost.findings
     links = tuple((names[one], names[other]) for one, other in added)
     told = ", ".join(f"{one} ↔ {other}" for one, other in links)
     return Remedy(
@@ -144,15 +144,6 @@ def _static(plan: Plan, members: list[Member], depth: int) -> Remedy:
         left=left,
         links=links,
     )
-
-
-def _cost(members: list[Member], pairs: set[Pair], depth: int) -> int:
-    """Return how many pairs of LANs are lost, summed over all failures, none of them foremost."""
-    cost = sum(
-        (loss.lan_pairs + loss.particle_paths) * (1 if loss.failed else 1 + len(members))
-        for loss in of_graph(members, pairs)
-    )
-    return cost + sum(each.pairs for each in cycles_of_graph(members, pairs)) * (depth > 1)
 
 
 def _links(members: list[Member], pairs: set[Pair]) -> Iterator[Pair]:

@@ -52,6 +52,14 @@ class Cycle(Struct, frozen=True, kw_only=True):
     pairs: int
 
 
+class Price(Struct, frozen=True, kw_only=True, order=True):
+    """How bad a backbone is: `apart` counts what is lost with nothing failed, `cost` all losses."""
+
+    apart: int
+    cost: int
+    findings: int
+
+
 def losses(plan: Plan) -> tuple[Loss, ...]:
     """Return every single failure after which traffic that is still possible has no way.
 
@@ -74,18 +82,24 @@ def cycles(plan: Plan) -> tuple[Cycle, ...]:
 def of_graph(members: Iterable[Member], pairs: Iterable[Pair]) -> tuple[Loss, ...]:
     """Return the `losses` of a backbone with these cells and links."""
     backbone = _Backbone(members, pairs)
-    found = (
-        backbone.loss((), backbone.pieces_apart()),
-        *(
-            backbone.loss(failed, pieces)
-            for failed, pieces in sorted(map(backbone.pieces_of_link, backbone.walk.bridges))
-        ),
-        *(
-            backbone.loss((cell,), backbone.pieces_without(cell))
-            for cell in sorted(backbone.walk.cut_cells)
-        ),
-    )
+    found = (backbone.loss(failed, pieces) for failed, pieces in backbone.failures())
     return tuple(loss for loss in found if loss.lan_pairs or loss.particle_paths)
+
+
+def price(members: Iterable[Member], pairs: Iterable[Pair], *, depth: int = 1) -> Price:
+    """Return what `of_graph`, and for `depth` 2 `cycles_of_graph`, find, in numbers alone."""
+    backbone = _Backbone(members, pairs)
+    findings, apart, cost = 0, 0, 0
+    for failed, pieces in backbone.failures():
+        lost = sum(backbone.parted(pieces))
+        findings += bool(lost)
+        cost += lost
+        apart += 0 if failed else lost
+    if depth > 1:
+        costly = [backbone.costly_pairs(pieces) for _, pieces in _classes(backbone.walk)]
+        findings += sum(map(bool, costly))
+        cost += sum(costly)
+    return Price(apart=apart, findings=findings, cost=cost)
 
 
 def cycles_of_graph(members: Iterable[Member], pairs: Iterable[Pair]) -> tuple[Cycle, ...]:
@@ -123,6 +137,19 @@ class _Backbone:
         self._lans = (0, *accumulate(weight.lans for weight in own))
         self._hubs = (0, *accumulate(weight.hubs for weight in own))
 
+    def failures(self) -> Iterator[tuple[tuple[int, ...], list[_Piece]]]:
+        """Yield each failure that parts cells, none at all first, and the pieces that it leaves."""
+        yield (), [(self._below(root),) for root in self.walk.roots]
+        yield from sorted(map(self._pieces_of_link, self.walk.bridges))
+        for cell in sorted(self.walk.cut_cells):
+            yield (cell,), self._pieces_without(cell)
+
+    def parted(self, pieces: list[_Piece]) -> tuple[int, int]:
+        return _parted([self._weigh(piece) for piece in pieces])
+
+    def costly_pairs(self, pieces: Iterable[_Piece]) -> int:
+        return _costly_pairs([self._weigh(piece) for piece in pieces])
+
     def loss(self, failed: tuple[int, ...], pieces: list[_Piece]) -> Loss:
         weights = [self._weigh(piece) for piece in pieces]
         main = max(
@@ -140,23 +167,19 @@ class _Backbone:
         )
 
     def cycle(self, links: tuple[Pair, ...], pieces: tuple[_Piece, ...]) -> Cycle:
-        weights = [self._weigh(piece) for piece in pieces]
         return Cycle(
             links=links,
             pieces=tuple(self._cells(piece) for piece in pieces),
-            pairs=_costly_pairs(weights),
+            pairs=self.costly_pairs(pieces),
         )
 
-    def pieces_apart(self) -> list[_Piece]:
-        return [(self._below(root),) for root in self.walk.roots]
-
-    def pieces_of_link(self, bridge: Pair) -> tuple[Pair, list[_Piece]]:
+    def _pieces_of_link(self, bridge: Pair) -> tuple[Pair, list[_Piece]]:
         upper, lower = bridge
         below = self._below(lower)
         failed = (min(bridge), max(bridge))
         return failed, [(below,), _without(self._whole(upper), [below])]
 
-    def pieces_without(self, cell: int) -> list[_Piece]:
+    def _pieces_without(self, cell: int) -> list[_Piece]:
         tops = [self._below(top) for top in self.walk.cut_off_without(cell)]
         place = self.walk.place[cell]
         rest = _without(self._whole(cell), sorted([(place, place + 1), *tops]))
