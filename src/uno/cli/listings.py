@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A list as a table for people, and as values for programs."""
+    """A list as a table for people, and as values for programs, which are made when asked for."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
-    values: Sequence[dict[str, Any]]
+    values: Iterable[dict[str, Any]]
 
 
 def listing(shown: Listing, output: JsonOption, *, empty: str) -> None:
     """Print a list; `empty` is the sentence for one that has nothing in it."""
     if output.json:
-        render.json(shown.values)
+        render.json(list(shown.values))
     else:
         render.table(shown.columns, shown.rows, empty=empty)
 
@@ -54,7 +54,7 @@ def users(head: Generation) -> Listing:
             )
             for user in uvn.users
         ],
-        values=[
+        values=(
             {
                 "email": user.email,
                 "name": user.name,
@@ -64,7 +64,7 @@ def users(head: Generation) -> Listing:
                 "particles": [each.name for each in uvn.particles if each.owner == user.email],
             }
             for user in uvn.users
-        ],
+        ),
     )
 
 
@@ -88,10 +88,10 @@ def cells(head: Generation) -> Listing:
             )
             for cell in head.uvn.cells
         ],
-        values=[
+        values=(
             {**whole(cell), **decided(planned.get(cell.id)), "links": links[cell.id]}
             for cell in head.uvn.cells
-        ],
+        ),
     )
 
 
@@ -109,13 +109,13 @@ def particles(head: Generation) -> Listing:
             )
             for each in head.uvn.particles
         ],
-        values=[
+        values=(
             {
                 **whole(each),
                 **(codec.to_builtins(planned[each.id]) if each.id in planned else {}),
             }
             for each in head.uvn.particles
-        ],
+        ),
     )
 
 
@@ -136,7 +136,7 @@ def links(head: Generation) -> Listing:
             )
             for link in head.plan.links
         ],
-        values=[
+        values=(
             {
                 "number": link.number,
                 "name": link.name,
@@ -144,7 +144,7 @@ def links(head: Generation) -> Listing:
                 "b": end_of(link.b, names),
             }
             for link in head.plan.links
-        ],
+        ),
     )
 
 
@@ -163,7 +163,7 @@ def secrets(head: Generation, found: Iterable[PublicFacts]) -> Listing:
         # The names of what they are for would not fit beside fingerprints.
         columns=("ID", "KIND", "FINGERPRINT OF THE PUBLIC KEY"),
         rows=[(each.id, each.kind, mark) for each, mark in rows],
-        values=[
+        values=(
             {
                 "id": each.id,
                 "kind": each.kind,
@@ -173,7 +173,7 @@ def secrets(head: Generation, found: Iterable[PublicFacts]) -> Listing:
                 "fingerprint": mark,
             }
             for each, mark in rows
-        ],
+        ),
     )
 
 

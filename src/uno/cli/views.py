@@ -303,7 +303,7 @@ def show_plan(head: Generation, output: JsonOption) -> None:
 def show_backbone(head: Generation, output: JsonOption) -> None:
     """Print the map of the backbone."""
     if output.json:
-        render.json(listings.links(head).values)
+        render.json(list(listings.links(head).values))
     else:
         render.result(backbone_map.text(head.plan))
 
