@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
@@ -31,6 +32,14 @@ class Interface:
     mtu: int
     up: bool
     addresses: tuple[InterfaceAddress, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRoutes:
+    """The routes that uno made: unreachable prefixes, and for each interface those into it."""
+
+    barriers: frozenset[Network]
+    into: dict[str, tuple[Network, ...]]
 
 
 def interfaces() -> tuple[Interface, ...]:
@@ -73,9 +82,18 @@ def delete(name: str) -> None:
         raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
 
 
-def barriers() -> frozenset[Network]:
-    """Return the prefixes that uno has made unreachable."""
-    return frozenset(_own_routes(["type", "unreachable"]))
+def own_routes() -> OwnRoutes:
+    """Return the routes that are uno's own."""
+    barriers, into = set(), defaultdict(list)
+    for family in ("-4", "-6"):
+        for route in _json([family, "route", "show", "proto", PROTOCOL]):
+            destination = _destination(route["dst"], family)
+            if route.get("type") == "unreachable":
+                barriers.add(destination)
+            else:
+                into[route.get("dev", "")].append(destination)
+    ordered = {name: tuple(sorted(found, key=network_order)) for name, found in into.items()}
+    return OwnRoutes(barriers=frozenset(barriers), into=ordered)
 
 
 def add_barriers(networks: Iterable[Network]) -> None:
@@ -86,11 +104,6 @@ def add_barriers(networks: Iterable[Network]) -> None:
 def remove_barriers(networks: Iterable[Network]) -> None:
     """Take `add_barriers` back."""
     batch((f"route del {_barrier(each)}" for each in networks), force=True)
-
-
-def routes_into(name: str) -> tuple[Network, ...]:
-    """Return the prefixes that uno has routed into an interface."""
-    return tuple(sorted(_own_routes(["dev", name]), key=network_order))
 
 
 def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
@@ -120,14 +133,6 @@ def _is_way(route: dict[str, Any], name: str, protocol: str | None = None) -> bo
 
 def _barrier(prefix: Network) -> str:
     return f"unreachable {prefix} metric {BARRIER_METRIC} proto {PROTOCOL}"
-
-
-def _own_routes(selector: list[str]) -> list[Network]:
-    return [
-        _destination(route["dst"], family)
-        for family in ("-4", "-6")
-        for route in _json([family, "route", "show", "proto", PROTOCOL, *selector])
-    ]
 
 
 def _destination(text: str, family: str) -> Network:

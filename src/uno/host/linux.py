@@ -76,18 +76,22 @@ class LinuxHost:
         interfaces = links.interfaces()
         own = {each.name: each for each in interfaces if self._own(each, state)}
         dumps = wireguard.dump() if own else {}
+        routes = links.own_routes()
         node = own.get(state.node or "")
         # The parameters of an interface go with it.
         originals = {k: v for k, v in state.sysctls.items() if _sysctl_path(k).exists()}
         return Observed(
-            barriers=links.barriers(),
+            barriers=routes.barriers,
             firewall=_observed_firewall(state),
             gates=gates.observe(),
             sysctls={key: _read_sysctl(key) for key in {*sysctls, *originals}},
             originals=originals,
             node=_node(node) if node else None,
             tunnels=tuple(
-                _tunnel(own[name], dumps[name], state.tunnels.get(name, TunnelNote()))
+                replace(
+                    _tunnel(own[name], dumps[name], state.tunnels.get(name, TunnelNote())),
+                    routes=routes.into.get(name, ()),
+                )
                 for name in sorted(own.keys() & dumps.keys())
             ),
             routing=self._frr.running(),
@@ -207,7 +211,6 @@ class LinuxHost:
             # Somebody else may have an interface of this name, which is not ours to remove.
             self._state.note_tunnel(tunnel.name, None)
             raise
-        links.batch([f'link set dev {tunnel.name} alias "{self._alias}"'])
         self._set_tunnel(tunnel, before=None)
 
     def _configure_tunnel(self, tunnel: Tunnel) -> None:
@@ -225,7 +228,7 @@ class LinuxHost:
         there = before.addresses if before else ()
         routes = before.routes if before else ()
         _enable_ipv6(name)
-        lines = [f"link set dev {name} mtu {tunnel.mtu} up"]
+        lines = [f'link set dev {name} alias "{self._alias}" mtu {tunnel.mtu} up']
         lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         lines += [_add_address(name, str(a)) for a in tunnel.addresses if a not in there]
         lines += [links.remove_route(name, r) for r in routes if r not in tunnel.routes]
@@ -289,7 +292,6 @@ def _tunnel(each: links.Interface, dump: wireguard.Dump, note: TunnelNote) -> Tu
             replace(peer, endpoint=note.endpoints.get(peer.public_key)) for peer in dump.peers
         ),
         port=note.port and dump.port,
-        routes=links.routes_into(each.name),
     )
 
 

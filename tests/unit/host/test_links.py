@@ -121,19 +121,22 @@ def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses
 def test_barriers_of_both_families_are_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     ip(
         monkeypatch,
-        __4_route_show_proto_98_type_unreachable=[
+        __4_route_show_proto_98=[
             {"type": "unreachable", "dst": "192.168.2.0/24", "protocol": "98"},
             {"type": "unreachable", "dst": "192.168.3.4"},
             {"type": "unreachable", "dst": "default"},
         ],
-        __6_route_show_proto_98_type_unreachable=[
+        __6_route_show_proto_98=[
             {"type": "unreachable", "dst": "fd00::/48", "dev": "lo"},
             {"type": "unreachable", "dst": "fd00::1", "dev": "lo"},
             {"type": "unreachable", "dst": "default", "dev": "lo"},
         ],
     )
 
-    assert links.barriers() == {
+    found = links.own_routes()
+
+    assert found.into == {}
+    assert found.barriers == {
         IPv4Network("192.168.2.0/24"),
         IPv4Network("192.168.3.4/32"),
         IPv4Network("0.0.0.0/0"),
@@ -143,14 +146,24 @@ def test_barriers_of_both_families_are_read_back(monkeypatch: pytest.MonkeyPatch
     }
 
 
-def test_routes_into_an_interface_are_read_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_routes_into_interfaces_are_read_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     ip(
         monkeypatch,
-        __4_route_show_proto_98_dev_x=[{"dst": "10.0.0.9"}, {"dst": "10.0.0.1"}],
-        __6_route_show_proto_98_dev_x=[{"dst": "fd00::1"}],
+        __4_route_show_proto_98=[
+            {"dst": "10.0.0.9", "dev": "x"},
+            {"dst": "10.0.0.1", "dev": "x"},
+            {"dst": "10.1.0.0/16", "dev": "y"},
+        ],
+        __6_route_show_proto_98=[{"dst": "fd00::1", "dev": "x"}],
     )
 
-    assert list(map(str, links.routes_into("x"))) == ["10.0.0.1/32", "10.0.0.9/32", "fd00::1/128"]
+    found = links.own_routes()
+
+    assert found.barriers == set()
+    assert {name: list(map(str, routes)) for name, routes in found.into.items()} == {
+        "x": ["10.0.0.1/32", "10.0.0.9/32", "fd00::1/128"],
+        "y": ["10.1.0.0/16"],
+    }
 
 
 def test_routes_of_another_routing_daemon_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
