@@ -85,7 +85,7 @@ class _Header(Struct, frozen=True, kw_only=True):
 
 def write(registry: Registry, path: Path, *, passphrase: str, now: datetime) -> Manifest:
     """Write all of `registry` to `path`, as it is at one moment; what was there is replaced."""
-    head, content = registry.store.head(), registry.store.snapshot()
+    head, content = registry.store.head(), registry.store.database.snapshot()
     manifest = Manifest(
         uvn=head.uvn.name,
         identity=head.uvn.identity,
@@ -234,7 +234,7 @@ def _check(new: Path, manifest: Manifest, path: Path, generation: int | None) ->
     store = Store(new)
     try:
         head = store.head()
-        if store.damage() or (head.number, head.uvn.identity) != (
+        if store.database.damage() or (head.number, head.uvn.identity) != (
             manifest.generation,
             manifest.identity,
         ):

@@ -34,7 +34,9 @@ def published(registry: Registry | None, plan: Plan, made: bundles.Sources) -> P
     called = {each.id: packages.file_name(plan.uvn, each.name) for each in plan.particles}
     if not packages.per_particle(plan):
         called = {}
-    known = registry.store.bundles() if registry else {}
+    # After a restore every bundle is a new one (`operations`).
+    is_reissue = registry is not None and registry.store.numbering.jump is not None
+    known = registry.store.bundles() if registry and not is_reissue else {}
     packed = registry.store.packages() if registry else {}
     old = _names(registry)
     rows = bundles.rows(made, known, generation=0)

@@ -139,21 +139,24 @@ class Numbering:
 
 
 class Store:
-    """An open registry file, for one thread. `files.locked` keeps other processes out."""
+    """An open registry file, for one thread. `files.locked` keeps other processes out.
+
+    `database` is the file itself, `safe` its secrets, `numbering` the numbers of generations.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file at `path`. Raises `StoreError` if it is missing, damaged or too new."""
         self._path = path
         # What was read or written last, by its digest: reading a large plan takes a while.
         self._last: tuple[str, Uvn, Plan] | None = None
-        self._db = Database(path)
+        self.database = Database(path)
         try:
-            schema.refuse_newer(self._db)
+            schema.refuse_newer(self.database)
         except BaseException:
-            self._db.close()
+            self.database.close()
             raise
-        self.safe = Safe(self._db)
-        self.numbering = Numbering(self._db)
+        self.safe = Safe(self.database)
+        self.numbering = Numbering(self.database)
 
     @classmethod
     def create(cls, path: Path) -> Store:
@@ -168,32 +171,24 @@ class Store:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._db.close()
+        self.database.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make all that is written within it permanent together, or, on an error, none of it."""
-        with self._db.transaction():
+        with self.database.transaction():
             yield
-
-    def snapshot(self) -> bytes:
-        """Return the whole file as it is at one moment."""
-        return self._db.snapshot()
-
-    def damage(self) -> str:
-        """Return what is wrong with the file, or nothing."""
-        return self._db.damage()
 
     def head(self) -> Generation:
         """Return the newest generation."""
-        rows = self._db.rows("SELECT max(number) FROM generations")
+        rows = self.database.rows("SELECT max(number) FROM generations")
         if rows[0][0] is None:
             raise StoreError(f"{self._path} holds no generation", RESTORE)
         return self.generation(rows[0][0])
 
     def generation(self, number: int) -> Generation:
         """Return generation `number`. Raises `StoreError` if there is none, or it is damaged."""
-        rows = self._db.rows(
+        rows = self.database.rows(
             "SELECT number, time, who, why, digest FROM generations WHERE number = ?", number
         )
         if not rows:
@@ -208,7 +203,7 @@ class Store:
 
     def history(self) -> tuple[Entry, ...]:
         """Return the lines of the history, oldest first."""
-        rows = self._db.rows(
+        rows = self.database.rows(
             "SELECT number, time, who, why, digest FROM generations ORDER BY number"
         )
         return tuple(map(_entry, rows))
@@ -219,7 +214,7 @@ class Store:
         digest = _digest(definition, text)
         self._last = (digest, uvn, plan)
         line = (self.numbering.take(), time.isoformat(timespec="seconds"), who, why)
-        self._db.do(
+        self.database.do(
             "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?)",
             *line,
             # Level 1: a tenth of the time of level 6, and 10% larger.
@@ -243,7 +238,7 @@ class Store:
 
     def bundles(self) -> dict[int, BundleRow]:
         """Return what is known of each cell's bundle."""
-        rows = self._db.rows("SELECT cell, generation, digest, written, piece FROM bundles")
+        rows = self.database.rows("SELECT cell, generation, digest, written, piece FROM bundles")
         return {
             row[0]: BundleRow(
                 cell=row[0],
@@ -257,28 +252,30 @@ class Store:
 
     def set_bundles(self, rows: Iterable[BundleRow]) -> None:
         """Make `rows` all that is known of bundles."""
-        self._db.do("DELETE FROM bundles")
-        self._db.do_many(
+        self.database.do("DELETE FROM bundles")
+        self.database.do_many(
             "INSERT INTO bundles VALUES (?, ?, ?, ?, ?)",
             ((r.cell, r.generation, r.digest, r.written, codec.encode(r.piece)) for r in rows),
         )
 
     def packages(self) -> dict[int, PackageRow]:
         """Return what is known of each particle's package."""
-        rows = self._db.rows("SELECT particle, digest, written FROM packages")
+        rows = self.database.rows("SELECT particle, digest, written FROM packages")
         return {row[0]: PackageRow(particle=row[0], digest=row[1], written=row[2]) for row in rows}
 
     def set_packages(self, rows: Iterable[PackageRow]) -> None:
         """Make `rows` all that is known of packages."""
-        self._db.do("DELETE FROM packages")
-        self._db.do_many(
+        self.database.do("DELETE FROM packages")
+        self.database.do_many(
             "INSERT INTO packages VALUES (?, ?, ?)",
             ((r.particle, r.digest, r.written) for r in rows),
         )
 
     def _read(self, entry: Entry) -> tuple[Uvn, Plan]:
         number = entry.number
-        rows = self._db.rows("SELECT definition, plan FROM generations WHERE number = ?", number)
+        rows = self.database.rows(
+            "SELECT definition, plan FROM generations WHERE number = ?", number
+        )
         try:
             definition, plan = map(zlib.decompress, rows[0])
             if _digest(definition, plan) != entry.digest:

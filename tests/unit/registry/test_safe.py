@@ -73,7 +73,7 @@ def test_without_anybody_to_ask_it_says_what_to_set(store: Store) -> None:
     ["kind = 'psk'", "epoch = 7", "public = X'00'", "private = X'00'", "nonce = NULL"],
 )
 def test_a_row_that_was_changed_is_told(store: Store, change: str) -> None:
-    store._db.do(f"UPDATE secrets SET {change} WHERE id = 'a'")  # noqa: S608
+    store.database.do(f"UPDATE secrets SET {change} WHERE id = 'a'")  # noqa: S608
 
     with pytest.raises(StoreError, match=r"the secret a in .* is damaged; restore it"):
         store.secrets()
@@ -82,7 +82,7 @@ def test_a_row_that_was_changed_is_told(store: Store, change: str) -> None:
 def test_secrets_of_two_rows_cannot_be_exchanged(store: Store) -> None:
     with store.transaction():
         store.put_secrets([keys.new_shared("c", keys.PSK)])
-    store._db.do(
+    store.database.do(
         "UPDATE secrets SET (private, nonce) ="
         " (SELECT private, nonce FROM secrets WHERE id = 'b') WHERE id = 'c'"
     )
@@ -92,7 +92,7 @@ def test_secrets_of_two_rows_cannot_be_exchanged(store: Store) -> None:
 
 
 def test_sealed_rows_without_their_lock_are_not_taken_for_keys(store: Store) -> None:
-    store._db.do("DELETE FROM lock")
+    store.database.do("DELETE FROM lock")
 
     with pytest.raises(StoreError, match="is damaged"):
         store.secrets()
@@ -102,12 +102,12 @@ def test_sealed_rows_without_their_lock_are_not_taken_for_keys(store: Store) -> 
 def test_another_passphrase_is_another_data_key_and_the_old_one_opens_nothing(
     store: Store,
 ) -> None:
-    before = store._db.rows("SELECT private FROM secrets")
+    before = store.database.rows("SELECT private FROM secrets")
 
     with store.transaction():
         store.safe.seal("battery staple")
 
-    assert store._db.rows("SELECT private FROM secrets") != before
+    assert store.database.rows("SELECT private FROM secrets") != before
     with pytest.raises(UnoError, match="not the passphrase"):
         reopened(store).secrets()
     assert reopened(store, "battery staple").secrets() == {"a": PAIR, "b": PSK}

@@ -89,7 +89,7 @@ def test_the_newest_epoch_of_a_secret_counts(store: Store) -> None:
 
     with store.transaction():
         store.put_secrets([old])
-        store._db.do("UPDATE secrets SET epoch = -1")
+        store.database.do("UPDATE secrets SET epoch = -1")
         store.put_secrets([new])
 
     assert store.secrets() == {"a": new}
@@ -128,7 +128,7 @@ def test_a_damaged_generation_is_told_and_not_used(store: Store, uvn: Uvn, plan:
     with store.transaction():
         store.append(uvn=uvn, plan=plan, time=NOON, who="me", why="x")
         damaged = zlib.compress(codec.encode(uvn).replace(b"c1", b"c9"))
-        store._db.do("UPDATE generations SET definition = ?", damaged)
+        store.database.do("UPDATE generations SET definition = ?", damaged)
     store.close()
 
     with pytest.raises(StoreError, match=r"generation 1 in .* is damaged; restore it"):
@@ -151,7 +151,7 @@ def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
 
 
 def test_the_layout_of_another_version_is_refused(store: Store) -> None:
-    store._db.do("PRAGMA user_version = 99")
+    store.database.do("PRAGMA user_version = 99")
     store.close()
 
     with pytest.raises(StoreError, match="written by a newer uno: it has layout 99") as refused:
@@ -161,7 +161,7 @@ def test_the_layout_of_another_version_is_refused(store: Store) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_an_error_for_people(store: Store) -> None:
-    store._db.do("PRAGMA query_only = ON")
+    store.database.do("PRAGMA query_only = ON")
 
     with pytest.raises(StoreError, match=r"cannot use .*readonly"), store.transaction():
         store.put_secrets([keys.new_pair("a")])
@@ -175,8 +175,8 @@ def test_a_transaction_that_a_killed_process_left_open_is_rolled_back(
     # What a kill leaves: a database that is half written, and the journal that undoes it.
     with store.transaction():
         store.put_secrets([keys.new_pair(f"b{i}") for i in range(100)])
-        store._db.connection.execute("PRAGMA cache_size = 1")
-        store._db.connection.execute("UPDATE secrets SET kind = kind || 'x'")
+        store.database.connection.execute("PRAGMA cache_size = 1")
+        store.database.connection.execute("UPDATE secrets SET kind = kind || 'x'")
         journal = (tmp_path / "registry.db-journal").read_bytes()
         half = store._path.read_bytes()
     store.close()
