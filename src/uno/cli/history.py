@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uno.cli.options import Changing, Common, JsonOption, takes_groups
+
+if TYPE_CHECKING:
+    from uno.model.uvn import Uvn
+    from uno.registry.edits import Edited
 
 Count = Annotated[
     int | None,
@@ -76,6 +80,7 @@ def rollback(
     given since are not given again, and users keep the passwords that they have.
     """
     from uno.cli import changing, past
+    from uno.diagnostics import UnoError
     from uno.registry import history, operations
 
     common.start()
@@ -84,5 +89,14 @@ def rollback(
         gone = past.removed(registry.store.head().uvn, then)
     if gone:
         common.confirm(f"Remove {gone}?")
-    made = changing.make(common, lambda now: history.rolled_back(now, then))
+
+    def edit(now: Uvn) -> Edited:
+        if past.removed(now, then) != gone:
+            raise UnoError(
+                "the registry was changed by another command while you were asked",
+                "nothing was changed; look at it again with --dry-run",
+            )
+        return history.rolled_back(now, then)
+
+    made = changing.make(common, edit)
     changing.tell(common, f"Back at what was declared in generation {number}.", made)

@@ -9,6 +9,8 @@ from commands import Uno
 from uno.model.uvn import Uvn
 from uno.registry import operations
 
+PRUNED = "cells: [{name: a, address: a.example.org}]"
+
 
 def definition(root: Path) -> Uvn:
     with operations.opened(root) as registry:
@@ -188,3 +190,23 @@ def test_a_rollback_can_be_rehearsed(site: Uno, root: Path) -> None:
 @pytest.mark.feature("G06")
 def test_a_rollback_to_what_is_changes_nothing(site: Uno) -> None:
     assert site("rollback", "4").out == "Nothing to change: generation 4 is already so.\n"
+
+
+@pytest.mark.feature("G06")
+@pytest.mark.parametrize(
+    "words", [("rollback", "3"), ("apply", "--prune", "-s", PRUNED)], ids=["rollback", "apply"]
+)
+def test_nothing_goes_that_nobody_was_asked_about(
+    site: Uno, root: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(*_: object) -> None:
+        monkeypatch.undo()
+        site("define", "particle", "tablet")
+
+    monkeypatch.setattr("uno.cli.options.Common.confirm", meanwhile)
+
+    done = site(*words)
+
+    assert done.status == 1
+    assert "the registry was changed by another command while you were asked" in done.err
+    assert len(definition(root).particles) == 2
