@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -166,17 +167,11 @@ class LinuxHost:
 
     def forget(self) -> None:
         """Remove what is kept in /run about a cell that owns nothing on this host any more."""
-        for path in (self._state_path, *self.folder.glob("*.log")):
-            path.unlink(missing_ok=True)
-        if self.folder.exists() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        # All of it: a kill may have left a file half-written beside the others.
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _own(self, each: links.Interface, state: HostState) -> bool:
         return each.alias == self._alias or state.owns(each.name)
-
-    @property
-    def _state_path(self) -> Path:
-        return self.folder / "state.json"
 
     def _replace_firewall(self, ruleset: str | None) -> None:
         nft.replace_table(ruleset)
