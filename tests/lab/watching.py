@@ -38,8 +38,10 @@ KERNEL = {
 # What else there is on a host that could be made or ended.
 AROUND = {
     "next hops": "ip nexthop | sort",
-    "files": "find /run /etc/frr /var/log -path {labs} -prune -o -printf '%p %y %m %U\\n' | sort",
-    "processes": "ps ax -o args | grep -v -e 'ps ax' -e '^sh -c' -e grep -e nsenter | sort",
+    "files": """find /run /etc/frr /var/log \\( -path {labs} -o -path /run/mount \\) -prune \\
+        -o -printf '%p %y %m %U\\n' | sort""",
+    "processes": """ps ax -o args |
+        grep -v -e 'ps ax' -e '^sh -c' -e grep -e '^sort' -e nsenter -e defunct | sort""",
 }
 
 

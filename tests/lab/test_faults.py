@@ -1,0 +1,456 @@
+"""What dies comes back; what cannot be done leaves the host as it was, and says why."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import foreign
+import pytest
+from watching import (
+    UNO,
+    alive,
+    await_true,
+    await_well,
+    differences,
+    line,
+    note,
+    pause,
+    pids,
+    restore,
+    snapshot,
+    status,
+    uno,
+    unreached,
+)
+
+from uno.host.command import Completed
+from uno.lab import netns
+from uno.lab.deploy import Deployment, in_parallel
+from uno.lab.node import Node
+from uno.lab.probe import Prober
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def bare(installed: Deployment) -> dict[str, str]:
+    """The host of lan-b before uno came."""
+    return snapshot(installed.world.nodes["lan-b"])
+
+
+@pytest.fixture
+def well(bare: dict[str, str], running: Deployment) -> Iterator[Deployment]:  # noqa: ARG001
+    """Four sites that are up and well, now and after the test."""
+    if not status(running, running.world.nodes["lan-b"])["healthy"]:
+        restore(running)
+    yield running
+    restore(running)
+
+
+@pytest.fixture
+def down(bare: dict[str, str], running: Deployment) -> Deployment:
+    """Four sites, of which lan-b is down, and its host is as it was before uno came."""
+    cell = running.world.nodes["lan-b"]
+    running.down([cell])
+    assert differences(bare, snapshot(cell)) == []
+    return running
+
+
+@pytest.mark.feature("G12")
+@pytest.mark.parametrize(
+    ("daemon", "outage"),
+    [
+        ("zebra", 0.1),  # the kernel forwards without it
+        ("bgpd", 3.0),  # the new one has zebra forget its routes before it has learned them again
+        ("bfdd", 4.0),  # to the neighbours a dead bfdd is a dead cell
+    ],
+)
+def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
+    well: Deployment, daemon: str, outage: float
+) -> None:
+    world = well.world
+    cell, ends = world.nodes["lan-b"], (world.nodes["lan-a-host1"], world.nodes["lan-b-host1"])
+    paths = [line(*ends), line(*reversed(ends))]
+    before = pids(cell)
+
+    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+        cell.run(["kill", "-9", str(before[daemon])])
+        back = await_true(
+            lambda: alive(cell, daemon, besides=before[daemon]), f"{daemon} is back", within=20
+        )
+        await_well(well, [cell])
+        pause(1)
+
+    gap = max(flow.longest_gap for flow in stream.flows.values())
+    lost = [flow.lost for flow in stream.flows.values()]
+    note(f"{daemon} killed: back after {back:.1f} s, longest gap {gap:.2f} s, lost {lost}")
+    assert gap < outage
+    others = {"bgpd", "bfdd", "zebra", "watchfrr"} - {daemon}
+    assert {name: pids(cell)[name] for name in others} == {name: before[name] for name in others}
+
+
+@pytest.mark.feature("G12")
+def test_up_starts_the_watchdog_again_and_leaves_the_daemons_alone(well: Deployment) -> None:
+    cell = well.world.nodes["lan-b"]
+    before = pids(cell)
+    cell.run(["kill", "-9", str(before["watchfrr"])])
+    assert uno(well, cell, "status").status == 1
+
+    well.up([cell])
+
+    assert alive(cell, "watchfrr", besides=before["watchfrr"])
+    after = pids(cell)
+    assert {**after, "watchfrr": 0} == {**before, "watchfrr": 0}
+
+
+@pytest.mark.feature("G30")
+def test_up_makes_the_interfaces_again_whose_wireguard_was_killed(well: Deployment) -> None:
+    cell = well.world.nodes["lan-b"]
+    if "wireguard-go" not in cell.run(["ps", "ax", "-o", "args"]).stdout:
+        pytest.skip("this kernel has WireGuard itself")
+    cell.run(["sh", "-c", "kill -9 $(pidof wireguard-go)"])
+    await_true(lambda: "uwg-" not in cell.run(["ip", "link"]).stdout, "the interfaces are gone")
+    assert unreached(well, within=0.5) != []
+
+    well.up([cell])
+
+    assert unreached(well) == []
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *("block", "replace the firewall", "set the node", "create interface uwg-b0"),
+        *("create interface uwg-v0", "set net.ipv4.ip_forward", "start routing"),
+    ],
+)
+def test_up_that_is_killed_is_finished_by_the_next_and_removed_by_down(
+    down: Deployment, bare: dict[str, str], moment: str
+) -> None:
+    cell = down.world.nodes["lan-b"]
+    kill_up_at(down, cell, moment)
+
+    down.up([cell])
+
+    assert status(down, cell)["pending"] == []
+    down.down([cell])
+    assert differences(bare, snapshot(cell)) == []
+    kill_up_at(down, cell, moment)
+    down.down([cell])
+    assert differences(bare, snapshot(cell)) == []
+
+
+def test_two_ups_at_once_come_to_the_same_as_one(down: Deployment) -> None:
+    cell = down.world.nodes["lan-b"]
+
+    done = in_parallel(lambda _: uno(down, cell, "up"), [cell, down.world.nodes["lan-a"]])
+
+    said = sorted(each.stdout.rpartition(" links, ")[2].partition(";")[0] for each in done.values())
+    assert [each.status for each in done.values()] == [0, 0], done
+    assert said[1] == "no change"
+    restore(down)
+
+
+def test_up_and_down_at_once_leave_one_or_the_other(down: Deployment, bare: dict[str, str]) -> None:
+    cell = down.world.nodes["lan-b"]
+    verbs = {"lan-a": "up", "lan-b": "down"}
+
+    done = in_parallel(
+        lambda node: uno(down, cell, verbs[node.name]), [down.world.nodes[name] for name in verbs]
+    )
+
+    assert [each.status for each in done.values()] == [0, 0], done
+    now = status(down, cell)
+    assert now["pending"] == [] or differences(bare, snapshot(cell)) == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """Something that is in the way of `up`, and the words that it should use for it."""
+
+    name: str
+    put: Callable[[Node], AbstractContextManager[None]]
+    words: tuple[str, ...]
+
+
+@contextmanager
+def shim(node: Node, program: str, *, fails: str, after: int = 0) -> Iterator[None]:
+    """Have a program fail when its arguments match, from the so-many-th time on."""
+    path = Path(shutil.which(program) or program)
+    # A copy in a folder of its own keeps the name, which some programs look at.
+    real = node.directory / "real" / path.name
+    real.parent.mkdir(exist_ok=True)
+    shutil.copy(path, real)
+    count = node.directory / "count"
+    count.write_text("")
+    fake = node.directory / "fake"
+    fake.write_text(f"""\
+#!/bin/sh
+case "$*" in {fails})
+  echo >>{count}
+  if [ $(wc -l <{count}) -gt {after} ]; then echo "no luck today" >&2; exit 3; fi ;;
+esac
+exec {real} "$@"
+""")
+    fake.chmod(0o755)
+    with mounted(node, ["--bind", str(fake)], str(path)):
+        yield
+
+
+@contextmanager
+def mounted(node: Node, what: list[str], where: str) -> Iterator[None]:
+    node.run(["mount", *what, where])
+    try:
+        yield
+    finally:
+        node.run(["umount", where])
+
+
+@contextmanager
+def done_and_undone(node: Node, do: str, undo: str) -> Iterator[None]:
+    node.run(["sh", "-c", do])
+    try:
+        yield
+    finally:
+        node.run(["sh", "-c", undo])
+
+
+@contextmanager
+def port_taken(node: Node, kind: socket.SocketKind, port: int) -> Iterator[None]:
+    with netns.socket_in(node.namespace, socket.AF_INET, kind) as taken:
+        taken.bind(("", port))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        yield
+
+
+@contextmanager
+def docker_without_restore(node: Node) -> Iterator[None]:
+    foreign.docker(node)
+    with shim(node, "iptables-restore", fails="*"):
+        yield
+    for program in ("iptables", "ip6tables"):
+        for words in ("-F", "-P FORWARD ACCEPT", "-X"):
+            node.run([program, *words.split()])
+
+
+OBSTACLES = (
+    Obstacle(
+        name="barriers",
+        put=lambda n: shim(n, "ip", fails="-batch*"),
+        words=("could not block", "`ip -batch -`", "no luck today"),
+    ),
+    Obstacle(
+        name="firewall",
+        put=lambda n: shim(n, "nft", fails="-f*"),
+        words=("could not replace the firewall table", "`nft -f -`", "no luck today"),
+    ),
+    Obstacle(
+        name="docker",
+        put=docker_without_restore,
+        words=("could not let uno through", "iptables-restore", "no luck today"),
+    ),
+    Obstacle(
+        name="node",
+        put=lambda n: shim(n, "ip", fails="-batch*", after=1),
+        words=("could not set the node's addresses", "no luck today"),
+    ),
+    Obstacle(
+        name="third tunnel",
+        put=lambda n: shim(n, "wg", fails="setconf*uwg-b2*"),
+        words=("could not create interface uwg-b2", "`wg setconf uwg-b2", "no luck today"),
+    ),
+    Obstacle(
+        name="particles",
+        put=lambda n: shim(n, "wg", fails="setconf*uwg-p1*"),
+        words=("could not create interface uwg-p1", "no luck today"),
+    ),
+    Obstacle(
+        name="userspace WireGuard",
+        put=lambda n: shim(n, "wireguard-go", fails="*uwg-b1*"),
+        words=("could not create interface uwg-b1", "wireguard-go", "no luck today"),
+    ),
+    Obstacle(
+        name="UDP port",
+        put=lambda n: port_taken(n, socket.SOCK_DGRAM, 63551),
+        words=("could not create interface uwg-b1", "63551"),
+    ),
+    Obstacle(
+        name="BGP port",
+        put=lambda n: port_taken(n, socket.SOCK_STREAM, 1790),
+        words=("could not start routing", "1790"),
+    ),
+    Obstacle(
+        name="kernel parameters",
+        put=lambda n: done_and_undone(
+            n,
+            "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys",
+            "umount /proc/sys",
+        ),
+        words=("could not set net.ipv4.ip_forward", "Read-only file system"),
+    ),
+    Obstacle(
+        name="zebra",
+        put=lambda n: shim(n, "/usr/lib/frr/zebra", fails="*"),
+        words=("could not start routing", "no luck today"),
+    ),
+    Obstacle(
+        name="bgpd",
+        put=lambda n: shim(n, "/usr/lib/frr/bgpd", fails="*"),
+        words=("could not start routing", "no luck today"),
+    ),
+    Obstacle(
+        name="watchdog",
+        put=lambda n: shim(n, "/usr/lib/frr/watchfrr", fails="*"),
+        words=("could not start routing", "watchfrr"),
+    ),
+    Obstacle(
+        name="no FRR",
+        put=lambda n: mounted(n, ["-t", "tmpfs", "none"], "/usr/lib/frr"),
+        words=("FRR is not complete", "install the packages frr and frr-pythontools"),
+    ),
+    Obstacle(
+        name="an interface of somebody else's",
+        put=lambda n: done_and_undone(n, "ip link add uwg-b0 type bridge", "ip link del uwg-b0"),
+        words=("interface uwg-b0 exists and is not uno's", "remove or rename it"),
+    ),
+    Obstacle(
+        name="a node interface of somebody else's",
+        put=lambda n: done_and_undone(n, "ip link add uno0 type bridge", "ip link del uno0"),
+        words=("interface uno0 exists and is not uno's",),
+    ),
+    Obstacle(
+        name="/run cannot be written",
+        put=lambda n: mounted(n, ["-t", "tmpfs", "-o", "ro", "none"], "/run/uno"),
+        words=("/run/uno/", "Read-only file system"),
+    ),
+)
+
+
+@pytest.mark.feature("F078")
+@pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda each: each.name.replace(" ", "-"))
+def test_up_that_fails_leaves_the_host_as_it_was_and_says_why(
+    down: Deployment, obstacle: Obstacle
+) -> None:
+    cell = down.world.nodes["lan-b"]
+
+    with obstacle.put(cell):
+        before = snapshot(cell)
+        done = uno(down, cell, "up")
+        after = snapshot(cell)
+
+    assert_one_message(done, obstacle.words)
+    assert differences(before, after) == []
+
+
+def test_up_that_fails_leaves_a_network_that_runs_as_it_was(well: Deployment) -> None:
+    cell = well.world.nodes["lan-b"]
+    cell.run(["ip", "link", "delete", "uwg-b2"])
+    cell.run(["nft", "add", "rule", "inet", "uno", "forward", "counter"])
+    await_true(lambda: status(well, cell)["links"][2]["bgp"] != "Established", "it is missed")
+    with shim(cell, "wg", fails="setconf*uwg-b2*"):
+        before = snapshot(cell)
+
+        done = uno(well, cell, "up")
+
+        assert_one_message(done, ("could not create interface uwg-b2", "the host is as it was"))
+        assert differences(before, snapshot(cell)) == []
+
+
+@pytest.mark.feature("F078")
+def test_up_refuses_to_start_without_its_lan_and_names_it(down: Deployment) -> None:
+    cell = down.world.nodes["lan-b"]
+    cell.unplug("lan0")
+    before = snapshot(cell)
+
+    done = uno(down, cell, "up")
+
+    after = snapshot(cell)
+    cell.plug("lan0")
+    assert_one_message(done, ("no interface on 192.168.2.0/24", "lan0 (192.168.2.2/24, down)"))
+    assert differences(before, after) == []
+
+
+def test_a_name_that_is_not_found_is_a_warning_and_the_next_up_mends_it(
+    well: Deployment,
+) -> None:
+    cell = well.world.nodes["lan-d"]
+    hosts = cell.directory / "etc/hosts"
+    known = hosts.read_text()
+    well.down([cell])
+    named = [each for each in known.splitlines() if ".example.net" not in each]
+    hosts.write_text("\n".join(named) + "\n")
+
+    done = uno(well, cell, "up", "--wait", "0.5")
+
+    hosts.write_text(known)
+    assert done.status == 0
+    assert "warning: the name a.example.net cannot be resolved" in done.stderr
+    assert uno(well, cell, "status").status == 1
+    assert "uwg-b0" in cell.run(["ip", "link"]).stdout
+    mended = uno(well, cell, "up", "-v")
+    assert "configure interface uwg-b0" in mended.stdout
+    assert unreached(well) == []
+
+
+@pytest.mark.feature("G14")
+def test_after_a_power_cut_everywhere_up_alone_restores_all_without_the_registry(
+    well: Deployment,
+) -> None:
+    away = well.registry_root.rename(well.registry_root.with_name("burnt"))
+    try:
+        for cell in well.cells:
+            reboot(cell)
+            assert "uwg-" not in cell.run(["ip", "link"]).stdout
+        began = time.monotonic()
+
+        well.up()
+
+        assert unreached(well) == []
+        note(f"all pairs {time.monotonic() - began:.1f} s after the power is back")
+    finally:
+        away.rename(well.registry_root)
+
+
+def kill_up_at(deployment: Deployment, cell: Node, moment: str) -> None:
+    """Kill `uno service up` when it says that it begins a step."""
+    log = cell.directory / "up.log"
+    log.unlink(missing_ok=True)
+    root = str(deployment.cell_root(cell))
+    rising = cell.start([*UNO, "service", "up", "-v", "-r", root], log=log)
+    await_true(lambda: log.exists() and f"  {moment}" in log.read_text(), f"up says {moment}")
+    os.killpg(rising.pid, signal.SIGKILL)
+    assert rising.wait(5) != 0
+
+
+def assert_one_message(done: Completed, words: tuple[str, ...]) -> None:
+    assert done.status == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("uno: ")
+    assert [word for word in words if word not in done.stderr] == [], done.stderr
+
+
+def reboot(cell: Node) -> None:
+    """End all that a power cut ends, and have the kernel as it is after a start."""
+    cell.kill()
+    cell.run(["sh", "-c", REBOOT], check=False)
+
+
+REBOOT = """
+for each in $(ip -o link | grep -o -e 'uwg-[a-z0-9]*' -e uno0); do ip link delete $each; done
+ip route flush proto 98
+ip -6 route flush proto 98
+nft flush ruleset
+sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 \\
+  net.ipv4.fib_multipath_hash_policy=0 net.ipv6.fib_multipath_hash_policy=0
+rm -rf /run/uno /run/wireguard/*
+"""
