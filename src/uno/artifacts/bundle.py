@@ -82,6 +82,16 @@ def particles_content(peers: Iterable[ParticlePeer]) -> bytes:
     return codec.encode(sorted(peers, key=lambda peer: peer.id))
 
 
+def particles_in(packed: bytes) -> tuple[ParticlePeer, ...]:
+    """Return the particles that a segment holds. Raises BundleRejected for anything else."""
+    unpacked, _ = _gunzip(packed, limit=UNPACKED_LIMIT)
+    (content,) = _members(unpacked, (PARTICLES,))
+    try:
+        return codec.decode(content, tuple[ParticlePeer, ...])
+    except codec.Malformed as error:
+        raise _damaged(f"{PARTICLES} is not readable") from error
+
+
 def write(  # noqa: PLR0913 - all of them are parts of the package
     *,
     generation: int,

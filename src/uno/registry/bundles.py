@@ -129,9 +129,7 @@ class _Maker:
 
     def write(self, job: Job) -> BundleRow:
         source = self.sources.cells[job.row.cell]
-        segment = _reused(source, job) or bundle.segment(
-            bundle.PARTICLES, bundle.particles_content(_peers(source, self.sources.particles))
-        )
+        segment = self._particles(source, job)
         signing = self.sources.signing
         content = bundle.write(
             generation=job.row.generation,
@@ -146,6 +144,15 @@ class _Maker:
         return replace(
             job.row, written=job.row.digest, piece=_piece(content, segment, source.particles)
         )
+
+    def _particles(self, source: Source, job: Job) -> Segment:
+        packed, piece = _packed(job), job.row.piece
+        if piece is None or packed is None:
+            return bundle.particles_segment(_peers(source, self.sources.particles, {}))
+        if piece.inputs == source.particles:
+            return Segment(name=bundle.PARTICLES, digest=piece.content, packed=packed)
+        known = {peer.psk: peer.public_key for peer in bundle.particles_in(packed)}
+        return bundle.particles_segment(_peers(source, self.sources.particles, known))
 
 
 def _source(
@@ -205,21 +212,32 @@ def _row(cell: int, source: Source, before: BundleRow | None, generation: int) -
 
 
 def _peers(
-    source: Source, particles: Iterable[tuple[PlannedParticle, bytes]]
+    source: Source,
+    particles: Iterable[tuple[PlannedParticle, bytes]],
+    known: Mapping[str, str],
 ) -> Iterable[ParticlePeer]:
+    """Return the particles with their keys; `known` has public keys by preshared keys.
+
+    Both follow from the same seeds, so that whose preshared key is still the same has the same
+    public key, which takes a hundred times as long to compute.
+    """
     if source.hub is None:
         return
     for particle, seed in particles:
         extra = source.extras.get(particle.id, b"")
-        private = keys.particle_private(seed, source.hub, extra)
+        psk = keys.text(keys.particle_psk(seed, source.hub, extra))
         yield ParticlePeer(
             id=particle.id,
             name=particle.name,
             address4=particle.address4,
             address6=particle.address6,
-            public_key=keys.text(keys.public_half(private)),
-            psk=keys.text(keys.particle_psk(seed, source.hub, extra)),
+            public_key=known.get(psk) or _public_key(seed, source.hub, extra),
+            psk=psk,
         )
+
+
+def _public_key(seed: bytes, hub: bytes, extra: bytes) -> str:
+    return keys.text(keys.public_half(keys.particle_private(seed, hub, extra)))
 
 
 def _is_reusable(made: Sources, row: BundleRow) -> bool:
@@ -227,10 +245,10 @@ def _is_reusable(made: Sources, row: BundleRow) -> bool:
     return source.hub is None or (row.piece is not None and row.piece.inputs == source.particles)
 
 
-def _reused(source: Source, job: Job) -> Segment | None:
-    """Return the packed particles of the bundle that is there, if they are what is needed."""
+def _packed(job: Job) -> bytes | None:
+    """Return the packed particles of the bundle that is there, if they are those on record."""
     piece = job.row.piece
-    if piece is None or piece.inputs != source.particles:
+    if piece is None:
         return None
     try:
         with job.path.open("rb") as file:
@@ -238,9 +256,7 @@ def _reused(source: Source, job: Job) -> Segment | None:
             packed = file.read(piece.size)
     except OSError:
         return None
-    if hashlib.sha256(packed).hexdigest() != piece.packed:
-        return None
-    return Segment(name=bundle.PARTICLES, digest=piece.content, packed=packed)
+    return packed if hashlib.sha256(packed).hexdigest() == piece.packed else None
 
 
 def _piece(content: bytes, segment: Segment, inputs: str) -> Piece:
