@@ -194,3 +194,19 @@ def test_nobody_who_is_not_there_can_be_put_out(
 ) -> None:
     with pytest.raises(Rejected, match=r"there is no (cell|particle|user)"):
         change(registry, by, edit)
+
+
+@pytest.mark.feature("F046")
+@pytest.mark.feature("G06")
+def test_keys_that_were_revoked_stay_so_whatever_comes_back(registry: Registry, by: Author) -> None:
+    first, old = registry.store.head(), registry.store.secrets()
+    change(registry, by, lambda it: membership.delete_cell(it, "c2"))
+    change(registry, by, lambda it: membership.delete_particle(it, "p1"))
+
+    change(registry, by, lambda it: Edited(uvn=first.uvn))
+
+    new, plan = registry.store.secrets(), registry.store.head().plan
+    gone = {"root/2", "root/2/psk", "hub/2", "particles/2", "link/1-2/psk", "particle/1"}
+    assert all(new[name].private != old[name].private for name in gone)
+    assert plan.public_keys["root/2"] != first.plan.public_keys["root/2"]
+    assert plan.public_keys["root/1"] == first.plan.public_keys["root/1"]
