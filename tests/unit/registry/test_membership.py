@@ -203,7 +203,7 @@ def test_keys_that_were_revoked_stay_so_whatever_comes_back(registry: Registry, 
     change(registry, by, lambda it: membership.delete_cell(it, "c2"))
     change(registry, by, lambda it: membership.delete_particle(it, "p1"))
 
-    change(registry, by, lambda it: Edited(uvn=first.uvn))
+    change(registry, by, lambda _: Edited(uvn=first.uvn))
 
     new, plan = registry.store.secrets(), registry.store.head().plan
     gone = {"root/2", "root/2/psk", "hub/2", "particles/2", "link/1-2/psk", "particle/1"}
