@@ -6,12 +6,14 @@ Each is one pass: observe, reconcile, apply. Doing it again changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from uno.agent.apply import apply
 from uno.agent.desired import desired, sysctl_keys
 from uno.agent.lans import attached, require_all
 from uno.agent.reconcile import reconcile
+from uno.diagnostics import UnoError
 from uno.model.bundle import Bundle
 from uno.model.lan import AttachedLan
 from uno.model.net import Network
@@ -71,7 +73,11 @@ def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
     wanted = desired(bundle, lans=lans, facts=facts)
     observed = host.observe(sysctl_keys(facts))
     actions = reconcile(desired=wanted, observed=observed)
-    apply(host, actions, observed=observed, progress=progress)
+    try:
+        apply(host, actions, observed=observed, progress=progress)
+    except BaseException:
+        _forget_nothing_owned(host)
+        raise
     return actions
 
 
@@ -128,6 +134,13 @@ def status(host: Host, bundle: Bundle) -> ServiceStatus:
         missing=tuple(lan for lan in _own_lans(bundle) if lan not in there),
         links=_links(host, bundle),
     )
+
+
+def _forget_nothing_owned(host: Host) -> None:
+    """Have the host remember nothing of a cell that, after a failure, owns nothing on it."""
+    with suppress(UnoError):
+        if not reconcile(desired=Desired(), observed=host.observe(())):
+            host.forget()
 
 
 def _links(host: Host, bundle: Bundle) -> tuple[LinkStatus, ...]:
