@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
 
@@ -42,8 +43,14 @@ def to_builtins(value: object) -> Any:
 
 def _to_text(value: object) -> str:
     if isinstance(value, IPv4Address | IPv6Address | IPv4Network | IPv6Network):
-        return str(value)
+        return _written(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+# The particles' addresses are the same in every cell's bundle.
+@lru_cache(maxsize=8192)
+def _written(value: Address | Network) -> str:
+    return str(value)
 
 
 _READERS: dict[Any, Callable[[str], object]] = {

@@ -151,7 +151,7 @@ class _Maker:
             return bundle.particles_segment(_peers(source, self.sources.particles, {}))
         if piece.inputs == source.particles:
             return Segment(name=bundle.PARTICLES, digest=piece.content, packed=packed)
-        known = {peer.psk: peer.public_key for peer in bundle.particles_in(packed)}
+        known = bundle.public_keys_in(packed)
         return bundle.particles_segment(_peers(source, self.sources.particles, known))
 
 
