@@ -7,12 +7,14 @@ shell), zebra(8), watchfrr(8), `frr-reload.py --help`.
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import re
 import shlex
 import shutil
 import signal
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -77,6 +79,8 @@ class Frr:
             self.stop()
             sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
             self._make_folder(script, sweep, routing)
+        if self._alive("bgpd") is None:
+            _require_port()
         for name, _ in routing.daemons:
             if self._alive(name) is None:
                 run([str(script), "start", name])
@@ -193,6 +197,21 @@ def _require_programs() -> None:
                 f"FRR is not complete: there is no {PROGRAMS / name}",
                 "install the packages frr and frr-pythontools",
             )
+
+
+def _require_port() -> None:
+    """Raise `UnoError` where another program listens: bgpd would run, and not be reached."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.bind(("", BGP_PORT))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UnoError(
+                    f"another program has TCP port {BGP_PORT}, which uno's BGP listens on",
+                    "see who it is with `ss -ltnp`, and end it",
+                ) from error
 
 
 def _pid(path: Path, folder: Path) -> int | None:

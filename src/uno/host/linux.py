@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import assert_never
 
 from uno.diagnostics import UnoError
+from uno.files import failure
 from uno.host import frr, gates, links, nft, wireguard
 from uno.host.command import run
 from uno.host.state import HostState, StateFile, TunnelNote
@@ -100,8 +101,15 @@ class LinuxHost:
             foreign=frozenset(each.name for each in interfaces) - own.keys(),
         )
 
-    def perform(self, action: Action) -> None:  # noqa: C901, PLR0912 - one line per kind of action
+    def perform(self, action: Action) -> None:
         """Do one thing. Raises `UnoError` with the command and what it said."""
+        try:
+            self._perform(action)
+        except OSError as error:
+            # Or what was done before would not be undone.
+            raise failure(error, f"cannot use {error.filename or self.folder}") from error
+
+    def _perform(self, action: Action) -> None:  # noqa: C901, PLR0912 - one line per kind
         match action:
             case AddBarriers(networks):
                 links.add_barriers(networks)

@@ -51,7 +51,9 @@ class StateFile:
             return HostState()
 
     def write(self, state: HostState) -> None:
-        """Write `state`, whole or not at all."""
+        """Write `state`, whole or not at all; nothing if it is there already."""
+        if state == self.read():
+            return
         self._path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         write_atomic(self._path, encode(state), durable=False)
 

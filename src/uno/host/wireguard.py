@@ -60,7 +60,16 @@ def configure(tunnel: Tunnel, *, endpoints: dict[str, str], fresh: bool) -> None
     among them is set without one.
     """
     verb = "setconf" if fresh else "syncconf"
-    run(["wg", verb, tunnel.name, STDIN], stdin=_configuration(tunnel, endpoints))
+    words = ["wg", verb, tunnel.name, STDIN]
+    done = run(words, stdin=_configuration(tunnel, endpoints), check=False)
+    if done.status != 0:
+        taken = "in use" in done.stderr and tunnel.port is not None
+        raise CommandFailed(
+            words,
+            f"ended with status {done.status}",
+            stderr=done.stderr,
+            hint=f"see who has UDP port {tunnel.port} with `ss -lunp`" if taken else "",
+        )
 
 
 def port(name: str) -> int:
