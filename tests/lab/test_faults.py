@@ -237,9 +237,7 @@ def docker_without_restore(node: Node) -> Iterator[None]:
     foreign.docker(node)
     with shim(node, "iptables-restore", fails="*"):
         yield
-    for program in ("iptables", "ip6tables"):
-        for words in ("-F", "-P FORWARD ACCEPT", "-X"):
-            node.run([program, *words.split()])
+    node.run(["nft", "delete table ip filter; delete table ip6 filter"])
 
 
 OBSTACLES = (
@@ -281,7 +279,7 @@ OBSTACLES = (
     Obstacle(
         name="UDP port",
         put=lambda n: port_taken(n, socket.SOCK_DGRAM, 63551),
-        words=("could not create interface uwg-b1", "63551"),
+        words=("could not create interface uwg-b1", "in use", "see who has UDP port 63551"),
     ),
     Obstacle(
         name="BGP port",
@@ -295,16 +293,16 @@ OBSTACLES = (
             "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys",
             "umount /proc/sys",
         ),
-        words=("could not set net.ipv4.ip_forward", "Read-only file system"),
+        words=("cannot set the kernel parameter", "Read-only file system", "needs to be root"),
     ),
     Obstacle(
         name="zebra",
-        put=lambda n: shim(n, "/usr/lib/frr/zebra", fails="*"),
+        put=lambda n: shim(n, "/usr/lib/frr/zebra", fails="-d*"),
         words=("could not start routing", "no luck today"),
     ),
     Obstacle(
         name="bgpd",
-        put=lambda n: shim(n, "/usr/lib/frr/bgpd", fails="*"),
+        put=lambda n: shim(n, "/usr/lib/frr/bgpd", fails="-d*"),
         words=("could not start routing", "no luck today"),
     ),
     Obstacle(
@@ -330,7 +328,7 @@ OBSTACLES = (
     Obstacle(
         name="/run cannot be written",
         put=lambda n: mounted(n, ["-t", "tmpfs", "-o", "ro", "none"], "/run/uno"),
-        words=("/run/uno/", "Read-only file system"),
+        words=("could not replace the firewall table", "/run/uno/", "the file system is read-only"),
     ),
 )
 
