@@ -17,7 +17,10 @@ pytestmark = pytest.mark.feature("G47")
     ("typed", "words"),
     [
         ("uno sh", ["show"]),
-        ("uno show ", ["uvn", "cell", "particle", "plan", "backbone"]),
+        (
+            "uno show ",
+            ["uvn", "cell", "particle", "user", "link", "generation", "plan", "backbone"],
+        ),
         ("uno show cell ", ["a", "b"]),
         ("uno show cell b", ["b"]),
         ("uno ban particle p", ["phone"]),
