@@ -37,6 +37,12 @@ def four_sites_spec() -> Path:
 
 
 @pytest.fixture(scope="session")
+def example() -> Path:
+    """The specification that the demo shows, for tests that change it."""
+    return EXAMPLE
+
+
+@pytest.fixture(scope="session")
 def ring_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same four sites in a ring, so that there are equal paths; three LANs have IPv6, too.
 

@@ -1,0 +1,163 @@
+"""Phones and laptops: through each cell that serves them to every LAN and to the Internet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import foreign
+import pytest
+from watching import address_of, note, pause
+
+from uno.lab import rehearsal
+from uno.lab.demo import try_particles
+from uno.lab.deploy import Deployment
+from uno.lab.evidence import Verdict
+from uno.lab.layout import Role
+from uno.lab.node import Node
+from uno.lab.particle import INTERFACE, Tunnel, connected, tunnels
+from uno.lab.probe import Path as Line
+from uno.lab.probe import Prober
+from uno.lab.world import World
+from uno.model.net import Address
+from uno.model.uvn import Uvn
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def four_sites_spec(tmp_path_factory: pytest.TempPathFactory, example: Path) -> Path:
+    """Four sites, of which lan-c serves no particles."""
+    text = example.read_text()
+    line = '    allowed_lans: [192.168.3.0/24, "2001:db8:3::/64"]\n'
+    assert line in text
+    path = tmp_path_factory.mktemp("particles") / "uvn.yml"
+    path.write_text(text.replace(line, f"{line}    settings:\n      enable_particles_vpn: false\n"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def four_sites(four_sites_spec: Path) -> Uvn:
+    return rehearsal.definition(four_sites_spec)
+
+
+@pytest.mark.feature("F007")
+@pytest.mark.feature("F010")
+@pytest.mark.feature("F011")
+@pytest.mark.feature("F012")
+@pytest.mark.feature("F013")
+@pytest.mark.feature("F071")
+@pytest.mark.feature("F082")
+def test_particles_reach_everything_through_every_cell_that_serves_them(
+    running: Deployment,
+) -> None:
+    found = try_particles(running, say=note)
+
+    assert_all_is_reached(found)
+
+
+@pytest.mark.feature("F013")
+@pytest.mark.feature("F081")
+def test_particles_reach_everything_through_hosts_with_docker(running: Deployment) -> None:
+    """Docker came after uno, so the next `up` opens its firewall."""
+    cells = [running.world.nodes[name] for name in ("lan-a", "lan-b", "relay")]
+    for cell in cells:
+        foreign.docker(cell)
+    running.up(cells)
+
+    found = try_particles(running, say=note)
+
+    for cell in cells:
+        assert "policy drop" in cell.run(["nft", "list", "ruleset"]).stdout
+    assert_all_is_reached(found)
+
+
+@pytest.mark.feature("F007")
+@pytest.mark.parametrize("name", ["lan-c", "lan-d"])
+def test_a_cell_that_serves_no_particles_does_not_answer_them(
+    running: Deployment, name: str
+) -> None:
+    """Neither one that was told not to, nor a private one."""
+    world = running.world
+    guest, cell = world.nodes["jane"], world.nodes[name]
+    offered = tunnels(running.particle_package(guest))
+    forged = Tunnel(
+        for_wg=offered["lan-a"].for_wg.replace("a.example.net", str(cell.station.public)),
+        addresses=offered["lan-a"].addresses,
+    )
+
+    with connected(guest, forged), Prober([Line(guest.namespace, server(world))]) as prober:
+        reached = prober.reach(within=1.5)
+        hands = guest.run(["wg", "show", INTERFACE, "latest-handshakes"]).stdout.split()
+
+    assert name not in offered
+    assert reached.missing
+    assert hands[1] == "0"
+    assert ":63449 " not in cell.run(["ss", "-lun"]).stdout
+
+
+@pytest.mark.feature("F011")
+@pytest.mark.feature("G32")
+def test_nothing_of_a_particle_goes_around_its_tunnel(running: Deployment) -> None:
+    world = running.world
+    guest = world.nodes["john"]
+    tunnel = tunnels(running.particle_package(guest))["lan-a"]
+    targets = [server(world), server(world, 6), address_of(world.nodes["lan-c-host1"])]
+
+    with (
+        connected(guest, tunnel),
+        guest.capture("wan", "not udp port 63449 and not arp and not icmp6[0] >= 133") as around,
+        Prober([Line(guest.namespace, target) for target in targets]) as prober,
+    ):
+        reached = prober.reach(within=2)
+        pause(0.3)
+
+    # lan-a has no way to the Internet's IPv6; what was sent there is lost, not sent around.
+    assert reached.missing in {(), tuple(p for p in prober.paths if p.target == server(world, 6))}
+    assert around.packets() == ()
+
+
+@pytest.mark.feature("G24")
+def test_a_particle_cannot_send_as_anybody_else(running: Deployment) -> None:
+    world = running.world
+    guest, host = world.nodes["jane"], world.nodes["lan-b-host1"]
+    tunnel = tunnels(running.particle_package(guest))["lan-b"]
+    target = str(address_of(host))
+
+    with connected(guest, tunnel), host.capture("eth0", f"icmp[0] == 8 and dst {target}") as seen:
+        with Prober([Line(guest.namespace, address_of(host))]) as prober:
+            assert not prober.reach(within=5).missing
+        true = len(seen.packets())
+        with address_on(guest, "192.168.3.99"):
+            guest.run(
+                ["ping", "-c", "3", "-i", "0.1", "-w", "1", "-I", "192.168.3.99", target],
+                check=False,
+            )
+        with address_on(guest, "10.254.0.9"):
+            guest.run(
+                ["ping", "-c", "3", "-i", "0.1", "-w", "1", "-I", "10.254.0.9", target], check=False
+            )
+
+    assert true > 0
+    assert len(seen.packets()) == true
+
+
+def assert_all_is_reached(found: dict[tuple[str, str], tuple[Verdict, ...]]) -> None:
+    served = [(who, cell) for who in ("jane", "john") for cell in ("lan-a", "lan-b", "relay")]
+    assert list(found) == served
+    assert [each for verdicts in found.values() for each in verdicts if each.fault] == []
+
+
+def server(world: World, version: int = 4) -> Address:
+    (node,) = world.having(Role.SERVER)
+    return address_of(node, version)
+
+
+@contextmanager
+def address_on(node: Node, address: str) -> Iterator[None]:
+    node.run(["ip", "address", "add", address, "dev", "lo"])
+    try:
+        yield
+    finally:
+        node.run(["ip", "address", "del", address, "dev", "lo"])
