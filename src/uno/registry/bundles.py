@@ -25,8 +25,10 @@ from uno.registry import keys, workers
 from uno.registry.store import BundleRow, Piece, StoredSecret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from uno.artifacts.bundle import ParticleRow
 
 # Below this many particle keys, starting processes takes longer than the work.
 _WORTH_PROCESSES = 4_000
@@ -48,11 +50,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What all bundles of a plan are made of."""
+    """What all bundles of a plan are made of.
+
+    `particles` come with their secrets; `addresses` are theirs, as texts.
+    """
 
     roster: Segment
     signing: StoredSecret
     particles: tuple[tuple[PlannedParticle, bytes], ...] = field(repr=False)
+    addresses: tuple[tuple[str, str], ...] = field(repr=False)
     cells: Mapping[int, Source]
 
 
@@ -78,7 +84,10 @@ def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
         for fixed in [(str(bundle.FORMAT).encode(), signing.public or b"", roster.digest.encode())]
         for cell, part in cells.cell_plans(plan).items()
     }
-    return Sources(roster=roster, signing=signing, particles=everyone, cells=made)
+    addresses = tuple((str(p.address4), str(p.address6)) for p in plan.particles)
+    return Sources(
+        roster=roster, signing=signing, particles=everyone, addresses=addresses, cells=made
+    )
 
 
 def rows(
@@ -148,11 +157,11 @@ class _Maker:
     def _particles(self, source: Source, job: Job) -> Segment:
         packed, piece = _packed(job), job.row.piece
         if piece is None or packed is None:
-            return bundle.particles_segment(_peers(source, self.sources.particles, {}))
+            return bundle.particles_segment(_peers(source, self.sources, {}))
         if piece.inputs == source.particles:
             return Segment(name=bundle.PARTICLES, digest=piece.content, packed=packed)
         known = bundle.public_keys_in(packed)
-        return bundle.particles_segment(_peers(source, self.sources.particles, known))
+        return bundle.particles_segment(_peers(source, self.sources, known))
 
 
 def _source(
@@ -211,11 +220,7 @@ def _row(cell: int, source: Source, before: BundleRow | None, generation: int) -
     return replace(before, generation=generation, digest=source.digest)
 
 
-def _peers(
-    source: Source,
-    particles: Iterable[tuple[PlannedParticle, bytes]],
-    known: Mapping[str, str],
-) -> Iterable[ParticlePeer]:
+def _peers(source: Source, made: Sources, known: Mapping[str, str]) -> Iterator[ParticleRow]:
     """Return the particles with their keys; `known` has public keys by preshared keys.
 
     Both follow from the same seeds, so that whose preshared key is still the same has the same
@@ -223,17 +228,12 @@ def _peers(
     """
     if source.hub is None:
         return
-    for particle, seed in particles:
-        extra = source.extras.get(particle.id, b"")
+    extras = source.extras
+    for (particle, seed), (address4, address6) in zip(made.particles, made.addresses, strict=True):
+        extra = extras.get(particle.id, b"") if extras else b""
         psk = keys.text(keys.particle_psk(seed, source.hub, extra))
-        yield ParticlePeer(
-            id=particle.id,
-            name=particle.name,
-            address4=particle.address4,
-            address6=particle.address6,
-            public_key=known.get(psk) or _public_key(seed, source.hub, extra),
-            psk=psk,
-        )
+        public = known.get(psk) or _public_key(seed, source.hub, extra)
+        yield particle.id, particle.name, address4, address6, public, psk
 
 
 def _public_key(seed: bytes, hub: bytes, extra: bytes) -> str:
