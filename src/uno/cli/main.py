@@ -83,7 +83,6 @@ def _uno(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when the input was refused."""
-    sys.excepthook = _unforeseen
     as_json = failures.wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not standalone, in which typer prints errors in its own words and frames.
@@ -107,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
+    finally:
+        # Not before: typer puts its own there when it is called.
+        sys.excepthook = _unforeseen
     if status == _INTERRUPTED:
         print("uno: interrupted", file=sys.stderr)
     sys.exit(status if isinstance(status, int) else 0)

@@ -7,6 +7,7 @@ import pytest
 from commands import Uno
 from uno import __version__
 from uno.cli import main
+from uno.host.command import run
 from uno.registry import operations
 
 
@@ -80,3 +81,21 @@ def test_with_uno_debug_a_traceback_is_shown(
 @pytest.fixture(autouse=True)
 def _restored_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+
+@pytest.mark.feature("G46")
+@pytest.mark.parametrize(("debug", "shown"), [("", False), ("1", True)])
+def test_what_nobody_foresaw_is_one_message_in_a_process_too(debug: str, *, shown: bool) -> None:
+    mistaken = (
+        "import sys; sys.argv = ['uno', 'list', 'cells']\n"
+        "import uno.registry.directory as directory\n"
+        "def fail(*_, **__): raise ZeroDivisionError('by zero')\n"
+        "directory.opened = fail\n"
+        "from uno.cli.main import main; main()\n"
+    )
+
+    done = run([sys.executable, "-c", mistaken], check=False, env={"UNO_DEBUG": debug})
+
+    assert done.status == 1
+    assert ("Traceback" in done.stderr) is shown
+    assert ("uno: this should not happen: ZeroDivisionError: by zero" in done.stderr) is not shown
