@@ -47,12 +47,12 @@ def bare(installed: Deployment) -> dict[str, str]:
 
 
 @pytest.fixture
-def well(bare: dict[str, str], running: Deployment) -> Iterator[Deployment]:  # noqa: ARG001
-    """Four sites that are up and well, now and after the test."""
-    if not status(running, running.world.nodes["lan-b"])["healthy"]:
+def well(bare: dict[str, str], running: Deployment) -> Deployment:  # noqa: ARG001
+    """Four sites that are up and well."""
+    found = in_parallel(lambda cell: status(running, cell)["healthy"], running.cells)
+    if not all(found.values()):
         restore(running)
-    yield running
-    restore(running)
+    return running
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ def test_up_makes_the_interfaces_again_whose_wireguard_was_killed(well: Deployme
 @pytest.mark.parametrize(
     "moment",
     [
-        *("block", "replace the firewall", "set the node", "create interface uwg-b0"),
-        *("create interface uwg-v0", "set net.ipv4.ip_forward", "start routing"),
+        *("block", "set the node", "create interface uwg-b0", "set net.ipv4.ip_forward"),
+        "start routing",
     ],
 )
 def test_up_that_is_killed_is_finished_by_the_next_and_removed_by_down(
@@ -226,6 +226,7 @@ def done_and_undone(node: Node, do: str, undo: str) -> Iterator[None]:
 @contextmanager
 def port_taken(node: Node, kind: socket.SocketKind, port: int) -> Iterator[None]:
     with netns.socket_in(node.namespace, socket.AF_INET, kind) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
         taken.bind(("", port))
         if kind == socket.SOCK_STREAM:
             taken.listen()
