@@ -11,6 +11,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# What is not there yet: the agent, DDS, the web page, packages for distributions. It may only shrink.
+NOT_YET = frozenset(
+    {
+        *("F076", "F077", "F084", "F085", "F087", "F088", "F089"),
+        *("F090", "F091", "F092", "F093", "F095", "F096", "F097", "F098", "F099", "F104", "F105"),
+        *(f"F{number}" for number in range(106, 133)),
+        *("G04", "G05", "G08", "G13", "G21", "G31", "G33", "G34", "G35", "G36", "G37", "G38"),
+        *("G39", "G42", "G43", "G44", "G45", "G49", "G50"),
+    }
+)
+
 
 @pytest.fixture(scope="module")
 def features() -> ModuleType:
@@ -34,6 +45,14 @@ def test_every_mark_names_a_row_of_the_table(features: ModuleType) -> None:
     }
 
     assert unknown == {}
+
+
+def test_every_row_has_a_test_but_those_that_are_not_there_yet(features: ModuleType) -> None:
+    table = features.read_table(features.TABLE.read_text())
+
+    without = set(table) - set(features.find_proofs(features.TESTS))
+
+    assert without == NOT_YET
 
 
 def test_the_table_has_every_number_once_and_in_order(features: ModuleType) -> None:
