@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What is not there yet: the agent, DDS, the web page, packages for distributions. It may only shrink.
+# What is not there yet: the agent, DDS, the web page, packages for distributions.
+# It may only shrink.
 NOT_YET = frozenset(
     {
         *("F076", "F077", "F084", "F085", "F087", "F088", "F089"),
