@@ -17,6 +17,7 @@ import pytest
 from watching import (
     UNO,
     alive,
+    await_same,
     await_true,
     await_well,
     differences,
@@ -60,7 +61,7 @@ def down(bare: dict[str, str], running: Deployment) -> Deployment:
     """Four sites, of which lan-b is down, and its host is as it was before uno came."""
     cell = running.world.nodes["lan-b"]
     running.down([cell])
-    assert differences(bare, snapshot(cell)) == []
+    await_same(bare, lambda: snapshot(cell), "the host is as it was", within=10)
     return running
 
 
@@ -142,10 +143,10 @@ def test_up_that_is_killed_is_finished_by_the_next_and_removed_by_down(
 
     assert status(down, cell)["pending"] == []
     down.down([cell])
-    assert differences(bare, snapshot(cell)) == []
+    await_same(bare, lambda: snapshot(cell), "the host is as it was", within=10)
     kill_up_at(down, cell, moment)
     down.down([cell])
-    assert differences(bare, snapshot(cell)) == []
+    await_same(bare, lambda: snapshot(cell), "the host is as it was", within=10)
 
 
 def test_two_ups_at_once_come_to_the_same_as_one(down: Deployment) -> None:
@@ -361,7 +362,7 @@ def test_up_that_fails_leaves_a_network_that_runs_as_it_was(well: Deployment) ->
         done = uno(well, cell, "up")
 
         assert_one_message(done, ("could not create interface uwg-b2", "the host is as it was"))
-        assert differences(before, snapshot(cell)) == []
+        await_same(before, lambda: snapshot(cell), "the host is as it was", within=10)
 
 
 @pytest.mark.feature("F078")
