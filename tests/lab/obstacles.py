@@ -1,0 +1,177 @@
+"""What can be in the way of `uno service up`, put there for real and taken away again."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import foreign
+
+from uno.lab import netns
+from uno.lab.node import Node
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """Something that is in the way of `up`, and the words that it should use for it."""
+
+    name: str
+    put: Callable[[Node], AbstractContextManager[None]]
+    words: tuple[str, ...]
+
+
+@contextmanager
+def shim(node: Node, program: str, *, fails: str, after: int = 0) -> Iterator[None]:
+    """Have a program fail when its arguments match, from the so-many-th time on."""
+    path = Path(shutil.which(program) or program)
+    # A copy in a folder of its own keeps the name, which some programs look at.
+    real = node.directory / "real" / path.name
+    real.parent.mkdir(exist_ok=True)
+    shutil.copy(path, real)
+    count = node.directory / "count"
+    count.write_text("")
+    fake = node.directory / "fake"
+    fake.write_text(f"""\
+#!/bin/sh
+case "$*" in {fails})
+  echo >>{count}
+  if [ $(wc -l <{count}) -gt {after} ]; then echo "no luck today" >&2; exit 3; fi ;;
+esac
+exec {real} "$@"
+""")
+    fake.chmod(0o755)
+    with mounted(node, ["--bind", str(fake)], str(path)):
+        yield
+
+
+@contextmanager
+def mounted(node: Node, what: list[str], where: str) -> Iterator[None]:
+    node.run(["mount", *what, where])
+    try:
+        yield
+    finally:
+        node.run(["umount", where])
+
+
+@contextmanager
+def done_and_undone(node: Node, do: str, undo: str) -> Iterator[None]:
+    node.run(["sh", "-c", do])
+    try:
+        yield
+    finally:
+        node.run(["sh", "-c", undo])
+
+
+@contextmanager
+def port_taken(node: Node, kind: socket.SocketKind, port: int) -> Iterator[None]:
+    with netns.socket_in(node.namespace, socket.AF_INET, kind) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
+        taken.bind(("", port))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        yield
+
+
+@contextmanager
+def docker_without_restore(node: Node) -> Iterator[None]:
+    foreign.docker(node)
+    with shim(node, "iptables-restore", fails="*"):
+        yield
+    node.run(["nft", "delete table ip filter; delete table ip6 filter"])
+
+
+OBSTACLES = (
+    Obstacle(
+        name="barriers",
+        put=lambda n: shim(n, "ip", fails="-batch*"),
+        words=("could not block", "`ip -batch -`", "no luck today"),
+    ),
+    Obstacle(
+        name="firewall",
+        put=lambda n: shim(n, "nft", fails="-f*"),
+        words=("could not replace the firewall table", "`nft -f -`", "no luck today"),
+    ),
+    Obstacle(
+        name="docker",
+        put=docker_without_restore,
+        words=("could not let uno through", "iptables-restore", "no luck today"),
+    ),
+    Obstacle(
+        name="node",
+        put=lambda n: shim(n, "ip", fails="-batch*", after=1),
+        words=("could not set the node's addresses", "no luck today"),
+    ),
+    Obstacle(
+        name="third tunnel",
+        put=lambda n: shim(n, "wg", fails="setconf*uwg-b2*"),
+        words=("could not create interface uwg-b2", "`wg setconf uwg-b2", "no luck today"),
+    ),
+    Obstacle(
+        name="particles",
+        put=lambda n: shim(n, "wg", fails="setconf*uwg-p1*"),
+        words=("could not create interface uwg-p1", "no luck today"),
+    ),
+    Obstacle(
+        name="userspace WireGuard",
+        put=lambda n: shim(n, "wireguard-go", fails="*uwg-b1*"),
+        words=("could not create interface uwg-b1", "wireguard-go", "no luck today"),
+    ),
+    Obstacle(
+        name="UDP port",
+        put=lambda n: port_taken(n, socket.SOCK_DGRAM, 63551),
+        words=("could not create interface uwg-b1", "in use", "see who has UDP port 63551"),
+    ),
+    Obstacle(
+        name="BGP port",
+        put=lambda n: port_taken(n, socket.SOCK_STREAM, 1790),
+        words=("could not start routing", "1790"),
+    ),
+    Obstacle(
+        name="kernel parameters",
+        put=lambda n: done_and_undone(
+            n,
+            "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys",
+            "umount /proc/sys",
+        ),
+        words=("cannot set the kernel parameter", "Read-only file system", "needs to be root"),
+    ),
+    Obstacle(
+        name="zebra",
+        put=lambda n: shim(n, "/usr/lib/frr/zebra", fails="-d*"),
+        words=("could not start routing", "no luck today"),
+    ),
+    Obstacle(
+        name="bgpd",
+        put=lambda n: shim(n, "/usr/lib/frr/bgpd", fails="-d*"),
+        words=("could not start routing", "no luck today"),
+    ),
+    Obstacle(
+        name="watchdog",
+        put=lambda n: shim(n, "/usr/lib/frr/watchfrr", fails="*"),
+        words=("could not start routing", "watchfrr"),
+    ),
+    Obstacle(
+        name="no FRR",
+        put=lambda n: mounted(n, ["-t", "tmpfs", "none"], "/usr/lib/frr"),
+        words=("FRR is not complete", "install the packages frr and frr-pythontools"),
+    ),
+    Obstacle(
+        name="an interface of somebody else's",
+        put=lambda n: done_and_undone(n, "ip link add uwg-b0 type bridge", "ip link del uwg-b0"),
+        words=("interface uwg-b0 exists and is not uno's", "remove or rename it"),
+    ),
+    Obstacle(
+        name="a node interface of somebody else's",
+        put=lambda n: done_and_undone(n, "ip link add uno0 type bridge", "ip link del uno0"),
+        words=("interface uno0 exists and is not uno's",),
+    ),
+    Obstacle(
+        name="/run cannot be written",
+        put=lambda n: mounted(n, ["-t", "tmpfs", "-o", "ro", "none"], "/run/uno"),
+        words=("could not replace the firewall table", "/run/uno/", "the file system is read-only"),
+    ),
+)
