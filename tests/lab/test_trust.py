@@ -18,6 +18,7 @@ from watching import (
     address_of,
     await_true,
     await_well,
+    bgp_routes,
     differences,
     holds,
     node_addresses,
@@ -396,8 +397,3 @@ def drops(cell: Node) -> int:
     listed = cell.run(["nft", "list", "table", "inet", "uno"]).stdout
     chains = re.findall(r"chain from-[^}]*counter packets (\d+) bytes \d+ drop", listed)
     return sum(map(int, chains))
-
-
-def bgp_routes(cell: Node) -> str:
-    said = cell.run(["sh", "-c", "ip route show proto bgp; ip -6 route show proto bgp"])
-    return said.stdout

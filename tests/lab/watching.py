@@ -138,6 +138,12 @@ def stream(paths: Iterable[Line]) -> tuple[Prober, Stream]:
     return prober, prober.stream(rate=100)
 
 
+def bgp_routes(cell: Node) -> str:
+    """What a cell has in the kernel from BGP, of both IP versions."""
+    said = cell.run(["sh", "-c", "ip route show proto bgp; ip -6 route show proto bgp"])
+    return said.stdout
+
+
 def vtysh(cell: Node, *commands: str) -> str:
     """Say something to uno's FRR on a cell."""
     words = " ".join(f"-c {shlex.quote(each)}" for each in commands)
