@@ -1,7 +1,8 @@
 """Key ids: the names under which secrets are kept, and what kind each is.
 
-A pair id names an X25519 key pair, a psk id 32 bytes that both ends share (WireGuard's
-PresharedKey). Ids are built from cell ids and not from names, so that renaming re-keys nothing.
+A pair id names an X25519 key pair (an Ed25519 one where it says so), a psk id 32 bytes that both
+ends share (WireGuard's PresharedKey). Ids are built from cell ids and not from names, so that
+renaming re-keys nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,21 @@ def link_psk(link: str) -> str:
 def particles_hub_pair(cell: int) -> str:
     """The key pair that a cell shows to particles."""
     return f"particles/{cell}"
+
+
+def cell_signing(cell: int) -> str:
+    """The Ed25519 pair that a cell signs its status and acknowledgements with."""
+    return f"cell/{cell}/sign"
+
+
+def is_signing(key: str) -> bool:
+    """Whether the pair of this id is an Ed25519 one."""
+    return key.endswith("/sign")
+
+
+def cell_sealing(cell: int) -> str:
+    """The X25519 pair that packages for a cell are sealed to."""
+    return f"cell/{cell}/seal"
 
 
 class Secret(Struct, frozen=True):

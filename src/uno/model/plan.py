@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from msgspec import Struct
 
 from uno.model.net import Network
-from uno.model.uvn import Strategy
+from uno.model.uvn import Middleware, Strategy
 
 # Private 4-byte AS numbers, RFC 6996: 4200000000 to 4294967294.
 FIRST_ASN = 4200000000
@@ -43,7 +43,8 @@ class Member(Struct, frozen=True, kw_only=True):
     """What everybody knows of a cell.
 
     `node4` and `node6` are the stable addresses of the host itself, announced by BGP.
-    `endpoint` is the public name or address, or None.
+    `endpoint` is the public name or address, or None. `sign_key` is the Ed25519 public key, in
+    base64, that what the cell says of itself is signed with.
     """
 
     id: int
@@ -53,6 +54,7 @@ class Member(Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     lans: tuple[Network, ...] = ()
     serves_particles: bool = False
+    sign_key: str = ""
 
     @property
     def asn(self) -> int:
@@ -172,6 +174,14 @@ class BackboneVpn(Struct, frozen=True, kw_only=True):
     allowed_ips: tuple[Network, ...] = ()
 
 
+class BusPlan(Struct, frozen=True, kw_only=True):
+    """How agents talk: the middleware, its DDS domain, and whether it secures what it sends."""
+
+    middleware: Middleware = Middleware.CYCLONE
+    domain: int = 46
+    security: bool = False
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """The whole network as decided.
 
@@ -187,6 +197,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     backbone: BackboneVpn
     root: RootVpn | None = None
     particles_vpn: ParticlesVpn | None = None
+    bus: BusPlan = BusPlan()
     cells: tuple[PlannedCell, ...] = ()
     particles: tuple[PlannedParticle, ...] = ()
     links: tuple[Link, ...] = ()
@@ -256,6 +267,7 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     links: tuple[BackbonePeer, ...] = ()
     root: RootPeer | None = None
     particles: ParticlesHub | None = None
+    bus: BusPlan = BusPlan()
     httpd_port: int = 443
     location: str | None = None
 

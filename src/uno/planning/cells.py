@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from uno.model import keys
 from uno.model.plan import (
     BackbonePeer,
@@ -26,8 +28,12 @@ def roster(plan: Plan) -> Roster:
         identity=plan.identity,
         pools=plan.pools,
         timing=plan.timing,
-        members=tuple(cell.member for cell in plan.cells),
+        members=tuple(_with_key(plan, cell.member) for cell in plan.cells),
     )
+
+
+def _with_key(plan: Plan, member: Member) -> Member:
+    return replace(member, sign_key=plan.public_keys.get(keys.cell_signing(member.id), ""))
 
 
 def cell_plans(plan: Plan) -> dict[int, CellPlan]:
@@ -59,6 +65,7 @@ def _cell_plan(plan: Plan, cell: PlannedCell, peers: list[tuple[int, BackbonePee
         links=tuple(peer for _, peer in peers),
         root=_root_peer(plan, cell),
         particles=_particles_hub(plan, cell),
+        bus=plan.bus,
         httpd_port=cell.httpd_port,
         location=cell.location,
     )

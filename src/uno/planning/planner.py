@@ -16,6 +16,7 @@ from uno.model import keys
 from uno.model.net import network_order
 from uno.model.plan import (
     BackboneVpn,
+    BusPlan,
     Member,
     ParticlesVpn,
     Plan,
@@ -58,6 +59,11 @@ def plan(uvn: Uvn, parent: Plan | None) -> Plan:
         backbone=_backbone(settings),
         root=_root(uvn, pools),
         particles_vpn=_particles_vpn(settings, pools),
+        bus=BusPlan(
+            middleware=settings.middleware,
+            domain=settings.dds_domain,
+            security=settings.enable_dds_security,
+        ),
         cells=tuple(_cell(cell, settings, pools) for cell in sorted(uvn.active_cells, key=_id)),
         particles=tuple(_particle(each, pools) for each in sorted(uvn.active_particles, key=_id)),
         strategy=settings.deployment.strategy,
@@ -69,7 +75,11 @@ def plan(uvn: Uvn, parent: Plan | None) -> Plan:
 
 def required_keys(plan: Plan) -> RequiredKeys:
     """Return the ids of all keys that `plan` needs, but for those between particles and cells."""
-    pairs: list[str] = []
+    pairs = [
+        key
+        for cell in plan.cells
+        for key in (keys.cell_signing(cell.member.id), keys.cell_sealing(cell.member.id))
+    ]
     psks: list[str] = []
     if plan.root:
         pairs.append(keys.ROOT_REGISTRY)

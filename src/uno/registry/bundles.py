@@ -19,6 +19,7 @@ from uno.artifacts import bundle
 from uno.artifacts.bundle import Segment
 from uno.diagnostics import UnoError
 from uno.model import codec
+from uno.model.keys import cell_sealing, cell_signing
 from uno.model.plan import CellPlan, ParticlePeer, Plan, PlannedParticle
 from uno.planning import cells
 from uno.registry import keys, workers
@@ -173,6 +174,8 @@ def _source(
     fixed: tuple[bytes, ...],
 ) -> Source:
     needed = {key for link in plan.links for key in (link.key, link.psk)}
+    # A registry that an older uno made gets them with its next generation.
+    needed |= {cell_signing(plan.cell), cell_sealing(plan.cell)} & secrets.keys()
     if plan.root:
         needed |= {plan.root.key, plan.root.psk}
     hub = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from uno.model.keys import is_signing
 from uno.registry.store import StoredSecret
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def renew(
     made = tuple(
         replace(secret, epoch=stored[secret.id].epoch + 1) if secret.id in stored else secret
         for secret in (
-            *(new_pair(id_) for id_ in sorted(wanted.pairs - kept.keys())),
+            *(_new(id_) for id_ in sorted(wanted.pairs - kept.keys())),
             *(new_shared(id_, PSK) for id_ in sorted(wanted.psks - kept.keys())),
             *(new_shared(id_, SEED) for id_ in sorted((wanted.seeds | for_one_cell) - kept.keys())),
         )
@@ -100,11 +101,11 @@ def new_shared(name: str, kind: str) -> StoredSecret:
     return StoredSecret(id=name, kind=kind, private=secrets.token_bytes(32))
 
 
-def new_signing_key() -> StoredSecret:
-    """Draw the Ed25519 key that the registry signs bundles with."""
+def new_signing_key(name: str = SIGNING) -> StoredSecret:
+    """Draw an Ed25519 key; by default the one that the registry signs bundles with."""
     key = Ed25519PrivateKey.generate()
     return StoredSecret(
-        id=SIGNING,
+        id=name,
         kind=SIGN,
         private=key.private_bytes_raw(),
         public=key.public_key().public_bytes_raw(),
@@ -158,7 +159,11 @@ def text(key: bytes) -> str:
 
 def public_keys(stored: Iterable[StoredSecret]) -> dict[str, str]:
     """Return the public halves of all pairs, as text, by id."""
-    return {s.id: text(s.public) for s in stored if s.kind == PAIR and s.public is not None}
+    return {s.id: text(s.public) for s in stored if s.kind in {PAIR, SIGN} and s.public is not None}
+
+
+def _new(name: str) -> StoredSecret:
+    return new_signing_key(name) if is_signing(name) else new_pair(name)
 
 
 def _lasts(name: str, needed: frozenset[str]) -> bool:

@@ -56,7 +56,7 @@ def test_a_plan_goes_cell_by_cell_and_sums_up(site: Uno) -> None:
         "changes",
     ]
     assert lines[-1] == (
-        "links +2; addresses +10; ports +6; keys +6; 3 bundles and 1 particle package to write"
+        "links +2; addresses +10; ports +6; keys +8; 3 bundles and 1 particle package to write"
     )
 
 

@@ -22,7 +22,7 @@ def test_a_first_plan_is_all_new(define: Callable[..., Uvn]) -> None:
         "+ particle p1  10.254.0.2",
         "+ link c1 ↔ c2  10.255.192.2/31  ports 63550, 63550",
         "+ link c1 ↔ c3  10.255.192.4/31  ports 63551, -",
-        "  keys: 10 new",
+        "  keys: 16 new",
     )
     assert found.cell_plans == (1, 2, 3)
     assert found.roster
@@ -43,7 +43,7 @@ def test_a_new_cell_shows_with_its_links_and_concerns_its_neighbours(
         "+ link c3 ↔ c6  10.255.192.16/31  ports 63551, 63551",
         "+ link c5 ↔ c6  10.255.192.18/31  ports 63552, 63552",
         "- link c2 ↔ c3  10.255.192.8/31  ports 63551, 63551",
-        "  keys: 8 new, 2 removed",
+        "  keys: 10 new, 2 removed",
     )
     assert found.cell_plans == (2, 3, 5, 6)
 
@@ -57,7 +57,7 @@ def test_a_cell_that_leaves_shows_with_its_links(define: Callable[..., Uvn]) -> 
     assert lines(found) == (
         "- cell c3  private  10.255.128.4  192.168.3.0/24",
         "- link c1 ↔ c3  10.255.192.4/31  ports 63551, -",
-        "  keys: 3 removed",
+        "  keys: 5 removed",
     )
 
 

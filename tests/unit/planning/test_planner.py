@@ -56,7 +56,10 @@ def test_the_vpns_can_be_switched_off(define: Callable[..., Uvn]) -> None:
 
     assert (made.root, made.particles_vpn) == (None, None)
     assert [(cell.root_port, cell.particles_port) for cell in made.cells] == [(None, None)] * 2
-    assert required_keys(made).pairs == ("link/1-2/1", "link/1-2/2")
+    assert required_keys(made).pairs == (
+        *("cell/1/seal", "cell/1/sign", "cell/2/seal", "cell/2/sign"),
+        *("link/1-2/1", "link/1-2/2"),
+    )
 
 
 def test_a_registry_without_an_address_does_not_listen(define: Callable[..., Uvn]) -> None:
@@ -87,6 +90,7 @@ def test_required_keys_are_those_of_the_contract(define: Callable[..., Uvn]) -> 
     required = required_keys(plan(define(public=1, private=1), None))
 
     assert required.pairs == (
+        *("cell/1/seal", "cell/1/sign", "cell/2/seal", "cell/2/sign"),
         "link/1-2/1",
         "link/1-2/2",
         "particles/1",

@@ -1,0 +1,151 @@
+"""What was observed: a cell about itself, and the whole UVN as one node sees it.
+
+Times are ages in seconds, never times of day: clocks of cells may be wrong.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from uno.model.messages import Ack
+from uno.model.net import Network
+
+
+class LinkState(Struct, frozen=True, kw_only=True):
+    """A backbone link as one end sees it.
+
+    `handshake` is the age of the last WireGuard handshake, None if there was none; `bgp` and `bfd`
+    are the sessions' states, empty where routing does not run; `rtt` is in milliseconds, `loss` a
+    share from 0 to 1, `mtu` the largest packet in bytes that got through, each None if not known.
+    `received` and `sent` are bytes since the interface was made.
+    """
+
+    interface: str
+    cell: int
+    handshake: int | None = None
+    bgp: str = ""
+    bfd: str = ""
+    rtt: float | None = None
+    loss: float | None = None
+    mtu: int | None = None
+    received: int = 0
+    sent: int = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether routes are exchanged, and a dead link would be noticed at once."""
+        return self.bgp == "Established" and self.bfd == "up"
+
+
+class LanState(Struct, frozen=True, kw_only=True):
+    """A LAN of the cell's own: the interface that leads to it, or None where it is missing."""
+
+    network: Network
+    interface: str | None = None
+
+
+class PathState(Struct, frozen=True, kw_only=True):
+    """Another cell, seen through the backbone by probes: `rtt` in ms, `loss` from 0 to 1."""
+
+    cell: int
+    rtt: float | None = None
+    loss: float | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Whether any of the last probes was answered."""
+        return self.rtt is not None
+
+
+class ParticleState(Struct, frozen=True, kw_only=True):
+    """A particle that has connected to the cell: when it last shook hands, and its traffic."""
+
+    id: int
+    handshake: int
+    received: int = 0
+    sent: int = 0
+
+
+class CellStatus(Struct, frozen=True, kw_only=True):
+    """What a cell says of itself.
+
+    `generation` is that of the package it runs, `staged` that of one that waits for activation.
+    `reachable` and `unreachable` are the LANs of other cells. `registry` tells whether the cell
+    hears the registry, directly or through others. `pending` are changes that the host still
+    needs, as text. `problem` is what a person has to see to, empty where nothing.
+    """
+
+    generation: int
+    staged: int | None = None
+    lans: tuple[LanState, ...] = ()
+    links: tuple[LinkState, ...] = ()
+    paths: tuple[PathState, ...] = ()
+    particles: tuple[ParticleState, ...] = ()
+    reachable: tuple[Network, ...] = ()
+    unreachable: tuple[Network, ...] = ()
+    registry: bool = False
+    wireguard: str = ""
+    version: str = ""
+    pending: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def routed(self) -> bool:
+        """Whether the cell reaches every LAN, and has its own."""
+        return not self.unreachable and all(lan.interface for lan in self.lans)
+
+
+class CellView(Struct, frozen=True, kw_only=True):
+    """A cell as a node sees it: what it said last, and how many seconds ago.
+
+    `package` is the generation that it should run, if known. `status` and `heard` are None where
+    nothing was ever heard; `alive` tells that what was heard is not too old.
+    """
+
+    id: int
+    name: str
+    package: int | None = None
+    status: CellStatus | None = None
+    ack: Ack | None = None
+    heard: float | None = None
+    alive: bool = False
+
+    @property
+    def consistent(self) -> bool:
+        """Whether the cell runs the package that it should."""
+        return (
+            self.alive
+            and self.status is not None
+            and self.package is not None
+            and self.status.generation == self.package
+        )
+
+
+class UvnView(Struct, frozen=True, kw_only=True):
+    """The whole UVN as one node sees it. `viewer` is that node's cell id, or 0 for the registry.
+
+    `generation` is the one in force as far as the viewer knows; `registry` tells whether the
+    registry is heard, and `rollout` is for people: what the registry is doing, empty at rest.
+    `undone` is the newest generation that was undone, None if the newest was not, `reason` why.
+    """
+
+    uvn: str
+    viewer: int
+    generation: int
+    cells: tuple[CellView, ...] = ()
+    registry: bool = False
+    rollout: str = ""
+    undone: int | None = None
+    reason: str = ""
+
+    @property
+    def consistent(self) -> bool:
+        """Whether every cell is heard and runs the package that it should."""
+        return all(cell.consistent for cell in self.cells)
+
+    @property
+    def routed(self) -> bool:
+        """Whether every cell is heard and reaches every LAN."""
+        return all(
+            cell.alive and cell.status is not None and cell.status.routed for cell in self.cells
+        )
