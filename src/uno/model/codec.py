@@ -20,7 +20,11 @@ class Malformed(ValueError):
 
 def encode(value: object) -> bytes:
     """Return the JSON of a model value, on one line."""
-    return _ENCODER.encode(value)
+    try:
+        return _ENCODER.encode(value)
+    except TypeError:
+        # Numbers as keys are text in JSON, and msgspec orders those alone.
+        return _ENCODER.encode(msgspec.to_builtins(value, enc_hook=_to_text, str_keys=True))
 
 
 def encode_pretty(value: object) -> bytes:

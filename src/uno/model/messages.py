@@ -51,13 +51,18 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
 
     `generation` is the one that is being rolled out or in force, `cells` the generation that each
     cell's package has in it, by cell id; `silent` are the cells that the registry does not hear
-    itself, whose words others should pass on to it.
+    itself, whose words others should pass on to it. `rollout` is for people: what the registry is
+    doing, empty at rest; `undone` is the newest generation if it was undone, `reason` why: then
+    `cells` are those of the generation before.
     """
 
     generation: int
     cells: dict[int, int] = {}
     silent: tuple[int, ...] = ()
     version: str = ""
+    rollout: str = ""
+    undone: int | None = None
+    reason: str = ""
 
 
 class Activation(Struct, frozen=True, kw_only=True):
