@@ -1,0 +1,245 @@
+"""The agents of a UVN in a world, under an init system that does only what it is told.
+
+Whatever a person or a power cut does to them: started, stopped, killed; and asked, through their
+own sockets, what they see. Which is why one process can watch a whole UVN: a command for every
+look would take more of the processor than the agents.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from types import MappingProxyType
+
+from uno import control
+from uno.diagnostics import UnoError
+from uno.host.command import Completed
+from uno.lab import netns
+from uno.lab.deploy import Deployment, in_parallel
+from uno.lab.node import Node, Program
+from uno.model.messages import REGISTRY
+from uno.model.status import CellView, UvnView
+
+# Seconds between two looks at what agents say.
+_PAUSE = 0.1
+# What a process may take to start and to end, in seconds; all share this machine's processors.
+_START = 60.0
+_END = 15.0
+# Lines of a log that a message about an agent ends with.
+_LAST_WORDS = 12
+
+
+@dataclass(kw_only=True)
+class Agent:
+    """The agent of one directory on one node. `cell` is its cell's id, 0 for the registry's."""
+
+    node: Node
+    root: Path
+    cell: int
+    _program: Program | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What to call it: the cell's name, or `registry`."""
+        return self.node.name if self.cell else "registry"
+
+    @property
+    def log(self) -> Path:
+        """What all of its runs wrote, one after the other."""
+        return self.node.directory / f"agent-{self.cell}.log"
+
+    @property
+    def socket(self) -> Path:
+        """Its socket, as seen from outside of the node; it may not exist."""
+        found = self.node.directory.glob(f"run/uno/*-{self.cell}/agent.sock")
+        return next(found, self.node.directory / "run/uno/no-agent.sock")
+
+    @property
+    def pid(self) -> int | None:
+        """The host's process id of the agent itself, None where it does not run."""
+        if self._program is None or self._program.status() is not None:
+            return None
+        # In front of it is nsenter, which forks to enter the process namespace.
+        return _child(self._program.pid)
+
+    def start(self, *, env: Mapping[str, str] | None = None) -> None:
+        """Start it; nothing if it runs. Does not wait until it serves."""
+        if self._program is None or self._program.status() is not None:
+            argv = [sys.executable, "-m", "uno", "agent", "-r", str(self.root)]
+            self._program = self.node.start(argv, log=self.log, env=env)
+
+    def stop(self) -> int:
+        """End it as an init system does, and return its exit status."""
+        self._send(signal.SIGTERM)
+        return self._ended()
+
+    def kill(self) -> None:
+        """End it as a crash does: it and nothing that it started."""
+        self._send(signal.SIGKILL)
+        self._ended()
+
+    def ended(self) -> int | None:
+        """Its exit status, None while it runs or if it was never started."""
+        return self._program.status() if self._program else None
+
+    def view(self) -> UvnView:
+        """What it sees. Raises `UnoError` if it does not answer."""
+        return control.ask(self.socket, control.Want.VIEW)
+
+    def seen(self) -> UvnView | None:
+        """What it sees, or None while it does not answer."""
+        try:
+            return self.view()
+        except UnoError:
+            return None
+
+    def said(self) -> str:
+        """All that it has written to its log."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def _send(self, number: int) -> None:
+        deadline = time.monotonic() + _END
+        while self._program is not None and self._program.status() is None:
+            if (pid := self.pid) is not None:
+                os.kill(pid, number)
+                return
+            # It has not entered its node yet.
+            _wait(deadline, f"the agent of {self.name} does not start")
+
+    def _ended(self) -> int:
+        return self._program.wait(_END) if self._program else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agents:
+    """All agents of a deployment: the registry's, and those of the cells by name."""
+
+    deployment: Deployment
+    registry: Agent
+    cells: Mapping[str, Agent]
+
+    @property
+    def all(self) -> tuple[Agent, ...]:
+        """The registry's agent, then the cells'."""
+        return (self.registry, *self.cells.values())
+
+    def start(self, agents: Iterable[Agent] | None = None, *, within: float = _START) -> None:
+        """Start agents, or all, and wait until they serve. Raises `UnoError`."""
+        chosen = self.all if agents is None else tuple(agents)
+        for agent in chosen:
+            agent.start()
+        deadline = time.monotonic() + within
+        for agent in chosen:
+            while agent.seen() is None:
+                if agent.ended() is not None:
+                    raise UnoError(f"the agent of {agent.name} ended: {_last_words(agent)}")
+                _wait(deadline, f"the agent of {agent.name} does not serve", agent)
+
+    def stop(self) -> None:
+        """End all that run."""
+        for agent in self.all:
+            if agent.pid is not None:
+                agent.stop()
+
+    def sync(self, *words: str, timeout: float = 120, check: bool = True) -> Completed:
+        """Run `uno sync WORDS` at the registry."""
+        root = str(self.deployment.registry_root)
+        argv = [sys.executable, "-m", "uno", "sync", *words, "-r", root]
+        return self.registry.node.run(argv, timeout=timeout, check=check)
+
+    def await_settled(self, *, agents: Iterable[Agent] | None = None, within: float = 60) -> float:
+        """Wait until these agents, or all, see a UVN at rest, consistent and routed.
+
+        Return the seconds that it took. Raises `UnoError` that says who sees what else.
+        """
+        chosen = self.all if agents is None else tuple(agents)
+        return self.await_views(settled, agents=chosen, within=within)
+
+    def await_views(
+        self,
+        condition: Callable[[UvnView], bool],
+        *,
+        agents: Iterable[Agent] | None = None,
+        within: float = 60,
+    ) -> float:
+        """Wait until what these agents, or all, see is so; return the seconds that it took."""
+        chosen = self.all if agents is None else tuple(agents)
+        began = time.monotonic()
+        waiting = list(chosen)
+        while waiting:
+            view = waiting[0].seen()
+            if view is not None and condition(view):
+                waiting.pop(0)
+                continue
+            words = f"the agent of {waiting[0].name} sees {describe(view)}"
+            _wait(began + within, words, waiting[0])
+        return time.monotonic() - began
+
+
+def agents_of(deployment: Deployment) -> Agents:
+    """The agents of a deployment, none of which runs yet; every cell has its package installed."""
+    from uno.agent.ledger import Ledger  # noqa: PLC0415 - takes a fifth of a second
+
+    def agent(node: Node) -> Agent:
+        root = deployment.cell_root(node)
+        installed = Ledger(root).current()
+        if installed is None:
+            raise UnoError(f"{node.name} has no package in {root}", "install it first")
+        return Agent(node=node, root=root, cell=installed.plan.cell)
+
+    world = deployment.world
+    return Agents(
+        deployment=deployment,
+        registry=Agent(node=world.registry, root=deployment.registry_root, cell=REGISTRY),
+        cells=MappingProxyType(dict(in_parallel(agent, deployment.cells))),
+    )
+
+
+def settled(view: UvnView) -> bool:
+    """Whether nothing is under way, and every cell is consistent and routed."""
+    return view.consistent and view.routed and not view.rollout
+
+
+def describe(view: UvnView | None) -> str:
+    """What is not settled in a view, in words."""
+    if view is None:
+        return "nothing: it does not answer"
+    wrong = [found for cell in view.cells if (found := _wrong(cell))]
+    state = f", {view.rollout}" if view.rollout else ""
+    return f"generation {view.generation}{state}; {'; '.join(wrong) or 'all cells well'}"
+
+
+def _wrong(cell: CellView) -> str:
+    if cell.status is None or not cell.alive:
+        return f"{cell.name} not heard"
+    if not cell.consistent:
+        return f"{cell.name} runs {cell.status.generation}, not {cell.package}"
+    if not cell.status.routed:
+        lost = ", ".join(map(str, cell.status.unreachable))
+        return f"{cell.name} does not reach {lost or 'its own LANs'}"
+    return ""
+
+
+def _child(pid: int) -> int | None:
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    alive = [int(each) for each in found if netns.start_time(int(each)) is not None]
+    return alive[0] if alive else None
+
+
+def _wait(deadline: float, what: str, agent: Agent | None = None) -> None:
+    if time.monotonic() > deadline:
+        raise UnoError(f"{what}{': ' + _last_words(agent) if agent else ''}")
+    Event().wait(_PAUSE)
+
+
+def _last_words(agent: Agent) -> str:
+    return "\n".join(agent.said().splitlines()[-_LAST_WORDS:]) or "it said nothing"
