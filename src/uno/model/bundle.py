@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from msgspec import Struct
 
+from uno.model import codec
 from uno.model.plan import CellPlan, ParticlePeer, Roster
 
 
@@ -23,6 +26,11 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     generation: int
     registry_key: str
     digests: dict[str, str]
+
+    @property
+    def content(self) -> str:
+        """A short digest of the whole bundle, by which two of one generation are told apart."""
+        return hashlib.sha256(codec.encode(self)).hexdigest()[:16]
 
 
 class Bundle(Struct, frozen=True, kw_only=True):

@@ -101,10 +101,12 @@ class Ack(Struct, frozen=True, kw_only=True):
     """What became of the package of `generation` on a cell, which now runs that of `running`.
 
     `refused` and `failed` changed nothing; `reverted` was undone after it had been applied.
-    `reason` is for people, empty where all is well.
+    `reason` is for people, empty where all is well. `offer` is the sequence of the offer that this
+    answers, so that an answer to an earlier one is told from it; 0 where there was none.
     """
 
     generation: int
     phase: Phase
     running: int
     reason: str = ""
+    offer: int = 0

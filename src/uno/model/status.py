@@ -69,13 +69,15 @@ class ParticleState(Struct, frozen=True, kw_only=True):
 class CellStatus(Struct, frozen=True, kw_only=True):
     """What a cell says of itself.
 
-    `generation` is that of the package it runs, `staged` that of one that waits for activation.
-    `reachable` and `unreachable` are the LANs of other cells. `registry` tells whether the cell
-    hears the registry, directly or through others. `pending` are changes that the host still
-    needs, as text. `problem` is what a person has to see to, empty where nothing.
+    `generation` is that of the package it runs and `content` that package's `Manifest.content`;
+    `staged` is the generation of one that waits for activation. `reachable` and `unreachable` are
+    the LANs of other cells. `registry` tells whether the cell hears the registry, directly or
+    through others. `pending` are changes that the host still needs, as text. `problem` is what a
+    person has to see to, empty where nothing.
     """
 
     generation: int
+    content: str = ""
     staged: int | None = None
     lans: tuple[LanState, ...] = ()
     links: tuple[LinkState, ...] = ()
