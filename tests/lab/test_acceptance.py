@@ -1,0 +1,144 @@
+"""The acceptance world of the first implementation: static, then with agents, then changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from acceptance import LANS, NOT_SERVING, SERVING, acceptance
+from watching import address_of, await_true, note
+
+from uno.lab.agents import Agents, agents_of, settled
+from uno.lab.demo import try_particles
+from uno.lab.deploy import Deployment, uno
+from uno.lab.evidence import judge, lan_pairs
+from uno.lab.layout import Role
+from uno.lab.particle import INTERFACE, Tunnel, connected, tunnels
+from uno.lab.probe import Path as Line
+from uno.lab.probe import Prober
+from uno.lab.transfer import transfers
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module", params=["spec", "commands"])
+def up(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Every cell connected by `uno service up`; no agent runs."""
+    with acceptance(request.param, tmp_path_factory.mktemp("acceptance")) as deployment:
+        deployment.up()
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def agents(up: Deployment) -> Iterator[Agents]:
+    """The same network with agents, that took it over as it was."""
+    running = agents_of(up)
+    running.start()
+    running.await_settled()
+    yield running
+    running.stop()
+
+
+def test_every_host_reaches_every_other_by_tcp(up: Deployment) -> None:
+    assert faults(up) == []
+
+
+def test_a_particle_reaches_every_host_through_every_serving_cell(up: Deployment) -> None:
+    found = try_particles(up, say=note)
+
+    assert list(found) == [("particle1", cell) for cell in SERVING]
+    assert [each for verdicts in found.values() for each in verdicts if each.fault] == []
+
+
+@pytest.mark.parametrize("name", NOT_SERVING)
+def test_a_particle_is_refused_by_the_other_cells(up: Deployment, name: str) -> None:
+    guest, cell = up.world.nodes["particle1"], up.world.nodes[name]
+    offered = tunnels(up.particle_package(guest))
+    forged = Tunnel(
+        for_wg=offered["cell1"].for_wg.replace("cell1.example.net", str(cell.station.public)),
+        addresses=offered["cell1"].addresses,
+    )
+    hosts = up.world.having(Role.HOST)
+
+    with (
+        connected(guest, forged),
+        Prober([Line(guest.namespace, address_of(host)) for host in hosts]) as prober,
+    ):
+        reached = prober.reach(within=1)
+        hands = guest.run(["wg", "show", INTERFACE, "latest-handshakes"]).stdout.split()
+
+    assert name not in offered
+    assert len(reached.missing) == len(hosts)
+    assert hands[1] == "0"
+
+
+def test_agents_take_over_what_runs_and_lose_nothing(up: Deployment, agents: Agents) -> None:
+    assert [agent.name for agent in agents.all if agent.pid is None] == []
+    assert faults(up) == []
+
+
+def test_sync_finds_all_consistent_and_every_cell_reaches_every_lan(agents: Agents) -> None:
+    done = agents.sync("-t", "90")
+
+    assert done.status == 0, done
+    for agent in agents.cells.values():
+        assert lans_in(agents, agent.name, "reachable") == expected(agent.name)
+        assert lans_in(agents, agent.name, "unreachable") == set()
+
+
+@pytest.mark.feature("F061")
+@pytest.mark.feature("F062")
+def test_a_backbone_that_is_laid_out_anew_is_consistent_after_sync(
+    up: Deployment, agents: Agents
+) -> None:
+    up.registry("redeploy", "-S", "circular", "-y")
+
+    done = agents.sync("-t", "120")
+
+    assert done.status == 0, done
+    assert agents.await_settled() < 60
+    assert faults(up) == []
+    for agent in agents.cells.values():
+        await_true(
+            lambda name=agent.name: lans_in(agents, name, "reachable") == expected(name),
+            f"{agent.name} reaches all LANs",
+            within=30,
+        )
+
+
+def test_status_says_so_on_every_node(up: Deployment, agents: Agents) -> None:
+    assert uno(up.world.registry, "status", "-r", str(up.registry_root)).status == 0
+    for agent in agents.cells.values():
+        view = agent.view()
+        assert settled(view), view
+        assert view.registry
+    cell = agents.cells["private1"]
+    assert uno(cell.node, "status", "--json", "-r", str(cell.root)).status == 0
+
+
+def faults(deployment: Deployment) -> list[str]:
+    """What is wrong between the hosts of all LANs: pings, and TCP in both directions."""
+    world = deployment.world
+    pairs = lan_pairs(world)
+    with Prober([pair.path for pair in pairs]) as prober:
+        reached = prober.reach(within=60)
+    carried = transfers(
+        [pair.path for pair in pairs],
+        servers=[host.namespace for host in world.having(Role.HOST)],
+    )
+    verdicts = judge(pairs, reached, carried, source_kept=True)
+    assert len(verdicts) == len(LANS) * (len(LANS) - 1)
+    return [f"{v.source} to {v.target}: {v.fault}" for v in verdicts if v.fault]
+
+
+def lans_in(agents: Agents, cell: str, kind: str) -> set[str]:
+    """The networks in one of the files that an agent keeps for programs."""
+    path = agents.cells[cell].root / f"networks.{kind}"
+    return {line.split()[0] for line in path.read_text().splitlines() if line.strip()}
+
+
+def expected(cell: str) -> set[str]:
+    """The LANs of all other cells."""
+    return {lan for name, lan in LANS.items() if name != cell}
