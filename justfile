@@ -51,6 +51,10 @@ features *args:
 bench name="":
     for script in benchmarks/{{ name }}*.py; do python "$script"; done
 
+# random faults and changes in a lab, 200 unless told otherwise; needs root. E.g. --seed 7 --faults 500
+chaos *args:
+    scripts/chaos {{ args }}
+
 # four sites and two phones on this machine; needs root
 demo *args:
     uno lab demo -s examples/four-sites/uvn.yml {{ args }}

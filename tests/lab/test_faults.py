@@ -19,6 +19,7 @@ from watching import (
     note,
     pause,
     pids,
+    power_cut,
     restore,
     snapshot,
     status,
@@ -239,7 +240,7 @@ def test_after_a_power_cut_everywhere_up_alone_restores_all_without_the_registry
     away = well.registry_root.rename(well.registry_root.with_name("burnt"))
     try:
         for cell in well.cells:
-            reboot(cell)
+            power_cut(cell)
             assert "uwg-" not in cell.run(["ip", "link"]).stdout
         began = time.monotonic()
 
@@ -268,20 +269,3 @@ def assert_one_message(done: Completed, words: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("uno: ")
     assert [word for word in words if word not in done.stderr] == [], done.stderr
-
-
-def reboot(cell: Node) -> None:
-    """End all that a power cut ends, and have the kernel as it is after a start."""
-    cell.kill()
-    cell.run(["sh", "-c", REBOOT], check=False)
-
-
-REBOOT = """
-for each in $(ip -o link | grep -o -e 'uwg-[a-z0-9]*' -e uno0); do ip link delete $each; done
-ip route flush proto 98
-ip -6 route flush proto 98
-nft flush ruleset
-sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 \\
-  net.ipv4.fib_multipath_hash_policy=0 net.ipv6.fib_multipath_hash_policy=0
-rm -rf /run/uno /run/wireguard/*
-"""

@@ -164,6 +164,23 @@ def alive(cell: Node, name: str, *, besides: int = 0) -> bool:
     return name in cell.run(["ps", "-o", "args=", "-p", str(pid)], check=False).stdout
 
 
+def power_cut(cell: Node) -> None:
+    """End all that a power cut ends, and have the kernel as it is after a start."""
+    cell.kill()
+    cell.run(["sh", "-c", _POWER_CUT], check=False)
+
+
+_POWER_CUT = """
+for each in $(ip -o link | grep -o -e 'uwg-[a-z0-9]*' -e uno0); do ip link delete $each; done
+ip route flush proto 98
+ip -6 route flush proto 98
+nft flush ruleset
+sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 \\
+  net.ipv4.fib_multipath_hash_policy=0 net.ipv6.fib_multipath_hash_policy=0
+rm -rf /run/uno /run/wireguard/*
+"""
+
+
 def await_same(
     before: Mapping[str, str], look: Callable[[], Mapping[str, str]], what: str, *, within: float
 ) -> float:
