@@ -1,0 +1,271 @@
+"""The bus on Eclipse Cyclone DDS. The only module that imports it.
+
+One thread waits for all readers of a session and takes what they have; nothing is called from
+within DDS, whose callbacks come before its Python objects know themselves. What it has taken is
+never more than one batch ahead of the event loop.
+"""
+
+# Without `from __future__ import annotations`: Cyclone takes those of its types as values.
+
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from cyclonedds.core import (
+    DDSException,
+    DDSStatus,
+    Entity,
+    GuardCondition,
+    InstanceState,
+    Policy,
+    Qos,
+    ReadCondition,
+    SampleState,
+    ViewState,
+    WaitSet,
+)
+from cyclonedds.domain import Domain, DomainParticipant
+from cyclonedds.idl import IdlStruct, annotations, types
+from cyclonedds.pub import DataWriter, Publisher
+from cyclonedds.sub import DataReader, Subscriber
+from cyclonedds.topic import Topic
+from cyclonedds.util import duration
+
+from uno.artifacts.envelope import SIGNATURE_SIZE
+from uno.bus import wire
+from uno.bus.cyclone_config import xml
+from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open
+from uno.bus.wire import Member
+from uno.diagnostics import UnoError
+from uno.model.messages import Envelope
+from uno.ports.bus import BusConfig, Channel, Presence, Received
+
+_log = logging.getLogger(__name__)
+
+# Domains of one process need ids of their own; on the wire is the one of the configuration.
+_ids = itertools.count()
+
+_FOREVER = duration(infinite=True)
+# After an error that should not be, until it is tried again, in seconds.
+_PAUSE = 1.0
+
+
+class CycloneBus(DdsBus):
+    """`ports.bus.Bus` on Cyclone DDS."""
+
+    def __init__(self) -> None:
+        """Not be on the bus, yet."""
+        super().__init__(_CycloneSession)
+
+
+@annotations.mutable
+class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
+    """What Cyclone sends and takes: an envelope, whose bytes are made and read by `wire`.
+
+    The members are declared for other participants, and for Cyclone to know the key. `envelope` is
+    None where what came is malformed, or says only that something is gone: an error here would
+    lose everything that was taken together with it.
+    """
+
+    about: types.uint32
+    annotations.key("about")
+    annotations.member_id("about", Member.ABOUT.value)
+    kind: types.uint16
+    annotations.member_id("kind", Member.KIND.value)
+    sequence: types.uint64
+    annotations.member_id("sequence", Member.SEQUENCE.value)
+    sender: types.uint32
+    annotations.member_id("sender", Member.SENDER.value)
+    body: types.sequence[types.uint8]  # type: ignore[type-arg]
+    annotations.member_id("body", Member.BODY.value)
+    signature: types.sequence[types.uint8, SIGNATURE_SIZE]  # type: ignore[type-arg, valid-type]
+    annotations.member_id("signature", Member.SIGNATURE.value)
+
+    def __init__(self, envelope: Envelope | None = None) -> None:
+        super().__init__()
+        self.envelope = envelope
+        self.sample_info: Any = None
+
+    def serialize(self, *_: object, **__: object) -> bytes:
+        """Return the whole sample, as Cyclone asks for it."""
+        assert self.envelope is not None, "what is written has an envelope"
+        return wire.encode(self.envelope)
+
+    def serialize_key(self, *_: object, **__: object) -> bytes:
+        """Return what tells it from samples about others."""
+        assert self.envelope is not None, "what is taken back has an envelope"
+        return wire.encode_key(self.envelope.about)
+
+    @classmethod
+    def deserialize(cls, data: bytes, *_: object, **__: object) -> Self:
+        """Return a sample of what came."""
+        try:
+            return cls(wire.decode(data))
+        except wire.Malformed:
+            return cls()
+
+    @classmethod
+    def deserialize_key(cls, data: bytes, *_: object, **__: object) -> Self:  # noqa: ARG003
+        """Return a sample that says that something is gone."""
+        return cls()
+
+
+# Nothing is ever waited for: with KEEP_LAST a write takes the place of what was not sent yet.
+_QOS = Qos(
+    Policy.Reliability.Reliable(duration(milliseconds=100)),
+    Policy.Durability.TransientLocal,
+    Policy.History.KeepLast(1),
+    Policy.DataRepresentation(use_xcdrv2_representation=True),
+    Policy.Liveliness.Automatic(duration(seconds=WRITER_LEASE)),
+)
+# What an agent wrote holds when it has left. It does not hear itself.
+_WRITER_QOS = Qos(
+    Policy.WriterDataLifecycle(autodispose=False), Policy.IgnoreLocal.Participant, base=_QOS
+)
+_READER_QOS = Qos(Policy.IgnoreLocal.Participant, base=_QOS)
+
+
+@dataclass(slots=True, eq=False)
+class _Reader:
+    channel: Channel
+    entity: Any
+    condition: ReadCondition
+    alive: int = 0
+    is_reported: bool = False
+
+    def report_malformed(self) -> None:
+        """Say so once: who sends one sends a thousand."""
+        if not self.is_reported:
+            self.is_reported = True
+            _log.warning("somebody sends malformed messages to %s", self.channel.topic)
+
+
+class _CycloneSession:
+    """One Cyclone domain with one participant, and the thread that takes what comes."""
+
+    def __init__(self, config: BusConfig, post: Post) -> None:
+        self._post = post
+        self._entities: list[Entity] = []
+        self._topics: dict[str, Any] = {}
+        self._readers: list[_Reader] = []
+        self._writers: dict[Channel, tuple[Publisher, Any]] = {}
+        self._stop = threading.Event()
+        try:
+            self._open(config)
+        except DDSException as error:
+            self._delete_all()
+            raise cannot_open(config, str(error)) from error
+        self._thread = threading.Thread(target=self._run, name="uno-bus", daemon=True)
+        self._thread.start()
+
+    def subscribe(self, channel: Channel) -> None:
+        """Read a channel."""
+        with _explained(f"read {channel.topic}"):
+            subscriber = self._keep(Subscriber(self._participant, qos=_partition(channel)))
+            entity = self._keep(DataReader(subscriber, self._topic(channel), qos=_READER_QOS))
+            entity.set_status_mask(DDSStatus.LivelinessChanged)
+            unread = SampleState.NotRead | ViewState.Any | InstanceState.Any
+            condition = self._keep(ReadCondition(entity, unread))
+            self._readers.append(_Reader(channel, entity, condition))
+            self._waitset.attach(condition)
+            self._waitset.attach(entity)
+            self._wake.set(True)
+
+    def write(self, channel: Channel, envelope: Envelope) -> None:
+        """Write to a channel."""
+        with _explained(f"write to {channel.topic}"):
+            if channel not in self._writers:
+                publisher = Publisher(self._participant, qos=_partition(channel))
+                writer = DataWriter(publisher, self._topic(channel), qos=_WRITER_QOS)
+                self._writers[channel] = publisher, writer
+            self._writers[channel][1].write(Sample(envelope))
+
+    def withdraw(self, channel: Channel, envelope: Envelope) -> None:
+        """Take one envelope back."""
+        with _explained(f"take back from {channel.topic}"):
+            self._writers[channel][1].dispose(Sample(envelope))
+
+    def abandon(self, channel: Channel) -> None:
+        """Stop being a writer of a channel."""
+        publisher, writer = self._writers.pop(channel)
+        _delete(writer)
+        _delete(publisher)
+
+    def close(self) -> None:
+        """Leave. Nothing is posted any more when this returns."""
+        self._stop.set()
+        self._wake.set(True)
+        self._thread.join()
+        self._delete_all()
+
+    def _open(self, config: BusConfig) -> None:
+        number = next(_ids)
+        self._keep(Domain(number, xml(config)))
+        self._participant = self._keep(DomainParticipant(number))
+        self._waitset = self._keep(WaitSet(self._participant))
+        self._wake = self._keep(GuardCondition(self._participant))
+        self._waitset.attach(self._wake)
+
+    def _keep(self, entity: Any) -> Any:
+        self._entities.append(entity)
+        return entity
+
+    def _topic(self, channel: Channel) -> Any:
+        name = channel.topic.value
+        if name not in self._topics:
+            self._topics[name] = self._keep(Topic(self._participant, name, Sample, qos=_QOS))
+        return self._topics[name]
+
+    def _delete_all(self) -> None:
+        # Python's end alone would leave others to find out by the lease.
+        for channel in list(self._writers):
+            self.abandon(channel)
+        self._readers.clear()
+        while self._entities:
+            _delete(self._entities.pop())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._waitset.wait(_FOREVER)
+                self._wake.set(False)
+                for reader in tuple(self._readers):
+                    self._take(reader)
+            except DDSException as error:
+                _log.warning("the bus cannot receive, and tries again: %s", error)
+                self._stop.wait(_PAUSE)
+
+    def _take(self, reader: _Reader) -> None:
+        alive = reader.entity.get_liveliness_changed_status().alive_count
+        if alive != reader.alive:
+            reader.alive = alive
+            self._post([Presence(reader.channel, alive)])
+        while samples := reader.entity.take(BATCH, condition=reader.condition):
+            envelopes = [it.envelope for it in samples if it.envelope is not None]
+            if len(envelopes) < sum(it.sample_info.valid_data for it in samples):
+                reader.report_malformed()
+            if envelopes and not self._post([Received(reader.channel, it) for it in envelopes]):
+                return
+
+
+def _partition(channel: Channel) -> Qos:
+    return Qos(Policy.Partition([channel.partition]))
+
+
+def _delete(entity: Entity) -> None:
+    """Delete an entity now, and not whenever Python forgets it; a second time does nothing."""
+    if isinstance(entity, WaitSet):
+        entity.attached.clear()
+    entity.__del__()
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except DDSException as error:
+        raise UnoError(f"cannot {doing} on the bus: {error}") from error

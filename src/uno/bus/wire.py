@@ -1,0 +1,153 @@
+"""Envelopes as bytes: XCDR version 2, little-endian, of the mutable type `uno::Envelope`.
+
+This is what any DDS writes for
+
+    @mutable struct Envelope {
+        @key @id(1) uint32 about;       @id(2) uint16 kind;              @id(3) uint64 sequence;
+        @id(4) uint32 sender;           @id(5) sequence<octet> body;
+        @id(6) sequence<octet, 64> signature;
+    };
+
+(DDS-XTypes 1.3, section 7.4.3), held by tests against both vendors' own serializers. Cyclone's in
+Python takes 80 ms for a megabyte of octets, one by one; here it is one copy.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+from uno.artifacts.envelope import BODY_LIMIT, SIGNATURE_SIZE
+from uno.model.messages import Envelope
+
+TYPE_NAME = "uno::Envelope"
+
+# The encapsulation header: PL_CDR2_LE (DDS-XTypes 1.3, section 7.6.3.1.2) and no options.
+_HEADER: Final = b"\x00\x0b\x00\x00"
+_HEADER_SIZE = 4
+
+
+class Member(IntEnum):
+    """Ids of the members: on the wire, so that they never get another meaning."""
+
+    ABOUT = 1
+    KIND = 2
+    SEQUENCE = 3
+    SENDER = 4
+    BODY = 5
+    SIGNATURE = 6
+
+
+class Malformed(ValueError):
+    """Bytes that are no envelope."""
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Return the serialized envelope, its encapsulation header included.
+
+    Raises `Malformed` for numbers that do not fit, or a body or signature that is too long.
+    """
+    body = envelope.body
+    if len(body) > BODY_LIMIT or len(envelope.signature) > SIGNATURE_SIZE:
+        raise Malformed("a message is too large")
+    try:
+        head = _FIXED.pack(
+            _em(Member.ABOUT, 2), envelope.about,
+            _em(Member.KIND, 1), envelope.kind,
+            _em(Member.SEQUENCE, 3), envelope.sequence,
+            _em(Member.SENDER, 2), envelope.sender,
+            _em(Member.BODY, _LENGTH_IS_ITS_OWN), len(body),
+        )  # fmt: skip
+        tail = _COUNTED.pack(_em(Member.SIGNATURE, _LENGTH_IS_ITS_OWN), len(envelope.signature))
+    except struct.error as error:
+        raise Malformed(str(error)) from error
+    content = b"".join((head, body, bytes(-len(body) % 4), tail, envelope.signature))
+    return _HEADER + len(content).to_bytes(4, "little") + content
+
+
+def encode_key(about: int) -> bytes:
+    """Return what stands for all envelopes about one cell, its encapsulation header included."""
+    return _HEADER + struct.pack("<III", 8, _em(Member.ABOUT, 2), about)
+
+
+def decode(data: bytes) -> Envelope:
+    """Return the envelope in serialized bytes. Members with other ids are passed over.
+
+    Raises `Malformed`, and nothing else, whatever the bytes.
+    """
+    found = dict(_members(memoryview(data)))
+    try:
+        return Envelope(
+            about=_number(found[Member.ABOUT], 4),
+            kind=_number(found[Member.KIND], 2),
+            sequence=_number(found[Member.SEQUENCE], 8),
+            sender=_number(found[Member.SENDER], 4),
+            body=_octets(found[Member.BODY], most=BODY_LIMIT),
+            signature=_octets(found[Member.SIGNATURE], most=SIGNATURE_SIZE),
+        )
+    except KeyError as error:
+        raise Malformed(f"member {error} is missing") from error
+
+
+# Length code of a sequence whose own count of octets is the member's length, too.
+_LENGTH_IS_ITS_OWN = 5
+_FIXED: Final = struct.Struct("<IIIH2xIQIIII")
+_COUNTED: Final = struct.Struct("<II")
+_MUST_UNDERSTAND = 1 << 31
+_KNOWN = frozenset(Member)
+
+
+def _em(member: Member, length_code: int) -> int:
+    """Return the header of a member (DDS-XTypes 1.3, section 7.4.3.4.2)."""
+    return length_code << 28 | member
+
+
+def _members(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    if data[:2] != _HEADER[:2]:
+        raise Malformed("not XCDR version 2 of a mutable type")
+    end = _HEADER_SIZE + 4 + _word(data, _HEADER_SIZE)
+    if end > len(data):
+        raise Malformed("its end is missing")
+    at = _HEADER_SIZE + 4
+    while at < end:
+        header = _word(data, at)
+        code = header >> 28 & 7
+        start, size = _extent(data, at + 4, code)
+        if start + size > end:
+            raise Malformed("a member does not end")
+        member = header & 0x0FFFFFFF
+        if header & _MUST_UNDERSTAND and member not in _KNOWN:
+            raise Malformed(f"member {member} is from a newer version that cannot be left out")
+        yield member, data[start : start + size]
+        at = start + size + -size % 4
+
+
+def _extent(data: memoryview, at: int, code: int) -> tuple[int, int]:
+    """Return where a member starts and its size, by its length code."""
+    if code < 4:
+        return at, 1 << code
+    size = _word(data, at) << (0, 0, 2, 3)[code - 4]
+    # From code 5 on the word is the sequence's own count, which belongs to the member.
+    return (at, size + 4) if code > 4 else (at + 4, size)
+
+
+def _word(data: memoryview, at: int) -> int:
+    word = data[at : at + 4]
+    if len(word) != 4:
+        raise Malformed("its end is missing")
+    return int.from_bytes(word, "little")
+
+
+def _number(member: memoryview, size: int) -> int:
+    if len(member) != size:
+        raise Malformed("a number has another size")
+    return int.from_bytes(member, "little")
+
+
+def _octets(member: memoryview, *, most: int) -> bytes:
+    size = _word(member, 0)
+    if size != len(member) - 4 or size > most:
+        raise Malformed("a sequence has another size")
+    return bytes(member[4:])
