@@ -1,8 +1,15 @@
-"""Lets every test import `strategies`, whatever its own folder."""
+"""Lets every test import `strategies`, whatever its own folder; options of the tests."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the lab runs without agents; ten minutes are what uno promises."""
+    parser.addoption("--without-agents", type=float, default=20, metavar="SECONDS")

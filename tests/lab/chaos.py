@@ -29,7 +29,7 @@ from uno.artifacts import bundle
 from uno.diagnostics import UnoError
 from uno.host.command import CommandFailed
 from uno.lab import rehearsal
-from uno.lab.agents import Agent, Agents, agents_of
+from uno.lab.agents import Agent, Agents
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.layout import Role
@@ -368,7 +368,7 @@ class Chaos:
 
 
 @contextmanager
-def living(folder: Path) -> Iterator[Agents]:
+def living(folder: Path, *, say: Say) -> Iterator[Agents]:
     """Four sites and a relay, with agents, consistent and routed."""
     spec = folder / "uvn.yml"
     spec.write_text(SPEC.read_text() + "settings:\n  deployment:\n    private_uplinks: 2\n")
@@ -378,10 +378,7 @@ def living(folder: Path) -> Iterator[Agents]:
         deployment = Deployment(world=world, uvn=uvn.name)
         deployment.define(spec)
         deployment.install()
-        agents = agents_of(deployment)
-        agents.start()
-        agents.await_settled()
-        yield agents
+        yield rehearsal.raise_agents(deployment, say=say)
 
 
 def chaos(agents: Agents, *, seed: int, say: Say) -> Chaos:
@@ -420,7 +417,7 @@ def main() -> int:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
-    with living(asked.folder) as agents:
+    with living(asked.folder, say=say) as agents:
         try:
             chaos(agents, seed=asked.seed, say=say).run(asked.faults)
         except Broken as error:

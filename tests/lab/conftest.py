@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from uno.lab import rehearsal, requirements
+from uno.lab.agents import Agents
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import lan_pairs
@@ -86,3 +87,11 @@ def running(installed: Deployment) -> Deployment:
     raised = rehearsal.raise_network(installed, lan_pairs(installed.world), say=print)
     assert raised.reached.missing == ()
     return installed
+
+
+@pytest.fixture(scope="module")
+def living(installed: Deployment) -> Iterator[Agents]:
+    """Four sites with an agent on each cell and one at the registry, all well."""
+    agents = rehearsal.raise_agents(installed, say=print)
+    yield agents
+    agents.stop()

@@ -16,7 +16,7 @@ FAULTS = 12
 
 @pytest.mark.feature("G12")
 def test_whatever_breaks_what_can_be_reached_is_and_all_comes_to_rest(tmp_path: Path) -> None:
-    with living(tmp_path) as agents:
+    with living(tmp_path, say=note) as agents:
         run = chaos(agents, seed=SEED, say=note)
 
         run.run(FAULTS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from uno import files
 from uno.lab import requirements
+from uno.lab.agents import Agents, agents_of
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import Pair
@@ -25,6 +26,8 @@ Say = Callable[[str], None]
 _SPEC_LIMIT = 10_000_000
 # Seconds until a network that is not up is given up on.
 PATIENCE = 60.0
+# The same for agents that are to see all well.
+_AGENTS_PATIENCE = 120.0
 
 
 def definition(spec: Path) -> Uvn:
@@ -89,3 +92,21 @@ def raise_network(deployment: Deployment, pairs: Sequence[Pair], *, say: Say) ->
     commands = max(starting.ended) - began
     say(f"{len(deployment.cells)} cells: uno service up: {commands:.1f} s")
     return Raised(reached=reached, commands=commands, all_pairs=reached.last - began)
+
+
+def raise_agents(deployment: Deployment, *, say: Say) -> Agents:
+    """Start the agents of the registry and of all cells, and wait until each sees all well.
+
+    Cells need not be connected yet. Raises `UnoError` if all is not consistent and routed in time.
+    """
+    began = time.monotonic()
+    agents = agents_of(deployment)
+    try:
+        agents.start()
+        agents.await_settled(within=_AGENTS_PATIENCE)
+    except BaseException:
+        agents.stop()
+        raise
+    count = len(agents.cells)
+    say(f"registry and {count} cells: uno agent, all well after {time.monotonic() - began:.1f} s")
+    return agents

@@ -1,0 +1,138 @@
+"""Agents come and go, and what they have set up stays; without them, without the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from watching import (
+    await_true,
+    holds,
+    line,
+    note,
+    power_cut,
+    stream,
+    unreached,
+)
+
+from uno.lab.agents import Agents
+from uno.lab.deploy import Deployment, uno
+from uno.lab.evidence import lan_pairs
+from uno.lab.layout import Role
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture
+def well(living: Agents) -> Iterator[Agents]:
+    """All agents, at rest; and again after the test."""
+    living.start()
+    living.await_settled()
+    yield living
+    living.deployment.world.mend_all()
+    living.start()
+    living.await_settled()
+
+
+def test_every_agent_sees_all_cells_well_and_says_so(well: Agents) -> None:
+    for agent in well.all:
+        view = agent.view()
+        assert {cell.name: cell.id for cell in view.cells} == {
+            each.name: each.cell for each in well.cells.values()
+        }
+        assert view.consistent
+        assert view.routed
+    for agent in (well.registry, well.cells["lan-d"]):
+        done = uno(agent.node, "status", "-r", str(agent.root))
+        assert done.status == 0
+        assert all(name in done.stdout for name in well.cells)
+    assert unreached(well.deployment) == []
+
+
+@pytest.mark.feature("G12")
+@pytest.mark.feature("G14")
+def test_no_packet_is_lost_while_every_agent_and_the_registry_are_dead(
+    well: Agents, request: pytest.FixtureRequest
+) -> None:
+    deployment, seconds = well.deployment, request.config.getoption("--without-agents")
+    hosts = [deployment.world.having(Role.HOST, cell=name)[0] for name in lans(deployment)]
+    prober, flows = stream([line(a, b) for a in hosts for b in hosts if a is not b])
+
+    with prober, flows:
+        for agent in well.all:
+            agent.kill()
+        assert holds(lambda: not any(agent.pid for agent in well.all), during=seconds)
+
+    lost = sum(flow.lost for flow in flows.flows.values())
+    sent = sum(flow.sent for flow in flows.flows.values())
+    note(f"{seconds:g} s without any agent: {lost} of {sent} pings lost")
+    assert lost == 0
+
+
+def test_agents_that_come_back_lose_no_packet_and_change_nothing(well: Agents) -> None:
+    deployment = well.deployment
+    hosts = [deployment.world.having(Role.HOST, cell=name)[0] for name in lans(deployment)]
+    for agent in well.all:
+        agent.kill()
+    prober, flows = stream([line(a, b) for a in hosts for b in hosts if a is not b])
+
+    with prober, flows:
+        well.start()
+        took = well.await_settled()
+
+    lost = sum(flow.lost for flow in flows.flows.values())
+    note(f"all agents back: all well after {took:.1f} s, {lost} pings lost")
+    assert lost == 0
+
+
+def test_an_agent_that_is_asked_to_end_leaves_the_network_up(well: Agents) -> None:
+    deployment = well.deployment
+    pairs = [pair.path for pair in lan_pairs(deployment.world)]
+    prober, flows = stream(pairs)
+
+    with prober, flows:
+        statuses = {agent.name: agent.stop() for agent in well.cells.values()}
+        assert holds(lambda: not any(agent.pid for agent in well.cells.values()), during=3)
+
+    assert set(statuses.values()) == {0}
+    assert sum(flow.lost for flow in flows.flows.values()) == 0
+
+
+@pytest.mark.feature("G14")
+def test_cells_that_boot_without_a_registry_find_each_other(well: Agents) -> None:
+    deployment = well.deployment
+    well.registry.stop()
+    away = deployment.registry_root.rename(deployment.registry_root.with_name("burnt"))
+    try:
+        for agent in well.cells.values():
+            agent.kill()
+            power_cut(agent.node)
+        assert unreached(deployment, within=0.5) != []
+
+        well.start(well.cells.values())
+
+        assert unreached(deployment, within=60) == []
+        cells = well.cells.values()
+        took = well.await_views(lambda view: view.routed, agents=cells, within=60)
+        note(f"all cells booted without a registry: all routed {took:.1f} s later")
+    finally:
+        away.rename(deployment.registry_root)
+
+
+@pytest.mark.feature("G14")
+@pytest.mark.parametrize("name", ["lan-a", "lan-b", "lan-d", "relay"])
+def test_a_cell_that_boots_alone_without_a_registry_is_back(well: Agents, name: str) -> None:
+    well.registry.stop()
+    agent = well.cells[name]
+    agent.kill()
+    power_cut(agent.node)
+
+    well.start([agent])
+
+    assert unreached(well.deployment, within=60) == []
+    await_true(lambda: (view := agent.seen()) and view.routed, f"{name} sees all", within=60)
+
+
+def lans(deployment: Deployment) -> list[str]:
+    """The cells that have a LAN."""
+    return sorted({host.station.cell for host in deployment.world.having(Role.HOST)})

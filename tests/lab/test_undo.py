@@ -1,0 +1,107 @@
+"""A generation that cuts a cell off is undone by that cell, and then by all."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from watching import note, unreached
+
+from uno.lab.agents import Agents, settled
+from uno.model.messages import Phase
+from uno.model.status import UvnView
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+# lan-d is behind NAT and has one link, to lan-a.
+CUT_OFF, UPLINK = "lan-d", "lan-a"
+# What uno promises: this long is a cell without contact before it goes back.
+WINDOW = 30.0
+# Until the news is with everybody, and the old generation in place.
+AFTERWARDS = 30.0
+
+
+@pytest.fixture
+def well(living: Agents) -> Iterator[Agents]:
+    """All agents at rest; after the test what was defined before it is so again."""
+    living.await_settled()
+    number = living.registry.view().generation
+    yield living
+    cell = living.cells[CUT_OFF].node
+    cell.run(["nft", "delete", "table", "inet", "site"], check=False)
+    living.deployment.registry("rollback", str(number), "-y")
+    assert living.sync("-t", "120").status == 0
+    living.await_settled()
+
+
+def wrong_address(agents: Agents) -> None:
+    """The uplink is said to be where nobody is; and, so that it cannot call, at another port."""
+    agents.deployment.registry(
+        *("config", "cell", UPLINK, "-U", "-a", "203.0.113.200", "--backbone-vpn-port", "40000"),
+        "-y",
+    )
+
+
+def wrong_rule(agents: Agents) -> None:
+    """The site's own firewall does not know the uplink's new ports."""
+    agents.cells[CUT_OFF].node.run(["nft", "-f", "-"], stdin=SITE_RULES)
+    agents.deployment.registry("config", "cell", UPLINK, "-U", "--backbone-vpn-port", "63650", "-y")
+
+
+SITE_RULES = """
+table inet site {
+  chain out { type filter hook output priority 0; udp dport 63650-63700 drop; }
+  chain in { type filter hook input priority 0; udp sport 63650-63700 drop; }
+}
+"""
+
+
+def wrong_key(agents: Agents) -> None:
+    """The uplink is given a private key that is not the one of its public key."""
+    cells = [agents.cells[name].cell for name in (UPLINK, CUT_OFF)]
+    link = "-".join(map(str, sorted(cells)))
+    registry = agents.deployment.registry
+    registry("rekey", "backbone", f"{UPLINK}:{CUT_OFF}", "-y")
+    file = agents.deployment.registry_root / "registry.db"
+    with sqlite3.connect(file) as db:
+        changed = db.execute(
+            "UPDATE secrets SET private = randomblob(32) WHERE id = ?1 AND epoch ="
+            " (SELECT max(epoch) FROM secrets WHERE id = ?1)",
+            (f"link/{link}/{cells[0]}",),
+        )
+        assert changed.rowcount == 1
+    # The package is made anew, with the key as it is in the file.
+    registry("config", "cell", UPLINK, "-U", "--location", "elsewhere", "-y")
+
+
+@pytest.mark.parametrize("harm", [wrong_address, wrong_rule, wrong_key], ids=lambda f: f.__name__)
+def test_a_generation_that_cuts_a_cell_off_is_reverted_by_it_and_then_by_all(
+    well: Agents, harm: Callable[[Agents], None]
+) -> None:
+    before = {name: agent.view().generation for name, agent in well.cells.items()}
+    running = runs(well.registry.view())
+    harm(well)
+    began = time.monotonic()
+
+    done = well.sync("-t", f"{WINDOW + AFTERWARDS:.0f}", check=False)
+
+    took = time.monotonic() - began
+    assert done.status == 1, done
+    assert CUT_OFF in done.stdout + done.stderr
+    well.await_views(lambda view: bool(settled(view)), within=AFTERWARDS)
+    view = well.registry.view()
+    note(f"{harm.__name__}: uno sync said after {took:.1f} s: {view.reason}")
+    assert view.undone is not None
+    assert view.undone > max(before.values())
+    assert CUT_OFF in view.reason
+    assert runs(view) == running
+    reverted = {cell.name for cell in view.cells if cell.ack and cell.ack.phase is Phase.REVERTED}
+    assert CUT_OFF in reverted
+    assert unreached(well.deployment) == []
+
+
+def runs(view: UvnView) -> dict[str, int]:
+    """The generation that each cell runs."""
+    return {cell.name: cell.status.generation for cell in view.cells if cell.status}
