@@ -106,6 +106,7 @@ def tunnel_sets(draw: st.DrawFn) -> tuple[Tunnel, ...]:
                 peers=tuple(sorted(found, key=lambda peer: peer.public_key)),
                 port=draw(st.none() | st.just(port)),
                 routes=tuple(sorted(routes, key=network_order)),
+                table=draw(st.sampled_from([None, 0x10012345])),
             )
         )
     return tuple(tunnels)
@@ -123,6 +124,7 @@ def plans(draw: st.DrawFn) -> Desired:
         node=NodeInterface(
             name=draw(st.sampled_from(["uno0", "uno1"])),
             addresses=draw(st.sampled_from([(IPv4Interface("10.9.9.1"),), ()])),
+            swallows=draw(networks(max_size=1)),
         ),
         tunnels=draw(tunnel_sets()),
         routing=Routing(

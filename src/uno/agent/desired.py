@@ -13,6 +13,7 @@ from uno.model.keys import Secret
 from uno.model.lan import AttachedLan
 from uno.model.net import Address, Network, network_order
 from uno.model.plan import BackbonePeer, Member, ParticlesHub, RootPeer
+from uno.ports.bus import CELL_INDEX, ports
 from uno.ports.host import (
     Desired,
     Facts,
@@ -24,7 +25,7 @@ from uno.ports.host import (
     Tunnel,
 )
 
-NODE_INTERFACE = "uno0"
+NODE_INTERFACE = firewall.NODE_INTERFACE
 
 EVERYTHING: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 
@@ -43,12 +44,20 @@ def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], facts: Facts) -> D
     own = next(member for member in roster.members if member.id == plan.cell)
     wanted = Desired(
         barriers=_barriers(bundle, own),
-        firewall=firewall.ruleset(plan, roster, lans=lans, shut_out=_shut_out(lans, facts)),
+        firewall=firewall.ruleset(
+            plan,
+            roster,
+            lans=lans,
+            shut_out=_shut_out(lans, facts),
+            bus_ports=ports(plan.bus.domain, CELL_INDEX),
+        ),
         gates=_gates(firewall.interfaces(plan)),
         sysctls=_sysctls(facts),
         node=NodeInterface(
             name=NODE_INTERFACE,
             addresses=(IPv4Interface(own.node4), IPv6Interface(own.node6)),
+            # The agent goes on calling nodes to which there is no path.
+            swallows=(roster.pools.root,),
         ),
         tunnels=tuple(sorted(_tunnels(bundle), key=lambda tunnel: tunnel.name)),
         routing=Routing(daemons=frr.daemons(plan, roster, lans=lans, version=facts.frr)),

@@ -166,14 +166,19 @@ def _in_the_way(desired: Desired, observed: Observed) -> set[str]:
     """
     taker: dict[object, str] = {}
     for tunnel in desired.tunnels:
-        taker |= dict.fromkeys((tunnel.port, *tunnel.routes), tunnel.name)
+        taker |= dict.fromkeys(_held(tunnel), tunnel.name)
     taker.pop(None, None)
     return {
         tunnel.name
         for tunnel in observed.tunnels
-        for held in (tunnel.port, *tunnel.routes)
+        for held in _held(tunnel)
         if taker.get(held, tunnel.name) != tunnel.name
     }
+
+
+def _held(tunnel: Tunnel) -> Iterator[object]:
+    yield tunnel.port
+    yield from ((tunnel.table, prefix) for prefix in tunnel.routes)
 
 
 def _tunnels(observed: Observed) -> dict[str, Tunnel]:

@@ -1,9 +1,11 @@
 """A cell's plan to its one nftables table.
 
-Sources: nft(8). The table does five things: it keeps traffic for the UVN from leaving in clear
+Sources: nft(8). The table does six things: it keeps traffic for the UVN from leaving in clear
 text, drops sources that a neighbour cannot have, lets nothing from the Internet into the UVN, keeps
-the host from forwarding into the LAN what it did not before it was a cell, and translates
-particles, whose addresses no LAN knows the way to.
+the ports of the bus to those who are on it, keeps the host from forwarding into the LAN what it did
+not before it was a cell, and translates particles, whose addresses no LAN knows the way to.
+
+The registry's host has a table of its own, since a cell may be on the same host.
 
 What two LANs send to each other is told apart by the interface that it comes by, and accepted after
 a handful of rules: each rule costs about 0.1 µs a packet. All else goes through every rule.
@@ -17,9 +19,20 @@ from itertools import islice
 from uno.artifacts.frr import BGP_PORT, prefixes, scope_members
 from uno.model.lan import AttachedLan
 from uno.model.net import Network, network_order
-from uno.model.plan import BackbonePeer, CellPlan, Member, ParticlesHub, Roster
+from uno.model.plan import (
+    BackbonePeer,
+    CellPlan,
+    Member,
+    ParticlesHub,
+    Pools,
+    RootVpn,
+    Roster,
+)
 
 TABLE = "uno"
+REGISTRY_TABLE = "uno_registry"
+
+NODE_INTERFACE = "uno0"
 
 
 def ruleset(
@@ -28,11 +41,13 @@ def ruleset(
     *,
     lans: tuple[AttachedLan, ...],
     shut_out: tuple[str, ...] = (),
+    bus_ports: tuple[int, ...] = (),
 ) -> str:
     """Return the whole table, as nft reads it.
 
     `shut_out` are the interfaces from which nobody may open a connection to the cell's LANs: those
-    towards the Internet, on a host that did not forward before.
+    towards the Internet, on a host that did not forward before. `bus_ports` are the UDP ports that
+    the agent listens on, which only other nodes of the UVN may send to.
     """
     own = next(member for member in roster.members if member.id == plan.cell)
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
@@ -54,12 +69,59 @@ def ruleset(
             "filter hook forward priority filter; policy accept;",
             (*_forward(plan, nics), *_shut_out(shut_out)),
         ),
-        _chain("input", "filter hook input priority filter; policy accept;", _input(plan)),
+        _chain("bus", "", _bus(plan, roster, own)),
+        _chain(
+            "input", "filter hook input priority filter; policy accept;", _input(plan, bus_ports)
+        ),
+        _chain("from-node", "", _from_node()),
+        _chain("output", "filter hook output priority filter; policy accept;", _output(own)),
     ]
     if plan.particles and plan.particles.masquerade:
         rules = _postrouting(own, roster)
         blocks.append(_chain("postrouting", "nat hook postrouting priority srcnat;", rules))
     return f"table inet {TABLE} {{\n" + "\n".join(blocks) + "}\n"
+
+
+def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...]) -> str:
+    """Return the table of the registry's host, as nft reads it.
+
+    Nothing is forwarded into the root VPN or out of it, so that cells do not reach each other
+    through the registry. A cell reaches the bus, and is answered; the registry's own address is
+    never seen outside the tunnel.
+    """
+    name = root.registry_interface
+    bus = f"udp dport {{ {', '.join(map(str, bus_ports))} }}"
+    ours = f"ip saddr {pools.root} ip daddr {root.registry4}"
+    blocks = [
+        _chain(
+            "forward",
+            "filter hook forward priority filter; policy accept;",
+            (f'iifname "{name}" counter drop', f'oifname "{name}" counter drop'),
+        ),
+        _chain(
+            "input",
+            "filter hook input priority filter; policy accept;",
+            (
+                f'iifname "{name}" {bus} {ours} accept',
+                f'iifname "lo" {bus} {ours} accept',
+                f"{bus} counter drop",
+                f'iifname != "{name}" return',
+                "meta l4proto { icmp, ipv6-icmp } accept",
+                "ct state established,related accept",
+                "counter drop",
+            ),
+        ),
+        _chain(
+            "output",
+            "filter hook output priority filter; policy accept;",
+            (
+                f'oifname {{ "lo", "{name}" }} return',
+                f"ip saddr {root.registry4} counter drop",
+                f"ip6 saddr {root.registry6} counter drop",
+            ),
+        ),
+    ]
+    return f"table inet {REGISTRY_TABLE} {{\n" + "\n".join(blocks) + "}\n"
 
 
 def interfaces(plan: CellPlan) -> tuple[str, ...]:
@@ -119,6 +181,7 @@ def _forward(plan: CellPlan, nics: tuple[str, ...]) -> Iterator[str]:
     yield "tcp flags & (syn | rst) == syn jump fit"
     ways = [f'"{link.interface}" : goto in-{link.interface}' for link in plan.links]
     yield from _by_interface([*ways, *(f'"{nic}" : jump lans' for nic in nics)])
+    yield _NO_WAY
     yield "oifname != @tunnels ip daddr @remote4 counter drop"
     yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
     yield "iifname != @tunnels ip saddr @remote4 counter drop"
@@ -145,7 +208,12 @@ def _through() -> Iterator[str]:
     yield "ip daddr @local4 counter drop"
     yield "ip6 daddr @local6 counter drop"
     yield "oifname @onward accept"
+    yield _NO_WAY
     yield "counter drop"
+
+
+# Routed into the node's own interface, since there is no better route: said as a router says it.
+_NO_WAY = f'oifname "{NODE_INTERFACE}" reject with icmpx host-unreachable'
 
 
 def _from_lans() -> Iterator[str]:
@@ -179,11 +247,39 @@ def _of_particles(hub: ParticlesHub) -> Iterator[str]:
     yield f'oifname "{hub.interface}" ct state established,related accept'
 
 
-def _input(plan: CellPlan) -> Iterator[str]:
+def _input(plan: CellPlan, bus_ports: tuple[int, ...]) -> Iterator[str]:
     yield from _by_interface(
         [f'"{link.interface}" : jump from-{link.interface}' for link in plan.links]
     )
+    if bus_ports:
+        yield f"udp dport {{ {', '.join(map(str, bus_ports))} }} goto bus"
     yield f"tcp dport {BGP_PORT} iifname != @links counter drop"
+
+
+def _bus(plan: CellPlan, roster: Roster, own: Member) -> Iterator[str]:
+    """Yield who reaches the agent's bus, whose sockets are bound to every address of the host."""
+    nodes = f"ip saddr {roster.pools.root} ip daddr {own.node4}"
+    yield f"iifname @links {nodes} accept"
+    # A registry on the same host.
+    yield f'iifname "lo" {nodes} accept'
+    if plan.root:
+        registry = f"ip saddr {plan.root.remote4} ip daddr {own.node4}"
+        yield f'iifname "{plan.root.interface}" {registry} accept'
+    yield "counter drop"
+
+
+def _output(own: Member) -> Iterator[str]:
+    yield f"ip saddr {own.node4} jump from-node"
+    yield f"ip6 saddr {own.node6} jump from-node"
+
+
+def _from_node() -> Iterator[str]:
+    """Yield where the node's own address may be seen: in the tunnels, here, and in the LANs."""
+    yield "oifname @tunnels return"
+    yield f'oifname {{ "lo", "{NODE_INTERFACE}" }} return'
+    yield "oifname @nics ip daddr @local4 return"
+    yield "oifname @nics ip6 daddr @local6 return"
+    yield "counter drop"
 
 
 def _by_interface(ways: list[str]) -> Iterator[str]:

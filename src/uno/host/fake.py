@@ -55,7 +55,7 @@ class FakeHost:
 
     `performed`, `reconnected` and `forgotten` tell what was asked of it; `sessions` and
     `handshakes` (seconds since the epoch, by public key) are what it answers. `gates` are the
-    chains of its other firewalls.
+    chains of its other firewalls; `moved` the endpoints whose names lead elsewhere by now.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -66,6 +66,7 @@ class FakeHost:
         self.gates: list[Gate] = []
         self.sessions: tuple[SessionStatus, ...] = ()
         self.handshakes: dict[str, int] = {}
+        self.moved: set[str] = set()
         self._kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
         self._node: str | None = None
@@ -146,6 +147,13 @@ class FakeHost:
         self._kernel.link(tunnel)
         self.reconnected.append((tunnel, peer))
 
+    def resolve_again(self, tunnel: str, peer: Peer) -> bool:
+        """Return whether the name is among those that have moved; then it is so no more."""
+        self._kernel.link(tunnel)
+        moved = peer.endpoint in self.moved
+        self.moved -= {peer.endpoint or ""}
+        return moved
+
     def forget(self) -> None:
         """Note that nothing need be remembered any more."""
         self.forgotten = True
@@ -223,6 +231,10 @@ class FakeHost:
         yield partial(self._kernel.flush, node.name)
         for address in node.addresses:
             yield partial(self._kernel.add_address, node.name, address)
+        yield partial(self._swallow, node)
+
+    def _swallow(self, node: NodeInterface) -> None:
+        self._kernel.link(node.name).sinks[:] = node.swallows
 
     def _note_node(self, name: str | None) -> None:
         self._node = name
@@ -234,7 +246,7 @@ class FakeHost:
         for address in tunnel.addresses:
             yield partial(self._kernel.add_address, tunnel.name, address)
         for prefix in tunnel.routes:
-            yield partial(self._kernel.add_route, prefix, tunnel.name)
+            yield partial(self._kernel.add_route, prefix, tunnel.name, tunnel.table)
 
     def _require_routing(self, routing: Routing) -> None:
         names = {name for name, _ in routing.daemons}
@@ -264,7 +276,8 @@ class FakeHost:
             addresses=tuple(link.addresses),
             peers=link.peers,
             port=link.port,
-            routes=self._kernel.routes_into(name),
+            routes=self._kernel.routes_into(name, link.table),
+            table=link.table,
         )
 
     def _status(self, peer: Peer) -> PeerStatus:
@@ -280,8 +293,10 @@ class FakeHost:
     def _observed_node(self) -> NodeInterface | None:
         if self._node is None or self._node not in self._kernel.links:
             return None
-        addresses = tuple(self._kernel.link(self._node).addresses)
-        return NodeInterface(name=self._node, addresses=addresses)
+        link = self._kernel.link(self._node)
+        return NodeInterface(
+            name=self._node, addresses=tuple(link.addresses), swallows=tuple(link.sinks)
+        )
 
     def _lines(self) -> Iterator[str]:
         yield from self._kernel.lines()

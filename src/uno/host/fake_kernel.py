@@ -30,13 +30,18 @@ PARAMETERS: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class Link:
-    """An interface that uno made: a WireGuard one if it has a key."""
+    """An interface that uno made: a WireGuard one if it has a key.
+
+    `table` is the routing table of its own, `sinks` are what it swallows.
+    """
 
     mtu: int = 1500
     addresses: list[InterfaceAddress] = field(default_factory=list)
     key: Secret | None = None
     port: int | None = None
     peers: tuple[Peer, ...] = ()
+    table: int | None = None
+    sinks: list[Network] = field(default_factory=list)
 
 
 class FakeKernel:
@@ -49,7 +54,7 @@ class FakeKernel:
         self.barriers: set[Network] = set()
         self.firewall: str | None = None
         self._fixed = frozenset(fixed)
-        self._routes: dict[Network, str] = {}
+        self._routes: dict[tuple[Network, int | None], str] = {}
         self._parameters = dict(PARAMETERS)
         for name in self.nics:
             self._parameters[_accept_ra(name)] = "1"
@@ -97,12 +102,13 @@ class FakeKernel:
         taken = {other.port for other in self.links.values() if other is not link} - {None}
         if tunnel.port in taken:
             raise UnoError("wg setconf: Unable to modify interface: Address already in use")
-        link.key, link.port = key, tunnel.port
+        link.key, link.port, link.table = key, tunnel.port, tunnel.table
         link.peers = tuple(sorted(tunnel.peers, key=lambda peer: peer.public_key))
 
     def flush(self, name: str) -> None:
         """Remove the addresses of an interface, and the routes into it."""
         self.link(name).addresses.clear()
+        self.link(name).sinks.clear()
         self._remove_routes(name)
 
     def add_address(self, name: str, address: InterfaceAddress) -> None:
@@ -115,14 +121,14 @@ class FakeKernel:
             raise UnoError(f"ip addr add {address} dev {name}: Invalid argument")
         link.addresses.append(address)
 
-    def add_route(self, prefix: Network, name: str) -> None:
-        """Route a prefix into an interface, away from any other."""
+    def add_route(self, prefix: Network, name: str, table: int | None) -> None:
+        """Route a prefix into an interface, away from any other in the same table."""
         self.link(name)
-        self._routes[prefix] = name
+        self._routes[prefix, table] = name
 
-    def routes_into(self, name: str) -> tuple[Network, ...]:
-        """Return the prefixes that are routed into an interface, sorted."""
-        found = (prefix for prefix, device in self._routes.items() if device == name)
+    def routes_into(self, name: str, table: int | None) -> tuple[Network, ...]:
+        """Return the prefixes that a table routes into an interface, sorted."""
+        found = (p for (p, of), device in self._routes.items() if (of, device) == (table, name))
         return tuple(sorted(found, key=network_order))
 
     def replace_table(self, ruleset: str | None) -> None:
@@ -154,7 +160,11 @@ class FakeKernel:
     def _link_lines(self, name: str, link: Link) -> Iterator[str]:
         yield f"link {name} mtu {link.mtu}"
         yield from (f"addr {address} dev {name}" for address in link.addresses)
-        yield from (f"route {prefix} dev {name}" for prefix in self.routes_into(name))
+        where = f" table {link.table}" if link.table else ""
+        yield from (
+            f"route {prefix} dev {name}{where}" for prefix in self.routes_into(name, link.table)
+        )
+        yield from (f"sink {prefix} dev {name}" for prefix in link.sinks)
         if link.key:
             yield f"wg {name} public-key {_public(link.key)} listen-port {link.port or 'any'}"
         for peer in link.peers:
@@ -164,7 +174,7 @@ class FakeKernel:
             yield f"{words} allowed-ips {allowed} keepalive {peer.keepalive or 'off'}{psk}"
 
     def _remove_routes(self, name: str) -> None:
-        self._routes = {prefix: dev for prefix, dev in self._routes.items() if dev != name}
+        self._routes = {key: device for key, device in self._routes.items() if device != name}
 
     def _gone(self) -> set[str]:
         """Return the parameters of interfaces that have been unplugged."""
@@ -178,7 +188,7 @@ def _accept_ra(name: str) -> str:
 
 def _refuse_ruleset(ruleset: str) -> None:
     tables = re.findall(r"^table .*$", ruleset, re.MULTILINE)
-    if tables != ["table inet uno {"]:
+    if tables not in (["table inet uno {"], ["table inet uno_registry {"]):
         raise UnoError(f"nft -f -: not uno's one table but {', '.join(tables) or 'none'}")
     if ruleset.count("{") != ruleset.count("}"):
         raise UnoError("nft -f -: syntax error, unexpected end of file")

@@ -14,11 +14,13 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+from uno.artifacts.firewall import REGISTRY_TABLE, TABLE
 from uno.host.command import run
-from uno.host.nft import TABLE
+from uno.host.nft import FAMILY
 from uno.ports.host import Gate
 
 COMMENT = "uno"
+OURS = {(FAMILY, TABLE), (FAMILY, REGISTRY_TABLE)}
 PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
 CHAINS = ("DOCKER-USER", "FORWARD")
 
@@ -83,7 +85,7 @@ def _lets(family: str, chain: str) -> tuple[str, ...]:
 def _chains() -> list[dict[str, Any]]:
     listed = json.loads(run(["nft", "-j", "list", "chains"]).stdout or "{}").get("nftables", [])
     chains = [each["chain"] for each in listed if "chain" in each]
-    return [each for each in chains if (each["family"], each["table"]) != TABLE]
+    return [each for each in chains if (each["family"], each["table"]) not in OURS]
 
 
 def _drops(chain: dict[str, Any]) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
-from typing import Any
+from typing import Any, TypeVar
 
 from uno.host.command import CommandFailed, run
-from uno.model.net import Network, network, network_order
+from uno.model.net import Address, Network, address, network, network_order
 from uno.ports.host import InterfaceAddress, Nic
 
 # Marks the routes that are uno's own; FRR's are marked bgp. A number that /etc/iproute2/rt_protos
@@ -20,6 +20,16 @@ PROTOCOL = "98"
 # The highest byte is the distance that zebra gives a kernel route (FRR manual, Administrative
 # Distance): at 255 every other route beats it.
 BARRIER_METRIC = "4278198272"
+
+# One better than a barrier for the same prefix, and as bad as it in zebra's eyes.
+SINK_METRIC = "4278198271"
+
+MAIN_TABLE = 254
+
+# Before the rules of VPNs that take all traffic (wg-quick: 32764), after those of the kernel.
+RULE_PRIORITY = 6344
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +46,14 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnRoutes:
-    """The routes that uno made: unreachable prefixes, and for each interface those into it."""
+    """The routes that uno made: unreachable prefixes, and for each interface those into it.
+
+    `into` has those of the main table, `aside` those of other tables, by interface and table.
+    """
 
     barriers: frozenset[Network]
     into: dict[str, tuple[Network, ...]]
+    aside: dict[tuple[str, int], tuple[Network, ...]]
 
 
 def interfaces() -> tuple[Interface, ...]:
@@ -65,12 +79,16 @@ def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
     )
 
 
-def batch(lines: Iterable[str], *, force: bool = False) -> None:
-    """Do several `ip` commands in order; with `force` go on after one that fails."""
+def batch(lines: Iterable[str], *, force: bool = False, family: str | None = None) -> None:
+    """Do several `ip` commands in order; with `force` go on after one that fails.
+
+    `family` is an option of ip, for commands that do not tell it from the addresses in them.
+    """
     text = "".join(f"{line}\n" for line in lines)
     if not text:
         return
-    done = run(["ip", *(["-force"] if force else []), "-batch", "-"], stdin=text, check=False)
+    words = ["ip", *([family] if family else []), *(["-force"] if force else []), "-batch", "-"]
+    done = run(words, stdin=text, check=False)
     if done.status != 0 and not force:
         raise CommandFailed(["ip", "-batch", "-"], _failed_line(done.stderr, text))
 
@@ -84,16 +102,41 @@ def delete(name: str) -> None:
 
 def own_routes() -> OwnRoutes:
     """Return the routes that are uno's own."""
-    barriers, into = set(), defaultdict(list)
+    barriers, into, aside = set(), defaultdict(list), defaultdict(list)
     for family in ("-4", "-6"):
-        for route in _json([family, "route", "show", "proto", PROTOCOL]):
+        for route in _json([family, "route", "show", "table", "all", "proto", PROTOCOL]):
             destination = _destination(route["dst"], family)
+            table = route.get("table", "main")
             if route.get("type") == "unreachable":
                 barriers.add(destination)
-            else:
+            elif table == "main":
                 into[route.get("dev", "")].append(destination)
-    ordered = {name: tuple(sorted(found, key=network_order)) for name, found in into.items()}
-    return OwnRoutes(barriers=frozenset(barriers), into=ordered)
+            else:
+                aside[route.get("dev", ""), int(table)].append(destination)
+    return OwnRoutes(barriers=frozenset(barriers), into=_ordered(into), aside=_ordered(aside))
+
+
+def rules() -> frozenset[tuple[Address, int]]:
+    """Return uno's rules: what is sent from the address goes by the routing table."""
+    return frozenset(
+        (address(rule["src"]), int(rule["table"]))
+        for family in ("-4", "-6")
+        for rule in _json([family, "rule", "show"])
+        if str(rule.get("protocol")) == PROTOCOL
+    )
+
+
+def change_rules(
+    *, add: Iterable[tuple[Address, int]] = (), remove: Iterable[tuple[Address, int]] = ()
+) -> None:
+    """Make rules, and take others back: what is sent from the address goes by the table.
+
+    Those to add must not be there yet; one to remove that is not there is gone already.
+    """
+    for version, family in ((4, "-4"), (6, "-6")):
+        gone = [_rule("del", *each) for each in remove if each[0].version == version]
+        batch(gone, force=True, family=family)
+        batch((_rule("add", *each) for each in add if each[0].version == version), family=family)
 
 
 def add_barriers(networks: Iterable[Network]) -> None:
@@ -115,14 +158,33 @@ def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
     )
 
 
-def add_route(name: str, prefix: Network) -> str:
+def add_route(name: str, prefix: Network, *, table: int | None = None) -> str:
     """Return the batch line that routes `prefix` into an interface."""
-    return f"route replace {prefix} dev {name} proto {PROTOCOL}"
+    return f"route replace {prefix} dev {name} table {table or MAIN_TABLE} proto {PROTOCOL}"
 
 
-def remove_route(name: str, prefix: Network) -> str:
+def remove_route(name: str, prefix: Network, *, table: int | None = None) -> str:
     """Return the batch line that takes `add_route` back."""
-    return f"route del {prefix} dev {name} proto {PROTOCOL}"
+    return f"route del {prefix} dev {name} table {table or MAIN_TABLE} proto {PROTOCOL}"
+
+
+def add_sink(name: str, prefix: Network) -> str:
+    """Return the batch line that has an interface swallow what no better route is for."""
+    return f"route replace {prefix} dev {name} metric {SINK_METRIC} proto {PROTOCOL}"
+
+
+def remove_sink(name: str, prefix: Network) -> str:
+    """Return the batch line that takes `add_sink` back."""
+    return f"route del {prefix} dev {name} metric {SINK_METRIC} proto {PROTOCOL}"
+
+
+def _rule(verb: str, source: Address, table: int) -> str:
+    where = f"from {source} lookup {table} priority {RULE_PRIORITY}"
+    return f"rule {verb} {where} protocol {PROTOCOL}"
+
+
+def _ordered(found: Mapping[Key, list[Network]]) -> dict[Key, tuple[Network, ...]]:
+    return {key: tuple(sorted(each, key=network_order)) for key, each in found.items()}
 
 
 def _is_way(route: dict[str, Any], name: str, protocol: str | None = None) -> bool:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
+from msgspec import structs
+
+from uno.artifacts import firewall
 from uno.diagnostics import UnoError
 from uno.files import failure
-from uno.host import frr, gates, links, nft, wireguard
+from uno.host import endpoints, frr, gates, links, nft, sysctl, tunnels, wireguard
 from uno.host.command import run
 from uno.host.state import HostState, StateFile, TunnelNote
+from uno.model.messages import REGISTRY
 from uno.ports.host import (
     Action,
     AddBarriers,
     ConfigureTunnel,
     CreateTunnel,
     Facts,
+    InterfaceAddress,
     NodeInterface,
     Observed,
     Peer,
@@ -42,7 +44,6 @@ from uno.ports.host import (
 )
 
 RUN = Path("/run/uno")
-PROC_SYS = Path("/proc/sys")
 FORWARD = "net.ipv4.ip_forward"
 
 # Marks of FRR's protocols in the kernel's routing table (iproute2's rt_protos).
@@ -50,26 +51,31 @@ FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebr
 
 
 class LinuxHost:
-    """This machine, in the network namespace of this process, for one cell."""
+    """This machine, in the network namespace of this process, for one cell or the registry."""
 
     def __init__(self, identity: str, cell: int) -> None:
-        """Work for the cell with this id of the UVN with this identity."""
+        """Work for the cell with this id, 0 for the registry, of the UVN with this identity.
+
+        A registry owns neither barriers nor gates nor FRR, which a cell on the same host may have.
+        """
         self.folder = RUN / f"{identity[:8]}-{cell}"
         self.warnings: list[str] = []
+        self._is_cell = cell != REGISTRY
+        self._table = firewall.TABLE if self._is_cell else firewall.REGISTRY_TABLE
         self._alias = f"uno {identity} {cell}"
         self._state = StateFile(self.folder / "state.json")
         self._frr = frr.Frr(self.folder / "frr")
 
     def facts(self) -> Facts:
-        """Look at what the host is like. Raises `UnoError` where there is no FRR."""
+        """Look at what the host is like. Raises `UnoError` where a cell finds no FRR."""
         state = self._state.read()
         before = state.sysctls.get(FORWARD)
         return Facts(
             nics=links.nics(each for each in links.interfaces() if not self._own(each, state)),
             # Switched off for interfaces is another thing: uno's own can have it all the same.
-            has_ipv6=(PROC_SYS / "net/ipv6/conf").exists(),
-            forwarded=(before or _read_sysctl(FORWARD)) == "1",
-            frr=frr.version(),
+            has_ipv6=sysctl.path("net.ipv6.conf").exists(),
+            forwarded=(before or sysctl.read(FORWARD)) == "1",
+            **({"frr": frr.version()} if self._is_cell else {}),
         )
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
@@ -79,20 +85,24 @@ class LinuxHost:
         own = {each.name: each for each in interfaces if self._own(each, state)}
         dumps = wireguard.dump() if own else {}
         routes = links.own_routes()
+        rules = links.rules() if any(each.table for each in state.tunnels.values()) else frozenset()
         node = own.get(state.node or "")
         # The parameters of an interface go with it.
-        originals = {k: v for k, v in state.sysctls.items() if _sysctl_path(k).exists()}
+        originals = {k: v for k, v in state.sysctls.items() if sysctl.exists(k)}
         return Observed(
-            barriers=routes.barriers,
-            firewall=_observed_firewall(state),
-            gates=gates.observe(),
-            sysctls={key: _read_sysctl(key) for key in {*sysctls, *originals}},
+            barriers=routes.barriers if self._is_cell else frozenset(),
+            firewall=_observed_firewall(state, nft.listing(self._table)),
+            gates=gates.observe() if self._is_cell else (),
+            sysctls={key: sysctl.read(key) for key in {*sysctls, *originals}},
             originals=originals,
-            node=_node(node) if node else None,
+            node=tunnels.node(node, routes) if node else None,
             tunnels=tuple(
-                replace(
-                    _tunnel(own[name], dumps[name], state.tunnels.get(name, TunnelNote())),
-                    routes=routes.into.get(name, ()),
+                tunnels.tunnel(
+                    own[name],
+                    dumps[name],
+                    state.tunnels.get(name, TunnelNote()),
+                    routes=routes,
+                    rules=rules,
                 )
                 for name in sorted(own.keys() & dumps.keys())
             ),
@@ -120,12 +130,12 @@ class LinuxHost:
             case SetGate(gate):
                 gates.set_gate(gate)
             case SetSysctl(key, value):
-                self._state.note_sysctl(key, _read_sysctl(key))
-                _write_sysctl(key, value)
+                self._state.note_sysctl(key, sysctl.read(key))
+                sysctl.write(key, value)
             case RestoreSysctl(key, value):
                 # What could not be written before cannot be written now.
-                if _read_sysctl(key) != value:
-                    _write_sysctl(key, value)
+                if sysctl.read(key) != value:
+                    sysctl.write(key, value)
                 self._state.note_sysctl(key, None)
             case SetNode(node):
                 self._set_node(node)
@@ -136,6 +146,7 @@ class LinuxHost:
             case RemoveTunnel(name):
                 if name in self._own_names():
                     links.delete(name)
+                self._remove_rules(name)
                 self._state.note_tunnel(name, None)
             case StartRouting(routing):
                 self._start_routing(routing)
@@ -164,6 +175,20 @@ class LinuxHost:
         """Start a new session with a peer that has an endpoint."""
         if peer.endpoint and (endpoint := self._resolve([peer]).get(peer.endpoint)):
             wireguard.reconnect(tunnel, peer, endpoint=endpoint)
+            self._note_called(tunnel, peer, endpoint)
+
+    def resolve_again(self, tunnel: str, peer: Peer) -> bool:
+        """Look up the name in a peer's endpoint; return whether the peer is now called elsewhere.
+
+        What it was last resolved to is compared, not where the peer is now: it may have roamed.
+        """
+        endpoint = endpoints.lookup(peer.endpoint) if peer.endpoint else None
+        note = self._state.read().tunnels.get(tunnel)
+        if endpoint is None or note is None or note.called.get(peer.public_key) == endpoint:
+            return False
+        wireguard.call(tunnel, peer, endpoint=endpoint)
+        self._note_called(tunnel, peer, endpoint)
+        return True
 
     def note_strangers(self) -> None:
         """Warn of firewalls on this host that drop what uno forwards, and that uno cannot open."""
@@ -175,6 +200,9 @@ class LinuxHost:
 
     def forget(self) -> None:
         """Remove what is kept in /run about a cell that owns nothing on this host any more."""
+        for name in self._state.read().tunnels:
+            # Of an interface that has died: rules outlive it.
+            self._remove_rules(name)
         # All of it: a kill may have left a file half-written beside the others.
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -182,8 +210,18 @@ class LinuxHost:
         return each.alias == self._alias or state.owns(each.name)
 
     def _replace_firewall(self, ruleset: str | None) -> None:
-        nft.replace_table(ruleset)
-        self._state.note_firewall(ruleset, nft.listing() if ruleset else None)
+        nft.replace_table(self._table, ruleset)
+        self._state.note_firewall(ruleset, nft.listing(self._table) if ruleset else None)
+
+    def _note_called(self, tunnel: str, peer: Peer, endpoint: str) -> None:
+        note = self._state.read().tunnels.get(tunnel, TunnelNote())
+        called = {**note.called, peer.public_key: endpoint}
+        self._state.note_tunnel(tunnel, structs.replace(note, called=called))
+
+    def _remove_rules(self, name: str) -> None:
+        note = self._state.read().tunnels.get(name)
+        if note is not None and note.table is not None:
+            links.change_rules(remove=[each for each in links.rules() if each[1] == note.table])
 
     def _set_node(self, node: NodeInterface | None) -> None:
         current = self._state.read().node
@@ -197,12 +235,19 @@ class LinuxHost:
             self._state.note_node(node.name)
             _create_node(node.name)
         _enable_ipv6(node.name)
-        lines = [
-            f'link set dev {node.name} alias "{self._alias}" up',
-            f"addr flush dev {node.name} scope global",
-        ]
-        lines += [_add_address(node.name, str(each)) for each in node.addresses]
+        # Routes with an address as their source go with it, so one that stays is left alone.
+        there = self._observed_node(node.name)
+        name = node.name
+        lines = [f'link set dev {name} alias "{self._alias}" arp off up']
+        lines += [f"addr del {a} dev {name}" for a in there.addresses if a not in node.addresses]
+        lines += [_add_address(name, a) for a in node.addresses if a not in there.addresses]
+        lines += [links.remove_sink(name, r) for r in there.swallows if r not in node.swallows]
+        lines += [links.add_sink(name, r) for r in node.swallows]
         links.batch(lines)
+
+    def _observed_node(self, name: str) -> NodeInterface:
+        found = next(each for each in links.interfaces() if each.name == name)
+        return tunnels.node(found, links.own_routes())
 
     def _create_tunnel(self, tunnel: Tunnel) -> None:
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -229,37 +274,44 @@ class LinuxHost:
         wireguard.configure(as_is, endpoints=resolved, fresh=before is None)
         name = tunnel.name
         there = before.addresses if before else ()
-        routes = before.routes if before else ()
         _enable_ipv6(name)
         lines = [f'link set dev {name} alias "{self._alias}" mtu {tunnel.mtu} up']
         lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
-        lines += [_add_address(name, str(a)) for a in tunnel.addresses if a not in there]
-        lines += [links.remove_route(name, r) for r in routes if r not in tunnel.routes]
-        lines += [links.add_route(name, r) for r in tunnel.routes if r not in routes]
-        links.batch(lines)
+        lines += [_add_address(name, a) for a in tunnel.addresses if a not in there]
+        links.batch([*lines, *tunnels.route_lines(tunnel, before)])
         # Paths may be asymmetric: strict reverse path filtering would drop. The kernel takes the
         # larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
-        _write_sysctl(f"net.ipv4.conf.{name.replace('.', '/')}.rp_filter", "2")
-        endpoints = {
+        sysctl.write(f"net.ipv4.conf.{name.replace('.', '/')}.rp_filter", "2")
+        written = {
             peer.public_key: peer.endpoint
             for peer in tunnel.peers
             if peer.endpoint is not None and peer.endpoint in resolved
         }
-        self._state.note_tunnel(name, TunnelNote(port=tunnel.port, endpoints=endpoints))
+        note = TunnelNote(
+            port=tunnel.port,
+            endpoints=written,
+            called={key: resolved[endpoint] for key, endpoint in written.items()},
+            table=tunnel.table,
+        )
+        self._set_rules(tunnel, note)
+
+    def _set_rules(self, tunnel: Tunnel, note: TunnelNote) -> None:
+        """Have what the interface's addresses send go by its table, and remember all."""
+        wanted = tunnels.rules_of(tunnel)
+        tables = {self._state.read().tunnels.get(tunnel.name, note).table, tunnel.table} - {None}
+        self._state.note_tunnel(tunnel.name, note)
+        if tables:
+            there = {each for each in links.rules() if each[1] in tables}
+            links.change_rules(add=wanted - there, remove=there - wanted)
 
     def _resolve(self, peers: Iterable[Peer]) -> dict[str, str]:
         """Return the address and port of each endpoint; one that cannot be found is a warning."""
-        names = sorted({peer.endpoint for peer in peers if peer.endpoint})
-        if not names:
-            return {}
-        with ThreadPoolExecutor(max_workers=min(16, len(names))) as pool:
-            answers = zip(names, pool.map(_lookup, names), strict=True)
-        found = {name: answer for name, answer in answers if answer is not None}
+        names = {peer.endpoint for peer in peers if peer.endpoint}
+        found = endpoints.resolve(names)
         self.warnings += [
             f"the name {name.rpartition(':')[0]} cannot be resolved; "
             "its link waits until the next `uno service up`"
-            for name in names
-            if name not in found
+            for name in sorted(names - found.keys())
         ]
         return found
 
@@ -280,27 +332,8 @@ class LinuxHost:
         return frozenset(each.name for each in links.interfaces() if self._own(each, state))
 
 
-def _node(each: links.Interface) -> NodeInterface:
-    addresses = tuple(a for a in each.addresses if not a.ip.is_link_local)
-    return NodeInterface(name=each.name, addresses=addresses)
-
-
-def _tunnel(each: links.Interface, dump: wireguard.Dump, note: TunnelNote) -> Tunnel:
-    return Tunnel(
-        name=each.name,
-        private_key=dump.private_key,
-        mtu=each.mtu,
-        addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
-        peers=tuple(
-            replace(peer, endpoint=note.endpoints.get(peer.public_key)) for peer in dump.peers
-        ),
-        port=note.port and dump.port,
-    )
-
-
-def _observed_firewall(state: HostState) -> str | None:
+def _observed_firewall(state: HostState, now: str | None) -> str | None:
     """Return the ruleset as given, or, where somebody has changed the table, as it is now."""
-    now = nft.listing()
     return state.firewall if now is not None and now == state.listing else now
 
 
@@ -314,43 +347,10 @@ def _create_node(name: str) -> None:
 def _enable_ipv6(name: str) -> None:
     """Let an interface of uno's have IPv6 addresses where the host's default is that none has."""
     key = f"net.ipv6.conf.{name.replace('.', '/')}.disable_ipv6"
-    if _sysctl_path(key).exists() and _read_sysctl(key) != "0":
-        _write_sysctl(key, "0")
+    if sysctl.exists(key) and sysctl.read(key) != "0":
+        sysctl.write(key, "0")
 
 
-def _add_address(name: str, address: str) -> str:
+def _add_address(name: str, address: InterfaceAddress) -> str:
     # No duplicate address detection: the other side of a tunnel is known, and waiting costs 1 s.
-    return f"addr add {address} dev {name}{' nodad' if ':' in address else ''}"
-
-
-def _lookup(endpoint: str) -> str | None:
-    host, _, port = endpoint.rpartition(":")
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
-    except OSError:
-        return None
-    address = found[0][4][0]
-    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
-
-
-def _sysctl_path(key: str) -> Path:
-    # A dot separates, but a slash stands for a dot within a name (sysctl(8)).
-    return PROC_SYS / "/".join(part.replace("/", ".") for part in key.split("."))
-
-
-def _read_sysctl(key: str) -> str:
-    try:
-        return _sysctl_path(key).read_text().strip()
-    except OSError as error:
-        raise UnoError(f"cannot read the kernel parameter {key} ({error.strerror})") from error
-
-
-def _write_sysctl(key: str, value: str) -> None:
-    try:
-        with os.fdopen(os.open(_sysctl_path(key), os.O_WRONLY), "w") as file:
-            file.write(value)
-    except OSError as error:
-        raise UnoError(
-            f"cannot set the kernel parameter {key} to {value} ({error.strerror})",
-            "uno needs to be root on the host itself; in a container, give it the right to",
-        ) from error
+    return f"addr add {address} dev {name}{' nodad' if address.version == 6 else ''}"

@@ -12,10 +12,16 @@ from uno.model.codec import Malformed, decode, encode
 
 
 class TunnelNote(Struct, frozen=True, kw_only=True):
-    """What was configured, where the kernel shows something else: resolved names, ports drawn."""
+    """What was configured, where the kernel shows something else: resolved names, ports drawn.
+
+    `endpoints` are by public key as written, `called` the addresses that they were resolved to.
+    `table` is the routing table of the interface's own, which outlives it.
+    """
 
     port: int | None = None
     endpoints: dict[str, str] = {}
+    called: dict[str, str] = {}
+    table: int | None = None
 
 
 class HostState(Struct, frozen=True, kw_only=True):

@@ -93,6 +93,11 @@ def reconnect(name: str, peer: Peer, *, endpoint: str) -> None:
         run(words)
 
 
+def call(name: str, peer: Peer, *, endpoint: str) -> None:
+    """Send to a peer at another address and port from now on; its session stays."""
+    run(["wg", "set", name, "peer", peer.public_key, "endpoint", endpoint])
+
+
 def dump() -> dict[str, Dump]:
     """Return all WireGuard interfaces of this network namespace, by name."""
     rows = [line.split("\t") for line in run(["wg", "show", "all", "dump"]).stdout.splitlines()]

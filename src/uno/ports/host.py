@@ -62,7 +62,9 @@ class Tunnel:
     """A WireGuard interface.
 
     `port` is None where any port will do, `mtu` is in bytes, `routes` lead into the interface.
-    Addresses, peers (by public key), their allowed IPs, and routes are sorted.
+    With `table` they do so only for what the host sends from this interface's addresses: they are
+    in the routing table of that number, and rules (ip-rule(8)) send such packets there. Addresses,
+    peers (by public key), their allowed IPs, and routes are sorted.
     """
 
     name: str
@@ -72,14 +74,20 @@ class Tunnel:
     peers: tuple[Peer, ...] = ()
     port: int | None = None
     routes: tuple[Network, ...] = ()
+    table: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeInterface:
-    """The interface that holds the node's stable addresses; it has no other side."""
+    """The interface that holds the node's stable addresses; it has no other side.
+
+    What is sent to `swallows`, and has no better route, is lost in it without an error: a program
+    that goes on sending while there is no path need not be told each time.
+    """
 
     name: str
     addresses: tuple[InterfaceAddress, ...]
+    swallows: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +319,14 @@ class Host(Protocol):
 
     def reconnect(self, tunnel: str, peer: Peer) -> None:
         """Start a new session with a peer that has an endpoint, at once."""
+        ...
+
+    def resolve_again(self, tunnel: str, peer: Peer) -> bool:
+        """Look up the name in a peer's endpoint; return whether the peer is now called elsewhere.
+
+        A name that cannot be found, or is where the peer was last called, changes nothing: a peer
+        that has roamed since is left where it is.
+        """
         ...
 
     def forget(self) -> None:

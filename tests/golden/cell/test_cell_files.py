@@ -25,6 +25,7 @@ from uno.model.plan import Plan
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.planning.cells import cell_plans, roster
 from uno.planning.planner import plan
+from uno.ports.bus import CELL_INDEX, ports
 
 HERE = Path(__file__).parent
 OWNER = "owner@example.org"
@@ -133,4 +134,5 @@ def files_of(name: str, planned: Plan) -> dict[str, str]:
     lans = tuple(AttachedLan(network=lan, nic="eth1") for lan in cell.allowed_lans)
     own, everyone = cell_plans(planned)[cell.id], roster(planned)
     texts = {f"{each}.conf": text for each, text in frr.daemons(own, everyone, lans=lans)}
-    return {**texts, "uno.nft": firewall.ruleset(own, everyone, lans=lans)}
+    bus = ports(own.bus.domain, CELL_INDEX)
+    return {**texts, "uno.nft": firewall.ruleset(own, everyone, lans=lans, bus_ports=bus)}

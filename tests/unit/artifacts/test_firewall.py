@@ -39,6 +39,8 @@ UVN = Uvn(
 HUB, LEAF, ROAM = 1, 2, 3
 INTERNET = "203.0.113.9"
 PHONE = "10.254.0.2"
+REGISTRY = "10.255.128.1"
+BUS = 18910
 NODE = {HUB: "10.255.128.2", LEAF: "10.255.128.3", ROAM: "10.255.128.4"}
 
 
@@ -56,10 +58,15 @@ class Walk:
         packet = _Packet(came, to, source, destination, answer)
         return _verdict(self.text, "forward", packet) != "drop"
 
-    def enters(self, came: str, source: str, *, port: int = 443) -> bool:
+    def enters(self, came: str, source: str, *, port: int = 443, to: str = "10.255.128.2") -> bool:
         """Say whether a packet reaches the cell itself."""
-        packet = _Packet(came, "", source, "10.255.128.2", answer=False, port=port)
+        packet = _Packet(came, "", source, to, answer=False, port=port)
         return _verdict(self.text, "input", packet) != "drop"
+
+    def leaves(self, to: str, source: str, destination: str) -> bool:
+        """Say whether what the cell itself sends goes out through the interface `to`."""
+        packet = _Packet("", to, source, destination, answer=False)
+        return _verdict(self.text, "output", packet) != "drop"
 
 
 def walk(cell: int, *nics: str, uvn: Uvn = UVN, shut_out: tuple[str, ...] = ()) -> Walk:
@@ -69,7 +76,9 @@ def walk(cell: int, *nics: str, uvn: Uvn = UVN, shut_out: tuple[str, ...] = ()) 
         AttachedLan(network=lan, nic=nic) for lan, nic in zip(lans, nics, strict=False)
     )
     return Walk(
-        text=firewall.ruleset(own, everyone, lans=attached, shut_out=shut_out),
+        text=firewall.ruleset(
+            own, everyone, lans=attached, shut_out=shut_out, bus_ports=(BUS, BUS + 1)
+        ),
         interface={link.cell: link.interface for link in own.links},
     )
 
@@ -228,6 +237,52 @@ def test_bgp_is_heard_on_links_alone(hub: Walk) -> None:
     assert hub.enters("eth0", INTERNET, port=179)
 
 
+@pytest.mark.parametrize("port", [BUS, BUS + 1])
+def test_the_bus_is_heard_from_nodes_through_uno_alone(port: int, hub: Walk) -> None:
+    leaf, roam = hub.interface[LEAF], hub.interface[ROAM]
+
+    assert hub.enters(leaf, NODE[LEAF], port=port)
+    assert hub.enters(roam, NODE[ROAM], port=port)
+    assert hub.enters("uwg-v0", REGISTRY, port=port)
+    assert hub.enters("lo", REGISTRY, port=port)
+    for came in ("eth0", "eth1", "docker0", "uwg-p1"):
+        for source in (INTERNET, "192.168.1.5", PHONE, NODE[LEAF], REGISTRY, "fe80::1"):
+            assert not hub.enters(came, source, port=port)
+
+
+@pytest.mark.parametrize("source", ["192.168.2.5", "10.255.192.3", NODE[ROAM], REGISTRY])
+def test_the_bus_is_not_heard_from_elsewhere_behind_a_link(source: str, hub: Walk) -> None:
+    assert not hub.enters(hub.interface[LEAF], source, port=BUS)
+
+
+def test_the_bus_is_heard_at_the_nodes_address_alone(hub: Walk) -> None:
+    assert not hub.enters(hub.interface[LEAF], NODE[LEAF], port=BUS, to="10.255.192.2")
+    assert not hub.enters("uwg-v0", REGISTRY, port=BUS, to="192.168.1.1")
+    assert not hub.enters("uwg-v0", NODE[LEAF], port=BUS)
+
+
+@pytest.mark.feature("G28")
+def test_the_nodes_address_is_not_seen_outside_the_tunnels_but_in_its_lans(hub: Walk) -> None:
+    own, own6 = NODE[HUB], "fd2b:5061:b7f9::2"
+    for name in (*hub.interface.values(), "uwg-v0", "uwg-p1", "uno0", "lo"):
+        assert hub.leaves(name, own, NODE[LEAF])
+    assert hub.leaves("eth1", own, "192.168.1.5")
+    assert hub.leaves("eth1", own6, "2001:db8:1::5")
+    assert hub.leaves("eth0", "203.0.113.5", INTERNET)
+
+    for name, destination in (("eth0", INTERNET), ("eth0", NODE[LEAF]), ("eth1", NODE[LEAF])):
+        assert not hub.leaves(name, own, destination)
+    assert not hub.leaves("eth0", own6, "2001:db8:9::1")
+
+
+def test_what_no_path_leads_to_is_refused_as_a_router_does(hub: Walk) -> None:
+    packet = _Packet("eth1", "uno0", "192.168.1.5", NODE[LEAF], answer=False)
+    through = _Packet(hub.interface[ROAM], "uno0", NODE[ROAM], NODE[LEAF], answer=False)
+
+    assert _verdict(hub.text, "forward", packet) == "reject"
+    assert _verdict(hub.text, "forward", through) == "reject"
+
+
 def test_two_lans_of_a_cell_are_both_open_and_each_to_the_other() -> None:
     leaf = walk(LEAF, "eth1", "eth2")
     link = leaf.interface[HUB] if HUB in leaf.interface else leaf.interface[ROAM]
@@ -341,6 +396,8 @@ def _verdict(text: str, name: str, packet: _Packet) -> str:
                 return _verdict(text, target, packet)
             case [verdict]:
                 return verdict
+            case _:
+                continue
     return "return"
 
 
@@ -348,7 +405,10 @@ def _action(text: str, rule: str, packet: _Packet) -> list[str]:
     """Return the verdict of a rule, in words; none if the rule is not for this packet."""
     if ways := re.fullmatch(r"iifname vmap \{ (.*) \}", rule):
         return dict(_way(each) for each in ways[1].split(", ")).get(packet.came, [])
+    rule = re.sub(r"\{ (.*?) \}", lambda found: "{" + found[1].replace(" ", "") + "}", rule)
     words = [word for word in rule.split() if word != "counter"]
+    if words[-3:] == ["with", "icmpx", "host-unreachable"]:
+        words = words[:-3]
     end = -2 if words[-2:-1] in (["jump"], ["goto"]) else len(words) - 1
     return words[end:] if _matches(text, words[:end], packet) else []
 
@@ -378,8 +438,8 @@ def _test(text: str, test: list[str], packet: _Packet) -> bool:
             here = address(packet.source if side == "saddr" else packet.destination)
             same = isinstance(here, IPv4Address if family == "ip" else IPv6Address)
             return same and any(_within(here, each) for each in _networks(text, networks))
-        case ["tcp", "dport", port]:
-            return packet.port == int(port)
+        case ["tcp" | "udp", "dport", ports]:
+            return str(packet.port) in ports.strip("{}").split(",")
         case ["ct", "state", "established,related"]:
             return packet.answer
         case ["ct", "state", "new"]:
@@ -393,7 +453,7 @@ def _within(one: IPv4Address | IPv6Address, other: Network) -> bool:
 
 
 def _names(text: str, word: str) -> list[str]:
-    elements = _elements(text, word[1:]) if word.startswith("@") else [word]
+    elements = _elements(text, word[1:]) if word.startswith("@") else word.strip("{}").split(",")
     return [each.strip('"') for each in elements]
 
 

@@ -121,12 +121,12 @@ def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses
 def test_barriers_of_both_families_are_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     ip(
         monkeypatch,
-        __4_route_show_proto_98=[
+        __4_route_show_table_all_proto_98=[
             {"type": "unreachable", "dst": "192.168.2.0/24", "protocol": "98"},
             {"type": "unreachable", "dst": "192.168.3.4"},
             {"type": "unreachable", "dst": "default"},
         ],
-        __6_route_show_proto_98=[
+        __6_route_show_table_all_proto_98=[
             {"type": "unreachable", "dst": "fd00::/48", "dev": "lo"},
             {"type": "unreachable", "dst": "fd00::1", "dev": "lo"},
             {"type": "unreachable", "dst": "default", "dev": "lo"},
@@ -149,12 +149,12 @@ def test_barriers_of_both_families_are_read_back(monkeypatch: pytest.MonkeyPatch
 def test_routes_into_interfaces_are_read_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     ip(
         monkeypatch,
-        __4_route_show_proto_98=[
+        __4_route_show_table_all_proto_98=[
             {"dst": "10.0.0.9", "dev": "x"},
             {"dst": "10.0.0.1", "dev": "x"},
             {"dst": "10.1.0.0/16", "dev": "y"},
         ],
-        __6_route_show_proto_98=[{"dst": "fd00::1", "dev": "x"}],
+        __6_route_show_table_all_proto_98=[{"dst": "fd00::1", "dev": "x"}],
     )
 
     found = links.own_routes()
@@ -233,5 +233,5 @@ def test_an_interface_that_is_not_there_is_deleted_already(monkeypatch: pytest.M
 def test_a_route_is_marked_as_unos() -> None:
     prefix = IPv4Network("10.255.128.1/32")
 
-    assert links.add_route("x", prefix) == "route replace 10.255.128.1/32 dev x proto 98"
-    assert links.remove_route("x", prefix) == "route del 10.255.128.1/32 dev x proto 98"
+    assert links.add_route("x", prefix) == "route replace 10.255.128.1/32 dev x table 254 proto 98"
+    assert links.remove_route("x", prefix) == "route del 10.255.128.1/32 dev x table 254 proto 98"

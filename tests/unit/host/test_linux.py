@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from uno.diagnostics import UnoError
-from uno.host import gates, links, linux, nft, wireguard
+from uno.host import endpoints, gates, links, linux, nft, sysctl, wireguard
 from uno.host.command import Completed
 from uno.host.linux import LinuxHost
 from uno.model.keys import Secret
@@ -87,7 +87,7 @@ class Machine:
         return {"ifname": name, "flags": ["UP"], "mtu": 1420, "ifalias": self.interfaces[name]}
 
     def parameter(self, key: str, value: str) -> Path:
-        path = linux._sysctl_path(key)
+        path = sysctl.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{value}\n")
         return path
@@ -97,10 +97,10 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
     monkeypatch.setattr(linux, "RUN", tmp_path / "run")
-    monkeypatch.setattr(linux, "PROC_SYS", tmp_path / "sys")
+    monkeypatch.setattr(sysctl, "PROC_SYS", tmp_path / "sys")
     for module in (links, linux, wireguard):
         monkeypatch.setattr(module, "run", machine.run)
-    monkeypatch.setattr(nft, "listing", lambda: None)
+    monkeypatch.setattr(nft, "listing", lambda _: None)
     monkeypatch.setattr(gates, "observe", lambda: ())
     machine.parameter("net.ipv4.conf.uwg-b0.rp_filter", "0")
     return machine
@@ -190,7 +190,7 @@ def test_a_parameter_that_could_not_be_written_needs_no_writing_back(
     def refuse(key: str, value: str) -> None:
         raise UnoError(f"cannot set {key} to {value} (Read-only file system)")
 
-    monkeypatch.setattr(linux, "_write_sysctl", refuse)
+    monkeypatch.setattr(sysctl, "write", refuse)
     with pytest.raises(UnoError, match="Read-only"):
         host.perform(SetSysctl(FORWARD, "1"))
 
@@ -212,7 +212,7 @@ def test_a_parameter_of_an_interface_that_is_gone_holds_up_nothing(
 
 
 def test_a_slash_in_a_parameter_stands_for_a_dot_in_a_name() -> None:
-    assert linux._sysctl_path(ACCEPT_RA).parts[-4:] == ("ipv6", "conf", "eth0.5", "accept_ra")
+    assert sysctl.path(ACCEPT_RA).parts[-4:] == ("ipv6", "conf", "eth0.5", "accept_ra")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_an_endpoint_is_looked_up_as_wg_takes_it(
     if found is None:
         monkeypatch.setattr("socket.getaddrinfo", unknown)
 
-    assert linux._lookup(endpoint) == found
+    assert endpoints.lookup(endpoint) == found
 
 
 def unknown(*_: object, **__: object) -> object:

@@ -29,8 +29,8 @@ def test_the_table_is_replaced_in_one_transaction(monkeypatch: pytest.MonkeyPatc
     program = Nft()
     monkeypatch.setattr(nft, "run", program)
 
-    nft.replace_table("table inet uno {\n}\n")
-    nft.replace_table(None)
+    nft.replace_table("uno", "table inet uno {\n}\n")
+    nft.replace_table("uno", None)
 
     clear = "table inet uno\ndelete table inet uno\n"
     assert program.asked == ["nft -f -", "nft -f -"]
@@ -41,11 +41,11 @@ def test_a_table_is_listed_without_its_counters(monkeypatch: pytest.MonkeyPatch)
     program = Nft(stdout="table inet uno {\n}\n")
     monkeypatch.setattr(nft, "run", program)
 
-    assert nft.listing() == "table inet uno {\n}\n"
+    assert nft.listing("uno") == "table inet uno {\n}\n"
     assert program.asked == ["nft -s list table inet uno"]
 
 
 def test_no_table_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nft, "run", Nft(status=1))
 
-    assert nft.listing() is None
+    assert nft.listing("uno") is None

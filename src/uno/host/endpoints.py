@@ -1,0 +1,31 @@
+"""Endpoints of WireGuard peers: names looked up as `wg` takes them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+
+def resolve(names: Iterable[str]) -> dict[str, str]:
+    """Return the address and port of each `host:port`, all looked up at once.
+
+    Those that cannot be found are left out.
+    """
+    wanted = sorted(names)
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(16, len(wanted))) as pool:
+        answers = zip(wanted, pool.map(lookup, wanted), strict=True)
+    return {name: answer for name, answer in answers if answer is not None}
+
+
+def lookup(endpoint: str) -> str | None:
+    """Return the address and port of one `host:port`, or None if it cannot be found."""
+    host, _, port = endpoint.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+    except OSError:
+        return None
+    address = found[0][4][0]
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"

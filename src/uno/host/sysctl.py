@@ -1,0 +1,43 @@
+"""Kernel parameters, as sysctl(8) names them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from uno.diagnostics import UnoError
+
+PROC_SYS = Path("/proc/sys")
+
+
+def exists(key: str) -> bool:
+    """Whether the kernel has a parameter of this name; those of an interface go with it."""
+    return path(key).exists()
+
+
+def path(key: str) -> Path:
+    """Return where a parameter is; a slash in its name stands for a dot within a part of it.
+
+    Source: sysctl(8).
+    """
+    return PROC_SYS / "/".join(part.replace("/", ".") for part in key.split("."))
+
+
+def read(key: str) -> str:
+    """Return the value of a parameter. Raises `UnoError`."""
+    try:
+        return path(key).read_text().strip()
+    except OSError as error:
+        raise UnoError(f"cannot read the kernel parameter {key} ({error.strerror})") from error
+
+
+def write(key: str, value: str) -> None:
+    """Set a parameter. Raises `UnoError`."""
+    try:
+        with os.fdopen(os.open(path(key), os.O_WRONLY), "w") as file:
+            file.write(value)
+    except OSError as error:
+        raise UnoError(
+            f"cannot set the kernel parameter {key} to {value} ({error.strerror})",
+            "uno needs to be root on the host itself; in a container, give it the right to",
+        ) from error
