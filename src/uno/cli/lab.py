@@ -30,6 +30,9 @@ def register(app: typer.Typer) -> None:
 @lab.command()
 def up(
     spec: Annotated[Path, typer.Argument(help="A UVN's definition: YAML or JSON.")],
+    agents: Annotated[
+        bool, typer.Option("--agents", help="Then start the agents, too, so that uno sync works.")
+    ] = False,
 ) -> None:
     """Build the world of a UVN, deploy the UVN in it with uno's own commands, and leave it up."""
     from uno.lab import rehearsal  # noqa: PLC0415
@@ -41,6 +44,8 @@ def up(
         try:
             deployment = rehearsal.deploy(world, uvn, spec, say=_say)
             raised = rehearsal.raise_network(deployment, lan_pairs(world), say=_say)
+            if agents:
+                rehearsal.raise_agents(deployment, say=_say)
         except BaseException:
             world.down()
             raise
@@ -51,6 +56,9 @@ def up(
         else f"{missing} pairs of LAN hosts do not reach each other"
     )
     _tell_how_to_look_around(world.id)
+    if agents:
+        at = f"{_uno()} lab exec --lab {world.id} {world.registry.name} --"
+        _say(f"change it: {at} {_uno()} sync -r {deployment.registry_root}")
     raise typer.Exit(1 if missing else 0)
 
 
@@ -137,9 +145,12 @@ def _tell_how_to_look_around(lab_id: str) -> None:
     from uno.lab.layout import Role  # noqa: PLC0415
 
     cell = state.load(lab_id).layout.having(Role.CELL)[0].name
-    uno = shlex.join([sys.executable, "-m", "uno"]) if "__main__" in sys.argv[0] else "uno"
-    _say(f"look around: {uno} lab exec --lab {lab_id} {cell} -- bash")
-    _say(f"take it down: {uno} lab down {lab_id}")
+    _say(f"look around: {_uno()} lab exec --lab {lab_id} {cell} -- bash")
+    _say(f"take it down: {_uno()} lab down {lab_id}")
+
+
+def _uno() -> str:
+    return shlex.join([sys.executable, "-m", "uno"]) if "__main__" in sys.argv[0] else "uno"
 
 
 @contextmanager
