@@ -97,6 +97,34 @@ def rename(source: Path, target: Path) -> None:
         raise failure(error, f"cannot rename {source} to {target}") from error
 
 
+def share(source: Path, target: Path) -> None:
+    """Make `target` have what `source` has, at once and durably, without room for a copy.
+
+    The two are one file until one of them is replaced. Raises UnoError.
+    """
+    link = target.with_name(f"{_TEMPORARY_PREFIX}{target.name}{_TEMPORARY_SUFFIX}")
+    try:
+        link.unlink(missing_ok=True)
+        link.hardlink_to(source)
+        link.replace(target)
+        # Renaming onto another name of the same file does nothing (rename(2)).
+        link.unlink(missing_ok=True)
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise failure(error, f"cannot write {target}") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, durably; nothing if there is none. Raises UnoError."""
+    try:
+        path.unlink()
+        _sync_directory(path.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise failure(error, f"cannot remove {path}") from error
+
+
 def read(path: Path, *, limit: int) -> bytes:
     """Return what `path` holds. Raises UnoError if it cannot be read, or has over `limit` bytes."""
     try:

@@ -2,11 +2,18 @@
 
     DIR/bundle.uvn-agent      the accepted package
     DIR/previous.uvn-agent    the one before it
+    DIR/staged.uvn-agent      one that waits for the registry's word to change over
+    DIR/pending               while the accepted package is on trial: from which one, and since what
+    DIR/memory                which messages of the registry have had their effect
     DIR/ledger.lock           while somebody writes here
 
 The first package pins the registry's key, the UVN and the cell. From then on generations go one
 way: an older one is refused, the same one with other content too, the same with the same content
 is accepted and changes nothing. What is refused or fails leaves the directory as it was.
+
+Every step from one package to the next is one rename, so that a crash between two of them leaves
+what `standing` understands: a trial of another package than the accepted one has not begun, or is
+over.
 """
 
 from __future__ import annotations
@@ -15,16 +22,27 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
 
 from uno import files
+from uno.agent.change import Memory, Standing, Trial
 from uno.artifacts import bundle
 from uno.artifacts.bundle import BundleRejected
 from uno.diagnostics import UnoError
+from uno.model import codec
 from uno.model.bundle import Bundle, Manifest
 
 CURRENT = "bundle.uvn-agent"
 PREVIOUS = "previous.uvn-agent"
+STAGED = "staged.uvn-agent"
+PENDING = "pending"
+MEMORY = "memory"
 LOCK = "ledger.lock"
+
+# What a mark of ours can have at most, in bytes.
+_MARK_LIMIT = 1 << 20
 
 
 class Outcome(StrEnum):
@@ -42,6 +60,9 @@ class Accepted:
     outcome: Outcome
     bundle: Bundle
     replaced: int | None = None
+
+
+_Mark = TypeVar("_Mark", bound=Struct)
 
 
 class Ledger:
@@ -75,6 +96,78 @@ class Ledger:
             files.remove_dirs(made)
             raise
 
+    def staged(self) -> Bundle | None:
+        """Return the package that waits to be activated, if there is one. Raises as `current`."""
+        return self._read(STAGED)
+
+    def standing(self) -> Standing:
+        """Return how the cell stands between its packages. Raises UnoError if there is none."""
+        current = self._current()
+        previous, staged = self.previous(), self.staged()
+        running = current.manifest.generation
+        trial = self._mark(PENDING, Trial)
+        if trial is not None and trial.generation != running:
+            trial = None
+        return Standing(
+            running=running,
+            previous=_older(previous, running),
+            staged=_newer(staged, running),
+            trial=trial,
+            memory=self._mark(MEMORY, Memory) or Memory(),
+        )
+
+    def stage(self, content: bytes) -> Outcome:
+        """Keep a package until it is activated, or raise BundleRejected and change nothing.
+
+        `SAME` says that it is the accepted one already. Raises UnoError if it cannot be written.
+        """
+        offered = bundle.read_manifest(content)
+        with files.locked(self.directory / LOCK):
+            current = self._current()
+            _refuse_misfit(current.manifest, offered)
+            bundle.read(content)
+            if offered == current.manifest:
+                return Outcome.SAME
+            waiting = self.staged()
+            if waiting is not None and waiting.manifest.generation == offered.generation:
+                _refuse_misfit(waiting.manifest, offered)
+            files.write_if_changed(self.directory / STAGED, content)
+            return Outcome.NEWER
+
+    def discard(self) -> None:
+        """Drop the staged package, if there is one."""
+        with files.locked(self.directory / LOCK):
+            files.remove(self.directory / STAGED)
+
+    def activate(self, trial: Trial) -> Bundle:
+        """Make the staged package the accepted one, on trial, and return it.
+
+        Raises UnoError, and then the accepted package is the one before.
+        """
+        with files.locked(self.directory / LOCK):
+            staged = self.staged()
+            if staged is None or staged.manifest.generation != trial.generation:
+                raise UnoError(f"no package of generation {trial.generation} is staged")
+            _refuse_misfit(self._current().manifest, staged.manifest)
+            self._write_mark(PENDING, trial)
+            files.share(self.directory / CURRENT, self.directory / PREVIOUS)
+            files.rename(self.directory / STAGED, self.directory / CURRENT)
+            return staged
+
+    def put_on_trial(self, trial: Trial) -> None:
+        """Have the accepted package, which came another way, go back if it fails."""
+        with files.locked(self.directory / LOCK):
+            self._write_mark(PENDING, trial)
+
+    def confirm(self) -> None:
+        """End the trial: the accepted package stays."""
+        with files.locked(self.directory / LOCK):
+            files.remove(self.directory / PENDING)
+
+    def remember(self, memory: Memory) -> None:
+        """Keep what has been handled of the registry's messages."""
+        self._write_mark(MEMORY, memory)
+
     def go_back(self) -> Bundle:
         """Make the previous package the current one again, and return it.
 
@@ -86,7 +179,27 @@ class Ledger:
                 raise UnoError(f"there is no package before the current one in {self.directory}")
             # A rename, because it has to work on a full disk too.
             files.rename(self.directory / PREVIOUS, self.directory / CURRENT)
+            files.remove(self.directory / PENDING)
             return before
+
+    def _current(self) -> Bundle:
+        current = self.current()
+        if current is None:
+            raise UnoError(f"there is no cell in {self.directory}")
+        return current
+
+    def _mark(self, name: str, kind: type[_Mark]) -> _Mark | None:
+        path = self.directory / name
+        if not path.exists():
+            return None
+        try:
+            return codec.decode(files.read(path, limit=_MARK_LIMIT), kind)
+        except codec.Malformed:
+            # Marks are written whole, so somebody else wrote it; without it a cell still runs.
+            return None
+
+    def _write_mark(self, name: str, mark: Struct) -> None:
+        files.write_if_changed(self.directory / name, codec.encode(mark))
 
     def _accept(self, manifest: Manifest, content: bytes) -> Accepted:
         # Again, because another process may have been quicker.
@@ -148,6 +261,18 @@ class Ledger:
                 f"{directory} belongs to user {owner}",
                 "name a directory that does not exist, or make it your own with chown",
             )
+
+
+def _newer(staged: Bundle | None, running: int) -> int | None:
+    """Return the generation of a staged package, unless a newer one was installed by hand."""
+    generation = staged.manifest.generation if staged else running
+    return generation if generation > running else None
+
+
+def _older(previous: Bundle | None, running: int) -> int | None:
+    """Return the generation of a package to go back to; a crash may leave the same one twice."""
+    generation = previous.manifest.generation if previous else running
+    return generation if generation < running else None
 
 
 def _refuse_misfit(current: Manifest, offered: Manifest) -> None:

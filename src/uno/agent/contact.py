@@ -1,0 +1,49 @@
+"""Whom a cell is in contact with, and what of it a change has cost.
+
+Pure. A cell that cannot be reached any more because of a change must go back by itself, and it can
+judge by nothing but whom it hears: the registry, and the neighbours that it has links to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+
+class Contact(Struct, frozen=True, kw_only=True):
+    """Who is heard: the registry itself, and neighbours (cell ids) whose link works."""
+
+    registry: bool = False
+    neighbours: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Whether anybody is heard at all."""
+        return self.registry or bool(self.neighbours)
+
+
+def lost(
+    before: Contact, now: Contact, *, planned: Iterable[int], registry_elsewhere: bool
+) -> Contact:
+    """Return the part of `before` that is not there `now`; it is empty once all is regained.
+
+    Neighbours that are not `planned` any more do not count. The registry does not where it is the
+    registry that has gone: a neighbour is reachable, and no cell that is heard hears it, which
+    `registry_elsewhere` tells.
+    """
+    return Contact(
+        registry=_registry_lost(before, now, registry_elsewhere=registry_elsewhere),
+        neighbours=(before.neighbours & frozenset(planned)) - now.neighbours,
+    )
+
+
+def describe(missing: Contact, names: Mapping[int, str]) -> str:
+    """Return who is missing, for people: `the registry, lan-b`."""
+    cells = [names.get(each, f"cell {each}") for each in sorted(missing.neighbours)]
+    return ", ".join([*(["the registry"] if missing.registry else []), *cells])
+
+
+def _registry_lost(before: Contact, now: Contact, *, registry_elsewhere: bool) -> bool:
+    if not before.registry or now.registry:
+        return False
+    return registry_elsewhere or not now.neighbours

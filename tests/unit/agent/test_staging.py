@@ -1,0 +1,288 @@
+"""How packages wait, are activated and gone back from, and what a crash or a full disk leaves."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import run
+from uno.agent.change import Memory, Trial
+from uno.agent.contact import Contact
+from uno.agent.ledger import Ledger, Outcome
+from uno.artifacts import bundle
+from uno.artifacts.bundle import BundleRejected
+from uno.diagnostics import UnoError
+from uno.host import command
+
+TRIAL = Trial(generation=2, previous=1, before=Contact(registry=True, neighbours=frozenset({2})))
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
+    """The packages of cell a as the registry made them, by what they are numbered here."""
+    root = tmp_path_factory.mktemp("packages") / "uvn"
+    made: dict[int, bytes] = {}
+    for number, words in enumerate(
+        (
+            "define uvn net -o john@example.org -p secret -a registry.example.org",
+            "define cell a -a a.example.org -N 192.168.1.0/24",
+            "define cell b -N 192.168.2.0/24",
+            "define cell c -N 192.168.3.0/24",
+        )
+    ):
+        done = run(*words.split(), "-r", str(root))
+        assert done.status == 0, done.err
+        if number:
+            made[number] = (root / "cells" / "net__a.uvn-agent").read_bytes()
+    return made
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, packages: dict[int, bytes]) -> Ledger:
+    made = Ledger(tmp_path / "uvn")
+    made.accept(packages[1])
+    return made
+
+
+def generation(content: bytes) -> int:
+    return bundle.read_manifest(content).generation
+
+
+def trial(packages: dict[int, bytes], *, to: int = 2) -> Trial:
+    return Trial(generation=generation(packages[to]), previous=generation(packages[1]))
+
+
+@pytest.mark.feature("G20")
+def test_a_staged_package_waits_and_changes_nothing(
+    ledger: Ledger, packages: dict[int, bytes]
+) -> None:
+    running = ledger.current()
+
+    outcome = ledger.stage(packages[2])
+
+    assert outcome is Outcome.NEWER
+    assert ledger.current() == running
+    assert ledger.standing().staged == generation(packages[2])
+
+
+def test_an_activated_package_is_on_trial_until_it_is_confirmed(
+    ledger: Ledger, packages: dict[int, bytes]
+) -> None:
+    ledger.stage(packages[2])
+
+    ledger.activate(trial(packages))
+
+    standing = ledger.standing()
+    assert (standing.running, standing.previous) == (
+        generation(packages[2]),
+        generation(packages[1]),
+    )
+    assert standing.trial == trial(packages)
+    ledger.confirm()
+    assert ledger.standing().trial is None
+    assert ledger.standing().running == generation(packages[2])
+
+
+def test_going_back_ends_the_trial_and_the_package_can_be_staged_again(
+    ledger: Ledger, packages: dict[int, bytes]
+) -> None:
+    ledger.stage(packages[2])
+    ledger.activate(trial(packages))
+
+    ledger.go_back()
+
+    assert ledger.standing().running == generation(packages[1])
+    assert ledger.standing().trial is None
+    assert ledger.stage(packages[2]) is Outcome.NEWER
+
+
+@pytest.mark.feature("G20")
+def test_an_older_an_altered_and_a_foreign_package_are_not_staged(
+    ledger: Ledger, packages: dict[int, bytes], tmp_path: Path
+) -> None:
+    ledger.accept(packages[3])
+    other = tmp_path / "other"
+    run("define", "uvn", "net", "-o", "eve@example.org", "-p", "secret", "-r", str(other))
+    run("define", "cell", "a", "-a", "a.example.org", "-r", str(other))
+    foreign = (other / "cells" / "net__a.uvn-agent").read_bytes()
+    altered = bytearray(packages[3])
+    altered[len(altered) // 2] ^= 1
+
+    for wrong in (packages[2], foreign, bytes(altered), b""):
+        with pytest.raises(BundleRejected):
+            ledger.stage(wrong)
+
+    assert ledger.standing().staged is None
+    assert not (ledger.directory / "staged.uvn-agent").exists()
+
+
+def test_the_package_that_runs_is_not_staged(ledger: Ledger, packages: dict[int, bytes]) -> None:
+    assert ledger.stage(packages[1]) is Outcome.SAME
+    assert ledger.standing().staged is None
+
+
+def test_what_was_installed_by_hand_meanwhile_makes_a_staged_package_worthless(
+    ledger: Ledger, packages: dict[int, bytes]
+) -> None:
+    ledger.stage(packages[2])
+
+    ledger.accept(packages[3])
+
+    assert ledger.standing().staged is None
+    with pytest.raises(UnoError):
+        ledger.activate(trial(packages))
+    assert ledger.standing().running == generation(packages[3])
+
+
+def test_only_what_is_staged_is_activated(ledger: Ledger, packages: dict[int, bytes]) -> None:
+    with pytest.raises(UnoError, match="is staged"):
+        ledger.activate(trial(packages))
+
+    assert ledger.standing().running == generation(packages[1])
+
+
+def test_a_full_disk_refuses_to_stage_and_loses_nothing(
+    ledger: Ledger, packages: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_disk(monkeypatch)
+
+    with pytest.raises(UnoError, match="the disk is full"):
+        ledger.stage(packages[2])
+
+    assert ledger.standing().running == generation(packages[1])
+    assert ledger.standing().staged is None
+
+
+def test_a_disk_that_fills_up_once_staged_lets_nothing_be_half_activated(
+    ledger: Ledger, packages: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.stage(packages[2])
+    fill_disk(monkeypatch)
+
+    with pytest.raises(UnoError, match="the disk is full"):
+        ledger.activate(trial(packages))
+
+    assert ledger.standing().running == generation(packages[1])
+    assert ledger.standing().trial is None
+
+
+def test_confirming_and_going_back_need_no_room(
+    ledger: Ledger, packages: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.stage(packages[2])
+    ledger.activate(trial(packages))
+    fill_disk(monkeypatch)
+
+    ledger.go_back()
+
+    assert ledger.standing().running == generation(packages[1])
+    ledger.confirm()
+
+
+def test_what_was_handled_is_remembered(ledger: Ledger) -> None:
+    ledger.remember(Memory(handled=7, offer=5))
+
+    assert ledger.standing().memory == Memory(handled=7, offer=5)
+
+
+def test_marks_that_somebody_else_wrote_do_not_keep_a_cell_from_running(ledger: Ledger) -> None:
+    (ledger.directory / "pending").write_bytes(b"\xff")
+    (ledger.directory / "memory").write_bytes(b"[]")
+
+    assert ledger.standing().trial is None
+    assert ledger.standing().memory == Memory()
+
+
+# A process has children do all steps of a change, each of which kills itself before its first,
+# second, … write, until one comes to the end.
+STOPPER = """
+import fcntl, io, os, posix, shutil, signal, sys
+from pathlib import Path
+from uno.agent.change import Memory, Trial
+from uno.agent.ledger import Ledger
+from uno.artifacts import bundle
+
+start, into, package, previous, ending = sys.argv[1:]
+content = Path(package).read_bytes()
+offered = bundle.read(content).manifest.generation
+WRITES = {"chmod", "fchmod", "fsync", "ftruncate", "link", "mkdir", "open", "pwrite", "rename",
+          "replace", "unlink"}
+
+def before(nth):
+    count = 0
+    def watch(frame, event, called):
+        nonlocal count
+        of = getattr(called, "__self__", None)
+        writes = of is posix and called.__name__ in WRITES
+        if event == "c_call" and (writes or of is fcntl or isinstance(of, io.BufferedWriter)):
+            count += 1
+            if count == nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+    return watch
+
+def attempt(nth):
+    ledger = Ledger(Path(shutil.copytree(start, f"{into}/{nth}")))
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    sys.setprofile(before(nth))
+    ledger.stage(content)
+    ledger.remember(Memory(offer=3))
+    ledger.activate(Trial(generation=offered, previous=int(previous)))
+    ledger.remember(Memory(handled=4, offer=3))
+    ledger.confirm() if ending == "confirm" else ledger.go_back()
+    os._exit(0)
+
+nth = 1
+while (status := attempt(nth)) and nth < 400:
+    print(status)
+    nth += 1
+print(status)
+"""
+
+
+@pytest.mark.parametrize("ending", ["confirm", "go_back"])
+def test_killed_before_any_write_a_cell_has_one_whole_package_or_the_other(
+    ending: str, tmp_path: Path, ledger: Ledger, packages: dict[int, bytes]
+) -> None:
+    old, new = generation(packages[1]), generation(packages[2])
+    package, tries = tmp_path / "package", tmp_path / "tries"
+    package.write_bytes(packages[2])
+    tries.mkdir()
+    words = [str(ledger.directory), str(tries), str(package), str(old), ending]
+    done = command.run([sys.executable, "-c", STOPPER, *words], timeout=60)
+    *killed, last = map(int, done.stdout.split())
+    assert (set(killed), last) == ({-signal.SIGKILL}, 0)
+
+    seen: list[tuple[int, bool]] = []
+    for nth in range(1, len(killed) + 2):
+        again = Ledger(tries / str(nth))
+        left = again.standing()
+        assert left.running in {old, new}
+        assert left.trial is None or left.trial.previous == left.previous == old
+        assert old in {left.running, left.previous}, "there is a way back"
+        seen.append((left.running, left.trial is not None))
+        # What comes next works as if nothing had happened.
+        if left.trial is not None:
+            again.go_back()
+        assert again.stage(packages[3]) is Outcome.NEWER
+
+    assert len(seen) > 20, "there are many places to be killed at"
+    assert (old, False) in seen
+    assert (new, True) in seen
+    assert seen[-1] == ((new, False) if ending == "confirm" else (old, False))
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the disk full: no file that is written out is."""
+
+    def full(_descriptor: int, _mode: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fchmod", full)
