@@ -37,6 +37,7 @@ from cyclonedds.util import duration
 
 from uno.artifacts.envelope import SIGNATURE_SIZE
 from uno.bus import wire
+from uno.bus.complaints import Complaints, caught
 from uno.bus.cyclone_config import xml
 from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open
 from uno.bus.wire import Member
@@ -49,7 +50,8 @@ _log = logging.getLogger(__name__)
 # Domains of one process need ids of their own; on the wire is the one of the configuration.
 _ids = itertools.count()
 
-_FOREVER = duration(infinite=True)
+# How often what Cyclone complains about is looked at, if nothing else happens.
+_LISTEN = duration(seconds=30)
 # After an error that should not be, until it is tried again, in seconds.
 _PAUSE = 1.0
 
@@ -67,8 +69,7 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
     """What Cyclone sends and takes: an envelope, whose bytes are made and read by `wire`.
 
     The members are declared for other participants, and for Cyclone to know the key. `envelope` is
-    None where what came is malformed, or says only that something is gone: an error here would
-    lose everything that was taken together with it.
+    None where what came is malformed: an error here would lose everything that was taken with it.
     """
 
     about: types.uint32
@@ -88,7 +89,6 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
     def __init__(self, envelope: Envelope | None = None) -> None:
         super().__init__()
         self.envelope = envelope
-        self.sample_info: Any = None
 
     def serialize(self, *_: object, **__: object) -> bytes:
         """Return the whole sample, as Cyclone asks for it."""
@@ -154,6 +154,7 @@ class _CycloneSession:
         self._readers: list[_Reader] = []
         self._writers: dict[Channel, tuple[Publisher, Any]] = {}
         self._stop = threading.Event()
+        self._complaints = Complaints()
         try:
             self._open(config)
         except DDSException as error:
@@ -204,7 +205,8 @@ class _CycloneSession:
 
     def _open(self, config: BusConfig) -> None:
         number = next(_ids)
-        self._keep(Domain(number, xml(config)))
+        with caught():
+            self._keep(Domain(number, xml(config)))
         self._participant = self._keep(DomainParticipant(number))
         self._waitset = self._keep(WaitSet(self._participant))
         self._wake = self._keep(GuardCondition(self._participant))
@@ -231,10 +233,12 @@ class _CycloneSession:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._waitset.wait(_FOREVER)
+                self._waitset.wait(_LISTEN)
                 self._wake.set(False)
                 for reader in tuple(self._readers):
                     self._take(reader)
+                for line in self._complaints.new():
+                    _log.warning("Cyclone DDS says, once for all: %s", line)
             except DDSException as error:
                 _log.warning("the bus cannot receive, and tries again: %s", error)
                 self._stop.wait(_PAUSE)
@@ -245,8 +249,10 @@ class _CycloneSession:
             reader.alive = alive
             self._post([Presence(reader.channel, alive)])
         while samples := reader.entity.take(BATCH, condition=reader.condition):
-            envelopes = [it.envelope for it in samples if it.envelope is not None]
-            if len(envelopes) < sum(it.sample_info.valid_data for it in samples):
+            # The others only say that something is gone.
+            came = [it for it in samples if isinstance(it, Sample)]
+            envelopes = [it.envelope for it in came if it.envelope is not None]
+            if len(envelopes) < len(came):
                 reader.report_malformed()
             if envelopes and not self._post([Received(reader.channel, it) for it in envelopes]):
                 return

@@ -76,6 +76,7 @@ class DdsBus:
         self._written: dict[Channel, dict[int, Envelope]] = {}
         self._told: dict[Channel, int] = {}
         self._alive: dict[Channel, int] = {}
+        self._unsettled: set[Channel] = set()
         self._settling: asyncio.TimerHandle | None = None
 
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
@@ -93,7 +94,8 @@ class DdsBus:
         except UnoError:
             self.close()
             raise
-        # Who was there before is not there at once: that is no news until it has had the time.
+        # Who was there before is not there at once, which is no news until there was time for it.
+        self._unsettled = {channel for channel, alive in self._told.items() if alive}
         self._settling = loop.call_later(WRITER_LEASE, self._settle)
 
     def subscribe(self, channel: Channel) -> None:
@@ -152,12 +154,14 @@ class DdsBus:
             self._pass_on(event)
             return
         self._alive[event.channel] = event.alive
-        if self._settling is None or event.alive > self._told.get(event.channel, 0):
+        if event.alive >= self._told.get(event.channel, 0):
+            self._unsettled.discard(event.channel)
+        if event.channel not in self._unsettled:
             self._tell(event.channel)
 
     def _settle(self) -> None:
-        self._settling = None
-        for channel in self._channels:
+        unsettled, self._unsettled = self._unsettled, set()
+        for channel in unsettled:
             self._tell(channel)
 
     def _tell(self, channel: Channel) -> None:

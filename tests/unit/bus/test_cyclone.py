@@ -1,0 +1,491 @@
+"""Cyclone DDS: participants that really talk, through the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedds.domain import Domain, DomainParticipant
+from cyclonedds.idl import annotations as idl_annotations
+from cyclonedds.idl import make_idl_struct, types
+from cyclonedds.pub import DataWriter, Publisher
+from cyclonedds.topic import Topic as DdsTopic
+
+from uno.artifacts.envelope import BODY_LIMIT
+from uno.bus import cyclone, wire
+from uno.bus.cyclone import CycloneBus
+from uno.bus.cyclone_config import xml
+from uno.diagnostics import UnoError
+from uno.model.messages import Envelope, Kind
+from uno.ports.bus import (
+    RELAY,
+    BusConfig,
+    BusEvent,
+    BusPeer,
+    Channel,
+    Presence,
+    Received,
+    Topic,
+    offers_for,
+    ports,
+)
+
+STATUS = Channel(Topic.STATUS)
+LOOPBACK = IPv4Address("127.0.0.1")
+CHANCE = random.Random()  # noqa: S311 - nothing that it protects
+
+
+def test_agents_find_each_other_and_who_is_later_gets_the_newest(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, _ = agents.join(0)
+            for sequence in (1, 2, 3):
+                registry.write(STATUS, envelope(about=1, sequence=sequence))
+            registry.write(STATUS, envelope(about=2))
+
+            cell, heard = agents.join(1, peers=(0,))
+            cell.subscribe(STATUS)
+            await until(lambda: len(heard) == 3)
+
+            assert heard[0] == Presence(STATUS, 1)
+            assert Received(STATUS, envelope(about=1, sequence=3)) in heard
+            assert Received(STATUS, envelope(about=2)) in heard
+
+    run(scene())
+
+
+def test_who_has_no_peers_is_called_by_those_who_have(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, heard = agents.join(0)
+            registry.subscribe(STATUS)
+
+            cell, _ = agents.join(1, peers=(0,))
+            cell.write(STATUS, envelope(about=1))
+
+            await until(lambda: Received(STATUS, envelope(about=1)) in heard)
+
+    run(scene())
+
+
+def test_an_agent_does_not_hear_itself_nor_other_partitions(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            first, heard = agents.join(0)
+            first.subscribe(STATUS)
+            first.write(STATUS, envelope(about=1))
+            second, _ = agents.join(1, peers=(0,))
+            second.write(Channel(Topic.STATUS, RELAY), envelope(about=1))
+            second.write(STATUS, envelope(about=2))
+
+            await until(lambda: len(heard) == 2)
+
+            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(about=2))]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("size", [300_000, 1_000_000, BODY_LIMIT])
+def test_a_package_of_any_size_comes_through(domain: int, size: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, _ = agents.join(0)
+            cell, heard = agents.join(1, peers=(0,))
+            cell.subscribe(offers_for(1))
+            offer = envelope(about=1, kind=Kind.OFFER, body=CHANCE.randbytes(size))
+
+            registry.write(offers_for(1), offer)
+
+            await until(lambda: Received(offers_for(1), offer) in heard)
+
+    run(scene())
+
+
+def test_what_is_larger_is_refused(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, _ = agents.join(0)
+
+            with pytest.raises(UnoError, match="too large for the bus"):
+                registry.write(STATUS, envelope(about=1, body=bytes(BODY_LIMIT + 1)))
+
+    run(scene())
+
+
+def test_another_configuration_keeps_what_was_written_and_subscribed(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, at_registry = agents.join(0)
+            registry.subscribe(STATUS)
+            registry.write(STATUS, envelope(about=9))
+            cell, at_cell = agents.join(1)
+            cell.subscribe(STATUS)
+            cell.write(STATUS, envelope(about=1, sequence=7))
+
+            cell.configure(agents.config(1, peers=(0,)), at_cell.append)
+
+            await until(lambda: Received(STATUS, envelope(about=1, sequence=7)) in at_registry)
+            await until(lambda: Received(STATUS, envelope(about=9)) in at_cell)
+
+    run(scene())
+
+
+def test_a_new_configuration_does_not_look_like_an_outage(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, _ = agents.join(0)
+            registry.write(STATUS, envelope(about=9))
+            cell, heard = agents.join(1, peers=(0,))
+            cell.subscribe(STATUS)
+            await until(lambda: len(heard) == 2)
+
+            cell.configure(agents.config(1, peers=(0, 2)), heard.append)
+            await until(lambda: len(heard) == 3)
+
+            assert heard[2] == Received(STATUS, envelope(about=9))
+
+    run(scene())
+
+
+def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
+    domain: int,
+) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, heard = agents.join(0)
+            registry.subscribe(STATUS)
+            cell, _ = agents.join(1, peers=(0,))
+            cell.write(STATUS, envelope(about=1))
+            await until(lambda: len(heard) == 2)
+            before = threads(), descriptors()
+            cell.configure(agents.config(1, peers=(0,)), ignore)
+            assert (threads(), descriptors()) == before
+
+            for turn in range(50):
+                cell.configure(agents.config(1, peers=(0, 2 + turn)), ignore)
+                cell.write(STATUS, envelope(about=1, sequence=turn + 2))
+                await until(
+                    partial(
+                        heard.__contains__, Received(STATUS, envelope(about=1, sequence=turn + 2))
+                    )
+                )
+
+            assert (threads(), descriptors()) == before
+
+    before = threads(), descriptors()
+    run(scene())
+
+    assert (threads(), descriptors()) == before
+
+
+def test_what_is_withdrawn_does_not_come_to_who_is_later(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, _ = agents.join(0)
+            for about in (1, 2):
+                registry.write(STATUS, envelope(about=about))
+            registry.write(offers_for(1), envelope(about=1))
+            registry.withdraw(STATUS, 1)
+            registry.withdraw(offers_for(1), 1)
+
+            cell, heard = agents.join(1, peers=(0,))
+            cell.subscribe(offers_for(1))
+            cell.subscribe(STATUS)
+            await until(lambda: len(heard) == 2)
+            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(about=2))]
+
+            registry.write(STATUS, envelope(about=1, sequence=2))
+            await until(lambda: heard[2:] == [Received(STATUS, envelope(about=1, sequence=2))])
+
+    run(scene())
+
+
+def test_who_leaves_is_missed_at_once(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, heard = agents.join(0)
+            registry.subscribe(STATUS)
+            cell, _ = agents.join(1, peers=(0,))
+            cell.write(STATUS, envelope(about=1))
+            await until(lambda: len(heard) == 2)
+
+            cell.close()
+
+            await until(lambda: heard[2:] == [Presence(STATUS, 0)], seconds=2)
+
+    run(scene())
+
+
+KILLED = """
+import asyncio
+from ipaddress import IPv4Address
+from uno.bus.cyclone import CycloneBus
+from uno.model.messages import Envelope
+from uno.ports.bus import BusConfig, BusPeer, Channel, Topic
+
+async def main():
+    bus, home = CycloneBus(), IPv4Address("127.0.0.1")
+    config = BusConfig(domain={domain}, address=home, tag="uvn", index=1, peers=(BusPeer(home),))
+    bus.configure(config, print)
+    bus.write(
+        Channel(Topic.STATUS),
+        Envelope(about=1, kind=2, sequence=1, sender=1, body=b"", signature=b""),
+    )
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_who_is_killed_is_missed_after_the_lease(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, heard = agents.join(0)
+            registry.subscribe(STATUS)
+            cell = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", KILLED.format(domain=domain)
+            )
+            await until(lambda: len(heard) == 2)
+
+            cell.kill()
+            await cell.wait()
+
+            await until(lambda: heard[2:] == [Presence(STATUS, 0)])
+
+    run(scene())
+
+
+def test_noise_at_the_ports_harms_nobody_and_is_told_once(
+    domain: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> list[BusEvent]:
+        async with Agents(domain) as agents:
+            registry, heard = agents.join(0)
+            registry.subscribe(STATUS)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                for turn in range(10_000):
+                    start = CHANCE.choice((b"", b"RTPS", b"RTPS\x02\x05\x01\x10"))
+                    noise = start + CHANCE.randbytes(CHANCE.randrange(1400))
+                    sender.sendto(noise, (str(LOOPBACK), ports(domain, 0)[turn % 2]))
+                    if turn % 100 == 0:
+                        await asyncio.sleep(0)
+
+            cell, _ = agents.join(1, peers=(0,))
+            cell.write(STATUS, envelope(about=1))
+            await until(lambda: len(heard) >= 2)
+            return heard
+
+    heard = run(scene())
+
+    assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(about=1))]
+    assert capfd.readouterr().err == ""
+    assert 1 <= len(caplog.records) < 10
+
+
+def test_a_newer_agent_whose_envelopes_have_one_more_member_is_understood(domain: int) -> None:
+    newer: Any = idl_annotations.mutable(
+        make_idl_struct(
+            "Newer",
+            "uno.Envelope",
+            {
+                "about": types.uint32,
+                "kind": types.uint16,
+                "hops": types.uint32,
+                "sequence": types.uint64,
+                "sender": types.uint32,
+                "body": types.sequence[types.uint8],  # type: ignore[misc]
+                "signature": types.sequence[types.uint8, 64],  # type: ignore[misc]
+            },
+            field_annotations={
+                name: {"id": number} | ({"key": True} if number == 1 else {})
+                for name, number in {
+                    "about": 1, "kind": 2, "hops": 7, "sequence": 3, "sender": 4, "body": 5,
+                    "signature": 6,
+                }.items()
+            },
+        )
+    )  # fmt: skip
+
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            cell, heard = agents.join(0)
+            cell.subscribe(STATUS)
+            theirs = Domain(200, xml(agents.config(1, peers=(0,))))
+            participant = DomainParticipant(200)
+            topic = DdsTopic(participant, STATUS.topic.value, newer, qos=cyclone._QOS)
+            publisher = Publisher(participant, qos=cyclone._partition(STATUS))
+            writer = DataWriter(publisher, topic, qos=cyclone._WRITER_QOS)
+            writer.write(newer(1, 2, 99, 1, 1, b"{}", bytes(64)))
+
+            await until(lambda: Received(STATUS, envelope(about=1)) in heard)
+            for entity in (writer, publisher, topic, participant, theirs):
+                entity.__del__()
+
+    run(scene())
+
+
+def test_a_malformed_sample_is_dropped_and_told_once(
+    domain: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreadable(_data: bytes) -> Envelope:
+        raise wire.Malformed("as another DDS may send it")
+
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, heard = agents.join(0)
+            registry.subscribe(STATUS)
+            cell, _ = agents.join(1, peers=(0,))
+            with monkeypatch.context() as patched:
+                patched.setattr(wire, "decode", unreadable)
+                for about in range(20):
+                    cell.write(STATUS, envelope(about=about))
+                await until(lambda: bool(caplog.records))
+            cell.write(STATUS, envelope(about=99))
+
+            await until(lambda: Received(STATUS, envelope(about=99)) in heard)
+
+    run(scene())
+
+    assert [it.getMessage() for it in caplog.records] == [
+        "somebody sends malformed messages to uno/status"
+    ]
+
+
+def test_a_loop_that_is_behind_gets_the_newest_and_not_all(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, _ = agents.join(0)
+            cell, heard = agents.join(1, peers=(0,))
+            cell.subscribe(STATUS)
+            registry.write(STATUS, envelope(about=1))
+            await until(lambda: len(heard) == 2)
+
+            # Nobody else runs while this loop does.
+            for sequence in range(2, 2002):
+                registry.write(STATUS, envelope(about=1, sequence=sequence))
+            await until(lambda: Received(STATUS, envelope(about=1, sequence=2001)) in heard)
+
+            assert len(heard) < 1000
+
+    run(scene())
+
+
+def test_an_address_that_the_host_does_not_have_is_an_error(domain: int) -> None:
+    async def scene() -> None:
+        config = BusConfig(domain=domain, address=IPv4Address("192.0.2.77"), tag="uvn")
+        with pytest.raises(UnoError, match=r"no interface of this host has .* 192\.0\.2\.77"):
+            CycloneBus().configure(config, ignore)
+
+    run(scene())
+
+
+def test_a_second_agent_of_the_same_cell_is_told_which_port_is_in_use(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            agents.join(0)
+
+            with pytest.raises(UnoError, match=f"UDP port {ports(domain, 0)[0]} is in use"):
+                agents.join(0)
+
+    run(scene())
+
+
+def test_closing_twice_or_before_joining_is_no_error(domain: int) -> None:
+    async def scene() -> None:
+        bus = CycloneBus()
+        bus.close()
+        bus.configure(config_of(domain, 0), ignore)
+        bus.close()
+        bus.close()
+
+    run(scene())
+
+
+class Agents:
+    """Buses of one UVN on the loopback interface, told apart by their indices."""
+
+    def __init__(self, domain: int) -> None:
+        self.domain = domain
+        self.buses: list[CycloneBus] = []
+
+    async def __aenter__(self) -> Agents:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for bus in self.buses:
+            bus.close()
+
+    def config(self, index: int, *, peers: tuple[int, ...] = ()) -> BusConfig:
+        return config_of(self.domain, index, peers=peers)
+
+    def join(self, index: int, *, peers: tuple[int, ...] = ()) -> tuple[CycloneBus, list[BusEvent]]:
+        bus, heard = CycloneBus(), list[BusEvent]()
+        bus.configure(self.config(index, peers=peers), heard.append)
+        self.buses.append(bus)
+        return bus, heard
+
+
+def config_of(domain: int, index: int, *, peers: tuple[int, ...] = ()) -> BusConfig:
+    return BusConfig(
+        domain=domain,
+        address=LOOPBACK,
+        tag="uvn",
+        index=index,
+        peers=tuple(BusPeer(LOOPBACK, peer) for peer in peers),
+    )
+
+
+def envelope(
+    *, about: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
+) -> Envelope:
+    return Envelope(
+        about=about, kind=kind, sequence=sequence, sender=1, body=body, signature=bytes(64)
+    )
+
+
+@pytest.fixture
+def domain() -> int:
+    """A DDS domain whose ports nobody here uses, other runs of these tests included."""
+    while True:
+        found = CHANCE.randrange(50, 190)
+        if all(is_free(port) for index in range(3) for port in ports(found, index)):
+            return found
+
+
+def is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
+
+
+def threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def ignore(_event: BusEvent) -> None:
+    pass
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nothing here tells when it holds
+            await asyncio.sleep(0.002)
+
+
+def run(scene: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(scene)

@@ -1,0 +1,110 @@
+"""The bytes of an envelope: those that both vendors write, and no others are taken."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as some
+
+from uno.artifacts.envelope import BODY_LIMIT
+from uno.bus import wire
+from uno.bus.cyclone import Sample
+from uno.model.messages import Envelope
+
+ENVELOPES = some.builds(
+    Envelope,
+    about=some.integers(0, 2**32 - 1),
+    kind=some.integers(0, 2**16 - 1),
+    sequence=some.integers(0, 2**64 - 1),
+    sender=some.integers(0, 2**32 - 1),
+    body=some.binary(max_size=300),
+    signature=some.binary(max_size=64),
+)
+
+
+@given(ENVELOPES)
+def test_an_envelope_is_read_as_it_was_written(envelope: Envelope) -> None:
+    assert wire.decode(wire.encode(envelope)) == envelope
+
+
+@given(ENVELOPES)
+def test_the_bytes_are_those_of_cyclone(envelope: Envelope) -> None:
+    declared: Any = Sample.__idl__
+    members = SimpleNamespace(
+        **{name: getattr(envelope, name) for name in Envelope.__struct_fields__}
+    )
+
+    theirs = declared.serialize(members, use_version_2=True)
+
+    assert wire.encode(envelope) == theirs
+    key = declared.serialize_key(members, use_version_2=True)
+    assert wire.encode_key(envelope.about)[4:] == key
+
+
+@given(some.binary(max_size=200))
+@example(b"")
+@example(b"\x00\x0b\x00\x00")
+@example(b"\x00\x0b\x00\x00\xff\xff\xff\xff")
+@example(b"\x00\x0b\x00\x00\x04\x00\x00\x00\x05\x00\x00\x70")
+def test_any_other_bytes_are_malformed(data: bytes) -> None:
+    with pytest.raises(wire.Malformed):
+        wire.decode(data)
+
+
+@settings(max_examples=300)
+@given(ENVELOPES, some.randoms(use_true_random=False))
+def test_altered_bytes_are_malformed_or_another_envelope(
+    envelope: Envelope, chance: random.Random
+) -> None:
+    data = bytearray(wire.encode(envelope))
+    for _ in range(chance.randint(1, 4)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+
+    try:
+        decoded = wire.decode(bytes(data))
+    except wire.Malformed:
+        return
+
+    assert isinstance(decoded, Envelope)
+
+
+def test_a_member_that_a_newer_agent_has_added_is_passed_over() -> None:
+    newer = with_member(wire.encode(ENVELOPE), b"\x07\x00\x00\x20" + b"abcd")
+
+    assert wire.decode(newer) == ENVELOPE
+
+
+def test_a_member_that_may_not_be_passed_over_is_not() -> None:
+    newer = with_member(wire.encode(ENVELOPE), b"\x07\x00\x00\xa0" + b"abcd")
+
+    with pytest.raises(wire.Malformed, match="newer version"):
+        wire.decode(newer)
+
+
+def test_a_member_that_is_missing_is_told() -> None:
+    with pytest.raises(wire.Malformed, match="missing"):
+        wire.decode(wire.encode_key(1))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"about": 2**32}, {"about": -1}, {"signature": bytes(65)}, {"body": bytes(BODY_LIMIT + 1)}],
+    ids=["too much", "too little", "signature", "body"],
+)
+def test_what_does_not_fit_is_not_written(wrong: dict[str, Any]) -> None:
+    fields = {name: getattr(ENVELOPE, name) for name in Envelope.__struct_fields__}
+
+    with pytest.raises(wire.Malformed):
+        wire.encode(Envelope(**(fields | wrong)))
+
+
+def with_member(data: bytes, member: bytes) -> bytes:
+    content = data[8:] + bytes(-len(data) % 4) + member
+    return data[:4] + len(content).to_bytes(4, "little") + content
+
+
+ENVELOPE = Envelope(about=3, kind=2, sequence=7, sender=4, body=b"{}", signature=bytes(64))
