@@ -183,21 +183,20 @@ class Agents:
 
 
 def agents_of(deployment: Deployment) -> Agents:
-    """The agents of a deployment, none of which runs yet; every cell has its package installed."""
+    """The agents of a deployment and of those of its cells that are installed; none runs yet."""
     from uno.agent.ledger import Ledger  # noqa: PLC0415 - takes a fifth of a second
 
-    def agent(node: Node) -> Agent:
+    def agent(node: Node) -> Agent | None:
         root = deployment.cell_root(node)
         installed = Ledger(root).current()
-        if installed is None:
-            raise UnoError(f"{node.name} has no package in {root}", "install it first")
-        return Agent(node=node, root=root, cell=installed.plan.cell)
+        return Agent(node=node, root=root, cell=installed.plan.cell) if installed else None
 
+    found = in_parallel(agent, deployment.cells)
     world = deployment.world
     return Agents(
         deployment=deployment,
         registry=Agent(node=world.registry, root=deployment.registry_root, cell=REGISTRY),
-        cells=MappingProxyType(dict(in_parallel(agent, deployment.cells))),
+        cells=MappingProxyType({name: each for name, each in found.items() if each}),
     )
 
 

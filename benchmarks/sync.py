@@ -1,0 +1,123 @@
+"""How long `uno sync` takes until every cell runs what was changed.
+
+    python benchmarks/sync.py [--runs N] [--json FILE]
+
+Ten cells with agents, in a lab. By turns
+
+- LAN: a cell gets another LAN, and loses it again;
+- cell: a cell is added whose package has been installed and whose agent runs, and deleted again;
+- location: a change that concerns one cell's package alone.
+
+What is measured is the command, from its start to its end: `uno sync -C` until all cells run the
+new generation and have confirmed it, and how long after its start every agent sees all well.
+Exit status 1 if a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from living import GROWING, LATER_CELL, LATER_CELL_LAN, LATER_LAN, living
+from reporting import Summary, below, finish, machine, say
+from sites import exit_with
+
+from uno.lab.agents import Agent, Agents, agents_of
+
+# Seconds until a change that does not come to an end stops the benchmark.
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One change: seconds until the command had ended, and until all was routed."""
+
+    what: str
+    consistent: float
+    routed: float
+
+
+@dataclass(kw_only=True)
+class Found:
+    """All changes, by kind."""
+
+    changes: dict[str, list[Change]] = field(default_factory=dict)
+
+    def add(self, kind: str, change: Change) -> None:
+        """Keep one, and say it."""
+        self.changes.setdefault(kind, []).append(change)
+        say(f"{change.what}: consistent {change.consistent:.2f} s, routed {change.routed:.2f} s")
+
+
+def main() -> int:
+    """Measure, print, and write JSON where that is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=10, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    before, found = machine(), Found()
+    with living(say) as agents:
+        for number in range(asked.runs):
+            change_lan(agents, found)
+            change_cells(agents, found)
+            change_location(agents, found, number)
+    goals = []
+    for kind, changes in found.changes.items():
+        taken = Summary(values=tuple(each.consistent for each in changes))
+        routed = Summary(values=tuple(each.routed for each in changes))
+        say(f"{kind}: consistent {taken}; routed {routed}")
+        limit = 3.0
+        goals.append(below(f"{kind}: median of {len(changes)}", taken.median, limit))
+        goals.append(below(f"{kind}: worst of {len(changes)}", max(taken.values), limit))
+    return finish(before=before, found=found.changes, goals=goals, file=asked.json, say=say)
+
+
+def change_lan(agents: Agents, found: Found) -> None:
+    """Give a cell another LAN, and take it away."""
+    config = agents.deployment.registry
+    lan = "192.168.3.0/24"
+    config("config", "cell", GROWING, "-U", "-N", lan, "-N", LATER_LAN, "-y")
+    found.add("LAN added", sync(agents, f"{GROWING} gets {LATER_LAN}"))
+    config("config", "cell", GROWING, "-U", "-N", lan, "-y")
+    found.add("LAN removed", sync(agents, f"{GROWING} loses {LATER_LAN}"))
+
+
+def change_cells(agents: Agents, found: Found) -> None:
+    """Add a cell, which is installed by hand as the first time always is, and delete it."""
+    deployment = agents.deployment
+    node = deployment.world.nodes[LATER_CELL]
+    deployment.registry(
+        *("define", "cell", LATER_CELL, "-a", f"{LATER_CELL}.example.net"),
+        *("-N", LATER_CELL_LAN, "-y"),
+    )
+    deployment.install([node])
+    added = agents_of(deployment).cells[LATER_CELL]
+    agents.start([added])
+    found.add("cell added", sync(agents, f"{LATER_CELL} is added", with_=added))
+    deployment.registry("delete", "cell", LATER_CELL, "-y")
+    found.add("cell deleted", sync(agents, f"{LATER_CELL} is deleted"))
+    added.stop()
+    deployment.service(node, "down")
+    shutil.rmtree(deployment.cell_root(node))
+
+
+def change_location(agents: Agents, found: Found, number: int) -> None:
+    """Change one cell's package, and nobody else's."""
+    agents.deployment.registry("config", "cell", "site-5", "-U", "--location", f"at-{number}", "-y")
+    found.add("one package", sync(agents, "site-5 is elsewhere"))
+
+
+def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
+    """Run the command, and wait until every agent sees all well."""
+    began = time.monotonic()
+    agents.sync("-C", "-t", f"{PATIENCE:.0f}", timeout=PATIENCE + 30)
+    consistent = time.monotonic() - began
+    agents.await_settled(agents=[*agents.all, *([with_] if with_ else [])], within=PATIENCE)
+    return Change(what=what, consistent=consistent, routed=time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    exit_with(main)
