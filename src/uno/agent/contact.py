@@ -27,13 +27,18 @@ def lost(
 ) -> Contact:
     """Return the part of `before` that is not there `now`; it is empty once all is regained.
 
-    Neighbours that are not `planned` any more do not count. The registry does not where it is the
+    Neighbours that are not `planned` any more do not count; but a cell that had some has to have
+    one of those planned, or these are what is missing. The registry does not count where it is the
     registry that has gone: a neighbour is reachable, and no cell that is heard hears it, which
     `registry_elsewhere` tells.
     """
+    wanted = frozenset(planned)
+    missing = (before.neighbours & wanted) - now.neighbours
+    if before.neighbours and not now.neighbours & wanted:
+        missing = wanted
     return Contact(
         registry=_registry_lost(before, now, registry_elsewhere=registry_elsewhere),
-        neighbours=(before.neighbours & frozenset(planned)) - now.neighbours,
+        neighbours=missing,
     )
 
 
