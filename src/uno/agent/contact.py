@@ -27,18 +27,14 @@ def lost(
 ) -> Contact:
     """Return the part of `before` that is not there `now`; it is empty once all is regained.
 
-    Neighbours that are not `planned` any more do not count; but a cell that had some has to have
-    one of those planned, or these are what is missing. The registry does not count where it is the
-    registry that has gone: a neighbour is reachable, and no cell that is heard hears it, which
+    Neighbours that are not `planned` any more do not count; where none of them is, one of those
+    planned has to be there, or these are what is missing. The registry does not count where it is
+    the registry that has gone: a neighbour is reachable, and no cell that is heard hears it, which
     `registry_elsewhere` tells.
     """
-    wanted = frozenset(planned)
-    missing = (before.neighbours & wanted) - now.neighbours
-    if before.neighbours and not now.neighbours & wanted:
-        missing = wanted
     return Contact(
         registry=_registry_lost(before, now, registry_elsewhere=registry_elsewhere),
-        neighbours=missing,
+        neighbours=_neighbours_lost(before.neighbours, now.neighbours, frozenset(planned)),
     )
 
 
@@ -46,6 +42,14 @@ def describe(missing: Contact, names: Mapping[int, str]) -> str:
     """Return who is missing, for people: `the registry, lan-b`."""
     cells = [names.get(each, f"cell {each}") for each in sorted(missing.neighbours)]
     return ", ".join([*(["the registry"] if missing.registry else []), *cells])
+
+
+def _neighbours_lost(
+    before: frozenset[int], now: frozenset[int], planned: frozenset[int]
+) -> frozenset[int]:
+    if before and not before & planned:
+        return frozenset() if now & planned else planned
+    return (before & planned) - now
 
 
 def _registry_lost(before: Contact, now: Contact, *, registry_elsewhere: bool) -> bool:
