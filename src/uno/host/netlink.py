@@ -1,0 +1,179 @@
+"""The kernel's own words on interfaces, addresses and routes. Sources: netlink(7), rtnetlink(7).
+
+Here they are only read; iproute2 changes things.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+from uno.diagnostics import UnoError
+from uno.model.net import Network
+
+# linux/rtnetlink.h
+NEWLINK, DELLINK = 16, 17
+NEWADDR, DELADDR = 20, 21
+NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
+MAIN_TABLE = 254
+UNICAST = 1
+CLONED = 0x200
+# The groups of notifications that are told, as bits: links, addresses and routes of both families.
+GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+
+# linux/netlink.h
+_ERROR, _DONE = 2, 3
+_REQUEST, _DUMP = 0x1, 0x300
+
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_ROUTE = struct.Struct("=8BI")
+_NEXT_HOP = struct.Struct("=HBBi")
+_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE = 1, 4, 5, 6, 9, 15
+# Without the bits for nested and byte order.
+_TYPE_MASK = 0x3FFF
+
+# Enough for thousands of notifications that come at once, and for any one answer.
+BUFFER = 1 << 20
+_PART = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A netlink message: its type, and what follows its header."""
+
+    kind: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A route. `interfaces` are the indices of those that its hops, `via`, go out by."""
+
+    destination: Network
+    table: int
+    protocol: int
+    kind: int
+    flags: int
+    priority: int
+    interfaces: tuple[int, ...]
+    via: bytes
+
+
+def subscribe() -> socket.socket:
+    """Return a socket that does not block and gets all notifications from now on.
+
+    Raises `UnoError`.
+    """
+    return _open(GROUPS)
+
+
+def routes() -> tuple[Route, ...]:
+    """Return all routes of this network namespace. Raises `UnoError`."""
+    with _open() as one:
+        one.settimeout(5)
+        asked = _HEADER.pack(_HEADER.size + _ROUTE.size, GETROUTE, _REQUEST | _DUMP, 1, 0)
+        try:
+            one.send(asked + _ROUTE.pack(*[0] * 9))
+            return tuple(route(each.body) for each in _dumped(one) if each.kind == NEWROUTE)
+        except OSError as error:
+            raise UnoError(f"the kernel does not tell its routes ({error.strerror})") from error
+
+
+def messages(part: bytes) -> Iterator[Message]:
+    """Yield the messages in what was received."""
+    at = 0
+    while at + _HEADER.size <= len(part):
+        length, kind, _, _, _ = _HEADER.unpack_from(part, at)
+        if length < _HEADER.size:
+            return
+        yield Message(kind, part[at + _HEADER.size : at + length])
+        at += _aligned(length)
+
+
+def attributes(body: bytes, start: int) -> dict[int, bytes]:
+    """Return the attributes in `body` from `start` on, by type."""
+    found = {}
+    at = start
+    while at + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind & _TYPE_MASK] = body[at + _ATTRIBUTE.size : at + length]
+        at += _aligned(length)
+    return found
+
+
+def route(body: bytes) -> Route:
+    """Read a route from the body of its message."""
+    family, length, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(body)
+    told = attributes(body, _ROUTE.size)
+    return Route(
+        destination=_network(family, told.get(_DST, b""), length),
+        table=number(told, _TABLE, table),
+        protocol=protocol,
+        kind=kind,
+        flags=flags,
+        priority=number(told, _PRIORITY, 0),
+        interfaces=_interfaces(told),
+        via=told.get(_GATEWAY, b"") + told.get(_MULTIPATH, b""),
+    )
+
+
+def number(told: dict[int, bytes], kind: int, default: int) -> int:
+    """Return a 32 bit attribute."""
+    return int.from_bytes(told[kind][:4], sys.byteorder) if kind in told else default
+
+
+def _open(groups: int = 0) -> socket.socket:
+    one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        one.bind((0, groups))
+    except OSError as error:
+        one.close()
+        raise UnoError(f"cannot listen to the kernel's network ({error.strerror})") from error
+    one.settimeout(0)
+    return one
+
+
+def _dumped(one: socket.socket) -> Iterator[Message]:
+    while True:
+        for each in messages(one.recv(_PART)):
+            if each.kind == _DONE:
+                return
+            if each.kind == _ERROR:
+                code = -struct.unpack_from("=i", each.body)[0] or errno.EIO
+                raise OSError(code, os.strerror(code))
+            yield each
+
+
+def _interfaces(told: dict[int, bytes]) -> tuple[int, ...]:
+    if _OIF in told:
+        return (number(told, _OIF, 0),)
+    hops = told.get(_MULTIPATH, b"")
+    found = []
+    at = 0
+    while at + _NEXT_HOP.size <= len(hops):
+        length, _, _, index = _NEXT_HOP.unpack_from(hops, at)
+        if length < _NEXT_HOP.size:
+            break
+        found.append(index)
+        at += _aligned(length)
+    return tuple(found)
+
+
+def _network(family: int, octets: bytes, length: int) -> Network:
+    if family == socket.AF_INET6:
+        return IPv6Network((octets or bytes(16), length), strict=False)
+    return IPv4Network((octets or bytes(4), length), strict=False)
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3

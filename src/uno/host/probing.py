@@ -1,0 +1,241 @@
+"""Whom to probe when, and what the answers mean. No sockets and no clock: time is an argument.
+
+A target that answers is probed at its interval, and at once again after a probe that was lost.
+Three lost in a row make it silent; then it is called at once, and ever more seldom. So a path that
+breaks or comes back is noticed within seconds, and one that is broken for long costs as much as one
+that works.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from random import Random
+from statistics import median
+
+from uno.ports.prober import Measured, Target
+
+NEAR_SECONDS = 2.0
+FAR_SECONDS = 10.0
+FAR_PER_SECOND = 5.0
+"""All far targets together are probed so often at most, however many they are."""
+
+PATIENCE = 2.0
+"""Seconds to wait for an answer. A busy uplink with a large buffer delays one for a second."""
+
+WINDOW = 10
+SILENT = 3
+"""So many probes lost in a row tell that nobody answers."""
+
+SMALL = 64
+"""Bytes of an ordinary probe, with the IP header."""
+
+SMALLEST = 576
+"""Bytes that every path carries (RFC 791, section 3.1): nothing below it is tried."""
+
+MTU_SECONDS = 300.0
+_MTU_SOON = 1.0
+_MTU_STEP = 8
+_MTU_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An echo request to send: to whom, with which number, of how many bytes."""
+
+    target: Target
+    number: int
+    size: int = SMALL
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search for the largest packet that gets through: of `low` bytes does, of `high` not."""
+
+    size: int
+    low: int
+    high: int
+    tries: int = 0
+
+    def judge(self, *, passed: bool) -> bool:
+        """Take the result of a probe of `size`; return whether the search is at its end."""
+        self.tries = 0 if passed else self.tries + 1
+        if not passed and self.tries < _MTU_TRIES:
+            return False
+        self.tries = 0
+        if passed:
+            self.low = self.size
+        else:
+            self.high = self.size
+        self.size = SMALLEST if self.low == 0 else (self.low + self.high) // 2
+        return self.high - self.low <= _MTU_STEP or self.high <= SMALLEST
+
+
+@dataclass(slots=True)
+class _Track:
+    """A target, and what has become of its probes."""
+
+    target: Target
+    due: float
+    results: deque[float | None] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    unanswered: int = 0
+    misses: int = SILENT
+    mtu: int | None = None
+    mtu_due: float = math.inf
+    search: _Search | None = None
+
+    @property
+    def answers(self) -> bool:
+        return self.misses < SILENT
+
+
+class Probing:
+    """The targets, their probes that wait for an answer, and the results."""
+
+    def __init__(self, *, random: Random, changed: Callable[[], None]) -> None:
+        """Spread probes by `random`; call `changed` when a target starts or ceases to answer."""
+        self._random = random
+        self._changed = changed
+        self._tracks: dict[IPv4Address, _Track] = {}
+        self._waiting: dict[int, tuple[float, Probe]] = {}
+        self._number = 0
+
+    def aim(self, targets: Iterable[Target], *, now: float) -> None:
+        """Have these targets and no others."""
+        wanted = {target.address: target for target in targets}
+        spread = min(1.0, len(wanted) * 0.02)
+        tracks = {}
+        for address, target in wanted.items():
+            before = self._tracks.get(address)
+            if before is None or before.target != target:
+                due = now + self._random.uniform(0, spread)
+                tracks[address] = _Track(target=target, due=due)
+            else:
+                tracks[address] = before
+        self._tracks = tracks
+
+    def hurry(self, *, now: float) -> None:
+        """Probe at once, and then again as if they had just gone, those that do not answer."""
+        for track in self._tracks.values():
+            if track.misses:
+                track.unanswered = 0
+                track.due = min(track.due, now + self._random.uniform(0, 0.1))
+
+    def due(self, *, now: float) -> tuple[Probe, ...]:
+        """Give up on what is overdue, and return what is to be sent now."""
+        for number in [n for n, (sent, _) in self._waiting.items() if now >= sent + PATIENCE]:
+            self.lost(number, now=now)
+        return tuple(
+            self._probe(track, size, now=now)
+            for track in self._tracks.values()
+            for size in self._sizes(track, now=now)
+        )
+
+    def answered(self, number: int, address: IPv4Address, *, now: float) -> None:
+        """Take an answer that came from `address`."""
+        sent, probe = self._waiting.get(number, (0.0, None))
+        if probe is None or probe.target.address != address:
+            return
+        del self._waiting[number]
+        track = self._of(probe)
+        if track is None:
+            return
+        if probe.size != SMALL:
+            self._judge(track, now=now, passed=True)
+            return
+        is_back = not track.answers
+        if is_back:
+            track.results.clear()
+            track.mtu_due = now + _MTU_SOON if track.target.mtu else math.inf
+        track.results.append((now - sent) * 1000)
+        track.misses = track.unanswered = 0
+        if is_back:
+            track.due = now + self._interval(track)
+            self._changed()
+
+    def lost(self, number: int, *, now: float) -> None:
+        """Take it that a probe gets no answer any more."""
+        _, probe = self._waiting.pop(number, (0.0, None))
+        track = self._of(probe) if probe else None
+        if probe is None or track is None:
+            return
+        if probe.size != SMALL:
+            self._judge(track, now=now, passed=False)
+            return
+        answered_before = track.answers
+        track.misses += 1
+        track.results.append(None)
+        if track.answers:
+            track.due = now
+        elif answered_before:
+            track.search = None
+            self._changed()
+
+    def measured(self) -> dict[IPv4Address, Measured]:
+        """Return what is known of each target."""
+        return {address: _measured(track) for address, track in self._tracks.items()}
+
+    def pause(self, *, now: float) -> float:
+        """Return the seconds until `due` has something to do."""
+        times = [track.due for track in self._tracks.values()]
+        times += [track.mtu_due for track in self._tracks.values() if track.answers]
+        times += [sent + PATIENCE for sent, _ in self._waiting.values()]
+        return max(0.0, min(times, default=math.inf) - now)
+
+    def _sizes(self, track: _Track, *, now: float) -> Iterable[int]:
+        if now >= track.due:
+            track.unanswered += 1
+            track.due = now + self._gap(track)
+            yield SMALL
+        if now >= track.mtu_due and track.answers and track.target.mtu:
+            track.mtu_due = math.inf
+            track.search = track.search or _Search(
+                size=track.target.mtu, low=0, high=track.target.mtu + 1
+            )
+            yield track.search.size
+
+    def _probe(self, track: _Track, size: int, *, now: float) -> Probe:
+        self._number += 1
+        probe = Probe(track.target, self._number, size)
+        self._waiting[probe.number] = (now, probe)
+        return probe
+
+    def _of(self, probe: Probe) -> _Track | None:
+        """Return the track of a probe, unless it was for what the target has been before."""
+        track = self._tracks.get(probe.target.address)
+        return track if track and track.target == probe.target else None
+
+    def _judge(self, track: _Track, *, now: float, passed: bool) -> None:
+        search = track.search
+        if search is None:
+            track.mtu_due = now + MTU_SECONDS
+        elif not search.judge(passed=passed):
+            track.mtu_due = now
+        else:
+            track.search = None
+            track.mtu_due = now + MTU_SECONDS * self._random.uniform(0.9, 1.1)
+            before, track.mtu = track.mtu, search.low or None
+            if track.mtu != before:
+                self._changed()
+
+    def _gap(self, track: _Track) -> float:
+        """Return the seconds until the probe after the one that is sent now."""
+        interval = self._interval(track)
+        if track.answers:
+            return interval
+        return min(interval, 0.5 * 2.0 ** min((track.unanswered - 1) // 2, 10))
+
+    def _interval(self, track: _Track) -> float:
+        far = sum(not each.target.near for each in self._tracks.values())
+        interval = NEAR_SECONDS if track.target.near else max(FAR_SECONDS, far / FAR_PER_SECOND)
+        return interval * self._random.uniform(0.9, 1.1)
+
+
+def _measured(track: _Track) -> Measured:
+    found = [each for each in track.results if each is not None]
+    loss = (len(track.results) - len(found)) / len(track.results) if track.results else None
+    answers = Measured(rtt=median(found), mtu=track.mtu) if track.answers and found else Measured()
+    return replace(answers, loss=loss)
