@@ -8,7 +8,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from uno.model.messages import Ack
-from uno.model.net import Network
+from uno.model.net import Address, Network
+
+# After so many seconds without a new handshake WireGuard uses no key any more (REJECT_AFTER_TIME,
+# section 6.1 of its paper).
+SESSION_SECONDS = 180
 
 
 class LinkState(Struct, frozen=True, kw_only=True):
@@ -38,10 +42,14 @@ class LinkState(Struct, frozen=True, kw_only=True):
 
 
 class LanState(Struct, frozen=True, kw_only=True):
-    """A LAN of the cell's own: the interface that leads to it, or None where it is missing."""
+    """A LAN of the cell's own: the interface that leads to it, or None where it is missing.
+
+    `address` is the cell's own in that LAN.
+    """
 
     network: Network
     interface: str | None = None
+    address: Address | None = None
 
 
 class PathState(Struct, frozen=True, kw_only=True):
@@ -64,6 +72,11 @@ class ParticleState(Struct, frozen=True, kw_only=True):
     handshake: int
     received: int = 0
     sent: int = 0
+
+    @property
+    def is_online(self) -> bool:
+        """Whether its tunnel can be used."""
+        return self.handshake < SESSION_SECONDS
 
 
 class CellStatus(Struct, frozen=True, kw_only=True):
