@@ -16,11 +16,19 @@ Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not 
   neighbour's routes for the whole restart time.
 - No `bfd check-control-plane-failure`: with graceful restart it would keep routes through a dead
   link.
+- bgpd itself gives a route from another AS that carries the community GRACEFUL_SHUTDOWN the local
+  preference 0 (RFC 8326, section 4.2), after the filters (`bgp_update` in bgpd/bgp_route.c). A
+  route that is not let in does not come in by carrying it.
+
+Steps of route-maps and entries of lists are numbered by what they are about, not by their place, so
+that nothing is renumbered when something else comes or goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from uno.model.lan import AttachedLan
@@ -36,6 +44,28 @@ OLDEST_WITH_NOTIFICATION = (8, 4)
 # Equal paths used at once. No strategy but full-mesh gives more; the kernel takes up to 256.
 MAXIMUM_PATHS = 8
 
+# The route tag of what has come through a link that is being left. It stays within this bgpd.
+LEAVING = 1
+
+# Milliseconds of silence after which BFD gives up a link that is about to change. It need not be
+# much longer than BGP's shortest hold time.
+PATIENT_BFD = 5000
+
+# The last number that an entry of a list can have.
+LAST_ENTRY = 4294967295
+
+
+class Drain(StrEnum):
+    """How far traffic has been led away from a link (RFC 8326).
+
+    `tagged`: others are told to prefer other ways, while this cell goes on using the link, so that
+    nobody sends packets back whom they come from. `avoided`: this cell, too, prefers other ways,
+    and so does the neighbour. Whoever has no other way goes on using the link.
+    """
+
+    TAGGED = "tagged"
+    AVOIDED = "avoided"
+
 
 def daemons(
     plan: CellPlan,
@@ -43,17 +73,20 @@ def daemons(
     *,
     lans: tuple[AttachedLan, ...],
     version: tuple[int, int] = OLDEST_WITH_NOTIFICATION,
+    drained: Mapping[str, Drain] | None = None,
 ) -> tuple[tuple[str, str], ...]:
     """Return the configuration text of zebra, bfdd and bgpd, in the order to start them.
 
     `lans` are the cell's LANs that are attached now; only those are announced. `version` is FRR's
-    on the host: one that is told what it does not know refuses to reload.
+    on the host: one that is told what it does not know refuses to reload. `drained` are the
+    interfaces of the links that are to be left.
     """
     own = next(member for member in roster.members if member.id == plan.cell)
+    leaving = drained or {}
     return (
         ("zebra", _text(_zebra(own))),
-        ("bfdd", _text(_bfdd(plan, roster))),
-        ("bgpd", _text(_bgpd(plan, roster, own, lans, version))),
+        ("bfdd", _text(_bfdd(plan, roster, leaving))),
+        ("bgpd", _text(_bgpd(plan, roster, own, lans=lans, version=version, drained=leaving))),
     )
 
 
@@ -85,17 +118,22 @@ def _zebra(own: Member) -> Iterator[str]:
         yield f"{family} protocol bgp route-map {name}"
 
 
-def _bfdd(plan: CellPlan, roster: Roster) -> Iterator[str]:
+def _bfdd(plan: CellPlan, roster: Roster, drained: Mapping[str, Drain]) -> Iterator[str]:
     timing = roster.timing
+    # How long the neighbour waits for this side, since each says it for itself (RFC 5880, section
+    # 6.8.4). With `patient` sessions outlast a change of keys.
+    patience = min(255, PATIENT_BFD // timing.bfd_interval)
     yield "bfd"
-    yield " profile uno"
-    yield f"  detect-multiplier {timing.bfd_multiplier}"
-    yield f"  receive-interval {timing.bfd_interval}"
-    yield f"  transmit-interval {timing.bfd_interval}"
-    yield " exit"
+    for profile, multiplier in (("patient", patience), ("uno", timing.bfd_multiplier)):
+        yield f" profile {profile}"
+        yield f"  detect-multiplier {multiplier}"
+        yield f"  receive-interval {timing.bfd_interval}"
+        yield f"  transmit-interval {timing.bfd_interval}"
+        yield " exit"
     for link in plan.links:
+        avoided = drained.get(link.interface) is Drain.AVOIDED
         yield f" peer {link.remote4} local-address {link.local4} interface {link.interface}"
-        yield "  profile uno"
+        yield f"  profile {'patient' if avoided else 'uno'}"
         yield " exit"
     yield "exit"
 
@@ -104,15 +142,24 @@ def _bgpd(
     plan: CellPlan,
     roster: Roster,
     own: Member,
+    *,
     lans: tuple[AttachedLan, ...],
     version: tuple[int, int],
+    drained: Mapping[str, Drain],
 ) -> Iterator[str]:
     others = [member for member in roster.members if member.id != plan.cell]
     yield "bgp route-map delay-timer 1"
     yield from _filters(others)
     for link in plan.links:
-        yield from _link_filters(link, others)
+        yield from _link_filters(link, others, drained.get(link.interface))
     yield "route-map announce permit 10"
+    yield f" match tag {LEAVING}"
+    yield " set community graceful-shutdown additive"
+    yield "exit"
+    yield "route-map announce permit 20"
+    yield "exit"
+    yield "route-map leave permit 10"
+    yield " set community graceful-shutdown additive"
     yield "exit"
     yield f"router bgp {own.asn}"
     yield f" bgp router-id {own.node4}"
@@ -132,43 +179,57 @@ def _bgpd(
     for link in plan.links:
         yield from _neighbor(link, names[link.cell], roster)
     announced = sorted({lan.network for lan in lans}, key=network_order)
-    yield from _family(plan.links, 4, [*_of(4, announced), IPv4Network(own.node4)])
-    yield from _family(plan.links, 6, [*_of(6, announced), IPv6Network(own.node6)])
+    sessions = [(link, drained.get(link.interface)) for link in plan.links]
+    yield from _family(sessions, 4, [*_of(4, announced), IPv4Network(own.node4)])
+    yield from _family(sessions, 6, [*_of(6, announced), IPv6Network(own.node6)])
     yield "exit"
 
 
 def _filters(others: Iterable[Member]) -> Iterator[str]:
     """Yield what anyone may announce: each prefix by the cell that has it, exactly as planned."""
     steps = []
-    for order, member in enumerate(others, start=1):
+    for member in others:
         yield f"bgp as-path access-list origin-{member.id} seq 5 permit _{member.asn}$"
-        for step, prefix in enumerate(prefixes(member), start=1):
-            family = "ip" if prefix.version == 4 else "ipv6"
-            yield f"{family} prefix-list cell-{member.id} seq {step * 5} permit {prefix}"
         for version, family in ((4, "ip"), (6, "ipv6")):
-            steps.append(f"route-map members{version} permit {order * 10}")
+            for number, prefix in _numbered(_of(version, prefixes(member))):
+                yield f"{family} prefix-list cell-{member.id} seq {number} permit {prefix}"
+            steps.append(f"route-map members{version} permit {member.id}")
             steps.append(f" match {family} address prefix-list cell-{member.id}")
             steps.append(f" match as-path origin-{member.id}")
             steps.append("exit")
     yield from steps
 
 
-def _link_filters(link: BackbonePeer, others: Iterable[Member]) -> Iterator[str]:
+def _numbered(networks: Iterable[Network]) -> Iterator[tuple[int, Network]]:
+    """Give each prefix of a list a number that follows from the prefix."""
+    taken = {0}
+    for network in networks:
+        number = zlib.crc32(network.network_address.packed)
+        while number in taken:
+            number = (number + 1) % LAST_ENTRY
+        taken.add(number)
+        yield number, network
+
+
+def _link_filters(
+    link: BackbonePeer, others: Iterable[Member], drain: Drain | None
+) -> Iterator[str]:
     scope = link.accepts
-    asns = [member.asn for member in others if (member.id in scope) != scope.all_but]
+    entry = f"bgp as-path access-list through-{link.interface} seq"
     verdict = "deny" if scope.all_but else "permit"
-    for order, asn in enumerate(asns, start=1):
-        yield (
-            f"bgp as-path access-list through-{link.interface} seq {order * 5} {verdict} _{asn}$"
-        )
+    for member in others:
+        if (member.id in scope) != scope.all_but:
+            yield f"{entry} {member.id} {verdict} _{member.asn}$"
     if scope.all_but:
-        yield (
-            f"bgp as-path access-list through-{link.interface} seq {len(asns) * 5 + 5} permit .*"
-        )
+        yield f"{entry} {LAST_ENTRY} permit .*"
     for version in (4, 6):
         yield f"route-map from-{link.interface}-{version} permit 10"
         yield f" match as-path through-{link.interface}"
         yield f" call members{version}"
+        if drain:
+            yield f" set tag {LEAVING}"
+        if drain is Drain.AVOIDED:
+            yield " set local-preference 0"
         yield "exit"
 
 
@@ -183,17 +244,20 @@ def _neighbor(link: BackbonePeer, peer: Member, roster: Roster) -> Iterator[str]
 
 
 def _family(
-    links: tuple[BackbonePeer, ...], version: int, announced: Iterable[Network]
+    sessions: Iterable[tuple[BackbonePeer, Drain | None]],
+    version: int,
+    announced: Iterable[Network],
 ) -> Iterator[str]:
     yield " !"
     yield f" address-family {'ipv4' if version == 4 else 'ipv6'} unicast"
     for prefix in announced:
         yield f"  network {prefix}"
-    for link in links:
+    for link, drain in sessions:
+        out = "leave" if drain is Drain.AVOIDED else "announce"
         yield f"  neighbor {link.remote4} activate"
         yield f"  neighbor {link.remote4} soft-reconfiguration inbound"
         yield f"  neighbor {link.remote4} route-map from-{link.interface}-{version} in"
-        yield f"  neighbor {link.remote4} route-map announce out"
+        yield f"  neighbor {link.remote4} route-map {out} out"
     yield f"  maximum-paths {MAXIMUM_PATHS}"
     yield " exit-address-family"
 

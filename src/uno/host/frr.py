@@ -18,12 +18,13 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 
 from uno.artifacts.frr import BGP_PORT, integrated
 from uno.diagnostics import UnoError
 from uno.files import write_atomic
-from uno.host import vty
+from uno.host import frr_diff, vty
 from uno.host.command import run, start
 from uno.ports.host import Routing, SessionStatus
 
@@ -89,7 +90,39 @@ class Frr:
         self._await_sockets([name for name, _ in routing.daemons])
 
     def reload(self, routing: Routing) -> None:
-        """Change the running daemons to `routing`, by the difference alone."""
+        """Change the running daemons to `routing`, by the difference alone.
+
+        What a neighbour may announce is decided anew at once, and no session ends that goes on.
+        """
+        before = self._configured()
+        try:
+            self._apply(before, routing)
+        except (frr_diff.Unknown, UnoError, OSError):
+            # More differs than is known of, or is not as it was written. Slower, and sure.
+            self._compare_all(routing)
+        if not before or frr_diff.filters_differ(before, routing.daemons):
+            self._decide_anew()
+        self._write(routing)
+
+    def _apply(self, before: tuple[tuple[str, str], ...], routing: Routing) -> None:
+        """Make the difference between two texts. Raises `UnoError`, `Unknown`, OSError."""
+        changes = frr_diff.steps(before, routing.daemons)
+        for daemon, group in groupby(changes, key=lambda each: each.daemon):
+            vty.configure(self._folder, daemon, [each.commands for each in group])
+        old = dict(before)
+        for daemon, text in routing.daemons:
+            if text != old[daemon]:
+                shown = vty.ask(self._folder, daemon, "show running-config")
+                if left := frr_diff.missing(shown, old[daemon], text):
+                    raise UnoError(f"FRR's {daemon} did not take: {'; '.join(left)}")
+
+    def _decide_anew(self) -> None:
+        # bgpd would do it by itself when the route-maps' delay timer is over.
+        with suppress(OSError):
+            for family in ("ipv4", "ipv6"):
+                vty.ask(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
+
+    def _compare_all(self, routing: Routing) -> None:
         path = self._folder / "frr.conf"
         write_atomic(path, integrated(routing.daemons).encode(), mode=0o640, durable=False)
         here = str(self._folder)
@@ -100,7 +133,6 @@ class Frr:
             # It may have changed some of it: what runs is not what the files say any more.
             (self._folder / "bgpd.conf").unlink(missing_ok=True)
             raise
-        self._write(routing)
 
     def stop(self) -> None:
         """End everything and remove the folder. The neighbours are told, so that none waits."""

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from uno.diagnostics import UnoError
 from uno.ports.host import SessionStatus
+
+_END = b"\0\0\0"
+_SUCCESS = 0
 
 
 def ask(folder: Path, daemon: str, command: str) -> str:
@@ -21,6 +26,23 @@ def ask(folder: Path, daemon: str, command: str) -> str:
         one.connect(str(folder / f"{daemon}.vty"))
         _exchange(one, "enable")
         return _exchange(one, command)
+
+
+def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> None:
+    """Have a daemon do the commands of each step, in its configuration mode.
+
+    A step is sent in one go: what fits into one read of the daemon's (512 bytes, VTY_READ_BUFSIZ in
+    lib/vty.h) it does before it looks at anything else. Raises `UnoError` with what was refused,
+    OSError where the daemon does not answer.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(10)
+        one.connect(str(folder / f"{daemon}.vty"))
+        for step in (("enable", "configure terminal"), *steps):
+            one.sendall(b"".join(command.encode() + b"\0" for command in step))
+            for command, (said, status) in zip(step, _answers(one, len(step)), strict=True):
+                if status != _SUCCESS:
+                    raise UnoError(f"FRR's {daemon} does not take `{command}`: {said.strip()}")
 
 
 def sessions(folder: Path) -> tuple[SessionStatus, ...]:
@@ -43,15 +65,23 @@ def sessions(folder: Path) -> tuple[SessionStatus, ...]:
     return tuple(neighbors[name] for name in sorted(neighbors))
 
 
+def _answers(one: socket.socket, count: int) -> Iterator[tuple[str, int]]:
+    """Yield the answers to so many commands, each with its status."""
+    said = b""
+    for _ in range(count):
+        while (end := said.find(_END)) < 0 or len(said) < end + 4:
+            part = one.recv(65536)
+            if not part:
+                raise ConnectionResetError("the daemon closed the connection")
+            said += part
+        yield said[:end].decode(errors="replace"), said[end + 3]
+        said = said[end + 4 :]
+
+
 def _exchange(one: socket.socket, command: str) -> str:
     one.sendall(command.encode() + b"\0")
-    answer = b""
-    while len(answer) < 4 or answer[-4:-1] != b"\0\0\0":
-        part = one.recv(65536)
-        if not part:
-            raise ConnectionResetError("the daemon closed the connection")
-        answer += part
-    return answer[:-4].decode(errors="replace")
+    (said, _), *_ = _answers(one, 1)
+    return said
 
 
 def _object(text: str) -> dict[str, Any]:
