@@ -67,7 +67,7 @@ def ruleset(
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
-            (*_forward(plan, nics), *_shut_out(shut_out)),
+            (*_forward(plan, roster, nics, bus_ports), *_shut_out(shut_out)),
         ),
         _chain("bus", "", _bus(plan, roster, own)),
         _chain(
@@ -90,7 +90,7 @@ def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...])
     never seen outside the tunnel.
     """
     name = root.registry_interface
-    bus = f"udp dport {{ {', '.join(map(str, bus_ports))} }}"
+    bus = _to(bus_ports)
     ours = f"ip saddr {pools.root} ip daddr {root.registry4}"
     blocks = [
         _chain(
@@ -177,7 +177,9 @@ def _onward(plan: CellPlan) -> tuple[str, ...]:
     return tuple(name for name in interfaces(plan) if not plan.root or name != plan.root.interface)
 
 
-def _forward(plan: CellPlan, nics: tuple[str, ...]) -> Iterator[str]:
+def _forward(
+    plan: CellPlan, roster: Roster, nics: tuple[str, ...], bus_ports: tuple[int, ...]
+) -> Iterator[str]:
     yield "tcp flags & (syn | rst) == syn jump fit"
     ways = [f'"{link.interface}" : goto in-{link.interface}' for link in plan.links]
     yield from _by_interface([*ways, *(f'"{nic}" : jump lans' for nic in nics)])
@@ -192,6 +194,10 @@ def _forward(plan: CellPlan, nics: tuple[str, ...]) -> Iterator[str]:
         yield f'iifname "{plan.root.interface}" counter drop'
         yield f'oifname "{plan.root.interface}" counter drop'
     if plan.particles:
+        if bus_ports:
+            # Elsewhere a particle is seen with this node's address, which may reach the bus.
+            nodes = f"ip daddr {roster.pools.root} {_to(bus_ports)}"
+            yield f'iifname "{plan.particles.interface}" {nodes} counter drop'
         yield from _of_particles(plan.particles)
     yield "oifname @tunnels counter drop"
 
@@ -252,8 +258,12 @@ def _input(plan: CellPlan, bus_ports: tuple[int, ...]) -> Iterator[str]:
         [f'"{link.interface}" : jump from-{link.interface}' for link in plan.links]
     )
     if bus_ports:
-        yield f"udp dport {{ {', '.join(map(str, bus_ports))} }} goto bus"
+        yield f"{_to(bus_ports)} goto bus"
     yield f"tcp dport {BGP_PORT} iifname != @links counter drop"
+
+
+def _to(bus_ports: tuple[int, ...]) -> str:
+    return f"udp dport {{ {', '.join(map(str, bus_ports))} }}"
 
 
 def _bus(plan: CellPlan, roster: Roster, own: Member) -> Iterator[str]:

@@ -160,6 +160,7 @@ def test_a_public_cell_listens_and_sends_nothing_to_keep_open() -> None:
 
 @pytest.mark.feature("F007")
 @pytest.mark.feature("F010")
+@pytest.mark.feature("F097")
 def test_particles_are_peers_of_public_cells_sorted_by_key_with_their_own_addresses_alone() -> None:
     hub = tunnels(HUB)["uwg-p1"]
 
@@ -168,6 +169,7 @@ def test_particles_are_peers_of_public_cells_sorted_by_key_with_their_own_addres
     assert [each.prefixlen for peer in hub.peers for each in peer.allowed_ips] == [32, 128] * 5
     assert {peer.psk for peer in hub.peers} == {Secret(key(f"psk p{n}")) for n in range(1, 6)}
     assert hub.addresses[0] == IPv4Interface("10.254.0.1/16")
+    assert hub.port == 63449
     assert "uwg-p1" not in tunnels(HOME)
 
 
@@ -188,6 +190,7 @@ def test_links_and_nodes_have_addresses_of_both_families() -> None:
     assert [address.network.prefixlen for address in link.addresses] == [31, 127]
     assert node is not None
     assert node.name == "uno0"
+    assert node.swallows == (IPv4Network("10.255.128.0/22"),)
     assert node.addresses == (
         IPv4Interface("10.255.128.3/32"),
         IPv6Interface("fd2b:5061:b7f9::3/128"),

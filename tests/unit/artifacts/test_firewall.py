@@ -52,10 +52,17 @@ class Walk:
     interface: dict[int, str]
 
     def passes(
-        self, came: str, source: str, destination: str, *, to: str, answer: bool = False
+        self,
+        came: str,
+        source: str,
+        destination: str,
+        *,
+        to: str,
+        answer: bool = False,
+        port: int = 443,
     ) -> bool:
         """Say whether a packet is forwarded from `came` to the interface `to`."""
-        packet = _Packet(came, to, source, destination, answer)
+        packet = _Packet(came, to, source, destination, answer, port)
         return _verdict(self.text, "forward", packet) != "drop"
 
     def enters(self, came: str, source: str, *, port: int = 443, to: str = "10.255.128.2") -> bool:
@@ -253,6 +260,14 @@ def test_the_bus_is_heard_from_nodes_through_uno_alone(port: int, hub: Walk) -> 
 @pytest.mark.parametrize("source", ["192.168.2.5", "10.255.192.3", NODE[ROAM], REGISTRY])
 def test_the_bus_is_not_heard_from_elsewhere_behind_a_link(source: str, hub: Walk) -> None:
     assert not hub.enters(hub.interface[LEAF], source, port=BUS)
+
+
+def test_a_particle_which_is_seen_elsewhere_as_its_cell_reaches_no_bus(hub: Walk) -> None:
+    leaf = hub.interface[LEAF]
+
+    assert hub.passes("uwg-p1", PHONE, NODE[LEAF], to=leaf)
+    assert not hub.passes("uwg-p1", PHONE, NODE[LEAF], to=leaf, port=BUS)
+    assert hub.passes("uwg-p1", PHONE, "192.168.2.5", to=leaf, port=BUS)
 
 
 def test_the_bus_is_heard_at_the_nodes_address_alone(hub: Walk) -> None:

@@ -1,0 +1,45 @@
+"""Datagrams sent to ports on which somebody listens at every address of a node."""
+
+from __future__ import annotations
+
+import select
+import socket
+from contextlib import suppress
+
+from watching import pause
+
+from uno.lab import netns
+from uno.lab.node import Node
+
+MARK = b"knock"
+
+
+def heard(
+    listener: Node, sender: Node, address: str, port: int, *, source: str | None = None
+) -> bool:
+    """Whether what is sent to an address and port of a node gets to one who is bound to all."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with netns.socket_in(listener.namespace, family, socket.SOCK_DGRAM) as ear:
+        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ear.bind(("", port))
+        for _ in range(3):
+            knock(sender, address, port, source=source)
+            if select.select([ear], [], [], 0.3)[0] and ear.recv(64) == MARK:
+                return True
+    return False
+
+
+def knock(sender: Node, address: str, port: int, *, source: str | None = None) -> OSError | None:
+    """Send a datagram; return the error that the sender is told, if it is."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with netns.socket_in(sender.namespace, family, socket.SOCK_DGRAM) as hand:
+        if source:
+            hand.bind((source, 0))
+        try:
+            hand.sendto(MARK, (address, port))
+        except OSError as error:
+            return error
+        with suppress(BlockingIOError):
+            hand.recv(1)
+        pause(0.01)
+    return None

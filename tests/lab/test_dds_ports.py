@@ -1,0 +1,181 @@
+"""Who reaches the bus of a cell, whose sockets listen at every address of its host.
+
+Somebody listens on the bus's ports of a cell, at every address, and others knock: nodes of the UVN
+are heard, and nobody else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from knocking import heard, knock
+from watching import (
+    address_of,
+    await_true,
+    await_well,
+    bgp_routes,
+    node_addresses,
+    pause,
+    restore,
+)
+from wiretaps import wiretaps
+
+from uno.lab.deploy import Deployment
+from uno.lab.node import Node
+from uno.lab.particle import connected, tunnels
+from uno.lab.probe import Path as Line
+from uno.lab.probe import Prober
+from uno.ports.bus import CELL_INDEX, ports
+
+pytestmark = pytest.mark.lab
+
+DISCOVERY, TRAFFIC = ports(46, CELL_INDEX)
+# A port like any other, to see that what is sent gets there at all.
+OTHER = 7777
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled(running: Deployment) -> None:
+    await_well(running)
+
+
+@pytest.fixture
+def cell(running: Deployment) -> Node:
+    """A cell on the Internet and in a LAN."""
+    return running.world.nodes["lan-b"]
+
+
+@pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
+@pytest.mark.parametrize("name", ["lan-a", "lan-c", "lan-d", "relay"])
+def test_other_nodes_are_heard(running: Deployment, cell: Node, name: str, port: int) -> None:
+    sender = running.world.nodes[name]
+    source, target = (str(node_addresses(each)[0]) for each in (sender, cell))
+
+    assert heard(cell, sender, target, port, source=source)
+
+
+@pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
+def test_the_internet_is_not_heard(running: Deployment, cell: Node, port: int) -> None:
+    server = running.world.nodes["server"]
+    public = str(cell.station.public)
+
+    before = dropped(cell)
+
+    assert heard(cell, server, public, OTHER)
+    assert not heard(cell, server, public, port)
+    assert dropped(cell) == before + 3
+
+
+@pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
+def test_the_own_lan_is_not_heard(running: Deployment, cell: Node, port: int) -> None:
+    host = running.world.nodes["lan-b-host1"]
+    for target in (str(address_of(cell)), str(node_addresses(cell)[0])):
+        before = dropped(cell)
+
+        assert heard(cell, host, target, OTHER)
+        assert not heard(cell, host, target, port)
+        assert dropped(cell) == before + 3
+
+
+@pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
+def test_other_lans_are_not_heard(running: Deployment, cell: Node, port: int) -> None:
+    host = running.world.nodes["lan-c-host1"]
+    target = str(node_addresses(cell)[0])
+
+    assert heard(cell, host, target, OTHER)
+    assert not heard(cell, host, target, port)
+
+
+@pytest.mark.parametrize("served_by", ["lan-b", "relay"])
+def test_particles_are_not_heard(running: Deployment, cell: Node, served_by: str) -> None:
+    """Neither where they connect, nor elsewhere, where they are seen with their cell's address."""
+    john = running.world.nodes["john"]
+    tunnel = tunnels(running.particle_package(john))[served_by]
+    target = node_addresses(cell)[0]
+
+    with connected(john, tunnel):
+        with Prober([Line(john.namespace, target)]) as prober:
+            assert not prober.reach(within=10).missing
+        assert heard(cell, john, str(target), OTHER)
+        for port in (DISCOVERY, TRAFFIC):
+            assert not heard(cell, john, str(target), port)
+
+
+@pytest.mark.feature("G24")
+def test_a_lan_host_that_pretends_to_be_a_node_is_not_heard(
+    running: Deployment, cell: Node
+) -> None:
+    host = running.world.nodes["lan-b-host1"]
+    target = str(node_addresses(cell)[0])
+    for source in (str(node_addresses(running.world.nodes["relay"])[0]), "10.255.128.1"):
+        host.run(["ip", "address", "add", source, "dev", "lo"])
+
+        found = heard(cell, host, target, DISCOVERY, source=source)
+
+        host.run(["ip", "address", "del", source, "dev", "lo"])
+        assert not found
+
+
+def test_what_is_dropped_is_not_answered(running: Deployment, cell: Node) -> None:
+    server = running.world.nodes["server"]
+    public = str(cell.station.public)
+    with server.capture("wan", f"icmp and src {public}") as answers:
+        # Nobody listens on either: only one is to be told so.
+        for port in (DISCOVERY, OTHER):
+            knock(server, public, port)
+        await_true(answers.packets, "the other port is said to be closed")
+        pause(0.3)
+
+    assert [f"udp port {OTHER} unreachable" in each for each in answers.packets()] == [True]
+
+
+@pytest.fixture
+def alone(running: Deployment, cell: Node) -> Iterator[Node]:
+    """The cell, with no path to any other."""
+    for other in running.cells:
+        if other is not cell:
+            running.world.cut(cell.name, other.name)
+    await_true(lambda: not bgp_routes(cell), "no path is up")
+    yield cell
+    restore(running)
+
+
+@pytest.mark.feature("G28")
+def test_what_is_sent_to_nodes_without_a_path_is_lost_without_an_error_or_a_leak(
+    running: Deployment, alone: Node
+) -> None:
+    own = node_addresses(alone)[0]
+    targets = [str(node_addresses(running.world.nodes["relay"])[0]), str(own + 77)]
+
+    with wiretaps(running, [alone]) as leaks:
+        told = [knock(alone, target, DISCOVERY, source=str(own)) for target in targets]
+        told += [knock(alone, target, DISCOVERY) for target in targets]
+        pause(0.5)
+        leaked = leaks()
+
+    assert told == [None] * 4
+    assert leaked == []
+
+
+@pytest.mark.feature("G28")
+def test_a_lan_host_is_told_that_there_is_no_path_to_a_node(
+    running: Deployment, alone: Node
+) -> None:
+    host = running.world.nodes["lan-b-host1"]
+    target = str(node_addresses(alone)[0] + 77)
+
+    with wiretaps(running, [alone]) as leaks:
+        said = host.run(["ping", "-c", "3", "-i", "0.5", "-W", "1", target], check=False).stdout
+        leaked = leaks()
+
+    assert re.search(r"(Host|Net) Unreachable", said)
+    assert leaked == []
+
+
+def dropped(cell: Node) -> int:
+    """How many packets to the bus a cell has dropped."""
+    listed = cell.run(["nft", "list", "chain", "inet", "uno", "bus"]).stdout
+    (found,) = re.findall(r"counter packets (\d+) bytes \d+ drop", listed)
+    return int(found)
