@@ -75,6 +75,18 @@ class Safe:
         opened = self._vault()
         return {row[0]: self._read(row, opened) for row in rows}
 
+    def epochs(self, prefix: str) -> tuple[StoredSecret, ...]:
+        """Return every epoch of the secrets whose ids begin with `prefix`, the oldest first."""
+        statement = f"SELECT {_COLUMNS} FROM secrets WHERE id >= ? AND id < ? ORDER BY id, epoch"  # noqa: S608
+        # The character after the last that an id can end with.
+        rows = self._db.rows(statement, prefix, prefix + "\uffff")
+        opened = self._vault()
+        return tuple(self._read(row, opened) for row in rows)
+
+    def drop_epochs(self, gone: Iterable[tuple[str, int]]) -> None:
+        """Delete these epochs of these secrets, and overwrite them in the file."""
+        self._db.do_many("DELETE FROM secrets WHERE id = ? AND epoch = ?", gone)
+
     def put(self, added: Iterable[StoredSecret]) -> None:
         """Add secrets; one whose id exists under the same epoch is an error."""
         opened = self._vault()

@@ -1,0 +1,143 @@
+"""Keeps the registry on its root VPN and on the bus, with the keys that cells have now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from uno.diagnostics import UnoError
+from uno.ports.bus import REGISTRY_INDEX, BusConfig
+from uno.ports.host import Desired
+from uno.registry import root_keys, root_vpn
+from uno.registry.calling import Calling, Turns, call
+
+if TYPE_CHECKING:
+    from uno.model.plan import Plan
+    from uno.registry.archive import Known
+
+_log = logging.getLogger(__name__)
+
+# Seconds until the registry takes new keys itself, once it told others to: they have heard by then.
+_LAST = 1.0
+
+# Seconds between two looks at a network that should be as it was left.
+_LOOK = 60.0
+
+
+class RootNetwork:
+    """The registry's place in the root VPN. For one event loop."""
+
+    def __init__(
+        self,
+        *,
+        raise_network: Callable[[Desired], None],
+        configure: Callable[[BusConfig], None],
+        turns: Turns,
+        has_ipv6: bool,
+    ) -> None:
+        """Make the host's network with `raise_network`, which may take long, and then the bus."""
+        self._raise = raise_network
+        self._configure = configure
+        self._turns = turns
+        self._has_ipv6 = has_ipv6
+        self._base: int | None = None
+        self._other_since: float | None = None
+        self._calling = Calling(since=0.0)
+        self._raised: Desired | None = None
+        self._looked = 0.0
+        self._joined: BusConfig | None = None
+
+    async def tend(
+        self,
+        known: Known,
+        *,
+        wanted: int,
+        unheard: Collection[int] = (),
+        answering: Callable[[float], bool] = lambda _: False,
+        now: float,
+    ) -> None:
+        """Be there with the keys of the generation `wanted`, but for turns with earlier ones.
+
+        `unheard` are the cells that nobody hears, and `answering` tells whether one has answered
+        since a moment that still needs the keys it has. Raises `UnoError` the first time only.
+        """
+        base = self._chosen(wanted, now)
+        if self._calling.since == 0.0:
+            self._calling = Calling(since=now)
+        before = self._calling
+        self._calling = call(
+            before,
+            earlier=[it for it in known.ways if self._is_other(known, it, base)],
+            unheard=unheard,
+            answering=answering(before.since),
+            now=now,
+            turns=self._turns,
+        )
+        turn = self._calling.turn
+        if turn is not None and turn != before.turn:
+            _log.info("calling cells that are not heard with the keys of generation %d", turn)
+        await self._be(known, base if turn is None else turn, now)
+
+    async def leave(self) -> None:
+        """Take the network down."""
+        if self._raised is not None:
+            await asyncio.to_thread(self._raise, Desired())
+
+    def _chosen(self, wanted: int, now: float) -> int:
+        if self._base is None or wanted == self._base:
+            self._base, self._other_since = wanted, None
+        elif self._other_since is None:
+            self._other_since = now
+        elif now - self._other_since >= _LAST:
+            self._base, self._other_since = wanted, None
+        return self._base
+
+    def _is_other(self, known: Known, number: int, base: int) -> bool:
+        plan = known.plans.get(base, known.plan)
+        return root_keys.differs(known.plans[number], plan)
+
+    async def _be(self, known: Known, number: int, now: float) -> None:
+        plan, secrets = _way(known, number)
+        desired = root_vpn.desired(plan, secrets, has_ipv6=self._has_ipv6)
+        if desired == self._raised and now - self._looked < _LOOK:
+            return
+        self._looked = now
+        first = self._raised is None
+        try:
+            await asyncio.to_thread(self._raise, desired)
+            self._raised = desired
+            self._join(plan)
+        except UnoError as error:
+            if first:
+                raise
+            _log.warning("the root VPN is not as it should be: %s", error)
+
+    def _join(self, plan: Plan) -> None:
+        if plan.root is None:
+            return
+        config = BusConfig(
+            domain=plan.bus.domain,
+            address=plan.root.registry4,
+            tag=plan.identity,
+            index=REGISTRY_INDEX,
+        )
+        if config != self._joined:
+            self._configure(config)
+            self._joined = config
+
+
+def _way(known: Known, number: int) -> tuple[Plan, dict[str, str]]:
+    """Return the plan and keys of a generation, with the cells of what is released."""
+    for plan in (known.plans.get(number), known.plan):
+        if plan is None:
+            continue
+        merged = root_keys.merged(plan, known.plan)
+        secrets = known.root.of(merged)
+        if secrets is not None:
+            return merged, secrets
+    raise UnoError(
+        "the registry's keys for the root VPN are not those of its plan",
+        "make new ones with: uno rekey uvn -R; then install the packages by hand",
+    )

@@ -1,0 +1,92 @@
+"""What has happened between two looks at a UVN, and who is not as he should be, as lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from uno.model.messages import Phase
+from uno.model.status import CellView, UvnView
+
+_DID = {
+    Phase.STAGED: "has generation {} staged",
+    Phase.REFUSED: "refused generation {}",
+    Phase.APPLIED: "runs generation {}, and looks whom it reaches",
+    Phase.CONFIRMED: "confirmed generation {}",
+    Phase.FAILED: "could not change over to generation {}",
+    Phase.REVERTED: "went back from generation {}",
+}
+
+
+def events(before: UvnView, after: UvnView) -> Iterator[str]:
+    """Yield a line for each thing that happened between two views of the same UVN."""
+    known = {cell.id: cell for cell in before.cells}
+    for cell in after.cells:
+        was = known.get(cell.id)
+        if was is None or cell.alive != was.alive:
+            yield f"{cell.name}  {_heard(cell)}"
+        if cell.ack is not None and (was is None or cell.ack != was.ack):
+            yield from _told(cell)
+        if was is not None and _is_routed(cell) is not _is_routed(was):
+            yield f"{cell.name}  {'reaches every LAN' if _is_routed(cell) else _unreached(cell)}"
+    if after.undone is not None and (after.undone, after.reason) != (before.undone, before.reason):
+        yield f"generation {after.undone} is not in force: {after.reason}"
+
+
+def faults(view: UvnView, *, routed: bool) -> Iterator[str]:
+    """Yield a line for each cell that is not as it should be; `routed` asks for routes too."""
+    for cell in view.cells:
+        if not cell.consistent:
+            yield f"{cell.name}  {_inconsistent(cell)}"
+        elif routed and not _is_routed(cell):
+            yield f"{cell.name}  {_unreached(cell)}"
+
+
+def older(ahead: str, newest: int) -> str:
+    """Say what follows where cells run what this registry never made."""
+    return (
+        f"this registry is older than the network: {ahead}, and the newest here is {newest}."
+        " Work with the newer copy of it; if that is lost, back this one up, restore it with"
+        " --generation N, above all of these, into an empty directory, and there: uno redeploy,"
+        " uno sync"
+    )
+
+
+def _told(cell: CellView) -> Iterator[str]:
+    ack = cell.ack
+    if ack is not None and ack.phase in _DID:
+        because = f": {ack.reason}" if ack.reason else ""
+        yield f"{cell.name}  {_DID[ack.phase].format(ack.generation)}{because}"
+
+
+def _heard(cell: CellView) -> str:
+    if not cell.alive:
+        return "is not heard any more"
+    return f"is heard, and runs generation {cell.status.generation}" if cell.status else "is heard"
+
+
+def _inconsistent(cell: CellView) -> str:
+    if cell.heard is None:
+        return "was never heard"
+    if not cell.alive or cell.status is None:
+        return f"was not heard for {cell.heard:.0f} s"
+    runs = f"runs generation {cell.status.generation}, not {cell.package}"
+    ack = cell.ack
+    if ack is not None and ack.generation == cell.package and ack.reason:
+        return f"{runs}: {ack.reason}"
+    return runs
+
+
+def _is_routed(cell: CellView) -> bool:
+    return cell.alive and cell.status is not None and cell.status.routed
+
+
+def _unreached(cell: CellView) -> str:
+    status = cell.status
+    if status is None or not cell.alive:
+        return "is not heard"
+    missing = [str(lan.network) for lan in status.lans if lan.interface is None]
+    if missing:
+        return f"is not attached to its own {', '.join(missing)}"
+    lost = [str(network) for network in status.unreachable]
+    shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+    return f"does not reach {shown}"
