@@ -13,8 +13,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
+from cyclonedds.__library__ import library_path
 from cyclonedds.core import (
     DDSException,
     DDSStatus,
@@ -39,11 +41,11 @@ from uno.artifacts.envelope import SIGNATURE_SIZE
 from uno.bus import wire
 from uno.bus.complaints import Complaints, caught
 from uno.bus.cyclone_config import xml
-from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open
+from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, secured
 from uno.bus.wire import Member
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, Channel, Presence, Received
+from uno.ports.bus import BusConfig, Channel, Presence, Received, Security
 
 _log = logging.getLogger(__name__)
 
@@ -204,10 +206,11 @@ class _CycloneSession:
         self._delete_all()
 
     def _open(self, config: BusConfig) -> None:
+        qos = _secured(config.security) if config.security else None
         number = next(_ids)
         with caught():
             self._keep(Domain(number, xml(config)))
-        self._participant = self._keep(DomainParticipant(number))
+        self._participant = self._keep(DomainParticipant(number, qos=qos))
         self._waitset = self._keep(WaitSet(self._participant))
         self._wake = self._keep(GuardCondition(self._participant))
         self._waitset.attach(self._wake)
@@ -260,6 +263,28 @@ class _CycloneSession:
 
 def _partition(channel: Channel) -> Qos:
     return Qos(Policy.Partition([channel.partition]))
+
+
+def _secured(files: Security) -> Qos:
+    """Return a participant's QoS with DDS Security. Raises `UnoError` where Cyclone has none."""
+    plugins = {
+        name: Path(library_path).with_name(f"libdds_security_{plugin}.so")
+        for name, plugin in (("auth", "auth"), ("access", "ac"), ("crypto", "crypto"))
+    }
+    if not all(path.exists() for path in plugins.values()):
+        raise UnoError(
+            "DDS security is on, and the Cyclone DDS on this host was built without it",
+            "install a build of Cyclone DDS that has the security plugins (that from PyPI has"
+            " none), or have the owner set `enable_dds_security: false`: what agents say is signed"
+            " and sealed without it, too",
+        )
+    functions = {"auth": "authentication", "access": "access_control", "crypto": "crypto"}
+    properties = dict(secured(files))
+    for name, path in plugins.items():
+        properties[f"dds.sec.{name}.library.path"] = str(path)
+        properties[f"dds.sec.{name}.library.init"] = f"init_{functions[name]}"
+        properties[f"dds.sec.{name}.library.finalize"] = f"finalize_{functions[name]}"
+    return Qos(*(Policy.Property(name, value) for name, value in properties.items()))
 
 
 def _delete(entity: Entity) -> None:

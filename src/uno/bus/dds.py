@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from uno.artifacts.envelope import BODY_LIMIT
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, ports
+from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Security, ports
 
 # RTPS lease of a participant: who is not heard for so long is gone, in seconds.
 PARTICIPANT_LEASE = 10
@@ -237,3 +237,16 @@ def _can_bind(address: str, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def secured(files: Security) -> Iterator[tuple[str, str]]:
+    """Return the properties of DDS Security 1.1 (section 8.1 and tables 42 and 56) for `files`."""
+    for name, path in (
+        ("auth.identity_ca", files.identity_ca),
+        ("auth.private_key", files.private_key),
+        ("auth.identity_certificate", files.certificate),
+        ("access.permissions_ca", files.permissions_ca),
+        ("access.governance", files.governance),
+        ("access.permissions", files.permissions),
+    ):
+        yield f"dds.sec.{name}", f"file:{path}"

@@ -1,0 +1,78 @@
+"""Which DDS the agents talk through, and what it needs from this host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uno.diagnostics import UnoError
+from uno.model.uvn import Middleware
+
+if TYPE_CHECKING:
+    from uno.model.plan import BusPlan
+    from uno.ports.bus import Bus
+
+VARIABLE = "UNO_MIDDLEWARE"
+LICENCE_VARIABLE = "RTI_LICENSE_FILE"
+LICENCE_NAME = "rti_license.dat"
+
+
+def make_bus(plan: BusPlan, *, environ: Mapping[str, str]) -> Bus:
+    """Return a bus of the middleware that `plan` names, not joined yet.
+
+    `environ` are the variables of the process: one that asks for another middleware is an error.
+    """
+    asked = environ.get(VARIABLE) or plan.middleware.value
+    if asked != plan.middleware.value:
+        raise UnoError(
+            f"{VARIABLE} is {asked}, but the agents of this UVN talk through {plan.middleware}",
+            f"unset {VARIABLE}, or have the owner choose another for the whole UVN: `uno config uvn"
+            " -U --middleware …`",
+        )
+    return _connext() if plan.middleware is Middleware.CONNEXT else _cyclone()
+
+
+def licence(
+    plan: BusPlan, *, environ: Mapping[str, str], directory: Path, root: Path = Path("/")
+) -> str | None:
+    """Return the path of the licence for the middleware, None where it needs none or has none.
+
+    It is what `RTI_LICENSE_FILE` names, else `rti_license.dat` in the agent's directory, else in
+    the root of the file system, where containers have it. Raises `UnoError` if the variable names
+    a file that is not there.
+    """
+    if plan.middleware is not Middleware.CONNEXT:
+        return None
+    if named := environ.get(LICENCE_VARIABLE):
+        if not Path(named).is_file():
+            raise UnoError(
+                f"{LICENCE_VARIABLE} names {named}, which is not a file",
+                "set it to the path of the licence file that RTI gave you",
+            )
+        return str(Path(named).absolute())
+    places = (directory / LICENCE_NAME, root / LICENCE_NAME)
+    return next((str(it.absolute()) for it in places if it.is_file()), None)
+
+
+def _cyclone() -> Bus:
+    try:
+        from uno.bus.cyclone import CycloneBus  # noqa: PLC0415
+    except ImportError as error:
+        raise UnoError(
+            "agents talk through Cyclone DDS, which is not installed here",
+            "PyPI has it for x86-64 with glibc only: build cyclonedds 11.0.1 on this host, see"
+            " docs/how-to/middleware.md; `uno service up` needs no agent and no DDS",
+        ) from error
+    return CycloneBus()
+
+
+def _connext() -> Bus:
+    try:
+        from uno.bus.connext import ConnextBus  # noqa: PLC0415
+    except ImportError as error:
+        raise UnoError(
+            "the agents of this UVN talk through RTI Connext DDS, which is not installed here",
+            "pip install 'uno-vpn[connext]'",
+        ) from error
+    return ConnextBus()
