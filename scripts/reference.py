@@ -31,11 +31,13 @@ BEGIN = "<!-- begin: written by scripts/reference.py -->"
 END = "<!-- end -->"
 
 # Where a command is to be typed; what is not named here belongs to the registry.
-ON_THE_CELL = ("agent", "install", "cell", "service")
+ON_THE_CELL = ("install", "cell", "service")
+ON_BOTH = ("agent", "status")
 ANYWHERE = ("lab", "schema")
 PLACES = (
-    ("On the registry's machine", lambda word: word not in (*ON_THE_CELL, *ANYWHERE)),
+    ("On the registry's machine", lambda word: word not in (*ON_THE_CELL, *ON_BOTH, *ANYWHERE)),
     ("On a cell's host", lambda word: word in ON_THE_CELL),
+    ("On both", lambda word: word in ON_BOTH),
     ("On any machine", lambda word: word in ANYWHERE),
 )
 # Every command of the registry takes these.

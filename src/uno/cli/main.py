@@ -27,6 +27,7 @@ from uno.cli import (
     rekey,
     service,
     show,
+    status,
     verify,
 )
 from uno.diagnostics import UnoError
@@ -57,6 +58,7 @@ for module in (
     guide,
     install,
     service,
+    status,
     lab,
 ):
     module.register(app)
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     as_json = failures.wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not standalone, in which typer prints errors in its own words and frames.
-        status = app(arguments, prog_name="uno", standalone_mode=False)
+        code = app(arguments, prog_name="uno", standalone_mode=False)
     except typer.TyperException as error:
         sys.exit(failures.tell_usage(error, as_json=as_json))
     except UnoError as error:
@@ -105,13 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         failures.tell(UnoError(f"{place}{error.strerror or error}"), as_json=as_json)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
-        status = _INTERRUPTED
+        code = _INTERRUPTED
     finally:
         # Not before: typer puts its own there when it is called.
         sys.excepthook = _unforeseen
-    if status == _INTERRUPTED:
+    if code == _INTERRUPTED:
         print("uno: interrupted", file=sys.stderr)
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _unforeseen(

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -82,7 +82,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
         shown.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in filled:
         shown.add_row(*(_cell(value) for value in row))
-    _print(shown)
+    page(shown)
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
@@ -93,7 +93,7 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
     for label, value in rows:
         if value not in (None, "", ()):
             shown.add_row(label, _cell(value))
-    _print(shown)
+    page(shown)
 
 
 def changed(lines: Iterable[str]) -> None:
@@ -113,6 +113,18 @@ def console() -> Console:
     out = Console(highlight=False, soft_wrap=False)
     out.width = min(out.width, WIDTH)
     return out
+
+
+def page(shown: RenderableType) -> None:
+    """Print anything that rich can, in a pipe without the spaces that fill it up."""
+    out = console()
+    if out.is_terminal:
+        out.print(shown)
+        return
+    with out.capture() as captured:
+        out.print(shown)
+    # Rows are filled up with spaces, which help nobody in a file.
+    result("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def count(number: int, noun: str) -> str:
@@ -138,17 +150,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return Text("\n".join(map(str, value)) if value else "–")
     return Text("–" if value is None else str(value))
-
-
-def _print(shown: Table) -> None:
-    out = console()
-    if out.is_terminal:
-        out.print(shown)
-        return
-    with out.capture() as captured:
-        out.print(shown)
-    # Rows are filled up with spaces, which help nobody in a file.
-    result("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _diff(out: Console, lines: Sequence[str], *, everything: bool) -> None:

@@ -1,0 +1,208 @@
+"""The whole UVN as one node sees it, for people: a page of at most 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from uno.model.messages import Phase
+from uno.model.status import CellStatus, CellView, LinkState, UvnView
+
+_GOOD, _DOUBTFUL, _BAD = "green", "yellow", "red"
+_UP = "up"
+
+
+def picture(view: UvnView) -> RenderableType:
+    """Return what there is to see: the UVN, its cells, what is wrong with them, its links."""
+    names = {cell.id: cell.name for cell in view.cells}
+    parts: list[RenderableType] = [*_headline(view, names), Text(), _cells(view)]
+    for section in (_wrong(view), _linked(view, names), _online(view)):
+        lines: tuple[RenderableType, ...] = tuple(section)
+        parts += [Text(), *lines] if lines else []
+    return Group(*parts)
+
+
+def faults(cell: CellView) -> tuple[str, ...]:
+    """Return what is not as it should be with a cell, as sentences without a full stop."""
+    status = cell.status
+    if status is None or not cell.alive:
+        return (_silence(cell),)
+    found: list[str] = []
+    if cell.package is not None and status.generation != cell.package:
+        found.append(f"runs {status.generation}, not {cell.package}{_progress(cell)}")
+    found += [f"LAN {lan.network} is missing" for lan in status.lans if not lan.interface]
+    if status.unreachable:
+        found.append(f"does not reach {', '.join(map(str, status.unreachable))}")
+    if status.pending:
+        found.append(f"still has to do: {', '.join(status.pending)}")
+    return (*found, status.problem) if status.problem else tuple(found)
+
+
+def age(seconds: float) -> str:
+    """Return a time in the largest unit that it has two of, or in seconds: `90 s`, `12 min`."""
+    units = ((86400, "d"), (3600, "h"), (60, "min"))
+    size, unit = next((each for each in units if seconds >= 2 * each[0]), (1, "s"))
+    return f"{int(seconds // size)} {unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """A link, put together from what its ends that are heard say."""
+
+    cells: tuple[int, int]
+    ends: tuple[LinkState, ...]
+
+    @property
+    def state(self) -> str:
+        """`up`, or what it lacks."""
+        lacking = [end for end in self.ends if not end.works]
+        if not lacking:
+            return _UP
+        end = lacking[0]
+        return "BFD down" if end.bgp == "Established" else f"BGP {end.bgp or 'off'}"
+
+
+def _headline(view: UvnView, names: dict[int, str]) -> Iterator[Text]:
+    viewer = names.get(view.viewer, "the registry" if view.viewer == 0 else f"cell {view.viewer}")
+    states = (
+        ("consistent", "not consistent", view.consistent),
+        ("routed", "not routed", view.routed),
+    )
+    line = Text(f"{view.uvn} as {viewer} sees it: generation {view.generation}, ")
+    for at, (good, bad, is_good) in enumerate(states):
+        line.append(", " if at else "")
+        line.append(good if is_good else bad, style=_GOOD if is_good else _BAD)
+    yield line
+    if view.viewer and not view.registry:
+        yield Text("the registry is not heard", style=_DOUBTFUL)
+    if view.rollout:
+        yield Text(f"registry: {view.rollout}", style="bold")
+    if view.undone is not None:
+        why = f": {view.reason}" if view.reason else ""
+        yield Text(f"generation {view.undone} was undone{why}", style=_BAD)
+
+
+def _cells(view: UvnView) -> Table:
+    table = _table()
+    table.add_column("CELL", overflow="fold")
+    table.add_column("GEN", justify="right")
+    table.add_column("LANS", no_wrap=True)
+    table.add_column("LINKS", justify="right")
+    table.add_column("HEARD", no_wrap=True, justify="right")
+    table.add_column("STATE", no_wrap=True)
+    for cell in view.cells:
+        status = cell.status
+        table.add_row(
+            Text(cell.name, style="" if cell.alive else "dim"),
+            _generation(cell),
+            "\n".join(str(lan.network) for lan in status.lans) if status else "",
+            _up_of_all(status) if status else "",
+            _heard(cell, view),
+            _state(cell),
+        )
+    return table
+
+
+def _generation(cell: CellView) -> Text:
+    if cell.status is None:
+        return Text("–")
+    return Text(str(cell.status.generation), style="" if cell.consistent else _DOUBTFUL)
+
+
+def _heard(cell: CellView, view: UvnView) -> str:
+    if cell.id == view.viewer or cell.heard is None:
+        return ""
+    return age(cell.heard)
+
+
+def _state(cell: CellView) -> Text:
+    if cell.status is None or not cell.alive:
+        return Text("not heard", style=_BAD)
+    if not cell.consistent and cell.package is not None:
+        return Text("behind" if cell.status.generation < cell.package else "ahead", style=_DOUBTFUL)
+    return Text("not well", style=_DOUBTFUL) if faults(cell) else Text("well", style=_GOOD)
+
+
+def _wrong(view: UvnView) -> Iterator[Text]:
+    for cell in view.cells:
+        for fault in faults(cell):
+            yield Text(f"{cell.name}: {fault}", style=_DOUBTFUL if cell.alive else _BAD)
+
+
+def _linked(view: UvnView, names: dict[int, str]) -> Iterator[Table]:
+    if links := tuple(_links(view)):
+        yield _link_table(links, names)
+
+
+def _online(view: UvnView) -> Iterator[Text]:
+    for cell in view.cells:
+        online = sum(it.is_online for it in cell.status.particles) if cell.status else 0
+        if online and cell.alive:
+            yield Text(f"{online} particle{'' if online == 1 else 's'} on line at {cell.name}")
+
+
+def _up_of_all(status: CellStatus) -> str:
+    return f"{sum(link.works for link in status.links)}/{len(status.links)}"
+
+
+def _silence(cell: CellView) -> str:
+    return "never heard" if cell.heard is None else f"not heard for {age(cell.heard)}"
+
+
+def _progress(cell: CellView) -> str:
+    """Return how far a cell is with the package that it should run, or why it does not."""
+    ack = cell.ack
+    if ack is None or ack.generation != cell.package:
+        return ""
+    if ack.phase in {Phase.STAGED, Phase.APPLYING, Phase.APPLIED}:
+        return f" yet: {ack.phase}"
+    return f": {ack.phase}" + (f", {ack.reason}" if ack.reason else "")
+
+
+def _links(view: UvnView) -> Iterator[_Link]:
+    ends: dict[tuple[int, int], list[LinkState]] = {}
+    for cell in view.cells:
+        if cell.status is None or not cell.alive:
+            continue
+        for link in cell.status.links:
+            pair = min(cell.id, link.cell), max(cell.id, link.cell)
+            ends.setdefault(pair, []).append(link)
+    for pair in sorted(ends):
+        yield _Link(cells=pair, ends=tuple(ends[pair]))
+
+
+def _link_table(links: Iterable[_Link], names: dict[int, str]) -> Table:
+    table = _table()
+    table.add_column("LINK", overflow="fold", ratio=1)
+    table.add_column("STATE", no_wrap=True)
+    for heading in ("HANDSHAKE", "RTT", "LOSS", "MTU"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for link in links:
+        one, other = (names.get(each, f"cell {each}") for each in link.cells)
+        table.add_row(
+            f"{one} – {other}",
+            Text(link.state, style=_GOOD if link.state == _UP else _BAD),
+            *_measures(link.ends),
+        )
+    return table
+
+
+def _measures(ends: tuple[LinkState, ...]) -> Iterator[Text]:
+    """Yield the newest handshake, the round trip, the worse loss, the smaller packet."""
+    handshakes = [end.handshake for end in ends if end.handshake is not None]
+    yield Text(age(min(handshakes))) if handshakes else Text("never", style=_BAD)
+    trips = [end.rtt for end in ends if end.rtt is not None]
+    yield Text(f"{min(trips):.1f} ms" if trips else "–")
+    losses = [end.loss for end in ends if end.loss is not None]
+    worst = max(losses, default=0.0)
+    yield Text(f"{worst:.0%}" if losses else "–", style=_DOUBTFUL if worst else "")
+    sizes = [end.mtu for end in ends if end.mtu is not None]
+    yield Text(str(min(sizes)) if sizes else "–")
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
