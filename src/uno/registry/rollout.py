@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -84,7 +83,6 @@ _RETURN = 30.0
 
 _WENT_WRONG = frozenset({Phase.REVERTED, Phase.FAILED})
 _UNDER_WAY = frozenset({Phase.APPLYING, Phase.APPLIED})
-_NOBODY: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +100,12 @@ class Rollout:
     listening: float
     began: float
     newest: int
-    activated: Mapping[int, int] = _NOBODY
+    activated: Mapping[int, int] = field(default_factory=dict)
     activated_at: float = 0.0
     takes: float = 0.0
     settled: bool = False
     failed: str = ""
-    asked: Mapping[int, int] = field(default=_NOBODY)
+    asked: Mapping[int, int] = field(default_factory=dict)
 
     def may_end(self, now: float, limits: Limits = LIMITS) -> bool:
         """Whether a newer release may take its place: nobody is in the middle of a change."""
@@ -174,9 +172,16 @@ def is_done(package: Packaged, heard: Heard) -> bool:
 
 def doing(rollout: Rollout, heard: Mapping[int, Heard]) -> str:
     """Return what is under way, for people; empty at rest."""
-    if rollout.settled or rollout.failed or ahead(rollout, heard):
-        return ""
     release = rollout.release
+    if rollout.failed or ahead(rollout, heard):
+        return ""
+    if rollout.settled:
+        late = [
+            package.name
+            for cell, package in release.cells.items()
+            if _is_late(rollout, cell, heard)
+        ]
+        return f"{', '.join(late)} changing over to generation {release.generation}" if late else ""
     done = {cell for cell, it in release.cells.items() if is_done(it, _of(heard, cell))}
     if rollout.activated:
         count = len(done & rollout.activated.keys())
@@ -189,6 +194,13 @@ def doing(rollout: Rollout, heard: Mapping[int, Heard]) -> str:
         f"staging generation {release.generation}: {len(ready)} of {len(release.cells)} cells"
         " have it"
     )
+
+
+def _is_late(rollout: Rollout, cell: int, heard: Mapping[int, Heard]) -> bool:
+    """Whether a cell that was away changes over now."""
+    one, package = _of(heard, cell), rollout.release.cells[cell]
+    is_told = cell in rollout.activated and not _answered_no(rollout, cell, heard)
+    return is_told and one.alive and not is_done(package, one)
 
 
 def _differs(status: CellStatus, package: Packaged) -> bool:

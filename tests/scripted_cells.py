@@ -1,0 +1,270 @@
+"""Cells that do what the protocol says, and what a test has them do wrong, in a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from uno.artifacts import bundle, envelope
+from uno.bus.memory import MemoryBus, MemoryNetwork
+from uno.model import codec
+from uno.model.bundle import Bundle
+from uno.model.keys import cell_sealing, cell_signing
+from uno.model.messages import Ack, Activation, Envelope, Kind, Phase
+from uno.model.net import Network
+from uno.model.status import CellStatus
+from uno.ports.bus import (
+    LOST,
+    REGISTRY_INDEX,
+    RELAY,
+    BusConfig,
+    BusEvent,
+    BusPeer,
+    Channel,
+    Received,
+    Topic,
+    offers_for,
+    offers_near,
+)
+
+
+class Does(Enum):
+    """What a cell does with a package that is offered, or activated."""
+
+    RIGHT = auto()
+    REFUSE = auto()
+    FAIL = auto()
+    REVERT = auto()
+    STAGE_NOTHING = auto()
+
+
+@dataclass(kw_only=True)
+class ScriptedCell:
+    """A cell. `log` has what it did: the phase and the generation."""
+
+    network: MemoryNetwork
+    running: Bundle
+    does: Does = Does.RIGHT
+    reachable_lans: bool = True
+    relays_for: int | None = None
+    previous: Bundle | None = None
+    staged: Bundle | None = None
+    log: list[tuple[Phase, int]] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    _bus: MemoryBus | None = None
+    _sequence: int = 100
+    _seen: dict[tuple[int, int], int] = field(default_factory=dict)
+    _handled: int = 0
+
+    @property
+    def id(self) -> int:
+        return self.running.plan.cell
+
+    @property
+    def generation(self) -> int:
+        return self.running.manifest.generation
+
+    @property
+    def address(self) -> IPv4Address:
+        return next(m.node4 for m in self.running.roster.members if m.id == self.id)
+
+    def start(self, *, hears_registry: bool = True, near: tuple[ScriptedCell, ...] = ()) -> None:
+        root = self.running.plan.root
+        assert root is not None
+        registry = (BusPeer(root.remote4, REGISTRY_INDEX),) if hears_registry else ()
+        peers = (*registry, *(BusPeer(each.address) for each in near))
+        self._bus = self.network.bus()
+        self._bus.configure(
+            BusConfig(
+                domain=self.running.plan.bus.domain,
+                address=self.address,
+                tag=self.running.manifest.identity,
+                peers=peers,
+            ),
+            self._hear,
+        )
+        for topic in (Topic.UVN, Topic.ACTIVATION):
+            self._bus.subscribe(Channel(topic))
+            self._bus.subscribe(Channel(topic, RELAY))
+        self._bus.subscribe(offers_for(self.id))
+        if self.relays_for is not None:
+            self._bus.subscribe(Channel(Topic.STATUS))
+            self._bus.subscribe(Channel(Topic.ACK))
+            self._bus.subscribe(offers_near(self.relays_for))
+        self._live(self._bus)
+
+    def stop(self) -> None:
+        assert self._bus is not None
+        self._bus.crash()
+        self._bus = None
+
+    def _live(self, bus: MemoryBus) -> None:
+        """Repeat the status every now and then until the cell is stopped."""
+        if self._bus is bus:
+            self.say()
+            asyncio.get_running_loop().call_later(0.5, self._live, bus)
+
+    def say(self) -> None:
+        """Publish the cell's status."""
+        lost: tuple[Network, ...] = ()
+        if not self.reachable_lans:
+            lost = next(m.lans for m in self.running.roster.members if m.id != self.id)
+        self._write(
+            Topic.STATUS,
+            Kind.STATUS,
+            CellStatus(
+                generation=self.generation,
+                content=self.running.manifest.content,
+                staged=self.staged.manifest.generation if self.staged else None,
+                unreachable=lost,
+                registry=True,
+            ),
+        )
+
+    def _hear(self, event: BusEvent) -> None:
+        if not isinstance(event, Received):
+            return
+        said = event.envelope
+        if event.channel.topic in {Topic.STATUS, Topic.ACK}:
+            self._pass_on(event)
+            return
+        # Another's sequence counts for each kind and cell; one that is not newer is no news.
+        key = (said.kind, said.about)
+        if said.sequence <= self._seen.get(key, 0):
+            return
+        envelope.verify(
+            said,
+            identity=self.running.manifest.identity,
+            public_key=self.running.manifest.registry_key,
+        )
+        self._seen[key] = said.sequence
+        if event.channel == offers_near(said.about):
+            self.write(offers_for(said.about), said)
+        elif said.kind == Kind.OFFER:
+            self._offered(said)
+        elif said.kind == Kind.ACTIVATION:
+            self._relay(event)
+            self._told(codec.decode(said.body, Activation), said.sequence)
+        else:
+            self._relay(event)
+
+    def _pass_on(self, event: Received) -> None:
+        if event.envelope.about == self.relays_for:
+            self.write(Channel(event.channel.topic, LOST), event.envelope)
+
+    def _relay(self, event: Received) -> None:
+        self.write(Channel(event.channel.topic, RELAY), event.envelope)
+
+    def _offered(self, said: Envelope) -> None:
+        if self.does is Does.STAGE_NOTHING:
+            return
+        content = envelope.unseal(
+            said.body,
+            private_key=self.running.secrets[cell_sealing(self.id)],
+            identity=self.running.manifest.identity,
+            cell=self.id,
+        )
+        offered = bundle.read(content)
+        generation = offered.manifest.generation
+        if offered.manifest == self.running.manifest:
+            self._ack(Phase.CONFIRMED, generation, said.sequence)
+        elif self.does is Does.REFUSE:
+            self._ack(Phase.REFUSED, generation, said.sequence, "the disk is full")
+        elif generation <= self.generation:
+            self._ack(Phase.REFUSED, generation, said.sequence, "it is not newer")
+        else:
+            self.staged = offered
+            self._ack(Phase.STAGED, generation, said.sequence)
+            self.say()
+
+    def _told(self, told: Activation, sequence: int) -> None:
+        if told.undo:
+            undone = told.cells.get(self.id, told.generation)
+            if self.previous is not None and self.generation == undone:
+                self.running, self.previous = self.previous, None
+                self._ack(Phase.REVERTED, undone, 0, "undone")
+                self.say()
+            elif self.staged is not None and self.staged.manifest.generation == undone:
+                self.staged = None
+                self.say()
+            return
+        wanted = told.cells.get(self.id)
+        if wanted is None or sequence <= self._handled or wanted == self.generation:
+            return
+        if self.staged is None or self.staged.manifest.generation != wanted:
+            if self.log and self.log[-1][0] is not Phase.REVERTED:
+                self.violations.append(f"activated {wanted} without having it staged")
+            return
+        self._handled = sequence
+        self._change_over(wanted)
+
+    def _change_over(self, wanted: int) -> None:
+        assert self.staged is not None
+        before, self.staged, staged = self.running, None, self.staged
+        if self.does is Does.FAIL:
+            self._ack(Phase.FAILED, wanted, 0, "nft said no")
+            return
+        self.running, self.previous = staged, before
+        self._ack(Phase.APPLIED, wanted, 0)
+        self.say()
+        later = asyncio.get_running_loop().call_later
+        later(0.05, self._go_back if self.does is Does.REVERT else self._confirm, wanted)
+
+    def _confirm(self, wanted: int) -> None:
+        if self._bus is not None and self.generation == wanted:
+            self._ack(Phase.CONFIRMED, wanted, 0)
+
+    def _go_back(self, wanted: int) -> None:
+        assert self.previous is not None
+        self.running, self.previous = self.previous, None
+        self._ack(Phase.REVERTED, wanted, 0, "lost the registry")
+        self.say()
+
+    def _ack(self, phase: Phase, generation: int, offer: int, reason: str = "") -> None:
+        self.log.append((phase, generation))
+        ack = Ack(
+            generation=generation,
+            phase=phase,
+            running=self.generation,
+            reason=reason,
+            offer=offer,
+        )
+        self._write(Topic.ACK, Kind.ACK, ack)
+
+    def _write(self, topic: Topic, kind: Kind, body: object) -> None:
+        self._sequence += 1
+        plain = Envelope(
+            about=self.id,
+            kind=kind,
+            sequence=self._sequence,
+            sender=self.id,
+            body=codec.encode(body),
+            signature=b"",
+        )
+        sign = envelope.signer(self.running.secrets[cell_signing(self.id)])
+        identity = self.running.manifest.identity
+        self.write(Channel(topic), envelope.signed(plain, identity=identity, sign=sign))
+
+    def write(self, channel: Channel, said: Envelope) -> None:
+        if self._bus is not None:
+            self._bus.write(channel, said)
+
+
+def installed(root: Path, name: str) -> Bundle:
+    """Read the package that the registry in `root` has written for a cell."""
+    return bundle.read((root / "cells" / f"net__{name}.uvn-agent").read_bytes())
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    """Wait until something is so."""
+    try:
+        async with asyncio.timeout(seconds):
+            # Nothing tells when what a test waits for is so.
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {seconds} s: {what}") from None
