@@ -1,0 +1,76 @@
+"""Bundles of a small UVN, for tests that need a cell but no registry.
+
+`hub` has two LANs and an address, `home` one LAN behind NAT, `roam` an address and no LAN.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Network
+
+from uno.model.bundle import Bundle, Manifest
+from uno.model.plan import ParticlePeer
+from uno.model.uvn import Cell, Particle, User, Uvn
+from uno.planning.cells import cell_plans, roster
+from uno.planning.planner import plan, required_keys, with_keys
+
+HUB, HOME, ROAM = 1, 2, 3
+LAN = IPv4Network("192.168.1.0/24")
+LAN6 = IPv6Network("2001:db8:1::/64")
+REMOTE = IPv4Network("192.168.2.0/24")
+OWNER = "owner@example.org"
+UVN = Uvn(
+    name="net",
+    identity="0123456789abcdef0123456789abcdef",
+    owner=OWNER,
+    address="registry.example.org",
+    users=(User(email=OWNER),),
+    cells=(
+        Cell(id=HUB, name="hub", owner=OWNER, address="hub.example.org", allowed_lans=(LAN, LAN6)),
+        Cell(id=HOME, name="home", owner=OWNER, allowed_lans=(REMOTE,)),
+        Cell(id=ROAM, name="roam", owner=OWNER, address="2001:db8::3"),
+    ),
+    particles=tuple(Particle(id=n, name=f"p{n}", owner=OWNER) for n in range(1, 4)),
+    next_cell=4,
+    next_particle=4,
+)
+
+
+def key(name: str) -> str:
+    """Return what stands for the key of this id: a digest of it."""
+    return b64encode(sha256(name.encode()).digest()).decode()
+
+
+def bundle(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Bundle:
+    """Return a cell's bundle, with keys that `key` makes."""
+    draft = plan(uvn, None)
+    needed = required_keys(draft)
+    planned = with_keys(draft, {name: key(f"public {name}") for name in needed.pairs})
+    own = cell_plans(planned)[cell]
+    return Bundle(
+        manifest=Manifest(
+            format=1,
+            uvn=uvn.name,
+            identity=uvn.identity,
+            cell=cell,
+            cell_name=own.name,
+            generation=generation,
+            registry_key="",
+            digests={},
+        ),
+        roster=roster(planned),
+        plan=own,
+        secrets={name: key(name) for name in (*needed.pairs, *needed.psks)},
+        particles=tuple(
+            ParticlePeer(
+                id=each.id,
+                name=each.name,
+                address4=each.address4,
+                address6=each.address6,
+                public_key=key(f"public {each.name}"),
+                psk=key(f"psk {each.name}"),
+            )
+            for each in planned.particles
+        ),
+    )
