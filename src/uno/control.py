@@ -49,6 +49,10 @@ class NoAgent(UnoError):
     """Nobody listens: the agent does not run."""
 
 
+class AgentEnded(UnoError):
+    """The agent ended while it was listened to."""
+
+
 class _Question(Struct, frozen=True):
     want: str
 
@@ -58,9 +62,12 @@ class _Refusal(Struct, frozen=True):
     hint: str = ""
 
 
-def socket_path(identity: str, cell: int, *, run: Path = RUN) -> Path:
-    """Return where the agent of a cell listens; the registry's has the cell id 0."""
-    return run / f"{identity[:8]}-{cell}" / SOCKET
+def socket_path(identity: str, cell: int, *, run: Path | None = None) -> Path:
+    """Return where the agent of a cell listens; the registry's has the cell id 0.
+
+    `run` is for sockets that are elsewhere than in `RUN`.
+    """
+    return (run or RUN) / f"{identity[:8]}-{cell}" / SOCKET
 
 
 class ControlServer:
@@ -142,7 +149,7 @@ def ask(path: Path, want: Want = Want.VIEW) -> UvnView:
 def follow(path: Path, want: Want = Want.WATCH) -> Iterator[UvnView]:
     """Yield the agent's view at once and after each change, and every `LONGEST` seconds at least.
 
-    Raises NoAgent where none listens, UnoError if it ends, refuses, or is silent for `PATIENCE`.
+    Raises NoAgent where none listens, AgentEnded if it ends, UnoError if it refuses, or is silent for `PATIENCE`.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(PATIENCE)
@@ -201,8 +208,8 @@ def _understood(line: bytes) -> UvnView:
     raise UnoError(refusal.error, refusal.hint)
 
 
-def _gone() -> UnoError:
-    return UnoError("the agent has ended", "see its log")
+def _gone() -> AgentEnded:
+    return AgentEnded("the agent has ended", "see its log")
 
 
 async def _read_line(client: socket.socket) -> bytes:
