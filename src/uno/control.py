@@ -149,7 +149,8 @@ def ask(path: Path, want: Want = Want.VIEW) -> UvnView:
 def follow(path: Path, want: Want = Want.WATCH) -> Iterator[UvnView]:
     """Yield the agent's view at once and after each change, and every `LONGEST` seconds at least.
 
-    Raises NoAgent where none listens, AgentEnded if it ends, UnoError if it refuses, or is silent for `PATIENCE`.
+    Raises NoAgent where none listens, AgentEnded if it ends, UnoError if it refuses, or is silent
+    for `PATIENCE`.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(PATIENCE)

@@ -235,7 +235,9 @@ class Probing:
 
 
 def _measured(track: _Track) -> Measured:
-    found = [each for each in track.results if each is not None]
-    loss = (len(track.results) - len(found)) / len(track.results) if track.results else None
+    # A copy first, made at once: whoever asks may be another thread.
+    results = list(track.results)
+    found = [each for each in results if each is not None]
+    loss = (len(results) - len(found)) / len(results) if results else None
     answers = Measured(rtt=median(found), mtu=track.mtu) if track.answers and found else Measured()
     return replace(answers, loss=loss)
