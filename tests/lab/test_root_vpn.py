@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_the_registry_reaches_every_cell_and_every_cell_the_registry(rooted: Roo
     for cell in rooted.running.cells:
         own = str(node_addresses(cell)[0])
 
-        await_true(lambda own=own: pings(registry, REGISTRY4, own), own, within=40)
+        await_true(partial(pings, registry, REGISTRY4, own), own, within=40)
 
         assert pings(cell, own, REGISTRY4)
         assert heard(registry, cell, REGISTRY4, ROOT, source=own)

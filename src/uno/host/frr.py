@@ -24,7 +24,7 @@ from pathlib import Path
 from uno.artifacts.frr import BGP_PORT, integrated
 from uno.diagnostics import UnoError
 from uno.files import write_atomic
-from uno.host import frr_diff, vty
+from uno.host import frr_diff, programs, vty
 from uno.host.command import run, start
 from uno.ports.host import Routing, SessionStatus
 
@@ -45,7 +45,7 @@ NEVER_SECONDS = 2_000_000_000
 def version() -> tuple[int, int]:
     """Return the major and minor version that is installed. Raises `UnoError` if none is."""
     _require_programs()
-    said = run([str(PROGRAMS / "zebra"), "--version"]).stdout
+    said = programs.version(PROGRAMS / "zebra")
     found = re.search(r"version (\d+)\.(\d+)", said)
     if found is None:
         raise UnoError(f"cannot tell FRR's version from {said.splitlines()[:1]}")

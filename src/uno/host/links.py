@@ -1,17 +1,16 @@
-"""Network interfaces, addresses and routes, through iproute2. Sources: ip-link(8), ip-route(8)."""
+"""Changes of interfaces, addresses and routes, through iproute2.
+
+Sources: ip-link(8), ip-route(8), ip-rule(8).
+"""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from uno.host.command import CommandFailed, run
-from uno.model.net import Address, Network, address, network, network_order
-from uno.ports.host import InterfaceAddress, Nic
+from uno.model.net import Address, Network
 
 # Marks the routes that are uno's own; FRR's are marked bgp. A number that /etc/iproute2/rt_protos
 # does not name.
@@ -28,55 +27,6 @@ MAIN_TABLE = 254
 
 # Before the rules of VPNs that take all traffic (wg-quick: 32764), after those of the kernel.
 RULE_PRIORITY = 6344
-
-Key = TypeVar("Key")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interface:
-    """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver."""
-
-    name: str
-    kind: str
-    alias: str
-    mtu: int
-    up: bool
-    addresses: tuple[InterfaceAddress, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnRoutes:
-    """The routes that uno made: unreachable prefixes, and for each interface those into it.
-
-    `into` has those of the main table, `aside` those of other tables, by interface and table.
-    """
-
-    barriers: frozenset[Network]
-    into: dict[str, tuple[Network, ...]]
-    aside: dict[tuple[str, int], tuple[Network, ...]]
-
-
-def interfaces() -> tuple[Interface, ...]:
-    """Return all interfaces of this network namespace."""
-    return tuple(_interface(each) for each in _json(["-d", "address", "show"]))
-
-
-def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
-    """Return interfaces as the host's own, without loopback and link-local addresses."""
-    ways_out = [
-        route for family in ("-4", "-6") for route in _json([family, "route", "show", "default"])
-    ]
-    return tuple(
-        Nic(
-            name=each.name,
-            addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
-            up=each.up,
-            autoconfigured=any(_is_way(way, each.name, "ra") for way in ways_out),
-            leads_out=any(_is_way(way, each.name) for way in ways_out),
-        )
-        for each in others
-        if each.name != "lo"
-    )
 
 
 def batch(lines: Iterable[str], *, force: bool = False, family: str | None = None) -> None:
@@ -98,32 +48,6 @@ def delete(name: str) -> None:
     done = run(["ip", "link", "delete", "dev", name], check=False)
     if done.status != 0 and "Cannot find device" not in done.stderr:
         raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
-
-
-def own_routes() -> OwnRoutes:
-    """Return the routes that are uno's own."""
-    barriers, into, aside = set(), defaultdict(list), defaultdict(list)
-    for family in ("-4", "-6"):
-        for route in _json([family, "route", "show", "table", "all", "proto", PROTOCOL]):
-            destination = _destination(route["dst"], family)
-            table = route.get("table", "main")
-            if route.get("type") == "unreachable":
-                barriers.add(destination)
-            elif table == "main":
-                into[route.get("dev", "")].append(destination)
-            else:
-                aside[route.get("dev", ""), int(table)].append(destination)
-    return OwnRoutes(barriers=frozenset(barriers), into=_ordered(into), aside=_ordered(aside))
-
-
-def rules() -> frozenset[tuple[Address, int]]:
-    """Return uno's rules: what is sent from the address goes by the routing table."""
-    return frozenset(
-        (address(rule["src"]), int(rule["table"]))
-        for family in ("-4", "-6")
-        for rule in _json([family, "rule", "show"])
-        if str(rule.get("protocol")) == PROTOCOL
-    )
 
 
 def change_rules(
@@ -183,40 +107,8 @@ def _rule(verb: str, source: Address, table: int) -> str:
     return f"rule {verb} {where} protocol {PROTOCOL}"
 
 
-def _ordered(found: Mapping[Key, list[Network]]) -> dict[Key, tuple[Network, ...]]:
-    return {key: tuple(sorted(each, key=network_order)) for key, each in found.items()}
-
-
-def _is_way(route: dict[str, Any], name: str, protocol: str | None = None) -> bool:
-    hops = [route, *route.get("nexthops", ())]
-    through = any(hop.get("dev") == name for hop in hops)
-    return through and (protocol is None or route.get("protocol") == protocol)
-
-
 def _barrier(prefix: Network) -> str:
     return f"unreachable {prefix} metric {BARRIER_METRIC} proto {PROTOCOL}"
-
-
-def _destination(text: str, family: str) -> Network:
-    if text == "default":
-        return network("0.0.0.0/0" if family == "-4" else "::/0")
-    return network(text if "/" in text else f"{text}/{32 if family == '-4' else 128}")
-
-
-def _interface(each: dict[str, Any]) -> Interface:
-    return Interface(
-        name=each["ifname"],
-        kind=each.get("linkinfo", {}).get("info_kind", ""),
-        alias=each.get("ifalias", ""),
-        mtu=each.get("mtu", 0),
-        up="UP" in each.get("flags", ()),
-        addresses=tuple(_address(a) for a in each.get("addr_info", ()) if "local" in a),
-    )
-
-
-def _address(each: dict[str, Any]) -> InterfaceAddress:
-    kind = IPv4Interface if each["family"] == "inet" else IPv6Interface
-    return kind((each["local"], each["prefixlen"]))
 
 
 def _json(arguments: list[str]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from msgspec import structs
 from uno.artifacts import firewall
 from uno.diagnostics import UnoError
 from uno.files import failure
-from uno.host import endpoints, frr, gates, links, nft, sysctl, tunnels, wireguard
+from uno.host import endpoints, frr, gates, inventory, links, nft, sysctl, tunnels, wireguard
 from uno.host.command import run
 from uno.host.state import HostState, StateFile, TunnelNote
 from uno.model.messages import REGISTRY
@@ -23,6 +23,7 @@ from uno.ports.host import (
     ConfigureTunnel,
     CreateTunnel,
     Facts,
+    Gate,
     InterfaceAddress,
     NodeInterface,
     Observed,
@@ -63,6 +64,8 @@ class LinuxHost:
         self._is_cell = cell != REGISTRY
         self._table = firewall.TABLE if self._is_cell else firewall.REGISTRY_TABLE
         self._alias = f"uno {identity} {cell}"
+        # The ruleset's number, and what was found when it had that.
+        self._filtered: tuple[bytes, str | None, tuple[Gate, ...]] | None = None
         self._state = StateFile(self.folder / "state.json")
         self._frr = frr.Frr(self.folder / "frr")
 
@@ -70,8 +73,9 @@ class LinuxHost:
         """Look at what the host is like. Raises `UnoError` where a cell finds no FRR."""
         state = self._state.read()
         before = state.sysctls.get(FORWARD)
+        found = inventory.interfaces()
         return Facts(
-            nics=links.nics(each for each in links.interfaces() if not self._own(each, state)),
+            nics=inventory.nics(each for each in found if not self._own(each, state)),
             # Switched off for interfaces is another thing: uno's own can have it all the same.
             has_ipv6=sysctl.path("net.ipv6.conf").exists(),
             forwarded=(before or sysctl.read(FORWARD)) == "1",
@@ -81,18 +85,20 @@ class LinuxHost:
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Look at what is there, reading these kernel parameters and those changed before."""
         state = self._state.read()
-        interfaces = links.interfaces()
+        interfaces = inventory.interfaces()
         own = {each.name: each for each in interfaces if self._own(each, state)}
-        dumps = wireguard.dump() if own else {}
-        routes = links.own_routes()
-        rules = links.rules() if any(each.table for each in state.tunnels.values()) else frozenset()
+        dumps = wireguard.dump(own.keys() & state.tunnels.keys())
+        routes = inventory.own_routes()
+        aside = any(each.table for each in state.tunnels.values())
+        rules = inventory.rules() if aside else frozenset()
+        listing, opened = self._filters()
         node = own.get(state.node or "")
         # The parameters of an interface go with it.
         originals = {k: v for k, v in state.sysctls.items() if sysctl.exists(k)}
         return Observed(
             barriers=routes.barriers if self._is_cell else frozenset(),
-            firewall=_observed_firewall(state, nft.listing(self._table)),
-            gates=gates.observe() if self._is_cell else (),
+            firewall=_observed_firewall(state, listing),
+            gates=opened,
             sysctls={key: sysctl.read(key) for key in {*sysctls, *originals}},
             originals=originals,
             node=tunnels.node(node, routes) if node else None,
@@ -160,12 +166,12 @@ class LinuxHost:
     def wireguard_kind(self) -> str:
         """Say which WireGuard runs."""
         names = self._state.read().tunnels
-        return wireguard.kind(each.kind for each in links.interfaces() if each.name in names)
+        return wireguard.kind(each.kind for each in inventory.interfaces() if each.name in names)
 
     def peer_status(self) -> dict[str, tuple[PeerStatus, ...]]:
         """Return the peers of each of uno's WireGuard interfaces."""
         names = self._state.read().tunnels
-        return {name: each.status for name, each in wireguard.dump().items() if name in names}
+        return {name: each.status for name, each in wireguard.dump(names).items()}
 
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return uno's BGP sessions."""
@@ -206,8 +212,16 @@ class LinuxHost:
         # All of it: a kill may have left a file half-written beside the others.
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _own(self, each: links.Interface, state: HostState) -> bool:
+    def _own(self, each: inventory.Interface, state: HostState) -> bool:
         return each.alias == self._alias or state.owns(each.name)
+
+    def _filters(self) -> tuple[str | None, tuple[Gate, ...]]:
+        """Return uno's table as nft lists it, and the gates of others."""
+        number = nft.generation()
+        if self._filtered is None or self._filtered[0] != number:
+            found = gates.observe() if self._is_cell else ()
+            self._filtered = (number, nft.listing(self._table), found)
+        return self._filtered[1:]
 
     def _replace_firewall(self, ruleset: str | None) -> None:
         nft.replace_table(self._table, ruleset)
@@ -221,7 +235,7 @@ class LinuxHost:
     def _remove_rules(self, name: str) -> None:
         note = self._state.read().tunnels.get(name)
         if note is not None and note.table is not None:
-            links.change_rules(remove=[each for each in links.rules() if each[1] == note.table])
+            links.change_rules(remove=[each for each in inventory.rules() if each[1] == note.table])
 
     def _set_node(self, node: NodeInterface | None) -> None:
         current = self._state.read().node
@@ -246,8 +260,8 @@ class LinuxHost:
         links.batch(lines)
 
     def _observed_node(self, name: str) -> NodeInterface:
-        found = next(each for each in links.interfaces() if each.name == name)
-        return tunnels.node(found, links.own_routes())
+        found = next(each for each in inventory.interfaces() if each.name == name)
+        return tunnels.node(found, inventory.own_routes())
 
     def _create_tunnel(self, tunnel: Tunnel) -> None:
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -301,7 +315,7 @@ class LinuxHost:
         tables = {self._state.read().tunnels.get(tunnel.name, note).table, tunnel.table} - {None}
         self._state.note_tunnel(tunnel.name, note)
         if tables:
-            there = {each for each in links.rules() if each[1] in tables}
+            there = {each for each in inventory.rules() if each[1] in tables}
             links.change_rules(add=wanted - there, remove=there - wanted)
 
     def _resolve(self, peers: Iterable[Peer]) -> dict[str, str]:
@@ -329,7 +343,7 @@ class LinuxHost:
 
     def _own_names(self) -> frozenset[str]:
         state = self._state.read()
-        return frozenset(each.name for each in links.interfaces() if self._own(each, state))
+        return frozenset(each.name for each in inventory.interfaces() if self._own(each, state))
 
 
 def _observed_firewall(state: HostState, now: str | None) -> str | None:

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -22,7 +23,7 @@ NEWLINK, DELLINK = 16, 17
 NEWADDR, DELADDR = 20, 21
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 MAIN_TABLE = 254
-UNICAST = 1
+UNICAST, UNREACHABLE = 1, 7
 CLONED = 0x200
 # The groups of notifications that are told, as bits: links, addresses and routes of both families.
 GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
@@ -30,6 +31,7 @@ GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 # linux/netlink.h
 _ERROR, _DONE = 2, 3
 _REQUEST, _DUMP = 0x1, 0x300
+_SOL_NETLINK, _STRICT = 270, 12
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -76,14 +78,62 @@ def subscribe() -> socket.socket:
 
 def routes() -> tuple[Route, ...]:
     """Return all routes of this network namespace. Raises `UnoError`."""
-    with _open() as one:
+    told = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
+    return tuple(route(each.body) for each in told if each.kind == NEWROUTE)
+
+
+def routes_of(protocol: int, family: int) -> tuple[Route, ...]:
+    """Return the routes that a protocol made, of all tables. Raises `UnoError`.
+
+    There may be thousands of others, so that it is the kernel that chooses.
+    """
+    told = dumped(GETROUTE, _ROUTE.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0), chosen=True)
+    found = (route(each.body) for each in told if each.kind == NEWROUTE)
+    # Linux before 4.20 tells all.
+    return tuple(each for each in found if each.protocol == protocol)
+
+
+def default_routes() -> tuple[Route, ...]:
+    """Return the default routes of the main table. Raises `UnoError`."""
+    told = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
+    # The second byte is the length of the prefix: most routes need not be read any further.
+    found = (route(each.body) for each in told if each.kind == NEWROUTE and not each.body[1])
+    return tuple(each for each in found if each.table == MAIN_TABLE)
+
+
+def dumped(kind: int, body: bytes, *, chosen: bool = False) -> tuple[Message, ...]:
+    """Return all that the kernel answers to a request for everything of a kind.
+
+    `chosen` asks it to heed what `body` says of the answers, as far as it can. Raises `UnoError`.
+    """
+    return _answer(kind, body, flags=_REQUEST | _DUMP, chosen=chosen)
+
+
+def answered(kind: int, body: bytes, *, family: int) -> Message:
+    """Return the one answer to a request of a netlink family. Raises `UnoError`."""
+    return _answer(kind, body, flags=_REQUEST, family=family)[0]
+
+
+def _answer(
+    kind: int,
+    body: bytes,
+    *,
+    flags: int,
+    family: int = socket.NETLINK_ROUTE,
+    chosen: bool = False,
+) -> tuple[Message, ...]:
+    with _open(family=family) as one:
         one.settimeout(5)
-        asked = _HEADER.pack(_HEADER.size + _ROUTE.size, GETROUTE, _REQUEST | _DUMP, 1, 0)
+        if chosen:
+            with suppress(OSError):
+                one.setsockopt(_SOL_NETLINK, _STRICT, 1)
         try:
-            one.send(asked + _ROUTE.pack(*[0] * 9))
-            return tuple(route(each.body) for each in _dumped(one) if each.kind == NEWROUTE)
+            one.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
+            if flags & _DUMP:
+                return tuple(_parts(one))
+            return (_accepted(next(messages(one.recv(_PART)))),)
         except OSError as error:
-            raise UnoError(f"the kernel does not tell its routes ({error.strerror})") from error
+            raise UnoError(f"the kernel does not tell of its network ({error.strerror})") from error
 
 
 def messages(part: bytes) -> Iterator[Message]:
@@ -131,8 +181,8 @@ def number(told: dict[int, bytes], kind: int, default: int) -> int:
     return int.from_bytes(told[kind][:4], sys.byteorder) if kind in told else default
 
 
-def _open(groups: int = 0) -> socket.socket:
-    one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+def _open(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.socket:
+    one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         one.bind((0, groups))
@@ -143,15 +193,19 @@ def _open(groups: int = 0) -> socket.socket:
     return one
 
 
-def _dumped(one: socket.socket) -> Iterator[Message]:
+def _parts(one: socket.socket) -> Iterator[Message]:
     while True:
         for each in messages(one.recv(_PART)):
             if each.kind == _DONE:
                 return
-            if each.kind == _ERROR:
-                code = -struct.unpack_from("=i", each.body)[0] or errno.EIO
-                raise OSError(code, os.strerror(code))
-            yield each
+            yield _accepted(each)
+
+
+def _accepted(each: Message) -> Message:
+    if each.kind == _ERROR:
+        code = -struct.unpack_from("=i", each.body)[0] or errno.EIO
+        raise OSError(code, os.strerror(code))
+    return each
 
 
 def _interfaces(told: dict[int, bytes]) -> tuple[int, ...]:

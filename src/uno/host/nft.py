@@ -5,9 +5,19 @@ A cell has one, and a registry another: both may be on one host.
 
 from __future__ import annotations
 
+import socket
+import struct
+
+from uno.host import netlink
 from uno.host.command import run
 
 FAMILY = "inet"
+
+# linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h
+_NETFILTER = 12
+_SUBSYSTEM, _GETGEN = 10, 16
+_HEADER = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
+_GENERATION = 1
 
 
 def replace_table(table: str, ruleset: str | None) -> None:
@@ -22,3 +32,9 @@ def listing(table: str) -> str | None:
     """Return the table as nft lists it without counters, or None where there is none."""
     done = run(["nft", "-s", "list", "table", FAMILY, table], check=False)
     return done.stdout if done.status == 0 else None
+
+
+def generation() -> bytes:
+    """Return the number of the ruleset: every change of any table makes another one."""
+    said = netlink.answered(_SUBSYSTEM << 8 | _GETGEN, _HEADER, family=_NETFILTER)
+    return netlink.attributes(said.body, len(_HEADER))[_GENERATION]

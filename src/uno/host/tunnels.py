@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from uno.host import links, wireguard
+from uno.host import inventory, links, wireguard
 from uno.host.state import TunnelNote
 from uno.model.net import Address
 from uno.ports.host import NodeInterface, Tunnel
 
 
-def node(each: links.Interface, routes: links.OwnRoutes) -> NodeInterface:
+def node(each: inventory.Interface, routes: inventory.OwnRoutes) -> NodeInterface:
     """Return the node interface that was found, with the prefixes that it swallows."""
     addresses = tuple(a for a in each.addresses if not a.ip.is_link_local)
-    swallows = routes.into.get(each.name, ())
+    swallows = routes.into.get(each.index, ())
     return NodeInterface(name=each.name, addresses=addresses, swallows=swallows)
 
 
 def tunnel(
-    each: links.Interface,
+    each: inventory.Interface,
     dump: wireguard.Dump,
     note: TunnelNote,
     *,
-    routes: links.OwnRoutes,
+    routes: inventory.OwnRoutes,
     rules: frozenset[tuple[Address, int]],
 ) -> Tunnel:
     """Return a tunnel as it was configured; `rules` are those of all of uno's tables."""
@@ -35,11 +35,11 @@ def tunnel(
             replace(peer, endpoint=note.endpoints.get(peer.public_key)) for peer in dump.peers
         ),
         port=note.port and dump.port,
-        routes=routes.into.get(each.name, ()),
+        routes=routes.into.get(each.index, ()),
     )
     if note.table is None:
         return found
-    aside = replace(found, routes=routes.aside.get((each.name, note.table), ()), table=note.table)
+    aside = replace(found, routes=routes.aside.get((each.index, note.table), ()), table=note.table)
     # Without its rules the table is of no use: seen as no table, it is set anew.
     return aside if rules_of(aside) <= rules else replace(aside, table=None)
 

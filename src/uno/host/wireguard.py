@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -18,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uno.diagnostics import UnoError
+from uno.host import programs, uapi
 from uno.host.command import CommandFailed, run, start
 from uno.model.keys import Secret
 from uno.model.net import network, network_order
 from uno.ports.host import Peer, PeerStatus, Tunnel
-
-SOCKETS = Path("/var/run/wireguard")
 
 # Not /dev/stdin, which is made at boot and not everywhere.
 STDIN = "/proc/self/fd/0"
@@ -34,7 +32,7 @@ READY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dump:
-    """One interface as `wg show all dump` prints it."""
+    """One interface as it is now; endpoints are where the peers were last heard."""
 
     name: str
     private_key: Secret
@@ -98,8 +96,30 @@ def call(name: str, peer: Peer, *, endpoint: str) -> None:
     run(["wg", "set", name, "peer", peer.public_key, "endpoint", endpoint])
 
 
-def dump() -> dict[str, Dump]:
-    """Return all WireGuard interfaces of this network namespace, by name."""
+def dump(names: Iterable[str]) -> dict[str, Dump]:
+    """Return those of these interfaces that are there, by name."""
+    wanted = frozenset(names)
+    told = {name: uapi.ask(name) for name in sorted(wanted)}
+    found = {name: _told(name, each) for name, each in told.items() if each is not None}
+    if found.keys() == wanted:
+        return found
+    return found | {name: each for name, each in _shown().items() if name in wanted}
+
+
+def _told(name: str, told: list[tuple[str, str]]) -> Dump:
+    private_key, port = uapi.interface(told)
+    peers = uapi.peers(told)
+    return Dump(
+        name=name,
+        private_key=private_key,
+        port=port,
+        peers=tuple(peer for peer, _ in peers),
+        status=tuple(status for _, status in peers),
+    )
+
+
+def _shown() -> dict[str, Dump]:
+    """Return what `wg` knows of, which includes the kernel's own interfaces."""
     rows = [line.split("\t") for line in run(["wg", "show", "all", "dump"]).stdout.splitlines()]
     return {
         row[0]: Dump(
@@ -124,7 +144,7 @@ def kind(interface_kinds: Iterable[str]) -> str:
     program = _program()
     if program is None:
         return "userspace"
-    said = run([program, "--version"], check=False).stdout.splitlines()
+    said = programs.version(Path(program)).splitlines()
     return said[0].strip() if said else Path(program).name
 
 
@@ -136,10 +156,9 @@ def _create_userspace(name: str, log: Path) -> None:
             "and there is no wireguard-go",
             "install the package wireguard-go, or a kernel with WireGuard",
         )
-    sock = SOCKETS / f"{name}.sock"
     process = start([program, "--foreground", name], log=log, env={"LOG_LEVEL": "error"})
     deadline = time.monotonic() + READY_SECONDS
-    while not _answers(sock):
+    while not uapi.answers(name):
         if process.status() is not None:
             raise UnoError(f"`{program} {name}` ended at once: {_last_line(log)}", _NO_TUN)
         if time.monotonic() > deadline:
@@ -157,15 +176,6 @@ _NO_TUN = (
 def _program() -> str | None:
     chosen = os.environ.get("WG_QUICK_USERSPACE_IMPLEMENTATION", "wireguard-go")
     return shutil.which(chosen)
-
-
-def _answers(sock: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-        try:
-            one.connect(str(sock))
-        except OSError:
-            return False
-    return True
 
 
 def _last_line(log: Path) -> str:

@@ -1,9 +1,9 @@
-"""What `ip -j` prints, as values; what is given to `ip -batch`."""
+"""What is given to `ip -batch`, and what becomes of its failures."""
 
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
@@ -11,45 +11,6 @@ import pytest
 from uno.host import links
 from uno.host.command import CommandFailed, Completed
 from uno.model.net import Network
-from uno.ports.host import Nic
-
-LO = {
-    "ifindex": 1,
-    "ifname": "lo",
-    "flags": ["LOOPBACK", "UP", "LOWER_UP"],
-    "mtu": 65536,
-    "addr_info": [{"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host"}],
-}
-ETH0 = {
-    "ifindex": 2,
-    "link_index": 11,
-    "ifname": "eth0",
-    "flags": ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
-    "mtu": 1500,
-    "operstate": "UP",
-    "ifalias": "the way out",
-    "linkinfo": {"info_kind": "veth"},
-    "addr_info": [
-        {
-            "family": "inet",
-            "local": "192.168.1.7",
-            "prefixlen": 24,
-            "broadcast": "192.168.1.255",
-            "scope": "global",
-            "label": "eth0",
-        },
-        {"family": "inet6", "local": "2001:db8::7", "prefixlen": 64, "scope": "global"},
-        {"family": "inet6", "local": "fe80::7", "prefixlen": 64, "scope": "link"},
-    ],
-}
-WWAN = {"ifname": "wwan0", "flags": ["NOARP"], "mtu": 1500, "addr_info": [{}]}
-TUN = {
-    "ifname": "uwg-b0",
-    "flags": ["POINTOPOINT", "UP"],
-    "mtu": 1320,
-    "linkinfo": {"info_kind": "tun", "info_data": {"type": "tun"}},
-    "addr_info": [{"family": "inet", "local": "10.255.192.2", "prefixlen": 31}],
-}
 
 
 class Ip:
@@ -75,95 +36,6 @@ def ip(monkeypatch: pytest.MonkeyPatch, *, status: int = 0, stderr: str = "", **
     stand_in = Ip(told, status=status, stderr=stderr)
     monkeypatch.setattr(links, "run", stand_in)
     return stand_in
-
-
-def test_interfaces_are_read_with_alias_driver_and_addresses(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ip(monkeypatch, __d_address_show=[{}, LO, ETH0, WWAN, TUN])
-
-    lo, eth0, wwan, tun = links.interfaces()
-
-    assert (lo.name, lo.up, lo.alias, lo.kind) == ("lo", True, "", "")
-    assert (eth0.alias, eth0.kind, eth0.mtu) == ("the way out", "veth", 1500)
-    assert eth0.addresses == (
-        IPv4Interface("192.168.1.7/24"),
-        IPv6Interface("2001:db8::7/64"),
-        IPv6Interface("fe80::7/64"),
-    )
-    assert (wwan.up, wwan.addresses) == (False, ())
-    assert (tun.kind, tun.mtu) == ("tun", 1320)
-
-
-@pytest.mark.feature("F079")
-def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ip(
-        monkeypatch,
-        __d_address_show=[LO, ETH0, WWAN],
-        __4_route_show_default=[
-            {"dst": "default", "protocol": "dhcp", "nexthops": [{"dev": "eth0"}, {"dev": "ppp0"}]}
-        ],
-        __6_route_show_default=[{"dst": "default", "dev": "wwan0", "protocol": "ra"}],
-    )
-
-    found = links.nics(links.interfaces())
-
-    addresses = IPv4Interface("192.168.1.7/24"), IPv6Interface("2001:db8::7/64")
-    assert found == (
-        Nic(name="eth0", addresses=addresses, leads_out=True),
-        Nic(name="wwan0", up=False, autoconfigured=True, leads_out=True),
-    )
-
-
-@pytest.mark.feature("G28")
-def test_barriers_of_both_families_are_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    ip(
-        monkeypatch,
-        __4_route_show_table_all_proto_98=[
-            {"type": "unreachable", "dst": "192.168.2.0/24", "protocol": "98"},
-            {"type": "unreachable", "dst": "192.168.3.4"},
-            {"type": "unreachable", "dst": "default"},
-        ],
-        __6_route_show_table_all_proto_98=[
-            {"type": "unreachable", "dst": "fd00::/48", "dev": "lo"},
-            {"type": "unreachable", "dst": "fd00::1", "dev": "lo"},
-            {"type": "unreachable", "dst": "default", "dev": "lo"},
-        ],
-    )
-
-    found = links.own_routes()
-
-    assert found.into == {}
-    assert found.barriers == {
-        IPv4Network("192.168.2.0/24"),
-        IPv4Network("192.168.3.4/32"),
-        IPv4Network("0.0.0.0/0"),
-        IPv6Network("fd00::/48"),
-        IPv6Network("fd00::1/128"),
-        IPv6Network("::/0"),
-    }
-
-
-def test_routes_into_interfaces_are_read_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    ip(
-        monkeypatch,
-        __4_route_show_table_all_proto_98=[
-            {"dst": "10.0.0.9", "dev": "x"},
-            {"dst": "10.0.0.1", "dev": "x"},
-            {"dst": "10.1.0.0/16", "dev": "y"},
-        ],
-        __6_route_show_table_all_proto_98=[{"dst": "fd00::1", "dev": "x"}],
-    )
-
-    found = links.own_routes()
-
-    assert found.barriers == set()
-    assert {name: list(map(str, routes)) for name, routes in found.into.items()} == {
-        "x": ["10.0.0.1/32", "10.0.0.9/32", "fd00::1/128"],
-        "y": ["10.1.0.0/16"],
-    }
 
 
 def test_routes_of_another_routing_daemon_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +107,27 @@ def test_a_route_is_marked_as_unos() -> None:
 
     assert links.add_route("x", prefix) == "route replace 10.255.128.1/32 dev x table 254 proto 98"
     assert links.remove_route("x", prefix) == "route del 10.255.128.1/32 dev x table 254 proto 98"
+
+
+def test_what_an_interface_swallows_is_better_than_a_barrier_and_worse_than_all_else() -> None:
+    prefix = IPv4Network("10.255.128.0/22")
+
+    said = links.add_sink("uno0", prefix)
+
+    assert said == "route replace 10.255.128.0/22 dev uno0 metric 4278198271 proto 98"
+    assert links.remove_sink("uno0", prefix) == said.replace("replace", "del")
+    assert int(links.SINK_METRIC) == int(links.BARRIER_METRIC) - 1
+    assert int(links.SINK_METRIC) >> 24 == 255
+
+
+def test_rules_are_changed_family_by_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = ip(monkeypatch)
+    old, new = (IPv4Address("10.0.0.1"), 7), (IPv6Address("fd00::1"), 8)
+
+    links.change_rules(add=[new], remove=[old])
+
+    assert program.asked == ["-4 -force -batch -", "-6 -batch -"]
+    assert program.given == [
+        "rule del from 10.0.0.1 lookup 7 priority 6344 protocol 98",
+        "rule add from fd00::1 lookup 8 priority 6344 protocol 98",
+    ]

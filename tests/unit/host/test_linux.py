@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from base64 import b64encode
 from dataclasses import dataclass, field, replace
@@ -12,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from uno.diagnostics import UnoError
-from uno.host import endpoints, gates, links, linux, nft, sysctl, wireguard
+from uno.host import endpoints, gates, inventory, links, linux, nft, sysctl, wireguard
 from uno.host.command import Completed
+from uno.host.inventory import Interface, OwnRoutes
 from uno.host.linux import LinuxHost
 from uno.model.keys import Secret
 from uno.ports.host import (
@@ -46,8 +46,6 @@ class Machine:
     ) -> Completed:
         words = list(argv)
         stderr = ""
-        if words[:3] == ["ip", "-j", "-d"]:
-            return self.done(words, stdout=json.dumps([self.link(n) for n in self.interfaces]))
         if words[:2] == ["wg", "setconf"] or words[:2] == ["wg", "syncconf"]:
             self.configured.append(stdin)
         if words == ["wg", "show", "all", "dump"]:
@@ -83,8 +81,13 @@ class Machine:
                 self.interfaces[name] = words[words.index("alias") + 1]
         return ""
 
-    def link(self, name: str) -> dict[str, object]:
-        return {"ifname": name, "flags": ["UP"], "mtu": 1420, "ifalias": self.interfaces[name]}
+    def inventory(self) -> tuple[Interface, ...]:
+        return tuple(
+            Interface(
+                index=index, name=name, kind="tun", alias=alias, mtu=1420, up=True, addresses=()
+            )
+            for index, (name, alias) in enumerate(self.interfaces.items(), start=1)
+        )
 
     def parameter(self, key: str, value: str) -> Path:
         path = sysctl.path(key)
@@ -100,6 +103,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(sysctl, "PROC_SYS", tmp_path / "sys")
     for module in (links, linux, wireguard):
         monkeypatch.setattr(module, "run", machine.run)
+    monkeypatch.setattr(inventory, "interfaces", machine.inventory)
+    monkeypatch.setattr(
+        inventory, "own_routes", lambda: OwnRoutes(barriers=frozenset(), into={}, aside={})
+    )
+    monkeypatch.setattr(nft, "generation", lambda: b"1")
     monkeypatch.setattr(nft, "listing", lambda _: None)
     monkeypatch.setattr(gates, "observe", lambda: ())
     machine.parameter("net.ipv4.conf.uwg-b0.rp_filter", "0")

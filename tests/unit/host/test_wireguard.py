@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from uno.host import wireguard
+from uno.host import programs, wireguard
 from uno.host.command import Completed
 from uno.model.keys import Secret
 from uno.ports.host import Peer, PeerStatus, Tunnel
@@ -40,7 +40,7 @@ class Wg:
 def test_a_dump_is_read_interface_by_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wireguard, "run", Wg(DUMP))
 
-    dumps = wireguard.dump()
+    dumps = wireguard.dump(["uwg-v0", "uwg-b0", "wg-home", "gone"])
 
     assert list(dumps) == ["uwg-b0", "uwg-v0", "wg-home"]
     link, root, home = dumps.values()
@@ -80,10 +80,12 @@ def test_the_port_of_an_interface_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
     assert program.asked == [["wg", "show", "uwg-b0", "listen-port"]]
 
 
-def test_no_interface_makes_an_empty_dump(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wireguard, "run", Wg(""))
+def test_who_wants_no_interface_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Wg(DUMP)
+    monkeypatch.setattr(wireguard, "run", program)
 
-    assert wireguard.dump() == {}
+    assert wireguard.dump([]) == {}
+    assert program.asked == []
 
 
 @pytest.mark.feature("F066")
@@ -166,6 +168,6 @@ def test_it_is_said_which_wireguard_runs(
     kinds: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wireguard, "_program", lambda: "/usr/bin/wireguard-go")
-    monkeypatch.setattr(wireguard, "run", Wg("wireguard-go v0.0.20220316\n\nUserspace\n"))
+    monkeypatch.setattr(programs, "version", lambda _: "wireguard-go v0.0.20220316\n\nUserspace\n")
 
     assert wireguard.kind(kinds) == said
