@@ -17,9 +17,10 @@ from uno.artifacts.envelope import BODY_LIMIT
 from uno.bus.dds import CALL_INTERVAL, DATAGRAM, PARTICIPANT_LEASE
 from uno.ports.bus import BusConfig, BusPeer, ports
 
-# A fragment and its headers are one datagram: 20 bytes of RTPS, 12 of a time, 16 of a destination,
-# 36 of the fragment itself (RTPS 2.5, section 9.4), and room for the inline QoS of a key.
-_FRAGMENT = DATAGRAM - 108
+# A fragment is one datagram with 20 bytes of RTPS, 16 of a destination, 12 of a time, 36 of its own
+# header, room for inline QoS, and a heartbeat of 32 that Cyclone appends whatever the limit is
+# (RTPS 2.5, section 9.4).
+_FRAGMENT = DATAGRAM - 160
 _SAMPLE = BODY_LIMIT + 4096
 
 

@@ -98,6 +98,12 @@ class DdsBus:
         self._unsettled = {channel for channel, alive in self._told.items() if alive}
         self._settling = loop.call_later(WRITER_LEASE, self._settle)
 
+    def renew(self) -> None:
+        """Leave and join again, as somebody else: what DDS remembers of others is forgotten."""
+        if self._config is not None and self._deliver is not None:
+            config, self._config = self._config, None
+            self.configure(config, self._deliver)
+
     def subscribe(self, channel: Channel) -> None:
         """Have what is on a channel delivered."""
         if channel not in self._channels:

@@ -184,6 +184,13 @@ class MemoryBus:
         self._network.join(node)
         self._node = node
 
+    def renew(self) -> None:
+        """Leave and join again; everything comes again."""
+        if self._node is not None:
+            config, deliver = self._node.config, self._node.deliver
+            self.close()
+            self.configure(config, deliver)
+
     def subscribe(self, channel: Channel) -> None:
         """Have what is on a channel delivered."""
         if channel not in self._channels:

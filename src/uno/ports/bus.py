@@ -134,6 +134,15 @@ class Bus(Protocol):
         """
         ...
 
+    def renew(self) -> None:
+        """Leave and join again with the same configuration; nothing if the node is not on the bus.
+
+        What is said again is delivered again. For a node that hears nothing of others that it
+        should hear, since forged RTPS messages can make DDS take what is new for old. Raises as
+        `configure` does.
+        """
+        ...
+
     def subscribe(self, channel: Channel) -> None:
         """Have what is on a channel delivered."""
         ...

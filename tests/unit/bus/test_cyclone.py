@@ -188,6 +188,24 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
     assert (threads(), descriptors()) == before
 
 
+def test_who_joins_anew_gets_and_says_everything_again(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, at_registry = agents.join(0)
+            cell, at_cell = agents.join(1, peers=(0,))
+            for bus in (registry, cell):
+                bus.subscribe(STATUS)
+                bus.write(STATUS, envelope(about=1))
+            await until(lambda: len(at_registry) == 2 and len(at_cell) == 2)
+
+            cell.renew()
+
+            again = Received(STATUS, envelope(about=1))
+            await until(lambda: at_cell.count(again) == 2 and at_registry.count(again) == 2)
+
+    run(scene())
+
+
 def test_what_is_withdrawn_does_not_come_to_who_is_later(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
@@ -424,6 +442,7 @@ def test_closing_twice_or_before_joining_is_no_error(domain: int) -> None:
     async def scene() -> None:
         bus = CycloneBus()
         bus.close()
+        bus.renew()
         bus.configure(config_of(domain, 0), ignore)
         bus.close()
         bus.close()

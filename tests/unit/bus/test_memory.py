@@ -219,6 +219,22 @@ def test_everything_may_come_again() -> None:
     assert run(scene())[-1] == Received(STATUS, status(about=1))
 
 
+def test_who_joins_anew_gets_everything_again() -> None:
+    async def scene() -> list[BusEvent]:
+        network, heard = MemoryNetwork(), list[BusEvent]()
+        joined(network, A).write(STATUS, status(about=1))
+        reader = joined(network, B, peers=(A,), heard=heard)
+        reader.subscribe(STATUS)
+        await until(lambda: len(heard) == 2)
+
+        reader.renew()
+
+        await until(lambda: len(heard) == 3)
+        return heard
+
+    assert run(scene())[1:] == 2 * [Received(STATUS, status(about=1))]
+
+
 def test_the_bus_in_memory_is_a_bus() -> None:
     bus: Bus = MemoryNetwork().bus()
 

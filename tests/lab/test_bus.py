@@ -1,0 +1,299 @@
+"""The bus over links that come and go: each node has one address, on none of the links.
+
+Two namespaces, a cable between them that carries 1280 bytes at once, and Cyclone DDS in each; all
+in this process, since sockets stay in the namespace that they were made in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from uno.bus.cyclone import CycloneBus
+from uno.host.command import run
+from uno.lab import netns
+from uno.model.messages import Envelope, Kind
+from uno.ports.bus import (
+    BusConfig,
+    BusEvent,
+    BusPeer,
+    Channel,
+    Presence,
+    Received,
+    Topic,
+    offers_for,
+    ports,
+)
+
+pytestmark = pytest.mark.lab
+
+STATUS = Channel(Topic.STATUS)
+MTU = 1280
+DOMAIN = 46
+# Above an Ethernet header, where an IPv4 packet starts.
+ETHERNET = 14
+ALL_PROTOCOLS = 0x0003
+
+
+@dataclass(frozen=True)
+class Host:
+    """A namespace with an address that is on none of its links."""
+
+    namespace: str
+    address: IPv4Address
+
+    def ip(self, *words: str) -> None:
+        run(["ip", "-n", self.namespace, *words])
+
+    def join(self, *peers: Host) -> tuple[CycloneBus, list[BusEvent]]:
+        """Be on the bus."""
+        bus, heard = CycloneBus(), list[BusEvent]()
+        config = BusConfig(
+            domain=DOMAIN,
+            address=self.address,
+            tag="uvn",
+            peers=tuple(BusPeer(it.address) for it in peers),
+        )
+        with netns.entered(self.namespace):
+            bus.configure(config, heard.append)
+        return bus, heard
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, Host]]:
+    name = f"uno-bus-{os.getpid()}"
+    cell = Host(f"{name}-cell", IPv4Address("10.255.128.2"))
+    registry = Host(f"{name}-registry", IPv4Address("10.255.128.1"))
+    made = []
+    try:
+        for host in (cell, registry):
+            run(["ip", "netns", "add", host.namespace])
+            made.append(host)
+            host.ip("link", "set", "lo", "up")
+            # As the agent does: what has no path goes nowhere, and not out in plain text.
+            host.ip("link", "add", "uno0", "type", "bridge")
+            host.ip("address", "add", f"{host.address}/32", "dev", "uno0")
+            host.ip("link", "set", "uno0", "up")
+            host.ip("route", "add", "10.255.128.0/24", "dev", "uno0", "metric", "65535")
+        connect(cell, registry, net="192.0.2.0")
+        yield cell, registry
+    finally:
+        for host in made:
+            run(["ip", "netns", "delete", host.namespace])
+
+
+def test_a_package_comes_through_in_datagrams_that_fit_the_link(
+    hosts: tuple[Host, Host],
+) -> None:
+    cell, registry = hosts
+    offer = envelope(about=1, kind=Kind.OFFER, body=CHANCE.randbytes(1_000_000))
+
+    async def scene() -> list[bytes]:
+        with tap(registry) as packets:
+            at_cell, heard = cell.join(registry)
+            at_registry, _ = registry.join()
+            with leaving(at_cell, at_registry):
+                at_cell.subscribe(offers_for(1))
+                at_registry.write(offers_for(1), offer)
+                await until(lambda: Received(offers_for(1), offer) in heard)
+            return packets()
+
+    sent = run_scene(scene())
+
+    assert len(sent) > 500
+    assert max(map(len, sent)) <= MTU
+    assert not any(is_fragment(packet) for packet in sent)
+
+
+def test_links_are_replaced_by_others_and_nobody_notices(hosts: tuple[Host, Host]) -> None:
+    cell, registry = hosts
+
+    async def scene() -> list[BusEvent]:
+        at_cell, heard = cell.join(registry)
+        at_registry, _ = registry.join()
+        with leaving(at_cell, at_registry):
+            at_cell.subscribe(STATUS)
+            at_registry.write(STATUS, envelope(about=1))
+            await until(lambda: len(heard) == 2)
+
+            cell.ip("link", "delete", "wire")
+            connect(cell, registry, net="198.51.100.0")
+            at_registry.write(STATUS, envelope(about=1, sequence=2))
+
+            await until(lambda: Received(STATUS, envelope(about=1, sequence=2)) in heard)
+            return heard
+
+    assert [type(it) for it in run_scene(scene())] == [Presence, Received, Received]
+
+
+def test_after_an_outage_each_has_the_newest_of_the_other(
+    hosts: tuple[Host, Host], capfd: pytest.CaptureFixture[str]
+) -> None:
+    cell, registry = hosts
+
+    async def scene() -> None:
+        clock = asyncio.get_running_loop()
+        at_cell, heard = cell.join(registry)
+        at_registry, _ = registry.join()
+        with leaving(at_cell, at_registry):
+            at_cell.subscribe(STATUS)
+            at_registry.write(STATUS, envelope(about=1))
+            await until(lambda: len(heard) == 2)
+
+            cell.ip("link", "delete", "wire")
+            await until(lambda: Presence(STATUS, 0) in heard)
+            at_registry.write(STATUS, envelope(about=1, sequence=2))
+            # Longer than RTPS remembers participants, so that they have to find each other anew.
+            await asyncio.sleep(12)
+            connect(cell, registry, net="198.51.100.0")
+
+            mended = clock.time()
+            await until(lambda: Received(STATUS, envelope(about=1, sequence=2)) in heard)
+            assert clock.time() - mended < 4
+
+    run_scene(scene())
+
+    assert capfd.readouterr().err == ""
+
+
+def test_altered_datagrams_kill_nobody_and_who_joins_anew_is_heard(
+    hosts: tuple[Host, Host], capfd: pytest.CaptureFixture[str]
+) -> None:
+    cell, registry = hosts
+
+    async def scene() -> None:
+        with tap(registry) as packets:
+            at_cell, at_cell_heard = cell.join(registry)
+            at_registry, at_registry_heard = registry.join()
+            with leaving(at_cell, at_registry):
+                for bus in (at_cell, at_registry):
+                    bus.subscribe(STATUS)
+                    for about in (1, 2):
+                        bus.write(STATUS, envelope(about=about, body=bytes(3000)))
+                await until(lambda: len(at_cell_heard) >= 3 and len(at_registry_heard) >= 3)
+                seen = [it for it in map(datagram_to(registry), packets()) if it]
+
+                sender = netns.socket_in(cell.namespace, socket.AF_INET, socket.SOCK_DGRAM)
+                with sender:
+                    sender.bind((str(cell.address), 0))
+                    for turn in range(10_000):
+                        port, payload = CHANCE.choice(seen)
+                        sender.sendto(altered(payload), (str(registry.address), port))
+                        if turn % 50 == 0:
+                            await asyncio.sleep(0.001)
+
+                # They may have said that all to come is old, in the name of either.
+                for host, bus in ((cell, at_cell), (registry, at_registry)):
+                    with netns.entered(host.namespace):
+                        bus.renew()
+                at_cell.write(STATUS, envelope(about=1, sequence=2))
+                at_registry.write(STATUS, envelope(about=1, sequence=2))
+                newest = Received(STATUS, envelope(about=1, sequence=2))
+                await until(lambda: newest in at_cell_heard and newest in at_registry_heard)
+
+    run_scene(scene())
+
+    assert capfd.readouterr().err == ""
+
+
+def connect(one: Host, other: Host, *, net: str) -> None:
+    """Lay a cable between two hosts, and have each find the other through it."""
+    first = IPv4Address(net)
+    one.ip(
+        *("link", "add", "wire", "mtu", str(MTU), "type", "veth"),
+        *("peer", "name", "wire", "mtu", str(MTU), "netns", other.namespace),
+    )
+    for number, host in enumerate((one, other)):
+        host.ip("address", "add", f"{first + number}/31", "dev", "wire")
+        host.ip("link", "set", "wire", "up")
+    one.ip("route", "add", f"{other.address}/32", "via", str(first + 1), "src", str(one.address))
+    other.ip("route", "add", f"{one.address}/32", "via", str(first), "src", str(other.address))
+
+
+@contextmanager
+def leaving(*buses: CycloneBus) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for bus in buses:
+            bus.close()
+
+
+@contextmanager
+def tap(host: Host) -> Iterator[Callable[[], list[bytes]]]:
+    """Collect the IPv4 packets on a host's cable; the value returns those so far."""
+    with netns.entered(host.namespace):
+        tapped = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PROTOCOLS))
+        tapped.bind(("wire", ALL_PROTOCOLS))
+    tapped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    tapped.settimeout(0)
+
+    def packets() -> list[bytes]:
+        found: list[bytes] = []
+        while True:
+            try:
+                frame = tapped.recv(65535)
+            except BlockingIOError:
+                return found
+            if frame[12:14] == b"\x08\x00":
+                found.append(frame[ETHERNET:])
+
+    with tapped:
+        yield packets
+
+
+def is_fragment(packet: bytes) -> bool:
+    """Whether more follow, or it is not the first (RFC 791, section 3.1)."""
+    return bool(int.from_bytes(packet[6:8], "big") & 0x3FFF)
+
+
+def datagram_to(host: Host) -> Callable[[bytes], tuple[int, bytes] | None]:
+    """Return what tells the port and the payload of a packet to the host's bus."""
+
+    def payload(packet: bytes) -> tuple[int, bytes] | None:
+        start = 4 * (packet[0] & 15)
+        port = int.from_bytes(packet[start + 2 : start + 4], "big")
+        if packet[16:20] != host.address.packed or port not in ports(DOMAIN, 0):
+            return None
+        return port, packet[start + 8 :]
+
+    return payload
+
+
+def altered(payload: bytes) -> bytes:
+    changed = bytearray(payload)
+    # The first four bytes say that it is RTPS at all.
+    for _ in range(CHANCE.randint(1, 6)):
+        changed[CHANCE.randrange(4, len(changed))] = CHANCE.randrange(256)
+    end = len(changed) if CHANCE.random() < 0.7 else CHANCE.randrange(4, len(changed))
+    return bytes(changed[:end])
+
+
+def envelope(
+    *, about: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
+) -> Envelope:
+    return Envelope(
+        about=about, kind=kind, sequence=sequence, sender=1, body=body, signature=bytes(64)
+    )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - nothing here tells when it holds
+            await asyncio.sleep(0.002)
+
+
+def run_scene(scene: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(scene)
+
+
+CHANCE = random.Random(7)  # noqa: S311 - nothing that it protects
