@@ -12,6 +12,7 @@ import typer
 
 from uno import __version__
 from uno.cli import (
+    agent,
     backup,
     config,
     define,
@@ -28,6 +29,7 @@ from uno.cli import (
     service,
     show,
     status,
+    sync,
     verify,
 )
 from uno.diagnostics import UnoError
@@ -58,7 +60,9 @@ for module in (
     guide,
     install,
     service,
+    agent,
     status,
+    sync,
     lab,
 ):
     module.register(app)

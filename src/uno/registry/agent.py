@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from uno import __version__, control
-from uno.artifacts import envelope, statements
+from uno import control
+from uno.artifacts import envelope
 from uno.diagnostics import UnoError
 from uno.model.keys import cell_sealing
-from uno.model.messages import REGISTRY, UvnAnnouncement
+from uno.model.messages import REGISTRY
 from uno.planning.cells import roster
 from uno.ports.bus import Bus
 from uno.ports.host import Desired
-from uno.registry import activation, telling
+from uno.registry import activation, announcing, telling
 from uno.registry import rollout as rolling
 from uno.registry.archive import Archive, Known
 from uno.registry.calling import TURNS, Turns
@@ -37,7 +37,7 @@ from uno.registry.root_network import RootNetwork
 from uno.registry.voice import Sequence, Voice
 
 if TYPE_CHECKING:
-    from uno.model.messages import Activation
+    from uno.model.messages import Activation, UvnAnnouncement
     from uno.model.plan import Member, Plan
     from uno.model.status import UvnView
     from uno.ports.bus import BusConfig, BusEvent
@@ -49,24 +49,29 @@ _AT_REST, _AT_WORK = 2.0, 0.25
 # What comes together is dealt with together.
 _TOGETHER = 0.02
 
-# So often in a minute may the bus have known a higher sequence, before there must be two of us.
-_JUMPS, _MINUTE = 3, 60.0
+# Seconds between two rounds of calls to cells that do not answer.
+_CALLS = 30.0
+# Nothing tells when the last words have been heard; this long they may take.
+_FAREWELL = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the agent has around it.
 
-    `raise_network` makes the host's network so, and may take a while; `clock` is monotonic, in
-    seconds; `alive` is called whenever all is well, for a watchdog; `has_ipv6` is said of the
-    host; `run` is where sockets are.
+    `raise_network` makes the host's network so, and `call_again` calls cells that do not answer;
+    both may take a while, and other threads call them. `clock` is monotonic, in seconds; `alive` is
+    called whenever all is well, for a watchdog; `has_ipv6` is said of the host, `licence` is that
+    of the bus; `run` is where sockets are.
     """
 
     bus: Bus
     raise_network: Callable[[Desired], None]
     clock: Callable[[], float]
+    call_again: Callable[[], None] = lambda: None
     alive: Callable[[], None] = lambda: None
     has_ipv6: bool = True
+    licence: str | None = None
     run: Path = control.RUN
     limits: Limits = LIMITS
     turns: Turns = TURNS
@@ -93,6 +98,7 @@ class RegistryAgent:
         self._network = RootNetwork(
             raise_network=around.raise_network,
             configure=self._configure,
+            licence=around.licence,
             turns=around.turns,
             has_ipv6=around.has_ipv6,
         )
@@ -100,7 +106,6 @@ class RegistryAgent:
         self._busy = asyncio.Lock()
         self._wake = asyncio.Event()
         self._events: deque[BusEvent] = deque()
-        self._jumps: deque[float] = deque(maxlen=_JUMPS)
         self._queued = self._pruned = False
         self._listening = 0.0
 
@@ -123,20 +128,7 @@ class RegistryAgent:
         """Return the whole UVN as the registry sees it now."""
         now = self._around.clock()
         said = self._announcement(self._ear.heard(now=now), now)
-        seen = statements.view(
-            self._ear.statements,
-            uvn=self._known.plan.uvn,
-            viewer=REGISTRY,
-            now=now,
-            registry=True,
-            generation=said.generation,
-            packages=said.cells,
-            rollout=said.rollout,
-            undone=said.undone,
-            reason=said.reason,
-        )
-        # A cell that came with what failed has nothing to go back to.
-        return structs.replace(seen, cells=tuple(it for it in seen.cells if it.id in said.cells))
+        return announcing.view(said, self._ear.statements, uvn=self._known.plan.uvn, now=now)
 
     async def release(self) -> None:
         """Release the newest generation: now, or when the change that is under way has ended."""
@@ -180,7 +172,8 @@ class RegistryAgent:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(self._server.serve())
                 working = tasks.create_task(self._work(until))
-                working.add_done_callback(lambda _: serving.cancel())
+                calling = tasks.create_task(self._call_again())
+                working.add_done_callback(lambda _: (serving.cancel(), calling.cancel()))
         except ExceptionGroup as group:
             raise _cause(group) from None
         return working.result()
@@ -197,9 +190,24 @@ class RegistryAgent:
             if self._server is not None:
                 self._server.changed()
             if until(seen):
+                await self._farewell()
                 return seen
             self._around.alive()
             await self._pause(_AT_WORK if seen.rollout or self._queued else _AT_REST)
+
+    async def _farewell(self) -> None:
+        """Leave nobody with the news of a change that has ended."""
+        now = self._around.clock()
+        self._voice.announce(self._announcement(self._ear.heard(now=now), now), now=now, last=True)
+        await asyncio.sleep(_FAREWELL)
+
+    async def _call_again(self) -> None:
+        while True:
+            await asyncio.sleep(_CALLS)
+            try:
+                await asyncio.to_thread(self._around.call_again)
+            except UnoError as error:
+                _log.warning("cells could not be called: %s", error)
 
     async def _pause(self, longest: float) -> None:
         try:
@@ -293,19 +301,12 @@ class RegistryAgent:
         voice.order(activation.undo(rollout) if rollout.failed else self._known.record.activation)
 
     def _announcement(self, heard: dict[int, Heard], now: float) -> UvnAnnouncement:
-        record, rollout = self._known.record, self._rollout
-        ahead = rolling.ahead(rollout, heard)
-        release = record.in_force
-        reason = rollout.failed or (telling.older(ahead, rollout.newest) if ahead else "")
-        waiting = "; a newer generation waits" if self._queued else ""
-        return UvnAnnouncement(
-            generation=release.generation if release else 0,
-            cells={cell: it.generation for cell, it in release.cells.items()} if release else {},
+        return announcing.announcement(
+            self._known.record,
+            self._rollout,
+            heard,
             silent=self._ear.silent(now=now),
-            version=__version__,
-            rollout=rolling.doing(rollout, heard) + waiting,
-            undone=rollout.release.generation if reason else None,
-            reason=reason,
+            waits=self._queued,
         )
 
     def _sealed(self, cell: int) -> bytes:
@@ -351,19 +352,11 @@ class RegistryAgent:
             self._known = known or self._known
 
     def _mind_own_words(self, now: float) -> None:
-        """Go on above what this registry was heard to say before it was restored or copied."""
+        """Go on above what this registry was heard to say before it was restored."""
         seen = self._ear.own_sequence()
-        if seen <= self._sequence.last:
-            return
-        if len(self._jumps) == _JUMPS and now - self._jumps[0] < _MINUTE:
-            raise UnoError(
-                "another registry of this UVN is at work: cells hear words that are not from here",
-                "end the agent or the uno sync of the other copy, and decide for one of the two",
-            )
-        self._jumps.append(now)
-        _log.warning("this registry has said more than it remembers: was it restored?")
-        self._sequence.go_above(seen)
-        self._voice.repeat()
+        if seen > self._sequence.last:
+            self._sequence.overtaken(seen, now=now)
+            self._voice.repeat()
 
     def _configure(self, config: BusConfig) -> None:
         self._around.bus.configure(config, self._deliver)

@@ -36,12 +36,14 @@ class RootNetwork:
         configure: Callable[[BusConfig], None],
         turns: Turns,
         has_ipv6: bool,
+        licence: str | None,
     ) -> None:
         """Make the host's network with `raise_network`, which may take long, and then the bus."""
         self._raise = raise_network
         self._configure = configure
         self._turns = turns
         self._has_ipv6 = has_ipv6
+        self._licence = licence
         self._base: int | None = None
         self._other_since: float | None = None
         self._calling = Calling(since=0.0)
@@ -122,6 +124,7 @@ class RootNetwork:
             address=plan.root.registry4,
             tag=plan.identity,
             index=REGISTRY_INDEX,
+            licence=self._licence,
         )
         if config != self._joined:
             self._configure(config)

@@ -1,4 +1,4 @@
-"""What has happened between two looks at a UVN, and who is not as he should be, as lines. Pure."""
+"""What has happened between two looks at a UVN, as lines for people. Pure."""
 
 from __future__ import annotations
 
@@ -32,15 +32,6 @@ def events(before: UvnView, after: UvnView) -> Iterator[str]:
         yield f"generation {after.undone} is not in force: {after.reason}"
 
 
-def faults(view: UvnView, *, routed: bool) -> Iterator[str]:
-    """Yield a line for each cell that is not as it should be; `routed` asks for routes too."""
-    for cell in view.cells:
-        if not cell.consistent:
-            yield f"{cell.name}  {_inconsistent(cell)}"
-        elif routed and not _is_routed(cell):
-            yield f"{cell.name}  {_unreached(cell)}"
-
-
 def older(ahead: str, newest: int) -> str:
     """Say what follows where cells run what this registry never made."""
     return (
@@ -62,18 +53,6 @@ def _heard(cell: CellView) -> str:
     if not cell.alive:
         return "is not heard any more"
     return f"is heard, and runs generation {cell.status.generation}" if cell.status else "is heard"
-
-
-def _inconsistent(cell: CellView) -> str:
-    if cell.heard is None:
-        return "was never heard"
-    if not cell.alive or cell.status is None:
-        return f"was not heard for {cell.heard:.0f} s"
-    runs = f"runs generation {cell.status.generation}, not {cell.package}"
-    ack = cell.ack
-    if ack is not None and ack.generation == cell.package and ack.reason:
-        return f"{runs}: {ack.reason}"
-    return runs
 
 
 def _is_routed(cell: CellView) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from uno.artifacts import envelope
+from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
 from uno.ports.bus import Channel, Topic, offers_for, offers_near
@@ -16,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uno.ports.bus import Bus
+
+_log = logging.getLogger(__name__)
+
+# So often in a minute may the bus have known a higher sequence, before there must be two of us.
+_JUMPS, _MINUTE = 3, 60.0
 
 # Seconds after which the announcement is repeated, so that cells know that the registry is there.
 REFRESH = 30.0
@@ -30,6 +38,7 @@ class Sequence:
         """Take numbers from what `reserve` returns, all of them above what it is given."""
         self._reserve = reserve
         self._left = iter(range(0))
+        self._overtaken: deque[float] = deque(maxlen=_JUMPS)
         self.last = 0
 
     def take(self) -> int:
@@ -41,8 +50,19 @@ class Sequence:
         self.last = found
         return found
 
-    def go_above(self, seen: int) -> None:
-        """Return only numbers above `seen` from now on."""
+    def overtaken(self, seen: int, *, now: float) -> None:
+        """Return only numbers above `seen` from now on, which were used by this registry before.
+
+        `now` is of a monotonic clock, in seconds. Raises `UnoError` where it happens again and
+        again: then another copy of the registry counts on.
+        """
+        if len(self._overtaken) == _JUMPS and now - self._overtaken[0] < _MINUTE:
+            raise UnoError(
+                "another registry of this UVN is at work: cells hear words that are not from here",
+                "end the agent or the uno sync of the other copy, and decide for one of the two",
+            )
+        self._overtaken.append(now)
+        _log.warning("this registry has said more than it remembers: was it restored?")
         self.last = max(self.last, seen)
         self._left = iter(self._reserve(self.last))
 
@@ -70,12 +90,15 @@ class Voice:
         self._ordered: Activation | None = None
         self._offers: dict[int, _Offer] = {}
 
-    def announce(self, said: UvnAnnouncement, *, now: float) -> None:
-        """Say what all are to know; what did not change is repeated after a while."""
+    def announce(self, said: UvnAnnouncement, *, now: float, last: bool = False) -> None:
+        """Say what all are to know; what did not change is repeated after a while.
+
+        What is only for people waits a moment, but not if these are the `last` words.
+        """
         before, age = self._announced, now - self._announced_at
         if before is not None and age < REFRESH:
             is_small_talk = replace(said, rollout="") == replace(before, rollout="")
-            if said == before or (is_small_talk and age < _LEISURE):
+            if said == before or (is_small_talk and age < _LEISURE and not last):
                 return
         self._announced, self._announced_at = said, now
         self._say(Topic.UVN, Kind.UVN, codec.encode(said))
