@@ -16,7 +16,8 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from uno.agent.contact import Contact, lost
-from uno.model.messages import Activation
+from uno.model.messages import Ack, Activation
+from uno.model.net import Network
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -33,33 +34,40 @@ class Trial(Struct, frozen=True, kw_only=True):
 
 
 class Memory(Struct, frozen=True, kw_only=True):
-    """What a cell remembers of the registry's messages: the sequences that it has `handled`.
+    """What a cell remembers: the sequence up to which it has `handled` the registry's messages.
 
-    `offer` is the sequence of the offer that brought the staged package, or the one that runs.
+    `offer` is the sequence of the offer that brought the staged package, or the one that runs, and
+    `ack` what the cell last answered. `lans` are those of its LANs that it was in at least once: if
+    such a one is missing it is a fault, and no mistake.
     """
 
     handled: int = 0
     offer: int = 0
+    ack: Ack | None = None
+    lans: tuple[Network, ...] = ()
 
 
 class Standing(Struct, frozen=True, kw_only=True):
     """How a cell stands: the generations of its packages, and what it remembers.
 
-    `previous` is None where there is no package to go back to.
+    `previous` is None where there is no package to go back to. `held` are the links (`1-2`) that
+    are not as in the running package yet.
     """
 
     running: int
     previous: int | None = None
     staged: int | None = None
+    held: frozenset[str] = frozenset()
     trial: Trial | None = None
     memory: Memory = Memory()
 
 
 class Order(Enum):
-    """What an activation asks of a cell."""
+    """What an activation asks of a cell. `RELEASE`: links that were held are to be as planned."""
 
     NOTHING = auto()
     ACTIVATE = auto()
+    RELEASE = auto()
     GO_BACK = auto()
     DISCARD = auto()
 
@@ -82,9 +90,11 @@ def order(standing: Standing, activation: Activation, *, cell: int, sequence: in
     if activation.undo:
         return _undo(standing, activation.cells.get(cell, activation.generation), sequence)
     wanted = activation.cells.get(cell)
-    if wanted is None or wanted != standing.staged or standing.trial is not None:
+    if wanted is None or standing.trial is not None:
         return Order.NOTHING
-    return Order.ACTIVATE
+    if wanted == standing.running and standing.held - frozenset(activation.hold):
+        return Order.RELEASE
+    return Order.ACTIVATE if wanted == standing.staged else Order.NOTHING
 
 
 def judge(

@@ -5,6 +5,7 @@
     DIR/staged.uvn-agent      one that waits for the registry's word to change over
     DIR/pending               while the accepted package is on trial: from which one, and since what
     DIR/memory                which messages of the registry have had their effect
+    DIR/held                  links that are not as in the accepted package yet, with their secrets
     DIR/ledger.lock           while somebody writes here
 
 The first package pins the registry's key, the UVN and the cell. From then on generations go one
@@ -19,6 +20,7 @@ over.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +30,7 @@ from msgspec import Struct
 
 from uno import files
 from uno.agent.change import Memory, Standing, Trial
+from uno.agent.stages import Held
 from uno.artifacts import bundle
 from uno.artifacts.bundle import BundleRejected
 from uno.diagnostics import UnoError
@@ -39,6 +42,7 @@ PREVIOUS = "previous.uvn-agent"
 STAGED = "staged.uvn-agent"
 PENDING = "pending"
 MEMORY = "memory"
+HELD = "held"
 LOCK = "ledger.lock"
 
 # What a mark of ours can have at most, in bytes.
@@ -60,6 +64,10 @@ class Accepted:
     outcome: Outcome
     bundle: Bundle
     replaced: int | None = None
+
+
+class _HeldMark(Struct, frozen=True):
+    of: dict[int, Held]
 
 
 _Mark = TypeVar("_Mark", bound=Struct)
@@ -167,6 +175,17 @@ class Ledger:
     def remember(self, memory: Memory) -> None:
         """Keep what has been handled of the registry's messages."""
         self._write_mark(MEMORY, memory)
+
+    def held(self) -> dict[int, Held]:
+        """Return the links that are held, by the generation of the package that runs with them."""
+        found = self._mark(HELD, _HeldMark)
+        return found.of if found else {}
+
+    def hold(self, held: Mapping[int, Held]) -> None:
+        """Keep the links that are held under packages of these generations."""
+        kept = {generation: each for generation, each in held.items() if each.links}
+        if kept or (self.directory / HELD).exists():
+            self._write_mark(HELD, _HeldMark(kept))
 
     def go_back(self) -> Bundle:
         """Make the previous package the current one again, and return it.

@@ -1,0 +1,63 @@
+"""One agent for each cell and host: who holds the lock file is it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from uno import files
+from uno.diagnostics import UnoError
+
+FILE = "agent.pid"
+
+
+@contextmanager
+def alone(folder: Path, *, name: str) -> Iterator[None]:
+    """Be the one agent whose lock is in `folder`; `name` is what to call it.
+
+    Raises UnoError if there is one already. The file has the process id, as long as it runs.
+    """
+    try:
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.failure(error, f"cannot make the directory {folder}") from error
+    if (holder := running(folder)) is not None:
+        raise _taken(name, holder)
+    with ExitStack() as held:
+        try:
+            # A moment, since who looks whether an agent runs holds it that long.
+            held.enter_context(files.locked(folder / FILE, wait_seconds=1))
+        except UnoError as error:
+            if (holder := running(folder)) is not None:
+                raise _taken(name, holder) from error
+            raise
+        yield
+
+
+def running(folder: Path) -> int | None:
+    """Return the process id of the agent whose lock is in `folder`, 0 if that is not known.
+
+    None says that there is no agent.
+    """
+    try:
+        descriptor = os.open(folder / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        said = os.read(descriptor, 100).split()
+        return int(said[0]) if said and said[0].isdigit() else 0
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _taken(name: str, holder: int) -> UnoError:
+    return UnoError(
+        f"an agent of {name} runs on this host already, as process {holder}",
+        "see what it does with uno status, or stop it first: systemctl stop uvn-agent",
+    )

@@ -1,0 +1,396 @@
+"""The agent of a cell at work: keeps the host as its package wants, and in touch with all others.
+
+A pass is made on every change of the host's network, on request, and once a minute; it looks at all
+there is, and keeps no plan of its own. Between passes the agent looks at links and routes, and
+tells the others what it sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from uno import control
+from uno.agent import networks, observe
+from uno.agent.admission import own_lans
+from uno.agent.changeover import Changeover
+from uno.agent.flood import Flood
+from uno.agent.lans import require_all
+from uno.agent.ledger import CURRENT
+from uno.agent.sequence import Sequence
+from uno.agent.upkeep import Found, Upkeep
+from uno.artifacts.statements import REFRESH, view
+from uno.diagnostics import UnoError
+from uno.model.messages import Kind
+from uno.ports.bus import Presence
+from uno.ports.events import Change
+
+if TYPE_CHECKING:
+    from uno.agent.changeover import Work
+    from uno.agent.ledger import Ledger
+    from uno.agent.world import World
+    from uno.model.bundle import Bundle
+    from uno.model.net import Network
+    from uno.model.status import CellStatus, UvnView
+    from uno.ports.bus import BusEvent
+
+_log = logging.getLogger(__name__)
+
+
+class CellAgent:
+    """One cell. For one event loop."""
+
+    def __init__(self, bundle: Bundle, *, ledger: Ledger, world: World, work: Work) -> None:
+        """Work for the cell of `bundle`, the current package in `ledger`."""
+        self._ledger = ledger
+        self._world = world
+        self._work = work
+        self._upkeep = Upkeep(world.host, ledger.directory, wall=world.wall, now=world.now)
+        self._flood = Flood(world.bus, bundle, sequence=Sequence(ledger.directory), clock=world.now)
+        self._change = Changeover(
+            bundle,
+            ledger=ledger,
+            upkeep=self._upkeep,
+            flood=self._flood,
+            work=work,
+            clock=world.now,
+            limits=world.limits,
+        )
+        self._control = control.ControlServer(world.folder / control.SOCKET, view=self.view)
+        self._prober = world.prober(self.look_soon)
+        self._wake = asyncio.Event()
+        self._problems: dict[str, str] = {}
+        self._found: Found | None = None
+        self._installed = self._mark()
+        self._status: CellStatus | None = None
+        self._told: object = None
+        now = world.now()
+        self._pass_due = self._look_due = self._tell_due = now
+        self._passed_at = now - world.pace.apart
+        self._calm_at = self._turned_at = now
+
+    async def run(self) -> None:
+        """Start, and work until cancelled. Raises `UnoError` where it cannot start."""
+        await self._start()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_trying("control", self._control.serve))
+            tasks.create_task(self._keep_trying("probes", self._prober.run))
+            tasks.create_task(self._keep_trying("events", self._follow_events))
+            tasks.create_task(self._keep_telling())
+            tasks.create_task(self._show_life())
+            await self._conduct()
+
+    def hurry(self) -> None:
+        """Make a pass now."""
+        self._pass_due = self._world.now()
+        self._wake.set()
+
+    def look_soon(self) -> None:
+        """Look at links and routes, since something has changed there."""
+        self._look_due = self._world.now()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Leave the bus, and let what is under way on the host come to its end."""
+        self._upkeep.stopping.set()
+        self._world.bus.close()
+
+    def view(self) -> UvnView:
+        """Return the whole UVN as this cell sees it."""
+        bundle, statements = self._change.bundle, self._flood.statements
+        own = bundle.manifest.generation
+        known = statements.announcement() is not None
+        return view(
+            statements,
+            uvn=bundle.plan.uvn,
+            viewer=bundle.plan.cell,
+            now=self._world.now(),
+            registry=self._flood.registry_present or None,
+            generation=None if known else own,
+            packages=None if known else {bundle.plan.cell: own},
+        )
+
+    # How it starts.
+
+    async def _start(self) -> None:
+        await self._await_lans()
+        await self._first_pass()
+        self._flood.listen()
+        self._join()
+        await self._change.begin()
+        await self._look()
+        manifest = self._change.bundle.manifest
+        name, generation = f"{manifest.cell_name} of {manifest.uvn}", manifest.generation
+        _log.info("%s is up, generation %s", name, generation)
+        self._notify(f"READY=1\nSTATUS={name}, generation {generation}")
+
+    async def _first_pass(self) -> None:
+        try:
+            await self._pass()
+        except UnoError as error:
+            if self._change.on_trial:
+                await self._change.give_up(error.what)
+                await self._pass()
+            elif not await self._work(self._upkeep.is_up):
+                raise
+            else:
+                self._complain("pass", error)
+
+    async def _await_lans(self) -> None:
+        """Wait for LANs that come up late at boot; go on without one that was there before.
+
+        Raises `UnoError` for a LAN in which this host never was, or if nobody supervises us: then
+        somebody sits there who can mend it.
+        """
+        world = self._world
+        patience = world.pace.lan_patience if world.notify else 0.0
+        deadline = world.now() + patience
+        while missing := await self._work(self._upkeep.missing, self._change.bundle):
+            known = set(missing) <= set(self._change.standing.memory.lans)
+            if known and await self._work(self._upkeep.is_up):
+                return
+            if world.now() >= deadline:
+                if known and world.notify:
+                    return
+                await self._refuse_to_start()
+            self._notify(f"STATUS=waiting for {_listed(missing)}")
+            await asyncio.sleep(min(1.0, patience / 10))
+
+    async def _refuse_to_start(self) -> None:
+        nics = (await self._work(self._world.host.facts)).nics
+        require_all(own_lans(self._change.bundle), nics)
+
+    # What it does.
+
+    async def _conduct(self) -> None:
+        while True:
+            due = min(self._pass_due, self._look_due)
+            try:
+                async with asyncio.timeout(max(0.0, due - self._world.now())):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            self._turned_at = self._world.now()
+            await self._turn()
+
+    async def _turn(self) -> None:
+        """Do all that is due, what may change the package first."""
+        changed = await self._change_package()
+        if changed:
+            self._after_change()
+        if self._pass_due <= self._world.now():
+            try:
+                await self._pass()
+            except UnoError as error:
+                self._complain("pass", error)
+            self._join()
+        if changed or self._look_due <= self._world.now():
+            await self._look()
+
+    async def _change_package(self) -> bool:
+        """Do what was heard, and what is due, about packages; return whether that changed one."""
+        news, change = self._flood.news, self._change
+        changed = False
+        if change.on_trial:
+            if self._look_due > self._world.now():
+                return False
+            changed = await change.judge(await self._look())
+            if not changed:
+                # What came meanwhile has its turn when it is known whether this package stays.
+                return False
+            news.offer = news.activation = True
+        changed = await self._take_installed() or changed
+        if news.offer:
+            news.offer = False
+            await change.take_offer()
+            self._look_due = self._world.now()
+            news.activation = True
+        if news.activation and not change.on_trial:
+            news.activation = False
+            changed = await change.take_activation(self._look) or changed
+        return changed
+
+    async def _take_installed(self) -> bool:
+        mark = self._mark()
+        if mark == self._installed:
+            return False
+        self._installed = mark
+        try:
+            return await self._change.take_installed(self._look)
+        except UnoError as error:
+            self._complain("package", error)
+            return False
+
+    def _after_change(self) -> None:
+        """Have all that follows from the package follow the one that runs now."""
+        self._installed = self._mark()
+        self._problems.pop("package", None)
+        self._stir()
+        self._join()
+        if not self._change.on_trial:
+            self._pass_due = self._world.now()
+
+    async def _pass(self) -> None:
+        """Make the host as it should be. Raises `UnoError`."""
+        now = self._world.now()
+        if now < self._passed_at + self._world.pace.apart:
+            self._pass_due = self._passed_at + self._world.pace.apart
+            return
+        bundle = self._change.effective
+        self._passed_at, self._pass_due = now, now + self._world.pace.upkeep
+        found = self._found = await self._work(self._upkeep.make_pass, bundle)
+        self._problems.pop("pass", None)
+        if found.again:
+            self._pass_due = self._world.now() + self._world.pace.again
+        if found.actions:
+            self._stir()
+        self._note_lans(found.missing)
+        if not found.missing:
+            await self._change.remember_lans()
+        if bundle.plan.root:
+            await self._work(self._upkeep.find_registry, bundle.plan.root.interface)
+
+    def _note_lans(self, missing: tuple[Network, ...]) -> None:
+        if missing:
+            self._complain("lans", UnoError(f"the host has no interface on {_listed(missing)}"))
+        elif self._problems.pop("lans", None):
+            _log.info("all LANs are there again")
+
+    async def _look(self) -> CellStatus:
+        """Look at the host, tell the others what is new, and return it."""
+        world, pace = self._world, self._world.pace
+        status = await self._work(self._collect)
+        now = world.now()
+        hurried = self._change.on_trial or now < self._calm_at
+        self._look_due = now + (pace.hurry if hurried else pace.look)
+        if observe.material(status) != self._told:
+            self._stir()
+            self._tell(status)
+        self._status = status
+        try:
+            await self._work(self._upkeep.call_silent, status.links)
+            await self._work(self._list_networks, status)
+        except UnoError as error:
+            self._complain("look", error)
+        else:
+            self._problems.pop("look", None)
+        return status
+
+    def _collect(self) -> CellStatus:
+        bundle, world = self._change.bundle, self._world
+        found = self._found
+        interfaces = [link.interface for link in bundle.plan.links]
+        known = observe.Known(
+            facts=found.facts if found else world.host.facts(),
+            now=int(world.wall()),
+            probes=self._prober.measured(),
+            routed=world.watch.routed(interfaces),
+            wireguard=found.wireguard if found else world.host.wireguard_kind(),
+            registry=self._flood.registry_present,
+            staged=self._change.standing.staged,
+            problem="; ".join(self._problems.values()),
+        )
+        status = observe.collect(world.host, bundle, known)
+        return replace(status, content=bundle.manifest.content)
+
+    def _list_networks(self, status: CellStatus) -> None:
+        statements = self._flood.statements
+        others = {
+            cell: said
+            for cell in statements.members
+            if (said := statements.status(cell)) is not None
+        }
+        networks.write(self._ledger.directory, self._change.bundle, status, others=others)
+
+    def _tell(self, status: CellStatus) -> None:
+        self._told = observe.material(status)
+        self._tell_due = self._world.now() + REFRESH
+        self._flood.say(status, Kind.STATUS)
+        self._control.changed()
+
+    async def _keep_telling(self) -> None:
+        """Tell how it is every now and then, also while something takes long."""
+        while True:
+            await asyncio.sleep(max(0.0, self._tell_due - self._world.now()))
+            if self._tell_due <= self._world.now() and self._status is not None:
+                self._tell(self._status)
+
+    # What wakes it.
+
+    def _deliver(self, event: BusEvent) -> None:
+        if self._flood.receive(event):
+            self._control.changed()
+            news = self._flood.news
+            if news.offer or news.activation:
+                self._wake.set()
+            if isinstance(event, Presence):
+                self.look_soon()
+
+    async def _follow_events(self) -> None:
+        async for changes in self._world.watch.changes():
+            if Change.HOST in changes:
+                self._pass_due = self._world.now()
+            self._prober.hurry()
+            self.look_soon()
+
+    def _stir(self) -> None:
+        """Look more often for a while, as something has changed."""
+        now = self._world.now()
+        self._calm_at = now + self._world.pace.calming
+        self._look_due = min(self._look_due, now + self._world.pace.hurry)
+        self._prober.hurry()
+
+    # What it is connected to.
+
+    def _join(self) -> None:
+        """Be on the bus as the package says; without it the network works all the same."""
+        bundle = self._change.bundle
+        self._prober.aim(observe.targets(bundle))
+        try:
+            self._world.bus.configure(self._world.config(bundle), self._deliver)
+        except UnoError as error:
+            self._complain("bus", error)
+        else:
+            self._problems.pop("bus", None)
+
+    async def _keep_trying(self, what: str, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await job()
+            except UnoError as error:
+                self._complain(what, error)
+            await asyncio.sleep(self._world.pace.upkeep)
+
+    async def _show_life(self) -> None:
+        """Tell the supervisor that work goes on; one that hangs is to be ended and started."""
+        pace, watchdog = self._world.pace, self._world.watchdog
+        while watchdog > 0:
+            await asyncio.sleep(watchdog / 3)
+            if self._world.now() - self._turned_at < pace.stuck:
+                self._notify("WATCHDOG=1")
+
+    def _complain(self, about: str, error: UnoError) -> None:
+        if self._problems.get(about) != error.what:
+            self._problems[about] = error.what
+            _log.warning("%s", error)
+
+    def _notify(self, text: str) -> None:
+        if self._world.notify:
+            self._world.notify(text)
+
+    def _mark(self) -> tuple[int, int] | None:
+        """Return by what a new package in the directory is told from the one before."""
+        try:
+            found = (self._ledger.directory / CURRENT).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+
+def _listed(lans: tuple[Network, ...]) -> str:
+    return " or ".join(map(str, lans))

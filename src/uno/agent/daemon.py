@@ -1,0 +1,79 @@
+"""The agent of a cell as a process: one event loop, one thread for what blocks, one per cell.
+
+When it ends, however it ends, the network stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from uno.agent.admission import require_keys
+from uno.agent.alone import alone
+from uno.agent.cell import CellAgent
+from uno.diagnostics import UnoError
+
+if TYPE_CHECKING:
+    from uno.agent.changeover import Work
+    from uno.agent.ledger import Ledger
+    from uno.agent.world import World
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+async def run(ledger: Ledger, world: World) -> None:
+    """Be the agent of the cell in `ledger` until SIGTERM or SIGINT; SIGHUP makes a pass.
+
+    Raises `UnoError` where the agent cannot start: there is another one, a LAN is missing, the
+    package is too old, the host cannot be made what it should be.
+    """
+    bundle = ledger.current()
+    if bundle is None:
+        raise UnoError(
+            f"there is no cell in {ledger.directory}",
+            "install its package first: uno install PACKAGE -r DIR",
+        )
+    require_keys(bundle)
+    name = f"{bundle.plan.name} of {bundle.plan.uvn}"
+    with alone(world.folder, name=name):
+        async with _worker() as work:
+            agent = CellAgent(bundle, ledger=ledger, world=world, work=work)
+            job = asyncio.ensure_future(agent.run())
+            _on_signals({signal.SIGTERM: job.cancel, signal.SIGINT: job.cancel})
+            _on_signals({signal.SIGHUP: agent.hurry})
+            try:
+                await job
+            except asyncio.CancelledError:
+                _log.info("the agent of %s ends; the network stays up", name)
+            finally:
+                agent.close()
+
+
+def _on_signals(calls: dict[signal.Signals, Callable[[], object]]) -> None:
+    loop = asyncio.get_running_loop()
+    for number, call in calls.items():
+        loop.add_signal_handler(number, call)
+
+
+@asynccontextmanager
+async def _worker() -> AsyncIterator[Work]:
+    """Yield what does blocking work in one thread, one piece after the other."""
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="host")
+    loop = asyncio.get_running_loop()
+
+    def work(call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
+        return loop.run_in_executor(pool, partial(call, *arguments))
+
+    try:
+        yield work
+    finally:
+        # What is under way comes to its end, so that the host is never left half done.
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,228 @@
+"""A cell's part in making every statement known to every cell, with the registry gone, too.
+
+As in a link-state protocol: what is verified and newer than what was known is passed on, to the
+neighbours by the bus and by them to theirs. What the registry does not hear itself is passed on to
+it, and packages to neighbours that it cannot reach.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from uno.artifacts.envelope import Untrusted, signed, signer
+from uno.artifacts.statements import Statements
+from uno.model.codec import encode
+from uno.model.keys import cell_signing
+from uno.model.messages import OF_REGISTRY, REGISTRY, Envelope, Kind
+from uno.ports.bus import (
+    LOST,
+    OWN,
+    RELAY,
+    Bus,
+    BusEvent,
+    Channel,
+    Presence,
+    Topic,
+    offers_for,
+    offers_near,
+)
+
+if TYPE_CHECKING:
+    from uno.agent.sequence import Sequence
+    from uno.model.bundle import Bundle
+    from uno.model.messages import Ack
+    from uno.model.plan import Member
+    from uno.model.status import CellStatus
+
+_log = logging.getLogger(__name__)
+
+_TOPICS = {
+    Topic.UVN: Kind.UVN,
+    Topic.STATUS: Kind.STATUS,
+    Topic.OFFER: Kind.OFFER,
+    Topic.ACTIVATION: Kind.ACTIVATION,
+    Topic.ACK: Kind.ACK,
+}
+_TOPIC_OF = {kind: topic for topic, kind in _TOPICS.items()}
+_FLOODED = (Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
+
+# Of so many senders and reasons it is remembered that they were complained about.
+_COMPLAINTS = 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class News:
+    """What has come since this was last looked at."""
+
+    offer: bool = False
+    activation: bool = False
+    statement: bool = False
+
+
+class Flood:
+    """What a cell hears on the bus, passes on, and says of itself. For one event loop."""
+
+    def __init__(
+        self, bus: Bus, bundle: Bundle, *, sequence: Sequence, clock: Callable[[], float]
+    ) -> None:
+        """Believe whom `bundle` names; `clock` is monotonic, in seconds."""
+        self.registry_present = False
+        self.registry_said_at: float | None = None
+        self.news = News()
+        self._bus = bus
+        self._bundle = bundle
+        self._sequence = sequence
+        self._clock = clock
+        self._complained: set[tuple[int, str]] = set()
+        self._relayed: set[tuple[Channel, int]] = set()
+        self._said: dict[Kind, CellStatus | Ack] = {}
+        self.statements = Statements(
+            identity=bundle.plan.identity,
+            registry_key=bundle.manifest.registry_key,
+            members=_members(bundle),
+        )
+
+    @property
+    def cell(self) -> int:
+        """The id of the cell itself."""
+        return self._bundle.plan.cell
+
+    def listen(self) -> None:
+        """Subscribe to all that concerns the cell and its neighbours."""
+        for topic in _FLOODED:
+            for partition in (OWN, RELAY):
+                self._bus.subscribe(Channel(topic, partition))
+        self._bus.subscribe(offers_for(self.cell))
+        for link in self._bundle.plan.links:
+            self._bus.subscribe(offers_near(link.cell))
+
+    def follow(self, bundle: Bundle) -> None:
+        """Work for the cell as `bundle` has it from now on; who left is not believed any more."""
+        self._bundle = bundle
+        self.statements.trust(bundle.manifest.registry_key, _members(bundle))
+        for channel, about in tuple(self._relayed):
+            if about != REGISTRY and about not in self.statements.members:
+                self._withdraw(channel, about)
+        self.listen()
+
+    def receive(self, event: BusEvent) -> bool:
+        """Take in what came on the bus, pass it on, and return whether it is news."""
+        if isinstance(event, Presence):
+            return self._see(event)
+        channel, envelope = event.channel, event.envelope
+        try:
+            if _TOPICS[channel.topic] != envelope.kind:
+                raise Untrusted("a message is on a topic that is not its own")  # noqa: TRY301
+            newer = self.statements.hear(envelope, now=self._clock())
+        except Untrusted as error:
+            self._complain(envelope, error)
+            return False
+        if channel.partition == OWN and envelope.kind in OF_REGISTRY:
+            self.registry_said_at = self._clock()
+        if newer:
+            self._take(channel, envelope)
+        return newer
+
+    def say(self, body: CellStatus | Ack, kind: Kind) -> None:
+        """Say something of the cell itself, to all."""
+        self._said[kind] = body
+        plain = Envelope(
+            about=self.cell,
+            kind=kind,
+            sequence=self._sequence.next(),
+            sender=self.cell,
+            body=encode(body),
+            signature=b"",
+        )
+        sign = signer(self._bundle.secrets[cell_signing(self.cell)])
+        envelope = signed(plain, identity=self._bundle.plan.identity, sign=sign)
+        self.statements.hear(envelope, now=self._clock())
+        self._bus.write(Channel(_TOPIC_OF[kind]), envelope)
+
+    def _see(self, event: Presence) -> bool:
+        if event.channel != Channel(Topic.UVN, OWN):
+            return False
+        before, self.registry_present = self.registry_present, event.alive > 0
+        return before != self.registry_present
+
+    def _take(self, channel: Channel, envelope: Envelope) -> None:
+        kind, about = Kind(envelope.kind), envelope.about
+        self.news.statement = True
+        if kind is Kind.OFFER:
+            self._take_offer(channel, envelope)
+            return
+        if about == self.cell:
+            self._reclaim(envelope)
+            return
+        self._relay(Channel(channel.topic, RELAY), envelope)
+        if kind is Kind.UVN:
+            self._tell_what_is_lost()
+        elif kind is Kind.ACTIVATION:
+            self.news.activation = True
+        elif about in self._silent():
+            self._relay(Channel(channel.topic, LOST), envelope)
+        if kind is Kind.ACK:
+            self._drop_answered_offer(about)
+
+    def _take_offer(self, channel: Channel, envelope: Envelope) -> None:
+        about = envelope.about
+        if about == self.cell:
+            self.news.offer = True
+        elif channel == offers_near(about):
+            self._relay(offers_for(about), envelope)
+
+    def _drop_answered_offer(self, about: int) -> None:
+        offer, ack = self.statements.newest(Kind.OFFER, about), self.statements.ack(about)
+        if offer is not None and ack is not None and ack.offer >= offer.sequence:
+            self._withdraw(offers_for(about), about)
+
+    def _reclaim(self, envelope: Envelope) -> None:
+        """Others know a later word of ours than we do: what was kept here is lost, or older."""
+        self._sequence.above(envelope.sequence)
+        for kind, body in tuple(self._said.items()):
+            self.say(body, kind)
+
+    def _silent(self) -> tuple[int, ...]:
+        said = self.statements.announcement()
+        return said.silent if said else ()
+
+    def _tell_what_is_lost(self) -> None:
+        silent = self._silent()
+        for topic in (Topic.STATUS, Topic.ACK):
+            channel = Channel(topic, LOST)
+            for about in silent:
+                newest = self.statements.newest(_TOPICS[topic], about)
+                if about != self.cell and newest is not None:
+                    self._relay(channel, newest)
+            for at, about in tuple(self._relayed):
+                if at == channel and about not in silent:
+                    self._withdraw(channel, about)
+
+    def _relay(self, channel: Channel, envelope: Envelope) -> None:
+        self._relayed.add((channel, envelope.about))
+        self._bus.write(channel, replace(envelope, sender=self.cell))
+
+    def _withdraw(self, channel: Channel, about: int) -> None:
+        if (channel, about) in self._relayed:
+            self._relayed.discard((channel, about))
+            self._bus.withdraw(channel, about)
+
+    def _complain(self, envelope: Envelope, error: Untrusted) -> None:
+        complaint = (envelope.sender, error.what)
+        if complaint in self._complained or len(self._complained) >= _COMPLAINTS:
+            return
+        self._complained.add(complaint)
+        _log.warning("dropped what came from %s: %s", _sender(envelope.sender), error.what)
+
+
+def _sender(sender: int) -> str:
+    return "the registry" if sender == REGISTRY else f"cell {sender}"
+
+
+def _members(bundle: Bundle) -> dict[int, Member]:
+    return {member.id: member for member in bundle.roster.members}

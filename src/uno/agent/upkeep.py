@@ -1,0 +1,195 @@
+"""Keeping the host as the cell's package wants it: passes, and calls to neighbours that are silent.
+
+All of it blocks, and is for one thread. A pass takes no hints: it looks at all there is, and a
+second one does nothing. So what somebody removed, or what died, comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from uno import files
+from uno.agent import transition
+from uno.agent.admission import own_lans
+from uno.agent.apply import apply
+from uno.agent.desired import desired, sysctl_keys
+from uno.agent.lans import attached
+from uno.agent.reconcile import reconcile
+from uno.agent.redial import EXPIRED, Redial, is_name
+from uno.agent.stages import Schedule
+from uno.model.bundle import Bundle
+from uno.model.net import Network
+from uno.model.status import LinkState
+from uno.ports.host import (
+    Action,
+    ConfigureTunnel,
+    CreateTunnel,
+    Facts,
+    Host,
+    Observed,
+    Peer,
+    RemoveTunnel,
+    StartRouting,
+    Tunnel,
+)
+
+_log = logging.getLogger(__name__)
+
+LOCK = "service.lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a pass came to.
+
+    `missing` are the cell's LANs that the host is not in. With `again` a pass is to follow soon:
+    the routing daemons were not all there, and somebody else may be starting them.
+    """
+
+    facts: Facts
+    actions: tuple[Action, ...] = ()
+    missing: tuple[Network, ...] = ()
+    wireguard: str = ""
+    again: bool = False
+
+
+class Upkeep:
+    """One host, and the cell that it is."""
+
+    def __init__(
+        self, host: Host, directory: Path, *, wall: Callable[[], float], now: Callable[[], float]
+    ) -> None:
+        """Keep `host`; commands that change it too take turns through a lock in `directory`.
+
+        `wall` returns seconds since the epoch, `now` those of a monotonic clock.
+        """
+        self.host = host
+        self.stopping = threading.Event()
+        self._directory = directory
+        self._wall = wall
+        self._now = now
+        self._redial = Redial()
+        self._tunnels: dict[str, Tunnel] = {}
+        self._had_routing = False
+        self._registry_due = 0.0
+
+    def missing(self, bundle: Bundle) -> tuple[Network, ...]:
+        """Return the cell's LANs that the host is not in."""
+        lans = own_lans(bundle)
+        there = {each.network for each in attached(lans, self.host.facts().nics)}
+        return tuple(lan for lan in lans if lan not in there)
+
+    def is_up(self) -> bool:
+        """Whether the network runs on this host, whoever started it."""
+        return self.host.observe(()).node is not None
+
+    def make_pass(self, bundle: Bundle) -> Found:
+        """Make the host as `bundle` wants it, with the LANs that are there.
+
+        Raises `UnoError`, and then the host is as it was before.
+        """
+        host = self.host
+        facts = host.facts()
+        lans = attached(own_lans(bundle), facts.nics)
+        wanted = desired(bundle, lans=lans, facts=facts)
+        observed = host.observe(sysctl_keys(facts))
+        actions = reconcile(desired=wanted, observed=observed)
+        again = self._is_coming_back(observed)
+        if again:
+            actions = tuple(each for each in actions if not isinstance(each, StartRouting))
+        if actions:
+            with self.alone():
+                apply(host, actions, observed=observed, progress=_say)
+        self._had_routing = not again
+        self._tunnels = {tunnel.name: tunnel for tunnel in wanted.tunnels}
+        there = {each.network for each in lans}
+        return Found(
+            facts=facts,
+            actions=actions,
+            missing=tuple(lan for lan in own_lans(bundle) if lan not in there),
+            wireguard=host.wireguard_kind(),
+            again=again,
+        )
+
+    def switch(self, old: Bundle, new: Bundle, schedule: Schedule) -> None:
+        """Take the host from the package `old` to `new`, as `schedule` says when.
+
+        Raises `UnoError`, and then the host is as it was before.
+        """
+        with self.alone():
+            done = transition.switch(
+                self.host,
+                old=old,
+                new=new,
+                schedule=schedule,
+                progress=_say,
+                pause=self._pause,
+                now=self._now,
+                cancelled=self.stopping.is_set,
+            )
+        for action in done:
+            match action:
+                case CreateTunnel(tunnel) | ConfigureTunnel(tunnel):
+                    self._tunnels[tunnel.name] = tunnel
+                case RemoveTunnel(name):
+                    self._tunnels.pop(name, None)
+                case _:
+                    pass
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the lock that commands take before they change the host."""
+        return files.locked(self._directory / LOCK)
+
+    def call_silent(self, links: Iterable[LinkState]) -> None:
+        """Call the neighbours behind links that are silent, where this cell can call.
+
+        Raises `UnoError`.
+        """
+        peers = {name: _callable(tunnel) for name, tunnel in self._tunnels.items()}
+        mine = [link for link in links if peers.get(link.interface)]
+        for name in self._redial.due(mine, now=self._now()):
+            if (peer := peers[name]) is not None:
+                self._call(name, peer)
+
+    def find_registry(self, interface: str) -> None:
+        """Look up the registry's name again if it has not been heard for long. Raises `UnoError`.
+
+        It may be off for weeks, so that it is asked for once in a while only.
+        """
+        peer = _callable(self._tunnels.get(interface))
+        if peer is None or not is_name(peer.endpoint) or self._now() < self._registry_due:
+            return
+        self._registry_due = self._now() + EXPIRED
+        known = self.host.peer_status().get(interface, ())
+        if all(self._wall() - each.handshake > EXPIRED for each in known):
+            self.host.resolve_again(interface, peer)
+
+    def _call(self, name: str, peer: Peer) -> None:
+        if is_name(peer.endpoint) and self.host.resolve_again(name, peer):
+            _log.info("%s leads elsewhere now: called %s there", peer.endpoint, name)
+            return
+        self.host.reconnect(name, peer)
+
+    def _pause(self, seconds: float) -> None:
+        self.stopping.wait(seconds)
+
+    def _is_coming_back(self, observed: Observed) -> bool:
+        """Whether routing has just died: watchfrr starts single daemons again, and loses less."""
+        return observed.routing is None and self._had_routing
+
+
+def _callable(tunnel: Tunnel | None) -> Peer | None:
+    """Return the one peer of a tunnel that has an endpoint."""
+    if tunnel is None or len(tunnel.peers) != 1:
+        return None
+    (peer,) = tunnel.peers
+    return peer if peer.endpoint else None
+
+
+def _say(text: str) -> None:
+    _log.info("%s", text)

@@ -1,0 +1,117 @@
+"""`uno agent`: the daemon of a cell or of the registry, as its directory says."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from uno.cli.options import Common, takes_groups
+from uno.diagnostics import UnoError
+
+if TYPE_CHECKING:
+    from uno.agent.ledger import Ledger
+    from uno.agent.world import World
+    from uno.model.bundle import Bundle
+    from uno.ports.prober import Prober
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command("agent")(takes_groups(agent))
+
+
+def agent(common: Common) -> None:
+    """Be the agent of the cell or the registry in this directory, until stopped.
+
+    A cell's agent connects the host, keeps it connected, takes changes from the registry, and goes
+    back from one that cuts it off. Stopped or killed, it leaves the network up. SIGHUP has it look
+    at everything now.
+    """
+    common.start()
+    if common.verbosity == 0:
+        # A daemon's log is read when something has happened already.
+        logging.getLogger("uno").setLevel(logging.INFO)
+    if os.geteuid() != 0:
+        raise UnoError("this needs root: it changes the host's network", "type it with sudo")
+    if (common.root / "registry.db").exists():
+        from uno.cli import registry_agent
+
+        registry_agent.serve(common.root)
+        return
+    _serve_cell(common.root)
+
+
+def supervisor() -> tuple[Callable[[str], None] | None, float]:
+    """Return what tells systemd how we are, and in how many seconds it wants to hear of us.
+
+    None where it was not systemd that started this process, 0 where it does not wait: sd_notify(3),
+    sd_watchdog_enabled(3).
+    """
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return None, 0.0
+    from sdnotify import SystemdNotifier  # type: ignore[import-untyped]
+
+    microseconds = os.environ.get("WATCHDOG_USEC", "0")
+    return SystemdNotifier().notify, int(microseconds) / 1e6 if microseconds.isdigit() else 0.0
+
+
+def _serve_cell(root: Path) -> None:
+    import asyncio
+
+    from uno.agent.daemon import run
+    from uno.agent.ledger import Ledger
+
+    ledger = Ledger(root)
+    bundle = ledger.current()
+    if bundle is None:
+        raise UnoError(
+            f"there is neither a registry nor a cell in {root.absolute()}",
+            "name the directory with -r DIR, or install a package first: uno install PACKAGE",
+        )
+
+    async def serve() -> None:
+        await run(ledger, _world(ledger, bundle))
+
+    asyncio.run(serve())
+
+
+def _world(ledger: Ledger, bundle: Bundle) -> World:
+    import dataclasses
+
+    from uno.agent.world import World, bus_config
+    from uno.cli import middleware
+    from uno.host.events import NetlinkWatch
+    from uno.host.linux import LinuxHost
+
+    plan = bundle.plan
+    host = LinuxHost(plan.identity, plan.cell)
+    licence = middleware.licence(plan.bus, environ=os.environ, directory=ledger.directory)
+    notify, watchdog = supervisor()
+    return World(
+        host=host,
+        bus=middleware.make_bus(plan.bus, environ=os.environ),
+        prober=_prober,
+        watch=NetlinkWatch(),
+        folder=host.folder,
+        now=time.monotonic,
+        wall=time.time,  # noqa: TID251 - to tell ages of WireGuard's handshakes
+        notify=notify,
+        watchdog=watchdog,
+        config=lambda it: dataclasses.replace(bus_config(it), licence=licence),
+    )
+
+
+def _prober(changed: Callable[[], None]) -> Prober:
+    import random
+
+    from uno.host.prober import IcmpProber
+
+    return IcmpProber(clock=time.monotonic, random=random.SystemRandom(), changed=changed)
