@@ -67,16 +67,20 @@ class IcmpProber:
 
     async def run(self) -> None:
         """Probe until cancelled. Raises `UnoError` where the host does not let us."""
-        with _raw_socket() as one:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen(one))
-                tasks.create_task(self._send_all(one))
-
-    async def _listen(self, one: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        with _raw_socket() as one:
+            loop.add_reader(one, self._receive, one)
+            try:
+                await self._send_all(one)
+            finally:
+                loop.remove_reader(one)
+
+    def _receive(self, one: socket.socket) -> None:
         while True:
             try:
-                packet = await loop.sock_recv(one, _LARGEST)
+                packet = one.recv(_LARGEST)
+            except BlockingIOError:
+                return
             except OSError:
                 # An error that an earlier packet has met, which its missing answer tells as well.
                 continue
