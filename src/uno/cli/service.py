@@ -242,6 +242,7 @@ def _as_dict(found: ServiceStatus) -> dict[str, Any]:
         "generation": manifest.generation,
         "running": found.running,
         "healthy": found.healthy,
+        "agent": _agent_answers(found.bundle),
         "wireguard": found.wireguard,
         "pending": [describe(action) for action in found.pending],
         "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
@@ -276,6 +277,8 @@ def _print_status(found: ServiceStatus) -> None:
         f"{manifest.cell_name} of {manifest.uvn}, generation {manifest.generation}: "
         f"{state if found.running else '[red]down[/]'}; WireGuard: {found.wireguard}"
     )
+    agent = "answers; see uno status" if _agent_answers(found.bundle) else "does not run"
+    console.print(f"agent: {agent}")
     for lan in found.lans:
         console.print(f"LAN {lan.network} on {lan.nic}")
     for network in found.missing:
@@ -298,6 +301,12 @@ def _print_status(found: ServiceStatus) -> None:
         console.print(f"[yellow]to do[/]: {describe(action)}")
     if found.pending:
         console.print("`uno service up` does it")
+
+
+def _agent_answers(bundle: Bundle) -> bool:
+    from uno import control  # noqa: PLC0415
+
+    return control.is_served(control.socket_path(bundle.plan.identity, bundle.plan.cell))
 
 
 def _age(handshake: int) -> str:
