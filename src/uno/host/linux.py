@@ -322,11 +322,13 @@ class LinuxHost:
         """Return the address and port of each endpoint; one that cannot be found is a warning."""
         names = {peer.endpoint for peer in peers if peer.endpoint}
         found = endpoints.resolve(names)
-        self.warnings += [
+        said = (
             f"the name {name.rpartition(':')[0]} cannot be resolved; "
             "its link waits until the next `uno service up`"
             for name in sorted(names - found.keys())
-        ]
+        )
+        # An agent tries again and again.
+        self.warnings += [each for each in said if each not in self.warnings]
         return found
 
     def _start_routing(self, routing: Routing) -> None:

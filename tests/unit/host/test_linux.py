@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -16,10 +18,13 @@ from uno.host.command import Completed
 from uno.host.inventory import Interface, OwnRoutes
 from uno.host.linux import LinuxHost
 from uno.model.keys import Secret
+from uno.model.net import Address
 from uno.ports.host import (
     ConfigureTunnel,
     CreateTunnel,
+    Gate,
     NodeInterface,
+    Peer,
     RemoveTunnel,
     RestoreSysctl,
     SetNode,
@@ -29,6 +34,8 @@ from uno.ports.host import (
 
 KEY = Secret(b64encode(bytes([8] * 31 + [72])).decode())
 TUNNEL = Tunnel(name="uwg-b0", private_key=KEY, mtu=1420, addresses=(), port=63550)
+Rule: TypeAlias = tuple[Address, int]
+IDENTITY = "c0ffee" * 5 + "00"
 FORWARD = "net.ipv4.ip_forward"
 ACCEPT_RA = "net.ipv6.conf.eth0/5.accept_ra"
 
@@ -40,6 +47,8 @@ class Machine:
     folder: Path
     interfaces: dict[str, str] = field(default_factory=lambda: {"lo": "", "eth0": ""})
     configured: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
+    addresses: tuple[IPv4Interface, ...] = ()
 
     def run(
         self, argv: list[str], *, stdin: str = "", check: bool = True, **_: object
@@ -48,6 +57,8 @@ class Machine:
         stderr = ""
         if words[:2] == ["wg", "setconf"] or words[:2] == ["wg", "syncconf"]:
             self.configured.append(stdin)
+        if words[:2] == ["wg", "set"]:
+            self.called.append(words[words.index("endpoint") + 1])
         if words == ["wg", "show", "all", "dump"]:
             return self.done(words, stdout="uwg-b0\tK=\tP=\t40001\toff\n")
         if words == ["wg", "show", "uwg-b0", "listen-port"]:
@@ -84,7 +95,13 @@ class Machine:
     def inventory(self) -> tuple[Interface, ...]:
         return tuple(
             Interface(
-                index=index, name=name, kind="tun", alias=alias, mtu=1420, up=True, addresses=()
+                index=index,
+                name=name,
+                kind="tun",
+                alias=alias,
+                mtu=1420,
+                up=True,
+                addresses=self.addresses if name == "uwg-b0" else (),
             )
             for index, (name, alias) in enumerate(self.interfaces.items(), start=1)
         )
@@ -116,7 +133,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.fixture
 def host(machine: Machine) -> LinuxHost:  # noqa: ARG001 - there must be a machine first
-    return LinuxHost("c0ffee" * 5 + "00", 3)
+    return LinuxHost(IDENTITY, 3)
 
 
 @pytest.mark.feature("G25")
@@ -242,3 +259,116 @@ def test_an_endpoint_is_looked_up_as_wg_takes_it(
 
 def unknown(*_: object, **__: object) -> object:
     raise OSError("Name or service not known")
+
+
+PEER = Peer(public_key=KEY.reveal, endpoint="gw.example.org:63550")
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Where names lead to."""
+    found = {"gw.example.org:63550": "198.51.100.2:63550"}
+    monkeypatch.setattr(endpoints, "lookup", found.get)
+    return found
+
+
+@pytest.mark.feature("G13")
+def test_a_peer_whose_name_leads_elsewhere_is_called_there_and_only_once(
+    machine: Machine, host: LinuxHost, places: dict[str, str]
+) -> None:
+    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
+    assert not host.resolve_again("uwg-b0", PEER)
+
+    places["gw.example.org:63550"] = "203.0.113.9:63550"
+
+    assert host.resolve_again("uwg-b0", PEER)
+    assert machine.called == ["203.0.113.9:63550"]
+    assert not host.resolve_again("uwg-b0", PEER)
+
+
+@pytest.mark.feature("G13")
+def test_a_name_that_cannot_be_found_changes_nothing(
+    machine: Machine, host: LinuxHost, places: dict[str, str]
+) -> None:
+    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
+    places.clear()
+
+    assert not host.resolve_again("uwg-b0", PEER)
+    assert not host.resolve_again("uwg-b0", replace(PEER, endpoint=None))
+    assert not host.resolve_again("uwg-b7", PEER)
+    assert machine.called == []
+
+
+@pytest.mark.feature("G13")
+def test_a_name_that_could_not_be_found_at_first_is_called_when_it_can(
+    machine: Machine, host: LinuxHost, places: dict[str, str]
+) -> None:
+    known = places.pop("gw.example.org:63550")
+    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
+    assert host.warnings == [
+        "the name gw.example.org cannot be resolved; its link waits until the next `uno service up`"
+    ]
+    places["gw.example.org:63550"] = known
+
+    assert host.resolve_again("uwg-b0", PEER)
+    assert machine.called == [known]
+
+
+def test_a_registry_has_neither_barriers_nor_gates_nor_frr_of_a_cell_beside_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barriers = frozenset({IPv4Network("192.168.2.0/24")})
+    gate = Gate(family="ip", chain="FORWARD", lets=("uwg-b+",))
+    monkeypatch.setattr(
+        inventory, "own_routes", lambda: OwnRoutes(barriers=barriers, into={}, aside={})
+    )
+    monkeypatch.setattr(gates, "observe", lambda: (gate,))
+    machine.interfaces["uwg-b0"] = f"uno {IDENTITY} 3"
+
+    registry, cell = (LinuxHost(IDENTITY, number).observe(()) for number in (0, 3))
+
+    assert (registry.barriers, registry.gates) == (frozenset(), ())
+    assert (cell.barriers, cell.gates) == (barriers, (gate,))
+    assert "uwg-b0" in registry.foreign
+    assert "uwg-b0" not in cell.foreign
+
+
+def test_the_ruleset_is_listed_again_only_when_it_has_changed(
+    host: LinuxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    monkeypatch.setattr(nft, "listing", listed.append)
+    for number in (b"1", b"1", b"2", b"2"):
+        monkeypatch.setattr(nft, "generation", lambda number=number: number)
+        host.observe(())
+
+    assert listed == ["uno", "uno"]
+
+
+def test_a_tunnel_with_a_table_is_seen_so_while_its_rules_are_there(
+    machine: Machine, host: LinuxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = IPv4Interface("10.255.128.1")
+    routes = (IPv4Network("10.255.128.0/22"),)
+    aside = OwnRoutes(barriers=frozenset(), into={}, aside={(3, 700): routes})
+    found: set[Rule] = set()
+    monkeypatch.setattr(inventory, "own_routes", lambda: aside)
+    monkeypatch.setattr(inventory, "rules", lambda: frozenset(found))
+
+    def change(*, add: Iterable[Rule] = (), remove: Iterable[Rule] = ()) -> None:
+        found.update(add)
+        found.difference_update(remove)
+
+    monkeypatch.setattr(links, "change_rules", change)
+    machine.addresses = (source,)
+
+    host.perform(CreateTunnel(replace(TUNNEL, addresses=(source,), routes=routes, table=700)))
+
+    (seen,) = host.observe(()).tunnels
+    assert (seen.table, seen.routes, found) == (700, routes, {(source.ip, 700)})
+    found.clear()
+    (without,) = host.observe(()).tunnels
+    assert without.table is None
+    found.add((source.ip, 700))
+    host.perform(RemoveTunnel("uwg-b0"))
+    assert found == set()
