@@ -145,6 +145,7 @@ class Changeover:
             await self._go_back("it was undone for all", sequence)
         elif asked is Order.DISCARD:
             await self._work(self._ledger.discard)
+            await self._reload()
             await self._remember(handled=sequence)
         return asked is not Order.NOTHING
 
@@ -211,6 +212,7 @@ class Changeover:
         return self._ledger.stage(content)
 
     async def _staged(self, outcome: Outcome, generation: int, sequence: int) -> None:
+        await self._reload()
         await self._remember(offer=sequence)
         if outcome == "same":
             phase = Phase.APPLIED if self.on_trial else Phase.CONFIRMED
