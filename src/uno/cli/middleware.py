@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from uno import files
 from uno.diagnostics import UnoError
+from uno.model.keys import dds_file
 from uno.model.uvn import Middleware
 
 if TYPE_CHECKING:
     from uno.model.plan import BusPlan
-    from uno.ports.bus import Bus
+    from uno.ports.bus import Bus, Security
 
 VARIABLE = "UNO_MIDDLEWARE"
 LICENCE_VARIABLE = "RTI_LICENSE_FILE"
@@ -53,6 +57,33 @@ def licence(
         return str(Path(named).absolute())
     places = (directory / LICENCE_NAME, root / LICENCE_NAME)
     return next((str(it.absolute()) for it in places if it.is_file()), None)
+
+
+def security(plan: BusPlan, *, secrets: Mapping[str, str], directory: Path) -> Security | None:
+    """Return the files of DDS Security, written below `directory`; None where the plan has it off.
+
+    `secrets` are those of the node's bundle. Raises `UnoError` if they are not among them.
+    """
+    if not plan.security:
+        return None
+    from uno.ports.bus import Security  # noqa: PLC0415
+
+    contents = {
+        directory / "dds" / field.name: secrets.get(dds_file(field.name))
+        for field in fields(Security)
+    }
+    missing = [path.name for path, content in contents.items() if content is None]
+    if missing:
+        raise UnoError(
+            f"DDS security is on, and the package of this cell has no {missing[0]} for it",
+            "an older uno made it: make another on the registry, for example with `uno config uvn"
+            " -U --enable-dds-security`",
+        )
+    files.make_private_dir(directory / "dds")
+    files.write_together(
+        {path: b64decode(content) for path, content in contents.items() if content is not None}
+    )
+    return Security(**{path.name: str(path.absolute()) for path in contents})
 
 
 def _cyclone() -> Bus:

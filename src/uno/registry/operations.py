@@ -22,6 +22,8 @@ from uno.diagnostics import Problem, Severity, UnoError, refuse_errors
 from uno.model import checks
 from uno.model.checks.finding import Finding
 from uno.model.checks.finding import Path as Place
+from uno.model.keys import DDS_AUTHORITY, dds_seed
+from uno.model.messages import REGISTRY
 from uno.model.plan import Plan
 from uno.model.uvn import Uvn
 from uno.planning import diff, planner, verify
@@ -240,8 +242,11 @@ def _is_same(head: Generation, uvn: Uvn, decided: _Decided) -> bool:
 def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSecret]) -> _Decided:
     plan = planner.plan(edited.uvn, parent)
     required = planner.required_keys(plan)
+    authority = {DDS_AUTHORITY} if plan.bus.security else set()
     wanted = keys.Wanted(
-        pairs=frozenset(required.pairs), psks=frozenset(required.psks), seeds=_seeds(plan)
+        pairs=frozenset(required.pairs) | authority,
+        psks=frozenset(required.psks),
+        seeds=_seeds(plan),
     )
     renewal = keys.renew(secrets, wanted, anew=edited.rekey(plan))
     complete = planner.with_keys(plan, keys.public_keys(renewal.all.values()))
@@ -258,8 +263,13 @@ def _seeds(plan: Plan) -> frozenset[str]:
         (
             *(keys.particle_seed(particle.id) for particle in plan.particles),
             *(keys.hub_seed(cell.member.id) for cell in packages.serving(plan)),
+            *(dds_seed(node) for node in _nodes(plan) if plan.bus.security),
         )
     )
+
+
+def _nodes(plan: Plan) -> tuple[int, ...]:
+    return (REGISTRY, *(cell.member.id for cell in plan.cells))
 
 
 def _record(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from uno.bus.connext import ConnextBus
 from uno.bus.cyclone import CycloneBus
-from uno.cli.middleware import licence, make_bus
+from uno.cli.middleware import licence, make_bus, security
 from uno.diagnostics import UnoError
+from uno.model.keys import dds_file
 from uno.model.plan import BusPlan
 from uno.model.uvn import Middleware
+from uno.ports.bus import Security
 
 CYCLONE = BusPlan()
+SECURED = BusPlan(security=True)
 CONNEXT = BusPlan(middleware=Middleware.CONNEXT)
 
 
@@ -81,3 +86,27 @@ def test_a_variable_that_names_no_file_is_an_error(tmp_path: Path) -> None:
         licence(
             CONNEXT, environ={"RTI_LICENSE_FILE": str(tmp_path / "none.dat")}, directory=tmp_path
         )
+
+
+@pytest.mark.feature("F041")
+def test_the_files_of_dds_security_are_the_agents_alone(tmp_path: Path) -> None:
+    names = [field.name for field in fields(Security)]
+    secrets = {dds_file(name): b64encode(name.encode()).decode() for name in names}
+
+    found = security(SECURED, secrets=secrets, directory=tmp_path)
+
+    assert found is not None
+    for name in names:
+        path = Path(getattr(found, name))
+        assert path.read_text() == name
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_dds_security_there_are_no_files(tmp_path: Path) -> None:
+    assert security(CYCLONE, secrets={}, directory=tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_without_the_files_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UnoError, match="has no identity_ca"):
+        security(SECURED, secrets={}, directory=tmp_path)
