@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from uno.artifacts import firewall, frr
+from uno.artifacts.frr import Drain
 from uno.model.bundle import Bundle
 from uno.model.keys import Secret
 from uno.model.lan import AttachedLan
@@ -38,8 +39,17 @@ FORWARDING = (
 )
 
 
-def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], facts: Facts) -> Desired:
-    """Return what uno should own on the host of this bundle's cell, where `lans` are attached."""
+def desired(
+    bundle: Bundle,
+    *,
+    lans: tuple[AttachedLan, ...],
+    facts: Facts,
+    drained: Mapping[str, Drain] | None = None,
+) -> Desired:
+    """Return what uno should own on the host of this bundle's cell, where `lans` are attached.
+
+    `drained` are the interfaces of links that are to be left.
+    """
     plan, roster = bundle.plan, bundle.roster
     own = next(member for member in roster.members if member.id == plan.cell)
     wanted = Desired(
@@ -60,7 +70,9 @@ def desired(bundle: Bundle, *, lans: tuple[AttachedLan, ...], facts: Facts) -> D
             swallows=(roster.pools.root,),
         ),
         tunnels=tuple(sorted(_tunnels(bundle), key=lambda tunnel: tunnel.name)),
-        routing=Routing(daemons=frr.daemons(plan, roster, lans=lans, version=facts.frr)),
+        routing=Routing(
+            daemons=frr.daemons(plan, roster, lans=lans, version=facts.frr, drained=drained)
+        ),
     )
     return wanted if facts.has_ipv6 else _without_ipv6(wanted)
 

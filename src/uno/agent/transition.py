@@ -1,0 +1,158 @@
+"""Taking a host from one package to the next while it forwards; see `agent.stages` for how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from uno.agent.apply import apply
+from uno.agent.desired import desired, sysctl_keys
+from uno.agent.lans import attached
+from uno.agent.reconcile import reconcile
+from uno.agent.stages import Schedule, Stage, stages
+from uno.diagnostics import UnoError
+from uno.model.bundle import Bundle
+from uno.model.plan import BackbonePeer, Member
+from uno.ports.host import Action, Host, Tunnel
+
+# Seconds between two calls of a link that has new keys. Its neighbour, which may change them a
+# little later, answers the first call that comes after that.
+CALL_EVERY = 0.15
+
+# Seconds between two looks at what is waited for.
+LOOK_EVERY = 0.1
+
+Pause = Callable[[float], None]
+Clock = Callable[[], float]
+Progress = Callable[[str], None]
+
+
+class Cancelled(UnoError):
+    """A change-over was broken off. The host forwards; a pass or another change-over goes on."""
+
+    def __init__(self, stage: str) -> None:
+        """Say before which stage."""
+        super().__init__(f"the change was broken off before this step: {stage}")
+
+
+def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
+    host: Host,
+    *,
+    old: Bundle | None,
+    new: Bundle,
+    schedule: Schedule | None = None,
+    progress: Progress = lambda _: None,
+    pause: Pause,
+    now: Clock,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[Action, ...]:
+    """Take a host from `old`, which it runs, to `new`; return what was done. Blocks for seconds.
+
+    Links that the schedule holds stay as in `old`, which is `stages.with_held` of a package if
+    there were such links already. `pause` waits for so many seconds, of which `now` tells the time.
+    Raises `UnoError` if a step fails; then the host is as `old` says. Raises `Cancelled` soon after
+    `cancelled` says so.
+    """
+    way = stages(old, new, schedule or Schedule())
+    walk = _Walk(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
+    began = now()
+    done: list[Action] = []
+    for number, stage in enumerate(way):
+        walk.until(began + stage.at, stage.what)
+        try:
+            actions, tunnels = walk.enter(stage)
+        except BaseException as error:
+            # The stage is undone, but those before it are not.
+            if number and old is not None:
+                walk.go_back(old, error)
+            raise
+        done += actions
+        walk.settle(stage, tunnels, until=began + stage.until)
+    return tuple(done)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walk:
+    host: Host
+    progress: Progress
+    pause: Pause
+    now: Clock
+    cancelled: Callable[[], bool]
+
+    def until(self, time: float, what: str) -> None:
+        """Wait. Raises `Cancelled`."""
+        while not self.cancelled():
+            if (left := time - self.now()) <= 0:
+                return
+            self.pause(min(left, LOOK_EVERY))
+        raise Cancelled(what)
+
+    def enter(self, stage: Stage) -> tuple[tuple[Action, ...], tuple[Tunnel, ...]]:
+        """Make the host as a stage says, and return its tunnels and what was done.
+
+        A stage that fails is undone. Raises `UnoError`.
+        """
+        self.progress(stage.what)
+        facts = self.host.facts()
+        bundle = stage.bundle
+        lans = attached(_own(bundle).lans, facts.nics)
+        wanted = desired(bundle, lans=lans, facts=facts, drained=stage.drained)
+        observed = self.host.observe(sysctl_keys(facts))
+        actions = reconcile(desired=wanted, observed=observed)
+        apply(self.host, actions, observed=observed, progress=self.progress)
+        return actions, wanted.tunnels
+
+    def go_back(self, old: Bundle, error: BaseException) -> None:
+        """Make the host as it was before all stages; a failure is noted on `error`."""
+        try:
+            self.enter(Stage(what="go back", bundle=old))
+        except UnoError as another:
+            error.add_note(f"nor could the host be made as it was before: {another}")
+
+    def settle(self, stage: Stage, tunnels: Iterable[Tunnel], *, until: float) -> None:
+        """Call what has to be called, and wait until all is up, or it has taken too long."""
+        links = {link.interface: link for link in stage.bundle.plan.links}
+        called = [each for each in tunnels if each.name in stage.call]
+        mine = [each for each in called if _calls(links[each.name], stage.bundle)]
+        # A session with the keys from before would be taken for a new one.
+        self._call(mine)
+        while self._silent(called) and self._goes_on(until, CALL_EVERY):
+            self._call(self._silent(mine))
+        watched = {str(links[each].remote4) for each in stage.watch}
+        while not self._work(watched) and self._goes_on(until, LOOK_EVERY):
+            pass
+
+    def _goes_on(self, until: float, seconds: float) -> bool:
+        """Wait a little, if there is time."""
+        if self.cancelled() or self.now() >= until:
+            return False
+        self.pause(seconds)
+        return True
+
+    def _call(self, tunnels: Iterable[Tunnel]) -> None:
+        for tunnel in tunnels:
+            for peer in tunnel.peers:
+                self.host.reconnect(tunnel.name, peer)
+
+    def _silent(self, tunnels: Iterable[Tunnel]) -> list[Tunnel]:
+        chosen = list(tunnels)
+        status = self.host.peer_status() if chosen else {}
+        return [
+            tunnel
+            for tunnel in chosen
+            if not any(peer.handshake for peer in status.get(tunnel.name, ()))
+        ]
+
+    def _work(self, neighbours: set[str]) -> bool:
+        status = self.host.session_status() if neighbours else ()
+        return neighbours <= {session.neighbor for session in status if session.works}
+
+
+def _calls(link: BackbonePeer, bundle: Bundle) -> bool:
+    """Whether it is this end that calls. If both did, each would break off what the other began."""
+    alone = link.port is None or _own(bundle).endpoint is None
+    return link.endpoint is not None and (alone or bundle.plan.cell < link.cell)
+
+
+def _own(bundle: Bundle) -> Member:
+    return next(m for m in bundle.roster.members if m.id == bundle.plan.cell)
