@@ -148,7 +148,7 @@ class Probing:
             return
         is_back = not track.answers
         if is_back:
-            track.results.clear()
+            self._forget(track)
             track.mtu_due = now + _MTU_SOON if track.target.mtu else math.inf
         track.results.append((now - sent) * 1000)
         track.misses = track.unanswered = 0
@@ -184,6 +184,15 @@ class Probing:
         times += [track.mtu_due for track in self._tracks.values() if track.answers]
         times += [sent + PATIENCE for sent, _ in self._waiting.values()]
         return max(0.0, min(times, default=math.inf) - now)
+
+    def _forget(self, track: _Track) -> None:
+        """Forget what was sent to a target in vain: how it is now is another matter."""
+        track.results.clear()
+        self._waiting = {
+            number: (sent, probe)
+            for number, (sent, probe) in self._waiting.items()
+            if probe.target != track.target
+        }
 
     def _sizes(self, track: _Track, *, now: float) -> Iterable[int]:
         if now >= track.due:

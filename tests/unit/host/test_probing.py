@@ -154,6 +154,21 @@ def test_who_comes_back_is_noticed_at_once_when_something_changed() -> None:
     assert network.of(FAR).loss == 0
 
 
+def test_probes_that_were_under_way_when_it_came_back_are_no_loss() -> None:
+    network = Simulation(NEAR)
+    network.answers = deaf_to(NEAR)
+    network.run(60)
+    for _ in range(10):
+        network.probing.hurry(now=network.now)
+        network.run(0.15)
+    network.answers = lambda _: True
+
+    network.run(10)
+
+    assert network.of(NEAR).rtt == pytest.approx(20)
+    assert network.of(NEAR).loss == 0
+
+
 def test_who_answers_is_not_hurried() -> None:
     network = Simulation(FAR)
     network.run(600)

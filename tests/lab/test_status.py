@@ -1,0 +1,184 @@
+"""`uno status` and the files of networks, on cells that lose and regain a LAN."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from watching import await_true, note, only
+
+from uno.host.command import Completed
+from uno.lab.agents import Agent, Agents
+from uno.lab.node import Program
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+LANS = {
+    "lan-a": ("192.168.1.0/24",),
+    "lan-b": ("192.168.2.0/24",),
+    "lan-c": ("192.168.3.0/24", "2001:db8:3::/64"),
+    "lan-d": ("192.168.4.0/24",),
+    "relay": (),
+}
+# The LAN that is lost and regained. Its cell's other one is also its way to the Internet.
+LOST = "2001:db8:3::/64"
+ALL = {lan for lans in LANS.values() for lan in lans}
+
+
+@pytest.fixture
+def well(living: Agents) -> Iterator[Agents]:
+    """All agents, with all LANs in place; and again after the test."""
+    living.await_settled(within=120)
+    yield living
+    regain_lan(living.cells["lan-c"])
+    living.await_settled(within=120)
+
+
+def lose_lan(agent: Agent) -> None:
+    """Take the cell's address in `LOST` away; by IPv4 all goes on as it was."""
+    agent.node.run(["ip", "-6", "address", "flush", "dev", lan_interface(agent), "to", LOST])
+
+
+def regain_lan(agent: Agent) -> None:
+    agent.node.plug(lan_interface(agent))
+
+
+def lan_interface(agent: Agent) -> str:
+    said = agent.node.run(["ip", "-j", "-4", "address", "show", "to", LANS["lan-c"][0]]).stdout
+    return str(only([each for each in json.loads(said) if each])["ifname"])
+
+
+def status(agent: Agent, *words: str) -> Completed:
+    argv = [sys.executable, "-m", "uno", "status", "-r", str(agent.root), *words]
+    return agent.node.run(argv, check=False)
+
+
+def told(agent: Agent) -> dict[str, Any]:
+    found = json.loads(status(agent, "--json").stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def networks(agent: Agent, kind: str) -> set[str]:
+    path = agent.root / f"networks.{kind}"
+    return {line.split()[0] for line in path.read_text().splitlines()}
+
+
+@pytest.mark.feature("F095")
+def test_every_node_tells_every_cell_its_lans_links_and_what_was_measured(well: Agents) -> None:
+    for agent in well.all:
+        cells = {cell["name"]: cell["status"] for cell in told(agent)["cells"]}
+        assert set(cells) == set(well.cells)
+        for name, said in cells.items():
+            assert [lan["network"] for lan in said["lans"]] == [*LANS[name]]
+            assert said["links"]
+            for link in said["links"]:
+                assert link["handshake"] < 180
+                assert (link["bgp"], link["bfd"]) == ("Established", "up")
+                assert 0 < link["rtt"] < 1000
+                assert link["loss"] == 0
+            assert all(path["rtt"] for path in said["paths"])
+
+
+@pytest.mark.parametrize("where", ["registry", "lan-d"])
+def test_people_see_it_all_within_80_columns(well: Agents, where: str) -> None:
+    agent = {"registry": well.registry, **well.cells}[where]
+
+    found = status(agent)
+
+    lines = found.stdout.splitlines()
+    assert found.status == 0
+    assert "consistent, routed" in lines[0]
+    assert max(map(len, lines)) <= 80
+    for name, lans in LANS.items():
+        (row,) = [line for line in lines if line.startswith(name) and line.endswith("well")]
+        assert not lans or lans[0] in row
+
+
+def test_full_packets_pass_through_every_link(well: Agents) -> None:
+    def sizes() -> set[int | None]:
+        views = [agent.view() for agent in well.cells.values()]
+        return {
+            link.mtu
+            for view in views
+            for cell in view.cells
+            for link in (cell.status.links if cell.status else ())
+        }
+
+    # Each link is tried some seconds after it came up, and what was found is told in the end.
+    await_true(lambda: sizes() == {1320}, "every link carries 1320 bytes", within=60)
+
+
+@pytest.mark.feature("F087")
+def test_a_lan_that_is_lost_is_unreachable_everywhere_until_it_is_back(well: Agents) -> None:
+    lan_c, others = well.cells["lan-c"], [a for n, a in well.cells.items() if n != "lan-c"]
+    assert all(networks(agent, "reachable") == ALL for agent in well.cells.values())
+    assert networks(lan_c, "local") == set(LANS["lan-c"])
+
+    lose_lan(lan_c)
+    gone = await_true(
+        lambda: all(networks(agent, "unreachable") == {LOST} for agent in well.cells.values()),
+        "every cell lists the LAN as unreachable",
+        within=30,
+    )
+    await_true(
+        lambda: f"lan-c: LAN {LOST} is missing" in status(others[0]).stdout,
+        "uno status elsewhere says so",
+        within=30,
+    )
+    found = status(others[0])
+    regain_lan(lan_c)
+    back = await_true(
+        lambda: all(networks(agent, "unreachable") == set() for agent in well.cells.values()),
+        "no cell lists a LAN as unreachable",
+        within=60,
+    )
+
+    assert found.status == 1
+    assert f"lan-a: does not reach {LOST}" in found.stdout.splitlines()
+    note(f"networks.unreachable everywhere after {gone:.1f} s, empty again after {back:.1f} s")
+
+
+def test_whoever_watches_sees_a_change_when_it_happens(well: Agents) -> None:
+    agent = well.cells["lan-b"]
+    log = agent.node.directory / "watch.log"
+    argv = [sys.executable, "-m", "uno", "status", "-r", str(agent.root), "--watch", "--json"]
+    watching: Program = agent.node.start(argv, log=log)
+    try:
+        await_true(lambda: views(log), "it shows what there is", within=30)
+        lose_lan(well.cells["lan-c"])
+        took = await_true(
+            lambda: not views(log)[-1]["routed"], "it shows that a LAN is gone", within=30
+        )
+    finally:
+        watching.stop()
+
+    note(f"a LAN that is gone was shown elsewhere after {took:.1f} s")
+    assert views(log)[0]["routed"]
+
+
+def test_without_its_agent_a_cell_shows_what_it_can(well: Agents) -> None:
+    agent = well.cells["lan-b"]
+    agent.stop()
+    try:
+        found = status(agent)
+        as_json = status(agent, "--json")
+    finally:
+        well.start([agent])
+
+    assert found.status == 1
+    assert "no agent runs for lan-b" in found.stderr
+    assert "uno agent -r DIR" in found.stderr
+    assert "agent: does not run" in found.stdout
+    assert LANS["lan-b"][0] in found.stdout
+    assert "no agent runs" in json.loads(as_json.stdout)["error"]["problems"][0]["what"]
+
+
+def views(log: Path) -> list[dict[str, Any]]:
+    """What a watching command has printed, but for a line that is not whole yet."""
+    whole = log.read_text().splitlines(keepends=True) if log.exists() else []
+    return [json.loads(line) for line in whole if line.startswith("{") and line.endswith("\n")]
