@@ -1,0 +1,438 @@
+"""Agents at work: how they start, change over, go back, and what they make of what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from site_of_agents import Site, build, site
+
+from uno.diagnostics import UnoError
+from uno.model.messages import Activation, Phase, UvnAnnouncement
+from uno.ports.events import Change
+from uno.ports.host import RemoveTunnel
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry of three cells; tests that change it take a copy."""
+    return build(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def play(registry: Path, tmp_path: Path) -> Callable[[Callable[[Site], Awaitable[None]]], None]:
+    """Play something on a site of its own."""
+
+    def start(scene: Callable[[Site], Awaitable[None]]) -> None:
+        async def run() -> None:
+            shutil.copytree(registry, tmp_path / "registry")
+            async with site(tmp_path / "registry", tmp_path) as made:
+                await scene(made)
+
+        asyncio.run(run())
+
+    return start
+
+
+Play = Callable[[Callable[[Site], Awaitable[None]]], None]
+
+
+@pytest.mark.feature("F076")
+def test_an_agent_connects_its_host_and_tells_everyone_how_it_is(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+
+        for name in "abc":
+            said = site.status(name)
+            assert said is not None
+            assert said.generation == site.generation(name)
+            assert said.content == site.cells[name].bundle.manifest.content
+            assert all(lan.interface == "lan0" for lan in said.lans)
+            assert "uno0" in str(site.cells[name].host)
+
+    play(scene)
+
+
+def test_a_second_pass_changes_nothing(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        assert cell.agent is not None
+        done = list(cell.host.performed)
+
+        cell.agent.hurry()
+        await site.settle()
+
+        assert cell.host.performed == done
+
+    play(scene)
+
+
+@pytest.mark.feature("F078")
+def test_it_does_not_start_without_its_lans_and_says_which_are_missing(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        site.cells["a"].host.unplug("lan0")
+
+        with pytest.raises(UnoError, match=r"no interface on 192\.168\.1\.0/24; it has none"):
+            await site.launch("a")
+
+        assert site.cells["a"].host.performed == []
+
+    play(scene)
+
+
+@pytest.mark.feature("F078")
+def test_at_boot_lans_may_come_a_little_later(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        cell = site.cells["a"]
+        cell.supervised = True
+        nic = cell.host.facts().nics[0]
+        cell.host.unplug("lan0")
+        site.launch("a")
+        await site.until(lambda: cell.told)
+        assert cell.told == ["STATUS=waiting for 192.168.1.0/24"]
+
+        cell.host.plug(nic)
+
+        await site.until(lambda: site.status("a"))
+        assert cell.told[-1].startswith("READY=1\n")
+
+    play(scene)
+
+
+@pytest.mark.feature("F079")
+def test_a_lan_that_goes_and_comes_back_while_it_runs_is_followed(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        nic = cell.host.facts().nics[0]
+
+        cell.host.unplug("lan0")
+        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+        await site.until(lambda: lan_of(site) is None)
+        assert "no interface on 192.168.1.0/24" in problem_of(site)
+        await site.crash("a")
+        await site.start("a")
+        assert lan_of(site) is None, "it starts all the same: the network was up"
+
+        cell.host.plug(nic)
+        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+        await site.until(lambda: lan_of(site) == "lan0")
+        assert problem_of(site) == ""
+
+    play(scene)
+
+
+@pytest.mark.feature("F089")
+@pytest.mark.feature("G21")
+def test_a_package_is_staged_activated_applied_and_confirmed(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+
+        word = site.roll_out("a", "b", "c")
+        for name in "abc":
+            await site.until(lambda name=name: phase(site, name) is Phase.STAGED)
+            assert site.cells[name].ledger.standing().running < word.generation
+        site.activate(word)
+
+        for name in "abc":
+            await site.until(lambda name=name: phase(site, name) is Phase.CONFIRMED)
+            assert site.cells[name].ledger.standing().running == word.generation
+            assert [each.phase for each in site.acks[site.number(name)]][-3:] == [
+                Phase.APPLYING,
+                Phase.APPLIED,
+                Phase.CONFIRMED,
+            ]
+
+    play(scene)
+
+
+def test_the_word_to_change_over_may_come_before_the_package(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        generation = site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+
+        site.activate(Activation(generation=generation, cells={site.number("a"): generation}))
+        await site.settle()
+        site.offer("a")
+
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+
+    play(scene)
+
+
+@pytest.mark.feature("G04")
+def test_a_cell_that_loses_its_neighbours_goes_back_and_says_whom_it_lost(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        before = site.generation("b")
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        word = site.roll_out("b")
+        await site.until(lambda: phase(site, "b") is Phase.STAGED)
+
+        site.cells["b"].host.sessions = ()
+        # It still saw them when it was told to change over.
+        site.cells["b"].meet()
+        site.activate(word)
+        await site.until(lambda: phase(site, "b") is Phase.APPLYING)
+        site.cells["b"].host.sessions = ()
+
+        await site.until(lambda: phase(site, "b") is Phase.REVERTED)
+        said = site.ack("b")
+        assert said is not None
+        assert (said.generation, said.running) == (word.generation, before)
+        assert said.reason == "it lost a"
+        await site.settle()
+        assert site.cells["b"].ledger.standing().running == before
+
+    play(scene)
+
+
+@pytest.mark.feature("G04")
+def test_an_agent_that_is_killed_before_it_knows_goes_on_and_goes_back(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        before = site.generation("a")
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        word = site.roll_out("a", window=1.5)
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+        site.activate(word)
+        await site.until(lambda: phase(site, "a") is Phase.APPLYING)
+        site.cells["a"].host.sessions = ()
+        await site.until(lambda: phase(site, "a") is Phase.APPLIED)
+        await site.crash("a")
+        assert site.cells["a"].ledger.standing().trial is not None
+
+        site.launch("a")
+
+        await site.until(lambda: phase(site, "a") is Phase.REVERTED)
+        assert site.cells["a"].ledger.standing().running == before
+
+    play(scene)
+
+
+@pytest.mark.feature("G04")
+def test_what_is_undone_for_all_is_undone_where_it_was_confirmed(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        before = site.generation("a")
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        word = site.roll_out("a")
+        site.activate(word)
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+
+        undo = Activation(generation=word.generation, cells=word.cells, undo=True)
+        site.activate(undo)
+
+        await site.until(lambda: phase(site, "a") is Phase.REVERTED)
+        assert site.cells["a"].ledger.standing().running == before
+        # And again, by an explicit attempt.
+        site.offer("a")
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+        await site.settle()
+        assert phase(site, "a") is Phase.STAGED, "the old word does not discard it"
+        site.activate(word)
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+
+    play(scene)
+
+
+def test_what_cannot_be_applied_is_left_and_said(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        before = site.generation("a")
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        word = site.roll_out("a")
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+        site.cells["a"].host.fail_at(1)
+
+        site.activate(word)
+
+        await site.until(lambda: phase(site, "a") is Phase.FAILED)
+        assert site.cells["a"].ledger.standing().running == before
+        assert site.cells["a"].ledger.standing().trial is None
+
+    play(scene)
+
+
+def test_a_lan_that_the_host_is_not_in_is_refused_before_anything_changes(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        lans = ("-N", "192.168.1.0/24", "-N", "10.9.9.0/24")
+        site.edit("config", "cell", "a", "-U", *lans)
+
+        offer = site.offer("a")
+
+        await site.until(lambda: phase(site, "a") is Phase.REFUSED)
+        said = site.ack("a")
+        assert said is not None
+        assert said.offer == offer.sequence
+        assert said.reason == "the host of a has no interface in 10.9.9.0/24"
+        assert site.cells["a"].ledger.staged() is None
+
+    play(scene)
+
+
+@pytest.mark.feature("G20")
+@pytest.mark.feature("G21")
+def test_what_is_for_another_cell_older_or_altered_is_refused_and_changes_nothing(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(site: Site) -> None:
+        old = site.package("a")
+        generation = site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        site.cells["a"].ledger.accept(site.package("a"))
+        await site.start("a")
+
+        for wrong in (old, site.package("b"), site.package("a")[:-20], b"no package"):
+            offer = site.offer("a", content=wrong).sequence
+            await site.until(lambda offer=offer: answered(site, "a") == offer)
+            assert phase(site, "a") is Phase.REFUSED
+            # It comes again, by another way: it is not worth another word.
+            site.network.redeliver()
+        await site.settle()
+
+        assert caplog.text.count("refused a package") == 4
+        assert site.cells["a"].ledger.standing().running == generation
+        assert site.cells["a"].ledger.staged() is None
+
+    play(scene)
+
+
+def test_the_package_that_runs_already_needs_no_word(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+
+        site.offer("a")
+
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+
+    play(scene)
+
+
+@pytest.mark.feature("F089")
+def test_a_package_that_is_installed_by_hand_is_changed_over_to(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+
+        site.cells["a"].ledger.accept(site.package("a"))
+
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+        said = site.ack("a")
+        assert said is not None
+        assert said.running == site.generation("a")
+
+    play(scene)
+
+
+@pytest.mark.feature("F095")
+def test_what_a_cell_says_reaches_who_hears_it_only_through_another(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        for name in "bc":
+            site.cut_off(name)
+        await site.start("a")
+        for name in "bc":
+            site.launch(name)
+        site.announce(UvnAnnouncement(generation=1, silent=(2, 3)))
+
+        # Cells hear each other, and the registry through the one that hears it.
+        await site.until(lambda: site.status("b") and site.status("c"))
+        assert {each.sender for each in site.heard_lost} == {site.number("a")}
+        await site.until(lambda: site.view("c").registry)
+        assert site.view("c").generation == 1
+        assert all(each.alive for each in site.view("c").cells)
+
+    play(scene)
+
+
+def test_a_package_comes_through_a_neighbour_where_the_registry_is_not_heard(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        site.cut_off("b")
+        await site.start("a")
+        site.launch("b")
+        site.announce(UvnAnnouncement(generation=1, silent=(site.number("b"),)))
+        await site.until(lambda: site.status("b"))
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+
+        site.offer("b", near=True)
+
+        await site.until(lambda: phase(site, "b") is Phase.STAGED)
+
+    play(scene)
+
+
+def test_a_cell_that_forgot_what_it_had_said_is_heard_again(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        first = site.statements.own_sequence_seen(site.number("a"))
+        assert first > 0
+        await site.crash("a")
+        (site.cells["a"].ledger.directory / "sequence").unlink()
+
+        site.launch("a")
+
+        await site.until(lambda: site.statements.own_sequence_seen(site.number("a")) > first)
+
+    play(scene)
+
+
+@pytest.mark.feature("G12")
+def test_an_agent_that_starts_over_a_running_network_changes_nothing(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        done = list(site.cells["a"].host.performed)
+        await site.crash("a")
+
+        site.launch("a")
+        await site.until(lambda: site.cells["a"].agent and site.status("a"))
+        await site.settle()
+        await site.stop("a")
+
+        assert site.cells["a"].host.performed == done
+
+    play(scene)
+
+
+@pytest.mark.feature("G12")
+def test_what_somebody_removed_is_made_again(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        as_it_was = str(cell.host)
+        name = cell.bundle.plan.links[0].interface
+        cell.host.perform(RemoveTunnel(name))
+        assert str(cell.host) != as_it_was
+
+        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+
+        await site.until(lambda: str(cell.host) == as_it_was)
+
+    play(scene)
+
+
+# What is looked at.
+
+
+def phase(site: Site, name: str) -> Phase | None:
+    said = site.ack(name)
+    return said.phase if said else None
+
+
+def answered(site: Site, name: str) -> int:
+    said = site.ack(name)
+    return said.offer if said else 0
+
+
+def lan_of(site: Site) -> str | None:
+    said = site.status("a")
+    return said.lans[0].interface if said else None
+
+
+def problem_of(site: Site) -> str:
+    said = site.status("a")
+    return said.problem if said else ""
