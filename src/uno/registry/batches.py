@@ -34,7 +34,9 @@ def batches(
     Links that are `down` connect nothing now: they are in the first batch and stand in for none.
     """
     changing = set(names)
-    working = [link for link in plan.links if link.name not in down]
+    # Links between near ids first: a forest of these is rather a path than a star, without which
+    # more is left connected when it is its turn.
+    working = sorted((it for it in plan.links if it.name not in down), key=_distance)
     left = [link for link in working if link.name in changing]
     first = {link.name for link in plan.links if link.name in changing and link.name in down}
     found: list[tuple[str, ...]] = []
@@ -73,6 +75,11 @@ def _place(link: Link) -> tuple[object, ...]:
 
 def _keys(plan: Plan, link: Link) -> tuple[str | None, ...]:
     return tuple(plan.public_keys.get(link_pair(link.name, cell)) for cell in link.cells)
+
+
+def _distance(link: Link) -> tuple[int, int]:
+    one, other = link.cells
+    return other - one, one
 
 
 def _sorted(plan: Plan, names: Collection[str]) -> tuple[str, ...]:
