@@ -1,0 +1,308 @@
+"""10,000 messages and packages that somebody has tampered with: refused, logged once, nothing done.
+
+A cell hears them from a neighbour who is a member, and so can put anything on the bus.
+"""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from commands import run
+from uno.agent.flood import Flood
+from uno.agent.ledger import Ledger, Outcome
+from uno.agent.sequence import Sequence
+from uno.artifacts import bundle
+from uno.artifacts.bundle import BundleRejected
+from uno.artifacts.envelope import Untrusted, seal, signed, signer, unseal
+from uno.diagnostics import UnoError
+from uno.model.bundle import Bundle
+from uno.model.codec import encode
+from uno.model.keys import cell_sealing, cell_signing
+from uno.model.messages import (
+    OF_REGISTRY,
+    REGISTRY,
+    Ack,
+    Activation,
+    Envelope,
+    Kind,
+    Phase,
+    UvnAnnouncement,
+)
+from uno.model.status import CellStatus
+from uno.ports.bus import OWN, RELAY, Bus, BusConfig, BusEvent, Channel, Received, Topic
+from uno.registry.keys import SIGNING
+from uno.registry.store import Store
+
+MESSAGES, PACKAGES = 6_000, 4_000
+TOPICS = {
+    Kind.UVN: Topic.UVN,
+    Kind.STATUS: Topic.STATUS,
+    Kind.OFFER: Topic.OFFER,
+    Kind.ACTIVATION: Topic.ACTIVATION,
+    Kind.ACK: Topic.ACK,
+}
+A, B = 1, 2
+
+
+@dataclass
+class Silence(Bus):
+    """A bus that keeps what is written to it."""
+
+    written: list[tuple[Channel, Envelope]] = field(default_factory=list)
+
+    def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
+        """Do nothing."""
+
+    def subscribe(self, channel: Channel) -> None:
+        """Do nothing."""
+
+    def write(self, channel: Channel, envelope: Envelope) -> None:
+        """Keep it."""
+        self.written.append((channel, envelope))
+
+    def withdraw(self, channel: Channel, about: int) -> None:
+        """Do nothing."""
+
+    def renew(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Cell a with its package, the next one, that of cell b, and everybody's signatures."""
+
+    first: bytes
+    second: bytes
+    of_b: bytes
+    sign: dict[int, Callable[[bytes], bytes]]
+    sealing: str
+
+    @property
+    def running(self) -> Bundle:
+        return bundle.read(self.first)
+
+    @property
+    def identity(self) -> str:
+        return self.running.manifest.identity
+
+    def said(self, kind: Kind, about: int, body: object, *, by: int, sequence: int) -> Envelope:
+        plain = Envelope(
+            about=about,
+            kind=kind,
+            sequence=sequence,
+            sender=by,
+            body=body if isinstance(body, bytes) else encode(body),
+            signature=b"",
+        )
+        return signed(plain, identity=self.identity, sign=self.sign[by])
+
+    def sealed(self, package: bytes, *, cell: int) -> bytes:
+        return seal(
+            package, public_key=self.sealing, identity=self.identity, cell=cell, drawn=bytes(32)
+        )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    root = tmp_path_factory.mktemp("hostile") / "uvn"
+    package = root / "cells" / "net__a.uvn-agent"
+
+    def do(words: str) -> None:
+        done = run(*words.split(), "-r", str(root))
+        assert done.status == 0, done.err
+
+    do("define uvn net -o john@example.org -p secret -a registry.example.org")
+    do("define cell a -a a.example.org -N 192.168.1.0/24")
+    do("define cell b -N 192.168.2.0/24")
+    first = package.read_bytes()
+    do("define cell c -N 192.168.3.0/24")
+    store = Store(root / "registry.db")
+    try:
+        secrets = store.secrets()
+    finally:
+        store.close()
+    keys = {REGISTRY: SIGNING, A: cell_signing(A), B: cell_signing(B)}
+    return Site(
+        first=first,
+        second=package.read_bytes(),
+        of_b=(root / "cells" / "net__b.uvn-agent").read_bytes(),
+        sign={who: signer(text(secrets[key].private)) for who, key in keys.items()},
+        sealing=text(secrets[cell_sealing(A)].public or b""),
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, site: Site) -> Ledger:
+    made = Ledger(tmp_path / "cell")
+    made.accept(site.first)
+    return made
+
+
+@pytest.mark.feature("G20")
+def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_once(
+    site: Site, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus, chance = Silence(), Random(1)  # noqa: S311 - the same every time
+    flood = Flood(bus, site.running, sequence=Sequence(ledger.directory), clock=lambda: 0.0)
+    true = [
+        site.said(Kind.UVN, REGISTRY, UvnAnnouncement(generation=3), by=REGISTRY, sequence=10),
+        site.said(Kind.ACTIVATION, REGISTRY, Activation(generation=3), by=REGISTRY, sequence=10),
+        site.said(Kind.OFFER, A, site.sealed(site.second, cell=A), by=REGISTRY, sequence=10),
+        site.said(Kind.STATUS, B, CellStatus(generation=3), by=B, sequence=10),
+        site.said(Kind.ACK, B, Ack(generation=3, phase=Phase.STAGED, running=2), by=B, sequence=10),
+    ]
+    for each in true:
+        assert flood.receive(Received(Channel(TOPICS[Kind(each.kind)], OWN), each))
+    bus.written.clear()
+
+    with caplog.at_level(logging.WARNING, logger="uno"):
+        for _ in range(MESSAGES):
+            forged = tampered(chance.choice(true), site, chance)
+            topic = TOPICS.get(Kind(forged.kind)) if forged.kind in TOPICS else None
+            channel = Channel(topic or Topic.STATUS, chance.choice([OWN, RELAY]))
+            assert not flood.receive(Received(channel, forged))
+
+    assert [flood.statements.newest(Kind(each.kind), each.about) for each in true] == true
+    assert bus.written == []
+    assert max(Counter(record.getMessage() for record in caplog.records).values()) == 1
+
+
+@pytest.mark.feature("G20")
+def test_packages_that_were_tampered_with_are_refused_and_leave_the_directory_as_it_was(
+    site: Site, ledger: Ledger
+) -> None:
+    chance = Random(2)  # noqa: S311 - the same every time
+    before = content(ledger.directory)
+    staged = 0
+
+    for _ in range(PACKAGES // 2):
+        package = mutated(site.second, chance)
+        try:
+            ledger.stage(package)
+        except BundleRejected:
+            continue
+        # What gzip says of itself is not signed, and of no account.
+        assert bundle.read(package) == bundle.read(site.second)
+        staged += 1
+        ledger.discard()
+
+    assert content(ledger.directory) == before
+    assert staged < PACKAGES // 100
+    # It was not for what they were that they were refused.
+    assert ledger.stage(site.second) is Outcome.NEWER
+
+
+@pytest.mark.feature("G20")
+def test_sealed_packages_that_were_tampered_with_are_not_opened(site: Site) -> None:
+    chance = Random(3)  # noqa: S311 - the same every time
+    sealed = site.sealed(site.second, cell=A)
+    key = site.running.secrets[cell_sealing(A)]
+
+    for _ in range(PACKAGES // 2):
+        with pytest.raises(Untrusted):
+            unseal(mutated(sealed, chance), private_key=key, identity=site.identity, cell=A)
+
+    assert unseal(sealed, private_key=key, identity=site.identity, cell=A) == site.second
+
+
+@pytest.mark.feature("G21")
+def test_a_sealed_package_is_opened_by_its_cell_alone(site: Site) -> None:
+    sealed = site.sealed(site.second, cell=A)
+    key_a = site.running.secrets[cell_sealing(A)]
+    key_b = bundle.read(site.of_b).secrets[cell_sealing(B)]
+
+    for key, identity, cell in (
+        (key_b, site.identity, A),
+        (key_b, site.identity, B),
+        (key_a, site.identity, B),
+        (key_a, "0" * 32, A),
+    ):
+        with pytest.raises(Untrusted):
+            unseal(sealed, private_key=key, identity=identity, cell=cell)
+    assert site.second not in sealed
+    assert b"192.168.1.0" not in sealed
+
+
+@pytest.mark.feature("G20")
+def test_a_package_of_another_cell_does_not_pass_in_any_wrapping(
+    site: Site, ledger: Ledger
+) -> None:
+    """Cell b has a package of its own that the registry has signed, and offers it to cell a."""
+    before = content(ledger.directory)
+
+    with pytest.raises(UnoError, match="this package is for cell b, and this is cell a"):
+        ledger.stage(site.of_b)
+    offer = site.said(Kind.OFFER, A, site.sealed(site.of_b, cell=A), by=B, sequence=99)
+    flood = Flood(Silence(), site.running, sequence=Sequence(ledger.directory), clock=lambda: 0.0)
+
+    assert not flood.receive(Received(Channel(Topic.OFFER, "cell-1"), offer))
+    assert not flood.news.offer
+    assert content(ledger.directory) == before
+
+
+@pytest.mark.feature("G20")
+def test_an_older_package_is_not_taken_back(site: Site, ledger: Ledger) -> None:
+    ledger.accept(site.second)
+    before = content(ledger.directory)
+
+    with pytest.raises(BundleRejected, match="older than the generation"):
+        ledger.stage(site.first)
+
+    assert content(ledger.directory) == before
+
+
+def tampered(true: Envelope, site: Site, chance: Random) -> Envelope:
+    """Change a message so that it is not what its author has said."""
+    later = replace(true, sequence=true.sequence + chance.randrange(1, 1 << 40))
+    # Said again by a member whom it is not about.
+    other = B if true.kind in OF_REGISTRY else A
+    ways: tuple[Callable[[], Envelope], ...] = (
+        lambda: replace(later, body=mutated(true.body, chance)),
+        lambda: replace(later, signature=mutated(true.signature, chance)),
+        lambda: replace(later, about=chance.choice([-1, 0, A, B, 3, 77, 1 << 33])),
+        lambda: replace(later, kind=chance.choice([-1, 0, 1, 2, 3, 4, 5, 6, 200])),
+        lambda: replace(later, sender=chance.choice([0, A, B, 3, 1 << 20])),
+        lambda: replace(later, body=chance.randbytes(chance.randrange(200))),
+        lambda: signed(later, identity=site.identity, sign=site.sign[other]),
+        lambda: replace(true, body=mutated(true.body, chance)),
+    )
+    return chance.choice(ways)()
+
+
+def mutated(content: bytes, chance: Random) -> bytes:
+    """Change some bytes, so that they are not what they were."""
+    changed = bytearray(content)
+    while changed == content:
+        at = chance.randrange(len(content))
+        match chance.randrange(4):
+            case 0:
+                changed[at] ^= chance.randrange(1, 256)
+            case 1:
+                del changed[at:]
+            case 2:
+                changed[at:at] = chance.randbytes(chance.randrange(1, 40))
+            case _:
+                del changed[at : at + chance.randrange(1, 40)]
+    return bytes(changed)
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in directory.iterdir() if path.name[-4:] != "lock"
+    }
+
+
+def text(key: bytes) -> str:
+    return b64encode(key).decode()
