@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from uno.agent.ledger import Accepted
+    from uno.model.bundle import Manifest
 
 
 cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True)
@@ -41,7 +45,8 @@ def install(
 ) -> None:
     """Accept a cell's package on this host, the first one or a newer one.
 
-    Nothing is started, no LAN has to be up, and it needs no root.
+    Nothing is started, no LAN has to be up, and it needs no root. An agent that runs changes over
+    to the package, and goes back if it is cut off by it.
     """
     from uno import files  # noqa: PLC0415
     from uno.agent.ledger import Ledger  # noqa: PLC0415
@@ -54,7 +59,22 @@ def install(
     except BundleRejected as error:
         raise BundleRejected(f"{package}: {error.what}", error.hint) from error
     print(_summary(accepted, root))
-    print(f"Next: uno service up -r {shlex.quote(str(root))}")
+    if (process := tell_agent(accepted.bundle.manifest)) is not None:
+        print(f"Its agent, process {process}, changes over to it now.")
+    else:
+        print(f"Next: uno service up -r {shlex.quote(str(root))}")
+
+
+def tell_agent(manifest: Manifest) -> int | None:
+    """Have the agent of a cell look at everything now; return its process id, None if none runs."""
+    from uno import control  # noqa: PLC0415
+    from uno.agent import alone  # noqa: PLC0415
+
+    process = alone.running(control.socket_path(manifest.identity, manifest.cell).parent)
+    if process:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGHUP)
+    return process
 
 
 def _summary(accepted: Accepted, root: Path) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uno.cli.install import cell
+from uno.cli import units
+from uno.cli.install import cell, tell_agent
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:
@@ -38,18 +39,18 @@ NEIGHBOUR_WAIT = 10.0
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     service = typer.Typer(
-        help="Connect this host to the UVN without a daemon, and disconnect it.",
+        help="Connect this host to the UVN, at boot too, and disconnect it.",
         no_args_is_help=True,
     )
     service.command("up")(up)
     service.command("down")(down)
     service.command("status")(status)
-    service.command("install")(install)
-    service.command("remove")(remove)
+    service.command("install")(units.install)
+    service.command("remove")(units.remove)
     app.add_typer(service, name="service")
     alias = typer.Typer(help="The cell's systemd unit.", no_args_is_help=True)
-    alias.command("enable")(enable)
-    alias.command("disable")(remove)
+    alias.command("enable")(units.enable)
+    alias.command("disable")(units.remove)
     cell.add_typer(alias, name="service")
 
 
@@ -62,10 +63,17 @@ def up(
         typer.Option(min=0, help="Seconds to wait for names to resolve and neighbours to answer."),
     ] = 10,
 ) -> None:
-    """Connect this host to the UVN. Done again, it changes what differs, or nothing."""
+    """Connect this host to the UVN, once. Done again, it changes what differs, or nothing.
+
+    Where an agent runs it is the agent's, which then looks at everything now.
+    """
     _require_root()
     ledger, bundle = _open(root)
     host = _host(bundle)
+    if (process := tell_agent(bundle.manifest)) is not None:
+        if not quiet:
+            print(f"{bundle.manifest.cell_name} is kept up by its agent, process {process}")
+        return
     actions = _connect(ledger, host, bundle, wait=wait, verbose=verbose)
     host.note_strangers()
     for warning in host.warnings:
@@ -81,12 +89,18 @@ def up(
 
 def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> None:
     """Disconnect this host from the UVN: remove all that `up` made, and nothing else."""
-    from uno.agent import service  # noqa: PLC0415
+    from uno.agent import alone, service  # noqa: PLC0415
 
     _require_root()
     ledger, bundle = _open(root)
+    host = _host(bundle)
+    if (process := alone.running(host.folder)) is not None:
+        raise UnoError(
+            f"{bundle.manifest.cell_name} is kept up by its agent, process {process}",
+            f"stop it first: systemctl stop uvn-agent, or kill {process}",
+        )
     with _locked(ledger):
-        actions = service.down(_host(bundle), progress=_progress(verbose))
+        actions = service.down(host, progress=_progress(verbose))
     if not quiet:
         cell = bundle.manifest.cell_name
         print(f"{cell} is down" if actions else f"{cell} was down already")
@@ -110,49 +124,6 @@ def status(
         _print_status(found)
     if not found.healthy:
         raise typer.Exit(1)
-
-
-def install(
-    root: Root = Path(),
-    agent: Annotated[
-        bool, typer.Option("-a", "--agent", help="All of it; there is nothing less to choose.")
-    ] = False,
-    boot: Annotated[bool, typer.Option("-b", "--boot", help="Connect at every boot.")] = False,
-    start: Annotated[bool, typer.Option("-s", "--start", help="Connect now.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make a systemd unit, uvn-agent, that connects this host to the UVN."""
-    from uno.host import systemd  # noqa: PLC0415
-
-    del agent
-    _require_root()
-    ledger, bundle = _open(root)
-    where = ledger.directory.resolve()
-    manifest = bundle.manifest
-    name = f"cell {manifest.cell_name} of {manifest.uvn}"
-    text = systemd.unit(where, program=(sys.executable, "-m", "uno"), name=name)
-    changed = systemd.install(text, where)
-    for verb in (["enable"] if boot else []) + (["start"] if start else []):
-        systemd.switch(verb)
-    if not quiet:
-        done = "is in place" if changed else "was in place already"
-        print(f"{systemd.UNIT} {done}; its log: journalctl -xeu uvn-agent")
-
-
-def enable(root: Root = Path(), quiet: Quiet = False) -> None:
-    """Connect this host to the UVN now and at every boot: `uno service install -b -s`."""
-    install(root=root, boot=True, start=True, quiet=quiet)
-
-
-def remove(root: Root = Path(), quiet: Quiet = False) -> None:
-    """Disconnect this host, and remove the systemd unit."""
-    from uno.host import systemd  # noqa: PLC0415
-
-    _require_root()
-    removed = systemd.remove(root.resolve())
-    if not quiet:
-        done = "is removed" if removed else "was not there"
-        print(f"{systemd.UNIT} {done}")
 
 
 def _connect(

@@ -1,6 +1,6 @@
-"""The unit that connects a cell at boot.
+"""The units that start an agent, or connect a cell, at boot.
 
-Sources: systemd.service(5), systemd.unit(5), systemctl(1).
+Sources: systemd.service(5), systemd.unit(5), systemd.kill(5), sd_notify(3), systemctl(1).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from uno.files import write_if_changed
 from uno.host.command import run
 
 UNIT = "uvn-agent.service"
+REGISTRY_UNIT = "uvn-registry.service"
 UNITS = Path("/etc/systemd/system")
 
 # systemd's own sign that it is the init system: sd_booted(3).
@@ -22,11 +23,20 @@ BOOTED = Path("/run/systemd/system")
 # Seconds: at boot names may not be resolved yet, and neighbours after a power cut be slower.
 BOOT_WAIT = 90
 
+# Seconds after which an agent that gives no sign of life is ended and started again.
+WATCHDOG = 60
+
+# A minute for LANs to come up, and what a start takes on a small machine.
+_START = 180
+
+# Seconds for systemctl, which waits until a unit has started.
+_PATIENCE = _START + 20
+
 _OWNED = "# Made by `uno service install` for "
 
 
 def unit(root: Path, *, program: Sequence[str], name: str) -> str:
-    """Return the unit that connects the cell in `root` with `program`, the words of `uno`.
+    """Return the unit that connects the cell in `root` once, with `program`, the words of `uno`.
 
     The processes that stay (WireGuard, FRR) live in the unit's control group until it stops.
     """
@@ -53,44 +63,93 @@ WantedBy=multi-user.target
 """
 
 
-def install(text: str, root: Path) -> bool:
-    """Put the unit for `root` in place, and return whether that changed anything.
+def agent_unit(
+    root: Path,
+    *,
+    program: Sequence[str],
+    name: str,
+    options: Sequence[str] = (),
+    of_cell: bool = True,
+) -> str:
+    """Return the unit that runs the agent of `root`, a cell's or the registry's.
 
-    Raises `UnoError` where a unit of that name is another cell's or somebody else's.
+    Only the agent itself is ended when a cell's unit stops: WireGuard and FRR run on, and the agent
+    that comes next finds them. The registry's agent takes its network down itself.
+    """
+    words = (*program, "agent", "-r", str(root), *options)
+    of_a_cell = "ExecReload=/bin/kill -HUP $MAINPID\nKillMode=process\n" if of_cell else ""
+    return f"""{_OWNED}{root}
+[Unit]
+Description=uno: agent of {name.replace("%", "%%")}
+Wants=network-online.target
+After=network-online.target docker.service ufw.service nftables.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={" ".join(_quoted(word) for word in words)}
+{of_a_cell}Restart=always
+RestartSec=5
+WatchdogSec={WATCHDOG}
+TimeoutStartSec={_START}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def install(text: str, root: Path, *, unit: str = UNIT) -> bool:
+    """Put a unit for `root` in place, and return whether that changed anything.
+
+    A daemon that the unit before ran is ended first, without what a unit does when it stops.
+    Raises `UnoError` where a unit of that name is another directory's or somebody else's.
     """
     _require_systemd()
-    path = UNITS / UNIT
+    path = UNITS / unit
     owner = _owner(path)
     if owner is not None and owner != str(root):
         raise UnoError(
             f"{path} is there already, for {owner or 'something that is not uno'}",
             f"remove it first: uno service remove -r {shlex.quote(owner or 'DIR')}",
         )
+    if owner is not None and path.read_text() != text and _is_daemon(path.read_text()):
+        run(["systemctl", "stop", unit], timeout=_PATIENCE)
     changed = write_if_changed(path, text.encode(), mode=0o644)
     if changed:
         run(["systemctl", "daemon-reload"])
     return changed
 
 
-def switch(verb: str) -> None:
-    """Have systemctl do one thing with the unit, such as `enable` or `start`."""
+def start(text: str, *, changed: bool, unit: str = UNIT) -> None:
+    """Start the unit that is in place, `text`; one that has `changed` and runs is started anew."""
+    # Of one that connects once, "running" means that it has done so: reloading applies the rest.
+    again = "restart" if _is_daemon(text) else "reload-or-restart"
+    switch(again if changed else "start", unit=unit)
+
+
+def switch(verb: str, *, unit: str = UNIT) -> None:
+    """Have systemctl do one thing with a unit, such as `enable`."""
     _require_systemd()
-    run(["systemctl", verb, UNIT], timeout=150)
+    run(["systemctl", verb, unit], timeout=_PATIENCE)
 
 
-def remove(root: Path) -> bool:
+def remove(root: Path, *, unit: str = UNIT) -> bool:
     """Stop, disable and delete the unit for `root`; return whether there was one."""
     _require_systemd()
-    path = UNITS / UNIT
+    path = UNITS / unit
     owner = _owner(path)
     if owner is None:
         return False
     if owner != str(root):
         raise UnoError(f"{path} is not for {root}, but for {owner or 'something that is not uno'}")
-    run(["systemctl", "disable", "--now", UNIT], timeout=150)
+    run(["systemctl", "disable", "--now", unit], timeout=_PATIENCE)
     path.unlink(missing_ok=True)
     run(["systemctl", "daemon-reload"])
     return True
+
+
+def _is_daemon(text: str) -> bool:
+    return "\nType=notify\n" in text
 
 
 def _owner(path: Path) -> str | None:
@@ -106,7 +165,8 @@ def _require_systemd() -> None:
     if not BOOTED.exists():
         raise UnoError(
             "this host does not run systemd",
-            "have its init system run `uno service up -r DIR` at boot",
+            "have its init system keep `uno agent -r DIR` running, or without an agent run"
+            " `uno service up -r DIR` at boot",
         )
 
 

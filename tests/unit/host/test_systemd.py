@@ -1,4 +1,4 @@
-"""The unit that connects a cell at boot, with a systemctl that writes down what it is told."""
+"""The units that are started at boot, with a systemctl that writes down what it is told."""
 
 from __future__ import annotations
 
@@ -61,6 +61,65 @@ def test_a_unit_is_stopped_disabled_and_deleted(systemctl: Systemctl, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.feature("F104")
+def test_an_agent_says_when_it_is_ready_and_is_started_again_whenever_it_ends() -> None:
+    text = systemd.agent_unit(Path("/opt/uvn"), program=PROGRAM, name="cell lan-a of corp")
+
+    lines = text.splitlines()
+    assert {"Type=notify", "WatchdogSec=60", "Restart=always"} <= set(lines)
+    assert "ExecStart=/opt/uno/venv/bin/python -m uno agent -r /opt/uvn" in lines
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in lines
+
+
+@pytest.mark.feature("G12")
+def test_only_a_cells_agent_is_ended_with_its_unit() -> None:
+    cell = systemd.agent_unit(Path("/opt/uvn"), program=PROGRAM, name="cell lan-a")
+    registry = systemd.agent_unit(
+        Path("/opt/uvn"), program=PROGRAM, name="the registry", of_cell=False
+    )
+
+    assert "KillMode=process" in cell.splitlines()
+    assert "ExecStop" not in cell
+    assert "KillMode" not in registry
+
+
+@pytest.mark.feature("F105")
+def test_an_agent_takes_over_from_a_host_that_was_connected_once_and_gives_it_back(
+    systemctl: Systemctl,
+) -> None:
+    root = Path("/opt/uvn")
+    once = systemd.unit(root, program=PROGRAM, name="lan-a")
+    agent = systemd.agent_unit(root, program=PROGRAM, name="lan-a")
+    systemd.install(once, root)
+
+    systemctl.told.clear()
+    systemd.start(agent, changed=systemd.install(agent, root))
+    # What the new unit does when it stops is nothing: the network stays up.
+    assert systemctl.told == ["daemon-reload", "restart uvn-agent.service"]
+
+    systemctl.told.clear()
+    systemd.start(once, changed=systemd.install(once, root))
+    # The agent ends while its own unit is in place, which leaves the network up, too.
+    assert systemctl.told == [
+        "stop uvn-agent.service",
+        "daemon-reload",
+        "reload-or-restart uvn-agent.service",
+    ]
+
+
+@pytest.mark.feature("F100")
+def test_the_registry_has_a_unit_of_its_own(systemctl: Systemctl, tmp_path: Path) -> None:
+    root = Path("/opt/registry")
+    text = systemd.agent_unit(root, program=PROGRAM, name="the registry", of_cell=False)
+
+    systemd.install(text, root, unit=systemd.REGISTRY_UNIT)
+    systemd.start(text, changed=True, unit=systemd.REGISTRY_UNIT)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["uvn-registry.service"]
+    assert systemctl.told == ["daemon-reload", "restart uvn-registry.service"]
+    assert systemd.remove(root, unit=systemd.REGISTRY_UNIT)
+
+
 @pytest.mark.feature("G25")
 @pytest.mark.parametrize("there", ["[Unit]\n", "# Made by `uno service install` for /opt/other\n"])
 def test_the_unit_of_somebody_else_is_left_alone(
@@ -83,7 +142,7 @@ def test_without_systemd_the_message_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(systemd, "BOOTED", tmp_path / "no")
 
-    with pytest.raises(UnoError, match="does not run systemd; have its init system run"):
+    with pytest.raises(UnoError, match="does not run systemd; have its init system keep"):
         systemd.switch("start")
 
 
@@ -94,8 +153,9 @@ def test_systemd_takes_the_unit_as_it_is_meant(tmp_path: Path, name: str) -> Non
     root = tmp_path / name
     path = tmp_path / "uvn-agent.service"
     program = (sys.executable, "-m", "uno")
-    path.write_text(systemd.unit(root, program=program, name=f"cell {name}"))
+    for make in (systemd.unit, systemd.agent_unit):
+        path.write_text(make(root, program=program, name=f"cell {name}"))
 
-    done = run(["systemd-analyze", "verify", "--man=no", str(path)], check=False, timeout=60)
+        done = run(["systemd-analyze", "verify", "--man=no", str(path)], check=False, timeout=60)
 
-    assert "uvn-agent.service" not in done.stderr
+        assert "uvn-agent.service" not in done.stderr
