@@ -1,0 +1,52 @@
+"""A cell that has been taken over: on the bus with its own keys, it writes what it is told.
+
+    hostile_cell.py DIRECTORY FORGERIES SECONDS
+
+`FORGERIES` is a file with channels and envelopes. Prints `joined` when they are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from msgspec import Struct
+
+from uno.agent.ledger import Ledger
+from uno.agent.world import bus_config
+from uno.bus.cyclone import CycloneBus
+from uno.model import codec
+from uno.model.bundle import Bundle
+from uno.model.messages import Envelope
+from uno.ports.bus import Channel, Topic
+
+
+class Forgery(Struct, frozen=True):
+    """An envelope and where it is put."""
+
+    topic: Topic
+    partition: str
+    envelope: Envelope
+
+
+async def _write(bundle: Bundle, forgeries: list[Forgery], seconds: float) -> None:
+    bus = CycloneBus()
+    bus.configure(bus_config(bundle), lambda _: None)
+    for each in forgeries:
+        bus.write(Channel(each.topic, each.partition), each.envelope)
+    sys.stdout.write("joined\n")
+    sys.stdout.flush()
+    await asyncio.sleep(seconds)
+    bus.close()
+
+
+def _main(root: str, forgeries: str, seconds: str) -> None:
+    bundle = Ledger(Path(root)).current()
+    assert bundle is not None
+    forged = codec.decode(Path(forgeries).read_bytes(), list[Forgery])
+    asyncio.run(_write(bundle, forged, float(seconds)))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
