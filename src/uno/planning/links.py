@@ -1,6 +1,7 @@
 """What each linked pair gets: a number in the pool, a slot and a port at each end, a scope.
 
-A pair that the parent linked keeps its number and slots; new pairs take the lowest that are free.
+A pair that the parent linked keeps its number and slots; new pairs take the lowest that are free,
+in the parent, too, so that new links can be up before the old ones between others go down.
 Addresses follow from the number and ports from the slot, so a changed pool re-addresses all links,
 a changed base port re-ports its cell's, and nothing else touches a link that stays.
 """
@@ -8,6 +9,7 @@ a changed base port re-ports its cell's, and nothing else touches a link that st
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import TypeAlias
 
 from uno.diagnostics import Problem, Rejected
@@ -29,8 +31,12 @@ def links(uvn: Uvn, draft: Plan, pairs: Iterable[Pair], parent: Plan | None) -> 
     """
     pairs = sorted(pairs)
     before = {link.cells: link for link in parent.links} if parent else {}
-    numbers = _numbers(pairs, before, draft.pools)
+    leaving = _leaving(pairs, before, {cell.member.id for cell in draft.cells})
+    numbers = _numbers(pairs, before, {link.number for link in leaving}, draft.pools)
     slots = Slots(_sites(uvn), listeners(draft.cells, draft.root))
+    for link in leaving:
+        slots.spare(link.a.cell, link.a.slot)
+        slots.spare(link.b.cell, link.b.slot)
     chosen = _kept(pairs, before, slots, _endpoints(parent))
     for key in _ends(pairs):
         if key not in chosen:
@@ -87,15 +93,28 @@ def _sites(uvn: Uvn) -> dict[int, Site]:
     }
 
 
-def _numbers(pairs: list[Pair], before: Mapping[Pair, Link], pools: Pools) -> list[int]:
+def _leaving(
+    pairs: Iterable[Pair], before: Mapping[Pair, Link], cells: set[int]
+) -> tuple[Link, ...]:
+    """Return the parent's links that go away between cells that stay."""
+    staying = set(pairs)
+    gone = (link for pair, link in before.items() if pair not in staying)
+    return tuple(link for link in gone if cells.issuperset(link.cells))
+
+
+def _numbers(
+    pairs: list[Pair], before: Mapping[Pair, Link], leaving: set[int], pools: Pools
+) -> list[int]:
     last = addressing.last_link(pools)
     if len(pairs) > last:
         raise Rejected(_pool_exhausted(len(pairs), last, pools))
     kept = {pair: before[pair].number for pair in pairs if pair in before}
     kept = {pair: number for pair, number in kept.items() if number <= last}
-    used = set(kept.values())
+    used = {*kept.values(), *leaving}
     free = (number for number in range(1, last + 1) if number not in used)
-    return [kept[pair] if pair in kept else next(free) for pair in pairs]
+    scarce = (number for number in sorted(leaving - set(kept.values())) if number <= last)
+    new = chain(free, scarce)
+    return [kept[pair] if pair in kept else next(new) for pair in pairs]
 
 
 def _kept(

@@ -42,6 +42,7 @@ class Slots:
         self._sites = sites
         self._ports = {(each.host, each.port) for each in _distinct(listeners)}
         self._used: set[tuple[int, int]] = set()
+        self._spared: set[tuple[int, int]] = set()
         self._lowest = dict.fromkeys(sites, 0)
 
     def host(self, cell: int) -> str | None:
@@ -65,15 +66,25 @@ class Slots:
         self._used.add((cell, slot))
         return True
 
+    def spare(self, cell: int, slot: int) -> None:
+        """Leave a slot free while there are others: something else may still be in its place."""
+        self._spared.add((cell, slot))
+
     def take(self, cell: int) -> int:
         """Take the lowest free slot. Raises `Rejected` if the cell has no port left for one."""
         slot = self._lowest[cell]
-        while not self.claim(cell, slot):
+        while (cell, slot) in self._spared or not self.claim(cell, slot):
             slot += 1
             if (self.port(cell, slot) or 0) > LAST_PORT:
-                raise Rejected(_no_port_left(self._sites[cell]))
+                return self._take_spared(cell)
         self._lowest[cell] = slot + 1
         return slot
+
+    def _take_spared(self, cell: int) -> int:
+        for each, slot in sorted(self._spared):
+            if each == cell and self.claim(cell, slot):
+                return slot
+        raise Rejected(_no_port_left(self._sites[cell]))
 
 
 def _distinct(listeners: Iterable[Listener]) -> tuple[Listener, ...]:

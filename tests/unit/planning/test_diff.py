@@ -39,9 +39,9 @@ def test_a_new_cell_shows_with_its_links_and_concerns_its_neighbours(
 
     assert lines(found) == (
         "+ cell c6  c6.example.org  10.255.128.7  192.168.6.0/24",
-        "+ link c2 ↔ c6  10.255.192.8/31  ports 63551, 63550",
-        "+ link c3 ↔ c6  10.255.192.16/31  ports 63551, 63551",
-        "+ link c5 ↔ c6  10.255.192.18/31  ports 63552, 63552",
+        "+ link c2 ↔ c6  10.255.192.16/31  ports 63553, 63550",
+        "+ link c3 ↔ c6  10.255.192.18/31  ports 63553, 63551",
+        "+ link c5 ↔ c6  10.255.192.20/31  ports 63552, 63552",
         "- link c2 ↔ c3  10.255.192.8/31  ports 63551, 63551",
         "  keys: 10 new, 2 removed",
     )

@@ -44,6 +44,43 @@ def test_a_new_cell_takes_free_numbers_and_slots(define: Callable[..., Uvn]) -> 
     ]
 
 
+@pytest.mark.feature("G07")
+def test_a_new_link_takes_nothing_from_one_that_goes_away_between_cells_that_stay(
+    define: Callable[..., Uvn],
+) -> None:
+    ring = plan(define(public=6, deployment={"strategy": "circular"}), None)
+
+    after = plan(define(public=7, deployment={"strategy": "circular"}), ring)
+
+    staying = {link.cells for link in after.links}
+    (gone,) = (link for link in ring.links if link.cells not in staying)
+    new = [link for link in after.links if 7 in link.cells]
+    taken = {(end.cell, end.slot) for link in new for end in (link.a, link.b)}
+    assert len(new) == 2
+    assert gone.number not in {link.number for link in new}
+    assert taken.isdisjoint({(end.cell, end.slot) for end in (gone.a, gone.b)})
+
+
+def test_where_nothing_else_is_free_a_new_link_takes_the_place_of_an_old_one(
+    define: Callable[..., Uvn],
+) -> None:
+    small = replace(BACKBONE_VPN, subnet=IPv4Network("10.0.0.0/28"))
+    highest = CellSettings(backbone_vpn_port=65534)
+    before, after = (
+        with_cell(
+            define(public=count, deployment={"strategy": "circular"}, backbone_vpn=small),
+            1,
+            settings=highest,
+        )
+        for count in (6, 7)
+    )
+
+    made = plan(after, plan(before, None))
+
+    assert sorted(link.number for link in made.links) == list(range(1, 8))
+    assert ports(made)[1] == [65534, 65535]
+
+
 @pytest.mark.feature("F037")
 def test_another_subnet_readdresses_every_link_and_moves_no_port(
     define: Callable[..., Uvn],
