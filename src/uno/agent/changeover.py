@@ -194,10 +194,16 @@ class Changeover:
         await self._go_back(reason, self._flood.statements.own_sequence_seen(REGISTRY))
 
     def contact(self, status: CellStatus) -> Contact:
-        """Return whom the cell is in contact with."""
+        """Return whom the cell is in contact with.
+
+        A link whose keys were changed keeps its sessions for a while, whether or not the keys are
+        right; only a handshake tells.
+        """
         return Contact(
             registry=self._flood.registry_present,
-            neighbours=frozenset(link.cell for link in status.links if link.works),
+            neighbours=frozenset(
+                link.cell for link in status.links if link.works and link.handshake is not None
+            ),
         )
 
     def _open(self, envelope: Envelope) -> bytes:

@@ -121,6 +121,7 @@ class Cell:
             for link in links
             if link.cell in chosen
         )
+        self.host.handshakes = {link.public_key: 1 for link in links if link.cell in chosen}
 
 
 @dataclass

@@ -192,6 +192,24 @@ def test_a_cell_that_loses_its_neighbours_goes_back_and_says_whom_it_lost(play: 
     play(scene)
 
 
+@pytest.mark.feature("G05")
+def test_sessions_that_outlive_the_keys_of_their_link_are_no_contact(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        word = site.roll_out("b")
+        await site.until(lambda: phase(site, "b") is Phase.STAGED)
+        site.cells["b"].meet()
+        site.activate(word)
+        await site.until(lambda: phase(site, "b") is Phase.APPLYING)
+
+        site.cells["b"].host.handshakes = {}
+
+        await site.until(lambda: phase(site, "b") is Phase.REVERTED)
+
+    play(scene)
+
+
 @pytest.mark.feature("G04")
 def test_an_agent_that_is_killed_before_it_knows_goes_on_and_goes_back(play: Play) -> None:
     async def scene(site: Site) -> None:
