@@ -230,4 +230,7 @@ def _next(made: Change) -> str:
         return "next: uno define cell NAME -a ADDRESS -N LAN"
     if not made.published.bundles:
         return ""
-    return "next: copy each bundle to its host and run there: uno install BUNDLE -r DIR"
+    by_hand = "copy each bundle to its host and run there: uno install BUNDLE -r DIR"
+    if plan.root is None or made.before == 0:
+        return f"next: {by_hand}"
+    return f"next: uno sync; or for cells without an agent, {by_hand}"

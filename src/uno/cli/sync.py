@@ -198,6 +198,8 @@ def _comes(path: Path, *, folder: Path) -> bool:
 
 def _conclude(follower: Follower, *, as_json: bool, waited: float) -> None:
     """Say how it ended; exit with status 1 if it is not done."""
+    from uno.registry import telling
+
     view, done = follower.last, follower.done
     if as_json and view is not None:
         from uno.cli import render, status
@@ -209,12 +211,14 @@ def _conclude(follower: Follower, *, as_json: bool, waited: float) -> None:
         return
     if view is not None and follower.failed:
         failure = UnoError(
-            f"generation {view.undone} is not in force: {view.reason}",
+            telling.verdict(view),
             "" if view.generation == view.undone else _still(view),
         )
     else:
+        for line in () if as_json else follower.missing():
+            _print(line)
         failure = UnoError(
-            f"not done within {waited:g} s:" + "".join(f"\n  {it}" for it in follower.missing()),
+            f"not done within {waited:g} s",
             "cells that are away catch up when an agent of the registry runs: uno agent",
         )
     if as_json:
@@ -227,9 +231,9 @@ def _success(follower: Follower, view: UvnView) -> str:
 
     cells = render.count(len(view.cells), "cell")
     took = f"{follower.clock() - follower.began:.1f} s"
-    routes = "" if follower.config_only else ", and every LAN is reached from all of them"
-    run = "runs" if len(view.cells) == 1 else "run"
-    return f"{cells} {run} generation {view.generation}{routes}; it took {took}."
+    one = len(view.cells) == 1
+    routes = "" if follower.config_only else f", and reach{'es' if one else ''} every LAN"
+    return f"{cells} run{'s' if one else ''} generation {view.generation}{routes} ({took})."
 
 
 def _still(view: UvnView) -> str:

@@ -186,6 +186,8 @@ class RegistryAgent:
             seen = self.view()
             for line in telling.events(before, seen):
                 _log.info("%s", line)
+            if (verdict := telling.verdict(seen)) and verdict != telling.verdict(before):
+                _log.warning("%s", verdict)
             before = seen
             if self._server is not None:
                 self._server.changed()

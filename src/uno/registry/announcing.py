@@ -59,5 +59,7 @@ def view(said: UvnAnnouncement, heard: Statements, *, uvn: str, now: float) -> U
         undone=said.undone,
         reason=said.reason,
     )
-    # A cell that came with what failed has nothing to go back to.
-    return replace(seen, cells=tuple(it for it in seen.cells if it.id in said.cells))
+    # What others repeat of the registry's words may be older. A cell that came with what failed has
+    # nothing to go back to.
+    cells = tuple(it for it in seen.cells if it.id in said.cells)
+    return replace(seen, cells=cells, undone=said.undone)

@@ -41,6 +41,9 @@ class Ear:
         self._registry_key = registry_key
         self._since = since
         self._direct: dict[int, float] = {}
+        # When others first passed on what a cell said, and the cells that said more later.
+        self._first: dict[int, float] = {}
+        self._sure: set[int] = set()
         self._complaints: set[tuple[int, str]] = set()
 
     def trust(self, members: Mapping[int, Member]) -> None:
@@ -55,12 +58,14 @@ class Ear:
         if said.about == REGISTRY and event.channel.partition != RELAY:
             return
         try:
-            self.statements.hear(said, now=now)
+            is_news = self.statements.hear(said, now=now)
         except Untrusted as error:
             self._complain(said.sender, error.what)
             return
         if event.channel.partition == OWN:
             self._direct[said.about] = now
+        elif is_news and now - self._first.setdefault(said.about, now) > _FIRST_WORDS:
+            self._sure.add(said.about)
 
     def heard(self, *, now: float) -> dict[int, Heard]:
         """Return what is known of each cell."""
@@ -94,6 +99,7 @@ class Ear:
         age = self._age(cell, now)
         return Heard(
             alive=age is not None and age <= ALIVE_FOR,
+            sure=cell in self._direct or cell in self._sure,
             status=known.status(cell),
             said=status.sequence if status else 0,
             ack=known.ack(cell),

@@ -44,14 +44,22 @@ class Release(Struct, frozen=True, kw_only=True):
 class Heard:
     """What is known of a cell: `said` and `acked` are the sequences of `status` and `ack`.
 
-    A cell counts all that it says in one row, so that the higher is what it said last.
+    A cell counts all that it says in one row, so that the higher is what it said last. It is
+    `alive` if that was not long ago, as far as is known: others may pass on what is old. It is
+    `sure` to be if it was heard itself, or went on.
     """
 
     alive: bool = False
+    sure: bool = True
     status: CellStatus | None = None
     said: int = 0
     ack: Ack | None = None
     acked: int = 0
+
+    @property
+    def present(self) -> bool:
+        """Whether it is worth waiting for."""
+        return self.alive and self.sure
 
     @property
     def running(self) -> int | None:
@@ -248,7 +256,7 @@ def _wave(
     }
     staged = {cell for cell in wanting if _is_staged(rollout, cell, _of(heard, cell))}
     if not rollout.activated:
-        alive = {cell for cell in wanting - staged if _of(heard, cell).alive}
+        alive = {cell for cell in wanting - staged if _of(heard, cell).present}
         absent = wanting - staged - alive
         if alive and now - rollout.began < limits.busy:
             return {}
@@ -264,7 +272,7 @@ def _is_settled(rollout: Rollout, heard: Mapping[int, Heard], now: float, limits
         for cell, package in rollout.release.cells.items()
         if not is_done(package, _of(heard, cell)) and not _answered_no(rollout, cell, heard)
     }
-    if any(_of(heard, cell).alive for cell in left):
+    if any(_of(heard, cell).present for cell in left):
         return False
     if left & rollout.activated.keys():
         return now - rollout.activated_at >= limits.lost

@@ -25,11 +25,16 @@ def events(before: UvnView, after: UvnView) -> Iterator[str]:
         if was is None or cell.alive != was.alive:
             yield f"{cell.name}  {_heard(cell)}"
         if cell.ack is not None and (was is None or cell.ack != was.ack):
-            yield from _told(cell)
-        if was is not None and _is_routed(cell) is not _is_routed(was):
+            yield from _told(cell, is_new=was is not None and was.alive)
+        if was is not None and was.alive and cell.alive and _is_routed(cell) != _is_routed(was):
             yield f"{cell.name}  {'reaches every LAN' if _is_routed(cell) else _unreached(cell)}"
-    if after.undone is not None and (after.undone, after.reason) != (before.undone, before.reason):
-        yield f"generation {after.undone} is not in force: {after.reason}"
+
+
+def verdict(view: UvnView) -> str:
+    """Say why the newest generation is not in force; nothing if it is, or is on its way."""
+    if view.undone is None:
+        return ""
+    return f"generation {view.undone} is not in force: {view.reason}"
 
 
 def older(ahead: str, newest: int) -> str:
@@ -42,9 +47,10 @@ def older(ahead: str, newest: int) -> str:
     )
 
 
-def _told(cell: CellView) -> Iterator[str]:
+def _told(cell: CellView, *, is_new: bool) -> Iterator[str]:
+    """Tell what a cell says of its package; of one that is heard again only what is unusual."""
     ack = cell.ack
-    if ack is not None and ack.phase in _DID:
+    if ack is not None and ack.phase in _DID and (is_new or ack.phase is not Phase.CONFIRMED):
         because = f": {ack.reason}" if ack.reason else ""
         yield f"{cell.name}  {_DID[ack.phase].format(ack.generation)}{because}"
 
@@ -56,13 +62,13 @@ def _heard(cell: CellView) -> str:
 
 
 def _is_routed(cell: CellView) -> bool:
-    return cell.alive and cell.status is not None and cell.status.routed
+    return cell.status is not None and cell.status.routed
 
 
 def _unreached(cell: CellView) -> str:
     status = cell.status
-    if status is None or not cell.alive:
-        return "is not heard"
+    if status is None:
+        return "says nothing of its routes"
     missing = [str(lan.network) for lan in status.lans if lan.interface is None]
     if missing:
         return f"is not attached to its own {', '.join(missing)}"
