@@ -9,8 +9,9 @@ after the word to change over, without asking each other; so the times are what 
       + 1.0           avoided,
       + 1.5           changed, called until they answer, and used again
     settle          links that go away, in the same way, when the new ones of others are up, too
-    + 3             narrow: accept no more what can come through the old links only
+    + 5             narrow: accept no more what can come through the old links only
 
+On a host that is late the steps follow each other as soon as they have had their effect.
 A link to a member that is in the roster no more goes away at once.
 """
 
@@ -35,7 +36,11 @@ TAGGED_FOR = 1.0
 AVOIDED_FOR = 0.5
 
 # Seconds after the last links were left until nobody can need what came through them.
-NARROW_AFTER = 3.0
+NARROW_AFTER = 5.0
+
+# Seconds at the most until nothing leads through a link any more that is about to change, or to
+# go. Where something still does, there is no other way.
+VACATED_WITHIN, GIVEN_UP_WITHIN = 0.5, 10.0
 
 # What changes of a link without its neighbour noticing.
 _HARMLESS = {"accepts": Scope(), "endpoint": None, "keepalive": 0}
@@ -102,18 +107,23 @@ def name(plan: CellPlan, link: BackbonePeer) -> str:
 class Stage:
     """What a host should be like for a while.
 
-    It is not entered before `at`. After that, links of the interfaces in `call` are called until
-    they answer, and BGP and BFD sessions of those in `watch` awaited, until `until` at the latest.
-    Times are seconds from the word to change over.
+    It is entered `at` so many seconds from the word to change over, `after` so many from the stage
+    before at the least, and when nothing leads through the interfaces in `vacate` any more, or
+    `within` seconds have passed in which it did. Then links of the interfaces in `call` are called
+    until they answer, and BGP and BFD sessions of those in `watch` awaited, for `patience` seconds
+    at the most.
     """
 
     what: str
     bundle: Bundle
     drained: dict[str, Drain] = field(default_factory=dict)
     at: float = 0.0
+    after: float = 0.0
+    vacate: tuple[str, ...] = ()
+    within: float = 0.0
     call: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
-    until: float = 0.0
+    patience: float = 0.0
 
 
 def stages(old: Bundle | None, new: Bundle, schedule: Schedule) -> tuple[Stage, ...]:
@@ -152,7 +162,7 @@ class _Way:
         first = self._stage("make what is new", waiting)
         if groups:
             links = self._links(first.bundle, self._added)
-            first = replace(first, watch=links, until=schedule.patience)
+            first = replace(first, watch=links, patience=schedule.patience)
         last = first
         yield first
         for at, cells in groups:
@@ -185,13 +195,12 @@ class _Way:
     def _leave(self, cells: frozenset[int], waiting: frozenset[int], at: float) -> Iterator[Stage]:
         there = self._links(self._old, cells)
         what = ", ".join(there)
-        tagged = self._stage(
-            f"have others leave {what}", waiting, dict.fromkeys(there, Drain.TAGGED)
-        )
-        yield replace(tagged, at=at)
-        avoided = self._stage(f"leave {what}", waiting, dict.fromkeys(there, Drain.AVOIDED))
+        drained = dict.fromkeys(there, Drain.TAGGED)
+        yield replace(self._stage(f"have others leave {what}", waiting, drained), at=at)
         at += TAGGED_FOR
-        yield replace(avoided, at=at)
+        drained = dict.fromkeys(there, Drain.AVOIDED)
+        avoided = self._stage(f"leave {what}", waiting, drained)
+        yield replace(avoided, at=at, after=TAGGED_FOR / 2)
         at += AVOIDED_FOR
         changed = self._stage(f"change {what}", waiting - cells)
         again = self._links(changed.bundle, cells)
@@ -199,9 +208,12 @@ class _Way:
             changed,
             drained=dict.fromkeys(again, Drain.AVOIDED),
             at=at,
+            after=AVOIDED_FOR / 2,
+            vacate=there,
+            within=VACATED_WITHIN if again else GIVEN_UP_WITHIN,
             call=again,
             watch=again,
-            until=at + max(self._schedule.period - TAGGED_FOR - AVOIDED_FOR - 0.2, 1.0),
+            patience=max(self._schedule.period - TAGGED_FOR - AVOIDED_FOR - VACATED_WITHIN, 1.0),
         )
         if again:
             yield replace(changed, what=f"use {what} again", at=at)

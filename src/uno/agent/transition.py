@@ -58,7 +58,7 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
     began = now()
     done: list[Action] = []
     for number, stage in enumerate(way):
-        walk.until(began + stage.at, stage.what)
+        walk.wait(stage, max(began + stage.at, now() + stage.after))
         try:
             actions, tunnels = walk.enter(stage)
         except BaseException as error:
@@ -67,7 +67,7 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
                 walk.go_back(old, error)
             raise
         done += actions
-        walk.settle(stage, tunnels, until=began + stage.until)
+        walk.settle(stage, tunnels)
     return tuple(done)
 
 
@@ -79,13 +79,15 @@ class _Walk:
     now: Clock
     cancelled: Callable[[], bool]
 
-    def until(self, time: float, what: str) -> None:
-        """Wait. Raises `Cancelled`."""
-        while not self.cancelled():
-            if (left := time - self.now()) <= 0:
-                return
-            self.pause(min(left, LOOK_EVERY))
-        raise Cancelled(what)
+    def wait(self, stage: Stage, time: float) -> None:
+        """Wait until it is time for a stage. Raises `Cancelled`."""
+        while self._goes_on(time, LOOK_EVERY):
+            pass
+        end = time + stage.within
+        while self._carries(stage.vacate) and self._goes_on(end, LOOK_EVERY):
+            pass
+        if self.cancelled():
+            raise Cancelled(stage.what)
 
     def enter(self, stage: Stage) -> tuple[tuple[Action, ...], tuple[Tunnel, ...]]:
         """Make the host as a stage says, and return its tunnels and what was done.
@@ -109,8 +111,9 @@ class _Walk:
         except UnoError as another:
             error.add_note(f"nor could the host be made as it was before: {another}")
 
-    def settle(self, stage: Stage, tunnels: Iterable[Tunnel], *, until: float) -> None:
+    def settle(self, stage: Stage, tunnels: Iterable[Tunnel]) -> None:
         """Call what has to be called, and wait until all is up, or it has taken too long."""
+        until = self.now() + stage.patience
         links = {link.interface: link for link in stage.bundle.plan.links}
         called = [each for each in tunnels if each.name in stage.call]
         mine = [each for each in called if _calls(links[each.name], stage.bundle)]
@@ -124,10 +127,14 @@ class _Walk:
 
     def _goes_on(self, until: float, seconds: float) -> bool:
         """Wait a little, if there is time."""
-        if self.cancelled() or self.now() >= until:
+        left = until - self.now()
+        if left <= 0 or self.cancelled():
             return False
-        self.pause(seconds)
+        self.pause(min(left, seconds))
         return True
+
+    def _carries(self, interfaces: tuple[str, ...]) -> bool:
+        return bool(interfaces) and not self.host.carrying().isdisjoint(interfaces)
 
     def _call(self, tunnels: Iterable[Tunnel]) -> None:
         for tunnel in tunnels:

@@ -55,7 +55,8 @@ class FakeHost:
 
     `performed`, `reconnected` and `forgotten` tell what was asked of it; `sessions` and
     `handshakes` (seconds since the epoch, by public key) are what it answers. `gates` are the
-    chains of its other firewalls; `moved` the endpoints whose names lead elsewhere by now.
+    chains of its other firewalls; `moved` the endpoints whose names lead elsewhere by now,
+    `carriers` the interfaces that routes lead through.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -67,6 +68,7 @@ class FakeHost:
         self.sessions: tuple[SessionStatus, ...] = ()
         self.handshakes: dict[str, int] = {}
         self.moved: set[str] = set()
+        self.carriers: set[str] = set()
         self._kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
         self._node: str | None = None
@@ -141,6 +143,10 @@ class FakeHost:
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return `sessions`, or none where routing does not run."""
         return self.sessions if self._routing_runs else ()
+
+    def carrying(self) -> frozenset[str]:
+        """Return `carriers`, as far as they are there."""
+        return frozenset(self.carriers.intersection(self._tunnels()))
 
     def reconnect(self, tunnel: str, peer: Peer) -> None:
         """Note that a new session with a peer was asked for."""

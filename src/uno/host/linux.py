@@ -13,7 +13,18 @@ from msgspec import structs
 from uno.artifacts import firewall
 from uno.diagnostics import UnoError
 from uno.files import failure
-from uno.host import endpoints, frr, gates, inventory, links, nft, sysctl, tunnels, wireguard
+from uno.host import (
+    endpoints,
+    frr,
+    gates,
+    inventory,
+    links,
+    netlink,
+    nft,
+    sysctl,
+    tunnels,
+    wireguard,
+)
 from uno.host.command import run
 from uno.host.state import HostState, StateFile, TunnelNote
 from uno.model.messages import REGISTRY
@@ -176,6 +187,10 @@ class LinuxHost:
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return uno's BGP sessions."""
         return self._frr.sessions()
+
+    def carrying(self) -> frozenset[str]:
+        """Return the interfaces that routes which BGP has learned lead through."""
+        return netlink.carriers(netlink.BGP)
 
     def reconnect(self, tunnel: str, peer: Peer) -> None:
         """Start a new session with a peer that has an endpoint."""

@@ -24,6 +24,7 @@ NEWADDR, DELADDR = 20, 21
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 MAIN_TABLE = 254
 UNICAST, UNREACHABLE = 1, 7
+BGP = 186
 CLONED = 0x200
 # The groups of notifications that are told, as bits: links, addresses and routes of both families.
 GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
@@ -99,6 +100,17 @@ def default_routes() -> tuple[Route, ...]:
     # The second byte is the length of the prefix: most routes need not be read any further.
     found = (route(each.body) for each in told if each.kind == NEWROUTE and not each.body[1])
     return tuple(each for each in found if each.table == MAIN_TABLE)
+
+
+def carriers(protocol: int) -> frozenset[str]:
+    """Return the interfaces that routes of a protocol lead through. Raises `UnoError`."""
+    families = (socket.AF_INET, socket.AF_INET6)
+    found = (route for family in families for route in routes_of(protocol, family))
+    names = set()
+    for index in {index for route in found for index in route.interfaces}:
+        with suppress(OSError):  # it may be gone by now
+            names.add(socket.if_indextoname(index))
+    return frozenset(names)
 
 
 def dumped(kind: int, body: bytes, *, chosen: bool = False) -> tuple[Message, ...]:

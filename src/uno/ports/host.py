@@ -317,6 +317,10 @@ class Host(Protocol):
         """Return uno's BGP sessions; none where routing does not run."""
         ...
 
+    def carrying(self) -> frozenset[str]:
+        """Return the interfaces that routes which BGP has learned lead through."""
+        ...
+
     def reconnect(self, tunnel: str, peer: Peer) -> None:
         """Start a new session with a peer that has an endpoint, at once."""
         ...
