@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from uno.host.linux import LinuxHost
     from uno.model.plan import Plan
     from uno.model.status import UvnView
+    from uno.ports.bus import Security
     from uno.ports.host import Desired
     from uno.registry.agent import RegistryAgent
 
@@ -141,6 +143,7 @@ def _agent(root: Path, plan: Plan, host: RootHost) -> RegistryAgent:
         Surroundings(
             bus=middleware.make_bus(plan.bus, environ=os.environ),
             licence=middleware.licence(plan.bus, environ=os.environ, directory=root),
+            credentials=partial(_credentials, root),
             raise_network=host.become,
             call_again=host.call_again,
             clock=time.monotonic,
@@ -148,6 +151,24 @@ def _agent(root: Path, plan: Plan, host: RootHost) -> RegistryAgent:
             has_ipv6=host.has_ipv6,
         ),
     )
+
+
+def _credentials(root: Path, plan: Plan) -> Security | None:
+    """Return the registry's files of DDS Security, None where the plan has it off."""
+    if not plan.bus.security:
+        return None
+    from uno.cli import middleware
+    from uno.model.messages import REGISTRY
+    from uno.registry import dds_security, operations
+
+    with operations.opened(root) as registry:
+        files = dds_security.secrets_of(
+            REGISTRY,
+            identity=plan.identity,
+            domain=plan.bus.domain,
+            stored=registry.store.secrets(),
+        )
+    return middleware.security(plan.bus, secrets=files, directory=root)
 
 
 def _watchdog() -> Callable[[], None]:

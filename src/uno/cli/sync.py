@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # Seconds that cells may take to go back from what was undone.
 _GOING_BACK = 60.0
 
+# Seconds until it is said who is missing: most are heard by then.
+_FIRST_LOOK = 20.0
+
 # An agent that starts needs a moment until it can be asked.
 _STARTING = 15.0
 
@@ -114,7 +117,8 @@ class Follower:
             return True
         if self.failed:
             return self._is_back(view)
-        if not self._missed and self._is_target(view) and not view.rollout:
+        is_at_rest = self._is_target(view) and not view.rollout and not self.done
+        if is_at_rest and not self._missed and self.clock() - self.began >= _FIRST_LOOK:
             self._missed = True
             for line in self.missing():
                 self.say(f"waiting: {line}")
@@ -175,7 +179,9 @@ def _follow(root: Path, follower: Follower) -> None:
                 if follower.seen(view):
                     return
         except (control.AgentEnded, control.NoAgent):
-            # Another `uno sync` was done earlier, or an agent was stopped: go on alone.
+            # Another `uno sync` was done earlier, or an agent was stopped: go on alone, and look
+            # at everything anew.
+            follower.last = None
             if follower.clock() >= follower.deadline:
                 return
         except UnoError:

@@ -24,8 +24,9 @@ from uno.artifacts import envelope
 from uno.diagnostics import UnoError
 from uno.model.keys import cell_sealing
 from uno.model.messages import REGISTRY
+from uno.model.plan import Plan
 from uno.planning.cells import roster
-from uno.ports.bus import Bus
+from uno.ports.bus import Bus, Security
 from uno.ports.host import Desired
 from uno.registry import activation, announcing, telling
 from uno.registry import rollout as rolling
@@ -38,7 +39,7 @@ from uno.registry.voice import Sequence, Voice
 
 if TYPE_CHECKING:
     from uno.model.messages import Activation, UvnAnnouncement
-    from uno.model.plan import Member, Plan
+    from uno.model.plan import Member
     from uno.model.status import UvnView
     from uno.ports.bus import BusConfig, BusEvent
 
@@ -61,8 +62,8 @@ class Surroundings:
 
     `raise_network` makes the host's network so, and `call_again` calls cells that do not answer;
     both may take a while, and other threads call them. `clock` is monotonic, in seconds; `alive` is
-    called whenever all is well, for a watchdog; `has_ipv6` is said of the host, `licence` is that
-    of the bus; `run` is where sockets are.
+    called whenever all is well, for a watchdog; `has_ipv6` is said of the host; `licence` and
+    `credentials` are for the bus; `run` is where sockets are.
     """
 
     bus: Bus
@@ -72,6 +73,7 @@ class Surroundings:
     alive: Callable[[], None] = lambda: None
     has_ipv6: bool = True
     licence: str | None = None
+    credentials: Callable[[Plan], Security | None] = lambda _: None
     run: Path = control.RUN
     limits: Limits = LIMITS
     turns: Turns = TURNS
@@ -99,6 +101,7 @@ class RegistryAgent:
             raise_network=around.raise_network,
             configure=self._configure,
             licence=around.licence,
+            credentials=around.credentials,
             turns=around.turns,
             has_ipv6=around.has_ipv6,
         )
@@ -117,8 +120,8 @@ class RegistryAgent:
         With `release`, or if nothing was ever released, the newest generation is released first.
         Takes its network down when it ends in any of these ways. Raises `UnoError`.
         """
-        await self._start(release=release)
         try:
+            await self._start(release=release)
             return await self._serve(until)
         finally:
             self._around.bus.close()

@@ -272,6 +272,8 @@ def _of_the_registry() -> str:
         _may("publish", (Topic.UVN, Topic.ACTIVATION), (OWN,))
         + _may("publish", (Topic.OFFER,), ("cell-*", "near-*"))
         + _may("subscribe", (Topic.STATUS, Topic.ACK), (OWN, LOST))
+        # What it said itself, before it was restored.
+        + _may("subscribe", (Topic.UVN, Topic.ACTIVATION), (RELAY,))
     )
 
 

@@ -15,6 +15,7 @@ from uno.registry.calling import Calling, Turns, call
 
 if TYPE_CHECKING:
     from uno.model.plan import Plan
+    from uno.ports.bus import Security
     from uno.registry.archive import Known
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class RootNetwork:
         turns: Turns,
         has_ipv6: bool,
         licence: str | None,
+        credentials: Callable[[Plan], Security | None],
     ) -> None:
         """Make the host's network with `raise_network`, which may take long, and then the bus."""
         self._raise = raise_network
@@ -44,10 +46,12 @@ class RootNetwork:
         self._turns = turns
         self._has_ipv6 = has_ipv6
         self._licence = licence
+        self._credentials = credentials
         self._base: int | None = None
         self._other_since: float | None = None
         self._calling = Calling(since=0.0)
         self._raised: Desired | None = None
+        self._touched = False
         self._looked = 0.0
         self._joined: BusConfig | None = None
 
@@ -84,7 +88,7 @@ class RootNetwork:
 
     async def leave(self) -> None:
         """Take the network down."""
-        if self._raised is not None:
+        if self._touched:
             await asyncio.to_thread(self._raise, Desired())
 
     def _chosen(self, wanted: int, now: float) -> int:
@@ -105,7 +109,7 @@ class RootNetwork:
         desired = root_vpn.desired(plan, secrets, has_ipv6=self._has_ipv6)
         if desired == self._raised and now - self._looked < _LOOK:
             return
-        self._looked = now
+        self._looked, self._touched = now, True
         first = self._raised is None
         try:
             await asyncio.to_thread(self._raise, desired)
@@ -125,6 +129,7 @@ class RootNetwork:
             tag=plan.identity,
             index=REGISTRY_INDEX,
             licence=self._licence,
+            security=self._credentials(plan),
         )
         if config != self._joined:
             self._configure(config)

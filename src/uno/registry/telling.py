@@ -26,7 +26,7 @@ def events(before: UvnView, after: UvnView) -> Iterator[str]:
             yield f"{cell.name}  {_heard(cell)}"
         if cell.ack is not None and (was is None or cell.ack != was.ack):
             yield from _told(cell, is_new=was is not None and was.alive)
-        if was is not None and was.alive and cell.alive and _is_routed(cell) != _is_routed(was):
+        if was is not None and was.status and cell.alive and _is_routed(cell) != _is_routed(was):
             yield f"{cell.name}  {'reaches every LAN' if _is_routed(cell) else _unreached(cell)}"
 
 

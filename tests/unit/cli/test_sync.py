@@ -84,6 +84,9 @@ def test_it_is_over_when_the_time_is_up_and_says_who_is_missing(follower: Follow
     silent = replace(cell(2, 1), alive=False, heard=90.0)
 
     assert not follower.seen(view(cell(1, 2), silent))
+    assert said(follower) == []
+    clock.now = 20.0
+    assert not follower.seen(view(cell(1, 2), silent))
     clock.now = 100.0
 
     assert follower.seen(view(cell(1, 2), silent))
