@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
 from uno import control
 from uno.agent import networks, observe
-from uno.agent.admission import own_lans
+from uno.agent.boot import await_lans, listed
 from uno.agent.changeover import Changeover
+from uno.agent.deafness import Deafness
 from uno.agent.flood import Flood
-from uno.agent.lans import require_all
 from uno.agent.ledger import CURRENT
 from uno.agent.sequence import Sequence
 from uno.agent.upkeep import Found, Upkeep
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from uno.ports.bus import BusEvent
 
 _log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 class CellAgent:
@@ -62,6 +64,7 @@ class CellAgent:
         )
         self._control = control.ControlServer(world.folder / control.SOCKET, view=self.view)
         self._prober = world.prober(self.look_soon)
+        self._deafness = Deafness()
         self._wake = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._found: Found | None = None
@@ -117,7 +120,7 @@ class CellAgent:
     # How it starts.
 
     async def _start(self) -> None:
-        await self._await_lans()
+        await await_lans(self._change, self._upkeep, self._world, self._work)
         await self._first_pass()
         self._flood.listen()
         self._join()
@@ -140,30 +143,6 @@ class CellAgent:
             else:
                 self._complain("pass", error)
 
-    async def _await_lans(self) -> None:
-        """Wait for LANs that come up late at boot; go on without one that was there before.
-
-        Raises `UnoError` for a LAN in which this host never was, or if nobody supervises us: then
-        somebody sits there who can mend it.
-        """
-        world = self._world
-        patience = world.pace.lan_patience if world.notify else 0.0
-        deadline = world.now() + patience
-        while missing := await self._work(self._upkeep.missing, self._change.bundle):
-            known = set(missing) <= set(self._change.standing.memory.lans)
-            if known and await self._work(self._upkeep.is_up):
-                return
-            if world.now() >= deadline:
-                if known and world.notify:
-                    return
-                await self._refuse_to_start()
-            self._notify(f"STATUS=waiting for {_listed(missing)}")
-            await asyncio.sleep(min(1.0, patience / 10))
-
-    async def _refuse_to_start(self) -> None:
-        nics = (await self._work(self._world.host.facts)).nics
-        require_all(own_lans(self._change.bundle), nics)
-
     # What it does.
 
     async def _conduct(self) -> None:
@@ -180,56 +159,62 @@ class CellAgent:
 
     async def _turn(self) -> None:
         """Do all that is due, what may change the package first."""
-        changed = await self._change_package()
-        if changed:
+        if await self._tried("package", self._change_package):
             self._after_change()
         if self._pass_due <= self._world.now():
-            try:
-                await self._pass()
-            except UnoError as error:
-                self._complain("pass", error)
+            await self._tried("pass", self._pass)
             self._join()
-        if changed or self._look_due <= self._world.now():
-            await self._look()
+        if self._look_due <= self._world.now():
+            await self._tried("look", self._look)
+
+    async def _tried(self, what: str, work: Callable[[], Awaitable[_T]]) -> _T | None:
+        """Do something that can fail without an end to all the rest."""
+        try:
+            done = await work()
+        except UnoError as error:
+            self._complain(what, error)
+            self._look_due = self._world.now() + self._world.pace.look
+            return None
+        self._problems.pop(what, None)
+        return done
 
     async def _change_package(self) -> bool:
-        """Do what was heard, and what is due, about packages; return whether that changed one."""
+        """Do what was heard, and what is due, about packages; return whether that changed one.
+
+        What fails is tried again at the next look. Raises `UnoError`.
+        """
         news, change = self._flood.news, self._change
-        changed = False
         if change.on_trial:
-            if self._look_due > self._world.now():
-                return False
-            changed = await change.judge(await self._look())
-            if not changed:
-                # What came meanwhile has its turn when it is known whether this package stays.
-                return False
-            news.offer = news.activation = True
-        changed = await self._take_installed() or changed
-        if news.offer:
+            # What else came has its turn when it is known whether this package stays.
+            ended = await self._end_trial()
+            if ended:
+                news.offer = news.activation = True
+                self._wake.set()
+            return ended
+        changed = False
+        if (mark := self._mark()) != self._installed:
+            self._installed = mark
+            changed = await change.take_installed(self._look)
+        if news.offer and not change.on_trial:
             news.offer = False
             await change.take_offer()
             self._look_due = self._world.now()
             news.activation = True
         if news.activation and not change.on_trial:
-            news.activation = False
             changed = await change.take_activation(self._look) or changed
+            news.activation = change.on_trial
         return changed
 
-    async def _take_installed(self) -> bool:
-        mark = self._mark()
-        if mark == self._installed:
+    async def _end_trial(self) -> bool:
+        if self._flood.news.activation and await self._change.take_activation(self._look):
+            return True
+        if self._look_due > self._world.now():
             return False
-        self._installed = mark
-        try:
-            return await self._change.take_installed(self._look)
-        except UnoError as error:
-            self._complain("package", error)
-            return False
+        return await self._change.judge(await self._look())
 
     def _after_change(self) -> None:
         """Have all that follows from the package follow the one that runs now."""
-        self._installed = self._mark()
-        self._problems.pop("package", None)
+        self._look_due = self._world.now()
         self._stir()
         self._join()
         if not self._change.on_trial:
@@ -244,7 +229,6 @@ class CellAgent:
         bundle = self._change.effective
         self._passed_at, self._pass_due = now, now + self._world.pace.upkeep
         found = self._found = await self._work(self._upkeep.make_pass, bundle)
-        self._problems.pop("pass", None)
         if found.again:
             self._pass_due = self._world.now() + self._world.pace.again
         if found.actions:
@@ -257,7 +241,7 @@ class CellAgent:
 
     def _note_lans(self, missing: tuple[Network, ...]) -> None:
         if missing:
-            self._complain("lans", UnoError(f"the host has no interface on {_listed(missing)}"))
+            self._complain("lans", UnoError(f"the host has no interface on {listed(missing)}"))
         elif self._problems.pop("lans", None):
             _log.info("all LANs are there again")
 
@@ -272,13 +256,11 @@ class CellAgent:
             self._stir()
             self._tell(status)
         self._status = status
-        try:
-            await self._work(self._upkeep.call_silent, status.links)
-            await self._work(self._list_networks, status)
-        except UnoError as error:
-            self._complain("look", error)
-        else:
-            self._problems.pop("look", None)
+        if not any(link.bgp for link in status.links) and status.links:
+            # Nothing of FRR's answers. What else goes is seen by the events of the network.
+            self._pass_due = min(self._pass_due, self._passed_at + pace.again)
+        await self._work(self._upkeep.call_silent, status.links)
+        await self._work(self._list_networks, status)
         return status
 
     def _collect(self) -> CellStatus:
@@ -353,10 +335,18 @@ class CellAgent:
         self._prober.aim(observe.targets(bundle))
         try:
             self._world.bus.configure(self._world.config(bundle), self._deliver)
+            if self._deafness.is_due(self._silences(), now=self._world.now()):
+                self._world.bus.renew()
         except UnoError as error:
             self._complain("bus", error)
         else:
             self._problems.pop("bus", None)
+
+    def _silences(self) -> list[float | None]:
+        """Return how long ago each neighbour was heard whose link works."""
+        now, links = self._world.now(), self._status.links if self._status else ()
+        heard = self._flood.statements.heard_from
+        return [heard(link.cell, now=now) for link in links if link.works]
 
     async def _keep_trying(self, what: str, job: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -390,7 +380,3 @@ class CellAgent:
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns
-
-
-def _listed(lans: tuple[Network, ...]) -> str:
-    return " or ".join(map(str, lans))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from uno.agent.ledger import Ledger
     from uno.agent.world import World
     from uno.model.bundle import Bundle
+    from uno.ports.bus import BusConfig
     from uno.ports.prober import Prober
 
 
@@ -84,16 +86,13 @@ def _serve_cell(root: Path) -> None:
 
 
 def _world(ledger: Ledger, bundle: Bundle) -> World:
-    import dataclasses
-
-    from uno.agent.world import World, bus_config
+    from uno.agent.world import World
     from uno.cli import middleware
     from uno.host.events import NetlinkWatch
     from uno.host.linux import LinuxHost
 
     plan = bundle.plan
     host = LinuxHost(plan.identity, plan.cell)
-    licence = middleware.licence(plan.bus, environ=os.environ, directory=ledger.directory)
     notify, watchdog = supervisor()
     return World(
         host=host,
@@ -105,8 +104,35 @@ def _world(ledger: Ledger, bundle: Bundle) -> World:
         wall=time.time,  # noqa: TID251 - to tell ages of WireGuard's handshakes
         notify=notify,
         watchdog=watchdog,
-        config=lambda it: dataclasses.replace(bus_config(it), licence=licence),
+        config=_Config(ledger.directory),
     )
+
+
+class _Config:
+    """How a package's cell is on the bus, with the files that its middleware needs."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write files below `directory`."""
+        self._directory = directory
+        self._known: tuple[str, BusConfig] | None = None
+
+    def __call__(self, bundle: Bundle) -> BusConfig:
+        """Return it. Raises `UnoError` where something is not there."""
+        content = bundle.manifest.content
+        if self._known is None or self._known[0] != content:
+            self._known = content, self._made(bundle)
+        return self._known[1]
+
+    def _made(self, bundle: Bundle) -> BusConfig:
+        from uno.agent.world import bus_config
+        from uno.cli import middleware
+
+        bus, directory = bundle.plan.bus, self._directory
+        return dataclasses.replace(
+            bus_config(bundle),
+            licence=middleware.licence(bus, environ=os.environ, directory=directory),
+            security=middleware.security(bus, secrets=bundle.secrets, directory=directory),
+        )
 
 
 def _prober(changed: Callable[[], None]) -> Prober:

@@ -6,14 +6,15 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
-from site_of_agents import Site, build, site
+from site_of_agents import PATIENCE, Site, build, site
 
 from uno.diagnostics import UnoError
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.ports.events import Change
-from uno.ports.host import RemoveTunnel
+from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +98,7 @@ def test_at_boot_lans_may_come_a_little_later(play: Play) -> None:
 
         cell.host.plug(nic)
 
-        await site.until(lambda: site.status("a"))
-        assert cell.told[-1].startswith("READY=1\n")
+        await site.until(lambda: cell.told[-1].startswith("READY=1\n"))
 
     play(scene)
 
@@ -255,6 +255,64 @@ def test_what_is_undone_for_all_is_undone_where_it_was_confirmed(play: Play) -> 
         assert phase(site, "a") is Phase.STAGED, "the old word does not discard it"
         site.activate(word)
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+
+    play(scene)
+
+
+@pytest.mark.feature("G04")
+def test_what_is_undone_for_all_is_undone_at_once_where_it_is_on_trial(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        before = site.generation("a")
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        word = site.roll_out("a", window=PATIENCE)
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+        site.activate(word)
+        await site.until(lambda: phase(site, "a") is Phase.APPLYING)
+        site.cells["a"].host.sessions = ()
+        await site.until(lambda: phase(site, "a") is Phase.APPLIED)
+
+        site.activate(Activation(generation=word.generation, cells=word.cells, undo=True))
+
+        await site.until(lambda: phase(site, "a") is Phase.REVERTED)
+        assert site.cells["a"].ledger.standing().running == before
+
+    play(scene)
+
+
+def test_a_host_that_cannot_be_looked_at_ends_no_agent(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        host = site.cells["a"].host
+
+        def broken() -> NoReturn:
+            raise UnoError("wg does not answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(host, "peer_status", broken)
+            await site.settle()
+        host.sessions = ()
+
+        await site.until(lambda: not works(site))
+
+    play(scene)
+
+
+@pytest.mark.feature("G12")
+def test_routing_that_died_is_left_to_its_watchdog_first_and_then_started(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        as_it_was = str(cell.host)
+        cell.host.perform(StopRouting())
+        done = len(cell.host.performed)
+
+        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+
+        await site.until(lambda: str(cell.host) == as_it_was)
+        assert [type(each) for each in cell.host.performed[done:]] == [StartRouting]
 
     play(scene)
 
@@ -449,6 +507,11 @@ def answered(site: Site, name: str) -> int:
 def lan_of(site: Site) -> str | None:
     said = site.status("a")
     return said.lans[0].interface if said else None
+
+
+def works(site: Site) -> bool:
+    said = site.status("a")
+    return said is not None and any(link.works for link in said.links)
 
 
 def problem_of(site: Site) -> str:

@@ -1,0 +1,42 @@
+"""What an agent waits for before it connects its host: the LANs, which may come up after it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from uno.agent.admission import own_lans
+from uno.agent.lans import require_all
+
+if TYPE_CHECKING:
+    from uno.agent.changeover import Changeover, Work
+    from uno.agent.upkeep import Upkeep
+    from uno.agent.world import World
+    from uno.model.net import Network
+
+
+async def await_lans(change: Changeover, upkeep: Upkeep, world: World, work: Work) -> None:
+    """Wait for LANs that come up late at boot; go on without one that was there before.
+
+    Raises `UnoError` for a LAN in which this host never was, or if nobody supervises us: then
+    somebody sits there who can mend it.
+    """
+    patience = world.pace.lan_patience if world.notify else 0.0
+    deadline = world.now() + patience
+    while missing := await work(upkeep.missing, change.bundle):
+        known = set(missing) <= set(change.standing.memory.lans)
+        if known and await work(upkeep.is_up):
+            return
+        if world.now() >= deadline:
+            if known and world.notify:
+                return
+            nics = (await work(world.host.facts)).nics
+            require_all(own_lans(change.bundle), nics)
+        if world.notify:
+            world.notify(f"STATUS=waiting for {listed(missing)}")
+        await asyncio.sleep(min(1.0, patience / 10))
+
+
+def listed(lans: tuple[Network, ...]) -> str:
+    """Return networks for people."""
+    return " or ".join(map(str, lans))
