@@ -64,7 +64,7 @@ class Due:
     """Something that is going to happen, as an init system would have it, or the power's return."""
 
     at: float
-    what: Callable[[], None]
+    agent: Agent
     boots: bool = False
 
 
@@ -158,7 +158,9 @@ class Chaos:
         self.tell("10 % loss" if self.lossy else "no more loss")
 
     def kill_agent(self) -> None:
-        self.crash(self.random.choice(self.lit()))
+        running = [agent for agent in self.lit() if agent.pid is not None]
+        if running:
+            self.crash(self.random.choice(running))
 
     def kill_registry(self) -> None:
         self.crash(self.agents.registry)
@@ -166,12 +168,8 @@ class Chaos:
     def crash(self, agent: Agent) -> None:
         agent.kill()
         after = self.random.uniform(0.1, 6.0)
-        self.due.append(Due(at=time.monotonic() + after, what=lambda: self.start(agent)))
+        self.due.append(Due(at=time.monotonic() + after, agent=agent))
         self.tell(f"kill -9 the agent of {agent.name}, back in {after:.1f} s")
-
-    def start(self, agent: Agent) -> None:
-        if agent.cell not in self.model.dark:
-            agent.start()
 
     def kill_daemon(self) -> None:
         cell = self.random.choice(self.lit()).node
@@ -194,8 +192,7 @@ class Chaos:
         power_cut(agent.node)
         self.model = self.model.lose_power(agent.cell)
         after = self.random.uniform(1.0, 15.0)
-        back = Due(at=time.monotonic() + after, what=lambda: self.boot(agent), boots=True)
-        self.due.append(back)
+        self.due.append(Due(at=time.monotonic() + after, agent=agent, boots=True))
         self.tell(f"no power at {agent.name}, back in {after:.1f} s")
 
     def boot(self, agent: Agent) -> None:
@@ -271,6 +268,7 @@ class Chaos:
             self.model = self.model.mend(pair)
         for each in self.syncs:
             each.stop()
+        self.agents.start()
         began = time.monotonic()
         done = self.agents.sync("-t", f"{CALM_LIMIT:.0f}", timeout=CALM_LIMIT + 30, check=False)
         if done.status != 0:
@@ -339,15 +337,26 @@ class Chaos:
             now = time.monotonic()
             for each in [each for each in self.due if each.at <= now]:
                 self.due.remove(each)
-                each.what()
+                if each.boots:
+                    self.boot(each.agent)
+                elif each.agent.cell not in self.model.dark:
+                    each.agent.start()
+            self.supervise(now)
             if now >= end:
                 return
             pause(min(0.05, end - now))
 
+    def supervise(self, now: float) -> None:
+        """Have agents that ended by themselves start again, as an init system does."""
+        expected = {each.agent.name for each in self.due}
+        for agent in (self.agents.registry, *self.lit()):
+            if agent.ended() is not None and agent.name not in expected:
+                self.due.append(Due(at=now + 1.0, agent=agent))
+
     def restart(self) -> None:
-        """Have every agent back, but those of cells without power."""
-        while crashed := [each.at for each in self.due if not each.boots]:
-            self.wait(max(0.0, max(crashed) - time.monotonic()))
+        """Have every crashed agent back, but those of cells without power."""
+        crashed = [each.at for each in self.due if not each.boots]
+        self.wait(max(0.0, max(crashed, default=0.0) - time.monotonic()))
 
     def lit(self) -> list[Agent]:
         """The agents of the cells with power."""
@@ -420,8 +429,10 @@ def main() -> int:
     with living(asked.folder, say=say) as agents:
         try:
             chaos(agents, seed=asked.seed, say=say).run(asked.faults)
-        except Broken as error:
+        except UnoError as error:
             say(f"BROKEN: {error}")
+            for agent in agents.all:
+                asked.folder.joinpath(f"{agent.name}.log").write_text(agent.said())
             return 1
     return 0
 
