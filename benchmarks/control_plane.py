@@ -1,0 +1,94 @@
+"""Agents without a network of their own to change: what `scale.py` starts.
+
+All is as `uno agent` has it but the host, which only remembers (`uno.host.fake`), and says that
+every link works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_interface
+from pathlib import Path
+
+from uno.agent.daemon import run
+from uno.agent.ledger import Ledger
+from uno.agent.world import World
+from uno.cli import middleware
+from uno.control import socket_path
+from uno.diagnostics import UnoError
+from uno.host.events import NetlinkWatch
+from uno.host.fake import FakeHost
+from uno.host.prober import IcmpProber
+from uno.model.bundle import Bundle
+from uno.ports.host import Nic, SessionStatus
+from uno.ports.prober import Prober
+from uno.registry import operations
+from uno.registry.agent import RegistryAgent, Surroundings
+
+
+def serve_cell(root: Path, places: Path) -> int:
+    """Be a cell's agent until killed; its socket is below `places`."""
+    ledger = Ledger(root)
+    bundle = ledger.current()
+    if bundle is None:
+        raise UnoError(f"no cell in {root}")
+    asyncio.run(_serve(ledger, bundle, places))
+    return 0
+
+
+def serve_registry(root: Path, places: Path) -> int:
+    """Be the registry's agent until killed; its socket is below `places`."""
+    with operations.opened(root) as registry:
+        plan = registry.store.head().plan
+    around = Surroundings(
+        bus=middleware.make_bus(plan.bus, environ={}),
+        raise_network=lambda _: None,
+        clock=time.monotonic,
+        run=places,
+    )
+    asyncio.run(_serve_registry(root, around))
+    return 0
+
+
+async def _serve(ledger: Ledger, bundle: Bundle, places: Path) -> None:
+    plan = bundle.plan
+    await run(
+        ledger,
+        World(
+            host=_host(bundle),
+            bus=middleware.make_bus(plan.bus, environ={}),
+            prober=_prober,
+            watch=NetlinkWatch(),
+            folder=socket_path(plan.identity, plan.cell, run=places).parent,
+            now=time.monotonic,
+            # Its handshakes are a moment old, whenever it is asked.
+            wall=lambda: 1.0,
+        ),
+    )
+
+
+async def _serve_registry(root: Path, around: Surroundings) -> None:
+    await RegistryAgent(root, around).run()
+
+
+def _host(bundle: Bundle) -> FakeHost:
+    own = next(each for each in bundle.roster.members if each.id == bundle.plan.cell)
+    lans = tuple(ip_interface(f"{_first(lan)}/{lan.prefixlen}") for lan in own.lans)
+    host = FakeHost(nics=[Nic(name="lan0", addresses=lans)])
+    host.sessions = tuple(
+        SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=1, bfd="up")
+        for link in bundle.plan.links
+    )
+    host.handshakes = {link.public_key: 1 for link in bundle.plan.links}
+    return host
+
+
+def _first(lan: IPv4Network | IPv6Network) -> str:
+    return str(lan[1])
+
+
+def _prober(changed: Callable[[], None]) -> Prober:
+    return IcmpProber(clock=time.monotonic, random=random.SystemRandom(), changed=changed)

@@ -1,0 +1,309 @@
+"""How agents get on when there are many: 2 to 64 on this machine, and what that says of 500.
+
+    python benchmarks/scale.py [--sizes N,N,...] [--json FILE]
+
+The control plane alone: real agents, real DDS between network namespaces, and hosts that only
+remember what they were told (`uno.host.fake`), so that there is no WireGuard and no FRR. Processes
+are forked from one that has loaded everything, since in earnest each has a machine of its own to
+start on. For each size
+
+- converge: from the first fork until every agent sees every cell well;
+- push: from `uno sync`'s question to the registry's agent, after a change that concerns every
+  cell, until all run it and have confirmed it;
+- the registry's share of a core at rest, its processor time for the push, and its memory.
+
+Exit status 1 if a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from threading import Event
+
+from control_plane import serve_cell, serve_registry
+from reporting import below, finish, machine, say
+from sites import await_true, ended_by_signals, exit_with
+
+from uno import control
+from uno.agent.ledger import Ledger
+from uno.diagnostics import UnoError
+from uno.host.command import run
+from uno.lab import netns
+from uno.lab.layout import Cable, Layout, Role, Station
+from uno.lab.world import World, standing
+from uno.model.messages import REGISTRY
+from uno.model.net import Address
+from uno.model.status import UvnView
+
+HUB = "hub"
+REST = 20.0
+PATIENCE = 180.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """An agent to be: its namespace's name in the lab, its cell, address and directory."""
+
+    name: str
+    cell: int
+    address: Address
+    root: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One size. Times in seconds, memory in MB, `rest` in percent of a core."""
+
+    cells: int
+    converge: float
+    push: float
+    push_cpu: float
+    rest: float
+    cell_rest: float
+    memory: float
+    cell_memory: float
+
+
+@dataclass(kw_only=True)
+class Fleet:
+    """All agents, as processes."""
+
+    nodes: tuple[Node, ...]
+    identity: str
+    places: Path
+    pids: dict[int, int] = field(default_factory=dict)
+
+    def socket(self, cell: int) -> Path:
+        """Where an agent listens."""
+        return control.socket_path(self.identity, cell, run=self.places)
+
+    def seen(self, cell: int) -> UvnView | None:
+        """What an agent sees, None while it does not answer."""
+        try:
+            return control.ask(self.socket(cell))
+        except UnoError:
+            return None
+
+    def await_all(self, condition: Callable[[UvnView], bool], what: str) -> None:
+        """Wait until every agent sees something."""
+        waiting = [node.cell for node in self.nodes]
+
+        def all_do() -> bool:
+            while waiting:
+                view = self.seen(waiting[-1])
+                if view is None or not condition(view):
+                    return False
+                waiting.pop()
+            return True
+
+        await_true(all_do, what, within=PATIENCE)
+
+    def cpu(self, cell: int) -> float:
+        """Seconds of processor that an agent has used."""
+        fields = Path(f"/proc/{self.pids[cell]}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, cell: int) -> float:
+        """Resident MB of an agent, what it shares with others included."""
+        lines = Path(f"/proc/{self.pids[cell]}/status").read_text().splitlines()
+        return next(int(each.split()[1]) for each in lines if each.startswith("VmRSS")) / 1024
+
+
+def main() -> int:
+    """Measure, print, and write JSON where that is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="2,4,8,16,32,64", metavar="N,N")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    before, sizes = machine(), [int(each) for each in asked.sizes.split(",")]
+    with ended_by_signals():
+        found = [measure(size) for size in sizes]
+    last = found[-1]
+    for what, values in (
+        ("converge, s", [each.converge for each in found]),
+        ("push, s", [each.push for each in found]),
+        ("registry at rest, %", [each.rest for each in found]),
+        ("registry's memory, MB", [each.memory for each in found]),
+    ):
+        say(f"{what}: with 500 cells {extrapolated(sizes, values, 500):.1f} by a straight line")
+    goals = [
+        below(f"{last.cells} agents converge, s", last.converge, 20.0),
+        below(f"push to {last.cells}, s", last.push, 5.0),
+    ]
+    kept = [vars(each) for each in found]
+    return finish(before=before, found={"sizes": kept}, goals=goals, file=asked.json, say=say)
+
+
+def measure(cells: int) -> Measured:
+    """One size, from nothing to nothing."""
+    with tempfile.TemporaryDirectory() as folder, fleet(cells, Path(folder)) as (world, agents):
+        began = time.monotonic()
+        for node in agents.nodes:
+            agents.pids[node.cell] = launch(world, node, agents.places)
+        agents.await_all(lambda view: well(view, cells), f"{cells} agents do not converge")
+        converge = time.monotonic() - began
+        used = {node.cell: agents.cpu(node.cell) for node in agents.nodes}
+        Event().wait(REST)
+        shares = {cell: 100 * (agents.cpu(cell) - used[cell]) / REST for cell in used}
+        push, cpu = push_to_all(agents, cells)
+        some = [node.cell for node in agents.nodes if node.cell != REGISTRY]
+        found = Measured(
+            cells=cells,
+            converge=converge,
+            push=push,
+            push_cpu=cpu,
+            rest=shares[REGISTRY],
+            cell_rest=statistics.median(shares[cell] for cell in some),
+            memory=agents.memory(REGISTRY),
+            cell_memory=statistics.median(agents.memory(cell) for cell in some),
+        )
+    say(
+        f"{cells} cells: converge {found.converge:.1f} s, push {found.push:.2f} s "
+        f"({found.push_cpu:.2f} s of processor); at rest registry {found.rest:.2f} % of a core, "
+        f"cell {found.cell_rest:.2f} %; {found.memory:.0f} and {found.cell_memory:.0f} MB"
+    )
+    return found
+
+
+def push_to_all(agents: Fleet, cells: int) -> tuple[float, float]:
+    """Change every cell's package, and have it rolled out; return seconds, and of processor."""
+    registry = next(node for node in agents.nodes if node.cell == REGISTRY)
+    uno("config", "uvn", "-U", "--timing-profile", "fast", "-y", root=registry.root)
+    view = agents.seen(REGISTRY)
+    assert view is not None
+    old, used = view.generation, agents.cpu(REGISTRY)
+    began = time.monotonic()
+    control.ask(agents.socket(REGISTRY), control.Want.SYNC)
+
+    def done() -> bool:
+        found = agents.seen(REGISTRY)
+        return found is not None and found.generation > old and well(found, cells)
+
+    await_true(done, f"a push to {cells} cells does not end", within=PATIENCE)
+    return time.monotonic() - began, agents.cpu(REGISTRY) - used
+
+
+def well(view: UvnView, cells: int) -> bool:
+    """Whether all cells run what they should, and nothing is under way."""
+    return len(view.cells) == cells and view.consistent and not view.rollout
+
+
+def extrapolated(sizes: Sequence[int], values: Sequence[float], size: int) -> float:
+    """Where a straight line through the larger half of what was measured leads."""
+    half = len(sizes) // 2 if len(sizes) > 3 else 0
+    if len(sizes) - half < 2:
+        return values[-1]
+    slope, start = statistics.linear_regression(sizes[half:], values[half:])
+    return slope * size + start
+
+
+@contextmanager
+def fleet(cells: int, folder: Path) -> Iterator[tuple[World, Fleet]]:
+    """Namespaces and directories for so many agents; no agent outlives the block."""
+    root = folder / "registry"
+    spec = folder / "uvn.yml"
+    spec.write_text(specification(cells))
+    uno("define", "uvn", "many", "-s", str(spec), "-y", root=root)
+    nodes, identity, registry4 = [], "", IPv4Address(0)
+    for number in range(1, cells + 1):
+        directory = folder / f"cell-{number}"
+        package = root / "cells" / f"many__cell-{number}.uvn-agent"
+        held = Ledger(directory).accept(package.read_bytes()).bundle
+        member = next(each for each in held.roster.members if each.id == held.plan.cell)
+        assert held.plan.root is not None
+        identity, registry4 = held.plan.identity, held.plan.root.remote4
+        nodes.append(
+            Node(name=held.plan.name, cell=member.id, address=member.node4, root=directory)
+        )
+    nodes.insert(0, Node(name="registry", cell=REGISTRY, address=registry4, root=root))
+    agents = Fleet(nodes=tuple(nodes), identity=identity, places=folder / "run")
+    with standing(layout(nodes)) as world:
+        try:
+            yield world, agents
+        finally:
+            for pid in agents.pids.values():
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def specification(cells: int) -> str:
+    """Public cells with a LAN each."""
+    rows = "\n".join(
+        f"  - {{name: cell-{n}, address: c{n}.example.net,"
+        f" allowed_lans: [172.{16 + n // 200}.{n % 200}.0/24]}}"
+        for n in range(1, cells + 1)
+    )
+    return f"""\
+name: many
+address: registry.example.net
+owner: john@example.org
+users: [{{email: john@example.org, name: John, password: a-password}}]
+cells:
+{rows}
+"""
+
+
+def layout(nodes: Sequence[Node]) -> Layout:
+    """One wire that all are on: each node's address is on a veth to a bridge."""
+    hub = ["link set lo up", "link add wire type bridge mcast_snooping 0", "link set wire up"]
+    hub += [f"link set p{number} master wire up" for number in range(len(nodes))]
+    stations = [Station(name=HUB, role=Role.INTERNET, commands=tuple(hub))]
+    stations += [
+        Station(
+            name=node.name,
+            role=Role.CELL,
+            commands=(
+                "link set lo up",
+                "link set eth0 up",
+                f"addr add {node.address}/16 dev eth0",
+            ),
+            addresses=(node.address,),
+        )
+        for node in nodes
+    ]
+    cables = tuple(
+        Cable(node=node.name, interface="eth0", far_node=HUB, far_interface=f"p{number}")
+        for number, node in enumerate(nodes)
+    )
+    return Layout(stations=tuple(stations), cables=cables, names={}, registry="registry")
+
+
+def launch(world: World, node: Node, places: Path) -> int:
+    """Fork an agent into its namespace; return its process id."""
+    gc.freeze()
+    pid = os.fork()
+    if pid:
+        return pid
+    # Only ever leaves by os._exit: what the parent would tidy up is not the child's.
+    status = 1
+    try:
+        log = os.open(node.root.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with netns.entered(world.lab.namespace(node.name)):
+            serve = serve_cell if node.cell else serve_registry
+            status = serve(node.root, places)
+    finally:
+        os._exit(status)
+
+
+def uno(*words: str, root: Path) -> None:
+    """Run a command of uno for a registry."""
+    run([sys.executable, "-m", "uno", *words, "-r", str(root)], timeout=PATIENCE)
+
+
+if __name__ == "__main__":
+    exit_with(main)
