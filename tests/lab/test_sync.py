@@ -1,0 +1,103 @@
+"""`uno sync`: without an agent at the registry, twice at once, killed, and with cells away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from watching import await_true
+
+from uno.lab.agents import Agents
+from uno.lab.deploy import uno
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+def well(living: Agents) -> Iterator[Agents]:
+    """All agents, at rest; and again after the test."""
+    living.start()
+    living.await_settled()
+    yield living
+    living.start()
+    living.await_settled(within=120)
+
+
+def change(agents: Agents, *words: str) -> None:
+    uno(agents.registry.node, *words, "-q", "-r", str(agents.deployment.registry_root))
+
+
+def slower_or_faster(agents: Agents) -> None:
+    """Change something for every cell that keeps every link."""
+    root = str(agents.deployment.registry_root)
+    shown = uno(agents.registry.node, "config", "uvn", "-J", "-r", root).stdout
+    profile = "default" if '"fast"' in shown else "fast"
+    change(agents, "config", "uvn", "-U", "--timing-profile", profile)
+
+
+@pytest.mark.feature("F091")
+@pytest.mark.feature("F092")
+def test_without_an_agent_it_is_the_agent_until_all_cells_are_there(well: Agents) -> None:
+    registry = well.registry
+    registry.stop()
+    slower_or_faster(well)
+
+    done = well.sync("-t", "60", "-J")
+
+    told = json.loads(done.stdout)
+    assert told["done"]
+    assert told["consistent"]
+    assert told["missing"] == []
+    # The private cell has pulled by itself; nobody can call it.
+    assert {cell["name"] for cell in told["cells"]} == set(well.cells)
+    assert "uwg-v1" not in registry.node.run(["ip", "-o", "link"]).stdout
+
+
+def test_of_two_at_once_one_follows_the_other(well: Agents) -> None:
+    well.registry.stop()
+    slower_or_faster(well)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(well.sync, "-t", "90") for _ in range(2)]
+        said = [each.result().stdout for each in both]
+
+    assert all("and reach every LAN" in each for each in said)
+
+
+@pytest.mark.parametrize("phase", ["staged", "applied"])
+def test_a_registry_that_is_killed_in_the_middle_goes_on(well: Agents, phase: str) -> None:
+    slower_or_faster(well)
+
+    def is_there() -> bool:
+        view = well.registry.seen()
+        cells = view.cells if view else ()
+        return any(cell.ack is not None and cell.ack.phase == phase for cell in cells)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(well.sync, "-t", "90")
+        await_true(lambda: is_there() or running.done(), phase, within=30)
+        well.registry.kill()
+        # It goes on as the agent itself.
+        done = running.result()
+
+    assert done.status == 0
+    assert "and reach every LAN" in done.stdout
+
+
+@pytest.mark.feature("F051")
+@pytest.mark.parametrize("away", ["lan-b", "lan-d"])
+def test_a_cell_that_was_away_when_the_root_vpn_got_new_keys_catches_up(
+    well: Agents, away: str
+) -> None:
+    well.cells[away].kill()
+    change(well, "rekey", "uvn", "-R")
+
+    without = well.sync("-C", "-t", "45", check=False)
+    well.cells[away].start()
+    with_it = well.sync("-C", "-t", "120")
+
+    assert without.status == 1
+    assert away in without.stdout
+    assert with_it.status == 0
