@@ -27,7 +27,11 @@ LONGER: dict[str, str] = {}
 MANY_METHODS: dict[str, str] = {}
 CATCH_ALL: dict[str, str] = {}
 
-PURE = ("diagnostics", "model", "spec", "planning", "artifacts", "ports", "agent.reconcile")
+PURE = (
+    *("diagnostics", "model", "spec", "planning", "artifacts", "ports"),
+    *("agent.reconcile", "agent.stages", "agent.change", "agent.contact", "agent.deafness"),
+    "agent.redial",
+)
 ON_THE_CELL = ("agent", "host", "web")
 
 # Put together here, so that this file does not break its own rules.
