@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from site_of_agents import PATIENCE, Site, build, site
+from msgspec import structs
+from site_of_agents import PATIENCE, Cell, Site, build, site
 
 from uno.diagnostics import UnoError
+from uno.host.fake import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.ports.events import Change
 from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
@@ -99,6 +101,25 @@ def test_at_boot_lans_may_come_a_little_later(play: Play) -> None:
         cell.host.plug(nic)
 
         await site.until(lambda: cell.told[-1].startswith("READY=1\n"))
+
+    play(scene)
+
+
+@pytest.mark.feature("G14")
+def test_a_host_that_boots_without_a_lan_that_it_was_in_connects_the_rest(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        await site.stop("a")
+        cell = site.cells["a"]
+        cell.host = FakeHost()
+        cell.supervised = True
+        cell.meet()
+
+        site.launch("a")
+
+        await site.until(lambda: problem_of(site))
+        assert problem_of(site) == "the host has no interface on 192.168.1.0/24"
+        assert "uno0" in str(cell.host)
 
     play(scene)
 
@@ -317,6 +338,40 @@ def test_routing_that_died_is_left_to_its_watchdog_first_and_then_started(play: 
     play(scene)
 
 
+@pytest.mark.feature("G08")
+def test_a_link_whose_other_end_is_not_ready_keeps_its_keys_until_it_is(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        old = {link.cell: link.public_key for link in cell.bundle.plan.links}
+        site.edit("rekey", "backbone", "-y")
+        word = site.roll_out("a")
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+        staged = cell.ledger.staged()
+        assert staged is not None
+        new = {link.cell: link.public_key for link in staged.plan.links}
+        assert old[2] != new[2]
+        cell.host.handshakes |= dict.fromkeys(new.values(), 1)
+
+        site.activate(structs.replace(word, hold=("1-2",)))
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+        assert keys_of(cell) == {**new, 2: old[2]}
+        # It does so after a crash, too.
+        await site.crash("a")
+        site.launch("a")
+        await site.until(lambda: cell.agent is not None and site.status("a"))
+        cell.agent.hurry()
+        await site.settle()
+        assert keys_of(cell) == {**new, 2: old[2]}
+
+        site.activate(word)
+        await site.until(lambda: keys_of(cell) == new)
+        await site.settle()
+        assert phase(site, "a") is Phase.CONFIRMED
+
+    play(scene)
+
+
 def test_what_cannot_be_applied_is_left_and_said(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
@@ -507,6 +562,13 @@ def answered(site: Site, name: str) -> int:
 def lan_of(site: Site) -> str | None:
     said = site.status("a")
     return said.lans[0].interface if said else None
+
+
+def keys_of(cell: Cell) -> dict[int, str]:
+    """The public keys of the neighbours, as the host has them."""
+    tunnels = {each.name: each for each in cell.host.observe(()).tunnels}
+    links = cell.bundle.plan.links
+    return {link.cell: tunnels[link.interface].peers[0].public_key for link in links}
 
 
 def works(site: Site) -> bool:
