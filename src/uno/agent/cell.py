@@ -107,15 +107,17 @@ class CellAgent:
         bundle, statements = self._change.bundle, self._flood.statements
         own = bundle.manifest.generation
         known = statements.announcement() is not None
-        return view(
+        seen = view(
             statements,
             uvn=bundle.plan.uvn,
             viewer=bundle.plan.cell,
             now=self._world.now(),
-            registry=self._flood.registry_present or None,
+            registry=self._flood.registry_present,
             generation=None if known else own,
             packages=None if known else {bundle.plan.cell: own},
         )
+        elsewhere = any(each.alive and each.status and each.status.registry for each in seen.cells)
+        return replace(seen, registry=True) if elsewhere else seen
 
     # How it starts.
 

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from uno.agent.contact import Contact, lost
-from uno.model.messages import Ack, Activation
+from uno.model.messages import Ack, Activation, Envelope
 from uno.model.net import Network
 
 
@@ -38,13 +38,15 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     `offer` is the sequence of the offer that brought the staged package, or the one that runs, and
     `ack` what the cell last answered. `lans` are those of its LANs that it was in at least once: if
-    such a one is missing it is a fault, and no mistake.
+    such a one is missing it is a fault, and no mistake. `words` are what the registry said last to
+    all: it may be gone when all cells start again, or have forgotten how far it has counted.
     """
 
     handled: int = 0
     offer: int = 0
     ack: Ack | None = None
     lans: tuple[Network, ...] = ()
+    words: tuple[Envelope, ...] = ()
 
 
 class Standing(Struct, frozen=True, kw_only=True):

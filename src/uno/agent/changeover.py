@@ -102,6 +102,7 @@ class Changeover:
         A package on trial has its whole window again.
         """
         await self._note_applied()
+        self._flood.recall(self.standing.memory.words)
         if (ack := self.standing.memory.ack) is not None:
             self._flood.say(ack, Kind.ACK)
 
@@ -371,7 +372,7 @@ class Changeover:
 
     async def _remember(self, **news: object) -> None:
         memory = self.standing.memory
-        changed: Memory = replace(memory, **news)
+        changed: Memory = replace(memory, words=self._flood.words() or memory.words, **news)
         changed = replace(changed, handled=max(changed.handled, memory.handled))
         self.standing = replace(self.standing, memory=changed)
         try:

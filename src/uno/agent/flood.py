@@ -8,7 +8,7 @@ it, and packages to neighbours that it cannot reach.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,23 @@ class Flood:
             if about != REGISTRY and about not in self.statements.members:
                 self._withdraw(channel, about)
         self.listen()
+
+    def recall(self, words: Iterable[Envelope]) -> None:
+        """Know, and pass on, what the registry said before this process began."""
+        for envelope in words:
+            try:
+                newer = self.statements.hear(envelope, now=self._clock())
+            except Untrusted as error:
+                self._complain(envelope, error)
+                continue
+            if newer:
+                self._relay(Channel(_TOPIC_OF[Kind(envelope.kind)], RELAY), envelope)
+
+    def words(self) -> tuple[Envelope, ...]:
+        """Return what is worth to be recalled: the registry's last words to all."""
+        kinds = (Kind.UVN, Kind.ACTIVATION)
+        found = (self.statements.newest(kind, REGISTRY) for kind in kinds)
+        return tuple(each for each in found if each is not None)
 
     def receive(self, event: BusEvent) -> bool:
         """Take in what came on the bus, pass it on, and return whether it is news."""

@@ -33,6 +33,7 @@ from uno.ports.bus import (
     LOST,
     OWN,
     REGISTRY_INDEX,
+    RELAY,
     BusConfig,
     BusEvent,
     Channel,
@@ -137,6 +138,7 @@ class Site:
     sequence: int = 0
     acks: dict[int, list[Ack]] = field(default_factory=dict)
     heard_lost: list[Envelope] = field(default_factory=list)
+    hear_own: Callable[[Envelope], None] = lambda _: None
 
     def number(self, name: str) -> int:
         return self.cells[name].bundle.plan.cell
@@ -170,6 +172,13 @@ class Site:
         for topic in (Topic.STATUS, Topic.ACK):
             for partition in (OWN, LOST):
                 self.bus.subscribe(Channel(topic, partition))
+
+    def listen(self, hear: Callable[[Envelope], None]) -> None:
+        """Join again as a registry that hears what is passed on of its own words."""
+        self.hear_own = hear
+        self.join()
+        for topic in (Topic.UVN, Topic.ACTIVATION):
+            self.bus.subscribe(Channel(topic, RELAY))
 
     def announce(self, said: UvnAnnouncement) -> None:
         self.bus.write(Channel(Topic.UVN), self.signed(Kind.UVN, encode(said)))
@@ -300,6 +309,9 @@ class Site:
 
     def _hear(self, event: BusEvent) -> None:
         if not isinstance(event, Received):
+            return
+        if event.channel.partition == RELAY:
+            self.hear_own(event.envelope)
             return
         if event.channel.partition == LOST:
             self.heard_lost.append(event.envelope)

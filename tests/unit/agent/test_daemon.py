@@ -512,6 +512,37 @@ def test_a_cell_that_forgot_what_it_had_said_is_heard_again(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.feature("G14")
+def test_what_the_registry_said_last_is_known_after_all_cells_booted_without_it(
+    play: Play,
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        word = site.roll_out("a", "b", "c")
+        site.announce(UvnAnnouncement(generation=word.generation, cells=word.cells))
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+        site.activate(word)
+        for name in "abc":
+            await site.until(lambda name=name: phase(site, name) is Phase.CONFIRMED)
+        heard: list[int] = []
+
+        site.bus.close()
+        for name in "abc":
+            await site.crash(name)
+        for name in "abc":
+            site.launch(name)
+        await site.until(lambda: all(site.view(name).consistent for name in "abc"))
+
+        assert site.view("c").generation == word.generation
+        await site.until(lambda: not site.view("c").registry)
+        # And a registry that has lost count hears how far it had counted.
+        site.listen(lambda envelope: heard.append(envelope.sequence))
+        await site.until(lambda: site.sequence in heard)
+
+    play(scene)
+
+
 @pytest.mark.feature("G12")
 def test_an_agent_that_starts_over_a_running_network_changes_nothing(play: Play) -> None:
     async def scene(site: Site) -> None:
