@@ -283,7 +283,12 @@ class LinuxHost:
         # Noted first: what a kill leaves behind must be known as ours.
         self._state.note_tunnel(tunnel.name, TunnelNote())
         try:
-            wireguard.create(tunnel.name, log=self.folder / f"{tunnel.name}.log")
+            # What has routes is the root VPN, whose other end may not have called yet.
+            wireguard.create(
+                tunnel.name,
+                log=self.folder / f"{tunnel.name}.log",
+                patient=bool(tunnel.routes),
+            )
         except UnoError:
             # Somebody else may have an interface of this name, which is not ours to remove.
             self._state.note_tunnel(tunnel.name, None)

@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +42,15 @@ class Dump:
     status: tuple[PeerStatus, ...]
 
 
-def create(name: str, *, log: Path) -> None:
-    """Make an interface, by the kernel or else by the userspace implementation."""
+def create(name: str, *, log: Path, patient: bool = False) -> None:
+    """Make an interface, by the kernel or else by the userspace implementation.
+
+    With `patient` it takes what is sent to a peer that nobody has heard of yet without an error.
+    """
     done = run(["ip", "link", "add", "dev", name, "type", "wireguard"], check=False)
     if done.status == 0:
+        if patient:
+            _queue(name)
         return
     if "Unknown device type" not in done.stderr and "not supported" not in done.stderr:
         raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
@@ -146,6 +152,17 @@ def kind(interface_kinds: Iterable[str]) -> str:
         return "userspace"
     said = programs.version(Path(program)).splitlines()
     return said[0].strip() if said else Path(program).name
+
+
+def _queue(name: str) -> None:
+    """Put a queue before an interface of the kernel's, as one of the userspace has by default.
+
+    Without one whoever sends is told each time: `Destination address required` while a peer has no
+    endpoint, `Required key not available` without a peer (Linux 6.1).
+    """
+    # Without tc, or a kernel for it, programs that go on sending only say so again and again.
+    with suppress(UnoError):
+        run(["tc", "qdisc", "replace", "dev", name, "root", "pfifo"], check=False)
 
 
 def _create_userspace(name: str, log: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +172,16 @@ def test_it_is_said_which_wireguard_runs(
     monkeypatch.setattr(programs, "version", lambda _: "wireguard-go v0.0.20220316\n\nUserspace\n")
 
     assert wireguard.kind(kinds) == said
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_an_interface_of_the_kernels_is_given_a_queue_where_nobody_is_to_be_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, patient: bool
+) -> None:
+    program = Wg()
+    monkeypatch.setattr(wireguard, "run", program)
+
+    wireguard.create("uwg-v0", log=tmp_path / "log", patient=patient)
+
+    queue = ["tc", "qdisc", "replace", "dev", "uwg-v0", "root", "pfifo"]
+    assert program.asked[1:] == ([queue] if patient else [])
