@@ -136,7 +136,8 @@ class RootHost:
 
 def _agent(root: Path, plan: Plan, host: RootHost) -> RegistryAgent:
     from uno.cli import middleware
-    from uno.registry.agent import RegistryAgent, Surroundings
+    from uno.registry.agent import RegistryAgent
+    from uno.registry.surroundings import Surroundings
 
     return RegistryAgent(
         root,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from uno.model.status import UvnView
+    from uno.model.status import CellView, UvnView
 
 # Seconds that cells may take to go back from what was undone.
 _GOING_BACK = 60.0
@@ -89,7 +89,7 @@ class Follower:
     """Watches a roll-out: says what happens, and when it is over.
 
     `target` is the generation that is waited for, `deadline` a moment of `clock`. `last` is what
-    was seen last.
+    was seen last; it `is_hopeless` where cells that are there will not have their packages.
     """
 
     target: int
@@ -98,6 +98,7 @@ class Follower:
     say: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     last: UvnView | None = None
+    is_hopeless: bool = False
     began: float = field(init=False)
     _failed_at: float | None = None
     _missed: bool = False
@@ -117,12 +118,18 @@ class Follower:
             return True
         if self.failed:
             return self._is_back(view)
-        is_at_rest = self._is_target(view) and not view.rollout and not self.done
-        if is_at_rest and not self._missed and self.clock() - self.began >= _FIRST_LOOK:
+        if self.done:
+            return True
+        is_at_rest = self._is_target(view) and not view.rollout
+        if not is_at_rest or self.clock() - self.began < _FIRST_LOOK:
+            return False
+        if not self._missed:
             self._missed = True
             for line in self.missing():
                 self.say(f"waiting: {line}")
-        return self.done
+        behind = [cell for cell in view.cells if not cell.consistent]
+        self.is_hopeless = bool(behind) and all(map(_is_unwilling, behind))
+        return self.is_hopeless
 
     @property
     def done(self) -> bool:
@@ -223,13 +230,30 @@ def _conclude(follower: Follower, *, as_json: bool, waited: float) -> None:
     else:
         for line in () if as_json else follower.missing():
             _print(line)
-        failure = UnoError(
-            f"not done within {waited:g} s",
-            "cells that are away catch up when an agent of the registry runs: uno agent",
+        failure = (
+            UnoError(
+                "not all cells took their packages",
+                "change what is wrong there, and ask them again with: uno sync",
+            )
+            if follower.is_hopeless
+            else UnoError(
+                f"not done within {waited:g} s",
+                "cells that are away catch up when an agent of the registry runs: uno agent",
+            )
         )
     if as_json:
         raise typer.Exit(1)
     raise failure
+
+
+def _is_unwilling(cell: CellView) -> bool:
+    """Whether a cell that is heard said that it will not run its package."""
+    from uno.model.messages import Phase
+
+    ack = cell.ack
+    if not cell.alive or ack is None or ack.generation != cell.package:
+        return False
+    return ack.phase in {Phase.REFUSED, Phase.FAILED, Phase.REVERTED}
 
 
 def _success(follower: Follower, view: UvnView) -> str:

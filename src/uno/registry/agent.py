@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,15 +26,13 @@ from uno.model.keys import cell_sealing
 from uno.model.messages import REGISTRY
 from uno.model.plan import Plan
 from uno.planning.cells import roster
-from uno.ports.bus import Bus, Security
-from uno.ports.host import Desired
-from uno.registry import activation, announcing, telling
+from uno.registry import activation, announcing, released, telling
 from uno.registry import rollout as rolling
 from uno.registry.archive import Archive, Known
-from uno.registry.calling import TURNS, Turns
 from uno.registry.hearing import CHANNELS, Ear
-from uno.registry.rollout import LIMITS, Heard, Limits, Rollout
+from uno.registry.rollout import Heard, Rollout
 from uno.registry.root_network import RootNetwork
+from uno.registry.surroundings import Surroundings
 from uno.registry.voice import Sequence, Voice
 
 if TYPE_CHECKING:
@@ -50,33 +48,13 @@ _AT_REST, _AT_WORK = 2.0, 0.25
 # What comes together is dealt with together.
 _TOGETHER = 0.02
 
+# Seconds without a word from anybody after which the bus is joined anew (`Bus.renew`).
+_DEAF = 120.0
+
 # Seconds between two rounds of calls to cells that do not answer.
 _CALLS = 30.0
 # Nothing tells when the last words have been heard; this long they may take.
 _FAREWELL = 0.3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What the agent has around it.
-
-    `raise_network` makes the host's network so, and `call_again` calls cells that do not answer;
-    both may take a while, and other threads call them. `clock` is monotonic, in seconds; `alive` is
-    called whenever all is well, for a watchdog; `has_ipv6` is said of the host; `licence` and
-    `credentials` are for the bus; `run` is where sockets are.
-    """
-
-    bus: Bus
-    raise_network: Callable[[Desired], None]
-    clock: Callable[[], float]
-    call_again: Callable[[], None] = lambda: None
-    alive: Callable[[], None] = lambda: None
-    has_ipv6: bool = True
-    licence: str | None = None
-    credentials: Callable[[Plan], Security | None] = lambda _: None
-    run: Path = control.RUN
-    limits: Limits = LIMITS
-    turns: Turns = TURNS
 
 
 def never(_view: UvnView) -> bool:
@@ -110,7 +88,9 @@ class RegistryAgent:
         self._wake = asyncio.Event()
         self._events: deque[BusEvent] = deque()
         self._queued = self._pruned = False
-        self._listening = 0.0
+        # Cells that went back alone, and are asked once more because a person asked.
+        self._again: set[int] = set()
+        self._listening = self._renewed = 0.0
 
     async def run(
         self, *, release: bool = False, until: Callable[[UvnView], bool] = never
@@ -139,6 +119,7 @@ class RegistryAgent:
             rollout, now = self._rollout, self._around.clock()
             newest = await asyncio.to_thread(self._archive.newest)
             if newest == rollout.release.generation and not rollout.failed:
+                self._again = set(rollout.release.cells)
                 return
             self._queued = not rollout.may_end(now, self._around.limits)
             if not self._queued:
@@ -152,7 +133,7 @@ class RegistryAgent:
         if known is None:
             known = self._archive.release(attempt=self._sequence.take())
         identity, around = known.plan.identity, self._around
-        self._listening = around.clock()
+        self._listening = self._renewed = around.clock()
         self._voice = Voice(around.bus, identity=identity, sign=sign, sequence=self._sequence)
         self._ear = Ear(
             identity=identity,
@@ -232,6 +213,7 @@ class RegistryAgent:
             self._queued = False
             await self._release()
         heard = self._ear.heard(now=now)
+        await self._ask_again(heard)
         before = self._rollout
         self._rollout = rolling.step(before, heard, now=now, limits=self._around.limits)
         if rolling.ahead(self._rollout, heard):
@@ -241,6 +223,16 @@ class RegistryAgent:
         self._say(heard, now)
         await self._tend(heard, now)
         await self._prune(heard)
+
+    async def _ask_again(self, heard: dict[int, Heard]) -> None:
+        again = self._again & rolling.unwilling(self._rollout, heard)
+        if not again or not self._rollout.settled:
+            return
+        self._again -= again
+        attempt = self._sequence.take()
+        record = released.asked_again(self._known.record, again, attempt=attempt)
+        await asyncio.to_thread(self._archive.keep, record)
+        self._adopt(replace(self._known, record=record))
 
     async def _release(self) -> None:
         attempt = self._sequence.take()
@@ -302,7 +294,10 @@ class RegistryAgent:
         silent = set(self._ear.silent(now=now))
         for cell in sorted(wanted):
             content = rollout.release.cells[cell].content
-            voice.offer(cell, content, partial(self._sealed, cell), near=cell in silent)
+            try:
+                voice.offer(cell, content, partial(self._sealed, cell), near=cell in silent)
+            except UnoError as error:
+                self._ear.complain(REGISTRY, str(error))
         voice.order(activation.undo(rollout) if rollout.failed else self._known.record.activation)
 
     def _announcement(self, heard: dict[int, Heard], now: float) -> UvnAnnouncement:
@@ -328,7 +323,10 @@ class RegistryAgent:
         rollout, standing = self._rollout, self._known.record.standing
         begun = (rollout.activated or rollout.settled) and not rollout.failed
         release = rollout.release if begun or standing is None else standing
-        unheard = self._ear.unheard(now=now) if heard else ()
+        unheard = self._ear.unheard(now=now) if heard else frozenset()
+        if heard and unheard == heard.keys() and now - self._renewed >= _DEAF:
+            self._renewed = now
+            self._around.bus.renew()
 
         def answering(since: float) -> bool:
             return any(

@@ -25,7 +25,7 @@ from msgspec import Struct
 from uno import files
 from uno.diagnostics import UnoError
 from uno.model import codec
-from uno.registry import directory, vault
+from uno.registry import directory, released, vault
 from uno.registry.store import Store
 from uno.registry.vault import Lock, Slowness, Vault
 
@@ -247,6 +247,7 @@ def _check(new: Path, manifest: Manifest, path: Path, generation: int | None) ->
             )
         with store.transaction():
             store.numbering.jump_to(generation or head.number + GAP)
+            released.forget(store)
         return store.numbering.next
     finally:
         store.close()

@@ -60,7 +60,7 @@ class Ear:
         try:
             is_news = self.statements.hear(said, now=now)
         except Untrusted as error:
-            self._complain(said.sender, error.what)
+            self.complain(said.sender, error.what)
             return
         if event.channel.partition == OWN:
             self._direct[said.about] = now
@@ -89,6 +89,13 @@ class Ear:
             cell for cell, age in ages.items() if age is not None and now - age >= moment
         )
 
+    def complain(self, sender: int, what: str) -> None:
+        """Say once what is wrong with what a cell says, or what is said to it."""
+        if (sender, what) not in self._complaints:
+            self._complaints.add((sender, what))
+            place = f"cell {sender}" if sender else "the registry"
+            _log.warning("%s: %s", place, what)
+
     def own_sequence(self) -> int:
         """Return the highest sequence that this registry was heard to have used; 0 if none."""
         return self.statements.own_sequence_seen(REGISTRY)
@@ -113,8 +120,3 @@ class Ear:
         if cell in self._direct:
             return now - self._direct[cell] <= _DIRECT_FOR
         return now - self._since < _FIRST_WORDS
-
-    def _complain(self, sender: int, what: str) -> None:
-        if (sender, what) not in self._complaints:
-            self._complaints.add((sender, what))
-            _log.warning("from cell %d: %s", sender, what)

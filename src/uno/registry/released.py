@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from uno import files
 from uno.artifacts import bundle
@@ -24,12 +25,17 @@ from uno.registry import bundles
 from uno.registry.rollout import Packaged, Release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from uno.model.plan import Plan
     from uno.registry.directory import Layout, Registry
     from uno.registry.store import Store
+
+
+# More than a registry says between a backup and the day when it is needed: one a second is a
+# hundred million in three years.
+_SKIPPED = 1_000_000_000
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -70,6 +76,15 @@ def write(store: Store, record: Record) -> None:
         _put(store, record)
 
 
+def forget(store: Store) -> None:
+    """Forget what was released, and many sequences, for what is restored from a backup.
+
+    Its packages are not there, and the network may have gone on. Call it within a transaction.
+    """
+    store.database.do("DELETE FROM meta WHERE name = 'released'")
+    _put_sequence(store, _sequence(store) + _SKIPPED)
+
+
 def release(registry: Registry, *, attempt: int) -> Record:
     """Release the newest generation; nothing if it is released and has not failed.
 
@@ -96,6 +111,18 @@ def release(registry: Registry, *, attempt: int) -> Record:
     return record
 
 
+def asked_again(record: Record, cells: Collection[int], *, attempt: int) -> Record:
+    """Return `record` as it is when `cells`, which went back alone, are offered their packages.
+
+    What they answered before sequence `attempt` is forgotten.
+    """
+    told = record.activation
+    if told is not None:
+        left = {cell: it for cell, it in told.cells.items() if cell not in cells}
+        told = replace(told, cells=left)
+    return replace(record, release=replace(record.release, attempt=attempt), activation=told)
+
+
 def package(layout: Layout, cell: int, packaged: Packaged) -> bytes:
     """Return a released package. Raises `UnoError` if it is not there any more."""
     try:
@@ -110,10 +137,18 @@ def package(layout: Layout, cell: int, packaged: Packaged) -> bytes:
 def reserve(store: Store, count: int, *, above: int = 0) -> int:
     """Return the first of `count` sequences that are used once, and are higher than `above`."""
     with store.transaction():
-        rows = store.database.rows("SELECT value FROM meta WHERE name = 'sequence'")
-        first = max(int(rows[0][0]) if rows else 1, above + 1)
-        store.database.do("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", str(first + count))
+        first = max(_sequence(store), above + 1)
+        _put_sequence(store, first + count)
     return first
+
+
+def _sequence(store: Store) -> int:
+    rows = store.database.rows("SELECT value FROM meta WHERE name = 'sequence'")
+    return int(rows[0][0]) if rows else 1
+
+
+def _put_sequence(store: Store, following: int) -> None:
+    store.database.do("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", str(following))
 
 
 def _following(before: Record | None, new: Release) -> Record:

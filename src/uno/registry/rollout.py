@@ -153,6 +153,11 @@ def offers(rollout: Rollout, heard: Mapping[int, Heard]) -> frozenset[int]:
     )
 
 
+def unwilling(rollout: Rollout, heard: Mapping[int, Heard]) -> frozenset[int]:
+    """Return the cells that did not want their package, or went back from it."""
+    return frozenset(cell for cell in rollout.release.cells if _answered_no(rollout, cell, heard))
+
+
 def ahead(rollout: Rollout, heard: Mapping[int, Heard]) -> str:
     """Return which cells run what this registry never made, for people; empty if none does.
 

@@ -118,6 +118,20 @@ def test_what_failed_is_over_when_all_have_gone_back(follower: Follower) -> None
     assert not follower.done
 
 
+def test_it_is_over_when_who_is_missing_will_not(follower: Follower) -> None:
+    clock = follower.clock
+    assert isinstance(clock, Clock)
+    unwilling = view(cell(1, 2), cell(2, 1, Phase.REVERTED))
+
+    assert not follower.seen(unwilling)
+    clock.now = 20.0
+
+    assert not follower.seen(view(cell(1, 2), cell(2, 2, routed=False)))
+    assert follower.seen(unwilling)
+    assert follower.is_hopeless
+    assert not follower.done
+
+
 def test_it_does_not_wait_for_cells_that_never_go_back(follower: Follower) -> None:
     clock = follower.clock
     assert isinstance(clock, Clock)

@@ -27,10 +27,11 @@ from uno.model.uvn import Uvn
 from uno.ports.bus import RELAY, Channel, Topic
 from uno.ports.host import Desired
 from uno.registry import backup, edits, keys, membership, operations, rekeying, released
-from uno.registry.agent import RegistryAgent, Surroundings
+from uno.registry.agent import RegistryAgent
 from uno.registry.edits import Edited, Setting
 from uno.registry.operations import Author
 from uno.registry.rekeying import Networks
+from uno.registry.surroundings import Surroundings
 
 # A minute of the agent's takes so much less of ours.
 SPEED = 40
@@ -315,6 +316,33 @@ def test_a_cell_that_was_away_for_ten_generations_catches_up_alone(scene: Scene)
     asyncio.run(play())
 
     assert away.log == [(Phase.STAGED, 11), (Phase.APPLIED, 11), (Phase.CONFIRMED, 11)]
+
+
+def test_one_that_comes_late_and_goes_back_is_asked_again_only_if_a_person_asks(
+    scene: Scene,
+) -> None:
+    late = scene.cells[3]
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.cells[1].start()
+            scene.cells[2].start()
+            generation = scene.edit(add_lan("c1"))
+            await agent.release()
+            await until(partial(present_cells_run, scene, agent, generation), "the others")
+            late.does = Does.REVERT
+            late.start()
+            await until(lambda: (Phase.REVERTED, 2) in late.log, "it goes back")
+            await asyncio.sleep(0.5)
+            assert [phase for phase, _ in late.log].count(Phase.STAGED) == 1
+            assert {scene.cells[it].generation for it in (1, 2)} == {2}
+            late.does = Does.RIGHT
+            await agent.release()
+            await scene.until_consistent(2)
+
+    asyncio.run(play())
+
+    assert late.log[-1] == (Phase.CONFIRMED, 2)
 
 
 def test_a_copy_of_the_registry_that_went_another_way_is_refused(
