@@ -7,6 +7,7 @@ every link works.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import random
 import time
@@ -29,6 +30,12 @@ from uno.ports.host import Nic, PeerStatus, SessionStatus
 from uno.ports.prober import Prober
 from uno.registry import operations
 from uno.registry.agent import RegistryAgent, Surroundings
+
+
+def preload() -> None:
+    """Import what an agent only imports when it needs it."""
+    for name in ("uno.bus.cyclone", "uno.artifacts.envelope", "sdnotify", *_CRYPTOGRAPHY):
+        importlib.import_module(name)
 
 
 def serve_cell(root: Path, places: Path) -> int:
@@ -74,6 +81,19 @@ async def _serve(ledger: Ledger, bundle: Bundle, places: Path) -> None:
 
 async def _serve_registry(root: Path, around: Surroundings) -> None:
     await RegistryAgent(root, around).run()
+
+
+_CRYPTOGRAPHY = tuple(
+    f"cryptography.hazmat.primitives.{name}"
+    for name in (
+        "asymmetric.ed25519",
+        "asymmetric.x25519",
+        "ciphers.aead",
+        "kdf.hkdf",
+        "hashes",
+        "serialization",
+    )
+)
 
 
 class _LivelyHost(FakeHost):

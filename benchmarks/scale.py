@@ -32,7 +32,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Event
 
-from control_plane import serve_cell, serve_registry
+from control_plane import preload, serve_cell, serve_registry
 from reporting import below, finish, machine, say
 from sites import await_true, ended_by_signals, exit_with
 
@@ -41,7 +41,7 @@ from uno.agent.ledger import Ledger
 from uno.diagnostics import UnoError
 from uno.host.command import run
 from uno.lab import netns
-from uno.lab.layout import Cable, Layout, Role, Station
+from uno.lab.layout import GATEWAY4, Cable, Layout, Role, Station
 from uno.lab.world import World, standing
 from uno.model.messages import REGISTRY
 from uno.model.net import Address
@@ -128,6 +128,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     before, sizes = machine(), [int(each) for each in asked.sizes.split(",")]
+    preload()
     with ended_by_signals():
         found = [measure(size) for size in sizes]
     last = found[-1]
@@ -256,28 +257,34 @@ cells:
 
 
 def layout(nodes: Sequence[Node]) -> Layout:
-    """One wire that all are on: each node's address is on a veth to a bridge."""
-    hub = ["link set lo up", "link add wire type bridge mcast_snooping 0", "link set wire up"]
-    hub += [f"link set p{number} master wire up" for number in range(len(nodes))]
-    stations = [Station(name=HUB, role=Role.INTERNET, commands=tuple(hub))]
-    stations += [
-        Station(
-            name=node.name,
-            role=Role.CELL,
-            commands=(
-                "link set lo up",
-                "link set eth0 up",
-                f"addr add {node.address}/16 dev eth0",
-            ),
-            addresses=(node.address,),
+    """A star: a router in the middle that all are plugged into, each at a port of its own.
+
+    One bridge for all would take an entry of the kernel's neighbour table for each pair, and the
+    table has 1024 for all namespaces together.
+    """
+    hub, stations = ["link set lo up"], []
+    for number, node in enumerate(nodes):
+        hub += [
+            f"addr add {GATEWAY4}/32 dev p{number}",
+            f"link set p{number} up",
+            f"route add {node.address} dev p{number}",
+        ]
+        own = (
+            "link set lo up",
+            f"addr add {node.address}/32 dev eth0",
+            "link set eth0 up",
+            f"route add {GATEWAY4} dev eth0",
+            f"route add default via {GATEWAY4} dev eth0",
         )
-        for node in nodes
-    ]
+        stations.append(
+            Station(name=node.name, role=Role.CELL, commands=own, addresses=(node.address,))
+        )
+    middle = Station(name=HUB, role=Role.INTERNET, forwards=True, commands=tuple(hub))
     cables = tuple(
         Cable(node=node.name, interface="eth0", far_node=HUB, far_interface=f"p{number}")
         for number, node in enumerate(nodes)
     )
-    return Layout(stations=tuple(stations), cables=cables, names={}, registry="registry")
+    return Layout(stations=(middle, *stations), cables=cables, names={}, registry="registry")
 
 
 def launch(world: World, node: Node, places: Path) -> int:
