@@ -4,9 +4,9 @@ Only what `artifacts.frr` writes is understood, and changes of it that can be ma
 session that goes on; for anything else there is frr-reload.py, which starts Python and several
 vtysh to compare everything.
 
-What a neighbour may announce must at no moment be more than what either configuration lets in, nor
-less than what both do. So what filters use comes before what uses it and goes after it, and the
-commands of one `Step` have their effect together.
+At no moment a cell may announce more than what is its own in either configuration, through other
+links than in either, nor less than what both let in. So what filters use comes before what uses
+it and goes after it, and the commands of one `Step` have their effect together.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ _SINGLE = {
     "route-map": ("match", "call", "set"),
 }
 _SWITCH = "no bgp network import-check"
+
+# What of a neighbour changes without ending its session, by another line of the same kind.
+_REPLACED = frozenset({"description", "timers", "route-map"})
 
 # What FRR leaves out of a configuration that it shows when it is the default.
 _UNSHOWN = ("bgp graceful-restart restart-time", *_SINGLE["bfd"][:3])
@@ -243,9 +246,10 @@ def _changed_neighbour(
         if len(before[place]) != len(lines):
             raise Unknown
         for one, other in zip(before[place], lines, strict=True):
-            if one != other and one.split(" ")[2] not in {"description", "timers", "route-map"}:
-                raise Unknown
             if one != other:
+                settings = {line.split(" ")[2] for line in (one, other)}
+                if len(settings) > 1 or not settings <= _REPLACED:
+                    raise Unknown
                 yield other
 
     return changed

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from uno.artifacts import frr
+from uno.artifacts.frr import Drain
 from uno.model.lan import AttachedLan
 from uno.model.net import Network
 from uno.model.plan import BackbonePeer, CellPlan, Member, Pools, Roster, Scope, Timing
@@ -171,6 +172,64 @@ def test_every_session_filters_what_comes_in_for_both_families() -> None:
     assert text.count(" in\n") == 2 * len(PLAN.links)
 
 
+@pytest.mark.feature("G08")
+def test_a_link_that_is_tagged_is_told_of_to_others_and_used_as_before() -> None:
+    text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.TAGGED})
+
+    for version in (4, 6):
+        assert step(text, f"from-uwg-b1-{version}") == [
+            "match as-path through-uwg-b1",
+            f"call members{version}",
+            "set tag 1",
+        ]
+    assert step(text, "announce") == ["match tag 1", "set community graceful-shutdown additive"]
+    assert step(text, "announce", 20) == []
+    assert text.replace(" set tag 1\n", "") == bgpd(PLAN, ON_ETH1)
+
+
+@pytest.mark.feature("G08")
+def test_a_link_that_is_avoided_is_the_last_choice_of_both_ends() -> None:
+    text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.AVOIDED})
+    neighbour = PLAN.links[1].remote4
+
+    assert step(text, "from-uwg-b1-4")[-2:] == ["set tag 1", "set local-preference 0"]
+    assert step(text, "leave") == ["set community graceful-shutdown additive"]
+    assert text.count(f"  neighbor {neighbour} route-map leave out\n") == 2
+    assert text.count(" route-map leave out\n") == 2
+
+
+@pytest.mark.feature("G08")
+def test_the_neighbour_of_a_link_that_is_avoided_is_patient_with_this_end() -> None:
+    text = dict(frr.daemons(PLAN, ROSTER, lans=(), drained={"uwg-b1": Drain.AVOIDED}))["bfdd"]
+
+    assert " profile patient\n  detect-multiplier 20\n" in text
+    assert re.findall(r"interface (\S+)\n  profile (\S+)", text) == [
+        ("uwg-b0", "uno"),
+        ("uwg-b1", "patient"),
+        ("uwg-b2", "uno"),
+    ]
+
+
+@pytest.mark.feature("G22")
+@pytest.mark.parametrize("drain", Drain)
+def test_a_link_that_is_left_lets_in_no_more_than_before(drain: Drain) -> None:
+    text = bgpd(PLAN, ON_ETH1, {"uwg-b1": drain})
+    plain = re.sub(r" set (tag|local-preference) \d\n", "", text)
+
+    assert plain.replace("leave out", "announce out") == bgpd(PLAN, ON_ETH1)
+
+
+def test_nothing_is_renumbered_when_a_member_or_a_lan_goes() -> None:
+    fewer = replace(ROSTER, members=(ROSTER.members[0], *ROSTER.members[2:]))
+    poorer = replace(ROSTER, members=(*ROSTER.members[:3], replace(ROSTER.members[3], lans=())))
+    plan = replace(PLAN, links=PLAN.links[1:])
+    before = dict(frr.daemons(plan, ROSTER, lans=()))["bgpd"].splitlines()
+
+    for roster in (fewer, poorer):
+        after = dict(frr.daemons(plan, roster, lans=()))["bgpd"].splitlines()
+        assert set(after) < set(before)
+
+
 def test_filters_stand_before_the_neighbours_that_use_them() -> None:
     text = bgpd(PLAN, ON_ETH1)
 
@@ -231,8 +290,18 @@ def daemons(plan: CellPlan, lans: tuple[AttachedLan, ...]) -> dict[str, str]:
     return dict(frr.daemons(plan, ROSTER, lans=lans))
 
 
-def bgpd(plan: CellPlan, lans: tuple[AttachedLan, ...]) -> str:
-    return daemons(plan, lans)["bgpd"]
+def bgpd(
+    plan: CellPlan, lans: tuple[AttachedLan, ...], drained: dict[str, Drain] | None = None
+) -> str:
+    return dict(frr.daemons(plan, ROSTER, lans=lans, drained=drained))["bgpd"]
+
+
+def step(text: str, name: str, number: int = 10) -> list[str]:
+    """Return what a step of a route-map says."""
+    (said,) = re.findall(
+        rf"^route-map {name} permit {number}\n((?: .*\n)*)exit$", text, re.MULTILINE
+    )
+    return [line.strip() for line in said.splitlines()]
 
 
 def announced(plan: CellPlan, lans: tuple[AttachedLan, ...]) -> set[str]:

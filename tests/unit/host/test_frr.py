@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from uno.diagnostics import UnoError
 from uno.host import frr
 from uno.host.command import Process, run, start
 from uno.host.frr import Frr
@@ -137,6 +138,104 @@ def test_what_runs_is_told_to_end_and_its_folder_removed(
         "router bgp 4200000003",
         "bgp shutdown message uno service down",
     ]
+
+
+class Reloading:
+    """FRR's daemons as told through their sockets, and frr-reload.py."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[tuple[str, tuple[str, ...]]] = []
+        self.asked: list[str] = []
+        self.programs: list[str] = []
+        self.refuses = self.forgets = self.is_broken = False
+        self.folder = folder
+        folder.mkdir()
+        monkeypatch.setattr(frr.vty, "configure", self.configure)
+        monkeypatch.setattr(frr.vty, "ask", self.ask)
+        monkeypatch.setattr(frr, "run", self.run)
+        Frr(folder)._write(ROUTING)
+
+    def configure(self, _: Path, daemon: str, steps: list[tuple[str, ...]]) -> None:
+        if self.refuses:
+            raise UnoError("it is refused")
+        self.steps += [(daemon, step) for step in steps]
+
+    def ask(self, _: Path, daemon: str, command: str) -> str:
+        self.asked.append(command)
+        return "" if self.forgets else dict(OTHER.daemons)[daemon]
+
+    def run(self, argv: list[str], **_: object) -> None:
+        self.programs.append(Path(argv[0]).name)
+        if self.is_broken:
+            raise UnoError("it is broken")
+
+    @property
+    def configured(self) -> dict[str, str]:
+        return {path.stem: path.read_text() for path in self.folder.glob("*d.conf")}
+
+
+LIST = "ip prefix-list cell-2 seq"
+ROUTING = Routing(
+    daemons=(
+        ("zebra", ""),
+        ("bfdd", "bfd\nexit\n"),
+        ("bgpd", f"{LIST} 7 permit 10.0.0.0/24\nrouter bgp 1\nexit\n"),
+    )
+)
+OTHER = Routing(
+    daemons=(
+        *ROUTING.daemons[:2],
+        ("bgpd", f"{LIST} 8 permit 10.0.1.0/24\nrouter bgp 1\nexit\n"),
+    )
+)
+
+
+@pytest.fixture
+def reloading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Reloading:
+    return Reloading(folder, monkeypatch)
+
+
+@pytest.mark.feature("G07")
+def test_only_what_differs_is_changed_and_then_decided_anew(reloading: Reloading) -> None:
+    Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.steps == [
+        ("bgpd", (f"{LIST} 8 permit 10.0.1.0/24",)),
+        ("bgpd", (f"no {LIST} 7 permit 10.0.0.0/24",)),
+    ]
+    assert reloading.programs == []
+    assert reloading.asked == [
+        "show running-config",
+        "clear bgp ipv4 unicast * soft in",
+        "clear bgp ipv6 unicast * soft in",
+    ]
+    assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
+
+
+@pytest.mark.parametrize("what", ["refuses", "forgets"])
+def test_what_frr_does_not_take_or_keep_is_left_to_its_own_program(
+    reloading: Reloading, what: str
+) -> None:
+    setattr(reloading, what, True)
+
+    Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.programs == ["frr-reload.py"]
+    assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
+
+
+def test_after_a_reload_that_failed_nobody_knows_what_runs(reloading: Reloading) -> None:
+    reloading.refuses = reloading.is_broken = True
+
+    with pytest.raises(UnoError, match="it is broken"):
+        Frr(reloading.folder).reload(OTHER)
+    assert "bgpd" not in reloading.configured
+
+    reloading.is_broken = False
+    Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.programs == ["frr-reload.py", "frr-reload.py"]
+    assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
 
 
 class Daemons:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from uno.diagnostics import UnoError
 from uno.host import vty
 from uno.ports.host import SessionStatus
 
@@ -37,6 +38,32 @@ def test_a_daemon_that_hangs_up_is_an_error(tmp_path: Path) -> None:
 def test_a_daemon_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         vty.ask(tmp_path, "bgpd", "show")
+
+
+def test_steps_are_done_in_configuration_mode_one_after_the_other(tmp_path: Path) -> None:
+    said = {"configure terminal": "", "bfd": "", "no peer 10.0.0.1": "", "exit": ""}
+
+    with daemon(tmp_path, "bfdd", said) as heard:
+        vty.configure(tmp_path, "bfdd", [("bfd", "no peer 10.0.0.1", "exit"), ("bfd", "exit")])
+
+    assert heard == [
+        "enable",
+        "configure terminal",
+        "bfd",
+        "no peer 10.0.0.1",
+        *("exit", "bfd"),
+        "exit",
+    ]
+
+
+def test_a_command_that_is_refused_is_named_with_the_reason(tmp_path: Path) -> None:
+    said = {"configure terminal": "", "bfd": "", "peer x": "% [BFD] Unknown command: peer x\n"}
+
+    with (
+        daemon(tmp_path, "bfdd", said),
+        pytest.raises(UnoError, match=r"bfdd does not take `peer x`: % \[BFD\] Unknown command"),
+    ):
+        vty.configure(tmp_path, "bfdd", [("bfd",), ("peer x",), ("exit",)])
 
 
 def test_a_session_has_the_prefixes_of_both_families_and_its_bfd_state(
@@ -103,4 +130,6 @@ def serve(listener: socket.socket, heard: list[str], answers: dict[str, str]) ->
                 heard.append(command.decode())
                 if heard[-1] not in answers:
                     return
-                one.sendall(answers[heard[-1]].encode() + b"\0\0\0\0")
+                said = answers[heard[-1]].encode()
+                # CMD_WARNING_CONFIG_FAILED in FRR's lib/command.h.
+                one.sendall(said + b"\0\0\0" + (b"\x0d" if said.startswith(b"%") else b"\0"))

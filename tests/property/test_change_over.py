@@ -1,0 +1,268 @@
+"""From any plan to any later one: what every cell goes through on its way holds what it must."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from frr_model import FrrModel, accepted, let_through, owned
+from strategies import uvns
+from uno.agent.desired import desired
+from uno.agent.stages import Schedule, held, name, stages, with_held
+from uno.agent.transition import switch
+from uno.artifacts import frr
+from uno.artifacts.frr import Drain
+from uno.diagnostics import UnoError
+from uno.host import frr_diff
+from uno.host.fake import FakeHost
+from uno.host.frr_diff import Unknown
+from uno.model.bundle import Bundle, Manifest
+from uno.model.lan import AttachedLan
+from uno.model.plan import Plan
+from uno.planning.cells import cell_plans, roster
+from uno.planning.planner import plan, required_keys, with_keys
+from uno.ports.host import Desired, Facts
+
+Pair = tuple[Bundle, Bundle]
+
+slow = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> Pair:
+    """Draw the packages of a cell in two generations, one planned after the other."""
+    first = draw(uvns(max_cells=6))
+    second = replace(draw(uvns(max_cells=6)), identity=first.identity)
+    if draw(st.booleans()):
+        # Only how cells are linked, so that most is kept.
+        second = replace(first, settings=second.settings)
+        deployment = second.settings.deployment
+        assume(deployment.strategy != "static" or deployment == first.settings.deployment)
+    before = keyed(plan(first, None), "1")
+    after = keyed(plan(second, before), draw(st.sampled_from(["1", "2"])))
+    both = {cell.member.id for cell in before.cells} & {cell.member.id for cell in after.cells}
+    assume(both)
+    cell = draw(st.sampled_from(sorted(both)))
+    return bundle(before, cell), bundle(after, cell)
+
+
+@slow
+@given(pair=pairs(), data=st.data())
+def test_frr_gets_from_one_configuration_to_the_other_and_its_filters_are_never_wider_or_narrower(
+    pair: Pair, data: st.DataObject
+) -> None:
+    old, new = pair
+    before, after = texts(old, data.draw(drains(old))), texts(new, data.draw(drains(new)))
+    try:
+        steps = frr_diff.steps(before, after)
+    except Unknown:
+        assert dict(before)["zebra"] != dict(after)["zebra"]
+        return
+
+    found = {daemon: FrrModel(text) for daemon, text in before}
+    links = tuple(link for link in new.plan.links if (link.interface, link.cell) in interfaces(old))
+    members = {member.id: member for member in (*old.roster.members, *new.roster.members)}
+    ask = tuple(members.values())
+    wanted = {daemon: FrrModel(text).config for daemon, text in after}
+    ends = (found["bgpd"].config, wanted["bgpd"])
+    always = accepted(ends[0], links, ask) & accepted(ends[1], links, ask)
+    own = owned(ends[0], ask) | owned(ends[1], ask)
+    through = let_through(ends[0], links, ask) | let_through(ends[1], links, ask)
+    for step in steps:
+        found[step.daemon].do(step.commands)
+        if step.daemon == "bgpd":
+            now = found["bgpd"].config
+            assert always <= accepted(now, links, ask), step
+            assert owned(now, ask) <= own, step
+            assert let_through(now, links, ask) <= through, step
+
+    assert {daemon: model.config for daemon, model in found.items()} == wanted
+    assert all(len(" ".join(step.commands)) < 2048 for step in steps)
+
+
+@pytest.mark.feature("G07")
+@slow
+@given(pair=pairs())
+def test_links_that_stay_stay_throughout_and_no_two_want_the_same(pair: Pair) -> None:
+    old, new = pair
+    way = stages(old, new, Schedule())
+
+    assert way[-1].bundle == new
+    assert not way[-1].drained
+    kept = {
+        link.cell: link
+        for link in old.plan.links
+        if any(alike(link, each) for each in new.plan.links if each.cell == link.cell)
+        and all(old.secrets[key] == new.secrets.get(key) for key in (link.key, link.psk))
+    }
+    members = {member.id for member in new.roster.members}
+    for stage in way:
+        links = {link.cell: link for link in stage.bundle.plan.links}
+        assert all(alike(links[cell], link) for cell, link in kept.items())
+        assert set(links) <= members
+        assert kept.keys().isdisjoint(
+            cell for cell, link in links.items() if link.interface in stage.drained
+        )
+        for one, other in combinations(links.values(), 2):
+            assert one.interface != other.interface
+            assert one.port is None or one.port != other.port
+            assert one.local4 != other.local4
+        assert {key for link in links.values() for key in (link.key, link.psk)} <= set(
+            stage.bundle.secrets
+        )
+
+
+@pytest.mark.feature("G07")
+@slow
+@given(pair=pairs())
+def test_a_link_is_left_before_it_goes_unless_its_neighbour_is_out(pair: Pair) -> None:
+    old, new = pair
+    members = {member.id for member in new.roster.members}
+    left: dict[str, list[Drain]] = {}
+    way = stages(old, new, Schedule())
+    for stage, later in pairwise(way):
+        for interface, drain in stage.drained.items():
+            left.setdefault(interface, []).append(drain)
+        there = {link.cell: link for link in stage.bundle.plan.links}
+        then = {link.cell: link for link in later.bundle.plan.links}
+        for cell, link in there.items():
+            if cell not in then or not alike(link, then[cell]):
+                assert left[link.interface][-2:] == [Drain.TAGGED, Drain.AVOIDED]
+                assert link.interface in later.vacate
+    gone = {link.cell for link in old.plan.links} - members
+    assert gone.isdisjoint(link.cell for link in way[0].bundle.plan.links)
+
+
+@pytest.mark.feature("G07")
+@slow
+@given(pair=pairs(), hold=st.booleans())
+def test_a_switched_host_is_as_the_new_package_says_and_a_second_switch_does_nothing(
+    pair: Pair, *, hold: bool
+) -> None:
+    old, new = pair
+    host, clock = FakeHost(), Clock()
+    names = tuple(name(old.plan, link) for link in old.plan.links) if hold else ()
+    switch(host, old=None, new=old, pause=clock.pause, now=clock.now)
+
+    schedule = Schedule(hold=names)
+    switch(host, old=old, new=new, schedule=schedule, pause=clock.pause, now=clock.now)
+
+    target = with_held(new, held(old, names))
+    assert_is(host, target)
+    assert switch(host, old=target, new=target, pause=clock.pause, now=clock.now) == ()
+    if hold:
+        assert {link.cell for link in target.plan.links} == {link.cell for link in new.plan.links}
+
+
+@pytest.mark.feature("G07")
+@slow
+@given(pair=pairs(), at=st.integers(1, 40), halfway=st.booleans())
+def test_a_switch_that_fails_anywhere_leaves_the_host_as_the_old_package_says(
+    pair: Pair, at: int, *, halfway: bool
+) -> None:
+    old, new = pair
+    host, clock = FakeHost(), Clock()
+    switch(host, old=None, new=old, pause=clock.pause, now=clock.now)
+    host.fail_at(at, halfway=halfway)
+
+    try:
+        switch(host, old=old, new=new, pause=clock.pause, now=clock.now)
+    except UnoError:
+        assert_is(host, old)
+    else:
+        assert_is(host, new)
+
+
+class Clock:
+    """Time that passes when somebody waits."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def pause(self, seconds: float) -> None:
+        assert seconds > 0
+        self.time += seconds
+
+
+def keyed(made: Plan, generation: str) -> Plan:
+    pairs = required_keys(made).pairs
+    kept = made.public_keys if generation == "1" else {}
+    return with_keys(
+        made, {id_: kept.get(id_) or key(f"public {generation} {id_}") for id_ in pairs}
+    )
+
+
+def bundle(made: Plan, cell: int) -> Bundle:
+    own = cell_plans(made)[cell]
+    needed = required_keys(made)
+    # A private key belongs to its public one.
+    secrets = {id_: key(f"private of {made.public_keys[id_]}") for id_ in needed.pairs}
+    return Bundle(
+        manifest=Manifest(
+            format=1,
+            uvn=made.uvn,
+            identity=made.identity,
+            cell=cell,
+            cell_name=own.name,
+            generation=1,
+            registry_key="",
+            digests={},
+        ),
+        roster=roster(made),
+        plan=own,
+        secrets=secrets | {id_: key(id_) for id_ in needed.psks},
+    )
+
+
+def key(text: str) -> str:
+    octets = bytearray(sha256(text.encode()).digest())
+    octets[0] &= 248
+    octets[31] = octets[31] & 127 | 64
+    return b64encode(octets).decode()
+
+
+def drains(of: Bundle) -> st.SearchStrategy[dict[str, Drain]]:
+    interfaces = [link.interface for link in of.plan.links]
+    if not interfaces:
+        return st.just({})
+    return st.dictionaries(st.sampled_from(interfaces), st.sampled_from(Drain))
+
+
+def texts(of: Bundle, drained: dict[str, Drain]) -> frr_diff.Texts:
+    own = next(member for member in of.roster.members if member.id == of.plan.cell)
+    lans = tuple(AttachedLan(network=lan, nic="eth1") for lan in own.lans)
+    return frr.daemons(of.plan, of.roster, lans=lans, drained=drained)
+
+
+def interfaces(of: Bundle) -> set[tuple[str, int]]:
+    return {(link.interface, link.cell) for link in of.plan.links}
+
+
+def alike(one: object, other: object) -> bool:
+    fields = ("interface", "cell", "port", "local4", "remote4", "public_key", "key", "psk")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
+def assert_is(host: FakeHost, of: Bundle) -> None:
+    wanted = desired(of, lans=(), facts=Facts())
+    observed = host.observe(())
+    there = Desired(
+        firewall=observed.firewall,
+        barriers=wanted.barriers,
+        gates=wanted.gates,
+        sysctls=wanted.sysctls,
+        node=observed.node,
+        tunnels=observed.tunnels,
+        routing=observed.routing,
+    )
+    assert there == wanted
+    assert observed.barriers == frozenset(wanted.barriers)

@@ -1,0 +1,343 @@
+"""Changing over in stages: what comes after what, what is waited for, and for how long."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+
+import pytest
+from msgspec.structs import replace
+
+from uno.agent.stages import Held, Schedule, Stage, held, scheduled, stages, with_held
+from uno.agent.transition import Cancelled, switch
+from uno.artifacts.frr import Drain
+from uno.diagnostics import UnoError
+from uno.host.fake import FakeHost
+from uno.model.bundle import Bundle, Manifest
+from uno.model.messages import Activation
+from uno.model.plan import Plan
+from uno.model.uvn import Cell, DeploymentSettings, Settings, Strategy, User, Uvn
+from uno.planning.cells import cell_plans, roster
+from uno.planning.planner import plan, required_keys, with_keys
+from uno.ports.host import ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
+
+OWNER = "owner@example.org"
+QUICK = Schedule(settle=0, patience=0)
+
+
+def uvn(*, cells: int = 6, strategy: Strategy = Strategy.CROSSED) -> Uvn:
+    return Uvn(
+        name="net",
+        identity="0123456789abcdef0123456789abcdef",
+        owner=OWNER,
+        users=(User(email=OWNER),),
+        cells=tuple(
+            Cell(id=n, name=f"c{n}", owner=OWNER, address=f"c{n}.example.org")
+            for n in range(1, cells + 1)
+        ),
+        settings=Settings(deployment=DeploymentSettings(strategy=strategy)),
+        next_cell=cells + 1,
+    )
+
+
+def planned(definition: Uvn, parent: Plan | None = None) -> Plan:
+    made = plan(definition, parent)
+    kept = parent.public_keys if parent else {}
+    pairs = required_keys(made).pairs
+    return with_keys(made, {name: kept.get(name) or key(f"public {name}") for name in pairs})
+
+
+def rekeyed(made: Plan) -> Plan:
+    links = (name for name in made.public_keys if name.startswith("link/"))
+    return with_keys(made, made.public_keys | {name: key(f"new {name}") for name in links})
+
+
+def bundle(made: Plan, cell: int = 1) -> Bundle:
+    own = cell_plans(made)[cell]
+    needed = required_keys(made)
+    secrets = {name: key(f"private of {made.public_keys[name]}") for name in needed.pairs}
+    return Bundle(
+        manifest=Manifest(
+            format=1,
+            uvn=made.uvn,
+            identity=made.identity,
+            cell=cell,
+            cell_name=own.name,
+            generation=1,
+            registry_key="",
+            digests={},
+        ),
+        roster=roster(made),
+        plan=own,
+        secrets=secrets | {name: key(name) for name in needed.psks},
+    )
+
+
+def key(text: str) -> str:
+    return b64encode(sha256(text.encode()).digest()).decode()
+
+
+CROSSED = planned(uvn())
+RING = planned(uvn(strategy=Strategy.CIRCULAR), CROSSED)
+
+
+class Clock:
+    """Time that passes when somebody waits."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def pause(self, seconds: float) -> None:
+        assert seconds > 0
+        self.time += seconds
+
+
+class Switching:
+    """A host that runs a package, and is switched to others."""
+
+    def __init__(self, old: Bundle) -> None:
+        self.host, self.clock, self.old = FakeHost(), Clock(), old
+        self.said: list[tuple[float, str]] = []
+        self.run(None, old, QUICK)
+        self.began = self.clock.time
+
+    def run(self, old: Bundle | None, new: Bundle, schedule: Schedule) -> None:
+        self.began = self.clock.time
+        self.said.clear()
+        self.host.performed.clear()
+        switch(
+            self.host,
+            old=old,
+            new=new,
+            schedule=schedule,
+            progress=lambda text: self.said.append((round(self.clock.time - self.began, 1), text)),
+            pause=self.clock.pause,
+            now=self.clock.now,
+        )
+
+    def to(self, new: Bundle, schedule: Schedule = QUICK) -> None:
+        self.run(self.old, new, schedule)
+
+    @property
+    def seconds(self) -> float:
+        return round(self.clock.time - self.began, 1)
+
+    def steps(self) -> list[tuple[float, str]]:
+        """What was said of stages, without the actions in them."""
+        verbs = ("make", "have", "leave", "change", "use", "be ", "connect", "go back")
+        return [each for each in self.said if each[1].startswith(verbs)]
+
+
+def test_a_change_that_touches_no_link_is_made_at_once() -> None:
+    switching = Switching(bundle(CROSSED))
+    lan = replace(uvn(), cells=(*uvn().cells[:-1], replace(uvn().cells[-1], name="other")))
+
+    switching.to(bundle(planned(lan, CROSSED)), Schedule())
+
+    assert switching.steps() == [(0.0, "make what is new")]
+    assert switching.seconds == 0
+
+
+@pytest.mark.feature("G07")
+def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_goes() -> None:
+    switching = Switching(bundle(CROSSED))
+    before = {link.cell: link.interface for link in bundle(CROSSED).plan.links}
+    gone = [before[c] for c in before.keys() - {link.cell for link in bundle(RING).plan.links}]
+
+    switching.to(bundle(RING), Schedule())
+
+    (interface,) = gone
+    assert switching.steps() == [
+        (0.0, "make what is new"),
+        (5.0, f"have others leave {interface}"),
+        (6.0, f"leave {interface}"),
+        (6.5, f"change {interface}"),
+    ]
+    assert [each for each in switching.host.performed if isinstance(each, RemoveTunnel)] == [
+        RemoveTunnel(interface)
+    ]
+
+
+@pytest.mark.feature("G07")
+def test_a_new_link_is_made_first_and_waited_for_as_long_as_patience_lasts() -> None:
+    grown = planned(uvn(cells=7, strategy=Strategy.CIRCULAR), RING)
+    (cell, *_) = (link.a.cell for link in RING.links if link not in grown.links)
+    switching = Switching(bundle(RING, cell))
+
+    switching.to(bundle(grown, cell), Schedule(settle=0, patience=3))
+
+    kinds = [
+        type(each)
+        for each in switching.host.performed
+        if isinstance(each, CreateTunnel | RemoveTunnel)
+    ]
+    assert kinds == [CreateTunnel, RemoveTunnel]
+    assert [time for time, _ in switching.steps()][1] == 3.0
+
+
+@pytest.mark.feature("G07")
+def test_nothing_is_waited_for_when_the_new_sessions_are_up() -> None:
+    grown = planned(uvn(cells=7, strategy=Strategy.CIRCULAR), RING)
+    (cell, *_) = (link.a.cell for link in RING.links if link not in grown.links)
+    switching = Switching(bundle(RING, cell))
+    switching.host.sessions = tuple(
+        SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=1, bfd="up")
+        for link in bundle(grown, cell).plan.links
+    )
+
+    switching.to(bundle(grown, cell), Schedule(settle=0, patience=3))
+
+    assert [time for time, _ in switching.steps()][1] == 0.0
+
+
+def test_a_link_that_is_still_needed_goes_after_a_while_all_the_same() -> None:
+    switching = Switching(bundle(CROSSED))
+    switching.host.carriers = {link.interface for link in bundle(CROSSED).plan.links}
+
+    switching.to(bundle(RING))
+
+    assert [time for time, text in switching.steps() if text.startswith("change")] == [11.5]
+
+
+@pytest.mark.feature("G08")
+def test_links_change_keys_in_their_batches_at_the_times_that_both_ends_know() -> None:
+    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+    links = {f"1-{link.cell}": link.interface for link in old.plan.links}
+    first, *rest = sorted(links)
+    switching = Switching(old)
+
+    switching.to(new, Schedule(batches=(("4-5",), (first,), tuple(rest)), period=4))
+
+    others = ", ".join(each for each in links.values() if each != links[first])
+    changes = [each for each in switching.steps() if "again" not in each[1]]
+    assert changes == [
+        (0.0, "make what is new"),
+        (4.0, f"have others leave {links[first]}"),
+        (5.0, f"leave {links[first]}"),
+        (5.5, f"change {links[first]}"),
+        (8.0, f"have others leave {others}"),
+        (9.0, f"leave {others}"),
+        (9.5, f"change {others}"),
+    ]
+    changed = [each for each in switching.host.performed if isinstance(each, ConfigureTunnel)]
+    assert sorted(each.tunnel.name for each in changed) == sorted(links.values())
+
+
+@pytest.mark.feature("G08")
+@pytest.mark.parametrize(("cell", "calls"), [(1, True), (6, False)])
+def test_of_two_that_could_one_calls_until_the_other_answers(cell: int, *, calls: bool) -> None:
+    old, new = bundle(CROSSED, cell), bundle(rekeyed(CROSSED), cell)
+    switching = Switching(old)
+
+    switching.to(new, Schedule(period=4))
+
+    called = {name for name, _ in switching.host.reconnected}
+    assert called == ({link.interface for link in new.plan.links} if calls else set())
+    # Nobody answers: it goes on for as long as the period allows.
+    assert len(switching.host.reconnected) > (20 if calls else -1)
+    assert switching.seconds == pytest.approx(1.5 + 2.0, abs=0.3)
+
+
+@pytest.mark.feature("G08")
+def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
+    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+    one = old.plan.links[0]
+    switching = Switching(old)
+
+    switching.to(new, Schedule(hold=(f"1-{one.cell}",)))
+
+    kept = held(old, (f"1-{one.cell}",))
+    there = with_held(new, kept)
+    assert [link.public_key for link in there.plan.links] == [
+        one.public_key,
+        *(link.public_key for link in new.plan.links if link.cell != one.cell),
+    ]
+    assert there.secrets[one.key] == old.secrets[one.key]
+    assert stages(there, there, Schedule()) == (Stage(what="make what is new", bundle=there),)
+    assert with_held(new, Held()) == new
+    assert "private" not in repr(kept)
+    # Later, when it is ready, that link alone changes.
+    assert [set(stage.drained) for stage in stages(there, new, Schedule())] == [
+        set(),
+        {one.interface},
+        {one.interface},
+        {one.interface},
+        set(),
+    ]
+
+
+def test_an_undo_changes_all_at_once() -> None:
+    schedule = scheduled(Activation(generation=2, undo=True))
+    switching = Switching(bundle(CROSSED))
+
+    switching.to(bundle(RING), schedule)
+
+    assert switching.steps() == [(0.0, "change at once")]
+    assert switching.seconds == 0
+
+
+def test_an_activation_says_when_what_changes() -> None:
+    activation = Activation(generation=2, batches=(("1-2",),), period=7.5, hold=("1-3",))
+
+    schedule = scheduled(activation)
+
+    assert (schedule.batches, schedule.period, schedule.hold, schedule.urgent) == (
+        (("1-2",),),
+        7.5,
+        ("1-3",),
+        False,
+    )
+
+
+def test_a_link_that_is_changed_stays_avoided_until_it_answers() -> None:
+    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+
+    way = stages(old, new, Schedule())
+
+    drains = [set(stage.drained.values()) for stage in way]
+    assert drains == [set(), {Drain.TAGGED}, {Drain.AVOIDED}, {Drain.AVOIDED}, set()]
+    assert way[3].bundle == way[4].bundle == new
+
+
+def test_a_link_to_who_is_in_the_uvn_no_more_goes_at_once() -> None:
+    smaller = replace(uvn(), cells=uvn().cells[:-1])
+    old, new = bundle(CROSSED), bundle(planned(smaller, CROSSED))
+
+    (first, *_) = stages(old, new, Schedule())
+
+    assert 6 in {link.cell for link in old.plan.links}
+    assert 6 not in {link.cell for link in first.bundle.plan.links}
+
+
+def test_what_is_broken_off_says_before_which_step() -> None:
+    switching = Switching(bundle(CROSSED))
+    host, clock = switching.host, switching.clock
+    end = clock.time + 5.5
+
+    with pytest.raises(Cancelled, match="leave uwg-b"):
+        switch(
+            host,
+            old=bundle(CROSSED),
+            new=bundle(RING),
+            pause=clock.pause,
+            now=clock.now,
+            cancelled=lambda: clock.time > end,
+        )
+
+    assert clock.time == pytest.approx(end, abs=0.2)
+
+
+def test_a_failure_says_what_failed_and_leaves_the_host_as_it_was() -> None:
+    switching = Switching(bundle(CROSSED))
+    before = str(switching.host)
+    changes = sum(1 for each in stages(bundle(CROSSED), bundle(RING), QUICK) if each.drained)
+    assert changes
+    switching.host.fail_at(2)
+
+    with pytest.raises(UnoError, match="the host was told to fail"):
+        switching.to(bundle(RING))
+
+    assert str(switching.host) == before
