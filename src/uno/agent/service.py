@@ -13,6 +13,8 @@ from uno.agent.apply import apply
 from uno.agent.desired import desired, sysctl_keys
 from uno.agent.lans import attached, require_all
 from uno.agent.reconcile import reconcile
+from uno.agent.stages import Schedule
+from uno.agent.transition import switch
 from uno.diagnostics import UnoError
 from uno.model.bundle import Bundle
 from uno.model.lan import AttachedLan
@@ -79,6 +81,30 @@ def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
         _forget_nothing_owned(host)
         raise
     return actions
+
+
+def change_over(
+    host: Host,
+    *,
+    old: Bundle,
+    new: Bundle,
+    progress: Progress,
+    pause: Callable[[float], object],
+    now: Callable[[], float],
+) -> tuple[Action, ...]:
+    """Take a host that runs `old` to `new` while it forwards, and return what was done.
+
+    Nothing on a host that does not run `old`. Other cells change when somebody tells them to, so
+    that none is waited for. Raises `UnoError` as `up` does.
+    """
+    facts = host.facts()
+    require_all(_own_lans(new), facts.nics)
+    lans = attached(_own_lans(old), facts.nics)
+    observed = host.observe(sysctl_keys(facts))
+    if reconcile(desired=desired(old, lans=lans, facts=facts), observed=observed):
+        return ()
+    by_hand = Schedule(settle=0, patience=2)
+    return switch(host, old=old, new=new, schedule=by_hand, progress=progress, pause=pause, now=now)
 
 
 def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:

@@ -22,7 +22,7 @@ CALL_EVERY = 0.15
 # Seconds between two looks at what is waited for.
 LOOK_EVERY = 0.1
 
-Pause = Callable[[float], None]
+Pause = Callable[[float], object]
 Clock = Callable[[], float]
 Progress = Callable[[str], None]
 

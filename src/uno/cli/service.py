@@ -134,9 +134,19 @@ def _connect(
 
     deadline = time.monotonic() + wait
     done: list[Action] = []
+    before = ledger.previous()
     while True:
         host.warnings.clear()
         with _locked(ledger):
+            if before is not None and not done:
+                done += service.change_over(
+                    host,
+                    old=before,
+                    new=bundle,
+                    progress=_progress(verbose),
+                    pause=threading.Event().wait,
+                    now=time.monotonic,
+                )
             done += service.up(host, bundle, progress=_progress(verbose))
         if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
             return tuple(done)

@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 from msgspec.structs import replace
 
+from uno.agent.service import change_over
 from uno.agent.stages import Held, Schedule, Stage, held, scheduled, stages, with_held
 from uno.agent.transition import Cancelled, switch
 from uno.artifacts.frr import Drain
@@ -19,7 +20,7 @@ from uno.model.plan import Plan
 from uno.model.uvn import Cell, DeploymentSettings, Settings, Strategy, User, Uvn
 from uno.planning.cells import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
-from uno.ports.host import ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
+from uno.ports.host import Action, ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
 
 OWNER = "owner@example.org"
 QUICK = Schedule(settle=0, patience=0)
@@ -341,3 +342,37 @@ def test_a_failure_says_what_failed_and_leaves_the_host_as_it_was() -> None:
         switching.to(bundle(RING))
 
     assert str(switching.host) == before
+
+
+@pytest.mark.feature("G07")
+def test_a_newer_package_is_changed_to_by_hand_in_stages_where_the_one_before_runs() -> None:
+    switching = Switching(bundle(CROSSED))
+    said: list[str] = []
+
+    done = by_hand(switching, old=bundle(CROSSED), new=bundle(RING), said=said)
+
+    assert any(isinstance(each, RemoveTunnel) for each in done)
+    assert [each for each in said if each.startswith(("have", "leave"))] != []
+
+
+def test_by_hand_nothing_is_done_in_stages_where_something_else_runs_or_nothing() -> None:
+    switching = Switching(bundle(RING))
+
+    assert by_hand(switching, old=bundle(CROSSED), new=bundle(RING)) == ()
+
+    switching.host = FakeHost()
+
+    assert by_hand(switching, old=bundle(CROSSED), new=bundle(RING)) == ()
+
+
+def by_hand(
+    switching: Switching, *, old: Bundle, new: Bundle, said: list[str] | None = None
+) -> tuple[Action, ...]:
+    return change_over(
+        switching.host,
+        old=old,
+        new=new,
+        progress=(said if said is not None else []).append,
+        pause=switching.clock.pause,
+        now=switching.clock.now,
+    )
