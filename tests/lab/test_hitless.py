@@ -1,0 +1,147 @@
+"""What changes in a UVN that runs costs those whom it does not concern not a packet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from watching import line, note, pause, stream, vtysh
+
+from uno.lab import rehearsal
+from uno.lab.agents import Agents
+from uno.lab.deploy import uno
+from uno.lab.node import Node
+from uno.lab.probe import Flow
+from uno.lab.probe import Path as Line
+from uno.model.uvn import Uvn
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+RING = ("lan-a", "lan-b", "lan-c")
+# Every cell is still in a ring of four, in another order: two links go and two come.
+OTHER_RING = "{lan-a: [lan-c, relay, lan-d], lan-b: [lan-c, relay]}"
+
+
+@pytest.fixture(scope="module")
+def four_sites_spec(ring_spec: Path) -> Path:
+    return ring_spec
+
+
+@pytest.fixture(scope="module")
+def four_sites(ring_spec: Path) -> Uvn:
+    return rehearsal.definition(ring_spec)
+
+
+@pytest.fixture
+def well(living: Agents) -> Iterator[Agents]:
+    """All agents, at rest; and again after the test."""
+    living.start()
+    living.await_settled(within=120)
+    yield living
+    living.await_settled(within=120)
+
+
+@pytest.mark.feature("G07")
+def test_another_lan_costs_the_others_nothing(well: Agents) -> None:
+    lan = "2001:db8:3::/64"
+
+    def change() -> None:
+        for option in ("--remove-network", "-N"):
+            change_to(well, "config", "cell", "lan-c", "-U", option, lan)
+
+    flows = during(well, change, between(well, "lan-a", "lan-b", "lan-d"))
+
+    assert_unharmed("another LAN", flows)
+
+
+@pytest.mark.feature("G08")
+def test_new_keys_cost_nothing_where_there_is_a_second_path_and_less_than_a_second_elsewhere(
+    well: Agents,
+) -> None:
+    ring = between(well, *RING)
+    others = [path for path in between(well, *RING, "lan-d") if path not in ring]
+
+    flows = during(well, lambda: change_to(well, "rekey", "backbone"), [*ring, *others])
+
+    assert_unharmed("new keys", flows[: len(ring)])
+    gaps = [flow.longest_gap for flow in flows[len(ring) :]]
+    note(f"new keys: longest gap where there is one path alone {max(gaps):.2f} s")
+    assert max(gaps) < 1
+
+
+@pytest.mark.feature("G07")
+def test_more_links_and_fewer_cost_nothing(well: Agents) -> None:
+    def change() -> None:
+        for strategy in ("crossed", "circular"):
+            change_to(well, "config", "uvn", "-U", "-S", strategy)
+
+    flows = during(well, change, between(well, *RING, "lan-d"))
+
+    assert_unharmed("more links and fewer", flows)
+
+
+@pytest.mark.feature("G07")
+def test_other_links_are_there_before_those_of_before_go(well: Agents) -> None:
+    def change() -> None:
+        change_to(well, "config", "uvn", "-U", "-S", "static", "-D", OTHER_RING)
+        change_to(well, "config", "uvn", "-U", "-S", "circular")
+
+    flows = during(well, change, between(well, *RING, "lan-d"))
+
+    assert_unharmed("other links", flows)
+
+
+@pytest.mark.feature("G07")
+def test_a_change_ends_no_session(well: Agents) -> None:
+    def dropped() -> list[str]:
+        said = [vtysh(cell, "show bgp neighbors") for cell in cells(well)]
+        return [each.strip() for text in said for each in text.splitlines() if "dropped" in each]
+
+    before = dropped()
+
+    change_to(well, "config", "uvn", "-U", "--timing-profile", "fast")
+    change_to(well, "config", "cell", "lan-c", "-U", "--remove-network", "2001:db8:3::/64")
+    change_to(well, "config", "cell", "lan-c", "-U", "-N", "2001:db8:3::/64")
+    change_to(well, "config", "uvn", "-U", "--timing-profile", "default")
+
+    assert before
+    assert dropped() == before
+
+
+def change_to(agents: Agents, *words: str) -> None:
+    """Change the definition, and have the network follow."""
+    registry = agents.registry.node
+    uno(registry, *words, "-y", "-r", str(agents.deployment.registry_root))
+    agents.sync("-t", "120", timeout=180)
+
+
+def during(agents: Agents, change: Callable[[], None], paths: Iterable[Line]) -> list[Flow]:
+    """What became of pings on these paths while something changed, in their order."""
+    prober, flows = stream(paths)
+    with prober, flows:
+        pause(0.5)
+        change()
+        agents.await_settled(within=120)
+        pause(0.5)
+    return [flows.flows[path] for path in prober.paths]
+
+
+def between(agents: Agents, *names: str) -> list[Line]:
+    """The ways between the first hosts of some cells' LANs."""
+    nodes = agents.deployment.world.nodes
+    hosts = [nodes[f"{name}-host1"] for name in names]
+    return [line(*pair) for pair in permutations(hosts, 2)]
+
+
+def cells(agents: Agents) -> list[Node]:
+    return [agent.node for agent in agents.cells.values()]
+
+
+def assert_unharmed(what: str, flows: Iterable[Flow]) -> None:
+    found = list(flows)
+    lost, sent = sum(flow.lost for flow in found), sum(flow.sent for flow in found)
+    note(f"{what}: {lost} of {sent} packets lost")
+    # A machine that has too much to do loses some by itself; benchmarks/hitless.py counts.
+    assert lost <= sent / 2000
