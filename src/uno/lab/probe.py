@@ -175,6 +175,8 @@ class Stream:
                 self.prober._send(index, len(self._sent))  # noqa: SLF001 - one class in two parts
             self._sent.append(time.monotonic())
             due += 1 / self.rate
+            # Late or not: what waits too long in the sockets counts as lost.
+            self._collect(0)
             while (now := time.monotonic()) < due:
                 self._collect(due)
                 if now > due:
@@ -199,7 +201,7 @@ def flow(sent: list[float], answered: set[int]) -> Flow:
 
 _PACKET = 20
 _ECHO_REPLIES = (0, 129)
-_LAST_ANSWERS = 0.3
+_LAST_ANSWERS = 1.0
 
 
 def _icmp_socket(namespace: str, version: int) -> socket.socket:
