@@ -22,6 +22,7 @@ from uno.agent.deafness import Deafness
 from uno.agent.flood import Flood
 from uno.agent.ledger import CURRENT
 from uno.agent.sequence import Sequence
+from uno.agent.transition import LOOK_EVERY
 from uno.agent.upkeep import Found, Upkeep
 from uno.artifacts.statements import REFRESH, view
 from uno.diagnostics import UnoError
@@ -150,6 +151,8 @@ class CellAgent:
     async def _conduct(self) -> None:
         while True:
             due = min(self._pass_due, self._look_due)
+            if (rest := self._change.rest_due) is not None:
+                due = min(due, max(rest, self._world.now() + LOOK_EVERY))
             try:
                 async with asyncio.timeout(max(0.0, due - self._world.now())):
                     await self._wake.wait()
@@ -163,6 +166,10 @@ class CellAgent:
         """Do all that is due, what may change the package first."""
         if await self._tried("package", self._change_package):
             self._after_change()
+        if (rest := self._change.rest_due) is not None and rest <= self._world.now():
+            await self._tried("package", self._change.proceed)
+            if self._change.rest_due is None:
+                self._pass_due = self._world.now()
         if self._pass_due <= self._world.now():
             await self._tried("pass", self._pass)
             self._join()
@@ -194,7 +201,7 @@ class CellAgent:
                 self._wake.set()
             return ended
         changed = False
-        if (mark := self._mark()) != self._installed:
+        if (mark := self._mark()) != self._installed and change.rest_due is None:
             self._installed = mark
             changed = await change.take_installed(self._look)
         if news.offer and not change.on_trial:
@@ -204,7 +211,7 @@ class CellAgent:
             news.activation = True
         if news.activation and not change.on_trial:
             changed = await change.take_activation(self._look) or changed
-            news.activation = change.on_trial
+            news.activation = change.is_under_way
         return changed
 
     async def _end_trial(self) -> bool:
@@ -227,6 +234,10 @@ class CellAgent:
         now = self._world.now()
         if now < self._passed_at + self._world.pace.apart:
             self._pass_due = self._passed_at + self._world.pace.apart
+            return
+        if (due := self._change.rest_due) is not None:
+            # Not before: it would take back at once what others still need.
+            self._pass_due = max(due, now + self._world.pace.hurry)
             return
         bundle = self._change.effective
         self._passed_at, self._pass_due = now, now + self._world.pace.upkeep

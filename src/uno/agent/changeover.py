@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from uno.agent.admission import own_lans, require_keys, require_new_lans
 from uno.agent.change import Memory, Order, Trial, Verdict, judge, order, wants_offer
-from uno.agent.contact import Contact, describe
+from uno.agent.contact import Contact, describe, seen
 from uno.agent.stages import Held, Schedule, held, name, scheduled, with_held
 from uno.artifacts import bundle as packages
 from uno.artifacts.envelope import unseal
@@ -25,6 +25,7 @@ from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, Phase
 if TYPE_CHECKING:
     from uno.agent.flood import Flood
     from uno.agent.ledger import Ledger, Outcome
+    from uno.agent.transition import Rest
     from uno.agent.upkeep import Upkeep
     from uno.model.bundle import Bundle
     from uno.model.status import CellStatus
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
 
 # Looks at the host, and tells how the cell is.
 Look: TypeAlias = Callable[[], Awaitable["CellStatus"]]
@@ -82,6 +82,7 @@ class Changeover:
         self._work = work
         self._clock = clock
         self._limits = limits
+        self._rest: Rest | None = None
         self._applied_at = clock()
         self._received = 0
         self._dealt_with = 0
@@ -95,6 +96,22 @@ class Changeover:
     def on_trial(self) -> bool:
         """Whether the running package is not confirmed yet."""
         return self.standing.trial is not None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the last change is not over: on trial, or something is to be taken back."""
+        return self.on_trial or self._rest is not None
+
+    @property
+    def rest_due(self) -> float | None:
+        """When something of the package before is to be taken back; None if nothing is left."""
+        return self._rest.due if self._rest else None
+
+    async def proceed(self) -> None:
+        """Take the next step in taking back the package before. Raises UnoError."""
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            self._rest = await self._work(self._upkeep.proceed, rest)
 
     async def begin(self) -> None:
         """The running package is applied, by this process or one before it: say what it last said.
@@ -138,6 +155,9 @@ class Changeover:
         held = frozenset(name(self.bundle.plan, link) for link in self._held_now.links)
         standing = replace(self.standing, held=held)
         asked = order(standing, activation, cell=self._flood.cell, sequence=sequence)
+        if asked in {Order.ACTIVATE, Order.RELEASE} and self._rest is not None:
+            # One after the other: to be asked again.
+            return False
         if asked is Order.ACTIVATE:
             await self._activate(activation, sequence, await look())
         elif asked is Order.RELEASE:
@@ -195,17 +215,8 @@ class Changeover:
         await self._go_back(reason, self._flood.statements.own_sequence_seen(REGISTRY))
 
     def contact(self, status: CellStatus) -> Contact:
-        """Return whom the cell is in contact with.
-
-        A link whose keys were changed keeps its sessions for a while, whether or not the keys are
-        right; only a handshake tells.
-        """
-        return Contact(
-            registry=self._flood.registry_present,
-            neighbours=frozenset(
-                link.cell for link in status.links if link.works and link.handshake is not None
-            ),
-        )
+        """Return whom the cell is in contact with."""
+        return seen(status.links, registry=self._flood.registry_present)
 
     def _open(self, envelope: Envelope) -> bytes:
         plan = self.bundle.plan
@@ -221,11 +232,11 @@ class Changeover:
     async def _staged(self, outcome: Outcome, generation: int, sequence: int) -> None:
         await self._reload()
         await self._remember(offer=sequence)
-        if outcome == "same":
-            phase = Phase.APPLIED if self.on_trial else Phase.CONFIRMED
-        else:
+        if outcome != "same":
             _log.info("generation %s is staged", generation)
-            phase = Phase.STAGED
+            await self._answer(Phase.STAGED, generation)
+            return
+        phase = Phase.APPLIED if self.on_trial else Phase.CONFIRMED
         await self._answer(phase, generation)
 
     async def _activate(self, activation: Activation, sequence: int, status: CellStatus) -> None:
@@ -249,7 +260,7 @@ class Changeover:
         _log.info("changing over from generation %s to %s", old.manifest.generation, generation)
         await self._remember(handled=handled)
         try:
-            await self._work(self._upkeep.switch, old, new, schedule)
+            self._rest = await self._work(self._upkeep.switch, old, new, schedule)
         except UnoError as error:
             _log.warning("generation %s cannot be applied: %s", generation, error)
             await self._work(self._ledger.go_back)
@@ -269,13 +280,13 @@ class Changeover:
         await self._remember(handled=sequence)
         try:
             await self._hold(generation, held(old, schedule.hold))
-            await self._work(self._upkeep.switch, old, self.effective, schedule)
+            self._rest = await self._work(self._upkeep.switch, old, self.effective, schedule)
         except UnoError as error:
             # The next pass goes on: what is held is on the disk.
             _log.warning("links that were held cannot be changed: %s", error)
 
     async def _go_back(self, reason: str, sequence: int) -> None:
-        old = self.effective
+        old, self._rest = self.effective, None
         generation = old.manifest.generation
         _log.warning("going back from generation %s: %s", generation, reason)
         # On the disk first, so that after a crash it is the one before that is applied.

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from uno.model.status import LinkState
+
 
 class Contact(Struct, frozen=True, kw_only=True):
     """Who is heard: the registry itself, and neighbours (cell ids) whose link works."""
@@ -20,6 +22,16 @@ class Contact(Struct, frozen=True, kw_only=True):
     def __bool__(self) -> bool:
         """Whether anybody is heard at all."""
         return self.registry or bool(self.neighbours)
+
+
+def seen(links: Iterable[LinkState], *, registry: bool) -> Contact:
+    """Return whom a cell with these links is in contact with.
+
+    A link whose keys were changed keeps its sessions for a while, whether or not the keys are
+    right; only a handshake tells.
+    """
+    working = (link.cell for link in links if link.works and link.handshake is not None)
+    return Contact(registry=registry, neighbours=frozenset(working))
 
 
 def lost(

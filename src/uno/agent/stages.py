@@ -111,7 +111,8 @@ class Stage:
     before at the least, and when nothing leads through the interfaces in `vacate` any more, or
     `within` seconds have passed in which it did. Then links of the interfaces in `call` are called
     until they answer, and BGP and BFD sessions of those in `watch` awaited, for `patience` seconds
-    at the most.
+    at the most. With `later`, all that is new is in force already, and what is left to do, here and
+    in what follows, is to take back what is old.
     """
 
     what: str
@@ -124,6 +125,7 @@ class Stage:
     call: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
     patience: float = 0.0
+    later: bool = False
 
 
 def stages(old: Bundle | None, new: Bundle, schedule: Schedule) -> tuple[Stage, ...]:
@@ -167,14 +169,14 @@ class _Way:
         yield first
         for at, cells in groups:
             for last in self._leave(cells, waiting, at):
-                yield last
+                yield replace(last, later=cells == self._gone)
             waiting -= cells
         end = groups[-1][0] + TAGGED_FOR + AVOIDED_FOR if groups else 0.0
         if last.bundle != self._new:
             others = max(schedule.settle, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
         if last.bundle != self._new or last.drained:
-            yield Stage(what="be as planned", bundle=self._new, at=end)
+            yield Stage(what="be as planned", bundle=self._new, at=end, later=True)
 
     def _groups(self) -> Iterator[tuple[float, frozenset[int]]]:
         """Yield the neighbours whose links are left together, with the time to begin."""

@@ -53,31 +53,82 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
     Raises `UnoError` if a step fails; then the host is as `old` says. Raises `Cancelled` soon after
     `cancelled` says so.
     """
-    way = stages(old, new, schedule or Schedule())
-    walk = _Walk(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
-    began = now()
-    done: list[Action] = []
-    for number, stage in enumerate(way):
-        walk.wait(stage, max(began + stage.at, now() + stage.after))
+    walk = Walk(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
+    done, rest = walk.begin(old, new, schedule or Schedule())
+    while rest is not None:
+        walk.wait(rest.way[0], rest.due)
         try:
-            actions, tunnels = walk.enter(stage)
+            more, rest = walk.proceed(rest)
         except BaseException as error:
-            # The stage is undone, but those before it are not.
-            if number and old is not None:
+            if old is not None:
                 walk.go_back(old, error)
             raise
-        done += actions
-        walk.settle(stage, tunnels)
-    return tuple(done)
+        done += more
+    return done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Walk:
+class Rest:
+    """What is left of a change-over when all that is new is in force: to take back what is old.
+
+    The change-over `began`, and its last stage was `entered`, at these times of its clock.
+    """
+
+    way: tuple[Stage, ...]
+    began: float
+    entered: float
+
+    @property
+    def due(self) -> float:
+        """When the next stage is due, unless something keeps it longer."""
+        return max(self.began + self.way[0].at, self.entered + self.way[0].after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Takes a host through stages. `pause`, `now` and `cancelled` are as for `switch`."""
+
     host: Host
     progress: Progress
     pause: Pause
     now: Clock
     cancelled: Callable[[], bool]
+
+    def begin(
+        self, old: Bundle | None, new: Bundle, schedule: Schedule
+    ) -> tuple[tuple[Action, ...], Rest | None]:
+        """Put all that is new in force; return what was done, and what is left to do.
+
+        Blocks, and raises, as `switch` does.
+        """
+        way = stages(old, new, schedule)
+        began = self.now()
+        done: list[Action] = []
+        for number, stage in enumerate(way):
+            if stage.later:
+                return tuple(done), Rest(way=way[number:], began=began, entered=self.now())
+            self.wait(stage, max(began + stage.at, self.now() + stage.after))
+            try:
+                actions, tunnels = self.enter(stage)
+            except BaseException as error:
+                # The stage is undone, but those before it are not.
+                if number and old is not None:
+                    self.go_back(old, error)
+                raise
+            done += actions
+            self.settle(stage, tunnels)
+        return tuple(done), None
+
+    def keeps(self, rest: Rest) -> bool:
+        """Whether the next stage has to wait, since it is not due or its links are in use."""
+        stage, now = rest.way[0], self.now()
+        return now < rest.due or (now < rest.due + stage.within and self._carries(stage.vacate))
+
+    def proceed(self, rest: Rest) -> tuple[tuple[Action, ...], Rest | None]:
+        """Enter the next stage; return what was done and what is left. Raises `UnoError`."""
+        actions, _ = self.enter(rest.way[0])
+        left = rest.way[1:]
+        return actions, Rest(way=left, began=rest.began, entered=self.now()) if left else None
 
     def wait(self, stage: Stage, time: float) -> None:
         """Wait until it is time for a stage. Raises `Cancelled`."""

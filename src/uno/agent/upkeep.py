@@ -22,6 +22,7 @@ from uno.agent.lans import attached
 from uno.agent.reconcile import reconcile
 from uno.agent.redial import EXPIRED, Redial, is_name
 from uno.agent.stages import Schedule
+from uno.agent.transition import Rest
 from uno.model.bundle import Bundle
 from uno.model.net import Network
 from uno.model.status import LinkState
@@ -116,22 +117,40 @@ class Upkeep:
             again=again,
         )
 
-    def switch(self, old: Bundle, new: Bundle, schedule: Schedule) -> None:
+    def switch(self, old: Bundle, new: Bundle, schedule: Schedule) -> Rest | None:
         """Take the host from the package `old` to `new`, as `schedule` says when.
 
-        Raises `UnoError`, and then the host is as it was before.
+        Returns what is left to take back of the old one, for `proceed`. Raises `UnoError`, and then
+        the host is as it was before.
         """
         with self.alone():
-            done = transition.switch(
-                self.host,
-                old=old,
-                new=new,
-                schedule=schedule,
-                progress=_say,
-                pause=self._pause,
-                now=self._now,
-                cancelled=self.stopping.is_set,
-            )
+            done, rest = self._walk().begin(old, new, schedule)
+        self._note(done)
+        return rest
+
+    def proceed(self, rest: Rest) -> Rest | None:
+        """Take the next step in taking back what is old, if it is time; return what is left then.
+
+        Raises `UnoError`.
+        """
+        walk = self._walk()
+        if walk.keeps(rest):
+            return rest
+        with self.alone():
+            done, left = walk.proceed(rest)
+        self._note(done)
+        return left
+
+    def _walk(self) -> transition.Walk:
+        return transition.Walk(
+            host=self.host,
+            progress=_say,
+            pause=self._pause,
+            now=self._now,
+            cancelled=self.stopping.is_set,
+        )
+
+    def _note(self, done: Iterable[Action]) -> None:
         for action in done:
             match action:
                 case CreateTunnel(tunnel) | ConfigureTunnel(tunnel):
