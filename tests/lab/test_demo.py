@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -117,6 +118,20 @@ def test_a_demo_that_is_told_to_end_leaves_nothing(
     assert not labs.exists()
     assert namespaces_named_in(log.read_text()) == []
     log.unlink()
+
+
+def test_a_lab_with_agents_is_changed_by_the_command_that_it_names(
+    labs: Path, four_sites_spec: Path
+) -> None:
+    up = [sys.executable, "-m", "uno", "lab", "up", "--agents", str(four_sites_spec)]
+
+    made = run(up, timeout=180).stdout
+
+    (change,) = re.findall(r"change it: (.*)", made)
+    done = run([*shlex.split(change), "-t", "60"], timeout=90)
+    assert "uno agent, all well after" in made
+    assert "5 cells run generation 1" in done.stdout
+    assert len(list(labs.iterdir())) == 1
 
 
 DEMO = (sys.executable, "-m", "uno", "lab", "demo")
