@@ -7,7 +7,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from watching import line, note, pause, stream, vtysh
+from watching import await_true, line, note, pause, stream, vtysh
 
 from uno.lab import rehearsal
 from uno.lab.agents import Agents
@@ -15,6 +15,7 @@ from uno.lab.deploy import uno
 from uno.lab.node import Node
 from uno.lab.probe import Flow
 from uno.lab.probe import Path as Line
+from uno.model.plan import FIRST_ASN
 from uno.model.uvn import Uvn
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -108,6 +109,41 @@ def test_a_change_ends_no_session(well: Agents) -> None:
 
     assert before
     assert dropped() == before
+
+
+@pytest.mark.feature("G08")
+@pytest.mark.feature("G22")
+def test_what_is_told_to_be_left_is_the_last_choice_and_passes_the_filters_like_all_else(
+    well: Agents,
+) -> None:
+    nodes = well.deployment.world.nodes
+    teller, hearer = nodes["lan-b"], nodes["lan-a"]
+    own, stolen = "192.168.2.0/24", "192.168.4.0/24"
+    configure = ("configure terminal", f"router bgp {FIRST_ASN + 2}", "address-family ipv4")
+    tell = ("configure terminal", "route-map announce permit 20")
+
+    vtysh(teller, *tell, "set community graceful-shutdown additive")
+    vtysh(teller, *configure, f"network {stolen}")
+    try:
+        await_true(lambda: "localpref 0" in told(hearer, own, "2"), "the route is left")
+        await_true(lambda: stolen in vtysh(teller, SENT_TO_LAN_A), "it is announced")
+
+        assert "graceful-shutdown" in told(hearer, own, "2")
+        assert told(hearer, stolen, "2") == ""
+    finally:
+        vtysh(teller, *configure, f"no network {stolen}")
+        vtysh(teller, *tell, "no set community")
+        await_true(lambda: "localpref 0" not in told(hearer, own, "2"), "it is used again")
+
+
+SENT_TO_LAN_A = "show bgp ipv4 unicast neighbors 10.255.192.2 advertised-routes"
+
+
+def told(cell: Node, prefix: str, origin: str) -> str:
+    """What a cell has taken of a prefix that comes straight from the cell with this id."""
+    said = vtysh(cell, f"show bgp ipv4 unicast {prefix}")
+    paths = said.split(f"\n  {FIRST_ASN + int(origin)}\n")
+    return paths[1].partition("\n  42")[0] if len(paths) > 1 else ""
 
 
 def change_to(agents: Agents, *words: str) -> None:
