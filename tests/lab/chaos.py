@@ -13,6 +13,8 @@ not at the same moments.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -420,6 +422,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=200, metavar="N")
     parser.add_argument("--folder", type=Path, required=True, metavar="DIR")
     asked = parser.parse_args()
+    os.environ["PYTHONFAULTHANDLER"] = "1"
     sys.stdout.write(f"seed {asked.seed}\n")
 
     def say(line: str) -> None:
@@ -431,6 +434,11 @@ def main() -> int:
             chaos(agents, seed=asked.seed, say=say).run(asked.faults)
         except UnoError as error:
             say(f"BROKEN: {error}")
+            for agent in agents.all:
+                if (pid := agent.pid) is not None:
+                    # Which has it write where it is: faulthandler.
+                    os.kill(pid, signal.SIGABRT)
+            pause(1)
             for agent in agents.all:
                 asked.folder.joinpath(f"{agent.name}.log").write_text(agent.said())
             return 1
