@@ -8,7 +8,9 @@ after the word to change over, without asking each other; so the times are what 
     k × period      batch k: its links are tagged,
       + 1.0           avoided,
       + 1.5           changed, called until they answer, and used again
-    settle          links that go away, in the same way, when the new ones of others are up, too
+    settle          links that go away, when the new ones of others are up, too, are tagged,
+      + 1.0           avoided,
+      + 2.0           removed
     + 5             narrow: accept no more what can come through the old links only
 
 On a host that is late the steps follow each other as soon as they have had their effect.
@@ -32,8 +34,9 @@ from uno.model.plan import BackbonePeer, CellPlan, Roster, Scope
 # and for routes to be in the kernels, so that no two cells send a packet to each other.
 TAGGED_FOR = 1.0
 
-# And from there until the link goes: for this cell's routes, and the neighbour's.
-AVOIDED_FOR = 0.5
+# And from there until the link changes, or goes: for this cell's routes, the neighbour's, and what
+# is on its way. Who has but one path waits for a change, and nobody for a link to go.
+AVOIDED_FOR, GOING_FOR = 0.5, 1.0
 
 # Seconds after the last links were left until nobody can need what came through them.
 NARROW_AFTER = 5.0
@@ -171,7 +174,7 @@ class _Way:
             for last in self._leave(cells, waiting, at):
                 yield replace(last, later=cells == self._gone)
             waiting -= cells
-        end = groups[-1][0] + TAGGED_FOR + AVOIDED_FOR if groups else 0.0
+        end = groups[-1][0] + TAGGED_FOR + GOING_FOR if groups else 0.0
         if last.bundle != self._new:
             others = max(schedule.settle, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
@@ -203,14 +206,15 @@ class _Way:
         drained = dict.fromkeys(there, Drain.AVOIDED)
         avoided = self._stage(f"leave {what}", waiting, drained)
         yield replace(avoided, at=at, after=TAGGED_FOR / 2)
-        at += AVOIDED_FOR
+        stay = GOING_FOR if cells <= self._gone else AVOIDED_FOR
+        at += stay
         changed = self._stage(f"change {what}", waiting - cells)
         again = self._links(changed.bundle, cells)
         yield replace(
             changed,
             drained=dict.fromkeys(again, Drain.AVOIDED),
             at=at,
-            after=AVOIDED_FOR / 2,
+            after=0.8 * stay,
             vacate=there,
             within=VACATED_WITHIN if again else GIVEN_UP_WITHIN,
             call=again,

@@ -155,7 +155,7 @@ def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_g
         (0.0, "make what is new"),
         (5.0, f"have others leave {interface}"),
         (6.0, f"leave {interface}"),
-        (6.5, f"change {interface}"),
+        (7.0, f"change {interface}"),
     ]
     assert [each for each in switching.host.performed if isinstance(each, RemoveTunnel)] == [
         RemoveTunnel(interface)
@@ -200,7 +200,7 @@ def test_a_link_that_is_still_needed_goes_after_a_while_all_the_same() -> None:
 
     switching.to(bundle(RING))
 
-    assert [time for time, text in switching.steps() if text.startswith("change")] == [11.5]
+    assert [time for time, text in switching.steps() if text.startswith("change")] == [12.0]
 
 
 @pytest.mark.feature("G08")
