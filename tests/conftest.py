@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more of the machine than of uno: `benchmarks/` measures.
+settings.register_profile("uno", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("uno")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
