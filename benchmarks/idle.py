@@ -25,6 +25,7 @@ from living import living
 from reporting import Summary, below, finish, machine, say
 from sites import exit_with
 
+from uno.artifacts.frr import BGP_PORT
 from uno.host.command import run
 from uno.lab.agents import Agent, Agents
 from uno.lab.node import Node
@@ -118,8 +119,8 @@ def counters() -> str:
     kinds = {
         "dds": [f"udp dport {first}-{last}"],
         "probes": ["meta l4proto { icmp, ipv6-icmp }"],
-        "bgp": ["tcp dport 179", "tcp sport 179"],
-        "bfd": ["udp dport { 3784, 3785, 4784 }"],
+        "bgp": [f"tcp dport {BGP_PORT}", f"tcp sport {BGP_PORT}"],
+        "bfd": ["udp dport { 3784, 3785 }"],
         "other": [""],
     }
     rules = [
