@@ -17,7 +17,6 @@ from watching import (
 
 from uno.lab.agents import Agents
 from uno.lab.deploy import Deployment, uno
-from uno.lab.evidence import lan_pairs
 from uno.lab.layout import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
@@ -87,8 +86,8 @@ def test_agents_that_come_back_lose_no_packet_and_change_nothing(well: Agents) -
 
 def test_an_agent_that_is_asked_to_end_leaves_the_network_up(well: Agents) -> None:
     deployment = well.deployment
-    pairs = [pair.path for pair in lan_pairs(deployment.world)]
-    prober, flows = stream(pairs)
+    hosts = [deployment.world.having(Role.HOST, cell=name)[0] for name in lans(deployment)]
+    prober, flows = stream([line(a, b) for a in hosts for b in hosts if a is not b])
 
     with prober, flows:
         statuses = {agent.name: agent.stop() for agent in well.cells.values()}
