@@ -293,9 +293,10 @@ class RegistryAgent:
             voice.withdraw(cell)
         silent = set(self._ear.silent(now=now))
         for cell in sorted(wanted):
-            content = rollout.release.cells[cell].content
+            content, make = rollout.release.cells[cell].content, partial(self._sealed, cell)
+            since = rollout.release.attempt
             try:
-                voice.offer(cell, content, partial(self._sealed, cell), near=cell in silent)
+                voice.offer(cell, content, make, near=cell in silent, since=since)
             except UnoError as error:
                 self._ear.complain(REGISTRY, str(error))
         voice.order(activation.undo(rollout) if rollout.failed else self._known.record.activation)

@@ -109,13 +109,16 @@ class Voice:
             self._ordered = activation
             self._say(Topic.ACTIVATION, Kind.ACTIVATION, codec.encode(activation))
 
-    def offer(self, cell: int, content: str, make: Callable[[], bytes], *, near: bool) -> None:
+    def offer(
+        self, cell: int, content: str, make: Callable[[], bytes], *, near: bool, since: int = 0
+    ) -> None:
         """Offer a cell its package, which `make` seals; `near`, through its neighbours too.
 
-        `content` is what the package holds: the same one is not sealed again.
+        `content` is what the package holds: the same one is not sealed again, unless it was offered
+        before the sequence `since`: an answer to that would not be taken for one.
         """
         known = self._offers.get(cell)
-        if known is None or known.content != content:
+        if known is None or known.content != content or known.envelope.sequence < since:
             self.withdraw(cell)
             made = self._signed(Kind.OFFER, make(), about=cell)
             self._bus.write(offers_for(cell), made)
