@@ -210,8 +210,11 @@ class CellAgent:
             self._look_due = self._world.now()
             news.activation = True
         if news.activation and not change.on_trial:
+            heard = self._flood.statements.activation
+            said = heard()
             changed = await change.take_activation(self._look) or changed
-            news.activation = change.is_under_way
+            # Another may have come meanwhile.
+            news.activation = change.is_under_way or heard() is not said
         return changed
 
     async def _end_trial(self) -> bool:
