@@ -79,6 +79,9 @@ def test_agents_take_over_what_runs_and_lose_nothing(up: Deployment, agents: Age
     assert faults(up) == []
 
 
+@pytest.mark.feature("F087")
+@pytest.mark.feature("F092")
+@pytest.mark.feature("F093")
 def test_sync_finds_all_consistent_and_every_cell_reaches_every_lan(agents: Agents) -> None:
     done = agents.sync("-t", "90")
 

@@ -33,6 +33,9 @@ def well(living: Agents) -> Iterator[Agents]:
     living.await_settled()
 
 
+@pytest.mark.feature("F076")
+@pytest.mark.feature("F077")
+@pytest.mark.feature("F095")
 def test_every_agent_sees_all_cells_well_and_says_so(well: Agents) -> None:
     for agent in well.all:
         view = agent.view()
@@ -68,6 +71,7 @@ def test_no_packet_is_lost_while_every_agent_and_the_registry_are_dead(
     assert lost == 0
 
 
+@pytest.mark.feature("F105")
 def test_agents_that_come_back_lose_no_packet_and_change_nothing(well: Agents) -> None:
     deployment = well.deployment
     hosts = [deployment.world.having(Role.HOST, cell=name)[0] for name in lans(deployment)]

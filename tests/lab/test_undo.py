@@ -78,6 +78,7 @@ def wrong_key(agents: Agents) -> None:
     registry("config", "cell", UPLINK, "-U", "--location", "elsewhere", "-y")
 
 
+@pytest.mark.feature("G05")
 @pytest.mark.parametrize("harm", [wrong_address, wrong_rule, wrong_key], ids=lambda f: f.__name__)
 def test_a_generation_that_cuts_a_cell_off_is_reverted_by_it_and_then_by_all(
     well: Agents, harm: Callable[[Agents], None]
