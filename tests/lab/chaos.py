@@ -389,7 +389,12 @@ def living(folder: Path, *, say: Say) -> Iterator[Agents]:
         deployment = Deployment(world=world, uvn=uvn.name)
         deployment.define(spec)
         deployment.install()
-        yield rehearsal.raise_agents(deployment, say=say)
+        agents = rehearsal.raise_agents(deployment, say=say)
+        try:
+            yield agents
+        finally:
+            for agent in agents.all:
+                agent.kill()
 
 
 def chaos(agents: Agents, *, seed: int, say: Say) -> Chaos:
@@ -415,6 +420,33 @@ def chaos(agents: Agents, *, seed: int, say: Say) -> Chaos:
     return run
 
 
+def keep_evidence(agents: Agents, folder: Path) -> None:
+    """Write down what each node is like, and have each agent say where it is and end."""
+    for agent in agents.all:
+        shown = agent.node.run(["sh", "-c", EVIDENCE], check=False)
+        folder.joinpath(f"{agent.name}.txt").write_text(shown.stdout + shown.stderr)
+        if (pid := agent.pid) is not None:
+            # faulthandler writes the stacks of all threads to the log.
+            os.kill(pid, signal.SIGABRT)
+    pause(1)
+    for agent in agents.all:
+        folder.joinpath(f"{agent.name}.log").write_text(agent.said())
+
+
+EVIDENCE = """
+set -x
+ps ax -o pid,etime,args
+ip -br address; ip route; ip -6 route; nft list ruleset
+wg show | grep -v key
+ls -l /run/uno/* /run/uno/*/frr /run/wireguard
+for each in /run/uno/*/frr; do
+  vtysh --vty_socket $each -c 'show bgp ipv4 summary' -c 'show bfd peers brief' -c 'show ip route'
+  vtysh --vty_socket $each -c 'show running-config'
+done
+tail -n 50 /run/uno/*/frr/*.log /var/log/frr/*
+"""
+
+
 def main() -> int:
     """Run as a program; exit status 1 if something that must hold does not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -434,13 +466,7 @@ def main() -> int:
             chaos(agents, seed=asked.seed, say=say).run(asked.faults)
         except UnoError as error:
             say(f"BROKEN: {error}")
-            for agent in agents.all:
-                if (pid := agent.pid) is not None:
-                    # Which has it write where it is: faulthandler.
-                    os.kill(pid, signal.SIGABRT)
-            pause(1)
-            for agent in agents.all:
-                asked.folder.joinpath(f"{agent.name}.log").write_text(agent.said())
+            keep_evidence(agents, asked.folder)
             return 1
     return 0
 
