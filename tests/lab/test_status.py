@@ -79,7 +79,7 @@ def test_every_node_tells_every_cell_its_lans_links_and_what_was_measured(well: 
             for link in said["links"]:
                 assert link["handshake"] < 180
                 assert (link["bgp"], link["bfd"]) == ("Established", "up")
-                assert 0 < link["rtt"] < 1000
+                assert 0 < link["rtt"] < 5000
                 assert link["loss"] == 0
             assert all(path["rtt"] for path in said["paths"])
 
