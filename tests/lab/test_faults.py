@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import time
 
@@ -25,6 +27,7 @@ from watching import (
     status,
     uno,
     unreached,
+    vtysh,
 )
 
 from uno.host.command import Completed
@@ -93,6 +96,46 @@ def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
 
 
 @pytest.mark.feature("G12")
+def test_every_new_zebra_is_told_all_routes(well: Deployment) -> None:
+    """Those that the one before left in the kernel are swept after some minutes."""
+    cell = well.world.nodes["lan-b"]
+    told = re.compile(r"^bgp .* (\d+)/\d+ +(\d+)/\d+ *$", re.MULTILINE)
+
+    def has_all() -> bool:
+        found = told.search(vtysh(cell, "show zebra client summary"))
+        return found is not None and min(map(int, found.groups())) > 0
+
+    for _ in range(3):
+        before = pids(cell)["zebra"]
+        cell.run(["kill", "-9", str(before)])
+        await_true(lambda: alive(cell, "zebra", besides=before), "zebra is back", within=20)  # noqa: B023
+        await_true(has_all, "zebra has been told all routes", within=30)
+
+    await_well(well, [cell])
+    assert unreached(well) == []
+
+
+@pytest.mark.feature("G12")
+@pytest.mark.feature("G12")
+def test_a_zebra_that_came_back_learns_all_routes_again(well: Deployment) -> None:
+    # What it does not know it deletes from the kernel in the end, as left by somebody else.
+    cell = well.world.nodes["lan-b"]
+    before = pids(cell)["zebra"]
+    known = learned(cell)
+    assert known
+
+    cell.run(["kill", "-9", str(before)])
+
+    await_true(lambda: alive(cell, "zebra", besides=before), "zebra is back")
+    await_true(lambda: learned(cell) == known, "zebra knows all routes", within=40)
+
+
+def learned(cell: Node) -> set[str]:
+    """The prefixes that zebra has from BGP."""
+    shown = json.loads(vtysh(cell, "show ip route bgp json") or "{}")
+    return {prefix for prefix, routes in shown.items() if any(r.get("selected") for r in routes)}
+
+
 def test_up_starts_the_watchdog_again_and_leaves_the_daemons_alone(well: Deployment) -> None:
     cell = well.world.nodes["lan-b"]
     before = pids(cell)
