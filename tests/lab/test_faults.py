@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -116,26 +115,6 @@ def test_every_new_zebra_is_told_all_routes(well: Deployment) -> None:
 
 
 @pytest.mark.feature("G12")
-@pytest.mark.feature("G12")
-def test_a_zebra_that_came_back_learns_all_routes_again(well: Deployment) -> None:
-    # What it does not know it deletes from the kernel in the end, as left by somebody else.
-    cell = well.world.nodes["lan-b"]
-    before = pids(cell)["zebra"]
-    known = learned(cell)
-    assert known
-
-    cell.run(["kill", "-9", str(before)])
-
-    await_true(lambda: alive(cell, "zebra", besides=before), "zebra is back")
-    await_true(lambda: learned(cell) == known, "zebra knows all routes", within=40)
-
-
-def learned(cell: Node) -> set[str]:
-    """The prefixes that zebra has from BGP."""
-    shown = json.loads(vtysh(cell, "show ip route bgp json") or "{}")
-    return {prefix for prefix, routes in shown.items() if any(r.get("selected") for r in routes)}
-
-
 def test_up_starts_the_watchdog_again_and_leaves_the_daemons_alone(well: Deployment) -> None:
     cell = well.world.nodes["lan-b"]
     before = pids(cell)

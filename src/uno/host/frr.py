@@ -290,10 +290,26 @@ begin() {{
 alive() {{
   pid=$(cat "$here/$1.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
 }}
+remind() {{
+  # bgpd does not tell a new zebra what it told the one before (bgp_zebra_connected in bgp_zebra.c),
+  # and the routes that it left in the kernel are swept in the end. Taking away a table-map, also
+  # where there is none, has it tell all of them again. It connects within 10 s (lib/zclient.c).
+  for _ in $(seq 60); do
+    vtysh --vty_socket "$here" -d zebra -c 'show zebra client summary' | grep -q '^bgp ' && break
+    sleep 0.5
+  done
+  vtysh --vty_socket "$here" -d bgpd -c 'configure terminal' \\
+    -c "$(grep '^router bgp' "$here/bgpd.conf")" \\
+    -c 'address-family ipv4 unicast' -c 'no table-map all' -c exit-address-family \\
+    -c 'address-family ipv6 unicast' -c 'no table-map all'
+}}
 case $1-$2 in
   # What the watchdog asks for when zebra has died. The others connect to the new one by
   # themselves; restarting them would cost their sessions.
-  restart-all) for daemon in zebra bfdd bgpd; do alive $daemon || begin $daemon; done ;;
+  restart-all)
+    for daemon in zebra bfdd bgpd; do alive $daemon || begin $daemon; done
+    remind </dev/null >/dev/null 2>&1 &
+    ;;
   start-*) begin "$2" ;;
   stop-*) stop "$2" ;;
   restart-*) stop "$2"; begin "$2" ;;
