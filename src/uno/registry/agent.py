@@ -338,10 +338,17 @@ class RegistryAgent:
         await self._network.tend(
             self._known,
             wanted=release.generation,
+            ways=[way for way in self._known.ways if way not in self._untold()],
             unheard=unheard,
             answering=answering,
             now=now,
         )
+
+    def _untold(self) -> frozenset[int]:
+        """Return the generations that nobody was told to change over to."""
+        release = self._rollout.release
+        is_told = self._known.record.activation is not None or self._rollout.settled
+        return frozenset() if is_told else frozenset({release.generation})
 
     async def _prune(self, heard: dict[int, Heard]) -> None:
         """Forget the earlier keys of the root VPN once every cell has the new ones."""

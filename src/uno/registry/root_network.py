@@ -11,7 +11,7 @@ from uno.diagnostics import UnoError
 from uno.ports.bus import REGISTRY_INDEX, BusConfig
 from uno.ports.host import Desired
 from uno.registry import root_keys, root_vpn
-from uno.registry.calling import Calling, Turns, call
+from uno.registry.calling import Calling, Turns, call, take
 
 if TYPE_CHECKING:
     from uno.model.plan import Plan
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from uno.registry.archive import Known
 
 _log = logging.getLogger(__name__)
-
-# Seconds until the registry takes new keys itself, once it told others to: they have heard by then.
-_LAST = 1.0
 
 # Seconds between two looks at a network that should be as it was left.
 _LOOK = 60.0
@@ -47,9 +44,7 @@ class RootNetwork:
         self._has_ipv6 = has_ipv6
         self._licence = licence
         self._credentials = credentials
-        self._base: int | None = None
-        self._other_since: float | None = None
-        self._calling = Calling(since=0.0)
+        self._calling: Calling | None = None
         self._raised: Desired | None = None
         self._touched = False
         self._looked = 0.0
@@ -60,22 +55,20 @@ class RootNetwork:
         known: Known,
         *,
         wanted: int,
+        ways: Collection[int] = (),
         unheard: Collection[int] = (),
         answering: Callable[[float], bool] = lambda _: False,
         now: float,
     ) -> None:
-        """Be there with the keys of the generation `wanted`, but for turns with earlier ones.
+        """Be there with the keys of the generation `wanted`, but for turns with those of `ways`.
 
         `unheard` are the cells that nobody hears, and `answering` tells whether one has answered
         since a moment that still needs the keys it has. Raises `UnoError` the first time only.
         """
-        base = self._chosen(wanted, now)
-        if self._calling.since == 0.0:
-            self._calling = Calling(since=now)
-        before = self._calling
+        before = take(self._calling or Calling(base=wanted, since=now), wanted, now=now)
         self._calling = call(
             before,
-            earlier=[it for it in known.ways if self._is_other(known, it, base)],
+            earlier=[it for it in ways if self._is_other(known, it, before.base)],
             unheard=unheard,
             answering=answering(before.since),
             now=now,
@@ -84,21 +77,12 @@ class RootNetwork:
         turn = self._calling.turn
         if turn is not None and turn != before.turn:
             _log.info("calling cells that are not heard with the keys of generation %d", turn)
-        await self._be(known, base if turn is None else turn, now)
+        await self._be(known, self._calling.generation, now)
 
     async def leave(self) -> None:
         """Take the network down."""
         if self._touched:
             await asyncio.to_thread(self._raise, Desired())
-
-    def _chosen(self, wanted: int, now: float) -> int:
-        if self._base is None or wanted == self._base:
-            self._base, self._other_since = wanted, None
-        elif self._other_since is None:
-            self._other_since = now
-        elif now - self._other_since >= _LAST:
-            self._base, self._other_since = wanted, None
-        return self._base
 
     def _is_other(self, known: Known, number: int, base: int) -> bool:
         plan = known.plans.get(base, known.plan)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from uno.model.keys import ROOT_REGISTRY, root_pair, root_psk
 from uno.model.plan import Plan
 from uno.registry import membership, operations, rekeying, root_keys
-from uno.registry.calling import Calling, Turns, call
+from uno.registry.calling import Calling, Turns, call, take
 from uno.registry.directory import Registry
 from uno.registry.operations import Author
 from uno.registry.rekeying import Networks
@@ -83,7 +83,7 @@ def test_plans_differ_where_a_cell_of_both_is_reached_otherwise(
 
 
 TURNS = Turns(after=20, length=15, longest=60, period=60, seldom=300, often=2)
-START = Calling(since=100.0)
+START = Calling(base=5, since=100.0)
 
 
 def later(
@@ -106,13 +106,13 @@ def test_who_is_not_heard_is_called_with_earlier_keys_in_turns() -> None:
     second = later(pause, 195.0)
 
     assert waiting.turn is None
-    assert first == Calling(turn=4, since=120.0, count=1)
-    assert pause == Calling(turn=None, since=135.0, count=1)
+    assert first == Calling(base=5, turn=4, since=120.0, count=1)
+    assert pause == Calling(base=5, turn=None, since=135.0, count=1)
     assert second.turn == 2
 
 
 def test_a_turn_lasts_while_somebody_answers_but_not_for_ever() -> None:
-    turn = Calling(turn=4, since=0.0, count=1)
+    turn = Calling(base=5, turn=4, since=0.0, count=1)
 
     assert later(turn, 30.0, answering=True).turn == 4
     assert later(turn, 60.0, answering=True).turn is None
@@ -120,9 +120,33 @@ def test_a_turn_lasts_while_somebody_answers_but_not_for_ever() -> None:
 
 
 def test_turns_become_rare_and_begin_anew_when_all_are_heard() -> None:
-    often = Calling(since=0.0, count=2)
+    often = Calling(base=5, since=0.0, count=2)
 
     assert later(often, 299.0).turn is None
     assert later(often, 300.0).turn == 4
-    assert later(often, 1.0, unheard=()) == Calling(since=1.0)
+    assert later(often, 1.0, unheard=()) == Calling(base=5, since=1.0)
     assert later(START, 1000.0, earlier=()) == START
+
+
+def test_new_keys_are_taken_once_others_were_told() -> None:
+    told = take(START, 6, now=110.0)
+
+    assert told.generation == 5
+    assert take(told, 6, now=110.9).generation == 5
+    assert take(told, 6, now=111.0) == Calling(base=6, since=110.0)
+    # It was given up before.
+    assert take(told, 5, now=110.5).next_at is None
+
+
+def test_a_turn_gives_way_to_new_keys_that_others_are_told_of() -> None:
+    """Who was called with other keys hears nothing; who was not needs time to hear again."""
+    turn = later(START, 120.0)
+    told = take(turn, 6, now=125.0)
+
+    assert turn.generation == 4
+    assert told.generation == 5
+    assert take(told, 6, now=134.9).generation == 5
+    assert take(told, 6, now=135.0).generation == 6
+    # However long nobody was heard.
+    waiting = take(START, 6, now=500.0)
+    assert later(waiting, 500.5) == waiting
