@@ -25,7 +25,7 @@ from uno.model.status import UvnView
 RUN = Path("/run/uno")
 SOCKET = "agent.sock"
 
-SHORTEST = 0.2
+SHORTEST = 0.1
 """Seconds between two lines to the same client, at least."""
 
 LONGEST = 2.0

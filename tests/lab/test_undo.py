@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 from watching import note, unreached
@@ -67,7 +68,7 @@ def wrong_key(agents: Agents) -> None:
     registry = agents.deployment.registry
     registry("rekey", "backbone", f"{UPLINK}:{CUT_OFF}", "-y")
     file = agents.deployment.registry_root / "registry.db"
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db, db:
         changed = db.execute(
             "UPDATE secrets SET private = randomblob(32) WHERE id = ?1 AND epoch ="
             " (SELECT max(epoch) FROM secrets WHERE id = ?1)",

@@ -268,6 +268,8 @@ class CellAgent:
         now = world.now()
         hurried = self._change.on_trial or now < self._calm_at
         self._look_due = now + (pace.hurry if hurried else pace.look)
+        if self._change.on_trial and now < self._change.judged_from:
+            self._look_due = min(self._look_due, self._change.judged_from)
         if observe.material(status) != self._told:
             self._stir()
             self._tell(status)

@@ -98,6 +98,12 @@ class Changeover:
         return self.standing.trial is not None
 
     @property
+    def judged_from(self) -> float:
+        """When a link that the last change has broken is known to be: BFD says so, and FRR that."""
+        timing = self.bundle.roster.timing
+        return self._applied_at + timing.bfd_interval * timing.bfd_multiplier / 1000 + 0.3
+
+    @property
     def is_under_way(self) -> bool:
         """Whether the last change is not over: on trial, or something is to be taken back."""
         return self.on_trial or self._rest is not None
@@ -330,12 +336,9 @@ class Changeover:
 
     async def _is_settled(self, trial: Trial) -> bool:
         """Whether what is seen now is not from before the change."""
-        elapsed = self._clock() - self._applied_at
-        timing = self.bundle.roster.timing
-        # The time in which BFD notices a dead link, and a moment for the daemons to say so.
-        if elapsed < timing.bfd_interval * timing.bfd_multiplier / 1000 + 0.3:
+        if self._clock() < self.judged_from:
             return False
-        if not trial.before.registry or elapsed >= self._limits.lease:
+        if not trial.before.registry or self._clock() - self._applied_at >= self._limits.lease:
             return True
         said_at = self._flood.registry_said_at
         if said_at is not None and said_at > self._applied_at:

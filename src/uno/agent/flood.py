@@ -51,6 +51,13 @@ _TOPICS = {
 _TOPIC_OF = {kind: topic for topic, kind in _TOPICS.items()}
 _FLOODED = (Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
 
+# Where there is something only of cells that the registry does not hear itself.
+_OF_LOST = (
+    Channel(Topic.STATUS, LOST),
+    Channel(Topic.ACK, LOST),
+    Channel(Topic.ACK, RELAY),
+)
+
 # Of so many senders and reasons it is remembered that they were complained about.
 _COMPLAINTS = 1000
 
@@ -176,12 +183,15 @@ class Flood:
         if about == self.cell:
             self._reclaim(envelope)
             return
-        self._relay(Channel(channel.topic, RELAY), envelope)
+        is_lost = about in self._silent()
+        if kind is not Kind.ACK or is_lost:
+            # Acks are for the registry, which hears them itself but of cells that are lost to it.
+            self._relay(Channel(channel.topic, RELAY), envelope)
         if kind is Kind.UVN:
             self._tell_what_is_lost()
         elif kind is Kind.ACTIVATION:
             self.news.activation = True
-        elif about in self._silent():
+        elif is_lost:
             self._relay(Channel(channel.topic, LOST), envelope)
         if kind is Kind.ACK:
             self._drop_answered_offer(about)
@@ -210,10 +220,9 @@ class Flood:
 
     def _tell_what_is_lost(self) -> None:
         silent = self._silent()
-        for topic in (Topic.STATUS, Topic.ACK):
-            channel = Channel(topic, LOST)
+        for channel in _OF_LOST:
             for about in silent:
-                newest = self.statements.newest(_TOPICS[topic], about)
+                newest = self.statements.newest(_TOPICS[channel.topic], about)
                 if about != self.cell and newest is not None:
                     self._relay(channel, newest)
             for at, about in tuple(self._relayed):

@@ -81,10 +81,10 @@ def material(status: CellStatus) -> Hashable:
     """Return what is worth to be told at once: equal for statuses that differ in measures alone.
 
     Ages, traffic, round trips and losses can wait for the next refresh, and so can how a session
-    that does not work tries to.
+    that does not work tries to, and what is staged, of which an ack tells at once.
     """
     return (
-        (status.generation, status.staged, status.registry, status.problem, status.pending),
+        (status.generation, status.registry, status.problem, status.pending),
         (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
         tuple(
             (link.interface, link.cell, link.works, link.mtu, _is_fresh(link.handshake))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uno.ports.bus import Security
     from uno.ports.host import Desired
     from uno.registry.agent import RegistryAgent
+    from uno.registry.store import Generation
 
 _log = logging.getLogger(__name__)
 
@@ -53,25 +54,27 @@ def run(
     from uno.registry.agent import never
 
     require_root()
-    plan = newest_plan(root)
+    plan = newest(root).plan
     host = RootHost(plan.identity)
     agent = _agent(root, plan, host)
     with alone(host.folder, name=f"the registry of {plan.uvn}"):
         return asyncio.run(_until_stopped(agent, release=release, until=until or never))
 
 
-def newest_plan(root: Path) -> Plan:
-    """Return the newest plan. Raises UnoError where there are no roads for an agent."""
-    from uno.registry import operations
+def newest(root: Path) -> Generation:
+    """Return the newest generation. Raises UnoError where there are no roads for an agent."""
+    from uno.registry import directory
 
-    with operations.opened(root) as registry:
-        plan = registry.store.head().plan
+    # What an interrupted command left to do is done when the generation is released.
+    with directory.opened(root, for_change=False) as registry:
+        head = registry.store.head()
+    plan = head.plan
     if plan.root is None:
         raise UnoError(
             f"{plan.uvn} has no root VPN, on which the registry and the cells would talk",
             f"copy the packages in {root / 'cells'} to the cells by hand, and there: uno install",
         )
-    return plan
+    return head
 
 
 def require_root() -> None:

@@ -69,15 +69,15 @@ def sync(
 
     common.start()
     registry_agent.require_root()
-    registry_agent.newest_plan(common.root)
+    newest = registry_agent.newest(common.root)
     follower = Follower(
-        target=_newest(common.root),
+        target=newest.number,
         config_only=config_only,
         deadline=time.monotonic() + max_wait_time,
         say=_silent if output.json or common.verbosity < 0 else _print,
     )
     try:
-        _follow(common.root, follower)
+        _follow(common.root, newest.plan.identity, follower)
     except asyncio.CancelledError:
         # What was released goes on with the next agent.
         raise typer.Exit(_INTERRUPTED) from None
@@ -171,12 +171,13 @@ class Follower:
         )
 
 
-def _follow(root: Path, follower: Follower) -> None:
+def _follow(root: Path, identity: str, follower: Follower) -> None:
     """Be the registry's agent, or listen to the one that runs, until it is over."""
     from uno import control
-    from uno.cli import registry_agent, status
+    from uno.cli import registry_agent
+    from uno.model.messages import REGISTRY
 
-    path = status.whose(root).socket
+    path = control.socket_path(identity, REGISTRY)
     while True:
         try:
             if not control.is_served(path):
@@ -257,11 +258,10 @@ def _is_unwilling(cell: CellView) -> bool:
 
 
 def _success(follower: Follower, view: UvnView) -> str:
-    from uno.cli import render
-
-    cells = render.count(len(view.cells), "cell")
-    took = f"{follower.clock() - follower.began:.1f} s"
     one = len(view.cells) == 1
+    # Not by `render`, which takes longer to be imported than all that is done here.
+    cells = f"{len(view.cells):,} cell{'' if one else 's'}"
+    took = f"{follower.clock() - follower.began:.1f} s"
     routes = "" if follower.config_only else f", and reach{'es' if one else ''} every LAN"
     return f"{cells} run{'s' if one else ''} generation {view.generation}{routes} ({took})."
 
@@ -271,13 +271,6 @@ def _still(view: UvnView) -> str:
         f"the cells go on with generation {view.generation}; change what was wrong, or try again,"
         " and then: uno sync"
     )
-
-
-def _newest(root: Path) -> int:
-    from uno.registry import operations
-
-    with operations.opened(root) as registry:
-        return registry.store.head().number
 
 
 def _print(line: str) -> None:

@@ -203,10 +203,11 @@ def measured(cell: Cell, found: Measured) -> None:
         lambda cell: handshake(cell, 179),
         lambda cell: measured(cell, Measured(rtt=90.0, loss=0.3, mtu=1320)),
         lambda cell: cell.hears(HUB, Measured(rtt=300.0, loss=0.2)),
+        lambda cell: setattr(cell, "known", replace(cell.known, staged=8)),
     ],
-    ids=["a handshake", "no handshake for long", "a slower link", "a slower path"],
+    ids=["a handshake", "no handshake for long", "a slower link", "a slower path", "staged"],
 )
-def test_measures_that_change_can_wait(cell: Cell, change: Callable[[Cell], None]) -> None:
+def test_measures_and_what_is_told_otherwise_can_wait(cell: Cell, change: Callable[[Cell], None]) -> None:
     before = material(cell.status)
 
     change(cell)
@@ -224,7 +225,6 @@ def test_measures_that_change_can_wait(cell: Cell, change: Callable[[Cell], None
         lambda cell: cell.hears(ROAM, SILENT),
         lambda cell: routed(cell, LAN),
         lambda cell: setattr(cell, "known", replace(cell.known, registry=False)),
-        lambda cell: setattr(cell, "known", replace(cell.known, staged=8)),
         lambda cell: setattr(cell, "known", replace(cell.known, problem="no FRR")),
         lambda cell: setattr(cell, "known", replace(cell.known, facts=Facts())),
     ],
