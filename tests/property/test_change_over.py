@@ -95,9 +95,6 @@ def test_links_that_stay_stay_throughout_and_no_two_want_the_same(pair: Pair) ->
 
     assert way[-1].bundle == new
     assert not way[-1].drained
-    assert not way[-1].fib_first
-    # FRR takes the longer to say that a way is lost, too.
-    assert not any(stage.fib_first and stage.drained for stage in way)
     kept = {
         link.cell: link
         for link in old.plan.links

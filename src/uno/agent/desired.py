@@ -45,11 +45,10 @@ def desired(
     lans: tuple[AttachedLan, ...],
     facts: Facts,
     drained: Mapping[str, Drain] | None = None,
-    fib_first: bool = False,
 ) -> Desired:
     """Return what uno should own on the host of this bundle's cell, where `lans` are attached.
 
-    `drained` are the interfaces of links that are to be left; `fib_first` is as for `frr.daemons`.
+    `drained` are the interfaces of links that are to be left.
     """
     plan, roster = bundle.plan, bundle.roster
     own = next(member for member in roster.members if member.id == plan.cell)
@@ -72,9 +71,7 @@ def desired(
         ),
         tunnels=tuple(sorted(_tunnels(bundle), key=lambda tunnel: tunnel.name)),
         routing=Routing(
-            daemons=frr.daemons(
-                plan, roster, lans=lans, version=facts.frr, drained=drained, fib_first=fib_first
-            )
+            daemons=frr.daemons(plan, roster, lans=lans, version=facts.frr, drained=drained)
         ),
     )
     return wanted if facts.has_ipv6 else _without_ipv6(wanted)

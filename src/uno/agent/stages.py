@@ -4,8 +4,7 @@ Pure. New links are made beside the old ones. Links that go away, and those that
 are, are left first: see `artifacts.frr.Drain`. Both ends of a link do the same at the same time
 after the word to change over, without asking each other; so the times are what they agree on.
 
-    0               make: all that is new, beside all that is old; others are told of a way through
-                    new links once it is in the kernel
+    0               make: all that is new, beside all that is old
     k × period      batch k: its links are tagged,
       + 1.0           avoided,
       + 1.5           changed, called until they answer, and used again
@@ -115,15 +114,13 @@ class Stage:
     before at the least, and when nothing leads through the interfaces in `vacate` any more, or
     `within` seconds have passed in which it did. Then links of the interfaces in `call` are called
     until they answer, and BGP and BFD sessions of those in `watch` awaited, for `patience` seconds
-    at the most. `drained` and `fib_first` are as for `artifacts.frr.daemons`. With `later`, all
-    that is new is in force already, and what is left to do, here and in what follows, is to take
-    back what is old.
+    at the most. With `later`, all that is new is in force already, and what is left to do, here and
+    in what follows, is to take back what is old.
     """
 
     what: str
     bundle: Bundle
     drained: dict[str, Drain] = field(default_factory=dict)
-    fib_first: bool = False
     at: float = 0.0
     after: float = 0.0
     vacate: tuple[str, ...] = ()
@@ -167,7 +164,7 @@ class _Way:
         waiting = self._gone | self._changed
         schedule = self._schedule
         groups = list(self._groups())
-        first = replace(self._stage("make what is new", waiting), fib_first=bool(self._added))
+        first = self._stage("make what is new", waiting)
         if groups:
             links = self._links(first.bundle, self._added)
             first = replace(first, watch=links, patience=schedule.patience)
@@ -178,12 +175,10 @@ class _Way:
                 yield replace(last, later=cells == self._gone)
             waiting -= cells
         end = groups[-1][0] + TAGGED_FOR + GOING_FOR if groups else 0.0
-        if last.fib_first:
-            end = schedule.settle
         if last.bundle != self._new:
             others = max(schedule.settle, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
-        if last.bundle != self._new or last.drained or last.fib_first:
+        if last.bundle != self._new or last.drained:
             yield Stage(what="be as planned", bundle=self._new, at=end, later=True)
 
     def _groups(self) -> Iterator[tuple[float, frozenset[int]]]:

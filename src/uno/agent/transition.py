@@ -149,9 +149,7 @@ class Walk:
         facts = self.host.facts()
         bundle = stage.bundle
         lans = attached(_own(bundle).lans, facts.nics)
-        wanted = desired(
-            bundle, lans=lans, facts=facts, drained=stage.drained, fib_first=stage.fib_first
-        )
+        wanted = desired(bundle, lans=lans, facts=facts, drained=stage.drained)
         observed = self.host.observe(sysctl_keys(facts))
         actions = reconcile(desired=wanted, observed=observed)
         apply(self.host, actions, observed=observed, progress=self.progress)

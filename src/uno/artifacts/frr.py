@@ -74,23 +74,19 @@ def daemons(
     lans: tuple[AttachedLan, ...],
     version: tuple[int, int] = OLDEST_WITH_NOTIFICATION,
     drained: Mapping[str, Drain] | None = None,
-    fib_first: bool = False,
 ) -> tuple[tuple[str, str], ...]:
     """Return the configuration text of zebra, bfdd and bgpd, in the order to start them.
 
     `lans` are the cell's LANs that are attached now; only those are announced. `version` is FRR's
     on the host: one that is told what it does not know refuses to reload. `drained` are the
-    interfaces of the links that are to be left. With `fib_first` others are told of a route once it
-    is in the kernel: who moves to a better one that another cell does not have yet sends packets
-    there that come back.
+    interfaces of the links that are to be left.
     """
     own = next(member for member in roster.members if member.id == plan.cell)
     leaving = drained or {}
-    bgpd = _bgpd(plan, roster, lans=lans, version=version, drained=leaving, fib_first=fib_first)
     return (
         ("zebra", _text(_zebra(own))),
         ("bfdd", _text(_bfdd(plan, roster, leaving))),
-        ("bgpd", _text(bgpd)),
+        ("bgpd", _text(_bgpd(plan, roster, own, lans=lans, version=version, drained=leaving))),
     )
 
 
@@ -145,13 +141,12 @@ def _bfdd(plan: CellPlan, roster: Roster, drained: Mapping[str, Drain]) -> Itera
 def _bgpd(
     plan: CellPlan,
     roster: Roster,
+    own: Member,
     *,
     lans: tuple[AttachedLan, ...],
     version: tuple[int, int],
     drained: Mapping[str, Drain],
-    fib_first: bool,
 ) -> Iterator[str]:
-    own = next(member for member in roster.members if member.id == plan.cell)
     others = [member for member in roster.members if member.id != plan.cell]
     yield "bgp route-map delay-timer 1"
     yield from _filters(others)
@@ -176,8 +171,6 @@ def _bgpd(
     yield " bgp graceful-restart"
     yield f" bgp graceful-restart restart-time {roster.timing.restart}"
     yield " bgp graceful-restart preserve-fw-state"
-    if fib_first:
-        yield " bgp suppress-fib-pending"
     if version >= OLDEST_WITH_NOTIFICATION:
         yield " no bgp graceful-restart notification"
     yield " coalesce-time 50"

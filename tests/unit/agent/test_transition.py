@@ -270,17 +270,6 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
     ]
 
 
-def test_others_hear_of_ways_through_new_links_once_they_are_in_the_kernel() -> None:
-    more, fewer = bundle(CROSSED), bundle(RING)
-
-    added, removed = stages(fewer, more, Schedule()), stages(more, fewer, Schedule())
-
-    assert [stage.fib_first for stage in added] == [True, False]
-    assert added[-1].at == Schedule().settle
-    assert added[-1].later
-    assert not any(stage.fib_first for stage in removed)
-
-
 def test_an_undo_changes_all_at_once() -> None:
     schedule = scheduled(Activation(generation=2, undo=True))
     switching = Switching(bundle(CROSSED))

@@ -198,14 +198,6 @@ def test_a_link_that_is_avoided_is_the_last_choice_of_both_ends() -> None:
     assert text.count(" route-map leave out\n") == 2
 
 
-def test_others_can_be_told_of_routes_once_they_are_in_the_kernel() -> None:
-    usual = dict(frr.daemons(PLAN, ROSTER, lans=()))["bgpd"].splitlines()
-    careful = dict(frr.daemons(PLAN, ROSTER, lans=(), fib_first=True))["bgpd"].splitlines()
-
-    assert [line for line in careful if line not in usual] == [" bgp suppress-fib-pending"]
-    assert [line for line in usual if line not in careful] == []
-
-
 @pytest.mark.feature("G08")
 def test_the_neighbour_of_a_link_that_is_avoided_is_patient_with_this_end() -> None:
     text = dict(frr.daemons(PLAN, ROSTER, lans=(), drained={"uwg-b1": Drain.AVOIDED}))["bfdd"]
