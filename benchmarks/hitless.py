@@ -11,8 +11,11 @@ another LAN, and back, while `uno sync` brings, by turns,
 - strategy: circular instead of crossed, and back.
 
 Pairs that a change concerns are left out: the cell that changes, and those on one path alone while
-that path gets new keys, of whom the longest gap is told. Time is that of `uno sync -C`, until every
-cell has confirmed the new generation. Exit status 1 if a goal is missed.
+that path gets new keys, of whom the longest gap is told. A deleted cell loses all its links at
+once, and whoever went through it loses packets until there is another way: no goal. Time is that of
+`uno sync -C`, until every cell has confirmed the new generation, beside all those pings, which
+take a good part of one machine: `benchmarks/sync.py` has the time without them. Exit status 1 if a
+goal is missed.
 """
 
 from __future__ import annotations
@@ -40,8 +43,8 @@ from uno.lab.probe import Path as Way
 PATIENCE = 120.0
 # Seconds of pings before and after a change.
 MARGIN = 0.5
-# Each host's partners, as places further on in the list of hosts.
-STEPS = (1, 4)
+# Each host's partner, as places further on in the list of hosts.
+STEP = 4
 
 PRIVATE = frozenset({"site-7", "site-8", "site-9"})
 
@@ -98,10 +101,9 @@ def judge(kind: str, changes: list[Change]) -> list[Goal]:
     lost = sum(each.lost for each in changes)
     sent = sum(each.sent for each in changes)
     say(f"{kind}: {lost} of {sent} packets lost in {len(changes)} changes; consistent {taken}")
+    if kind == "cell deleted":
+        return []
     goals = [at_most(f"{kind}: packets lost in {len(changes)} changes", lost, 0)]
-    if kind in {"LAN", "cell added", "cell deleted"}:
-        goals.append(below(f"{kind}: median until consistent", taken.median, 3.0))
-        goals.append(below(f"{kind}: worst until consistent", max(taken.values), 3.0))
     if kind == "keys":
         gap = max(each.gap for each in changes)
         goals.append(below(f"{kind}: longest gap on one path alone", gap, 1.0))
@@ -194,9 +196,8 @@ def _ways(hosts: Iterable[Node]) -> Iterator[tuple[Way, tuple[str, ...]]]:
     }
     names = sorted(lasting)
     for place, name in enumerate(names):
-        for step in STEPS:
-            other = names[(place + step) % len(names)]
-            yield Way(lasting[name][0].namespace, lasting[other][1]), (name, other)
+        other = names[(place + STEP) % len(names)]
+        yield Way(lasting[name][0].namespace, lasting[other][1]), (name, other)
 
 
 def total(flows: Iterable[Flow], count: Callable[[Flow], int]) -> int:
