@@ -207,7 +207,9 @@ def measured(cell: Cell, found: Measured) -> None:
     ],
     ids=["a handshake", "no handshake for long", "a slower link", "a slower path", "staged"],
 )
-def test_measures_and_what_is_told_otherwise_can_wait(cell: Cell, change: Callable[[Cell], None]) -> None:
+def test_measures_and_what_is_told_otherwise_can_wait(
+    cell: Cell, change: Callable[[Cell], None]
+) -> None:
     before = material(cell.status)
 
     change(cell)
