@@ -3,6 +3,8 @@
 Coloured on a terminal, plain in a pipe, 80 columns at most.
 """
 
+# ruff: noqa: PLC0415 - rich is imported where it is used: most commands print without it
+
 from __future__ import annotations
 
 import sys
@@ -10,14 +12,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from uno.model import codec
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rich.console import Console, RenderableType
 
     from uno.cli.options import Common
     from uno.registry.operations import Change
@@ -72,6 +72,8 @@ def change(common: Common, done: str, made: Change, *, notes: Sequence[str] = ()
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print rows under headings; numbers to the right, what is too long folded."""
+    from rich.table import Table
+
     filled = list(rows)
     if not filled:
         console().print(empty)
@@ -87,6 +89,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Print pairs of a label and a value, one below the other; those without value are left out."""
+    from rich.table import Table
+
     shown = Table.grid(padding=(0, 2, 0, 0))
     shown.add_column(style="dim", no_wrap=True)
     shown.add_column(overflow="fold")
@@ -110,6 +114,8 @@ def heading(text: str) -> None:
 
 def console() -> Console:
     """Return where to print, as wide as the terminal but not wider than 80 columns."""
+    from rich.console import Console
+
     out = Console(highlight=False, soft_wrap=False)
     out.width = min(out.width, WIDTH)
     return out
@@ -144,6 +150,7 @@ def _wrapped(line: str, *, indent: int = 2) -> str:
 
 
 def _cell(value: Any) -> Any:
+    from rich.text import Text
 
     if isinstance(value, Text):
         return value
@@ -162,7 +169,7 @@ def _diff(out: Console, lines: Sequence[str], *, everything: bool) -> None:
 
 def _declared(made: Change) -> tuple[str, ...]:
     """Return what was declared otherwise, for a change that no cell learns of."""
-    from uno.registry import history  # noqa: PLC0415 - as below
+    from uno.registry import history
 
     return (
         history.lines(history.differences(made.parent.uvn, made.after.uvn)) if made.parent else ()
@@ -176,7 +183,7 @@ def _print_change(out: Console, line: str) -> None:
 def _assured(out: Console, made: Change, *, everything: bool) -> None:
     """Print what failures would cost, where a change is one of cells or links."""
     # Here, since most commands print no change.
-    from uno.planning import assurance  # noqa: PLC0415
+    from uno.planning import assurance
 
     plan = made.after.plan
     before = made.parent.plan if made.parent else None

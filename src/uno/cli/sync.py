@@ -258,10 +258,11 @@ def _is_unwilling(cell: CellView) -> bool:
 
 
 def _success(follower: Follower, view: UvnView) -> str:
-    one = len(view.cells) == 1
-    # Not by `render`, which takes longer to be imported than all that is done here.
-    cells = f"{len(view.cells):,} cell{'' if one else 's'}"
+    from uno.cli import render
+
+    cells = render.count(len(view.cells), "cell")
     took = f"{follower.clock() - follower.began:.1f} s"
+    one = len(view.cells) == 1
     routes = "" if follower.config_only else f", and reach{'es' if one else ''} every LAN"
     return f"{cells} run{'s' if one else ''} generation {view.generation}{routes} ({took})."
 

@@ -322,8 +322,11 @@ class RegistryAgent:
 
     async def _tend(self, heard: dict[int, Heard], now: float) -> None:
         rollout, standing = self._rollout, self._known.record.standing
-        begun = (rollout.activated or rollout.settled) and not rollout.failed
+        was_told = bool(rollout.activated) or rollout.settled
+        begun = was_told and not rollout.failed
         release = rollout.release if begun or standing is None else standing
+        # Nobody has keys of a generation that nobody was told to change over to.
+        untold = None if was_told else rollout.release.generation
         unheard = self._ear.unheard(now=now) if heard else frozenset()
         if heard and unheard == heard.keys() and now - self._renewed >= _DEAF:
             self._renewed = now
@@ -338,17 +341,11 @@ class RegistryAgent:
         await self._network.tend(
             self._known,
             wanted=release.generation,
-            ways=[way for way in self._known.ways if way not in self._untold()],
+            ways=[way for way in self._known.ways if way != untold],
             unheard=unheard,
             answering=answering,
             now=now,
         )
-
-    def _untold(self) -> frozenset[int]:
-        """Return the generations that nobody was told to change over to."""
-        release = self._rollout.release
-        is_told = self._known.record.activation is not None or self._rollout.settled
-        return frozenset() if is_told else frozenset({release.generation})
 
     async def _prune(self, heard: dict[int, Heard]) -> None:
         """Forget the earlier keys of the root VPN once every cell has the new ones."""
