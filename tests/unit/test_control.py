@@ -47,7 +47,9 @@ class Agent:
             asyncio.run(self._serve())
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.task.cancel)
+        # Whoever was stopped before has closed its loop, at any moment.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.task.cancel)
 
     async def _sync(self) -> None:
         self.asked_to_sync += 1
