@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +13,15 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
+from msgspec.structs import replace
+
 from uno.diagnostics import UnoError
 from uno.host import vty
 from uno.lab import rehearsal, requirements
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import lan_pairs
+from uno.lab.layout import Cable, Layout, Role, Station
 from uno.lab.node import Node
 from uno.lab.world import standing
 
@@ -51,11 +55,70 @@ def running(
 ) -> Iterator[Deployment]:
     """The UVN, with every pair of hosts reached and every session up."""
     with installed(say, direct=direct) as deployment:
-        raised = rehearsal.raise_network(deployment, lan_pairs(deployment.world), say=say)
-        if raised.reached.missing:
-            raise UnoError("not all hosts of the lab reach each other")
-        await_sessions(deployment)
+        _raise(deployment, say)
         yield deployment
+
+
+def _raise(deployment: Deployment, say: Callable[[str], None]) -> None:
+    raised = rehearsal.raise_network(deployment, lan_pairs(deployment.world), say=say)
+    if raised.reached.missing:
+        raise UnoError("not all hosts of the lab reach each other")
+    await_sessions(deployment)
+
+
+@contextmanager
+def routers(say: Callable[[str], None]) -> Iterator[Deployment]:
+    """The UVN without particles, up, in which `CELLS` are the routers of their LANs."""
+    requirements.require(requirements.for_a_deployment())
+    with tempfile.TemporaryDirectory() as folder, ended_by_signals():
+        spec = Path(folder) / SPEC.name
+        spec.write_text(SPEC.read_text().partition("particles:")[0])
+        uvn = rehearsal.definition(spec)
+        with standing(with_routers(arrange(uvn, hosts_per_lan=1, direct=CELLS), CELLS)) as world:
+            deployment = rehearsal.deploy(world, uvn, spec, say=say)
+            _raise(deployment, say)
+            yield deployment
+
+
+def with_routers(layout: Layout, cells: frozenset[str]) -> Layout:
+    """The same world in which cells that are on the Internet are the routers of their LANs.
+
+    Each has one host, at the other end of a cable; the routers that were there lose their LANs.
+    """
+    near = [*layout.having(Role.HOST), *layout.having(Role.CELL)]
+    moved = {station.name: station for station in near if station.cell in cells}
+    lost = [c for c in layout.cables if c.node in moved and c.far_node.endswith("-router")]
+    ports = {(cable.far_node, cable.far_interface) for cable in lost}
+    inside = {c.node: c.interface for c in lost if moved[c.node].role is Role.CELL}
+
+    def changed(station: Station) -> Station:
+        lines = station.commands
+        if station.role is Role.ROUTER:
+            kept = (x for x in lines if not any((station.name, w) in ports for w in x.split()))
+            return replace(station, commands=tuple(kept))
+        if station.name not in moved:
+            return station
+        if station.role is Role.CELL:
+            return replace(station, forwards=True)
+        # Addresses in LANs come first.
+        via = {each.version: str(each) for each in reversed(moved[station.cell].addresses)}
+        return replace(station, commands=tuple(_led(line, via) for line in lines))
+
+    hosts = [station for station in moved.values() if station.role is Role.HOST]
+    cables = [
+        Cable(node=h.name, interface="eth0", far_node=h.cell, far_interface=inside[h.cell])
+        for h in hosts
+    ]
+    return replace(
+        layout,
+        stations=tuple(map(changed, layout.stations)),
+        cables=(*(cable for cable in layout.cables if cable not in lost), *cables),
+    )
+
+
+def _led(line: str, via: dict[int, str]) -> str:
+    words, _, gateway = line.rpartition(" ")
+    return f"{words} {via[6 if ':' in gateway else 4]}" if "default via" in line else line
 
 
 @contextmanager

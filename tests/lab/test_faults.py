@@ -29,6 +29,7 @@ from watching import (
     vtysh,
 )
 
+from uno.host import frr
 from uno.host.command import Completed
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
@@ -91,7 +92,9 @@ def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
     note(f"{daemon} killed: back after {back:.1f} s, longest gap {gap:.2f} s, lost {lost}")
     assert gap < outage
     others = {"bgpd", "bfdd", "zebra", "watchfrr"} - {daemon}
-    assert {name: pids(cell)[name] for name in others} == {name: before[name] for name in others}
+    now = pids(cell)
+    assert {name: now[name] for name in others} == {name: before[name] for name in others}
+    assert cell.run(["ps", "-o", "ni=", "-p", str(now[daemon])]).stdout.strip() == str(frr.NICENESS)
 
 
 @pytest.mark.feature("G12")

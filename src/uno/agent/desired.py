@@ -60,6 +60,7 @@ def desired(
             lans=lans,
             shut_out=_shut_out(lans, facts),
             bus_ports=ports(plan.bus.domain, CELL_INDEX),
+            serves=bool(bundle.particles),
         ),
         gates=_gates(firewall.interfaces(plan)),
         sysctls=_sysctls(facts),

@@ -27,6 +27,10 @@ from uno.ports.host import Peer, PeerStatus, Tunnel
 # Not /dev/stdin, which is made at boot and not everywhere.
 STDIN = "/proc/self/fd/0"
 
+# What a kernel does for a packet waits for no program, and a userspace process should wait for few;
+# below FRR's daemons (`frr.NICENESS`), whose packets it carries.
+NICENESS = -5
+
 # Time for a userspace process to answer; it takes 6 ms on an idle machine.
 READY_SECONDS = 10.0
 
@@ -173,7 +177,8 @@ def _create_userspace(name: str, log: Path) -> None:
             "and there is no wireguard-go",
             "install the package wireguard-go, or a kernel with WireGuard",
         )
-    process = start([program, "--foreground", name], log=log, env={"LOG_LEVEL": "error"})
+    words = ["nice", "-n", str(NICENESS), program, "--foreground", name]
+    process = start(words, log=log, env={"LOG_LEVEL": "error"})
     deadline = time.monotonic() + READY_SECONDS
     while not uapi.answers(name):
         if process.status() is not None:

@@ -76,7 +76,13 @@ class Walk:
         return _verdict(self.text, "output", packet) != "drop"
 
 
-def walk(cell: int, *nics: str, uvn: Uvn = UVN, shut_out: tuple[str, ...] = ()) -> Walk:
+def walk(
+    cell: int,
+    *nics: str,
+    uvn: Uvn = UVN,
+    shut_out: tuple[str, ...] = (),
+    serves: bool = True,
+) -> Walk:
     own, everyone = planned(cell, uvn)
     lans = next(member.lans for member in everyone.members if member.id == cell)
     attached = tuple(
@@ -84,7 +90,12 @@ def walk(cell: int, *nics: str, uvn: Uvn = UVN, shut_out: tuple[str, ...] = ()) 
     )
     return Walk(
         text=firewall.ruleset(
-            own, everyone, lans=attached, shut_out=shut_out, bus_ports=(BUS, BUS + 1)
+            own,
+            everyone,
+            lans=attached,
+            shut_out=shut_out,
+            bus_ports=(BUS, BUS + 1),
+            serves=serves,
         ),
         interface={link.cell: link.interface for link in own.links},
     )
@@ -340,6 +351,23 @@ def test_particles_keep_their_address_where_the_plan_says_so() -> None:
 
     assert "chain postrouting" not in hub.text
     assert hub.enters(hub.interface[LEAF], PHONE)
+
+
+def test_connections_are_tracked_for_particles_alone() -> None:
+    quiet = walk(HUB, "eth1", "eth1", serves=False)
+
+    assert " ct " not in quiet.text
+    assert "hook postrouting" not in quiet.text
+    assert quiet.passes("eth1", "192.168.1.5", "192.168.2.5", to=quiet.interface[LEAF])
+    assert not quiet.passes("uwg-p1", PHONE, "192.168.2.5", to=quiet.interface[LEAF])
+    assert not quiet.passes("eth0", INTERNET, PHONE, to="uwg-p1", answer=True)
+
+
+def test_what_there_is_one_of_is_not_looked_up(hub: Walk) -> None:
+    assert chain(hub.text, "through")[0] == f'oifname "eth1" ip daddr {LAN1} accept'
+    two = walk(LEAF, "eth1", "eth2")
+    assert chain(two.text, "through")[0] == "oifname @nics ip daddr @local4 accept"
+    assert chain(walk(ROAM).text, "through")[0] == "oifname @nics ip daddr @local4 accept"
 
 
 @pytest.mark.feature("F082")
