@@ -19,7 +19,7 @@ from uno.lab.agents import Agents
 from uno.lab.deploy import Deployment, uno
 from uno.lab.layout import Role
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
 from uno.lab.probe import Prober
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from uno.lab.layout import Role
 from uno.lab.node import Node
 from uno.model.status import CellStatus
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

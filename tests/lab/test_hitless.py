@@ -18,7 +18,7 @@ from uno.lab.probe import Path as Line
 from uno.model.plan import FIRST_ASN
 from uno.model.uvn import Uvn
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(900)]
 
 RING = ("lan-a", "lan-b", "lan-c")
 # Every cell is still in a ring of four, in another order: two links go and two come.

@@ -22,7 +22,7 @@ from uno.lab.probe import Prober
 from uno.lab.transfer import transfers
 from uno.model.uvn import Uvn
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 # Seconds that a path may be dead; the default timing takes a bit less than one.
 FAILOVER = 2.5

@@ -37,7 +37,7 @@ from uno.lab.node import Node
 from uno.lab.probe import Path as Line
 from uno.lab.probe import Prober
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 # The cell whose host has other things: it is on the Internet, and in its LAN.
 CROWDED = "lan-b"

@@ -27,7 +27,7 @@ from uno.lab.world import World, open_world
 from uno.model import codec
 from uno.model.uvn import Uvn
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 
 def test_every_host_reaches_its_router_and_the_internet(world: World) -> None:
