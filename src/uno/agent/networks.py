@@ -25,7 +25,6 @@ def write(
     directory: Path,
     bundle: Bundle,
     status: CellStatus,
-    *,
     others: Mapping[int, CellStatus] | None = None,
 ) -> None:
     """Bring the files up to date with what the cell and the `others`, by id, say of themselves.
