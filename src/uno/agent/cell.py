@@ -74,7 +74,7 @@ class CellAgent:
             self._flood,
             clock=world.now,
             told=self._control.changed,
-            busy=lambda: self._change.on_trial,
+            on_trial=lambda: self._change.on_trial,
         )
         self._prober = world.prober(self.look_soon)
         self._deafness = Deafness()

@@ -192,12 +192,13 @@ class Flood:
         self.statements.hear(envelope, now=self._clock())
         self._bus.write(Channel(_TOPIC_OF[kind]), envelope)
 
-    def pass_on(self, *, busy: bool) -> float | None:
+    def pass_on(self, *, on_trial: bool) -> float | None:
         """Pass on what waits if it is due, and return when the rest is, None if nothing is left.
 
-        `busy` tells whether the cell is in the middle of a change.
+        `on_trial` tells whether the cell itself is in the middle of a change.
         """
-        now = self._clock()
+        now, said = self._clock(), self.statements.announcement()
+        busy = on_trial or bool(said and said.rollout)
         due = self.outbox.due(members=len(self.statements.members), busy=busy)
         if due is None or due > now:
             return due

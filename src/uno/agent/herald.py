@@ -24,17 +24,17 @@ class Herald:
         *,
         clock: Callable[[], float],
         told: Callable[[], None],
-        busy: Callable[[], bool],
+        on_trial: Callable[[], bool],
     ) -> None:
         """Speak through `flood`, and call `told` whenever the cell has said how it is.
 
-        `clock` is monotonic, in seconds; `busy` tells whether the cell is in the middle of a change.
+        `clock` is monotonic, in seconds; `on_trial` tells whether the cell is in the middle of a change.
         """
         self.status: CellStatus | None = None
         self._flood = flood
         self._clock = clock
         self._note_told = told
-        self._busy = busy
+        self._on_trial = on_trial
         self._told: object = None
         self._tell_due = clock()
         self._wake = asyncio.Event()
@@ -62,7 +62,7 @@ class Herald:
     async def keep_passing_on(self) -> None:
         """Pass on what others said, when it is time."""
         while True:
-            due = self._flood.pass_on(busy=self._busy())
+            due = self._flood.pass_on(on_trial=self._on_trial())
             rest = None if due is None else max(0.0, due - self._clock())
             try:
                 async with asyncio.timeout(rest):

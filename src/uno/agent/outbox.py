@@ -10,7 +10,7 @@ from collections.abc import Iterable
 # Seconds between two rounds, for each cell of the UVN, and at most: what a round costs grows with
 # their number, and what comes meanwhile goes with the next.
 PAUSE, LONGEST_PAUSE = 0.01, 1.0
-# What waits in a cell that is in the middle of a change, which is more urgent, waits so long.
+# The same while a change is under way, which is more urgent, from when the first has come.
 HOLD, LONGEST_HOLD = 0.05, 4.0
 
 
@@ -43,8 +43,7 @@ class Outbox:
     def due(self, *, members: int, busy: bool) -> float | None:
         """Return when all is to go out, None if there is nothing.
 
-        `members` is how many cells the UVN has; `busy` tells whether this one is in the middle of a
-        change.
+        `members` is how many cells the UVN has; `busy` tells whether a change is under way.
         """
         if not self._cells:
             return None
