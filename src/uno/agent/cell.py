@@ -31,8 +31,8 @@ from uno.ports.bus import Presence
 from uno.ports.events import Change
 
 if TYPE_CHECKING:
-    from uno.agent.changeover import Work
     from uno.agent.ledger import Ledger
+    from uno.agent.work import Work
     from uno.agent.world import World
     from uno.model.bundle import Bundle
     from uno.model.net import Network

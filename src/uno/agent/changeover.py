@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
@@ -27,23 +27,14 @@ if TYPE_CHECKING:
     from uno.agent.ledger import Ledger, Outcome
     from uno.agent.transition import Rest
     from uno.agent.upkeep import Upkeep
+    from uno.agent.work import Work
     from uno.model.bundle import Bundle
     from uno.model.status import CellStatus
 
 _log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-
 # Looks at the host, and tells how the cell is.
 Look: TypeAlias = Callable[[], Awaitable["CellStatus"]]
-
-
-class Work(Protocol):
-    """Does what blocks in the one thread for it."""
-
-    def __call__(self, call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
-        """Return what `call` returns."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ class Herald:
     ) -> None:
         """Speak through `flood`, and call `told` whenever the cell has said how it is.
 
-        `clock` is monotonic, in seconds; `on_trial` tells whether the cell is in the middle of a change.
+        `clock` is monotonic, in seconds; `on_trial` tells whether the cell is in the middle of a
+        change.
         """
         self.status: CellStatus | None = None
         self._flood = flood
