@@ -198,7 +198,8 @@ class Flood:
         `on_trial` tells whether the cell itself is in the middle of a change.
         """
         now, said = self._clock(), self.statements.announcement()
-        busy = on_trial or bool(said and said.rollout)
+        # Of a registry that is gone the last word stands, whatever it was about to do.
+        busy = on_trial or bool(said and said.rollout and self.registry_heard)
         due = self.outbox.due(members=len(self.statements.members), busy=busy)
         if due is None or due > now:
             return due

@@ -49,6 +49,7 @@ def test_of_a_cell_that_speaks_many_times_the_last_word_is_passed_on_and_once() 
 @pytest.mark.parametrize("because", ["it is rolled out", "this cell is on trial"])
 def test_while_something_changes_how_others_are_can_wait_but_not_for_ever(because: str) -> None:
     crowd, on_trial = Crowd(3), because == "this cell is on trial"
+    crowd.see_registry(1, there=True)
     if not on_trial:
         crowd.order(1, CHANGING)
     crowd.boards[1].news()
@@ -66,11 +67,27 @@ def test_while_something_changes_how_others_are_can_wait_but_not_for_ever(becaus
 
 def test_once_the_change_is_over_nothing_waits_for_it() -> None:
     crowd = Crowd(3)
+    crowd.see_registry(1, there=True)
     crowd.order(1, CHANGING)
     crowd.say(2)
     crowd.hear(1, 2)
     assert crowd.floods[1].pass_on(on_trial=False) is not None
     crowd.order(1, AT_REST)
+    crowd.boards[1].news()
+
+    crowd.floods[1].pass_on(on_trial=False)
+
+    assert crowd.boards[1].news() == relayed(2)
+
+
+def test_nothing_waits_for_a_registry_that_is_gone() -> None:
+    crowd = Crowd(3)
+    crowd.see_registry(1, there=True)
+    crowd.order(1, CHANGING)
+    crowd.see_registry(1, there=False)
+    crowd.now = 3.0
+    crowd.say(2)
+    crowd.hear(1, 2)
     crowd.boards[1].news()
 
     crowd.floods[1].pass_on(on_trial=False)
