@@ -11,7 +11,7 @@ from collections.abc import Iterable
 # their number, and what comes meanwhile goes with the next.
 PAUSE, LONGEST_PAUSE = 0.01, 1.0
 # The same while a change is under way, which is more urgent, from when the first has come.
-HOLD, LONGEST_HOLD = 0.05, 4.0
+HOLD, LONGEST_HOLD = 0.08, 5.0
 
 
 class Outbox:

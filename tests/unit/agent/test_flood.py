@@ -179,7 +179,7 @@ def test_a_registry_that_is_back_soon_was_never_missed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "pause", "hold"), [(2, 0.02, 0.1), (64, 0.64, 3.2), (1000, 1.0, 4.0)]
+    ("members", "pause", "hold"), [(2, 0.02, 0.16), (50, 0.5, 4.0), (1000, 1.0, 5.0)]
 )
 def test_the_more_cells_the_longer_news_wait_up_to_a_limit(
     members: int, pause: float, hold: float
