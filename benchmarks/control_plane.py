@@ -16,6 +16,8 @@ from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_interface
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from uno.agent.daemon import run
 from uno.agent.ledger import Ledger
 from uno.agent.world import World
@@ -36,6 +38,8 @@ def preload() -> None:
     """Import what an agent only imports when it needs it."""
     for name in ("uno.bus.cyclone", "uno.artifacts.envelope", "sdnotify", *_CRYPTOGRAPHY):
         importlib.import_module(name)
+    # It imports more when the first key is made.
+    X25519PrivateKey.generate()
 
 
 def serve_cell(root: Path, places: Path) -> int:

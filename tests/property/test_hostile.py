@@ -165,6 +165,7 @@ def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_o
     ]
     for each in true:
         assert flood.receive(Received(Channel(TOPICS[Kind(each.kind)], OWN), each))
+    assert flood.pass_on(on_trial=False) is None
     bus.written.clear()
 
     with caplog.at_level(logging.WARNING, logger="uno"):
@@ -175,6 +176,7 @@ def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_o
             assert not flood.receive(Received(channel, forged))
 
     assert [flood.statements.newest(Kind(each.kind), each.about) for each in true] == true
+    assert not flood.outbox
     assert bus.written == []
     assert max(Counter(record.getMessage() for record in caplog.records).values()) == 1
 

@@ -9,8 +9,9 @@ from uno.agent.admission import own_lans
 from uno.agent.lans import require_all
 
 if TYPE_CHECKING:
-    from uno.agent.changeover import Changeover, Work
+    from uno.agent.changeover import Changeover
     from uno.agent.upkeep import Upkeep
+    from uno.agent.work import Work
     from uno.agent.world import World
     from uno.model.net import Network
 

@@ -20,19 +20,19 @@ from uno.agent.boot import await_lans, listed
 from uno.agent.changeover import Changeover
 from uno.agent.deafness import Deafness
 from uno.agent.flood import Flood
+from uno.agent.herald import Herald
 from uno.agent.ledger import CURRENT
 from uno.agent.sequence import Sequence
 from uno.agent.transition import LOOK_EVERY
 from uno.agent.upkeep import Found, Upkeep
-from uno.artifacts.statements import REFRESH, view
+from uno.artifacts.statements import view
 from uno.diagnostics import UnoError
-from uno.model.messages import Kind
 from uno.ports.bus import Presence
 from uno.ports.events import Change
 
 if TYPE_CHECKING:
-    from uno.agent.changeover import Work
     from uno.agent.ledger import Ledger
+    from uno.agent.work import Work
     from uno.agent.world import World
     from uno.model.bundle import Bundle
     from uno.model.net import Network
@@ -53,7 +53,13 @@ class CellAgent:
         self._world = world
         self._work = work
         self._upkeep = Upkeep(world.host, ledger.directory, wall=world.wall, now=world.now)
-        self._flood = Flood(world.bus, bundle, sequence=Sequence(ledger.directory), clock=world.now)
+        self._flood = Flood(
+            world.bus,
+            bundle,
+            sequence=Sequence(ledger.directory),
+            clock=world.now,
+            grace=world.pace.grace,
+        )
         self._change = Changeover(
             bundle,
             ledger=ledger,
@@ -64,16 +70,20 @@ class CellAgent:
             limits=world.limits,
         )
         self._control = control.ControlServer(world.folder / control.SOCKET, view=self.view)
+        self._herald = Herald(
+            self._flood,
+            clock=world.now,
+            told=self._control.changed,
+            on_trial=lambda: self._change.on_trial,
+        )
         self._prober = world.prober(self.look_soon)
         self._deafness = Deafness()
         self._wake = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._found: Found | None = None
         self._installed = self._mark()
-        self._status: CellStatus | None = None
-        self._told: object = None
         now = world.now()
-        self._pass_due = self._look_due = self._tell_due = now
+        self._pass_due = self._look_due = now
         self._passed_at = now - world.pace.apart
         self._calm_at = self._turned_at = now
 
@@ -84,7 +94,8 @@ class CellAgent:
             tasks.create_task(self._keep_trying("control", self._control.serve))
             tasks.create_task(self._keep_trying("probes", self._prober.run))
             tasks.create_task(self._keep_trying("events", self._follow_events))
-            tasks.create_task(self._keep_telling())
+            tasks.create_task(self._herald.keep_telling())
+            tasks.create_task(self._herald.keep_passing_on())
             tasks.create_task(self._show_life())
             await self._conduct()
 
@@ -228,6 +239,7 @@ class CellAgent:
         """Have all that follows from the package follow the one that runs now."""
         self._look_due = self._world.now()
         self._stir()
+        self._herald.stir()
         self._join()
         if not self._change.on_trial:
             self._pass_due = self._world.now()
@@ -270,15 +282,16 @@ class CellAgent:
         self._look_due = now + (pace.hurry if hurried else pace.look)
         if self._change.on_trial and now < self._change.judged_from:
             self._look_due = min(self._look_due, self._change.judged_from)
-        if observe.material(status) != self._told:
+        if (missed := self._flood.missed_from) is not None and now < missed:
+            self._look_due = min(self._look_due, missed)
+        if self._herald.report(status):
             self._stir()
-            self._tell(status)
-        self._status = status
         if not any(link.bgp for link in status.links) and status.links:
             # Nothing of FRR's answers. What else goes is seen by the events of the network.
             self._pass_due = min(self._pass_due, self._passed_at + pace.again)
         await self._work(self._upkeep.call_silent, status.links)
-        await self._work(self._list_networks, status)
+        others, directory = self._flood.statements.statuses(), self._ledger.directory
+        await self._work(networks.write, directory, self._change.bundle, status, others)
         return status
 
     def _collect(self) -> CellStatus:
@@ -291,40 +304,19 @@ class CellAgent:
             probes=self._prober.measured(),
             routed=world.watch.routed(interfaces),
             wireguard=found.wireguard if found else world.host.wireguard_kind(),
-            registry=self._flood.registry_present,
+            registry=self._flood.registry_heard,
             staged=self._change.standing.staged,
             problem="; ".join(self._problems.values()),
         )
         status = observe.collect(world.host, bundle, known)
         return replace(status, content=bundle.manifest.content)
 
-    def _list_networks(self, status: CellStatus) -> None:
-        statements = self._flood.statements
-        others = {
-            cell: said
-            for cell in statements.members
-            if (said := statements.status(cell)) is not None
-        }
-        networks.write(self._ledger.directory, self._change.bundle, status, others=others)
-
-    def _tell(self, status: CellStatus) -> None:
-        self._told = observe.material(status)
-        self._tell_due = self._world.now() + REFRESH
-        self._flood.say(status, Kind.STATUS)
-        self._control.changed()
-
-    async def _keep_telling(self) -> None:
-        """Tell how it is every now and then, also while something takes long."""
-        while True:
-            await asyncio.sleep(max(0.0, self._tell_due - self._world.now()))
-            if self._tell_due <= self._world.now() and self._status is not None:
-                self._tell(self._status)
-
     # What wakes it.
 
     def _deliver(self, event: BusEvent) -> None:
         if self._flood.receive(event):
             self._control.changed()
+            self._herald.stir()
             news = self._flood.news
             if news.offer or news.activation:
                 self._wake.set()
@@ -362,7 +354,8 @@ class CellAgent:
 
     def _silences(self) -> list[float | None]:
         """Return how long ago each neighbour was heard whose link works."""
-        now, links = self._world.now(), self._status.links if self._status else ()
+        now, status = self._world.now(), self._herald.status
+        links = status.links if status else ()
         heard = self._flood.statements.heard_from
         return [heard(link.cell, now=now) for link in links if link.works]
 

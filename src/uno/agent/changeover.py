@@ -6,9 +6,9 @@ Only one of these coroutines runs at a time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
@@ -27,23 +27,14 @@ if TYPE_CHECKING:
     from uno.agent.ledger import Ledger, Outcome
     from uno.agent.transition import Rest
     from uno.agent.upkeep import Upkeep
+    from uno.agent.work import Work
     from uno.model.bundle import Bundle
     from uno.model.status import CellStatus
 
 _log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-
 # Looks at the host, and tells how the cell is.
 Look: TypeAlias = Callable[[], Awaitable["CellStatus"]]
-
-
-class Work(Protocol):
-    """Does what blocks in the one thread for it."""
-
-    def __call__(self, call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
-        """Return what `call` returns."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +179,7 @@ class Changeover:
         _log.info("generation %s was installed by hand", new.manifest.generation)
         trial = self._trial(new.manifest.generation, await look(), self._limits.window)
         await self._work(self._ledger.put_on_trial, trial)
-        await self._apply(new, Schedule(), handled=0)
+        await self._apply(new, Schedule())
         return True
 
     async def judge(self, status: CellStatus) -> bool:
@@ -237,13 +228,12 @@ class Changeover:
 
     async def _staged(self, outcome: Outcome, generation: int, sequence: int) -> None:
         await self._reload()
-        await self._remember(offer=sequence)
         if outcome != "same":
             _log.info("generation %s is staged", generation)
-            await self._answer(Phase.STAGED, generation)
-            return
-        phase = Phase.APPLIED if self.on_trial else Phase.CONFIRMED
-        await self._answer(phase, generation)
+            phase = Phase.STAGED
+        else:
+            phase = Phase.APPLIED if self.on_trial else Phase.CONFIRMED
+        await self._answer(phase, generation, offer=sequence, news={"offer": sequence})
 
     async def _activate(self, activation: Activation, sequence: int, status: CellStatus) -> None:
         generation = activation.cells[self._flood.cell]
@@ -254,17 +244,15 @@ class Changeover:
             new = await self._work(self._ledger.activate, trial)
         except UnoError as error:
             _log.warning("cannot change over to generation %s: %s", generation, error)
-            await self._remember(handled=sequence)
-            await self._answer(Phase.FAILED, generation, error.what)
+            await self._answer(Phase.FAILED, generation, error.what, news={"handled": sequence})
             return
-        await self._answer(Phase.APPLYING, generation)
-        await self._apply(new, schedule, handled=sequence)
+        await self._answer(Phase.APPLYING, generation, news={"handled": sequence})
+        await self._apply(new, schedule)
 
-    async def _apply(self, new: Bundle, schedule: Schedule, *, handled: int) -> None:
+    async def _apply(self, new: Bundle, schedule: Schedule) -> None:
         generation = new.manifest.generation
         old = self.effective
         _log.info("changing over from generation %s to %s", old.manifest.generation, generation)
-        await self._remember(handled=handled)
         try:
             self._rest = await self._work(self._upkeep.switch, old, new, schedule)
         except UnoError as error:
@@ -366,8 +354,15 @@ class Changeover:
         return said.cells.get(self._flood.cell, running) if said else running
 
     async def _answer(
-        self, phase: Phase, generation: int, reason: str = "", *, offer: int | None = None
+        self,
+        phase: Phase,
+        generation: int,
+        reason: str = "",
+        *,
+        offer: int | None = None,
+        news: Mapping[str, object] | None = None,
     ) -> None:
+        """Tell how it went, after that and what else is `news` is remembered."""
         ack = Ack(
             generation=generation,
             phase=phase,
@@ -375,7 +370,7 @@ class Changeover:
             reason=reason,
             offer=self.standing.memory.offer if offer is None else offer,
         )
-        await self._remember(ack=ack)
+        await self._remember(ack=ack, **(news or {}))
         self._flood.say(ack, Kind.ACK)
 
     async def remember_lans(self) -> None:

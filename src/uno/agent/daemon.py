@@ -20,8 +20,8 @@ from uno.agent.cell import CellAgent
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:
-    from uno.agent.changeover import Work
     from uno.agent.ledger import Ledger
+    from uno.agent.work import Work
     from uno.agent.world import World
 
 _log = logging.getLogger(__name__)

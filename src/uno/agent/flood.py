@@ -2,7 +2,8 @@
 
 As in a link-state protocol: what is verified and newer than what was known is passed on, to the
 neighbours by the bus and by them to theirs. What the registry does not hear itself is passed on to
-it, and packages to neighbours that it cannot reach.
+it, and packages to neighbours that it cannot reach. How others are goes out together with what
+comes soon after; all that a change waits for goes at once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from uno.agent.outbox import Outbox
 from uno.artifacts.envelope import Untrusted, signed, signer
 from uno.artifacts.statements import Statements
 from uno.model.codec import encode
@@ -51,6 +53,9 @@ _TOPICS = {
 _TOPIC_OF = {kind: topic for topic, kind in _TOPICS.items()}
 _FLOODED = (Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
 
+# Where everybody's status is.
+_RELAYED = Channel(Topic.STATUS, RELAY)
+
 # Where there is something only of cells that the registry does not hear itself.
 _OF_LOST = (
     Channel(Topic.STATUS, LOST),
@@ -75,16 +80,29 @@ class Flood:
     """What a cell hears on the bus, passes on, and says of itself. For one event loop."""
 
     def __init__(
-        self, bus: Bus, bundle: Bundle, *, sequence: Sequence, clock: Callable[[], float]
+        self,
+        bus: Bus,
+        bundle: Bundle,
+        *,
+        sequence: Sequence,
+        clock: Callable[[], float],
+        grace: float = 0.0,
     ) -> None:
-        """Believe whom `bundle` names; `clock` is monotonic, in seconds."""
+        """Believe whom `bundle` names; `clock` is monotonic, in seconds.
+
+        A registry that was there counts as heard for `grace` after it has gone, in seconds:
+        `missed_from` is when that ends.
+        """
         self.registry_present = False
+        self.missed_from: float | None = None
         self.registry_said_at: float | None = None
         self.news = News()
+        self.outbox = Outbox()
         self._bus = bus
         self._bundle = bundle
         self._sequence = sequence
         self._clock = clock
+        self._grace = grace
         self._complained: set[tuple[int, str]] = set()
         self._relayed: set[tuple[Channel, int]] = set()
         self._said: dict[Kind, CellStatus | Ack] = {}
@@ -98,6 +116,12 @@ class Flood:
     def cell(self) -> int:
         """The id of the cell itself."""
         return self._bundle.plan.cell
+
+    @property
+    def registry_heard(self) -> bool:
+        """Whether the registry is there, or was a moment ago: what is only slow is no news."""
+        missed = self.missed_from
+        return self.registry_present or (missed is not None and self._clock() < missed)
 
     def listen(self) -> None:
         """Subscribe to all that concerns the cell and its neighbours."""
@@ -168,10 +192,29 @@ class Flood:
         self.statements.hear(envelope, now=self._clock())
         self._bus.write(Channel(_TOPIC_OF[kind]), envelope)
 
+    def pass_on(self, *, on_trial: bool) -> float | None:
+        """Pass on what waits if it is due, and return when the rest is, None if nothing is left.
+
+        `on_trial` tells whether the cell itself is in the middle of a change.
+        """
+        now, said = self._clock(), self.statements.announcement()
+        # Of a registry that is gone the last word stands, whatever it was about to do.
+        busy = on_trial or bool(said and said.rollout and self.registry_heard)
+        due = self.outbox.due(members=len(self.statements.members), busy=busy)
+        if due is None or due > now:
+            return due
+        for cell in self.outbox.empty(now=now):
+            self._relay_newest(_RELAYED, cell)
+        return None
+
     def _see(self, event: Presence) -> bool:
         if event.channel != Channel(Topic.UVN, OWN):
             return False
         before, self.registry_present = self.registry_present, event.alive > 0
+        if self.registry_present:
+            self.missed_from = None
+        elif before:
+            self.missed_from = self._clock() + self._grace
         return before != self.registry_present
 
     def _take(self, channel: Channel, envelope: Envelope) -> None:
@@ -184,9 +227,11 @@ class Flood:
             self._reclaim(envelope)
             return
         is_lost = about in self._silent()
-        if kind is not Kind.ACK or is_lost:
-            # Acks are for the registry, which hears them itself but of cells that are lost to it.
+        if kind in OF_REGISTRY or is_lost:
             self._relay(Channel(channel.topic, RELAY), envelope)
+        elif kind is Kind.STATUS:
+            # Acks are for the registry, which hears them itself but of cells that are lost to it.
+            self.outbox.put(about, now=self._clock())
         if kind is Kind.UVN:
             self._tell_what_is_lost()
         elif kind is Kind.ACTIVATION:
@@ -220,14 +265,19 @@ class Flood:
 
     def _tell_what_is_lost(self) -> None:
         silent = self._silent()
+        for about in self.outbox.drop(silent):
+            self._relay_newest(_RELAYED, about)
         for channel in _OF_LOST:
             for about in silent:
-                newest = self.statements.newest(_TOPICS[channel.topic], about)
-                if about != self.cell and newest is not None:
-                    self._relay(channel, newest)
+                self._relay_newest(channel, about)
             for at, about in tuple(self._relayed):
                 if at == channel and about not in silent:
                     self._withdraw(channel, about)
+
+    def _relay_newest(self, channel: Channel, about: int) -> None:
+        newest = self.statements.newest(_TOPICS[channel.topic], about)
+        if about != self.cell and newest is not None:
+            self._relay(channel, newest)
 
     def _relay(self, channel: Channel, envelope: Envelope) -> None:
         self._relayed.add((channel, envelope.about))

@@ -23,6 +23,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -133,7 +134,7 @@ class Ledger:
         with files.locked(self.directory / LOCK):
             current = self._current()
             _refuse_misfit(current.manifest, offered)
-            bundle.read(content)
+            _parsed(content)
             if offered == current.manifest:
                 return Outcome.SAME
             waiting = self.staged()
@@ -250,7 +251,7 @@ class Ledger:
         except OSError as error:
             raise files.failure(error, f"cannot read {path}") from error
         try:
-            return bundle.read(files.read(path, limit=bundle.PACKED_LIMIT))
+            return _parsed(files.read(path, limit=bundle.PACKED_LIMIT))
         except BundleRejected as error:
             raise BundleRejected(
                 f"{path} is damaged: {error.what}",
@@ -280,6 +281,12 @@ class Ledger:
                 f"{directory} belongs to user {owner}",
                 "name a directory that does not exist, or make it your own with chown",
             )
+
+
+# The current package, the one before and a staged one are looked at in every step of a change.
+@lru_cache(maxsize=3)
+def _parsed(content: bytes) -> Bundle:
+    return bundle.read(content)
 
 
 def _newer(staged: Bundle | None, running: int) -> int | None:

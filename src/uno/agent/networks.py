@@ -15,7 +15,7 @@ from pathlib import Path
 
 from uno import files
 from uno.model.bundle import Bundle
-from uno.model.net import Address, Network
+from uno.model.net import Address, Network, written
 from uno.model.status import CellStatus
 
 KINDS = ("known", "local", "reachable", "unreachable")
@@ -25,7 +25,6 @@ def write(
     directory: Path,
     bundle: Bundle,
     status: CellStatus,
-    *,
     others: Mapping[int, CellStatus] | None = None,
 ) -> None:
     """Bring the files up to date with what the cell and the `others`, by id, say of themselves.
@@ -54,14 +53,14 @@ def render(
             for lan in member.lans
         ]
     there = {lan.network for lan in status.lans if lan.interface}
+    reached = there.union(status.reachable)
     own = next(member.lans for member in bundle.roster.members if member.id == here)
+    lost = {*status.unreachable, *own} - there
     return {
         "known": _with_addresses(known),
         "local": _with_addresses((lan, at) for lan, at in known if lan in there),
-        "reachable": _plain(lan for lan, _ in known if lan in there | {*status.reachable}),
-        "unreachable": _plain(
-            lan for lan, _ in known if lan in {*status.unreachable, *own} - there
-        ),
+        "reachable": _plain(lan for lan, _ in known if lan in reached),
+        "unreachable": _plain(lan for lan, _ in known if lan in lost),
     }
 
 
@@ -70,8 +69,8 @@ def _node(lan: Network, node4: Address, node6: Address) -> Address:
 
 
 def _with_addresses(pairs: Iterable[tuple[Network, Address]]) -> str:
-    return "".join(f"{lan} {address} \n" for lan, address in pairs)
+    return "".join(f"{written(lan)} {written(address)} \n" for lan, address in pairs)
 
 
 def _plain(lans: Iterable[Network]) -> str:
-    return "".join(f"{lan}\n" for lan in lans)
+    return "".join(f"{written(lan)}\n" for lan in lans)

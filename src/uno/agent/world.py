@@ -21,7 +21,8 @@ class Pace:
     A pass every `upkeep`, but not two within `apart`; a look at links and routes every `look`, but
     every `hurry` while something changes, which it does for `calming` after the last change. A pass
     that found routing dead is followed by another after `again`. LANs may take `lan_patience` to
-    come up at boot, and a piece of work `stuck`.
+    come up at boot, and a piece of work `stuck`. Others are told that the registry is not heard
+    when that has been so for `grace`: were it only slow, every cell would tell every other, twice.
     """
 
     upkeep: float = 60.0
@@ -32,6 +33,7 @@ class Pace:
     again: float = 5.0
     lan_patience: float = 60.0
     stuck: float = 600.0
+    grace: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from uno.diagnostics import UnoError
@@ -47,15 +48,12 @@ def signed(envelope: Envelope, *, identity: str, sign: Callable[[bytes], bytes])
 def verify(envelope: Envelope, *, identity: str, public_key: str) -> None:
     """Raise `Untrusted` unless the holder of `public_key` (base64) signed `envelope`."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-        Ed25519PublicKey,
-    )
 
     if len(envelope.body) > BODY_LIMIT or len(envelope.signature) != SIGNATURE_SIZE:
         raise Untrusted("a message is too large, or not signed")
     try:
         covered = _covered(envelope, identity)
-        Ed25519PublicKey.from_public_bytes(_key(public_key)).verify(envelope.signature, covered)
+        _verifier(public_key)(envelope.signature, covered)
     except (InvalidSignature, ValueError, struct.error) as error:
         raise Untrusted("a message is not signed by whom it is about") from error
 
@@ -111,6 +109,16 @@ def unseal(body: bytes, *, private_key: str, identity: str, cell: int) -> bytes:
         return ChaCha20Poly1305(key).decrypt(bytes(12), sealed, _bound(identity, cell))
     except (InvalidTag, ValueError) as error:
         raise Untrusted("a sealed package is for another cell, or was altered") from error
+
+
+# Whoever is heard once is heard again.
+@lru_cache(maxsize=1024)
+def _verifier(public_key: str) -> Callable[[bytes, bytes], None]:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PublicKey,
+    )
+
+    return Ed25519PublicKey.from_public_bytes(_key(public_key)).verify
 
 
 def _covered(envelope: Envelope, identity: str) -> bytes:

@@ -15,13 +15,13 @@ the kernel tracks connections, of which each costs more than all rules, where so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from uno.artifacts.frr import BGP_PORT, prefixes, scope_members
 from uno.model.lan import AttachedLan
-from uno.model.net import Network, network_order
+from uno.model.net import Network, network_order, written
 from uno.model.plan import (
     BackbonePeer,
     CellPlan,
@@ -159,7 +159,7 @@ class _Site:
 
 
 def _site(nics: Sequence[str], local: Iterable[Network]) -> _Site:
-    networks = {version: [str(n) for n in local if n.version == version] for version in (4, 6)}
+    networks = {version: [written(n) for n in local if n.version == version] for version in (4, 6)}
     return _Site(
         nics=_named("nics", [f'"{nic}"' for nic in nics]),
         local4=_named("local4", networks[4]),
@@ -177,8 +177,10 @@ def _remote(own: Member, roster: Roster) -> tuple[Network, ...]:
 
 
 def _source_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
+    own = {member.id: prefixes(member) for member in roster.members}
     for link in plan.links:
-        yield from _address_sets(f"from-{link.interface}-", _sources(link, plan, roster))
+        sources = _sources(link, plan, roster, own)
+        yield from _address_sets(f"from-{link.interface}-", sources)
         rules = [
             f"ip saddr @from-{link.interface}-4 return",
             f"ip6 saddr @from-{link.interface}-6 return",
@@ -188,10 +190,12 @@ def _source_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
         yield _chain(f"from-{link.interface}", "", rules)
 
 
-def _sources(link: BackbonePeer, plan: CellPlan, roster: Roster) -> tuple[Network, ...]:
+def _sources(
+    link: BackbonePeer, plan: CellPlan, roster: Roster, own: Mapping[int, tuple[Network, ...]]
+) -> tuple[Network, ...]:
     """Return what may come in through a link: its cells' own, and errors sent by those between."""
     members = scope_members(link.accepts, roster)
-    allowed = {prefix for member in members for prefix in prefixes(member)}
+    allowed = {prefix for member in members for prefix in own[member.id]}
     # Links have their addresses in the backbone pool and in the third /64 of the ULA; routers on
     # the way answer (ICMP) from those.
     allowed |= {roster.pools.backbone, link_pool6(roster)}
@@ -341,7 +345,7 @@ def _postrouting(own: Member, roster: Roster) -> Iterator[str]:
 def _address_sets(name: str, networks: Iterable[Network]) -> Iterator[str]:
     networks = tuple(networks)
     for version in (4, 6):
-        elements = [str(network) for network in networks if network.version == version]
+        elements = [written(network) for network in networks if network.version == version]
         yield _set(f"{name}{version}", f"ipv{version}_addr", "interval", elements)
 
 

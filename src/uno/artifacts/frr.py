@@ -32,7 +32,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from uno.model.lan import AttachedLan
-from uno.model.net import Network, network_order
+from uno.model.net import Network, network_order, written
 from uno.model.plan import BackbonePeer, CellPlan, Member, Roster, Scope
 
 # Not 179, so that a BGP daemon of the host's own can run beside ours.
@@ -97,7 +97,8 @@ def integrated(parts: tuple[tuple[str, str], ...]) -> str:
 
 def prefixes(member: Member) -> tuple[Network, ...]:
     """Return all that a cell may announce: its LANs and its node addresses."""
-    own = (IPv4Network(member.node4), IPv6Network(member.node6))
+    # As numbers: from the addresses themselves it takes four times as long, and there are many.
+    own = (IPv4Network((int(member.node4), 32)), IPv6Network((int(member.node6), 128)))
     return tuple(sorted((*member.lans, *own), key=network_order))
 
 
@@ -190,9 +191,10 @@ def _filters(others: Iterable[Member]) -> Iterator[str]:
     steps = []
     for member in others:
         yield f"bgp as-path access-list origin-{member.id} seq 5 permit _{member.asn}$"
+        own = prefixes(member)
         for version, family in ((4, "ip"), (6, "ipv6")):
-            for number, prefix in _numbered(_of(version, prefixes(member))):
-                yield f"{family} prefix-list cell-{member.id} seq {number} permit {prefix}"
+            for number, prefix in _numbered(_of(version, own)):
+                yield f"{family} prefix-list cell-{member.id} seq {number} permit {written(prefix)}"
             steps.append(f"route-map members{version} permit {member.id}")
             steps.append(f" match {family} address prefix-list cell-{member.id}")
             steps.append(f" match as-path origin-{member.id}")

@@ -101,6 +101,11 @@ class Statements:
         body = self.body(Kind.STATUS, cell)
         return body if isinstance(body, CellStatus) else None
 
+    def statuses(self) -> dict[int, CellStatus]:
+        """Return what each cell said last of itself, of those that have said anything."""
+        found = {cell: self.status(cell) for cell in self._members}
+        return {cell: said for cell, said in found.items() if said is not None}
+
     def ack(self, cell: int) -> Ack | None:
         """Return what a cell said last of a package."""
         body = self.body(Kind.ACK, cell)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from uno.model.net import Address, Network, address, network
+from uno.model.net import Address, Network, address, network, written
 
 T = TypeVar("T")
 
@@ -47,14 +47,8 @@ def to_builtins(value: object) -> Any:
 
 def _to_text(value: object) -> str:
     if isinstance(value, IPv4Address | IPv6Address | IPv4Network | IPv6Network):
-        return _written(value)
+        return written(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-# The particles' addresses are the same in every cell's bundle.
-@lru_cache(maxsize=8192)
-def _written(value: Address | Network) -> str:
-    return str(value)
 
 
 _READERS: dict[Any, Callable[[str], object]] = {
@@ -71,6 +65,16 @@ def _from_text(kind: type, text: object) -> object:
     if not isinstance(text, str):
         # A ValueError, since msgspec adds the path to those alone.
         raise ValueError(f"expected text, got {type(text).__name__}")  # noqa: TRY004
+    return _read_again(kind, text) if len(text) <= _SHORT else _READERS[kind](text)
+
+
+# Every cell's status names the same networks. What is longer than these are has a scope, which may
+# be of any length, and is not worth to be kept.
+_SHORT = 49
+
+
+@lru_cache(maxsize=8192)
+def _read_again(kind: type, text: str) -> object:
     return _READERS[kind](text)
 
 

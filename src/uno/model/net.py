@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from functools import lru_cache
 from ipaddress import (
     AddressValueError,
     IPv4Address,
@@ -53,6 +54,13 @@ def network(text: str) -> Network:
         ) from error
     except ValueError as error:
         raise ValueError(f"{text} has host bits set; write {family(text, strict=False)}") from error
+
+
+# The same few thousand are written again and again: in every message, rule and package.
+@lru_cache(maxsize=8192)
+def written(item: Address | Network) -> str:
+    """Return the text of an address or a network."""
+    return str(item)
 
 
 def network_order(item: Network) -> tuple[int, int, int]:

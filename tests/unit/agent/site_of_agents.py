@@ -50,7 +50,14 @@ from uno.registry import keys, operations
 _T = TypeVar("_T")
 
 QUICK = Pace(
-    upkeep=5.0, apart=0.01, look=0.2, hurry=0.02, calming=0.3, again=0.05, lan_patience=0.3
+    upkeep=5.0,
+    apart=0.01,
+    look=0.2,
+    hurry=0.02,
+    calming=0.3,
+    again=0.05,
+    lan_patience=0.3,
+    grace=0.05,
 )
 SEEN = Limits(lease=0.4, window=1.0)
 
