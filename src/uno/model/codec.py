@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -35,9 +36,23 @@ def encode_pretty(value: object) -> bytes:
 def decode(text: bytes | str, kind: type[T]) -> T:
     """Read a `kind` from its JSON. Raises `Malformed`."""
     try:
-        return msgspec.json.decode(text, type=kind, dec_hook=_from_text)
+        return _decoder(kind).decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(str(error)) from error
+
+
+# Where two threads have it look at a type for the first time at once, msgspec crashes the process.
+_FIRST_LOOK = threading.Lock()
+
+
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    if kind not in _DECODERS:
+        with _FIRST_LOOK:
+            _DECODERS.setdefault(kind, msgspec.json.Decoder(kind, dec_hook=_from_text))
+    return _DECODERS[kind]
 
 
 def to_builtins(value: object) -> Any:
