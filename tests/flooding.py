@@ -75,6 +75,13 @@ class Crowd:
                 self.boards[cell], package, sequence=sequence, clock=lambda: self.now, grace=3.0
             )
 
+    def admit(self, cell: int, members: int) -> None:
+        """Have a cell run a package in which only so many cells are members."""
+        package = self.package(cell)
+        kept = package.roster.members[:members]
+        roster = replace(package.roster, members=kept)
+        self.floods[cell].follow(replace(package, roster=roster))
+
     def say(self, cell: int, generation: int = 1) -> None:
         """Have a cell say how it is."""
         self.floods[cell].say(CellStatus(generation=generation), Kind.STATUS)

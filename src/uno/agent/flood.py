@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from uno.agent.outbox import Outbox
-from uno.artifacts.envelope import Untrusted, signed, signer
+from uno.artifacts.envelope import Stranger, Untrusted, signed, signer
 from uno.artifacts.statements import Statements
+from uno.artifacts.strangers import Strangers
 from uno.model.codec import encode
 from uno.model.keys import cell_signing
 from uno.model.messages import OF_REGISTRY, REGISTRY, Envelope, Kind
@@ -29,6 +30,7 @@ from uno.ports.bus import (
     BusEvent,
     Channel,
     Presence,
+    Received,
     Topic,
     offers_for,
     offers_near,
@@ -103,6 +105,7 @@ class Flood:
         self._sequence = sequence
         self._clock = clock
         self._grace = grace
+        self._strangers = Strangers[Channel]()
         self._complained: set[tuple[int, str]] = set()
         self._relayed: set[tuple[Channel, int]] = set()
         self._said: dict[Kind, CellStatus | Ack] = {}
@@ -140,6 +143,9 @@ class Flood:
             if about != REGISTRY and about not in self.statements.members:
                 self._withdraw(channel, about)
         self.listen()
+        known = self._strangers.among(self.statements.members, now=self._clock())
+        for envelope, channel in known:
+            self.receive(Received(channel, envelope))
 
     def recall(self, words: Iterable[Envelope]) -> None:
         """Know, and pass on, what the registry said before this process began."""
@@ -168,6 +174,8 @@ class Flood:
                 raise Untrusted("a message is on a topic that is not its own")  # noqa: TRY301
             newer = self.statements.hear(envelope, now=self._clock())
         except Untrusted as error:
+            if isinstance(error, Stranger):
+                self._strangers.keep(envelope, channel, now=self._clock())
             self._complain(envelope, error)
             return False
         if channel.partition == OWN and envelope.kind in OF_REGISTRY:

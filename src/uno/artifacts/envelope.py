@@ -33,6 +33,10 @@ class Untrusted(UnoError):
     """A message that is not what it says: unsigned, altered, of another UVN, or for others."""
 
 
+class Stranger(Untrusted):
+    """A message about a cell that is no member of the UVN, as far as is known."""
+
+
 def signed(envelope: Envelope, *, identity: str, sign: Callable[[bytes], bytes]) -> Envelope:
     """Return `envelope` with the signature that `sign` makes. `identity` is the UVN's."""
     return Envelope(

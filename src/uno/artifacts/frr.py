@@ -111,6 +111,9 @@ def _zebra(own: Member) -> Iterator[str]:
     # Next hops as objects would share their numbers with those of a host's own FRR, and stay behind
     # when zebra is killed.
     yield "no zebra nexthop kernel enable"
+    # Milliseconds that a route waits for others before it is put into the kernel; 10 by default.
+    # Neighbours may already send what goes by it.
+    yield "zebra work-queue 1"
     # Routes get the node's address as source hint, so that what the cell itself sends is answered.
     for family, name, source in (("ip", "source4", own.node4), ("ipv6", "source6", own.node6)):
         yield f"route-map {name} permit 10"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from uno.artifacts.envelope import Untrusted, verify
+from uno.artifacts.envelope import Stranger, Untrusted, verify
 from uno.model.codec import Malformed, decode
 from uno.model.messages import (
     OF_REGISTRY,
@@ -70,7 +70,7 @@ class Statements:
         """Take in what came, and return whether it is newer than what was known.
 
         `now` is the local monotonic clock, in seconds. Raises `Untrusted` if it is not signed by
-        whom it is about, is about nobody who is a member, or holds what cannot be read.
+        whom it is about or holds what cannot be read, `Stranger` if that is no member.
         """
         kind = self._kind(envelope)
         known = self._heard.get((kind, envelope.about))
@@ -163,7 +163,7 @@ class Statements:
         if (envelope.about == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION}):
             raise Untrusted("a message is about one whom its kind is not for")
         if envelope.about != REGISTRY and envelope.about not in self._members:
-            raise Untrusted(f"a message is about cell {envelope.about}, which is no member")
+            raise Stranger(f"a message is about cell {envelope.about}, which is no member")
         return kind
 
     def _key(self, kind: Kind, about: int) -> str:

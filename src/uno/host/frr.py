@@ -39,8 +39,9 @@ STOP_SECONDS = 5.0
 SWEEP_SECONDS = 150
 
 # A BFD packet or a route that waits for a busy processor costs traffic; FRR's own systemd unit has
-# -5. Where it is not allowed, nice(1) says so, and they run as everything else does.
-NICENESS = -10
+# -5 for all. What others were told of is to be in the kernel before anybody works out more. Where
+# it is not allowed, nice(1) says so, and they run as everything else does.
+NICENESS = {"zebra": -15, "bfdd": -15, "bgpd": -10}
 
 # Where another FRR has routes on this host, zebra must never sweep: they would be among them.
 NEVER_SECONDS = 2_000_000_000
@@ -278,15 +279,18 @@ stop() {{
 begin() {{
   # --v6-rr-semantics: replace an IPv6 route in one step, as Linux can and zebra does not expect.
   case $1 in
-    zebra) extra="-s 2000000 --v6-rr-semantics -K {sweep}" ;;
+    zebra) nice={NICENESS["zebra"]} extra="-s 2000000 --v6-rr-semantics -K {sweep}" ;;
     # FRR 10 has no such socket, and no option for it.
-    bfdd) extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock") ;;
-    bgpd) extra="-p {BGP_PORT}" ;;
+    bfdd)
+      nice={NICENESS["bfdd"]}
+      extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock")
+      ;;
+    bgpd) nice={NICENESS["bgpd"]} extra="-p {BGP_PORT}" ;;
     *) exit 2 ;;
   esac
   common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.conf -i $here/$1.pid"
   logging="--log file:$here/frr.log --log-level notifications"
-  nice -n {NICENESS} {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
+  nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
     cat "$here/$1.start" >&2
     return 1
   }}

@@ -256,7 +256,7 @@ class RegistryAgent:
             settled=record.settled,
             failed=record.failed,
         )
-        self._ear.trust(_members(known.plan))
+        self._ear.trust(_members(known.plan), now=now)
         self._voice.order(activation.undo(self._rollout) if record.failed else told)
 
     async def _keep(self, before: Rollout, heard: dict[int, Heard]) -> None:

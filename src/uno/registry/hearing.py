@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from uno.artifacts.envelope import Untrusted
+from uno.artifacts.envelope import Stranger, Untrusted
 from uno.artifacts.statements import ALIVE_FOR, Statements
+from uno.artifacts.strangers import Strangers
 from uno.model.messages import REGISTRY, Kind
 from uno.ports.bus import LOST, OWN, RELAY, Channel, Received, Topic
 from uno.registry.rollout import Heard
@@ -38,6 +39,7 @@ class Ear:
     ) -> None:
         """Listen `since` then to the cells `members`."""
         self.statements = Statements(identity=identity, registry_key=registry_key, members=members)
+        self._strangers = Strangers[Received]()
         self._registry_key = registry_key
         self._since = since
         self._direct: dict[int, float] = {}
@@ -46,9 +48,11 @@ class Ear:
         self._sure: set[int] = set()
         self._complaints: set[tuple[int, str]] = set()
 
-    def trust(self, members: Mapping[int, Member]) -> None:
-        """Listen to these cells from now on."""
+    def trust(self, members: Mapping[int, Member], *, now: float) -> None:
+        """Listen to these cells from now on, and to what new ones have said before."""
         self.statements.trust(self._registry_key, members)
+        for _, event in self._strangers.among(members, now=now):
+            self.hear(event, now=now)
 
     def hear(self, event: BusEvent, *, now: float) -> None:
         """Take in what came; what cannot be believed is told once."""
@@ -60,6 +64,8 @@ class Ear:
         try:
             is_news = self.statements.hear(said, now=now)
         except Untrusted as error:
+            if isinstance(error, Stranger):
+                self._strangers.keep(said, event, now=now)
             self.complain(said.sender, error.what)
             return
         if event.channel.partition == OWN:

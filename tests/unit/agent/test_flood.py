@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from flooding import Crowd
 from uno.agent.outbox import HOLD, LONGEST_HOLD, LONGEST_PAUSE, PAUSE, Outbox
+from uno.artifacts.strangers import LASTING
 from uno.model.messages import Ack, Activation, Kind, Phase, UvnAnnouncement
+from uno.ports.bus import Received
 
 CHANGING = UvnAnnouncement(generation=2, rollout="changing over to generation 2")
 AT_REST = UvnAnnouncement(generation=2)
@@ -197,3 +200,42 @@ def test_the_more_cells_the_longer_news_wait_up_to_a_limit(
     assert outbox.due(members=members, busy=True) == pytest.approx(10.0 + hold)
     assert outbox.drop((2, 3)) == (2,)
     assert outbox.empty(now=20.0) == (1,)
+
+
+def test_what_a_new_cell_says_before_it_is_known_of_is_believed_once_it_is() -> None:
+    crowd = Crowd(3)
+    crowd.admit(1, members=2)
+    crowd.say(3)
+    crowd.hear(1, 3)
+    assert 3 not in crowd.known(1)
+
+    crowd.now = 5.0
+    crowd.admit(1, members=3)
+
+    assert crowd.known(1)[3].generation == 1
+    crowd.floods[1].pass_on(on_trial=False)
+    assert crowd.boards[1].news() == relayed(3)
+
+
+def test_what_it_said_long_before_is_not() -> None:
+    crowd = Crowd(3)
+    crowd.admit(1, members=2)
+    crowd.say(3)
+    crowd.hear(1, 3)
+
+    crowd.now = LASTING + 0.1
+    crowd.admit(1, members=3)
+
+    assert 3 not in crowd.known(1)
+
+
+def test_what_is_not_signed_by_the_new_cell_is_not_believed_either() -> None:
+    crowd = Crowd(3)
+    crowd.admit(1, members=2)
+    crowd.say(3)
+    ((channel, about), said), *_ = crowd.boards[3].newest.items()
+    crowd.floods[1].receive(Received(channel, replace(said, body=b"{}")))
+
+    crowd.admit(1, members=3)
+
+    assert (about, crowd.known(1)) == (3, {})
