@@ -30,7 +30,7 @@ CATCH_ALL: dict[str, str] = {}
 PURE = (
     *("diagnostics", "model", "spec", "planning", "artifacts", "ports"),
     *("agent.reconcile", "agent.stages", "agent.change", "agent.contact", "agent.deafness"),
-    "agent.redial",
+    *("agent.outbox", "agent.redial"),
 )
 ON_THE_CELL = ("agent", "host", "web")
 
