@@ -55,7 +55,7 @@ def test_cell_install_is_the_same_and_its_directory_is_private(
 
 def tampered(package: Path, _installed: Deployment) -> bytes:
     content = bytearray(package.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[-40] ^= 1  # some bits between the parts mean nothing
     return bytes(content)
 
 
