@@ -37,11 +37,12 @@ from uno.bus.dds import (
     Post,
     cannot_open,
     secured,
+    unread,
 )
 from uno.bus.wire import Member
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Security
+from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Security, Topic
 
 _log = logging.getLogger(__name__)
 
@@ -148,10 +149,11 @@ def writer_qos() -> dds.DataWriterQos:
     return qos
 
 
-def reader_qos() -> dds.DataReaderQos:
-    """Return the settings of all readers."""
+def reader_qos(topic: Topic) -> dds.DataReaderQos:
+    """Return the settings of the readers of a topic."""
     qos = dds.DataReaderQos()
     _set_common(qos)
+    qos.history.depth = unread(topic)
     qos.data_representation.value = dds.Int16Seq([dds.DataRepresentation.XCDR2])
     return qos
 
@@ -185,7 +187,7 @@ class _ConnextSession:
             qos = dds.SubscriberQos()
             qos.partition.name = dds.StringSeq([channel.partition])
             subscriber = dds.Subscriber(self._participant, qos)
-            entity = dds.DataReader(subscriber, self._topic(channel), reader_qos())
+            entity = dds.DataReader(subscriber, self._topic(channel), reader_qos(channel.topic))
             condition = dds.ReadCondition(entity, dds.DataState.any_data)
             liveliness = dds.StatusCondition(entity)
             liveliness.enabled_statuses = dds.StatusMask.LIVELINESS_CHANGED

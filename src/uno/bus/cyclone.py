@@ -41,7 +41,7 @@ from uno.artifacts.envelope import SIGNATURE_SIZE
 from uno.bus import wire
 from uno.bus.complaints import Complaints, caught
 from uno.bus.cyclone_config import xml
-from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, secured
+from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, secured, unread
 from uno.bus.wire import Member
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
@@ -128,7 +128,6 @@ _QOS = Qos(
 _WRITER_QOS = Qos(
     Policy.WriterDataLifecycle(autodispose=False), Policy.IgnoreLocal.Participant, base=_QOS
 )
-_READER_QOS = Qos(Policy.IgnoreLocal.Participant, base=_QOS)
 
 
 @dataclass(slots=True, eq=False)
@@ -169,7 +168,9 @@ class _CycloneSession:
         """Read a channel."""
         with _explained(f"read {channel.topic}"):
             subscriber = self._keep(Subscriber(self._participant, qos=_partition(channel)))
-            entity = self._keep(DataReader(subscriber, self._topic(channel), qos=_READER_QOS))
+            entity = self._keep(
+                DataReader(subscriber, self._topic(channel), qos=_reader_qos(channel))
+            )
             entity.set_status_mask(DDSStatus.LivelinessChanged)
             unread = SampleState.NotRead | ViewState.Any | InstanceState.Any
             condition = self._keep(ReadCondition(entity, unread))
@@ -259,6 +260,11 @@ class _CycloneSession:
                 reader.report_malformed()
             if envelopes and not self._post([Received(reader.channel, it) for it in envelopes]):
                 return
+
+
+def _reader_qos(channel: Channel) -> Qos:
+    kept = Policy.History.KeepLast(unread(channel.topic))
+    return Qos(Policy.IgnoreLocal.Participant, kept, base=_QOS)
 
 
 def _partition(channel: Channel) -> Qos:

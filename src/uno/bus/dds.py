@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 from uno.artifacts.envelope import BODY_LIMIT
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Security, ports
+from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Security, Topic, ports
 
 # RTPS lease of a participant: who is not heard for so long is gone, in seconds.
 PARTICIPANT_LEASE = 10
@@ -29,6 +29,16 @@ DATAGRAM = 1280 - 28
 
 # What a session takes in at once before the event loop has to see it.
 BATCH = 64
+
+# How many statements about one cell wait to be taken: several neighbours pass on what it says, and
+# of one that waits alone the newest would be lost when a neighbour comes that is behind.
+UNREAD = 16
+
+
+def unread(topic: Topic) -> int:
+    """Return how many samples of one key a reader keeps. A package can be large, and is of one."""
+    return 1 if topic is Topic.OFFER else UNREAD
+
 
 Post: TypeAlias = Callable[[Sequence[BusEvent]], bool]
 

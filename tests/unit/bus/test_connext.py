@@ -16,9 +16,10 @@ from hypothesis import strategies as some
 
 from uno.bus import connext, cyclone, wire
 from uno.bus.connext import ConnextBus, Sample, to_envelope, to_sample
+from uno.bus.dds import UNREAD
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Security
+from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Security, Topic
 
 ENVELOPES = some.builds(
     Envelope,
@@ -86,14 +87,22 @@ def test_ports_are_those_of_the_standard_as_with_cyclone() -> None:
     assert well_known.user_unicast_port_offset == 11
 
 
-@pytest.mark.parametrize("qos", [connext.writer_qos(), connext.reader_qos()], ids=["write", "read"])
+@pytest.mark.parametrize(
+    ("qos", "depth"),
+    [
+        (connext.writer_qos(), 1),
+        (connext.reader_qos(Topic.OFFER), 1),
+        (connext.reader_qos(Topic.STATUS), UNREAD),
+    ],
+    ids=["write", "read offers", "read what neighbours pass on"],
+)
 def test_both_ends_are_reliable_and_keep_the_newest(
-    qos: dds.DataWriterQos | dds.DataReaderQos,
+    qos: dds.DataWriterQos | dds.DataReaderQos, depth: int
 ) -> None:
     assert qos.reliability.kind == dds.ReliabilityKind.RELIABLE
     assert qos.durability.kind == dds.DurabilityKind.TRANSIENT_LOCAL
     assert qos.history.kind == dds.HistoryKind.KEEP_LAST
-    assert qos.history.depth == 1
+    assert qos.history.depth == depth
     assert qos.liveliness.lease_duration == dds.Duration(5)
     assert list(qos.data_representation.value) == [dds.DataRepresentation.XCDR2]
 

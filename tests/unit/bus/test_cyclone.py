@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -107,6 +108,30 @@ def test_a_package_of_any_size_comes_through(domain: int, size: int) -> None:
             registry.write(offers_for(1), offer)
 
             await until(lambda: Received(offers_for(1), offer) in heard)
+
+    run(scene())
+
+
+def test_the_newest_is_not_lost_when_a_neighbour_comes_that_is_behind(domain: int) -> None:
+    relayed, busy = Channel(Topic.STATUS, RELAY), Event()
+
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            hub, heard = agents.join(0)
+            hub.subscribe(relayed)
+            ahead, _ = agents.join(1, peers=(0,))
+            behind, _ = agents.join(2, peers=(0,))
+            for neighbour in (ahead, behind):
+                neighbour.write(relayed, envelope(about=9))
+            await until(lambda: sum(isinstance(each, Received) for each in heard) == 2)
+
+            # Nothing is taken meanwhile: the loop that hears is this one.
+            for neighbour, sequence in ((ahead, 3), (ahead, 5), (behind, 4)):
+                neighbour.write(relayed, envelope(about=9, sequence=sequence))
+                busy.wait(0.2)
+            await until(lambda: Received(relayed, envelope(about=9, sequence=4)) in heard)
+
+            assert Received(relayed, envelope(about=9, sequence=5)) in heard
 
     run(scene())
 
