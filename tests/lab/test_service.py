@@ -125,6 +125,13 @@ def test_every_link_is_wireguard_with_keys_of_its_own_and_a_preshared_key(site: 
     assert len(ends) == len({key for _, key in ends}) >= 5 + 12
 
 
+@pytest.mark.feature("G25")
+def test_no_socket_of_uno_sees_all_packets_of_the_host(site: Site) -> None:
+    for cell in site.deployment.cells:
+        # A line of headings, and one for each packet socket in the network namespace (packet(7)).
+        assert len(cell.run(["cat", "/proc/net/packet"]).stdout.splitlines()) == 1
+
+
 @pytest.mark.feature("F102")
 @pytest.mark.feature("F070")
 def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(site: Site) -> None:

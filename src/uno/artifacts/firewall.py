@@ -9,8 +9,9 @@ The registry's host has a table of its own, since a cell may be on the same host
 
 What two LANs send to each other is told apart by the interface that it comes by, and accepted after
 a handful of rules. All else goes through every rule. Each rule costs every packet of a busy line,
-and so does what it looks at: one LAN, or one interface, is compared with instead of looked up; and
-the kernel tracks connections, of which each costs more than all rules, where something asks for it.
+and so does what it looks at: one LAN, or a few interfaces, are compared with instead of looked up;
+and the kernel tracks connections, of which each costs more than all rules, where something asks for
+it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ TABLE = "uno"
 REGISTRY_TABLE = "uno_registry"
 
 NODE_INTERFACE = "uno0"
+
+# The kernel compares with so many interfaces, one after the other, sooner than it looks one up.
+_FEW = 4
 
 
 def ruleset(
@@ -63,10 +67,10 @@ def ruleset(
         _names("links", (link.interface for link in plan.links)),
         _names("nics", nics),
         _names("tunnels", interfaces(plan)),
-        _names("onward", _onward(plan)),
         *_source_chains(plan, roster),
         _chain("through", "", _through(site)),
         *(_chain(f"in-{link.interface}", "", _from_link(link)) for link in plan.links),
+        _chain("onward", "", _onward(plan)),
         _chain("lans", "", _from_lans(site)),
         _chain("fit", "", _fit(plan)),
         _chain(
@@ -209,15 +213,17 @@ def link_pool6(roster: Roster) -> Network:
     return next(islice(roster.pools.ula.subnets(new_prefix=64), 2, None))
 
 
-def _onward(plan: CellPlan) -> tuple[str, ...]:
-    """Return the tunnels that packets are forwarded into: all but the root VPN."""
-    return tuple(name for name in interfaces(plan) if not plan.root or name != plan.root.interface)
+def _onward(plan: CellPlan) -> Iterator[str]:
+    """Yield what accepts into the tunnels that packets are forwarded into: all but the root VPN."""
+    root = plan.root.interface if plan.root else None
+    ways = [f'"{name}" : accept' for name in interfaces(plan) if name != root]
+    yield from _by_interface(ways, "oifname")
 
 
 def _forward(plan: CellPlan, nics: Iterable[str], site: _Site) -> Iterator[str]:
     yield "tcp flags & (syn | rst) == syn jump fit"
     ways = [f'"{link.interface}" : goto in-{link.interface}' for link in plan.links]
-    yield from _by_interface([*ways, *(f'"{nic}" : jump lans' for nic in nics)])
+    yield from _by_interface([*(f'"{nic}" : jump lans' for nic in nics), *ways])
     yield _NO_WAY
     yield "oifname != @tunnels ip daddr @remote4 counter drop"
     yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
@@ -255,7 +261,7 @@ def _through(site: _Site) -> Iterator[str]:
     yield f"oifname {site.nics} ip6 daddr {site.local6} accept"
     yield f"ip daddr {site.local4} counter drop"
     yield f"ip6 daddr {site.local6} counter drop"
-    yield "oifname @onward accept"
+    yield "jump onward"
     yield _NO_WAY
     yield "counter drop"
 
@@ -267,7 +273,7 @@ _NO_WAY = f'oifname "{NODE_INTERFACE}" reject with icmpx host-unreachable'
 def _from_lans(site: _Site) -> Iterator[str]:
     # A LAN whose interface is gone must not be looked for behind a link.
     for ip, local in (("ip", site.local4), ("ip6", site.local6)):
-        yield f"oifname @onward {ip} saddr {local} {ip} daddr != {local} accept"
+        yield f"{ip} saddr {local} {ip} daddr != {local} goto onward"
 
 
 def _fit(plan: CellPlan) -> Iterator[str]:
@@ -299,6 +305,11 @@ def _input(plan: CellPlan, bus_ports: tuple[int, ...]) -> Iterator[str]:
 
 
 def _to(bus_ports: tuple[int, ...]) -> str:
+    low, high = min(bus_ports), max(bus_ports)
+    if low == high:
+        return f"udp dport {low}"
+    if len(bus_ports) == high - low + 1:
+        return f"udp dport {low}-{high}"
     return f"udp dport {{ {', '.join(map(str, bus_ports))} }}"
 
 
@@ -328,10 +339,12 @@ def _from_node(site: _Site) -> Iterator[str]:
     yield "counter drop"
 
 
-def _by_interface(ways: list[str]) -> Iterator[str]:
-    # A map without elements is refused.
-    if ways:
-        yield f"iifname vmap {{ {', '.join(ways)} }}"
+def _by_interface(ways: list[str], key: str = "iifname") -> Iterator[str]:
+    """Yield what takes each way, written as `"interface" : verdict`, by the interface."""
+    if len(ways) <= _FEW:
+        yield from (f"{key} {way.replace(' : ', ' ')}" for way in ways)
+    else:
+        yield f"{key} vmap {{ {', '.join(ways)} }}"
 
 
 def _postrouting(own: Member, roster: Roster) -> Iterator[str]:

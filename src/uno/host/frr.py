@@ -15,6 +15,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -24,7 +25,7 @@ from pathlib import Path
 from uno.artifacts.frr import BGP_PORT, integrated
 from uno.diagnostics import UnoError
 from uno.files import write_atomic
-from uno.host import frr_diff, programs, vty
+from uno.host import frr_diff, programs, unseen, vty
 from uno.host.command import run, start
 from uno.ports.host import Routing, SessionStatus
 
@@ -264,9 +265,14 @@ def _pid(path: Path, folder: Path) -> int | None:
 
 def _script(folder: Path, sweep: int) -> str:
     here = shlex.quote(str(folder))
+    python, unseeing = shlex.quote(sys.executable), shlex.quote(unseen.__file__)
     return f"""#!/bin/sh
 # Starts and stops uno's FRR daemons; FRR's watchdog calls it too.
 here={here}
+unseeing() {{
+  # uno may have moved since this was written.
+  if [ -x {python} ] && [ -r {unseeing} ]; then {python} -I -S {unseeing} "$@"; else "$@"; fi
+}}
 stop() {{
   pid=$(cat "$here/$1.pid" 2>/dev/null) || return 0
   kill "$pid" 2>/dev/null || return 0
@@ -277,12 +283,13 @@ stop() {{
   kill -9 "$pid" 2>/dev/null || return 0
 }}
 begin() {{
+  within=
   # --v6-rr-semantics: replace an IPv6 route in one step, as Linux can and zebra does not expect.
   case $1 in
     zebra) nice={NICENESS["zebra"]} extra="-s 2000000 --v6-rr-semantics -K {sweep}" ;;
     # FRR 10 has no such socket, and no option for it.
     bfdd)
-      nice={NICENESS["bfdd"]}
+      nice={NICENESS["bfdd"]} within=unseeing
       extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock")
       ;;
     bgpd) nice={NICENESS["bgpd"]} extra="-p {BGP_PORT}" ;;
@@ -290,7 +297,7 @@ begin() {{
   esac
   common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.conf -i $here/$1.pid"
   logging="--log file:$here/frr.log --log-level notifications"
-  nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
+  $within nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
     cat "$here/$1.start" >&2
     return 1
   }}

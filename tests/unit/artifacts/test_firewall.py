@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -370,6 +371,32 @@ def test_what_there_is_one_of_is_not_looked_up(hub: Walk) -> None:
     assert chain(walk(ROAM).text, "through")[0] == "oifname @nics ip daddr @local4 accept"
 
 
+@pytest.mark.parametrize(("count", "rules"), [(0, 0), (1, 1), (4, 4), (5, 1), (60, 1)])
+def test_a_few_interfaces_are_compared_and_many_are_looked_up(count: int, rules: int) -> None:
+    ways = [f'"uwg-b{number}" : jump from-uwg-b{number}' for number in range(count)]
+
+    found = list(firewall._by_interface(ways))
+
+    assert len(found) == rules
+    if count in {1, 4}:
+        assert found[0] == 'iifname "uwg-b0" jump from-uwg-b0'
+    if count > 4:
+        assert found == [f"iifname vmap {{ {', '.join(ways)} }}"]
+
+
+@pytest.mark.parametrize(
+    ("ports", "written"),
+    [
+        ((18910, 18911), "udp dport 18910-18911"),
+        ((18911, 18910), "udp dport 18910-18911"),
+        ((18910,), "udp dport 18910"),
+        ((18910, 18912), "udp dport { 18910, 18912 }"),
+    ],
+)
+def test_ports_in_a_row_are_a_range(ports: tuple[int, ...], written: str) -> None:
+    assert firewall._to(ports) == written
+
+
 @pytest.mark.feature("F082")
 def test_nothing_between_lans_is_translated() -> None:
     assert "postrouting" not in walk(LEAF, "eth1", "eth2").text
@@ -446,8 +473,9 @@ def _verdict(text: str, name: str, packet: _Packet) -> str:
 
 def _action(text: str, rule: str, packet: _Packet) -> list[str]:
     """Return the verdict of a rule, in words; none if the rule is not for this packet."""
-    if ways := re.fullmatch(r"iifname vmap \{ (.*) \}", rule):
-        return dict(_way(each) for each in ways[1].split(", ")).get(packet.came, [])
+    if ways := re.fullmatch(r"([io])ifname vmap \{ (.*) \}", rule):
+        by = packet.came if ways[1] == "i" else packet.to
+        return dict(_way(each) for each in ways[2].split(", ")).get(by, [])
     rule = re.sub(r"\{ (.*?) \}", lambda found: "{" + found[1].replace(" ", "") + "}", rule)
     words = [word for word in rule.split() if word != "counter"]
     if words[-3:] == ["with", "icmpx", "host-unreachable"]:
@@ -482,13 +510,19 @@ def _test(text: str, test: list[str], packet: _Packet) -> bool:
             same = isinstance(here, IPv4Address if family == "ip" else IPv6Address)
             return same and any(_within(here, each) for each in _networks(text, networks))
         case ["tcp" | "udp", "dport", ports]:
-            return str(packet.port) in ports.strip("{}").split(",")
+            return any(packet.port in each for each in _ranges(ports))
         case ["ct", "state", "established,related"]:
             return packet.answer
         case ["ct", "state", "new"]:
             return not packet.answer
         case _:
             raise AssertionError(f"a test that this walk does not know: {test}")
+
+
+def _ranges(ports: str) -> Iterator[range]:
+    for each in ports.strip("{}").split(","):
+        low, _, high = each.partition("-")
+        yield range(int(low), int(high or low) + 1)
 
 
 def _within(one: IPv4Address | IPv6Address, other: Network) -> bool:

@@ -163,7 +163,7 @@ def test_its_table_has_a_name_of_its_own_and_names_the_bus_ports() -> None:
 
     assert ruleset is not None
     assert ruleset.startswith("table inet uno_registry {\n")
-    assert "udp dport { 18912, 18913 }" in ruleset
+    assert "udp dport 18912-18913" in ruleset
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="nft needs root")
