@@ -40,10 +40,6 @@ _LOAD, _IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _NUMBER_AT, _LEVEL_AT, _OPTION_AT = 0, 24, 32
 
 
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-
 def refuse_socket_filters(machine: str) -> bool:
     """Let this process and its children attach no filter to a socket; return whether that worked.
 
@@ -62,12 +58,14 @@ def refuse_socket_filters(machine: str) -> bool:
         (_RETURN, 0, 0, _REFUSE),
         (_RETURN, 0, 0, _ALLOW),
     )
-    code = b"".join(struct.pack("=HBBI", *each) for each in instructions)
-    program = _Program(len(instructions), code)
+    packed = b"".join(struct.pack("=HBBI", *each) for each in instructions)
+    code = ctypes.create_string_buffer(packed)
+    # struct sock_fprog: how many, and where.
+    program = struct.pack("HP", len(instructions), ctypes.addressof(code))
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def install() -> bool:
-        status: int = prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0)
+        status: int = prctl(_PR_SET_SECCOMP, _MODE_FILTER, program, 0, 0)
         return status == 0
 
     # Root may do without the promise that no program has more privileges than the one before.
