@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -38,9 +37,7 @@ def agent(common: Common) -> None:
     at everything now.
     """
     common.start()
-    if common.verbosity == 0:
-        # A daemon's log is read when something has happened already.
-        logging.getLogger("uno").setLevel(logging.INFO)
+    common.log_as_a_daemon()
     if os.geteuid() != 0:
         raise UnoError("this needs root: it changes the host's network", "type it with sudo")
     if (common.root / "registry.db").exists():

@@ -75,6 +75,22 @@ class Common:
         log.propagate = False
         passphrases.use(self.passphrase_file)
 
+    def log_as_a_daemon(self) -> None:
+        """Write the log of a program that stays: with more in it, and with times.
+
+        Not where the journal has them: systemd names the stream in JOURNAL_STREAM (systemd.exec(5),
+        Environment Variables Set or Propagated by the Service Manager).
+        """
+        log = logging.getLogger("uno")
+        if self.verbosity == 0:
+            # It is read when something has happened already.
+            log.setLevel(logging.INFO)
+        if not os.environ.get("JOURNAL_STREAM"):
+            told = logging.Formatter(
+                "%(asctime)s.%(msecs)03d uno: %(message)s", "%Y-%m-%d %H:%M:%S"
+            )
+            log.handlers[0].setFormatter(told)
+
     @property
     def verbosity(self) -> int:
         """How much to say: -1 with `-q`, else the number of `-v`, or what VERBOSITY names."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import re
 import sys
 from pathlib import Path
 
@@ -84,6 +86,33 @@ def test_more_is_said_with_v_and_less_with_q(site: Uno, root: Path) -> None:
     assert f"uno: writing {root / 'particles' / 'net__p2.zip'}" in loud.err
     assert "secrets made" in loud.err
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
+
+
+@pytest.mark.feature("F104")
+@pytest.mark.parametrize(
+    ("journal", "line"),
+    [
+        (None, r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} uno: generation 2 is staged\n"),
+        ("8:1234", r"uno: generation 2 is staged\n"),
+    ],
+)
+def test_a_daemons_log_has_times_unless_the_journal_has_them(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    journal: str | None,
+    line: str,
+) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    if journal:
+        monkeypatch.setenv("JOURNAL_STREAM", journal)
+    common = Common()
+    common.start()
+
+    common.log_as_a_daemon()
+    logging.getLogger("uno.agent").info("generation %s is staged", 2)
+    logging.getLogger("uno.agent").debug("nobody needs to know")
+
+    assert re.fullmatch(line, capsys.readouterr().err)
 
 
 def test_help_names_every_option_of_a_group(uno: Uno) -> None:
