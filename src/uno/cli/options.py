@@ -89,7 +89,7 @@ class Common:
             told = logging.Formatter(
                 "%(asctime)s.%(msecs)03d uno: %(message)s", "%Y-%m-%d %H:%M:%S"
             )
-            log.handlers[0].setFormatter(told)
+            log.handlers[0].setFormatter(logging.Formatter(line, time))
 
     @property
     def verbosity(self) -> int:
