@@ -86,9 +86,7 @@ class Common:
             # It is read when something has happened already.
             log.setLevel(logging.INFO)
         if not os.environ.get("JOURNAL_STREAM"):
-            told = logging.Formatter(
-                "%(asctime)s.%(msecs)03d uno: %(message)s", "%Y-%m-%d %H:%M:%S"
-            )
+            line, time = "%(asctime)s.%(msecs)03d uno: %(message)s", "%Y-%m-%d %H:%M:%S"
             log.handlers[0].setFormatter(logging.Formatter(line, time))
 
     @property
