@@ -233,7 +233,7 @@ class CellAgent:
             return True
         if self._look_due > self._world.now():
             return False
-        return await self._change.judge(await self._look())
+        return await self._change.judge(await self._look(), self._prober.measured())
 
     def _after_change(self) -> None:
         """Have all that follows from the package follow the one that runs now."""
@@ -241,7 +241,9 @@ class CellAgent:
         self._stir()
         self._herald.stir()
         self._join()
-        if not self._change.on_trial:
+        if self._change.on_trial:
+            self._prober.call(link.remote4 for link in self._change.effective.plan.links)
+        else:
             self._pass_due = self._world.now()
 
     async def _pass(self) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from uno.agent.admission import own_lans, require_keys, require_new_lans
 from uno.agent.change import Memory, Order, Trial, Verdict, judge, order, wants_offer
-from uno.agent.contact import Contact, describe, seen
+from uno.agent.contact import Contact, describe, proven, seen
 from uno.agent.stages import Held, Schedule, held, name, scheduled, with_held
 from uno.artifacts import bundle as packages
 from uno.artifacts.envelope import unseal
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from uno.agent.work import Work
     from uno.model.bundle import Bundle
     from uno.model.status import CellStatus
+    from uno.ports.prober import Results
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ class Changeover:
         await self._apply(new, Schedule())
         return True
 
-    async def judge(self, status: CellStatus) -> bool:
+    async def judge(self, status: CellStatus, probes: Results) -> bool:
         """Confirm the package on trial or go back from it, once it shows; return whether it has."""
         trial = self.standing.trial
         if trial is None:
@@ -192,7 +193,7 @@ class Changeover:
             trial,
             contact,
             elapsed=self._clock() - self._applied_at,
-            settled=await self._is_settled(trial),
+            settled=await self._is_settled(trial, probes),
             planned=frozenset(link.cell for link in self.bundle.plan.links),
             registry_elsewhere=self._is_registry_elsewhere(status),
         )
@@ -322,9 +323,12 @@ class Changeover:
         self._applied_at = self._clock()
         self._received = await self._from_registry()
 
-    async def _is_settled(self, trial: Trial) -> bool:
+    async def _is_settled(self, trial: Trial, probes: Results) -> bool:
         """Whether what is seen now is not from before the change."""
-        if self._clock() < self.judged_from:
+        links, neighbours = self.effective.plan.links, trial.before.neighbours
+        if self._clock() < self.judged_from and not proven(
+            links, probes, neighbours=neighbours, since=self._applied_at
+        ):
             return False
         if not trial.before.registry or self._clock() - self._applied_at >= self._limits.lease:
             return True

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from uno.model.plan import BackbonePeer
 from uno.model.status import LinkState
+from uno.ports.prober import Measured, Results
 
 
 class Contact(Struct, frozen=True, kw_only=True):
@@ -32,6 +34,23 @@ def seen(links: Iterable[LinkState], *, registry: bool) -> Contact:
     """
     working = (link.cell for link in links if link.works and link.handshake is not None)
     return Contact(registry=registry, neighbours=frozenset(working))
+
+
+def proven(
+    links: Iterable[BackbonePeer],
+    measured: Results,
+    *,
+    neighbours: frozenset[int],
+    since: float,
+) -> bool:
+    """Whether these neighbours have answered what was sent through their links `since` then.
+
+    A round trip tells at once what BFD tells by staying up for its detection time: that packets
+    get through, there and back. Where none of the neighbours has a link, nothing is proven.
+    """
+    addresses = [link.remote4 for link in links if link.cell in neighbours]
+    heard = [measured.get(each, Measured()).heard for each in addresses]
+    return bool(heard) and all(each is not None and each >= since for each in heard)
 
 
 def lost(

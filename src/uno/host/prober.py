@@ -6,14 +6,14 @@ import asyncio
 import math
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address
 from random import Random
 
 from uno.diagnostics import UnoError
 from uno.host.probing import Probe, Probing
-from uno.ports.prober import Measured, Target
+from uno.ports.prober import Results, Target
 
 _REQUEST, _REPLY = 8, 0
 _HEADER = struct.Struct("!BBHHH")
@@ -43,7 +43,8 @@ class IcmpProber:
     ) -> None:
         """Take the time, in seconds from any start, from `clock`.
 
-        `changed` is called when a target starts or ceases to answer, or its largest packet changes.
+        `changed` is called when a target starts or ceases to answer, or its largest packet changes,
+        and when all that were called have answered.
         """
         self._clock = clock
         self._probing = Probing(random=random, changed=changed)
@@ -61,7 +62,12 @@ class IcmpProber:
         self._probing.hurry(now=self._clock())
         self._sooner.set()
 
-    def measured(self) -> Mapping[IPv4Address, Measured]:
+    def call(self, addresses: Iterable[IPv4Address]) -> None:
+        """Probe these targets now, and tell when all have answered."""
+        self._probing.call(addresses, now=self._clock())
+        self._sooner.set()
+
+    def measured(self) -> Results:
         """Return what is known of each target."""
         return self._probing.measured()
 

@@ -81,6 +81,7 @@ class _Track:
     target: Target
     due: float
     results: deque[float | None] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    heard: float | None = None
     unanswered: int = 0
     misses: int = SILENT
     mtu: int | None = None
@@ -96,12 +97,14 @@ class Probing:
     """The targets, their probes that wait for an answer, and the results."""
 
     def __init__(self, *, random: Random, changed: Callable[[], None]) -> None:
-        """Spread probes by `random`; call `changed` when a target starts or ceases to answer."""
+        """Spread probes by `random`; call `changed` as `IcmpProber` says."""
         self._random = random
         self._changed = changed
         self._tracks: dict[IPv4Address, _Track] = {}
         self._waiting: dict[int, tuple[float, Probe]] = {}
         self._number = 0
+        self._called: set[IPv4Address] = set()
+        self._called_at = 0.0
 
     def aim(self, targets: Iterable[Target], *, now: float) -> None:
         """Have these targets and no others."""
@@ -116,6 +119,7 @@ class Probing:
             else:
                 tracks[address] = before
         self._tracks = tracks
+        self._called &= tracks.keys()
 
     def hurry(self, *, now: float) -> None:
         """Probe at once, and then again as if they had just gone, those that do not answer."""
@@ -123,6 +127,12 @@ class Probing:
             if track.misses:
                 track.unanswered = 0
                 track.due = min(track.due, now + self._random.uniform(0, 0.1))
+
+    def call(self, addresses: Iterable[IPv4Address], *, now: float) -> None:
+        """Probe these at once; what was sent before does not count as an answer."""
+        self._called, self._called_at = self._tracks.keys() & set(addresses), now
+        for address in self._called:
+            self._tracks[address].due = now
 
     def due(self, *, now: float) -> tuple[Probe, ...]:
         """Give up on what is overdue, and return what is to be sent now."""
@@ -143,6 +153,7 @@ class Probing:
         track = self._of(probe)
         if track is None:
             return
+        track.heard = sent if track.heard is None else max(track.heard, sent)
         if probe.size != SMALL:
             self._judge(track, now=now, passed=True)
             return
@@ -152,8 +163,12 @@ class Probing:
             track.mtu_due = now + _MTU_SOON if track.target.mtu else math.inf
         track.results.append((now - sent) * 1000)
         track.misses = track.unanswered = 0
+        is_last_called = sent >= self._called_at and self._called == {address}
+        if sent >= self._called_at:
+            self._called.discard(address)
         if is_back:
             track.due = now + self._interval(track)
+        if is_back or is_last_called:
             self._changed()
 
     def lost(self, number: int, *, now: float) -> None:
@@ -249,4 +264,4 @@ def _measured(track: _Track) -> Measured:
     found = [each for each in results if each is not None]
     loss = (len(results) - len(found)) / len(results) if results else None
     answers = Measured(rtt=median(found), mtu=track.mtu) if track.answers and found else Measured()
-    return replace(answers, loss=loss)
+    return replace(answers, loss=loss, heard=track.heard)

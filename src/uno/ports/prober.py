@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +28,18 @@ class Measured:
 
     `rtt` is in milliseconds, and None if none of the newest was answered; `loss` is a share from 0
     to 1, None before the first result; `mtu` the largest IP packet in bytes that was answered,
-    None if that was not found out.
+    None if that was not found out. `heard` is when the newest of those that were answered was sent,
+    in seconds of the prober's clock.
     """
 
     rtt: float | None = None
     loss: float | None = None
     mtu: int | None = None
+    heard: float | None = None
+
+
+# What is known of each target.
+Results: TypeAlias = Mapping[IPv4Address, Measured]
 
 
 class Prober(Protocol):
@@ -47,7 +53,14 @@ class Prober(Protocol):
         """Probe soon whoever does not answer: the network has changed."""
         ...
 
-    def measured(self) -> Mapping[IPv4Address, Measured]:
+    def call(self, addresses: Iterable[IPv4Address]) -> None:
+        """Probe those of the targets that have these addresses now, whether or not they answer.
+
+        When all have answered, that counts as a change, which whoever made the prober is told of.
+        """
+        ...
+
+    def measured(self) -> Results:
         """Return what is known of each target."""
         ...
 

@@ -71,12 +71,16 @@ class Probes:
     def __init__(self) -> None:
         self.answers: dict[IPv4Address, Measured] = {}
         self.targets: tuple[Target, ...] = ()
+        self.called: tuple[IPv4Address, ...] = ()
 
     def aim(self, targets: Iterable[Target]) -> None:
         self.targets = tuple(targets)
 
     def hurry(self) -> None:
         pass
+
+    def call(self, addresses: Iterable[IPv4Address]) -> None:
+        self.called = tuple(addresses)
 
     def measured(self) -> Mapping[IPv4Address, Measured]:
         return self.answers

@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uno.agent.contact import Contact, describe, lost
+from uno.agent.contact import Contact, describe, lost, proven
+from uno.model.plan import BackbonePeer, Scope
+from uno.ports.prober import Measured, Results
 
 CELLS = st.frozensets(st.integers(1, 6))
 CONTACTS = st.builds(Contact, registry=st.booleans(), neighbours=CELLS)
+
+
+LINKS = tuple(
+    BackbonePeer(
+        cell=cell,
+        interface=f"uwg-b{cell}",
+        local4=IPv4Address("10.255.192.0"),
+        local6=IPv6Address("fd00::"),
+        remote4=IPv4Address(f"10.255.192.{cell}"),
+        remote6=IPv6Address(f"fd00::{cell}"),
+        public_key="",
+        key="",
+        psk="",
+        accepts=Scope(),
+    )
+    for cell in (1, 2, 3)
+)
+
+
+def heard(**at: float | None) -> dict[IPv4Address, Measured]:
+    return {LINKS[int(cell[1]) - 1].remote4: Measured(heard=when) for cell, when in at.items()}
+
+
+def is_proven(measured: Results, *neighbours: int) -> bool:
+    return proven(LINKS, measured, neighbours=frozenset(neighbours), since=100.0)
+
+
+def test_neighbours_that_answered_what_was_sent_after_the_change_are_there() -> None:
+    assert is_proven(heard(c1=100.0, c2=100.5), 1, 2)
+    assert is_proven(heard(c1=100.0, c2=None, c3=90.0), 1)
+
+
+def test_an_answer_to_what_was_sent_before_the_change_proves_nothing() -> None:
+    assert not is_proven(heard(c1=100.5, c2=99.9), 1, 2)
+    assert not is_proven(heard(c1=100.5, c2=None), 1, 2)
+    assert not is_proven(heard(c1=100.5), 1, 2)
+
+
+def test_a_neighbour_whose_link_is_gone_is_not_waited_for_but_proves_nothing_either() -> None:
+    assert is_proven(heard(c1=100.5), 1, 9)
+    assert not is_proven(heard(c1=100.5), 9)
+    assert not is_proven(heard(c1=100.5))
 
 
 def missing(before: Contact, now: Contact, *planned: int, elsewhere: bool = True) -> Contact:

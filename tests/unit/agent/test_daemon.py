@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
@@ -12,11 +14,13 @@ import pytest
 from msgspec import structs
 from site_of_agents import PATIENCE, Cell, Site, build, site
 
+from uno.agent.changeover import Changeover
 from uno.diagnostics import UnoError
 from uno.host.fake import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.ports.events import Change
 from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
+from uno.ports.prober import Measured
 
 # An agent applies in less time than it may take to look at it.
 CHANGING = {Phase.APPLYING, Phase.APPLIED}
@@ -253,6 +257,32 @@ def test_an_agent_that_is_killed_before_it_knows_goes_on_and_goes_back(play: Pla
 
         await site.until(lambda: phase(site, "a") is Phase.REVERTED)
         assert site.cells["a"].ledger.standing().running == before
+
+    play(scene)
+
+
+@pytest.mark.feature("G04")
+def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # BFD would never have its say.
+    monkeypatch.setattr(Changeover, "judged_from", property(lambda _: math.inf))
+
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        links = {link.remote4 for link in cell.bundle.plan.links}
+        cell.probes.answers = {each: Measured(heard=time.monotonic()) for each in links}
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        site.activate(site.roll_out("a"))
+        await site.until(lambda: phase(site, "a") is Phase.APPLIED)
+        await site.until(lambda: set(cell.probes.called) == links)
+        await site.settle()
+        assert phase(site, "a") is Phase.APPLIED, "what was sent before tells nothing"
+
+        cell.probes.answers = {each: Measured(heard=time.monotonic()) for each in links}
+
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
 
     play(scene)
 

@@ -61,6 +61,66 @@ def deaf_to(target: Target) -> Callable[[Probe], bool]:
     return lambda probe: probe.target != target
 
 
+def test_who_is_called_is_probed_at_once_and_the_last_answer_is_told() -> None:
+    network = Simulation(NEAR, FAR)
+    network.run(5)
+    network.changes.clear()
+    before = len(network.sent)
+
+    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    called = network.now
+    network.run(0.1)
+
+    assert [at for at, _ in network.sent[before:]] == [called - 1000] * 2
+    assert network.changes == [pytest.approx(called - 1000 + ANSWER)]
+    assert network.of(NEAR).heard == network.of(FAR).heard == called
+
+
+def test_who_is_called_and_does_not_answer_is_not_told_of() -> None:
+    network = Simulation(NEAR, FAR)
+    network.run(5)
+    network.changes.clear()
+    network.answers = deaf_to(FAR)
+
+    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    called = network.now
+    network.run(1)
+
+    assert network.changes == []
+    heard = network.of(NEAR).heard, network.of(FAR).heard
+    assert heard[0] is not None
+    assert heard[0] >= called
+    assert heard[1] is not None
+    assert heard[1] < called
+
+
+def test_an_answer_to_an_earlier_probe_is_none_to_a_call() -> None:
+    network = Simulation(NEAR)
+    network.run(5)
+    (probe,) = [each for each in network.probing.due(now=network.now + 3) if each.size == SMALL]
+    network.now += 3
+    network.changes.clear()
+    network.answers = deaf_to(NEAR)
+
+    network.probing.call([NEAR.address], now=network.now + 0.001)
+    network.probing.answered(probe.number, NEAR.address, now=network.now + 0.002)
+
+    assert network.changes == []
+    assert network.of(NEAR).heard == network.now
+
+
+def test_who_is_called_and_no_target_is_not_waited_for() -> None:
+    network = Simulation(NEAR, FAR)
+    network.run(5)
+    network.changes.clear()
+
+    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    network.probing.aim([NEAR], now=network.now)
+    network.run(0.1)
+
+    assert len(network.changes) == 1
+
+
 def test_a_target_that_answers_has_its_round_trip_and_no_loss() -> None:
     network = Simulation(NEAR, FAR)
 
