@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -278,10 +279,12 @@ class CellAgent:
     async def _look(self) -> CellStatus:
         """Look at the host, tell the others what is new, and return it."""
         world, pace = self._world, self._world.pace
+        # What changes from here on may be missed by this look, and asks for another.
+        self._look_due = math.inf
         status = await self._work(self._collect)
         now = world.now()
         hurried = self._change.on_trial or now < self._calm_at
-        self._look_due = now + (pace.hurry if hurried else pace.look)
+        self._look_due = min(self._look_due, now + (pace.hurry if hurried else pace.look))
         if self._change.on_trial and now < self._change.judged_from:
             self._look_due = min(self._look_due, self._change.judged_from)
         if (missed := self._flood.missed_from) is not None and now < missed:

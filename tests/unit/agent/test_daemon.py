@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+import site_of_agents
 from msgspec import structs
-from site_of_agents import PATIENCE, Cell, Site, build, site
+from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 
+from uno.agent import observe
 from uno.agent.changeover import Changeover
 from uno.diagnostics import UnoError
 from uno.host.fake import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
+from uno.model.status import CellStatus
 from uno.ports.events import Change
 from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
 from uno.ports.prober import Measured
@@ -330,6 +335,34 @@ def test_what_is_undone_for_all_is_undone_at_once_where_it_is_on_trial(play: Pla
 
         await site.until(lambda: phase(site, "a") is Phase.REVERTED)
         assert site.cells["a"].ledger.standing().running == before
+
+    play(scene)
+
+
+def test_what_changes_during_a_look_is_looked_at_again(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_of_agents, "QUICK", replace(QUICK, look=1000.0, hurry=1000.0))
+    looks: list[CellStatus] = []
+
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        agent, loop = site.cells["a"].agent, asyncio.get_running_loop()
+        assert agent is not None
+
+        def collect_slowly(*words: Any) -> CellStatus:
+            if not looks:
+                told = threading.Event()
+                loop.call_soon_threadsafe(lambda: (agent.look_soon(), told.set()))
+                assert told.wait(PATIENCE)
+            looks.append(collect(*words))
+            return looks[-1]
+
+        collect = observe.collect
+        monkeypatch.setattr(observe, "collect", collect_slowly)
+        agent.look_soon()
+
+        await site.until(lambda: len(looks) == 2)
 
     play(scene)
 
