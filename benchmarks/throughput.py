@@ -1,6 +1,6 @@
 """How fast TCP is between two LAN hosts through two cells, compared with one bare WireGuard link.
 
-    python benchmarks/throughput.py [--runs N] [--seconds S] [--beside] [--json FILE]
+    python benchmarks/throughput.py [--labs N] [--runs N] [--seconds S] [--beside] [--json FILE]
 
 The same two hosts send to each other in two ways, by turns, because machines are noisy:
 
@@ -13,6 +13,9 @@ The same two hosts send to each other in two ways, by turns, because machines ar
 Either way two WireGuard interfaces encrypt and decrypt, the Internet forwards once, and iperf3 runs
 in the same two network namespaces. What differs is the LANs and the cells. The ratio is that of the
 medians. Exit status 1 if it is less than 0.95.
+
+How fast a process is depends on where its memory happens to lie, for as long as it runs: so all is
+built anew for every one of the labs, each of which has so many runs. The error is that of the mean.
 
 With `--beside` the cells stand beside the routers of their LANs and serve particles, as in the
 demo. Then each LAN is a switch with two cables, on the same processors, and the cells track
@@ -29,6 +32,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
+from statistics import fmean, stdev
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from reporting import Summary, at_least, finish, machine, say
@@ -47,6 +51,7 @@ from uno.model.net import network
 from uno.ports.host import Peer, Tunnel
 
 STREAMS = (1, 4)
+WAYS = ("uno", "bare")
 PROGRAMS = {"iperf3": "iperf3"}
 # Addresses for benchmarks (RFC 2544) that the lab does not use.
 OUTSIDE = IPv4Address("198.18.100.0"), IPv4Address("198.18.100.1")
@@ -66,26 +71,32 @@ class Speed:
 def main() -> int:
     """Measure, print, and write JSON where that is wanted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--labs", type=int, default=4, metavar="N")
     parser.add_argument("--runs", type=int, default=10, metavar="N")
-    parser.add_argument("--seconds", type=int, default=5, metavar="S")
+    parser.add_argument("--seconds", type=int, default=2, metavar="S")
     parser.add_argument("--beside", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     requirements.require(requirements.for_a_deployment() | PROGRAMS)
     before = machine()
-    cells = running(say, direct=CELLS) if asked.beside else routers(say)
-    with cells as deployment, bare_link(deployment) as bare:
-        ways = {"uno": str(deployment.world.nodes[TARGET].address(4)), "bare": bare}
-        found = measure(deployment.world, ways, asked.runs, asked.seconds)
+    found: dict[tuple[str, int], list[Speed]] = {(way, n): [] for n in STREAMS for way in WAYS}
+    for _ in range(asked.labs):
+        cells = running(say, direct=CELLS) if asked.beside else routers(say)
+        with cells as deployment, bare_link(deployment) as bare:
+            ways = {"uno": str(deployment.world.nodes[TARGET].address(4)), "bare": bare}
+            for key, speeds in measure(deployment.world, ways, asked.runs, asked.seconds).items():
+                found[key] += speeds
     goals = []
     for streams in STREAMS:
-        medians = {way: _summary(found[way, streams]) for way in ways}
+        medians = {way: _summary(found[way, streams]) for way in WAYS}
         for way, summary in medians.items():
             sent_again = sum(each.retransmits for each in found[way, streams])
             say(f"{way:4} {streams} streams: {summary} Mbit/s; {sent_again} segments sent again")
         pairs = zip(found["uno", streams], found["bare", streams], strict=True)
         ratios = Summary(values=tuple(one.megabits / other.megabits for one, other in pairs))
+        mean, error = fmean(ratios.values), stdev(ratios.values) / len(ratios.values) ** 0.5
         say(f"{streams} streams: ratios of neighbouring transfers: {ratios}")
+        say(f"{streams} streams: mean of these ratios {mean:.3f}, error {error:.3f}")
         ratio = medians["uno"].median / medians["bare"].median
         what = f"{streams} streams: ratio of the medians"
         if asked.beside:
