@@ -94,7 +94,8 @@ def main() -> int:
             say(f"{way:4} {streams} streams: {summary} Mbit/s; {sent_again} segments sent again")
         pairs = zip(found["uno", streams], found["bare", streams], strict=True)
         ratios = Summary(values=tuple(one.megabits / other.megabits for one, other in pairs))
-        mean, error = fmean(ratios.values), stdev(ratios.values) / len(ratios.values) ** 0.5
+        count = len(ratios.values)
+        mean, error = fmean(ratios.values), stdev(ratios.values) / count**0.5 if count > 1 else 1.0
         say(f"{streams} streams: ratios of neighbouring transfers: {ratios}")
         say(f"{streams} streams: mean of these ratios {mean:.3f}, error {error:.3f}")
         ratio = medians["uno"].median / medians["bare"].median
