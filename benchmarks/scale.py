@@ -34,13 +34,14 @@ from threading import Event
 
 from control_plane import preload, serve_cell, serve_registry
 from reporting import below, finish, machine, say
-from sites import await_true, ended_by_signals, exit_with
+from sites import await_true, exit_with
 
 from uno import control
 from uno.agent.ledger import Ledger
 from uno.diagnostics import UnoError
 from uno.host.command import run
 from uno.lab import netns
+from uno.lab.ending import ended_by_signals
 from uno.lab.layout import GATEWAY4, Cable, Layout, Role, Station
 from uno.lab.world import World, standing
 from uno.model.messages import REGISTRY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import tempfile
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from types import FrameType
 
 from msgspec.structs import replace
 
@@ -20,6 +18,7 @@ from uno.host import vty
 from uno.lab import rehearsal, requirements
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
+from uno.lab.ending import ended_by_signals
 from uno.lab.evidence import lan_pairs
 from uno.lab.layout import Cable, Layout, Role, Station
 from uno.lab.node import Node
@@ -119,21 +118,6 @@ def with_routers(layout: Layout, cells: frozenset[str]) -> Layout:
 def _led(line: str, via: dict[int, str]) -> str:
     words, _, gateway = line.rpartition(" ")
     return f"{words} {via[6 if ':' in gateway else 4]}" if "default via" in line else line
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """End as by an error, and so tidy up, when told to end."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def await_sessions(deployment: Deployment, *, but: Broken = frozenset()) -> float:

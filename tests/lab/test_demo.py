@@ -7,16 +7,20 @@ import shlex
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from uno.cli import lab as cli
 from uno.diagnostics import UnoError
 from uno.host.command import run, start
-from uno.lab import netns
+from uno.lab import machine, netns, rehearsal, state
 from uno.lab.carrier import carrier
 from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment
@@ -118,6 +122,54 @@ def test_a_demo_that_is_told_to_end_leaves_nothing(
     assert not labs.exists()
     assert namespaces_named_in(log.read_text()) == []
     log.unlink()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (state, "save"),
+        (machine, "furnish"),
+        (machine, "start_holders"),
+        (Thread, "start"),
+        (rehearsal, "build"),
+        (cli, "_say"),
+    ],
+    ids=["known", "files", "processes", "thread", "built", "said"],
+)
+@pytest.mark.parametrize("command", [cli.demo, cli.up])
+def test_a_signal_while_the_world_is_made_leaves_nothing(
+    labs: Path,
+    four_sites_spec: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    command: Callable[[Path], None],
+    owner: ModuleType | type[Thread],
+    name: str,
+) -> None:
+    call, made = getattr(owner, name), set[str]()
+
+    def call_and_end(*args: Any, **named: Any) -> Any:
+        result = call(*args, **named)
+        made.update(state.ids())
+        signal.raise_signal(signal.SIGTERM)
+        return result
+
+    monkeypatch.setattr(owner, name, call_and_end)
+    with pytest.raises(SystemExit) as caught:
+        command(four_sites_spec)
+
+    assert caught.value.code == 143
+    (lab_id,) = made
+    for thread in threading.enumerate():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(10)
+    await_true(
+        lambda: lab_id not in run(["ps", "axww", "-o", "args"]).stdout,
+        "its processes end",
+        within=5,
+    )
+    assert not labs.exists()
+    assert [path.name for path in netns.NAMES.iterdir() if lab_id in path.name] == []
 
 
 def test_a_lab_with_agents_is_changed_by_the_command_that_it_names(

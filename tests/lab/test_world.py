@@ -304,15 +304,15 @@ import sys, time
 from pathlib import Path
 from threading import Event
 from uno.lab.arrange import arrange
-from uno.lab.world import build
+from uno.lab.world import standing
 from uno.model import codec
 from uno.model.uvn import Uvn
 
 definition = codec.decode(Path(sys.argv[1]).read_bytes(), Uvn)
 began = time.monotonic()
-build(arrange(definition))
-Path(sys.argv[1]).with_name("took").write_text(f"{time.monotonic() - began}")
-Event().wait()
+with standing(arrange(definition)):
+    Path(sys.argv[1]).with_name("took").write_text(f"{time.monotonic() - began}")
+    Event().wait()
 """
 
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -36,19 +32,16 @@ def up(
 ) -> None:
     """Build the world of a UVN, deploy the UVN in it with uno's own commands, and leave it up."""
     from uno.lab import rehearsal  # noqa: PLC0415
+    from uno.lab.ending import ended_by_signals, tidied  # noqa: PLC0415
     from uno.lab.evidence import lan_pairs  # noqa: PLC0415
 
-    with _ended_by_signals():
+    with ended_by_signals(), tidied(keep=True) as lab_id:
         uvn = rehearsal.definition(spec)
-        world = rehearsal.raise_world(uvn, say=_say)
-        try:
-            deployment = rehearsal.deploy(world, uvn, spec, say=_say)
-            raised = rehearsal.raise_network(deployment, lan_pairs(world), say=_say)
-            if agents:
-                rehearsal.raise_agents(deployment, say=_say)
-        except BaseException:
-            world.down()
-            raise
+        world = rehearsal.raise_world(uvn, lab_id, say=_say)
+        deployment = rehearsal.deploy(world, uvn, spec, say=_say)
+        raised = rehearsal.raise_network(deployment, lan_pairs(world), say=_say)
+        if agents:
+            rehearsal.raise_agents(deployment, say=_say)
     missing = len(raised.reached.missing)
     _say(
         f"all pairs of LAN hosts after {raised.all_pairs:.1f} s"
@@ -128,8 +121,9 @@ def demo(
     from rich.console import Console  # noqa: PLC0415
 
     from uno.lab.demo import run_demo  # noqa: PLC0415
+    from uno.lab.ending import ended_by_signals  # noqa: PLC0415
 
-    with _ended_by_signals():
+    with ended_by_signals():
         outcome = run_demo(spec, keep=keep, say=_say, console=Console(width=80, highlight=False))
     if keep:
         _tell_how_to_look_around(outcome.lab)
@@ -151,26 +145,3 @@ def _tell_how_to_look_around(lab_id: str) -> None:
 
 def _uno() -> str:
     return shlex.join([sys.executable, "-m", "uno"]) if "__main__" in sys.argv[0] else "uno"
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """End as by Ctrl-C, and so tidy up, when told to end otherwise; but only once."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        for one in _ENDING:
-            signal.signal(one, signal.SIG_IGN)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)
-
-    before = {one: signal.signal(one, end) for one in _ENDING}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
-# A second Ctrl-C would leave behind what the first one began to take down.
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -2,6 +2,7 @@
 
     layout    Uvn → Layout: which nodes there are, how they are wired; pure
     world     Layout → World: namespaces that exist, faults that can be put into them
+    ending    nothing is left of a World, whatever ends the program that made it
     node      one of its nodes: run a program in it, listen on its wires
     probe     pings from many namespaces at once; transfer, the same for TCP
     deploy    drives the product in a World through its own commands

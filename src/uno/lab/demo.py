@@ -12,6 +12,7 @@ from rich.console import Console
 
 from uno.lab import report
 from uno.lab.deploy import Deployment
+from uno.lab.ending import tidied
 from uno.lab.evidence import Pair, Verdict, judge, lan_pairs, particle_pairs
 from uno.lab.layout import Role
 from uno.lab.node import Node
@@ -50,14 +51,11 @@ class Outcome:
 def run_demo(spec: Path, *, keep: bool, say: Say, console: Console) -> Outcome:
     """Run the demo and print its tables. The world is gone afterwards, unless it is to be kept."""
     uvn = definition(spec)
-    with ExitStack() as stack:
-        world = raise_world(uvn, say=say)
-        stack.callback(world.down)
+    with tidied(keep=keep) as lab_id:
+        world = raise_world(uvn, lab_id, say=say)
         deployment = deploy(world, uvn, spec, say=say)
         outcome = prove(deployment, say=say)
         show(outcome, world, console)
-        if keep:
-            stack.pop_all()
     return outcome
 
 

@@ -95,16 +95,18 @@ class Deployment:
 class Starting:
     """`uno service up`, under way on several cells. Use it in a `with`.
 
-    `ended` has the times (`time.monotonic`) at which the commands ended, so far.
+    `ended` has the times (`time.monotonic`) at which the commands ended, so far; `failed` says
+    whether one of them has failed already.
     """
 
     def __init__(self, service: Callable[[Node, str], Completed], cells: tuple[Node, ...]) -> None:
         """Begin."""
         self.ended: list[float] = []
+        self.failed = False
         self._pool = ThreadPoolExecutor(max(1, len(cells)))
         self._futures = {cell.name: self._pool.submit(service, cell, "up") for cell in cells}
         for future in self._futures.values():
-            future.add_done_callback(lambda _: self.ended.append(time.monotonic()))
+            future.add_done_callback(self._note_end)
 
     def __enter__(self) -> Starting:
         return self
@@ -113,14 +115,15 @@ class Starting:
         # Whoever leaves early takes the world down, and that ends the commands.
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def failed(self) -> bool:
-        """Whether one of them has failed already."""
-        return any(future.done() and future.exception() for future in self._futures.values())
-
     def finish(self) -> None:
         """Wait for all of them. Raises `UnoError` with what each cell said that failed."""
         _results(self._futures)
+
+    def _note_end(self, future: Future[Completed]) -> None:
+        # So that nobody asks the futures again and again: each time takes a lock, and a signal
+        # whose exception comes between that and its `with` leaves the command's thread waiting.
+        self.ended.append(time.monotonic())
+        self.failed |= not future.cancelled() and future.exception() is not None
 
 
 def uno(node: Node, *arguments: str) -> Completed:

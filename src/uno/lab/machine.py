@@ -17,6 +17,8 @@ from uno.host.command import run
 from uno.lab import netns
 from uno.model.net import Address
 
+# What the first process of a machine runs, in the machine's directory; without it, it ends.
+SCRIPT = "first-process.sh"
 # Made in each machine's own /run and /var/log. FRR's daemons run as its own user.
 _FOLDERS = ("run/uno", "run/wireguard", "run/frr", "run/lock", "run/netns", "log/frr", "etc")
 _OF_FRR = ("run/frr", "log/frr")
@@ -25,7 +27,8 @@ _OF_FRR = ("run/frr", "log/frr")
 def furnish(directory: Path, names: Mapping[str, Address]) -> None:
     """Lay out a machine's private files in `directory`: its /run, /var/log, and parts of /etc.
 
-    All are real directories of the host, so that sockets and logs can be read from outside.
+    Also what its first process runs. All are real directories of the host, so that sockets and
+    logs can be read from outside.
     """
     for name in _FOLDERS:
         (directory / name).mkdir(parents=True, mode=0o755)
@@ -44,6 +47,7 @@ def furnish(directory: Path, names: Mapping[str, Address]) -> None:
         shutil.chown(directory / "etc/frr", "frr", "frr")
         for name in _OF_FRR:
             shutil.chown(directory / name, "frr", "frr")
+    _write_script(directory)
 
 
 def start_holders(machines: Iterable[tuple[str, Path]]) -> dict[str, tuple[int, int]]:
@@ -55,7 +59,7 @@ def start_holders(machines: Iterable[tuple[str, Path]]) -> dict[str, tuple[int, 
     wanted = list(machines)
     started = "".join(
         f"setsid nsenter --net={netns.NAMES / namespace} unshare --mount --uts --pid "
-        f"""sh -c '. "$1" & exit' sh {shlex.quote(str(_write_script(directory)))} &\n"""
+        f"""sh -c '. "$1" & exit' sh {shlex.quote(str(directory / SCRIPT))} &\n"""
         for namespace, directory in wanted
     )
     # Each first process says its id on our standard output, and closes it when it is ready.
@@ -73,7 +77,7 @@ def _inside(directory: Path, path: Path) -> Path:
     return directory / "run" / path.relative_to("/run") if path.is_relative_to("/run") else path
 
 
-def _write_script(directory: Path) -> Path:
+def _write_script(directory: Path) -> None:
     mounts = [
         f"mount --bind {directory} {_inside(directory, directory)}",
         f"mount --bind {directory}/etc/hosts /etc/hosts",
@@ -84,8 +88,7 @@ def _write_script(directory: Path) -> Path:
     if Path("/etc/frr").is_dir():
         mounts.append(f"mount --bind {directory}/etc/frr /etc/frr")
     lines = "\n".join(mounts)
-    script = directory / "first-process.sh"
-    script.write_text(f"""\
+    (directory / SCRIPT).write_text(f"""\
 set -e
 # The /proc that is still mounted is the host's: it tells our id as the host sees it.
 read pid rest </proc/self/stat
@@ -102,4 +105,3 @@ trap 'exit 0' TERM
 set +e
 while :; do sleep 2147483647 & wait $!; done
 """)
-    return script

@@ -42,15 +42,18 @@ def definition(spec: Path) -> Uvn:
     return uvn
 
 
-def raise_world(uvn: Uvn, *, say: Say) -> World:
-    """Build the world of a definition. Raises `UnoError` if this machine cannot."""
+def raise_world(uvn: Uvn, lab_id: str, *, say: Say) -> World:
+    """Build the world of a definition, as `build` does.
+
+    Raises `UnoError` if this machine cannot.
+    """
     requirements.require(requirements.for_a_deployment())
     # For each cell its links, the root VPN, and the particle VPN; for each particle one.
     interfaces = 6 * len(uvn.active_cells) + len(uvn.active_particles) + 1
     if allow_interfaces(interfaces):
         say("raised fs.inotify.max_user_instances of this machine: each WireGuard takes one")
     began = time.monotonic()
-    world = build(arrange(uvn))
+    world = build(arrange(uvn), lab_id)
     counts = [(role, len(world.having(role))) for role in (Role.ROUTER, Role.HOST, Role.CELL)]
     parts = ", ".join(f"{count} {role}s" for role, count in counts)
     say(f"lab {world.id}: Internet, {parts} in {time.monotonic() - began:.1f} s")

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from uno.diagnostics import UnoError
 from uno.host.command import run
-from uno.lab import netns
+from uno.lab import machine, netns
 from uno.lab.layout import Layout
 from uno.model import codec
 
@@ -53,10 +53,18 @@ def folder() -> Path:
     return Path(os.environ.get("UNO_LAB_DIR") or DEFAULT_FOLDER)
 
 
-def create(layout: Layout) -> Lab:
-    """Register a lab under a new id, before anything of it exists."""
+def unused_id() -> str:
+    """An id that no lab has: who removes a lab by its id must not meet another's."""
+    known = ids()
+    while (drawn := secrets.token_hex(3)) in known:
+        pass
+    return drawn
+
+
+def create(layout: Layout, lab_id: str) -> Lab:
+    """Register a lab, before anything else of it exists."""
     folder().mkdir(mode=0o755, parents=True, exist_ok=True)
-    lab = Lab(id=secrets.token_hex(3), layout=layout)
+    lab = Lab(id=lab_id, layout=layout)
     lab.directory.mkdir(mode=0o700)
     save(lab)
     return lab
@@ -104,12 +112,17 @@ def chosen(lab_id: str | None = None) -> str:
 def remove(lab_id: str) -> None:
     """Take everything away that a lab made: processes, namespaces, files; needs nothing but its id.
 
+    What is not there, or was removed before, does no harm; so a removal can be done again.
     Processes are told by the namespaces that they are in, and namespaces by the lab's id, so this
     works too when the process that made the lab was killed, and touches nothing of anybody else.
     Raises `UnoError` if a process cannot be ended.
     """
     if not _ID.fullmatch(lab_id):
         raise UnoError(f"{lab_id!r} is not the id of a lab", "an id is six hexadecimal digits")
+    # A machine that is only being started may come too late to be ended below; it then finds that
+    # there is nothing to run, and ends.
+    for script in (folder() / lab_id).glob(f"nodes/*/{machine.SCRIPT}"):
+        script.unlink(missing_ok=True)
     prefix = f"uno-{lab_id}-"
     with contextlib.suppress(FileNotFoundError):
         names = sorted(p.name for p in netns.NAMES.iterdir() if p.name.startswith(prefix))

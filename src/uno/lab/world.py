@@ -12,6 +12,7 @@ from types import MappingProxyType
 from uno.diagnostics import UnoError
 from uno.host.command import CommandFailed, run
 from uno.lab import machine, netns, ruleset, state
+from uno.lab.ending import tidied
 from uno.lab.layout import Layout, Role, Station
 from uno.lab.node import Node
 from uno.lab.state import Lab
@@ -88,10 +89,6 @@ class World:
                 "it needs a kernel with netem (module sch_netem)",
             ) from error
 
-    def down(self) -> None:
-        """Take the world down, with everything that runs in it."""
-        state.remove(self.id)
-
     def _fault(self, verb: str, node: str, peer: str, *, port: int | None) -> None:
         one, other = (self.nodes[name].station.public for name in (node, peer))
         if one is None or other is None:
@@ -102,21 +99,16 @@ class World:
 @contextmanager
 def standing(layout: Layout) -> Iterator[World]:
     """A world for the length of a block; taken down however the block ends."""
-    world = build(layout)
-    try:
-        yield world
-    finally:
-        world.down()
+    with tidied() as lab_id:
+        yield build(layout, lab_id)
 
 
-def build(layout: Layout) -> World:
-    """Make a world. On failure nothing is left of it. Raises `UnoError`."""
-    lab = state.create(layout)
-    try:
-        return _build(lab)
-    except BaseException:
-        state.remove(lab.id)
-        raise
+def build(layout: Layout, lab_id: str) -> World:
+    """Make a world under an id of `tidied`, which removes it, and what there is of it on failure.
+
+    Raises `UnoError`.
+    """
+    return _build(state.create(layout, lab_id))
 
 
 def open_world(lab_id: str | None = None) -> World:
@@ -154,13 +146,19 @@ def _build(lab: Lab) -> World:
         if station.machine:
             machine.furnish(directory, lab.layout.names)
     run(["ip", "-batch", "-"], stdin="".join(_cables(lab)))
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    pool = ThreadPoolExecutor(_WORKERS)
+    try:
         holders = pool.submit(
             machine.start_holders,
             [(lab.namespace(s.name), lab.directory / "nodes" / s.name) for s in machines],
         )
         list(pool.map(lambda station: _set_up(lab.namespace(station.name), station), stations))
-    finished = Lab(id=lab.id, layout=lab.layout, holders=holders.result(), complete=True)
+        started = holders.result()
+    finally:
+        # On failure the lab is removed, and what is still under way fails. To wait for it could be
+        # for ever: a thread hangs if a signal's exception came while this one held its lock.
+        pool.shutdown(wait=False, cancel_futures=True)
+    finished = Lab(id=lab.id, layout=lab.layout, holders=started, complete=True)
     state.save(finished)
     return _world(finished)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_lab_is_known_from_its_beginning() -> None:
-    lab = state.create(EMPTY)
+    lab = state.create(EMPTY, "abcdef")
 
     assert state.ids() == (lab.id,)
     assert state.load(lab.id) == lab
@@ -30,13 +31,13 @@ def test_a_lab_is_known_from_its_beginning() -> None:
 
 
 def test_the_only_lab_needs_no_name() -> None:
-    lab = state.create(EMPTY)
+    lab = state.create(EMPTY, "abcdef")
 
     assert state.load() == lab
 
 
 def test_one_of_two_labs_must_be_named() -> None:
-    ids = {state.create(EMPTY).id, state.create(EMPTY).id}
+    ids = {state.create(EMPTY, lab_id).id for lab_id in ("abcdef", "123456")}
 
     with pytest.raises(UnoError, match="there are 2 labs") as caught:
         state.load()
@@ -49,7 +50,7 @@ def test_a_lab_that_is_not_there_is_named() -> None:
 
 
 def test_a_record_that_cannot_be_read_says_how_to_go_on(folder: Path) -> None:
-    lab = state.create(EMPTY)
+    lab = state.create(EMPTY, "abcdef")
     (folder / lab.id / "lab.json").write_text("{")
 
     with pytest.raises(UnoError, match=f"uno lab down {lab.id}"):
@@ -57,15 +58,29 @@ def test_a_record_that_cannot_be_read_says_how_to_go_on(folder: Path) -> None:
 
 
 def test_what_is_removed_is_gone_with_the_folder(folder: Path) -> None:
-    lab = state.create(EMPTY)
+    lab = state.create(EMPTY, "abcdef")
 
     state.remove(lab.id)
 
     assert not folder.exists()
 
 
+def test_what_is_not_there_can_be_removed(folder: Path) -> None:
+    state.remove("abcdef")
+
+    assert not folder.exists()
+
+
+def test_an_id_that_a_lab_has_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    state.create(EMPTY, "abcdef")
+    drawn = iter(("abcdef", "123456"))
+    monkeypatch.setattr(secrets, "token_hex", lambda _count: next(drawn))
+
+    assert state.unused_id() == "123456"
+
+
 def test_removing_one_lab_leaves_the_others() -> None:
-    first, second = state.create(EMPTY), state.create(EMPTY)
+    first, second = state.create(EMPTY, "abcdef"), state.create(EMPTY, "123456")
 
     state.remove(first.id)
 
