@@ -94,10 +94,10 @@ def main() -> int:
             say(f"{way:4} {streams} streams: {summary} Mbit/s; {sent_again} segments sent again")
         pairs = zip(found["uno", streams], found["bare", streams], strict=True)
         ratios = Summary(values=tuple(one.megabits / other.megabits for one, other in pairs))
-        count = len(ratios.values)
-        mean, error = fmean(ratios.values), stdev(ratios.values) / count**0.5 if count > 1 else 1.0
         say(f"{streams} streams: ratios of neighbouring transfers: {ratios}")
-        say(f"{streams} streams: mean of these ratios {mean:.3f}, error {error:.3f}")
+        if (count := len(ratios.values)) > 1:
+            mean, error = fmean(ratios.values), stdev(ratios.values) / count**0.5
+            say(f"{streams} streams: mean of these ratios {mean:.3f}, error {error:.3f}")
         ratio = medians["uno"].median / medians["bare"].median
         what = f"{streams} streams: ratio of the medians"
         if asked.beside:

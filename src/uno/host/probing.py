@@ -163,12 +163,12 @@ class Probing:
             track.mtu_due = now + _MTU_SOON if track.target.mtu else math.inf
         track.results.append((now - sent) * 1000)
         track.misses = track.unanswered = 0
-        is_last_called = sent >= self._called_at and self._called == {address}
-        if sent >= self._called_at:
-            self._called.discard(address)
+        was_called = address in self._called and sent >= self._called_at
+        if was_called:
+            self._called.remove(address)
         if is_back:
             track.due = now + self._interval(track)
-        if is_back or is_last_called:
+        if is_back or (was_called and not self._called):
             self._changed()
 
     def lost(self, number: int, *, now: float) -> None:
