@@ -180,8 +180,8 @@ class CellAgent:
             self._after_change()
         if (rest := self._change.rest_due) is not None and rest <= self._world.now():
             await self._tried("package", self._change.proceed)
-            if self._change.rest_due is None:
-                self._pass_due = self._world.now()
+            if self._change.rest_due is None or not self._change.is_under_way:
+                self.hurry()
         if self._pass_due <= self._world.now():
             await self._tried("pass", self._pass)
             self._join()
@@ -216,7 +216,8 @@ class CellAgent:
         if (mark := self._mark()) != self._installed and change.rest_due is None:
             self._installed = mark
             changed = await change.take_installed(self._look)
-        if news.offer and not change.on_trial:
+        # Who has a package staged may be told to change over, and all are to begin together.
+        if news.offer and not change.is_under_way:
             news.offer = False
             await change.take_offer()
             self._look_due = self._world.now()
@@ -302,12 +303,11 @@ class CellAgent:
     def _collect(self) -> CellStatus:
         bundle, world = self._change.bundle, self._world
         found = self._found
-        interfaces = [link.interface for link in bundle.plan.links]
         known = observe.Known(
             facts=found.facts if found else world.host.facts(),
             now=int(world.wall()),
             probes=self._prober.measured(),
-            routed=world.watch.routed(interfaces),
+            routed=world.watch.routed(self._change.interfaces),
             wireguard=found.wireguard if found else world.host.wireguard_kind(),
             registry=self._flood.registry_heard,
             staged=self._change.standing.staged,

@@ -11,6 +11,7 @@ would change over again at once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from msgspec import Struct
@@ -18,6 +19,18 @@ from msgspec import Struct
 from uno.agent.contact import Contact, lost
 from uno.model.messages import Ack, Activation, Envelope
 from uno.model.net import Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds that seeing takes: what is seen sooner after a change may be from before it.
+
+    `lease` is how long the bus takes to see that somebody is gone. `window` is how long a package
+    that was installed by hand may be without contact.
+    """
+
+    lease: float = 7.0
+    window: float = 30.0
 
 
 class Trial(Struct, frozen=True, kw_only=True):

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
 from uno.agent.admission import own_lans, require_keys, require_new_lans
-from uno.agent.change import Memory, Order, Trial, Verdict, judge, order, wants_offer
+from uno.agent.change import Limits, Memory, Order, Trial, Verdict, judge, order, wants_offer
 from uno.agent.contact import Contact, describe, proven, seen
 from uno.agent.stages import Held, Schedule, held, name, scheduled, with_held
 from uno.artifacts import bundle as packages
@@ -36,18 +35,6 @@ _log = logging.getLogger(__name__)
 
 # Looks at the host, and tells how the cell is.
 Look: TypeAlias = Callable[[], Awaitable["CellStatus"]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds that seeing takes: what is seen sooner after a change may be from before it.
-
-    `lease` is how long the bus takes to see that somebody is gone. `window` is how long a package
-    that was installed by hand may be without contact.
-    """
-
-    lease: float = 7.0
-    window: float = 30.0
 
 
 class Changeover:
@@ -85,6 +72,12 @@ class Changeover:
         return with_held(self.bundle, self._held_now)
 
     @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The links' interfaces, with those that the package before has left to take back."""
+        plan = (self._rest.way[0].bundle if self._rest else self.bundle).plan
+        return tuple(link.interface for link in plan.links)
+
+    @property
     def on_trial(self) -> bool:
         """Whether the running package is not confirmed yet."""
         return self.standing.trial is not None
@@ -97,8 +90,12 @@ class Changeover:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether the last change is not over: on trial, or something is to be taken back."""
-        return self.on_trial or self._rest is not None
+        """Whether the last change is not over: on trial, or there are links that are to go.
+
+        What else is left to take back the next change takes back itself.
+        """
+        rest = self._rest.way if self._rest else ()
+        return self.on_trial or any(stage.drained for stage in rest)
 
     @property
     def rest_due(self) -> float | None:
@@ -153,7 +150,7 @@ class Changeover:
         held = frozenset(name(self.bundle.plan, link) for link in self._held_now.links)
         standing = replace(self.standing, held=held)
         asked = order(standing, activation, cell=self._flood.cell, sequence=sequence)
-        if asked in {Order.ACTIVATE, Order.RELEASE} and self._rest is not None:
+        if asked in {Order.ACTIVATE, Order.RELEASE} and self.is_under_way:
             # One after the other: to be asked again.
             return False
         if asked is Order.ACTIVATE:
@@ -239,7 +236,7 @@ class Changeover:
     async def _activate(self, activation: Activation, sequence: int, status: CellStatus) -> None:
         generation = activation.cells[self._flood.cell]
         trial = self._trial(generation, status, activation.window)
-        schedule = scheduled(activation)
+        schedule = scheduled(activation, since=self._flood.activation_heard_at)
         try:
             await self._hold(generation, held(self.effective, schedule.hold))
             new = await self._work(self._ledger.activate, trial)
@@ -270,7 +267,7 @@ class Changeover:
     async def _release(self, activation: Activation, sequence: int) -> None:
         """Have links as planned that were held until their other ends were ready."""
         old, generation = self.effective, self.bundle.manifest.generation
-        schedule = scheduled(activation)
+        schedule = scheduled(activation, since=self._flood.activation_heard_at)
         _log.info("changing links that were held")
         await self._remember(handled=sequence)
         try:

@@ -126,6 +126,12 @@ class Flood:
         missed = self.missed_from
         return self.registry_present or (missed is not None and self._clock() < missed)
 
+    @property
+    def activation_heard_at(self) -> float | None:
+        """When the registry's last word to change over was first heard, None if there is none."""
+        age = self.statements.age(Kind.ACTIVATION, REGISTRY, now=self._clock())
+        return None if age is None else self._clock() - age
+
     def listen(self) -> None:
         """Subscribe to all that concerns the cell and its neighbours."""
         for topic in _FLOODED:

@@ -28,6 +28,7 @@ EXPIRED = 180
 class _Silence:
     due: float
     pause: float
+    has_met: bool
 
 
 class Redial:
@@ -45,13 +46,23 @@ class Redial:
         links = tuple(links)
         silent = {link.interface: link for link in links if is_silent(link)}
         self._silent = {
-            name: self._silent.get(name) or _begun(link, now) for name, link in silent.items()
+            name: self._known(name, has_met=link.handshake is not None) or _begun(link, now)
+            for name, link in silent.items()
         }
         due = tuple(name for name, each in self._silent.items() if each.due <= now)
         for name in due:
-            pause = self._silent[name].pause
-            self._silent[name] = _Silence(now + pause, min(2 * pause, LONGEST))
+            last = self._silent[name]
+            pause = min(2 * last.pause, LONGEST)
+            self._silent[name] = _Silence(now + last.pause, pause, last.has_met)
         return due
+
+    def _known(self, name: str, *, has_met: bool) -> _Silence | None:
+        """Return what is remembered of a link, None where it has had its first session since.
+
+        A call would end that session, and BFD takes some seconds to come up.
+        """
+        known = self._silent.get(name)
+        return known if known and known.has_met >= has_met else None
 
 
 def is_silent(link: LinkState) -> bool:
@@ -71,5 +82,6 @@ def is_name(endpoint: str | None) -> bool:
 
 
 def _begun(link: LinkState, now: float) -> _Silence:
-    wait = _FIRST if link.handshake is None else PATIENCE
-    return _Silence(now + wait, 2 * wait)
+    has_met = link.handshake is not None
+    wait = PATIENCE if has_met else _FIRST
+    return _Silence(now + wait, 2 * wait, has_met)

@@ -10,7 +10,8 @@ after the word to change over, without asking each other; so the times are what 
       + 1.5           changed, called until they answer, and used again
     settle          links that go away, when the new ones of others are up, too, are tagged,
       + 1.0           avoided,
-      + 2.0           removed
+      + 2.0           without sessions,
+      + 2.5           removed
     + 5             narrow: accept no more what can come through the old links only
 
 On a host that is late the steps follow each other as soon as they have had their effect.
@@ -34,9 +35,14 @@ from uno.model.plan import BackbonePeer, CellPlan, Roster, Scope
 # and for routes to be in the kernels, so that no two cells send a packet to each other.
 TAGGED_FOR = 1.0
 
-# And from there until the link changes, or goes: for this cell's routes, the neighbour's, and what
-# is on its way. Who has but one path waits for a change, and nobody for a link to go.
+# And from there until the link changes, or its sessions end because it is to go: for this cell's
+# routes, the neighbour's, and what is on its way. Who has but one path waits for a change, and
+# nobody for a link to go.
 AVOIDED_FOR, GOING_FOR = 0.5, 1.0
+
+# Seconds without sessions until a link goes. A neighbour that is behind, and has sent through it
+# until it lost its session, finds another way meanwhile.
+CLOSED_FOR = 0.5
 
 # Seconds after the last links were left until nobody can need what came through them.
 NARROW_AFTER = 5.0
@@ -55,7 +61,8 @@ class Schedule:
 
     `batches` of links change where they are one `period` after the other; those in `hold` do not
     change. Links go away after `settle`. `patience` is how long links may take to come up. With
-    `urgent` all changes at once.
+    `urgent` all changes at once. `since` is when the word was heard, by the clock of whoever
+    changes over, None for now.
     """
 
     batches: tuple[tuple[str, ...], ...] = ()
@@ -64,15 +71,17 @@ class Schedule:
     settle: float = 5.0
     patience: float = 5.0
     urgent: bool = False
+    since: float | None = None
 
 
-def scheduled(activation: Activation) -> Schedule:
-    """Return the schedule that an activation asks for."""
+def scheduled(activation: Activation, *, since: float | None) -> Schedule:
+    """Return the schedule that an activation asks for which was heard at `since`."""
     return Schedule(
         batches=activation.batches,
         period=activation.period,
         hold=activation.hold,
         urgent=activation.undo,
+        since=since,
     )
 
 
@@ -165,16 +174,18 @@ class _Way:
         schedule = self._schedule
         groups = list(self._groups())
         first = self._stage("make what is new", waiting)
-        if groups:
-            links = self._links(first.bundle, self._added)
-            first = replace(first, watch=links, patience=schedule.patience)
+        # Where it takes a while until a link is left, those that are new have that time to come up.
+        patience = schedule.patience - groups[0][0] if groups else 0.0
+        if patience > 0:
+            added = self._links(first.bundle, self._added)
+            first = replace(first, call=added, watch=added, patience=patience)
         last = first
         yield first
         for at, cells in groups:
             for last in self._leave(cells, waiting, at):
                 yield replace(last, later=cells == self._gone)
             waiting -= cells
-        end = groups[-1][0] + TAGGED_FOR + GOING_FOR if groups else 0.0
+        end = groups[-1][0] + TAGGED_FOR + GOING_FOR + CLOSED_FOR if groups else 0.0
         if last.bundle != self._new:
             others = max(schedule.settle, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
@@ -206,23 +217,33 @@ class _Way:
         drained = dict.fromkeys(there, Drain.AVOIDED)
         avoided = self._stage(f"leave {what}", waiting, drained)
         yield replace(avoided, at=at, after=TAGGED_FOR / 2)
-        stay = GOING_FOR if cells <= self._gone else AVOIDED_FOR
-        at += stay
+        if cells <= self._gone:
+            yield from self._remove(there, cells, waiting, at + GOING_FOR)
+            return
+        at += AVOIDED_FOR
         changed = self._stage(f"change {what}", waiting - cells)
         again = self._links(changed.bundle, cells)
         yield replace(
             changed,
             drained=dict.fromkeys(again, Drain.AVOIDED),
             at=at,
-            after=0.8 * stay,
+            after=0.8 * AVOIDED_FOR,
             vacate=there,
-            within=VACATED_WITHIN if again else GIVEN_UP_WITHIN,
+            within=VACATED_WITHIN,
             call=again,
             watch=again,
             patience=max(self._schedule.period - TAGGED_FOR - AVOIDED_FOR - VACATED_WITHIN, 1.0),
         )
-        if again:
-            yield replace(changed, what=f"use {what} again", at=at)
+        yield replace(changed, what=f"use {what} again", at=at)
+
+    def _remove(
+        self, there: tuple[str, ...], cells: frozenset[int], waiting: frozenset[int], at: float
+    ) -> Iterator[Stage]:
+        what = ", ".join(there)
+        closed = self._stage(f"close {what}", waiting, dict.fromkeys(there, Drain.CLOSED))
+        yield replace(closed, at=at, after=0.8 * GOING_FOR, vacate=there, within=GIVEN_UP_WITHIN)
+        removed = self._stage(f"remove {what}", waiting - cells)
+        yield replace(removed, at=at + CLOSED_FOR, after=CLOSED_FOR)
 
     def _stage(
         self, what: str, waiting: frozenset[int], drained: dict[str, Drain] | None = None

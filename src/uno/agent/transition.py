@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count, repeat
 
 from uno.agent.apply import apply
 from uno.agent.desired import desired, sysctl_keys
@@ -16,8 +17,10 @@ from uno.model.plan import BackbonePeer, Member
 from uno.ports.host import Action, Host, Tunnel
 
 # Seconds between two calls of a link that has new keys. Its neighbour, which may change them a
-# little later, answers the first call that comes after that.
+# little later, answers the first call that comes after that. A call breaks off the one before it,
+# so that after so many the pauses double: a neighbour may be so far away that its answers are late.
 CALL_EVERY = 0.15
+CLOSE_CALLS = 4
 
 # Seconds between two looks at what is waited for.
 LOOK_EVERY = 0.1
@@ -102,7 +105,7 @@ class Walk:
         Blocks, and raises, as `switch` does.
         """
         way = stages(old, new, schedule)
-        began = self.now()
+        began = self.now() if schedule.since is None else schedule.since
         done: list[Action] = []
         for number, stage in enumerate(way):
             if stage.later:
@@ -116,7 +119,8 @@ class Walk:
                     self.go_back(old, error)
                 raise
             done += actions
-            self.settle(stage, tunnels)
+            # What is new has its time from the word on: the next step is one that others take too.
+            self.settle(stage, tunnels, (self.now() if number else began) + stage.patience)
         return tuple(done), None
 
     def keeps(self, rest: Rest) -> bool:
@@ -162,16 +166,19 @@ class Walk:
         except UnoError as another:
             error.add_note(f"nor could the host be made as it was before: {another}")
 
-    def settle(self, stage: Stage, tunnels: Iterable[Tunnel]) -> None:
-        """Call what has to be called, and wait until all is up, or it has taken too long."""
-        until = self.now() + stage.patience
+    def settle(self, stage: Stage, tunnels: Iterable[Tunnel], until: float) -> None:
+        """Call what has to be called, and wait until all is up, or it is `until`."""
         links = {link.interface: link for link in stage.bundle.plan.links}
         called = [each for each in tunnels if each.name in stage.call]
         mine = [each for each in called if _calls(links[each.name], stage.bundle)]
         # A session with the keys from before would be taken for a new one.
         self._call(mine)
+        pauses = _pauses()
+        due = self.now() + next(pauses)
         while self._silent(called) and self._goes_on(until, CALL_EVERY):
-            self._call(self._silent(mine))
+            if self.now() >= due:
+                self._call(self._silent(mine))
+                due = self.now() + next(pauses)
         watched = {str(links[each].remote4) for each in stage.watch}
         while not self._work(watched) and self._goes_on(until, LOOK_EVERY):
             pass
@@ -204,6 +211,13 @@ class Walk:
     def _work(self, neighbours: set[str]) -> bool:
         status = self.host.session_status() if neighbours else ()
         return neighbours <= {session.neighbor for session in status if session.works}
+
+
+def _pauses() -> Iterator[float]:
+    """Yield the seconds from one call to the next."""
+    yield from repeat(CALL_EVERY, CLOSE_CALLS)
+    for doublings in count(1):
+        yield CALL_EVERY * 2.0**doublings
 
 
 def _calls(link: BackbonePeer, bundle: Bundle) -> bool:

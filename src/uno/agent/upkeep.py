@@ -171,8 +171,13 @@ class Upkeep:
         """
         peers = {name: _callable(tunnel) for name, tunnel in self._tunnels.items()}
         mine = [link for link in links if peers.get(link.interface)]
-        for name in self._redial.due(mine, now=self._now()):
-            if (peer := peers[name]) is not None:
+        due = self._redial.due(mine, now=self._now())
+        known = self.host.peer_status() if due else {}
+        # One that has answered for the first time since it was looked at would be broken off.
+        new = {link.interface for link in mine if link.handshake is None}
+        for name in due:
+            answered = name in new and any(each.handshake for each in known.get(name, ()))
+            if (peer := peers[name]) is not None and not answered:
                 self._call(name, peer)
 
     def find_registry(self, interface: str) -> None:

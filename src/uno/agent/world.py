@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uno.agent.changeover import Limits
+from uno.agent.change import Limits
 from uno.model.bundle import Bundle
 from uno.ports.bus import REGISTRY_INDEX, Bus, BusConfig, BusPeer
 from uno.ports.events import NetworkWatch

@@ -3,7 +3,9 @@
 Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not obvious there:
 
 - Route-maps stand before the neighbours that use them. A neighbour whose route-map is not there
-  yet filters everything until the delay timer (5 s by default) runs out.
+  yet filters everything.
+- No delay timer for route-maps: when it runs out bgpd applies them again, and loses sight of what
+  comes meanwhile. Whoever changes a filter has to have it applied (`Frr.reload`).
 - Each daemon gets a file of its own: an unknown block in a shared file ends in an `exit` that
   leaves configuration mode, and the rest of the file is lost.
 - No `ttl-security`: it makes bgpd ask for a multi-hop BFD session. BFD checks TTL 255 by itself
@@ -30,6 +32,8 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+
+from msgspec.structs import replace as altered
 
 from uno.model.lan import AttachedLan
 from uno.model.net import Network, network_order, written
@@ -60,11 +64,13 @@ class Drain(StrEnum):
 
     `tagged`: others are told to prefer other ways, while this cell goes on using the link, so that
     nobody sends packets back whom they come from. `avoided`: this cell, too, prefers other ways,
-    and so does the neighbour. Whoever has no other way goes on using the link.
+    and so does the neighbour. Whoever has no other way goes on using the link. `closed`: it has no
+    sessions any more, so that nobody uses it, and still carries what is on its way.
     """
 
     TAGGED = "tagged"
     AVOIDED = "avoided"
+    CLOSED = "closed"
 
 
 def daemons(
@@ -83,6 +89,8 @@ def daemons(
     """
     own = next(member for member in roster.members if member.id == plan.cell)
     leaving = drained or {}
+    links = tuple(each for each in plan.links if leaving.get(each.interface) is not Drain.CLOSED)
+    plan = altered(plan, links=links)
     return (
         ("zebra", _text(_zebra(own))),
         ("bfdd", _text(_bfdd(plan, roster, leaving))),
@@ -152,7 +160,7 @@ def _bgpd(
     drained: Mapping[str, Drain],
 ) -> Iterator[str]:
     others = [member for member in roster.members if member.id != plan.cell]
-    yield "bgp route-map delay-timer 1"
+    yield "bgp route-map delay-timer 0"
     yield from _filters(others)
     for link in plan.links:
         yield from _link_filters(link, others, drained.get(link.interface))

@@ -11,7 +11,8 @@ import itertools
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -199,11 +200,18 @@ class _CycloneSession:
         _delete(writer)
         _delete(publisher)
 
-    def close(self) -> None:
-        """Leave. Nothing is posted any more when this returns."""
+    def close(self, *, within: float) -> None:
+        """Leave. Nothing is posted any more when this returns.
+
+        What was written and not heard by all has so many seconds to be.
+        """
         self._stop.set()
         self._wake.set(True)
         self._thread.join()
+        if within > 0 and self._writers:
+            writers = [writer for _, writer in self._writers.values()]
+            with ThreadPoolExecutor(len(writers)) as together, suppress(DDSException):
+                list(together.map(lambda it: it.wait_for_acks(duration(seconds=within)), writers))
         self._delete_all()
 
     def _open(self, config: BusConfig) -> None:

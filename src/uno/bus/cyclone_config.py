@@ -6,6 +6,8 @@ The settings are explained in Cyclone's manual, docs/manual/config. Those that m
   address, which is all that comes through tunnels.
 - `PruneDelay` would forget peers that are down for half a minute.
 - A peer without a port would be called on a hundred.
+- `WriterLingerDuration` would have each writer, one after the other, wait a second for somebody who
+  is out of reach when it is deleted.
 - `MaxSampleSize` is how much of memory one sender can have.
 """
 
@@ -46,6 +48,7 @@ def xml(config: BusConfig) -> str:
         "</Discovery>"
         "<Internal>"
         "<ExtendedPacketInfo>false</ExtendedPacketInfo>"
+        "<WriterLingerDuration>0 s</WriterLingerDuration>"
         f"<MaxSampleSize>{_SAMPLE} B</MaxSampleSize>"
         "</Internal>"
         "</Domain></CycloneDDS>"

@@ -27,6 +27,9 @@ CALL_INTERVAL = 2
 # Links carry at least 1280 bytes (RFC 8200, section 5), of which 28 are IPv4's and UDP's headers.
 DATAGRAM = 1280 - 28
 
+# Seconds at the most that what was said last may take to be heard by all when somebody leaves.
+LINGER = 1.0
+
 # What a session takes in at once before the event loop has to see it.
 BATCH = 64
 
@@ -62,8 +65,11 @@ class Session(Protocol):
         """Stop being a writer of a channel, and take all back."""
         ...
 
-    def close(self) -> None:
-        """Leave. Nothing is posted any more when this returns."""
+    def close(self, *, within: float) -> None:
+        """Leave. Nothing is posted any more when this returns.
+
+        What was written and not heard by all has so many seconds to be.
+        """
         ...
 
 
@@ -94,7 +100,8 @@ class DdsBus:
         self._deliver = deliver
         if self._session is not None and config == self._config:
             return
-        self.close()
+        # All is written again, so that nobody has to have heard it.
+        self._leave(within=0.0)
         loop = asyncio.get_running_loop()
         mailbox = _Mailbox(loop, self._receive)
         self._session = self._opening(config, mailbox.post)
@@ -102,7 +109,7 @@ class DdsBus:
         try:
             self._resume(self._session)
         except UnoError:
-            self.close()
+            self._leave(within=0.0)
             raise
         # Who was there before is not there at once, which is no news until there was time for it.
         self._unsettled = {channel for channel, alive in self._told.items() if alive}
@@ -149,12 +156,15 @@ class DdsBus:
 
     def close(self) -> None:
         """Leave, and have everybody see it."""
+        self._leave(within=LINGER)
+
+    def _leave(self, *, within: float) -> None:
         if self._settling is not None:
             self._settling.cancel()
         if self._mailbox is not None:
             self._mailbox.close()
         if self._session is not None:
-            self._session.close()
+            self._session.close(within=within)
         self._session = self._mailbox = self._config = self._settling = None
         self._alive.clear()
 

@@ -22,7 +22,7 @@ from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
-from uno.artifacts.frr import BGP_PORT, integrated
+from uno.artifacts.frr import BGP_PORT, MAXIMUM_PATHS, integrated
 from uno.diagnostics import UnoError
 from uno.files import write_atomic
 from uno.host import frr_diff, programs, unseen, vty
@@ -107,7 +107,7 @@ class Frr:
             # More differs than is known of, or is not as it was written. Slower, and sure.
             self._compare_all(routing)
         if not before or frr_diff.filters_differ(before, routing.daemons):
-            self._decide_anew()
+            self._decide_anew(dict(routing.daemons)["bgpd"])
         self._write(routing)
 
     def _apply(self, before: tuple[tuple[str, str], ...], routing: Routing) -> None:
@@ -122,11 +122,24 @@ class Frr:
                 if left := frr_diff.missing(shown, old[daemon], text):
                     raise UnoError(f"FRR's {daemon} did not take: {'; '.join(left)}")
 
-    def _decide_anew(self) -> None:
-        # bgpd would do it by itself when the route-maps' delay timer is over.
-        with suppress(OSError):
+    def _decide_anew(self, text: str) -> None:
+        """Have all that neighbours have announced go through the filters again.
+
+        Raises `UnoError` if bgpd, which runs with the configuration `text`, does not answer.
+        """
+        router = next(line for line in text.splitlines() if line.startswith("router bgp "))
+        paths = f"maximum-paths {MAXIMUM_PATHS}"
+        try:
             for family in ("ipv4", "ipv6"):
                 vty.ask(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
+            # bgpd chooses no path by an update that comes while it does that, and afterwards takes
+            # it for one that it knows already: the way from before stays until something else
+            # happens (BGP_NODE_SOFT_RECONFIG in `bgp_process`, "Same attribute comes in" in
+            # `bgp_update`, both in bgpd/bgp_route.c). Told the number of paths, it chooses anew.
+            choose = (router, "address-family ipv4 unicast", paths, "exit-address-family", "exit")
+            vty.configure(self._folder, "bgpd", [choose])
+        except OSError as error:
+            raise UnoError(f"FRR's bgpd does not answer: {error}") from error
 
     def _compare_all(self, routing: Routing) -> None:
         path = self._folder / "frr.conf"
@@ -301,6 +314,9 @@ begin() {{
     cat "$here/$1.start" >&2
     return 1
   }}
+  # Where the kernel shares processors out to sessions, nice counts only within one (sched(7), "The
+  # autogroup feature"), and a daemon begins one of its own.
+  {{ echo "$nice" >"/proc/$(cat "$here/$1.pid")/autogroup"; }} 2>/dev/null || :
 }}
 alive() {{
   pid=$(cat "$here/$1.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null

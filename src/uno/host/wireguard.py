@@ -179,6 +179,10 @@ def _create_userspace(name: str, log: Path) -> None:
         )
     words = ["nice", "-n", str(NICENESS), program, "--foreground", name]
     process = start(words, log=log, env={"LOG_LEVEL": "error"})
+    # Where the kernel shares processors out to sessions, nice counts only within one (sched(7),
+    # "The autogroup feature"), and this program has one of its own.
+    with suppress(OSError):
+        Path(f"/proc/{process.pid}/autogroup").write_text(str(NICENESS))
     deadline = time.monotonic() + READY_SECONDS
     while not uapi.answers(name):
         if process.status() is not None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from commands import run
 from uno.agent.cell import CellAgent
-from uno.agent.changeover import Limits
+from uno.agent.change import Limits
 from uno.agent.ledger import Ledger
 from uno.agent.world import Pace, World
 from uno.artifacts import bundle, envelope

@@ -19,6 +19,8 @@ from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 
 from uno.agent import observe
 from uno.agent.changeover import Changeover
+from uno.agent.stages import Stage
+from uno.agent.transition import Rest
 from uno.diagnostics import UnoError
 from uno.host.fake import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
@@ -194,6 +196,46 @@ def test_the_word_to_change_over_may_come_before_the_package(play: Play) -> None
         site.offer("a")
 
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+
+    play(scene)
+
+
+@pytest.mark.feature("G07")
+def test_a_package_is_not_staged_while_the_change_before_is_not_over(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are to begin together, and none has to wait for links that another still has."""
+
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        with monkeypatch.context() as patch:
+            patch.setattr(Changeover, "is_under_way", True)
+
+            site.offer("a")
+            await site.settle()
+
+            assert phase(site, "a") is not Phase.STAGED
+
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+
+    play(scene)
+
+
+@pytest.mark.feature("F086")
+def test_a_route_through_a_link_that_is_still_to_go_leads_somewhere(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        agent = site.cells["a"].agent
+        assert agent is not None
+        change, bundle = agent._change, agent._change.bundle
+        before = tuple(link.interface for link in bundle.plan.links)
+
+        change.bundle = structs.replace(bundle, plan=structs.replace(bundle.plan, links=()))
+        assert change.interfaces == ()
+        change._rest = Rest(way=(Stage(what="leave", bundle=bundle),), began=0.0, entered=math.inf)
+
+        assert change.interfaces == before != ()
 
     play(scene)
 

@@ -40,6 +40,15 @@ def test_a_link_that_never_had_a_session_is_called_soon() -> None:
     assert called[:4] == [1.0, 3.0, 7.0, 15.0]
 
 
+@pytest.mark.feature("G13")
+def test_a_link_with_its_first_session_is_given_time_for_bfd_to_come_up() -> None:
+    states = [link(handshake=None), link(handshake=0), *(link(handshake=n) for n in range(1, 20))]
+
+    assert calls(Redial(), [(0.7 * n, state) for n, state in enumerate(states)]) == [
+        pytest.approx(11.2)
+    ]
+
+
 def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
     redial = Redial()
     calls(redial, [(float(now), link()) for now in range(100)])

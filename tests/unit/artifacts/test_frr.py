@@ -211,12 +211,22 @@ def test_the_neighbour_of_a_link_that_is_avoided_is_patient_with_this_end() -> N
 
 
 @pytest.mark.feature("G22")
-@pytest.mark.parametrize("drain", Drain)
+@pytest.mark.parametrize("drain", [Drain.TAGGED, Drain.AVOIDED])
 def test_a_link_that_is_left_lets_in_no_more_than_before(drain: Drain) -> None:
     text = bgpd(PLAN, ON_ETH1, {"uwg-b1": drain})
     plain = re.sub(r" set (tag|local-preference) \d\n", "", text)
 
     assert plain.replace("leave out", "announce out") == bgpd(PLAN, ON_ETH1)
+
+
+@pytest.mark.feature("G07")
+def test_a_closed_link_has_no_sessions() -> None:
+    (gone,) = (link for link in PLAN.links if link.interface == "uwg-b1")
+    without = replace(PLAN, links=tuple(link for link in PLAN.links if link != gone))
+
+    closed = frr.daemons(PLAN, ROSTER, lans=ON_ETH1, drained={"uwg-b1": Drain.CLOSED})
+
+    assert closed == frr.daemons(without, ROSTER, lans=ON_ETH1)
 
 
 def test_nothing_is_renumbered_when_a_member_or_a_lan_goes() -> None:

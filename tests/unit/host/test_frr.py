@@ -147,7 +147,7 @@ class Reloading:
         self.steps: list[tuple[str, tuple[str, ...]]] = []
         self.asked: list[str] = []
         self.programs: list[str] = []
-        self.refuses = self.forgets = self.is_broken = False
+        self.refuses = self.forgets = self.is_broken = self.is_gone = False
         self.folder = folder
         folder.mkdir()
         monkeypatch.setattr(frr.vty, "configure", self.configure)
@@ -156,8 +156,10 @@ class Reloading:
         Frr(folder)._write(ROUTING)
 
     def configure(self, _: Path, daemon: str, steps: list[tuple[str, ...]]) -> None:
-        if self.refuses:
+        if self.refuses and steps != [CHOOSE]:
             raise UnoError("it is refused")
+        if self.is_gone and steps == [CHOOSE]:
+            raise ConnectionRefusedError("nobody listens")
         self.steps += [(daemon, step) for step in steps]
 
     def ask(self, _: Path, daemon: str, command: str) -> str:
@@ -175,6 +177,10 @@ class Reloading:
 
 
 LIST = "ip prefix-list cell-2 seq"
+CHOOSE = (
+    *("router bgp 1", "address-family ipv4 unicast", "maximum-paths 8"),
+    *("exit-address-family", "exit"),
+)
 ROUTING = Routing(
     daemons=(
         ("zebra", ""),
@@ -202,6 +208,7 @@ def test_only_what_differs_is_changed_and_then_decided_anew(reloading: Reloading
     assert reloading.steps == [
         ("bgpd", (f"{LIST} 8 permit 10.0.1.0/24",)),
         ("bgpd", (f"no {LIST} 7 permit 10.0.0.0/24",)),
+        ("bgpd", CHOOSE),
     ]
     assert reloading.programs == []
     assert reloading.asked == [
@@ -210,6 +217,16 @@ def test_only_what_differs_is_changed_and_then_decided_anew(reloading: Reloading
         "clear bgp ipv6 unicast * soft in",
     ]
     assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
+
+
+@pytest.mark.feature("G07")
+def test_what_is_not_decided_anew_does_not_count_as_changed(reloading: Reloading) -> None:
+    reloading.is_gone = True
+
+    with pytest.raises(UnoError, match="bgpd does not answer: nobody listens"):
+        Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.configured["bgpd"] == dict(ROUTING.daemons)["bgpd"]
 
 
 @pytest.mark.parametrize("what", ["refuses", "forgets"])
