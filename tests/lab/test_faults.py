@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import time
+from pathlib import Path
 
 import pytest
 from obstacles import OBSTACLES, Obstacle, shim
@@ -29,8 +32,9 @@ from watching import (
     vtysh,
 )
 
-from uno.host import frr
+from uno.host import frr, vty
 from uno.host.command import Completed
+from uno.host.frr import Frr
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
 from uno.lab.probe import Prober
@@ -96,6 +100,59 @@ def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
     assert {name: now[name] for name in others} == {name: before[name] for name in others}
     niceness = cell.run(["ps", "-o", "ni=", "-p", str(now[daemon])]).stdout
     assert int(niceness) == frr.NICENESS[daemon]
+
+
+@pytest.mark.feature("G07")
+def test_an_update_that_comes_while_filters_are_applied_has_its_effect(well: Deployment) -> None:
+    """By itself bgpd stores it, and stays on the way from before."""
+    nodes = well.world.nodes
+    (here,) = nodes["lan-b"].directory.glob("run/uno/*/frr")
+    (there,) = nodes["lan-a"].directory.glob("run/uno/*/frr")
+    text, straight = (here / "bgpd.conf").read_text(), session(here, "lan-a")
+    (router,) = re.findall(r"^router bgp .*$", (there / "bgpd.conf").read_text(), re.MULTILINE)
+    family = (router, "address-family ipv4 unicast")
+
+    for map_, is_used in (("leave", False), ("announce", True)) * 2:
+        tell = f"neighbor {session(there, 'lan-b')} route-map {map_} out"
+        vty.configure(there, "bgpd", [(*family, tell, "exit", "exit")])
+        apply_filters(here, seconds=1)
+        Frr(here)._decide_anew(text)
+        await_true(
+            lambda is_used=is_used: (best(here, "192.168.1.0/24") == straight) == is_used,
+            f"lan-b {'takes' if is_used else 'leaves'} the way that lan-a has told of",
+            within=1,
+        )
+
+
+def session(folder: Path, cell: str) -> str:
+    """The address of the neighbour that is this cell, in FRR's configuration in a folder."""
+    text = (folder / "bgpd.conf").read_text()
+    (found,) = re.findall(rf"neighbor (\S+) description {cell} on", text)
+    return str(found)
+
+
+def best(folder: Path, prefix: str) -> str | None:
+    """The neighbour whose way to a prefix bgpd takes."""
+    said = json.loads(vty.ask(folder, "bgpd", f"show bgp ipv4 unicast {prefix} json"))
+    taken = (path for path in said["paths"] if path.get("bestpath", {}).get("overall"))
+    return next((str(path["peer"]["peerId"]) for path in taken), None)
+
+
+def apply_filters(folder: Path, *, seconds: float) -> None:
+    """Have bgpd apply its filters all the time, so that what comes comes meanwhile."""
+    commands = ["clear bgp ipv4 unicast * soft in"] * 1000
+    end = time.monotonic() + seconds
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(30)
+        one.connect(str(folder / "bgpd.vty"))
+        one.sendall(b"enable\0")
+        one.recv(64)
+        while time.monotonic() < end:
+            one.sendall(b"".join(command.encode() + b"\0" for command in commands))
+            # An answer to such a command is three NUL bytes and a status, which is another.
+            left = 4 * len(commands)
+            while left > 0:
+                left -= len(one.recv(left))
 
 
 @pytest.mark.feature("G12")
