@@ -30,6 +30,7 @@ from sites import exit_with
 
 from uno.diagnostics import UnoError
 from uno.lab.agents import Agent, Agents, agents_of
+from uno.model.status import UvnView
 
 # Seconds until a change that does not come to an end stops the benchmark.
 PATIENCE = 120.0
@@ -144,16 +145,24 @@ def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
     began_at = time.time()  # noqa: TID251 - logs have times of day
     agents.sync("-C", "-t", f"{PATIENCE:.0f}", timeout=PATIENCE + 30)
     consistent = time.monotonic() - began
-    agents.await_settled(agents=[*agents.all, *([with_] if with_ else [])], within=PATIENCE)
+    chosen = [*agents.all, *([with_] if with_ else [])]
+    agents.await_views(well, agents=chosen, within=PATIENCE)
+    routed = time.monotonic() - began
     if agents.registry.view().generation <= before:
         raise UnoError(f"nothing has changed: {what}")
-    routed = time.monotonic() - began
+    # The next change would have to wait for what is left to take back of this one.
+    agents.await_settled(agents=chosen, within=PATIENCE)
     heard = [
         datetime.fromisoformat(at).timestamp() - began_at
         for at, name, _ in CONFIRMED.findall(agents.registry.said()[said:])
         if name != LATER_CELL
     ]
     return Change(what=what, consistent=consistent, routed=routed, others=max(heard, default=0.0))
+
+
+def well(view: UvnView) -> bool:
+    """Whether every cell runs what it should, and reaches every LAN."""
+    return view.consistent and view.routed and not view.rollout
 
 
 if __name__ == "__main__":

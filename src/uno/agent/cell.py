@@ -301,16 +301,18 @@ class CellAgent:
         return status
 
     def _collect(self) -> CellStatus:
-        bundle, world = self._change.bundle, self._world
-        found = self._found
+        change, world, found = self._change, self._world, self._found
+        bundle, leaving = change.bundle, change.leaving
+        there = (*(link.interface for link in change.effective.plan.links), *leaving)
         known = observe.Known(
             facts=found.facts if found else world.host.facts(),
             now=int(world.wall()),
             probes=self._prober.measured(),
-            routed=world.watch.routed(self._change.interfaces),
+            routed=world.watch.routed(there),
             wireguard=found.wireguard if found else world.host.wireguard_kind(),
             registry=self._flood.registry_heard,
-            staged=self._change.standing.staged,
+            staged=change.standing.staged,
+            pending=tuple(f"remove {each}" for each in leaving),
             problem="; ".join(self._problems.values()),
         )
         status = observe.collect(world.host, bundle, known)

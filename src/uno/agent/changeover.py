@@ -63,8 +63,7 @@ class Changeover:
         self._limits = limits
         self._rest: Rest | None = None
         self._applied_at = clock()
-        self._received = 0
-        self._dealt_with = 0
+        self._received = self._dealt_with = 0
 
     @property
     def effective(self) -> Bundle:
@@ -72,10 +71,11 @@ class Changeover:
         return with_held(self.bundle, self._held_now)
 
     @property
-    def interfaces(self) -> tuple[str, ...]:
-        """The links' interfaces, with those that the package before has left to take back."""
-        plan = (self._rest.way[0].bundle if self._rest else self.bundle).plan
-        return tuple(link.interface for link in plan.links)
+    def leaving(self) -> tuple[str, ...]:
+        """The interfaces of links that are to go, and carry something until then."""
+        left = self._rest.way[0].bundle.plan.links if self._rest else ()
+        planned = {link.interface for link in self.effective.plan.links}
+        return tuple(link.interface for link in left if link.interface not in planned)
 
     @property
     def on_trial(self) -> bool:
@@ -201,8 +201,7 @@ class Changeover:
             await self._answer(Phase.CONFIRMED, trial.generation)
         elif verdict is Verdict.LOST:
             names = {each.id: each.name for each in self.bundle.roster.members}
-            reason = f"it lost {describe(missing, names)}"
-            await self._go_back(reason, self._flood.statements.own_sequence_seen(REGISTRY))
+            await self.give_up(f"it lost {describe(missing, names)}")
         return verdict is not Verdict.WAIT
 
     async def give_up(self, reason: str) -> None:

@@ -34,9 +34,9 @@ FORGET_PARTICLE = 3600
 class Known:
     """What the agent knows already, and need not ask the host.
 
-    `facts`, `wireguard` (the implementation) and `pending` are those of its last pass; `probes` is
-    what the prober measured; `routed` are the destinations of routes into the cell's links. `now`
-    is the host's time in seconds since the epoch, whether it is right or not. The others are as in
+    `facts` and `wireguard` (the implementation) are those of its last pass; `probes` is what the
+    prober measured; `routed` are the destinations of routes into the cell's links. `now` is the
+    host's time in seconds since the epoch, whether it is right or not. The others are as in
     `CellStatus`.
     """
 

@@ -201,8 +201,9 @@ def agents_of(deployment: Deployment) -> Agents:
 
 
 def settled(view: UvnView) -> bool:
-    """Whether nothing is under way, and every cell is consistent and routed."""
-    return view.consistent and view.routed and not view.rollout
+    """Whether every cell is consistent and routed, and nothing of a change is left to do."""
+    pending = any(cell.status and cell.status.pending for cell in view.cells)
+    return view.consistent and view.routed and not view.rollout and not pending
 
 
 def describe(view: UvnView | None) -> str:
@@ -219,6 +220,8 @@ def _wrong(cell: CellView) -> str:
         return f"{cell.name} not heard"
     if not cell.consistent:
         return f"{cell.name} runs {cell.status.generation}, not {cell.package}"
+    if cell.status.pending:
+        return f"{cell.name} still has to {', '.join(cell.status.pending)}"
     if not cell.status.routed:
         lost = ", ".join(map(str, cell.status.unreachable))
         return f"{cell.name} does not reach {lost or 'its own LANs'}"

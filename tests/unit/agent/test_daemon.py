@@ -232,10 +232,13 @@ def test_a_route_through_a_link_that_is_still_to_go_leads_somewhere(play: Play) 
         before = tuple(link.interface for link in bundle.plan.links)
 
         change.bundle = structs.replace(bundle, plan=structs.replace(bundle.plan, links=()))
-        assert change.interfaces == ()
+        assert change.leaving == ()
         change._rest = Rest(way=(Stage(what="leave", bundle=bundle),), began=0.0, entered=math.inf)
 
-        assert change.interfaces == before != ()
+        assert change.leaving == before != ()
+        agent.look_soon()
+        wanted = tuple(f"remove {each}" for each in before)
+        await site.until(lambda: site.status("a").pending == wanted)
 
     play(scene)
 
