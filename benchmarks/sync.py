@@ -29,8 +29,7 @@ from reporting import Goal, Summary, below, finish, machine, say
 from sites import exit_with
 
 from uno.diagnostics import UnoError
-from uno.lab.agents import Agent, Agents, agents_of
-from uno.model.status import UvnView
+from uno.lab.agents import Agent, Agents, agents_of, well
 
 # Seconds until a change that does not come to an end stops the benchmark.
 PATIENCE = 120.0
@@ -158,11 +157,6 @@ def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
         if name != LATER_CELL
     ]
     return Change(what=what, consistent=consistent, routed=routed, others=max(heard, default=0.0))
-
-
-def well(view: UvnView) -> bool:
-    """Whether every cell runs what it should, and reaches every LAN."""
-    return view.consistent and view.routed and not view.rollout
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ class Changeover:
     def leaving(self) -> tuple[str, ...]:
         """The interfaces of links that are to go, and carry something until then."""
         left = self._rest.way[0].bundle.plan.links if self._rest else ()
-        planned = {link.interface for link in self.effective.plan.links}
-        return tuple(link.interface for link in left if link.interface not in planned)
+        planned = {link.cell for link in self.bundle.plan.links}
+        return tuple(link.interface for link in left if link.cell not in planned)
 
     @property
     def on_trial(self) -> bool:
@@ -94,8 +94,7 @@ class Changeover:
 
         What else is left to take back the next change takes back itself.
         """
-        rest = self._rest.way if self._rest else ()
-        return self.on_trial or any(stage.drained for stage in rest)
+        return self.on_trial or bool(self.leaving)
 
     @property
     def rest_due(self) -> float | None:

@@ -218,7 +218,7 @@ class _ConnextSession:
         writer.close()
         publisher.close()
 
-    def close(self, *, within: float) -> None:  # noqa: ARG002 - Connext has it sent already
+    def close(self, *, within: float) -> None:  # noqa: ARG002 - nobody is waited for
         """Leave. Nothing is posted any more when this returns."""
         self._stop.set()
         self._wake.trigger_value = True

@@ -200,10 +200,14 @@ def agents_of(deployment: Deployment) -> Agents:
     )
 
 
+def well(view: UvnView) -> bool:
+    """Whether no roll-out is under way, and every cell is consistent and routed."""
+    return view.consistent and view.routed and not view.rollout
+
+
 def settled(view: UvnView) -> bool:
-    """Whether every cell is consistent and routed, and nothing of a change is left to do."""
-    pending = any(cell.status and cell.status.pending for cell in view.cells)
-    return view.consistent and view.routed and not view.rollout and not pending
+    """Whether all is well, and nothing of a change is left to do."""
+    return well(view) and not any(cell.status and cell.status.pending for cell in view.cells)
 
 
 def describe(view: UvnView | None) -> str:

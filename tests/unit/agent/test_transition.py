@@ -129,6 +129,7 @@ class Switching:
     def steps(self) -> list[tuple[float, str]]:
         """What was said of stages, without the actions in them."""
         verbs = ("make", "have", "leave", "change", "close", "remove uwg-", "use", "be ")
+        verbs += ("connect", "go back")
         return [each for each in self.said if each[1].startswith(verbs)]
 
 

@@ -1,0 +1,33 @@
+"""Whom a cell calls again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_transition import CROSSED, Clock, bundle
+
+from uno.agent.redial import PATIENCE
+from uno.agent.upkeep import Upkeep
+from uno.host.fake import FakeHost
+from uno.model.status import LinkState
+
+
+@pytest.mark.feature("G13")
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
+    tmp_path: Path, *, answers: bool
+) -> None:
+    host, clock, package = FakeHost(), Clock(), bundle(CROSSED)
+    upkeep = Upkeep(host, tmp_path, wall=clock.now, now=clock.now)
+    upkeep.make_pass(package)
+    link = package.plan.links[0]
+    silent = [LinkState(interface=link.interface, cell=link.cell, bfd="down")]
+    upkeep.call_silent(silent)
+    clock.pause(PATIENCE)
+
+    if answers:
+        host.handshakes = {link.public_key: 1}
+    upkeep.call_silent(silent)
+
+    assert [name for name, _ in host.reconnected] == ([] if answers else [link.interface])
