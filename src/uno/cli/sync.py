@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from threading import Event
@@ -65,6 +64,8 @@ def sync(
     package nothing changes; if one goes back, all do. Cells that are away catch up alone. Exit
     status 1 if it is not done within the time; then it says who is not, and why.
     """
+    import asyncio
+
     from uno.cli import registry_agent
 
     common.start()
