@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,14 +11,18 @@ from watching import (
     holds,
     line,
     note,
+    only,
+    pids,
     power_cut,
     stream,
     unreached,
+    vtysh,
 )
 
 from uno.lab.agents import Agents
 from uno.lab.deploy import Deployment, uno
 from uno.lab.layout import Role
+from uno.lab.node import Node
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(1200)]
 
@@ -136,6 +141,28 @@ def test_a_cell_that_boots_alone_without_a_registry_is_back(well: Agents, name: 
     await_true(lambda: (view := agent.seen()) and view.routed, f"{name} sees all", within=60)
 
 
+@pytest.mark.feature("G13")
+def test_a_link_that_dies_while_its_neighbour_restarts_routing_is_routed_around(
+    well: Agents,
+) -> None:
+    deployment = well.deployment
+    near, far = (well.cells[name].node for name in ("lan-b", "lan-c"))
+    assert session(near, far) == "Established"
+    far.run(["kill", "-9", str(pids(far)["bgpd"])])
+    await_true(lambda: session(near, far) != "Established", "the session is still there")
+
+    deployment.world.cut(near.name, far.name)
+
+    # By itself BGP would wait 120 s for lan-c to come back through this link.
+    assert unreached(deployment, within=15) == []
+
+
 def lans(deployment: Deployment) -> list[str]:
     """The cells that have a LAN."""
     return sorted({host.station.cell for host in deployment.world.having(Role.HOST)})
+
+
+def session(cell: Node, neighbor: Node) -> str:
+    """The state of a cell's BGP session with another."""
+    peers = json.loads(vtysh(cell, "show bgp ipv4 unicast summary json"))["peers"]
+    return str(only([each["state"] for each in peers.values() if neighbor.name in each["desc"]]))

@@ -295,7 +295,7 @@ class CellAgent:
         if not any(link.bgp for link in status.links) and status.links:
             # Nothing of FRR's answers. What else goes is seen by the events of the network.
             self._pass_due = min(self._pass_due, self._passed_at + pace.again)
-        await self._work(self._upkeep.call_silent, status.links)
+        await self._work(self._upkeep.heal, self._change.effective, status.links)
         others, directory = self._flood.statements.statuses(), self._ledger.directory
         await self._work(networks.write, directory, self._change.bundle, status, others)
         return status

@@ -1,4 +1,4 @@
-"""Keeping the host as the cell's package wants it: passes, and calls to neighbours that are silent.
+"""Keeping the host as the cell's package wants it: passes, and what links need that do not work.
 
 All of it blocks, and is for one thread. A pass takes no hints: it looks at all there is, and a
 second one does nothing. So what somebody removed, or what died, comes back.
@@ -20,7 +20,7 @@ from uno.agent.apply import apply
 from uno.agent.desired import desired, sysctl_keys
 from uno.agent.lans import attached
 from uno.agent.reconcile import reconcile
-from uno.agent.redial import EXPIRED, Redial, is_name
+from uno.agent.redial import EXPIRED, Redial, is_dead, is_name
 from uno.agent.stages import Schedule
 from uno.agent.transition import Rest
 from uno.model.bundle import Bundle
@@ -75,6 +75,7 @@ class Upkeep:
         self._wall = wall
         self._now = now
         self._redial = Redial()
+        self._dropped: set[str] = set()
         self._tunnels: dict[str, Tunnel] = {}
         self._had_routing = False
         self._registry_due = 0.0
@@ -164,11 +165,34 @@ class Upkeep:
         """Hold the lock that commands take before they change the host."""
         return files.locked(self._directory / LOCK)
 
-    def call_silent(self, links: Iterable[LinkState]) -> None:
-        """Call the neighbours behind links that are silent, where this cell can call.
+    def heal(self, bundle: Bundle, links: Iterable[LinkState]) -> None:
+        """Do what is to be done about those links of the running `bundle` that do not work.
 
-        Raises `UnoError`.
+        Routes through dead ones are dropped, and neighbours that are silent called, where this cell
+        can call. Raises `UnoError`.
         """
+        links = tuple(links)
+        self._drop_dead(bundle, links)
+        self._call_silent(links)
+
+    def _drop_dead(self, bundle: Bundle, links: Iterable[LinkState]) -> None:
+        """Drop the routes that BGP keeps through links that are dead.
+
+        They are kept for a neighbour whose session has ended and that may come back, as when its
+        routing daemon starts anew (RFC 4724). If the link dies before, it does not come back, and
+        BGP does not look at BFD any more (RFC 5882, section 4.3.2, says that it should).
+        """
+        dead = {link.interface for link in links if is_dead(link)}
+        self._dropped &= dead
+        if not (new := dead - self._dropped):
+            return
+        neighbors = {link.interface: str(link.remote4) for link in bundle.plan.links}
+        for name in sorted(self.host.carrying() & new & neighbors.keys()):
+            self.host.drop_routes(neighbors[name])
+            self._dropped.add(name)
+            _log.info("%s is dead: dropped the routes that were kept through it", name)
+
+    def _call_silent(self, links: Iterable[LinkState]) -> None:
         peers = {name: _callable(tunnel) for name, tunnel in self._tunnels.items()}
         mine = [link for link in links if peers.get(link.interface)]
         due = self._redial.due(mine, now=self._now())

@@ -63,6 +63,7 @@ class FakeHost:
         """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
         self.performed: list[Action] = []
         self.reconnected: list[tuple[str, Peer]] = []
+        self.dropped: list[str] = []
         self.forgotten = False
         self.gates: list[Gate] = []
         self.sessions: tuple[SessionStatus, ...] = ()
@@ -147,6 +148,10 @@ class FakeHost:
     def carrying(self) -> frozenset[str]:
         """Return `carriers`, as far as they are there."""
         return frozenset(self.carriers.intersection(self._tunnels()))
+
+    def drop_routes(self, neighbor: str) -> None:
+        """Note whose routes were to be forgotten."""
+        self.dropped.append(neighbor)
 
     def reconnect(self, tunnel: str, peer: Peer) -> None:
         """Note that a new session with a peer was asked for."""

@@ -122,13 +122,27 @@ class Frr:
                 if left := frr_diff.missing(shown, old[daemon], text):
                     raise UnoError(f"FRR's {daemon} did not take: {'; '.join(left)}")
 
+    def drop_routes(self, neighbor: str) -> None:
+        """Forget what a neighbour has announced whose session is down.
+
+        bgpd keeps it for the restart time, and no command clears it; but a neighbour that is shut
+        down has nothing to come back for (`peer_flag_modify_action` in bgpd/bgpd.c). Raises
+        `UnoError` if bgpd does not answer.
+        """
+        about = f"neighbor {neighbor} shutdown"
+        try:
+            # One step, since whoever sends it may be killed in the middle of two.
+            router = _router(dict(self._configured()).get("bgpd", ""))
+            vty.configure(self._folder, "bgpd", [(router, about, f"no {about}", "exit")])
+        except OSError as error:
+            raise UnoError(f"FRR's bgpd does not answer: {error}") from error
+
     def _decide_anew(self, text: str) -> None:
         """Have all that neighbours have announced go through the filters again.
 
         Raises `UnoError` if bgpd, which runs with the configuration `text`, does not answer.
         """
-        router = next(line for line in text.splitlines() if line.startswith("router bgp "))
-        paths = f"maximum-paths {MAXIMUM_PATHS}"
+        router, paths = _router(text), f"maximum-paths {MAXIMUM_PATHS}"
         try:
             for family in ("ipv4", "ipv6"):
                 vty.ask(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
@@ -174,8 +188,7 @@ class Frr:
     def _say_goodbye(self) -> None:
         # Without it the neighbours, told of a graceful restart, would keep sending to us until
         # the restart time is over. An administrative shutdown is a hard reset (RFC 8538, 9003).
-        config = (self._folder / "bgpd.conf").read_text()
-        router = next((line for line in config.splitlines() if line.startswith("router bgp")), "")
+        router = _router((self._folder / "bgpd.conf").read_text())
         words = ["vtysh", "--vty_socket", str(self._folder), "-d", "bgpd"]
         for command in ("configure terminal", router, "bgp shutdown message uno service down"):
             words += ["-c", command]
@@ -239,6 +252,11 @@ class Frr:
             if self._alive(name) != pid:
                 return
         raise UnoError(f"FRR's {name} (process {pid}) does not end")
+
+
+def _router(text: str) -> str:
+    """Return the command that leads to the neighbours in a configuration of bgpd's."""
+    return next((line for line in text.splitlines() if line.startswith("router bgp ")), "")
 
 
 def _require_programs() -> None:

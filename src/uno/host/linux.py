@@ -192,6 +192,10 @@ class LinuxHost:
         """Return the interfaces that routes which BGP has learned lead through."""
         return netlink.carriers(netlink.BGP)
 
+    def drop_routes(self, neighbor: str) -> None:
+        """Forget what a neighbour has announced that BGP has no session with any more."""
+        self._frr.drop_routes(neighbor)
+
     def reconnect(self, tunnel: str, peer: Peer) -> None:
         """Start a new session with a peer that has an endpoint."""
         if peer.endpoint and (endpoint := self._resolve([peer]).get(peer.endpoint)):

@@ -321,6 +321,13 @@ class Host(Protocol):
         """Return the interfaces that routes which BGP has learned lead through."""
         ...
 
+    def drop_routes(self, neighbor: str) -> None:
+        """Forget what a neighbour has announced that BGP has no session with any more.
+
+        `neighbor` is named as in `session_status`. Raises `UnoError`.
+        """
+        ...
+
     def reconnect(self, tunnel: str, peer: Peer) -> None:
         """Start a new session with a peer that has an endpoint, at once."""
         ...
