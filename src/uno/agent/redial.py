@@ -70,11 +70,6 @@ def is_silent(link: LinkState) -> bool:
     return link.bfd != "up" or link.handshake is None or link.handshake > EXPIRED
 
 
-def is_dead(link: LinkState) -> bool:
-    """Whether BFD has given a link up that BGP has no session on any more."""
-    return link.bfd == "down" and link.bgp not in {"", "Established"}
-
-
 def is_name(endpoint: str | None) -> bool:
     """Whether an endpoint (`host:port`) has a name that may lead elsewhere one day."""
     if endpoint is None:

@@ -20,8 +20,9 @@ from uno.agent.apply import apply
 from uno.agent.desired import desired, sysctl_keys
 from uno.agent.lans import attached
 from uno.agent.reconcile import reconcile
-from uno.agent.redial import EXPIRED, Redial, is_dead, is_name
+from uno.agent.redial import EXPIRED, Redial, is_name
 from uno.agent.stages import Schedule
+from uno.agent.stale import Stale
 from uno.agent.transition import Rest
 from uno.model.bundle import Bundle
 from uno.model.net import Network
@@ -75,7 +76,7 @@ class Upkeep:
         self._wall = wall
         self._now = now
         self._redial = Redial()
-        self._dropped: set[str] = set()
+        self._stale = Stale()
         self._tunnels: dict[str, Tunnel] = {}
         self._had_routing = False
         self._registry_due = 0.0
@@ -172,24 +173,15 @@ class Upkeep:
         can call. Raises `UnoError`.
         """
         links = tuple(links)
-        self._drop_dead(bundle, links)
+        self._drop_stale(bundle, links)
         self._call_silent(links)
 
-    def _drop_dead(self, bundle: Bundle, links: Iterable[LinkState]) -> None:
-        """Drop the routes that BGP keeps through links that are dead.
-
-        They are kept for a neighbour whose session has ended and that may come back, as when its
-        routing daemon starts anew (RFC 4724). If the link dies before, it does not come back, and
-        BGP does not look at BFD any more (RFC 5882, section 4.3.2, says that it should).
-        """
-        dead = {link.interface for link in links if is_dead(link)}
-        self._dropped &= dead
-        if not (new := dead - self._dropped):
-            return
+    def _drop_stale(self, bundle: Bundle, links: Iterable[LinkState]) -> None:
         neighbors = {link.interface: str(link.remote4) for link in bundle.plan.links}
-        for name in sorted(self.host.carrying() & new & neighbors.keys()):
+        due = self._stale.due(links, now=self._now()) & neighbors.keys()
+        for name in sorted(due and due & self.host.carrying()):
             self.host.drop_routes(neighbors[name])
-            self._dropped.add(name)
+            self._stale.dropped(name)
             _log.info("%s is dead: dropped the routes that were kept through it", name)
 
     def _call_silent(self, links: Iterable[LinkState]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from test_transition import CROSSED, Clock, bundle
 
 from uno.agent.redial import PATIENCE
+from uno.agent.stale import DEAD_AFTER
 from uno.agent.upkeep import Upkeep
 from uno.host.fake import FakeHost
 from uno.model.status import LinkState
@@ -35,47 +35,20 @@ def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
 
 
 @pytest.mark.feature("G13")
-@pytest.mark.parametrize(
-    ("state", "dropped"),
-    [
-        ({"bfd": "down", "bgp": "Connect"}, True),
-        # BGP ends such a session itself, and keeps nothing of it.
-        ({"bfd": "down", "bgp": "Established"}, False),
-        # The neighbour's routing daemon starts anew, and packets still go through.
-        ({"bfd": "up", "bgp": "Connect"}, False),
-        # Nobody answers here.
-        ({"bfd": "", "bgp": ""}, False),
-    ],
-)
-def test_routes_through_a_dead_link_are_dropped(
-    tmp_path: Path, state: dict[str, str], *, dropped: bool
-) -> None:
+def test_routes_that_are_kept_through_a_dead_link_are_dropped(tmp_path: Path) -> None:
     host, clock, package = FakeHost(), Clock(), bundle(CROSSED)
     upkeep = Upkeep(host, tmp_path, wall=clock.now, now=clock.now)
     upkeep.make_pass(package)
     link, other = package.plan.links[:2]
-    host.carriers = {link.interface, other.interface}
+    dead = [LinkState(interface=link.interface, cell=link.cell, bfd="down", bgp="Active")]
+    host.carriers = {other.interface}
 
-    upkeep.heal(package, [LinkState(interface=link.interface, cell=link.cell, **state)])
-
-    assert host.dropped == ([str(link.remote4)] if dropped else [])
-
-
-@pytest.mark.feature("G13")
-def test_routes_through_a_dead_link_are_dropped_once_until_it_has_been_back(
-    tmp_path: Path,
-) -> None:
-    host, clock, package = FakeHost(), Clock(), bundle(CROSSED)
-    upkeep = Upkeep(host, tmp_path, wall=clock.now, now=clock.now)
-    upkeep.make_pass(package)
-    link = package.plan.links[0]
-    dead = LinkState(interface=link.interface, cell=link.cell, bfd="down", bgp="Active")
-    alive = replace(dead, bfd="up", bgp="Established")
-
-    upkeep.heal(package, [dead])
+    upkeep.heal(package, dead)
+    clock.pause(DEAD_AFTER)
+    upkeep.heal(package, dead)
     assert host.dropped == []
-    host.carriers = {link.interface}
-    for state in (dead, dead, alive, dead):
-        upkeep.heal(package, [state])
+    host.carriers = {link.interface, other.interface}
+    for _ in range(2):
+        upkeep.heal(package, dead)
 
-    assert host.dropped == [str(link.remote4)] * 2
+    assert host.dropped == [str(link.remote4)]

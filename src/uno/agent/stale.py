@@ -1,0 +1,44 @@
+"""Which links are dead while BGP keeps the routes through them, and since when. Pure.
+
+BGP keeps the routes of a neighbour whose session has ended and that may come back, as when its
+routing daemon starts anew (RFC 4724). If the link dies before, it does not come back, and bgpd does
+not look at BFD any more (`bfd_session_status_update` in bgpd/bgp_bfd.c of FRR 8.4 and 10.3), as RFC
+5882 says that it should (section 4.3.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from uno.model.status import LinkState
+
+# Seconds without BFD after which a link counts as dead: more than it takes to come up once bfdd has
+# started anew, here or at the other end.
+DEAD_AFTER = 3.0
+
+# BGP has no session, and nobody is about to open one.
+_WITHOUT_SESSION = frozenset({"Idle", "Connect", "Active"})
+
+
+class Stale:
+    """Remembers when routes through links that are dead are to be dropped."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._due: dict[str, float] = {}
+
+    def due(self, links: Iterable[LinkState], *, now: float) -> frozenset[str]:
+        """Return the interfaces of those `links` through which no route is to lead `now`."""
+        later = now + DEAD_AFTER
+        dead = (link.interface for link in links if _is_dead(link))
+        self._due = {name: self._due.get(name, later) for name in dead}
+        return frozenset(name for name, at in self._due.items() if at <= now)
+
+    def dropped(self, name: str) -> None:
+        """Note that it was done, which is not to be done again before the link has been back."""
+        self._due[name] = math.inf
+
+
+def _is_dead(link: LinkState) -> bool:
+    return link.bfd == "down" and link.bgp in _WITHOUT_SESSION
