@@ -34,6 +34,7 @@ from uno.lab import rehearsal
 from uno.lab.agents import Agent, Agents
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
+from uno.lab.ending import ended_by_signals
 from uno.lab.layout import Role
 from uno.lab.node import Node, Program
 from uno.lab.probe import Path as Line
@@ -461,7 +462,7 @@ def main() -> int:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
-    with living(asked.folder, say=say) as agents:
+    with ended_by_signals(), living(asked.folder, say=say) as agents:
         try:
             chaos(agents, seed=asked.seed, say=say).run(asked.faults)
         except UnoError as error:
