@@ -357,9 +357,10 @@ _TYPED = "typed"
 _CONTEXT = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
 
-def _options_of(group: Any) -> list[inspect.Parameter]:
+@functools.cache
+def _options_of(group: Any) -> tuple[inspect.Parameter, ...]:
     hints = get_type_hints(group, include_extras=True)
-    return [
+    return tuple(
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -368,4 +369,4 @@ def _options_of(group: Any) -> list[inspect.Parameter]:
         )
         for field in fields(group)
         if field.name != _TYPED
-    ]
+    )
