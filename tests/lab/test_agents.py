@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
 from watching import (
     await_true,
+    bgp_peers,
     holds,
     line,
     note,
@@ -16,7 +16,6 @@ from watching import (
     power_cut,
     stream,
     unreached,
-    vtysh,
 )
 
 from uno.lab.agents import Agents
@@ -141,7 +140,7 @@ def test_a_cell_that_boots_alone_without_a_registry_is_back(well: Agents, name: 
     await_true(lambda: (view := agent.seen()) and view.routed, f"{name} sees all", within=60)
 
 
-@pytest.mark.feature("G13")
+@pytest.mark.feature("G12")
 def test_a_link_that_dies_while_its_neighbour_restarts_routing_is_routed_around(
     well: Agents,
 ) -> None:
@@ -164,5 +163,5 @@ def lans(deployment: Deployment) -> list[str]:
 
 def session(cell: Node, neighbor: Node) -> str:
     """The state of a cell's BGP session with another."""
-    peers = json.loads(vtysh(cell, "show bgp ipv4 unicast summary json"))["peers"]
-    return str(only([each["state"] for each in peers.values() if neighbor.name in each["desc"]]))
+    peers = bgp_peers(cell).values()
+    return str(only([each["state"] for each in peers if neighbor.name in each["desc"]]))

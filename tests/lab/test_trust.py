@@ -18,6 +18,7 @@ from watching import (
     address_of,
     await_true,
     await_well,
+    bgp_peers,
     bgp_routes,
     differences,
     holds,
@@ -348,8 +349,8 @@ def announcing(
 def assert_received(cell: Node, thief: Node, prefix: str) -> str:
     """Wait until a cell has heard a prefix from a neighbour; return the path that it was told."""
     family = "ipv6" if ":" in prefix else "ipv4"
-    summary = json.loads(vtysh(cell, "show bgp ipv4 unicast summary json"))["peers"]
-    (neighbor,) = [name for name, peer in summary.items() if peer["remoteAs"] == ASN[thief.name]]
+    peers = bgp_peers(cell)
+    (neighbor,) = [name for name, peer in peers.items() if peer["remoteAs"] == ASN[thief.name]]
     found: dict[str, Any] = {}
 
     def heard() -> bool:

@@ -144,6 +144,13 @@ def bgp_routes(cell: Node) -> str:
     return said.stdout
 
 
+def bgp_peers(cell: Node) -> dict[str, dict[str, Any]]:
+    """A cell's BGP neighbours, by address, as bgpd has them in its summary."""
+    peers: dict[str, dict[str, Any]]
+    peers = json.loads(vtysh(cell, "show bgp ipv4 unicast summary json"))["peers"]
+    return peers
+
+
 def vtysh(cell: Node, *commands: str) -> str:
     """Say something to uno's FRR on a cell."""
     words = " ".join(f"-c {shlex.quote(each)}" for each in commands)

@@ -3,7 +3,7 @@
 BGP keeps the routes of a neighbour whose session has ended and that may come back, as when its
 routing daemon starts anew (RFC 4724). If the link dies before, it does not come back, and bgpd does
 not look at BFD any more (`bfd_session_status_update` in bgpd/bgp_bfd.c of FRR 8.4 and 10.3), as RFC
-5882 says that it should (section 4.3.2).
+5882 says that it should (section 4.3.1).
 """
 
 from __future__ import annotations

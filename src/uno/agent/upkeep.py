@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,23 +166,24 @@ class Upkeep:
         """Hold the lock that commands take before they change the host."""
         return files.locked(self._directory / LOCK)
 
-    def heal(self, bundle: Bundle, links: Iterable[LinkState]) -> None:
+    def heal(self, bundle: Bundle, links: Sequence[LinkState]) -> None:
         """Do what is to be done about those links of the running `bundle` that do not work.
 
         Routes through dead ones are dropped, and neighbours that are silent called, where this cell
         can call. Raises `UnoError`.
         """
-        links = tuple(links)
         self._drop_stale(bundle, links)
         self._call_silent(links)
 
     def _drop_stale(self, bundle: Bundle, links: Iterable[LinkState]) -> None:
-        neighbors = {link.interface: str(link.remote4) for link in bundle.plan.links}
-        due = self._stale.due(links, now=self._now()) & neighbors.keys()
-        for name in sorted(due and due & self.host.carrying()):
-            self.host.drop_routes(neighbors[name])
-            self._stale.dropped(name)
-            _log.info("%s is dead: dropped the routes that were kept through it", name)
+        due = self._stale.due(links, now=self._now())
+        if due:
+            due &= self.host.carrying()
+        for link in bundle.plan.links:
+            if link.interface in due:
+                self.host.drop_routes(str(link.remote4))
+                self._stale.dropped(link.interface)
+                _log.info("%s is dead: dropped routes that were kept through it", link.interface)
 
     def _call_silent(self, links: Iterable[LinkState]) -> None:
         peers = {name: _callable(tunnel) for name, tunnel in self._tunnels.items()}

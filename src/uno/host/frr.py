@@ -18,7 +18,8 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -129,13 +130,11 @@ class Frr:
         down has nothing to come back for (`peer_flag_modify_action` in bgpd/bgpd.c). Raises
         `UnoError` if bgpd does not answer.
         """
+        router = _router(dict(self._configured()).get("bgpd", ""))
         about = f"neighbor {neighbor} shutdown"
-        try:
+        with _answering():
             # One step, since whoever sends it may be killed in the middle of two.
-            router = _router(dict(self._configured()).get("bgpd", ""))
             vty.configure(self._folder, "bgpd", [(router, about, f"no {about}", "exit")])
-        except OSError as error:
-            raise UnoError(f"FRR's bgpd does not answer: {error}") from error
 
     def _decide_anew(self, text: str) -> None:
         """Have all that neighbours have announced go through the filters again.
@@ -143,7 +142,7 @@ class Frr:
         Raises `UnoError` if bgpd, which runs with the configuration `text`, does not answer.
         """
         router, paths = _router(text), f"maximum-paths {MAXIMUM_PATHS}"
-        try:
+        with _answering():
             for family in ("ipv4", "ipv6"):
                 vty.ask(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
             # bgpd chooses no path by an update that comes while it does that, and afterwards takes
@@ -152,8 +151,6 @@ class Frr:
             # `bgp_update`, both in bgpd/bgp_route.c). Told the number of paths, it chooses anew.
             choose = (router, "address-family ipv4 unicast", paths, "exit-address-family", "exit")
             vty.configure(self._folder, "bgpd", [choose])
-        except OSError as error:
-            raise UnoError(f"FRR's bgpd does not answer: {error}") from error
 
     def _compare_all(self, routing: Routing) -> None:
         path = self._folder / "frr.conf"
@@ -252,6 +249,15 @@ class Frr:
             if self._alive(name) != pid:
                 return
         raise UnoError(f"FRR's {name} (process {pid}) does not end")
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raise `UnoError` where bgpd does not answer."""
+    try:
+        yield
+    except OSError as error:
+        raise UnoError(f"FRR's bgpd does not answer: {error}") from error
 
 
 def _router(text: str) -> str:

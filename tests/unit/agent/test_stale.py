@@ -15,7 +15,7 @@ def link(bfd: str, bgp: str) -> LinkState:
 DEAD = link("down", "Connect")
 
 
-@pytest.mark.feature("G13")
+@pytest.mark.feature("G12")
 @pytest.mark.parametrize(
     ("state", "due"),
     [
@@ -38,7 +38,7 @@ def test_a_link_is_dead_without_bfd_and_without_a_session(state: LinkState, due:
     assert stale.due([state], now=7 + DEAD_AFTER) == due
 
 
-@pytest.mark.feature("G13")
+@pytest.mark.feature("G12")
 def test_the_time_counts_from_when_the_link_has_last_been_there() -> None:
     stale = Stale()
     stale.due([DEAD], now=0)
@@ -49,7 +49,7 @@ def test_the_time_counts_from_when_the_link_has_last_been_there() -> None:
     assert stale.due([DEAD], now=DEAD_AFTER + 3)
 
 
-@pytest.mark.feature("G13")
+@pytest.mark.feature("G12")
 def test_it_is_done_once_until_the_link_has_been_back() -> None:
     stale = Stale()
     stale.due([DEAD], now=0)

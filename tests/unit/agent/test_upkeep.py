@@ -34,7 +34,7 @@ def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
     assert [name for name, _ in host.reconnected] == ([] if answers else [link.interface])
 
 
-@pytest.mark.feature("G13")
+@pytest.mark.feature("G12")
 def test_routes_that_are_kept_through_a_dead_link_are_dropped(tmp_path: Path) -> None:
     host, clock, package = FakeHost(), Clock(), bundle(CROSSED)
     upkeep = Upkeep(host, tmp_path, wall=clock.now, now=clock.now)
