@@ -24,8 +24,9 @@ from typing import TypeVar
 
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.planning import planner
-from uno.registry import edits, operations, publishing
-from uno.registry.edits import Edited, NewCell
+from uno.registry.changes import edits, operations
+from uno.registry.changes.edits import Edited, NewCell
+from uno.registry.publish import package_files
 
 T = TypeVar("T")
 SIZES = (2, 10, 100, 1000)
@@ -166,7 +167,7 @@ def definition(size: int) -> Uvn:
 def open_and_close(root: Path) -> bool:
     """Do what `uno list` does before it prints."""
     with operations.opened(root) as registry:
-        return publishing.is_complete(registry)
+        return package_files.is_complete(registry)
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:

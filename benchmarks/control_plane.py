@@ -18,25 +18,25 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from uno.agent.agent_environment import World
+from uno.agent.commit.ledger import Ledger
 from uno.agent.daemon import run
-from uno.agent.ledger import Ledger
-from uno.agent.world import World
 from uno.cli import middleware
 from uno.control import socket_path
+from uno.controller.registry_agent import RegistryAgent, Surroundings
 from uno.diagnostics import UnoError
-from uno.host.events import NetlinkWatch
-from uno.host.fake import FakeHost
-from uno.host.prober import IcmpProber
-from uno.model.bundle import Bundle
+from uno.host.fake.fake_host import FakeHost
+from uno.host.netlink.monitor import NetlinkWatch
+from uno.host.probe.icmp_prober import IcmpProber
+from uno.model.package import Package
 from uno.ports.host import Nic, PeerStatus, SessionStatus
 from uno.ports.prober import Prober
-from uno.registry import operations
-from uno.registry.agent import RegistryAgent, Surroundings
+from uno.registry.changes import operations
 
 
 def preload() -> None:
     """Import what an agent only imports when it needs it."""
-    for name in ("uno.bus.cyclone", "uno.artifacts.envelope", "sdnotify", *_CRYPTOGRAPHY):
+    for name in ("uno.bus.cyclone", "uno.statesync.envelope", "sdnotify", *_CRYPTOGRAPHY):
         importlib.import_module(name)
     # It imports more when the first key is made.
     X25519PrivateKey.generate()
@@ -66,7 +66,7 @@ def serve_registry(root: Path, places: Path) -> int:
     return 0
 
 
-async def _serve(ledger: Ledger, bundle: Bundle, places: Path) -> None:
+async def _serve(ledger: Ledger, bundle: Package, places: Path) -> None:
     plan = bundle.plan
     await run(
         ledger,
@@ -115,8 +115,8 @@ class _LivelyHost(FakeHost):
         }
 
 
-def _host(bundle: Bundle) -> FakeHost:
-    own = next(each for each in bundle.roster.members if each.id == bundle.plan.cell)
+def _host(bundle: Package) -> FakeHost:
+    own = bundle.own
     lans = tuple(ip_interface(f"{_first(lan)}/{lan.prefixlen}") for lan in own.lans)
     host = _LivelyHost([Nic(name="lan0", addresses=lans)])
     host.sessions = tuple(

@@ -38,8 +38,8 @@ from uno.diagnostics import UnoError
 from uno.lab.carrier import Carrier, carrier
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
-from uno.lab.probe import Path as Way
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Path as Way
+from uno.lab.ping_matrix import Prober
 
 # Seconds of pings before and after what is measured.
 MARGIN = 1.0

@@ -34,10 +34,10 @@ from reporting import Goal, Summary, at_most, below, finish, machine, say
 from sites import exit_with
 
 from uno.lab.agents import Agent, Agents, agents_of
-from uno.lab.layout import Role
 from uno.lab.node import Node
-from uno.lab.probe import Flow, Prober
-from uno.lab.probe import Path as Way
+from uno.lab.ping_matrix import Flow, Prober
+from uno.lab.ping_matrix import Path as Way
+from uno.lab.world_layout import Role
 
 # Seconds until a change that does not come to an end stops the benchmark.
 PATIENCE = 120.0

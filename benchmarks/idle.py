@@ -25,22 +25,22 @@ from living import living
 from reporting import Summary, below, finish, machine, say
 from sites import exit_with
 
-from uno.artifacts.frr import BGP_PORT
 from uno.host.command import run
 from uno.lab.agents import Agent, Agents
 from uno.lab.node import Node
 from uno.model.plan import BusPlan
 from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
+from uno.render.frr import BGP_PORT
 
 # What WireGuard (16 bytes of header, 16 of tag), UDP and IPv4 add to each packet; padding not.
 AROUND = 16 + 16 + 8 + 20
 KINDS = ("dds", "probes", "bgp", "bfd", "other")
 # What an agent has loaded, step by step; each is measured in a process of its own.
+_MODULES = "import uno.cli.commands.run_agent, uno.agent.daemon, uno.host.linux, cryptography"
 STEPS = {
     "bare Python": "",
-    "uno's modules": "import uno.cli.agent, uno.agent.daemon, uno.host.linux, cryptography",
-    "DDS loaded": "import uno.cli.agent, uno.agent.daemon, uno.host.linux, uno.bus.cyclone, "
-    "cyclonedds.domain, cyclonedds.pub, cyclonedds.sub",
+    "uno's modules": _MODULES,
+    "DDS loaded": f"{_MODULES}, uno.bus.cyclone, cyclonedds.domain, cyclonedds.pub, cyclonedds.sub",
 }
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from uno.lab import rehearsal, requirements
 from uno.lab.agents import Agents
 from uno.lab.arrange import arrange
+from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
-from uno.lab.ending import ended_by_signals
 from uno.lab.world import allow_interfaces, standing
 
 GROWING, LATER_LAN = "site-3", "192.168.103.0/24"

@@ -29,10 +29,11 @@ from reporting import Goal, Summary, at_most, below, finish, machine, say
 from uno.host.command import run
 from uno.model.plan import Plan
 from uno.model.uvn import Uvn
-from uno.planning import planner, resilience
-from uno.registry import operations
-from uno.registry.edits import Edited
-from uno.registry.store import Store
+from uno.planning import planner
+from uno.planning.survivability import failures
+from uno.registry.changes import operations
+from uno.registry.changes.edits import Edited
+from uno.registry.store.generation_store import Store
 
 UNO = (sys.executable, "-m", "uno")
 BY = operations.Author(who="benchmark", time=datetime(2026, 1, 1, tzinfo=UTC))
@@ -162,7 +163,7 @@ def processor_seconds() -> float:
 def verified(size: int, runs: int) -> Timing:
     """Measure the verification of every single link and cell failure, without a process."""
     plan = planner.plan(definition(size), None)
-    return timed(runs, lambda _: resilience.losses(plan))
+    return timed(runs, lambda _: failures.losses(plan))
 
 
 def history_bytes(root: Path) -> int:

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from uno.host import wireguard
 from uno.host.command import run
+from uno.host.wireguard import interfaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def machine() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": platform.release(),
         "load": list(os.getloadavg()),
-        "userspace_wireguard": wireguard.kind(["tun"]),
+        "userspace_wireguard": interfaces.kind(["tun"]),
         "frr": run(["/usr/lib/frr/bgpd", "--version"]).stdout.splitlines()[0],
     }
 

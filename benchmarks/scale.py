@@ -37,13 +37,13 @@ from reporting import below, finish, machine, say
 from sites import await_true, exit_with
 
 from uno import control
-from uno.agent.ledger import Ledger
+from uno.agent.commit.ledger import Ledger
 from uno.diagnostics import UnoError
 from uno.host.command import run
 from uno.lab import netns
-from uno.lab.ending import ended_by_signals
-from uno.lab.layout import GATEWAY4, Cable, Layout, Role, Station
+from uno.lab.cleanup import ended_by_signals
 from uno.lab.world import World, standing
+from uno.lab.world_layout import GATEWAY4, Cable, Layout, Role, Station
 from uno.model.messages import REGISTRY
 from uno.model.net import Address
 from uno.model.status import UvnView

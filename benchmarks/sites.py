@@ -14,15 +14,15 @@ from threading import Event
 from msgspec.structs import replace
 
 from uno.diagnostics import UnoError
-from uno.host import vty
+from uno.host.routing_frr import vty
 from uno.lab import rehearsal, requirements
 from uno.lab.arrange import arrange
+from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
-from uno.lab.ending import ended_by_signals
 from uno.lab.evidence import lan_pairs
-from uno.lab.layout import Cable, Layout, Role, Station
 from uno.lab.node import Node
 from uno.lab.world import standing
+from uno.lab.world_layout import Cable, Layout, Role, Station
 
 SPEC = Path(__file__).parents[1] / "examples" / "four-sites" / "uvn.yml"
 

@@ -33,7 +33,7 @@ from uno.host.command import run
 from uno.lab.deploy import Deployment, uno
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Prober
 from uno.lab.rehearsal import PATIENCE
 
 # Seconds between two looks at the kernel's tables. A look costs 0.1 ms for each cell.

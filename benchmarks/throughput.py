@@ -42,15 +42,16 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from reporting import Summary, at_least, finish, machine, say
 from sites import CELLS, SOURCE, TARGET, await_true, exit_with, routers, running
 
-from uno.host import links, wireguard
 from uno.host.command import run
+from uno.host.netlink import interface_changes
+from uno.host.wireguard import interfaces
 from uno.lab import netns, requirements
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
-from uno.lab.layout import GATEWAY4
 from uno.lab.node import Node
 from uno.lab.world import World
-from uno.model.keys import Secret
+from uno.lab.world_layout import GATEWAY4
+from uno.model.key_ids import Secret
 from uno.model.net import network
 from uno.ports.host import Peer, Tunnel
 
@@ -185,7 +186,7 @@ def plug_in(world: World, host: Node, port: str, address: IPv4Address) -> None:
     near, far = f"{CABLE} netns {host.namespace}", f"{port} netns {world.internet.namespace}"
     run(["ip", "link", "add", *near.split(), "type", "veth", "peer", "name", *far.split()])
     with netns.entered(world.internet.namespace):
-        links.batch(
+        interface_changes.batch(
             [
                 f"addr add {GATEWAY4}/32 dev {port}",
                 f"link set {port} up",
@@ -193,7 +194,7 @@ def plug_in(world: World, host: Node, port: str, address: IPv4Address) -> None:
             ]
         )
     with netns.entered(host.namespace):
-        links.batch(
+        interface_changes.batch(
             [
                 f"addr add {address}/32 dev {CABLE}",
                 f"link set {CABLE} up",
@@ -206,11 +207,11 @@ def plug_in(world: World, host: Node, port: str, address: IPv4Address) -> None:
 def raise_tunnel(host: Node, tunnel: Tunnel) -> None:
     """Make a WireGuard interface on a host, by the code that makes those of the cells."""
     with netns.entered(host.namespace):
-        wireguard.create(tunnel.name, log=host.directory / f"{tunnel.name}.log")
+        interfaces.create(tunnel.name, log=host.directory / f"{tunnel.name}.log")
         endpoints = {each.endpoint: each.endpoint for each in tunnel.peers if each.endpoint}
-        wireguard.configure(tunnel, endpoints=endpoints, fresh=True)
+        interfaces.configure(tunnel, endpoints=endpoints, fresh=True)
         lines = [f"addr add {each} dev {tunnel.name}" for each in tunnel.addresses]
-        links.batch([f"link set {tunnel.name} mtu {tunnel.mtu} up", *lines])
+        interface_changes.batch([f"link set {tunnel.name} mtu {tunnel.mtu} up", *lines])
 
 
 def mtu_of(deployment: Deployment) -> int:

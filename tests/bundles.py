@@ -9,10 +9,10 @@ from base64 import b64encode
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network
 
-from uno.model.bundle import Bundle, Manifest
+from uno.model.package import Manifest, Package
 from uno.model.plan import ParticlePeer
 from uno.model.uvn import Cell, Particle, User, Uvn
-from uno.planning.cells import cell_plans, roster
+from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
 
 HUB, HOME, ROAM = 1, 2, 3
@@ -42,13 +42,13 @@ def key(name: str) -> str:
     return b64encode(sha256(name.encode()).digest()).decode()
 
 
-def bundle(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Bundle:
+def bundle(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Package:
     """Return a cell's bundle, with keys that `key` makes."""
     draft = plan(uvn, None)
     needed = required_keys(draft)
     planned = with_keys(draft, {name: key(f"public {name}") for name in needed.pairs})
     own = cell_plans(planned)[cell]
-    return Bundle(
+    return Package(
         manifest=Manifest(
             format=1,
             uvn=uvn.name,

@@ -13,16 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from bundles import HOME, bundle
-from uno.agent.flood import Flood
-from uno.agent.sequence import Sequence
-from uno.artifacts.envelope import signed, signer
-from uno.model.bundle import Bundle
+from uno.agent.state_sync.sequence_file import Sequence
 from uno.model.codec import encode
-from uno.model.keys import cell_signing
+from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
+from uno.model.package import Package
 from uno.model.plan import Member
 from uno.model.status import CellStatus
 from uno.ports.bus import OWN, BusConfig, BusEvent, Channel, Presence, Received, Topic
+from uno.statesync.envelope import signed, signer
+from uno.statesync.flooding import Flood
 
 
 @dataclass
@@ -114,7 +114,7 @@ class Crowd:
         """Have a cell see the registry come or go."""
         self.floods[cell].receive(Presence(Channel(Topic.UVN, OWN), int(there)))
 
-    def package(self, cell: int) -> Bundle:
+    def package(self, cell: int) -> Package:
         """Return a cell's package."""
         return _packages(self.count)[cell]
 
@@ -126,7 +126,7 @@ class Crowd:
 _BASE = bundle(HOME)
 
 
-def _packages(count: int) -> dict[int, Bundle]:
+def _packages(count: int) -> dict[int, Package]:
     members = tuple(_member(cell) for cell in range(1, count + 1))
     return {
         each.id: replace(

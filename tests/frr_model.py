@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from itertools import product
 
-from uno.artifacts import frr
-from uno.host.frr_diff import Config, Place, parse
+from uno.host.routing_frr.frr_diff import Config, Place, parse
 from uno.model.net import Network
 from uno.model.plan import BackbonePeer, Member
+from uno.render import frr
 
 # What a filter is asked: through which interface, which prefix, of which cell.
 Question = tuple[str, str, int]

@@ -9,13 +9,12 @@ from enum import Enum, auto
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from uno.artifacts import bundle, envelope
 from uno.bus.memory import MemoryBus, MemoryNetwork
 from uno.model import codec
-from uno.model.bundle import Bundle
-from uno.model.keys import cell_sealing, cell_signing
+from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.messages import Ack, Activation, Envelope, Kind, Phase
 from uno.model.net import Network
+from uno.model.package import Package
 from uno.model.status import CellStatus
 from uno.ports.bus import (
     LOST,
@@ -30,6 +29,8 @@ from uno.ports.bus import (
     offers_for,
     offers_near,
 )
+from uno.render import package_file
+from uno.statesync import envelope
 
 
 class Does(Enum):
@@ -47,12 +48,12 @@ class ScriptedCell:
     """A cell. `log` has what it did: the phase and the generation."""
 
     network: MemoryNetwork
-    running: Bundle
+    running: Package
     does: Does = Does.RIGHT
     reachable_lans: bool = True
     relays_for: int | None = None
-    previous: Bundle | None = None
-    staged: Bundle | None = None
+    previous: Package | None = None
+    staged: Package | None = None
     log: list[tuple[Phase, int]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     _bus: MemoryBus | None = None
@@ -168,7 +169,7 @@ class ScriptedCell:
             identity=self.running.manifest.identity,
             cell=self.id,
         )
-        offered = bundle.read(content)
+        offered = package_file.read(content)
         generation = offered.manifest.generation
         if offered.manifest == self.running.manifest:
             self._ack(Phase.CONFIRMED, generation, said.sequence)
@@ -254,9 +255,9 @@ class ScriptedCell:
             self._bus.write(channel, said)
 
 
-def installed(root: Path, name: str) -> Bundle:
+def installed(root: Path, name: str) -> Package:
     """Read the package that the registry in `root` has written for a cell."""
-    return bundle.read((root / "cells" / f"net__{name}.uvn-agent").read_bytes())
+    return package_file.read((root / "cells" / f"net__{name}.uvn-agent").read_bytes())
 
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:

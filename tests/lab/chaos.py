@@ -4,10 +4,10 @@
 
 Five cells with agents and a registry. Every second or so something breaks or is mended; every few
 seconds the registry is changed. After every few faults the world is left alone until the LANs
-that reach each other are those that the model says (`uno.lab.reference`), with the cuts as they
-are; now and then everything is mended, and then all has to be consistent. All the time every cell
-runs a package that its registry signed and released. The same seed gives the same faults, though
-not at the same moments.
+that reach each other are those that the model says (`uno.lab.reachability_oracle`), with the
+cuts as they are; now and then everything is mended, and then all has to be consistent. All the time
+every cell runs a package that its registry signed and released. The same seed gives the same
+faults, though not at the same moments.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from random import Random
 from watching import address_of, alive, pause, pids, power_cut
 
 from uno import control
-from uno.agent.ledger import CURRENT, Ledger
-from uno.artifacts import bundle
+from uno.agent.commit.ledger import CURRENT, Ledger
 from uno.diagnostics import UnoError
 from uno.host.command import CommandFailed
 from uno.lab import rehearsal
 from uno.lab.agents import Agent, Agents
 from uno.lab.arrange import arrange
+from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
-from uno.lab.ending import ended_by_signals
-from uno.lab.layout import Role
 from uno.lab.node import Node, Program
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
-from uno.lab.reference import Holding, Pair, Reference
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
+from uno.lab.reachability_oracle import Holding, Pair, Reference
 from uno.lab.world import World, allow_interfaces, standing
-from uno.model.bundle import Manifest
+from uno.lab.world_layout import Role
+from uno.model.package import Manifest
+from uno.render import package_file
 
 SPEC = Path(__file__).parents[2] / "examples" / "four-sites" / "uvn.yml"
 
@@ -325,8 +325,8 @@ class Chaos:
         """What a package says of itself, if this registry signed it. Raises `Broken`."""
         try:
             content = package.read_bytes()
-            manifest = bundle.read_manifest(content, registry_key=self.registry_key)
-            bundle.read(content)
+            manifest = package_file.read_manifest(content, registry_key=self.registry_key)
+            package_file.read(content)
         except (OSError, UnoError) as error:
             raise Broken(f"the package of {name} is not one: {error}") from error
         return manifest

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from uno.agent.ledger import Ledger
-from uno.agent.world import bus_config
+from uno.agent.agent_environment import bus_config
+from uno.agent.commit.ledger import Ledger
 from uno.bus.cyclone import CycloneBus
 from uno.model import codec
-from uno.model.bundle import Bundle
 from uno.model.messages import Envelope
+from uno.model.package import Package
 from uno.ports.bus import Channel, Topic
 
 
@@ -30,7 +30,7 @@ class Forgery(Struct, frozen=True):
     envelope: Envelope
 
 
-async def _write(bundle: Bundle, forgeries: list[Forgery], seconds: float) -> None:
+async def _write(bundle: Package, forgeries: list[Forgery], seconds: float) -> None:
     bus = CycloneBus()
     bus.configure(bus_config(bundle), lambda _: None)
     for each in forgeries:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from uno.agent.apply import apply, describe
-from uno.agent.reconcile import reconcile
+from uno.controller.root_vpn import desired
 from uno.host.linux import LinuxHost
 from uno.lab.node import Node
 from uno.ports.host import Desired
-from uno.registry.keys import text
-from uno.registry.root_vpn import desired
-from uno.registry.store import Store
+from uno.reconcile.apply import apply, describe
+from uno.reconcile.host_diff import reconcile
+from uno.registry.publish.keygen import text
+from uno.registry.store.generation_store import Store
 
 
 def raise_root(node: Node, root: Path, *, without: int | None = None) -> list[str]:

@@ -12,11 +12,11 @@ from uno.lab.agents import Agents, agents_of, settled
 from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment, uno
 from uno.lab.evidence import judge, lan_pairs
-from uno.lab.layout import Role
-from uno.lab.particle import INTERFACE, Tunnel, connected, tunnels
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.particle_peer import INTERFACE, Tunnel, connected, tunnels
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
 from uno.lab.transfer import transfers
+from uno.lab.world_layout import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

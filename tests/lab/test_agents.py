@@ -20,8 +20,8 @@ from watching import (
 
 from uno.lab.agents import Agents
 from uno.lab.deploy import Deployment, uno
-from uno.lab.layout import Role
 from uno.lab.node import Node
+from uno.lab.world_layout import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(1200)]
 

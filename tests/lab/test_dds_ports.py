@@ -24,9 +24,9 @@ from wiretaps import wiretaps
 
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
-from uno.lab.particle import connected, tunnels
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.particle_peer import connected, tunnels
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
 from uno.ports.bus import CELL_INDEX, ports
 
 pytestmark = pytest.mark.lab

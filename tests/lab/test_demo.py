@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from uno.cli import lab as cli
+from uno.cli.commands import run_lab as cli
 from uno.diagnostics import UnoError
 from uno.host.command import run, start
-from uno.lab import machine, netns, rehearsal, state
+from uno.lab import lab_state, machine, netns, rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import judge, lan_pairs
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
 from uno.lab.transfer import transfers
 
 pytestmark = pytest.mark.lab
@@ -127,7 +127,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing(
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (state, "save"),
+        (lab_state, "save"),
         (machine, "furnish"),
         (machine, "start_holders"),
         (Thread, "start"),
@@ -150,7 +150,7 @@ def test_a_signal_while_the_world_is_made_leaves_nothing(
 
     def call_and_end(*args: Any, **named: Any) -> Any:
         result = call(*args, **named)
-        made.update(state.ids())
+        made.update(lab_state.ids())
         signal.raise_signal(signal.SIGTERM)
         return result
 

@@ -32,12 +32,12 @@ from watching import (
     vtysh,
 )
 
-from uno.host import frr, vty
 from uno.host.command import Completed
-from uno.host.frr import Frr
+from uno.host.routing_frr import daemons, vty
+from uno.host.routing_frr.daemons import Frr
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Prober
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
@@ -99,7 +99,7 @@ def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
     now = pids(cell)
     assert {name: now[name] for name in others} == {name: before[name] for name in others}
     niceness = cell.run(["ps", "-o", "ni=", "-p", str(now[daemon])]).stdout
-    assert int(niceness) == frr.NICENESS[daemon]
+    assert int(niceness) == daemons.NICENESS[daemon]
 
 
 @pytest.mark.feature("G07")

@@ -9,8 +9,8 @@ from watching import UNO, await_true, line, note, stream, unreached
 
 from uno.host.command import Completed
 from uno.lab.agents import Agent, Agents
-from uno.lab.layout import Role
 from uno.lab.node import Node
+from uno.lab.world_layout import Role
 from uno.model.status import CellStatus
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(900)]

@@ -13,8 +13,8 @@ from uno.lab import rehearsal
 from uno.lab.agents import Agents
 from uno.lab.deploy import uno
 from uno.lab.node import Node
-from uno.lab.probe import Flow
-from uno.lab.probe import Path as Line
+from uno.lab.ping_matrix import Flow
+from uno.lab.ping_matrix import Path as Line
 from uno.model.plan import FIRST_ASN
 from uno.model.uvn import Uvn
 

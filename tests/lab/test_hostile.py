@@ -17,16 +17,15 @@ from hostile_cell import Forgery
 from knocking import heard
 from watching import address_of, await_true, holds, node_addresses
 
-from uno.agent.ledger import Ledger
-from uno.artifacts.envelope import seal, signed, signer
+from uno.agent.commit.ledger import Ledger
 from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import Deployment
-from uno.lab.layout import Role
 from uno.lab.node import Node
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
+from uno.lab.world_layout import Role
 from uno.model import codec
-from uno.model.keys import cell_sealing, cell_signing
+from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.messages import (
     REGISTRY,
     Activation,
@@ -37,8 +36,9 @@ from uno.model.messages import (
 from uno.model.net import address
 from uno.model.status import CellStatus, UvnView
 from uno.ports.bus import OWN, RELAY, Topic, offers_for
-from uno.registry.keys import SIGNING
-from uno.registry.store import Store
+from uno.registry.publish.keygen import SIGNING
+from uno.registry.store.generation_store import Store
+from uno.statesync.envelope import seal, signed, signer
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.lab
 CALL = """
 import sys
 from pathlib import Path
-from uno.agent.desired import desired
-from uno.agent.ledger import Ledger
+from uno.agent.host_loop.desired import desired
+from uno.agent.commit.ledger import Ledger
 from uno.host.linux import LinuxHost
 
 bundle = Ledger(Path(sys.argv[1])).current()

@@ -14,12 +14,12 @@ from uno.lab import rehearsal
 from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import Verdict
-from uno.lab.layout import Role
 from uno.lab.node import Node
-from uno.lab.particle import INTERFACE, Tunnel, connected, tunnels
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.particle_peer import INTERFACE, Tunnel, connected, tunnels
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
 from uno.lab.world import World
+from uno.lab.world_layout import Role
 from uno.model.net import Address
 from uno.model.uvn import Uvn
 

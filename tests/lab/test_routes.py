@@ -15,11 +15,11 @@ from uno.lab import netns, rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import judge, lan_pairs
-from uno.lab.layout import Role
 from uno.lab.node import Node
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
 from uno.lab.transfer import transfers
+from uno.lab.world_layout import Role
 from uno.model.uvn import Uvn
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]

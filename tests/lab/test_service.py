@@ -34,8 +34,8 @@ from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
 

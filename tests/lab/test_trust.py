@@ -33,8 +33,8 @@ from wiretaps import remote, wiretaps
 from uno.lab import netns, rehearsal
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober
 from uno.model.net import address
 from uno.model.plan import FIRST_ASN
 from uno.model.uvn import Uvn

@@ -18,12 +18,12 @@ import pytest
 
 from uno.diagnostics import UnoError
 from uno.host.command import CommandFailed, Process, run, start
-from uno.lab import netns, state
-from uno.lab.layout import Role
+from uno.lab import lab_state, netns
 from uno.lab.node import Node
-from uno.lab.probe import Path, Prober
+from uno.lab.ping_matrix import Path, Prober
 from uno.lab.transfer import transfers
 from uno.lab.world import World, open_world
+from uno.lab.world_layout import Role
 from uno.model import codec
 from uno.model.uvn import Uvn
 
@@ -252,13 +252,13 @@ def test_killing_all_programs_of_a_machine_leaves_its_wires(world: World) -> Non
 
 @pytest.mark.usefixtures("maker")
 def test_a_world_is_built_in_less_than_a_second_and_a_half(uvn_file: File) -> None:
-    assert state.load().complete
+    assert lab_state.load().complete
 
     assert float(uvn_file.with_name("took").read_text()) < 1.5
 
 
 def test_what_a_killed_lab_leaves_is_taken_down(labs: File, maker: Process) -> None:
-    lab = state.load()
+    lab = lab_state.load()
     machine = open_world().nodes["lan-a"]
     machine.run(["sh", "-c", "setsid sleep 4712 >/dev/null 2>&1 &"])
     spaces = [lab.namespace(station.name) for station in lab.layout.stations]
@@ -280,10 +280,12 @@ def test_what_a_lab_killed_while_it_was_built_leaves_is_taken_down(
     labs: File, uvn_file: File
 ) -> None:
     building = start([sys.executable, "-c", MAKE_A_LAB, str(uvn_file)])
-    await_true(lambda: any("lan-c" in name for name in namespaces_of(state.ids())), "namespaces")
+    await_true(
+        lambda: any("lan-c" in name for name in namespaces_of(lab_state.ids())), "namespaces"
+    )
     os.kill(building.pid, signal.SIGKILL)
     building.wait(5)
-    (lab_id,) = state.ids()
+    (lab_id,) = lab_state.ids()
 
     run([sys.executable, "-m", "uno", "lab", "down", lab_id])
 
@@ -322,8 +324,8 @@ def labs(monkeypatch: pytest.MonkeyPatch) -> Iterator[File]:
     place = File(tempfile.mkdtemp(prefix="uno-lab-test-", dir="/run"))
     monkeypatch.setenv("UNO_LAB_DIR", str(place))
     yield place
-    for lab_id in state.ids():
-        state.remove(lab_id)
+    for lab_id in lab_state.ids():
+        lab_state.remove(lab_id)
     shutil.rmtree(place, ignore_errors=True)
 
 

@@ -16,8 +16,8 @@ from uno.host.command import Completed
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
-from uno.lab.probe import Path as Line
-from uno.lab.probe import Prober, Stream
+from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import Prober, Stream
 from uno.model.net import Address, address
 
 UNO = (sys.executable, "-m", "uno")

@@ -11,8 +11,8 @@ from watching import node_addresses
 
 from uno.lab import rehearsal
 from uno.lab.deploy import Deployment
-from uno.lab.layout import Role
 from uno.lab.node import Capture, Node
+from uno.lab.world_layout import Role
 from uno.model.net import Address, address
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from uno.diagnostics import Rejected
 from uno.model.uvn import Cell, DeploymentSettings, Settings, Strategy, Uvn
-from uno.planning.topology import drawn
-from uno.planning.topology.layout import layout
+from uno.planning.topology import random_graph
+from uno.planning.topology.link_selection import layout
 
 MOST = 40
 SEEDS = 1000
@@ -46,7 +46,7 @@ def test_a_thousand_random_graphs_are_connected_and_within_the_limits(mix: tuple
     for seed in range(SEEDS):
         public, private = cells_of(*mix, order=seed)
 
-        links = drawn.pairs(public, private, seed=seed)
+        links = random_graph.pairs(public, private, seed=seed)
 
         neighbours = bits(public + private, links)
         degrees = Counter(cell for link in links for cell in link)

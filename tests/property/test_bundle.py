@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uno.artifacts import bundle
-from uno.artifacts.bundle import BundleRejected
-from uno.model.bundle import Bundle
+from uno.model.package import Package
 from uno.model.plan import CellPlan, Member, ParticlePeer, Pools, Roster, Timing
+from uno.render import package_file
+from uno.render.package_file import PackageRejected
 
 mutations = st.one_of(
     st.tuples(st.just("flip"), st.integers(0, 1 << 16), st.integers(1, 255)),
@@ -65,7 +65,8 @@ def test_any_content_that_a_registry_signs_is_refused_or_read(
     roster: bytes, particles: bytes
 ) -> None:
     content = package(
-        bundle.segment(bundle.ROSTER, roster), bundle.segment(bundle.PARTICLES, particles)
+        package_file.segment(package_file.ROSTER, roster),
+        package_file.segment(package_file.PARTICLES, particles),
     )
 
     assert outcome(content)
@@ -76,17 +77,17 @@ def test_any_content_that_a_registry_signs_is_refused_or_read(
 
 def assert_refused_or_equal(content: bytes) -> None:
     result = outcome(content)
-    if isinstance(result, Bundle):
+    if isinstance(result, Package):
         assert result == outcome(PACKAGE)
     else:
         assert result
         assert "\n" not in result
 
 
-def outcome(content: bytes) -> Bundle | str:
+def outcome(content: bytes) -> Package | str:
     try:
-        return bundle.read(content)
-    except BundleRejected as error:
+        return package_file.read(content)
+    except PackageRejected as error:
         return str(error)
 
 
@@ -119,8 +120,8 @@ def unpack(content: bytes) -> list[bytes]:
     return parts
 
 
-def package(roster: bundle.Segment, particles: bundle.Segment) -> bytes:
-    return bundle.write(
+def package(roster: package_file.Segment, particles: package_file.Segment) -> bytes:
+    return package_file.write(
         generation=1,
         registry_key=b64encode(SIGNER.public_key().public_bytes_raw()).decode(),
         roster=roster,
@@ -133,7 +134,7 @@ def package(roster: bundle.Segment, particles: bundle.Segment) -> bytes:
 
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PACKAGE = package(
-    bundle.roster_segment(
+    package_file.roster_segment(
         Roster(
             uvn="u",
             identity="0" * 32,
@@ -152,7 +153,7 @@ PACKAGE = package(
             ),
         )
     ),
-    bundle.particles_segment(
+    package_file.particles_segment(
         [ParticlePeer(1, "phone", IPv4Address("10.254.0.2"), IPv6Address(2), "key", "psk")]
     ),
 )

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from uno.agent.change import Memory, Order, Standing, Trial, Verdict, judge, order, wants_offer
-from uno.agent.contact import Contact, lost
+from uno.agent.commit.decisions import (
+    Memory,
+    Order,
+    Standing,
+    Trial,
+    Verdict,
+    judge,
+    order,
+    wants_offer,
+)
+from uno.agent.commit.reachability import Contact, lost
 from uno.model.messages import Activation
 
 CELL = 7
@@ -72,7 +81,7 @@ def test_a_trial_ends_within_its_window_one_way_or_the_other(
 
 @dataclass
 class Cell:
-    """The daemon's part of a change, without a network: what `agent.changeover` does."""
+    """The daemon's part of a change, without a network: what `agent.commit.executor` does."""
 
     disk: Standing = field(default_factory=lambda: Standing(running=1))
     contact: Contact = IN_CONTACT

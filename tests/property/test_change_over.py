@@ -13,23 +13,23 @@ from msgspec.structs import replace
 
 from frr_model import FrrModel, accepted, let_through, owned
 from strategies import uvns
-from uno.agent.desired import desired
-from uno.agent.stages import Schedule, held, name, stages, with_held
-from uno.agent.transition import switch
-from uno.artifacts import frr
-from uno.artifacts.frr import Drain
+from uno.agent.commit.drain_plan import Schedule, held, name, stages, with_held
+from uno.agent.commit.drain_runner import switch
+from uno.agent.host_loop.desired import desired
 from uno.diagnostics import UnoError
-from uno.host import frr_diff
-from uno.host.fake import FakeHost
-from uno.host.frr_diff import Unknown
-from uno.model.bundle import Bundle, Manifest
-from uno.model.lan import AttachedLan
+from uno.host.fake.fake_host import FakeHost
+from uno.host.routing_frr import frr_diff
+from uno.host.routing_frr.frr_diff import Unknown
+from uno.model.attached_lan import AttachedLan
+from uno.model.package import Manifest, Package
 from uno.model.plan import Plan
-from uno.planning.cells import cell_plans, roster
+from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
 from uno.ports.host import Desired, Facts
+from uno.render import frr
+from uno.render.frr import Drain
 
-Pair = tuple[Bundle, Bundle]
+Pair = tuple[Package, Package]
 
 slow = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -208,12 +208,12 @@ def keyed(made: Plan, generation: str) -> Plan:
     )
 
 
-def bundle(made: Plan, cell: int) -> Bundle:
+def bundle(made: Plan, cell: int) -> Package:
     own = cell_plans(made)[cell]
     needed = required_keys(made)
     # A private key belongs to its public one.
     secrets = {id_: key(f"private of {made.public_keys[id_]}") for id_ in needed.pairs}
-    return Bundle(
+    return Package(
         manifest=Manifest(
             format=1,
             uvn=made.uvn,
@@ -237,20 +237,20 @@ def key(text: str) -> str:
     return b64encode(octets).decode()
 
 
-def drains(of: Bundle) -> st.SearchStrategy[dict[str, Drain]]:
+def drains(of: Package) -> st.SearchStrategy[dict[str, Drain]]:
     interfaces = [link.interface for link in of.plan.links]
     if not interfaces:
         return st.just({})
     return st.dictionaries(st.sampled_from(interfaces), st.sampled_from(Drain))
 
 
-def texts(of: Bundle, drained: dict[str, Drain]) -> frr_diff.Texts:
+def texts(of: Package, drained: dict[str, Drain]) -> frr_diff.Texts:
     own = next(member for member in of.roster.members if member.id == of.plan.cell)
     lans = tuple(AttachedLan(network=lan, nic="eth1") for lan in own.lans)
     return frr.daemons(of.plan, of.roster, lans=lans, drained=drained)
 
 
-def interfaces(of: Bundle) -> set[tuple[str, int]]:
+def interfaces(of: Package) -> set[tuple[str, int]]:
     return {(link.interface, link.cell) for link in of.plan.links}
 
 
@@ -259,7 +259,7 @@ def alike(one: object, other: object) -> bool:
     return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
-def assert_is(host: FakeHost, of: Bundle) -> None:
+def assert_is(host: FakeHost, of: Package) -> None:
     wanted = desired(of, lans=(), facts=Facts())
     observed = host.observe(())
     there = Desired(

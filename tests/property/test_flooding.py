@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flooding import Board, Crowd
-from uno.agent.outbox import LONGEST_HOLD
 from uno.ports.bus import RELAY
+from uno.statesync.flood_queue import LONGEST_HOLD
 
 CELLS = 5
 

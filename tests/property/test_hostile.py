@@ -17,16 +17,11 @@ import pytest
 from msgspec.structs import replace
 
 from commands import run
-from uno.agent.flood import Flood
-from uno.agent.ledger import Ledger, Outcome
-from uno.agent.sequence import Sequence
-from uno.artifacts import bundle
-from uno.artifacts.bundle import BundleRejected
-from uno.artifacts.envelope import Untrusted, seal, signed, signer, unseal
+from uno.agent.commit.ledger import Ledger, Outcome
+from uno.agent.state_sync.sequence_file import Sequence
 from uno.diagnostics import UnoError
-from uno.model.bundle import Bundle
 from uno.model.codec import encode
-from uno.model.keys import cell_sealing, cell_signing
+from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.messages import (
     OF_REGISTRY,
     REGISTRY,
@@ -37,10 +32,15 @@ from uno.model.messages import (
     Phase,
     UvnAnnouncement,
 )
+from uno.model.package import Package
 from uno.model.status import CellStatus
 from uno.ports.bus import OWN, RELAY, Bus, BusConfig, BusEvent, Channel, Received, Topic
-from uno.registry.keys import SIGNING
-from uno.registry.store import Store
+from uno.registry.publish.keygen import SIGNING
+from uno.registry.store.generation_store import Store
+from uno.render import package_file
+from uno.render.package_file import PackageRejected
+from uno.statesync.envelope import Untrusted, seal, signed, signer, unseal
+from uno.statesync.flooding import Flood
 
 MESSAGES, PACKAGES = 6_000, 4_000
 TOPICS = {
@@ -90,8 +90,8 @@ class Site:
     sealing: str
 
     @property
-    def running(self) -> Bundle:
-        return bundle.read(self.first)
+    def running(self) -> Package:
+        return package_file.read(self.first)
 
     @property
     def identity(self) -> str:
@@ -193,10 +193,10 @@ def test_packages_that_were_tampered_with_are_refused_and_leave_the_directory_as
         package = mutated(site.second, chance)
         try:
             ledger.stage(package)
-        except BundleRejected:
+        except PackageRejected:
             continue
         # What gzip says of itself is not signed, and of no account.
-        assert bundle.read(package) == bundle.read(site.second)
+        assert package_file.read(package) == package_file.read(site.second)
         staged += 1
         ledger.discard()
 
@@ -223,7 +223,7 @@ def test_sealed_packages_that_were_tampered_with_are_not_opened(site: Site) -> N
 def test_a_sealed_package_is_opened_by_its_cell_alone(site: Site) -> None:
     sealed = site.sealed(site.second, cell=A)
     key_a = site.running.secrets[cell_sealing(A)]
-    key_b = bundle.read(site.of_b).secrets[cell_sealing(B)]
+    key_b = package_file.read(site.of_b).secrets[cell_sealing(B)]
 
     for key, identity, cell in (
         (key_b, site.identity, A),
@@ -259,7 +259,7 @@ def test_an_older_package_is_not_taken_back(site: Site, ledger: Ledger) -> None:
     ledger.accept(site.second)
     before = content(ledger.directory)
 
-    with pytest.raises(BundleRejected, match="older than the generation"):
+    with pytest.raises(PackageRejected, match="older than the generation"):
         ledger.stage(site.first)
 
     assert content(ledger.directory) == before

@@ -15,11 +15,11 @@ from strategies import OWNER, public_name, settings, uvns
 from uno.model import codec
 from uno.model.plan import Link, Plan
 from uno.model.uvn import Cell, Strategy, Uvn, with_added_cell
-from uno.planning.cells import cell_plans, roster
-from uno.planning.diff import PlanDiff, diff, lines
-from uno.planning.map import WIDTH, text
+from uno.planning.backbone_map import WIDTH, text
+from uno.planning.cell_plans import cell_plans, roster
+from uno.planning.diff.plan_diff import PlanDiff, diff, lines
+from uno.planning.invariants import broken_invariants
 from uno.planning.planner import plan, required_keys, with_keys
-from uno.planning.verify import broken_invariants
 
 RINGS = (Strategy.CROSSED, Strategy.CIRCULAR)
 CHOSEN_BY_UNO = tuple(each for each in Strategy if each is not Strategy.STATIC)

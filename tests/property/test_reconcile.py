@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uno.agent.apply import ApplyFailed, apply, describe
-from uno.agent.reconcile import inverse, reconcile
-from uno.host.fake import FakeHost
-from uno.model.keys import Secret
+from uno.host.fake.fake_host import FakeHost
+from uno.model.key_ids import Secret
 from uno.model.net import Network, network_order
 from uno.ports.host import (
     Action,
@@ -37,6 +35,8 @@ from uno.ports.host import (
     StopRouting,
     Tunnel,
 )
+from uno.reconcile.apply import ApplyFailed, apply, describe
+from uno.reconcile.host_diff import inverse, reconcile
 
 NICS = (
     Nic(name="eth0", addresses=(IPv4Interface("192.0.2.7/24"),), autoconfigured=True),

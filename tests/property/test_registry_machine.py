@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
+    Package,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -29,17 +29,17 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from uno.artifacts import bundle as artifact
-from uno.artifacts import particle as particle_artifacts
 from uno.diagnostics import Rejected
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, Strategy, User, Uvn
-from uno.planning.verify import broken_invariants
-from uno.registry import edits, history, membership, operations, rekeying, updates
-from uno.registry.edits import Edited, NewCell, Person, Setting
-from uno.registry.operations import Author, Change
-from uno.registry.rekeying import Networks
-from uno.registry.updates import CellUpdate, Naming
+from uno.planning.invariants import broken_invariants
+from uno.registry.changes import edits, history, membership, operations, rekey_requests, updates
+from uno.registry.changes.edits import Edited, NewCell, Person, Setting
+from uno.registry.changes.operations import Author, Change
+from uno.registry.changes.rekey_requests import Networks
+from uno.registry.changes.updates import CellUpdate, Naming
+from uno.render import package_file as artifact
+from uno.render import particle as particle_artifacts
 from uno.spec import export, loading
 
 OWNER = "owner@example.org"
@@ -53,9 +53,9 @@ CHOSEN_BY_UNO = [each for each in Strategy if each is not Strategy.STATIC]
 class Commands(RuleBasedStateMachine):
     """The registry of one UVN, and what it should hold."""
 
-    cells: ClassVar[Bundle[str]] = Bundle("cells")
-    particles: ClassVar[Bundle[str]] = Bundle("particles")
-    users: ClassVar[Bundle[str]] = Bundle("users")
+    cells: ClassVar[Package[str]] = Package("cells")
+    particles: ClassVar[Package[str]] = Package("particles")
+    users: ClassVar[Package[str]] = Package("users")
 
     def __init__(self) -> None:
         super().__init__()
@@ -192,15 +192,15 @@ class Commands(RuleBasedStateMachine):
 
     @rule(networks=st.sampled_from(NETWORKS))
     def rekey_everything(self, networks: Networks) -> None:
-        self.change(lambda uvn: rekeying.rekey_uvn(uvn, networks), about={"keys"})
+        self.change(lambda uvn: rekey_requests.rekey_uvn(uvn, networks), about={"keys"})
 
     @rule(cell=cells, networks=st.sampled_from(NETWORKS))
     def rekey_cell(self, cell: str, networks: Networks) -> None:
-        self.change(lambda uvn: rekeying.rekey_cell(uvn, cell, networks), about={"keys"})
+        self.change(lambda uvn: rekey_requests.rekey_cell(uvn, cell, networks), about={"keys"})
 
     @rule(particle=particles)
     def rekey_particle(self, particle: str) -> None:
-        self.change(lambda uvn: rekeying.rekey_particle(uvn, particle), about={"keys"})
+        self.change(lambda uvn: rekey_requests.rekey_particle(uvn, particle), about={"keys"})
 
     @rule(strategy=st.sampled_from(CHOSEN_BY_UNO), seed=st.integers(0, 5))
     def redeploy(self, strategy: Strategy, seed: int) -> None:

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from strategies import uvns
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, CellSettings, Strategy, Uvn
-from uno.planning.assurance import verify
-from uno.planning.graph import Pair
 from uno.planning.planner import plan
-from uno.planning.remedies import Remedy
-from uno.planning.resilience import Cycle, cycles, losses, price
+from uno.planning.survivability.failures import Cycle, cycles, losses, price
+from uno.planning.survivability.report import verify
+from uno.planning.survivability.suggestions import Remedy
+from uno.planning.topology.graph import Pair
 
 Traffic = set[tuple[int, int]]
 

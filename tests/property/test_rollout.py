@@ -12,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from uno.controller import rollout as rolling
+from uno.controller.rollout import LIMITS, Heard, Packaged, Release, Rollout, is_done, step
 from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus
-from uno.registry import rollout as rolling
-from uno.registry.rollout import LIMITS, Heard, Packaged, Release, Rollout, is_done, step
 
 OLD, NEW = 1, 2
 

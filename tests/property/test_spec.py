@@ -31,7 +31,7 @@ from uno.model.uvn import (
 )
 from uno.spec import load, parse, to_yaml
 from uno.spec.build import uvn_from
-from uno.spec.keys import SPEC
+from uno.spec.known_keys import SPEC
 from uno.spec.sections import Section
 
 IDENTITY = "0123456789abcdef" * 2

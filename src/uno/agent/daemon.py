@@ -14,15 +14,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from uno.agent.admission import require_keys
-from uno.agent.alone import alone
-from uno.agent.cell import CellAgent
+from uno.agent.cell_agent import CellAgent
+from uno.agent.commit.package_checks import require_keys
+from uno.agent.pidfile import alone
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:
-    from uno.agent.ledger import Ledger
-    from uno.agent.work import Work
-    from uno.agent.world import World
+    from uno.agent.agent_environment import World
+    from uno.agent.blocking import Work
+    from uno.agent.commit.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 

@@ -9,16 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from uno.agent.apply import apply
-from uno.agent.desired import desired, sysctl_keys
-from uno.agent.lans import attached, require_all
-from uno.agent.reconcile import reconcile
-from uno.agent.stages import Schedule
-from uno.agent.transition import switch
+from uno.agent.commit.drain_plan import Schedule
+from uno.agent.commit.drain_runner import switch
+from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.diagnostics import UnoError
-from uno.model.bundle import Bundle
-from uno.model.lan import AttachedLan
+from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
+from uno.model.package import Package
 from uno.ports.host import (
     Action,
     CreateTunnel,
@@ -28,6 +25,9 @@ from uno.ports.host import (
     SessionStatus,
     Tunnel,
 )
+from uno.reconcile.apply import apply
+from uno.reconcile.host_diff import reconcile
+from uno.reconcile.lans import attached, require_all
 
 Progress = Callable[[str], None]
 
@@ -49,7 +49,7 @@ class ServiceStatus:
     `pending` are the actions that `up` would take; `running` tells that uno owns something here.
     """
 
-    bundle: Bundle
+    bundle: Package
     running: bool
     pending: tuple[Action, ...]
     wireguard: str
@@ -64,7 +64,7 @@ class ServiceStatus:
         return self.running and not self.pending and not self.missing and links
 
 
-def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
+def up(host: Host, bundle: Package, *, progress: Progress) -> tuple[Action, ...]:
     """Connect the host to the UVN, and return what was done.
 
     Raises `UnoError`; then the host is as it was. A LAN that the cell should attach and that is
@@ -86,8 +86,8 @@ def up(host: Host, bundle: Bundle, *, progress: Progress) -> tuple[Action, ...]:
 def change_over(
     host: Host,
     *,
-    old: Bundle,
-    new: Bundle,
+    old: Package,
+    new: Package,
     progress: Progress,
     pause: Callable[[float], object],
     now: Callable[[], float],
@@ -144,7 +144,7 @@ def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
     )
 
 
-def status(host: Host, bundle: Bundle) -> ServiceStatus:
+def status(host: Host, bundle: Package) -> ServiceStatus:
     """Look at the host and compare it with the bundle. Changes nothing."""
     facts = host.facts()
     lans = attached(_own_lans(bundle), facts.nics)
@@ -169,7 +169,7 @@ def _forget_nothing_owned(host: Host) -> None:
             host.forget()
 
 
-def _links(host: Host, bundle: Bundle) -> tuple[LinkStatus, ...]:
+def _links(host: Host, bundle: Package) -> tuple[LinkStatus, ...]:
     names = {member.id: member.name for member in bundle.roster.members}
     peers = host.peer_status()
     sessions = {session.neighbor: session for session in host.session_status()}
@@ -184,5 +184,5 @@ def _links(host: Host, bundle: Bundle) -> tuple[LinkStatus, ...]:
     )
 
 
-def _own_lans(bundle: Bundle) -> tuple[Network, ...]:
-    return next(m.lans for m in bundle.roster.members if m.id == bundle.plan.cell)
+def _own_lans(bundle: Package) -> tuple[Network, ...]:
+    return bundle.own.lans

@@ -25,7 +25,6 @@ import rti.connextdds as dds
 import rti.types as idl
 from rti.connextdds import compliance
 
-from uno.artifacts.envelope import SIGNATURE_SIZE
 from uno.bus import wire
 from uno.bus.dds import (
     BATCH,
@@ -43,6 +42,7 @@ from uno.bus.wire import Member
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Security, Topic
+from uno.statesync.envelope import SIGNATURE_SIZE
 
 _log = logging.getLogger(__name__)
 

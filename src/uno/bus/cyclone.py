@@ -38,15 +38,15 @@ from cyclonedds.sub import DataReader, Subscriber
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
-from uno.artifacts.envelope import SIGNATURE_SIZE
 from uno.bus import wire
-from uno.bus.complaints import Complaints, caught
 from uno.bus.cyclone_config import xml
+from uno.bus.cyclone_warnings import Complaints, caught
 from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, secured, unread
 from uno.bus.wire import Member
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, Channel, Presence, Received, Security
+from uno.statesync.envelope import SIGNATURE_SIZE
 
 _log = logging.getLogger(__name__)
 

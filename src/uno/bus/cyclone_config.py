@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from uno.artifacts.envelope import BODY_LIMIT
 from uno.bus.dds import CALL_INTERVAL, DATAGRAM, PARTICIPANT_LEASE
 from uno.ports.bus import BusConfig, BusPeer, ports
+from uno.statesync.envelope import BODY_LIMIT
 
 # A fragment is one datagram with 20 bytes of RTPS, 16 of a destination, 12 of a time, 36 of its own
 # header, room for inline QoS, and a heartbeat of 32 that Cyclone appends whatever the limit is

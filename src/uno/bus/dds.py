@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
-from uno.artifacts.envelope import BODY_LIMIT
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Security, Topic, ports
+from uno.statesync.envelope import BODY_LIMIT
 
 # RTPS lease of a participant: who is not heard for so long is gone, in seconds.
 PARTICIPANT_LEASE = 10

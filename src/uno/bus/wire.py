@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final
 
-from uno.artifacts.envelope import BODY_LIMIT, SIGNATURE_SIZE
 from uno.model.messages import Envelope
+from uno.statesync.envelope import BODY_LIMIT, SIGNATURE_SIZE
 
 TYPE_NAME = "uno::Envelope"
 

@@ -19,7 +19,7 @@ def names(ctx: typer.Context, incomplete: str) -> list[str]:
     be read, there are no names, and no message between the words that somebody types.
     """
     from uno.diagnostics import UnoError
-    from uno.registry import directory
+    from uno.registry.store import directory
 
     root = ctx.params.get("root") or Path()
     try:

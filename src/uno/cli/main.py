@@ -11,27 +11,27 @@ from typing import Annotated
 import typer
 
 from uno import __version__
-from uno.cli import (
-    agent,
-    backup,
+from uno.cli.commands import (
+    backup_restore,
+    ban_delete,
+    browse_history,
     config,
     define,
-    failures,
-    guide,
-    history,
     install,
-    lab,
-    membership,
     passphrase,
-    plan,
-    registry,
+    plan_apply,
+    print_guide,
+    redeploy,
     rekey,
-    service,
+    run_agent,
+    run_lab,
+    run_sync,
+    service_up_down,
     show,
-    status,
-    sync,
     verify,
+    watch_status,
 )
+from uno.cli.output import error_output
 from uno.diagnostics import UnoError
 
 # 128 and the number of SIGINT, as a shell reports it.
@@ -48,22 +48,22 @@ app = typer.Typer(
 for module in (
     define,
     config,
-    membership,
+    ban_delete,
     rekey,
-    registry,
-    plan,
+    redeploy,
+    plan_apply,
     verify,
-    history,
+    browse_history,
     show,
-    backup,
+    backup_restore,
     passphrase,
-    guide,
+    print_guide,
     install,
-    service,
-    agent,
-    status,
-    sync,
-    lab,
+    service_up_down,
+    run_agent,
+    watch_status,
+    run_sync,
+    run_lab,
 ):
     module.register(app)
 
@@ -89,16 +89,16 @@ def _uno(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when the input was refused."""
-    as_json = failures.wants_json(sys.argv[1:] if arguments is None else arguments)
+    as_json = error_output.wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not standalone, in which typer prints errors in its own words and frames.
         code = app(arguments, prog_name="uno", standalone_mode=False)
     except typer.TyperException as error:
-        sys.exit(failures.tell_usage(error, as_json=as_json))
+        sys.exit(error_output.tell_usage(error, as_json=as_json))
     except UnoError as error:
         if _wants_tracebacks():
             raise
-        failures.tell(error, as_json=as_json)
+        error_output.tell(error, as_json=as_json)
         sys.exit(error.exit_status)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`uno list cells | head`).
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if _wants_tracebacks():
             raise
         place = f"{error.filename}: " if error.filename else ""
-        failures.tell(UnoError(f"{place}{error.strerror or error}"), as_json=as_json)
+        error_output.tell(UnoError(f"{place}{error.strerror or error}"), as_json=as_json)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

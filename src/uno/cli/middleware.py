@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from uno import files
 from uno.diagnostics import UnoError
-from uno.model.keys import dds_file
+from uno.model.key_ids import dds_file
 from uno.model.uvn import Middleware
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from uno.cli import passphrases
-from uno.cli.typed import typed
+from uno.cli import passphrase_source
+from uno.cli.command_line import typed
 from uno.cli.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
 from uno.diagnostics import Problem, Rejected, UnoError
 from uno.model.syntax import text_fault
@@ -73,7 +73,7 @@ class Common:
         log.handlers = [handler]
         log.setLevel(logging.CRITICAL if verbosity < 0 else levels[min(verbosity, 3)])
         log.propagate = False
-        passphrases.use(self.passphrase_file)
+        passphrase_source.use(self.passphrase_file)
 
     def log_as_a_daemon(self) -> None:
         """Write the log of a program that stays: with more in it, and with times.

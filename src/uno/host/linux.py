@@ -10,23 +10,16 @@ from typing import assert_never
 
 from msgspec import structs
 
-from uno.artifacts import firewall
 from uno.diagnostics import UnoError
 from uno.files import failure
-from uno.host import (
-    endpoints,
-    frr,
-    gates,
-    inventory,
-    links,
-    netlink,
-    nft,
-    sysctl,
-    tunnels,
-    wireguard,
-)
+from uno.host import sysctl
 from uno.host.command import run
-from uno.host.state import HostState, StateFile, TunnelNote
+from uno.host.firewall import foreign_chains, nft
+from uno.host.host_state import HostState, StateFile, TunnelNote
+from uno.host.netlink import interface_changes, inventory, rtnetlink
+from uno.host.routing_frr import daemons
+from uno.host.wireguard import endpoint_lookup, observed_tunnels
+from uno.host.wireguard import interfaces as wireguard
 from uno.model.messages import REGISTRY
 from uno.ports.host import (
     Action,
@@ -54,6 +47,7 @@ from uno.ports.host import (
     StopRouting,
     Tunnel,
 )
+from uno.render import nftables
 
 RUN = Path("/run/uno")
 FORWARD = "net.ipv4.ip_forward"
@@ -73,12 +67,12 @@ class LinuxHost:
         self.folder = RUN / f"{identity[:8]}-{cell}"
         self.warnings: list[str] = []
         self._is_cell = cell != REGISTRY
-        self._table = firewall.TABLE if self._is_cell else firewall.REGISTRY_TABLE
+        self._table = nftables.TABLE if self._is_cell else nftables.REGISTRY_TABLE
         self._alias = f"uno {identity} {cell}"
         # The ruleset's number, and what was found when it had that.
         self._filtered: tuple[bytes, str | None, tuple[Gate, ...]] | None = None
         self._state = StateFile(self.folder / "state.json")
-        self._frr = frr.Frr(self.folder / "frr")
+        self._frr = daemons.Frr(self.folder / "frr")
 
     def facts(self) -> Facts:
         """Look at what the host is like. Raises `UnoError` where a cell finds no FRR."""
@@ -90,7 +84,7 @@ class LinuxHost:
             # Switched off for interfaces is another thing: uno's own can have it all the same.
             has_ipv6=sysctl.path("net.ipv6.conf").exists(),
             forwarded=(before or sysctl.read(FORWARD)) == "1",
-            **({"frr": frr.version()} if self._is_cell else {}),
+            **({"frr": daemons.version()} if self._is_cell else {}),
         )
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
@@ -112,9 +106,9 @@ class LinuxHost:
             gates=opened,
             sysctls={key: sysctl.read(key) for key in {*sysctls, *originals}},
             originals=originals,
-            node=tunnels.node(node, routes) if node else None,
+            node=observed_tunnels.node(node, routes) if node else None,
             tunnels=tuple(
-                tunnels.tunnel(
+                observed_tunnels.tunnel(
                     own[name],
                     dumps[name],
                     state.tunnels.get(name, TunnelNote()),
@@ -139,13 +133,13 @@ class LinuxHost:
     def _perform(self, action: Action) -> None:  # noqa: C901, PLR0912 - one line per kind
         match action:
             case AddBarriers(networks):
-                links.add_barriers(networks)
+                interface_changes.add_barriers(networks)
             case RemoveBarriers(networks):
-                links.remove_barriers(networks)
+                interface_changes.remove_barriers(networks)
             case ReplaceFirewall(ruleset):
                 self._replace_firewall(ruleset)
             case SetGate(gate):
-                gates.set_gate(gate)
+                foreign_chains.set_gate(gate)
             case SetSysctl(key, value):
                 self._state.note_sysctl(key, sysctl.read(key))
                 sysctl.write(key, value)
@@ -162,7 +156,7 @@ class LinuxHost:
                 self._configure_tunnel(tunnel)
             case RemoveTunnel(name):
                 if name in self._own_names():
-                    links.delete(name)
+                    interface_changes.delete(name)
                 self._remove_rules(name)
                 self._state.note_tunnel(name, None)
             case StartRouting(routing):
@@ -190,7 +184,7 @@ class LinuxHost:
 
     def carrying(self) -> frozenset[str]:
         """Return the interfaces that routes which BGP has learned lead through."""
-        return netlink.carriers(netlink.BGP)
+        return rtnetlink.carriers(rtnetlink.BGP)
 
     def drop_routes(self, neighbor: str) -> None:
         """Forget what a neighbour has announced that BGP has no session with any more."""
@@ -207,7 +201,7 @@ class LinuxHost:
 
         What it was last resolved to is compared, not where the peer is now: it may have roamed.
         """
-        endpoint = endpoints.lookup(peer.endpoint) if peer.endpoint else None
+        endpoint = endpoint_lookup.lookup(peer.endpoint) if peer.endpoint else None
         note = self._state.read().tunnels.get(tunnel)
         if endpoint is None or note is None or note.called.get(peer.public_key) == endpoint:
             return False
@@ -220,7 +214,7 @@ class LinuxHost:
         self.warnings += [
             f"the nftables chain `{chain}` drops forwarded packets; "
             'let uno\'s through: accept iifname "uwg-*" and oifname "uwg-*" in it'
-            for chain in gates.strangers()
+            for chain in foreign_chains.strangers()
         ]
 
     def forget(self) -> None:
@@ -238,7 +232,7 @@ class LinuxHost:
         """Return uno's table as nft lists it, and the gates of others."""
         number = nft.generation()
         if self._filtered is None or self._filtered[0] != number:
-            found = gates.observe() if self._is_cell else ()
+            found = foreign_chains.observe() if self._is_cell else ()
             self._filtered = (number, nft.listing(self._table), found)
         return self._filtered[1:]
 
@@ -254,12 +248,14 @@ class LinuxHost:
     def _remove_rules(self, name: str) -> None:
         note = self._state.read().tunnels.get(name)
         if note is not None and note.table is not None:
-            links.change_rules(remove=[each for each in inventory.rules() if each[1] == note.table])
+            interface_changes.change_rules(
+                remove=[each for each in inventory.rules() if each[1] == note.table]
+            )
 
     def _set_node(self, node: NodeInterface | None) -> None:
         current = self._state.read().node
         if current is not None and (node is None or current != node.name):
-            links.delete(current)
+            interface_changes.delete(current)
             self._state.note_node(None)
             current = None
         if node is None:
@@ -274,13 +270,15 @@ class LinuxHost:
         lines = [f'link set dev {name} alias "{self._alias}" arp off up']
         lines += [f"addr del {a} dev {name}" for a in there.addresses if a not in node.addresses]
         lines += [_add_address(name, a) for a in node.addresses if a not in there.addresses]
-        lines += [links.remove_sink(name, r) for r in there.swallows if r not in node.swallows]
-        lines += [links.add_sink(name, r) for r in node.swallows]
-        links.batch(lines)
+        lines += [
+            interface_changes.remove_sink(name, r) for r in there.swallows if r not in node.swallows
+        ]
+        lines += [interface_changes.add_sink(name, r) for r in node.swallows]
+        interface_changes.batch(lines)
 
     def _observed_node(self, name: str) -> NodeInterface:
         found = next(each for each in inventory.interfaces() if each.name == name)
-        return tunnels.node(found, inventory.own_routes())
+        return observed_tunnels.node(found, inventory.own_routes())
 
     def _create_tunnel(self, tunnel: Tunnel) -> None:
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -316,7 +314,7 @@ class LinuxHost:
         lines = [f'link set dev {name} alias "{self._alias}" mtu {tunnel.mtu} up']
         lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         lines += [_add_address(name, a) for a in tunnel.addresses if a not in there]
-        links.batch([*lines, *tunnels.route_lines(tunnel, before)])
+        interface_changes.batch([*lines, *observed_tunnels.route_lines(tunnel, before)])
         # Paths may be asymmetric: strict reverse path filtering would drop. The kernel takes the
         # larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
         sysctl.write(f"net.ipv4.conf.{name.replace('.', '/')}.rp_filter", "2")
@@ -335,17 +333,17 @@ class LinuxHost:
 
     def _set_rules(self, tunnel: Tunnel, note: TunnelNote) -> None:
         """Have what the interface's addresses send go by its table, and remember all."""
-        wanted = tunnels.rules_of(tunnel)
+        wanted = observed_tunnels.rules_of(tunnel)
         tables = {self._state.read().tunnels.get(tunnel.name, note).table, tunnel.table} - {None}
         self._state.note_tunnel(tunnel.name, note)
         if tables:
             there = {each for each in inventory.rules() if each[1] in tables}
-            links.change_rules(add=wanted - there, remove=there - wanted)
+            interface_changes.change_rules(add=wanted - there, remove=there - wanted)
 
     def _resolve(self, peers: Iterable[Peer]) -> dict[str, str]:
         """Return the address and port of each endpoint; one that cannot be found is a warning."""
         names = {peer.endpoint for peer in peers if peer.endpoint}
-        found = endpoints.resolve(names)
+        found = endpoint_lookup.resolve(names)
         said = (
             f"the name {name.rpartition(':')[0]} cannot be resolved; "
             "its link waits until the next `uno service up`"
@@ -358,7 +356,9 @@ class LinuxHost:
     def _start_routing(self, routing: Routing) -> None:
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         own = self._own_names()
-        self._frr.start(routing, others_have_routes=links.has_routes(FRR_PROTOCOLS, except_on=own))
+        self._frr.start(
+            routing, others_have_routes=interface_changes.has_routes(FRR_PROTOCOLS, except_on=own)
+        )
 
     def _stop_routing(self) -> None:
         self._frr.stop()

@@ -184,7 +184,7 @@ class Agents:
 
 def agents_of(deployment: Deployment) -> Agents:
     """The agents of a deployment and of those of its cells that are installed; none runs yet."""
-    from uno.agent.ledger import Ledger  # noqa: PLC0415 - takes a fifth of a second
+    from uno.agent.commit.ledger import Ledger  # noqa: PLC0415 - takes a fifth of a second
 
     def agent(node: Node) -> Agent | None:
         root = deployment.cell_root(node)

@@ -10,9 +10,9 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import zip_longest
 
 from uno.diagnostics import UnoError
-from uno.lab import ruleset
-from uno.lab.layout import CAFE6, PUBLIC4, PUBLIC6, SERVER_NAME, Layout, Role
+from uno.lab import node_nftables
 from uno.lab.wiring import Draft, Segment, Wiring
+from uno.lab.world_layout import CAFE6, PUBLIC4, PUBLIC6, SERVER_NAME, Layout, Role
 from uno.model.net import Address, Network, address, overlap
 from uno.model.uvn import Cell, Uvn
 
@@ -111,9 +111,9 @@ def _point_at_cell(uvn: Uvn, cell: Cell, gateway: Draft, router: Draft) -> None:
             router.commands.append(f"route add {target} via {via}")
     if cell.is_public and not gateway.outside:
         inside = gateway.inside_of(4)
-        router.rules = ruleset.router(to=inside, ports=_forwarded_ports(uvn, cell))
+        router.rules = node_nftables.router(to=inside, ports=_forwarded_ports(uvn, cell))
     else:
-        router.rules = ruleset.router()
+        router.rules = node_nftables.router()
 
 
 def _add_registry(wiring: Wiring, uvn: Uvn) -> str:
@@ -133,7 +133,9 @@ def _add_particles(wiring: Wiring, names: list[str]) -> None:
         wiring.join_internet(draft)
     if not drafts[1::2]:
         return
-    cafe = wiring.add(Draft(name="cafe", role=Role.ROUTER, forwards=True, rules=ruleset.router()))
+    cafe = wiring.add(
+        Draft(name="cafe", role=Role.ROUTER, forwards=True, rules=node_nftables.router())
+    )
     seen_at = wiring.join_internet(cafe)
     wiring.announce(CAFE6, cafe)
     bar = wiring.segment(cafe, (wiring.spare_home(), CAFE6))

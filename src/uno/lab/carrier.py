@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 
 from uno.diagnostics import UnoError
-from uno.lab.layout import Role
 from uno.lab.node import Node
 from uno.lab.world import World
+from uno.lab.world_layout import Role
 from uno.model.net import Address, address
 
 

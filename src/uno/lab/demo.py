@@ -10,17 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from uno.lab import report
+from uno.lab import demo_tables
+from uno.lab.cleanup import tidied
 from uno.lab.deploy import Deployment
-from uno.lab.ending import tidied
 from uno.lab.evidence import Pair, Verdict, judge, lan_pairs, particle_pairs
-from uno.lab.layout import Role
 from uno.lab.node import Node
-from uno.lab.particle import connected, tunnels
-from uno.lab.probe import Prober
+from uno.lab.particle_peer import connected, tunnels
+from uno.lab.ping_matrix import Prober
 from uno.lab.rehearsal import Raised, Say, definition, deploy, raise_network, raise_world
 from uno.lab.transfer import transfers
 from uno.lab.world import World
+from uno.lab.world_layout import Role
 
 # Bytes that each TCP transfer carries there and back.
 TRANSFER = 65536
@@ -77,16 +77,16 @@ def show(outcome: Outcome, world: World, console: Console) -> None:
     """Print the tables."""
     hosts = world.having(Role.HOST)
     addresses = {host.name: str(host.address(4) or host.address(6)) for host in hosts}
-    if len(addresses) <= report.WIDEST:
-        console.print(report.lan_table(outcome.lans, addresses))
+    if len(addresses) <= demo_tables.WIDEST:
+        console.print(demo_tables.lan_table(outcome.lans, addresses))
     good = sum(not verdict.fault for verdict in outcome.lans)
     console.print(
         f"{good} of {len(outcome.lans)} pairs: ping, {TRANSFER // 1024} KiB over TCP there and"
         " back, source address kept"
     )
     if outcome.particles:
-        console.print(report.particle_table(outcome.particles, "server"))
-    for line in report.faults(outcome.verdicts):
+        console.print(demo_tables.particle_table(outcome.particles, "server"))
+    for line in demo_tables.faults(outcome.verdicts):
         console.print(line, style="red", markup=False)
     if outcome.raised.reached.missing:
         console.print("not all LAN hosts reached each other", style="bold red")

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from uno.diagnostics import UnoError
 from uno.host.command import Completed
-from uno.lab.layout import Role
 from uno.lab.node import Node
 from uno.lab.world import World
+from uno.lab.world_layout import Role
 
 T = TypeVar("T")
 

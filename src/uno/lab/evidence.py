@@ -8,11 +8,11 @@ from ipaddress import IPv6Network
 from itertools import permutations
 from typing import NamedTuple
 
-from uno.lab.layout import Role
 from uno.lab.node import Node
-from uno.lab.probe import Path, Reached
+from uno.lab.ping_matrix import Path, Reached
 from uno.lab.transfer import Transfer
 from uno.lab.world import World
+from uno.lab.world_layout import Role
 from uno.model.net import Address
 
 # Addresses that the whole Internet can answer (IANA, IPv6 global unicast).

@@ -15,7 +15,7 @@ from threading import Event
 from uno.diagnostics import UnoError
 from uno.host.command import Completed, Process, run, start
 from uno.lab import netns
-from uno.lab.layout import Station
+from uno.lab.world_layout import Station
 from uno.model.net import Address
 
 

@@ -14,9 +14,9 @@ from uno.lab.agents import Agents, agents_of
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import Pair
-from uno.lab.layout import Role
-from uno.lab.probe import Prober, Reached
+from uno.lab.ping_matrix import Prober, Reached
 from uno.lab.world import World, allow_interfaces, build
+from uno.lab.world_layout import Role
 from uno.model.uvn import Uvn
 from uno.spec import load, parse
 

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from uno.lab import netns
-from uno.lab.probe import Path
+from uno.lab.ping_matrix import Path
 from uno.model.net import Address, address
 
 # An unassigned port (IANA) that nothing of the product listens on.

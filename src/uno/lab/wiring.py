@@ -8,8 +8,8 @@ from ipaddress import IPv4Network, IPv6Address
 from itertools import chain
 
 from uno.diagnostics import UnoError
-from uno.lab import ruleset
-from uno.lab.layout import GATEWAY4, GATEWAY6, HOME4, PUBLIC4, PUBLIC6, Cable, Role, Station
+from uno.lab import node_nftables
+from uno.lab.world_layout import GATEWAY4, GATEWAY6, HOME4, PUBLIC4, PUBLIC6, Cable, Role, Station
 from uno.model.net import Address, Network, overlap
 
 
@@ -87,7 +87,7 @@ class Wiring:
             if not any(overlap(net, other) for other in used)
         )
         self.internet = Draft(
-            name="internet", role=Role.INTERNET, forwards=True, rules=ruleset.internet()
+            name="internet", role=Role.INTERNET, forwards=True, rules=node_nftables.internet()
         )
         self.drafts = [self.internet]
         self.cables: list[Cable] = []

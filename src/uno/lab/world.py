@@ -11,11 +11,11 @@ from types import MappingProxyType
 
 from uno.diagnostics import UnoError
 from uno.host.command import CommandFailed, run
-from uno.lab import machine, netns, ruleset, state
-from uno.lab.ending import tidied
-from uno.lab.layout import Layout, Role, Station
+from uno.lab import lab_state, machine, netns, node_nftables
+from uno.lab.cleanup import tidied
+from uno.lab.lab_state import Lab
 from uno.lab.node import Node
-from uno.lab.state import Lab
+from uno.lab.world_layout import Layout, Role, Station
 
 # Each wireguard-go takes one inotify instance of those that its user may have; 128 by default.
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -66,11 +66,11 @@ class World:
 
     def mend_all(self) -> None:
         """Take back every cut, and all loss."""
-        self.internet.run(["nft", "-f", "-"], stdin=ruleset.mend_all())
+        self.internet.run(["nft", "-f", "-"], stdin=node_nftables.mend_all())
 
     def loss(self, percent: float) -> None:
         """Have the Internet lose this share of UDP packets, at random; 0 for none."""
-        self.internet.run(["nft", "-f", "-"], stdin=ruleset.loss(percent))
+        self.internet.run(["nft", "-f", "-"], stdin=node_nftables.loss(percent))
 
     def delay(self, milliseconds: float) -> None:
         """Have every packet that leaves the Internet wait; 0 for none.
@@ -93,7 +93,7 @@ class World:
         one, other = (self.nodes[name].station.public for name in (node, peer))
         if one is None or other is None:
             raise UnoError(f"{node} or {peer} has no place on the Internet")
-        self.internet.run(["nft", "-f", "-"], stdin=ruleset.cut(verb, one, other, port=port))
+        self.internet.run(["nft", "-f", "-"], stdin=node_nftables.cut(verb, one, other, port=port))
 
 
 @contextmanager
@@ -108,12 +108,12 @@ def build(layout: Layout, lab_id: str) -> World:
 
     Raises `UnoError`.
     """
-    return _build(state.create(layout, lab_id))
+    return _build(lab_state.create(layout, lab_id))
 
 
 def open_world(lab_id: str | None = None) -> World:
     """Find a world that stands; without an id, the only one. Raises `UnoError`."""
-    lab = state.load(lab_id)
+    lab = lab_state.load(lab_id)
     if not lab.complete:
         raise UnoError(f"lab {lab.id} is not finished", f"remove it with `uno lab down {lab.id}`")
     return _world(lab)
@@ -159,7 +159,7 @@ def _build(lab: Lab) -> World:
         # for ever: a thread hangs if a signal's exception came while this one held its lock.
         pool.shutdown(wait=False, cancel_futures=True)
     finished = Lab(id=lab.id, layout=lab.layout, holders=started, complete=True)
-    state.save(finished)
+    lab_state.save(finished)
     return _world(finished)
 
 

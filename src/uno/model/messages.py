@@ -2,7 +2,7 @@
 
 Envelopes are signed by whom they are about, so that anybody may pass them on. Bodies are JSON
 (`model.codec`) that ignores fields it does not know, so that a newer agent talks to an older one;
-an offer's body is a sealed package (`artifacts.envelope`). No message holds a time of day: what is
+an offer's body is a sealed package (`statesync.envelope`). No message holds a time of day: what is
 newer is told by `sequence`, which a sender never uses twice.
 """
 

@@ -71,6 +71,13 @@ class Roster(Struct, frozen=True, kw_only=True):
     timing: Timing
     members: tuple[Member, ...] = ()
 
+    def member(self, cell: int) -> Member:
+        """Return the member with the id `cell`. Raises `KeyError`."""
+        for each in self.members:
+            if each.id == cell:
+                return each
+        raise KeyError(cell)
+
 
 class Scope(Struct, frozen=True, kw_only=True):
     """A set of cells, by id: those listed, or all of the roster but those listed."""
@@ -186,7 +193,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The whole network as decided.
 
     `ring` is the circular order of the public cells; `strategy` is what the links were chosen by.
-    `public_keys` maps key ids (`model.keys`) to base64 public keys.
+    `public_keys` maps key ids (`model.key_ids`) to base64 public keys.
     """
 
     uvn: str

@@ -1,6 +1,6 @@
 """What the owner of a network declares: users, cells, particles and settings.
 
-A `Uvn` is whole and valid once `spec` or `registry.operations` has made it; nobody asks again.
+A `Uvn` that `spec` or `registry.changes.operations` made is whole and valid.
 Names, defaults and numbers are those of the seed (its README, and the first implementation).
 """
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.diagnostics import refuse_errors
-from uno.model import keys
+from uno.model import key_ids
 from uno.model.net import network_order
 from uno.model.plan import (
     BackboneVpn,
@@ -26,15 +26,15 @@ from uno.model.plan import (
     RootVpn,
 )
 from uno.model.uvn import Cell, Particle, Settings, Uvn
-from uno.planning import addressing
-from uno.planning.links import links
+from uno.planning.allocation import addresses
+from uno.planning.allocation.link_allocation import links
 from uno.planning.names import interface
 from uno.planning.timing import timing
-from uno.planning.topology.layout import layout
+from uno.planning.topology.link_selection import layout
 
 
 class RequiredKeys(Struct, frozen=True, kw_only=True):
-    """The ids (`model.keys`) of every key pair and every preshared key of a plan, sorted."""
+    """The ids (`model.key_ids`) of every key pair and every preshared key of a plan, sorted."""
 
     pairs: tuple[str, ...]
     psks: tuple[str, ...]
@@ -46,8 +46,8 @@ def plan(uvn: Uvn, parent: Plan | None) -> Plan:
     Public keys that are still needed come over from `parent`; `with_keys` adds the others.
     Raises `Rejected` where addresses or ports do not suffice, and if no cell is public.
     """
-    pools = addressing.pools(uvn)
-    refuse_errors(addressing.shortages(uvn, pools))
+    pools = addresses.pools(uvn)
+    refuse_errors(addresses.shortages(uvn, pools))
     chosen = layout(uvn, parent)
     settings = uvn.settings
     draft = Plan(
@@ -78,19 +78,19 @@ def required_keys(plan: Plan) -> RequiredKeys:
     pairs = [
         key
         for cell in plan.cells
-        for key in (keys.cell_signing(cell.member.id), keys.cell_sealing(cell.member.id))
+        for key in (key_ids.cell_signing(cell.member.id), key_ids.cell_sealing(cell.member.id))
     ]
     psks: list[str] = []
     if plan.root:
-        pairs.append(keys.ROOT_REGISTRY)
-        pairs.extend(keys.root_pair(cell.member.id) for cell in plan.cells)
-        psks.extend(keys.root_psk(cell.member.id) for cell in plan.cells)
+        pairs.append(key_ids.ROOT_REGISTRY)
+        pairs.extend(key_ids.root_pair(cell.member.id) for cell in plan.cells)
+        psks.extend(key_ids.root_psk(cell.member.id) for cell in plan.cells)
     for link in plan.links:
         name = link.name
-        pairs.extend(keys.link_pair(name, cell) for cell in link.cells)
-        psks.append(keys.link_psk(name))
+        pairs.extend(key_ids.link_pair(name, cell) for cell in link.cells)
+        psks.append(key_ids.link_psk(name))
     pairs.extend(
-        keys.particles_hub_pair(cell.member.id)
+        key_ids.particles_hub_pair(cell.member.id)
         for cell in plan.cells
         if cell.member.serves_particles
     )
@@ -122,7 +122,7 @@ def _root(uvn: Uvn, pools: Pools) -> RootVpn | None:
     if not uvn.settings.enable_root_vpn:
         return None
     vpn = uvn.settings.root_vpn
-    registry4, registry6 = addressing.registry(pools)
+    registry4, registry6 = addresses.registry(pools)
     return RootVpn(
         registry4=registry4,
         registry6=registry6,
@@ -139,7 +139,7 @@ def _particles_vpn(settings: Settings, pools: Pools) -> ParticlesVpn | None:
     if not settings.enable_particles_vpn:
         return None
     vpn = settings.particles_vpn
-    hub4, hub6 = addressing.hub(pools)
+    hub4, hub6 = addresses.hub(pools)
     return ParticlesVpn(
         hub4=hub4,
         hub6=hub6,
@@ -153,7 +153,7 @@ def _particles_vpn(settings: Settings, pools: Pools) -> ParticlesVpn | None:
 
 def _cell(cell: Cell, settings: Settings, pools: Pools) -> PlannedCell:
     own = cell.settings
-    node4, node6 = addressing.node(pools, cell.id)
+    node4, node6 = addresses.node(pools, cell.id)
     listens_to_registry = cell.is_public and settings.enable_root_vpn
     serves = cell.is_public and settings.enable_particles_vpn and own.enable_particles_vpn
     return PlannedCell(
@@ -177,7 +177,7 @@ def _cell(cell: Cell, settings: Settings, pools: Pools) -> PlannedCell:
 
 
 def _particle(particle: Particle, pools: Pools) -> PlannedParticle:
-    address4, address6 = addressing.particle(pools, particle.id)
+    address4, address6 = addresses.particle(pools, particle.id)
     return PlannedParticle(
         id=particle.id,
         name=particle.name,

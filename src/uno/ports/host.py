@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Protocol, TypeAlias
 
-from uno.model.keys import Secret
+from uno.model.key_ids import Secret
 from uno.model.net import Network
 
 InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from uno.spec.document import Document, arguments, parse, problems
 from uno.spec.export import to_yaml
+from uno.spec.json_schema import json_schema
 from uno.spec.loading import load
 from uno.spec.merging import merge
-from uno.spec.schema import json_schema
-from uno.spec.values import Spec
+from uno.spec.written_values import Spec
 
 __all__ = [
     "Document",

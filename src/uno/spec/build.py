@@ -16,7 +16,7 @@ from uno.model.uvn import (
     Uvn,
 )
 from uno.spec.kinds import HASH_MARK
-from uno.spec.values import (
+from uno.spec.written_values import (
     CellSpec,
     ParticleSpec,
     Person,

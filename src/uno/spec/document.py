@@ -8,10 +8,10 @@ from typing import Any
 
 from uno.diagnostics import Position, Problem, Rejected, refuse_errors
 from uno.model.checks import Finding, Path
-from uno.spec.keys import DEPLOYMENT, SPEC
+from uno.spec.known_keys import DEPLOYMENT, SPEC
 from uno.spec.reading import Reading
 from uno.spec.tree import compose
-from uno.spec.values import Spec
+from uno.spec.written_values import Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

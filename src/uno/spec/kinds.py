@@ -10,13 +10,13 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from uno.model.checks import Path
-from uno.model.keys import Secret
+from uno.model.key_ids import Secret
 from uno.model.net import Network, network
 from uno.model.syntax import printable, quoted, suggestion
 from uno.spec.reading import Kind, Reading, described, is_null, label
 from uno.spec.scalars import Meaning, boolean, integer, meaning, means
 from uno.spec.tree import Mapping, Node, Scalar, Sequence
-from uno.spec.values import Person
+from uno.spec.written_values import Person
 
 HASH_MARK = "$argon2"
 

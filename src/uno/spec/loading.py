@@ -14,7 +14,7 @@ from uno.model.syntax import quoted
 from uno.model.uvn import Uvn
 from uno.spec.build import order_of_users, uvn_from
 from uno.spec.document import Document, problems, read
-from uno.spec.values import Spec, overlaid, written
+from uno.spec.written_values import Spec, overlaid, written
 
 T = TypeVar("T")
 

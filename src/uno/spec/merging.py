@@ -25,7 +25,7 @@ from uno.spec.build import filled, listed_users, persons, settings_on
 from uno.spec.document import Document, problems, read
 from uno.spec.kinds import HASH_MARK
 from uno.spec.loading import trusted
-from uno.spec.values import CellSpec, ParticleSpec, Spec, UserSpec
+from uno.spec.written_values import CellSpec, ParticleSpec, Spec, UserSpec
 
 # Gives the hash to keep for a password, from the password and the hash that there was.
 Hashing = Callable[[str, str | None], str]

@@ -15,7 +15,7 @@ from uno.spec.reading import Kind, Reading, described, is_null, label
 from uno.spec.scalars import Meaning, means
 from uno.spec.tree import Mapping as MappingNode
 from uno.spec.tree import Node, Scalar
-from uno.spec.values import overlaid
+from uno.spec.written_values import overlaid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

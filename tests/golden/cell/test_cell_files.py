@@ -18,14 +18,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from uno.artifacts import firewall, frr
 from uno.host.command import run
-from uno.model.lan import AttachedLan
+from uno.model.attached_lan import AttachedLan
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, Particle, User, Uvn
-from uno.planning.cells import cell_plans, roster
+from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan
 from uno.ports.bus import CELL_INDEX, ports
+from uno.render import frr, nftables
 
 HERE = Path(__file__).parent
 OWNER = "owner@example.org"
@@ -135,4 +135,4 @@ def files_of(name: str, planned: Plan) -> dict[str, str]:
     own, everyone = cell_plans(planned)[cell.id], roster(planned)
     texts = {f"{each}.conf": text for each, text in frr.daemons(own, everyone, lans=lans)}
     bus = ports(own.bus.domain, CELL_INDEX)
-    return {**texts, "uno.nft": firewall.ruleset(own, everyone, lans=lans, bus_ports=bus)}
+    return {**texts, "uno.nft": nftables.ruleset(own, everyone, lans=lans, bus_ports=bus)}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sessions import compare
-from uno.registry import operations
+from uno.registry.changes import operations
 
 SCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
 

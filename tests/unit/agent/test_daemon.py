@@ -17,12 +17,12 @@ import site_of_agents
 from msgspec import structs
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 
-from uno.agent import observe
-from uno.agent.changeover import Changeover
-from uno.agent.stages import Stage
-from uno.agent.transition import Rest
+from uno.agent.commit.drain_plan import Stage
+from uno.agent.commit.drain_runner import Rest
+from uno.agent.commit.executor import Changeover
+from uno.agent.host_loop import cell_status
 from uno.diagnostics import UnoError
-from uno.host.fake import FakeHost
+from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
 from uno.ports.events import Change
@@ -403,8 +403,8 @@ def test_what_changes_during_a_look_is_looked_at_again(
             looks.append(collect(*words))
             return looks[-1]
 
-        collect = observe.collect
-        monkeypatch.setattr(observe, "collect", collect_slowly)
+        collect = cell_status.collect
+        monkeypatch.setattr(cell_status, "collect", collect_slowly)
         agent.look_soon()
 
         await site.until(lambda: len(looks) == 2)

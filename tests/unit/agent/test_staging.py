@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from commands import run
-from uno.agent.change import Memory, Trial
-from uno.agent.contact import Contact
-from uno.agent.ledger import Ledger, Outcome
-from uno.artifacts import bundle
-from uno.artifacts.bundle import BundleRejected
+from uno.agent.commit.decisions import Memory, Trial
+from uno.agent.commit.ledger import Ledger, Outcome
+from uno.agent.commit.reachability import Contact
 from uno.diagnostics import UnoError
 from uno.host import command
+from uno.render import package_file
+from uno.render.package_file import PackageRejected
 
 TRIAL = Trial(generation=2, previous=1, before=Contact(registry=True, neighbours=frozenset({2})))
 
@@ -50,7 +50,7 @@ def ledger(tmp_path: Path, packages: dict[int, bytes]) -> Ledger:
 
 
 def generation(content: bytes) -> int:
-    return bundle.read_manifest(content).generation
+    return package_file.read_manifest(content).generation
 
 
 def trial(packages: dict[int, bytes], *, to: int = 2) -> Trial:
@@ -115,7 +115,7 @@ def test_an_older_an_altered_and_a_foreign_package_are_not_staged(
     altered[-40] ^= 1
 
     for wrong in (packages[2], foreign, bytes(altered), b""):
-        with pytest.raises(BundleRejected):
+        with pytest.raises(PackageRejected):
             ledger.stage(wrong)
 
     assert ledger.standing().staged is None
@@ -204,9 +204,9 @@ def test_marks_that_somebody_else_wrote_do_not_keep_a_cell_from_running(ledger: 
 STOPPER = """
 import fcntl, io, os, posix, shutil, signal, sys
 from pathlib import Path
-from uno.agent.change import Memory, Trial
-from uno.agent.ledger import Ledger
-from uno.artifacts import bundle
+from uno.agent.commit.decisions import Memory, Trial
+from uno.agent.commit.ledger import Ledger
+from uno.render import package_file as bundle
 
 start, into, package, previous, ending = sys.argv[1:]
 content = Path(package).read_bytes()

@@ -21,7 +21,6 @@ from cyclonedds.idl import make_idl_struct, types
 from cyclonedds.pub import DataWriter, Publisher
 from cyclonedds.topic import Topic as DdsTopic
 
-from uno.artifacts.envelope import BODY_LIMIT
 from uno.bus import cyclone, wire
 from uno.bus.cyclone import CycloneBus
 from uno.bus.cyclone_config import xml
@@ -40,6 +39,7 @@ from uno.ports.bus import (
     offers_for,
     ports,
 )
+from uno.statesync.envelope import BODY_LIMIT
 
 STATUS = Channel(Topic.STATUS)
 LOOPBACK = IPv4Address("127.0.0.1")

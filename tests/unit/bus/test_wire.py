@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from uno.artifacts.envelope import BODY_LIMIT
 from uno.bus import wire
 from uno.bus.cyclone import Sample
 from uno.model.messages import Envelope
+from uno.statesync.envelope import BODY_LIMIT
 
 ENVELOPES = some.builds(
     Envelope,

@@ -180,7 +180,7 @@ def test_who_waits_too_long_is_told_who_holds_the_lock(
 HOLDS_AND_FORKS = """
 import os, sys, time
 from uno import files
-from uno.registry import workers
+from uno.registry.publish import workers
 with files.locked(__import__("pathlib").Path(sys.argv[1])):
     workers.shared(lambda _: (print(os.getpid(), flush=True), time.sleep(60)), range(2))
 """

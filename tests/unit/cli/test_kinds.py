@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from commands import Uno
-from uno.registry import keys, operations
+from uno.registry.changes import operations
+from uno.registry.publish import keygen
 
 
 @pytest.mark.feature("G41")
@@ -56,7 +57,7 @@ def test_no_secret_is_among_the_keys_that_are_listed(site: Uno, root: Path) -> N
 
     for name, secret in found.items():
         assert name in shown
-        assert keys.text(secret.private) not in shown
+        assert keygen.text(secret.private) not in shown
     assert "SHA256:" in shown
 
 
@@ -68,7 +69,7 @@ def test_the_keys_say_what_they_are_for(site: Uno) -> None:
     assert found["root/2"] == "cell b"
     assert found["root/registry"] == "the registry"
     assert found["particle/1"] == "particle phone"
-    assert found[keys.SIGNING] == "the registry: signs bundles"
+    assert found[keygen.SIGNING] == "the registry: signs bundles"
 
 
 @pytest.mark.feature("G41")

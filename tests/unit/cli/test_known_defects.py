@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from commands import Uno
-from uno.artifacts import bundle
 from uno.diagnostics import UnoError
-from uno.model.bundle import Bundle
-from uno.planning import resilience
-from uno.registry import operations
-from uno.registry.store import Generation
+from uno.model.package import Package
+from uno.planning.survivability import failures
+from uno.registry.changes import operations
+from uno.registry.store.generation_store import Generation
+from uno.render import package_file
 
 
 def head(root: Path) -> Generation:
@@ -22,8 +22,8 @@ def head(root: Path) -> Generation:
         return registry.store.head()
 
 
-def bundles_in(root: Path) -> dict[int, Bundle]:
-    made = (bundle.read(path.read_bytes()) for path in (root / "cells").iterdir())
+def bundles_in(root: Path) -> dict[int, Package]:
+    made = (package_file.read(path.read_bytes()) for path in (root / "cells").iterdir())
     return {each.manifest.cell: each for each in made}
 
 
@@ -125,7 +125,7 @@ def test_w15_a_random_backbone_is_connected(site: Uno, root: Path) -> None:
 
     for _ in range(5):
         assert site("redeploy", "-S", "random").status == 0
-        assert all(loss.failed for loss in resilience.losses(head(root).plan))
+        assert all(loss.failed for loss in failures.losses(head(root).plan))
 
 
 @pytest.mark.feature("F052")
@@ -161,7 +161,7 @@ def test_s03_a_package_that_somebody_changed_is_refused(root: Path) -> None:
     content[-40] ^= 1  # some bits between the parts mean nothing
 
     with pytest.raises(UnoError):
-        bundle.read(bytes(content))
+        package_file.read(bytes(content))
 
 
 @pytest.mark.parametrize("name", ["x;touch y", "$(touch y)", "`y`", "../y", "a__b", "a'b", "a\nb"])

@@ -8,7 +8,7 @@ from commands import Uno
 from uno import __version__
 from uno.cli import main
 from uno.host.command import run
-from uno.registry import operations
+from uno.registry.changes import operations
 
 
 def test_no_registry_is_one_line_and_no_traceback(uno: Uno) -> None:
@@ -88,7 +88,7 @@ def _restored_hook(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_nobody_foresaw_is_one_message_in_a_process_too(debug: str, *, shown: bool) -> None:
     mistaken = (
         "import sys; sys.argv = ['uno', 'list', 'cells']\n"
-        "import uno.registry.directory as directory\n"
+        "import uno.registry.store.directory as directory\n"
         "def fail(*_, **__): raise ZeroDivisionError('by zero')\n"
         "directory.opened = fail\n"
         "from uno.cli.main import main; main()\n"

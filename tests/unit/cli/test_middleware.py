@@ -13,7 +13,7 @@ from uno.bus.connext import ConnextBus
 from uno.bus.cyclone import CycloneBus
 from uno.cli.middleware import licence, make_bus, security
 from uno.diagnostics import UnoError
-from uno.model.keys import dds_file
+from uno.model.key_ids import dds_file
 from uno.model.plan import BusPlan
 from uno.model.uvn import Middleware
 from uno.ports.bus import Security

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from commands import Uno
-from uno.artifacts import bundle
 from uno.host.command import run, start
+from uno.render import package_file
 
 UNO = (sys.executable, "-m", "uno")
 # Each takes longer to import than `uno --help` may take in all, or does so with what it needs.
@@ -24,13 +24,13 @@ HEAVY = (
     "segno",
     "sqlite3",
     "uno.planning",
-    "uno.registry.store",
+    "uno.registry.store.generation_store",
 )
 # Dies by SIGKILL after two bundles have been written.
 KILLED = """
 import os, signal
 from uno.cli.main import main
-from uno.registry import bundles
+from uno.registry.publish import cell_packages as bundles
 
 write, written = bundles._Maker.write, []
 
@@ -77,7 +77,7 @@ def test_a_command_that_is_killed_while_it_writes_bundles_is_completed_by_the_ne
 
     assert json.loads(site("show", "uvn", "--json").out)["generation"] == 5
 
-    made = [bundle.read(path.read_bytes()).manifest for path in (root / "cells").iterdir()]
+    made = [package_file.read(path.read_bytes()).manifest for path in (root / "cells").iterdir()]
     assert {each.cell_name for each in made} == {"a", "b", "c"}
     assert {each.generation for each in made} == {5}
     assert sorted(path.name for path in root.iterdir()) == ["cells", "particles", "registry.db"]

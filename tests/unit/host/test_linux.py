@@ -13,11 +13,15 @@ from typing import TypeAlias
 import pytest
 
 from uno.diagnostics import UnoError
-from uno.host import endpoints, gates, inventory, links, linux, nft, sysctl, wireguard
+from uno.host import linux, sysctl
 from uno.host.command import Completed
-from uno.host.inventory import Interface, OwnRoutes
+from uno.host.firewall import foreign_chains, nft
 from uno.host.linux import LinuxHost
-from uno.model.keys import Secret
+from uno.host.netlink import interface_changes, inventory
+from uno.host.netlink.inventory import Interface, OwnRoutes
+from uno.host.wireguard import endpoint_lookup
+from uno.host.wireguard import interfaces as wireguard
+from uno.model.key_ids import Secret
 from uno.model.net import Address
 from uno.ports.host import (
     ConfigureTunnel,
@@ -118,7 +122,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
     monkeypatch.setattr(linux, "RUN", tmp_path / "run")
     monkeypatch.setattr(sysctl, "PROC_SYS", tmp_path / "sys")
-    for module in (links, linux, wireguard):
+    for module in (interface_changes, linux, wireguard):
         monkeypatch.setattr(module, "run", machine.run)
     monkeypatch.setattr(inventory, "interfaces", machine.inventory)
     monkeypatch.setattr(
@@ -126,7 +130,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     )
     monkeypatch.setattr(nft, "generation", lambda: b"1")
     monkeypatch.setattr(nft, "listing", lambda _: None)
-    monkeypatch.setattr(gates, "observe", lambda: ())
+    monkeypatch.setattr(foreign_chains, "observe", lambda: ())
     machine.parameter("net.ipv4.conf.uwg-b0.rp_filter", "0")
     return machine
 
@@ -254,7 +258,7 @@ def test_an_endpoint_is_looked_up_as_wg_takes_it(
     if found is None:
         monkeypatch.setattr("socket.getaddrinfo", unknown)
 
-    assert endpoints.lookup(endpoint) == found
+    assert endpoint_lookup.lookup(endpoint) == found
 
 
 def unknown(*_: object, **__: object) -> object:
@@ -268,7 +272,7 @@ PEER = Peer(public_key=KEY.reveal, endpoint="gw.example.org:63550")
 def places(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Where names lead to."""
     found = {"gw.example.org:63550": "198.51.100.2:63550"}
-    monkeypatch.setattr(endpoints, "lookup", found.get)
+    monkeypatch.setattr(endpoint_lookup, "lookup", found.get)
     return found
 
 
@@ -322,7 +326,7 @@ def test_a_registry_has_neither_barriers_nor_gates_nor_frr_of_a_cell_beside_it(
     monkeypatch.setattr(
         inventory, "own_routes", lambda: OwnRoutes(barriers=barriers, into={}, aside={})
     )
-    monkeypatch.setattr(gates, "observe", lambda: (gate,))
+    monkeypatch.setattr(foreign_chains, "observe", lambda: (gate,))
     machine.interfaces["uwg-b0"] = f"uno {IDENTITY} 3"
 
     registry, cell = (LinuxHost(IDENTITY, number).observe(()) for number in (0, 3))
@@ -359,7 +363,7 @@ def test_a_tunnel_with_a_table_is_seen_so_while_its_rules_are_there(
         found.update(add)
         found.difference_update(remove)
 
-    monkeypatch.setattr(links, "change_rules", change)
+    monkeypatch.setattr(interface_changes, "change_rules", change)
     machine.addresses = (source,)
 
     host.perform(CreateTunnel(replace(TUNNEL, addresses=(source,), routes=routes, table=700)))

@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from uno.lab.agents import Agent, describe, settled
-from uno.lab.layout import Role, Station
 from uno.lab.node import Node
+from uno.lab.world_layout import Role, Station
 from uno.model.status import CellStatus, CellView, UvnView
 
 GOOD = CellView(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from uno.diagnostics import UnoError
 from uno.lab.arrange import arrange
-from uno.lab.layout import SERVER_NAME, Layout, Role, Station
+from uno.lab.world_layout import SERVER_NAME, Layout, Role, Station
 from uno.model import codec
 from uno.model.net import network
 from uno.model.uvn import Cell, Particle, Uvn

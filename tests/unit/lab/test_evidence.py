@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from uno.lab import report
+from uno.lab import demo_tables
 from uno.lab.evidence import Pair, Verdict, judge
-from uno.lab.layout import Role, Station
 from uno.lab.node import Node
-from uno.lab.probe import Reached
+from uno.lab.ping_matrix import Reached
 from uno.lab.transfer import Transfer
+from uno.lab.world_layout import Role, Station
 
 ONE, OTHER = IPv4Address("192.168.1.11"), IPv4Address("192.168.2.11")
 
@@ -49,7 +49,7 @@ def test_the_tables_fit_into_eighty_columns() -> None:
     names = [f"{letter * 12}-host{n}" for letter in "abcd" for n in (1, 2)]
     verdicts = [verdict(one, other) for one in names for other in names if one[0] != other[0]]
 
-    text = printed(report.lan_table(verdicts, dict.fromkeys(names, "192.168.100.100")))
+    text = printed(demo_tables.lan_table(verdicts, dict.fromkeys(names, "192.168.100.100")))
 
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("✓") == len(verdicts)
@@ -59,7 +59,7 @@ def test_the_tables_fit_into_eighty_columns() -> None:
 def test_a_failed_pair_is_marked() -> None:
     bad = verdict("a", "b", pinged=False)
 
-    text = printed(report.lan_table([bad, verdict("b", "a")], {"a": "1", "b": "2"}))
+    text = printed(demo_tables.lan_table([bad, verdict("b", "a")], {"a": "1", "b": "2"}))
 
     assert (text.count("✗"), text.count("✓"), text.count("·")) == (1, 1, 2)
 
@@ -74,14 +74,14 @@ def test_a_particle_has_a_row_for_each_cell() -> None:
         ("john", "lan-b"): [verdict("john", "h1"), verdict("john", "h2", pinged=False)],
     }
 
-    text = printed(report.particle_table(rows, "server"))
+    text = printed(demo_tables.particle_table(rows, "server"))
 
     assert "2 of 2" in text
     assert "1 of 2" in text
 
 
 def test_many_faults_are_counted() -> None:
-    lines = report.faults([verdict("a", str(n), pinged=False) for n in range(30)])
+    lines = demo_tables.faults([verdict("a", str(n), pinged=False) for n in range(30)])
 
     assert len(lines) == 21
     assert lines[0] == "a → 0 (IPv4): no answer to ping"

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from uno.diagnostics import Rejected
 from uno.model import codec
 from uno.model.uvn import ROOT_VPN, CellSettings, Strategy, User, Uvn
+from uno.planning.invariants import broken_invariants
 from uno.planning.planner import plan, required_keys, with_keys
-from uno.planning.verify import broken_invariants
 
 
 @pytest.mark.feature("F023")

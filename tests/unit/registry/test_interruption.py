@@ -18,14 +18,14 @@ from typing import NamedTuple
 import pytest
 
 from commands import run
-from uno.artifacts import bundle
 from uno.host import command
+from uno.render import package_file
 
 STOPPER = """
 import fcntl, io, os, posix, shutil, sqlite3, sys
-from uno.cli import backup, definition, passphrase, render
+from uno.cli.commands import backup_restore as backup, definition, passphrase, render
 from uno.cli.main import main
-from uno.registry import backup, operations, vault
+from uno.registry.store import backup, operations, vault
 
 WRITES = {
     posix: {"chmod", "fchmod", "fsync", "ftruncate", "mkdir", "open", "pwrite", "rename",
@@ -149,7 +149,7 @@ def assert_whole(root: Path, *, cells: set[str]) -> None:
     found = set(files_of(root)) - LEFT
     assert found == {"registry.db", "particles/net__phone.zip", *bundles}
     for name in bundles:
-        bundle.read((root / name).read_bytes())
+        package_file.read((root / name).read_bytes())
     with sqlite3.connect(root / "registry.db") as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()

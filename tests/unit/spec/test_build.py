@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from uno.model import codec
-from uno.model.keys import Secret
+from uno.model.key_ids import Secret
 from uno.model.uvn import BACKBONE_VPN, ROOT_VPN, Cell, CellSettings, Settings, User, Uvn
 from uno.spec.build import order_of_users, uvn_from
-from uno.spec.values import (
+from uno.spec.written_values import (
     CellSettingsSpec,
     CellSpec,
     DeploymentSpec,

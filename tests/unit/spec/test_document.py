@@ -6,11 +6,18 @@ import pytest
 
 from uno.diagnostics import Position, Rejected, Severity
 from uno.model.checks import Finding
-from uno.model.keys import Secret
+from uno.model.key_ids import Secret
 from uno.model.uvn import Strategy
 from uno.spec import Spec, arguments, parse, problems
 from uno.spec.document import read
-from uno.spec.values import CellSpec, DeploymentSpec, Person, SettingsSpec, UserSpec, VpnSpec
+from uno.spec.written_values import (
+    CellSpec,
+    DeploymentSpec,
+    Person,
+    SettingsSpec,
+    UserSpec,
+    VpnSpec,
+)
 
 
 def place(line: int, column: int) -> Position:

@@ -7,10 +7,10 @@ import pytest
 
 from uno.diagnostics import Problem, Rejected, Severity
 from uno.model.checks import check
-from uno.model.keys import Secret
+from uno.model.key_ids import Secret
 from uno.model.uvn import Uvn
 from uno.spec import Spec, load
-from uno.spec.values import Person, SettingsSpec, UserSpec, VpnSpec
+from uno.spec.written_values import Person, SettingsSpec, UserSpec, VpnSpec
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SOUND = """\

@@ -1,14 +1,21 @@
 """What makes a definition unfit to deploy, whoever wrote it and in whichever way.
 
 `check` looks at a whole `Uvn` and returns everything that it finds. `spec` turns the findings into
-lines of a file, `registry.operations` into command-line options.
+lines of a file, `registry.changes.operations` into command-line options.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uno.model.checks import networks, people, pools, ports, topology, values
+from uno.model.checks import (
+    names_and_owners,
+    pool_sizes,
+    port_conflicts,
+    prefixes,
+    single_values,
+    strategy_fit,
+)
 from uno.model.checks.finding import Finding, Path
 
 if TYPE_CHECKING:
@@ -20,10 +27,10 @@ __all__ = ["Finding", "Path", "check"]
 def check(uvn: Uvn) -> tuple[Finding, ...]:
     """Return all that is wrong with `uvn`, errors and warnings; the same for equal definitions."""
     return (
-        *values.check(uvn),
-        *people.check(uvn),
-        *networks.check(uvn),
-        *pools.check(uvn),
-        *ports.check(uvn),
-        *topology.check(uvn),
+        *single_values.check(uvn),
+        *names_and_owners.check(uvn),
+        *prefixes.check(uvn),
+        *pool_sizes.check(uvn),
+        *port_conflicts.check(uvn),
+        *strategy_fit.check(uvn),
     )

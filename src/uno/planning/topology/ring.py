@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from uno.planning.graph import Pair, pair
+from uno.planning.topology.graph import Pair, pair
 
 Ring = tuple[int, ...]
 

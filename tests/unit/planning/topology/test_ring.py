@@ -3,7 +3,7 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 
-from uno.planning.graph import pair
+from uno.planning.topology.graph import pair
 from uno.planning.topology.ring import evolve, pairs
 
 

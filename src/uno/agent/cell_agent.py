@@ -1,0 +1,400 @@
+"""The agent of a cell at work: keeps the host as its package wants, and in touch with all others.
+
+A pass is made on every change of the host's network, on request, and once a minute; it looks at all
+there is, and keeps no plan of its own. Between passes the agent looks at links and routes, and
+tells the others what it sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from uno import control
+from uno.agent.commit.drain_runner import LOOK_EVERY
+from uno.agent.commit.executor import Changeover
+from uno.agent.commit.ledger import CURRENT
+from uno.agent.host_loop import cell_status, network_files
+from uno.agent.host_loop.host_reconciler import Found, Upkeep
+from uno.agent.host_loop.wait_for_lans import await_lans, listed
+from uno.agent.state_sync.bus_watchdog import Deafness
+from uno.agent.state_sync.sequence_file import Sequence
+from uno.agent.state_sync.status_publisher import Herald
+from uno.diagnostics import UnoError
+from uno.ports.bus import Presence
+from uno.ports.events import Change
+from uno.statesync.flooding import Flood
+from uno.statesync.state_database import view
+
+if TYPE_CHECKING:
+    from uno.agent.agent_environment import World
+    from uno.agent.blocking import Work
+    from uno.agent.commit.ledger import Ledger
+    from uno.model.net import Network
+    from uno.model.package import Package
+    from uno.model.status import CellStatus, UvnView
+    from uno.ports.bus import BusEvent
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class CellAgent:
+    """One cell. For one event loop."""
+
+    def __init__(self, bundle: Package, *, ledger: Ledger, world: World, work: Work) -> None:
+        """Work for the cell of `bundle`, the current package in `ledger`."""
+        self._ledger = ledger
+        self._world = world
+        self._work = work
+        self._upkeep = Upkeep(world.host, ledger.directory, wall=world.wall, now=world.now)
+        self._flood = Flood(
+            world.bus,
+            bundle,
+            sequence=Sequence(ledger.directory),
+            clock=world.now,
+            grace=world.pace.grace,
+        )
+        self._change = Changeover(
+            bundle,
+            ledger=ledger,
+            upkeep=self._upkeep,
+            flood=self._flood,
+            work=work,
+            clock=world.now,
+            limits=world.limits,
+        )
+        self._control = control.ControlServer(world.folder / control.SOCKET, view=self.view)
+        self._herald = Herald(
+            self._flood,
+            clock=world.now,
+            told=self._control.changed,
+            on_trial=lambda: self._change.on_trial,
+        )
+        self._prober = world.prober(self.look_soon)
+        self._deafness = Deafness()
+        self._wake = asyncio.Event()
+        self._problems: dict[str, str] = {}
+        self._found: Found | None = None
+        self._installed = self._mark()
+        now = world.now()
+        self._pass_due = self._look_due = now
+        self._passed_at = now - world.pace.apart
+        self._calm_at = self._turned_at = now
+
+    async def run(self) -> None:
+        """Start, and work until cancelled. Raises `UnoError` where it cannot start."""
+        await self._start()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_trying("control", self._control.serve))
+            tasks.create_task(self._keep_trying("probes", self._prober.run))
+            tasks.create_task(self._keep_trying("events", self._follow_events))
+            tasks.create_task(self._herald.keep_telling())
+            tasks.create_task(self._herald.keep_passing_on())
+            tasks.create_task(self._show_life())
+            await self._conduct()
+
+    def hurry(self) -> None:
+        """Make a pass now."""
+        self._pass_due = self._world.now()
+        self._wake.set()
+
+    def look_soon(self) -> None:
+        """Look at links and routes, since something has changed there."""
+        self._look_due = self._world.now()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Leave the bus, and let what is under way on the host come to its end."""
+        self._upkeep.stopping.set()
+        self._world.bus.close()
+
+    def view(self) -> UvnView:
+        """Return the whole UVN as this cell sees it."""
+        bundle, statements = self._change.bundle, self._flood.statements
+        own = bundle.manifest.generation
+        known = statements.announcement() is not None
+        seen = view(
+            statements,
+            uvn=bundle.plan.uvn,
+            viewer=bundle.plan.cell,
+            now=self._world.now(),
+            registry=self._flood.registry_present,
+            generation=None if known else own,
+            packages=None if known else {bundle.plan.cell: own},
+        )
+        elsewhere = any(each.alive and each.status and each.status.registry for each in seen.cells)
+        return replace(seen, registry=True) if elsewhere else seen
+
+    # How it starts.
+
+    async def _start(self) -> None:
+        await await_lans(self._change, self._upkeep, self._world, self._work)
+        await self._first_pass()
+        self._flood.listen()
+        self._join()
+        await self._change.begin()
+        await self._look()
+        manifest = self._change.bundle.manifest
+        name, generation = f"{manifest.cell_name} of {manifest.uvn}", manifest.generation
+        _log.info("%s is up, generation %s", name, generation)
+        self._notify(f"READY=1\nSTATUS={name}, generation {generation}")
+
+    async def _first_pass(self) -> None:
+        try:
+            await self._pass()
+        except UnoError as error:
+            if self._change.on_trial:
+                await self._change.give_up(error.what)
+                await self._pass()
+            elif not await self._work(self._upkeep.is_up):
+                raise
+            else:
+                self._complain("pass", error)
+
+    # What it does.
+
+    async def _conduct(self) -> None:
+        while True:
+            due = min(self._pass_due, self._look_due)
+            if (rest := self._change.rest_due) is not None:
+                due = min(due, max(rest, self._world.now() + LOOK_EVERY))
+            try:
+                async with asyncio.timeout(max(0.0, due - self._world.now())):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            self._turned_at = self._world.now()
+            await self._turn()
+
+    async def _turn(self) -> None:
+        """Do all that is due, what may change the package first."""
+        if await self._tried("package", self._change_package):
+            self._after_change()
+        if (rest := self._change.rest_due) is not None and rest <= self._world.now():
+            await self._tried("package", self._change.proceed)
+            if self._change.rest_due is None or not self._change.is_under_way:
+                self.hurry()
+        if self._pass_due <= self._world.now():
+            await self._tried("pass", self._pass)
+            self._join()
+        if self._look_due <= self._world.now():
+            await self._tried("look", self._look)
+
+    async def _tried(self, what: str, work: Callable[[], Awaitable[_T]]) -> _T | None:
+        """Do something that can fail without an end to all the rest."""
+        try:
+            done = await work()
+        except UnoError as error:
+            self._complain(what, error)
+            self._look_due = self._world.now() + self._world.pace.look
+            return None
+        self._problems.pop(what, None)
+        return done
+
+    async def _change_package(self) -> bool:
+        """Do what was heard, and what is due, about packages; return whether that changed one.
+
+        What fails is tried again at the next look. Raises `UnoError`.
+        """
+        news, change = self._flood.news, self._change
+        if change.on_trial:
+            # What else came has its turn when it is known whether this package stays.
+            ended = await self._end_trial()
+            if ended:
+                news.offer = news.activation = True
+                self._wake.set()
+            return ended
+        changed = False
+        if (mark := self._mark()) != self._installed and change.rest_due is None:
+            self._installed = mark
+            changed = await change.take_installed(self._look)
+        # Who has a package staged may be told to change over, and all are to begin together.
+        if news.offer and not change.is_under_way:
+            news.offer = False
+            await change.take_offer()
+            self._look_due = self._world.now()
+            news.activation = True
+        if news.activation and not change.on_trial:
+            heard = self._flood.statements.activation
+            said = heard()
+            changed = await change.take_activation(self._look) or changed
+            # Another may have come meanwhile.
+            news.activation = change.is_under_way or heard() is not said
+        return changed
+
+    async def _end_trial(self) -> bool:
+        if self._flood.news.activation and await self._change.take_activation(self._look):
+            return True
+        if self._look_due > self._world.now():
+            return False
+        return await self._change.judge(await self._look(), self._prober.measured())
+
+    def _after_change(self) -> None:
+        """Have all that follows from the package follow the one that runs now."""
+        self._look_due = self._world.now()
+        self._stir()
+        self._herald.stir()
+        self._join()
+        if self._change.on_trial:
+            self._prober.call(link.remote4 for link in self._change.effective.plan.links)
+        else:
+            self._pass_due = self._world.now()
+
+    async def _pass(self) -> None:
+        """Make the host as it should be. Raises `UnoError`."""
+        now = self._world.now()
+        if now < self._passed_at + self._world.pace.apart:
+            self._pass_due = self._passed_at + self._world.pace.apart
+            return
+        if (due := self._change.rest_due) is not None:
+            # Not before: it would take back at once what others still need.
+            self._pass_due = max(due, now + self._world.pace.hurry)
+            return
+        bundle = self._change.effective
+        self._passed_at, self._pass_due = now, now + self._world.pace.upkeep
+        found = self._found = await self._work(self._upkeep.make_pass, bundle)
+        if found.again:
+            self._pass_due = self._world.now() + self._world.pace.again
+        if found.actions:
+            self._stir()
+        self._note_lans(found.missing)
+        if not found.missing:
+            await self._change.remember_lans()
+        if bundle.plan.root:
+            await self._work(self._upkeep.find_registry, bundle.plan.root.interface)
+
+    def _note_lans(self, missing: tuple[Network, ...]) -> None:
+        if missing:
+            self._complain("lans", UnoError(f"the host has no interface on {listed(missing)}"))
+        elif self._problems.pop("lans", None):
+            _log.info("all LANs are there again")
+
+    async def _look(self) -> CellStatus:
+        """Look at the host, tell the others what is new, and return it."""
+        world, pace = self._world, self._world.pace
+        # What changes from here on may be missed by this look, and asks for another.
+        self._look_due = math.inf
+        status = await self._work(self._collect)
+        now = world.now()
+        hurried = self._change.on_trial or now < self._calm_at
+        self._look_due = min(self._look_due, now + (pace.hurry if hurried else pace.look))
+        if self._change.on_trial and now < self._change.judged_from:
+            self._look_due = min(self._look_due, self._change.judged_from)
+        if (missed := self._flood.missed_from) is not None and now < missed:
+            self._look_due = min(self._look_due, missed)
+        if self._herald.report(status):
+            self._stir()
+        if not any(link.bgp for link in status.links) and status.links:
+            # Nothing of FRR's answers. What else goes is seen by the events of the network.
+            self._pass_due = min(self._pass_due, self._passed_at + pace.again)
+        await self._work(self._upkeep.heal, self._change.effective, status.links)
+        others, directory = self._flood.statements.statuses(), self._ledger.directory
+        await self._work(network_files.write, directory, self._change.bundle, status, others)
+        return status
+
+    def _collect(self) -> CellStatus:
+        change, world, found = self._change, self._world, self._found
+        bundle, leaving = change.bundle, change.leaving
+        there = (*(link.interface for link in change.effective.plan.links), *leaving)
+        known = cell_status.Known(
+            facts=found.facts if found else world.host.facts(),
+            now=int(world.wall()),
+            probes=self._prober.measured(),
+            routed=world.watch.routed(there),
+            wireguard=found.wireguard if found else world.host.wireguard_kind(),
+            registry=self._flood.registry_heard,
+            staged=change.standing.staged,
+            pending=tuple(f"remove {each}" for each in leaving),
+            problem="; ".join(self._problems.values()),
+        )
+        status = cell_status.collect(world.host, bundle, known)
+        return replace(status, content=bundle.manifest.content)
+
+    # What wakes it.
+
+    def _deliver(self, event: BusEvent) -> None:
+        if self._flood.receive(event):
+            self._control.changed()
+            self._herald.stir()
+            news = self._flood.news
+            if news.offer or news.activation:
+                self._wake.set()
+            if isinstance(event, Presence):
+                self.look_soon()
+
+    async def _follow_events(self) -> None:
+        async for changes in self._world.watch.changes():
+            if Change.HOST in changes:
+                self._pass_due = self._world.now()
+            self._prober.hurry()
+            self.look_soon()
+
+    def _stir(self) -> None:
+        """Look more often for a while, as something has changed."""
+        now = self._world.now()
+        self._calm_at = now + self._world.pace.calming
+        self._look_due = min(self._look_due, now + self._world.pace.hurry)
+        self._prober.hurry()
+
+    # What it is connected to.
+
+    def _join(self) -> None:
+        """Be on the bus as the package says; without it the network works all the same."""
+        bundle = self._change.bundle
+        self._prober.aim(cell_status.targets(bundle))
+        try:
+            self._world.bus.configure(self._world.config(bundle), self._deliver)
+            if self._deafness.is_due(self._silences(), now=self._world.now()):
+                self._world.bus.renew()
+        except UnoError as error:
+            self._complain("bus", error)
+        else:
+            self._problems.pop("bus", None)
+
+    def _silences(self) -> list[float | None]:
+        """Return how long ago each neighbour was heard whose link works."""
+        now, status = self._world.now(), self._herald.status
+        links = status.links if status else ()
+        heard = self._flood.statements.heard_from
+        return [heard(link.cell, now=now) for link in links if link.works]
+
+    async def _keep_trying(self, what: str, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await job()
+            except UnoError as error:
+                self._complain(what, error)
+            await asyncio.sleep(self._world.pace.upkeep)
+
+    async def _show_life(self) -> None:
+        """Tell the supervisor that work goes on; one that hangs is to be ended and started."""
+        pace, watchdog = self._world.pace, self._world.watchdog
+        while watchdog > 0:
+            await asyncio.sleep(watchdog / 3)
+            if self._world.now() - self._turned_at < pace.stuck:
+                self._notify("WATCHDOG=1")
+
+    def _complain(self, about: str, error: UnoError) -> None:
+        if self._problems.get(about) != error.what:
+            self._problems[about] = error.what
+            _log.warning("%s", error)
+
+    def _notify(self, text: str) -> None:
+        if self._world.notify:
+            self._world.notify(text)
+
+    def _mark(self) -> tuple[int, int] | None:
+        """Return by what a new package in the directory is told from the one before."""
+        try:
+            found = (self._ledger.directory / CURRENT).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns

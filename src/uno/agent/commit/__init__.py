@@ -1,0 +1,1 @@
+"""From one package to the next: staged, pending commit, confirmed or rolled back."""

@@ -1,0 +1,324 @@
+"""The way from one package to the next without losing a packet: what a host should be like, when.
+
+Pure. New links are made beside the old ones. Links that go away, and those that change where they
+are, are left first: see `render.frr.Drain`. Both ends of a link do the same at the same time
+after the word to change over, without asking each other; so the times are what they agree on.
+
+    0               make: all that is new, beside all that is old
+    k × period      batch k: its links are tagged,
+      + 1.0           avoided,
+      + 1.5           changed, called until they answer, and used again
+    settle          links that go away, when the new ones of others are up, too, are tagged,
+      + 1.0           avoided,
+      + 2.0           without sessions,
+      + 2.5           removed
+    + 5             narrow: accept no more what can come through the old links only
+
+On a host that is late the steps follow each other as soon as they have had their effect.
+A link to a member that is in the roster no more goes away at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace as altered
+
+from uno.model.messages import Activation
+from uno.model.package import Package
+from uno.model.plan import BackbonePeer, CellPlan, Roster, Scope
+from uno.render.frr import Drain
+
+# Seconds from telling others to leave a link until this cell leaves it: for the news to go round
+# and for routes to be in the kernels, so that no two cells send a packet to each other.
+TAGGED_FOR = 1.0
+
+# And from there until the link changes, or its sessions end because it is to go: for this cell's
+# routes, the neighbour's, and what is on its way. Who has but one path waits for a change, and
+# nobody for a link to go.
+AVOIDED_FOR, GOING_FOR = 0.5, 1.0
+
+# Seconds without sessions until a link goes. A neighbour that is behind, and has sent through it
+# until it lost its session, finds another way meanwhile.
+CLOSED_FOR = 0.5
+
+# Seconds after the last links were left until nobody can need what came through them.
+NARROW_AFTER = 5.0
+
+# Seconds at the most until nothing leads through a link any more that is about to change, or to
+# go. Where something still does, there is no other way.
+VACATED_WITHIN, GIVEN_UP_WITHIN = 0.5, 10.0
+
+# What changes of a link without its neighbour noticing.
+_HARMLESS = {"accepts": Scope(), "endpoint": None, "keepalive": 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When what changes, in seconds from the word to change over; links are named `1-2`.
+
+    `batches` of links change where they are one `period` after the other; those in `hold` do not
+    change. Links go away after `settle`. `patience` is how long links may take to come up. With
+    `urgent` all changes at once. `since` is when the word was heard, by the clock of whoever
+    changes over, None for now.
+    """
+
+    batches: tuple[tuple[str, ...], ...] = ()
+    period: float = 4.0
+    hold: tuple[str, ...] = ()
+    settle: float = 5.0
+    patience: float = 5.0
+    urgent: bool = False
+    since: float | None = None
+
+
+def scheduled(activation: Activation, *, since: float | None) -> Schedule:
+    """Return the schedule that an activation asks for which was heard at `since`."""
+    return Schedule(
+        batches=activation.batches,
+        period=activation.period,
+        hold=activation.hold,
+        urgent=activation.undo,
+        since=since,
+    )
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """Links that stay as they were in an earlier package, with the secrets that they need."""
+
+    links: tuple[BackbonePeer, ...] = ()
+    secrets: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Held({', '.join(link.interface for link in self.links)})"
+
+
+def held(old: Package, names: Collection[str]) -> Held:
+    """Return the links of these names as they are in `old`."""
+    return _held(old, [each for each in old.plan.links if name(old.plan, each) in names])
+
+
+def with_held(bundle: Package, kept: Held) -> Package:
+    """Return a package with the links that are held in place of its own to the same neighbours."""
+    old = {link.cell: link for link in kept.links}
+    links = tuple(
+        altered(old[link.cell], accepts=link.accepts) if link.cell in old else link
+        for link in bundle.plan.links
+    )
+    return _with_links(bundle, links, kept.secrets)
+
+
+def name(plan: CellPlan, link: BackbonePeer) -> str:
+    """Return a link's name in the plan of the whole UVN: `1-2`."""
+    return f"{min(plan.cell, link.cell)}-{max(plan.cell, link.cell)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What a host should be like for a while.
+
+    It is entered `at` so many seconds from the word to change over, `after` so many from the stage
+    before at the least, and when nothing leads through the interfaces in `vacate` any more, or
+    `within` seconds have passed in which it did. Then links of the interfaces in `call` are called
+    until they answer, and BGP and BFD sessions of those in `watch` awaited, for `patience` seconds
+    at the most. With `later`, all that is new is in force already, and what is left to do, here and
+    in what follows, is to take back what is old.
+    """
+
+    what: str
+    bundle: Package
+    drained: dict[str, Drain] = field(default_factory=dict)
+    at: float = 0.0
+    after: float = 0.0
+    vacate: tuple[str, ...] = ()
+    within: float = 0.0
+    call: tuple[str, ...] = ()
+    watch: tuple[str, ...] = ()
+    patience: float = 0.0
+    later: bool = False
+
+
+def stages(old: Package | None, new: Package, schedule: Schedule) -> tuple[Stage, ...]:
+    """Return the stages from a host that is as `old` says to `new`. The last is always `new`.
+
+    `new` but for the links that are to be held.
+    """
+    if old is None or old.plan.cell != new.plan.cell:
+        return (Stage(what="connect", bundle=new),)
+    target = with_held(new, held(old, schedule.hold))
+    if schedule.urgent:
+        return (Stage(what="change at once", bundle=target),)
+    return tuple(_Way(old, target, schedule).stages())
+
+
+class _Way:
+    """The links of two packages, sorted by what becomes of them."""
+
+    def __init__(self, old: Package, new: Package, schedule: Schedule) -> None:
+        self._old, self._new, self._schedule = old, new, schedule
+        self._before = {link.cell: link for link in old.plan.links}
+        after = {link.cell: link for link in new.plan.links}
+        members = {member.id for member in new.roster.members}
+        self._gone = frozenset(self._before.keys() & members - after.keys())
+        self._changed = frozenset(
+            cell
+            for cell, link in self._before.items()
+            if cell in after and _differ(self._old, link, self._new, after[cell])
+        )
+        self._added = frozenset(after.keys() - self._before.keys())
+
+    def stages(self) -> Iterator[Stage]:
+        waiting = self._gone | self._changed
+        schedule = self._schedule
+        groups = list(self._groups())
+        first = self._stage("make what is new", waiting)
+        # Where it takes a while until a link is left, those that are new have that time to come up.
+        patience = schedule.patience - groups[0][0] if groups else 0.0
+        if patience > 0:
+            added = self._links(first.bundle, self._added)
+            first = replace(first, call=added, watch=added, patience=patience)
+        last = first
+        yield first
+        for at, cells in groups:
+            for last in self._leave(cells, waiting, at):
+                yield replace(last, later=cells == self._gone)
+            waiting -= cells
+        end = groups[-1][0] + TAGGED_FOR + GOING_FOR + CLOSED_FOR if groups else 0.0
+        if last.bundle != self._new:
+            others = max(schedule.settle, len(schedule.batches) * schedule.period)
+            end = max(end, others + NARROW_AFTER)
+        if last.bundle != self._new or last.drained:
+            yield Stage(what="be as planned", bundle=self._new, at=end, later=True)
+
+    def _groups(self) -> Iterator[tuple[float, frozenset[int]]]:
+        """Yield the neighbours whose links are left together, with the time to begin."""
+        batches = self._schedule.batches
+        left = self._changed
+        for number, names in enumerate(batches):
+            cells = frozenset(c for c in left if name(self._old.plan, self._before[c]) in names)
+            left -= cells
+            if cells:
+                yield number * self._schedule.period, cells
+        over = len(batches) * self._schedule.period
+        if left:
+            yield over, left
+            over += self._schedule.period
+        if self._gone:
+            yield max(over, self._schedule.settle), self._gone
+
+    def _leave(self, cells: frozenset[int], waiting: frozenset[int], at: float) -> Iterator[Stage]:
+        there = self._links(self._old, cells)
+        what = ", ".join(there)
+        drained = dict.fromkeys(there, Drain.TAGGED)
+        yield replace(self._stage(f"have others leave {what}", waiting, drained), at=at)
+        at += TAGGED_FOR
+        drained = dict.fromkeys(there, Drain.AVOIDED)
+        avoided = self._stage(f"leave {what}", waiting, drained)
+        yield replace(avoided, at=at, after=TAGGED_FOR / 2)
+        if cells <= self._gone:
+            yield from self._remove(there, cells, waiting, at + GOING_FOR)
+            return
+        at += AVOIDED_FOR
+        changed = self._stage(f"change {what}", waiting - cells)
+        again = self._links(changed.bundle, cells)
+        yield replace(
+            changed,
+            drained=dict.fromkeys(again, Drain.AVOIDED),
+            at=at,
+            after=0.8 * AVOIDED_FOR,
+            vacate=there,
+            within=VACATED_WITHIN,
+            call=again,
+            watch=again,
+            patience=max(self._schedule.period - TAGGED_FOR - AVOIDED_FOR - VACATED_WITHIN, 1.0),
+        )
+        yield replace(changed, what=f"use {what} again", at=at)
+
+    def _remove(
+        self, there: tuple[str, ...], cells: frozenset[int], waiting: frozenset[int], at: float
+    ) -> Iterator[Stage]:
+        what = ", ".join(there)
+        closed = self._stage(f"close {what}", waiting, dict.fromkeys(there, Drain.CLOSED))
+        yield replace(closed, at=at, after=0.8 * GOING_FOR, vacate=there, within=GIVEN_UP_WITHIN)
+        removed = self._stage(f"remove {what}", waiting - cells)
+        yield replace(removed, at=at + CLOSED_FOR, after=CLOSED_FOR)
+
+    def _stage(
+        self, what: str, waiting: frozenset[int], drained: dict[str, Drain] | None = None
+    ) -> Stage:
+        return Stage(what=what, bundle=self._blend(waiting), drained=drained or {})
+
+    def _blend(self, waiting: frozenset[int]) -> Package:
+        """Return `new`, with the links to the neighbours in `waiting` as they are in `old`.
+
+        What can come through a link in either is accepted, while other cells are under way too.
+        """
+        roster = self._new.roster
+        kept = [self._before[cell] for cell in waiting]
+        links = kept + [
+            link
+            for link in self._new.plan.links
+            if link.cell not in waiting and not any(_collide(link, other) for other in kept)
+        ]
+        accepts = {link.cell: link.accepts for link in self._new.plan.links}
+        for at, link in enumerate(links):
+            planned = accepts.get(link.cell, link.accepts)
+            before = self._before.get(link.cell)
+            either = _either(before.accepts, planned, roster) if before else planned
+            links[at] = altered(link, accepts=either)
+        secrets = _held(self._old, kept).secrets
+        links.sort(key=_place)
+        if not kept and links == sorted(self._new.plan.links, key=_place):
+            return self._new
+        return _with_links(self._new, tuple(links), secrets)
+
+    @staticmethod
+    def _links(bundle: Package, cells: Collection[int]) -> tuple[str, ...]:
+        return tuple(link.interface for link in bundle.plan.links if link.cell in cells)
+
+
+def _held(bundle: Package, links: Iterable[BackbonePeer]) -> Held:
+    kept = tuple(links)
+    ids = {id_ for link in kept for id_ in (link.key, link.psk)}
+    return Held(links=kept, secrets={id_: bundle.secrets[id_] for id_ in sorted(ids)})
+
+
+def _with_links(
+    bundle: Package, links: tuple[BackbonePeer, ...], secrets: dict[str, str]
+) -> Package:
+    if links == bundle.plan.links and not secrets:
+        return bundle
+    plan = altered(bundle.plan, links=links)
+    return altered(bundle, plan=plan, secrets=bundle.secrets | secrets)
+
+
+def _place(link: BackbonePeer) -> tuple[int, str]:
+    return len(link.interface), link.interface
+
+
+def _collide(one: BackbonePeer, other: BackbonePeer) -> bool:
+    """Whether two links cannot both be there: not both are, in any one package."""
+    return (
+        one.interface == other.interface
+        or (one.port is not None and one.port == other.port)
+        or one.local4 in {other.local4, other.remote4}
+    )
+
+
+def _differ(old: Package, before: BackbonePeer, new: Package, after: BackbonePeer) -> bool:
+    """Whether a link to the same neighbour is another one for WireGuard, BFD or BGP."""
+    return (
+        altered(before, **_HARMLESS) != altered(after, **_HARMLESS)
+        or old.secrets.get(before.key) != new.secrets.get(after.key)
+        or old.secrets.get(before.psk) != new.secrets.get(after.psk)
+    )
+
+
+def _either(one: Scope, other: Scope, roster: Roster) -> Scope:
+    """Return the scope of the cells of `roster` that are in either; `other` if that is it."""
+    cells = [member.id for member in roster.members]
+    if all(cell in other for cell in cells if cell in one):
+        return other
+    return Scope(cells=tuple(cell for cell in cells if cell in one or cell in other))

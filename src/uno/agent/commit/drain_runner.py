@@ -1,0 +1,230 @@
+"""Takes a host from one package to the next while it forwards, in the stages of `drain_plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count, repeat
+
+from uno.agent.commit.drain_plan import Schedule, Stage, stages
+from uno.agent.host_loop.desired import desired, sysctl_keys
+from uno.diagnostics import UnoError
+from uno.model.package import Package
+from uno.model.plan import BackbonePeer, Member
+from uno.ports.host import Action, Host, Tunnel
+from uno.reconcile.apply import apply
+from uno.reconcile.host_diff import reconcile
+from uno.reconcile.lans import attached
+
+# Seconds between two calls of a link that has new keys. Its neighbour, which may change them a
+# little later, answers the first call that comes after that. A call breaks off the one before it,
+# so that after so many the pauses double: a neighbour may be so far away that its answers are late.
+CALL_EVERY = 0.15
+CLOSE_CALLS = 4
+
+# Seconds between two looks at what is waited for.
+LOOK_EVERY = 0.1
+
+Pause = Callable[[float], object]
+Clock = Callable[[], float]
+Progress = Callable[[str], None]
+
+
+class Cancelled(UnoError):
+    """A change-over was broken off. The host forwards; a pass or another change-over goes on."""
+
+    def __init__(self, stage: str) -> None:
+        """Say before which stage."""
+        super().__init__(f"the change was broken off before this step: {stage}")
+
+
+def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
+    host: Host,
+    *,
+    old: Package | None,
+    new: Package,
+    schedule: Schedule | None = None,
+    progress: Progress = lambda _: None,
+    pause: Pause,
+    now: Clock,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[Action, ...]:
+    """Take a host from `old`, which it runs, to `new`; return what was done. Blocks for seconds.
+
+    Links that the schedule holds stay as in `old`, which is `stages.with_held` of a package if
+    there were such links already. `pause` waits for so many seconds, of which `now` tells the time.
+    Raises `UnoError` if a step fails; then the host is as `old` says. Raises `Cancelled` soon after
+    `cancelled` says so.
+    """
+    walk = Walk(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
+    done, rest = walk.begin(old, new, schedule or Schedule())
+    while rest is not None:
+        walk.wait(rest.way[0], rest.due)
+        try:
+            more, rest = walk.proceed(rest)
+        except BaseException as error:
+            if old is not None:
+                walk.go_back(old, error)
+            raise
+        done += more
+    return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What is left of a change-over when all that is new is in force: to take back what is old.
+
+    The change-over `began`, and its last stage was `entered`, at these times of its clock.
+    """
+
+    way: tuple[Stage, ...]
+    began: float
+    entered: float
+
+    @property
+    def due(self) -> float:
+        """When the next stage is due, unless something keeps it longer."""
+        return max(self.began + self.way[0].at, self.entered + self.way[0].after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Takes a host through stages. `pause`, `now` and `cancelled` are as for `switch`."""
+
+    host: Host
+    progress: Progress
+    pause: Pause
+    now: Clock
+    cancelled: Callable[[], bool]
+
+    def begin(
+        self, old: Package | None, new: Package, schedule: Schedule
+    ) -> tuple[tuple[Action, ...], Rest | None]:
+        """Put all that is new in force; return what was done, and what is left to do.
+
+        Blocks, and raises, as `switch` does.
+        """
+        way = stages(old, new, schedule)
+        began = self.now() if schedule.since is None else schedule.since
+        done: list[Action] = []
+        for number, stage in enumerate(way):
+            if stage.later:
+                return tuple(done), Rest(way=way[number:], began=began, entered=self.now())
+            self.wait(stage, max(began + stage.at, self.now() + stage.after))
+            try:
+                actions, tunnels = self.enter(stage)
+            except BaseException as error:
+                # The stage is undone, but those before it are not.
+                if number and old is not None:
+                    self.go_back(old, error)
+                raise
+            done += actions
+            # What is new has its time from the word on: the next step is one that others take too.
+            self.settle(stage, tunnels, (self.now() if number else began) + stage.patience)
+        return tuple(done), None
+
+    def keeps(self, rest: Rest) -> bool:
+        """Whether the next stage has to wait, since it is not due or its links are in use."""
+        stage, now = rest.way[0], self.now()
+        return now < rest.due or (now < rest.due + stage.within and self._carries(stage.vacate))
+
+    def proceed(self, rest: Rest) -> tuple[tuple[Action, ...], Rest | None]:
+        """Enter the next stage; return what was done and what is left. Raises `UnoError`."""
+        actions, _ = self.enter(rest.way[0])
+        left = rest.way[1:]
+        return actions, Rest(way=left, began=rest.began, entered=self.now()) if left else None
+
+    def wait(self, stage: Stage, time: float) -> None:
+        """Wait until it is time for a stage. Raises `Cancelled`."""
+        while self._goes_on(time, LOOK_EVERY):
+            pass
+        end = time + stage.within
+        while self._carries(stage.vacate) and self._goes_on(end, LOOK_EVERY):
+            pass
+        if self.cancelled():
+            raise Cancelled(stage.what)
+
+    def enter(self, stage: Stage) -> tuple[tuple[Action, ...], tuple[Tunnel, ...]]:
+        """Make the host as a stage says, and return its tunnels and what was done.
+
+        A stage that fails is undone. Raises `UnoError`.
+        """
+        self.progress(stage.what)
+        facts = self.host.facts()
+        bundle = stage.bundle
+        lans = attached(_own(bundle).lans, facts.nics)
+        wanted = desired(bundle, lans=lans, facts=facts, drained=stage.drained)
+        observed = self.host.observe(sysctl_keys(facts))
+        actions = reconcile(desired=wanted, observed=observed)
+        apply(self.host, actions, observed=observed, progress=self.progress)
+        return actions, wanted.tunnels
+
+    def go_back(self, old: Package, error: BaseException) -> None:
+        """Make the host as it was before all stages; a failure is noted on `error`."""
+        try:
+            self.enter(Stage(what="go back", bundle=old))
+        except UnoError as another:
+            error.add_note(f"nor could the host be made as it was before: {another}")
+
+    def settle(self, stage: Stage, tunnels: Iterable[Tunnel], until: float) -> None:
+        """Call what has to be called, and wait until all is up, or it is `until`."""
+        links = {link.interface: link for link in stage.bundle.plan.links}
+        called = [each for each in tunnels if each.name in stage.call]
+        mine = [each for each in called if _calls(links[each.name], stage.bundle)]
+        # A session with the keys from before would be taken for a new one.
+        self._call(mine)
+        pauses = _pauses()
+        due = self.now() + next(pauses)
+        while self._silent(called) and self._goes_on(until, CALL_EVERY):
+            if self.now() >= due:
+                self._call(self._silent(mine))
+                due = self.now() + next(pauses)
+        watched = {str(links[each].remote4) for each in stage.watch}
+        while not self._work(watched) and self._goes_on(until, LOOK_EVERY):
+            pass
+
+    def _goes_on(self, until: float, seconds: float) -> bool:
+        """Wait a little, if there is time."""
+        left = until - self.now()
+        if left <= 0 or self.cancelled():
+            return False
+        self.pause(min(left, seconds))
+        return True
+
+    def _carries(self, interfaces: tuple[str, ...]) -> bool:
+        return bool(interfaces) and not self.host.carrying().isdisjoint(interfaces)
+
+    def _call(self, tunnels: Iterable[Tunnel]) -> None:
+        for tunnel in tunnels:
+            for peer in tunnel.peers:
+                self.host.reconnect(tunnel.name, peer)
+
+    def _silent(self, tunnels: Iterable[Tunnel]) -> list[Tunnel]:
+        chosen = list(tunnels)
+        status = self.host.peer_status() if chosen else {}
+        return [
+            tunnel
+            for tunnel in chosen
+            if not any(peer.handshake for peer in status.get(tunnel.name, ()))
+        ]
+
+    def _work(self, neighbours: set[str]) -> bool:
+        status = self.host.session_status() if neighbours else ()
+        return neighbours <= {session.neighbor for session in status if session.works}
+
+
+def _pauses() -> Iterator[float]:
+    """Yield the seconds from one call to the next."""
+    yield from repeat(CALL_EVERY, CLOSE_CALLS)
+    for doublings in count(1):
+        yield CALL_EVERY * 2.0**doublings
+
+
+def _calls(link: BackbonePeer, bundle: Package) -> bool:
+    """Whether it is this end that calls. If both did, each would break off what the other began."""
+    alone = link.port is None or _own(bundle).endpoint is None
+    return link.endpoint is not None and (alone or bundle.plan.cell < link.cell)
+
+
+def _own(bundle: Package) -> Member:
+    return bundle.own

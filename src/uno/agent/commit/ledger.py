@@ -1,0 +1,335 @@
+"""The directory of a cell: which package it has accepted, and which ones it will accept.
+
+    DIR/bundle.uvn-agent      the accepted package
+    DIR/previous.uvn-agent    the one before it
+    DIR/staged.uvn-agent      one that waits for the registry's word to change over
+    DIR/pending               while the accepted package is on trial: from which one, and since what
+    DIR/memory                which messages of the registry have had their effect
+    DIR/held                  links that are not as in the accepted package yet, with their secrets
+    DIR/ledger.lock           while somebody writes here
+
+The first package pins the registry's key, the UVN and the cell. From then on generations go one
+way: an older one is refused, the same one with other content too, the same with the same content
+is accepted and changes nothing. What is refused or fails leaves the directory as it was.
+
+Every step from one package to the next is one rename, so that a crash between two of them leaves
+what `standing` understands: a trial of another package than the accepted one has not begun, or is
+over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from uno import files
+from uno.agent.commit.decisions import Memory, Standing, Trial
+from uno.agent.commit.drain_plan import Held
+from uno.diagnostics import UnoError
+from uno.model import codec
+from uno.model.package import Manifest, Package
+from uno.render import package_file as bundle
+from uno.render.package_file import PackageRejected
+
+CURRENT = "bundle.uvn-agent"
+PREVIOUS = "previous.uvn-agent"
+STAGED = "staged.uvn-agent"
+PENDING = "pending"
+MEMORY = "memory"
+HELD = "held"
+LOCK = "ledger.lock"
+
+# What a mark of ours can have at most, in bytes.
+_MARK_LIMIT = 1 << 20
+
+
+class Outcome(StrEnum):
+    """What accepting a package came to."""
+
+    FIRST = "first"
+    NEWER = "newer"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A package that is the current one. `replaced` is the generation that was before, if any."""
+
+    outcome: Outcome
+    bundle: Package
+    replaced: int | None = None
+
+
+class _HeldMark(Struct, frozen=True):
+    of: dict[int, Held]
+
+
+_Mark = TypeVar("_Mark", bound=Struct)
+
+
+class Ledger:
+    """The packages in one directory; many processes may use it at once."""
+
+    def __init__(self, directory: Path) -> None:
+        """Look at `directory`, which need not exist yet."""
+        self.directory = directory
+
+    def current(self) -> Package | None:
+        """Return the accepted package, if there is one. Raises UnoError if it cannot be read."""
+        return self._read(CURRENT)
+
+    def previous(self) -> Package | None:
+        """Return the package before the current one, if there is one. Raises as `current`."""
+        return self._read(PREVIOUS)
+
+    def accept(self, content: bytes, *, registry_key: str | None = None) -> Accepted:
+        """Make a package the current one, or raise PackageRejected and change nothing.
+
+        `registry_key` is the key or fingerprint of the only registry to believe. The directory is
+        made if it is missing. Raises UnoError if it is somebody else's, or cannot be written.
+        """
+        offered = bundle.read_manifest(content, registry_key=registry_key)
+        self._refuse_foreign()
+        made = () if self.directory.is_dir() else files.make_private_dir(self.directory)
+        try:
+            with files.locked(self.directory / LOCK):
+                return self._accept(offered, content)
+        except BaseException:
+            files.remove_dirs(made)
+            raise
+
+    def staged(self) -> Package | None:
+        """Return the package that waits to be activated, if there is one. Raises as `current`."""
+        return self._read(STAGED)
+
+    def standing(self) -> Standing:
+        """Return how the cell stands between its packages. Raises UnoError if there is none."""
+        current = self._current()
+        previous, staged = self.previous(), self.staged()
+        running = current.manifest.generation
+        trial = self._mark(PENDING, Trial)
+        if trial is not None and trial.generation != running:
+            trial = None
+        return Standing(
+            running=running,
+            previous=_older(previous, running),
+            staged=_newer(staged, running),
+            trial=trial,
+            memory=self._mark(MEMORY, Memory) or Memory(),
+        )
+
+    def stage(self, content: bytes) -> Outcome:
+        """Keep a package until it is activated, or raise PackageRejected and change nothing.
+
+        `SAME` says that it is the accepted one already. Raises UnoError if it cannot be written.
+        """
+        offered = bundle.read_manifest(content)
+        with files.locked(self.directory / LOCK):
+            current = self._current()
+            _refuse_misfit(current.manifest, offered)
+            _parsed(content)
+            if offered == current.manifest:
+                return Outcome.SAME
+            waiting = self.staged()
+            if waiting is not None and waiting.manifest.generation == offered.generation:
+                _refuse_misfit(waiting.manifest, offered)
+            files.write_if_changed(self.directory / STAGED, content)
+            return Outcome.NEWER
+
+    def discard(self) -> None:
+        """Drop the staged package, if there is one."""
+        with files.locked(self.directory / LOCK):
+            files.remove(self.directory / STAGED)
+
+    def activate(self, trial: Trial) -> Package:
+        """Make the staged package the accepted one, on trial, and return it.
+
+        Raises UnoError, and then the accepted package is the one before.
+        """
+        with files.locked(self.directory / LOCK):
+            staged = self.staged()
+            if staged is None or staged.manifest.generation != trial.generation:
+                raise UnoError(f"no package of generation {trial.generation} is staged")
+            _refuse_misfit(self._current().manifest, staged.manifest)
+            self._write_mark(PENDING, trial)
+            files.share(self.directory / CURRENT, self.directory / PREVIOUS)
+            files.rename(self.directory / STAGED, self.directory / CURRENT)
+            return staged
+
+    def put_on_trial(self, trial: Trial) -> None:
+        """Have the accepted package, which came another way, go back if it fails."""
+        with files.locked(self.directory / LOCK):
+            self._write_mark(PENDING, trial)
+
+    def confirm(self) -> None:
+        """End the trial: the accepted package stays."""
+        with files.locked(self.directory / LOCK):
+            files.remove(self.directory / PENDING)
+
+    def remember(self, memory: Memory) -> None:
+        """Keep what has been handled of the registry's messages."""
+        self._write_mark(MEMORY, memory)
+
+    def held(self) -> dict[int, Held]:
+        """Return the links that are held, by the generation of the package that runs with them."""
+        found = self._mark(HELD, _HeldMark)
+        return found.of if found else {}
+
+    def hold(self, held: Mapping[int, Held]) -> None:
+        """Keep the links that are held under packages of these generations."""
+        kept = {generation: each for generation, each in held.items() if each.links}
+        if kept or (self.directory / HELD).exists():
+            self._write_mark(HELD, _HeldMark(kept))
+
+    def go_back(self) -> Package:
+        """Make the previous package the current one again, and return it.
+
+        A generation that was gone back from is accepted again if it is offered again.
+        """
+        with files.locked(self.directory / LOCK):
+            before = self.previous()
+            if before is None:
+                raise UnoError(f"there is no package before the current one in {self.directory}")
+            # A rename, because it has to work on a full disk too.
+            files.rename(self.directory / PREVIOUS, self.directory / CURRENT)
+            files.remove(self.directory / PENDING)
+            return before
+
+    def _current(self) -> Package:
+        current = self.current()
+        if current is None:
+            raise UnoError(f"there is no cell in {self.directory}")
+        return current
+
+    def _mark(self, name: str, kind: type[_Mark]) -> _Mark | None:
+        path = self.directory / name
+        if not path.exists():
+            return None
+        try:
+            return codec.decode(files.read(path, limit=_MARK_LIMIT), kind)
+        except codec.Malformed:
+            # Marks are written whole, so somebody else wrote it; without it a cell still runs.
+            return None
+
+    def _write_mark(self, name: str, mark: Struct) -> None:
+        files.write_if_changed(self.directory / name, codec.encode(mark))
+
+    def _accept(self, manifest: Manifest, content: bytes) -> Accepted:
+        # Again, because another process may have been quicker.
+        self._refuse_foreign()
+        current = self.current()
+        if current is None:
+            return self._accept_first(bundle.read(content), content)
+        # Before the rest is unpacked, so that only the pinned registry can make us unpack it.
+        _refuse_misfit(current.manifest, manifest)
+        offered = bundle.read(content)
+        replaced = current.manifest.generation
+        if manifest == current.manifest:
+            return Accepted(outcome=Outcome.SAME, bundle=current, replaced=replaced)
+        before = files.read(self.directory / CURRENT, limit=bundle.PACKED_LIMIT)
+        files.make_private_dir(self.directory)
+        files.write_together({self.directory / PREVIOUS: before, self.directory / CURRENT: content})
+        return Accepted(outcome=Outcome.NEWER, bundle=offered, replaced=replaced)
+
+    def _accept_first(self, offered: Package, content: bytes) -> Accepted:
+        files.make_private_dir(self.directory)
+        files.write_atomic(self.directory / CURRENT, content)
+        return Accepted(outcome=Outcome.FIRST, bundle=offered)
+
+    def _read(self, name: str) -> Package | None:
+        path = self.directory / name
+        try:
+            if not path.exists():
+                return None
+        except OSError as error:
+            raise files.failure(error, f"cannot read {path}") from error
+        try:
+            return _parsed(files.read(path, limit=bundle.PACKED_LIMIT))
+        except PackageRejected as error:
+            raise PackageRejected(
+                f"{path} is damaged: {error.what}",
+                f"move {self.directory} away, and install the cell's package again",
+            ) from error
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a directory that others own, or that has been something else than a ledger."""
+        directory = self.directory
+        try:
+            names = {path.name for path in directory.iterdir()}
+            owner = directory.stat().st_uid
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise files.failure(error, f"cannot use {directory}") from error
+        if CURRENT in names:
+            return
+        if any(name != LOCK and not files.is_leftover(name) for name in names):
+            raise UnoError(
+                f"{directory} is not empty, and is not the directory of a cell",
+                "name a directory that is empty or does not exist",
+            )
+        # Who owns the directory can put another package there, and the agent runs as root.
+        if owner != os.geteuid():
+            raise UnoError(
+                f"{directory} belongs to user {owner}",
+                "name a directory that does not exist, or make it your own with chown",
+            )
+
+
+# The current package, the one before and a staged one are looked at in every step of a change.
+@lru_cache(maxsize=3)
+def _parsed(content: bytes) -> Package:
+    return bundle.read(content)
+
+
+def _newer(staged: Package | None, running: int) -> int | None:
+    """Return the generation of a staged package, unless a newer one was installed by hand."""
+    generation = staged.manifest.generation if staged else running
+    return generation if generation > running else None
+
+
+def _older(previous: Package | None, running: int) -> int | None:
+    """Return the generation of a package to go back to; a crash may leave the same one twice."""
+    generation = previous.manifest.generation if previous else running
+    return generation if generation < running else None
+
+
+def _refuse_misfit(current: Manifest, offered: Manifest) -> None:
+    """Raise PackageRejected unless `offered` may follow `current`, or is the same."""
+    elsewhere = "install it in another directory, with -r"
+    if offered.identity != current.identity:
+        raise PackageRejected(
+            f"this package is of UVN {offered.uvn}, not of the UVN {current.uvn} that is here",
+            elsewhere,
+        )
+    if offered.cell != current.cell:
+        raise PackageRejected(
+            f"this package is for cell {offered.cell_name}, and this is cell {current.cell_name}",
+            elsewhere,
+        )
+    if offered.registry_key != current.registry_key:
+        raise PackageRejected(
+            "this package was signed by another registry than those before it,"
+            f" with the key {bundle.fingerprint(offered.registry_key)}",
+            f"this cell trusts {bundle.fingerprint(current.registry_key)} alone;"
+            " if the registry has a new key, install in another directory",
+        )
+    if offered.generation < current.generation:
+        raise PackageRejected(
+            f"this package is generation {offered.generation},"
+            f" older than the generation {current.generation} that is here",
+            "copy the newest package from the registry",
+        )
+    if offered.generation == current.generation and offered != current:
+        raise PackageRejected(
+            f"this package is generation {offered.generation} as is the one here,"
+            " and its content is another",
+            "the registry went back in time (was it restored?): make a new generation there",
+        )

@@ -1,0 +1,194 @@
+"""What a cell says of itself, put together from what the host, the probes and the agent know.
+
+Asking the host is one call for WireGuard and one for the routing daemons; all else is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from itertools import groupby
+
+from uno import __version__
+from uno.model.net import Address, Network, overlap
+from uno.model.package import Package
+from uno.model.plan import BackbonePeer, Member
+from uno.model.status import (
+    SESSION_SECONDS,
+    CellStatus,
+    LanState,
+    LinkState,
+    ParticleState,
+    PathState,
+)
+from uno.ports.host import Facts, Host, PeerStatus, SessionStatus
+from uno.ports.prober import Measured, Target
+from uno.reconcile.lans import attached
+
+FORGET_PARTICLE = 3600
+"""Seconds after which a particle that has left is not named any more: statuses stay short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the agent knows already, and need not ask the host.
+
+    `facts` and `wireguard` (the implementation) are those of its last pass; `probes` is what the
+    prober measured; `routed` are the destinations of routes into the cell's links. `now` is the
+    host's time in seconds since the epoch, whether it is right or not. The others are as in
+    `CellStatus`.
+    """
+
+    facts: Facts
+    now: int
+    probes: Mapping[IPv4Address, Measured]
+    routed: Collection[Network]
+    wireguard: str = ""
+    registry: bool = False
+    staged: int | None = None
+    pending: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def collect(host: Host, bundle: Package, known: Known) -> CellStatus:
+    """Look at the host, and return what the cell of `bundle` says of itself. Changes nothing.
+
+    Raises `UnoError` where WireGuard cannot be asked.
+    """
+    peers = host.peer_status()
+    sessions = {session.neighbor: session for session in host.session_status()}
+    own, others = _members(bundle)
+    reached = {lan: _is_reached(member, lan, known) for member in others for lan in member.lans}
+    return CellStatus(
+        generation=bundle.manifest.generation,
+        staged=known.staged,
+        lans=tuple(_lans(own, known.facts)),
+        links=tuple(_link(link, peers, sessions, known) for link in bundle.plan.links),
+        paths=tuple(_path(member, known) for member in others),
+        particles=tuple(_particles(bundle, peers, known.now)),
+        reachable=tuple(lan for lan, is_reached in reached.items() if is_reached),
+        unreachable=tuple(lan for lan, is_reached in reached.items() if not is_reached),
+        registry=known.registry,
+        wireguard=known.wireguard,
+        version=__version__,
+        pending=known.pending,
+        problem=known.problem,
+    )
+
+
+def material(status: CellStatus) -> Hashable:
+    """Return what is worth to be told at once: equal for statuses that differ in measures alone.
+
+    Ages, traffic, round trips and losses can wait for the next refresh, and so can how a session
+    that does not work tries to, and what is staged, of which an ack tells at once.
+    """
+    return (
+        (status.generation, status.registry, status.problem, status.pending),
+        (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
+        tuple(
+            (link.interface, link.cell, link.works, link.mtu, _is_fresh(link.handshake))
+            for link in status.links
+        ),
+        tuple((path.cell, path.answers) for path in status.paths),
+        tuple(particle.id for particle in status.particles if particle.is_online),
+    )
+
+
+def targets(bundle: Package) -> tuple[Target, ...]:
+    """Return whom the cell probes: the other end of each link, and every other cell."""
+    own, others = _members(bundle)
+    links = (
+        Target(address=link.remote4, source=link.local4, near=True, mtu=bundle.plan.backbone_mtu)
+        for link in bundle.plan.links
+    )
+    cells = (Target(address=member.node4, source=own.node4) for member in others)
+    return (*links, *cells)
+
+
+def _members(bundle: Package) -> tuple[Member, tuple[Member, ...]]:
+    own = bundle.own
+    return own, tuple(each for each in bundle.roster.members if each.id != own.id)
+
+
+def _is_reached(member: Member, lan: Network, known: Known) -> bool:
+    """Whether packets for a LAN have a way, and the cell that has it is at the end of one.
+
+    Nobody announces a LAN that is not attached, so the route tells that, too.
+    """
+    return lan in known.routed and _path(member, known).answers
+
+
+def _path(member: Member, known: Known) -> PathState:
+    found = known.probes.get(member.node4, Measured())
+    return PathState(cell=member.id, rtt=found.rtt, loss=found.loss)
+
+
+def _lans(own: Member, facts: Facts) -> Iterator[LanState]:
+    there = groupby(attached(own.lans, facts.nics), key=lambda each: each.network)
+    nics = {network: tuple(each.nic for each in group) for network, group in there}
+    for lan in own.lans:
+        names = nics.get(lan, ())
+        yield LanState(
+            network=lan,
+            interface=", ".join(names) or None,
+            address=_address_in(lan, names, facts),
+        )
+
+
+def _address_in(lan: Network, names: tuple[str, ...], facts: Facts) -> Address | None:
+    addresses = (
+        address.ip
+        for nic in facts.nics
+        if nic.name in names
+        for address in nic.addresses
+        if overlap(address.network, lan)
+    )
+    return next(addresses, None)
+
+
+def _link(
+    link: BackbonePeer,
+    peers: Mapping[str, tuple[PeerStatus, ...]],
+    sessions: Mapping[str, SessionStatus],
+    known: Known,
+) -> LinkState:
+    peer = next(iter(peers.get(link.interface, ())), None)
+    session = sessions.get(str(link.remote4))
+    probed = known.probes.get(link.remote4, Measured())
+    return LinkState(
+        interface=link.interface,
+        cell=link.cell,
+        handshake=_age(peer, known.now),
+        bgp=session.state if session else "",
+        bfd=session.bfd if session else "",
+        rtt=probed.rtt,
+        loss=probed.loss,
+        mtu=probed.mtu,
+        received=peer.received if peer else 0,
+        sent=peer.sent if peer else 0,
+    )
+
+
+def _particles(
+    bundle: Package, peers: Mapping[str, tuple[PeerStatus, ...]], now: int
+) -> Iterator[ParticleState]:
+    hub = bundle.plan.particles
+    if hub is None:
+        return
+    ids = {particle.public_key: particle.id for particle in bundle.particles}
+    for peer in peers.get(hub.interface, ()):
+        age = _age(peer, now)
+        if age is not None and age < FORGET_PARTICLE and peer.public_key in ids:
+            yield ParticleState(
+                id=ids[peer.public_key], handshake=age, received=peer.received, sent=peer.sent
+            )
+
+
+def _age(peer: PeerStatus | None, now: int) -> int | None:
+    """Return the age of the last handshake; a clock that was set back makes it 0."""
+    return max(0, now - peer.handshake) if peer and peer.handshake else None
+
+
+def _is_fresh(handshake: int | None) -> bool:
+    return handshake is not None and handshake < SESSION_SECONDS

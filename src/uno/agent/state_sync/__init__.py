@@ -1,0 +1,1 @@
+"""Connects a cell to state synchronisation: sequence numbers, status publishing, bus watchdog."""

@@ -1,0 +1,93 @@
+"""A file put on top of the registry: reading it, asking about what goes, carrying it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uno import spec
+from uno.cli import change_flow, spec_input
+from uno.diagnostics import UnoError
+from uno.registry.changes.edits import Edited
+from uno.registry.store import password_hashes
+
+if TYPE_CHECKING:
+    from uno.cli.options import Changing
+    from uno.model.uvn import Uvn
+    from uno.registry.changes.operations import Change
+    from uno.spec.merging import Merged, Removal
+
+# So many names in a question or a note, and then only how many more.
+_NAMES = 5
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A file as read, once, and what a person agreed to have removed because of it."""
+
+    text: str
+    file: str
+    agreed: Removal | None = None
+
+
+def read(given: str) -> Wanted:
+    """Read the file, or the text, that `-s` was given."""
+    return Wanted(*spec_input.source(given))
+
+
+def confirm_removal(common: Changing, wanted: Wanted) -> None:
+    """Ask before something is removed, without keeping others from the registry meanwhile."""
+    wanted.agreed = _merged(wanted, change_flow.head(common).uvn, prune=True).lacking
+    if wanted.agreed:
+        common.confirm(f"Remove {listed(wanted.agreed)}?")
+
+
+def carried_out(common: Changing, wanted: Wanted, *, prune: bool) -> tuple[Change, Merged]:
+    """Make, or rehearse, the generation that the file leads to."""
+    found: list[Merged] = []
+
+    def edit(uvn: Uvn) -> Edited:
+        merged = _merged(wanted, uvn, prune=prune)
+        if prune and not common.dry_run and merged.lacking != wanted.agreed:
+            raise UnoError(
+                "the registry was changed by another command while you were asked",
+                "nothing was changed; look at it again with: uno plan -s FILE --prune",
+            )
+        found[:] = [merged]
+        return Edited(uvn=merged.uvn, problems=merged.warnings)
+
+    made = change_flow.make(common, edit)
+    return made, found[0]
+
+
+def notes(merged: Merged, *, is_pruned: bool) -> tuple[str, ...]:
+    """Return what is to be said of things that the file does not mention."""
+    if is_pruned or not merged.lacking:
+        return ()
+    return (f"not in the file, and kept: {listed(merged.lacking)}; --prune would remove them",)
+
+
+def listed(removal: Removal) -> str:
+    """Return `cells a and b, particle c`."""
+    groups = (("cell", removal.cells), ("particle", removal.particles), ("user", removal.users))
+    return ", ".join(
+        f"{noun}{'' if len(names) == 1 else 's'} {_some(names)}" for noun, names in groups if names
+    )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shown = list(names[:_NAMES])
+    if len(names) > len(shown):
+        shown.append(f"{len(names) - _NAMES:,} more")
+    *first, last = shown
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _merged(wanted: Wanted, uvn: Uvn, *, prune: bool) -> Merged:
+    return spec.merge(
+        wanted.text,
+        file=wanted.file,
+        uvn=uvn,
+        prune=prune,
+        hash_password=password_hashes.kept_or_hashed,
+    )

@@ -1,0 +1,94 @@
+"""How every command that changes the registry goes: who, why, the change, and what it did."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from uno.cli.options import Changing
+from uno.cli.output import printing
+from uno.registry.changes import operations
+from uno.registry.changes.operations import Author
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from uno.cli.options import Common
+    from uno.registry.changes.operations import Change, Edit
+    from uno.registry.store.directory import Registry
+    from uno.registry.store.generation_store import Generation
+
+
+def change(
+    common: Changing, edit: Edit, *, done: str, relay: bool = False, notes: Sequence[str] = ()
+) -> None:
+    """Make a change, or rehearse it, and print what it did; `done` says that it is done."""
+    tell(common, done, make(common, edit, relay=relay), notes=notes)
+
+
+def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
+    """Make a change, or rehearse it."""
+    with opened(common) as registry:
+        return operations.change(
+            registry,
+            edit,
+            by=author(common),
+            why=reason(common),
+            relay=relay,
+            dry_run=common.dry_run,
+        )
+
+
+def tell(common: Changing, done: str, made: Change, *, notes: Sequence[str] = ()) -> None:
+    """Print what a change did, for people or for programs; `done` says that it is done."""
+    if common.json:
+        # Here, since nothing else takes all of what is known of a change.
+        from uno.cli.output import plan_view  # noqa: PLC0415
+
+        printing.json(plan_view.value(made))
+    else:
+        printing.change(common, done, made, notes=notes)
+
+
+def rehearsing(common: Common) -> Changing:
+    """Return the options of a command that only looks as those of one that rehearses a change."""
+    given = {each.name: getattr(common, each.name) for each in fields(common)}
+    return Changing(**given, dry_run=True)
+
+
+@contextmanager
+def opened(common: Changing) -> Iterator[Registry]:
+    """Open the registry for a change, or without writing anything for a rehearsal of one."""
+    with operations.opened(common.root, for_change=True, dry_run=common.dry_run) as registry:
+        yield registry
+
+
+def head(common: Changing) -> Generation:
+    """Return the newest generation, before the registry is opened for the change itself."""
+    with operations.opened(common.root, dry_run=common.dry_run) as registry:
+        return registry.store.head()
+
+
+def author(common: Changing) -> Author:
+    """Return who runs this command, or as whom it is run, and the time."""
+    # cli reads the clock for everybody below it.
+    now = datetime.now(UTC)  # noqa: TID251
+    return Author(who=common.author or _system_user(), time=now)
+
+
+def reason(common: Changing) -> str:
+    """Return why this command is run: the message, or else what was typed, without passwords."""
+    return common.message or common.typed
+
+
+def _system_user() -> str:
+    try:
+        who = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        who = str(os.getuid())
+    return f"{who}@{socket.gethostname()}"

@@ -1,0 +1,165 @@
+"""Commands: `uno ban`, `uno unban` and `uno delete`, each `cell|particle|user`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from uno.cli import completion
+from uno.cli.options import Changing, takes_groups
+
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
+Email = Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    groups = {
+        "ban": ("Keep out what was let in; it can be admitted again.", _BAN),
+        "unban": ("Admit again what was banned, with new keys.", _UNBAN),
+        "delete": ("Delete for good.", _DELETE),
+    }
+    for name, (about, commands) in groups.items():
+        group = typer.Typer(help=about, no_args_is_help=True)
+        for kind, command in commands.items():
+            group.command(kind)(takes_groups(command))
+        app.add_typer(group, name=name)
+
+
+def ban_cell(name: Name, common: Changing) -> None:
+    """Ban a cell: it is nobody's peer any more, and its keys are gone."""
+    from uno.cli import change_flow
+    from uno.registry.changes import membership
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: membership.exclude_cell(it, name, excluded=True),
+        done=f"Banned cell {name}.",
+    )
+
+
+def ban_particle(name: Name, common: Changing) -> None:
+    """Ban a particle: no cell takes its connection any more, and its keys are gone."""
+    from uno.cli import change_flow
+    from uno.registry.changes import membership
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: membership.exclude_particle(it, name, excluded=True),
+        done=f"Banned particle {name}.",
+    )
+
+
+def ban_user(email: Email, common: Changing) -> None:
+    """Ban a user and their particles. Their cells stay, since LANs depend on them."""
+    from uno.cli import change_flow
+    from uno.registry.changes import membership
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: membership.exclude_user(it, email, excluded=True),
+        done=f"Banned user {email}.",
+    )
+
+
+def unban_cell(name: Name, common: Changing) -> None:
+    """Admit a cell again, with new keys: install its new bundle."""
+    from uno.cli import change_flow
+    from uno.registry.changes import membership
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: membership.exclude_cell(it, name, excluded=False),
+        done=f"Admitted cell {name} again.",
+    )
+
+
+def unban_particle(name: Name, common: Changing) -> None:
+    """Admit a particle again, with new keys: give out its new package."""
+    from uno.cli import change_flow
+    from uno.registry.changes import membership
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: membership.exclude_particle(it, name, excluded=False),
+        done=f"Admitted particle {name} again.",
+    )
+
+
+def unban_user(email: Email, common: Changing) -> None:
+    """Admit a user again, and their particles with new keys."""
+    from uno.cli import change_flow
+    from uno.registry.changes import membership
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: membership.exclude_user(it, email, excluded=False),
+        done=f"Admitted user {email} again.",
+    )
+
+
+def delete_cell(name: Name, common: Changing) -> None:
+    """Delete a cell; its LANs are no longer reached, and its id is not given again."""
+    from uno.cli import change_flow
+    from uno.cli.output import listings
+    from uno.registry.changes import membership
+
+    common.start()
+    lans = listings.cell(change_flow.head(common).uvn, name).allowed_lans
+    reached = f" Nobody will reach {', '.join(map(str, lans))} any more." if lans else ""
+    common.confirm(f"Delete cell {name} for good?{reached}")
+    change_flow.change(
+        common, lambda it: membership.delete_cell(it, name), done=f"Deleted cell {name}."
+    )
+
+
+def delete_particle(name: Name, common: Changing) -> None:
+    """Delete a particle; its id and addresses are not given again."""
+    from uno.cli import change_flow
+    from uno.cli.output import listings
+    from uno.registry.changes import membership
+
+    common.start()
+    listings.particle(change_flow.head(common).uvn, name)
+    common.confirm(f"Delete particle {name} for good?")
+    change_flow.change(
+        common, lambda it: membership.delete_particle(it, name), done=f"Deleted particle {name}."
+    )
+
+
+def delete_user(email: Email, common: Changing) -> None:
+    """Delete a user; what they own goes to the UVN's owner."""
+    from uno.cli import change_flow
+    from uno.diagnostics import refuse_errors
+    from uno.registry.changes import membership
+
+    common.start()
+    uvn = change_flow.head(common).uvn
+    refuse_errors(membership.delete_user(uvn, email).problems)
+    owned = membership.belongings(uvn, email)
+    things = [*(f"cell {each}" for each in owned.cells)]
+    things += [f"particle {each}" for each in owned.particles]
+    moved = f" {_listed(things)} will belong to {uvn.owner}." if things else ""
+    common.confirm(f"Delete user {email} for good?{moved}")
+    change_flow.change(
+        common, lambda it: membership.delete_user(it, email), done=f"Deleted user {email}."
+    )
+
+
+def _listed(things: list[str]) -> str:
+    shown = ", ".join(things[:5])
+    return f"{shown} and {len(things) - 5:,} more" if len(things) > 5 else shown
+
+
+_BAN = {"cell": ban_cell, "particle": ban_particle, "user": ban_user}
+_UNBAN = {"cell": unban_cell, "particle": unban_particle, "user": unban_user}
+_DELETE = {"cell": delete_cell, "particle": delete_particle, "user": delete_user}

@@ -1,0 +1,248 @@
+"""Commands: `uno config uvn|cell|particle|user`, which show, and with `-U` change."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uno.cli import completion
+from uno.cli.options import (
+    CellChanges,
+    CellOptions,
+    Changing,
+    DeploymentOptions,
+    NewName,
+    NoAddress,
+    OwnerOptions,
+    PasswordOptions,
+    PrintOptions,
+    UvnOptions,
+    takes_groups,
+)
+from uno.diagnostics import Problem, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from msgspec import Struct
+
+    from uno.model.uvn import Uvn
+    from uno.registry.changes.operations import Edit
+
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    group = typer.Typer(help="Show how things are, or change it with -U.", no_args_is_help=True)
+    for command in (uvn, cell, particle, user):
+        group.command(command.__name__)(takes_groups(command))
+    app.add_typer(group, name="config")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigOptions(PrintOptions):
+    """Whether to change a configuration, and how to print it."""
+
+    update: Annotated[
+        bool, typer.Option("-U", "--update", help="Change it by the other options.")
+    ] = False
+
+    @property
+    def prints(self) -> bool:
+        """Whether it is to be printed after a change."""
+        return self.print or self.json or self.query is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Whether to change `what`, and how to show it then."""
+
+    how: ConfigOptions
+    groups: tuple[object, ...]
+    common: Changing
+    what: str
+    find: Callable[[Uvn], Struct]
+
+    def is_update(self) -> bool:
+        """Whether to change it. Raises `Rejected` if that is asked for by half."""
+        given = any(_is_given(group) for group in self.groups)
+        if given and not self.how.update:
+            raise Rejected(
+                Problem(what=f"{self.what} is only shown", hint="add -U to change it", option="-U")
+            )
+        if self.how.update and not given:
+            raise Rejected(
+                Problem(
+                    what=f"there is nothing to change of {self.what}",
+                    hint="add an option that says what; -h lists them",
+                    option="-U",
+                )
+            )
+        return self.how.update
+
+    def show(self) -> None:
+        """Print it as it is."""
+        from uno.cli import change_flow
+        from uno.cli.output import definition_view
+
+        definition_view.show(self.find(change_flow.head(self.common).uvn), self.how)
+
+    def change(self, edit: Edit, *, find: Callable[[Uvn], Struct] | None = None) -> None:
+        """Change it, and print what that did, or what it is then."""
+        from uno.cli import change_flow
+        from uno.cli.output import definition_view, printing
+
+        made = change_flow.make(self.common, edit)
+        if not self.how.prints:
+            printing.change(self.common, f"Changed {self.what}.", made)
+            return
+        for warning in made.warnings:
+            printing.say(self.common, f"warning: {warning}")
+        definition_view.show((find or self.find)(made.after.uvn), self.how)
+
+
+def uvn(
+    options: UvnOptions,
+    password: PasswordOptions,
+    deployment: DeploymentOptions,
+    how: ConfigOptions,
+    common: Changing,
+    *,
+    no_address: NoAddress = False,
+) -> None:
+    """Show the whole definition as a specification says it, or change its settings with -U."""
+    from uno.cli import definition_input, setting_options
+    from uno.registry.changes import updates
+
+    common.start()
+    asked = _Asked(
+        groups=(options, password, deployment, no_address),
+        how=how,
+        common=common,
+        what="the UVN",
+        find=lambda it: it,
+    )
+    if not asked.is_update():
+        asked.show()
+        return
+    wanted = updates.UvnUpdate(
+        owner=options.owner,
+        new_owner=definition_input.confirm_owner(common, options.owner),
+        password=definition_input.hash_given(password),
+        settings=(
+            *setting_options.of_uvn(options),
+            *setting_options.cleared(("address",), options.address, wanted=no_address),
+        ),
+        layout=lambda it: definition_input.laid_out(it, deployment),
+    )
+    asked.change(lambda it: updates.update_uvn(it, wanted))
+
+
+def cell(
+    name: Name,
+    options: CellOptions,
+    changes: CellChanges,
+    how: ConfigOptions,
+    common: Changing,
+) -> None:
+    """Show the configuration of a cell, or change it with -U."""
+    from uno.cli import definition_input, setting_options
+    from uno.cli.output import listings
+    from uno.registry.changes import updates
+
+    common.start()
+    asked = _Asked(
+        groups=(options, changes),
+        how=how,
+        common=common,
+        what=f"cell {name}",
+        find=lambda it: listings.cell(it, name),
+    )
+    if not asked.is_update():
+        asked.show()
+        return
+    new = definition_input.confirm_owner(common, options.owner)
+    wanted = updates.CellUpdate(
+        naming=updates.Naming(name=changes.new_name, owner=options.owner, new_owners=new),
+        added=tuple(options.networks or ()),
+        removed=tuple(changes.removed or ()),
+        links=tuple(options.links or ()),
+        settings=setting_options.of_changed_cell(options, changes),
+    )
+    asked.change(
+        lambda it: updates.update_cell(it, name, wanted),
+        find=lambda it: listings.cell(it, changes.new_name or name),
+    )
+
+
+def particle(
+    name: Name,
+    owner: OwnerOptions,
+    how: ConfigOptions,
+    common: Changing,
+    *,
+    new_name: NewName = None,
+) -> None:
+    """Show the configuration of a particle, or change it with -U."""
+    from uno.cli import definition_input
+    from uno.cli.output import listings
+    from uno.registry.changes import updates
+
+    common.start()
+    asked = _Asked(
+        groups=(owner, new_name),
+        how=how,
+        common=common,
+        what=f"particle {name}",
+        find=lambda it: listings.particle(it, name),
+    )
+    if not asked.is_update():
+        asked.show()
+        return
+    new = definition_input.confirm_owner(common, owner.owner)
+    naming = updates.Naming(name=new_name, owner=owner.owner, new_owners=new)
+    asked.change(
+        lambda it: updates.update_particle(it, name, naming),
+        find=lambda it: listings.particle(it, new_name or name),
+    )
+
+
+def user(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)],
+    password: PasswordOptions,
+    how: ConfigOptions,
+    common: Changing,
+    *,
+    name: Annotated[str | None, typer.Option("-n", "--name", help="The name, for people.")] = None,
+) -> None:
+    """Show the configuration of a user, or change it with -U."""
+    from uno.cli import definition_input
+    from uno.cli.output import listings
+    from uno.registry.changes import updates
+
+    common.start()
+    asked = _Asked(
+        groups=(password, name),
+        how=how,
+        common=common,
+        what=f"user {email}",
+        find=lambda it: listings.user(it, email),
+    )
+    if not asked.is_update():
+        asked.show()
+        return
+    hashed = definition_input.hash_given(password)
+    asked.change(lambda it: updates.update_user(it, email, name=name, password=hashed))
+
+
+def _is_given(group: Any) -> bool:
+    """Whether an option was given, or one of a group."""
+    if not is_dataclass(group):
+        return bool(group)
+    # A flag that is off by default is False, one that can be switched off is None.
+    return any(getattr(group, each.name) not in (None, each.default, []) for each in fields(group))

@@ -1,0 +1,123 @@
+"""Commands: `uno define uvn|cell|particle|user`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from uno.cli.options import (
+    CellOptions,
+    Changing,
+    DeploymentOptions,
+    OwnerOptions,
+    PasswordOptions,
+    UvnOptions,
+    takes_groups,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name: a-z, 0-9 and -.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    group = typer.Typer(help="Define a UVN, or add to it.", no_args_is_help=True)
+    for command in (uvn, cell, particle, user):
+        group.command(command.__name__)(takes_groups(command))
+    app.add_typer(group, name="define")
+
+
+def uvn(
+    name: Name,
+    options: UvnOptions,
+    password: PasswordOptions,
+    deployment: DeploymentOptions,
+    common: Changing,
+    spec: Annotated[
+        str | None,
+        typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON."),
+    ] = None,
+) -> None:
+    """Define a UVN: make a registry in an empty directory, and the packages to deploy it."""
+    from uno.cli import change_flow, definition_input, passphrase_source
+    from uno.cli.output import printing, views
+    from uno.registry.changes import operations
+
+    common.start()
+    edited, notes = definition_input.read(
+        name, spec, options=options, password=password, deployment=deployment
+    )
+    for note in notes:
+        printing.say(common, note)
+    made = operations.define_uvn(
+        common.root,
+        edited,
+        by=change_flow.author(common),
+        why=change_flow.reason(common),
+        dry_run=common.dry_run,
+        passphrase=passphrase_source.for_new_registry(common.passphrase_file),
+    )
+    if not common.dry_run:
+        with operations.opened(common.root) as registry:
+            notes = (f"the registry's key is {views.registry_fingerprint(registry)}",)
+    change_flow.tell(common, f"Defined UVN {name}.", made, notes=() if common.dry_run else notes)
+
+
+def cell(name: Name, options: CellOptions, common: Changing) -> None:
+    """Add a cell: a gateway that attaches LANs, or routes only."""
+    from uno.cli import change_flow, definition_input, setting_options
+    from uno.registry.changes import edits
+
+    common.start()
+    wanted = edits.NewCell(
+        name=name,
+        owner=options.owner,
+        address=options.address,
+        networks=tuple(options.networks or ()),
+        links=tuple(options.links or ()),
+        settings=setting_options.of_cell(options),
+    )
+    new = definition_input.confirm_owner(common, options.owner)
+    change_flow.change(
+        common,
+        lambda it: edits.add_cell(it, wanted, new_owners=new),
+        done=f"Defined cell {name}.",
+    )
+
+
+def particle(name: Name, owner: OwnerOptions, common: Changing) -> None:
+    """Add a particle: a phone or laptop with a WireGuard app."""
+    from uno.cli import change_flow, definition_input
+    from uno.registry.changes import edits
+
+    common.start()
+    new = definition_input.confirm_owner(common, owner.owner)
+    change_flow.change(
+        common,
+        lambda it: edits.add_particle(it, name, owner.owner, new_owners=new),
+        done=f"Defined particle {name}.",
+    )
+
+
+def user(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The e-mail address.")],
+    password: PasswordOptions,
+    common: Changing,
+    name: Annotated[str | None, typer.Option("-n", "--name", help="The name, for people.")] = None,
+) -> None:
+    """Add a user, who can own cells and particles and look at the status page."""
+    from uno.cli import change_flow, definition_input
+    from uno.registry.changes import edits
+    from uno.registry.store import password_hashes
+
+    common.start()
+    someone = edits.Person(email=email, name=name)
+    definition_input.refuse_known_user(common, email)
+    hashed = password_hashes.hashed(definition_input.password_of(password, whose=email))
+    change_flow.change(
+        common,
+        lambda it: edits.add_user(it, someone, password=hashed),
+        done=f"Defined user {email}.",
+    )

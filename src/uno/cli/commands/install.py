@@ -1,0 +1,103 @@
+"""Commands: install."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from uno.agent.commit.ledger import Accepted
+    from uno.model.package import Manifest
+
+
+cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`: `uno install`, and the same as `uno cell install`."""
+    cell.command("install")(install)
+    app.command("install")(install)
+    app.add_typer(cell, name="cell")
+
+
+def install(
+    package: Annotated[
+        Path, typer.Argument(help="The cell's package, NAME.uvn-agent, copied from the registry.")
+    ],
+    root: Annotated[
+        Path, typer.Option("-r", "--root", help="The cell's directory; made if it is missing.")
+    ] = Path(),
+    registry_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FINGERPRINT",
+            help="Believe only the registry that has this key, as it shows it.",
+        ),
+    ] = None,
+) -> None:
+    """Accept a cell's package on this host, the first one or a newer one.
+
+    Nothing is started, no LAN has to be up, and it needs no root. An agent that runs changes over
+    to the package, and goes back if it is cut off by it.
+    """
+    from uno import files  # noqa: PLC0415
+    from uno.agent.commit.ledger import Ledger  # noqa: PLC0415
+    from uno.render.package_file import PACKED_LIMIT, PackageRejected  # noqa: PLC0415
+
+    content = files.read(package, limit=PACKED_LIMIT)
+    _warn_if_others_can_read(package)
+    try:
+        accepted = Ledger(root).accept(content, registry_key=registry_key)
+    except PackageRejected as error:
+        raise PackageRejected(f"{package}: {error.what}", error.hint) from error
+    print(_summary(accepted, root))
+    if (process := tell_agent(accepted.bundle.manifest)) is not None:
+        print(f"Its agent, process {process}, changes over to it now.")
+    else:
+        print(f"Next: uno service up -r {shlex.quote(str(root))}")
+
+
+def tell_agent(manifest: Manifest) -> int | None:
+    """Have the agent of a cell look at everything now; return its process id, None if none runs."""
+    from uno import control  # noqa: PLC0415
+    from uno.agent import pidfile  # noqa: PLC0415
+
+    process = pidfile.running(control.socket_path(manifest.identity, manifest.cell).parent)
+    if process:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGHUP)
+    return process
+
+
+def _summary(accepted: Accepted, root: Path) -> str:
+    from uno.agent.commit.ledger import Outcome  # noqa: PLC0415
+    from uno.render.package_file import fingerprint  # noqa: PLC0415
+
+    manifest = accepted.bundle.manifest
+    done = {
+        Outcome.FIRST: "Installed",
+        Outcome.NEWER: f"Updated from generation {accepted.replaced}",
+        Outcome.SAME: "Already installed",
+    }[accepted.outcome]
+    return (
+        f"{done}: cell {manifest.cell_name} of UVN {manifest.uvn}, generation"
+        f" {manifest.generation}, in {root}\n"
+        f"Registry key: {fingerprint(manifest.registry_key)}"
+    )
+
+
+def _warn_if_others_can_read(package: Path) -> None:
+    if stat.S_IMODE(package.stat().st_mode) & 0o077:
+        print(
+            f"uno: warning: {package} holds secret keys, and others on this host can read it;"
+            f" when it is installed, remove it: rm {shlex.quote(str(package))}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,97 @@
+"""Commands of definitions in files: `uno plan`, `uno apply`, `uno export`, `uno schema`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uno.cli.options import Changing, Common, JsonOption, takes_groups
+
+# Beside 0, 1 and 2 of every command: there is something that differs.
+DIFFERS = 3
+
+Spec = Annotated[
+    str, typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON.")
+]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Also remove, and reset, what the file does not mention.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    for command in (plan, apply, export, schema):
+        app.command(command.__name__)(takes_groups(command))
+
+
+def plan(spec: Spec, output: JsonOption, common: Common, *, prune: Prune = False) -> None:
+    """Show what `uno apply` would change, and change nothing.
+
+    Exits with 0 if nothing would change, and with 3 if something would.
+    """
+    from uno.cli import apply_file
+    from uno.cli.change_flow import rehearsing
+    from uno.cli.output import plan_view
+
+    common.start()
+    wanted = apply_file.read(spec)
+    made, merged = apply_file.carried_out(rehearsing(common), wanted, prune=prune)
+    plan_view.show_plan(common, output, made, notes=apply_file.notes(merged, is_pruned=prune))
+    if made.is_made:
+        raise typer.Exit(DIFFERS)
+
+
+def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
+    """Make the registry what a file says: one new generation, or none if it is so already.
+
+    Names tell things apart: what keeps its name keeps its addresses and keys. What the file does
+    not mention stays, unless --prune is given; it asks before it removes something.
+    """
+    from uno.cli import apply_file, change_flow
+
+    common.start()
+    wanted = apply_file.read(spec)
+    if prune:
+        apply_file.confirm_removal(common, wanted)
+    made, merged = apply_file.carried_out(common, wanted, prune=prune)
+    notes = apply_file.notes(merged, is_pruned=prune)
+    change_flow.tell(common, f"Applied {wanted.file}.", made, notes=notes)
+
+
+def export(
+    common: Common,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Where to write it; else it is printed.")
+    ] = None,
+    *,
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="With the hashes of passwords; keys are never in it.")
+    ] = False,
+) -> None:
+    """Write the definition as YAML, as `uno apply` and `uno define uvn -s` read it."""
+    from uno import files, spec
+    from uno.cli.output import definition_view, printing
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        head = registry.store.head()
+    uvn = head.uvn if secrets else definition_view.without_passwords(head.uvn)
+    text = spec.to_yaml(uvn)
+    if file is None:
+        printing.result(text)
+        return
+    files.write_atomic(file, text.encode())
+    printing.say(common, f"wrote generation {head.number} of {uvn.name} to {file}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of a definition, for editors that check YAML while one types."""
+    from uno import spec
+    from uno.cli.output import printing
+
+    printing.json(spec.json_schema())

@@ -1,0 +1,132 @@
+"""Command: `uno guide`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uno.cli import completion
+from uno.cli.options import Common, takes_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uno.model.net import Address
+    from uno.model.plan import Plan
+
+# A guide is to be read by whoever stands at the router, and holds no secret.
+_MODE = 0o644
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("guide")(takes_groups(guide))
+
+
+def guide(
+    common: Common,
+    cell: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CELL", help="The cell to install.", autocompletion=completion.names
+        ),
+    ] = None,
+    *,
+    html: Annotated[bool, typer.Option("--html", help="HTML and not Markdown.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")
+    ] = None,
+    everything: Annotated[
+        Path | None,
+        typer.Option("--all", metavar="DIR", help="Write the guides of all cells, in both forms."),
+    ] = None,
+    gateway: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-g",
+            "--gateway",
+            metavar="ADDRESS",
+            help="The host's address in its LAN; one of IPv4 and one of IPv6.",
+        ),
+    ] = None,
+) -> None:
+    """Write what to do at a cell's site: packages, ports, routes, commands.
+
+    Static routes are told in the words of common routers. The guide holds no secrets.
+    """
+    from uno.cli.output import listings, printing, views
+    from uno.diagnostics import Problem, Rejected, UnoError
+    from uno.registry.changes import operations
+    from uno.render import handout
+    from uno.render.guide import guide as guide_of
+
+    common.start()
+    if (cell is None) == (everything is None):
+        raise Rejected(Problem(what="which guide?", hint="name one cell, or use --all DIR"))
+    if everything is not None and (output or html or gateway):
+        raise Rejected(
+            Problem(what="--all writes files of its own", hint="leave -o, --html and -g out")
+        )
+    gateways = _addresses(gateway or ())
+    with operations.opened(common.root) as registry:
+        head = registry.store.head()
+        fingerprint = views.registry_fingerprint(registry)
+    if everything is not None:
+        count = _write_all(head.plan, everything, fingerprint)
+        if common.verbosity >= 0:
+            printing.result(f"{printing.count(count, 'guide')} written to {everything}")
+        return
+    declared = listings.cell(head.uvn, cell or "")
+    if declared.excluded:
+        raise UnoError(f"cell {declared.name} is banned", "there is nothing to install")
+    page = guide_of(head.plan, declared.name, fingerprint=fingerprint, gateways=gateways)
+    text = handout.html(page) if html else handout.markdown(page)
+    _deliver(common, text, output)
+
+
+def _deliver(common: Common, text: str, output: Path | None) -> None:
+    from uno import files
+    from uno.cli.output import printing
+
+    if output is None:
+        printing.result(text)
+        return
+    files.write_atomic(output, text.encode(), mode=_MODE, durable=False)
+    if common.verbosity >= 0:
+        printing.result(f"Wrote {output}")
+
+
+def _write_all(plan: Plan, directory: Path, fingerprint: str) -> int:
+    """Write both forms of each cell's guide; return how many cells there are."""
+    from uno import files
+    from uno.render import handout
+    from uno.render.guide import guide as guide_of
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.failure(error, f"cannot make the directory {directory}") from error
+    for planned in plan.cells:
+        page = guide_of(plan, planned.member.name, fingerprint=fingerprint)
+        for suffix, text in ((".md", handout.markdown(page)), (".html", handout.html(page))):
+            path = directory / f"{plan.uvn}__{planned.member.name}{suffix}"
+            files.write_atomic(path, text.encode(), mode=_MODE, durable=False)
+    return len(plan.cells)
+
+
+def _addresses(texts: Sequence[str]) -> tuple[Address, ...]:
+    from uno.diagnostics import Problem, refuse_errors
+    from uno.model.net import address
+
+    found, problems = [], []
+    for text in texts:
+        try:
+            found.append(address(text))
+        except ValueError as error:
+            problems.append(Problem(what=str(error), hint="such as 192.168.1.2", option="-g"))
+    refuse_errors(problems)
+    return tuple(found)

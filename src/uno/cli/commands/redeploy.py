@@ -1,0 +1,47 @@
+"""Commands of the registry as a whole: `uno redeploy`, `uno packages`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+import typer
+
+from uno.cli.options import Changing, Common, DeploymentOptions, takes_groups
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    for command in (redeploy, packages):
+        app.command(command.__name__)(takes_groups(command))
+
+
+def redeploy(deployment: DeploymentOptions, common: Changing) -> None:
+    """Lay the backbone out anew, as if there had been none before.
+
+    Links that are chosen again keep their addresses, ports and keys. The random strategy draws
+    again each time.
+    """
+    from uno.cli import change_flow, definition_input
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: definition_input.laid_out(it, deployment, redraw=True),
+        done="Laid out the backbone anew.",
+        relay=True,
+    )
+
+
+def packages(common: Common) -> None:
+    """Make the particle packages that a large change left to be made."""
+    from uno.cli.output import printing
+    from uno.registry.changes import operations
+    from uno.registry.publish import package_files
+
+    common.start()
+    with operations.opened(common.root, for_change=True) as registry:
+        made = package_files.publish(registry, all_packages=True).packages
+    if common.verbosity >= 0:
+        what = printing.count(len(made), "particle package")
+        where = f"written to {common.root / 'particles'}" if made else "to make: all are up to date"
+        printing.result(f"{what} {where}")

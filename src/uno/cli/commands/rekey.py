@@ -1,0 +1,116 @@
+"""Commands: `uno rekey uvn|cell|particle|backbone`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uno.cli import completion
+from uno.cli.options import Changing, takes_groups
+
+if TYPE_CHECKING:
+    from uno.registry.changes.rekey_requests import Networks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions:
+    """The VPNs whose keys to draw anew."""
+
+    root_vpn: Annotated[
+        bool, typer.Option("-R", "--root-vpn", help="The keys of the root VPN.")
+    ] = False
+    particles_vpn: Annotated[
+        bool, typer.Option("-P", "--particles-vpn", help="The keys with particles.")
+    ] = False
+    backbone: Annotated[
+        bool, typer.Option("-B", "--backbone", help="The keys of links; not together with -R.")
+    ] = False
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    group = typer.Typer(help="Draw keys anew; old ones are gone for good.", no_args_is_help=True)
+    for command in (uvn, cell, particle, backbone):
+        group.command(command.__name__)(takes_groups(command))
+    app.add_typer(group, name="rekey")
+
+
+def uvn(networks: NetworkOptions, common: Changing) -> None:
+    """Draw the keys of all cells anew, and of the registry: -R, -P, -B."""
+    from uno.cli import change_flow
+    from uno.registry.changes import rekey_requests
+
+    common.start()
+    wanted = _wanted(networks)
+    change_flow.change(
+        common, lambda it: rekey_requests.rekey_uvn(it, wanted), done="Drew new keys for the UVN."
+    )
+
+
+def cell(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)],
+    networks: NetworkOptions,
+    common: Changing,
+) -> None:
+    """Draw the keys of one cell anew: -R, -P, -B."""
+    from uno.cli import change_flow
+    from uno.registry.changes import rekey_requests
+
+    common.start()
+    wanted = _wanted(networks)
+    change_flow.change(
+        common,
+        lambda it: rekey_requests.rekey_cell(it, name, wanted),
+        done=f"Drew new keys for cell {name}.",
+    )
+
+
+def particle(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)],
+    common: Changing,
+    cells: Annotated[
+        list[str] | None,
+        typer.Option("-c", "--cell", metavar="CELL", help="At this cell only; repeat for more."),
+    ] = None,
+) -> None:
+    """Draw the keys of a particle anew, at every cell or at some."""
+    from uno.cli import change_flow
+    from uno.registry.changes import rekey_requests
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: rekey_requests.rekey_particle(it, name, cells or ()),
+        done=f"Drew new keys for particle {name}.",
+    )
+
+
+def backbone(
+    common: Changing,
+    links: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CELL | CELL:CELL]…", help="A cell's links, or one; none: all."),
+    ] = None,
+) -> None:
+    """Draw the keys of links anew."""
+    from uno.cli import change_flow
+    from uno.registry.changes import rekey_requests
+
+    common.start()
+    change_flow.change(
+        common,
+        lambda it: rekey_requests.rekey_backbone(it, links or ()),
+        done="Drew new keys for the backbone.",
+    )
+
+
+def _wanted(networks: NetworkOptions) -> Networks:
+    from uno.registry.changes.rekey_requests import Networks
+
+    return Networks(
+        root=networks.root_vpn, particles=networks.particles_vpn, backbone=networks.backbone
+    )

@@ -1,0 +1,140 @@
+"""`uno agent`: the daemon of a cell or of the registry, as its directory says."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from uno.cli.options import Common, takes_groups
+from uno.diagnostics import UnoError
+
+if TYPE_CHECKING:
+    from uno.agent.agent_environment import World
+    from uno.agent.commit.ledger import Ledger
+    from uno.model.package import Package
+    from uno.ports.bus import BusConfig
+    from uno.ports.prober import Prober
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command("agent")(takes_groups(agent))
+
+
+def agent(common: Common) -> None:
+    """Be the agent of the cell or the registry in this directory, until stopped.
+
+    A cell's agent connects the host, keeps it connected, takes changes from the registry, and goes
+    back from one that cuts it off. Stopped or killed, it leaves the network up. SIGHUP has it look
+    at everything now.
+    """
+    common.start()
+    common.log_as_a_daemon()
+    if os.geteuid() != 0:
+        raise UnoError("this needs root: it changes the host's network", "type it with sudo")
+    if (common.root / "registry.db").exists():
+        from uno.cli import registry_agent_adapters
+
+        registry_agent_adapters.serve(common.root)
+        return
+    _serve_cell(common.root)
+
+
+def supervisor() -> tuple[Callable[[str], None] | None, float]:
+    """Return what tells systemd how we are, and in how many seconds it wants to hear of us.
+
+    None where it was not systemd that started this process, 0 where it does not wait: sd_notify(3),
+    sd_watchdog_enabled(3).
+    """
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return None, 0.0
+    from sdnotify import SystemdNotifier  # type: ignore[import-untyped]
+
+    microseconds = os.environ.get("WATCHDOG_USEC", "0")
+    return SystemdNotifier().notify, int(microseconds) / 1e6 if microseconds.isdigit() else 0.0
+
+
+def _serve_cell(root: Path) -> None:
+    import asyncio
+
+    from uno.agent.commit.ledger import Ledger
+    from uno.agent.daemon import run
+
+    ledger = Ledger(root)
+    bundle = ledger.current()
+    if bundle is None:
+        raise UnoError(
+            f"there is neither a registry nor a cell in {root.absolute()}",
+            "name the directory with -r DIR, or install a package first: uno install PACKAGE",
+        )
+
+    async def serve() -> None:
+        await run(ledger, _world(ledger, bundle))
+
+    asyncio.run(serve())
+
+
+def _world(ledger: Ledger, bundle: Package) -> World:
+    from uno.agent.agent_environment import World
+    from uno.cli import middleware
+    from uno.host.linux import LinuxHost
+    from uno.host.netlink.monitor import NetlinkWatch
+
+    plan = bundle.plan
+    host = LinuxHost(plan.identity, plan.cell)
+    notify, watchdog = supervisor()
+    return World(
+        host=host,
+        bus=middleware.make_bus(plan.bus, environ=os.environ),
+        prober=_prober,
+        watch=NetlinkWatch(),
+        folder=host.folder,
+        now=time.monotonic,
+        wall=time.time,  # noqa: TID251 - to tell ages of WireGuard's handshakes
+        notify=notify,
+        watchdog=watchdog,
+        config=_Config(ledger.directory),
+    )
+
+
+class _Config:
+    """How a package's cell is on the bus, with the files that its middleware needs."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write files below `directory`."""
+        self._directory = directory
+        self._known: tuple[str, BusConfig] | None = None
+
+    def __call__(self, bundle: Package) -> BusConfig:
+        """Return it. Raises `UnoError` where something is not there."""
+        content = bundle.manifest.content
+        if self._known is None or self._known[0] != content:
+            self._known = content, self._made(bundle)
+        return self._known[1]
+
+    def _made(self, bundle: Package) -> BusConfig:
+        from uno.agent.agent_environment import bus_config
+        from uno.cli import middleware
+
+        bus, directory = bundle.plan.bus, self._directory
+        return dataclasses.replace(
+            bus_config(bundle),
+            licence=middleware.licence(bus, environ=os.environ, directory=directory),
+            security=middleware.security(bus, secrets=bundle.secrets, directory=directory),
+        )
+
+
+def _prober(changed: Callable[[], None]) -> Prober:
+    import random
+
+    from uno.host.probe.icmp_prober import IcmpProber
+
+    return IcmpProber(clock=time.monotonic, random=random.SystemRandom(), changed=changed)

@@ -1,0 +1,147 @@
+"""Commands: `uno lab`, a UVN's world in network namespaces on this machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uno.diagnostics import UnoError
+
+lab = typer.Typer(
+    help="Rehearse a UVN on this machine, in network namespaces. Needs root.",
+    no_args_is_help=True,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.add_typer(lab, name="lab")
+
+
+@lab.command()
+def up(
+    spec: Annotated[Path, typer.Argument(help="A UVN's definition: YAML or JSON.")],
+    agents: Annotated[
+        bool, typer.Option("--agents", help="Then start the agents, too, so that uno sync works.")
+    ] = False,
+) -> None:
+    """Build the world of a UVN, deploy the UVN in it with uno's own commands, and leave it up."""
+    from uno.lab import rehearsal  # noqa: PLC0415
+    from uno.lab.cleanup import ended_by_signals, tidied  # noqa: PLC0415
+    from uno.lab.evidence import lan_pairs  # noqa: PLC0415
+
+    with ended_by_signals(), tidied(keep=True) as lab_id:
+        uvn = rehearsal.definition(spec)
+        world = rehearsal.raise_world(uvn, lab_id, say=_say)
+        deployment = rehearsal.deploy(world, uvn, spec, say=_say)
+        raised = rehearsal.raise_network(deployment, lan_pairs(world), say=_say)
+        if agents:
+            rehearsal.raise_agents(deployment, say=_say)
+    missing = len(raised.reached.missing)
+    _say(
+        f"all pairs of LAN hosts after {raised.all_pairs:.1f} s"
+        if not missing
+        else f"{missing} pairs of LAN hosts do not reach each other"
+    )
+    _tell_how_to_look_around(world.id)
+    if agents:
+        at = f"{_uno()} lab exec --lab {world.id} {world.registry.name} --"
+        _say(f"change it: {at} {_uno()} sync -r {deployment.registry_root}")
+    raise typer.Exit(1 if missing else 0)
+
+
+@lab.command()
+def down(
+    lab_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The lab; needed if there are several.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All labs of this machine.")] = False,
+) -> None:
+    """Take a lab down, whatever became of its maker: its processes, namespaces and files."""
+    from uno.lab import lab_state, requirements  # noqa: PLC0415
+
+    requirements.require({"ip": "iproute2"})
+    if lab_id and every:
+        raise UnoError("a lab's id and --all are both given", "give one of them", exit_status=2)
+    for one in lab_state.ids() if every else (lab_state.chosen(lab_id),):
+        lab_state.remove(one)
+        _say(f"lab {one} is down")
+
+
+@lab.command("list")
+def list_labs() -> None:
+    """List the labs on this machine, the oldest first."""
+    from uno.lab import lab_state  # noqa: PLC0415
+    from uno.lab.world_layout import Role  # noqa: PLC0415
+
+    for lab_id in lab_state.ids():
+        try:
+            found = lab_state.load(lab_id)
+        except UnoError:
+            print(f"{lab_id}  never finished")
+            continue
+        cells = ", ".join(station.name for station in found.layout.having(Role.CELL))
+        print(f"{lab_id}  {'up' if found.complete else 'being built'}  cells {cells}")
+
+
+@lab.command("exec", context_settings={"ignore_unknown_options": True})
+def execute(
+    node: Annotated[str, typer.Argument(help="A node, such as lan-a or lan-a-host1.")],
+    command: Annotated[list[str], typer.Argument(help="A command with its arguments.")],
+    lab_id: Annotated[
+        str | None, typer.Option("--lab", metavar="ID", help="Needed if there are several labs.")
+    ] = None,
+) -> None:
+    """Run a command in a node of a lab, on this terminal: `uno lab exec lan-a -- wg show`."""
+    from uno.lab.world import open_world  # noqa: PLC0415
+
+    world = open_world(lab_id)
+    if node not in world.nodes:
+        raise UnoError(f"lab {world.id} has no node {node!r}", f"it has {', '.join(world.nodes)}")
+    argv = [*world.nodes[node].entering(), *command]
+    # This process becomes the command: terminal, signals and exit status are the command's own.
+    os.execvp(argv[0], argv)  # noqa: S606
+
+
+@lab.command()
+def demo(
+    spec: Annotated[
+        Path, typer.Option("-s", "--spec", metavar="YAML", help="A UVN's definition.")
+    ] = Path("examples/four-sites/uvn.yml"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it up, and say how to look around in it.")
+    ] = False,
+) -> None:
+    """Run a UVN on this machine, and show that everything in it reaches everything."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from uno.lab.cleanup import ended_by_signals  # noqa: PLC0415
+    from uno.lab.demo import run_demo  # noqa: PLC0415
+
+    with ended_by_signals():
+        outcome = run_demo(spec, keep=keep, say=_say, console=Console(width=80, highlight=False))
+    if keep:
+        _tell_how_to_look_around(outcome.lab)
+    raise typer.Exit(0 if outcome.passed else 1)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _tell_how_to_look_around(lab_id: str) -> None:
+    from uno.lab import lab_state  # noqa: PLC0415
+    from uno.lab.world_layout import Role  # noqa: PLC0415
+
+    cell = lab_state.load(lab_id).layout.having(Role.CELL)[0].name
+    _say(f"look around: {_uno()} lab exec --lab {lab_id} {cell} -- bash")
+    _say(f"take it down: {_uno()} lab down {lab_id}")
+
+
+def _uno() -> str:
+    return shlex.join([sys.executable, "-m", "uno"]) if "__main__" in sys.argv[0] else "uno"

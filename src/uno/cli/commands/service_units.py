@@ -1,0 +1,169 @@
+"""Commands: `uno service install` and `remove`, the units that systemd starts at boot."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uno.diagnostics import UnoError
+
+if TYPE_CHECKING:
+    from uno.model.package import Package
+
+Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's or the registry's directory.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+
+_PROGRAM = (sys.executable, "-m", "uno")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unit:
+    """A unit to be put in place: its file's name and content."""
+
+    name: str
+    text: str
+
+
+def install(
+    root: Root = Path(),
+    agent: Annotated[
+        bool, typer.Option("-a", "--agent", help="Run the agent; without, connect at boot only.")
+    ] = False,
+    boot: Annotated[bool, typer.Option("-b", "--boot", help="Start it at every boot.")] = False,
+    start: Annotated[bool, typer.Option("-s", "--start", help="Start it now.")] = False,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--passphrase-file",
+            metavar="FILE",
+            help="Where the registry's agent finds the passphrase, if its secrets have one.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make a systemd unit: uvn-agent for a cell, uvn-registry for the registry's agent.
+
+    What the unit ran before goes on without a gap.
+    """
+    from uno.host import systemd
+
+    _require_root()
+    if (root / "registry.db").exists():
+        unit = _of_registry(root.resolve(), passphrase_file)
+    else:
+        unit = _of_cell(root.resolve(), agent=agent)
+    changed = systemd.install(unit.text, root.resolve(), unit=unit.name)
+    if boot:
+        systemd.switch("enable", unit=unit.name)
+    if start:
+        systemd.start(unit.text, changed=changed, unit=unit.name)
+    if not quiet:
+        done = "is in place" if changed else "was in place already"
+        print(f"{unit.name} {done}; its log: journalctl -xeu {Path(unit.name).stem}")
+
+
+def enable(root: Root = Path(), quiet: Quiet = False) -> None:
+    """Connect this host to the UVN now and at every boot: `uno service install -b -s`.
+
+    With the agent (`-a`) where the DDS that it talks through is installed.
+    """
+    agent = not (root / "registry.db").exists() and _has_middleware(_bundle(root))
+    install(root=root, agent=agent, boot=True, start=True, quiet=quiet)
+
+
+def remove(root: Root = Path(), quiet: Quiet = False) -> None:
+    """Remove the systemd unit; disconnect the host, if it is a cell's."""
+    from uno.host import systemd
+
+    _require_root()
+    of_registry = (root / "registry.db").exists()
+    unit = systemd.REGISTRY_UNIT if of_registry else systemd.UNIT
+    removed = systemd.remove(root.resolve(), unit=unit)
+    if removed and not of_registry:
+        # An agent that ends leaves the network up.
+        _disconnect(root)
+    if not quiet:
+        done = "is removed" if removed else "was not there"
+        print(f"{unit} {done}")
+
+
+def _of_cell(root: Path, *, agent: bool) -> _Unit:
+    from uno.agent.commit.package_checks import require_keys
+    from uno.host import systemd
+
+    bundle = _bundle(root)
+    name = f"cell {bundle.manifest.cell_name} of {bundle.manifest.uvn}"
+    if not agent:
+        text = systemd.unit(root, program=_PROGRAM, name=name)
+        return _Unit(name=systemd.UNIT, text=text)
+    require_keys(bundle)
+    if not _has_middleware(bundle):
+        raise UnoError(
+            f"the agent talks through {bundle.plan.bus.middleware} DDS, which is not installed",
+            "see docs/how-to/middleware.md; without -a the host is connected without an agent",
+        )
+    text = systemd.agent_unit(root, program=_PROGRAM, name=name)
+    return _Unit(name=systemd.UNIT, text=text)
+
+
+def _of_registry(root: Path, passphrase_file: Path | None) -> _Unit:
+    from uno.host import systemd
+    from uno.registry.changes import operations
+
+    with operations.opened(root) as registry:
+        uvn = registry.store.head().uvn.name
+        sealed = registry.store.safe.is_sealed
+    if sealed and passphrase_file is None:
+        raise UnoError(
+            "the registry is sealed with a passphrase, and nobody types it at boot",
+            "write it to a file that only root can read, and add --passphrase-file FILE;"
+            " or start the agent yourself: uno agent",
+        )
+    options = ("--passphrase-file", str(passphrase_file.resolve())) if passphrase_file else ()
+    text = systemd.agent_unit(
+        root, program=_PROGRAM, name=f"the registry of {uvn}", options=options, of_cell=False
+    )
+    return _Unit(name=systemd.REGISTRY_UNIT, text=text)
+
+
+def _disconnect(root: Path) -> None:
+    from uno.agent import service
+    from uno.agent.commit.ledger import Ledger
+    from uno.host.linux import LinuxHost
+
+    bundle = Ledger(root).current()
+    if bundle is not None:
+        host = LinuxHost(bundle.manifest.identity, bundle.manifest.cell)
+        service.down(host, progress=lambda _: None)
+
+
+def _bundle(root: Path) -> Package:
+    from uno.agent.commit.ledger import Ledger
+
+    bundle = Ledger(root).current()
+    if bundle is None:
+        raise UnoError(
+            f"there is neither a cell nor a registry in {root.absolute()}",
+            "install its package first: uno install PACKAGE -r DIR",
+        )
+    return bundle
+
+
+def _has_middleware(bundle: Package) -> bool:
+    from uno.model.uvn import Middleware
+
+    module = "rti" if bundle.plan.bus.middleware is Middleware.CONNEXT else "cyclonedds"
+    return importlib.util.find_spec(module) is not None
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise UnoError("this needs root: it changes the host's services", "type it with sudo")

@@ -1,0 +1,294 @@
+"""Commands on a cell's host: `uno service up`, `down` and `status`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uno.cli.commands import service_units
+from uno.cli.commands.install import cell, tell_agent
+from uno.diagnostics import UnoError
+
+if TYPE_CHECKING:
+    from uno.agent.commit.ledger import Ledger
+    from uno.agent.service import ServiceStatus
+    from uno.host.linux import LinuxHost
+    from uno.model.package import Package
+    from uno.ports.host import Action
+
+Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's directory.")]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="Say each step.", show_default=False)
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+
+
+# Seconds until names that could not be resolved are tried again.
+RESOLVE_AGAIN = 2.0
+
+# Seconds for neighbours to answer; one that is down keeps nobody longer.
+NEIGHBOUR_WAIT = 10.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    service = typer.Typer(
+        help="Connect this host to the UVN, at boot too, and disconnect it.",
+        no_args_is_help=True,
+    )
+    service.command("up")(up)
+    service.command("down")(down)
+    service.command("status")(status)
+    service.command("install")(service_units.install)
+    service.command("remove")(service_units.remove)
+    app.add_typer(service, name="service")
+    alias = typer.Typer(help="The cell's systemd unit.", no_args_is_help=True)
+    alias.command("enable")(service_units.enable)
+    alias.command("disable")(service_units.remove)
+    cell.add_typer(alias, name="service")
+
+
+def up(
+    root: Root = Path(),
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to wait for names to resolve and neighbours to answer."),
+    ] = 10,
+) -> None:
+    """Connect this host to the UVN, once. Done again, it changes what differs, or nothing.
+
+    Where an agent runs it is the agent's, which then looks at everything now.
+    """
+    _require_root()
+    ledger, bundle = _open(root)
+    host = _host(bundle)
+    if (process := tell_agent(bundle.manifest)) is not None:
+        if not quiet:
+            print(f"{bundle.manifest.cell_name} is kept up by its agent, process {process}")
+        return
+    actions = _connect(ledger, host, bundle, wait=wait, verbose=verbose)
+    host.note_strangers()
+    for warning in host.warnings:
+        print(f"uno: warning: {warning}", file=sys.stderr)
+    silent = _await_neighbours(host, actions, min(wait, NEIGHBOUR_WAIT))
+    if not quiet:
+        _say_up(host, bundle, actions)
+    for name in silent:
+        print(
+            f"uno: warning: nobody answers on {name} yet; WireGuard goes on trying", file=sys.stderr
+        )
+
+
+def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> None:
+    """Disconnect this host from the UVN: remove all that `up` made, and nothing else."""
+    from uno.agent import pidfile, service  # noqa: PLC0415
+
+    _require_root()
+    ledger, bundle = _open(root)
+    host = _host(bundle)
+    if (process := pidfile.running(host.folder)) is not None:
+        raise UnoError(
+            f"{bundle.manifest.cell_name} is kept up by its agent, process {process}",
+            f"stop it first: systemctl stop uvn-agent, or kill {process}",
+        )
+    with _locked(ledger):
+        actions = service.down(host, progress=_progress(verbose))
+    if not quiet:
+        cell = bundle.manifest.cell_name
+        print(f"{cell} is down" if actions else f"{cell} was down already")
+
+
+def status(
+    root: Root = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show how this host stands: LANs, links, sessions. Exit status 1 if all is not well."""
+    from uno.agent import service  # noqa: PLC0415
+
+    _require_root()
+    _, bundle = _open(root)
+    found = service.status(_host(bundle), bundle)
+    if as_json:
+        import json  # noqa: PLC0415
+
+        print(json.dumps(_as_dict(found), indent=2))
+    else:
+        _print_status(found)
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+def _connect(
+    ledger: Ledger, host: LinuxHost, bundle: Package, *, wait: float, verbose: int
+) -> tuple[Action, ...]:
+    """Connect, and again while names cannot be resolved: at boot they may be a little later."""
+    from uno.agent import service  # noqa: PLC0415
+
+    deadline = time.monotonic() + wait
+    done: list[Action] = []
+    before = ledger.previous()
+    while True:
+        host.warnings.clear()
+        with _locked(ledger):
+            if before is not None and not done:
+                done += service.change_over(
+                    host,
+                    old=before,
+                    new=bundle,
+                    progress=_progress(verbose),
+                    pause=threading.Event().wait,
+                    now=time.monotonic,
+                )
+            done += service.up(host, bundle, progress=_progress(verbose))
+        if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
+            return tuple(done)
+        threading.Event().wait(RESOLVE_AGAIN)
+
+
+def _open(root: Path) -> tuple[Ledger, Package]:
+    from uno.agent.commit.ledger import Ledger  # noqa: PLC0415
+
+    ledger = Ledger(root)
+    bundle = ledger.current()
+    if bundle is None:
+        raise UnoError(
+            f"there is no cell in {root.absolute()}",
+            "install its package first: uno install PACKAGE -r DIR",
+        )
+    return ledger, bundle
+
+
+def _host(bundle: Package) -> LinuxHost:
+    from uno.host.linux import LinuxHost  # noqa: PLC0415
+
+    return LinuxHost(bundle.plan.identity, bundle.plan.cell)
+
+
+def _locked(ledger: Ledger) -> Any:
+    from uno.files import locked  # noqa: PLC0415
+
+    return locked(ledger.directory / "service.lock")
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise UnoError("this needs root: it changes the host's network", "type it with sudo")
+
+
+def _progress(verbose: int) -> Any:
+    return (lambda text: print(f"  {text}", flush=True)) if verbose else (lambda _: None)
+
+
+def _await_neighbours(host: LinuxHost, actions: tuple[Action, ...], wait: float) -> list[str]:
+    """Call those that do not answer once a second; return the interfaces still silent at last."""
+    from uno.agent import service  # noqa: PLC0415
+
+    deadline = time.monotonic() + wait
+    opened = service.created(actions)
+    if not opened:
+        return []
+    # The first call is under way; a second one this early would only be in its way.
+    threading.Event().wait(min(0.5, wait))
+    while not service.reconnect_silent(host, actions):
+        if time.monotonic() >= deadline:
+            return [tunnel.name for tunnel in opened]
+        threading.Event().wait(1)
+    return []
+
+
+def _say_up(host: LinuxHost, bundle: Package, actions: tuple[Action, ...]) -> None:
+    manifest = bundle.manifest
+    done = f"{len(actions)} changes" if actions else "no change"
+    print(
+        f"{manifest.cell_name} of {manifest.uvn} is up, generation {manifest.generation}: "
+        f"{len(bundle.plan.links)} links, {done}; WireGuard: {host.wireguard_kind()}"
+    )
+
+
+def _as_dict(found: ServiceStatus) -> dict[str, Any]:
+    from uno.reconcile.apply import describe  # noqa: PLC0415
+
+    manifest = found.bundle.manifest
+    return {
+        "uvn": manifest.uvn,
+        "cell": manifest.cell_name,
+        "generation": manifest.generation,
+        "running": found.running,
+        "healthy": found.healthy,
+        "agent": _agent_answers(found.bundle),
+        "wireguard": found.wireguard,
+        "pending": [describe(action) for action in found.pending],
+        "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
+        "missing_lans": [str(lan) for lan in found.missing],
+        "links": [
+            {
+                "interface": link.interface,
+                "neighbor": link.neighbor,
+                "endpoint": link.peer.endpoint if link.peer else None,
+                "last_handshake": link.peer.handshake if link.peer else 0,
+                "received": link.peer.received if link.peer else 0,
+                "sent": link.peer.sent if link.peer else 0,
+                "bgp": link.session.state if link.session else None,
+                "prefixes": link.session.prefixes if link.session else 0,
+                "bfd": link.session.bfd if link.session else None,
+            }
+            for link in found.links
+        ],
+    }
+
+
+def _print_status(found: ServiceStatus) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from uno.reconcile.apply import describe  # noqa: PLC0415
+
+    manifest = found.bundle.manifest
+    console = Console(highlight=False, soft_wrap=True)
+    state = "[green]up[/]" if found.healthy else "[yellow]up, not well[/]"
+    console.print(
+        f"{manifest.cell_name} of {manifest.uvn}, generation {manifest.generation}: "
+        f"{state if found.running else '[red]down[/]'}; WireGuard: {found.wireguard}"
+    )
+    agent = "answers; see uno status" if _agent_answers(found.bundle) else "does not run"
+    console.print(f"agent: {agent}")
+    for lan in found.lans:
+        console.print(f"LAN {lan.network} on {lan.nic}")
+    for network in found.missing:
+        console.print(f"LAN {network} [red]not attached to this host[/]")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("link", "neighbour", "handshake", "BGP", "BFD", "routes"):
+        table.add_column(column, no_wrap=True)
+    for link in found.links:
+        session = link.session
+        table.add_row(
+            link.interface,
+            link.neighbor,
+            _age(link.peer.handshake if link.peer else 0),
+            session.state if session else "-",
+            session.bfd if session else "-",
+            str(session.prefixes) if session else "-",
+        )
+    console.print(table)
+    for action in found.pending:
+        console.print(f"[yellow]to do[/]: {describe(action)}")
+    if found.pending:
+        console.print("`uno service up` does it")
+
+
+def _agent_answers(bundle: Package) -> bool:
+    from uno import control  # noqa: PLC0415
+
+    return control.is_served(control.socket_path(bundle.plan.identity, bundle.plan.cell))
+
+
+def _age(handshake: int) -> str:
+    return f"{max(0, int(time.time()) - handshake)} s ago" if handshake else "never"  # noqa: TID251

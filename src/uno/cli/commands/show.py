@@ -1,0 +1,203 @@
+"""Commands that only look: `uno list` and `uno show`."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uno.cli import completion
+from uno.cli.options import Common, JsonOption, takes_groups
+
+if TYPE_CHECKING:
+    from uno.registry.store.generation_store import Generation
+
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+        "list": ("List what there is.", _LIST),
+        "show": ("Show one thing, as declared and as decided.", _SHOW),
+    }
+    for name, (about, commands) in groups.items():
+        group = typer.Typer(help=about, no_args_is_help=True)
+        for verb, command in commands.items():
+            group.command(verb)(takes_groups(command))
+        app.add_typer(group, name=name)
+
+
+def list_users(output: JsonOption, common: Common) -> None:
+    """List the users, and what each owns."""
+    from uno.cli.output import listings
+
+    listings.listing(listings.users(_head(common)), output, empty="There are no users.")
+
+
+def list_cells(output: JsonOption, common: Common) -> None:
+    """List the cells."""
+    from uno.cli.output import listings
+
+    hint = "There are no cells. Define one with: uno define cell NAME"
+    listings.listing(listings.cells(_head(common)), output, empty=hint)
+
+
+def list_particles(output: JsonOption, common: Common) -> None:
+    """List the particles."""
+    from uno.cli.output import listings
+
+    hint = "There are no particles. Define one with: uno define particle NAME"
+    listings.listing(listings.particles(_head(common)), output, empty=hint)
+
+
+def list_links(output: JsonOption, common: Common) -> None:
+    """List the links of the backbone."""
+    from uno.cli.output import listings
+
+    listings.listing(listings.links(_head(common)), output, empty="There are no links.")
+
+
+def list_keys(output: JsonOption, common: Common) -> None:
+    """List the keys that the registry keeps, by fingerprint; none is ever shown."""
+    from uno.cli.output import listings
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        head, found = registry.store.head(), registry.store.safe.public()
+    listings.listing(listings.secrets(head, found), output, empty="There are no keys.")
+
+
+def list_generations(output: JsonOption, common: Common) -> None:
+    """List the generations, newest first, as `uno history` does."""
+    from uno.cli.output import generation_views
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        generation_views.show_history(registry, output, None)
+
+
+def show_uvn(output: JsonOption, common: Common) -> None:
+    """Show the UVN in short: whose it is, how large, and its registry's fingerprint."""
+    from uno.cli.output import views
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        views.show_uvn(registry, output)
+
+
+def show_cell(name: Name, output: JsonOption, common: Common) -> None:
+    """Show a cell: its addresses, the ports to forward to it, its links."""
+    from uno.cli.output import views
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        views.show_cell(registry, name, output)
+
+
+def show_particle(
+    name: Name,
+    output: JsonOption,
+    common: Common,
+    *,
+    qr: Annotated[
+        bool, typer.Option("--qr", help="QR codes for the WireGuard app; they hold its keys.")
+    ] = False,
+    cell: Annotated[
+        str | None, typer.Option("-c", "--cell", help="With --qr: for this cell only.")
+    ] = None,
+) -> None:
+    """Show a particle: its addresses, the cells that it can connect to, its package."""
+    from uno.cli.output import views
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        if qr:
+            views.show_codes(registry, name, cell)
+        else:
+            views.show_particle(registry, name, output)
+
+
+def show_user(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)],
+    output: JsonOption,
+    common: Common,
+) -> None:
+    """Show a user, and what they own."""
+    from uno.cli.output import views
+
+    views.show_user(_head(common), email, output)
+
+
+def show_link(
+    one: Annotated[str, typer.Argument(metavar="CELL")],
+    other: Annotated[str, typer.Argument(metavar="CELL")],
+    output: JsonOption,
+    common: Common,
+) -> None:
+    """Show the link between two cells: interfaces, addresses, ports, whose LANs may come."""
+    from uno.cli.output import views
+
+    views.show_link(_head(common), (one, other), output)
+
+
+def show_generation(
+    number: Annotated[int, typer.Argument(metavar="N")], output: JsonOption, common: Common
+) -> None:
+    """Show one generation: when, who, why, and what it changed."""
+    from uno.cli.output import generation_views
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        generation_views.show_generation(registry, output, number)
+
+
+def show_plan(output: JsonOption, common: Common) -> None:
+    """Show all that was decided: addresses, ports and links of every cell."""
+    from uno.cli.output import views
+
+    views.show_plan(_head(common), output)
+
+
+def show_backbone(output: JsonOption, common: Common) -> None:
+    """Show the map of the backbone."""
+    from uno.cli.output import views
+
+    views.show_backbone(_head(common), output)
+
+
+def _head(common: Common) -> Generation:
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        return registry.store.head()
+
+
+_LIST: dict[str, Callable[..., None]] = {
+    "users": list_users,
+    "cells": list_cells,
+    "particles": list_particles,
+    "links": list_links,
+    "keys": list_keys,
+    "generations": list_generations,
+}
+_SHOW: dict[str, Callable[..., None]] = {
+    "uvn": show_uvn,
+    "cell": show_cell,
+    "particle": show_particle,
+    "user": show_user,
+    "link": show_link,
+    "generation": show_generation,
+    "plan": show_plan,
+    "backbone": show_backbone,
+}

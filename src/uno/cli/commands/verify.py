@@ -1,0 +1,54 @@
+"""Commands: verify."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from uno.cli.options import Common, JsonOption, takes_groups
+
+# Beside 0, 1 and 2 of every command: a failure that was looked at would cost something.
+COSTS = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command("verify")(takes_groups(verify))
+
+
+def verify(
+    output: JsonOption,
+    common: Common,
+    depth: Annotated[
+        int, typer.Option("--depth", min=1, max=2, help="How many links may be lost at once.")
+    ] = 1,
+) -> None:
+    """Tell what the loss of any one link or cell would cost, and what would mend it.
+
+    Every LAN is to reach every other, and the particles at every cell each LAN. Exits with 0 if no
+    failure costs anything, with 3 if one would, and with 1 if something is apart already.
+    """
+    from uno.cli.output import plan_view, printing
+    from uno.planning.survivability import report
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        head = registry.store.head()
+    found = report.verify(head.uvn, head.plan, depth=depth)
+    if output.json:
+        printing.json({"generation": head.number, **plan_view.verified(found, head.plan)})
+    elif common.verbosity >= 0:
+        count = printing.count
+        printing.result(
+            f"generation {head.number}: {count(found.cells, 'cell')}, "
+            f"{count(found.links, 'link')}, {count(found.lans, 'LAN')}"
+        )
+        printing.assured(printing.console(), report.lines(found, head.plan))
+    if not found.is_whole:
+        raise typer.Exit(1)
+    if not found.is_safe:
+        raise typer.Exit(COSTS)

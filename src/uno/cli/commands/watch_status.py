@@ -1,0 +1,175 @@
+"""`uno status`: the whole UVN, as the agent of this directory sees it."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uno.cli.options import Common, JsonOption, takes_groups
+from uno.diagnostics import UnoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from uno.model.status import UvnView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Whose directory it is. `cell` is the cell's id, `REGISTRY` for the registry's."""
+
+    uvn: str
+    identity: str
+    cell: int
+    name: str
+
+    @property
+    def socket(self) -> Path:
+        """Where its agent answers."""
+        from uno import control
+
+        return control.socket_path(self.identity, self.cell)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command("status")(takes_groups(status))
+
+
+def status(
+    output: JsonOption,
+    common: Common,
+    *,
+    watch: Annotated[
+        bool, typer.Option("-w", "--watch", help="Go on, and show each change.")
+    ] = False,
+) -> None:
+    """Show the whole UVN: every cell, its generation, its LANs, its links, what it cannot reach.
+
+    Works where an agent runs, at the registry and on every cell. Exit status 1 if a cell is not
+    heard, runs another generation than it should, or does not reach every LAN.
+    """
+    from uno import control
+
+    common.start()
+    here = whose(common.root)
+    want = control.Want.WATCH if watch else control.Want.VIEW
+    views = control.follow(here.socket, want)
+    try:
+        last = _show(views, as_json=output.json, in_place=watch)
+    except control.NoAgent as error:
+        _without_agent(here, common.root, as_json=output.json)
+        raise typer.Exit(1) from error
+    if not (last.consistent and last.routed):
+        raise typer.Exit(1)
+
+
+def whose(root: Path) -> Whose:
+    """Return whose directory `root` is. Raises UnoError if neither a registry's nor a cell's."""
+    if (root / "registry.db").exists():
+        return _registry(root)
+    from uno.agent.commit.ledger import Ledger
+
+    bundle = Ledger(root).current()
+    if bundle is None:
+        raise UnoError(
+            f"there is neither a registry nor a cell in {root.absolute()}",
+            "name the directory with -r DIR",
+        )
+    manifest = bundle.manifest
+    return Whose(
+        uvn=manifest.uvn, identity=manifest.identity, cell=manifest.cell, name=manifest.cell_name
+    )
+
+
+def as_dict(view: UvnView) -> dict[str, Any]:
+    """Return a view for programs: with what follows from it, which a reader would work out."""
+    from uno.model import codec
+
+    cells = [
+        {
+            **codec.to_builtins(cell),
+            "consistent": cell.consistent,
+            "routed": cell.alive and cell.status is not None and cell.status.routed,
+        }
+        for cell in view.cells
+    ]
+    told = {"consistent": view.consistent, "routed": view.routed, "cells": cells}
+    return {**codec.to_builtins(view), **told}
+
+
+def _registry(root: Path) -> Whose:
+    from uno.model.messages import REGISTRY
+    from uno.registry.changes import operations
+
+    with operations.opened(root) as registry:
+        uvn = registry.store.head().uvn
+    return Whose(uvn=uvn.name, identity=uvn.identity, cell=REGISTRY, name="the registry")
+
+
+def _show(views: Iterable[UvnView], *, as_json: bool, in_place: bool) -> UvnView:
+    """Print each view as it comes; return the last."""
+    if as_json:
+        return _print_json(views, on_one_line=in_place)
+    from uno.cli.output import printing
+
+    return _refresh(views) if in_place and printing.console().is_terminal else _print(views)
+
+
+def _print_json(views: Iterable[UvnView], *, on_one_line: bool) -> UvnView:
+    import json
+    import sys
+
+    last = None
+    for last in views:
+        print(json.dumps(as_dict(last), indent=None if on_one_line else 2))
+        sys.stdout.flush()
+    return _seen(last)
+
+
+def _print(views: Iterable[UvnView]) -> UvnView:
+    from uno.cli.output import printing
+    from uno.cli.output.status_view import picture
+
+    last = None
+    for last in views:
+        printing.page(picture(last))
+    return _seen(last)
+
+
+def _refresh(views: Iterable[UvnView]) -> UvnView:
+    from rich.live import Live
+
+    from uno.cli.output import printing
+    from uno.cli.output.status_view import picture
+
+    last = None
+    with Live(console=printing.console(), auto_refresh=False) as live:
+        for last in views:
+            live.update(picture(last), refresh=True)
+    return _seen(last)
+
+
+def _seen(last: UvnView | None) -> UvnView:
+    if last is None:
+        raise UnoError("the agent has ended", "see its log")
+    return last
+
+
+def _without_agent(here: Whose, root: Path, *, as_json: bool) -> None:
+    """Say that no agent runs, and show what can be seen without one. Raises UnoError."""
+    from uno.cli.commands import service_up_down
+    from uno.model.messages import REGISTRY
+
+    missing = UnoError(f"no agent runs for {here.name} of {here.uvn}", "start it: uno agent -r DIR")
+    if as_json or here.cell == REGISTRY:
+        raise missing
+    from uno.cli.output import error_output
+
+    error_output.tell(missing, as_json=False)
+    service_up_down.status(root=root)

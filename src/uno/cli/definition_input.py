@@ -1,0 +1,146 @@
+"""What the owner's commands are told, by a specification, options or a prompt, made one."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+from uno import files
+from uno.cli import change_flow, setting_options, spec_input
+from uno.cli.options import DeploymentOptions
+from uno.diagnostics import Problem, Rejected, UnoError, refuse_errors
+from uno.model.uvn import Uvn
+from uno.registry.changes import edits
+from uno.registry.changes.edits import Edited
+from uno.registry.store import password_hashes
+
+if TYPE_CHECKING:
+    from uno.cli.options import (
+        Changing,
+        PasswordOptions,
+        UvnOptions,
+    )
+
+_PASSWORD_LIMIT = 4096
+
+
+def read(
+    name: str,
+    spec: str | None,
+    *,
+    options: UvnOptions,
+    password: PasswordOptions,
+    deployment: DeploymentOptions,
+) -> tuple[Edited, tuple[str, ...]]:
+    """Return the definition of the UVN `name`, and what is to be said of how it came about.
+
+    Options win over the specification. Raises `Rejected` if the specification cannot be read.
+    """
+    identity = secrets.token_hex(16)
+    if spec is not None:
+        given = password_of(password, whose="the owner") if is_given(password) else None
+        beside = spec_input.Beside(
+            options=options, deployment=deployment, seed=_seed(), password=given
+        )
+        return spec_input.read(spec, beside, name=name, identity=identity)
+    if options.owner is None:
+        raise Rejected(
+            Problem(
+                what="a UVN has an owner",
+                hint="add -o 'NAME <EMAIL>', or a specification with -s",
+                option="-o",
+            )
+        )
+    hashed = password_hashes.hashed(password_of(password, whose="the owner"))
+    blank = Uvn(name=name, identity=identity, owner="")
+    owned = edits.set_owner(blank, options.owner, password=hashed)
+    applied = edits.apply(owned.uvn, setting_options.of_uvn(options))
+    chosen = laid_out(applied.uvn, deployment)
+    return (
+        Edited(
+            uvn=chosen.uvn,
+            options={("name",): "NAME", **owned.options, **applied.options, **chosen.options},
+            problems=applied.problems,
+        ),
+        (),
+    )
+
+
+def laid_out(uvn: Uvn, deployment: DeploymentOptions, *, redraw: bool = False) -> Edited:
+    """Return `uvn` with the strategy and arguments that were given, if any were.
+
+    With `redraw` the random strategy draws again although nothing was given.
+    """
+    if deployment == DeploymentOptions() and not redraw:
+        return Edited(uvn=uvn)
+    args = deployment.strategy_args
+    return edits.set_strategy(
+        uvn,
+        deployment.strategy,
+        None if args is None else spec_input.arguments(args),
+        seed=_seed(),
+        private_uplinks=deployment.private_uplinks,
+    )
+
+
+def confirm_owner(common: Changing, owner: str | None) -> bool:
+    """Return whether an unknown owner is to become a user, which is asked if a name was given."""
+    if owner is None:
+        return False
+    someone = edits.person(owner)
+    if someone.name is None or edits.is_user(change_flow.head(common).uvn, someone.email):
+        return False
+    common.confirm(f"{someone.email} is not a user yet. Add {someone.name}?")
+    return True
+
+
+def refuse_known_user(common: Changing, email: str) -> None:
+    """Raise `Rejected` if there is a user `email` already, before anybody types a password."""
+    uvn = change_flow.head(common).uvn
+    refuse_errors(edits.add_user(uvn, edits.Person(email=email), password=None).problems)
+
+
+def password_of(options: PasswordOptions, *, whose: str) -> str:
+    """Return the password that was given, or ask for one on a terminal."""
+    if options.password is not None and options.password_file is not None:
+        raise UnoError("there are two passwords", "use either -p or --password-file", exit_status=2)
+    if options.password is not None:
+        return _fit(options.password, "-p")
+    if options.password_file is not None:
+        content = files.read(options.password_file, limit=_PASSWORD_LIMIT)
+        try:
+            lines = content.decode().splitlines()
+        except UnicodeDecodeError:
+            lines = []
+        return _fit(lines[0] if lines else "", f"--password-file {options.password_file}")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UnoError(
+            f"{whose} needs a password", "use --password-file FILE or -p PASSWORD", exit_status=2
+        )
+    first = getpass.getpass(f"Password of {whose}: ")
+    if getpass.getpass("Once more: ") != first:
+        raise UnoError("the two passwords differ", "try again; nothing was changed")
+    return _fit(first, "the password")
+
+
+def hash_given(password: PasswordOptions) -> str | None:
+    """Return the hash of the password that was given by an option, if one was."""
+    return password_hashes.hashed(password_of(password, whose="")) if is_given(password) else None
+
+
+def is_given(password: PasswordOptions) -> bool:
+    """Whether a password was given by an option."""
+    return password.password is not None or password.password_file is not None
+
+
+def _seed() -> int:
+    """Draw what the random strategy draws from."""
+    return secrets.randbelow(2**32)
+
+
+def _fit(password: str, source: str) -> str:
+    if not password:
+        raise UnoError(f"{source} is empty", "choose a password", exit_status=2)
+    return password

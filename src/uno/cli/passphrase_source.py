@@ -1,0 +1,103 @@
+"""Where a passphrase comes from: `--passphrase-file`, UNO_PASSPHRASE, or who sits at the terminal.
+
+There is no option that takes the passphrase itself, since others see it in the process list.
+"""
+
+# ruff: noqa: PLC0415 - every command starts here, and most need no passphrase
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from uno import files
+from uno.diagnostics import UnoError
+from uno.registry.store.passphrase_cache import Keyring, keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VARIABLE = "UNO_PASSPHRASE"
+_OPTION = "--passphrase-file"
+_LIMIT = 4096
+
+
+def use(file: Path | None) -> None:
+    """Let this command's registries ask for their passphrase here, when they need it."""
+    keyring.set(Keyring(partial(current, file)))
+
+
+def given(file: Path | None) -> str | None:
+    """Return the passphrase that a file or the environment gives, or None."""
+    if file is not None:
+        return _from_file(file, f"{_OPTION} {file}")
+    named = os.environ.get(VARIABLE)
+    if named == "":
+        raise UnoError(
+            f"{VARIABLE} is empty", "set it to the passphrase, or unset it", exit_status=2
+        )
+    return named
+
+
+def current(file: Path | None, *, of: str = "the registry") -> str:
+    """Return the passphrase that something is sealed with. Raises `UnoError` if nobody knows it."""
+    found = given(file)
+    if found is not None:
+        return found
+    if not _somebody_is_here():
+        raise UnoError(
+            f"{of} is sealed with a passphrase",
+            f"set {VARIABLE}, or add {_OPTION} FILE",
+            exit_status=2,
+        )
+    return getpass.getpass(f"Passphrase of {of}: ")
+
+
+def new(file: Path | None, *, of: str, option: str = _OPTION, ask_only: bool = False) -> str:
+    """Return a passphrase to seal `of` with; on a terminal it is typed twice.
+
+    With `ask_only` the environment is not looked at, because it has another passphrase. Raises
+    `UnoError` if there is none, or it is too short.
+    """
+    from uno.registry.store import key_wrapping
+
+    if file is not None:
+        found: str | None = _from_file(file, f"{option} {file}")
+    else:
+        found = None if ask_only else given(None)
+    if found is not None:
+        key_wrapping.refuse_weak(found, f"{option} {file}" if file else VARIABLE)
+        return found
+    if not _somebody_is_here():
+        either = "" if ask_only else f"set {VARIABLE}, or "
+        raise UnoError(f"{of} needs a passphrase", f"{either}add {option} FILE", exit_status=2)
+    typed = getpass.getpass(f"New passphrase of {of}: ")
+    key_wrapping.refuse_weak(typed, "the passphrase")
+    if getpass.getpass("Once more: ") != typed:
+        raise UnoError("the two passphrases differ", "try again; nothing was changed")
+    return typed
+
+
+def for_new_registry(file: Path | None) -> str | None:
+    """Return the passphrase to seal a new registry with, or None if none is given."""
+    return None if given(file) is None else new(file, of="the registry")
+
+
+def _somebody_is_here() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _from_file(file: Path, source: str) -> str:
+    content = files.read(file, limit=_LIMIT)
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise UnoError(f"{source} is not UTF-8 text", "write it as text", exit_status=2) from error
+    if not lines or not lines[0]:
+        raise UnoError(
+            f"{source} is empty", "write the passphrase on its first line", exit_status=2
+        )
+    return lines[0]

@@ -1,0 +1,167 @@
+"""A specification from the command line: a file, YAML or JSON, and the options that win over it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from uno import files, spec
+from uno.cli import setting_options
+from uno.diagnostics import Problem, Rejected, UnoError
+from uno.model.checks.finding import Path as Place
+from uno.model.key_ids import Secret
+from uno.registry.changes import edits
+from uno.registry.changes.edits import Edited
+from uno.registry.store import password_hashes
+from uno.spec.written_values import DeploymentSpec, Person, SettingsSpec, Spec, UserSpec, VpnSpec
+
+if TYPE_CHECKING:
+    from uno.cli.options import DeploymentOptions, UvnOptions
+
+# A definition of thousands of cells is well below this; a file that is larger is something else.
+_LIMIT = 16 << 20
+_INLINE = "-s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What is said beside a specification. `password` is plain, and the owner's."""
+
+    options: UvnOptions
+    deployment: DeploymentOptions
+    seed: int
+    password: str | None = field(default=None, repr=False)
+
+
+def read(given: str, beside: Beside, *, name: str, identity: str) -> tuple[Edited, tuple[str, ...]]:
+    """Return the definition that `given` is or names, and where `beside` won over it.
+
+    Raises `Rejected` with every problem of the text and the definition.
+    """
+    text, file = source(given)
+    said = _said(beside)
+    written = Spec()
+    if said != Spec() or beside.password:
+        written = spec.parse(text, file=file).spec
+        said = replace(said, users=_owner(written, beside))
+    uvn, warnings = spec.load(
+        text,
+        file=file,
+        name=name,
+        identity=identity,
+        hash_password=password_hashes.hashed,
+        options=said,
+    )
+    return Edited(uvn=uvn, problems=warnings), _conflicts(written, said)
+
+
+def source(given: str) -> tuple[str, str]:
+    """Return the text that `given` is or names, and what to call it; `-` is standard input."""
+    if given == "-":
+        return sys.stdin.read(_LIMIT), "<stdin>"
+    is_inline = "\n" in given or ": " in given or given.lstrip().startswith(("{", "["))
+    if is_inline and not ("\n" not in given and Path(given[:255]).is_file()):
+        return given, _INLINE
+    content = files.read(Path(given), limit=_LIMIT)
+    try:
+        return content.decode(), given
+    except UnicodeDecodeError as error:
+        hint = "is it the right file?"
+        raise UnoError(f"{given} is not UTF-8 text", hint, exit_status=2) from error
+
+
+def arguments(given: str) -> Mapping[str, Any]:
+    """Return the arguments of a strategy: a mapping in YAML or JSON, or in a file."""
+    text, file = source(given)
+    shown = given if file == _INLINE else file
+    try:
+        found = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError) as error:
+        raise Rejected(Problem(what=f"{shown:.60} is not YAML", option="-D")) from error
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise Rejected(
+            Problem(
+                what=f"{shown:.60} is not a mapping with names for keys",
+                hint="for static, write CELL: [PEER, …]",
+                option="-D",
+            )
+        )
+    return found
+
+
+def _said(beside: Beside) -> Spec:
+    problems: list[Problem] = []
+    said: dict[Place, Any] = {}
+    for setting in setting_options.of_uvn(beside.options):
+        said[setting.path], problem = edits.read_value(setting)
+        problems += [problem] if problem else []
+    if problems:
+        raise Rejected(*problems)
+    owner = edits.person(beside.options.owner) if beside.options.owner else None
+    return Spec(
+        owner=Person(owner.email, owner.name) if owner else None,
+        address=said.get(("address",)),
+        settings=_settings(said, beside),
+    )
+
+
+def _settings(said: Mapping[Place, Any], beside: Beside) -> SettingsSpec | None:
+    deployment, args = beside.deployment, beside.deployment.strategy_args
+    values = {str(path[1]): value for path, value in said.items() if len(path) == 2}
+    vpns: dict[str, dict[str, Any]] = {}
+    for path, value in said.items():
+        if len(path) == 3:
+            vpns.setdefault(str(path[1]), {})[str(path[2])] = value
+    values |= {vpn: VpnSpec(**keys) for vpn, keys in vpns.items()}
+    laid_out = DeploymentSpec(
+        strategy=deployment.strategy,
+        strategy_args=None if args is None else dict(arguments(args)),
+        private_uplinks=deployment.private_uplinks,
+        seed=None if deployment.strategy is None else beside.seed,
+    )
+    if laid_out != DeploymentSpec():
+        values["deployment"] = laid_out
+    return SettingsSpec(**values) if values else None
+
+
+def _owner(written: Spec, beside: Beside) -> tuple[UserSpec, ...] | None:
+    """Return the owner as options tell them: by -o, -p, or both."""
+    named = edits.person(beside.options.owner) if beside.options.owner else None
+    email = named.email if named else written.owner.email if written.owner else None
+    if email is None or (named is None and beside.password is None):
+        return None
+    password = Secret(beside.password) if beside.password else None
+    return (UserSpec(email=email, name=named.name if named else None, password=password),)
+
+
+def _conflicts(written: Spec, beside: Spec) -> tuple[str, ...]:
+    """Say where an option won over another value in the specification."""
+    said = dict(_leaves(written))
+    return tuple(
+        f"{'.'.join(path)} is {_shown(value)} by option, and not {_shown(said[path])}"
+        " as in the specification"
+        for path, value in _leaves(beside)
+        if path in said and said[path] != value
+    )
+
+
+def _leaves(value: Struct, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for each in fields(value):
+        found = getattr(value, each.name)
+        path = (*above, each.name)
+        if isinstance(found, Struct) and not isinstance(found, Person | Secret):
+            yield from _leaves(found, path)
+        elif found is not None and each.name not in {"users", "cells", "particles", "seed"}:
+            yield path, found
+
+
+def _shown(value: object) -> str:
+    return value.email if isinstance(value, Person) else str(value)

@@ -1,0 +1,165 @@
+"""What the registry says on the bus: signed, numbered, and said again only where it is news."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from uno.diagnostics import UnoError
+from uno.model import codec
+from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
+from uno.ports.bus import Channel, Topic, offers_for, offers_near
+from uno.statesync import envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uno.ports.bus import Bus
+
+_log = logging.getLogger(__name__)
+
+# So often in a minute may the bus have known a higher sequence, before there must be two of us.
+_JUMPS, _MINUTE = 3, 60.0
+
+# Seconds after which the announcement is repeated, so that cells know that the registry is there.
+REFRESH = 30.0
+# What is only for people is announced no more often than this, in seconds.
+_LEISURE = 1.0
+
+
+class Sequence:
+    """Numbers that are used once, by nobody else, and grow."""
+
+    def __init__(self, reserve: Callable[[int], range]) -> None:
+        """Take numbers from what `reserve` returns, all of them above what it is given."""
+        self._reserve = reserve
+        self._left = iter(range(0))
+        self._overtaken: deque[float] = deque(maxlen=_JUMPS)
+        self.last = 0
+
+    def take(self) -> int:
+        """Return the next number."""
+        found = next(self._left, None)
+        if found is None:
+            self._left = iter(self._reserve(self.last))
+            found = next(self._left)
+        self.last = found
+        return found
+
+    def overtaken(self, seen: int, *, now: float) -> None:
+        """Return only numbers above `seen` from now on, which were used by this registry before.
+
+        `now` is of a monotonic clock, in seconds. Raises `UnoError` where it happens again and
+        again: then another copy of the registry counts on.
+        """
+        if len(self._overtaken) == _JUMPS and now - self._overtaken[0] < _MINUTE:
+            raise UnoError(
+                "another registry of this UVN is at work: cells hear words that are not from here",
+                "end the agent or the uno sync of the other copy, and decide for one of the two",
+            )
+        self._overtaken.append(now)
+        _log.warning("this registry has said more than it remembers: was it restored?")
+        self.last = max(self.last, seen)
+        self._left = iter(self._reserve(self.last))
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    content: str
+    envelope: Envelope
+    near: bool
+
+
+class Voice:
+    """The registry's end of the bus."""
+
+    def __init__(
+        self, bus: Bus, *, identity: str, sign: Callable[[bytes], bytes], sequence: Sequence
+    ) -> None:
+        """Say nothing yet."""
+        self._bus = bus
+        self._identity = identity
+        self._sign = sign
+        self._sequence = sequence
+        self._announced: UvnAnnouncement | None = None
+        self._announced_at = 0.0
+        self._ordered: Activation | None = None
+        self._offers: dict[int, _Offer] = {}
+
+    def announce(self, said: UvnAnnouncement, *, now: float, last: bool = False) -> None:
+        """Say what all are to know; what did not change is repeated after a while.
+
+        What is only for people waits a moment, but not if these are the `last` words.
+        """
+        before, age = self._announced, now - self._announced_at
+        if before is not None and age < REFRESH:
+            is_small_talk = replace(said, rollout="") == replace(before, rollout="")
+            if said == before or (is_small_talk and age < _LEISURE and not last):
+                return
+        self._announced, self._announced_at = said, now
+        self._say(Topic.UVN, Kind.UVN, codec.encode(said))
+
+    def order(self, activation: Activation | None) -> None:
+        """Say who is to change over; an earlier word stands until there is another."""
+        if activation is not None and activation != self._ordered:
+            self._ordered = activation
+            self._say(Topic.ACTIVATION, Kind.ACTIVATION, codec.encode(activation))
+
+    def offer(
+        self, cell: int, content: str, make: Callable[[], bytes], *, near: bool, since: int = 0
+    ) -> None:
+        """Offer a cell its package, which `make` seals; `near`, through its neighbours too.
+
+        `content` is what the package holds: the same one is not sealed again, unless it was offered
+        before the sequence `since`: an answer to that would not be taken for one.
+        """
+        known = self._offers.get(cell)
+        if known is None or known.content != content or known.envelope.sequence < since:
+            self.withdraw(cell)
+            made = self._signed(Kind.OFFER, make(), about=cell)
+            self._bus.write(offers_for(cell), made)
+            known = _Offer(content, made, near=False)
+        if near and not known.near:
+            self._bus.write(offers_near(cell), known.envelope)
+        elif known.near and not near:
+            self._bus.withdraw(offers_near(cell), cell)
+        self._offers[cell] = _Offer(known.content, known.envelope, near)
+
+    def withdraw(self, cell: int) -> None:
+        """Offer a cell nothing any more."""
+        known = self._offers.pop(cell, None)
+        if known is not None:
+            self._bus.withdraw(offers_for(cell), cell)
+        if known is not None and known.near:
+            self._bus.withdraw(offers_near(cell), cell)
+
+    @property
+    def offered(self) -> frozenset[int]:
+        """The cells that are offered a package."""
+        return frozenset(self._offers)
+
+    def repeat(self) -> None:
+        """Say everything again, since it was taken for old."""
+        self._announced = None
+        ordered, self._ordered = self._ordered, None
+        self.order(ordered)
+        for cell in self.offered:
+            self.withdraw(cell)
+
+    def _say(self, topic: Topic, kind: Kind, body: bytes) -> None:
+        self._bus.write(Channel(topic), self._signed(kind, body, about=REGISTRY))
+
+    def _signed(self, kind: Kind, body: bytes, *, about: int) -> Envelope:
+        plain = Envelope(
+            about=about,
+            kind=kind,
+            sequence=self._sequence.take(),
+            sender=REGISTRY,
+            body=body,
+            signature=b"",
+        )
+        return envelope.signed(plain, identity=self._identity, sign=self._sign)

@@ -1,0 +1,230 @@
+"""The generation that is released to the cells, and how far it has come: kept across restarts.
+
+    released/CELL-CONTENT.uvn-agent    the packages of the release, and of the one before it
+
+What is edited later changes neither: it reaches nobody until it is released. What is known of a
+release is one value in the store, so that it is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from uno import files
+from uno.controller.rollout import Packaged, Release
+from uno.diagnostics import UnoError
+from uno.model import codec
+from uno.model.key_ids import cell_sealing, cell_signing
+from uno.model.messages import Activation
+from uno.registry.publish import cell_packages
+from uno.render import package_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+    from uno.model.plan import Plan
+    from uno.registry.store.directory import Layout, Registry
+    from uno.registry.store.generation_store import Store
+
+
+# More than a registry says between a backup and the day when it is needed: one a second is a
+# hundred million in three years.
+_SKIPPED = 1_000_000_000
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """What is known of a release.
+
+    `standing` is the release before, which cells go on with if this one `failed` (says why).
+    `activation` is the last word to change over. `settled` tells that all that could be reached
+    have confirmed. `runs` has the generation that each cell was last known to run.
+    """
+
+    release: Release
+    standing: Release | None = None
+    activation: Activation | None = None
+    settled: bool = False
+    failed: str = ""
+    runs: dict[int, int] = {}
+
+    @property
+    def in_force(self) -> Release | None:
+        """The release that cells are to run: the one before where this one failed."""
+        return self.standing if self.failed else self.release
+
+
+def read(store: Store) -> Record | None:
+    """Return what is known of the newest release, None if there was none."""
+    rows = store.database.rows("SELECT value FROM meta WHERE name = 'released'")
+    try:
+        return codec.decode(rows[0][0].encode(), Record) if rows else None
+    except codec.Malformed as error:
+        raise UnoError(
+            f"what was released cannot be read: {error}", "was the registry made by a newer uno?"
+        ) from error
+
+
+def write(store: Store, record: Record) -> None:
+    """Keep `record` in place of what was there."""
+    with store.transaction():
+        _put(store, record)
+
+
+def forget(store: Store) -> None:
+    """Forget what was released, and many sequences, for what is restored from a backup.
+
+    Its packages are not there, and the network may have gone on. Call it within a transaction.
+    """
+    store.database.do("DELETE FROM meta WHERE name = 'released'")
+    _put_sequence(store, _sequence(store) + _SKIPPED)
+
+
+def release(registry: Registry, *, attempt: int) -> Record:
+    """Release the newest generation; nothing if it is released and has not failed.
+
+    The registry is open for a change, so that its packages are written. What failed is tried again,
+    from sequence `attempt` on. Raises `UnoError` where there is no road to the cells.
+    """
+    store, layout = registry.store, registry.layout
+    head, before = store.head(), read(store)
+    _refuse_without_road(head.plan)
+    packaged = {
+        cell.member.id: _packaged(layout, head.plan.uvn, cell.member.name)
+        for cell in head.plan.cells
+    }
+    cells = {cell: kept for cell, (kept, _) in packaged.items()}
+    new = Release(generation=head.number, cells=cells, attempt=attempt)
+    record = _following(before, new)
+    files.make_private_dir(_directory(layout))
+    _like(_directory(layout), layout.root)
+    for cell, (kept, source) in packaged.items():
+        _keep(source, _path(layout, cell, kept))
+    if record != before:
+        write(store, record)
+    _forget_others(layout, record)
+    return record
+
+
+def asked_again(record: Record, cells: Collection[int], *, attempt: int) -> Record:
+    """Return `record` as it is when `cells`, which went back alone, are offered their packages.
+
+    What they answered before sequence `attempt` is forgotten.
+    """
+    told = record.activation
+    if told is not None:
+        left = {cell: it for cell, it in told.cells.items() if cell not in cells}
+        told = replace(told, cells=left)
+    return replace(record, release=replace(record.release, attempt=attempt), activation=told)
+
+
+def package(layout: Layout, cell: int, packaged: Packaged) -> bytes:
+    """Return a released package. Raises `UnoError` if it is not there any more."""
+    try:
+        return files.read(_path(layout, cell, packaged), limit=package_file.PACKED_LIMIT)
+    except UnoError as error:
+        raise UnoError(
+            f"the released package of {packaged.name} cannot be read: {error.what}",
+            "release the newest generation with: uno sync",
+        ) from error
+
+
+def reserve(store: Store, count: int, *, above: int = 0) -> int:
+    """Return the first of `count` sequences that are used once, and are higher than `above`."""
+    with store.transaction():
+        first = max(_sequence(store), above + 1)
+        _put_sequence(store, first + count)
+    return first
+
+
+def _sequence(store: Store) -> int:
+    rows = store.database.rows("SELECT value FROM meta WHERE name = 'sequence'")
+    return int(rows[0][0]) if rows else 1
+
+
+def _put_sequence(store: Store, following: int) -> None:
+    store.database.do("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", str(following))
+
+
+def _following(before: Record | None, new: Release) -> Record:
+    if before is None:
+        return Record(release=new)
+    old = before.release
+    if (old.generation, old.cells) == (new.generation, new.cells):
+        if not before.failed:
+            return before
+        return Record(release=new, standing=before.standing, runs=before.runs)
+    was_begun = before.settled or before.activation is not None
+    standing = old if was_begun and not before.failed else before.standing
+    return Record(release=new, standing=standing, runs=before.runs)
+
+
+def _refuse_without_road(plan: Plan) -> None:
+    if plan.root is None:
+        raise UnoError(
+            f"{plan.uvn} has no root VPN, through which cells would get their packages",
+            "copy the packages to the cells by hand, or: uno config uvn -U --enable-root-vpn",
+        )
+    for cell in plan.cells:
+        member = cell.member
+        if not {cell_signing(member.id), cell_sealing(member.id)} <= plan.public_keys.keys():
+            raise UnoError(
+                f"cell {member.name} has no keys to be reached with: an older uno made it",
+                "make them with `uno redeploy`, and install the packages by hand once",
+            )
+
+
+def _packaged(layout: Layout, uvn: str, name: str) -> tuple[Packaged, Path]:
+    path = layout.cells / cell_packages.file_name(uvn, name)
+    manifest = package_file.read_manifest(files.read(path, limit=package_file.PACKED_LIMIT))
+    kept = Packaged(name=name, generation=manifest.generation, content=manifest.content)
+    return kept, path
+
+
+def _directory(layout: Layout) -> Path:
+    return layout.root / "released"
+
+
+def _path(layout: Layout, cell: int, packaged: Packaged) -> Path:
+    return _directory(layout) / f"{cell}-{packaged.content}{package_file.SUFFIX}"
+
+
+def _keep(source: Path, path: Path) -> None:
+    """Have `path` hold what `source` does now; files are replaced and never written into."""
+    if path.exists():
+        return
+    try:
+        os.link(source, path)
+    except OSError:
+        # Not all file systems have links.
+        files.write_atomic(path, files.read(source, limit=package_file.PACKED_LIMIT))
+        _like(path, source)
+
+
+def _forget_others(layout: Layout, record: Record) -> None:
+    kept = {_path(layout, *each) for each in _all(record)}
+    for path in _directory(layout).iterdir():
+        if path not in kept:
+            path.unlink(missing_ok=True)
+
+
+def _all(record: Record) -> Iterable[tuple[int, Packaged]]:
+    standing = record.standing.cells.items() if record.standing else ()
+    return (*record.release.cells.items(), *standing)
+
+
+def _like(path: Path, other: Path) -> None:
+    """Give `path` to the owner of `other`: root serves the registry of another user, too."""
+    owner = other.stat()
+    with suppress(OSError):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _put(store: Store, record: Record) -> None:
+    text = codec.encode(record).decode()
+    store.database.do("INSERT OR REPLACE INTO meta VALUES ('released', ?)", text)

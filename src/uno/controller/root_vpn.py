@@ -1,0 +1,75 @@
+"""The registry as a node of its root VPN: its plan and keys to what it should own on its host.
+
+Pure. The registry may share a host with a cell. So its routes are in a table of their own, which is
+used by what is sent from its own addresses alone, and its firewall table has a name of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+
+from uno.model import key_ids
+from uno.model.key_ids import Secret
+from uno.model.net import network_order
+from uno.model.plan import Plan, PlannedCell, RootVpn
+from uno.planning.endpoints import host_port
+from uno.ports.bus import REGISTRY_INDEX, ports
+from uno.ports.host import Desired, Peer, Tunnel
+from uno.render import nftables
+
+# Tables up to 255 are used by people and distributions. The rest of the number comes from the
+# UVN's identity, so that the registries of two UVNs can share a host.
+_FIRST_TABLE = 0x1000_0000
+
+
+def desired(
+    plan: Plan,
+    secrets: Mapping[str, str],
+    *,
+    public_keys: Mapping[str, str] | None = None,
+    has_ipv6: bool = True,
+) -> Desired:
+    """Return what the registry of `plan` should own on its host; nothing without a root VPN.
+
+    `secrets` maps key ids to base64 keys: the registry's private key and the preshared key of each
+    cell (`model.key_ids`). `public_keys` are those that take the place of the plan's, for cells
+    that still have earlier ones. `has_ipv6` tells whether the host's kernel has IPv6. Raises
+    KeyError where a key is missing.
+    """
+    root = plan.root
+    if root is None:
+        return Desired()
+    known = {**plan.public_keys, **(public_keys or {})}
+    addresses = (IPv4Interface(root.registry4), IPv6Interface(root.registry6))
+    routes = (plan.pools.root, IPv6Network((root.registry6, 64), strict=False))
+    peers = (
+        _peer(cell, root, secrets, known[key_ids.root_pair(cell.member.id)]) for cell in plan.cells
+    )
+    tunnel = Tunnel(
+        name=root.registry_interface,
+        private_key=Secret(secrets[key_ids.ROOT_REGISTRY]),
+        mtu=root.mtu,
+        addresses=addresses if has_ipv6 else addresses[:1],
+        peers=tuple(sorted(peers, key=lambda peer: peer.public_key)),
+        port=root.port if root.endpoint else None,
+        routes=tuple(sorted(routes if has_ipv6 else routes[:1], key=network_order)),
+        table=_FIRST_TABLE + int(plan.identity[:6], 16),
+    )
+    ruleset = nftables.registry_ruleset(
+        root, plan.pools, bus_ports=ports(plan.bus.domain, REGISTRY_INDEX)
+    )
+    return Desired(firewall=ruleset, tunnels=(tunnel,))
+
+
+def _peer(cell: PlannedCell, root: RootVpn, secrets: Mapping[str, str], public_key: str) -> Peer:
+    member = cell.member
+    dials = bool(member.endpoint and cell.root_port)
+    return Peer(
+        public_key=public_key,
+        psk=Secret(secrets[key_ids.root_psk(member.id)]),
+        endpoint=host_port(member.endpoint or "", cell.root_port or 0) if dials else None,
+        allowed_ips=(IPv4Network(member.node4), IPv6Network(member.node6)),
+        # A cell that is called cannot call back, should the registry be behind NAT.
+        keepalive=root.keepalive if dials else 0,
+    )

@@ -1,0 +1,320 @@
+"""A host in memory that prints itself, for tests and rehearsals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias, assert_never
+
+from uno.diagnostics import UnoError
+from uno.host.fake.fake_kernel import FakeKernel
+from uno.model.key_ids import Secret
+from uno.ports.host import (
+    Action,
+    AddBarriers,
+    ConfigureTunnel,
+    CreateTunnel,
+    Facts,
+    Gate,
+    Nic,
+    NodeInterface,
+    Observed,
+    Peer,
+    PeerStatus,
+    ReloadRouting,
+    RemoveBarriers,
+    RemoveTunnel,
+    ReplaceFirewall,
+    RestoreSysctl,
+    Routing,
+    SessionStatus,
+    SetGate,
+    SetNode,
+    SetSysctl,
+    StartRouting,
+    StopRouting,
+    Tunnel,
+)
+
+# A part of an action that Linux does whole or not at all.
+_Step: TypeAlias = Callable[[], object]
+
+
+@dataclass(slots=True)
+class _Failure:
+    """When to fail: after so many actions more, before the next or half-way through it."""
+
+    after: int
+    halfway: bool
+    error: BaseException
+
+
+class FakeHost:
+    """A machine that uno changes, in memory. What Linux refuses it refuses, with `UnoError`.
+
+    `performed`, `reconnected` and `forgotten` tell what was asked of it; `sessions` and
+    `handshakes` (seconds since the epoch, by public key) are what it answers. `gates` are the
+    chains of its other firewalls; `moved` the endpoints whose names lead elsewhere by now,
+    `carriers` the interfaces that routes lead through.
+    """
+
+    def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
+        """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
+        self.performed: list[Action] = []
+        self.reconnected: list[tuple[str, Peer]] = []
+        self.dropped: list[str] = []
+        self.forgotten = False
+        self.gates: list[Gate] = []
+        self.sessions: tuple[SessionStatus, ...] = ()
+        self.handshakes: dict[str, int] = {}
+        self.moved: set[str] = set()
+        self.carriers: set[str] = set()
+        self._kernel = FakeKernel(nics=nics, fixed=fixed)
+        self._originals: dict[str, str] = {}
+        self._node: str | None = None
+        self._daemons: dict[str, str] = {}
+        self._routing_runs = False
+        self._failure: _Failure | None = None
+
+    def __str__(self) -> str:
+        """Print what is there as ip, wg, sysctl and nft would, without secrets."""
+        return "".join(f"{line}\n" for line in self._lines())
+
+    def fail_at(
+        self, count: int, *, halfway: bool = False, error: BaseException | None = None
+    ) -> None:
+        """Make the `count`th action from now fail once, before it or half-way through.
+
+        `error` is raised as it is; without one it is an `UnoError`.
+        """
+        self._failure = _Failure(count - 1, halfway, error or UnoError("the host was told to fail"))
+
+    def plug(self, nic: Nic) -> None:
+        """Add an interface that is not uno's, or change it."""
+        self._kernel.nics[nic.name] = nic
+
+    def unplug(self, name: str) -> None:
+        """Remove an interface that is not uno's."""
+        del self._kernel.nics[name]
+
+    def facts(self) -> Facts:
+        """Return the interfaces that are not uno's; all else is as on most hosts."""
+        return Facts(nics=tuple(nic for _, nic in sorted(self._kernel.nics.items())))
+
+    def observe(self, sysctls: tuple[str, ...]) -> Observed:
+        """Look at what is there, reading these kernel parameters and those changed before."""
+        # The parameters of an interface go with it.
+        originals = {k: v for k, v in self._originals.items() if self._kernel.has_parameter(k)}
+        return Observed(
+            barriers=frozenset(self._kernel.barriers),
+            firewall=self._kernel.firewall,
+            gates=tuple(self.gates),
+            sysctls={key: self._kernel.parameter(key) for key in {*sysctls, *originals}},
+            originals=originals,
+            node=self._observed_node(),
+            tunnels=tuple(self._tunnel(name) for name in self._tunnels()),
+            routing=Routing(daemons=tuple(self._daemons.items())) if self._routing_runs else None,
+            routing_leftovers=bool(self._daemons),
+            foreign=frozenset({"lo", *self._kernel.nics}),
+        )
+
+    def perform(self, action: Action) -> None:
+        """Do one thing. Raises `UnoError` as Linux would, and the error that was asked for."""
+        self.performed.append(action)
+        failure = self._due()
+        steps = tuple(self._steps(action))
+        if failure:
+            steps = steps[: (len(steps) + 1) // 2] if failure.halfway else ()
+        for step in steps:
+            step()
+        if failure:
+            raise failure.error
+
+    def wireguard_kind(self) -> str:
+        """Say which WireGuard runs."""
+        return "fake" if self._tunnels() else "none"
+
+    def peer_status(self) -> dict[str, tuple[PeerStatus, ...]]:
+        """Return the peers of each of uno's WireGuard interfaces."""
+        return {
+            name: tuple(map(self._status, self._tunnel(name).peers)) for name in self._tunnels()
+        }
+
+    def session_status(self) -> tuple[SessionStatus, ...]:
+        """Return `sessions`, or none where routing does not run."""
+        return self.sessions if self._routing_runs else ()
+
+    def carrying(self) -> frozenset[str]:
+        """Return `carriers`, as far as they are there."""
+        return frozenset(self.carriers.intersection(self._tunnels()))
+
+    def drop_routes(self, neighbor: str) -> None:
+        """Note whose routes were to be forgotten."""
+        self.dropped.append(neighbor)
+
+    def reconnect(self, tunnel: str, peer: Peer) -> None:
+        """Note that a new session with a peer was asked for."""
+        self._kernel.link(tunnel)
+        self.reconnected.append((tunnel, peer))
+
+    def resolve_again(self, tunnel: str, peer: Peer) -> bool:
+        """Return whether the name is among those that have moved; then it is so no more."""
+        self._kernel.link(tunnel)
+        moved = peer.endpoint in self.moved
+        self.moved -= {peer.endpoint or ""}
+        return moved
+
+    def forget(self) -> None:
+        """Note that nothing need be remembered any more."""
+        self.forgotten = True
+
+    def _due(self) -> _Failure | None:
+        failure = self._failure
+        if failure is None or failure.after > 0:
+            if failure:
+                failure.after -= 1
+            return None
+        self._failure = None
+        return failure
+
+    def _steps(self, action: Action) -> Iterator[_Step]:  # noqa: C901, PLR0912 - one per kind
+        kernel = self._kernel
+        match action:
+            case AddBarriers(networks):
+                yield from (partial(kernel.barriers.add, each) for each in networks)
+            case RemoveBarriers(networks):
+                yield from (partial(kernel.barriers.discard, each) for each in networks)
+            case ReplaceFirewall(ruleset):
+                yield partial(kernel.replace_table, ruleset)
+            case SetGate(gate):
+                yield partial(self._set_gate, gate)
+            case SetSysctl(key, value):
+                yield partial(self._note_original, key)
+                yield partial(kernel.set_parameter, key, value)
+            case RestoreSysctl(key, value):
+                yield partial(self._restore_parameter, key, value)
+                yield partial(self._originals.pop, key, None)
+            case SetNode(node):
+                yield from self._set_node(node)
+            case CreateTunnel(tunnel):
+                yield partial(kernel.add_link, tunnel.name)
+                yield from self._set_tunnel(tunnel)
+            case ConfigureTunnel(tunnel):
+                yield from self._set_tunnel(tunnel)
+            case RemoveTunnel(name):
+                yield partial(kernel.remove_link, name)
+            case StartRouting(routing):
+                yield from self._stop_routing()
+                yield from self._set_daemons(routing)
+                yield partial(self._run_routing, runs=True)
+            case ReloadRouting(routing):
+                yield partial(self._require_routing, routing)
+                yield from self._set_daemons(routing)
+            case StopRouting():
+                yield from self._stop_routing()
+            case _:
+                assert_never(action)
+
+    def _set_gate(self, gate: Gate) -> None:
+        """Change a gate that is there; another firewall is not ours to make."""
+        places = [(each.family, each.chain) for each in self.gates]
+        if (gate.family, gate.chain) not in places:
+            raise UnoError(f"iptables-restore: there is no chain {gate.chain} by that name")
+        self.gates[places.index((gate.family, gate.chain))] = gate
+
+    def _note_original(self, key: str) -> None:
+        self._originals.setdefault(key, self._kernel.parameter(key))
+
+    def _restore_parameter(self, key: str, value: str) -> None:
+        if self._kernel.parameter(key) != value:
+            self._kernel.set_parameter(key, value)
+
+    def _set_node(self, node: NodeInterface | None) -> Iterator[_Step]:
+        if self._node is not None and (node is None or node.name != self._node):
+            yield partial(self._kernel.remove_link, self._node)
+            yield partial(self._note_node, None)
+        if node is None:
+            return
+        yield partial(self._note_node, node.name)
+        if node.name not in self._kernel.links:
+            yield partial(self._kernel.add_link, node.name)
+        yield partial(self._kernel.flush, node.name)
+        for address in node.addresses:
+            yield partial(self._kernel.add_address, node.name, address)
+        yield partial(self._swallow, node)
+
+    def _swallow(self, node: NodeInterface) -> None:
+        self._kernel.link(node.name).sinks[:] = node.swallows
+
+    def _note_node(self, name: str | None) -> None:
+        self._node = name
+
+    def _set_tunnel(self, tunnel: Tunnel) -> Iterator[_Step]:
+        yield partial(self._kernel.set_wireguard, tunnel)
+        yield partial(self._kernel.set_mtu, tunnel.name, tunnel.mtu)
+        yield partial(self._kernel.flush, tunnel.name)
+        for address in tunnel.addresses:
+            yield partial(self._kernel.add_address, tunnel.name, address)
+        for prefix in tunnel.routes:
+            yield partial(self._kernel.add_route, prefix, tunnel.name, tunnel.table)
+
+    def _require_routing(self, routing: Routing) -> None:
+        names = {name for name, _ in routing.daemons}
+        if not self._routing_runs or names != self._daemons.keys():
+            raise UnoError("frr-reload.py: vtysh failed to connect to any daemons")
+
+    def _set_daemons(self, routing: Routing) -> Iterator[_Step]:
+        for name, text in routing.daemons:
+            yield partial(self._daemons.__setitem__, name, text)
+
+    def _stop_routing(self) -> Iterator[_Step]:
+        yield partial(self._run_routing, runs=False)
+        yield self._daemons.clear
+
+    def _run_routing(self, *, runs: bool) -> None:
+        self._routing_runs = runs
+
+    def _tunnels(self) -> list[str]:
+        return sorted(name for name in self._kernel.links if name != self._node)
+
+    def _tunnel(self, name: str) -> Tunnel:
+        link = self._kernel.link(name)
+        return Tunnel(
+            name=name,
+            private_key=link.key or Secret("(none)"),
+            mtu=link.mtu,
+            addresses=tuple(link.addresses),
+            peers=link.peers,
+            port=link.port,
+            routes=self._kernel.routes_into(name, link.table),
+            table=link.table,
+        )
+
+    def _status(self, peer: Peer) -> PeerStatus:
+        handshake = self.handshakes.get(peer.public_key, 0)
+        return PeerStatus(
+            public_key=peer.public_key,
+            endpoint=peer.endpoint,
+            handshake=handshake,
+            received=0,
+            sent=0,
+        )
+
+    def _observed_node(self) -> NodeInterface | None:
+        if self._node is None or self._node not in self._kernel.links:
+            return None
+        link = self._kernel.link(self._node)
+        return NodeInterface(
+            name=self._node, addresses=tuple(link.addresses), swallows=tuple(link.sinks)
+        )
+
+    def _lines(self) -> Iterator[str]:
+        yield from self._kernel.lines()
+        for gate in self.gates:
+            yield f"{gate.family} chain {gate.chain} lets {', '.join(gate.lets) or 'nothing'}"
+        for key, value in sorted(self._originals.items()):
+            yield f"original {key} = {value}"
+        for daemon, text in self._daemons.items():
+            shown = daemon if self._routing_runs else f"{daemon} (stopped)"
+            yield from (f"{shown}: {line}" for line in text.splitlines())

@@ -1,0 +1,217 @@
+"""The part of a fake host that Linux is on a real one: interfaces, routes, parameters, nftables.
+
+What it refuses was tried out on Linux 6 with iproute2, wireguard-go and nft. It keeps its state
+the way Linux does: keys are clamped, and a prefix that is routed into a second interface leaves
+the first.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from uno.diagnostics import UnoError
+from uno.model.key_ids import Secret
+from uno.model.net import Network, network_order
+from uno.ports.host import InterfaceAddress, Nic, Peer, Tunnel
+
+# The kernel parameters that there are, with the values of a host that does not forward.
+PARAMETERS: Mapping[str, str] = {
+    "net.ipv4.ip_forward": "0",
+    "net.ipv4.fib_multipath_hash_policy": "0",
+    "net.ipv6.conf.all.forwarding": "0",
+    "net.ipv6.fib_multipath_hash_policy": "0",
+}
+
+
+@dataclass(slots=True)
+class Link:
+    """An interface that uno made: a WireGuard one if it has a key.
+
+    `table` is the routing table of its own, `sinks` are what it swallows.
+    """
+
+    mtu: int = 1500
+    addresses: list[InterfaceAddress] = field(default_factory=list)
+    key: Secret | None = None
+    port: int | None = None
+    peers: tuple[Peer, ...] = ()
+    table: int | None = None
+    sinks: list[Network] = field(default_factory=list)
+
+
+class FakeKernel:
+    """Interfaces, addresses, routes, parameters and uno's table. Refusals are `UnoError`."""
+
+    def __init__(self, *, nics: Iterable[Nic], fixed: Iterable[str]) -> None:
+        """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
+        self.nics = {nic.name: nic for nic in nics}
+        self.links: dict[str, Link] = {}
+        self.barriers: set[Network] = set()
+        self.firewall: str | None = None
+        self._fixed = frozenset(fixed)
+        self._routes: dict[tuple[Network, int | None], str] = {}
+        self._parameters = dict(PARAMETERS)
+        for name in self.nics:
+            self._parameters[_accept_ra(name)] = "1"
+
+    def has_parameter(self, key: str) -> bool:
+        """Whether there is a kernel parameter; those of an interface go with it."""
+        return key in self._parameters and key not in self._gone()
+
+    def parameter(self, key: str) -> str:
+        """Read a kernel parameter."""
+        if not self.has_parameter(key):
+            raise UnoError(f"cannot read the kernel parameter {key} (No such file or directory)")
+        return self._parameters[key]
+
+    def set_parameter(self, key: str, value: str) -> None:
+        """Write a kernel parameter."""
+        self.parameter(key)
+        if key in self._fixed:
+            raise UnoError(f"cannot set the kernel parameter {key} (Read-only file system)")
+        if not value.isdigit():
+            raise UnoError(f"cannot set the kernel parameter {key} to {value} (Invalid argument)")
+        self._parameters[key] = value
+
+    def add_link(self, name: str) -> None:
+        """Make an interface."""
+        if name in self.links or name in self.nics or name == "lo":
+            raise UnoError(f"ip link add {name}: File exists")
+        if not re.fullmatch(r"[^\s/:]{1,15}", name):
+            raise UnoError(f'ip link add {name}: "dev" not a valid ifname')
+        self.links[name] = Link()
+
+    def remove_link(self, name: str) -> None:
+        """Delete an interface that uno made, if it is there."""
+        if self.links.pop(name, None) is not None:
+            self._remove_routes(name)
+
+    def set_mtu(self, name: str, mtu: int) -> None:
+        """Set the number of bytes that an interface carries."""
+        self.link(name).mtu = mtu
+
+    def set_wireguard(self, tunnel: Tunnel) -> None:
+        """Set the key, port and peers of an interface."""
+        link = self.link(tunnel.name)
+        key = _clamped(tunnel.private_key)
+        taken = {other.port for other in self.links.values() if other is not link} - {None}
+        if tunnel.port in taken:
+            raise UnoError("wg setconf: Unable to modify interface: Address already in use")
+        link.key, link.port, link.table = key, tunnel.port, tunnel.table
+        link.peers = tuple(sorted(tunnel.peers, key=lambda peer: peer.public_key))
+
+    def flush(self, name: str) -> None:
+        """Remove the addresses of an interface, and the routes into it."""
+        self.link(name).addresses.clear()
+        self.link(name).sinks.clear()
+        self._remove_routes(name)
+
+    def add_address(self, name: str, address: InterfaceAddress) -> None:
+        """Give an address to an interface."""
+        link = self.link(name)
+        if address in link.addresses:
+            raise UnoError(f"ip addr add {address} dev {name}: Address already assigned")
+        # RFC 8200 section 5: no IPv6 on a link that cannot carry 1280 bytes.
+        if address.version == 6 and link.mtu < 1280:
+            raise UnoError(f"ip addr add {address} dev {name}: Invalid argument")
+        link.addresses.append(address)
+
+    def add_route(self, prefix: Network, name: str, table: int | None) -> None:
+        """Route a prefix into an interface, away from any other in the same table."""
+        self.link(name)
+        self._routes[prefix, table] = name
+
+    def routes_into(self, name: str, table: int | None) -> tuple[Network, ...]:
+        """Return the prefixes that a table routes into an interface, sorted."""
+        found = (p for (p, of), device in self._routes.items() if (of, device) == (table, name))
+        return tuple(sorted(found, key=network_order))
+
+    def replace_table(self, ruleset: str | None) -> None:
+        """Put a ruleset in place of uno's table."""
+        if ruleset is not None:
+            _refuse_ruleset(ruleset)
+        self.firewall = ruleset
+
+    def link(self, name: str) -> Link:
+        """Return an interface that uno made."""
+        if name not in self.links:
+            raise UnoError(f'Cannot find device "{name}"')
+        return self.links[name]
+
+    def lines(self) -> Iterator[str]:
+        """Print all, without secrets."""
+        for name in sorted(self.nics):
+            yield f"link {name}{'' if self.nics[name].up else ' down'}"
+            yield from (f"addr {address} dev {name}" for address in self.nics[name].addresses)
+        for prefix in sorted(self.barriers, key=network_order):
+            yield f"route unreachable {prefix}"
+        for name in sorted(self.links):
+            yield from self._link_lines(name, self.links[name])
+        gone = self._gone()
+        for key in sorted(self._parameters.keys() - gone):
+            yield f"sysctl {key} = {self._parameters[key]}"
+        yield from (f"nft {line}" for line in (self.firewall or "").splitlines())
+
+    def _link_lines(self, name: str, link: Link) -> Iterator[str]:
+        yield f"link {name} mtu {link.mtu}"
+        yield from (f"addr {address} dev {name}" for address in link.addresses)
+        where = f" table {link.table}" if link.table else ""
+        yield from (
+            f"route {prefix} dev {name}{where}" for prefix in self.routes_into(name, link.table)
+        )
+        yield from (f"sink {prefix} dev {name}" for prefix in link.sinks)
+        if link.key:
+            yield f"wg {name} public-key {_public(link.key)} listen-port {link.port or 'any'}"
+        for peer in link.peers:
+            words = f"wg {name} peer {peer.public_key} endpoint {peer.endpoint or '(none)'}"
+            allowed = ",".join(map(str, peer.allowed_ips)) or "(none)"
+            psk = " preshared-key (hidden)" if peer.psk else ""
+            yield f"{words} allowed-ips {allowed} keepalive {peer.keepalive or 'off'}{psk}"
+
+    def _remove_routes(self, name: str) -> None:
+        self._routes = {key: device for key, device in self._routes.items() if device != name}
+
+    def _gone(self) -> set[str]:
+        """Return the parameters of interfaces that have been unplugged."""
+        there = {*PARAMETERS, *map(_accept_ra, self.nics)}
+        return self._parameters.keys() - there
+
+
+def _accept_ra(name: str) -> str:
+    return f"net.ipv6.conf.{name.replace('.', '/')}.accept_ra"
+
+
+def _refuse_ruleset(ruleset: str) -> None:
+    tables = re.findall(r"^table .*$", ruleset, re.MULTILINE)
+    if tables not in (["table inet uno {"], ["table inet uno_registry {"]):
+        raise UnoError(f"nft -f -: not uno's one table but {', '.join(tables) or 'none'}")
+    if ruleset.count("{") != ruleset.count("}"):
+        raise UnoError("nft -f -: syntax error, unexpected end of file")
+
+
+def _clamped(key: Secret) -> Secret:
+    """Return a private key as WireGuard keeps it (RFC 7748, section 5)."""
+    octets = bytearray(_octets(key))
+    octets[0] &= 0b11111000
+    octets[31] = octets[31] & 0b01111111 | 0b01000000
+    return Secret(b64encode(octets).decode())
+
+
+def _public(key: Secret) -> str:
+    private = X25519PrivateKey.from_private_bytes(_octets(key))
+    return b64encode(private.public_key().public_bytes_raw()).decode()
+
+
+def _octets(key: Secret) -> bytes:
+    try:
+        octets = b64decode(key.reveal, validate=True)
+    except ValueError:
+        octets = b""
+    if len(octets) != 32:
+        raise UnoError("wg: Key is not the correct length or format")
+    return octets

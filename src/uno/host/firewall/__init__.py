@@ -1,0 +1,1 @@
+"""nftables: uno's own table, and forward chains of other programs."""

@@ -1,0 +1,96 @@
+"""Other firewalls that stand in the way of forwarding: docker's and ufw's.
+
+Both set the policy of iptables' FORWARD chain to DROP. What uno's own table accepts would be lost
+there, since a packet passes every table. Docker keeps a chain for rules of others, DOCKER-USER
+(its manual, "Packet filtering and firewalls"); elsewhere the rules go to the top of FORWARD itself.
+uno's own rules are known by their comment. Source: iptables(8), iptables-restore(8).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from uno.host.command import run
+from uno.host.firewall.nft import FAMILY
+from uno.ports.host import Gate
+from uno.render.nftables import REGISTRY_TABLE, TABLE
+
+COMMENT = "uno"
+OURS = {(FAMILY, TABLE), (FAMILY, REGISTRY_TABLE)}
+PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
+CHAINS = ("DOCKER-USER", "FORWARD")
+
+
+def observe() -> tuple[Gate, ...]:
+    """Return the gates that are closed, or that uno has opened."""
+    chains = _chains()
+    names = {(each["family"], each["table"], each["name"]) for each in chains}
+    found = []
+    for family in _usable():
+        present = [chain for chain in CHAINS if (family, "filter", chain) in names]
+        lets = {chain: _lets(family, chain) for chain in present}
+        closed = any(_drops(each) and _is(each, family) for each in chains)
+        found += [
+            Gate(family=family, chain=chain, lets=lets[chain])
+            for chain in present
+            if lets[chain] or (closed and chain == present[0])
+        ]
+    return tuple(found)
+
+
+def strangers() -> tuple[str, ...]:
+    """Return the chains that drop what is forwarded and that uno cannot open: nftables' own."""
+    return tuple(
+        f"{each['family']} {each['table']} {each['name']}"
+        for each in _chains()
+        if _drops(each) and not any(_is(each, family) for family in _usable())
+    )
+
+
+def set_gate(gate: Gate) -> None:
+    """Make uno's rules in a gate those that it says, in one transaction."""
+    lines = ["*filter"]
+    lines += [f"-D {gate.chain} {rule}" for rule in _rules(_lets(gate.family, gate.chain))]
+    lines += [f"-I {gate.chain} {rule}" for rule in _rules(gate.lets)]
+    lines.append("COMMIT")
+    restore = [f"{PROGRAMS[gate.family]}-restore", "--noflush", "--wait"]
+    run(restore, stdin="\n".join(lines) + "\n")
+
+
+def _usable() -> tuple[str, ...]:
+    return tuple(family for family, program in PROGRAMS.items() if shutil.which(program))
+
+
+def _rules(patterns: tuple[str, ...]) -> Iterator[str]:
+    for pattern in patterns:
+        for direction in ("-i", "-o"):
+            yield f"{direction} {pattern} -m comment --comment {COMMENT} -j ACCEPT"
+
+
+def _lets(family: str, chain: str) -> tuple[str, ...]:
+    done = run([PROGRAMS[family], "--wait", "-S", chain], check=False)
+    rules = [shlex.split(line) for line in done.stdout.splitlines()]
+    patterns = {
+        rule[rule.index("-i") + 1]
+        for rule in rules
+        if "-i" in rule and "--comment" in rule and rule[rule.index("--comment") + 1] == COMMENT
+    }
+    return tuple(sorted(patterns))
+
+
+def _chains() -> list[dict[str, Any]]:
+    listed = json.loads(run(["nft", "-j", "list", "chains"]).stdout or "{}").get("nftables", [])
+    chains = [each["chain"] for each in listed if "chain" in each]
+    return [each for each in chains if (each["family"], each["table"]) not in OURS]
+
+
+def _drops(chain: dict[str, Any]) -> bool:
+    return chain.get("hook") == "forward" and chain.get("policy") == "drop"
+
+
+def _is(chain: dict[str, Any], family: str) -> bool:
+    return (chain["family"], chain["table"], chain["name"]) == (family, "filter", "FORWARD")

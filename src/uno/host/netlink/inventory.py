@@ -1,0 +1,155 @@
+"""What there is: interfaces, addresses, routes and rules, as the kernel tells them.
+
+Sources: rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/fib_rules.h. An agent looks again and
+again, also on a small router; asking the kernel takes a hundredth of the time of starting `ip`.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from typing import TypeVar
+
+from uno.host.netlink import rtnetlink
+from uno.host.netlink.interface_changes import PROTOCOL
+from uno.model.net import Address, Network, network_order
+from uno.ports.host import InterfaceAddress, Nic
+
+Key = TypeVar("Key")
+
+# linux/rtnetlink.h
+_GETLINK, _GETADDR, _GETRULE = 18, 22, 34
+_LINK = struct.Struct("=BBHiII")
+_ADDRESS = struct.Struct("=4Bi")
+_RULE = struct.Struct("=8BI")
+_IFNAME, _MTU, _LINKINFO, _IFALIAS, _EXT_MASK = 3, 4, 18, 20, 29
+_INFO_KIND = 1
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
+_UP = 0x1
+# Counters are most of what is said of an interface: leave them out.
+_SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
+# What made a route that came by router advertisement.
+_ADVERTISED = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver."""
+
+    index: int
+    name: str
+    kind: str
+    alias: str
+    mtu: int
+    up: bool
+    addresses: tuple[InterfaceAddress, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRoutes:
+    """The routes that uno made: unreachable prefixes, and for each interface those into it.
+
+    `into` has those of the main table, `aside` those of other tables, by interface and table.
+    Interfaces are by their index.
+    """
+
+    barriers: frozenset[Network]
+    into: Mapping[int, tuple[Network, ...]]
+    aside: Mapping[tuple[int, int], tuple[Network, ...]]
+
+
+def interfaces() -> tuple[Interface, ...]:
+    """Return all interfaces of this network namespace."""
+    addresses: dict[int, list[InterfaceAddress]] = defaultdict(list)
+    for each in rtnetlink.dumped(_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0)):
+        index, own = _address(each.body)
+        addresses[index].append(own)
+    links = rtnetlink.dumped(_GETLINK, _LINK.pack(0, 0, 0, 0, 0, 0) + _SKIP_STATISTICS)
+    found = (_interface(each.body, addresses) for each in links)
+    return tuple(sorted(found, key=lambda one: one.index))
+
+
+def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
+    """Return interfaces as the host's own, without loopback and link-local addresses."""
+    ways_out = rtnetlink.default_routes()
+    leading = {index for way in ways_out for index in way.interfaces}
+    advertised = {i for way in ways_out for i in way.interfaces if way.protocol == _ADVERTISED}
+    return tuple(
+        Nic(
+            name=each.name,
+            addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
+            up=each.up,
+            autoconfigured=each.index in advertised,
+            leads_out=each.index in leading,
+        )
+        for each in others
+        if each.name != "lo"
+    )
+
+
+def own_routes() -> OwnRoutes:
+    """Return the routes that are uno's own."""
+    barriers: set[Network] = set()
+    into: dict[int, list[Network]] = defaultdict(list)
+    aside: dict[tuple[int, int], list[Network]] = defaultdict(list)
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for route in rtnetlink.routes_of(int(PROTOCOL), family):
+            if route.kind == rtnetlink.UNREACHABLE:
+                barriers.add(route.destination)
+                continue
+            for index in route.interfaces:
+                if route.table == rtnetlink.MAIN_TABLE:
+                    into[index].append(route.destination)
+                else:
+                    aside[index, route.table].append(route.destination)
+    return OwnRoutes(barriers=frozenset(barriers), into=_ordered(into), aside=_ordered(aside))
+
+
+def rules() -> frozenset[tuple[Address, int]]:
+    """Return uno's rules: what is sent from the address goes by the routing table."""
+    told = (
+        rtnetlink.attributes(each.body, _RULE.size)
+        for each in rtnetlink.dumped(_GETRULE, _RULE.pack(*[0] * 9))
+    )
+    return frozenset(
+        (ip_address(rule[_FRA_SRC]), rtnetlink.number(rule, _FRA_TABLE, 0))
+        for rule in told
+        if rule.get(_FRA_PROTOCOL) == bytes([int(PROTOCOL)]) and _FRA_SRC in rule
+    )
+
+
+def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> Interface:
+    _, _, _, index, flags, _ = _LINK.unpack_from(body)
+    told = rtnetlink.attributes(body, _LINK.size)
+    about = rtnetlink.attributes(told.get(_LINKINFO, b""), 0)
+    return Interface(
+        index=index,
+        name=_text(told.get(_IFNAME)),
+        kind=_text(about.get(_INFO_KIND)),
+        alias=_text(told.get(_IFALIAS)),
+        mtu=rtnetlink.number(told, _MTU, 0),
+        up=bool(flags & _UP),
+        addresses=tuple(addresses.get(index, ())),
+    )
+
+
+def _address(body: bytes) -> tuple[int, InterfaceAddress]:
+    family, length, _, _, index = _ADDRESS.unpack_from(body)
+    told = rtnetlink.attributes(body, _ADDRESS.size)
+    # On a link with two ends the other one's address comes beside the own one.
+    octets = told.get(_IFA_LOCAL) or told[_IFA_ADDRESS]
+    kind = IPv4Interface if family == socket.AF_INET else IPv6Interface
+    return index, kind((octets, length))
+
+
+def _text(octets: bytes | None) -> str:
+    return (octets or b"").rstrip(b"\0").decode(errors="replace")
+
+
+def _ordered(found: Mapping[Key, list[Network]]) -> dict[Key, tuple[Network, ...]]:
+    return {key: tuple(sorted(each, key=network_order)) for key, each in found.items()}

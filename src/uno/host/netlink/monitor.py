@@ -1,0 +1,151 @@
+"""Changes of the host's network, as the kernel tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+
+from uno.host.netlink import rtnetlink
+from uno.host.netlink.interface_changes import PROTOCOL
+from uno.host.netlink.rtnetlink import Message
+from uno.model.net import Network
+from uno.ports.events import Change
+
+SETTLE = 0.2
+"""Seconds from a change until it is told: changes seldom come alone."""
+
+# linux/rtnetlink.h: zebra, and from bgp on those that FRR's other daemons have (lib/route_types.txt
+# and zebra's rt_netlink.h in FRR).
+_OF_DAEMONS = frozenset({11, *range(186, 200)})
+_OWN = int(PROTOCOL)
+
+_LINK = struct.Struct("=BBHiII")
+_ADDRESS = struct.Struct("=4Bi")
+_IFNAME, _MTU, _OPERSTATE = 3, 4, 16
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+# linux/if.h: up, running, with carrier. linux/if_addr.h: doubled, and not yet known whether it is.
+_STATE = 0x1 | 0x40 | 0x10000
+_DUPLICATE = 0x08 | 0x40
+_PART = 1 << 16
+
+
+class NetlinkWatch:
+    """The network namespace that this is made in. Close it in the end."""
+
+    def __init__(self, *, settle: float = SETTLE) -> None:
+        """Gather changes for `settle` seconds after the first. Raises `UnoError`."""
+        self._socket = rtnetlink.subscribe()
+        self._settle = settle
+        self._known: dict[object, object] = {}
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
+    async def changes(self) -> AsyncIterator[frozenset[Change]]:
+        """Yield what has changed since the last time, once it has."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                part = await loop.sock_recv(self._socket, _PART)
+            except OSError as error:
+                found = _lost(error)
+            else:
+                found = self._told(part)
+            if found:
+                await asyncio.sleep(self._settle)
+                yield frozenset(found | self._rest())
+
+    def routed(self, interfaces: Iterable[str]) -> frozenset[Network]:
+        """Return the destinations of routes into these interfaces."""
+        indices = set()
+        for name in interfaces:
+            with suppress(OSError):
+                indices.add(socket.if_nametoindex(name))
+        return frozenset(
+            route.destination
+            for route in rtnetlink.routes()
+            if route.table == rtnetlink.MAIN_TABLE
+            and route.kind == rtnetlink.UNICAST
+            and not indices.isdisjoint(route.interfaces)
+        )
+
+    def _rest(self) -> set[Change]:
+        """Return what else has been told by now."""
+        found: set[Change] = set()
+        while True:
+            try:
+                found |= self._told(self._socket.recv(_PART))
+            except BlockingIOError:
+                return found
+            except OSError as error:
+                found |= _lost(error)
+
+    def _told(self, part: bytes) -> set[Change]:
+        return {change for each in rtnetlink.messages(part) if (change := self._change(each))}
+
+    def _change(self, message: Message) -> Change | None:
+        match message.kind:
+            case rtnetlink.NEWROUTE | rtnetlink.DELROUTE:
+                return self._route(message)
+            case rtnetlink.NEWLINK | rtnetlink.DELLINK:
+                return self._link(message)
+            case rtnetlink.NEWADDR | rtnetlink.DELADDR:
+                return self._address(message)
+            case _:
+                return None
+
+    def _route(self, message: Message) -> Change | None:
+        route = rtnetlink.route(message.body)
+        if route.table != rtnetlink.MAIN_TABLE or route.flags & rtnetlink.CLONED:
+            return None
+        if route.protocol in _OF_DAEMONS and route.destination.prefixlen > 0:
+            return Change.LEARNED
+        gone = message.kind == rtnetlink.DELROUTE
+        if route.protocol == _OWN:
+            # uno makes them itself; that somebody else removes one is another thing.
+            return Change.HOST if gone else None
+        key = ("route", route.destination, route.priority)
+        return self._notice(key, None if gone else route)
+
+    def _link(self, message: Message) -> Change | None:
+        family, _, _, index, flags, _ = _LINK.unpack_from(message.body)
+        if family != socket.AF_UNSPEC:
+            # A bridge tells of its ports.
+            return None
+        told = rtnetlink.attributes(message.body, _LINK.size)
+        now = (flags & _STATE, told.get(_IFNAME), told.get(_MTU), told.get(_OPERSTATE))
+        return self._notice(("link", index), None if message.kind == rtnetlink.DELLINK else now)
+
+    def _address(self, message: Message) -> Change | None:
+        _, length, flags, _, index = _ADDRESS.unpack_from(message.body)
+        told = rtnetlink.attributes(message.body, _ADDRESS.size)
+        address = told.get(_IFA_LOCAL) or told.get(_IFA_ADDRESS)
+        gone = message.kind == rtnetlink.DELADDR
+        return self._notice(
+            ("address", index, address, length), None if gone else flags & _DUPLICATE
+        )
+
+    def _notice(self, key: object, now: object) -> Change | None:
+        """Remember how something is, or with None that it is gone; tell if it was otherwise.
+
+        The kernel repeats itself: with every router advertisement, with every scan of a radio.
+        """
+        if now is None:
+            self._known.pop(key, None)
+            return Change.HOST
+        if self._known.get(key) == now:
+            return None
+        self._known[key] = now
+        return Change.HOST
+
+
+def _lost(error: OSError) -> set[Change]:
+    """Return what may have changed when the kernel had more to tell than there was room for."""
+    if error.errno != errno.ENOBUFS:
+        raise error
+    return set(Change)

@@ -1,0 +1,1 @@
+"""ICMP echo probes between cells."""

@@ -1,0 +1,1 @@
+"""uno's own FRR daemons: starting, reloading and reading them."""

@@ -1,0 +1,374 @@
+"""uno's own FRR: its daemons, their folder, their watchdog.
+
+All of it lives in one folder, sockets included, so that the host's own FRR, and those of other
+cells on the machine, never meet it. Sources: FRR 8.4 user manual (Basic Setup, watchfrr, VTY
+shell), zebra(8), watchfrr(8), `frr-reload.py --help`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import re
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from pathlib import Path
+
+from uno.diagnostics import UnoError
+from uno.files import write_atomic
+from uno.host import programs
+from uno.host.command import run, start
+from uno.host.routing_frr import frr_diff, seccomp_no_socket_filter, vty
+from uno.ports.host import Routing, SessionStatus
+from uno.render.frr import BGP_PORT, MAXIMUM_PATHS, integrated
+
+PROGRAMS = Path("/usr/lib/frr")
+DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order to start them
+RELOAD = PROGRAMS / "frr-reload.py"
+
+STOP_SECONDS = 5.0
+
+# zebra deletes routes that it finds with FRR's marks and does not learn again within this time.
+# It covers graceful restart (120 s).
+SWEEP_SECONDS = 150
+
+# A BFD packet or a route that waits for a busy processor costs traffic; FRR's own systemd unit has
+# -5 for all. What others were told of is to be in the kernel before anybody works out more. Where
+# it is not allowed, nice(1) says so, and they run as everything else does.
+NICENESS = {"zebra": -15, "bfdd": -15, "bgpd": -10}
+
+# Where another FRR has routes on this host, zebra must never sweep: they would be among them.
+NEVER_SECONDS = 2_000_000_000
+
+
+def version() -> tuple[int, int]:
+    """Return the major and minor version that is installed. Raises `UnoError` if none is."""
+    _require_programs()
+    said = programs.version(PROGRAMS / "zebra")
+    found = re.search(r"version (\d+)\.(\d+)", said)
+    if found is None:
+        raise UnoError(f"cannot tell FRR's version from {said.splitlines()[:1]}")
+    return int(found[1]), int(found[2])
+
+
+class Frr:
+    """The FRR of one cell. `folder` holds its configuration, sockets, process ids and log."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which is made when FRR is first started."""
+        self._folder = folder
+
+    def running(self) -> Routing | None:
+        """Return the configuration, if the watchdog and every daemon run."""
+        found = self._configured()
+        alive = all(self._alive(name) for name in ("watchfrr", *dict(found)))
+        return Routing(daemons=found) if found and alive else None
+
+    def leftovers(self) -> bool:
+        """Whether anything of an earlier start is there."""
+        return self._folder.exists()
+
+    def start(self, routing: Routing, *, others_have_routes: bool) -> None:
+        """Start the daemons and their watchdog, and wait until they answer.
+
+        Those that run already with this very configuration are left alone.
+        """
+        _require_programs()
+        script = self._folder / "daemon.sh"
+        if not script.exists() or self._configured() != routing.daemons:
+            self.stop()
+            sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
+            self._make_folder(script, sweep, routing)
+        if self._alive("bgpd") is None:
+            _require_port()
+        for name, _ in routing.daemons:
+            if self._alive(name) is None:
+                run([str(script), "start", name])
+        if self._alive("watchfrr") is None:
+            start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
+        self._await_sockets([name for name, _ in routing.daemons])
+
+    def reload(self, routing: Routing) -> None:
+        """Change the running daemons to `routing`, by the difference alone.
+
+        What a neighbour may announce is decided anew at once, and no session ends that goes on.
+        """
+        before = self._configured()
+        try:
+            self._apply(before, routing)
+        except (frr_diff.Unknown, UnoError, OSError):
+            # More differs than is known of, or is not as it was written. Slower, and sure.
+            self._compare_all(routing)
+        if not before or frr_diff.filters_differ(before, routing.daemons):
+            self._decide_anew(dict(routing.daemons)["bgpd"])
+        self._write(routing)
+
+    def _apply(self, before: tuple[tuple[str, str], ...], routing: Routing) -> None:
+        """Make the difference between two texts. Raises `UnoError`, `Unknown`, OSError."""
+        changes = frr_diff.steps(before, routing.daemons)
+        for daemon, group in groupby(changes, key=lambda each: each.daemon):
+            vty.configure(self._folder, daemon, [each.commands for each in group])
+        old = dict(before)
+        for daemon, text in routing.daemons:
+            if text != old[daemon]:
+                shown = vty.ask(self._folder, daemon, "show running-config")
+                if left := frr_diff.missing(shown, old[daemon], text):
+                    raise UnoError(f"FRR's {daemon} did not take: {'; '.join(left)}")
+
+    def drop_routes(self, neighbor: str) -> None:
+        """Forget what a neighbour has announced whose session is down.
+
+        bgpd keeps it for the restart time, and no command clears it; but a neighbour that is shut
+        down has nothing to come back for (`peer_flag_modify_action` in bgpd/bgpd.c). Raises
+        `UnoError` if bgpd does not answer.
+        """
+        router = _router(dict(self._configured()).get("bgpd", ""))
+        about = f"neighbor {neighbor} shutdown"
+        with _answering():
+            # One step, since whoever sends it may be killed in the middle of two.
+            vty.configure(self._folder, "bgpd", [(router, about, f"no {about}", "exit")])
+
+    def _decide_anew(self, text: str) -> None:
+        """Have all that neighbours have announced go through the filters again.
+
+        Raises `UnoError` if bgpd, which runs with the configuration `text`, does not answer.
+        """
+        router, paths = _router(text), f"maximum-paths {MAXIMUM_PATHS}"
+        with _answering():
+            for family in ("ipv4", "ipv6"):
+                vty.ask(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
+            # bgpd chooses no path by an update that comes while it does that, and afterwards takes
+            # it for one that it knows already: the way from before stays until something else
+            # happens (BGP_NODE_SOFT_RECONFIG in `bgp_process`, "Same attribute comes in" in
+            # `bgp_update`, both in bgpd/bgp_route.c). Told the number of paths, it chooses anew.
+            choose = (router, "address-family ipv4 unicast", paths, "exit-address-family", "exit")
+            vty.configure(self._folder, "bgpd", [choose])
+
+    def _compare_all(self, routing: Routing) -> None:
+        path = self._folder / "frr.conf"
+        write_atomic(path, integrated(routing.daemons).encode(), mode=0o640, durable=False)
+        here = str(self._folder)
+        words = [str(RELOAD), "--reload", "--stdout", "--log-level", "error", "--vty_socket", here]
+        try:
+            run([*words, "--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)])
+        except UnoError:
+            # It may have changed some of it: what runs is not what the files say any more.
+            (self._folder / "bgpd.conf").unlink(missing_ok=True)
+            raise
+
+    def stop(self) -> None:
+        """End everything and remove the folder. The neighbours are told, so that none waits."""
+        if not self.leftovers():
+            return
+        self._end("watchfrr")
+        with suppress(UnoError, FileNotFoundError):
+            self._say_goodbye()
+        for name in reversed(DAEMONS):
+            self._end(name)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def sessions(self) -> tuple[SessionStatus, ...]:
+        """Return the BGP sessions, or none where bgpd does not answer."""
+        try:
+            return vty.sessions(self._folder)
+        except OSError:
+            return ()
+
+    def _say_goodbye(self) -> None:
+        # Without it the neighbours, told of a graceful restart, would keep sending to us until
+        # the restart time is over. An administrative shutdown is a hard reset (RFC 8538, 9003).
+        router = _router((self._folder / "bgpd.conf").read_text())
+        words = ["vtysh", "--vty_socket", str(self._folder), "-d", "bgpd"]
+        for command in ("configure terminal", router, "bgp shutdown message uno service down"):
+            words += ["-c", command]
+        run(words, timeout=5)
+
+    def _write(self, routing: Routing) -> None:
+        owner = pwd.getpwnam("frr")
+        for name, text in routing.daemons:
+            path = self._folder / f"{name}.conf"
+            write_atomic(path, text.encode(), mode=0o640, durable=False)
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+
+    def _watchfrr(self, script: Path, routing: Routing) -> list[str]:
+        # In a pathspace of its own, whose folder is not there, it makes no socket and no mark of
+        # its own: without one it takes those of the host's own watchfrr, -S or not.
+        words = [str(PROGRAMS / "watchfrr"), "-N", f"uno-{self._folder.parent.name}"]
+        words += ["-S", str(self._folder)]
+        words += ["-p", str(self._folder / "watchfrr.pid"), "-i", "1", "-t", "10", "-T", "5"]
+        words += ["--min-restart-interval", "1", "--max-restart-interval", "30"]
+        quoted = shlex.quote(str(script))
+        words += ["-s", f"{quoted} start %s", "-r", f"{quoted} restart %s"]
+        words += ["-k", f"{quoted} stop %s"]
+        return [*words, *(name for name, _ in routing.daemons)]
+
+    def _await_sockets(self, names: list[str]) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        waiting = [self._folder / f"{name}.vty" for name in names]
+        waiting.append(self._folder / "watchfrr.pid")
+        while missing := [path for path in waiting if not path.exists()]:
+            if time.monotonic() > deadline:
+                log = self._folder / "frr.log"
+                said = log.read_text(errors="replace")[-500:] if log.exists() else ""
+                raise UnoError(f"FRR's {missing[0].stem} did not start: {said}".rstrip(": "))
+            threading.Event().wait(0.01)
+
+    def _make_folder(self, script: Path, sweep: int, routing: Routing) -> None:
+        owner = pwd.getpwnam("frr")
+        self._folder.mkdir(mode=0o750, parents=True)
+        os.chown(self._folder, owner.pw_uid, owner.pw_gid)
+        self._write(routing)
+        text = _script(self._folder, sweep)
+        write_atomic(script, text.encode(), mode=0o700, durable=False)
+
+    def _configured(self) -> tuple[tuple[str, str], ...]:
+        paths = [(name, self._folder / f"{name}.conf") for name in DAEMONS]
+        return tuple((name, path.read_text()) for name, path in paths if path.exists())
+
+    def _alive(self, name: str) -> int | None:
+        return _pid(self._folder / f"{name}.pid", self._folder)
+
+    def _end(self, name: str) -> None:
+        pid = self._alive(name)
+        if pid is None:
+            return
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+            deadline = time.monotonic() + STOP_SECONDS
+            while self._alive(name) == pid and time.monotonic() < deadline:
+                threading.Event().wait(0.01)
+            if self._alive(name) != pid:
+                return
+        raise UnoError(f"FRR's {name} (process {pid}) does not end")
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raise `UnoError` where bgpd does not answer."""
+    try:
+        yield
+    except OSError as error:
+        raise UnoError(f"FRR's bgpd does not answer: {error}") from error
+
+
+def _router(text: str) -> str:
+    """Return the command that leads to the neighbours in a configuration of bgpd's."""
+    return next((line for line in text.splitlines() if line.startswith("router bgp ")), "")
+
+
+def _require_programs() -> None:
+    for name in (*DAEMONS, "watchfrr", "frr-reload.py"):
+        if not (PROGRAMS / name).exists():
+            raise UnoError(
+                f"FRR is not complete: there is no {PROGRAMS / name}",
+                "install the packages frr and frr-pythontools",
+            )
+
+
+def _require_port() -> None:
+    """Raise `UnoError` where another program listens: bgpd would run, and not be reached."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.bind(("", BGP_PORT))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UnoError(
+                    f"another program has TCP port {BGP_PORT}, which uno's BGP listens on",
+                    "see who it is with `ss -ltnp`, and end it",
+                ) from error
+
+
+def _pid(path: Path, folder: Path) -> int | None:
+    """Return the process that a pid file names, if it lives and is not a later namesake."""
+    try:
+        pid = int(path.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, ValueError):
+        return None
+    return pid if str(folder) in command and not ended else None
+
+
+def _script(folder: Path, sweep: int) -> str:
+    here = shlex.quote(str(folder))
+    python, unseeing = shlex.quote(sys.executable), shlex.quote(seccomp_no_socket_filter.__file__)
+    return f"""#!/bin/sh
+# Starts and stops uno's FRR daemons; FRR's watchdog calls it too.
+here={here}
+unseeing() {{
+  # uno may have moved since this was written.
+  if [ -x {python} ] && [ -r {unseeing} ]; then {python} -I -S {unseeing} "$@"; else "$@"; fi
+}}
+stop() {{
+  pid=$(cat "$here/$1.pid" 2>/dev/null) || return 0
+  kill "$pid" 2>/dev/null || return 0
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    kill -0 "$pid" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -9 "$pid" 2>/dev/null || return 0
+}}
+begin() {{
+  within=
+  # --v6-rr-semantics: replace an IPv6 route in one step, as Linux can and zebra does not expect.
+  case $1 in
+    zebra) nice={NICENESS["zebra"]} extra="-s 2000000 --v6-rr-semantics -K {sweep}" ;;
+    # FRR 10 has no such socket, and no option for it.
+    bfdd)
+      nice={NICENESS["bfdd"]} within=unseeing
+      extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock")
+      ;;
+    bgpd) nice={NICENESS["bgpd"]} extra="-p {BGP_PORT}" ;;
+    *) exit 2 ;;
+  esac
+  common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.conf -i $here/$1.pid"
+  logging="--log file:$here/frr.log --log-level notifications"
+  $within nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
+    cat "$here/$1.start" >&2
+    return 1
+  }}
+  # Where the kernel shares processors out to sessions, nice counts only within one (sched(7), "The
+  # autogroup feature"), and a daemon begins one of its own.
+  {{ echo "$nice" >"/proc/$(cat "$here/$1.pid")/autogroup"; }} 2>/dev/null || :
+}}
+alive() {{
+  pid=$(cat "$here/$1.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
+}}
+remind() {{
+  # bgpd does not tell a new zebra what it told the one before (bgp_zebra_connected in bgp_zebra.c),
+  # and the routes that it left in the kernel are swept in the end. Taking away a table-map, also
+  # where there is none, has it tell all of them again. It connects within 10 s (lib/zclient.c).
+  for _ in $(seq 60); do
+    vtysh --vty_socket "$here" -d zebra -c 'show zebra client summary' | grep -q '^bgp ' && break
+    sleep 0.5
+  done
+  vtysh --vty_socket "$here" -d bgpd -c 'configure terminal' \\
+    -c "$(grep '^router bgp' "$here/bgpd.conf")" \\
+    -c 'address-family ipv4 unicast' -c 'no table-map all' -c exit-address-family \\
+    -c 'address-family ipv6 unicast' -c 'no table-map all'
+}}
+case $1-$2 in
+  # What the watchdog asks for when zebra has died. The others connect to the new one by
+  # themselves; restarting them would cost their sessions.
+  restart-all)
+    for daemon in zebra bfdd bgpd; do alive $daemon || begin $daemon; done
+    remind </dev/null >/dev/null 2>&1 &
+    ;;
+  start-*) begin "$2" ;;
+  stop-*) stop "$2" ;;
+  restart-*) stop "$2"; begin "$2" ;;
+  *) exit 2 ;;
+esac
+"""

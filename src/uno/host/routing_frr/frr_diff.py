@@ -1,0 +1,296 @@
+"""From one configuration of uno's FRR to another, as the commands for what differs. Pure.
+
+Only what `render.frr` writes is understood, and changes of it that can be made without ending a
+session that goes on; for anything else there is frr-reload.py, which starts Python and several
+vtysh to compare everything.
+
+At no moment a cell may announce more than what is its own in either configuration, through other
+links than in either, nor less than what both let in. So what filters use comes before what uses
+it and goes after it, and the commands of one `Step` have their effect together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# Daemons with their texts, as in `ports.host.Routing`.
+Texts: TypeAlias = tuple[tuple[str, str], ...]
+
+# Where a line stands: the lines that lead there, each within the one before.
+Place: TypeAlias = tuple[str, ...]
+Config: TypeAlias = dict[Place, tuple[str, ...]]
+
+# What opens a place, at the top and within another.
+_OUTER = ("route-map ", "router bgp ", "bfd")
+_INNER = {"router": ("address-family ",), "bfd": ("profile ", "peer "), "route-map": ()}
+_CLOSERS = frozenset({"exit", "exit-address-family", "end"})
+_NOISE = ("!", "frr ", "hostname ", "log ")
+
+# Lines of which one stands for another with the same first words.
+_SINGLE = {
+    "router": ("timers bgp", "bgp graceful-restart restart-time"),
+    "family": ("maximum-paths",),
+    "bfd": ("detect-multiplier", "receive-interval", "transmit-interval", "profile"),
+    "route-map": ("match", "call", "set"),
+}
+_SWITCH = "no bgp network import-check"
+
+# What of a neighbour changes without ending its session, by another line of the same kind.
+_REPLACED = frozenset({"description", "timers", "route-map"})
+
+# What FRR leaves out of a configuration that it shows when it is the default.
+_UNSHOWN = ("bgp graceful-restart restart-time", *_SINGLE["bfd"][:3])
+
+
+class Unknown(Exception):
+    """A difference that takes more than these few commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Commands for one daemon, to be given at once, in its configuration mode."""
+
+    daemon: str
+    commands: tuple[str, ...]
+
+
+def steps(old: Texts, new: Texts) -> tuple[Step, ...]:
+    """Return what turns `old`, which runs, into `new`. Raises `Unknown`."""
+    before, after = dict(old), dict(new)
+    if before.keys() != after.keys() or before["zebra"] != after["zebra"]:
+        raise Unknown
+    bfd = parse(before["bfdd"]), parse(after["bfdd"])
+    bgp = parse(before["bgpd"]), parse(after["bgpd"])
+    # bgpd takes the session that bfdd has for a new neighbour, if there is one.
+    return (
+        *(Step("bfdd", each) for each in _bfd_added(*bfd)),
+        *(Step("bgpd", each) for each in _bgp(*bgp)),
+        *(Step("bfdd", each) for each in _bfd_removed(*bfd)),
+    )
+
+
+def filters_differ(old: Texts, new: Texts) -> bool:
+    """Whether what a neighbour may announce is decided in another way."""
+    return _filters(dict(old).get("bgpd", "")) != _filters(dict(new).get("bgpd", ""))
+
+
+def missing(shown: str, old: str, new: str) -> tuple[str, ...]:
+    """Return what a daemon's configuration, as it shows it, still lacks or has to lose.
+
+    Looks only at what differs between `old` and `new`.
+    """
+    there = _lines(parse(shown))
+    before, after = _lines(parse(old)), _lines(parse(new))
+    lacking = {each for each in after - before - there if not each[-1].startswith(_UNSHOWN)}
+    return tuple(sorted(" / ".join(each) for each in lacking | (before - after) & there))
+
+
+def parse(text: str) -> Config:
+    """Return the lines of a configuration by the place that they stand at."""
+    config: dict[Place, list[str]] = {(): []}
+    place: Place = ()
+    for line in map(str.strip, text.splitlines()):
+        if not line or line.startswith(_NOISE):
+            continue
+        if line in _CLOSERS:
+            place = place[:-1]
+            continue
+        if line.startswith(_openers(place)):
+            place = (*place, line)
+            config.setdefault(place, [])
+        else:
+            config[place].append(line)
+    return {place: tuple(lines) for place, lines in config.items()}
+
+
+def _openers(place: Place) -> tuple[str, ...]:
+    if not place:
+        return _OUTER
+    return _INNER[place[0].partition(" ")[0]] if len(place) == 1 else ()
+
+
+def _lines(config: Config) -> set[Place]:
+    inner = {(*place, line) for place, lines in config.items() for line in lines}
+    return inner | config.keys()
+
+
+def _filters(text: str) -> Config:
+    return {
+        place: lines
+        for place, lines in parse(text).items()
+        if not place or place[0].startswith("route-map ")
+    }
+
+
+def _bfd_added(old: Config, new: Config) -> Iterator[tuple[str, ...]]:
+    for place, lines in new.items():
+        if len(place) == 2 and old.get(place) != lines:
+            changes = _changed(old.get(place, ()), lines, _SINGLE["bfd"])
+            yield ("bfd", place[1], *changes, "exit", "exit")
+        elif len(place) < 2 and old.get(place, ()) != lines:
+            raise Unknown
+
+
+def _bfd_removed(old: Config, new: Config) -> Iterator[tuple[str, ...]]:
+    for place in old:
+        if place not in new:
+            if len(place) < 2:
+                raise Unknown
+            yield ("bfd", f"no {place[1]}", "exit")
+
+
+def _bgp(old: Config, new: Config) -> Iterator[tuple[str, ...]]:
+    routers = [place for place in old if place and place[0].startswith("router ")]
+    if routers != [place for place in new if place and place[0].startswith("router ")]:
+        raise Unknown
+    yield from _lists_added(old[()], new[()])
+    yield from _maps_added(old, new)
+    yield from _router(old, new, routers)
+    for place in old:
+        if place not in new:
+            yield (f"no {place[0]}",)
+    yield from _lists_removed(old[()], new[()])
+
+
+def _lists_added(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    before, after = set(old), set(new)
+    added = [line for line in new if line not in before]
+    removed = [line for line in old if line not in after]
+    if any(" seq " not in line for line in (*added, *removed)):
+        raise Unknown
+    # FRR ignores an entry that is there under another number.
+    if {_content(line) for line in added} & {_content(line) for line in removed}:
+        raise Unknown
+    # What denies comes first: after it, what permits all may come.
+    yield from ((line,) for line in sorted(added, key=lambda line: " deny " not in line))
+
+
+def _lists_removed(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    after = set(new)
+    replaced = {_entry(line) for line in new}
+    removed = [line for line in old if line not in after and _entry(line) not in replaced]
+    yield from ((f"no {line}",) for line in sorted(removed, key=lambda line: " deny " in line))
+
+
+def _content(line: str) -> tuple[str, str]:
+    """Return the list of an entry and what it says, without its number."""
+    head, _, rest = line.partition(" seq ")
+    return head, rest.partition(" ")[2]
+
+
+def _entry(line: str) -> str:
+    """Return the list and number of an entry: `ip prefix-list cell-2 seq 5`."""
+    head, _, rest = line.partition(" seq ")
+    return f"{head} {rest.partition(' ')[0]}"
+
+
+def _maps_added(old: Config, new: Config) -> Iterator[tuple[str, ...]]:
+    for place, lines in new.items():
+        if place and place[0].startswith("route-map ") and old.get(place) != lines:
+            yield (place[0], *_changed(old.get(place, ()), lines, _SINGLE["route-map"]), "exit")
+
+
+def _router(old: Config, new: Config, routers: list[Place]) -> Iterator[tuple[str, ...]]:
+    router = routers[0]
+    before, after = _neighbours(old, routers), _neighbours(new, routers)
+    for address, its in after.items():
+        if address not in before or before[address][router][0] != its[router][0]:
+            if address in before:
+                yield (router[0], f"no neighbor {address}", "exit")
+            # Its routes are asked for last, when everything is there that they have to pass, and
+            # those of both families at once: a session has to start again for another family.
+            yield _entering(its, lambda _, lines: filter(_describes, lines))
+            yield _entering(its, lambda _, lines: filter(_activates, lines))
+        elif before[address] != its:
+            yield _entering(its, _changed_neighbour(before[address]))
+    own = {place: _others(new[place]) for place in routers}
+    if any(_others(old[place]) != own[place] for place in routers):
+        yield _entering(own, lambda place, lines: _settings(_others(old[place]), lines))
+    for address in before.keys() - after.keys():
+        yield (router[0], f"no neighbor {address}", "exit")
+
+
+def _neighbours(config: Config, routers: list[Place]) -> dict[str, Config]:
+    """Return what is said of each neighbour, by its address and where it stands."""
+    found: dict[str, dict[Place, list[str]]] = {}
+    for place in routers:
+        for line in config[place]:
+            verb, _, rest = line.partition(" ")
+            if verb == "neighbor":
+                its = found.setdefault(rest.split(" ")[0], {each: [] for each in routers})
+                its[place].append(line)
+    return {
+        address: {place: tuple(lines) for place, lines in its.items()}
+        for address, its in found.items()
+    }
+
+
+def _others(lines: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(line for line in lines if not line.startswith("neighbor "))
+
+
+def _activates(line: str) -> bool:
+    return line.endswith(" activate")
+
+
+def _describes(line: str) -> bool:
+    return not _activates(line)
+
+
+def _changed_neighbour(
+    before: Config,
+) -> Callable[[Place, tuple[str, ...]], Iterable[str]]:
+    def changed(place: Place, lines: tuple[str, ...]) -> Iterable[str]:
+        if len(before[place]) != len(lines):
+            raise Unknown
+        for one, other in zip(before[place], lines, strict=True):
+            if one != other:
+                settings = {line.split(" ")[2] for line in (one, other)}
+                if len(settings) > 1 or not settings <= _REPLACED:
+                    raise Unknown
+                yield other
+
+    return changed
+
+
+def _settings(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[str]:
+    singles = _SINGLE["router"] + _SINGLE["family"]
+    for line in (*new, *old):
+        known = line.startswith(("network ", *singles)) or line == _SWITCH
+        if (line in new) != (line in old) and not known:
+            raise Unknown
+    yield from _changed(old, new, singles)
+
+
+def _entering(
+    its: Config, said: Callable[[Place, tuple[str, ...]], Iterable[str]]
+) -> tuple[str, ...]:
+    """Return commands for the router and its address families, with those that lead there."""
+    commands: list[str] = []
+    for place, lines in its.items():
+        inner = list(said(place, lines))
+        if len(place) == 1:
+            commands += [place[0], *inner]
+        elif inner:
+            commands += [place[1], *inner, "exit-address-family"]
+    return (*commands, "exit")
+
+
+def _changed(old: tuple[str, ...], new: tuple[str, ...], singles: tuple[str, ...]) -> Iterator[str]:
+    """Yield what is added, then what is taken back and nothing has taken the place of."""
+    added = [line for line in new if line not in old]
+    yield from added
+    replaced = {_kind(line, singles) for line in added} - {None}
+    for line in old:
+        if line not in new and _kind(line, singles) not in replaced:
+            yield line.removeprefix("no ") if line.startswith("no ") else f"no {line}"
+
+
+def _kind(line: str, singles: tuple[str, ...]) -> str | None:
+    """Return what two lines have in common of which one replaces the other."""
+    single = next((each for each in singles if line.startswith(f"{each} ")), None)
+    if single in _SINGLE["route-map"]:
+        return " ".join(line.split(" ")[: 1 if single == "call" else 2])
+    return single

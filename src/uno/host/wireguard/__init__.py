@@ -1,0 +1,1 @@
+"""WireGuard interfaces, in the kernel or in a userspace process."""

@@ -1,0 +1,252 @@
+"""WireGuard interfaces, of the kernel or of a userspace process.
+
+Sources: wg(8), wireguard-go's README.
+
+The kernel is tried first. The userspace implementation is a process per interface; it ends when
+its interface is deleted, and is configured with `wg` like the kernel's, through a socket.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from uno.diagnostics import UnoError
+from uno.host import programs
+from uno.host.command import CommandFailed, run, start
+from uno.host.wireguard import uapi
+from uno.model.key_ids import Secret
+from uno.model.net import network, network_order
+from uno.ports.host import Peer, PeerStatus, Tunnel
+
+# Not /dev/stdin, which is made at boot and not everywhere.
+STDIN = "/proc/self/fd/0"
+
+# What a kernel does for a packet waits for no program, and a userspace process should wait for few;
+# below FRR's daemons (`frr.NICENESS`), whose packets it carries.
+NICENESS = -5
+
+# Time for a userspace process to answer; it takes 6 ms on an idle machine.
+READY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump:
+    """One interface as it is now; endpoints are where the peers were last heard."""
+
+    name: str
+    private_key: Secret
+    port: int
+    peers: tuple[Peer, ...]
+    status: tuple[PeerStatus, ...]
+
+
+def create(name: str, *, log: Path, patient: bool = False) -> None:
+    """Make an interface, by the kernel or else by the userspace implementation.
+
+    With `patient` it takes what is sent to a peer that nobody has heard of yet without an error.
+    """
+    done = run(["ip", "link", "add", "dev", name, "type", "wireguard"], check=False)
+    if done.status == 0:
+        if patient:
+            _queue(name)
+        return
+    if "Unknown device type" not in done.stderr and "not supported" not in done.stderr:
+        raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
+    _create_userspace(name, log)
+
+
+def configure(tunnel: Tunnel, *, endpoints: dict[str, str], fresh: bool) -> None:
+    """Set keys, port and peers; peers that stay as they are keep their sessions.
+
+    `endpoints` are the resolved endpoints by name as written; a peer whose endpoint is not
+    among them is set without one.
+    """
+    verb = "setconf" if fresh else "syncconf"
+    words = ["wg", verb, tunnel.name, STDIN]
+    done = run(words, stdin=_configuration(tunnel, endpoints), check=False)
+    if done.status != 0:
+        taken = "in use" in done.stderr and tunnel.port is not None
+        raise CommandFailed(
+            words,
+            f"ended with status {done.status}",
+            stderr=done.stderr,
+            hint=f"see who has UDP port {tunnel.port} with `ss -lunp`" if taken else "",
+        )
+
+
+def port(name: str) -> int:
+    """Return the UDP port that an interface has now."""
+    return int(run(["wg", "show", name, "listen-port"]).stdout)
+
+
+def reconnect(name: str, peer: Peer, *, endpoint: str) -> None:
+    """Forget a peer's session and start a new one at once.
+
+    A handshake that met nobody is repeated after 5 s (REKEY_TIMEOUT in the WireGuard paper,
+    section 6.1), and later ones wait as long; a peer that is new has no such wait.
+    """
+    run(["wg", "set", name, "peer", peer.public_key, "remove"])
+    allowed = ",".join(map(str, peer.allowed_ips))
+    words = ["wg", "set", name, "peer", peer.public_key, "allowed-ips", allowed]
+    words += ["endpoint", endpoint, "persistent-keepalive", str(peer.keepalive)]
+    if peer.psk:
+        run([*words, "preshared-key", STDIN], stdin=peer.psk.reveal + "\n")
+    else:
+        run(words)
+
+
+def call(name: str, peer: Peer, *, endpoint: str) -> None:
+    """Send to a peer at another address and port from now on; its session stays."""
+    run(["wg", "set", name, "peer", peer.public_key, "endpoint", endpoint])
+
+
+def dump(names: Iterable[str]) -> dict[str, Dump]:
+    """Return those of these interfaces that are there, by name."""
+    wanted = frozenset(names)
+    told = {name: uapi.ask(name) for name in sorted(wanted)}
+    found = {name: _told(name, each) for name, each in told.items() if each is not None}
+    if found.keys() == wanted:
+        return found
+    return found | {name: each for name, each in _shown().items() if name in wanted}
+
+
+def _told(name: str, told: list[tuple[str, str]]) -> Dump:
+    private_key, port = uapi.interface(told)
+    peers = uapi.peers(told)
+    return Dump(
+        name=name,
+        private_key=private_key,
+        port=port,
+        peers=tuple(peer for peer, _ in peers),
+        status=tuple(status for _, status in peers),
+    )
+
+
+def _shown() -> dict[str, Dump]:
+    """Return what `wg` knows of, which includes the kernel's own interfaces."""
+    rows = [line.split("\t") for line in run(["wg", "show", "all", "dump"]).stdout.splitlines()]
+    return {
+        row[0]: Dump(
+            name=row[0],
+            private_key=Secret(row[1]),
+            port=int(row[3]),
+            peers=_sorted(_peer(each) for each in rows if len(each) == 9 and each[0] == row[0]),
+            status=tuple(_status(each) for each in rows if len(each) == 9 and each[0] == row[0]),
+        )
+        for row in rows
+        if len(row) == 5
+    }
+
+
+def kind(interface_kinds: Iterable[str]) -> str:
+    """Say which implementation interfaces of these driver kinds have."""
+    kinds = set(interface_kinds)
+    if not kinds:
+        return "none"
+    if kinds == {"wireguard"}:
+        return "kernel"
+    program = _program()
+    if program is None:
+        return "userspace"
+    said = programs.version(Path(program)).splitlines()
+    return said[0].strip() if said else Path(program).name
+
+
+def _queue(name: str) -> None:
+    """Put a queue before an interface of the kernel's, as one of the userspace has by default.
+
+    Without one whoever sends is told each time: `Destination address required` while a peer has no
+    endpoint, `Required key not available` without a peer (Linux 6.1).
+    """
+    # Without tc, or a kernel for it, programs that go on sending only say so again and again.
+    with suppress(UnoError):
+        run(["tc", "qdisc", "replace", "dev", name, "root", "pfifo"], check=False)
+
+
+def _create_userspace(name: str, log: Path) -> None:
+    program = _program()
+    if program is None:
+        raise UnoError(
+            f"cannot create interface {name}: this kernel has no WireGuard, "
+            "and there is no wireguard-go",
+            "install the package wireguard-go, or a kernel with WireGuard",
+        )
+    words = ["nice", "-n", str(NICENESS), program, "--foreground", name]
+    process = start(words, log=log, env={"LOG_LEVEL": "error"})
+    # Where the kernel shares processors out to sessions, nice counts only within one (sched(7),
+    # "The autogroup feature"), and this program has one of its own.
+    with suppress(OSError):
+        Path(f"/proc/{process.pid}/autogroup").write_text(str(NICENESS))
+    deadline = time.monotonic() + READY_SECONDS
+    while not uapi.answers(name):
+        if process.status() is not None:
+            raise UnoError(f"`{program} {name}` ended at once: {_last_line(log)}", _NO_TUN)
+        if time.monotonic() > deadline:
+            process.stop()
+            raise UnoError(f"`{program} {name}` did not answer in {READY_SECONDS:g} s", _NO_TUN)
+        threading.Event().wait(0.005)
+
+
+_NO_TUN = (
+    "check that /dev/net/tun can be opened, and fs.inotify.max_user_instances if there are "
+    "more than a hundred interfaces"
+)
+
+
+def _program() -> str | None:
+    chosen = os.environ.get("WG_QUICK_USERSPACE_IMPLEMENTATION", "wireguard-go")
+    return shutil.which(chosen)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1] if lines else "it said nothing"
+
+
+def _configuration(tunnel: Tunnel, endpoints: dict[str, str]) -> str:
+    lines = ["[Interface]", f"PrivateKey = {tunnel.private_key.reveal}"]
+    if tunnel.port is not None:
+        lines.append(f"ListenPort = {tunnel.port}")
+    for peer in tunnel.peers:
+        lines += ["[Peer]", f"PublicKey = {peer.public_key}"]
+        if peer.psk:
+            lines.append(f"PresharedKey = {peer.psk.reveal}")
+        if peer.endpoint in endpoints:
+            lines.append(f"Endpoint = {endpoints[peer.endpoint]}")
+        lines.append(f"AllowedIPs = {', '.join(map(str, peer.allowed_ips))}")
+        if peer.keepalive:
+            lines.append(f"PersistentKeepalive = {peer.keepalive}")
+    return "\n".join(lines) + "\n"
+
+
+def _peer(row: list[str]) -> Peer:
+    _, public_key, psk, endpoint, allowed, _, _, _, keepalive = row
+    networks = [network(each) for each in allowed.split(",") if allowed != "(none)"]
+    return Peer(
+        public_key=public_key,
+        psk=None if psk == "(none)" else Secret(psk),
+        endpoint=None if endpoint == "(none)" else endpoint,
+        allowed_ips=tuple(sorted(networks, key=network_order)),
+        keepalive=0 if keepalive == "off" else int(keepalive),
+    )
+
+
+def _status(row: list[str]) -> PeerStatus:
+    return PeerStatus(
+        public_key=row[1],
+        endpoint=None if row[3] == "(none)" else row[3],
+        handshake=int(row[5]),
+        received=int(row[6]),
+        sent=int(row[7]),
+    )
+
+
+def _sorted(peers: Iterable[Peer]) -> tuple[Peer, ...]:
+    return tuple(sorted(peers, key=lambda peer: peer.public_key))

@@ -1,0 +1,102 @@
+"""Userspace WireGuard asked through its own socket.
+
+Source: WireGuard's Cross-Platform Userspace Implementation page (configuration protocol). It is
+what `wg` does, without starting a program for it.
+"""
+
+from __future__ import annotations
+
+import socket
+from base64 import b64encode
+from pathlib import Path
+
+from uno.model.key_ids import Secret
+from uno.model.net import network, network_order
+from uno.ports.host import Peer, PeerStatus
+
+SOCKETS = Path("/var/run/wireguard")
+
+# Of a process that has hung.
+_PATIENCE = 5.0
+_ZERO = "0" * 64
+
+
+def answers(name: str) -> bool:
+    """Whether a process serves the interface of this name."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        try:
+            one.connect(_path(name))
+        except OSError:
+            return False
+    return True
+
+
+def ask(name: str) -> list[tuple[str, str]] | None:
+    """Return the settings of an interface in the order told, or None where nobody answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(_PATIENCE)
+        said = b""
+        try:
+            one.connect(_path(name))
+            one.sendall(b"get=1\n\n")
+            # The answer ends with an empty line.
+            while not said.endswith(b"\n\n"):
+                part = one.recv(1 << 16)
+                if not part:
+                    return None
+                said += part
+        except OSError:
+            return None
+    pairs = (line.partition("=") for line in said.decode(errors="replace").splitlines() if line)
+    return [(key, value) for key, _, value in pairs]
+
+
+def interface(told: list[tuple[str, str]]) -> tuple[Secret, int]:
+    """Return the private key and the port of an interface."""
+    own = dict(_sections(told)[0])
+    return Secret(_base64(own.get("private_key", _ZERO))), int(own.get("listen_port", "0"))
+
+
+def peers(told: list[tuple[str, str]]) -> tuple[tuple[Peer, PeerStatus], ...]:
+    """Return the peers of an interface, sorted by key, and how they are."""
+    found = (_peer(section) for section in _sections(told)[1:])
+    return tuple(sorted(found, key=lambda each: each[0].public_key))
+
+
+def _peer(section: list[tuple[str, str]]) -> tuple[Peer, PeerStatus]:
+    said = dict(section)
+    key, psk = _base64(said["public_key"]), said.get("preshared_key", _ZERO)
+    networks = (network(value) for name, value in section if name == "allowed_ip")
+    peer = Peer(
+        public_key=key,
+        psk=None if psk == _ZERO else Secret(_base64(psk)),
+        endpoint=said.get("endpoint"),
+        allowed_ips=tuple(sorted(networks, key=network_order)),
+        keepalive=int(said.get("persistent_keepalive_interval", "0")),
+    )
+    status = PeerStatus(
+        public_key=key,
+        endpoint=peer.endpoint,
+        handshake=int(said.get("last_handshake_time_sec", "0")),
+        received=int(said.get("rx_bytes", "0")),
+        sent=int(said.get("tx_bytes", "0")),
+    )
+    return peer, status
+
+
+def _sections(told: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Return the interface's own settings, and those of each peer."""
+    sections: list[list[tuple[str, str]]] = [[]]
+    for pair in told:
+        if pair[0] == "public_key":
+            sections.append([])
+        sections[-1].append(pair)
+    return sections
+
+
+def _base64(digits: str) -> str:
+    return b64encode(bytes.fromhex(digits)).decode()
+
+
+def _path(name: str) -> str:
+    return str(SOCKETS / f"{name}.sock")

@@ -1,0 +1,52 @@
+"""What is in a cell's bundle, as values; `render.package_file` turns it into bytes and back."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct
+
+from uno.model import codec
+from uno.model.plan import CellPlan, Member, ParticlePeer, Roster
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a bundle says of itself; the part that is signed.
+
+    `digests` maps each other member's name to the SHA-256 of its bytes, in hexadecimal.
+    `registry_key` is the registry's Ed25519 public key, in base64. `generation` is that in which
+    this cell's configuration last changed. `format` is the version of this very layout.
+    """
+
+    format: int
+    uvn: str
+    identity: str
+    cell: int
+    cell_name: str
+    generation: int
+    registry_key: str
+    digests: dict[str, str]
+
+    @property
+    def content(self) -> str:
+        """A short digest of the whole bundle, by which two of one generation are told apart."""
+        return hashlib.sha256(codec.encode(self)).hexdigest()[:16]
+
+
+class Package(Struct, frozen=True, kw_only=True):
+    """A whole, verified bundle. `secrets` maps key ids to base64 keys. Printing it hides them."""
+
+    manifest: Manifest
+    roster: Roster
+    plan: CellPlan
+    secrets: dict[str, str]
+    particles: tuple[ParticlePeer, ...] = ()
+
+    @property
+    def own(self) -> Member:
+        """The cell that this package is for."""
+        return self.roster.member(self.plan.cell)
+
+    def __repr__(self) -> str:
+        named = f"{self.manifest.uvn}/{self.manifest.cell_name}"
+        return f"Package({named}, generation {self.manifest.generation})"

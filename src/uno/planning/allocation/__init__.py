@@ -1,0 +1,1 @@
+"""What each cell and link is allocated: addresses, interface slots, ports."""

@@ -1,0 +1,1 @@
+"""What a new plan changes: in all, per cell, and as text."""

@@ -1,0 +1,61 @@
+"""Which cells' prefixes may come through each end of each link.
+
+Without the cell itself, whatever the neighbour can still reach may come through it, and nothing
+else: a route that would have to pass through the cell on its way to the cell is a loop or a lie.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from uno.model.plan import Scope
+from uno.planning.topology.graph import Pair, Walk, walk
+
+
+def scopes(cells: Iterable[int], pairs: Iterable[Pair]) -> dict[tuple[int, int], Scope]:
+    """Return, by (cell, neighbour), what the cell accepts from that neighbour."""
+    seen = walk(cells, pairs)
+    accepted: dict[tuple[int, int], Scope] = {}
+    for cell in seen.order:
+        accepted.update(_of_cell(cell, seen))
+    return accepted
+
+
+def _of_cell(cell: int, seen: Walk) -> dict[tuple[int, int], Scope]:
+    tops = seen.cut_off_without(cell)
+    starts = [seen.place[top] for top in tops]
+    own: dict[int, Scope] = {}
+    accepted: dict[tuple[int, int], Scope] = {}
+    for neighbour in seen.neighbours[cell]:
+        piece = _piece(seen.place[neighbour], tops, starts, seen)
+        if piece not in own:
+            own[piece] = _below(piece, seen) if piece else _rest(cell, tops, seen)
+        accepted[cell, neighbour] = own[piece]
+    return accepted
+
+
+# Cell ids count from 1, so 0 can stand for the piece that has no top of its own.
+def _piece(place: int, tops: tuple[int, ...], starts: list[int], seen: Walk) -> int:
+    before = bisect_right(starts, place) - 1
+    if before < 0 or place >= seen.subtree(tops[before]).stop:
+        return 0
+    return tops[before]
+
+
+def _below(top: int, seen: Walk) -> Scope:
+    part = seen.subtree(top)
+    if 2 * seen.size[top] <= len(seen.order):
+        return Scope(cells=tuple(sorted(seen.order[part])))
+    others = (*seen.order[: part.start], *seen.order[part.stop :])
+    return Scope(cells=tuple(sorted(others)), all_but=True)
+
+
+def _rest(cell: int, tops: tuple[int, ...], seen: Walk) -> Scope:
+    component = seen.subtree(seen.root[cell])
+    others = {cell, *seen.order[: component.start], *seen.order[component.stop :]}
+    for top in tops:
+        others.update(seen.order[seen.subtree(top)])
+    if 2 * len(others) < len(seen.order):
+        return Scope(cells=tuple(sorted(others)), all_but=True)
+    return Scope(cells=tuple(each for each in sorted(seen.order) if each not in others))

@@ -1,0 +1,1 @@
+"""What failures cost: single points of failure, the report, and suggestions."""

@@ -1,0 +1,300 @@
+"""What failures cost: which LANs lose each other when links or a cell are lost.
+
+What counts is traffic: between any two LANs, and from the particles at each cell that serves them
+to each LAN. A cell that fails takes its own LANs with it, which no backbone can prevent; that is
+no loss here, and neither is a cell cut off that has no LAN and serves nobody.
+
+The graph of links is all that has to be looked at, since BGP's policy stops no path in it: each
+end accepts whatever its neighbour can reach without it (`planning.import_policy`), which every
+simple path fulfils, with links and cells missing too. That a plan's ends do is an invariant of
+`planning.invariants`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+
+from msgspec import Struct
+
+from uno.model.plan import Member, Plan
+from uno.planning.topology.graph import Pair, Walk, walk
+
+Group = tuple[int, ...]
+
+
+class Loss(Struct, frozen=True, kw_only=True):
+    """One failure, and the cells that it cuts off from the others.
+
+    `failed` is one cell id, or the two of a link; empty for what is apart with nothing failed. Each
+    of `cut_off` is a group of cell ids, still linked among themselves; the one with the most LANs
+    is left out, since that is what the others lose. A failed cell is in no group. `lan_pairs` are
+    the pairs of LANs that no longer reach each other, `particle_paths` the pairs of a cell that
+    serves particles and a LAN that these no longer reach.
+    """
+
+    failed: tuple[int, ...]
+    cut_off: tuple[Group, ...]
+    lan_pairs: int
+    particle_paths: int
+
+
+class Cycle(Struct, frozen=True, kw_only=True):
+    """Links of which any two, when both are lost, part what none of them does alone.
+
+    They lie around a cycle: piece `i` is between link `i` and link `i + 1`, and the last one
+    between the last link and the first. When links `i` and `j` are lost, the pieces from `i` to
+    `j - 1` lose the others. `pairs` counts the pairs of links that cost something.
+    """
+
+    links: tuple[Pair, ...]
+    pieces: tuple[Group, ...]
+    pairs: int
+
+
+class Price(Struct, frozen=True, kw_only=True, order=True):
+    """How bad a backbone is: `apart` counts what is lost with nothing failed, `cost` all losses."""
+
+    apart: int
+    cost: int
+    findings: int
+
+
+def losses(plan: Plan) -> tuple[Loss, ...]:
+    """Return every single failure after which traffic that is still possible has no way.
+
+    Without any, every LAN stays reachable under the loss of any one link or any one other cell.
+    Links that fail come before cells, each in order of their ids.
+    """
+    return of_graph((cell.member for cell in plan.cells), (link.cells for link in plan.links))
+
+
+def cycles(plan: Plan) -> tuple[Cycle, ...]:
+    """Return the links of which two at once cost what neither costs alone, in order of their ids.
+
+    Two links whose loss costs no more than that of each alone are in `losses` already.
+    """
+    return cycles_of_graph(
+        (cell.member for cell in plan.cells), (link.cells for link in plan.links)
+    )
+
+
+def of_graph(members: Iterable[Member], pairs: Iterable[Pair]) -> tuple[Loss, ...]:
+    """Return the `losses` of a backbone with these cells and links."""
+    backbone = _Backbone(members, pairs)
+    found = (backbone.loss(failed, pieces) for failed, pieces in backbone.failures())
+    return tuple(loss for loss in found if loss.lan_pairs or loss.particle_paths)
+
+
+def price(members: Iterable[Member], pairs: Iterable[Pair], *, depth: int = 1) -> Price:
+    """Return what `of_graph`, and for `depth` 2 `cycles_of_graph`, find, in numbers alone."""
+    backbone = _Backbone(members, pairs)
+    findings, apart, cost = 0, 0, 0
+    for failed, pieces in backbone.failures():
+        lost = sum(backbone.parted(pieces))
+        findings += bool(lost)
+        cost += lost
+        apart += 0 if failed else lost
+    if depth > 1:
+        costly = [backbone.costly_pairs(pieces) for _, pieces in _classes(backbone.walk)]
+        findings += sum(map(bool, costly))
+        cost += sum(costly)
+    return Price(apart=apart, findings=findings, cost=cost)
+
+
+def cycles_of_graph(members: Iterable[Member], pairs: Iterable[Pair]) -> tuple[Cycle, ...]:
+    """Return the `cycles` of a backbone with these cells and links.
+
+    Two links of a graph part it together, and not alone, exactly if the same cycles go through
+    both: a link of the walk's tree is gone around by the links outside of it that span it, and
+    such a link by itself alone. So links with equal sets of those belong together (the cycle space
+    of a graph; Pritchard and Thurimella, 2011, with exact sets for their random labels).
+    """
+    backbone = _Backbone(members, pairs)
+    found = (backbone.cycle(*each) for each in _classes(backbone.walk))
+    return tuple(sorted((each for each in found if each.pairs), key=lambda each: each.links))
+
+
+_Span = tuple[int, int]
+# A group of cells as slices of the walk's order: those from `start` to `stop`, and so on.
+_Piece = tuple[_Span, ...]
+
+
+class _Weight(Struct, frozen=True):
+    """What a group of cells has to lose: LANs, and cells that serve particles."""
+
+    lans: int = 0
+    hubs: int = 0
+
+
+class _Backbone:
+    """A walk, with sums over it, so that what a subtree has to lose takes no look at its cells."""
+
+    def __init__(self, members: Iterable[Member], pairs: Iterable[Pair]) -> None:
+        by_id = {member.id: member for member in members}
+        self.walk = walk(by_id, pairs)
+        own = [_weight(by_id[cell]) for cell in self.walk.order]
+        self._lans = (0, *accumulate(weight.lans for weight in own))
+        self._hubs = (0, *accumulate(weight.hubs for weight in own))
+
+    def failures(self) -> Iterator[tuple[tuple[int, ...], list[_Piece]]]:
+        """Yield each failure that parts cells, none at all first, and the pieces that it leaves."""
+        yield (), [(self._below(root),) for root in self.walk.roots]
+        yield from sorted(map(self._pieces_of_link, self.walk.bridges))
+        for cell in sorted(self.walk.cut_cells):
+            yield (cell,), self._pieces_without(cell)
+
+    def parted(self, pieces: list[_Piece]) -> tuple[int, int]:
+        return _parted([self._weigh(piece) for piece in pieces])
+
+    def costly_pairs(self, pieces: Iterable[_Piece]) -> int:
+        return _costly_pairs([self._weigh(piece) for piece in pieces])
+
+    def loss(self, failed: tuple[int, ...], pieces: list[_Piece]) -> Loss:
+        weights = [self._weigh(piece) for piece in pieces]
+        main = max(
+            range(len(pieces)),
+            key=lambda at: (weights[at].lans + weights[at].hubs, *self._largest_first(pieces[at])),
+            default=0,
+        )
+        lan_pairs, particle_paths = _parted(weights)
+        groups = (self._cells(piece) for at, piece in enumerate(pieces) if at != main)
+        return Loss(
+            failed=failed,
+            cut_off=tuple(sorted(groups)) if lan_pairs or particle_paths else (),
+            lan_pairs=lan_pairs,
+            particle_paths=particle_paths,
+        )
+
+    def cycle(self, links: tuple[Pair, ...], pieces: tuple[_Piece, ...]) -> Cycle:
+        return Cycle(
+            links=links,
+            pieces=tuple(self._cells(piece) for piece in pieces),
+            pairs=self.costly_pairs(pieces),
+        )
+
+    def _pieces_of_link(self, bridge: Pair) -> tuple[Pair, list[_Piece]]:
+        upper, lower = bridge
+        below = self._below(lower)
+        failed = (min(bridge), max(bridge))
+        return failed, [(below,), _without(self._whole(upper), [below])]
+
+    def _pieces_without(self, cell: int) -> list[_Piece]:
+        tops = [self._below(top) for top in self.walk.cut_off_without(cell)]
+        place = self.walk.place[cell]
+        rest = _without(self._whole(cell), sorted([(place, place + 1), *tops]))
+        return [*((top,) for top in tops), *([rest] if rest else [])]
+
+    def _whole(self, cell: int) -> _Span:
+        return self._below(self.walk.root[cell])
+
+    def _below(self, top: int) -> _Span:
+        place = self.walk.place[top]
+        return place, place + self.walk.size[top]
+
+    def _weigh(self, piece: _Piece) -> _Weight:
+        return _Weight(
+            sum(self._lans[stop] - self._lans[start] for start, stop in piece),
+            sum(self._hubs[stop] - self._hubs[start] for start, stop in piece),
+        )
+
+    def _largest_first(self, piece: _Piece) -> tuple[int, int]:
+        lowest = min(min(self.walk.order[start:stop]) for start, stop in piece)
+        return sum(stop - start for start, stop in piece), -lowest
+
+    def _cells(self, piece: _Piece) -> Group:
+        return tuple(sorted(cell for start, stop in piece for cell in self.walk.order[start:stop]))
+
+
+def _weight(member: Member) -> _Weight:
+    return _Weight(len(member.lans), int(member.serves_particles))
+
+
+def _without(whole: _Span, left_out: Iterable[_Span]) -> _Piece:
+    """Return what is left of `whole` between the slices `left_out`, which are in order."""
+    start, end = whole
+    rest = []
+    for gap_start, gap_stop in left_out:
+        rest.append((start, gap_start))
+        start = gap_stop
+    rest.append((start, end))
+    return tuple(span for span in rest if span[0] < span[1])
+
+
+def _parted(weights: list[_Weight]) -> tuple[int, int]:
+    """Return how many pairs of LANs, and of serving cell and LAN, are in different groups."""
+    lans, hubs = sum(each.lans for each in weights), sum(each.hubs for each in weights)
+    return (
+        (lans * lans - sum(each.lans**2 for each in weights)) // 2,
+        lans * hubs - sum(each.lans * each.hubs for each in weights),
+    )
+
+
+def _costly_pairs(pieces: list[_Weight]) -> int:
+    count = len(pieces)
+    whole = _Weight(sum(each.lans for each in pieces), sum(each.hubs for each in pieces))
+    lans = (0, *accumulate(each.lans for each in pieces))
+    hubs = (0, *accumulate(each.hubs for each in pieces))
+    costly = 0
+    for i in range(count):
+        for j in range(i + 1, count):
+            inner, inside = lans[j] - lans[i], hubs[j] - hubs[i]
+            outer, outside = whole.lans - inner, whole.hubs - inside
+            costly += bool(inner * outer or inner * outside or inside * outer)
+    return costly
+
+
+def _classes(seen: Walk) -> Iterator[tuple[tuple[Pair, ...], tuple[_Piece, ...]]]:
+    """Yield the links of each cycle in its order, and the pieces between them."""
+    spanning, outside = _spanning(seen)
+    by_cycles: dict[int, list[int]] = {}
+    # In the order of the walk, so that the links of a class go from the top down.
+    for cell in seen.order:
+        if spanning.get(cell):
+            by_cycles.setdefault(spanning[cell], []).append(cell)
+    for label, lowers in by_cycles.items():
+        closing = outside.get(label)
+        if len(lowers) + (closing is not None) < 2:
+            continue
+        links = [_link(seen.parent[lower], lower) for lower in lowers]
+        pieces = _between(seen, lowers)
+        if closing is None:
+            yield tuple(links), (*pieces[1:-1], (*pieces[0], *pieces[-1]))
+        else:
+            yield (*links, closing), (*pieces[1:], pieces[0])
+
+
+def _between(seen: Walk, lowers: list[int]) -> list[_Piece]:
+    """Return what is above the first of nested subtrees, between each two, and in the last."""
+    spans = [(at.start, at.stop) for at in (seen.subtree(lower) for lower in lowers)]
+    whole = seen.subtree(seen.root[lowers[0]])
+    around = [(whole.start, whole.stop), *spans]
+    return [_without(outer, [inner]) for outer, inner in zip(around, spans, strict=False)] + [
+        (spans[-1],)
+    ]
+
+
+def _spanning(seen: Walk) -> tuple[Mapping[int, int], Mapping[int, Pair]]:
+    """Return, as sets of bits, the links outside the tree that go around each link of the tree.
+
+    Tree links are named by their lower cell. The second value has the links outside, by their bit.
+    """
+    around: dict[int, int] = dict.fromkeys(seen.order, 0)
+    outside: dict[int, Pair] = {}
+    for cell in seen.order:
+        for upper in seen.neighbours[cell]:
+            is_back = seen.place[upper] < seen.place[cell] and seen.parent.get(cell) != upper
+            if is_back:
+                bit = 1 << len(outside)
+                outside[bit] = _link(cell, upper)
+                # It spans the tree's links from `cell` up to `upper`, and none above.
+                around[cell] ^= bit
+                around[upper] ^= bit
+    for cell in reversed(seen.order):
+        if cell in seen.parent:
+            around[seen.parent[cell]] ^= around[cell]
+    return {cell: label for cell, label in around.items() if cell in seen.parent}, outside
+
+
+def _link(one: int, other: int) -> Pair:
+    return min(one, other), max(one, other)

@@ -1,0 +1,159 @@
+"""What `uno verify` says: what failures cost, as a value for programs and as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from uno.model.plan import Member, Plan
+from uno.model.uvn import Uvn
+from uno.planning.survivability.failures import Cycle, Group, Loss, cycles, losses
+from uno.planning.survivability.suggestions import Remedy, remedy
+
+# So many names of LANs or cells in a line, and then only how many more.
+_NAMES = 3
+
+
+class Verification(Struct, frozen=True, kw_only=True):
+    """What was looked at, what failures cost, and what would mend it.
+
+    `depth` is how many links may be lost at once. `cells`, `links`, `lans` and `hubs` (cells that
+    serve particles) are how many there are.
+    """
+
+    depth: int
+    cells: int
+    links: int
+    lans: int
+    hubs: int
+    losses: tuple[Loss, ...] = ()
+    cycles: tuple[Cycle, ...] = ()
+    remedy: Remedy | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything reaches everything while nothing fails."""
+        return not any(loss.failed == () for loss in self.losses)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether no failure that was looked at costs anything."""
+        return not (self.losses or self.cycles)
+
+
+def verify(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Verification:
+    """Look at every single link and cell failure of `plan`, and for `depth` 2 at pairs of links."""
+    return Verification(
+        depth=depth,
+        cells=len(plan.cells),
+        links=len(plan.links),
+        lans=sum(len(cell.member.lans) for cell in plan.cells),
+        hubs=sum(cell.member.serves_particles for cell in plan.cells),
+        losses=losses(plan),
+        cycles=cycles(plan) if depth > 1 else (),
+        remedy=remedy(uvn, plan, depth=depth),
+    )
+
+
+def lines(found: Verification, plan: Plan, *, limit: int | None = None) -> tuple[str, ...]:
+    """Return `found` for people; lines of what is lost begin with `!`, at most `limit` of them."""
+    members = {cell.member.id: cell.member for cell in plan.cells}
+    lost = [*_dependences(found.losses, members), *_together(found.cycles, members)]
+    failures = "any single link or cell failure"
+    if found.depth > 1:
+        failures += ", and any two links lost at once"
+    if not lost:
+        return (f"Every LAN stays reachable under {failures}.",)
+    shown = lost if limit is None else lost[:limit]
+    rest = len(lost) - len(shown)
+    return (
+        f"Every LAN stays reachable under {failures}, except:",
+        *(f"! {line}" for line in shown),
+        *((f"! … and {rest:,} more; uno verify names them all",) if rest else ()),
+        *_mended(found),
+    )
+
+
+def _mended(found: Verification) -> Iterator[str]:
+    if found.remedy and found.remedy.what:
+        what, left = found.remedy.what, found.remedy.left
+        # The key of a setting stays as it is written in a specification.
+        told = what if found.remedy.private_uplinks else f"{what[0].upper()}{what[1:]}"
+        yield f"{told} would fix {f'all but {left:,}' if left else 'it'}."
+
+
+def _dependences(found: Iterable[Loss], members: Mapping[int, Member]) -> Iterator[str]:
+    """Yield a sentence for each group that is cut off, with all that does so."""
+    by_group: dict[Group, list[tuple[int, ...]]] = {}
+    for loss in found:
+        for group in loss.cut_off:
+            by_group.setdefault(group, []).append(loss.failed)
+    for group, failures in by_group.items():
+        who = _who(group, members)
+        if who is None:
+            continue
+        if () in failures:
+            yield f"{who} {_do(group, members, 'is', 'are')} apart from the others."
+        elif said := _failures(failures, members):
+            yield f"{who} {_do(group, members, 'depends', 'depend')} on {said}."
+
+
+def _failures(failures: list[tuple[int, ...]], members: Mapping[int, Member]) -> str:
+    """Name what a group depends on: cells, and links where it is not a matter of their ends."""
+    cells = [failed[0] for failed in failures if len(failed) == 1]
+    links = [failed for failed in failures if len(failed) == 2 and not set(failed) & set(cells)]
+    named = [
+        *(f"cell {members[cell].name}" for cell in cells),
+        *(f"the link {_link(link, members)}" for link in links),
+    ]
+    return " and on ".join(named)
+
+
+def _together(found: Iterable[Cycle], members: Mapping[int, Member]) -> Iterator[str]:
+    for cycle in found:
+        named = ", ".join(_some([_link(each, members) for each in cycle.links]))
+        if len(cycle.links) > 2:
+            yield f"any two of {len(cycle.links)} links part the cells between them: {named}."
+            continue
+        lighter = min(cycle.pieces, key=lambda piece: (_weight(piece, members), len(piece), piece))
+        one, other = (_link(each, members) for each in sorted(cycle.links))
+        who = _who(lighter, members) or "a part"
+        are = _do(lighter, members, "depends", "depend")
+        yield f"{who} {are} on one of two links: {one}, {other}."
+
+
+def _weight(group: Group, members: Mapping[int, Member]) -> int:
+    return sum(len(members[cell].lans) + members[cell].serves_particles for cell in group)
+
+
+def _who(group: Group, members: Mapping[int, Member]) -> str | None:
+    """Name what is lost in a group: its LANs, or else its particles; None if there is neither."""
+    with_lans = [members[cell] for cell in group if members[cell].lans]
+    if with_lans:
+        lans = _some([str(lan) for member in with_lans for lan in member.lans])
+        return f"{', '.join(lans)} ({_cells(with_lans)})"
+    hubs = [members[cell] for cell in group if members[cell].serves_particles]
+    return f"particles at {_cells(hubs)}" if hubs else None
+
+
+def _cells(members: list[Member]) -> str:
+    names = ", ".join(_some([member.name for member in members]))
+    if len(members) > 1:
+        return f"cells {names}"
+    return f"{'' if members[0].endpoint else 'private '}cell {names}"
+
+
+def _some(names: list[str]) -> list[str]:
+    if len(names) <= _NAMES + 1:
+        return names
+    return [*names[:_NAMES], f"{len(names) - _NAMES:,} more"]
+
+
+def _do(group: Group, members: Mapping[int, Member], one: str, several: str) -> str:
+    lans = sum(len(members[cell].lans) for cell in group)
+    return one if lans == 1 else several
+
+
+def _link(cells: Iterable[int], members: Mapping[int, Member]) -> str:
+    return " ↔ ".join(members[cell].name for cell in cells)

@@ -1,0 +1,121 @@
+"""Doing what was planned, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from uno.diagnostics import UnoError
+from uno.ports.host import (
+    Action,
+    AddBarriers,
+    ConfigureTunnel,
+    CreateTunnel,
+    Host,
+    Observed,
+    ReloadRouting,
+    RemoveBarriers,
+    RemoveTunnel,
+    ReplaceFirewall,
+    RestoreSysctl,
+    SetGate,
+    SetNode,
+    SetSysctl,
+    StartRouting,
+    StopRouting,
+)
+from uno.reconcile.host_diff import inverse
+
+
+class ApplyFailed(UnoError):
+    """A step failed, and the steps before it were undone. `undone` tells whether all were."""
+
+    def __init__(self, action: Action, cause: UnoError, *, left: tuple[str, ...]) -> None:
+        """Say what was attempted, what was said, and how the host was left."""
+        self.action = action
+        self.undone = not left
+        state = (
+            "the host is as it was"
+            if not left
+            else f"could not be undone: {'; '.join(left)}; `uno service down` removes the rest"
+        )
+        super().__init__(f"could not {describe(action)}: {cause.what} ({state})", cause.hint)
+
+
+def apply(
+    host: Host,
+    actions: tuple[Action, ...],
+    *,
+    observed: Observed,
+    progress: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Do `actions` in order on a host that is as `observed`.
+
+    When one fails, or the user interrupts, all that was done is undone, the last step first.
+    Raises `ApplyFailed`.
+    """
+    done: list[Action] = []
+    for action in actions:
+        progress(describe(action))
+        done.append(action)
+        try:
+            host.perform(action)
+        except UnoError as error:
+            raise ApplyFailed(action, error, left=_undo(host, done, observed)) from error
+        except BaseException as error:
+            # Ctrl-C: the host must not be left half done either.
+            for left in _undo(host, done, observed):
+                error.add_note(f"could not be undone: {left}")
+            raise
+
+
+def describe(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one line per kind
+    """Return what an action does, for people: `create interface uwg-b0`."""
+    match action:
+        case AddBarriers(networks):
+            return f"block {len(networks)} prefixes from the default route"
+        case RemoveBarriers(networks):
+            return f"unblock {len(networks)} prefixes"
+        case ReplaceFirewall(None):
+            return "remove the firewall table"
+        case ReplaceFirewall():
+            return "replace the firewall table"
+        case SetGate(gate):
+            verb = "let uno through" if gate.lets else "remove uno's rules from"
+            return f"{verb} the {gate.family} chain {gate.chain}"
+        case SetSysctl(key, value) | RestoreSysctl(key, value):
+            return f"set {key} to {value}"
+        case SetNode(None):
+            return "remove the node's addresses"
+        case SetNode():
+            return "set the node's addresses"
+        case CreateTunnel(tunnel):
+            return f"create interface {tunnel.name}"
+        case ConfigureTunnel(tunnel):
+            return f"configure interface {tunnel.name}"
+        case RemoveTunnel(name):
+            return f"remove interface {name}"
+        case StartRouting():
+            return "start routing"
+        case ReloadRouting():
+            return "reload routing"
+        case StopRouting():
+            return "stop routing"
+
+
+def _undo(host: Host, done: list[Action], observed: Observed) -> tuple[str, ...]:
+    """Undo `done`, the last first; return what could not be undone.
+
+    The last action is the one that failed: it may have done nothing, or half. `Host.perform`
+    accepts to remove what is not there.
+    """
+    left = []
+    for action in reversed(done):
+        back = inverse(action, observed)
+        try:
+            if isinstance(action, RemoveTunnel):
+                # What failed to be removed would be in the way of what replaces it.
+                host.perform(action)
+            host.perform(back)
+        except UnoError as error:
+            left.append(f"{describe(back)}: {error.what}")
+    return tuple(left)

@@ -1,0 +1,1 @@
+"""Everything that changes a registry: each operation makes one generation, or none."""

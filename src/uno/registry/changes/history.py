@@ -1,0 +1,153 @@
+"""Going back to an earlier definition, and telling two definitions apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
+
+from uno.model import codec
+from uno.model.uvn import Cell, Particle, User, Uvn
+from uno.registry.changes.edits import Edited
+
+# What is said of a password: that it changed, and nothing of what it is.
+_HIDDEN = {"password": "a password"}
+_LISTED = {"users", "cells", "particles"}
+# What no owner declares, and which follows from what they do.
+_FOLLOWS = {"next_cell", "next_particle"}
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """One thing that differs between two definitions.
+
+    `thing` is what it is about: `cell lan-a`, or empty for the UVN itself. `key` is the path of the
+    value in it; empty where the thing itself comes or goes. The values are as in JSON.
+    """
+
+    sign: str
+    thing: str = ""
+    key: str = ""
+    before: Any = None
+    after: Any = None
+
+
+def rolled_back(now: Uvn, then: Uvn) -> Edited:
+    """Return `then` as the definition to follow `now`.
+
+    Everything is as it was declared but for what must not come back: ids that have been given since
+    are not given again, and who still is a user keeps the password that they have. Keys are no part
+    of a definition: those that were deleted or replaced stay so.
+    """
+    passwords = {user.email: user.password for user in now.users}
+    return Edited(
+        uvn=replace(
+            then,
+            users=tuple(
+                replace(user, password=passwords.get(user.email, user.password))
+                for user in then.users
+            ),
+            next_cell=max(now.next_cell, then.next_cell),
+            next_particle=max(now.next_particle, then.next_particle),
+        )
+    )
+
+
+def differences(old: Uvn, new: Uvn) -> tuple[Difference, ...]:
+    """Return what differs between two definitions: the UVN itself, users, cells, particles."""
+    return (
+        *_fields("", old, new, but=_LISTED | _FOLLOWS),
+        *_items("user", _by_email(old.users), _by_email(new.users)),
+        *_items("cell", _by_id(old.cells), _by_id(new.cells)),
+        *_items("particle", _by_id(old.particles), _by_id(new.particles)),
+    )
+
+
+def lines(found: Iterable[Difference]) -> tuple[str, ...]:
+    """Return differences for people: `+` comes, `-` goes, `~` changes."""
+    return tuple(map(_line, found))
+
+
+def _line(found: Difference) -> str:
+    named = " ".join(filter(None, (found.sign, found.thing, found.key)))
+    if found.sign != "~":
+        return named
+    if found.key in _HIDDEN:
+        words = {True: _HIDDEN[found.key], False: "none"}
+        before, after = words[found.before is not None], words[found.after is not None]
+        return f"{named} changed" if before == after else f"{named} {before} → {after}"
+    return f"{named} {_shown(found.before)} → {_shown(found.after)}"
+
+
+def _items(
+    kind: str,
+    old: Mapping[Any, User | Cell | Particle],
+    new: Mapping[Any, User | Cell | Particle],
+) -> Iterator[Difference]:
+    for key in new:
+        if key not in old:
+            yield Difference(sign="+", thing=_named(kind, new[key]), after=_public(new[key]))
+    for key in old:
+        if key not in new:
+            yield Difference(sign="-", thing=_named(kind, old[key]), before=_public(old[key]))
+    for key, item in new.items():
+        if key in old:
+            yield from _fields(_named(kind, old[key]), old[key], item)
+
+
+def _named(kind: str, item: User | Cell | Particle) -> str:
+    return f"{kind} {item.email if isinstance(item, User) else item.name}"
+
+
+def _fields(
+    thing: str, old: Struct, new: Struct, *, but: Iterable[str] = (), above: str = ""
+) -> Iterator[Difference]:
+    for each in fields(new):
+        before, after = getattr(old, each.name), getattr(new, each.name)
+        key = f"{above}{each.name}"
+        if each.name in but or before == after:
+            continue
+        if isinstance(before, Struct) and isinstance(after, Struct):
+            yield from _fields(thing, before, after, above=f"{key}.")
+        elif each.name in _HIDDEN:
+            hidden = {True: "…", False: None}
+            yield Difference(
+                sign="~",
+                thing=thing,
+                key=key,
+                before=hidden[before is not None],
+                after=hidden[after is not None],
+            )
+        else:
+            yield Difference(
+                sign="~",
+                thing=thing,
+                key=key,
+                before=codec.to_builtins(before),
+                after=codec.to_builtins(after),
+            )
+
+
+def _public(item: Struct) -> Any:
+    """Return an item as in JSON, without its password."""
+    found = codec.to_builtins(item)
+    return {key: value for key, value in found.items() if key not in _HIDDEN}
+
+
+def _by_email(users: Sequence[User]) -> dict[str, User]:
+    return {user.email: user for user in users}
+
+
+def _by_id(items: Sequence[Cell] | Sequence[Particle]) -> dict[int, Cell | Particle]:
+    return {item.id: item for item in items}
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ((), [], {}):
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    return codec.encode(value).decode() if isinstance(value, dict) else str(value)

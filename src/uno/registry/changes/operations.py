@@ -1,0 +1,303 @@
+"""Everything that changes a registry. Each operation makes one generation, or none.
+
+The order is always the same: edit the definition, judge it, plan, draw the keys that are missing,
+store all of it in one transaction, and then write the files that follow from it. What is
+interrupted before the transaction has not happened; what is interrupted after it is completed by
+whoever opens the registry next (`publishing.heal`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from uno import files
+from uno.diagnostics import Problem, Severity, UnoError, refuse_errors
+from uno.model import checks
+from uno.model.checks.finding import Finding
+from uno.model.checks.finding import Path as Place
+from uno.model.key_ids import DDS_AUTHORITY, dds_seed
+from uno.model.messages import REGISTRY
+from uno.model.plan import Plan
+from uno.model.uvn import Uvn
+from uno.planning import invariants, planner
+from uno.planning.diff import plan_diff
+from uno.registry.changes import dry_run as rehearsal
+from uno.registry.changes import rekey_selection
+from uno.registry.changes.edits import Edited
+from uno.registry.publish import cell_packages, package_files, particle_packages
+from uno.registry.publish import keygen as keys
+from uno.registry.publish.package_files import Published
+from uno.registry.store import directory
+from uno.registry.store.directory import Registry
+from uno.registry.store.generation_store import Generation, Store, StoredSecret
+
+_log = logging.getLogger(__name__)
+
+Edit = Callable[[Uvn], Edited]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who makes a change, and when."""
+
+    who: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an operation did, or, if `is_rehearsal`, what it would do; then nothing was written.
+
+    `before` is the number of the generation before and `parent` that generation, None for a new
+    UVN; `before` and `after.number` are the same if there was nothing to change. `keys` counts the
+    secrets that were drawn (those in place of others included), `revoked` those that are gone.
+    """
+
+    before: int
+    after: Generation
+    lines: tuple[str, ...]
+    published: Published
+    warnings: tuple[Problem, ...] = ()
+    parent: Generation | None = None
+    keys: int = 0
+    revoked: int = 0
+    is_rehearsal: bool = False
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a new generation."""
+        return self.before != self.after.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    """A sound plan, and the secrets that it takes."""
+
+    plan: Plan
+    renewal: keys.Renewal
+
+
+def define_uvn(
+    root: Path,
+    edited: Edited,
+    *,
+    by: Author,
+    why: str = "",
+    dry_run: bool = False,
+    passphrase: str | None = None,
+) -> Change:
+    """Make a registry in `root`, empty or not there, with `edited` as its first generation.
+
+    Its secrets are sealed with `passphrase` if there is one. Raises `Rejected` with every problem,
+    and then leaves nothing behind. With `dry_run` nothing is written at all.
+    """
+    directory.require_empty(root)
+    warnings = _judge(edited, before=None)
+    signing = keys.new_signing_key()
+    decided = _decide(edited, None, {signing.id: signing})
+    made = cell_packages.sources(decided.plan, decided.renewal.all)
+    because = why or f"define uvn {edited.uvn.name}"
+
+    def fill(store: Store) -> None:
+        with store.transaction():
+            if passphrase is not None:
+                store.safe.seal(passphrase)
+            store.put_secrets([signing])
+            _record(store, edited.uvn, decided, made, by=by, why=because)
+
+    def told(after: Generation, published: Published) -> Change:
+        return Change(
+            before=0,
+            after=after,
+            lines=_lines(None, decided),
+            published=published,
+            warnings=warnings,
+            keys=len(decided.renewal.made) + 1,
+            is_rehearsal=dry_run,
+        )
+
+    if dry_run:
+        first = rehearsal.generation(1, edited.uvn, decided.plan, time=by.time, who=by.who)
+        return told(first, rehearsal.published(None, decided.plan, made))
+    with directory.created(root, fill) as registry:
+        return told(registry.store.head(), package_files.publish(registry, made=made))
+
+
+def change(
+    registry: Registry,
+    edit: Edit,
+    *,
+    by: Author,
+    why: str,
+    relay: bool = False,
+    dry_run: bool = False,
+) -> Change:
+    """Make the generation that `edit` leads to, unless it leads to what there is.
+
+    With `relay` the links are chosen as if there had been none before; those chosen again keep
+    their numbers and keys. Raises `Rejected` with every problem, and then nothing was changed. With
+    `dry_run` nothing is written at all, and the registry may be open for reading.
+    """
+    store = registry.store
+    head, secrets = store.head(), store.secrets()
+    edited = edit(head.uvn)
+    warnings = _judge(edited, before=head.uvn)
+    parent = replace(head.plan, ring=()) if relay else head.plan
+    decided = _decide(edited, parent, secrets)
+    # After a restore, laying out the same anew gives every cell a package that is newer for it.
+    is_reissue = relay and store.numbering.jump is not None
+    if _is_same(head, edited.uvn, decided) and not is_reissue:
+        healed = Published() if dry_run else package_files.heal(registry)
+        return Change(
+            before=head.number,
+            after=head,
+            lines=(),
+            published=healed,
+            parent=head,
+            is_rehearsal=dry_run,
+        )
+    made = cell_packages.sources(decided.plan, decided.renewal.all)
+    new, gone = len(decided.renewal.made), len(decided.renewal.dropped)
+    _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)
+    if dry_run:
+        after = rehearsal.generation(
+            store.numbering.next, edited.uvn, decided.plan, time=by.time, who=by.who, why=why
+        )
+        published = rehearsal.published(registry, decided.plan, made)
+    else:
+        with store.transaction():
+            after = _record(store, edited.uvn, decided, made, by=by, why=why)
+        published = package_files.publish(registry, made=made)
+    return Change(
+        before=head.number,
+        after=after,
+        lines=_lines(head.plan, decided),
+        published=published,
+        warnings=warnings,
+        parent=head,
+        keys=new,
+        revoked=gone,
+        is_rehearsal=dry_run,
+    )
+
+
+@contextmanager
+def opened(root: Path, *, for_change: bool = False, dry_run: bool = False) -> Iterator[Registry]:
+    """Open the registry in `root`, after completing what an interrupted command left to do.
+
+    Who only looks waits for nobody: what another command is at work on is left to it. With
+    `dry_run` nothing is completed, locked or written, whatever it is opened for.
+    """
+    with directory.opened(root, for_change=for_change and not dry_run) as registry:
+        if dry_run:
+            pass
+        elif for_change:
+            package_files.heal(registry)
+        elif not package_files.is_complete(registry):
+            _heal_unless_busy(registry)
+        yield registry
+
+
+def _heal_unless_busy(registry: Registry) -> None:
+    if registry.store.safe.is_sealed:
+        # Who only looks is not asked for the passphrase.
+        _log.warning("not all bundles and packages are written; uno packages writes them")
+        return
+    try:
+        with files.locked(registry.layout.lock, wait_seconds=0):
+            package_files.heal(registry)
+    except UnoError as error:
+        _log.warning("not all bundles and packages are written: %s", error)
+
+
+def _judge(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:
+    """Raise `Rejected` if `edited` cannot be; return the warnings that are new in it."""
+    known = {finding.what for finding in checks.check(before)} if before else set()
+    known |= {problem.what for problem in edited.problems}
+    news = [
+        _problem(finding, edited.options)
+        for finding in checks.check(edited.uvn)
+        if finding.path not in edited.judged
+        and (finding.severity is Severity.ERROR or finding.what not in known)
+    ]
+    return refuse_errors([*edited.problems, *news])
+
+
+def _problem(finding: Finding, options: Mapping[Place, str]) -> Problem:
+    above = (finding.path[:length] for length in range(len(finding.path), 0, -1))
+    option = next((options[place] for place in above if place in options), None)
+    return Problem(what=finding.what, hint=finding.hint, option=option, severity=finding.severity)
+
+
+def _is_same(head: Generation, uvn: Uvn, decided: _Decided) -> bool:
+    if decided.renewal.made:
+        return False
+    # The ring of the same links may start elsewhere; that is no reason to change.
+    plan = replace(decided.plan, ring=head.plan.ring)
+    return (uvn, plan) == (head.uvn, head.plan)
+
+
+def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSecret]) -> _Decided:
+    plan = planner.plan(edited.uvn, parent)
+    required = planner.required_keys(plan)
+    authority = {DDS_AUTHORITY} if plan.bus.security else set()
+    wanted = keys.Wanted(
+        pairs=frozenset(required.pairs) | authority,
+        psks=frozenset(required.psks),
+        seeds=_seeds(plan),
+    )
+    renewal = keys.renew(secrets, wanted, anew=edited.rekey(plan))
+    complete = planner.with_keys(plan, keys.public_keys(renewal.all.values()))
+    if broken := invariants.broken_invariants(complete):
+        raise UnoError(
+            f"the plan for this would be unsound: {'; '.join(broken)}",
+            "nothing was changed; this is a mistake in uno, please report it",
+        )
+    return _Decided(plan=complete, renewal=renewal)
+
+
+def _seeds(plan: Plan) -> frozenset[str]:
+    return frozenset(
+        (
+            *(keys.particle_seed(particle.id) for particle in plan.particles),
+            *(keys.hub_seed(cell.member.id) for cell in particle_packages.serving(plan)),
+            *(dds_seed(node) for node in _nodes(plan) if plan.bus.security),
+        )
+    )
+
+
+def _nodes(plan: Plan) -> tuple[int, ...]:
+    return (REGISTRY, *(cell.member.id for cell in plan.cells))
+
+
+def _record(
+    store: Store,
+    uvn: Uvn,
+    decided: _Decided,
+    made: cell_packages.Sources,
+    *,
+    by: Author,
+    why: str,
+) -> Generation:
+    """Write the next generation, its keys and what its files are made of."""
+    # After a restore, cells may have seen the numbers of bundles with another content.
+    known = {} if store.numbering.jump is not None else store.bundles()
+    after = store.append(uvn=uvn, plan=decided.plan, time=by.time, who=by.who, why=why)
+    store.drop_secrets(decided.renewal.dropped)
+    store.put_secrets(decided.renewal.made)
+    store.set_bundles(cell_packages.rows(made, known, generation=after.number).values())
+    store.set_packages(particle_packages.rows(decided.plan, made, store.packages()).values())
+    return after
+
+
+def _lines(before: Plan | None, decided: _Decided) -> tuple[str, ...]:
+    found = plan_diff.lines(plan_diff.diff(before, decided.plan))
+    replaced = rekey_selection.told(decided.plan, decided.renewal.replaced)
+    return (*found, *(f"~ {line}" for line in replaced))

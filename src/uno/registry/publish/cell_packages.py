@@ -1,0 +1,284 @@
+"""The cells' bundles: which have to be written again, and the writing of them.
+
+What a bundle is made of is told by the digest of its inputs, which is cheap; making it is not:
+each cell has keys of its own for every particle. So the packed particles are taken over from the
+bundle before where nothing about them changed, and what is left to make is shared among processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from uno import files
+from uno.diagnostics import UnoError
+from uno.model import codec
+from uno.model.key_ids import cell_sealing, cell_signing
+from uno.model.plan import CellPlan, ParticlePeer, Plan, PlannedParticle
+from uno.planning import cell_plans as cells
+from uno.registry.publish import keygen, workers
+from uno.registry.store.generation_store import BundleRow, Piece, StoredSecret
+from uno.render import package_file
+from uno.render.package_file import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from uno.render.package_file import ParticleRow
+
+# Below this many particle keys, starting processes takes longer than the work.
+_WORTH_PROCESSES = 4_000
+# Above this many files, one sync of the file system is quicker than one of every file.
+_WORTH_ONE_SYNC = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """All that a cell's bundle is made of. `particles` is the digest of what its particles are."""
+
+    plan: CellPlan
+    secrets: Mapping[str, str] = field(repr=False)
+    hub: bytes | None = field(repr=False)
+    extras: Mapping[int, bytes] = field(repr=False)
+    particles: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What all bundles of a plan are made of.
+
+    `particles` come with their secrets; `addresses` are theirs, as texts.
+    """
+
+    roster: Segment
+    signing: StoredSecret
+    particles: tuple[tuple[PlannedParticle, bytes], ...] = field(repr=False)
+    addresses: tuple[tuple[str, str], ...] = field(repr=False)
+    cells: Mapping[int, Source]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A bundle to write: the row that says so, and where the file is, and was."""
+
+    row: BundleRow
+    path: Path
+
+
+def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
+    """Gather what the bundles of `plan` are made of."""
+    signing = secrets[keygen.SIGNING]
+    roster = package_file.roster_segment(cells.roster(plan))
+    everyone = tuple((p, secrets[keygen.particle_seed(p.id)].private) for p in plan.particles)
+    common = hashed(
+        *(part for p, seed in everyone for part in (codec.encode(_without_keys(p)), seed))
+    )
+    extras = _extras(secrets)
+    made = {
+        cell: _source(part, secrets, common=common, extras=extras.get(cell, {}), fixed=fixed)
+        for fixed in [
+            (str(package_file.FORMAT).encode(), signing.public or b"", roster.digest.encode())
+        ]
+        for cell, part in cells.cell_plans(plan).items()
+    }
+    addresses = tuple((str(p.address4), str(p.address6)) for p in plan.particles)
+    return Sources(
+        roster=roster, signing=signing, particles=everyone, addresses=addresses, cells=made
+    )
+
+
+def rows(
+    made: Sources, before: Mapping[int, BundleRow], *, generation: int
+) -> dict[int, BundleRow]:
+    """Return what is to be known of each bundle; those that changed become of `generation`."""
+    return {
+        cell: _row(cell, source, before.get(cell), generation)
+        for cell, source in made.cells.items()
+    }
+
+
+def file_name(uvn: str, cell: str) -> str:
+    """Return the name of a cell's bundle."""
+    return f"{uvn}__{cell}{package_file.SUFFIX}"
+
+
+def write(made: Sources, jobs: Iterable[Job]) -> dict[int, BundleRow]:
+    """Write the bundles of `jobs`; return their rows as they are then."""
+    waiting = list(jobs)
+    durable = len(waiting) <= _WORTH_ONE_SYNC
+    fresh = sum(len(made.particles) for job in waiting if not _is_reusable(made, job.row))
+    maker = _Maker(sources=made, durable=durable)
+    if fresh > _WORTH_PROCESSES and workers.processors() > 1:
+        written = workers.shared(maker.write, waiting, chunk=4)
+    else:
+        written = [maker.write(job) for job in waiting]
+    if not durable:
+        os.sync()
+    return {row.cell: row for row in written}
+
+
+def hashed(*parts: bytes) -> str:
+    """Digest `parts`, each with its length, so that no two lists of parts are alike."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Maker:
+    """Writes bundles, here or in another process."""
+
+    sources: Sources
+    durable: bool
+
+    def write(self, job: Job) -> BundleRow:
+        source = self.sources.cells[job.row.cell]
+        segment = self._particles(source, job)
+        signing = self.sources.signing
+        content = package_file.write(
+            generation=job.row.generation,
+            registry_key=keygen.text(signing.public or b""),
+            roster=self.sources.roster,
+            particles=segment,
+            plan=source.plan,
+            secrets=source.secrets,
+            sign=Ed25519PrivateKey.from_private_bytes(signing.private).sign,
+        )
+        files.write_atomic(job.path, content, durable=self.durable)
+        return replace(
+            job.row, written=job.row.digest, piece=_piece(content, segment, source.particles)
+        )
+
+    def _particles(self, source: Source, job: Job) -> Segment:
+        packed, piece = _packed(job), job.row.piece
+        if piece is None or packed is None:
+            return package_file.particles_segment(_peers(source, self.sources, {}))
+        if piece.inputs == source.particles:
+            return Segment(name=package_file.PARTICLES, digest=piece.content, packed=packed)
+        known = package_file.public_keys_in(packed)
+        return package_file.particles_segment(_peers(source, self.sources, known))
+
+
+def _source(
+    plan: CellPlan,
+    secrets: Mapping[str, StoredSecret],
+    *,
+    common: str,
+    extras: Mapping[int, bytes],
+    fixed: tuple[bytes, ...],
+) -> Source:
+    needed = {key for link in plan.links for key in (link.key, link.psk)}
+    # A registry that an older uno made gets them with its next generation.
+    needed |= {cell_signing(plan.cell), cell_sealing(plan.cell)} & secrets.keys()
+    if plan.root:
+        needed |= {plan.root.key, plan.root.psk}
+    hub = None
+    particles = hashed()
+    if plan.particles:
+        needed.add(plan.particles.key)
+        hub = secrets[keygen.hub_seed(plan.cell)].private
+        particles = hashed(
+            common.encode(), hub, *(b"%d:" % id_ + extras[id_] for id_ in sorted(extras))
+        )
+    texts = {key: keygen.text(secrets[key].private) for key in sorted(needed)}
+    if plan.bus.security:
+        # Few UVNs have it, and X.509 takes a while to import.
+        from uno.registry.publish import dds_security  # noqa: PLC0415
+
+        texts |= dds_security.secrets_of(
+            plan.cell, identity=plan.identity, domain=plan.bus.domain, stored=secrets
+        )
+    digest = hashed(*fixed, codec.encode(plan), codec.encode(texts), particles.encode())
+    return Source(
+        plan=plan, secrets=texts, hub=hub, extras=extras, particles=particles, digest=digest
+    )
+
+
+def _without_keys(particle: PlannedParticle) -> ParticlePeer:
+    return ParticlePeer(
+        id=particle.id,
+        name=particle.name,
+        address4=particle.address4,
+        address6=particle.address6,
+        public_key="",
+        psk="",
+    )
+
+
+def _extras(secrets: Mapping[str, StoredSecret]) -> dict[int, dict[int, bytes]]:
+    """Return the secrets that re-key one particle at one cell, by cell and particle."""
+    extras: dict[int, dict[int, bytes]] = {}
+    for name, secret in secrets.items():
+        kind, _, ids = name.partition("/")
+        particle, _, cell = ids.partition("/")
+        if kind == "particle" and cell:
+            extras.setdefault(int(cell), {})[int(particle)] = secret.private
+    return extras
+
+
+def _row(cell: int, source: Source, before: BundleRow | None, generation: int) -> BundleRow:
+    if before is None:
+        return BundleRow(cell=cell, generation=generation, digest=source.digest)
+    if before.digest == source.digest:
+        return before
+    return replace(before, generation=generation, digest=source.digest)
+
+
+def _peers(source: Source, made: Sources, known: Mapping[str, str]) -> Iterator[ParticleRow]:
+    """Return the particles with their keys; `known` has public keys by preshared keys.
+
+    Both follow from the same seeds, so that whose preshared key is still the same has the same
+    public key, which takes a hundred times as long to compute.
+    """
+    if source.hub is None:
+        return
+    extras = source.extras
+    for (particle, seed), (address4, address6) in zip(made.particles, made.addresses, strict=True):
+        extra = extras.get(particle.id, b"") if extras else b""
+        psk = keygen.text(keygen.particle_psk(seed, source.hub, extra))
+        public = known.get(psk) or _public_key(seed, source.hub, extra)
+        yield particle.id, particle.name, address4, address6, public, psk
+
+
+def _public_key(seed: bytes, hub: bytes, extra: bytes) -> str:
+    return keygen.text(keygen.public_half(keygen.particle_private(seed, hub, extra)))
+
+
+def _is_reusable(made: Sources, row: BundleRow) -> bool:
+    source = made.cells[row.cell]
+    return source.hub is None or (row.piece is not None and row.piece.inputs == source.particles)
+
+
+def _packed(job: Job) -> bytes | None:
+    """Return the packed particles of the bundle that is there, if they are those on record."""
+    piece = job.row.piece
+    if piece is None:
+        return None
+    try:
+        with job.path.open("rb") as file:
+            file.seek(piece.at)
+            packed = file.read(piece.size)
+    except OSError:
+        return None
+    return packed if hashlib.sha256(packed).hexdigest() == piece.packed else None
+
+
+def _piece(content: bytes, segment: Segment, inputs: str) -> Piece:
+    at = content.find(segment.packed)
+    if at < 0:
+        raise UnoError("a bundle does not contain the particles that were put into it")
+    return Piece(
+        at=at,
+        size=len(segment.packed),
+        inputs=inputs,
+        content=segment.digest,
+        packed=hashlib.sha256(segment.packed).hexdigest(),
+    )

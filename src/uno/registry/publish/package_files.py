@@ -1,0 +1,192 @@
+"""The files that follow from a generation: written after it, and completed if that was cut short.
+
+Publishing can be repeated: it writes what is not written, or not there, or of an older generation,
+and removes the bundles and packages that nothing in the definition speaks of.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from uno import files
+from uno.registry.publish import cell_packages as bundles
+from uno.registry.publish import particle_packages as packages
+from uno.render import package_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from uno.registry.store.directory import Layout, Registry
+    from uno.registry.store.generation_store import BundleRow, Generation, PackageRow
+
+_log = logging.getLogger(__name__)
+
+# A package has an image for each configuration in it, 13 ms each: this many take a second.
+_WORTH_WAITING = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What publishing did: names of files written and removed, and packages still to be made."""
+
+    bundles: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    stale: int = 0
+
+
+def publish(
+    registry: Registry, *, made: bundles.Sources | None = None, all_packages: bool = False
+) -> Published:
+    """Bring the files of bundles and packages to what the newest generation says.
+
+    Packages that would keep a person waiting are left for `all_packages`; their old files go.
+    """
+    state = _look(registry)
+    sources = made or bundles.sources(state.head.plan, registry.store.secrets())
+    layout = registry.layout
+    for path in (layout.cells, layout.particles):
+        files.make_private_dir(path)
+    jobs = [bundles.Job(row=state.bundles[id_], path=path) for id_, path in state.lacking.items()]
+    for job in jobs:
+        _log.info("writing %s", job.path)
+    rows = {**state.bundles, **bundles.write(sources, jobs)}
+    configurations = len(state.stale) * packages.per_particle(state.head.plan)
+    now = state.stale if all_packages or configurations <= _WORTH_WAITING else {}
+    for path in now.values():
+        _log.info("writing %s", path)
+    packages.write(sources, state.head.plan, now)
+    later = state.stale.keys() - now.keys()
+    _remove_leftovers(layout)
+    removed = (
+        *_remove(layout.cells, state.bundle_names - _names(state.bundle_paths)),
+        *_remove(layout.particles, state.package_names - _names(state.package_paths, later)),
+    )
+    with registry.store.transaction():
+        registry.store.set_bundles(rows.values())
+        registry.store.set_packages(
+            replace(row, written="" if id_ in later else row.digest)
+            for id_, row in state.packages.items()
+        )
+    return Published(
+        bundles=tuple(path.name for path in state.lacking.values()),
+        packages=tuple(path.name for path in now.values()),
+        removed=removed,
+        stale=len(later),
+    )
+
+
+def heal(registry: Registry) -> Published:
+    """Complete what an interrupted command left to do, and put back files that are missing."""
+    return Published() if is_complete(registry) else publish(registry)
+
+
+def is_complete(registry: Registry) -> bool:
+    """Whether there is nothing to publish: packages that are left for later do not count."""
+    state = _look(registry)
+    later = {id_ for id_ in state.stale if not state.packages[id_].written}
+    return (
+        not state.lacking
+        and not _leftovers(registry.layout)
+        and state.stale.keys() == later
+        and state.bundle_names == _names(state.bundle_paths)
+        and state.package_names == _names(state.package_paths, later)
+    )
+
+
+def stale_packages(registry: Registry) -> tuple[str, ...]:
+    """Return the names of the packages that are still to be made."""
+    return tuple(path.name for path in _look(registry).stale.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What there is, beside what there should be.
+
+    `lacking` bundles and `stale` packages are to be written; the `…_names` are those of all files
+    that look like ours.
+    """
+
+    head: Generation
+    bundles: Mapping[int, BundleRow]
+    packages: Mapping[int, PackageRow]
+    bundle_paths: Mapping[int, Path]
+    package_paths: Mapping[int, Path]
+    bundle_names: frozenset[str]
+    package_names: frozenset[str]
+
+    @property
+    def lacking(self) -> dict[int, Path]:
+        return {
+            id_: path
+            for id_, path in self.bundle_paths.items()
+            if path.name not in self.bundle_names
+            or self.bundles[id_].written != self.bundles[id_].digest
+        }
+
+    @property
+    def stale(self) -> dict[int, Path]:
+        return {
+            id_: path
+            for id_, path in self.package_paths.items()
+            if path.name not in self.package_names
+            or self.packages[id_].written != self.packages[id_].digest
+        }
+
+
+def _look(registry: Registry) -> _State:
+    layout, store = registry.layout, registry.store
+    head = store.head()
+    names = {cell.member.id: cell.member.name for cell in head.plan.cells}
+    called = {particle.id: particle.name for particle in head.plan.particles}
+    uvn = head.plan.uvn
+    if not packages.per_particle(head.plan):
+        called = {}
+    return _State(
+        head=head,
+        bundles=store.bundles(),
+        packages=store.packages(),
+        bundle_paths={i: layout.cells / bundles.file_name(uvn, names[i]) for i in names},
+        package_paths={i: layout.particles / packages.file_name(uvn, called[i]) for i in called},
+        bundle_names=_found(layout.cells, uvn, package_file.SUFFIX),
+        package_names=_found(layout.particles, uvn, packages.SUFFIX),
+    )
+
+
+def _found(directory: Path, uvn: str, suffix: str) -> frozenset[str]:
+    """Return the names of the files in `directory` that are ours by their beginning and ending."""
+    try:
+        names = [path.name for path in directory.iterdir()]
+        return frozenset(n for n in names if n.startswith(f"{uvn}__") and n.endswith(suffix))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise files.failure(error, f"cannot look into {directory}") from error
+
+
+def _leftovers(layout: Layout) -> list[Path]:
+    """Return what writes that were interrupted have left; it may hold secrets."""
+    places = [path for path in (layout.root, layout.cells, layout.particles) if path.is_dir()]
+    return [path for place in places for path in place.iterdir() if files.is_leftover(path.name)]
+
+
+def _remove_leftovers(layout: Layout) -> None:
+    for path in _leftovers(layout):
+        _remove(path.parent, [path.name])
+
+
+def _names(paths: Mapping[int, Path], but: Collection[int] = ()) -> set[str]:
+    return {path.name for id_, path in paths.items() if id_ not in but}
+
+
+def _remove(directory: Path, names: Collection[str]) -> tuple[str, ...]:
+    for name in names:
+        _log.info("removing %s", directory / name)
+        try:
+            (directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise files.failure(error, f"cannot remove {directory / name}") from error
+    return tuple(sorted(names))

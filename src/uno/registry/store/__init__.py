@@ -1,0 +1,1 @@
+"""The registry's directory: generations, secrets, passphrases, backups."""

@@ -1,0 +1,383 @@
+"""A cell's plan to its one nftables table.
+
+Sources: nft(8). The table does six things: it keeps traffic for the UVN from leaving in clear
+text, drops sources that a neighbour cannot have, lets nothing from the Internet into the UVN, keeps
+the ports of the bus to those who are on it, keeps the host from forwarding into the LAN what it did
+not before it was a cell, and translates particles, whose addresses no LAN knows the way to.
+
+The registry's host has a table of its own, since a cell may be on the same host.
+
+What two LANs send to each other is told apart by the interface that it comes by, and accepted after
+a handful of rules. All else goes through every rule. Each rule costs every packet of a busy line,
+and so does what it looks at: one LAN, or a few interfaces, are compared with instead of looked up;
+and the kernel tracks connections, of which each costs more than all rules, where something asks for
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from uno.model.attached_lan import AttachedLan
+from uno.model.net import Network, network_order, written
+from uno.model.plan import (
+    BackbonePeer,
+    CellPlan,
+    Member,
+    Pools,
+    RootVpn,
+    Roster,
+)
+from uno.render.frr import BGP_PORT, prefixes, scope_members
+
+TABLE = "uno"
+REGISTRY_TABLE = "uno_registry"
+
+NODE_INTERFACE = "uno0"
+
+# The kernel compares with so many interfaces, one after the other, sooner than it looks one up.
+_FEW = 4
+
+
+def ruleset(
+    plan: CellPlan,
+    roster: Roster,
+    *,
+    lans: tuple[AttachedLan, ...],
+    shut_out: tuple[str, ...] = (),
+    bus_ports: tuple[int, ...] = (),
+    serves: bool = True,
+) -> str:
+    """Return the whole table, as nft reads it.
+
+    `shut_out` are the interfaces from which nobody may open a connection to the cell's LANs: those
+    towards the Internet, on a host that did not forward before. `bus_ports` are the UDP ports that
+    the agent listens on, which only other nodes of the UVN may send to. `serves` tells whether
+    there are particles that may come.
+    """
+    own = roster.member(plan.cell)
+    local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
+    nics = tuple(sorted({lan.nic for lan in lans}))
+    site = _site(nics, local)
+    blocks = [
+        *_address_sets("remote", _remote(own, roster)),
+        *_address_sets("local", local),
+        _names("links", (link.interface for link in plan.links)),
+        _names("nics", nics),
+        _names("tunnels", interfaces(plan)),
+        *_source_chains(plan, roster),
+        _chain("through", "", _through(site)),
+        *(_chain(f"in-{link.interface}", "", _from_link(link)) for link in plan.links),
+        _chain("onward", "", _onward(plan)),
+        _chain("lans", "", _from_lans(site)),
+        _chain("fit", "", _fit(plan)),
+        _chain(
+            "forward",
+            "filter hook forward priority filter; policy accept;",
+            (
+                *_forward(plan, nics, site),
+                *_particles_forward(plan, roster, bus_ports, serves=serves),
+                "oifname @tunnels counter drop",
+                *_shut_out(shut_out, site),
+            ),
+        ),
+        _chain("bus", "", _bus(plan, roster, own)),
+        _chain(
+            "input", "filter hook input priority filter; policy accept;", _input(plan, bus_ports)
+        ),
+        _chain("from-node", "", _from_node(site)),
+        _chain("output", "filter hook output priority filter; policy accept;", _output(own)),
+    ]
+    if plan.particles and plan.particles.masquerade and serves:
+        rules = _postrouting(own, roster)
+        blocks.append(_chain("postrouting", "nat hook postrouting priority srcnat;", rules))
+    return f"table inet {TABLE} {{\n" + "\n".join(blocks) + "}\n"
+
+
+def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...]) -> str:
+    """Return the table of the registry's host, as nft reads it.
+
+    Nothing is forwarded into the root VPN or out of it, so that cells do not reach each other
+    through the registry. A cell reaches the bus, and is answered; the registry's own address is
+    never seen outside the tunnel.
+    """
+    name = root.registry_interface
+    bus = _to(bus_ports)
+    ours = f"ip saddr {pools.root} ip daddr {root.registry4}"
+    blocks = [
+        _chain(
+            "forward",
+            "filter hook forward priority filter; policy accept;",
+            (f'iifname "{name}" counter drop', f'oifname "{name}" counter drop'),
+        ),
+        _chain(
+            "input",
+            "filter hook input priority filter; policy accept;",
+            (
+                f'iifname "{name}" {bus} {ours} accept',
+                f'iifname "lo" {bus} {ours} accept',
+                f"{bus} counter drop",
+                f'iifname != "{name}" return',
+                "meta l4proto { icmp, ipv6-icmp } accept",
+                "ct state established,related accept",
+                "counter drop",
+            ),
+        ),
+        _chain(
+            "output",
+            "filter hook output priority filter; policy accept;",
+            (
+                f'oifname {{ "lo", "{name}" }} return',
+                f"ip saddr {root.registry4} counter drop",
+                f"ip6 saddr {root.registry6} counter drop",
+            ),
+        ),
+    ]
+    return f"table inet {REGISTRY_TABLE} {{\n" + "\n".join(blocks) + "}\n"
+
+
+def interfaces(plan: CellPlan) -> tuple[str, ...]:
+    """Return the names of all WireGuard interfaces of a cell."""
+    names = [link.interface for link in plan.links]
+    names += [plan.root.interface] if plan.root else []
+    names += [plan.particles.interface] if plan.particles else []
+    return tuple(names)
+
+
+def uvn_prefixes(roster: Roster) -> tuple[Network, ...]:
+    """Return every prefix of the UVN: the pools, and the LANs of all cells."""
+    pools = roster.pools
+    lans = (lan for member in roster.members for lan in member.lans)
+    return (pools.root, pools.particles, pools.backbone, pools.ula, *lans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """How rules name the cell's LANs and the interfaces to them."""
+
+    nics: str
+    local4: str
+    local6: str
+
+
+def _site(nics: Sequence[str], local: Iterable[Network]) -> _Site:
+    networks = {version: [written(n) for n in local if n.version == version] for version in (4, 6)}
+    return _Site(
+        nics=_named("nics", [f'"{nic}"' for nic in nics]),
+        local4=_named("local4", networks[4]),
+        local6=_named("local6", networks[6]),
+    )
+
+
+def _named(name: str, elements: Sequence[str]) -> str:
+    """Return the only element, or else the name of the set that has all."""
+    return elements[0] if len(elements) == 1 else f"@{name}"
+
+
+def _remote(own: Member, roster: Roster) -> tuple[Network, ...]:
+    return tuple(sorted(set(uvn_prefixes(roster)) - set(own.lans), key=network_order))
+
+
+def _source_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
+    own = {member.id: prefixes(member) for member in roster.members}
+    for link in plan.links:
+        sources = _sources(link, plan, roster, own)
+        yield from _address_sets(f"from-{link.interface}-", sources)
+        rules = [
+            f"ip saddr @from-{link.interface}-4 return",
+            f"ip6 saddr @from-{link.interface}-6 return",
+            "ip6 saddr fe80::/10 return",
+            "counter drop",
+        ]
+        yield _chain(f"from-{link.interface}", "", rules)
+
+
+def _sources(
+    link: BackbonePeer, plan: CellPlan, roster: Roster, own: Mapping[int, tuple[Network, ...]]
+) -> tuple[Network, ...]:
+    """Return what may come in through a link: its cells' own, and errors sent by those between."""
+    members = scope_members(link.accepts, roster)
+    allowed = {prefix for member in members for prefix in own[member.id]}
+    # Links have their addresses in the backbone pool and in the third /64 of the ULA; routers on
+    # the way answer (ICMP) from those.
+    allowed |= {roster.pools.backbone, link_pool6(roster)}
+    if plan.particles and not plan.particles.masquerade:
+        allowed |= {roster.pools.particles, roster.pools.particles6}
+    return tuple(sorted(allowed, key=network_order))
+
+
+def link_pool6(roster: Roster) -> Network:
+    """Return the /64 that the links' IPv6 addresses are in: number 2 of the ULA prefix."""
+    return next(islice(roster.pools.ula.subnets(new_prefix=64), 2, None))
+
+
+def _onward(plan: CellPlan) -> Iterator[str]:
+    """Yield what accepts into the tunnels that packets are forwarded into: all but the root VPN."""
+    root = plan.root.interface if plan.root else None
+    ways = [f'"{name}" : accept' for name in interfaces(plan) if name != root]
+    yield from _by_interface(ways, "oifname")
+
+
+def _forward(plan: CellPlan, nics: Iterable[str], site: _Site) -> Iterator[str]:
+    yield "tcp flags & (syn | rst) == syn jump fit"
+    ways = [f'"{link.interface}" : goto in-{link.interface}' for link in plan.links]
+    yield from _by_interface([*(f'"{nic}" : jump lans' for nic in nics), *ways])
+    yield _NO_WAY
+    yield "oifname != @tunnels ip daddr @remote4 counter drop"
+    yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
+    yield "iifname != @tunnels ip saddr @remote4 counter drop"
+    yield "iifname != @tunnels ip6 saddr @remote6 counter drop"
+    yield f"oifname != {site.nics} ip daddr {site.local4} counter drop"
+    yield f"oifname != {site.nics} ip6 daddr {site.local6} counter drop"
+    if plan.root:
+        yield f'iifname "{plan.root.interface}" counter drop'
+        yield f'oifname "{plan.root.interface}" counter drop'
+
+
+def _particles_forward(
+    plan: CellPlan, roster: Roster, bus_ports: tuple[int, ...], *, serves: bool
+) -> Iterator[str]:
+    if not plan.particles or not serves:
+        # Nothing asks for connections to be tracked.
+        return
+    if bus_ports:
+        # Elsewhere a particle is seen with this node's address, which may reach the bus.
+        nodes = f"ip daddr {roster.pools.root} {_to(bus_ports)}"
+        yield f'iifname "{plan.particles.interface}" {nodes} counter drop'
+    yield f'iifname "{plan.particles.interface}" accept'
+    yield f'oifname "{plan.particles.interface}" ct state established,related accept'
+
+
+def _from_link(link: BackbonePeer) -> Iterator[str]:
+    yield f"jump from-{link.interface}"
+    yield "goto through"
+
+
+def _through(site: _Site) -> Iterator[str]:
+    """Yield what becomes of packets that came through a link from where they may."""
+    yield f"oifname {site.nics} ip daddr {site.local4} accept"
+    yield f"oifname {site.nics} ip6 daddr {site.local6} accept"
+    yield f"ip daddr {site.local4} counter drop"
+    yield f"ip6 daddr {site.local6} counter drop"
+    yield "jump onward"
+    yield _NO_WAY
+    yield "counter drop"
+
+
+# Routed into the node's own interface, since there is no better route: said as a router says it.
+_NO_WAY = f'oifname "{NODE_INTERFACE}" reject with icmpx host-unreachable'
+
+
+def _from_lans(site: _Site) -> Iterator[str]:
+    # A LAN whose interface is gone must not be looked for behind a link.
+    for ip, local in (("ip", site.local4), ("ip6", site.local6)):
+        yield f"{ip} saddr {local} {ip} daddr != {local} goto onward"
+
+
+def _fit(plan: CellPlan) -> Iterator[str]:
+    # What leaves through a tunnel must fit it; what came through one also, for the other
+    # direction's sake where the far end does not clamp.
+    yield "oifname @tunnels tcp option maxseg size set rt mtu"
+    # 40 and 60: the headers of TCP with IPv4 and IPv6 (RFC 9293 section 3.7.1).
+    for family, headers in (("ipv4", 40), ("ipv6", 60)):
+        mss = plan.backbone_mtu - headers
+        yield (
+            f"iifname @tunnels meta nfproto {family} "
+            f"tcp option maxseg size > {mss} tcp option maxseg size set {mss}"
+        )
+
+
+def _shut_out(names: tuple[str, ...], site: _Site) -> Iterator[str]:
+    for name in names:
+        yield f'iifname "{name}" ip daddr {site.local4} ct state new counter drop'
+        yield f'iifname "{name}" ip6 daddr {site.local6} ct state new counter drop'
+
+
+def _input(plan: CellPlan, bus_ports: tuple[int, ...]) -> Iterator[str]:
+    yield from _by_interface(
+        [f'"{link.interface}" : jump from-{link.interface}' for link in plan.links]
+    )
+    if bus_ports:
+        yield f"{_to(bus_ports)} goto bus"
+    yield f"tcp dport {BGP_PORT} iifname != @links counter drop"
+
+
+def _to(bus_ports: tuple[int, ...]) -> str:
+    low, high = min(bus_ports), max(bus_ports)
+    if low == high:
+        return f"udp dport {low}"
+    if len(bus_ports) == high - low + 1:
+        return f"udp dport {low}-{high}"
+    return f"udp dport {{ {', '.join(map(str, bus_ports))} }}"
+
+
+def _bus(plan: CellPlan, roster: Roster, own: Member) -> Iterator[str]:
+    """Yield who reaches the agent's bus, whose sockets are bound to every address of the host."""
+    nodes = f"ip saddr {roster.pools.root} ip daddr {own.node4}"
+    yield f"iifname @links {nodes} accept"
+    # A registry on the same host.
+    yield f'iifname "lo" {nodes} accept'
+    if plan.root:
+        registry = f"ip saddr {plan.root.remote4} ip daddr {own.node4}"
+        yield f'iifname "{plan.root.interface}" {registry} accept'
+    yield "counter drop"
+
+
+def _output(own: Member) -> Iterator[str]:
+    yield f"ip saddr {own.node4} jump from-node"
+    yield f"ip6 saddr {own.node6} jump from-node"
+
+
+def _from_node(site: _Site) -> Iterator[str]:
+    """Yield where the node's own address may be seen: in the tunnels, here, and in the LANs."""
+    yield "oifname @tunnels return"
+    yield f'oifname {{ "lo", "{NODE_INTERFACE}" }} return'
+    yield f"oifname {site.nics} ip daddr {site.local4} return"
+    yield f"oifname {site.nics} ip6 daddr {site.local6} return"
+    yield "counter drop"
+
+
+def _by_interface(ways: list[str], key: str = "iifname") -> Iterator[str]:
+    """Yield what takes each way, written as `"interface" : verdict`, by the interface."""
+    if len(ways) <= _FEW:
+        yield from (f"{key} {way.replace(' : ', ' ')}" for way in ways)
+    else:
+        yield f"{key} vmap {{ {', '.join(ways)} }}"
+
+
+def _postrouting(own: Member, roster: Roster) -> Iterator[str]:
+    pools = roster.pools
+    yield f"ip saddr {pools.particles} oifname @links snat ip to {own.node4}"
+    yield f"ip6 saddr {pools.particles6} oifname @links snat ip6 to {own.node6}"
+    yield f"ip saddr {pools.particles} oifname != @tunnels masquerade"
+    yield f"ip6 saddr {pools.particles6} oifname != @tunnels masquerade"
+
+
+def _address_sets(name: str, networks: Iterable[Network]) -> Iterator[str]:
+    networks = tuple(networks)
+    for version in (4, 6):
+        elements = [written(network) for network in networks if network.version == version]
+        yield _set(f"{name}{version}", f"ipv{version}_addr", "interval", elements)
+
+
+def _names(name: str, interfaces: Iterable[str]) -> str:
+    return _set(name, "ifname", "", [f'"{each}"' for each in interfaces])
+
+
+def _set(name: str, kind: str, flags: str, elements: list[str]) -> str:
+    lines = [f"  set {name} {{", f"    type {kind}"]
+    if flags:
+        lines += [f"    flags {flags}", "    auto-merge"]
+    if elements:
+        lines.append(f"    elements = {{ {', '.join(elements)} }}")
+    return "\n".join([*lines, "  }"]) + "\n"
+
+
+def _chain(name: str, hook: str, rules: Iterable[str]) -> str:
+    lines = [f"  chain {name} {{"]
+    if hook:
+        lines.append(f"    type {hook}")
+    lines += [f"    {rule}" for rule in rules]
+    return "\n".join([*lines, "  }"]) + "\n"

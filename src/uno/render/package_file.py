@@ -1,0 +1,394 @@
+"""The `.uvn-agent` package: all that one cell needs, signed by its registry, the same bytes always.
+
+It is a `.tar.gz` that any tar can list, made of four gzip members one after the other (RFC 1952,
+section 2.2: their contents join):
+
+    manifest.json, signature        so that who made it is known before anything else is unpacked
+    roster.json                     the same in all cells' packages, compressed once
+    particles.json                  what does not depend on links
+    plan.json, secrets.json, end
+
+`read` takes nothing that `write` would not have made: every tar header is compared whole with the
+one it should be, so that there are no paths, links, owners or sparse files to be wary of.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from uno.diagnostics import UnoError
+from uno.model import codec
+from uno.model.package import Manifest, Package
+from uno.model.plan import CellPlan, ParticlePeer, Roster
+
+FORMAT = 1
+SUFFIX = ".uvn-agent"
+ROSTER, PARTICLES, PLAN, SECRETS = "roster.json", "particles.json", "plan.json", "secrets.json"
+
+# 1,000 cells and 1,000 particles are 0.1 MiB packed, 0.3 MiB unpacked: room for far more than that.
+PACKED_LIMIT = 64 << 20
+UNPACKED_LIMIT = 256 << 20
+_HEAD_LIMIT = 64 << 10
+
+_MANIFEST, _SIGNATURE = "manifest.json", "signature"
+_BLOCK = 512
+_END = bytes(2 * _BLOCK)
+# Keys do not compress: levels above 1 take twice the time for 3 % less. The roster is compressed
+# once for all cells, and level 6 makes it a tenth smaller.
+_LEVELS = {ROSTER: 6}
+
+
+# A ParticlePeer as JSON has it: id, name, both addresses, public key, preshared key. For who has
+# the addresses as texts already, since writing a million of them takes longer than all the rest.
+ParticleRow: TypeAlias = tuple[int, str, str, str, str, str]
+
+
+@dataclass(eq=False)
+class PackageRejected(UnoError):
+    """A package that is not to be used: damaged, forged, or not for this cell."""
+
+    exit_status: int = field(default=2, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One member, ready to be put into packages. `digest` is the SHA-256 of its content, in hex."""
+
+    name: str
+    digest: str
+    packed: bytes = field(repr=False)
+
+
+def segment(name: str, content: bytes) -> Segment:
+    """Pack one member, for callers that put the same one into many packages."""
+    packed = _gzip(_entry(name, content), level=_LEVELS.get(name, 1))
+    return Segment(name=name, digest=_digest(content), packed=packed)
+
+
+def roster_segment(roster: Roster) -> Segment:
+    """Pack the roster, which is the same for all cells."""
+    return segment(ROSTER, codec.encode(roster))
+
+
+def particles_segment(peers: Iterable[ParticlePeer | ParticleRow]) -> Segment:
+    """Pack the particles of one cell."""
+    return segment(PARTICLES, particles_content(peers))
+
+
+def particles_content(peers: Iterable[ParticlePeer | ParticleRow]) -> bytes:
+    """Return what `particles.json` holds for `peers`, in the order of their ids."""
+    return codec.encode(sorted(peers, key=_particle_id))
+
+
+def public_keys_in(packed: bytes) -> dict[str, str]:
+    """Return the public keys of the particles in a segment, by their preshared keys.
+
+    Raises PackageRejected for a segment of anything else.
+    """
+    unpacked, _ = _gunzip(packed, limit=UNPACKED_LIMIT)
+    (content,) = _members(unpacked, (PARTICLES,))
+    try:
+        # As texts, since reading a thousand addresses takes longer than all the rest.
+        peers = codec.decode(content, list[tuple[int, str, str, str, str, str]])
+    except codec.Malformed as error:
+        raise _damaged(f"{PARTICLES} is not readable") from error
+    return {psk: public_key for *_, public_key, psk in peers}
+
+
+def write(  # noqa: PLR0913 - all of them are parts of the package
+    *,
+    generation: int,
+    registry_key: str,
+    roster: Segment,
+    particles: Segment,
+    plan: CellPlan,
+    secrets: Mapping[str, str],
+    sign: Callable[[bytes], bytes],
+) -> bytes:
+    """Return the package of the cell that `plan` is for.
+
+    `registry_key` is the registry's public key in base64; `sign` returns the Ed25519 signature (64
+    bytes, RFC 8032) that belongs to it. `secrets` maps key ids to base64 keys.
+    """
+    plan_json, secrets_json = codec.encode(plan), codec.encode(dict(secrets))
+    manifest = codec.encode(
+        Manifest(
+            format=FORMAT,
+            uvn=plan.uvn,
+            identity=plan.identity,
+            cell=plan.cell,
+            cell_name=plan.name,
+            generation=generation,
+            registry_key=registry_key,
+            digests=_digests(roster, particles, plan_json, secrets_json),
+        )
+    )
+    head = _entry(_MANIFEST, manifest) + _entry(_SIGNATURE, sign(manifest))
+    tail = _entry(PLAN, plan_json) + _entry(SECRETS, secrets_json) + _END
+    return b"".join((_gzip(head), roster.packed, particles.packed, _gzip(tail)))
+
+
+def content_digest(
+    *,
+    registry_key: str,
+    roster: Segment,
+    particles: Segment,
+    plan: CellPlan,
+    secrets: Mapping[str, str],
+) -> str:
+    """Return a digest of all that `write` would put into the package but for the generation."""
+    digests = _digests(roster, particles, codec.encode(plan), codec.encode(dict(secrets)))
+    return _digest(codec.encode((FORMAT, registry_key, digests)))
+
+
+def read(content: bytes, *, registry_key: str | None = None) -> Package:
+    """Return what is in a package, after checking all of it.
+
+    Only the registry whose key or fingerprint is `registry_key` is believed, or without one
+    whichever the package names. Raises PackageRejected, and nothing else, whatever the bytes.
+    """
+    manifest, rest = _read_head(content, registry_key)
+    bundle = _read_members(manifest, rest)
+    if reason := _disagreement(bundle):
+        raise PackageRejected(f"this package contradicts itself: {reason}", _MAKE_AGAIN)
+    return bundle
+
+
+def read_manifest(content: bytes, *, registry_key: str | None = None) -> Manifest:
+    """Return what a package says of itself, its signature checked, the rest still packed.
+
+    Raises as `read` does, which is to be called before anything in the package is used.
+    """
+    manifest, _ = _read_head(content, registry_key)
+    return manifest
+
+
+def fingerprint(registry_key: str) -> str:
+    """Return what people compare instead of a base64 key: `SHA256:…`, as OpenSSH writes its own."""
+    digest = hashlib.sha256(_key(registry_key) or registry_key.encode()).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def is_key(registry_key: str, expected: str) -> bool:
+    """Whether `expected` is that key, or its fingerprint."""
+    return expected.strip().rstrip("=") in {registry_key.rstrip("="), fingerprint(registry_key)}
+
+
+_COPY_AGAIN = "copy it from the registry again"
+_MAKE_AGAIN = "make it again on the registry, with the same version of uno"
+
+
+class _Format(Struct):
+    """What the manifests of all formats have."""
+
+    format: int
+
+
+def _damaged(reason: str) -> PackageRejected:
+    return PackageRejected(
+        f"this is not a whole {SUFFIX} package: {reason}", f"if it should be one, {_COPY_AGAIN}"
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _digests(roster: Segment, particles: Segment, plan: bytes, secrets: bytes) -> dict[str, str]:
+    return {
+        ROSTER: roster.digest,
+        PARTICLES: particles.digest,
+        PLAN: _digest(plan),
+        SECRETS: _digest(secrets),
+    }
+
+
+def _particle_id(peer: ParticlePeer | ParticleRow) -> int:
+    return peer.id if isinstance(peer, ParticlePeer) else peer[0]
+
+
+def _gzip(content: bytes, level: int = 1) -> bytes:
+    # zlib's own gzip header has no name and no time, unlike the gzip module's by default.
+    stream = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return stream.compress(content) + stream.flush()
+
+
+def _gunzip(content: bytes, *, limit: int) -> tuple[bytes, bytes]:
+    """Unpack the first gzip member; return what was in it and what follows it."""
+    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        unpacked = stream.decompress(content, limit + 1)
+    except zlib.error as error:
+        raise _damaged("it does not unpack") from error
+    if len(unpacked) > limit:
+        raise _damaged("it unpacks to more than a package can hold")
+    if not stream.eof:
+        raise _damaged("its end is missing")
+    return unpacked, stream.unused_data
+
+
+def _entry(name: str, content: bytes) -> bytes:
+    return _header(name, len(content)) + content + bytes(-len(content) % _BLOCK)
+
+
+def _header(name: str, size: int) -> bytes:
+    """Return the ustar header (POSIX.1-1988) of a regular file of root's, mode 0600, time 0."""
+    before = name.encode().ljust(100, b"\0") + b"0000600\0" + 2 * b"0000000\0"
+    before += b"%011o\0%011o\0" % (size, 0)
+    after = b"0".ljust(101, b"\0") + b"ustar\x0000" + bytes(64) + 2 * b"0000000\0" + bytes(167)
+    # The checksum counts its own field as eight spaces.
+    return before + b"%06o\0 " % (sum(before) + sum(after) + 8 * 32) + after
+
+
+def _members(tar: bytes, names: tuple[str, ...], *, end: bytes = b"") -> list[bytes]:
+    """Return the contents of exactly the members `names`, in that order."""
+    found: list[bytes] = []
+    at = 0
+    for name in names:
+        header = tar[at : at + _BLOCK]
+        size = _size(header)
+        if size is None or header != _header(name, size):
+            raise _damaged(f"{name} is missing, or not where it should be")
+        at += _BLOCK
+        found.append(tar[at : at + size])
+        at += size
+        padding = bytes(-size % _BLOCK)
+        if tar[at : at + len(padding)] != padding or at + len(padding) > len(tar):
+            raise _damaged(f"{name} is not complete")
+        at += len(padding)
+    if tar[at:] != end:
+        raise _damaged("there is something in it that does not belong there")
+    return found
+
+
+def _size(header: bytes) -> int | None:
+    digits = header[124:135]
+    if len(digits) == 11 and not digits.strip(b"01234567"):
+        return int(digits, 8)
+    return None
+
+
+def _read_head(content: bytes, registry_key: str | None) -> tuple[Manifest, bytes]:
+    """Return the manifest, believed, and what is packed behind it."""
+    if len(content) > PACKED_LIMIT:
+        raise _damaged(f"it is larger than {PACKED_LIMIT >> 20} MiB")
+    head, rest = _gunzip(content, limit=_HEAD_LIMIT)
+    manifest_json, signature = _members(head, (_MANIFEST, _SIGNATURE))
+    manifest = _read_manifest(manifest_json)
+    if registry_key is not None and not is_key(manifest.registry_key, registry_key):
+        raise PackageRejected(
+            f"this package of UVN {manifest.uvn} was signed by another registry, with the key"
+            f" {fingerprint(manifest.registry_key)}",
+            "use the package that your own registry made",
+        )
+    _verify(manifest, manifest_json, signature)
+    return manifest, rest
+
+
+def _read_manifest(content: bytes) -> Manifest:
+    try:
+        version = codec.decode(content, _Format).format
+        if version != FORMAT:
+            raise PackageRejected(
+                f"this package has format {version}, and this uno reads format {FORMAT}",
+                "install the version of uno that the registry has",
+            )
+        manifest = codec.decode(content, Manifest)
+    except codec.Malformed as error:
+        raise _damaged(f"{_MANIFEST} is not readable") from error
+    names = (manifest.uvn, manifest.identity, manifest.cell_name)
+    # They are shown before anybody trusts the package.
+    if not all(name.isprintable() and 0 < len(name) < 256 for name in names):
+        raise _damaged(f"{_MANIFEST} has names that nobody can read")
+    return manifest
+
+
+def _verify(manifest: Manifest, signed: bytes, signature: bytes) -> None:
+    # Imported where it is needed, since `uno --help` has to be quick.
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PublicKey,
+    )
+
+    key = _key(manifest.registry_key)
+    if key is None:
+        raise _damaged("its registry's key is not a key")
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except (InvalidSignature, ValueError) as error:
+        raise PackageRejected(
+            f"the signature of this package of cell {manifest.cell_name} is not its registry's",
+            f"somebody changed the package: {_COPY_AGAIN}, by a way that you trust",
+        ) from error
+
+
+def _read_members(manifest: Manifest, packed: bytes) -> Package:
+    names = (ROSTER, PARTICLES, PLAN, SECRETS)
+    if set(manifest.digests) != set(names):
+        raise _damaged(f"{_MANIFEST} lists other members")
+    roster_tar, packed = _gunzip(packed, limit=UNPACKED_LIMIT)
+    particles_tar, packed = _gunzip(packed, limit=UNPACKED_LIMIT - len(roster_tar))
+    room = UNPACKED_LIMIT - len(roster_tar) - len(particles_tar)
+    tail, packed = _gunzip(packed, limit=room)
+    if packed:
+        raise _damaged("something follows its end")
+    contents = (
+        *_members(roster_tar, (ROSTER,)),
+        *_members(particles_tar, (PARTICLES,)),
+        *_members(tail, (PLAN, SECRETS), end=_END),
+    )
+    for name, content in zip(names, contents, strict=True):
+        if _digest(content) != manifest.digests[name]:
+            raise _damaged(f"{name} is not what was signed")
+    try:
+        return Package(
+            manifest=manifest,
+            roster=codec.decode(contents[0], Roster),
+            particles=codec.decode(contents[1], tuple[ParticlePeer, ...]),
+            plan=codec.decode(contents[2], CellPlan),
+            secrets=codec.decode(contents[3], dict[str, str]),
+        )
+    except codec.Malformed as error:
+        raise PackageRejected("this package has values that cannot be", _MAKE_AGAIN) from error
+
+
+def _disagreement(bundle: Package) -> str | None:
+    """Return in what the parts of a package contradict each other, if they do."""
+    manifest, plan, roster = bundle.manifest, bundle.plan, bundle.roster
+    if (plan.uvn, plan.identity) != (manifest.uvn, manifest.identity):
+        return "its plan is of another UVN"
+    if (roster.uvn, roster.identity) != (manifest.uvn, manifest.identity):
+        return "its roster is of another UVN"
+    if (plan.cell, plan.name) != (manifest.cell, manifest.cell_name):
+        return "its plan is for another cell"
+    if not any((it.id, it.name) == (plan.cell, plan.name) for it in roster.members):
+        return f"its roster does not have cell {plan.name}"
+    wrong = [key for key in _needed(plan) if _key(bundle.secrets.get(key, "")) is None]
+    return f"the key {min(wrong)} is missing or is not a key" if wrong else None
+
+
+def _needed(plan: CellPlan) -> set[str]:
+    """Return the ids of the keys that `plan` names."""
+    needed = {key for link in plan.links for key in (link.key, link.psk)}
+    if plan.root:
+        needed |= {plan.root.key, plan.root.psk}
+    if plan.particles:
+        needed.add(plan.particles.key)
+    return needed
+
+
+def _key(text: str) -> bytes | None:
+    """Return the 32 bytes that `text` is the base64 of, if it is."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == 32 else None

@@ -1,0 +1,154 @@
+"""What a particle's owner gets: a WireGuard configuration per cell, and a page to import from."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+)
+
+from uno.model.net import Network
+from uno.render import particle_page
+from uno.render.qr import Code, fits
+
+# The earliest time that a zip can hold, so that the same package is the same bytes.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A way into the network: the cell, where it listens (`host:port`), and what `conf` made.
+
+    `owner` is the e-mail address of who runs the cell, for the page.
+    """
+
+    cell: str
+    endpoint: str
+    conf: str = field(repr=False)
+    owner: str | None = None
+
+
+def conf(  # noqa: PLR0913 - each is a line of the file
+    *,
+    private_key: str,
+    address4: IPv4Address,
+    address6: IPv6Address,
+    mtu: int,
+    public_key: str,
+    psk: str,
+    endpoint: str,
+    keepalive: int,
+    tunnel: bool = True,
+    pools: tuple[Network, ...] = (),
+) -> str:
+    """Return the configuration of a particle at one cell, as wg-quick(8) and the apps read it.
+
+    `private_key` and `address4`/`address6` are the particle's, `public_key` and `endpoint`
+    (`host:port`) the cell's; `mtu` is bytes, `keepalive` seconds, 0 for none. With `tunnel` all
+    traffic goes through the cell, without only what is for `pools`: the networks of the UVN.
+    """
+    if not tunnel and not pools:
+        raise ValueError("without a tunnel for everything there have to be networks to reach")
+    routes = "0.0.0.0/0, ::/0" if tunnel else _listed(pools)
+    lines = (
+        "[Interface]",
+        f"PrivateKey = {private_key}",
+        f"Address = {address4}/32, {address6}/128",
+        f"MTU = {mtu}",
+        "",
+        "[Peer]",
+        f"PublicKey = {public_key}",
+        f"PresharedKey = {psk}",
+        f"AllowedIPs = {routes}",
+        f"Endpoint = {endpoint}",
+        *([f"PersistentKeepalive = {keepalive}"] if keepalive else []),
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def package(uvn: str, particle: str, configs: Iterable[Configuration]) -> bytes:
+    """Return the zip for the owner of `particle`: for each cell a configuration and its QR codes.
+
+    All of it is in one directory of the package's name, with `index.html` to start from. The same
+    input makes the same bytes.
+    """
+    name = package_name(uvn, particle)
+    items = [
+        _Item(config=config, file=f"{name}__{config.cell}", code=_code(config.conf))
+        for config in sorted(configs, key=lambda config: config.cell)
+    ]
+    drawings = {
+        item.file: item.code.svg(f"{particle} at {item.config.cell}") for item in items if item.code
+    }
+    page = particle_page.render(
+        uvn=uvn,
+        particle=particle,
+        ways=[
+            particle_page.Way(
+                cell=item.config.cell,
+                endpoint=item.config.endpoint,
+                owner=item.config.owner,
+                file=item.file,
+                svg=drawings.get(item.file),
+            )
+            for item in items
+        ],
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(_entry(f"{name}/", stat.S_IFDIR | 0o700), b"")
+        archive.writestr(_entry(f"{name}/index.html"), page)
+        for item in items:
+            archive.writestr(_entry(f"{name}/{item.file}.conf"), item.config.conf)
+            if item.code:
+                archive.writestr(_entry(f"{name}/{item.file}.png"), item.code.png())
+                archive.writestr(_entry(f"{name}/{item.file}.svg"), drawings[item.file])
+    return out.getvalue()
+
+
+def package_name(uvn: str, particle: str) -> str:
+    """Return the name of a particle's package, without `.zip`."""
+    return f"{uvn}__{particle}"
+
+
+def terminal_qr(conf: str) -> str:
+    """Return the QR code of a configuration, for a terminal. Raises UnoError if it is too long."""
+    return Code(conf).terminal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """One cell's files. There is no code where the configuration is too long for one."""
+
+    config: Configuration
+    file: str
+    code: Code | None
+
+
+def _code(text: str) -> Code | None:
+    return Code(text) if fits(text) else None
+
+
+def _listed(networks: tuple[Network, ...]) -> str:
+    # Joined where they touch, because a QR code holds no more than some 150 networks.
+    joined: tuple[Network, ...] = (
+        *collapse_addresses(it for it in networks if isinstance(it, IPv4Network)),
+        *collapse_addresses(it for it in networks if isinstance(it, IPv6Network)),
+    )
+    return ", ".join(map(str, joined))
+
+
+def _entry(name: str, mode: int = stat.S_IFREG | 0o600) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, date_time=_EPOCH)
+    entry.create_system = 3  # Unix, for the mode to mean something
+    entry.external_attr = mode << 16 | (0x10 if stat.S_ISDIR(mode) else 0)
+    entry.compress_type = zipfile.ZIP_STORED if stat.S_ISDIR(mode) else zipfile.ZIP_DEFLATED
+    return entry

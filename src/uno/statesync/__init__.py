@@ -1,0 +1,1 @@
+"""How signed state reaches every node: envelopes, state database, flooding. Pure."""

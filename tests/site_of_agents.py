@@ -1,0 +1,393 @@
+"""A UVN whose cells' agents run in one event loop: their hosts and the bus between them are fakes.
+
+The registry is played by the test, with the keys of a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any, TypeVar
+
+from commands import run
+from uno.agent.agent_environment import Pace, World
+from uno.agent.cell_agent import CellAgent
+from uno.agent.commit.decisions import Limits
+from uno.agent.commit.ledger import Ledger
+from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
+from uno.host.fake.fake_host import FakeHost
+from uno.model.codec import encode
+from uno.model.key_ids import cell_sealing
+from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnnouncement
+from uno.model.net import Network
+from uno.model.package import Package
+from uno.model.status import CellStatus, UvnView
+from uno.ports.bus import (
+    LOST,
+    OWN,
+    REGISTRY_INDEX,
+    RELAY,
+    BusConfig,
+    BusEvent,
+    Channel,
+    Received,
+    Topic,
+    offers_for,
+    offers_near,
+)
+from uno.ports.events import Change
+from uno.ports.host import Nic, SessionStatus
+from uno.ports.prober import Measured, Target
+from uno.registry.changes import operations
+from uno.registry.publish import keygen
+from uno.render import package_file as bundle
+from uno.statesync import envelope
+from uno.statesync.state_database import Statements
+
+_T = TypeVar("_T")
+
+QUICK = Pace(
+    upkeep=5.0,
+    apart=0.01,
+    look=0.2,
+    hurry=0.02,
+    calming=0.3,
+    again=0.05,
+    lan_patience=0.3,
+    grace=0.05,
+)
+SEEN = Limits(lease=0.4, window=1.0)
+
+# Long enough for a machine that has much else to do.
+PATIENCE = 20.0
+
+
+class Probes:
+    """A prober whose answers the test gives."""
+
+    def __init__(self) -> None:
+        self.answers: dict[IPv4Address, Measured] = {}
+        self.targets: tuple[Target, ...] = ()
+        self.called: tuple[IPv4Address, ...] = ()
+
+    def aim(self, targets: Iterable[Target]) -> None:
+        self.targets = tuple(targets)
+
+    def hurry(self) -> None:
+        pass
+
+    def call(self, addresses: Iterable[IPv4Address]) -> None:
+        self.called = tuple(addresses)
+
+    def measured(self) -> Mapping[IPv4Address, Measured]:
+        return self.answers
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Watch:
+    """Changes that the test makes up."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[frozenset[Change]] = asyncio.Queue()
+
+    async def changes(self) -> AsyncIterator[frozenset[Change]]:
+        while True:
+            yield await self.queue.get()
+
+    def routed(self, _interfaces: Iterable[str]) -> frozenset[Network]:
+        return frozenset()
+
+
+@dataclass
+class Cell:
+    """A cell of the site, and all that it works with."""
+
+    ledger: Ledger
+    folder: Path
+    bus: MemoryBus
+    host: FakeHost
+    probes: Probes = field(default_factory=Probes)
+    watch: Watch = field(default_factory=Watch)
+    told: list[str] = field(default_factory=list)
+    supervised: bool = False
+    agent: CellAgent | None = None
+    job: asyncio.Task[None] | None = None
+
+    @property
+    def bundle(self) -> Package:
+        found = self.ledger.current()
+        assert found is not None
+        return found
+
+    def meet(self, cells: Iterable[int] | None = None) -> None:
+        """Have the links to these neighbours work, or all; and no others."""
+        links = self.bundle.plan.links
+        chosen = {link.cell for link in links} if cells is None else set(cells)
+        self.host.sessions = tuple(
+            SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=1, bfd="up")
+            for link in links
+            if link.cell in chosen
+        )
+        self.host.handshakes = {link.public_key: 1 for link in links if link.cell in chosen}
+
+
+@dataclass
+class Site:
+    """Cells in the order of their names, and the registry's end of the bus."""
+
+    root: Path
+    network: MemoryNetwork
+    cells: dict[str, Cell]
+    bus: MemoryBus
+    statements: Statements
+    sign: Callable[[bytes], bytes]
+    sequence: int = 0
+    acks: dict[int, list[Ack]] = field(default_factory=dict)
+    heard_lost: list[Envelope] = field(default_factory=list)
+    hear_own: Callable[[Envelope], None] = lambda _: None
+
+    def number(self, name: str) -> int:
+        return self.cells[name].bundle.plan.cell
+
+    def edit(self, *words: str) -> int:
+        """Do a command at the registry; return the generation that came of it."""
+        done = run(*words, "-r", str(self.root))
+        assert done.status == 0, done.err
+        with operations.opened(self.root) as registry:
+            return int(registry.store.head().number)
+
+    def package(self, name: str) -> bytes:
+        return (self.root / "cells" / f"net__{name}.uvn-agent").read_bytes()
+
+    def generation(self, name: str) -> int:
+        return bundle.read_manifest(self.package(name)).generation
+
+    def join(self) -> None:
+        """Be on the bus as the registry."""
+        one = next(iter(self.cells.values())).bundle
+        assert one.plan.root is not None
+        self.bus.configure(
+            BusConfig(
+                domain=one.plan.bus.domain,
+                address=one.plan.root.remote4,
+                tag=one.plan.identity,
+                index=REGISTRY_INDEX,
+            ),
+            self._hear,
+        )
+        for topic in (Topic.STATUS, Topic.ACK):
+            for partition in (OWN, LOST):
+                self.bus.subscribe(Channel(topic, partition))
+
+    def listen(self, hear: Callable[[Envelope], None]) -> None:
+        """Join again as a registry that hears what is passed on of its own words."""
+        self.hear_own = hear
+        self.join()
+        for topic in (Topic.UVN, Topic.ACTIVATION):
+            self.bus.subscribe(Channel(topic, RELAY))
+
+    def announce(self, said: UvnAnnouncement) -> None:
+        self.bus.write(Channel(Topic.UVN), self.signed(Kind.UVN, encode(said)))
+
+    def activate(self, activation: Activation) -> Envelope:
+        made = self.signed(Kind.ACTIVATION, encode(activation))
+        self.bus.write(Channel(Topic.ACTIVATION), made)
+        return made
+
+    def offer(self, name: str, *, near: bool = False, content: bytes | None = None) -> Envelope:
+        cell = self.number(name)
+        channel = offers_near(cell) if near else offers_for(cell)
+        made = self.sealed(name, self.package(name) if content is None else content)
+        self.bus.write(channel, made)
+        return made
+
+    def sealed(self, name: str, content: bytes) -> Envelope:
+        cell, plan = self.number(name), self.cells[name].bundle.plan
+        with operations.opened(self.root) as registry:
+            public = registry.store.head().plan.public_keys[cell_sealing(cell)]
+        self.sequence += 1
+        body = envelope.seal(
+            content,
+            public_key=public,
+            identity=plan.identity,
+            cell=cell,
+            drawn=self.sequence.to_bytes(32, "big"),
+        )
+        return self.signed(Kind.OFFER, body, about=cell)
+
+    def signed(self, kind: Kind, body: bytes, *, about: int = REGISTRY) -> Envelope:
+        self.sequence += 1
+        plain = Envelope(
+            about=about,
+            kind=kind,
+            sequence=self.sequence,
+            sender=REGISTRY,
+            body=body,
+            signature=b"",
+        )
+        identity = next(iter(self.cells.values())).bundle.plan.identity
+        return envelope.signed(plain, identity=identity, sign=self.sign)
+
+    def roll_out(self, *names: str, window: float = 1.0) -> Activation:
+        """Offer the newest packages to these cells; return the word to change over."""
+        for name in names:
+            self.offer(name)
+        cells = {self.number(name): self.generation(name) for name in names}
+        return Activation(generation=max(cells.values()), cells=cells, window=window)
+
+    def status(self, name: str) -> CellStatus | None:
+        return self.statements.status(self.number(name))
+
+    def ack(self, name: str) -> Ack | None:
+        return self.statements.ack(self.number(name))
+
+    async def start(self, *names: str) -> None:
+        """Start the agents of these cells, or all, and wait until they are heard."""
+        chosen = names or tuple(self.cells)
+        for name in chosen:
+            self.launch(name)
+        for name in chosen:
+            await self.until(lambda name=name: self._has_started(name))
+
+    def launch(self, name: str) -> asyncio.Task[None]:
+        cell = self.cells[name]
+        world = World(
+            host=cell.host,
+            bus=cell.bus,
+            prober=lambda _: cell.probes,
+            watch=cell.watch,
+            folder=cell.folder,
+            now=time.monotonic,
+            wall=lambda: 1_700_000_000.0,
+            notify=cell.told.append if cell.supervised else None,
+            pace=QUICK,
+            limits=SEEN,
+        )
+        cell.agent = CellAgent(cell.bundle, ledger=cell.ledger, world=world, work=in_a_thread)
+        cell.job = asyncio.get_running_loop().create_task(cell.agent.run())
+        return cell.job
+
+    async def stop(self, name: str) -> None:
+        """End an agent as SIGTERM does."""
+        cell = self.cells[name]
+        if cell.job is not None and cell.agent is not None:
+            cell.job.cancel()
+            await asyncio.gather(cell.job, return_exceptions=True)
+            cell.agent.close()
+            cell.job = None
+
+    async def crash(self, name: str) -> None:
+        """End an agent as kill -9 does: it says goodbye to nobody, and forgets all."""
+        self.cells[name].bus.crash()
+        await self.stop(name)
+
+    def cut_off(self, name: str) -> None:
+        """Let the registry and a cell not hear each other."""
+        plan = self.cells[name].bundle.plan
+        own = next(each for each in self.cells[name].bundle.roster.members if each.id == plan.cell)
+        assert plan.root is not None
+        self.network.cut(plan.root.remote4, own.node4)
+
+    def view(self, name: str) -> UvnView:
+        agent = self.cells[name].agent
+        assert agent is not None
+        return agent.view()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until it is so. Fails after `PATIENCE`, and where an agent has failed."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            for name, cell in self.cells.items():
+                if cell.job is not None and cell.job.done():
+                    raise AssertionError(f"the agent of {name} ended") from cell.job.exception()
+            assert time.monotonic() < deadline, "it took too long"
+            await asyncio.sleep(0.01)
+
+    async def settle(self, *, seconds: float = 0.3) -> None:
+        """Give what must not happen the time to happen."""
+        await asyncio.sleep(seconds)
+
+    def _has_started(self, name: str) -> bool:
+        job = self.cells[name].job
+        said = self.status(name)
+        heard = said is not None and said.generation == self.cells[name].ledger.standing().running
+        return heard or bool(job and job.done() and not job.result())
+
+    def _hear(self, event: BusEvent) -> None:
+        if not isinstance(event, Received):
+            return
+        if event.channel.partition == RELAY:
+            self.hear_own(event.envelope)
+            return
+        if event.channel.partition == LOST:
+            self.heard_lost.append(event.envelope)
+        if self.statements.hear(event.envelope, now=time.monotonic()):
+            ack = self.statements.ack(event.envelope.about)
+            said = self.acks.setdefault(event.envelope.about, [])
+            if ack is not None and (not said or said[-1] != ack):
+                said.append(ack)
+
+
+def in_a_thread(call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
+    return asyncio.to_thread(call, *arguments)
+
+
+def build(directory: Path) -> Path:
+    """Make a registry of three cells: b has links to a and c, which both are public, too."""
+    root = directory / "registry"
+    for words in (
+        "define uvn net -o john@example.org -p secret -a registry.example.org",
+        "define cell a -a a.example.org -N 192.168.1.0/24",
+        "define cell b -a b.example.org -N 192.168.2.0/24",
+        "define cell c -N 192.168.3.0/24",
+    ):
+        done = run(*words.split(), "-r", str(root))
+        assert done.status == 0, done.err
+    return root
+
+
+@asynccontextmanager
+async def site(root: Path, place: Path, *, weather: Weather | None = None) -> AsyncIterator[Site]:
+    """Have the cells of the registry in `root` installed below `place`; no agent runs yet."""
+    network = MemoryNetwork(weather=weather)
+    cells = {}
+    for number, name in enumerate("abc", start=1):
+        ledger = Ledger(place / name)
+        ledger.accept((root / "cells" / f"net__{name}.uvn-agent").read_bytes())
+        lan = Nic(name="lan0", addresses=(IPv4Interface(f"192.168.{number}.1/24"),))
+        cells[name] = Cell(
+            ledger=ledger,
+            folder=place / f"run-{name}",
+            bus=network.bus(),
+            host=FakeHost(nics=[lan]),
+        )
+    one = cells["a"].bundle
+    with operations.opened(root) as registry:
+        sign = envelope.signer(keygen.text(registry.store.secrets()[keygen.SIGNING].private))
+    made = Site(
+        root=root,
+        network=network,
+        cells=cells,
+        bus=network.bus(),
+        statements=Statements(
+            identity=one.plan.identity,
+            registry_key=one.manifest.registry_key,
+            members={member.id: member for member in one.roster.members},
+        ),
+        sign=sign,
+    )
+    for cell in cells.values():
+        cell.meet()
+    made.join()
+    try:
+        yield made
+    finally:
+        for name in cells:
+            await made.stop(name)

@@ -1,0 +1,329 @@
+"""Changing over in stages: what comes after what, what is waited for, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from transitions import CROSSED, RING, Clock, bundle, planned, rekeyed, uvn
+from uno.agent.commit.drain_plan import Held, Schedule, Stage, held, scheduled, stages, with_held
+from uno.agent.commit.drain_runner import Cancelled, switch
+from uno.agent.service import change_over
+from uno.diagnostics import UnoError
+from uno.host.fake.fake_host import FakeHost
+from uno.model.messages import Activation
+from uno.model.package import Package
+from uno.model.uvn import Strategy
+from uno.ports.host import Action, ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
+from uno.render.frr import Drain, daemons, integrated
+
+QUICK = Schedule(settle=0, patience=0)
+
+
+class Switching:
+    """A host that runs a package, and is switched to others."""
+
+    def __init__(self, old: Package) -> None:
+        self.host, self.clock, self.old = FakeHost(), Clock(), old
+        self.said: list[tuple[float, str]] = []
+        self.run(None, old, QUICK)
+        self.began = self.clock.time
+
+    def run(self, old: Package | None, new: Package, schedule: Schedule) -> None:
+        self.began = self.clock.time
+        self.said.clear()
+        self.host.performed.clear()
+        switch(
+            self.host,
+            old=old,
+            new=new,
+            schedule=schedule,
+            progress=lambda text: self.said.append((round(self.clock.time - self.began, 1), text)),
+            pause=self.clock.pause,
+            now=self.clock.now,
+        )
+
+    def to(self, new: Package, schedule: Schedule = QUICK) -> None:
+        self.run(self.old, new, schedule)
+
+    @property
+    def seconds(self) -> float:
+        return round(self.clock.time - self.began, 1)
+
+    def steps(self) -> list[tuple[float, str]]:
+        """What was said of stages, without the actions in them."""
+        verbs = ("make", "have", "leave", "change", "close", "remove uwg-", "use", "be ")
+        verbs += ("connect", "go back")
+        return [each for each in self.said if each[1].startswith(verbs)]
+
+
+def test_a_change_that_touches_no_link_is_made_at_once() -> None:
+    switching = Switching(bundle(CROSSED))
+    lan = replace(uvn(), cells=(*uvn().cells[:-1], replace(uvn().cells[-1], name="other")))
+
+    switching.to(bundle(planned(lan, CROSSED)), Schedule())
+
+    assert switching.steps() == [(0.0, "make what is new")]
+    assert switching.seconds == 0
+
+
+@pytest.mark.feature("G07")
+def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_goes() -> None:
+    switching = Switching(bundle(CROSSED))
+    before = {link.cell: link.interface for link in bundle(CROSSED).plan.links}
+    gone = [before[c] for c in before.keys() - {link.cell for link in bundle(RING).plan.links}]
+
+    switching.to(bundle(RING), Schedule())
+
+    (interface,) = gone
+    assert switching.steps() == [
+        (0.0, "make what is new"),
+        (5.0, f"have others leave {interface}"),
+        (6.0, f"leave {interface}"),
+        (7.0, f"close {interface}"),
+        (7.5, f"remove {interface}"),
+    ]
+    assert [each for each in switching.host.performed if isinstance(each, RemoveTunnel)] == [
+        RemoveTunnel(interface)
+    ]
+
+
+@pytest.mark.feature("G07")
+def test_a_link_without_sessions_still_carries_what_is_on_its_way() -> None:
+    way = stages(bundle(CROSSED), bundle(RING), Schedule())
+
+    (closed,) = (each for each in way if Drain.CLOSED in each.drained.values())
+    (interface,) = closed.drained
+    there = {link.interface: link for link in closed.bundle.plan.links}
+    routing = daemons(closed.bundle.plan, closed.bundle.roster, lans=(), drained=closed.drained)
+
+    assert interface in there
+    assert str(there[interface].remote4) not in integrated(routing)
+    assert closed.vacate == (interface,)
+
+
+@pytest.mark.feature("G07")
+def test_steps_are_counted_from_when_the_word_was_heard() -> None:
+    switching = Switching(bundle(CROSSED))
+
+    switching.to(bundle(RING), Schedule(since=switching.clock.time - 3))
+
+    assert [time for time, _ in switching.steps()] == [0.0, 2.0, 3.0, 4.0, 4.5]
+
+
+@pytest.mark.feature("G07")
+def test_a_new_link_is_made_first_and_waited_for_as_long_as_patience_lasts() -> None:
+    grown = planned(uvn(cells=7, strategy=Strategy.CIRCULAR), RING)
+    (cell, *_) = (link.a.cell for link in RING.links if link not in grown.links)
+    switching = Switching(bundle(RING, cell))
+
+    switching.to(bundle(grown, cell), Schedule(settle=0, patience=3))
+
+    kinds = [
+        type(each)
+        for each in switching.host.performed
+        if isinstance(each, CreateTunnel | RemoveTunnel)
+    ]
+    assert kinds == [CreateTunnel, RemoveTunnel]
+    assert [time for time, _ in switching.steps()][1] == 3.0
+
+
+@pytest.mark.feature("G07")
+def test_nothing_is_waited_for_when_the_new_sessions_are_up() -> None:
+    grown = planned(uvn(cells=7, strategy=Strategy.CIRCULAR), RING)
+    (cell, *_) = (link.a.cell for link in RING.links if link not in grown.links)
+    switching = Switching(bundle(RING, cell))
+    switching.host.sessions = tuple(
+        SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=1, bfd="up")
+        for link in bundle(grown, cell).plan.links
+    )
+    switching.host.handshakes = {link.public_key: 1 for link in bundle(grown, cell).plan.links}
+
+    switching.to(bundle(grown, cell), Schedule(settle=0, patience=3))
+
+    assert [time for time, _ in switching.steps()][1] == 0.0
+
+
+def test_a_link_that_is_still_needed_goes_after_a_while_all_the_same() -> None:
+    switching = Switching(bundle(CROSSED))
+    switching.host.carriers = {link.interface for link in bundle(CROSSED).plan.links}
+
+    switching.to(bundle(RING))
+
+    assert [time for time, text in switching.steps() if text.startswith("close")] == [12.0]
+
+
+@pytest.mark.feature("G08")
+def test_links_change_keys_in_their_batches_at_the_times_that_both_ends_know() -> None:
+    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+    links = {f"1-{link.cell}": link.interface for link in old.plan.links}
+    first, *rest = sorted(links)
+    switching = Switching(old)
+
+    switching.to(new, Schedule(batches=(("4-5",), (first,), tuple(rest)), period=4))
+
+    others = ", ".join(each for each in links.values() if each != links[first])
+    changes = [each for each in switching.steps() if "again" not in each[1]]
+    assert changes == [
+        (0.0, "make what is new"),
+        (4.0, f"have others leave {links[first]}"),
+        (5.0, f"leave {links[first]}"),
+        (5.5, f"change {links[first]}"),
+        (8.0, f"have others leave {others}"),
+        (9.0, f"leave {others}"),
+        (9.5, f"change {others}"),
+    ]
+    changed = [each for each in switching.host.performed if isinstance(each, ConfigureTunnel)]
+    assert sorted(each.tunnel.name for each in changed) == sorted(links.values())
+
+
+@pytest.mark.feature("G08")
+@pytest.mark.parametrize(("cell", "calls"), [(1, True), (6, False)])
+def test_of_two_that_could_one_calls_until_the_other_answers(cell: int, *, calls: bool) -> None:
+    old, new = bundle(CROSSED, cell), bundle(rekeyed(CROSSED), cell)
+    switching = Switching(old)
+
+    switching.to(new, Schedule(period=4))
+
+    called = {name for name, _ in switching.host.reconnected}
+    assert called == ({link.interface for link in new.plan.links} if calls else set())
+    # Nobody answers: it goes on for as long as the period allows, with more and more patience.
+    assert len(switching.host.reconnected) == (7 * len(new.plan.links) if calls else 0)
+    assert switching.seconds == pytest.approx(1.5 + 2.0, abs=0.3)
+
+
+@pytest.mark.feature("G08")
+def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
+    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+    one = old.plan.links[0]
+    switching = Switching(old)
+
+    switching.to(new, Schedule(hold=(f"1-{one.cell}",)))
+
+    kept = held(old, (f"1-{one.cell}",))
+    there = with_held(new, kept)
+    assert [link.public_key for link in there.plan.links] == [
+        one.public_key,
+        *(link.public_key for link in new.plan.links if link.cell != one.cell),
+    ]
+    assert there.secrets[one.key] == old.secrets[one.key]
+    assert stages(there, there, Schedule()) == (Stage(what="make what is new", bundle=there),)
+    assert with_held(new, Held()) == new
+    assert "private" not in repr(kept)
+    # Later, when it is ready, that link alone changes.
+    assert [set(stage.drained) for stage in stages(there, new, Schedule())] == [
+        set(),
+        {one.interface},
+        {one.interface},
+        {one.interface},
+        set(),
+    ]
+
+
+def test_an_undo_changes_all_at_once() -> None:
+    schedule = scheduled(Activation(generation=2, undo=True), since=None)
+    switching = Switching(bundle(CROSSED))
+
+    switching.to(bundle(RING), schedule)
+
+    assert switching.steps() == [(0.0, "change at once")]
+    assert switching.seconds == 0
+
+
+def test_an_activation_says_when_what_changes() -> None:
+    activation = Activation(generation=2, batches=(("1-2",),), period=7.5, hold=("1-3",))
+
+    schedule = scheduled(activation, since=8.5)
+
+    assert schedule.since == 8.5
+    assert (schedule.batches, schedule.period, schedule.hold, schedule.urgent) == (
+        (("1-2",),),
+        7.5,
+        ("1-3",),
+        False,
+    )
+
+
+def test_a_link_that_is_changed_stays_avoided_until_it_answers() -> None:
+    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+
+    way = stages(old, new, Schedule())
+
+    drains = [set(stage.drained.values()) for stage in way]
+    assert drains == [set(), {Drain.TAGGED}, {Drain.AVOIDED}, {Drain.AVOIDED}, set()]
+    assert way[3].bundle == way[4].bundle == new
+
+
+def test_a_link_to_who_is_in_the_uvn_no_more_goes_at_once() -> None:
+    smaller = replace(uvn(), cells=uvn().cells[:-1])
+    old, new = bundle(CROSSED), bundle(planned(smaller, CROSSED))
+
+    (first, *_) = stages(old, new, Schedule())
+
+    assert 6 in {link.cell for link in old.plan.links}
+    assert 6 not in {link.cell for link in first.bundle.plan.links}
+
+
+def test_what_is_broken_off_says_before_which_step() -> None:
+    switching = Switching(bundle(CROSSED))
+    host, clock = switching.host, switching.clock
+    end = clock.time + 5.5
+
+    with pytest.raises(Cancelled, match="leave uwg-b"):
+        switch(
+            host,
+            old=bundle(CROSSED),
+            new=bundle(RING),
+            pause=clock.pause,
+            now=clock.now,
+            cancelled=lambda: clock.time > end,
+        )
+
+    assert clock.time == pytest.approx(end, abs=0.2)
+
+
+def test_a_failure_says_what_failed_and_leaves_the_host_as_it_was() -> None:
+    switching = Switching(bundle(CROSSED))
+    before = str(switching.host)
+    changes = sum(1 for each in stages(bundle(CROSSED), bundle(RING), QUICK) if each.drained)
+    assert changes
+    switching.host.fail_at(2)
+
+    with pytest.raises(UnoError, match="the host was told to fail"):
+        switching.to(bundle(RING))
+
+    assert str(switching.host) == before
+
+
+@pytest.mark.feature("G07")
+def test_a_newer_package_is_changed_to_by_hand_in_stages_where_the_one_before_runs() -> None:
+    switching = Switching(bundle(CROSSED))
+    said: list[str] = []
+
+    done = by_hand(switching, old=bundle(CROSSED), new=bundle(RING), said=said)
+
+    assert any(isinstance(each, RemoveTunnel) for each in done)
+    assert [each for each in said if each.startswith(("have", "leave"))] != []
+
+
+def test_by_hand_nothing_is_done_in_stages_where_something_else_runs_or_nothing() -> None:
+    switching = Switching(bundle(RING))
+
+    assert by_hand(switching, old=bundle(CROSSED), new=bundle(RING)) == ()
+
+    switching.host = FakeHost()
+
+    assert by_hand(switching, old=bundle(CROSSED), new=bundle(RING)) == ()
+
+
+def by_hand(
+    switching: Switching, *, old: Package, new: Package, said: list[str] | None = None
+) -> tuple[Action, ...]:
+    return change_over(
+        switching.host,
+        old=old,
+        new=new,
+        progress=(said if said is not None else []).append,
+        pause=switching.clock.pause,
+        now=switching.clock.now,
+    )

@@ -1,0 +1,323 @@
+"""What a cell accepts, and what is in its directory afterwards."""
+
+from __future__ import annotations
+
+import errno
+import os
+from base64 import b64encode
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from uno import files
+from uno.agent.commit.ledger import Accepted, Ledger, Outcome
+from uno.diagnostics import UnoError
+from uno.model.plan import CellPlan, Member, Pools, Roster, Timing
+from uno.render import package_file
+from uno.render.package_file import PackageRejected
+
+
+@pytest.mark.feature("F075")
+@pytest.mark.feature("F074")
+def test_the_first_package_makes_a_private_directory(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "opt" / "uvn")
+    assert ledger.current() is None
+
+    accepted = ledger.accept(FIRST)
+
+    assert accepted == Accepted(outcome=Outcome.FIRST, bundle=package_file.read(FIRST))
+    assert ledger.current() == package_file.read(FIRST)
+    assert ledger.previous() is None
+    assert contents(tmp_path / "opt" / "uvn") == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
+
+
+@pytest.mark.feature("G20")
+def test_a_newer_package_replaces_the_first_which_is_kept(tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+
+    accepted = ledger.accept(SECOND)
+
+    assert (accepted.outcome, accepted.replaced) == (Outcome.NEWER, 1)
+    assert contents(ledger.directory) == {
+        ".": 0o700,
+        "bundle.uvn-agent": (0o600, SECOND),
+        "previous.uvn-agent": (0o600, FIRST),
+    }
+
+
+def test_only_the_last_two_packages_are_kept(tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+
+    ledger.accept(SECOND)
+    ledger.accept(package(generation=5))
+
+    assert (generation(ledger.previous()), generation(ledger.current())) == (2, 5)
+
+
+def test_the_same_package_again_changes_nothing(tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+    inode = (ledger.directory / "bundle.uvn-agent").stat().st_ino
+
+    accepted = ledger.accept(FIRST)
+
+    assert (accepted.outcome, accepted.replaced) == (Outcome.SAME, 1)
+    assert contents(ledger.directory) == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
+    assert (ledger.directory / "bundle.uvn-agent").stat().st_ino == inode
+
+
+@pytest.mark.feature("G20")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"generation": 2}, "this package is generation 2, older than the generation 3"),
+        ({"httpd_port": 1}, "this package is generation 3 as is the one here, and its content"),
+        ({"generation": 4, "identity": "1" * 32}, "this package is of UVN my-uvn, not of the UVN"),
+        ({"generation": 4, "cell": 2}, "this package is for cell cell-2, and this is cell cell-1"),
+        ({"generation": 4, "seed": 9}, "this package was signed by another registry than those"),
+    ],
+)
+def test_what_does_not_follow_the_current_package_is_refused(
+    change: dict[str, int], reason: str, tmp_path: Path
+) -> None:
+    ledger = Ledger(tmp_path / "uvn")
+    ledger.accept(package(generation=3))
+    before = contents(ledger.directory)
+
+    with pytest.raises(PackageRejected) as caught:
+        ledger.accept(package(**{"generation": 3} | change))
+
+    assert caught.value.what.startswith(reason)
+    assert caught.value.hint
+    assert contents(ledger.directory) == before
+
+
+@pytest.mark.feature("G20")
+def test_the_first_package_can_be_held_to_a_registry_that_is_known(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "uvn")
+
+    with pytest.raises(PackageRejected, match="signed by another registry"):
+        ledger.accept(FIRST, registry_key=package_file.fingerprint(b64encode(bytes(32)).decode()))
+    assert not ledger.directory.exists()
+
+    key = package_file.read(FIRST).manifest.registry_key
+    assert ledger.accept(FIRST, registry_key=package_file.fingerprint(key)).outcome is Outcome.FIRST
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", "cut", "damaged"])
+def test_what_is_no_package_leaves_no_directory(content: bytes | str, tmp_path: Path) -> None:
+    offered = {"cut": FIRST[:-9], "damaged": FIRST[:-4] + bytes(4)}
+    ledger = Ledger(tmp_path / "opt" / "uvn")
+
+    with pytest.raises(PackageRejected):
+        ledger.accept(offered[content] if isinstance(content, str) else content)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_disk(monkeypatch, after=0)
+
+    with pytest.raises(UnoError, match="the disk is full"):
+        Ledger(tmp_path / "opt" / "uvn").accept(FIRST)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_disk_that_fills_up_leaves_both_packages_as_they_were(
+    fails_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = with_first(tmp_path)
+    ledger.accept(SECOND)
+    before = contents(ledger.directory)
+    fill_disk(monkeypatch, after=fails_at - 1)
+
+    with pytest.raises(UnoError, match="the disk is full; free some space"):
+        ledger.accept(package(generation=3))
+
+    assert contents(ledger.directory) == before
+    assert generation(ledger.current()) == 2
+
+
+def test_going_back_works_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = with_first(tmp_path)
+    ledger.accept(SECOND)
+    fill_disk(monkeypatch, after=0)
+
+    assert generation(ledger.go_back()) == 1
+    assert contents(ledger.directory) == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
+    with pytest.raises(UnoError, match="there is no package before the current one"):
+        ledger.go_back()
+
+
+def test_what_was_gone_back_from_can_be_accepted_again(tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+    ledger.accept(SECOND)
+    ledger.go_back()
+
+    assert ledger.accept(SECOND).outcome is Outcome.NEWER
+
+
+def test_an_empty_directory_is_used_and_made_private(tmp_path: Path) -> None:
+    (tmp_path / "uvn").mkdir(mode=0o755)
+
+    Ledger(tmp_path / "uvn").accept(FIRST)
+
+    assert contents(tmp_path / "uvn") == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
+
+
+def test_what_an_interrupted_first_install_left_does_not_block_the_next(tmp_path: Path) -> None:
+    (tmp_path / "uvn").mkdir()
+    (tmp_path / "uvn" / ".uno-x1y2z3.tmp").write_bytes(FIRST[:100])
+    (tmp_path / "uvn" / "ledger.lock").write_text("1 uno\n")
+
+    assert Ledger(tmp_path / "uvn").accept(FIRST).outcome is Outcome.FIRST
+
+
+def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("precious")
+    mode = tmp_path.stat().st_mode
+
+    with pytest.raises(UnoError, match="is not empty, and is not the directory of a cell"):
+        Ledger(tmp_path).accept(FIRST)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["registry.db"]
+    assert tmp_path.stat().st_mode == mode
+
+
+def test_a_directory_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "uvn").write_text("precious")
+
+    with pytest.raises(UnoError, match=r"cannot use .*uvn: a part of the path is not a directory"):
+        Ledger(tmp_path / "uvn").accept(FIRST)
+
+    assert (tmp_path / "uvn").read_text() == "precious"
+
+
+def test_an_empty_directory_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uvn").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: (tmp_path / "uvn").stat().st_uid + 1)
+
+    with pytest.raises(UnoError, match="belongs to user"):
+        Ledger(tmp_path / "uvn").accept(FIRST)
+
+    assert list((tmp_path / "uvn").iterdir()) == []
+
+
+def test_a_link_to_a_directory_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "big-disk").mkdir()
+    (tmp_path / "uvn").symlink_to("big-disk")
+
+    Ledger(tmp_path / "uvn").accept(FIRST)
+
+    assert (tmp_path / "big-disk" / "bundle.uvn-agent").read_bytes() == FIRST
+
+
+def test_a_package_that_was_damaged_on_disk_is_not_believed_nor_replaced(tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+    (ledger.directory / "bundle.uvn-agent").write_bytes(FIRST[:-1])
+
+    for use in (ledger.current, lambda: ledger.accept(SECOND)):
+        with pytest.raises(PackageRejected) as caught:
+            use()
+        assert "bundle.uvn-agent is damaged: this is not a whole" in caught.value.what
+        assert "install the cell's package again" in caught.value.hint
+
+
+def test_who_writes_at_the_same_time_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = with_first(tmp_path)
+    monkeypatch.setattr("sys.argv", ["/usr/bin/uno", "agent", "-r", "x"])
+    locked = files.locked
+    monkeypatch.setattr(files, "locked", lambda path: locked(path, wait_seconds=0))
+
+    with locked(ledger.directory / "ledger.lock"), pytest.raises(UnoError) as caught:
+        ledger.accept(SECOND)
+
+    assert f"uvn is in use by process {os.getpid()} (uno agent)" in caught.value.what
+
+
+# Helpers
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Make the disk full once so many files were written out."""
+    fchmod, calls = os.fchmod, [0]
+
+    def full(descriptor: int, mode: int) -> None:
+        calls[0] += 1
+        if calls[0] > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fchmod(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", full)
+
+
+def with_first(place: Path) -> Ledger:
+    ledger = Ledger(place / "uvn")
+    ledger.accept(FIRST)
+    return ledger
+
+
+def generation(read: package_file.Package | None) -> int | None:
+    return read.manifest.generation if read else None
+
+
+def contents(directory: Path) -> dict[str, int | tuple[int, bytes]]:
+    found: dict[str, int | tuple[int, bytes]] = {".": directory.stat().st_mode & 0o777}
+    for path in directory.iterdir():
+        found[path.name] = (path.stat().st_mode & 0o777, path.read_bytes())
+    return found
+
+
+def package(
+    *,
+    generation: int,
+    cell: int = 1,
+    identity: str = "0" * 32,
+    httpd_port: int = 443,
+    seed: int = 0,
+) -> bytes:
+    signer = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    node4, node6 = IPv4Address("10.255.128.2"), IPv6Address("fd00::1")
+    roster = Roster(
+        uvn="my-uvn",
+        identity=identity,
+        pools=Pools(
+            root=IPv4Network("10.255.128.0/22"),
+            particles=IPv4Network("10.254.0.0/16"),
+            backbone=IPv4Network("10.255.192.0/20"),
+            ula=IPv6Network("fd00::/48"),
+            particles6=IPv6Network("fd00:0:0:2::/64"),
+        ),
+        timing=Timing(
+            hold=9, keepalive=3, connect=5, bfd_interval=300, bfd_multiplier=3, restart=120
+        ),
+        members=tuple(
+            Member(id=number, name=f"cell-{number}", node4=node4, node6=node6) for number in (1, 2)
+        ),
+    )
+    return package_file.write(
+        generation=generation,
+        registry_key=b64encode(signer.public_key().public_bytes_raw()).decode(),
+        roster=package_file.roster_segment(roster),
+        particles=package_file.particles_segment(()),
+        plan=CellPlan(
+            uvn="my-uvn",
+            identity=identity,
+            cell=cell,
+            name=f"cell-{cell}",
+            backbone_mtu=1320,
+            httpd_port=httpd_port,
+        ),
+        secrets={},
+        sign=signer.sign,
+    )
+
+
+FIRST, SECOND = package(generation=1), package(generation=2)

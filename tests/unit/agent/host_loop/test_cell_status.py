@@ -1,0 +1,257 @@
+"""What a cell says of itself, from a host in memory and from what the agent knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+
+import msgspec
+import pytest
+
+from bundles import HOME, HUB, LAN, LAN6, REMOTE, ROAM, bundle, key
+from uno import __version__
+from uno.agent import service
+from uno.agent.host_loop.cell_status import FORGET_PARTICLE, Known, collect, material, targets
+from uno.host.fake.fake_host import FakeHost
+from uno.model.net import Network
+from uno.model.package import Package
+from uno.model.status import CellStatus, LinkState
+from uno.ports.host import Facts, Nic, SessionStatus
+from uno.ports.prober import Measured
+
+NOW = 1_700_000_000
+NIC = Nic(
+    name="eth1",
+    addresses=(IPv4Interface("192.168.2.7/24"), IPv4Interface("10.0.0.7/8")),
+)
+WELL = Measured(rtt=20.0, loss=0.0, mtu=1320)
+SILENT = Measured(loss=1.0)
+EVERYTHING: frozenset[Network] = frozenset({LAN, LAN6})
+
+
+class Cell:
+    """The cell `home` on a host where all is well: links up, every LAN has a route."""
+
+    def __init__(self, cell: int = HOME, nic: Nic = NIC) -> None:
+        self.bundle: Package = bundle(cell, generation=7)
+        self.host = FakeHost(nics=(nic,))
+        service.up(self.host, self.bundle, progress=lambda _: None)
+        self.host.sessions = tuple(
+            SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=3, bfd="up")
+            for link in self.bundle.plan.links
+        )
+        for link in self.bundle.plan.links:
+            self.host.handshakes[link.public_key] = NOW - 40
+        probes = {link.remote4: WELL for link in self.bundle.plan.links}
+        probes |= {member.node4: WELL for member in self.bundle.roster.members}
+        self.known = Known(
+            facts=self.host.facts(), now=NOW, probes=probes, routed=EVERYTHING, registry=True
+        )
+
+    def node(self, cell: int) -> IPv4Address:
+        return next(each.node4 for each in self.bundle.roster.members if each.id == cell)
+
+    def hears(self, cell: int, measured: Measured) -> None:
+        self.known = replace(self.known, probes={**self.known.probes, self.node(cell): measured})
+
+    @property
+    def status(self) -> CellStatus:
+        return collect(self.host, self.bundle, self.known)
+
+
+@pytest.fixture
+def cell() -> Cell:
+    return Cell()
+
+
+def test_a_cell_says_what_it_runs_and_what_it_waits_for(cell: Cell) -> None:
+    cell.known = replace(
+        cell.known, staged=8, wireguard="kernel", pending=("set a key",), problem="no FRR"
+    )
+
+    status = cell.status
+
+    assert (status.generation, status.staged, status.registry) == (7, 8, True)
+    assert (status.wireguard, status.version) == ("kernel", __version__)
+    assert (status.pending, status.problem) == (("set a key",), "no FRR")
+
+
+def test_a_link_has_its_sessions_and_what_was_measured_through_it(cell: Cell) -> None:
+    link = cell.bundle.plan.links[0]
+
+    assert cell.status.links[0] == LinkState(
+        interface=link.interface,
+        cell=link.cell,
+        handshake=40,
+        bgp="Established",
+        bfd="up",
+        rtt=20.0,
+        loss=0.0,
+        mtu=1320,
+    )
+
+
+def test_a_link_of_which_nothing_is_known_says_so(cell: Cell) -> None:
+    cell.host.sessions = ()
+    cell.host.handshakes.clear()
+    cell.known = replace(cell.known, probes={})
+
+    link = cell.status.links[0]
+
+    assert (link.handshake, link.bgp, link.bfd, link.rtt, link.loss) == (None, "", "", None, None)
+    assert not link.works
+
+
+def test_a_clock_that_was_set_back_makes_no_handshake_lie_in_the_future(cell: Cell) -> None:
+    cell.known = replace(cell.known, now=NOW - 86400)
+
+    assert cell.status.links[0].handshake == 0
+
+
+def test_a_lan_is_named_with_the_interface_and_address_that_lead_to_it(cell: Cell) -> None:
+    (lan,) = cell.status.lans
+
+    assert (lan.network, lan.interface) == (REMOTE, "eth1")
+    assert str(lan.address) == "192.168.2.7"
+
+
+def test_a_lan_that_is_gone_has_no_interface(cell: Cell) -> None:
+    cell.known = replace(cell.known, facts=Facts(nics=(replace(NIC, up=False),)))
+
+    (lan,) = cell.status.lans
+
+    assert (lan.interface, lan.address) == (None, None)
+    assert not cell.status.routed
+
+
+@pytest.mark.feature("F085")
+def test_a_lan_is_reachable_if_there_is_a_route_and_its_cell_answers(cell: Cell) -> None:
+    assert cell.status.reachable == (LAN, LAN6)
+    assert cell.status.unreachable == ()
+    assert cell.status.routed
+
+
+def test_a_lan_without_a_route_is_unreachable_though_its_cell_answers(cell: Cell) -> None:
+    cell.known = replace(cell.known, routed={LAN})
+
+    assert (cell.status.reachable, cell.status.unreachable) == ((LAN,), (LAN6,))
+
+
+def test_the_lans_of_a_cell_that_does_not_answer_are_unreachable(cell: Cell) -> None:
+    cell.hears(HUB, SILENT)
+
+    assert (cell.status.reachable, cell.status.unreachable) == ((), (LAN, LAN6))
+
+
+def test_other_cells_are_named_with_how_they_answer(cell: Cell) -> None:
+    cell.hears(ROAM, SILENT)
+
+    assert [(path.cell, path.rtt, path.loss, path.answers) for path in cell.status.paths] == [
+        (HUB, 20.0, 0.0, True),
+        (ROAM, None, 1.0, False),
+    ]
+
+
+@pytest.mark.feature("F086")
+def test_particles_are_on_line_while_their_handshake_is_fresh() -> None:
+    nic = Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),))
+    hub = Cell(ROAM, nic)
+    hub.host.handshakes[key("public p1")] = NOW - 100
+    hub.host.handshakes[key("public p2")] = NOW - 200
+    hub.host.handshakes[key("public p3")] = NOW - FORGET_PARTICLE
+
+    assert [(each.id, each.is_online) for each in hub.status.particles] == [(1, True), (2, False)]
+
+
+def test_each_link_and_each_other_cell_is_probed_from_the_address_that_it_knows() -> None:
+    home = bundle(HOME)
+    own = next(each.node4 for each in home.roster.members if each.id == HOME)
+
+    found = targets(home)
+
+    assert [(each.address, each.source, each.mtu) for each in found if each.near] == [
+        (link.remote4, link.local4, home.plan.backbone_mtu) for link in home.plan.links
+    ]
+    assert [(each.address, each.source) for each in found if not each.near] == [
+        (each.node4, own) for each in home.roster.members if each.id != HOME
+    ]
+
+
+def session(cell: Cell, *, state: str, bfd: str) -> None:
+    first, *rest = cell.host.sessions
+    cell.host.sessions = (replace(first, state=state, bfd=bfd), *rest)
+
+
+def handshake(cell: Cell, age: int) -> None:
+    cell.host.handshakes[cell.bundle.plan.links[0].public_key] = NOW - age
+
+
+def routed(cell: Cell, *lans: Network) -> None:
+    cell.known = replace(cell.known, routed=lans)
+
+
+def measured(cell: Cell, found: Measured) -> None:
+    address = cell.bundle.plan.links[0].remote4
+    cell.known = replace(cell.known, probes={**cell.known.probes, address: found})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cell: handshake(cell, 5),
+        lambda cell: handshake(cell, 179),
+        lambda cell: measured(cell, Measured(rtt=90.0, loss=0.3, mtu=1320)),
+        lambda cell: cell.hears(HUB, Measured(rtt=300.0, loss=0.2)),
+        lambda cell: setattr(cell, "known", replace(cell.known, staged=8)),
+    ],
+    ids=["a handshake", "no handshake for long", "a slower link", "a slower path", "staged"],
+)
+def test_measures_and_what_is_told_otherwise_can_wait(
+    cell: Cell, change: Callable[[Cell], None]
+) -> None:
+    before = material(cell.status)
+
+    change(cell)
+
+    assert material(cell.status) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cell: handshake(cell, 180),
+        lambda cell: session(cell, state="Idle", bfd="up"),
+        lambda cell: session(cell, state="Established", bfd="down"),
+        lambda cell: measured(cell, Measured(rtt=20.0, loss=0.0, mtu=1000)),
+        lambda cell: cell.hears(ROAM, SILENT),
+        lambda cell: routed(cell, LAN),
+        lambda cell: setattr(cell, "known", replace(cell.known, registry=False)),
+        lambda cell: setattr(cell, "known", replace(cell.known, problem="no FRR")),
+        lambda cell: setattr(cell, "known", replace(cell.known, facts=Facts())),
+    ],
+)
+def test_what_somebody_else_may_act_upon_is_told_at_once(
+    cell: Cell, change: Callable[[Cell], None]
+) -> None:
+    before = material(cell.status)
+
+    change(cell)
+
+    assert material(cell.status) != before
+
+
+def test_the_states_of_a_session_that_does_not_work_are_all_one(cell: Cell) -> None:
+    session(cell, state="Idle", bfd="down")
+    before = material(cell.status)
+
+    session(cell, state="Active", bfd="down")
+
+    assert material(cell.status) == before
+
+
+def test_traffic_can_wait(cell: Cell) -> None:
+    status = cell.status
+    links = tuple(msgspec.structs.replace(link, received=9, sent=9) for link in status.links)
+
+    assert material(msgspec.structs.replace(status, links=links)) == material(status)

@@ -1,0 +1,77 @@
+"""When silent links are called again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from uno.agent.host_loop.handshake_retry import LONGEST, PATIENCE, Redial, is_name
+from uno.model.status import LinkState
+
+
+def link(*, bfd: str = "down", handshake: int | None = 5) -> LinkState:
+    return LinkState(interface="uwg-b0", cell=2, bfd=bfd, handshake=handshake)
+
+
+def calls(redial: Redial, states: list[tuple[float, LinkState]]) -> list[float]:
+    """Return when the link was called, of the times at which it was looked at."""
+    return [now for now, state in states if redial.due([state], now=now)]
+
+
+@pytest.mark.feature("G13")
+def test_a_link_that_is_down_is_called_after_a_while_and_then_ever_more_seldom() -> None:
+    seconds = [float(each) for each in range(400)]
+
+    called = calls(Redial(), [(now, link()) for now in seconds])
+
+    assert called[:4] == [PATIENCE, 30.0, 70.0, 130.0]
+    pauses = [after - before for before, after in pairwise(called)]
+    assert set(pauses[2:]) == {LONGEST}
+
+
+def test_a_link_that_works_is_left_alone() -> None:
+    assert calls(Redial(), [(float(now), link(bfd="up")) for now in range(300)]) == []
+
+
+def test_a_link_that_never_had_a_session_is_called_soon() -> None:
+    called = calls(Redial(), [(float(now), link(handshake=None)) for now in range(30)])
+
+    assert called[:4] == [1.0, 3.0, 7.0, 15.0]
+
+
+@pytest.mark.feature("G13")
+def test_a_link_with_its_first_session_is_given_time_for_bfd_to_come_up() -> None:
+    states = [link(handshake=None), link(handshake=0), *(link(handshake=n) for n in range(1, 20))]
+
+    assert calls(Redial(), [(0.7 * n, state) for n, state in enumerate(states)]) == [
+        pytest.approx(11.2)
+    ]
+
+
+def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
+    redial = Redial()
+    calls(redial, [(float(now), link()) for now in range(100)])
+    redial.due([link(bfd="up")], now=100)
+
+    assert calls(redial, [(float(now), link()) for now in range(101, 120)]) == [111.0]
+
+
+@pytest.mark.feature("G13")
+def test_a_session_that_has_expired_is_silence_whatever_bfd_says() -> None:
+    states = [(float(now), link(bfd="up", handshake=181)) for now in range(20)]
+
+    assert calls(Redial(), states) == [PATIENCE]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("home.example.org:63550", True),
+        ("192.0.2.1:63550", False),
+        ("[2001:db8::1]:63550", False),
+        (None, False),
+    ],
+)
+def test_only_names_can_lead_elsewhere(endpoint: str | None, expected: bool) -> None:  # noqa: FBT001
+    assert is_name(endpoint) is expected

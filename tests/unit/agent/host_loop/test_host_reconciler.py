@@ -1,0 +1,54 @@
+"""What a cell does about links that do not work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transitions import CROSSED, Clock, bundle
+from uno.agent.host_loop.handshake_retry import PATIENCE
+from uno.agent.host_loop.host_reconciler import Upkeep
+from uno.agent.host_loop.stale_routes import DEAD_AFTER
+from uno.host.fake.fake_host import FakeHost
+from uno.model.status import LinkState
+
+
+@pytest.mark.feature("G13")
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
+    tmp_path: Path, *, answers: bool
+) -> None:
+    host, clock, package = FakeHost(), Clock(), bundle(CROSSED)
+    upkeep = Upkeep(host, tmp_path, wall=clock.now, now=clock.now)
+    upkeep.make_pass(package)
+    link = package.plan.links[0]
+    silent = [LinkState(interface=link.interface, cell=link.cell, bfd="down")]
+    upkeep.heal(package, silent)
+    clock.pause(PATIENCE)
+
+    if answers:
+        host.handshakes = {link.public_key: 1}
+    upkeep.heal(package, silent)
+
+    assert [name for name, _ in host.reconnected] == ([] if answers else [link.interface])
+
+
+@pytest.mark.feature("G12")
+def test_routes_that_are_kept_through_a_dead_link_are_dropped(tmp_path: Path) -> None:
+    host, clock, package = FakeHost(), Clock(), bundle(CROSSED)
+    upkeep = Upkeep(host, tmp_path, wall=clock.now, now=clock.now)
+    upkeep.make_pass(package)
+    link, other = package.plan.links[:2]
+    dead = [LinkState(interface=link.interface, cell=link.cell, bfd="down", bgp="Active")]
+    host.carriers = {other.interface}
+
+    upkeep.heal(package, dead)
+    clock.pause(DEAD_AFTER)
+    upkeep.heal(package, dead)
+    assert host.dropped == []
+    host.carriers = {link.interface, other.interface}
+    for _ in range(2):
+        upkeep.heal(package, dead)
+
+    assert host.dropped == [str(link.remote4)]

@@ -1,0 +1,54 @@
+"""One agent of a cell on a host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from uno.agent.pidfile import alone, running
+from uno.diagnostics import UnoError
+
+
+@pytest.mark.feature("F088")
+def test_a_second_agent_is_told_who_the_first_one_is(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "cell"
+
+    with alone(folder, name="lan-a of corp"):
+        assert (folder / "agent.pid").read_text().split()[0] == str(os.getpid())
+        with (
+            pytest.raises(UnoError, match=r"an agent of lan-a of corp runs .* already") as caught,
+            alone(folder, name="lan-a of corp"),
+        ):
+            pass
+
+    assert f"process {os.getpid()}" in caught.value.what
+    assert "stop it first" in caught.value.hint
+
+
+def test_whether_an_agent_runs_can_be_asked(tmp_path: Path) -> None:
+    assert running(tmp_path / "never") is None
+
+    with alone(tmp_path, name="lan-a"):
+        assert running(tmp_path) == os.getpid()
+
+    assert running(tmp_path) is None
+
+
+def test_what_a_crash_left_is_no_agent(tmp_path: Path) -> None:
+    (tmp_path / "agent.pid").write_text("1 uno agent\n")
+
+    assert running(tmp_path) is None
+    with alone(tmp_path, name="lan-a"):
+        assert running(tmp_path) == os.getpid()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with (
+        pytest.raises(UnoError, match="cannot make the directory"),
+        alone(tmp_path / "file" / "cell", name="lan-a"),
+    ):
+        pass

@@ -1,0 +1,188 @@
+"""`uno install`: what the person at the cell's host types, and reads."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from base64 import b64encode
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from uno.cli.main import main
+from uno.model.plan import CellPlan, Member, Pools, Roster, Timing
+from uno.render import package_file
+
+FINGERPRINT = "SHA256:Vkdap1RjR0wChd9dvyvKtz2mUTWIOem3dIGy6rEHcIw"
+
+
+@pytest.mark.feature("F075")
+@pytest.mark.parametrize("command", [["install"], ["cell", "install"]])
+def test_installing_makes_the_directory_and_says_what_to_do_next(
+    command: list[str], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = uno(*command, "lan-a.uvn-agent", "-r", "opt/uvn")
+
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    assert out == (
+        "Installed: cell lan-a of UVN my-uvn, generation 1, in opt/uvn\n"
+        f"Registry key: {FINGERPRINT}\n"
+        "Next: uno service up -r opt/uvn\n"
+    )
+    assert modes(place / "opt/uvn") == {".": 0o700, "bundle.uvn-agent": 0o600}
+
+
+@pytest.mark.feature("F075")
+def test_without_a_directory_the_current_one_is_meant(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "here").mkdir()
+    monkeypatch.chdir(place / "here")
+
+    assert uno("install", "../lan-a.uvn-agent") == 0
+    assert "Next: uno service up -r .\n" in capsys.readouterr().out
+    assert modes(place / "here") == {".": 0o700, "bundle.uvn-agent": 0o600}
+
+
+@pytest.mark.feature("G20")
+def test_newer_packages_update_and_older_ones_are_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_private(place / "two", package(generation=2))
+
+    statuses = [uno("install", name, "-r", "uvn") for name in (FIRST, "two", "two", FIRST)]
+
+    out, err = capsys.readouterr()
+    assert statuses == [0, 0, 0, 2]
+    assert "Updated from generation 1: cell lan-a of UVN my-uvn, generation 2, in uvn\n" in out
+    assert "Already installed: cell lan-a of UVN my-uvn, generation 2, in uvn\n" in out
+    assert err == (
+        "uno: lan-a.uvn-agent: this package is generation 1, older than the generation 2 that is"
+        " here; copy the newest package from the registry\n"
+    )
+
+
+@pytest.mark.feature("G20")
+def test_a_fingerprint_that_is_not_the_registrys_refuses_the_package(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = uno("install", FIRST, "-r", "uvn", "--registry-key", "SHA256:other")
+    assert (refused, (place / "uvn").exists()) == (2, False)
+    assert f"signed by another registry, with the key {FINGERPRINT}" in capsys.readouterr().err
+
+    assert uno("install", FIRST, "-r", "uvn", "--registry-key", FINGERPRINT) == 0
+
+
+def test_a_package_that_others_can_read_is_warned_about(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / FIRST).chmod(0o644)
+
+    assert uno("install", FIRST, "-r", "uvn") == 0
+    assert capsys.readouterr().err == (
+        "uno: warning: lan-a.uvn-agent holds secret keys, and others on this host can read it;"
+        " when it is installed, remove it: rm lan-a.uvn-agent\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("none", 1, "cannot read none: there is no such file or directory; check the path"),
+        ("folder", 1, "cannot read folder: it is a directory; name a file"),
+        (
+            "text",
+            2,
+            (
+                "text: this is not a whole .uvn-agent package: it does not unpack;"
+                " if it should be one, copy it from the registry again"
+            ),
+        ),
+    ],
+)
+def test_what_cannot_be_installed_is_said_in_one_line(
+    name: str, status: int, message: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "folder").mkdir()
+    write_private(place / "text", b"hello\n")
+
+    assert uno("install", name, "-r", "uvn") == status
+    assert capsys.readouterr().err == f"uno: {message}\n"
+    assert not (place / "uvn").exists()
+
+
+def test_a_directory_that_is_used_for_something_else_is_left_alone(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = modes(place)
+
+    assert uno("install", FIRST, "-r", ".") == 1
+    assert "is not empty, and is not the directory of a cell" in capsys.readouterr().err
+    assert modes(place) == before
+
+
+# Helpers
+
+FIRST = "lan-a.uvn-agent"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with a package in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("UNO_DEBUG", raising=False)
+    monkeypatch.setattr(sys, "argv", ["uno"])
+    write_private(tmp_path / FIRST, package(generation=1))
+    return tmp_path
+
+
+def uno(*arguments: str) -> int:
+    """Run `uno` with these arguments; return its exit status."""
+    sys.argv[1:] = arguments
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code if isinstance(caught.value.code, int) else 0
+
+
+def write_private(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+
+def modes(directory: Path) -> dict[str, int]:
+    entries = (directory, *directory.iterdir())
+    return {str(e.relative_to(directory)): stat.S_IMODE(e.stat().st_mode) for e in entries}
+
+
+def package(*, generation: int) -> bytes:
+    signer = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    member = Member(
+        id=1, name="lan-a", node4=IPv4Address("10.255.128.2"), node6=IPv6Address("fd00::1")
+    )
+    roster = Roster(
+        uvn="my-uvn",
+        identity="0" * 32,
+        pools=Pools(
+            root=IPv4Network("10.255.128.0/22"),
+            particles=IPv4Network("10.254.0.0/16"),
+            backbone=IPv4Network("10.255.192.0/20"),
+            ula=IPv6Network("fd00::/48"),
+            particles6=IPv6Network("fd00:0:0:2::/64"),
+        ),
+        timing=Timing(
+            hold=9, keepalive=3, connect=5, bfd_interval=300, bfd_multiplier=3, restart=120
+        ),
+        members=(member,),
+    )
+    return package_file.write(
+        generation=generation,
+        registry_key=b64encode(signer.public_key().public_bytes_raw()).decode(),
+        roster=package_file.roster_segment(roster),
+        particles=package_file.particles_segment(()),
+        plan=CellPlan(uvn="my-uvn", identity="0" * 32, cell=1, name="lan-a", backbone_mtu=1320),
+        secrets={},
+        sign=signer.sign,
+    )

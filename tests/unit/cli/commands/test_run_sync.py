@@ -1,0 +1,181 @@
+"""`uno sync`: when it is over, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from commands import Uno, run
+from uno.cli.commands.run_sync import Follower
+from uno.model.messages import Ack, Phase
+from uno.model.status import CellStatus, CellView, UvnView
+
+LAN = IPv4Network("192.168.2.0/24")
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Told:
+    lines: list[str] = field(default_factory=list)
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def cell(
+    number: int, generation: int, phase: Phase | None = None, *, routed: bool = True
+) -> CellView:
+    ack = Ack(generation=2, phase=phase, running=generation, reason="why") if phase else None
+    return CellView(
+        id=number,
+        name=f"c{number}",
+        package=2,
+        status=CellStatus(generation=generation, unreachable=() if routed else (LAN,)),
+        ack=ack,
+        heard=1.0,
+        alive=True,
+    )
+
+
+def view(*cells: CellView, generation: int = 2, rollout: str = "") -> UvnView:
+    return UvnView(uvn="net", viewer=0, generation=generation, cells=cells, rollout=rollout)
+
+
+@pytest.fixture
+def follower() -> Follower:
+    return Follower(target=2, config_only=False, deadline=100.0, say=Told(), clock=Clock())
+
+
+def said(follower: Follower) -> list[str]:
+    assert isinstance(follower.say, Told)
+    return follower.say.lines
+
+
+@pytest.mark.feature("F093")
+def test_it_waits_for_the_configuration_and_unless_told_otherwise_for_routes(
+    follower: Follower,
+) -> None:
+    config_only = replace_config_only(follower)
+    unrouted = view(cell(1, 2), cell(2, 2, routed=False))
+
+    assert not follower.seen(view(cell(1, 2), cell(2, 1), rollout="staging"))
+    assert not follower.seen(unrouted)
+    assert config_only.seen(unrouted)
+    assert follower.seen(view(cell(1, 2), cell(2, 2)))
+    assert said(follower)[-1] == "c2  reaches every LAN"
+
+
+@pytest.mark.feature("F093")
+def test_it_is_over_when_the_time_is_up_and_says_who_is_missing(follower: Follower) -> None:
+    clock = follower.clock
+    assert isinstance(clock, Clock)
+    silent = replace(cell(2, 1), alive=False, heard=90.0)
+
+    assert not follower.seen(view(cell(1, 2), silent))
+    assert said(follower) == []
+    clock.now = 20.0
+    assert not follower.seen(view(cell(1, 2), silent))
+    clock.now = 100.0
+
+    assert follower.seen(view(cell(1, 2), silent))
+    assert not follower.done
+    assert list(follower.missing()) == ["c2  not heard for 90 s"]
+    assert "waiting: c2  not heard for 90 s" in said(follower)
+
+
+def test_it_tells_each_thing_once_as_it_happens(follower: Follower) -> None:
+    for phase in (None, Phase.STAGED, Phase.STAGED, Phase.APPLIED, Phase.CONFIRMED):
+        running = 2 if phase in {Phase.APPLIED, Phase.CONFIRMED} else 1
+        follower.seen(view(cell(1, running, phase), rollout="at work"))
+
+    assert said(follower) == [
+        "c1  has generation 2 staged: why",
+        "c1  runs generation 2, and looks whom it reaches: why",
+        "c1  confirmed generation 2: why",
+    ]
+
+
+def test_what_failed_is_over_when_all_have_gone_back(follower: Follower) -> None:
+    going = replace(cell(1, 2), package=1)
+    back = replace(cell(1, 1), package=1)
+    failed = replace(view(going, generation=1), undone=2, reason="c1 went back")
+
+    assert not follower.seen(failed)
+    assert follower.failed
+    assert follower.seen(replace(failed, cells=(back,)))
+    assert not follower.done
+
+
+def test_it_is_over_when_who_is_missing_will_not(follower: Follower) -> None:
+    clock = follower.clock
+    assert isinstance(clock, Clock)
+    unwilling = view(cell(1, 2), cell(2, 1, Phase.REVERTED))
+
+    assert not follower.seen(unwilling)
+    clock.now = 20.0
+
+    assert not follower.seen(view(cell(1, 2), cell(2, 2, routed=False)))
+    assert follower.seen(unwilling)
+    assert follower.is_hopeless
+    assert not follower.done
+
+
+def test_it_does_not_wait_for_cells_that_never_go_back(follower: Follower) -> None:
+    clock = follower.clock
+    assert isinstance(clock, Clock)
+    follower.deadline = 1000.0
+    stuck = replace(cell(1, 2), package=1)
+    failed = replace(view(stuck, generation=1), undone=2, reason="c1 went back")
+
+    assert not follower.seen(failed)
+    clock.now = 60.0
+
+    assert follower.seen(failed)
+    # Cells ahead of this registry were never told anything by it.
+    ahead = replace(view(cell(1, 9), generation=2), undone=2, reason="older")
+    assert follower.seen(ahead)
+
+
+def test_a_generation_before_the_one_that_is_waited_for_is_not_it(follower: Follower) -> None:
+    assert not follower.seen(view(replace(cell(1, 1), package=1), generation=1))
+    assert not follower.done
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to get that far")
+def test_without_a_root_vpn_it_says_that_packages_are_copied_by_hand(
+    site: Uno,
+) -> None:
+    site("config", "uvn", "-U", "--disable-root-vpn")
+
+    done = site("sync")
+
+    assert done.status == 1
+    assert "has no root VPN" in done.err
+    assert "by hand" in done.err
+
+
+def test_who_is_not_root_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    done = run("sync", "-r", str(tmp_path))
+
+    assert done.status == 1
+    assert "sudo" in done.err
+
+
+def replace_config_only(follower: Follower) -> Follower:
+    return Follower(
+        target=follower.target, config_only=True, deadline=100.0, say=Told(), clock=Clock()
+    )

@@ -1,0 +1,160 @@
+"""`uno status`, against an agent that a test plays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from commands import Outcome, Uno
+from uno import control
+from uno.control import ControlServer
+from uno.model.status import CellStatus, CellView, LanState, UvnView
+from uno.registry.changes import operations
+
+LAN = IPv4Network("192.168.1.0/24")
+WELL = CellStatus(generation=4, lans=(LanState(network=LAN, interface="eth0"),))
+CELL = CellView(id=1, name="a", package=4, status=WELL, alive=True, heard=0.0)
+VIEW = UvnView(uvn="net", viewer=0, generation=4, cells=(CELL,))
+BEHIND = UvnView(uvn="net", viewer=0, generation=5, cells=(CELL, CellView(id=2, name="b")))
+
+
+@contextmanager
+def agent(path: Path, view: UvnView) -> Iterator[Callable[[], None]]:
+    """Serve `view` at `path`; what is yielded ends that, if it is called before."""
+    started = threading.Event()
+    tasks: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = []
+
+    async def serve() -> None:
+        tasks.append((asyncio.get_running_loop(), asyncio.current_task()))
+        started.set()
+        await ControlServer(path, view=lambda: view).serve()
+
+    def run() -> None:
+        with suppress(asyncio.CancelledError):
+            asyncio.run(serve())
+
+    def stop() -> None:
+        loop, task = tasks[0]
+        assert task is not None
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(task.cancel)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert started.wait(10)
+    pause = threading.Event()
+    while not control.is_served(path):
+        pause.wait(0.01)
+    try:
+        yield stop
+    finally:
+        stop()
+        thread.join(10)
+
+
+@pytest.fixture(autouse=True)
+def _run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have agents' sockets in a folder of the test's."""
+    monkeypatch.setattr(control, "RUN", tmp_path / "run")
+
+
+@pytest.fixture
+def path(site: Uno, root: Path) -> Path:  # noqa: ARG001 - which makes the registry
+    """The socket of the registry's agent."""
+    with operations.opened(root) as registry:
+        return control.socket_path(registry.store.head().uvn.identity, 0)
+
+
+def test_a_uvn_that_is_well_is_shown_with_exit_status_0(site: Uno, path: Path) -> None:
+    with agent(path, VIEW):
+        found = site("status")
+
+    assert found.status == 0
+    assert found.out.startswith("net as the registry sees it: generation 4, consistent, routed\n")
+
+
+def test_one_that_is_not_well_has_exit_status_1(site: Uno, path: Path) -> None:
+    with agent(path, BEHIND):
+        found = site("status")
+
+    assert found.status == 1
+    assert "b: never heard" in found.out
+
+
+def test_programs_get_one_object(site: Uno, path: Path) -> None:
+    with agent(path, BEHIND):
+        found = site("status", "--json")
+
+    told = json.loads(found.out)
+    assert (told["uvn"], told["generation"], told["consistent"]) == ("net", 5, False)
+    assert [(it["name"], it["consistent"], it["routed"]) for it in told["cells"]] == [
+        ("a", True, True),
+        ("b", False, False),
+    ]
+    assert told["cells"][0]["status"]["lans"][0]["network"] == "192.168.1.0/24"
+    assert found.status == 1
+
+
+def watched(site: Uno, path: Path, *words: str) -> Outcome:
+    """Watch an agent that ends after the first lines."""
+    with agent(path, VIEW) as stop:
+        timer = threading.Timer(2.5, stop)
+        timer.start()
+        found = site("status", "--watch", *words)
+        timer.join()
+    return found
+
+
+def test_watching_programs_get_an_object_a_line(site: Uno, path: Path) -> None:
+    found = watched(site, path, "--json")
+
+    lines = found.out.splitlines()
+    assert len(lines) >= 2
+    assert json.loads(lines[0])["cells"] == json.loads(lines[1])["cells"]
+
+
+def test_watching_ends_with_the_agent(site: Uno, path: Path) -> None:
+    found = watched(site, path)
+
+    assert found.out.count("net as the registry sees it") >= 2
+    assert found.err == "uno: the agent has ended; see its log\n"
+    assert found.status == 1
+
+
+def test_without_an_agent_the_registry_says_how_to_start_one(site: Uno) -> None:
+    found = site("status")
+
+    assert found.status == 1
+    assert found.err == ("uno: no agent runs for the registry of net; start it: uno agent -r DIR\n")
+
+
+def test_without_an_agent_programs_get_the_error_as_an_object(site: Uno) -> None:
+    found = site("status", "--json")
+
+    assert "no agent runs" in json.loads(found.out)["error"]["problems"][0]["what"]
+
+
+def test_a_directory_of_nothing_is_named(uno: Uno, root: Path) -> None:
+    found = uno("status")
+
+    assert found.status == 1
+    assert f"neither a registry nor a cell in {root}" in found.err
+
+
+def test_at_a_cell_the_agent_of_that_cell_is_asked(site: Uno, root: Path) -> None:
+    with operations.opened(root) as registry:
+        identity = registry.store.head().uvn.identity
+    cell = root.parent / "cell"
+    package = root / "cells" / "net__b.uvn-agent"
+    assert site("install", str(package), "-r", str(cell), in_root=False).status == 0
+    with agent(control.socket_path(identity, 2), VIEW):
+        found = site("status", "-r", str(cell), in_root=False)
+
+    assert found.status == 0

@@ -1,0 +1,254 @@
+"""The whole UVN on a page."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from uno.cli.output import printing
+from uno.cli.output.status_view import age, faults, picture
+from uno.model.messages import Ack, Phase
+from uno.model.net import Network
+from uno.model.status import (
+    CellStatus,
+    CellView,
+    LanState,
+    LinkState,
+    ParticleState,
+    UvnView,
+)
+
+LAN1, LAN2 = IPv4Network("192.168.1.0/24"), IPv4Network("192.168.2.0/24")
+
+
+def lan(network: Network, interface: str | None = "eth1") -> LanState:
+    return LanState(network=network, interface=interface)
+
+
+def link(to: int, *, bgp: str = "Established", bfd: str = "up", loss: float = 0.0) -> LinkState:
+    return LinkState(
+        interface="uwg-b0", cell=to, handshake=42, bgp=bgp, bfd=bfd, rtt=23.12, loss=loss, mtu=1320
+    )
+
+
+def says(
+    *lans: LanState,
+    generation: int = 12,
+    links: tuple[LinkState, ...] = (),
+    unreachable: tuple[Network, ...] = (),
+    particles: tuple[ParticleState, ...] = (),
+    pending: tuple[str, ...] = (),
+    problem: str = "",
+) -> CellStatus:
+    return CellStatus(
+        generation=generation,
+        lans=lans,
+        links=links,
+        unreachable=unreachable,
+        particles=particles,
+        pending=pending,
+        problem=problem,
+        registry=True,
+    )
+
+
+def cell(
+    number: int,
+    status: CellStatus | None,
+    *,
+    alive: bool = True,
+    heard: float | None = 3.4,
+    ack: Ack | None = None,
+) -> CellView:
+    return CellView(
+        id=number,
+        name=f"lan-{'-abcdef'[number]}",
+        package=12,
+        status=status,
+        alive=alive,
+        heard=heard,
+        ack=ack,
+    )
+
+
+A = cell(1, says(lan(LAN1), links=(link(2),)))
+B = cell(2, says(lan(LAN2), links=(link(1),)))
+UVN = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, B))
+
+
+def page(view: UvnView, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    printing.page(picture(view))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_uvn_that_is_well_fits_into_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert page(UVN, capsys) == [
+        "net as lan-a sees it: generation 12, consistent, routed",
+        "",
+        "CELL   GEN  LANS            LINKS  HEARD  STATE",
+        "lan-a   12  192.168.1.0/24    1/1         well",
+        "lan-b   12  192.168.2.0/24    1/1    3 s  well",
+        "",
+        "LINK           STATE  HANDSHAKE      RTT  LOSS   MTU",
+        "lan-a – lan-b  up          42 s  23.1 ms    0%  1320",
+    ]
+
+
+def test_what_the_registry_does_and_has_undone_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    view = UvnView(
+        uvn="net",
+        viewer=0,
+        generation=12,
+        cells=(A,),
+        rollout="rolling out generation 12: 1 of 2 staged",
+        undone=11,
+        reason="lan-b lost the registry",
+    )
+
+    assert page(view, capsys)[:3] == [
+        "net as the registry sees it: generation 12, consistent, routed",
+        "registry: rolling out generation 12: 1 of 2 staged",
+        "generation 11 was undone: lan-b lost the registry",
+    ]
+
+
+def test_a_cell_tells_that_it_does_not_hear_the_registry(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = UvnView(uvn="net", viewer=2, generation=12, cells=(A, B))
+
+    assert page(view, capsys)[1] == "the registry is not heard"
+
+
+def test_a_cell_that_is_behind_stands_out_with_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    staged = Ack(generation=12, phase=Phase.STAGED, running=11)
+    behind = cell(2, says(lan(LAN2), generation=11), ack=staged)
+    view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, behind))
+
+    lines = page(view, capsys)
+
+    assert lines[0] == "net as lan-a sees it: generation 12, not consistent, routed"
+    assert lines[4].split() == ["lan-b", "11", "192.168.2.0/24", "0/0", "3", "s", "behind"]
+    assert "lan-b: runs 11, not 12 yet: staged" in lines
+
+
+def test_a_cell_that_is_not_heard_has_its_last_words_and_how_long_ago(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    silent = cell(2, B.status, alive=False, heard=721)
+    never = cell(3, None, alive=False, heard=None)
+    view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, silent, never))
+
+    lines = page(view, capsys)
+
+    assert "lan-b: not heard for 12 min" in lines
+    assert "lan-c: never heard" in lines
+    assert sum("not heard" in line for line in lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "ack", "fault"),
+    [
+        (says(lan(LAN1, None)), None, "LAN 192.168.1.0/24 is missing"),
+        (says(unreachable=(LAN1, LAN2)), None, "does not reach 192.168.1.0/24, 192.168.2.0/24"),
+        (says(pending=("start FRR",)), None, "still has to do: start FRR"),
+        (says(problem="FRR is not complete"), None, "FRR is not complete"),
+        (says(generation=13), None, "runs 13, not 12"),
+        (
+            says(generation=11),
+            Ack(generation=12, phase=Phase.REVERTED, running=11, reason="lost the registry"),
+            "runs 11, not 12: reverted, lost the registry",
+        ),
+        (
+            says(generation=11),
+            Ack(generation=10, phase=Phase.CONFIRMED, running=10),
+            "runs 11, not 12",
+        ),
+    ],
+)
+def test_each_fault_is_a_sentence(status: CellStatus, ack: Ack | None, fault: str) -> None:
+    assert faults(cell(1, status, ack=ack)) == (fault,)
+
+
+def test_a_cell_that_is_well_has_no_fault() -> None:
+    assert faults(A) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "state"),
+    [
+        (link(2), "up"),
+        (link(2, bfd="down"), "BFD down"),
+        (link(2, bgp="Active", bfd="down"), "BGP Active"),
+        (link(2, bgp="", bfd=""), "BGP off"),
+    ],
+)
+def test_a_link_is_up_if_both_ends_say_so(
+    one: LinkState, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = cell(1, says(lan(LAN1), links=(one,)))
+    view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(broken, B))
+
+    assert page(view, capsys)[-1].startswith(f"lan-a – lan-b  {state}  ")
+
+
+def test_of_a_link_the_worse_loss_of_both_ends_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    lossy = cell(1, says(lan(LAN1), links=(link(2, loss=0.25),)))
+    view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(lossy, B))
+
+    assert " 25% " in page(view, capsys)[-1]
+
+
+def test_a_link_to_a_cell_that_is_not_heard_is_shown_by_its_other_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = cell(2, B.status, alive=False, heard=400)
+    view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, gone))
+
+    assert page(view, capsys)[-1].startswith("lan-a – lan-b  up  ")
+
+
+def test_particles_on_line_are_counted_where_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    here = (ParticleState(id=1, handshake=10), ParticleState(id=2, handshake=500))
+    hub = cell(1, says(lan(LAN1), particles=here))
+    view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(hub,))
+
+    assert page(view, capsys)[-1] == "1 particle on line at lan-a"
+
+
+def test_long_names_and_many_faults_stay_within_80_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lans = tuple(IPv4Network((f"10.{number}.0.0", 16)) for number in range(30))
+    cells = tuple(
+        CellView(
+            id=number,
+            name="a-cell-with-a-name-as-long-as-they-come-" + "x" * 20 + str(number),
+            package=12,
+            status=says(lan(LAN1), links=(link(3 - number),), unreachable=lans),
+            alive=True,
+            heard=86400.0 * 3,
+        )
+        for number in (1, 2)
+    )
+    view = UvnView(uvn="net", viewer=0, generation=12, registry=True, cells=cells)
+
+    assert max(map(len, page(view, capsys))) <= 80
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (119.9, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (200_000, "2 d"),
+    ],
+)
+def test_times_have_one_unit(seconds: float, text: str) -> None:
+    assert age(seconds) == text

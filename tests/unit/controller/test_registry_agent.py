@@ -1,0 +1,567 @@
+"""The registry's agent against cells that follow the protocol, or do not, on a bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from scripted_cells import Does, ScriptedCell, installed, until
+from uno import control
+from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
+from uno.controller import release_store
+from uno.controller.controller_environment import Surroundings
+from uno.controller.registry_agent import RegistryAgent
+from uno.model import codec
+from uno.model.messages import Envelope, Kind, Phase, UvnAnnouncement
+from uno.model.status import UvnView
+from uno.model.uvn import Uvn
+from uno.ports.bus import RELAY, Channel, Topic
+from uno.ports.host import Desired
+from uno.registry.changes import edits, membership, operations, rekey_requests
+from uno.registry.changes.edits import Edited, Setting
+from uno.registry.changes.operations import Author
+from uno.registry.changes.rekey_requests import Networks
+from uno.registry.publish import keygen
+from uno.registry.store import backup
+from uno.statesync import envelope
+
+# A minute of the agent's takes so much less of ours.
+SPEED = 40
+
+PASSPHRASE = "five random words, or six"  # noqa: S105 - it protects nothing
+
+Edit = Callable[[Uvn], Edited]
+
+
+@dataclass
+class Scene:
+    """A registry, its agent, and its cells. `networks` is what the agent made of its host."""
+
+    root: Path
+    by: Author
+    network: MemoryNetwork = field(default_factory=MemoryNetwork)
+    cells: dict[int, ScriptedCell] = field(default_factory=dict)
+    networks: list[Desired] = field(default_factory=list)
+    drift: float = 0.0
+    bus: MemoryBus | None = None
+    agent: RegistryAgent | None = None
+    task: asyncio.Task[UvnView] | None = None
+
+    def install(self, *names: str, **kinds: Any) -> None:
+        for name in names:
+            cell = ScriptedCell(network=self.network, running=installed(self.root, name), **kinds)
+            self.cells[cell.id] = cell
+
+    def edit(self, edit: Edit) -> int:
+        with operations.opened(self.root, for_change=True) as registry:
+            return operations.change(registry, edit, by=self.by, why="test").after.number
+
+    def clock(self) -> float:
+        return time.monotonic() * SPEED + self.drift
+
+    @asynccontextmanager
+    async def agent_at_work(self, **options: Any) -> AsyncIterator[RegistryAgent]:
+        """Run the agent; at the end it is killed, as by kill -9."""
+        self.bus = self.network.bus()
+        agent = RegistryAgent(
+            self.root,
+            Surroundings(
+                bus=self.bus,
+                raise_network=self.networks.append,
+                clock=self.clock,
+                run=self.root.parent / "run",
+            ),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            self.task = tasks.create_task(agent.run(**options))
+            task = self.task
+            await until(lambda: agent._server is not None or task.done(), "it serves")
+            self.agent = agent
+            try:
+                yield agent
+            finally:
+                self.bus.crash()
+                self.task.cancel()
+
+    def start_cells(self) -> None:
+        for cell in self.cells.values():
+            cell.start()
+
+    async def until_consistent(self, generation: int) -> UvnView:
+        agent = self.agent
+        assert agent is not None
+
+        def is_consistent() -> bool:
+            view = agent.view()
+            return view.generation == generation and view.consistent and not view.rollout
+
+        await until(is_consistent, f"consistent on {generation}: {agent.view()}")
+        return agent.view()
+
+    def record(self) -> release_store.Record:
+        with operations.opened(self.root) as registry:
+            found = release_store.read(registry.store)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def scene(root: Path, definition: Callable[..., Uvn], by: Author) -> Scene:
+    """A registry of three cells, all of which have their packages."""
+    operations.define_uvn(root, Edited(uvn=definition()), by=by)
+    scene = Scene(root=root, by=by)
+    scene.install("c1", "c2", "c3")
+    return scene
+
+
+def add_lan(cell: str, number: int = 77) -> Edit:
+    lan = IPv4Network(f"10.77.{number}.0/24")
+
+    def edit(uvn: Uvn) -> Edited:
+        cells = tuple(
+            replace(each, allowed_lans=(*each.allowed_lans, lan)) if each.name == cell else each
+            for each in uvn.cells
+        )
+        return Edited(uvn=replace(uvn, cells=cells))
+
+    return edit
+
+
+def present_cells_run(scene: Scene, agent: RegistryAgent, generation: int) -> bool:
+    running = {scene.cells[cell].generation for cell in (1, 2)}
+    return running == {generation} and not agent.view().rollout
+
+
+@pytest.mark.feature("F077")
+@pytest.mark.feature("F090")
+@pytest.mark.feature("F092")
+@pytest.mark.feature("G04")
+def test_a_release_is_staged_everywhere_activated_together_and_confirmed(scene: Scene) -> None:
+    async def play() -> UvnView:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            generation = scene.edit(add_lan("c1"))
+            await agent.release()
+            return await scene.until_consistent(generation)
+
+    view = asyncio.run(play())
+
+    assert view.generation == 2
+    for cell in scene.cells.values():
+        assert [phase for phase, _ in cell.log] == [Phase.STAGED, Phase.APPLIED, Phase.CONFIRMED]
+        assert cell.violations == []
+
+
+def test_what_is_edited_and_not_released_reaches_nobody(scene: Scene) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work():
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+        # Nor does another start of the agent release it.
+        async with scene.agent_at_work():
+            await scene.until_consistent(1)
+
+    asyncio.run(play())
+
+    assert all(cell.log == [] for cell in scene.cells.values())
+    assert scene.record().release.generation == 1
+
+
+def test_it_takes_its_network_down_when_it_ends_and_leaves_it_when_it_is_killed(
+    scene: Scene,
+) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work(until=lambda view: view.consistent) as agent:
+            scene.start_cells()
+            assert scene.task is not None
+            await scene.task
+            assert not control.is_served(scene.root.parent / "run" / "01234567-0" / "agent.sock")
+            del agent
+
+    asyncio.run(play())
+
+    assert scene.networks[0].tunnels[0].name == "uwg-v1"
+    assert scene.networks[-1] == Desired()
+
+
+@pytest.mark.parametrize("loss", [0.2])
+def test_a_network_that_loses_much_only_takes_longer(scene: Scene, loss: float) -> None:
+    scene.network.weather = Weather(loss=loss, delay=0.002, reorder=0.3, repeat=0.2)
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            for number in range(3):
+                generation = scene.edit(add_lan("c2", number))
+                await agent.release()
+                await scene.until_consistent(generation)
+
+    asyncio.run(play())
+
+    assert all(cell.violations == [] for cell in scene.cells.values())
+
+
+@pytest.mark.feature("G04")
+def test_a_cell_that_refuses_keeps_all_of_them_where_they_are(scene: Scene) -> None:
+    scene.cells[2].does = Does.REFUSE
+
+    async def play() -> tuple[UvnView, UvnView]:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+            await agent.release()
+            await until(lambda: agent.view().undone == 2, "it is given up")
+            refused = agent.view()
+            # The person mends what was wrong, and says so.
+            scene.cells[2].does = Does.RIGHT
+            await agent.release()
+            return refused, await scene.until_consistent(2)
+
+    refused, mended = asyncio.run(play())
+
+    assert refused.reason == "c2 refused its package: the disk is full"
+    assert refused.generation == 1
+    assert refused.consistent
+    assert mended.undone is None
+    assert scene.cells[1].log[-1] == (Phase.CONFIRMED, 2)
+
+
+@pytest.mark.feature("G05")
+@pytest.mark.parametrize("does", [Does.REVERT, Does.FAIL])
+def test_a_cell_that_goes_back_takes_all_with_it_once(scene: Scene, does: Does) -> None:
+    scene.cells[3].does = does
+
+    async def play() -> tuple[UvnView, UvnView]:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+            await agent.release()
+            await until(lambda: agent.view().undone == 2 and agent.view().consistent, "undone")
+            undone = agent.view()
+        scene.cells[3].does = Does.RIGHT
+        async with scene.agent_at_work() as agent:
+            # A restart does not try again by itself; a person does.
+            await until(lambda: agent.view().consistent, "still undone")
+            assert agent.view().undone == 2
+            tried = {cell.id: len(cell.log) for cell in scene.cells.values()}
+            assert tried == {cell.id: len(cell.log) for cell in scene.cells.values()}
+            await agent.release()
+            return undone, await scene.until_consistent(2)
+
+    undone, mended = asyncio.run(play())
+
+    assert undone.generation == 1
+    assert undone.reason.startswith("c3 ")
+    assert mended.undone is None
+    for cell in scene.cells.values():
+        assert [phase for phase, _ in cell.log].count(Phase.REVERTED) <= 1
+        assert cell.log[-1] == (Phase.CONFIRMED, 2)
+
+
+PHASES: dict[str, Callable[[Scene], bool]] = {
+    "released": lambda scene: scene.record().release.generation == 2,
+    "staged": lambda scene: any(cell.staged for cell in scene.cells.values()),
+    "told": lambda scene: scene.record().activation is not None,
+    "changed": lambda scene: any(cell.generation == 2 for cell in scene.cells.values()),
+    "confirmed": lambda scene: any((Phase.CONFIRMED, 2) in c.log for c in scene.cells.values()),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_registry_that_is_killed_goes_on_where_it_was(scene: Scene, phase: str) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+            await agent.release()
+            await until(lambda: PHASES[phase](scene), phase)
+        async with scene.agent_at_work():
+            await scene.until_consistent(2)
+
+    asyncio.run(play())
+
+    for cell in scene.cells.values():
+        assert cell.violations == []
+        assert [each for each, _ in cell.log].count(Phase.APPLIED) == 1
+
+
+def test_a_cell_that_was_away_for_ten_generations_catches_up_alone(scene: Scene) -> None:
+    away = scene.cells[3]
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.cells[1].start()
+            scene.cells[2].start()
+            for number in range(10):
+                generation = scene.edit(add_lan("c1", number))
+                await agent.release()
+                is_there = partial(present_cells_run, scene, agent, generation)
+                await until(is_there, f"generation {generation}")
+            away.start()
+            await scene.until_consistent(11)
+
+    asyncio.run(play())
+
+    assert away.log == [(Phase.STAGED, 11), (Phase.APPLIED, 11), (Phase.CONFIRMED, 11)]
+
+
+def test_one_that_comes_late_and_goes_back_is_asked_again_only_if_a_person_asks(
+    scene: Scene,
+) -> None:
+    late = scene.cells[3]
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.cells[1].start()
+            scene.cells[2].start()
+            generation = scene.edit(add_lan("c1"))
+            await agent.release()
+            await until(partial(present_cells_run, scene, agent, generation), "the others")
+            late.does = Does.REVERT
+            late.start()
+            await until(lambda: (Phase.REVERTED, 2) in late.log, "it goes back")
+            await asyncio.sleep(0.5)
+            assert [phase for phase, _ in late.log].count(Phase.STAGED) == 1
+            assert {scene.cells[it].generation for it in (1, 2)} == {2}
+            late.does = Does.RIGHT
+            await agent.release()
+            await scene.until_consistent(2)
+
+    asyncio.run(play())
+
+    assert late.log[-1] == (Phase.CONFIRMED, 2)
+
+
+def test_a_copy_of_the_registry_that_went_another_way_is_refused(
+    scene: Scene, tmp_path: Path
+) -> None:
+    other = tmp_path / "copy"
+
+    async def play() -> UvnView:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            shutil.copytree(scene.root, other)
+            scene.edit(add_lan("c1", 1))
+            await agent.release()
+            await scene.until_consistent(2)
+        scene.root = other
+        scene.edit(add_lan("c2", 2))
+        async with scene.agent_at_work(release=True) as agent:
+            await until(lambda: agent.view().undone == 2, "they refuse")
+            return agent.view()
+
+    view = asyncio.run(play())
+
+    assert "refused its package: it is not newer" in view.reason
+    content = installed(tmp_path / "registry", "c1").manifest.content
+    assert scene.cells[1].running.manifest.content == content
+
+
+def test_a_registry_from_an_old_backup_says_that_it_is_older(scene: Scene, tmp_path: Path) -> None:
+    saved, restored = tmp_path / "saved", tmp_path / "restored"
+
+    async def play() -> tuple[UvnView, UvnView]:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            with operations.opened(scene.root) as registry:
+                backup.write(registry, saved, passphrase=PASSPHRASE, now=scene.by.time)
+            for number in range(3):
+                generation = scene.edit(add_lan("c1", number))
+                await agent.release()
+                await scene.until_consistent(generation)
+        backup.restore(saved, restored, ask=lambda: PASSPHRASE)
+        scene.root = restored
+        async with scene.agent_at_work(release=True) as agent:
+            await until(lambda: agent.view().undone is not None, "it says so")
+            older = agent.view()
+            with operations.opened(restored, for_change=True) as registry:
+                operations.change(
+                    registry, lambda it: Edited(uvn=it), by=scene.by, why="anew", relay=True
+                )
+            await agent.release()
+            return older, await scene.until_consistent(1001)
+
+    older, mended = asyncio.run(play())
+
+    assert "older than the network: c1 runs generation 4" in older.reason
+    assert mended.undone is None
+    assert scene.cells[2].generation == 1001
+
+
+@pytest.mark.parametrize("jump", [86400.0, -86400.0])
+def test_clocks_that_are_wrong_by_a_day_do_no_harm(scene: Scene, jump: float) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+            await agent.release()
+            scene.drift += jump
+            for cell in scene.cells.values():
+                cell.say()
+            await scene.until_consistent(2)
+
+    asyncio.run(play())
+
+    assert all(cell.violations == [] for cell in scene.cells.values())
+
+
+def test_who_is_banned_is_nobodys_peer_before_anything_is_staged(scene: Scene) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            assert len(scene.networks[-1].tunnels[0].peers) == 3
+            for cell in scene.cells.values():
+                cell.does = Does.STAGE_NOTHING
+            scene.edit(lambda uvn: membership.exclude_cell(uvn, "c3", excluded=True))
+            await agent.release()
+            await until(lambda: len(scene.networks[-1].tunnels[0].peers) == 2, "dropped")
+
+    asyncio.run(play())
+
+    assert scene.record().activation is None
+
+
+@pytest.mark.feature("F051")
+def test_new_keys_of_the_root_vpn_are_taken_when_all_were_told_and_old_ones_kept_for_who_was_not(
+    scene: Scene,
+) -> None:
+    def keys_of(desired: Desired) -> tuple[str, ...]:
+        tunnel = desired.tunnels[0]
+        return (tunnel.private_key.reveal, *(peer.public_key for peer in tunnel.peers))
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            old = keys_of(scene.networks[-1])
+            scene.cells[3].stop()
+            scene.drift += 100
+            for cell in (scene.cells[1], scene.cells[2]):
+                cell.say()
+            scene.edit(lambda uvn: rekey_requests.rekey_uvn(uvn, Networks(root=True)))
+            await agent.release()
+            assert keys_of(scene.networks[-1]) == old
+            await until(lambda: scene.cells[1].generation == 2, "one has them")
+            await until(lambda: keys_of(scene.networks[-1]) != old, "so has the registry")
+            new = keys_of(scene.networks[-1])
+            # Nobody hears of the third: now and then it is called as it was before.
+            await until(lambda: keys_of(scene.networks[-1]) == old, "a turn")
+            scene.cells[3].start()
+            await until(lambda: scene.cells[3].generation == 2, "it caught up")
+            await until(lambda: keys_of(scene.networks[-1]) == new, "back")
+            await scene.until_consistent(2)
+            await until(lambda: epochs() == {1}, "the old keys are gone")
+
+    def epochs() -> set[int]:
+        with operations.opened(scene.root) as registry:
+            return {each.epoch for each in registry.store.safe.epochs("root/")}
+
+    asyncio.run(play())
+
+
+def test_a_cell_that_the_registry_cannot_hear_is_reached_through_its_neighbour(
+    scene: Scene,
+) -> None:
+    near, far = scene.cells[1], scene.cells[3]
+    near.relays_for = far.id
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            near.start()
+            scene.cells[2].start()
+            far.start(hears_registry=False, near=(near,))
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+            await agent.release()
+            await scene.until_consistent(2)
+
+    asyncio.run(play())
+
+    assert far.log[-1] == (Phase.CONFIRMED, 2)
+
+
+@pytest.mark.feature("F092")
+def test_others_ask_it_through_its_socket_and_follow(scene: Scene) -> None:
+    async def play() -> list[UvnView]:
+        async with scene.agent_at_work():
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+            path = control.socket_path("0123456789abcdef", 0, run=scene.root.parent / "run")
+
+            def follow() -> list[UvnView]:
+                seen = []
+                for view in control.follow(path, control.Want.SYNC):
+                    seen.append(view)
+                    if view.generation == 2 and view.consistent and not view.rollout:
+                        break
+                return seen
+
+            return await asyncio.to_thread(follow)
+
+    views = asyncio.run(play())
+
+    assert views[-1].consistent
+    assert views[0].generation == 2
+
+
+def test_two_copies_at_work_at_once_end_with_a_clear_message(scene: Scene) -> None:
+    with operations.opened(scene.root) as registry:
+        signing = registry.store.secrets()[keygen.SIGNING]
+    sign = envelope.signer(keygen.text(signing.private))
+    identity = scene.cells[1].running.manifest.identity
+    plain = Envelope(about=0, kind=Kind.UVN, sequence=0, sender=1, body=b"", signature=b"")
+
+    def copy_speaks(sequence: int) -> Envelope:
+        body = codec.encode(UvnAnnouncement(generation=7))
+        said = replace(plain, sequence=sequence, body=body)
+        return envelope.signed(said, identity=identity, sign=sign)
+
+    async def play() -> None:
+        async with scene.agent_at_work():
+            scene.start_cells()
+            for times in range(1, 8):
+                await asyncio.sleep(0.1)
+                scene.cells[1].write(Channel(Topic.UVN, RELAY), copy_speaks(1_000_000 * times))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(play())
+
+    assert "another registry of this UVN is at work" in str(caught.value.exceptions[0])
+
+
+def test_without_a_root_vpn_packages_are_to_be_copied_by_hand(scene: Scene) -> None:
+    scene.edit(
+        lambda uvn: edits.apply(
+            uvn, [Setting(option="-x", path=("settings", "enable_root_vpn"), value=False)]
+        )
+    )
+
+    async def play() -> None:
+        async with scene.agent_at_work():
+            pass
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(play())
+
+    assert "by hand" in str(caught.value.exceptions[0].hint)  # type: ignore[union-attr]

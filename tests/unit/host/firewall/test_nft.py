@@ -1,0 +1,103 @@
+"""uno's table goes in and out in one transaction each, and nothing else is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from uno.host.command import Completed
+from uno.host.firewall import nft
+
+
+class Nft:
+    """Stands for the `nft` program."""
+
+    def __init__(self, *, status: int = 0, stdout: str = "") -> None:
+        self.status, self.stdout = status, stdout
+        self.asked: list[str] = []
+        self.given: list[str] = []
+
+    def __call__(self, argv: list[str], *, stdin: str = "", check: bool = True) -> Completed:
+        assert self.status == 0 or not check
+        self.asked.append(" ".join(argv))
+        self.given.append(stdin)
+        return Completed(argv=tuple(argv), status=self.status, stdout=self.stdout, stderr="")
+
+
+OLD = """table inet uno {
+	set lans {
+		type ipv4_addr
+		elements = { 192.0.2.0 }
+	}
+
+	set links {
+		type ifname
+	}
+
+	chain in-uwg-b0 {
+		accept
+	}
+
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		iifname vmap { "uwg-b0" : goto in-uwg-b0 }
+	}
+}
+"""
+NEW = "table inet uno {\n  set lans {\n    type ipv4_addr\n  }\n\n  chain forward {\n  }\n}\n"
+
+
+@pytest.mark.feature("F080")
+@pytest.mark.feature("G25")
+def test_the_table_is_made_and_removed_in_one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Nft()
+    monkeypatch.setattr(nft, "run", program)
+
+    nft.replace_table("uno", NEW)
+    nft.replace_table("uno", None)
+
+    clear = "table inet uno\ndelete table inet uno\n"
+    assert [each for each in program.asked if "list" not in each] == ["nft -f -", "nft -f -"]
+    assert [each for each in program.given if each] == [clear + NEW, clear]
+
+
+@pytest.mark.feature("G07")
+def test_a_table_that_is_there_is_changed_in_one_transaction_that_removes_no_chain_it_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = Nft(stdout=OLD)
+    monkeypatch.setattr(nft, "run", program)
+
+    nft.replace_table("uno", NEW)
+
+    (given,) = filter(None, program.given)
+    assert given == (
+        "flush table inet uno\n"
+        "flush set inet uno lans\n"
+        "flush set inet uno links\n"
+        "delete set inet uno links\n"
+        "delete chain inet uno in-uwg-b0\n" + NEW
+    )
+
+
+def test_a_table_with_more_than_is_known_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Nft(stdout="table inet uno {\n\tmap foreign {\n\t\ttype mark : verdict\n\t}\n}\n")
+    monkeypatch.setattr(nft, "run", program)
+
+    nft.replace_table("uno", NEW)
+
+    (given,) = filter(None, program.given)
+    assert given == f"table inet uno\ndelete table inet uno\n{NEW}"
+
+
+def test_a_table_is_listed_without_its_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Nft(stdout="table inet uno {\n}\n")
+    monkeypatch.setattr(nft, "run", program)
+
+    assert nft.listing("uno") == "table inet uno {\n}\n"
+    assert program.asked == ["nft -s list table inet uno"]
+
+
+def test_no_table_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nft, "run", Nft(status=1))
+
+    assert nft.listing("uno") is None

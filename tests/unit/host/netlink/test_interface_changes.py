@@ -1,0 +1,139 @@
+"""What is given to `ip -batch`, and what becomes of its failures."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+import pytest
+
+from uno.host.command import CommandFailed, Completed
+from uno.host.netlink import interface_changes
+from uno.model.net import Network
+
+
+class Ip:
+    """Stands for the `ip` program: answers by its arguments, and notes what it was given."""
+
+    def __init__(self, answers: dict[str, Any], *, status: int = 0, stderr: str = "") -> None:
+        self.answers = answers
+        self.status, self.stderr = status, stderr
+        self.asked: list[str] = []
+        self.given: list[str] = []
+
+    def __call__(self, argv: list[str], *, stdin: str = "", check: bool = True) -> Completed:
+        assert check or self.status or self.given is not None
+        asked = " ".join(argv[1:])
+        self.asked.append(asked)
+        self.given += stdin.splitlines()
+        stdout = json.dumps(self.answers[asked]) if asked in self.answers else ""
+        return Completed(argv=tuple(argv), status=self.status, stdout=stdout, stderr=self.stderr)
+
+
+def ip(monkeypatch: pytest.MonkeyPatch, *, status: int = 0, stderr: str = "", **answers: Any) -> Ip:
+    told = {f"-j {key.replace('__', '-').replace('_', ' ')}": each for key, each in answers.items()}
+    stand_in = Ip(told, status=status, stderr=stderr)
+    monkeypatch.setattr(interface_changes, "run", stand_in)
+    return stand_in
+
+
+def test_routes_of_another_routing_daemon_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ip(
+        monkeypatch,
+        __4_route_show=[
+            {"dst": "default", "dev": "eth0", "protocol": "dhcp"},
+            {"dst": "192.168.2.0/24", "dev": "uwg-b0", "protocol": "bgp"},
+        ],
+        __6_route_show=[{"dst": "2001:db8:9::/48", "dev": "eth0", "protocol": "bgp"}],
+    )
+    bgp = frozenset({"bgp"})
+
+    assert interface_changes.has_routes(bgp, except_on=frozenset({"uwg-b0"}))
+    assert not interface_changes.has_routes(bgp, except_on=frozenset({"uwg-b0", "eth0"}))
+
+
+def test_a_barrier_loses_against_every_other_route_and_never_hides_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = ip(monkeypatch)
+    networks: list[Network] = [IPv4Network("192.168.2.0/24"), IPv6Network("fd00::/48")]
+
+    interface_changes.add_barriers(networks)
+    interface_changes.remove_barriers(networks)
+    interface_changes.add_barriers([])
+
+    assert program.given == [
+        "route replace unreachable 192.168.2.0/24 metric 4278198272 proto 98",
+        "route replace unreachable fd00::/48 metric 4278198272 proto 98",
+        "route del unreachable 192.168.2.0/24 metric 4278198272 proto 98",
+        "route del unreachable fd00::/48 metric 4278198272 proto 98",
+    ]
+    assert program.asked == ["-batch -", "-force -batch -"]
+    # The highest byte of the metric is zebra's distance.
+    assert 4278198272 >> 24 == 255
+
+
+def test_a_batch_that_fails_names_the_line_and_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = 'Cannot find device "x"\nCommand failed -:2\n'
+    ip(monkeypatch, status=1, stderr=said)
+
+    with pytest.raises(CommandFailed) as failed:
+        interface_changes.batch(["link set dev lo up", "link set dev x up"])
+
+    assert 'failed at `ip link set dev x up`: Cannot find device "x"' in str(failed.value)
+
+
+def test_a_batch_that_fails_without_a_line_says_what_ip_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ip(monkeypatch, status=1, stderr="Cannot open netlink socket\n")
+
+    with pytest.raises(CommandFailed, match="failed: Cannot open netlink socket"):
+        interface_changes.batch(["link set dev lo up"])
+
+
+def test_an_interface_that_is_not_there_is_deleted_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    ip(monkeypatch, status=1, stderr='Cannot find device "x"\n')
+    interface_changes.delete("x")
+
+    ip(monkeypatch, status=2, stderr="RTNETLINK answers: Operation not permitted\n")
+    with pytest.raises(CommandFailed, match="Operation not permitted"):
+        interface_changes.delete("x")
+
+
+def test_a_route_is_marked_as_unos() -> None:
+    prefix = IPv4Network("10.255.128.1/32")
+
+    assert (
+        interface_changes.add_route("x", prefix)
+        == "route replace 10.255.128.1/32 dev x table 254 proto 98"
+    )
+    assert (
+        interface_changes.remove_route("x", prefix)
+        == "route del 10.255.128.1/32 dev x table 254 proto 98"
+    )
+
+
+def test_what_an_interface_swallows_is_better_than_a_barrier_and_worse_than_all_else() -> None:
+    prefix = IPv4Network("10.255.128.0/22")
+
+    said = interface_changes.add_sink("uno0", prefix)
+
+    assert said == "route replace 10.255.128.0/22 dev uno0 metric 4278198271 proto 98"
+    assert interface_changes.remove_sink("uno0", prefix) == said.replace("replace", "del")
+    assert int(interface_changes.SINK_METRIC) == int(interface_changes.BARRIER_METRIC) - 1
+    assert int(interface_changes.SINK_METRIC) >> 24 == 255
+
+
+def test_rules_are_changed_family_by_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = ip(monkeypatch)
+    old, new = (IPv4Address("10.0.0.1"), 7), (IPv6Address("fd00::1"), 8)
+
+    interface_changes.change_rules(add=[new], remove=[old])
+
+    assert program.asked == ["-4 -force -batch -", "-6 -batch -"]
+    assert program.given == [
+        "rule del from 10.0.0.1 lookup 7 priority 6344 protocol 98",
+        "rule add from fd00::1 lookup 8 priority 6344 protocol 98",
+    ]

@@ -1,0 +1,217 @@
+"""What the kernel says of interfaces, addresses, routes and rules, as values."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+)
+
+import pytest
+
+from uno.host.command import run
+from uno.host.netlink import inventory, rtnetlink
+from uno.host.netlink.inventory import Interface
+from uno.host.netlink.rtnetlink import Message, Route
+from uno.model.net import network
+from uno.ports.host import Nic
+
+TUNNEL, OTHER = 7, 8
+TABLE = 0x10012345
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[bytes]]:
+    """What is answered to each kind of request."""
+    answers: dict[int, list[bytes]] = {}
+
+    def dumped(kind: int, _body: bytes) -> tuple[Message, ...]:
+        return tuple(Message(kind - 2, body) for body in answers.get(kind, []))
+
+    monkeypatch.setattr(rtnetlink, "dumped", dumped)
+    return answers
+
+
+def test_interfaces_come_with_alias_driver_and_addresses(kernel: dict[int, list[bytes]]) -> None:
+    info = attribute(1, b"veth\0") + attribute(2, b"whatever")
+    about = [(20, b"the way out\0"), (4, struct.pack("=I", 1500)), (18, info)]
+    kernel[18] = [link(2, "eth0", *about), link(1, "lo", up=False)]
+    kernel[22] = [
+        address("192.168.1.7/24", 2),
+        address("2001:db8::7/64", 2),
+        address("10.0.0.1/32", 2, other="10.0.0.2"),
+    ]
+
+    lo, eth0 = inventory.interfaces()
+
+    assert (lo.index, lo.name, lo.up, lo.alias, lo.kind, lo.addresses) == (
+        1, "lo", False, "", "", (),
+    )  # fmt: skip
+    assert (eth0.alias, eth0.kind, eth0.mtu, eth0.up) == ("the way out", "veth", 1500, True)
+    assert eth0.addresses == (
+        IPv4Interface("192.168.1.7/24"),
+        IPv6Interface("2001:db8::7/64"),
+        IPv4Interface("10.0.0.1/32"),
+    )
+
+
+@pytest.mark.feature("F079")
+def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = (
+        route("0.0.0.0/0", 2, 3),
+        route("::/0", 4, protocol=9),
+    )
+    monkeypatch.setattr(rtnetlink, "default_routes", lambda: ways)
+    addresses = IPv4Interface("192.168.1.7/24"), IPv6Interface("fe80::7/64")
+
+    found = inventory.nics(
+        [
+            interface(1, "lo"),
+            interface(2, "eth0", *addresses),
+            interface(4, "wwan0"),
+            interface(5, "eth1"),
+        ]
+    )
+
+    assert found == (
+        Nic(name="eth0", addresses=addresses[:1], leads_out=True),
+        Nic(name="wwan0", autoconfigured=True, leads_out=True),
+        Nic(name="eth1"),
+    )
+
+
+@pytest.mark.feature("G28")
+def test_barriers_and_routes_into_interfaces_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {
+        socket.AF_INET: (
+            route("192.168.2.0/24", kind=rtnetlink.UNREACHABLE),
+            route("10.0.0.9/32", TUNNEL),
+            route("10.0.0.1/32", TUNNEL),
+            route("10.1.0.0/16", OTHER, table=TABLE),
+        ),
+        socket.AF_INET6: (
+            route("fd00::/48", 1, kind=rtnetlink.UNREACHABLE),
+            route("fd00::1/128", TUNNEL),
+        ),
+    }
+    monkeypatch.setattr(
+        rtnetlink, "routes_of", lambda protocol, family: told[family] if protocol == 98 else ()
+    )
+
+    found = inventory.own_routes()
+
+    assert found.barriers == {IPv4Network("192.168.2.0/24"), IPv6Network("fd00::/48")}
+    assert {index: list(map(str, routes)) for index, routes in found.into.items()} == {
+        TUNNEL: ["10.0.0.1/32", "10.0.0.9/32", "fd00::1/128"]
+    }
+    assert found.aside == {(OTHER, TABLE): (IPv4Network("10.1.0.0/16"),)}
+
+
+def test_rules_are_those_of_uno(kernel: dict[int, list[bytes]]) -> None:
+    kernel[34] = [
+        rule("10.255.128.1", TABLE),
+        rule("fd00::1", TABLE),
+        rule("10.0.0.1", 52, protocol=2),
+        rule(None, 253),
+    ]
+
+    assert inventory.rules() == {
+        (IPv4Address("10.255.128.1"), TABLE),
+        (IPv6Address("fd00::1"), TABLE),
+    }
+
+
+def test_this_hosts_interfaces_are_those_that_ip_shows() -> None:
+    shown = json.loads(run(["ip", "-j", "-d", "address", "show"]).stdout)
+
+    found = inventory.interfaces()
+
+    assert [
+        (each.name, each.mtu, each.kind, each.alias, list(map(str, each.addresses)))
+        for each in found
+    ] == [
+        (
+            each["ifname"],
+            each["mtu"],
+            each.get("linkinfo", {}).get("info_kind", ""),
+            each.get("ifalias", ""),
+            [f"{a['local']}/{a['prefixlen']}" for a in each["addr_info"]],
+        )
+        for each in shown
+        if each
+    ]
+
+
+def test_this_hosts_default_routes_are_those_that_ip_shows() -> None:
+    shown = [
+        each
+        for family in ("-4", "-6")
+        for each in json.loads(run(["ip", "-j", family, "route", "show", "default"]).stdout or "[]")
+    ]
+
+    assert len(rtnetlink.default_routes()) == len(shown)
+
+
+def attribute(kind: int, content: bytes) -> bytes:
+    padding = bytes(-len(content) % 4)
+    return struct.pack("=HH", 4 + len(content), kind) + content + padding
+
+
+def link(index: int, name: str, *about: tuple[int, bytes], up: bool = True) -> bytes:
+    head = struct.pack("=BBHiII", 0, 0, 1, index, int(up), 0)
+    told = [(3, name.encode() + b"\0"), *about]
+    return head + b"".join(attribute(*each) for each in told)
+
+
+def address(text: str, index: int, *, other: str | None = None) -> bytes:
+    own, _, length = text.partition("/")
+    packed = ip_address(own).packed
+    family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+    head = struct.pack("=4Bi", family, int(length), 0, 0, index)
+    if other:
+        return head + attribute(1, ip_address(other).packed) + attribute(2, packed)
+    return head + attribute(1, packed)
+
+
+def rule(source: str | None, table: int, *, protocol: int = 98) -> bytes:
+    packed = ip_address(source).packed if source else b""
+    told = attribute(2, packed) if packed else b""
+    told += attribute(15, struct.pack("=I", table)) + attribute(21, bytes([protocol]))
+    return struct.pack("=8BI", socket.AF_INET, 0, 8 * len(packed), 0, 0, 0, 0, 1, 0) + told
+
+
+def route(
+    destination: str,
+    *interfaces: int,
+    kind: int = rtnetlink.UNICAST,
+    table: int = rtnetlink.MAIN_TABLE,
+    protocol: int = 98,
+) -> Route:
+    return Route(
+        destination=network(destination),
+        table=table,
+        protocol=protocol,
+        kind=kind,
+        flags=0,
+        priority=0,
+        interfaces=interfaces,
+        via=b"",
+    )
+
+
+def interface(index: int, name: str, *addresses: IPv4Interface | IPv6Interface) -> Interface:
+    return Interface(
+        index=index, name=name, kind="", alias="", mtu=1500, up=True, addresses=addresses
+    )

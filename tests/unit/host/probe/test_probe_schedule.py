@@ -1,0 +1,345 @@
+"""Whom to probe when, and what it tells: a simulated network, and a clock that is a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uno.host.probe.probe_schedule import FAR_PER_SECOND, SMALL, Probe, Probing
+from uno.ports.prober import Measured, Target
+
+SELF = IPv4Address("10.255.128.1")
+NEAR = Target(address=IPv4Address("10.255.192.1"), source=SELF, near=True, mtu=1320)
+FAR = Target(address=IPv4Address("10.255.128.2"), source=SELF)
+ANSWER = 0.020
+
+
+class Simulation:
+    """Probes fly through a network that answers after 20 ms what `answers` says it does."""
+
+    def __init__(self, *targets: Target, seed: int = 1) -> None:
+        self.now = 1000.0
+        self.changes: list[float] = []
+        self.sent: list[tuple[float, Probe]] = []
+        self.answers: Callable[[Probe], bool] = lambda _: True
+        self.probing = Probing(
+            random=Random(seed),  # noqa: S311 - nothing to guess here
+            changed=lambda: self.changes.append(self.now - 1000),
+        )
+        self._flying: list[tuple[float, Probe]] = []
+        self.probing.aim(targets, now=self.now)
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        for _ in range(1_000_000):
+            for probe in self.probing.due(now=self.now):
+                self.sent.append((self.now - 1000, probe))
+                if self.answers(probe):
+                    self._flying.append((self.now + ANSWER, probe))
+            arrival = min((at for at, _ in self._flying), default=end)
+            self.now = min(self.now + self.probing.pause(now=self.now), arrival, end)
+            for at, probe in [each for each in self._flying if each[0] <= self.now]:
+                self._flying.remove((at, probe))
+                self.probing.answered(probe.number, probe.target.address, now=self.now)
+            if self.now >= end:
+                return
+        pytest.fail("the clock stands still: something is due and never done")
+
+    def count(self, target: Target, *, size: int = SMALL) -> int:
+        return sum(each.target == target and each.size == size for _, each in self.sent)
+
+    def of(self, target: Target) -> Measured:
+        return self.probing.measured()[target.address]
+
+
+def deaf_to(target: Target) -> Callable[[Probe], bool]:
+    return lambda probe: probe.target != target
+
+
+def test_who_is_called_is_probed_at_once_and_the_last_answer_is_told() -> None:
+    network = Simulation(NEAR, FAR)
+    network.run(5)
+    network.changes.clear()
+    before = len(network.sent)
+
+    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    called = network.now
+    network.run(0.1)
+
+    assert [at for at, _ in network.sent[before:]] == [called - 1000] * 2
+    assert network.changes == [pytest.approx(called - 1000 + ANSWER)]
+    assert network.of(NEAR).heard == network.of(FAR).heard == called
+
+
+def test_who_is_called_and_does_not_answer_is_not_told_of() -> None:
+    network = Simulation(NEAR, FAR)
+    network.run(5)
+    network.changes.clear()
+    network.answers = deaf_to(FAR)
+
+    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    called = network.now
+    network.run(1)
+
+    assert network.changes == []
+    heard = network.of(NEAR).heard, network.of(FAR).heard
+    assert heard[0] is not None
+    assert heard[0] >= called
+    assert heard[1] is not None
+    assert heard[1] < called
+
+
+def test_an_answer_to_an_earlier_probe_is_none_to_a_call() -> None:
+    network = Simulation(NEAR)
+    network.run(5)
+    (probe,) = [each for each in network.probing.due(now=network.now + 3) if each.size == SMALL]
+    network.now += 3
+    network.changes.clear()
+    network.answers = deaf_to(NEAR)
+
+    network.probing.call([NEAR.address], now=network.now + 0.001)
+    network.probing.answered(probe.number, NEAR.address, now=network.now + 0.002)
+
+    assert network.changes == []
+    assert network.of(NEAR).heard == network.now
+
+
+def test_who_is_called_and_no_target_is_not_waited_for() -> None:
+    network = Simulation(NEAR, FAR)
+    network.run(5)
+    network.changes.clear()
+
+    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    network.probing.aim([NEAR], now=network.now)
+    network.run(0.1)
+
+    assert len(network.changes) == 1
+
+
+def test_a_target_that_answers_has_its_round_trip_and_no_loss() -> None:
+    network = Simulation(NEAR, FAR)
+
+    network.run(30)
+
+    assert network.of(FAR).rtt == pytest.approx(20)
+    assert network.of(FAR).loss == 0
+    assert network.of(NEAR).rtt == pytest.approx(20)
+
+
+def test_the_other_end_of_a_link_is_probed_more_often() -> None:
+    network = Simulation(NEAR, FAR)
+
+    network.run(600)
+
+    assert network.count(NEAR) == pytest.approx(300, rel=0.1)
+    assert network.count(FAR) == pytest.approx(60, rel=0.1)
+
+
+def test_a_first_answer_comes_within_a_second_of_being_named() -> None:
+    targets = [
+        Target(address=IPv4Address(f"10.255.128.{number}"), source=SELF) for number in range(2, 12)
+    ]
+    network = Simulation(*targets)
+
+    network.run(1)
+
+    assert all(network.of(target).rtt for target in targets)
+
+
+def test_many_targets_cost_no_more_than_their_share() -> None:
+    targets = [
+        Target(address=IPv4Address("10.128.0.0") + number, source=SELF) for number in range(500)
+    ]
+    network = Simulation(*targets)
+
+    network.run(300)
+
+    assert len(network.sent) < 500 + 300 * FAR_PER_SECOND * 1.2
+
+
+def test_a_target_that_falls_silent_is_told_once_and_within_seconds() -> None:
+    network = Simulation(NEAR)
+    network.run(60)
+    network.changes.clear()
+    network.answers = deaf_to(NEAR)
+
+    network.run(60)
+
+    assert network.of(NEAR).rtt is None
+    assert network.of(NEAR).loss == 1
+    assert len(network.changes) == 1
+    assert network.changes[0] < 60 + 2.2 + 6.1
+
+
+def test_a_single_loss_is_no_silence() -> None:
+    network = Simulation(FAR)
+    network.run(60)
+    network.changes.clear()
+    unlucky = {len(network.sent) + 1}
+    network.answers = lambda _: len(network.sent) not in unlucky
+
+    network.run(60)
+
+    assert network.changes == []
+    assert network.of(FAR).rtt == pytest.approx(20)
+    assert network.of(FAR).loss == pytest.approx(0.1)
+
+
+def test_who_is_silent_for_long_is_probed_no_more_often_than_who_answers() -> None:
+    network = Simulation(FAR)
+    network.answers = deaf_to(FAR)
+    network.run(120)
+    network.sent.clear()
+
+    network.run(600)
+
+    assert network.count(FAR) == pytest.approx(60, rel=0.1)
+
+
+def test_who_comes_back_is_noticed_at_once_when_something_changed() -> None:
+    network = Simulation(FAR)
+    network.answers = deaf_to(FAR)
+    network.run(600)
+    network.answers = lambda _: True
+    network.probing.hurry(now=network.now)
+
+    network.run(0.2)
+
+    assert network.of(FAR).rtt == pytest.approx(20)
+    assert network.of(FAR).loss == 0
+
+
+def test_probes_that_were_under_way_when_it_came_back_are_no_loss() -> None:
+    network = Simulation(NEAR)
+    network.answers = deaf_to(NEAR)
+    network.run(60)
+    for _ in range(10):
+        network.probing.hurry(now=network.now)
+        network.run(0.15)
+    network.answers = lambda _: True
+
+    network.run(10)
+
+    assert network.of(NEAR).rtt == pytest.approx(20)
+    assert network.of(NEAR).loss == 0
+
+
+def test_who_answers_is_not_hurried() -> None:
+    network = Simulation(FAR)
+    network.run(600)
+    network.sent.clear()
+
+    for _ in range(50):
+        network.probing.hurry(now=network.now)
+        network.run(0.1)
+
+    assert network.count(FAR) <= 1
+
+
+def test_an_answer_from_somebody_else_counts_for_nothing() -> None:
+    network = Simulation(FAR)
+    (probe,) = network.probing.due(now=network.now + 1)
+
+    network.probing.answered(probe.number, IPv4Address("192.0.2.1"), now=network.now + 1)
+    network.probing.answered(probe.number + 1, FAR.address, now=network.now + 1)
+
+    assert network.of(FAR).rtt is None
+
+
+def test_a_probe_that_could_not_be_sent_is_lost_at_once() -> None:
+    network = Simulation(FAR)
+    (probe,) = network.probing.due(now=network.now + 1)
+
+    network.probing.lost(probe.number, now=network.now + 1)
+
+    assert network.of(FAR).loss == 1
+
+
+def test_a_link_that_carries_full_packets_says_so() -> None:
+    network = Simulation(NEAR)
+
+    network.run(30)
+
+    assert network.of(NEAR).mtu == 1320
+    assert network.count(NEAR, size=1320) == 1
+
+
+@pytest.mark.parametrize("largest", [576, 600, 1000, 1279, 1319])
+def test_the_largest_packet_is_found_where_full_ones_are_lost(largest: int) -> None:
+    network = Simulation(NEAR)
+    network.answers = lambda probe: probe.size <= largest
+
+    network.run(120)
+
+    assert largest - 8 <= (network.of(NEAR).mtu or 0) <= largest
+    assert network.of(NEAR).loss == 0
+
+
+def test_where_hardly_anything_gets_through_no_size_is_named() -> None:
+    network = Simulation(NEAR)
+    network.answers = lambda probe: probe.size < 500
+
+    network.run(120)
+
+    assert network.of(NEAR).mtu is None
+    assert network.of(NEAR).rtt == pytest.approx(20)
+
+
+def test_sizes_are_looked_for_again_every_few_minutes_and_after_a_break() -> None:
+    network = Simulation(NEAR)
+    network.run(600)
+    steady = network.count(NEAR, size=1320)
+    network.answers = deaf_to(NEAR)
+    network.run(20)
+    network.answers = lambda _: True
+    network.run(30)
+
+    assert steady in {2, 3}
+    assert network.count(NEAR, size=1320) == steady + 1
+
+
+def test_what_is_known_of_a_target_stays_when_others_come_and_go() -> None:
+    network = Simulation(FAR)
+    network.run(30)
+    network.probing.aim([FAR, NEAR], now=network.now)
+    kept = network.of(FAR).rtt
+    network.probing.aim([NEAR], now=network.now)
+
+    assert kept == pytest.approx(20)
+    assert set(network.probing.measured()) == {NEAR.address}
+
+
+def test_without_targets_nothing_is_ever_due() -> None:
+    network = Simulation()
+
+    assert network.probing.pause(now=network.now) == float("inf")
+
+
+@given(
+    seed=st.integers(0, 1 << 32),
+    loss=st.floats(0, 1),
+    outages=st.lists(st.tuples(st.integers(0, 120), st.integers(1, 60)), max_size=4),
+)
+def test_whatever_is_lost_probes_stay_few_and_time_goes_on(
+    seed: int, loss: float, outages: list[tuple[int, int]]
+) -> None:
+    chance = Random(seed)  # noqa: S311 - nothing to guess here
+    network = Simulation(NEAR, FAR, seed=seed)
+    network.answers = lambda _: (
+        chance.random() >= loss
+        and not any(start <= network.now - 1000 < start + length for start, length in outages)
+    )
+
+    network.run(180)
+
+    # At worst each probe is lost, and every third is answered after all: one each two seconds.
+    assert network.count(FAR) < 180
+    assert network.count(NEAR) < 240
+    for measured in network.probing.measured().values():
+        assert measured.loss is not None
+        assert 0 <= measured.loss <= 1

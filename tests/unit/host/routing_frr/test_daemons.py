@@ -1,0 +1,288 @@
+"""uno's own FRR: the script that starts it, and how it is seen and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from uno.diagnostics import UnoError
+from uno.host.command import Process, run, start
+from uno.host.routing_frr import daemons as frr
+from uno.host.routing_frr.daemons import Frr
+from uno.ports.host import Routing
+
+NAMES = ("zebra", "bfdd", "bgpd")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "frr"
+
+
+@pytest.mark.feature("F083")
+@pytest.mark.parametrize("name", ["frr", "with space", "with'quote", "with$dollar"])
+def test_the_daemons_script_is_a_shell_script(name: str, tmp_path: Path) -> None:
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path / name, frr.SWEEP_SECONDS))
+
+    run(["sh", "-n", str(script)])
+
+    assert f"-K {frr.SWEEP_SECONDS}" in script.read_text()
+
+
+@pytest.mark.feature("F083")
+@pytest.mark.feature("G25")
+@pytest.mark.parametrize(
+    ("name", "help_", "extra"),
+    [
+        ("zebra", "", "-s 2000000 --v6-rr-semantics -K 150"),
+        ("bfdd", "--bfdctl  Specify bfdd control socket", "--bfdctl {here}/bfdd.sock"),
+        ("bfdd", "of FRR 10", ""),
+        ("bgpd", "", "-p 1790"),
+    ],
+)
+def test_a_daemon_is_started_with_everything_in_unos_folder(
+    name: str, help_: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / name).write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "{help_}" || echo "$@"\n')
+    (programs / name).chmod(0o755)
+    monkeypatch.setattr(frr, "PROGRAMS", programs)
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path, 150))
+
+    run(["sh", str(script), "start", name])
+
+    here = str(tmp_path)
+    assert (tmp_path / f"{name}.start").read_text().split() == (
+        f"-d --vty_socket {here} -z {here}/zserv.api -P 0 -f {here}/{name}.conf "
+        f"-i {here}/{name}.pid --log file:{here}/frr.log --log-level notifications "
+        f"{extra.format(here=here)}"
+    ).split()
+
+
+def test_a_daemon_that_does_not_start_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bgpd").write_text("#!/bin/sh\necho 'no such option' >&2\nexit 3\n")
+    (tmp_path / "bgpd").chmod(0o755)
+    monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path, 150))
+
+    done = run(["sh", str(script), "start", "bgpd"], check=False)
+
+    assert (done.status, done.stderr) == (1, "no such option\n")
+
+
+@pytest.mark.parametrize("words", [["start", "ospfd"], ["stop"], ["status", "zebra"], []])
+def test_the_daemons_script_does_nothing_that_it_does_not_know(
+    words: list[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr._script(tmp_path, 150))
+
+    done = run(["sh", str(script), *words], check=False)
+
+    assert done.status == (0 if words == ["stop"] else 2)
+    assert {path.name for path in tmp_path.iterdir()} <= {"daemon.sh"}
+
+
+def test_routing_runs_when_the_watchdog_and_all_daemons_do(folder: Path) -> None:
+    with Daemons(folder, ["watchfrr", *NAMES]) as daemons:
+        assert Frr(folder).running() == Routing(
+            daemons=tuple((name, f"! {name}\n") for name in NAMES)
+        )
+
+        daemons.end("bfdd")
+
+        assert Frr(folder).running() is None
+        assert Frr(folder).leftovers()
+
+
+def test_a_process_that_only_has_the_same_number_is_not_ours(folder: Path) -> None:
+    with Daemons(folder, ["watchfrr", *NAMES]):
+        (folder / "bgpd.pid").write_text(f"{os.getpid()}\n")
+
+        assert Frr(folder).running() is None
+
+
+def test_a_start_that_was_cut_short_can_be_stopped(folder: Path) -> None:
+    folder.mkdir()
+
+    Frr(folder).stop()
+    Frr(folder).stop()
+
+    assert not folder.exists()
+
+
+def test_what_runs_is_told_to_end_and_its_folder_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[list[str]] = []
+    with Daemons(folder, ["watchfrr", *NAMES]) as daemons:
+        monkeypatch.setattr(frr, "run", lambda argv, **_: said.append(argv))
+        (folder / "bgpd.conf").write_text("!\nrouter bgp 4200000003\n exit\n")
+
+        Frr(folder).stop()
+
+        assert daemons.statuses() == dict.fromkeys(["watchfrr", *NAMES], -signal.SIGTERM)
+    assert not folder.exists()
+    assert said[0][:5] == ["vtysh", "--vty_socket", str(folder), "-d", "bgpd"]
+    assert said[0][6::2] == [
+        "configure terminal",
+        "router bgp 4200000003",
+        "bgp shutdown message uno service down",
+    ]
+
+
+class Reloading:
+    """FRR's daemons as told through their sockets, and frr-reload.py."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[tuple[str, tuple[str, ...]]] = []
+        self.asked: list[str] = []
+        self.programs: list[str] = []
+        self.refuses = self.forgets = self.is_broken = self.is_gone = False
+        self.folder = folder
+        folder.mkdir()
+        monkeypatch.setattr(frr.vty, "configure", self.configure)
+        monkeypatch.setattr(frr.vty, "ask", self.ask)
+        monkeypatch.setattr(frr, "run", self.run)
+        Frr(folder)._write(ROUTING)
+
+    def configure(self, _: Path, daemon: str, steps: list[tuple[str, ...]]) -> None:
+        if self.refuses and steps != [CHOOSE]:
+            raise UnoError("it is refused")
+        if self.is_gone and steps == [CHOOSE]:
+            raise ConnectionRefusedError("nobody listens")
+        self.steps += [(daemon, step) for step in steps]
+
+    def ask(self, _: Path, daemon: str, command: str) -> str:
+        self.asked.append(command)
+        return "" if self.forgets else dict(OTHER.daemons)[daemon]
+
+    def run(self, argv: list[str], **_: object) -> None:
+        self.programs.append(Path(argv[0]).name)
+        if self.is_broken:
+            raise UnoError("it is broken")
+
+    @property
+    def configured(self) -> dict[str, str]:
+        return {path.stem: path.read_text() for path in self.folder.glob("*d.conf")}
+
+
+LIST = "ip prefix-list cell-2 seq"
+CHOOSE = (
+    *("router bgp 1", "address-family ipv4 unicast", "maximum-paths 8"),
+    *("exit-address-family", "exit"),
+)
+ROUTING = Routing(
+    daemons=(
+        ("zebra", ""),
+        ("bfdd", "bfd\nexit\n"),
+        ("bgpd", f"{LIST} 7 permit 10.0.0.0/24\nrouter bgp 1\nexit\n"),
+    )
+)
+OTHER = Routing(
+    daemons=(
+        *ROUTING.daemons[:2],
+        ("bgpd", f"{LIST} 8 permit 10.0.1.0/24\nrouter bgp 1\nexit\n"),
+    )
+)
+
+
+@pytest.fixture
+def reloading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Reloading:
+    return Reloading(folder, monkeypatch)
+
+
+@pytest.mark.feature("G07")
+def test_only_what_differs_is_changed_and_then_decided_anew(reloading: Reloading) -> None:
+    Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.steps == [
+        ("bgpd", (f"{LIST} 8 permit 10.0.1.0/24",)),
+        ("bgpd", (f"no {LIST} 7 permit 10.0.0.0/24",)),
+        ("bgpd", CHOOSE),
+    ]
+    assert reloading.programs == []
+    assert reloading.asked == [
+        "show running-config",
+        "clear bgp ipv4 unicast * soft in",
+        "clear bgp ipv6 unicast * soft in",
+    ]
+    assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
+
+
+@pytest.mark.feature("G07")
+def test_what_is_not_decided_anew_does_not_count_as_changed(reloading: Reloading) -> None:
+    reloading.is_gone = True
+
+    with pytest.raises(UnoError, match="bgpd does not answer: nobody listens"):
+        Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.configured["bgpd"] == dict(ROUTING.daemons)["bgpd"]
+
+
+@pytest.mark.parametrize("what", ["refuses", "forgets"])
+def test_what_frr_does_not_take_or_keep_is_left_to_its_own_program(
+    reloading: Reloading, what: str
+) -> None:
+    setattr(reloading, what, True)
+
+    Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.programs == ["frr-reload.py"]
+    assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
+
+
+def test_after_a_reload_that_failed_nobody_knows_what_runs(reloading: Reloading) -> None:
+    reloading.refuses = reloading.is_broken = True
+
+    with pytest.raises(UnoError, match="it is broken"):
+        Frr(reloading.folder).reload(OTHER)
+    assert "bgpd" not in reloading.configured
+
+    reloading.is_broken = False
+    Frr(reloading.folder).reload(OTHER)
+
+    assert reloading.programs == ["frr-reload.py", "frr-reload.py"]
+    assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
+
+
+class Daemons:
+    """Processes that look like FRR's by their command lines and pid files."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.folder = folder
+        self.processes: dict[str, Process] = {}
+        self.names = names
+
+    def __enter__(self) -> Daemons:
+        self.folder.mkdir()
+        for name in self.names:
+            if name != "watchfrr":
+                (self.folder / f"{name}.conf").write_text(f"! {name}\n")
+            process = start(["tail", "-f", "/dev/null", str(self.folder / f"{name}.conf")])
+            self.processes[name] = process
+            (self.folder / f"{name}.pid").write_text(f"{process.pid}\n")
+            # Linux shows the command line a little after exec.
+            while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+                pass
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            if process.status() is None:
+                process.stop()
+
+    def end(self, name: str) -> None:
+        self.processes[name].stop()
+
+    def statuses(self) -> dict[str, int | None]:
+        return {name: process.status() for name, process in self.processes.items()}

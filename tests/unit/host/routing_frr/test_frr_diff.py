@@ -1,0 +1,286 @@
+"""What differs between two configurations of FRR, as commands; tests/property has all of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from uno.host.routing_frr.frr_diff import (
+    Step,
+    Texts,
+    Unknown,
+    filters_differ,
+    missing,
+    parse,
+    steps,
+)
+
+ZEBRA = "no zebra nexthop kernel enable\n"
+BFDD = """bfd
+ profile patient
+  detect-multiplier 20
+ exit
+ profile uno
+  detect-multiplier 3
+ exit
+ peer 10.0.0.1 local-address 10.0.0.0 interface uwg-b0
+  profile uno
+ exit
+exit
+"""
+BGPD = """bgp route-map delay-timer 1
+bgp as-path access-list origin-2 seq 5 permit _4200000002$
+ip prefix-list cell-2 seq 77 permit 192.168.2.0/24
+route-map members4 permit 2
+ match ip address prefix-list cell-2
+ match as-path origin-2
+exit
+bgp as-path access-list through-uwg-b0 seq 4294967295 permit .*
+route-map from-uwg-b0-4 permit 10
+ match as-path through-uwg-b0
+ call members4
+exit
+router bgp 4200000001
+ bgp router-id 10.255.128.2
+ timers bgp 3 9
+ neighbor 10.0.0.1 remote-as 4200000002
+ neighbor 10.0.0.1 description c2 on uwg-b0
+ !
+ address-family ipv4 unicast
+  network 192.168.1.0/24
+  neighbor 10.0.0.1 activate
+  neighbor 10.0.0.1 route-map from-uwg-b0-4 in
+  neighbor 10.0.0.1 route-map announce out
+ exit-address-family
+exit
+"""
+
+
+def daemons(*, bfdd: str = BFDD, bgpd: str = BGPD, zebra: str = ZEBRA) -> Texts:
+    return (("zebra", zebra), ("bfdd", bfdd), ("bgpd", bgpd))
+
+
+def changed(old: str, new: str) -> Texts:
+    assert BGPD.count(old) == 1
+    return daemons(bgpd=BGPD.replace(old, new))
+
+
+def test_equal_configurations_differ_in_nothing() -> None:
+    assert steps(daemons(), daemons()) == ()
+    assert not filters_differ(daemons(), daemons())
+
+
+def test_a_lan_more_of_another_cell_is_one_entry_and_one_less_too() -> None:
+    line = "ip prefix-list cell-2 seq 77 permit 192.168.2.0/24\n"
+    another = "ip prefix-list cell-2 seq 99 permit 192.168.22.0/24\n"
+    more = changed(line, line + another)
+
+    assert steps(daemons(), more) == (Step("bgpd", (another.strip(),)),)
+    assert steps(more, daemons()) == (Step("bgpd", (f"no {another.strip()}",)),)
+    assert filters_differ(daemons(), more)
+
+
+def test_a_new_prefix_is_let_in_before_the_old_one_is_not() -> None:
+    other = changed("seq 77 permit 192.168.2.0/24", "seq 99 permit 192.168.22.0/24")
+
+    assert steps(daemons(), other) == (
+        Step("bgpd", ("ip prefix-list cell-2 seq 99 permit 192.168.22.0/24",)),
+        Step("bgpd", ("no ip prefix-list cell-2 seq 77 permit 192.168.2.0/24",)),
+    )
+
+
+def test_an_entry_with_the_same_number_is_replaced() -> None:
+    other = changed("seq 77 permit 192.168.2.0/24", "seq 77 permit 192.168.22.0/24")
+
+    assert steps(daemons(), other) == (
+        Step("bgpd", ("ip prefix-list cell-2 seq 77 permit 192.168.22.0/24",)),
+    )
+
+
+def test_what_is_denied_is_so_before_all_else_is_permitted() -> None:
+    listed = changed("seq 4294967295 permit .*", "seq 2 permit _4200000002$")
+    but = changed(
+        "bgp as-path access-list through-uwg-b0 seq 4294967295 permit .*",
+        "bgp as-path access-list through-uwg-b0 seq 7 deny _4200000007$\n"
+        "bgp as-path access-list through-uwg-b0 seq 4294967295 permit .*",
+    )
+    list_ = "bgp as-path access-list through-uwg-b0 seq"
+
+    assert [step.commands for step in steps(listed, but)] == [
+        (f"{list_} 7 deny _4200000007$",),
+        (f"{list_} 4294967295 permit .*",),
+        (f"no {list_} 2 permit _4200000002$",),
+    ]
+    assert [step.commands for step in steps(but, listed)] == [
+        (f"{list_} 2 permit _4200000002$",),
+        (f"no {list_} 4294967295 permit .*",),
+        (f"no {list_} 7 deny _4200000007$",),
+    ]
+
+
+def test_a_step_of_a_route_map_comes_with_all_that_it_matches() -> None:
+    step = "route-map members4 permit 3\n match ip address prefix-list cell-3\n"
+    step += " match as-path origin-3\nexit\n"
+    more = changed("\nroute-map from-", f"\n{step}route-map from-")
+
+    assert steps(daemons(), more) == (
+        Step(
+            "bgpd",
+            (
+                "route-map members4 permit 3",
+                "match ip address prefix-list cell-3",
+                "match as-path origin-3",
+                "exit",
+            ),
+        ),
+    )
+    assert steps(more, daemons()) == (Step("bgpd", ("no route-map members4 permit 3",)),)
+
+
+@pytest.mark.feature("G07")
+def test_a_link_is_left_without_ending_its_sessions() -> None:
+    text = BGPD.replace(" call members4\n", " call members4\n set tag 1\n set local-preference 0\n")
+    text = text.replace("route-map announce out", "route-map leave out")
+    patient = BFDD.replace("uwg-b0\n  profile uno", "uwg-b0\n  profile patient")
+    left = daemons(bgpd=text, bfdd=patient)
+    peer = "peer 10.0.0.1 local-address 10.0.0.0 interface uwg-b0"
+
+    assert steps(daemons(), left) == (
+        Step("bfdd", ("bfd", peer, "profile patient", "exit", "exit")),
+        Step(
+            "bgpd",
+            ("route-map from-uwg-b0-4 permit 10", "set tag 1", "set local-preference 0", "exit"),
+        ),
+        Step(
+            "bgpd",
+            (
+                "router bgp 4200000001",
+                "address-family ipv4 unicast",
+                "neighbor 10.0.0.1 route-map leave out",
+                "exit-address-family",
+                "exit",
+            ),
+        ),
+    )
+
+
+def test_a_new_neighbour_is_asked_for_routes_last_and_an_old_one_goes_with_one_command() -> None:
+    bgpd = BGPD.replace(
+        " !\n",
+        " neighbor 10.0.0.3 remote-as 4200000003\n !\n",
+    ).replace(
+        " exit-address-family\n",
+        "  neighbor 10.0.0.3 activate\n  neighbor 10.0.0.3 route-map from-uwg-b1-4 in\n"
+        " exit-address-family\n",
+    )
+    peer = "peer 10.0.0.3 local-address 10.0.0.2 interface uwg-b1"
+    bfdd = BFDD.replace("  profile uno\n exit\nexit", f"  profile uno\n exit\n {peer}\n exit\nexit")
+    more = daemons(bgpd=bgpd, bfdd=bfdd)
+
+    assert steps(daemons(), more) == (
+        Step("bfdd", ("bfd", peer, "exit", "exit")),
+        Step(
+            "bgpd",
+            (
+                "router bgp 4200000001",
+                "neighbor 10.0.0.3 remote-as 4200000003",
+                "address-family ipv4 unicast",
+                "neighbor 10.0.0.3 route-map from-uwg-b1-4 in",
+                "exit-address-family",
+                "exit",
+            ),
+        ),
+        Step(
+            "bgpd",
+            (
+                "router bgp 4200000001",
+                "address-family ipv4 unicast",
+                "neighbor 10.0.0.3 activate",
+                "exit-address-family",
+                "exit",
+            ),
+        ),
+    )
+    assert steps(more, daemons()) == (
+        Step("bgpd", ("router bgp 4200000001", "no neighbor 10.0.0.3", "exit")),
+        Step("bfdd", ("bfd", f"no {peer}", "exit")),
+    )
+
+
+def test_another_cell_at_the_same_address_is_another_neighbour() -> None:
+    other = changed("remote-as 4200000002", "remote-as 4200000009")
+
+    commands = [step.commands for step in steps(daemons(), other)]
+
+    assert commands[0] == ("router bgp 4200000001", "no neighbor 10.0.0.1", "exit")
+    assert "neighbor 10.0.0.1 remote-as 4200000009" in commands[1]
+
+
+def test_other_timers_and_networks_take_the_place_of_those_before() -> None:
+    text = BGPD.replace("timers bgp 3 9", "timers bgp 1 3")
+    text = text.replace("network 192.168.1.0/24", "network 192.168.11.0/24")
+
+    assert [step.commands for step in steps(daemons(), daemons(bgpd=text))] == [
+        (
+            "router bgp 4200000001",
+            "timers bgp 1 3",
+            "address-family ipv4 unicast",
+            "network 192.168.11.0/24",
+            "no network 192.168.1.0/24",
+            "exit-address-family",
+            "exit",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("router bgp 4200000001", "router bgp 4200000009"),
+        (" bgp router-id 10.255.128.2", " bgp router-id 10.255.128.9"),
+        ("bgp route-map delay-timer 1", "bgp route-map delay-timer 5"),
+        ("seq 77 permit 192.168.2.0/24", "seq 99 permit 192.168.2.0/24"),
+        ("neighbor 10.0.0.1 description c2 on uwg-b0", "neighbor 10.0.0.1 shutdown"),
+    ],
+)
+def test_what_is_not_known_to_be_safe_is_left_to_another_program(old: str, new: str) -> None:
+    with pytest.raises(Unknown):
+        steps(daemons(), changed(old, new))
+
+
+def test_another_zebra_or_no_configuration_at_all_is_left_to_another_program() -> None:
+    for before in ((), daemons(zebra="!\n"), daemons()[:2]):
+        with pytest.raises(Unknown):
+            steps(before, daemons())
+    assert filters_differ((), daemons())
+
+
+def test_what_frr_shows_of_a_change_is_compared_with_what_was_asked_for() -> None:
+    new = BGPD.replace("192.168.2.0/24", "192.168.22.0/24").replace("announce out", "leave out")
+    place = "router bgp 4200000001 / address-family ipv4 unicast"
+
+    assert missing(new, BGPD, new) == ()
+    assert missing(f"frr version 8.4.4\n!\nhostname c1\n!\n{new}!\n", BGPD, new) == ()
+    assert missing(BGPD, BGPD, new) == (
+        "ip prefix-list cell-2 seq 77 permit 192.168.2.0/24",
+        "ip prefix-list cell-2 seq 77 permit 192.168.22.0/24",
+        f"{place} / neighbor 10.0.0.1 route-map announce out",
+        f"{place} / neighbor 10.0.0.1 route-map leave out",
+    )
+
+
+def test_defaults_that_frr_does_not_show_are_not_missed() -> None:
+    shown = BFDD.replace("  detect-multiplier 3\n", "")
+
+    assert missing(shown, BFDD.replace("multiplier 3", "multiplier 4"), BFDD) == ()
+
+
+def test_a_line_stands_where_it_is_written() -> None:
+    config = parse(BGPD)
+
+    assert config[("router bgp 4200000001",)][0] == "bgp router-id 10.255.128.2"
+    assert config[("router bgp 4200000001", "address-family ipv4 unicast")][0] == (
+        "network 192.168.1.0/24"
+    )
+    assert parse(BFDD)[("bfd", "peer 10.0.0.1 local-address 10.0.0.0 interface uwg-b0")] == (
+        "profile uno",
+    )

@@ -1,0 +1,135 @@
+"""Asking FRR: its framing over a real socket, and its answers (taken from FRR 8.4) as values."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from uno.diagnostics import UnoError
+from uno.host.routing_frr import vty
+from uno.ports.host import SessionStatus
+
+
+def test_an_answer_ends_with_three_zeros_and_a_status(tmp_path: Path) -> None:
+    with daemon(tmp_path, "zebra", {"show version": "FRRouting 8.4\n"}) as heard:
+        assert vty.ask(tmp_path, "zebra", "show version") == "FRRouting 8.4\n"
+
+    assert heard == ["enable", "show version"]
+
+
+def test_an_answer_in_pieces_is_put_together(tmp_path: Path) -> None:
+    long = "x" * 300_000
+
+    with daemon(tmp_path, "bgpd", {"show": long}):
+        assert vty.ask(tmp_path, "bgpd", "show") == long
+
+
+def test_a_daemon_that_hangs_up_is_an_error(tmp_path: Path) -> None:
+    with daemon(tmp_path, "bgpd", {}), pytest.raises(OSError, match="closed the connection"):
+        vty.ask(tmp_path, "bgpd", "show")
+
+
+def test_a_daemon_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        vty.ask(tmp_path, "bgpd", "show")
+
+
+def test_steps_are_done_in_configuration_mode_one_after_the_other(tmp_path: Path) -> None:
+    said = {"configure terminal": "", "bfd": "", "no peer 10.0.0.1": "", "exit": ""}
+
+    with daemon(tmp_path, "bfdd", said) as heard:
+        vty.configure(tmp_path, "bfdd", [("bfd", "no peer 10.0.0.1", "exit"), ("bfd", "exit")])
+
+    assert heard == [
+        "enable",
+        "configure terminal",
+        "bfd",
+        "no peer 10.0.0.1",
+        *("exit", "bfd"),
+        "exit",
+    ]
+
+
+def test_a_command_that_is_refused_is_named_with_the_reason(tmp_path: Path) -> None:
+    said = {"configure terminal": "", "bfd": "", "peer x": "% [BFD] Unknown command: peer x\n"}
+
+    with (
+        daemon(tmp_path, "bfdd", said),
+        pytest.raises(UnoError, match=r"bfdd does not take `peer x`: % \[BFD\] Unknown command"),
+    ):
+        vty.configure(tmp_path, "bfdd", [("bfd",), ("peer x",), ("exit",)])
+
+
+def test_a_session_has_the_prefixes_of_both_families_and_its_bfd_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers(
+        monkeypatch,
+        bgp={
+            "ipv4Unicast": {"peers": {"10.1.0.3": peer("Established", 2), "10.1.0.1": peer()}},
+            "ipv6Unicast": {"peers": {"10.1.0.3": peer("Established", 1), "10.1.0.1": peer()}},
+        },
+        bfd=[{"multihop": False, "peer": "10.1.0.3", "status": "up"}],
+    )
+
+    assert vty.sessions(tmp_path) == (
+        SessionStatus(neighbor="10.1.0.1", state="Active", prefixes=0, bfd="none"),
+        SessionStatus(neighbor="10.1.0.3", state="Established", prefixes=3, bfd="up"),
+    )
+
+
+def test_without_neighbours_there_are_no_sessions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers(monkeypatch, bgp={}, bfd=[])
+
+    assert vty.sessions(tmp_path) == ()
+
+
+def peer(state: str = "Active", prefixes: int = 0) -> dict[str, object]:
+    return {"remoteAs": 4200000002, "pfxRcd": prefixes, "state": state, "peerState": "OK"}
+
+
+def answers(
+    monkeypatch: pytest.MonkeyPatch, *, bgp: dict[str, object], bfd: list[dict[str, object]]
+) -> None:
+    told = {
+        ("bgpd", "show bgp summary json"): json.dumps(bgp),
+        ("bfdd", "show bfd peers json"): json.dumps(bfd),
+    }
+    monkeypatch.setattr(vty, "ask", lambda _, daemon, command: told[daemon, command])
+
+
+@contextmanager
+def daemon(folder: Path, name: str, answers: dict[str, str]) -> Iterator[list[str]]:
+    """Answer on a daemon's socket; hang up at what is not among `answers`."""
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(folder / f"{name}.vty"))
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener, heard, {"enable": "", **answers}))
+        thread.start()
+        yield heard
+        thread.join()
+
+
+def serve(listener: socket.socket, heard: list[str], answers: dict[str, str]) -> None:
+    one, _ = listener.accept()
+    with one:
+        waiting = b""
+        while part := one.recv(4096):
+            waiting += part
+            while b"\0" in waiting:
+                command, _, waiting = waiting.partition(b"\0")
+                heard.append(command.decode())
+                if heard[-1] not in answers:
+                    return
+                said = answers[heard[-1]].encode()
+                # CMD_WARNING_CONFIG_FAILED in FRR's lib/command.h.
+                one.sendall(said + b"\0\0\0" + (b"\x0d" if said.startswith(b"%") else b"\0"))

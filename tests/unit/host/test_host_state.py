@@ -1,0 +1,64 @@
+"""What is remembered of a host: added to, taken from, and never in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uno.host.host_state import HostState, StateFile, TunnelNote
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateFile:
+    return StateFile(tmp_path / "run" / "state.json")
+
+
+def test_a_host_without_a_file_has_nothing_to_remember(state: StateFile) -> None:
+    assert state.read() == HostState()
+
+
+def test_a_file_that_is_damaged_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"node": 7')
+
+    assert StateFile(tmp_path / "state.json").read() == HostState()
+
+
+def test_each_note_leaves_the_others_alone(state: StateFile) -> None:
+    state.note_node("uno0")
+    state.note_tunnel("uwg-b0", TunnelNote(port=63550, endpoints={"KEY=": "gw.example.org:1"}))
+    state.note_tunnel("uwg-b1", TunnelNote())
+    state.note_sysctl("net.ipv4.ip_forward", "0")
+    state.note_firewall("given", "listed")
+    state.note_tunnel("uwg-b1", None)
+
+    assert state.read() == HostState(
+        node="uno0",
+        sysctls={"net.ipv4.ip_forward": "0"},
+        tunnels={"uwg-b0": TunnelNote(port=63550, endpoints={"KEY=": "gw.example.org:1"})},
+        firewall="given",
+        listing="listed",
+    )
+
+
+def test_the_first_value_of_a_parameter_is_the_one_from_before_uno(state: StateFile) -> None:
+    state.note_sysctl("a", "0")
+    state.note_sysctl("a", "1")
+    state.note_sysctl("b", "5")
+    assert state.read().sysctls == {"a": "0", "b": "5"}
+
+    state.note_sysctl("a", None)
+    state.note_sysctl("never", None)
+
+    assert state.read().sysctls == {"b": "5"}
+
+
+@pytest.mark.feature("G25")
+def test_only_what_was_noted_is_owned(state: StateFile) -> None:
+    assert not state.read().owns("")
+    state.note_node("uno0")
+    state.note_tunnel("uwg-b0", TunnelNote())
+
+    owned = [name for name in ("uno0", "uwg-b0", "eth0", "") if state.read().owns(name)]
+
+    assert owned == ["uno0", "uwg-b0"]

@@ -1,0 +1,120 @@
+"""What a userspace WireGuard says of an interface through its socket, as values."""
+
+from __future__ import annotations
+
+import socket
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from uno.host.wireguard import interfaces, uapi
+from uno.model.key_ids import Secret
+from uno.ports.host import Peer, PeerStatus
+
+KEYS = {name: bytes([number] * 32) for number, name in enumerate(("own", "b", "a", "psk"), start=1)}
+TOLD = f"""\
+private_key={KEYS["own"].hex()}
+listen_port=63550
+public_key={KEYS["b"].hex()}
+preshared_key={KEYS["psk"].hex()}
+protocol_version=1
+endpoint=198.51.100.2:63551
+last_handshake_time_sec=1700000000
+last_handshake_time_nsec=5
+tx_bytes=920
+rx_bytes=1480
+persistent_keepalive_interval=25
+allowed_ip=::/0
+allowed_ip=0.0.0.0/0
+public_key={KEYS["a"].hex()}
+preshared_key={"0" * 64}
+protocol_version=1
+last_handshake_time_sec=0
+last_handshake_time_nsec=0
+tx_bytes=0
+rx_bytes=0
+persistent_keepalive_interval=0
+errno=0
+
+"""
+
+
+@pytest.fixture(autouse=True)
+def _sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uapi, "SOCKETS", tmp_path)
+
+
+@contextmanager
+def served(name: str, answer: bytes) -> Iterator[list[bytes]]:
+    """Have somebody answer once; what was asked is in the list."""
+    asked: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        door.bind(str(uapi.SOCKETS / f"{name}.sock"))
+        door.listen()
+
+        def serve() -> None:
+            caller, _ = door.accept()
+            with caller:
+                asked.append(caller.recv(64))
+                caller.sendall(answer)
+
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            thread.join(5)
+
+
+def key(name: str) -> str:
+    return b64encode(KEYS[name]).decode()
+
+
+def test_an_interface_is_read_with_its_peers_and_how_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interfaces, "run", None)
+    with served("uwg-b0", TOLD.encode()) as asked:
+        dumps = interfaces.dump(["uwg-b0"])
+
+    (found,) = dumps.values()
+    assert asked == [b"get=1\n\n"]
+    assert (found.private_key, found.port) == (Secret(key("own")), 63550)
+    assert found.peers == (
+        Peer(
+            public_key=key("b"),
+            psk=Secret(key("psk")),
+            endpoint="198.51.100.2:63551",
+            allowed_ips=(IPv4Network("0.0.0.0/0"), IPv6Network("::/0")),
+            keepalive=25,
+        ),
+        Peer(public_key=key("a")),
+    )
+    assert found.status[0] == PeerStatus(
+        public_key=key("b"),
+        endpoint="198.51.100.2:63551",
+        handshake=1700000000,
+        received=1480,
+        sent=920,
+    )
+    assert found.status[1].handshake == 0
+
+
+@pytest.mark.parametrize("said", [b"", TOLD.encode()[:-1], b"errno=0"])
+def test_who_does_not_finish_has_not_answered(said: bytes) -> None:
+    with served("uwg-b0", said):
+        assert uapi.ask("uwg-b0") is None
+
+
+def test_a_socket_that_was_left_behind_answers_nobody() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(str(uapi.SOCKETS / "uwg-b0.sock"))
+
+    assert not uapi.answers("uwg-b0")
+    assert uapi.ask("uwg-b0") is None
+    assert uapi.ask("uwg-b1") is None

@@ -1,0 +1,33 @@
+"""What a stream of pings says of a path."""
+
+from __future__ import annotations
+
+import pytest
+
+from uno.lab.ping_matrix import flow
+
+
+def test_a_stream_that_is_always_answered_has_the_gap_between_two_pings() -> None:
+    result = flow([0.0, 0.1, 0.2], {0, 1, 2})
+
+    assert (result.sent, result.lost) == (3, 0)
+    assert result.longest_gap == pytest.approx(0.1)
+
+
+def test_a_gap_lasts_from_the_last_answered_ping_to_the_next() -> None:
+    result = flow([0.0, 0.1, 0.2, 0.3, 0.4], {0, 1, 4})
+
+    assert result.lost == 2
+    assert result.longest_gap == pytest.approx(0.3)
+
+
+def test_pings_never_answered_at_the_end_are_a_gap_too() -> None:
+    assert flow([0.0, 0.1, 0.5], {0}).longest_gap == pytest.approx(0.5)
+
+
+def test_a_stream_without_any_answer_is_one_gap() -> None:
+    assert flow([1.0, 2.0, 3.0], set()).longest_gap == pytest.approx(2.0)
+
+
+def test_nothing_sent_is_nothing_lost() -> None:
+    assert flow([], set()).longest_gap == 0.0

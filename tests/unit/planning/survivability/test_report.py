@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from uno.model import codec
+from uno.model.uvn import Uvn
+from uno.planning.planner import plan
+from uno.planning.survivability.report import Verification, lines, verify
+
+SAFE = "Every LAN stays reachable under any single link or cell failure."
+EXCEPT = "Every LAN stays reachable under any single link or cell failure, except:"
+
+
+def told(uvn: Uvn, **options: Any) -> tuple[str, ...]:
+    made = plan(uvn, None)
+    return lines(verify(uvn, made, **options), made)
+
+
+@pytest.mark.feature("G03")
+@pytest.mark.parametrize("strategy", ["crossed", "circular", "full-mesh", "random"])
+def test_nothing_is_lost_among_public_cells(strategy: str, define: Callable[..., Uvn]) -> None:
+    assert told(define(public=5, deployment={"strategy": strategy})) == (SAFE,)
+
+
+@pytest.mark.feature("G03")
+def test_a_private_cell_depends_on_its_home(define: Callable[..., Uvn]) -> None:
+    assert told(define(public=3, private=1)) == (
+        EXCEPT,
+        "! 192.168.4.0/24 (private cell c4) depends on cell c1.",
+        "private_uplinks: 2 would fix it.",
+    )
+
+
+@pytest.mark.feature("G03")
+@pytest.mark.parametrize(
+    ("cells", "deployment", "said"),
+    [
+        ((2, 0), {}, "One more public cell would fix it."),
+        ((1, 2), {}, "private_uplinks: 2 and one more public cell would fix it."),
+        ((2, 2), {}, "private_uplinks: 2 would fix it."),
+        ((1, 3), {"strategy": "full-mesh"}, "One more public cell would fix it."),
+        ((1, 3), {"strategy": "random"}, "One more public cell would fix it."),
+        (
+            (4, 0),
+            {"strategy": "static", "strategy_args": {"c1": ["c2"], "c2": ["c3"], "c3": ["c4"]}},
+            "A link c1 ↔ c4 would fix it.",
+        ),
+    ],
+)
+def test_the_least_change_that_would_help_is_named(
+    cells: tuple[int, int], deployment: dict[str, Any], said: str, define: Callable[..., Uvn]
+) -> None:
+    public, private = cells
+
+    assert told(define(public=public, private=private, deployment=deployment))[-1] == said
+
+
+@pytest.mark.feature("G03")
+@pytest.mark.parametrize(
+    ("public", "private", "uplinks"), [(2, 1, 1), (3, 5, 1), (5, 0, 1), (2, 4, 1), (4, 4, 2)]
+)
+def test_what_is_said_to_help_does(
+    public: int, private: int, uplinks: int, define: Callable[..., Uvn]
+) -> None:
+    uvn = define(public=public, private=private, deployment={"private_uplinks": uplinks})
+    remedy = verify(uvn, plan(uvn, None)).remedy
+    if remedy is None:
+        assert told(uvn) == (SAFE,)
+        return
+
+    mended = define(
+        public=public + remedy.public_cells,
+        private=private,
+        deployment={"private_uplinks": remedy.private_uplinks or uplinks},
+    )
+
+    assert told(mended) == (SAFE,)
+
+
+@pytest.mark.feature("G03")
+def test_what_is_apart_already_is_said_first(define: Callable[..., Uvn]) -> None:
+    links = {"c1": ["c2"], "c2": ["c3"], "c4": ["c5"]}
+    uvn = define(public=5, deployment={"strategy": "static", "strategy_args": links})
+    made = plan(uvn, None)
+
+    found = verify(uvn, made)
+
+    assert not found.is_whole
+    assert lines(found, made)[1] == (
+        "! 192.168.4.0/24, 192.168.5.0/24 (cells c4, c5) are apart from the others."
+    )
+    assert found.remedy is not None
+    assert found.remedy.left == 0
+
+
+@pytest.mark.feature("G03")
+def test_two_links_at_once_are_looked_at_when_asked(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=4, private=1, deployment={"private_uplinks": 2})
+
+    assert told(uvn) == (SAFE,)
+    assert told(uvn, depth=2)[1:] == (
+        "! 192.168.5.0/24 (private cell c5) depends on one of two links: c1 ↔ c5, c2 ↔ c5.",
+        "private_uplinks: 3 would fix it.",
+    )
+
+
+@pytest.mark.feature("G03")
+def test_a_large_network_is_summed_up(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=20, private=60)
+    made = plan(uvn, None)
+
+    shown = lines(verify(uvn, made), made, limit=3)
+
+    assert len(shown) == 6
+    assert shown[-2] == "! … and 57 more; uno verify names them all"
+    assert shown[-1] == "private_uplinks: 2 would fix it."
+
+
+@pytest.mark.feature("G03")
+def test_particles_at_a_cell_without_lans_are_counted(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=2)
+    uvn = replace(uvn, cells=(uvn.cells[0], replace(uvn.cells[1], allowed_lans=())))
+
+    assert told(uvn)[1] == "! particles at cell c2 depend on the link c1 ↔ c2."
+
+
+def test_the_finding_is_a_value_for_programs(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=3, private=1)
+    found = verify(uvn, plan(uvn, None), depth=2)
+
+    assert codec.decode(codec.encode(found), Verification) == found

@@ -1,0 +1,167 @@
+"""The cases of reconciling that are worth a name; tests/property has the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network
+
+import pytest
+
+from uno.diagnostics import UnoError
+from uno.model.key_ids import Secret
+from uno.ports.host import (
+    AddBarriers,
+    ConfigureTunnel,
+    CreateTunnel,
+    Desired,
+    Gate,
+    NodeInterface,
+    Observed,
+    ReloadRouting,
+    RemoveBarriers,
+    RemoveTunnel,
+    ReplaceFirewall,
+    RestoreSysctl,
+    Routing,
+    SetGate,
+    SetNode,
+    SetSysctl,
+    StartRouting,
+    StopRouting,
+    Tunnel,
+)
+from uno.reconcile.host_diff import inverse, reconcile
+
+FORWARD = "net.ipv4.ip_forward"
+LAN, LAN6 = IPv4Network("192.168.2.0/24"), IPv6Network("2001:db8:2::/64")
+NODE = NodeInterface(name="uno0", addresses=(IPv4Interface("10.255.128.2"),))
+ROUTING = Routing(daemons=(("bgpd", "router bgp 1\n"),))
+REGISTRY = IPv4Network("10.255.128.1/32")
+
+
+def tunnel(name: str, *, port: int | None = None, routes: tuple[IPv4Network, ...] = ()) -> Tunnel:
+    return Tunnel(
+        name=name, private_key=Secret("k"), mtu=1320, addresses=(), port=port, routes=routes
+    )
+
+
+def test_a_host_is_built_up_from_the_outside_in_and_those_that_listen_first() -> None:
+    desired = Desired(
+        barriers=(LAN6, LAN),
+        firewall="table",
+        gates=("uwg-b+",),
+        sysctls=((FORWARD, "1"),),
+        node=NODE,
+        tunnels=(tunnel("uwg-b0"), tunnel("uwg-b1", port=63551)),
+        routing=ROUTING,
+    )
+    closed = Gate(family="ip", chain="FORWARD")
+
+    assert reconcile(
+        desired=desired, observed=Observed(sysctls={FORWARD: "0"}, gates=(closed,))
+    ) == (
+        AddBarriers((LAN, LAN6)),
+        ReplaceFirewall("table"),
+        SetGate(replace(closed, lets=("uwg-b+",))),
+        SetNode(NODE),
+        CreateTunnel(tunnel("uwg-b1", port=63551)),
+        CreateTunnel(tunnel("uwg-b0")),
+        SetSysctl(FORWARD, "1"),
+        StartRouting(ROUTING),
+    )
+
+
+def test_a_host_is_taken_down_from_the_inside_out() -> None:
+    open_gate = Gate(family="ip", chain="FORWARD", lets=("uwg-b+",))
+    observed = Observed(
+        barriers=frozenset({LAN, LAN6}),
+        firewall="table",
+        gates=(open_gate,),
+        sysctls={FORWARD: "1"},
+        originals={FORWARD: "0"},
+        node=NODE,
+        tunnels=(tunnel("uwg-b0"), tunnel("uwg-b1")),
+        routing=ROUTING,
+    )
+
+    assert reconcile(desired=Desired(), observed=observed) == (
+        StopRouting(),
+        RemoveTunnel("uwg-b0"),
+        RemoveTunnel("uwg-b1"),
+        SetNode(None),
+        RestoreSysctl(FORWARD, "0"),
+        SetGate(replace(open_gate, lets=())),
+        ReplaceFirewall(None),
+        RemoveBarriers((LAN, LAN6)),
+    )
+
+
+@pytest.mark.feature("G07")
+def test_only_what_differs_is_changed() -> None:
+    stays, before, after = tunnel("uwg-b0"), tunnel("uwg-b1"), tunnel("uwg-b1", port=63551)
+    newer = Routing(daemons=(("bgpd", "router bgp 2\n"),))
+
+    actions = reconcile(
+        desired=Desired(firewall="table", tunnels=(stays, after), routing=newer),
+        observed=Observed(firewall="table", tunnels=(stays, before), routing=ROUTING),
+    )
+
+    assert actions == (ConfigureTunnel(after), ReloadRouting(newer))
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.parametrize("name", ["uno0", "uwg-b0"])
+def test_an_interface_of_somebody_else_is_refused_before_anything_is_done(name: str) -> None:
+    desired = Desired(node=NODE, tunnels=(tunnel("uwg-b0"),))
+
+    with pytest.raises(UnoError, match=f"interface {name} exists and is not uno's") as refused:
+        reconcile(desired=desired, observed=Observed(foreign=frozenset({"eth0", name})))
+
+    assert "`interface` setting" in refused.value.hint
+
+
+def test_what_is_left_of_a_start_that_failed_is_ended() -> None:
+    left = Observed(routing_leftovers=True)
+
+    assert reconcile(desired=Desired(), observed=left) == (StopRouting(),)
+    assert reconcile(desired=Desired(routing=ROUTING), observed=left) == (StartRouting(ROUTING),)
+
+
+def test_a_port_is_given_up_before_another_interface_takes_it() -> None:
+    # As when the first backbone port becomes one higher.
+    before = (tunnel("uwg-b0", port=63550), tunnel("uwg-b1", port=63551))
+    after = (tunnel("uwg-b0", port=63551), tunnel("uwg-b1", port=63552))
+
+    actions = reconcile(desired=Desired(tunnels=after), observed=Observed(tunnels=before))
+
+    assert actions == (
+        RemoveTunnel("uwg-b1"),
+        ConfigureTunnel(after[0]),
+        CreateTunnel(after[1]),
+    )
+
+
+def test_a_route_is_given_up_before_another_interface_takes_it() -> None:
+    before, after = tunnel("uwg-v0", routes=(REGISTRY,)), tunnel("root0", routes=(REGISTRY,))
+
+    actions = reconcile(desired=Desired(tunnels=(after,)), observed=Observed(tunnels=(before,)))
+
+    assert actions == (RemoveTunnel("uwg-v0"), CreateTunnel(after))
+
+
+def test_the_value_from_before_uno_is_what_undoing_the_first_change_restores() -> None:
+    first = Observed(sysctls={FORWARD: "0"})
+    later = Observed(sysctls={FORWARD: "2"}, originals={FORWARD: "0"})
+
+    assert inverse(SetSysctl(FORWARD, "1"), first) == RestoreSysctl(FORWARD, "0")
+    assert inverse(SetSysctl(FORWARD, "1"), later) == SetSysctl(FORWARD, "2")
+    assert inverse(RestoreSysctl(FORWARD, "0"), later) == SetSysctl(FORWARD, "2")
+
+
+def test_routing_goes_back_to_what_it_was() -> None:
+    ran, newer = Observed(routing=ROUTING), Routing(daemons=(("bgpd", "!\n"),))
+
+    assert inverse(StartRouting(newer), Observed()) == StopRouting()
+    assert inverse(ReloadRouting(newer), ran) == ReloadRouting(ROUTING)
+    assert inverse(StopRouting(), ran) == StartRouting(ROUTING)
+    assert inverse(StopRouting(), Observed(routing_leftovers=True)) == StopRouting()

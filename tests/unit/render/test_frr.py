@@ -1,0 +1,357 @@
+"""What each cell announces and accepts, as read from the text; tests/golden has it whole."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import product
+
+import pytest
+from msgspec.structs import replace
+
+from uno.model.attached_lan import AttachedLan
+from uno.model.net import Network
+from uno.model.plan import BackbonePeer, CellPlan, Member, Pools, Roster, Scope, Timing
+from uno.render import frr
+from uno.render.frr import Drain
+
+ULA = IPv6Network("fd00::/48")
+POOLS = Pools(
+    root=IPv4Network("10.255.128.0/22"),
+    particles=IPv4Network("10.254.0.0/16"),
+    backbone=IPv4Network("10.255.192.0/20"),
+    ula=ULA,
+    particles6=IPv6Network("fd00:0:0:1::/64"),
+)
+LANS: dict[int, tuple[Network, ...]] = {
+    1: (IPv4Network("192.168.1.0/24"), IPv6Network("2001:db8:1::/64")),
+    2: (IPv4Network("192.168.2.0/24"),),
+    3: (),
+    4: (IPv6Network("2001:db8:4::/64"),),
+}
+ROSTER = Roster(
+    uvn="net",
+    identity="0" * 32,
+    pools=POOLS,
+    timing=Timing(hold=9, keepalive=3, connect=1, bfd_interval=250, bfd_multiplier=3, restart=120),
+    members=tuple(
+        Member(
+            id=cell,
+            name=f"c{cell}",
+            node4=IPv4Address(f"10.255.128.{1 + cell}"),
+            node6=ULA.network_address + 1 + cell,
+            lans=lans,
+        )
+        for cell, lans in LANS.items()
+    ),
+)
+ON_ETH1 = tuple(AttachedLan(network=lan, nic="eth1") for lan in LANS[1])
+
+
+def link(slot: int, cell: int, accepts: Scope) -> BackbonePeer:
+    return BackbonePeer(
+        interface=f"uwg-b{slot}",
+        cell=cell,
+        local4=IPv4Address(f"10.255.192.{2 * slot + 2}"),
+        local6=IPv6Address(f"fd00:0:0:2::{2 * slot + 2}"),
+        remote4=IPv4Address(f"10.255.192.{2 * slot + 3}"),
+        remote6=IPv6Address(f"fd00:0:0:2::{2 * slot + 3}"),
+        public_key="",
+        key="",
+        psk="",
+        accepts=accepts,
+    )
+
+
+# Cell 2 is a leaf behind the first link; through the others comes all but it and the cell itself.
+PLAN = CellPlan(
+    uvn="net",
+    identity="0" * 32,
+    cell=1,
+    name="c1",
+    backbone_mtu=1320,
+    links=(
+        link(0, 2, Scope(cells=(2,))),
+        link(1, 3, Scope(cells=(1, 2), all_but=True)),
+        link(2, 4, Scope(cells=(3, 4))),
+    ),
+)
+
+
+@pytest.mark.feature("F004")
+def test_a_cell_announces_its_attached_lans_and_its_node_and_nothing_else() -> None:
+    assert announced(PLAN, ON_ETH1) == {
+        "192.168.1.0/24",
+        "2001:db8:1::/64",
+        "10.255.128.2/32",
+        "fd00::2/128",
+    }
+
+
+@pytest.mark.feature("F079")
+def test_a_lan_that_is_not_attached_is_not_announced() -> None:
+    assert announced(PLAN, ()) == {"10.255.128.2/32", "fd00::2/128"}
+    assert announced(PLAN, ON_ETH1[:1]) - announced(PLAN, ()) == {"192.168.1.0/24"}
+
+
+@pytest.mark.feature("G32")
+def test_each_prefix_is_announced_in_its_own_family() -> None:
+    text = bgpd(PLAN, ON_ETH1)
+
+    four, _, six = text.partition(" address-family ipv6 unicast")
+    assert "  network 192.168.1.0/24" in four
+    assert "  network 2001:db8:1::/64" in six
+    assert "192.168.1.0/24" not in six
+    assert re.findall(r"  neighbor (\S+) activate", four) == re.findall(
+        r"  neighbor (\S+) activate", six
+    )
+
+
+def test_a_lan_on_two_interfaces_is_announced_once() -> None:
+    twice = (*ON_ETH1, AttachedLan(network=LANS[1][0], nic="wlan0"))
+
+    assert bgpd(PLAN, twice) == bgpd(PLAN, ON_ETH1)
+
+
+@pytest.mark.feature("F079")
+def test_a_lan_whose_subnet_is_another_is_announced_without_asking_the_kernel() -> None:
+    inexact = (AttachedLan(network=LANS[1][0], nic="eth1", exact=False),)
+
+    assert "no bgp network import-check" in bgpd(PLAN, inexact)
+    assert "import-check" not in bgpd(PLAN, ON_ETH1)
+
+
+@pytest.mark.feature("G22")
+@pytest.mark.parametrize(
+    ("interface", "cells"),
+    [("uwg-b0", {2}), ("uwg-b1", {3, 4}), ("uwg-b2", {3, 4})],
+    ids=["a leaf, itself", "all but those listed", "those listed"],
+)
+def test_a_neighbour_may_announce_what_comes_through_it_and_no_more(
+    interface: str, cells: set[int]
+) -> None:
+    text = bgpd(PLAN, ON_ETH1)
+
+    for origin, member in product(ROSTER.members, repeat=2):
+        for prefix in frr.prefixes(member):
+            taken = accepts(text, interface, prefix, f"4200000003 {origin.asn}")
+            assert taken == (origin == member and origin.id in cells)
+
+
+@pytest.mark.feature("G22")
+def test_nobody_may_announce_a_cells_own_prefixes_to_it() -> None:
+    text = bgpd(PLAN, ON_ETH1)
+    stolen = [
+        (prefix, path)
+        for prefix in frr.prefixes(ROSTER.members[0])
+        for path in ("4200000003", "4200000003 4200000001", "4200000003 4200000004")
+    ]
+
+    assert not any(accepts(text, "uwg-b1", prefix, path) for prefix, path in stolen)
+
+
+@pytest.mark.feature("G22")
+@pytest.mark.parametrize(
+    "prefix", ["0.0.0.0/0", "192.168.2.0/25", "192.168.0.0/16", "::/0", "8.8.8.0/24"]
+)
+def test_nobody_may_announce_a_prefix_that_is_not_planned(prefix: str) -> None:
+    network = IPv6Network(prefix) if ":" in prefix else IPv4Network(prefix)
+
+    for interface in ("uwg-b0", "uwg-b1", "uwg-b2"):
+        assert not accepts(bgpd(PLAN, ()), interface, network, "4200000002")
+        assert not accepts(bgpd(PLAN, ()), interface, network, "64512")
+
+
+@pytest.mark.feature("G22")
+def test_every_session_filters_what_comes_in_for_both_families() -> None:
+    text = bgpd(PLAN, ())
+
+    for slot, each in enumerate(PLAN.links):
+        for version in (4, 6):
+            assert f"  neighbor {each.remote4} route-map from-uwg-b{slot}-{version} in" in text
+    assert text.count(" in\n") == 2 * len(PLAN.links)
+
+
+@pytest.mark.feature("G08")
+def test_a_link_that_is_tagged_is_told_of_to_others_and_used_as_before() -> None:
+    text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.TAGGED})
+
+    for version in (4, 6):
+        assert step(text, f"from-uwg-b1-{version}") == [
+            "match as-path through-uwg-b1",
+            f"call members{version}",
+            "set tag 1",
+        ]
+    assert step(text, "announce") == ["match tag 1", "set community graceful-shutdown additive"]
+    assert step(text, "announce", 20) == []
+    assert text.replace(" set tag 1\n", "") == bgpd(PLAN, ON_ETH1)
+
+
+@pytest.mark.feature("G08")
+def test_a_link_that_is_avoided_is_the_last_choice_of_both_ends() -> None:
+    text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.AVOIDED})
+    neighbour = PLAN.links[1].remote4
+
+    assert step(text, "from-uwg-b1-4")[-2:] == ["set tag 1", "set local-preference 0"]
+    assert step(text, "leave") == ["set community graceful-shutdown additive"]
+    assert text.count(f"  neighbor {neighbour} route-map leave out\n") == 2
+    assert text.count(" route-map leave out\n") == 2
+
+
+@pytest.mark.feature("G08")
+def test_the_neighbour_of_a_link_that_is_avoided_is_patient_with_this_end() -> None:
+    text = dict(frr.daemons(PLAN, ROSTER, lans=(), drained={"uwg-b1": Drain.AVOIDED}))["bfdd"]
+
+    assert " profile patient\n  detect-multiplier 20\n" in text
+    assert re.findall(r"interface (\S+)\n  profile (\S+)", text) == [
+        ("uwg-b0", "uno"),
+        ("uwg-b1", "patient"),
+        ("uwg-b2", "uno"),
+    ]
+
+
+@pytest.mark.feature("G22")
+@pytest.mark.parametrize("drain", [Drain.TAGGED, Drain.AVOIDED])
+def test_a_link_that_is_left_lets_in_no_more_than_before(drain: Drain) -> None:
+    text = bgpd(PLAN, ON_ETH1, {"uwg-b1": drain})
+    plain = re.sub(r" set (tag|local-preference) \d\n", "", text)
+
+    assert plain.replace("leave out", "announce out") == bgpd(PLAN, ON_ETH1)
+
+
+@pytest.mark.feature("G07")
+def test_a_closed_link_has_no_sessions() -> None:
+    (gone,) = (link for link in PLAN.links if link.interface == "uwg-b1")
+    without = replace(PLAN, links=tuple(link for link in PLAN.links if link != gone))
+
+    closed = frr.daemons(PLAN, ROSTER, lans=ON_ETH1, drained={"uwg-b1": Drain.CLOSED})
+
+    assert closed == frr.daemons(without, ROSTER, lans=ON_ETH1)
+
+
+def test_nothing_is_renumbered_when_a_member_or_a_lan_goes() -> None:
+    fewer = replace(ROSTER, members=(ROSTER.members[0], *ROSTER.members[2:]))
+    poorer = replace(ROSTER, members=(*ROSTER.members[:3], replace(ROSTER.members[3], lans=())))
+    plan = replace(PLAN, links=PLAN.links[1:])
+    before = dict(frr.daemons(plan, ROSTER, lans=()))["bgpd"].splitlines()
+
+    for roster in (fewer, poorer):
+        after = dict(frr.daemons(plan, roster, lans=()))["bgpd"].splitlines()
+        assert set(after) < set(before)
+
+
+def test_filters_stand_before_the_neighbours_that_use_them() -> None:
+    text = bgpd(PLAN, ON_ETH1)
+
+    assert text.rindex("route-map from-uwg-b2-6 permit") < text.index("router bgp")
+
+
+@pytest.mark.feature("G15")
+def test_equal_paths_of_both_families_are_used_at_once() -> None:
+    text = bgpd(PLAN, ())
+
+    assert text.count(f"  maximum-paths {frr.MAXIMUM_PATHS}") == 2
+    assert " bgp bestpath as-path multipath-relax" in text
+
+
+@pytest.mark.feature("G25")
+def test_unos_bgp_has_a_port_of_its_own() -> None:
+    assert frr.BGP_PORT != 179
+    assert bgpd(PLAN, ()).count(f" port {frr.BGP_PORT}\n") == len(PLAN.links)
+
+
+@pytest.mark.feature("G10")
+def test_bfd_watches_every_link_with_the_timers_of_the_plan() -> None:
+    text = daemons(PLAN, ())["bfdd"]
+    fast = replace(ROSTER, timing=replace(ROSTER.timing, bfd_interval=100, bfd_multiplier=4))
+
+    assert "  receive-interval 250\n  transmit-interval 250\n" in text
+    assert "  detect-multiplier 3\n" in text
+    assert bgpd(PLAN, ()).count(" bfd profile uno\n") == len(PLAN.links)
+    assert "  receive-interval 100\n" in dict(frr.daemons(PLAN, fast, lans=()))["bfdd"]
+    assert "  detect-multiplier 4\n" in dict(frr.daemons(PLAN, fast, lans=()))["bfdd"]
+
+
+@pytest.mark.feature("G32")
+def test_what_the_cell_itself_sends_has_its_node_address_as_source() -> None:
+    text = daemons(PLAN, ())["zebra"]
+
+    assert " set src 10.255.128.2\nexit\nip protocol bgp route-map source4\n" in text
+    assert " set src fd00::2\nexit\nipv6 protocol bgp route-map source6\n" in text
+
+
+def test_a_cell_without_links_has_routing_all_the_same() -> None:
+    alone = replace(PLAN, links=())
+
+    assert announced(alone, ON_ETH1) == announced(PLAN, ON_ETH1)
+    assert "neighbor" not in bgpd(alone, ON_ETH1)
+
+
+@pytest.mark.feature("F083")
+def test_the_daemons_come_in_the_order_to_start_them_and_as_one_file_too() -> None:
+    parts = frr.daemons(PLAN, ROSTER, lans=ON_ETH1)
+
+    assert [name for name, _ in parts] == ["zebra", "bfdd", "bgpd"]
+    assert frr.integrated(parts) == "".join(text for _, text in parts)
+    assert all(text.endswith("\n") and "\n\n" not in text for _, text in parts)
+
+
+def daemons(plan: CellPlan, lans: tuple[AttachedLan, ...]) -> dict[str, str]:
+    return dict(frr.daemons(plan, ROSTER, lans=lans))
+
+
+def bgpd(
+    plan: CellPlan, lans: tuple[AttachedLan, ...], drained: dict[str, Drain] | None = None
+) -> str:
+    return dict(frr.daemons(plan, ROSTER, lans=lans, drained=drained))["bgpd"]
+
+
+def step(text: str, name: str, number: int = 10) -> list[str]:
+    """Return what a step of a route-map says."""
+    (said,) = re.findall(
+        rf"^route-map {name} permit {number}\n((?: .*\n)*)exit$", text, re.MULTILINE
+    )
+    return [line.strip() for line in said.splitlines()]
+
+
+def announced(plan: CellPlan, lans: tuple[AttachedLan, ...]) -> set[str]:
+    found = re.findall(r"^  network (\S+)$", bgpd(plan, lans), re.MULTILINE)
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def accepts(text: str, interface: str, prefix: Network, path: str) -> bool:
+    """Say what bgpd decides: the link's AS-path list, then a step of the members' route-map."""
+    version = prefix.version
+    assert (
+        f"route-map from-{interface}-{version} permit 10\n match as-path through-{interface}\n"
+        f" call members{version}\nexit\n"
+    ) in text
+    if not _path_matches(text, f"through-{interface}", path):
+        return False
+    family = "ip" if version == 4 else "ipv6"
+    steps = re.findall(
+        rf"^route-map members{version} permit \d+\n"
+        rf" match {family} address prefix-list (\S+)\n match as-path (\S+)\nexit$",
+        text,
+        re.MULTILINE,
+    )
+    return any(
+        f"{family} prefix-list {name} seq " in text
+        and re.search(rf"^{family} prefix-list {name} seq \d+ permit {prefix}$", text, re.MULTILINE)
+        is not None
+        and _path_matches(text, origin, path)
+        for name, origin in steps
+    )
+
+
+def _path_matches(text: str, name: str, path: str) -> bool:
+    """Say what an AS-path list decides: its first line that matches, or else no."""
+    lines = re.findall(
+        rf"^bgp as-path access-list {name} seq \d+ (permit|deny) (\S+)$", text, re.MULTILINE
+    )
+    for verdict, pattern in lines:
+        # In FRR's expressions _ is a boundary between numbers.
+        if re.search(pattern.replace("_", r"(?:^|[ ,{}()]|$)"), path):
+            return bool(verdict == "permit")
+    return False

@@ -1,0 +1,546 @@
+"""What the table lets through, by walking packets through its text; tests/golden has it whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+import pytest
+from msgspec.structs import replace
+
+from uno.model.attached_lan import AttachedLan
+from uno.model.net import Network, address, network
+from uno.model.plan import CellPlan, Roster
+from uno.model.uvn import PARTICLES_VPN, Cell, Particle, Settings, User, Uvn
+from uno.planning.cell_plans import cell_plans, roster
+from uno.planning.planner import plan
+from uno.render import nftables
+
+OWNER = "owner@example.org"
+LAN1, LAN2 = IPv4Network("192.168.1.0/24"), IPv4Network("192.168.2.0/24")
+LAN3, LAN6 = IPv4Network("192.168.3.0/24"), IPv6Network("2001:db8:1::/64")
+# A leaf behind the hub, and a roaming cell beside it.
+UVN = Uvn(
+    name="net",
+    identity="0123456789abcdef0123456789abcdef",
+    owner=OWNER,
+    address="registry.example.org",
+    users=(User(email=OWNER),),
+    cells=(
+        Cell(id=1, name="hub", owner=OWNER, address="hub.example.org", allowed_lans=(LAN1, LAN6)),
+        Cell(id=2, name="leaf", owner=OWNER, allowed_lans=(LAN2, LAN3)),
+        Cell(id=3, name="roam", owner=OWNER, address="roam.example.org"),
+    ),
+    particles=(Particle(id=1, name="phone", owner=OWNER),),
+    next_cell=4,
+    next_particle=2,
+)
+HUB, LEAF, ROAM = 1, 2, 3
+INTERNET = "203.0.113.9"
+PHONE = "10.254.0.2"
+REGISTRY = "10.255.128.1"
+BUS = 18910
+NODE = {HUB: "10.255.128.2", LEAF: "10.255.128.3", ROAM: "10.255.128.4"}
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One cell's table; `interface` are its links by the neighbour behind them."""
+
+    text: str
+    interface: dict[int, str]
+
+    def passes(
+        self,
+        came: str,
+        source: str,
+        destination: str,
+        *,
+        to: str,
+        answer: bool = False,
+        port: int = 443,
+    ) -> bool:
+        """Say whether a packet is forwarded from `came` to the interface `to`."""
+        packet = _Packet(came, to, source, destination, answer, port)
+        return _verdict(self.text, "forward", packet) != "drop"
+
+    def enters(self, came: str, source: str, *, port: int = 443, to: str = "10.255.128.2") -> bool:
+        """Say whether a packet reaches the cell itself."""
+        packet = _Packet(came, "", source, to, answer=False, port=port)
+        return _verdict(self.text, "input", packet) != "drop"
+
+    def leaves(self, to: str, source: str, destination: str) -> bool:
+        """Say whether what the cell itself sends goes out through the interface `to`."""
+        packet = _Packet("", to, source, destination, answer=False)
+        return _verdict(self.text, "output", packet) != "drop"
+
+
+def walk(
+    cell: int,
+    *nics: str,
+    uvn: Uvn = UVN,
+    shut_out: tuple[str, ...] = (),
+    serves: bool = True,
+) -> Walk:
+    own, everyone = planned(cell, uvn)
+    lans = next(member.lans for member in everyone.members if member.id == cell)
+    attached = tuple(
+        AttachedLan(network=lan, nic=nic) for lan, nic in zip(lans, nics, strict=False)
+    )
+    return Walk(
+        text=nftables.ruleset(
+            own,
+            everyone,
+            lans=attached,
+            shut_out=shut_out,
+            bus_ports=(BUS, BUS + 1),
+            serves=serves,
+        ),
+        interface={link.cell: link.interface for link in own.links},
+    )
+
+
+def planned(cell: int, uvn: Uvn = UVN) -> tuple[CellPlan, Roster]:
+    made = plan(uvn, None)
+    return cell_plans(made)[cell], roster(made)
+
+
+@pytest.fixture
+def hub() -> Walk:
+    return walk(HUB, "eth1", "eth1")
+
+
+@pytest.mark.feature("F080")
+def test_lans_reach_each_other_through_links(hub: Walk) -> None:
+    leaf, roam = hub.interface[LEAF], hub.interface[ROAM]
+
+    assert hub.passes("eth1", "192.168.1.5", "192.168.2.5", to=leaf)
+    assert hub.passes(leaf, "192.168.2.5", "192.168.1.5", to="eth1")
+    assert hub.passes(roam, NODE[ROAM], "192.168.2.5", to=leaf)
+
+
+@pytest.mark.feature("G32")
+def test_ipv6_lans_do_so_too(hub: Walk) -> None:
+    leaf = hub.interface[LEAF]
+    far = "fd2b:5061:b7f9::3"
+
+    assert hub.passes("eth1", "2001:db8:1::5", far, to=leaf)
+    assert hub.passes(leaf, far, "2001:db8:1::5", to="eth1")
+    assert not hub.passes(leaf, "2001:db8:7::5", "2001:db8:1::5", to="eth1")
+    assert not hub.passes("eth1", "2001:db8:1::5", far, to="eth0")
+
+
+@pytest.mark.feature("G25")
+def test_a_host_that_was_no_router_becomes_none_between_the_internet_and_the_lan() -> None:
+    shut = walk(HUB, "eth1", "eth1", shut_out=("eth0",))
+
+    assert not shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1")
+    assert shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1", answer=True)
+    assert not shut.passes("eth0", "2001:db8:9::1", "2001:db8:1::5", to="eth1")
+    assert shut.passes("docker0", "172.17.0.2", "192.168.1.5", to="eth1")
+    assert shut.passes("eth0", INTERNET, "172.17.0.2", to="docker0")
+
+
+@pytest.mark.feature("G25")
+def test_a_host_that_was_a_router_stays_one(hub: Walk) -> None:
+    assert hub.passes("eth0", INTERNET, "192.168.1.5", to="eth1")
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.parametrize("source", ["192.168.2.5", PHONE, NODE[LEAF], "10.255.192.3"])
+def test_nobody_outside_the_tunnels_passes_for_a_part_of_the_uvn(hub: Walk, source: str) -> None:
+    assert not hub.passes("eth0", source, "192.168.1.5", to="eth1")
+    assert not hub.passes("eth1", source, "192.168.1.5", to="eth1")
+    assert not hub.passes("eth0", source, INTERNET, to="eth1")
+
+
+@pytest.mark.feature("G28")
+@pytest.mark.parametrize(
+    "destination", ["192.168.2.5", "10.254.0.9", "10.255.128.3", "10.255.192.3"]
+)
+@pytest.mark.parametrize("came", ["eth1", "uwg-p1", "uwg-b0"])
+def test_nothing_for_the_uvn_leaves_in_clear_text(hub: Walk, came: str, destination: str) -> None:
+    source = {"eth1": "192.168.1.5", "uwg-p1": PHONE, "uwg-b0": NODE[ROAM]}[came]
+
+    assert not hub.passes(came, source, destination, to="eth0")
+    assert not hub.passes(came, source, destination, to="eth1")
+
+
+@pytest.mark.feature("G28")
+def test_nothing_for_a_lan_leaves_otherwise_while_its_interface_is_gone() -> None:
+    detached = walk(HUB)
+
+    leaf = detached.interface[LEAF]
+    assert not detached.passes(leaf, "192.168.2.5", "192.168.1.5", to="eth0")
+    assert not detached.passes("uwg-p1", "fd2b:5061:b7f9:1::2", "2001:db8:1::5", to="eth0")
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.parametrize(
+    "source", [INTERNET, "192.168.1.5", NODE[HUB], NODE[ROAM], PHONE, "10.255.128.1"]
+)
+def test_a_leaf_cannot_send_as_anybody_else(hub: Walk, source: str) -> None:
+    leaf = hub.interface[LEAF]
+
+    assert not hub.passes(leaf, source, "192.168.1.7", to="eth1")
+    assert not hub.passes(leaf, source, NODE[ROAM], to=hub.interface[ROAM])
+    assert not hub.enters(leaf, source)
+
+
+@pytest.mark.feature("G24")
+def test_every_link_is_watched(hub: Walk) -> None:
+    for cell, link in hub.interface.items():
+        assert hub.enters(link, NODE[cell])
+        assert not hub.enters(link, INTERNET)
+        assert hub.passes(link, NODE[cell], "192.168.1.7", to="eth1")
+        assert not hub.passes(link, INTERNET, "192.168.1.7", to="eth1")
+
+
+@pytest.mark.feature("G24")
+def test_what_a_leaf_owns_and_errors_of_routers_on_the_way_come_in(hub: Walk) -> None:
+    leaf = hub.interface[LEAF]
+
+    for source in ("192.168.2.5", "192.168.3.5", NODE[LEAF], "10.255.192.9", "fe80::1"):
+        assert hub.enters(leaf, source)
+
+
+@pytest.mark.feature("G24")
+def test_only_a_lan_sends_as_itself(hub: Walk) -> None:
+    leaf = hub.interface[LEAF]
+
+    assert not hub.passes("eth0", "192.168.1.5", "192.168.2.5", to=leaf)
+    assert not hub.passes("eth1", "192.168.7.5", "192.168.2.5", to=leaf)
+    assert not hub.passes("eth0", INTERNET, "192.168.2.5", to=leaf)
+    assert not hub.passes("docker0", "172.17.0.2", "192.168.2.5", to=leaf)
+
+
+@pytest.mark.feature("F013")
+def test_a_particle_reaches_the_internet_and_is_answered_and_nobody_calls_it(hub: Walk) -> None:
+    assert hub.passes("uwg-p1", PHONE, INTERNET, to="eth0")
+    assert hub.passes("eth0", INTERNET, PHONE, to="uwg-p1", answer=True)
+    assert not hub.passes("eth0", INTERNET, PHONE, to="uwg-p1")
+
+
+@pytest.mark.feature("F012")
+def test_a_particle_reaches_lans_here_and_there(hub: Walk) -> None:
+    assert hub.passes("uwg-p1", PHONE, "192.168.1.5", to="eth1")
+    assert hub.passes("uwg-p1", PHONE, "192.168.2.5", to=hub.interface[LEAF])
+
+
+def test_the_internet_is_reached_from_no_link(hub: Walk) -> None:
+    assert not hub.passes(hub.interface[LEAF], "192.168.2.5", INTERNET, to="eth0")
+
+
+def test_the_root_vpn_forwards_nothing(hub: Walk) -> None:
+    assert not hub.passes("uwg-v0", "10.255.128.1", "192.168.1.5", to="eth1")
+    assert not hub.passes("eth1", "192.168.1.5", "10.255.128.1", to="uwg-v0")
+    assert not hub.passes("uwg-p1", PHONE, "10.255.128.1", to="uwg-v0")
+    assert hub.enters("uwg-v0", "10.255.128.1")
+
+
+@pytest.mark.feature("F081")
+@pytest.mark.feature("G25")
+def test_what_does_not_concern_the_uvn_is_left_to_the_host(hub: Walk) -> None:
+    assert hub.passes("eth1", "192.168.1.5", INTERNET, to="eth0")
+    assert hub.passes("docker0", "172.17.0.2", INTERNET, to="eth0")
+    assert hub.passes("eth0", INTERNET, "172.17.0.2", to="docker0")
+    assert hub.enters("eth0", INTERNET)
+
+
+def test_bgp_is_heard_on_links_alone(hub: Walk) -> None:
+    assert hub.enters(hub.interface[LEAF], "10.255.192.3", port=1790)
+    assert not hub.enters("eth0", INTERNET, port=1790)
+    assert not hub.enters("uwg-p1", PHONE, port=1790)
+    assert hub.enters("eth0", INTERNET, port=179)
+
+
+@pytest.mark.parametrize("port", [BUS, BUS + 1])
+def test_the_bus_is_heard_from_nodes_through_uno_alone(port: int, hub: Walk) -> None:
+    leaf, roam = hub.interface[LEAF], hub.interface[ROAM]
+
+    assert hub.enters(leaf, NODE[LEAF], port=port)
+    assert hub.enters(roam, NODE[ROAM], port=port)
+    assert hub.enters("uwg-v0", REGISTRY, port=port)
+    assert hub.enters("lo", REGISTRY, port=port)
+    for came in ("eth0", "eth1", "docker0", "uwg-p1"):
+        for source in (INTERNET, "192.168.1.5", PHONE, NODE[LEAF], REGISTRY, "fe80::1"):
+            assert not hub.enters(came, source, port=port)
+
+
+@pytest.mark.parametrize("source", ["192.168.2.5", "10.255.192.3", NODE[ROAM], REGISTRY])
+def test_the_bus_is_not_heard_from_elsewhere_behind_a_link(source: str, hub: Walk) -> None:
+    assert not hub.enters(hub.interface[LEAF], source, port=BUS)
+
+
+def test_a_particle_which_is_seen_elsewhere_as_its_cell_reaches_no_bus(hub: Walk) -> None:
+    leaf = hub.interface[LEAF]
+
+    assert hub.passes("uwg-p1", PHONE, NODE[LEAF], to=leaf)
+    assert not hub.passes("uwg-p1", PHONE, NODE[LEAF], to=leaf, port=BUS)
+    assert hub.passes("uwg-p1", PHONE, "192.168.2.5", to=leaf, port=BUS)
+
+
+def test_the_bus_is_heard_at_the_nodes_address_alone(hub: Walk) -> None:
+    assert not hub.enters(hub.interface[LEAF], NODE[LEAF], port=BUS, to="10.255.192.2")
+    assert not hub.enters("uwg-v0", REGISTRY, port=BUS, to="192.168.1.1")
+    assert not hub.enters("uwg-v0", NODE[LEAF], port=BUS)
+
+
+@pytest.mark.feature("G28")
+def test_the_nodes_address_is_not_seen_outside_the_tunnels_but_in_its_lans(hub: Walk) -> None:
+    own, own6 = NODE[HUB], "fd2b:5061:b7f9::2"
+    for name in (*hub.interface.values(), "uwg-v0", "uwg-p1", "uno0", "lo"):
+        assert hub.leaves(name, own, NODE[LEAF])
+    assert hub.leaves("eth1", own, "192.168.1.5")
+    assert hub.leaves("eth1", own6, "2001:db8:1::5")
+    assert hub.leaves("eth0", "203.0.113.5", INTERNET)
+
+    for name, destination in (("eth0", INTERNET), ("eth0", NODE[LEAF]), ("eth1", NODE[LEAF])):
+        assert not hub.leaves(name, own, destination)
+    assert not hub.leaves("eth0", own6, "2001:db8:9::1")
+
+
+def test_what_no_path_leads_to_is_refused_as_a_router_does(hub: Walk) -> None:
+    packet = _Packet("eth1", "uno0", "192.168.1.5", NODE[LEAF], answer=False)
+    through = _Packet(hub.interface[ROAM], "uno0", NODE[ROAM], NODE[LEAF], answer=False)
+
+    assert _verdict(hub.text, "forward", packet) == "reject"
+    assert _verdict(hub.text, "forward", through) == "reject"
+
+
+def test_two_lans_of_a_cell_are_both_open_and_each_to_the_other() -> None:
+    leaf = walk(LEAF, "eth1", "eth2")
+    link = leaf.interface[HUB] if HUB in leaf.interface else leaf.interface[ROAM]
+
+    assert leaf.passes(link, "192.168.1.5", "192.168.2.5", to="eth1")
+    assert leaf.passes(link, "192.168.1.5", "192.168.3.5", to="eth2")
+    assert leaf.passes("eth1", "192.168.2.5", "192.168.3.5", to="eth2")
+    assert leaf.passes("eth2", "192.168.3.5", "192.168.1.5", to=link)
+
+
+@pytest.mark.feature("F009")
+def test_a_roaming_cell_only_passes_on() -> None:
+    roam = walk(ROAM)
+    hub = roam.interface[HUB]
+
+    assert roam.passes("uwg-p1", PHONE, "192.168.1.5", to=hub)
+    assert not roam.passes("eth0", "192.168.1.5", "192.168.2.5", to=hub)
+    assert "set nics {\n    type ifname\n  }" in roam.text
+
+
+@pytest.mark.feature("F082")
+def test_particles_are_translated_to_the_cells_own_address_on_links_and_elsewhere_masked(
+    hub: Walk,
+) -> None:
+    rules = chain(hub.text, "postrouting")
+
+    assert rules == [
+        "type nat hook postrouting priority srcnat;",
+        "ip saddr 10.254.0.0/16 oifname @links snat ip to 10.255.128.2",
+        "ip6 saddr fd2b:5061:b7f9:1::/64 oifname @links snat ip6 to fd2b:5061:b7f9::2",
+        "ip saddr 10.254.0.0/16 oifname != @tunnels masquerade",
+        "ip6 saddr fd2b:5061:b7f9:1::/64 oifname != @tunnels masquerade",
+    ]
+
+
+@pytest.mark.feature("F082")
+def test_particles_keep_their_address_where_the_plan_says_so() -> None:
+    plain = Settings(particles_vpn=replace(PARTICLES_VPN, masquerade=False))
+    hub = walk(HUB, "eth1", "eth1", uvn=replace(UVN, settings=plain))
+
+    assert "chain postrouting" not in hub.text
+    assert hub.enters(hub.interface[LEAF], PHONE)
+
+
+def test_connections_are_tracked_for_particles_alone() -> None:
+    quiet = walk(HUB, "eth1", "eth1", serves=False)
+
+    assert " ct " not in quiet.text
+    assert "hook postrouting" not in quiet.text
+    assert quiet.passes("eth1", "192.168.1.5", "192.168.2.5", to=quiet.interface[LEAF])
+    assert not quiet.passes("uwg-p1", PHONE, "192.168.2.5", to=quiet.interface[LEAF])
+    assert not quiet.passes("eth0", INTERNET, PHONE, to="uwg-p1", answer=True)
+
+
+def test_what_there_is_one_of_is_not_looked_up(hub: Walk) -> None:
+    assert chain(hub.text, "through")[0] == f'oifname "eth1" ip daddr {LAN1} accept'
+    two = walk(LEAF, "eth1", "eth2")
+    assert chain(two.text, "through")[0] == "oifname @nics ip daddr @local4 accept"
+    assert chain(walk(ROAM).text, "through")[0] == "oifname @nics ip daddr @local4 accept"
+
+
+@pytest.mark.parametrize(("count", "rules"), [(0, 0), (1, 1), (4, 4), (5, 1), (60, 1)])
+def test_a_few_interfaces_are_compared_and_many_are_looked_up(count: int, rules: int) -> None:
+    ways = [f'"uwg-b{number}" : jump from-uwg-b{number}' for number in range(count)]
+
+    found = list(nftables._by_interface(ways))
+
+    assert len(found) == rules
+    if count in {1, 4}:
+        assert found[0] == 'iifname "uwg-b0" jump from-uwg-b0'
+    if count > 4:
+        assert found == [f"iifname vmap {{ {', '.join(ways)} }}"]
+
+
+@pytest.mark.parametrize(
+    ("ports", "written"),
+    [
+        ((18910, 18911), "udp dport 18910-18911"),
+        ((18911, 18910), "udp dport 18910-18911"),
+        ((18910,), "udp dport 18910"),
+        ((18910, 18912), "udp dport { 18910, 18912 }"),
+    ],
+)
+def test_ports_in_a_row_are_a_range(ports: tuple[int, ...], written: str) -> None:
+    assert nftables._to(ports) == written
+
+
+@pytest.mark.feature("F082")
+def test_nothing_between_lans_is_translated() -> None:
+    assert "postrouting" not in walk(LEAF, "eth1", "eth2").text
+
+
+@pytest.mark.feature("F080")
+def test_segments_are_made_to_fit_the_tunnel_both_ways_in_both_families(hub: Walk) -> None:
+    assert chain(hub.text, "forward")[1] == "tcp flags & (syn | rst) == syn jump fit"
+    largest = {"ipv4": 1280, "ipv6": 1260}
+    assert chain(hub.text, "fit") == [
+        "oifname @tunnels tcp option maxseg size set rt mtu",
+        *(
+            f"iifname @tunnels meta nfproto {family} tcp option maxseg size > {size} "
+            f"tcp option maxseg size set {size}"
+            for family, size in largest.items()
+        ),
+    ]
+
+
+@pytest.mark.feature("G25")
+def test_there_is_one_table_and_nothing_of_the_hosts_is_named(hub: Walk) -> None:
+    assert re.findall(r"^\S.*$", hub.text, re.MULTILINE) == ["table inet uno {", "}"]
+    assert "flush" not in hub.text
+    assert "policy drop" not in hub.text
+
+
+def test_the_same_plan_makes_the_same_text() -> None:
+    assert walk(HUB, "eth1", "eth1").text == walk(HUB, "eth1", "eth1").text
+
+
+def test_the_prefixes_of_a_uvn_are_its_pools_and_all_lans() -> None:
+    _, everyone = planned(HUB)
+    pools = everyone.pools
+
+    assert set(nftables.uvn_prefixes(everyone)) == {
+        pools.root, pools.particles, pools.backbone, pools.ula, LAN1, LAN2, LAN3, LAN6,
+    }  # fmt: skip
+    assert nftables.link_pool6(everyone) == IPv6Network("fd2b:5061:b7f9:2::/64")
+
+
+@dataclass(frozen=True)
+class _Packet:
+    came: str
+    to: str
+    source: str
+    destination: str
+    answer: bool
+    port: int = 443
+
+
+def chain(text: str, name: str) -> list[str]:
+    body = re.search(rf"^  chain {name} \{{\n(.*?)^  \}}$", text, re.MULTILINE | re.DOTALL)
+    assert body is not None
+    return [line.strip() for line in body[1].splitlines()]
+
+
+def _verdict(text: str, name: str, packet: _Packet) -> str:
+    """Say what a chain makes of a packet, that of no new connection; `return` if it leaves it."""
+    for rule in chain(text, name):
+        if rule.startswith(("type ", "tcp flags ")) or "maxseg" in rule:
+            continue
+        match _action(text, rule, packet):
+            case ["jump", target]:
+                if (verdict := _verdict(text, target, packet)) != "return":
+                    return verdict
+            case ["goto", target]:
+                return _verdict(text, target, packet)
+            case [verdict]:
+                return verdict
+            case _:
+                continue
+    return "return"
+
+
+def _action(text: str, rule: str, packet: _Packet) -> list[str]:
+    """Return the verdict of a rule, in words; none if the rule is not for this packet."""
+    if ways := re.fullmatch(r"([io])ifname vmap \{ (.*) \}", rule):
+        by = packet.came if ways[1] == "i" else packet.to
+        return dict(_way(each) for each in ways[2].split(", ")).get(by, [])
+    rule = re.sub(r"\{ (.*?) \}", lambda found: "{" + found[1].replace(" ", "") + "}", rule)
+    words = [word for word in rule.split() if word != "counter"]
+    if words[-3:] == ["with", "icmpx", "host-unreachable"]:
+        words = words[:-3]
+    end = -2 if words[-2:-1] in (["jump"], ["goto"]) else len(words) - 1
+    return words[end:] if _matches(text, words[:end], packet) else []
+
+
+def _way(element: str) -> tuple[str, list[str]]:
+    name, _, verdict = element.partition(" : ")
+    return name.strip('"'), verdict.split()
+
+
+def _matches(text: str, rest: list[str], packet: _Packet) -> bool:
+    while rest:
+        size = 2 if rest[0] in {"iifname", "oifname"} else 3
+        negated = rest[1] == "!=" or rest[2:3] == ["!="]
+        test, rest = rest[: size + negated], rest[size + negated :]
+        if _test(text, [word for word in test if word != "!="], packet) == negated:
+            return False
+    return True
+
+
+def _test(text: str, test: list[str], packet: _Packet) -> bool:
+    match test:
+        case ["iifname", names]:
+            return packet.came in _names(text, names)
+        case ["oifname", names]:
+            return packet.to in _names(text, names)
+        case ["ip" | "ip6" as family, "saddr" | "daddr" as side, networks]:
+            here = address(packet.source if side == "saddr" else packet.destination)
+            same = isinstance(here, IPv4Address if family == "ip" else IPv6Address)
+            return same and any(_within(here, each) for each in _networks(text, networks))
+        case ["tcp" | "udp", "dport", ports]:
+            return any(packet.port in each for each in _ranges(ports))
+        case ["ct", "state", "established,related"]:
+            return packet.answer
+        case ["ct", "state", "new"]:
+            return not packet.answer
+        case _:
+            raise AssertionError(f"a test that this walk does not know: {test}")
+
+
+def _ranges(ports: str) -> Iterator[range]:
+    for each in ports.strip("{}").split(","):
+        low, _, high = each.partition("-")
+        yield range(int(low), int(high or low) + 1)
+
+
+def _within(one: IPv4Address | IPv6Address, other: Network) -> bool:
+    return one.version == other.version and one in other
+
+
+def _names(text: str, word: str) -> list[str]:
+    elements = _elements(text, word[1:]) if word.startswith("@") else word.strip("{}").split(",")
+    return [each.strip('"') for each in elements]
+
+
+def _networks(text: str, word: str) -> list[Network]:
+    elements = _elements(text, word[1:]) if word.startswith("@") else [word]
+    return [network(each) for each in elements]
+
+
+def _elements(text: str, name: str) -> list[str]:
+    body = re.search(rf"^  set {name} \{{\n(.*?)^  \}}$", text, re.MULTILINE | re.DOTALL)
+    assert body is not None, f"no set {name}"
+    elements = re.search(r"elements = \{ (.*) \}", body[1])
+    return elements[1].split(", ") if elements else []
