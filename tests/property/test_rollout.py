@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from uno.controller import rollout as rolling
-from uno.controller.rollout import LIMITS, Heard, Packaged, Release, Rollout, is_done, step
+from uno.controller.release_record import Release, ReleasedPackage
+from uno.controller.rollout import LIMITS, Heard, Rollout, is_done, step
 from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus
 
@@ -60,7 +61,7 @@ class RolloutMachine(RuleBasedStateMachine):
             if is_here:
                 cell.says()
         packages = {
-            number: Packaged(name=f"c{number}", generation=NEW, content="x")
+            number: ReleasedPackage(name=f"c{number}", generation=NEW, content="x")
             for number in self.cells
         }
         self.now = 1000.0

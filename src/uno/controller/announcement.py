@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from uno import __version__
 from uno.controller import rollout as rolling
 from uno.controller import rollout_events
-from uno.controller.release_store import Record
+from uno.controller.release_record import ReleaseRecord
 from uno.controller.rollout import Heard, Rollout
 from uno.model.messages import REGISTRY, UvnAnnouncement
 from uno.model.status import UvnView
@@ -18,7 +18,7 @@ from uno.statesync.state_database import Statements
 
 
 def announcement(
-    record: Record,
+    record: ReleaseRecord,
     rollout: Rollout,
     heard: Mapping[int, Heard],
     *,
@@ -31,7 +31,7 @@ def announcement(
     generation is to be released when what is under way has ended.
     """
     # The store is told a moment later.
-    release = record.standing if rollout.failed else record.release
+    release = record.previous if rollout.failed else record.release
     ahead = rolling.ahead(rollout, heard)
     reason = rollout.failed or (rollout_events.older(ahead, rollout.newest) if ahead else "")
     return UvnAnnouncement(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from uno import control
-from uno.controller import activation, announcement, release_store, rollout_events
+from uno.controller import activation, announcement, release_record, rollout_events
 from uno.controller import rollout as rolling
 from uno.controller.controller_environment import Surroundings
 from uno.controller.publisher import Sequence, Voice
@@ -232,7 +232,7 @@ class RegistryAgent:
             return
         self._again -= again
         attempt = self._sequence.take()
-        record = release_store.asked_again(self._known.record, again, attempt=attempt)
+        record = release_record.with_retry(self._known.record, again, attempt=attempt)
         await asyncio.to_thread(self._archive.keep, record)
         self._adopt(replace(self._known, record=record))
 
@@ -276,7 +276,7 @@ class RegistryAgent:
             self._known = replace(self._known, record=record)
 
     async def _activation(self, heard: dict[int, Heard], runs: dict[int, int]) -> Activation:
-        standing = self._known.record.standing
+        standing = self._known.record.previous
         if standing is not None:
             runs = dict.fromkeys(standing.cells, standing.generation) | runs
         missing = set(runs.values()) - self._known.plans.keys()
@@ -323,7 +323,7 @@ class RegistryAgent:
         )
 
     async def _tend(self, heard: dict[int, Heard], now: float) -> None:
-        rollout, standing = self._rollout, self._known.record.standing
+        rollout, standing = self._rollout, self._known.record.previous
         was_told = bool(rollout.activated) or rollout.settled
         begun = was_told and not rollout.failed
         release = rollout.release if begun or standing is None else standing

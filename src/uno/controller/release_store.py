@@ -12,20 +12,16 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-from msgspec.structs import replace
-
 from uno import files
-from uno.controller.rollout import Packaged, Release
+from uno.controller.release_record import Release, ReleasedPackage, ReleaseRecord, next_record
 from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
-from uno.model.messages import Activation
 from uno.registry.publish import cell_packages
 from uno.render import package_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from uno.model.plan import Plan
@@ -38,39 +34,18 @@ if TYPE_CHECKING:
 _SKIPPED = 1_000_000_000
 
 
-class Record(Struct, frozen=True, kw_only=True):
-    """What is known of a release.
-
-    `standing` is the release before, which cells go on with if this one `failed` (says why).
-    `activation` is the last word to change over. `settled` tells that all that could be reached
-    have confirmed. `runs` has the generation that each cell was last known to run.
-    """
-
-    release: Release
-    standing: Release | None = None
-    activation: Activation | None = None
-    settled: bool = False
-    failed: str = ""
-    runs: dict[int, int] = {}
-
-    @property
-    def in_force(self) -> Release | None:
-        """The release that cells are to run: the one before where this one failed."""
-        return self.standing if self.failed else self.release
-
-
-def read(store: Store) -> Record | None:
+def read(store: Store) -> ReleaseRecord | None:
     """Return what is known of the newest release, None if there was none."""
     rows = store.database.rows("SELECT value FROM meta WHERE name = 'released'")
     try:
-        return codec.decode(rows[0][0].encode(), Record) if rows else None
+        return codec.decode(rows[0][0].encode(), ReleaseRecord) if rows else None
     except codec.Malformed as error:
         raise UnoError(
             f"what was released cannot be read: {error}", "was the registry made by a newer uno?"
         ) from error
 
 
-def write(store: Store, record: Record) -> None:
+def write(store: Store, record: ReleaseRecord) -> None:
     """Keep `record` in place of what was there."""
     with store.transaction():
         _put(store, record)
@@ -85,7 +60,7 @@ def forget(store: Store) -> None:
     _put_sequence(store, _sequence(store) + _SKIPPED)
 
 
-def release(registry: Registry, *, attempt: int) -> Record:
+def release(registry: Registry, *, attempt: int) -> ReleaseRecord:
     """Release the newest generation; nothing if it is released and has not failed.
 
     The registry is open for a change, so that its packages are written. What failed is tried again,
@@ -100,7 +75,7 @@ def release(registry: Registry, *, attempt: int) -> Record:
     }
     cells = {cell: kept for cell, (kept, _) in packaged.items()}
     new = Release(generation=head.number, cells=cells, attempt=attempt)
-    record = _following(before, new)
+    record = next_record(before, new)
     files.make_private_dir(_directory(layout))
     _like(_directory(layout), layout.root)
     for cell, (kept, source) in packaged.items():
@@ -111,19 +86,7 @@ def release(registry: Registry, *, attempt: int) -> Record:
     return record
 
 
-def asked_again(record: Record, cells: Collection[int], *, attempt: int) -> Record:
-    """Return `record` as it is when `cells`, which went back alone, are offered their packages.
-
-    What they answered before sequence `attempt` is forgotten.
-    """
-    told = record.activation
-    if told is not None:
-        left = {cell: it for cell, it in told.cells.items() if cell not in cells}
-        told = replace(told, cells=left)
-    return replace(record, release=replace(record.release, attempt=attempt), activation=told)
-
-
-def package(layout: Layout, cell: int, packaged: Packaged) -> bytes:
+def package(layout: Layout, cell: int, packaged: ReleasedPackage) -> bytes:
     """Return a released package. Raises `UnoError` if it is not there any more."""
     try:
         return files.read(_path(layout, cell, packaged), limit=package_file.PACKED_LIMIT)
@@ -151,19 +114,6 @@ def _put_sequence(store: Store, following: int) -> None:
     store.database.do("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", str(following))
 
 
-def _following(before: Record | None, new: Release) -> Record:
-    if before is None:
-        return Record(release=new)
-    old = before.release
-    if (old.generation, old.cells) == (new.generation, new.cells):
-        if not before.failed:
-            return before
-        return Record(release=new, standing=before.standing, runs=before.runs)
-    was_begun = before.settled or before.activation is not None
-    standing = old if was_begun and not before.failed else before.standing
-    return Record(release=new, standing=standing, runs=before.runs)
-
-
 def _refuse_without_road(plan: Plan) -> None:
     if plan.root is None:
         raise UnoError(
@@ -179,10 +129,10 @@ def _refuse_without_road(plan: Plan) -> None:
             )
 
 
-def _packaged(layout: Layout, uvn: str, name: str) -> tuple[Packaged, Path]:
+def _packaged(layout: Layout, uvn: str, name: str) -> tuple[ReleasedPackage, Path]:
     path = layout.cells / cell_packages.file_name(uvn, name)
     manifest = package_file.read_manifest(files.read(path, limit=package_file.PACKED_LIMIT))
-    kept = Packaged(name=name, generation=manifest.generation, content=manifest.content)
+    kept = ReleasedPackage(name=name, generation=manifest.generation, content=manifest.content)
     return kept, path
 
 
@@ -190,7 +140,7 @@ def _directory(layout: Layout) -> Path:
     return layout.root / "released"
 
 
-def _path(layout: Layout, cell: int, packaged: Packaged) -> Path:
+def _path(layout: Layout, cell: int, packaged: ReleasedPackage) -> Path:
     return _directory(layout) / f"{cell}-{packaged.content}{package_file.SUFFIX}"
 
 
@@ -206,16 +156,16 @@ def _keep(source: Path, path: Path) -> None:
         _like(path, source)
 
 
-def _forget_others(layout: Layout, record: Record) -> None:
+def _forget_others(layout: Layout, record: ReleaseRecord) -> None:
     kept = {_path(layout, *each) for each in _all(record)}
     for path in _directory(layout).iterdir():
         if path not in kept:
             path.unlink(missing_ok=True)
 
 
-def _all(record: Record) -> Iterable[tuple[int, Packaged]]:
-    standing = record.standing.cells.items() if record.standing else ()
-    return (*record.release.cells.items(), *standing)
+def _all(record: ReleaseRecord) -> Iterable[tuple[int, ReleasedPackage]]:
+    previous = record.previous.cells.items() if record.previous else ()
+    return (*record.release.cells.items(), *previous)
 
 
 def _like(path: Path, other: Path) -> None:
@@ -225,6 +175,6 @@ def _like(path: Path, other: Path) -> None:
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def _put(store: Store, record: Record) -> None:
+def _put(store: Store, record: ReleaseRecord) -> None:
     text = codec.encode(record).decode()
     store.database.do("INSERT OR REPLACE INTO meta VALUES ('released', ?)", text)

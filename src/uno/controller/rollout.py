@@ -14,30 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from msgspec import Struct
-
+from uno.controller.release_record import Release, ReleasedPackage
 from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus
-
-
-class Packaged(Struct, frozen=True, kw_only=True):
-    """A cell's package in a release: its generation, and its `Manifest.content`."""
-
-    name: str
-    generation: int
-    content: str
-
-
-class Release(Struct, frozen=True, kw_only=True):
-    """A generation that was released, and the package of each cell in it.
-
-    Offers with a sequence from `attempt` on belong to it: what cells answered to earlier ones is
-    about another attempt.
-    """
-
-    generation: int
-    cells: dict[int, Packaged]
-    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +152,7 @@ def ahead(rollout: Rollout, heard: Mapping[int, Heard]) -> str:
     return ", ".join(found)
 
 
-def is_done(package: Packaged, heard: Heard) -> bool:
+def is_done(package: ReleasedPackage, heard: Heard) -> bool:
     """Whether a cell runs its package, and has confirmed it if it had to."""
     status, ack = heard.status, heard.ack
     if heard.running != package.generation:
@@ -216,7 +195,7 @@ def _is_late(rollout: Rollout, cell: int, heard: Mapping[int, Heard]) -> bool:
     return is_told and one.alive and not is_done(package, one)
 
 
-def _differs(status: CellStatus, package: Packaged) -> bool:
+def _differs(status: CellStatus, package: ReleasedPackage) -> bool:
     return bool(status.content) and status.content != package.content
 
 

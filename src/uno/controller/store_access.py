@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from uno.controller.release_store import Record
-    from uno.controller.rollout import Packaged
+    from uno.controller.release_record import ReleasedPackage, ReleaseRecord
     from uno.model.plan import Plan
     from uno.registry.store.generation_store import Store
 
@@ -45,7 +44,7 @@ class Known:
     `newest` is the registry's newest generation.
     """
 
-    record: Record
+    record: ReleaseRecord
     newest: int
     plans: dict[int, Plan]
     root: RootKeys
@@ -94,7 +93,7 @@ class Archive:
         with self._opened() as registry:
             return registry.store.history()[-1].number
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: ReleaseRecord) -> None:
         """Keep what is known of the release."""
         with self._opened() as registry:
             release_store.write(registry.store, record)
@@ -104,7 +103,7 @@ class Archive:
         with self._opened() as registry:
             return dict(_plans(registry.store, numbers))
 
-    def package(self, cell: int, packaged: Packaged) -> bytes:
+    def package(self, cell: int, packaged: ReleasedPackage) -> bytes:
         """Return a released package."""
         return release_store.package(self._layout, cell, packaged)
 
@@ -118,9 +117,9 @@ class Archive:
         return directory.opened(self._root, for_change=False)
 
 
-def _known(store: Store, record: Record) -> Known:
+def _known(store: Store, record: ReleaseRecord) -> Known:
     root = root_keys.read(store)
-    standing = (record.standing.generation,) if record.standing else ()
+    standing = (record.previous.generation,) if record.previous else ()
     first = (record.release.generation, *standing)
     plans = dict(_plans(store, (*first, *sorted(record.runs.values(), reverse=True))))
     ways = dict(_ways(store, first, root, plans))

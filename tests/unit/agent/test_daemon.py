@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-import site_of_agents
 from msgspec import structs
-from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 
+import site_of_agents
+from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 from uno.agent.commit.drain_plan import Stage
 from uno.agent.commit.drain_runner import Rest
 from uno.agent.commit.executor import Changeover

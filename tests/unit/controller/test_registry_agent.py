@@ -22,6 +22,7 @@ from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
 from uno.controller import release_store
 from uno.controller.controller_environment import Surroundings
 from uno.controller.registry_agent import RegistryAgent
+from uno.controller.release_record import ReleaseRecord
 from uno.model import codec
 from uno.model.messages import Envelope, Kind, Phase, UvnAnnouncement
 from uno.model.status import UvnView
@@ -109,7 +110,7 @@ class Scene:
         await until(is_consistent, f"consistent on {generation}: {agent.view()}")
         return agent.view()
 
-    def record(self) -> release_store.Record:
+    def record(self) -> ReleaseRecord:
         with operations.opened(self.root) as registry:
             found = release_store.read(registry.store)
         assert found is not None

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from uno.controller.activation import activation, undo
 from uno.controller.rekey_batches import batches, rekeyed, rekeyed_for
-from uno.controller.rollout import Heard, Packaged, Release, Rollout
+from uno.controller.release_record import Release, ReleasedPackage
+from uno.controller.rollout import Heard, Rollout
 from uno.model.key_ids import link_pair
 from uno.model.messages import Ack, Phase
 from uno.model.plan import Link, LinkEnd, Plan
@@ -131,7 +132,7 @@ def test_links_to_who_is_left_behind_keep_their_keys_until_it_comes(plan: Plan) 
     names = {link.name for link in plan.links}
     to_last = {link.name for link in plan.links if 4 in link.cells}
     plans = {1: plan, 2: with_new_keys(plan, *names)}
-    cells = {cell: Packaged(name="c", generation=2, content="") for cell in (1, 2, 3, 4)}
+    cells = {cell: ReleasedPackage(name="c", generation=2, content="") for cell in (1, 2, 3, 4)}
     old = Heard(alive=True, status=CellStatus(generation=1), said=1)
     new = replace_ack(old)
     first = Rollout(
@@ -169,7 +170,9 @@ def test_links_that_are_down_stand_in_for_none(plan: Plan) -> None:
     state = LinkState(interface="uwg-b0", cell=b, bgp="Active", bfd="down")
     status = CellStatus(generation=1, links=(state,))
     rollout = Rollout(
-        release=Release(generation=2, cells={a: Packaged(name="c", generation=2, content="")}),
+        release=Release(
+            generation=2, cells={a: ReleasedPackage(name="c", generation=2, content="")}
+        ),
         listening=0,
         began=0,
         newest=2,

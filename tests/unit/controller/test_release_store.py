@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from uno import files
 from uno.controller import release_store
-from uno.controller.release_store import Record
+from uno.controller.release_record import ReleaseRecord
 from uno.diagnostics import UnoError
 from uno.model.messages import Activation
 from uno.model.uvn import Uvn
@@ -53,8 +53,8 @@ def test_the_one_before_is_what_stands_if_it_had_begun(registry: Registry, by: A
     edit(registry, by, 2)
     second = release_store.release(registry, attempt=3)
 
-    assert superseded.standing is None
-    assert second.standing == superseded.release
+    assert superseded.previous is None
+    assert second.previous == superseded.release
     assert second.activation is None
     assert len(kept(registry)) == 6
     assert first.release.generation == 1
@@ -75,11 +75,10 @@ def test_what_failed_never_stands_and_is_tried_again_when_asked_for(
     release_store.write(registry.store, failed)
     third = release_store.release(registry, attempt=10)
 
-    assert failed.in_force == first.release
-    assert again == Record(
-        release=replace(second.release, attempt=9), standing=first.release, runs={}
+    assert again == ReleaseRecord(
+        release=replace(second.release, attempt=9), previous=first.release, runs={}
     )
-    assert third.standing == first.release
+    assert third.previous == first.release
 
 
 def test_released_again_it_is_the_same(registry: Registry) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from uno.controller import rollout as rolling
-from uno.controller.rollout import LIMITS, Heard, Packaged, Release, Rollout, step
+from uno.controller.release_record import Release, ReleasedPackage
+from uno.controller.rollout import LIMITS, Heard, Rollout, step
 from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus
 
-ONE = Packaged(name="one", generation=7, content="x")
-TWO = Packaged(name="two", generation=7, content="y")
+ONE = ReleasedPackage(name="one", generation=7, content="x")
+TWO = ReleasedPackage(name="two", generation=7, content="y")
 RELEASE = Release(generation=7, cells={1: ONE, 2: TWO}, attempt=100)
 START = Rollout(release=RELEASE, listening=0.0, began=0.0, newest=7)
 OLD = Heard(alive=True, status=CellStatus(generation=6), said=1)
