@@ -61,7 +61,7 @@ QUICK = Pace(
     lan_patience=0.3,
     grace=0.05,
 )
-SEEN = Limits(lease=0.4, window=1.0)
+SEEN = Limits(lease=0.4, confirm_timeout=1.0)
 
 # Long enough for a machine that has much else to do.
 PATIENCE = 20.0
@@ -235,12 +235,14 @@ class Site:
         identity = next(iter(self.cells.values())).bundle.plan.identity
         return envelope.signed(plain, identity=identity, sign=self.sign)
 
-    def roll_out(self, *names: str, window: float = 1.0) -> Activation:
+    def roll_out(self, *names: str, confirm_timeout: float = 1.0) -> Activation:
         """Offer the newest packages to these cells; return the word to change over."""
         for name in names:
             self.offer(name)
         cells = {self.number(name): self.generation(name) for name in names}
-        return Activation(generation=max(cells.values()), cells=cells, window=window)
+        return Activation(
+            generation=max(cells.values()), cells=cells, confirm_timeout=confirm_timeout
+        )
 
     def status(self, name: str) -> CellStatus | None:
         return self.statements.status(self.number(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 
-from uno.model.package import Bundle, Manifest
+from uno.model.package import Manifest, Package
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, DeploymentSettings, Settings, Strategy, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
@@ -41,11 +41,11 @@ def rekeyed(made: Plan) -> Plan:
     return with_keys(made, made.public_keys | {name: key(f"new {name}") for name in links})
 
 
-def bundle(made: Plan, cell: int = 1) -> Bundle:
+def bundle(made: Plan, cell: int = 1) -> Package:
     own = cell_plans(made)[cell]
     needed = required_keys(made)
     secrets = {name: key(f"private of {made.public_keys[name]}") for name in needed.pairs}
-    return Bundle(
+    return Package(
         manifest=Manifest(
             format=1,
             uvn=made.uvn,

@@ -64,7 +64,7 @@ def test_a_registry_that_nobody_hears_is_not_missed_while_a_neighbour_is_there(
 def test_a_trial_ends_within_its_window_one_way_or_the_other(
     *, before: Contact, now: Contact, elapsed: float, elsewhere: bool
 ) -> None:
-    trial = Trial(generation=2, previous=1, before=before, window=30)
+    trial = Trial(generation=2, previous=1, before=before, confirm_timeout=30)
 
     verdict, missing = judge(
         trial,

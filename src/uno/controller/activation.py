@@ -19,7 +19,7 @@ def activation(
     *,
     plans: Mapping[int, Plan],
     runs: Mapping[int, int],
-    window: float,
+    confirm_timeout: float,
 ) -> Activation:
     """Return the word to change over for all that are `activated`.
 
@@ -39,7 +39,7 @@ def activation(
     return Activation(
         generation=release.generation,
         cells=dict(rollout.activated),
-        window=window,
+        confirm_timeout=confirm_timeout,
         batches=batches(plan, set(changing) - set(hold), down=_down(plan, heard)),
         period=PERIOD,
         hold=hold,

@@ -283,9 +283,11 @@ class RegistryAgent:
         if missing:
             more = await asyncio.to_thread(self._archive.plans, missing)
             self._known = replace(self._known, plans=self._known.plans | more)
-        window = self._around.limits.window
+        confirm_timeout = self._around.limits.confirm_timeout
         plans = self._known.plans
-        return activation.activation(self._rollout, heard, plans=plans, runs=runs, window=window)
+        return activation.activation(
+            self._rollout, heard, plans=plans, runs=runs, confirm_timeout=confirm_timeout
+        )
 
     def _say(self, heard: dict[int, Heard], now: float) -> None:
         voice, rollout = self._voice, self._rollout

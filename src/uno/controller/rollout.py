@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from uno.controller.release_record import Release, ReleasedPackage
-from uno.model.messages import Ack, Phase
+from uno.model.messages import CONFIRM_TIMEOUT, Ack, Phase
 from uno.model.status import CellStatus
 
 
@@ -53,13 +53,13 @@ class Limits:
     """How long to wait, in seconds.
 
     `absent` is for cells that have not been heard since the registry listens, `busy` for those
-    that are heard and have not staged; `window` is how long a cell waits for lost contact, and
+    that are heard and have not staged; `confirm_timeout` is how long a cell waits for lost contact, and
     `lost` how long for a cell that was told to change over and is not heard any more.
     """
 
     absent: float = 15.0
     busy: float = 30.0
-    window: float = 30.0
+    confirm_timeout: float = CONFIRM_TIMEOUT
     lost: float = 300.0
 
 
@@ -98,7 +98,7 @@ class Rollout:
         """Whether a newer release may take its place: nobody is in the middle of a change."""
         if not self.activated or self.settled or self.failed:
             return True
-        return now - self.activated_at >= limits.window + self.takes + _RETURN
+        return now - self.activated_at >= limits.confirm_timeout + self.takes + _RETURN
 
 
 def step(

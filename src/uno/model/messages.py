@@ -15,6 +15,9 @@ from msgspec import Struct
 REGISTRY = 0
 """The id that stands for the registry, where cells have theirs."""
 
+CONFIRM_TIMEOUT = 30.0
+"""Seconds that a cell may be without what it reached before, until it rolls back (RFC 6241)."""
+
 
 class Kind(IntEnum):
     """What an envelope holds. Numbers are on the wire, and never get another meaning."""
@@ -68,7 +71,7 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
 class Activation(Struct, frozen=True, kw_only=True):
     """The registry's word to change over: now, on receipt.
 
-    `cells` maps each cell that is to change to the generation of its staged package; `window` is
+    `cells` maps each cell that is to change to the generation of its staged package; `confirm_timeout` is
     in seconds how long a cell may be without contact before it goes back. Links named in `batches`
     (`1-2`) change keys one batch after the other, each `period` seconds after the one before, so
     that there is another path meanwhile; those in `hold` keep their old keys until a later
@@ -78,7 +81,7 @@ class Activation(Struct, frozen=True, kw_only=True):
 
     generation: int
     cells: dict[int, int] = {}
-    window: float = 30.0
+    confirm_timeout: float = CONFIRM_TIMEOUT
     batches: tuple[tuple[str, ...], ...] = ()
     period: float = 4.0
     hold: tuple[str, ...] = ()

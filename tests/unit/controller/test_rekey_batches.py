@@ -144,13 +144,15 @@ def test_links_to_who_is_left_behind_keep_their_keys_until_it_comes(plan: Plan) 
     )
     runs = dict.fromkeys(cells, 1)
 
-    told = activation(first, dict.fromkeys((1, 2, 3), old), plans=plans, runs=runs, window=30)
+    told = activation(
+        first, dict.fromkeys((1, 2, 3), old), plans=plans, runs=runs, confirm_timeout=30
+    )
     late = activation(
         first_with(first, 4),
         {1: new, 2: new, 3: new, 4: old},
         plans=plans,
         runs={1: 2, 2: 2, 3: 2, 4: 1},
-        window=30,
+        confirm_timeout=30,
     )
 
     assert set(told.hold) == to_last
@@ -181,7 +183,11 @@ def test_links_that_are_down_stand_in_for_none(plan: Plan) -> None:
     plans = {1: plan, 2: with_new_keys(plan, *(it.name for it in plan.links))}
 
     told = activation(
-        rollout, {a: Heard(alive=True, status=status, said=1)}, plans=plans, runs={a: 1}, window=30
+        rollout,
+        {a: Heard(alive=True, status=status, said=1)},
+        plans=plans,
+        runs={a: 1},
+        confirm_timeout=30,
     )
 
     assert link.name in told.batches[0]

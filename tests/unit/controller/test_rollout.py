@@ -119,5 +119,5 @@ def test_one_that_is_lost_in_the_middle_is_given_up_after_a_while() -> None:
 
     assert not step(changing, heard, now=LIMITS.lost - 1).settled
     assert step(changing, heard, now=LIMITS.lost).settled
-    assert not changing.may_end(LIMITS.window)
-    assert changing.may_end(LIMITS.window + 30)
+    assert not changing.may_end(LIMITS.confirm_timeout)
+    assert changing.may_end(LIMITS.confirm_timeout + 30)

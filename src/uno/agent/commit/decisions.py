@@ -17,7 +17,7 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from uno.agent.commit.reachability import Contact, lost
-from uno.model.messages import Ack, Activation, Envelope
+from uno.model.messages import CONFIRM_TIMEOUT, Ack, Activation, Envelope
 from uno.model.net import Network
 
 
@@ -25,25 +25,25 @@ from uno.model.net import Network
 class Limits:
     """Seconds that seeing takes: what is seen sooner after a change may be from before it.
 
-    `lease` is how long the bus takes to see that somebody is gone. `window` is how long a package
+    `lease` is how long the bus takes to see that somebody is gone. `confirm_timeout` is how long a package
     that was installed by hand may be without contact.
     """
 
     lease: float = 7.0
-    window: float = 30.0
+    confirm_timeout: float = CONFIRM_TIMEOUT
 
 
 class Trial(Struct, frozen=True, kw_only=True):
     """A package that is applied, and not confirmed: the cell may have to go back from it.
 
-    `before` is whom the cell was in contact with under the package of `previous`; `window` is in
+    `before` is whom the cell was in contact with under the package of `previous`; `confirm_timeout` is in
     seconds how long it may be without them.
     """
 
     generation: int
     previous: int
     before: Contact = Contact()
-    window: float = 30.0
+    confirm_timeout: float = CONFIRM_TIMEOUT
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ def judge(
         return Verdict.CONFIRMED, missing
     if not missing and settled:
         return Verdict.CONFIRMED, missing
-    if missing and elapsed >= trial.window:
+    if missing and elapsed >= trial.confirm_timeout:
         return Verdict.LOST, missing
     return Verdict.WAIT, missing
 

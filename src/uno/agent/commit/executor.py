@@ -183,7 +183,7 @@ class Changeover:
             return False
         require_keys(new)
         _log.info("generation %s was installed by hand", new.manifest.generation)
-        trial = self._trial(new.manifest.generation, await look(), self._limits.window)
+        trial = self._trial(new.manifest.generation, await look(), self._limits.confirm_timeout)
         await self._work(self._ledger.put_on_trial, trial)
         await self._apply(new, Schedule())
         return True
@@ -242,7 +242,7 @@ class Changeover:
 
     async def _activate(self, activation: Activation, sequence: int, status: CellStatus) -> None:
         generation = activation.cells[self._flood.cell]
-        trial = self._trial(generation, status, activation.window)
+        trial = self._trial(generation, status, activation.confirm_timeout)
         schedule = scheduled(activation, since=self._flood.activation_heard_at)
         try:
             await self._hold(generation, held(self.effective, schedule.hold))
@@ -315,12 +315,12 @@ class Changeover:
         self.bundle = bundle
         self._flood.follow(bundle)
 
-    def _trial(self, generation: int, status: CellStatus, window: float) -> Trial:
+    def _trial(self, generation: int, status: CellStatus, confirm_timeout: float) -> Trial:
         return Trial(
             generation=generation,
             previous=self.bundle.manifest.generation,
             before=self.contact(status),
-            window=window,
+            confirm_timeout=confirm_timeout,
         )
 
     async def _note_applied(self) -> None:
