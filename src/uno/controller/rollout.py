@@ -53,8 +53,8 @@ class Limits:
     """How long to wait, in seconds.
 
     `absent` is for cells that have not been heard since the registry listens, `busy` for those
-    that are heard and have not staged; `confirm_timeout` is how long a cell waits for lost contact, and
-    `lost` how long for a cell that was told to change over and is not heard any more.
+    that are heard and have not staged; `confirm_timeout` is how long a cell waits for lost contact,
+    and `lost` how long for a cell that was told to change over and is not heard any more.
     """
 
     absent: float = 15.0

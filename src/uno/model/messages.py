@@ -71,12 +71,12 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
 class Activation(Struct, frozen=True, kw_only=True):
     """The registry's word to change over: now, on receipt.
 
-    `cells` maps each cell that is to change to the generation of its staged package; `confirm_timeout` is
-    in seconds how long a cell may be without contact before it goes back. Links named in `batches`
-    (`1-2`) change keys one batch after the other, each `period` seconds after the one before, so
-    that there is another path meanwhile; those in `hold` keep their old keys until a later
-    activation, since their other end has not staged the new ones. With `undo`, every cell that
-    activated `generation` goes back to the package it had before.
+    `cells` maps each cell that is to change to the generation of its staged package;
+    `confirm_timeout` is how many seconds a cell may be without contact before it rolls back. Links
+    named in `batches` (`1-2`) change keys one batch after the other, each `period` seconds after
+    the one before, so that there is another path meanwhile; those in `hold` keep their old keys
+    until a later activation, since their other end has not staged the new ones. With `undo`, every
+    cell that activated `generation` goes back to the package it had before.
     """
 
     generation: int

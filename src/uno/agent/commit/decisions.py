@@ -25,8 +25,8 @@ from uno.model.net import Network
 class Limits:
     """Seconds that seeing takes: what is seen sooner after a change may be from before it.
 
-    `lease` is how long the bus takes to see that somebody is gone. `confirm_timeout` is how long a package
-    that was installed by hand may be without contact.
+    `lease` is how long the bus takes to see that a node is gone. `confirm_timeout` is that of a
+    package that was installed by hand.
     """
 
     lease: float = 7.0
@@ -36,8 +36,8 @@ class Limits:
 class Trial(Struct, frozen=True, kw_only=True):
     """A package that is applied, and not confirmed: the cell may have to go back from it.
 
-    `before` is whom the cell was in contact with under the package of `previous`; `confirm_timeout` is in
-    seconds how long it may be without them.
+    `before` is whom the cell was in contact with under the package of `previous`, and
+    `confirm_timeout` how many seconds it may be without them.
     """
 
     generation: int
