@@ -47,6 +47,10 @@ docs-serve:
 features *args:
     python scripts/features.py {{ args }}
 
+# sizes, imports, complexity, docstrings and names of src/uno; `just house --paraphrase [PATH]` lists sentences
+house *args:
+    python scripts/house.py {{ args }}
+
 # the figures of docs/benchmarks.md; with a name, one of them: compile, failover, throughput
 bench name="":
     for script in benchmarks/{{ name }}*.py; do python "$script"; done
