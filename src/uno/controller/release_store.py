@@ -18,6 +18,7 @@ from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
 from uno.registry.publish import cell_packages
+from uno.registry.store import agent_rows
 from uno.render import package_file
 
 if TYPE_CHECKING:
@@ -29,16 +30,11 @@ if TYPE_CHECKING:
     from uno.registry.store.generation_store import Store
 
 
-# More than a registry says between a backup and the day when it is needed: one a second is a
-# hundred million in three years.
-_SKIPPED = 1_000_000_000
-
-
 def read(store: Store) -> ReleaseRecord | None:
     """Return what is known of the newest release, None if there was none."""
-    rows = store.database.rows("SELECT value FROM meta WHERE name = 'released'")
+    text = agent_rows.release(store.database)
     try:
-        return codec.decode(rows[0][0].encode(), ReleaseRecord) if rows else None
+        return None if text is None else codec.decode(text.encode(), ReleaseRecord)
     except codec.Malformed as error:
         raise UnoError(
             f"what was released cannot be read: {error}", "was the registry made by a newer uno?"
@@ -48,16 +44,7 @@ def read(store: Store) -> ReleaseRecord | None:
 def write(store: Store, record: ReleaseRecord) -> None:
     """Keep `record` in place of what was there."""
     with store.transaction():
-        _put(store, record)
-
-
-def forget(store: Store) -> None:
-    """Forget what was released, and many sequences, for what is restored from a backup.
-
-    Its packages are not there, and the network may have gone on. Call it within a transaction.
-    """
-    store.database.do("DELETE FROM meta WHERE name = 'released'")
-    _put_sequence(store, _sequence(store) + _SKIPPED)
+        agent_rows.put_release(store.database, codec.encode(record).decode())
 
 
 def release(registry: Registry, *, attempt: int) -> ReleaseRecord:
@@ -100,18 +87,7 @@ def package(layout: Layout, cell: int, packaged: ReleasedPackage) -> bytes:
 def reserve(store: Store, count: int, *, above: int = 0) -> int:
     """Return the first of `count` sequences that are used once, and are higher than `above`."""
     with store.transaction():
-        first = max(_sequence(store), above + 1)
-        _put_sequence(store, first + count)
-    return first
-
-
-def _sequence(store: Store) -> int:
-    rows = store.database.rows("SELECT value FROM meta WHERE name = 'sequence'")
-    return int(rows[0][0]) if rows else 1
-
-
-def _put_sequence(store: Store, following: int) -> None:
-    store.database.do("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", str(following))
+        return agent_rows.reserve_sequences(store.database, count, above=above)
 
 
 def _refuse_without_road(plan: Plan) -> None:
@@ -173,8 +149,3 @@ def _like(path: Path, other: Path) -> None:
     owner = other.stat()
     with suppress(OSError):
         os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _put(store: Store, record: ReleaseRecord) -> None:
-    text = codec.encode(record).decode()
-    store.database.do("INSERT OR REPLACE INTO meta VALUES ('released', ?)", text)

@@ -254,7 +254,7 @@ def test_killed_anywhere_in_a_migration_it_is_done_by_the_next(tmp_path: Path, s
     shutil.copytree(start, old)
     (old / "registry.db").unlink()
     with sqlite3.connect(old / "registry.db") as db:
-        db.executescript((Path(__file__).parent / "registry-v1.sql").read_text())
+        db.executescript((Path(__file__).parent / "store" / "registry-v1.sql").read_text())
     db.close()
     for path in (old / "cells").iterdir():
         path.unlink()

@@ -23,10 +23,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec import Struct
 
 from uno import files
-from uno.controller import release_store
 from uno.diagnostics import UnoError
 from uno.model import codec
-from uno.registry.store import directory, key_wrapping
+from uno.registry.store import agent_rows, directory, key_wrapping
 from uno.registry.store.generation_store import Store
 from uno.registry.store.key_wrapping import Lock, Slowness, Vault
 
@@ -248,7 +247,7 @@ def _check(new: Path, manifest: Manifest, path: Path, generation: int | None) ->
             )
         with store.transaction():
             store.numbering.jump_to(generation or head.number + GAP)
-            release_store.forget(store)
+            agent_rows.reset(store.database)
         return store.numbering.next
     finally:
         store.close()
