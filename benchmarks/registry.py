@@ -163,7 +163,7 @@ def processor_seconds() -> float:
 def verified(size: int, runs: int) -> Timing:
     """Measure the verification of every single link and cell failure, without a process."""
     plan = planner.plan(definition(size), None)
-    return timed(runs, lambda _: failures.losses(plan))
+    return timed(runs, lambda _: failures.failure_impacts(plan))
 
 
 def history_bytes(root: Path) -> int:

@@ -16,7 +16,7 @@ import pytest
 from uno.diagnostics import Rejected
 from uno.model.uvn import Cell, DeploymentSettings, Settings, Strategy, Uvn
 from uno.planning.topology import random_graph
-from uno.planning.topology.link_selection import layout
+from uno.planning.topology.link_selection import select_links
 
 MOST = 40
 SEEDS = 1000
@@ -66,10 +66,10 @@ def test_a_random_graph_without_public_cells_is_empty_or_refused(mix: tuple[int,
         uvn = uvn_of(*mix, strategy=Strategy.RANDOM, seed=seed)
 
         if mix == (0, 0):
-            assert layout(uvn, None).pairs == frozenset()
+            assert select_links(uvn, None).pairs == frozenset()
             continue
         with pytest.raises(Rejected, match="no cell has a public address, so none can be reached"):
-            layout(uvn, None)
+            select_links(uvn, None)
 
 
 @pytest.mark.feature("F054")
@@ -81,7 +81,7 @@ def test_rings_are_what_the_seed_says(strategy: Strategy, public_count: int) -> 
     for private_count in range(MOST + 1):
         public, private = cells_of(public_count, private_count, order=public_count)
 
-        links = layout(uvn_of(public_count, private_count, strategy=strategy), None).pairs
+        links = select_links(uvn_of(public_count, private_count, strategy=strategy), None).pairs
 
         among = {link for link in links if set(link) <= {*public}}
         homes = Counter(home for home in ends(links - among) if home in public)
@@ -97,7 +97,9 @@ def test_a_full_mesh_links_every_cell_with_every_public_one(public_count: int) -
     for private_count in range(MOST + 1):
         public, private = cells_of(public_count, private_count, order=public_count)
 
-        links = layout(uvn_of(public_count, private_count, strategy=Strategy.FULL_MESH), None).pairs
+        links = select_links(
+            uvn_of(public_count, private_count, strategy=Strategy.FULL_MESH), None
+        ).pairs
 
         everybody = combinations(sorted(public + private), 2)
         assert links == {link for link in everybody if {*public} & {*link}}
@@ -108,7 +110,7 @@ def test_a_full_mesh_links_every_cell_with_every_public_one(public_count: int) -
 def test_private_cells_alone_are_refused_by_every_strategy(strategy: Strategy) -> None:
     for count in range(1, MOST + 1):
         with pytest.raises(Rejected, match="give at least one cell an `address`"):
-            layout(uvn_of(0, count, strategy=strategy), None)
+            select_links(uvn_of(0, count, strategy=strategy), None)
 
 
 # Helpers

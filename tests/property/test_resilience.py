@@ -15,9 +15,9 @@ from strategies import uvns
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, CellSettings, Strategy, Uvn
 from uno.planning.planner import plan
-from uno.planning.survivability.failures import Cycle, cycles, losses, price
+from uno.planning.survivability.failures import CutPairs, cut_pairs, failure_cost, failure_impacts
 from uno.planning.survivability.report import verify
-from uno.planning.survivability.suggestions import Remedy
+from uno.planning.survivability.suggestions import Suggestion
 from uno.planning.topology.graph import Pair
 
 Traffic = set[tuple[int, int]]
@@ -28,7 +28,7 @@ Traffic = set[tuple[int, int]]
 @given(uvn=uvns())
 def test_losses_are_those_of_a_search_for_every_failure(uvn: Uvn) -> None:
     made = plan(uvn, None)
-    found = {loss.failed: (loss.lan_pairs, loss.particle_paths) for loss in losses(made)}
+    found = {loss.failed: (loss.lan_pairs, loss.particle_paths) for loss in failure_impacts(made)}
 
     whole = possible(made)
     expected = {(): cost(made, whole - reachable(made))}
@@ -41,7 +41,7 @@ def test_losses_are_those_of_a_search_for_every_failure(uvn: Uvn) -> None:
         expected[gone,] = cost(made, left - reachable(made, cells=[gone]))
     assert found == {failed: lost for failed, lost in expected.items() if lost != (0, 0)}
     members, pairs = [cell.member for cell in made.cells], [link.cells for link in made.links]
-    told = price(members, pairs)
+    told = failure_cost(members, pairs)
     assert (told.findings, told.cost) == (len(found), sum(map(sum, found.values())))
 
 
@@ -51,7 +51,7 @@ def test_losses_are_those_of_a_search_for_every_failure(uvn: Uvn) -> None:
 def test_cycles_are_the_pairs_of_links_that_cost_more_together(uvn: Uvn) -> None:
     made = plan(uvn, None)
     found: dict[frozenset[Pair], Traffic] = {}
-    for cycle in cycles(made):
+    for cycle in cut_pairs(made):
         found |= pairs_of(made, cycle)
         assert cycle.pairs == len(pairs_of(made, cycle))
 
@@ -70,7 +70,7 @@ def test_cycles_are_the_pairs_of_links_that_cost_more_together(uvn: Uvn) -> None
 def test_a_cell_cut_off_is_in_one_group(uvn: Uvn) -> None:
     made = plan(uvn, None)
 
-    for loss in losses(made):
+    for loss in failure_impacts(made):
         cells = [cell for group in loss.cut_off for cell in group]
         assert len(cells) == len(set(cells))
         if len(loss.failed) == 1:
@@ -83,20 +83,20 @@ def test_a_cell_cut_off_is_in_one_group(uvn: Uvn) -> None:
 def test_what_is_said_to_help_helps_as_much_as_is_said(uvn: Uvn, depth: int) -> None:
     made = plan(uvn, None)
     found = verify(uvn, made, depth=depth)
-    if found.remedy is None:
+    if found.suggestion is None:
         return
 
-    changed = carried_out(uvn, found.remedy)
+    changed = carried_out(uvn, found.suggestion)
 
     after = verify(changed, plan(changed, made), depth=depth)
-    assert len(after.losses) + len(after.cycles) == found.remedy.left
-    assert found.remedy.left < len(found.losses) + len(found.cycles)
+    assert len(after.failure_impacts) + len(after.cut_pairs) == found.suggestion.left
+    assert found.suggestion.left < len(found.failure_impacts) + len(found.cut_pairs)
 
 
-def carried_out(uvn: Uvn, remedy: Remedy) -> Uvn:
+def carried_out(uvn: Uvn, suggestion: Suggestion) -> Uvn:
     deployment = uvn.settings.deployment
     args = {name: list(peers) for name, peers in deployment.strategy_args.items()}
-    for one, other in remedy.links:
+    for one, other in suggestion.links:
         args.setdefault(one, []).append(other)
     new = [
         Cell(
@@ -106,9 +106,9 @@ def carried_out(uvn: Uvn, remedy: Remedy) -> Uvn:
             address=f"new{at}.example.org",
             settings=CellSettings(enable_particles_vpn=False),
         )
-        for at in range(remedy.public_cells)
+        for at in range(suggestion.public_cells)
     ]
-    uplinks = remedy.private_uplinks or deployment.private_uplinks
+    uplinks = suggestion.private_uplinks or deployment.private_uplinks
     deployment = replace(deployment, strategy_args=args, private_uplinks=uplinks)
     return replace(
         uvn,
@@ -145,7 +145,7 @@ def reachable(made: Plan, *, links: Iterable[Pair] = (), cells: Iterable[int] = 
             if link.cells in down or gone & set(link.cells):
                 continue
             for teller, hearer in ((link.a, link.b), (link.b, link.a)):
-                if origin in hearer.accepts:
+                if origin in hearer.import_origins:
                     heard.add_edge(teller.cell, hearer.cell)
         known[origin] = set(nx.descendants(heard, origin))
     return {
@@ -162,7 +162,7 @@ def cost(made: Plan, lost: Traffic) -> tuple[int, int]:
     return lans // 2, paths
 
 
-def pairs_of(made: Plan, cycle: Cycle) -> dict[frozenset[Pair], Traffic]:
+def pairs_of(made: Plan, cycle: CutPairs) -> dict[frozenset[Pair], Traffic]:
     found = {}
     for i, j in combinations(range(len(cycle.links)), 2):
         inner = {cell for piece in cycle.pieces[i:j] for cell in piece}

@@ -32,14 +32,14 @@ from uno.model.uvn import (
 from uno.spec import load, parse, to_yaml
 from uno.spec.build import uvn_from
 from uno.spec.known_keys import SPEC
-from uno.spec.sections import Section
+from uno.spec.sections import SpecSection
 
 IDENTITY = "0123456789abcdef" * 2
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaA"
 FOUR_SITES = (Path(__file__).parents[2] / "examples/four-sites/uvn.yml").read_text()
 
 
-def keys_of(section: Section) -> set[str]:
+def keys_of(section: SpecSection) -> set[str]:
     below = [keys_of(group) for group in section.groups.values()]
     return {*section.keys, *section.groups}.union(*below)
 
@@ -119,7 +119,7 @@ def test_no_structure_is_answered_with_anything_but_problems(value: object) -> N
     answer(json.dumps(value))
 
 
-def sections(section: Section) -> st.SearchStrategy[dict[str, Any]]:
+def sections(section: SpecSection) -> st.SearchStrategy[dict[str, Any]]:
     """Mappings with the keys that a section knows, and anything in them."""
     inner = {key: values for key in section.keys}  # noqa: C420 - the values are no constant
     groups = {key: sections(group) for key, group in section.groups.items()}

@@ -21,7 +21,7 @@ from uno.model.key_ids import Secret
 from uno.registry.changes import edits
 from uno.registry.changes.edits import Edited
 from uno.registry.store import password_hashes
-from uno.spec.written_values import DeploymentSpec, Person, SettingsSpec, Spec, UserSpec, VpnSpec
+from uno.spec.written_values import DeploymentSpec, Mailbox, SettingsSpec, Spec, UserSpec, VpnSpec
 
 if TYPE_CHECKING:
     from uno.cli.options import DeploymentOptions, UvnOptions
@@ -107,7 +107,7 @@ def _said(beside: Beside) -> Spec:
         raise Rejected(*problems)
     owner = edits.person(beside.options.owner) if beside.options.owner else None
     return Spec(
-        owner=Person(owner.email, owner.name) if owner else None,
+        owner=Mailbox(owner.email, owner.name) if owner else None,
         address=said.get(("address",)),
         settings=_settings(said, beside),
     )
@@ -157,11 +157,11 @@ def _leaves(value: Struct, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
     for each in fields(value):
         found = getattr(value, each.name)
         path = (*above, each.name)
-        if isinstance(found, Struct) and not isinstance(found, Person | Secret):
+        if isinstance(found, Struct) and not isinstance(found, Mailbox | Secret):
             yield from _leaves(found, path)
         elif found is not None and each.name not in {"users", "cells", "particles", "seed"}:
             yield path, found
 
 
 def _shown(value: object) -> str:
-    return value.email if isinstance(value, Person) else str(value)
+    return value.email if isinstance(value, Mailbox) else str(value)

@@ -13,7 +13,7 @@ from uno.model import key_ids
 from uno.model.key_ids import Secret
 from uno.model.net import network_order
 from uno.model.plan import Plan, PlannedCell, RootVpn
-from uno.planning.endpoints import host_port
+from uno.model.syntax import host_port
 from uno.ports.bus import REGISTRY_INDEX, ports
 from uno.ports.host import Desired, Peer, Tunnel
 from uno.render import nftables

@@ -79,14 +79,14 @@ class Roster(Struct, frozen=True, kw_only=True):
         raise KeyError(cell)
 
 
-class Scope(Struct, frozen=True, kw_only=True):
+class CellSet(Struct, frozen=True, kw_only=True):
     """A set of cells, by id: those listed, or all of the roster but those listed."""
 
     cells: tuple[int, ...] = ()
-    all_but: bool = False
+    complement: bool = False
 
     def __contains__(self, cell: int) -> bool:
-        return (cell in self.cells) != self.all_but
+        return (cell in self.cells) != self.complement
 
 
 class LinkEnd(Struct, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ class LinkEnd(Struct, frozen=True, kw_only=True):
 
     `slot` numbers the cell's own links: its interface, and for a public cell its port, the
     cell's first backbone port plus `slot`. `port` is None where the cell does not listen.
-    `accepts` are the cells whose prefixes may come through this end.
+    `import_origins` are the cells whose prefixes this end may import (BGP import policy, RFC 7454).
     """
 
     cell: int
@@ -102,7 +102,7 @@ class LinkEnd(Struct, frozen=True, kw_only=True):
     address4: IPv4Address
     address6: IPv6Address
     port: int | None = None
-    accepts: Scope = Scope()
+    import_origins: CellSet = CellSet()
 
 
 class Link(Struct, frozen=True, kw_only=True):
@@ -229,7 +229,7 @@ class BackbonePeer(Struct, frozen=True, kw_only=True):
     public_key: str
     key: str
     psk: str
-    accepts: Scope
+    import_origins: CellSet
     port: int | None = None
     endpoint: str | None = None
     keepalive: int = 0

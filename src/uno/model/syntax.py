@@ -125,6 +125,17 @@ def text_fault(text: str) -> Fault | None:
     return None
 
 
+def interface_name(pattern: str, number: int) -> str:
+    """Return the interface name that `pattern`, with `{}` in it, has for `number`."""
+    # Not `format`: the pattern comes from a person, and may hold other braces.
+    return pattern.replace("{}", str(number))
+
+
+def host_port(endpoint: str, port: int) -> str:
+    """Return `endpoint` with `port` in the form of wg(8): an IPv6 address is in brackets."""
+    return f"[{endpoint}]:{port}" if ":" in endpoint else f"{endpoint}:{port}"
+
+
 def quoted(text: str) -> str:
     """Return `text` in quotes, shortened, with control characters escaped, fit to be printed."""
     return repr(text if len(text) <= 60 else f"{text[:57]}…")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 
 from uno.model.plan import LinkEnd, Member, Plan
-from uno.planning.names import interface
+from uno.model.syntax import interface_name
 
 WIDTH = 80
 # Interface names have 15 characters at most (IFNAMSIZ in linux/if.h), IPv4 addresses too.
@@ -54,7 +54,7 @@ def _wrapped(line: str, *, indent: int) -> list[str]:
 
 def _row(local: LinkEnd, remote: LinkEnd, name: str, pattern: str) -> str:
     return _ROW.format(
-        interface=interface(pattern, local.slot),
+        interface=interface_name(pattern, local.slot),
         local=str(local.address4),
         port=local.port or "-",
         far_port=remote.port or "-",

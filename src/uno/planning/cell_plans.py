@@ -17,8 +17,7 @@ from uno.model.plan import (
     RootPeer,
     Roster,
 )
-from uno.planning.endpoints import host_port
-from uno.planning.names import interface
+from uno.model.syntax import host_port, interface_name
 
 
 def roster(plan: Plan) -> Roster:
@@ -77,7 +76,7 @@ def _backbone_peer(
     endpoint = members[remote.cell].endpoint
     dials = members[local.cell].endpoint is None
     return BackbonePeer(
-        interface=interface(plan.backbone.interface, local.slot),
+        interface=interface_name(plan.backbone.interface, local.slot),
         cell=remote.cell,
         local4=local.address4,
         local6=local.address6,
@@ -86,7 +85,7 @@ def _backbone_peer(
         public_key=plan.public_keys.get(key_ids.link_pair(link.name, remote.cell), ""),
         key=key_ids.link_pair(link.name, local.cell),
         psk=key_ids.link_psk(link.name),
-        accepts=local.accepts,
+        import_origins=local.import_origins,
         port=local.port,
         endpoint=host_port(endpoint, remote.port) if endpoint and remote.port else None,
         keepalive=plan.backbone.keepalive if dials else 0,

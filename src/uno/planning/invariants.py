@@ -15,8 +15,8 @@ from uno.model.plan import Link, LinkEnd, Plan
 from uno.model.syntax import same_host
 from uno.model.uvn import Strategy
 from uno.planning.allocation.link_allocation import listeners
-from uno.planning.import_policy import scopes
-from uno.planning.topology.graph import walk
+from uno.planning.import_policy import import_origins
+from uno.planning.topology.graph import dfs_tree
 
 _T = TypeVar("_T", bound=Hashable)
 
@@ -44,21 +44,21 @@ def _ends(plan: Plan) -> Iterator[str]:
         if link.a.cell >= link.b.cell:
             yield f"link {link.name} does not name its lower cell first"
         for this, other in ((link.a, link.b), (link.b, link.a)):
-            if this.cell in this.accepts:
+            if this.cell in this.import_origins:
                 yield f"cell {this.cell} accepts its own prefixes on link {link.name}"
-            if other.cell not in this.accepts:
+            if other.cell not in this.import_origins:
                 yield f"cell {this.cell} does not accept its neighbour's on link {link.name}"
 
 
 def _policy(plan: Plan) -> Iterator[str]:
     # What `planning.survivability.failures` says of the graph is true of BGP on this condition.
     everyone = [cell.member.id for cell in plan.cells]
-    needed = scopes(everyone, (link.cells for link in plan.links))
+    needed = import_origins(everyone, (link.cells for link in plan.links))
     for link in plan.links:
         for this, other in ((link.a, link.b), (link.b, link.a)):
-            scope = needed[this.cell, other.cell]
-            if this.accepts != scope and any(
-                each in scope and each not in this.accepts for each in everyone
+            origins = needed[this.cell, other.cell]
+            if this.import_origins != origins and any(
+                each in origins and each not in this.import_origins for each in everyone
             ):
                 yield f"cell {this.cell} stops prefixes that may come through link {link.name}"
 
@@ -143,12 +143,13 @@ def _connected(plan: Plan) -> Iterator[str]:
         # The owner chose; `planning.survivability.failures` says what it costs.
         return
     cells = [cell.member for cell in plan.cells]
-    backbone = walk((cell.id for cell in cells), (link.cells for link in plan.links))
+    backbone = dfs_tree((cell.id for cell in cells), (link.cells for link in plan.links))
     if len(backbone.roots) > 1:
         yield f"the backbone is in {len(backbone.roots)} pieces"
     ringed = plan.strategy in (Strategy.CROSSED, Strategy.CIRCULAR)
-    if ringed and len(cells) > 2 and all(cell.endpoint for cell in cells) and backbone.cut_cells:
-        yield f"the loss of cell {backbone.cut_cells[0]} parts the others"
+    single = backbone.articulation_points
+    if ringed and len(cells) > 2 and all(cell.endpoint for cell in cells) and single:
+        yield f"the loss of cell {single[0]} parts the others"
 
 
 def _ring(plan: Plan) -> Iterator[str]:

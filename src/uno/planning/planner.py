@@ -25,12 +25,12 @@ from uno.model.plan import (
     Pools,
     RootVpn,
 )
+from uno.model.syntax import interface_name
 from uno.model.uvn import Cell, Particle, Settings, Uvn
 from uno.planning.allocation import addresses
 from uno.planning.allocation.link_allocation import links
-from uno.planning.names import interface
 from uno.planning.timing import timing
-from uno.planning.topology.link_selection import layout
+from uno.planning.topology.link_selection import select_links
 
 
 class RequiredKeys(Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ def plan(uvn: Uvn, parent: Plan | None) -> Plan:
     """
     pools = addresses.pools(uvn)
     refuse_errors(addresses.shortages(uvn, pools))
-    chosen = layout(uvn, parent)
+    chosen = select_links(uvn, parent)
     settings = uvn.settings
     draft = Plan(
         uvn=uvn.name,
@@ -126,8 +126,8 @@ def _root(uvn: Uvn, pools: Pools) -> RootVpn | None:
     return RootVpn(
         registry4=registry4,
         registry6=registry6,
-        registry_interface=interface(vpn.interface, 1),
-        cell_interface=interface(vpn.interface, 0),
+        registry_interface=interface_name(vpn.interface, 1),
+        cell_interface=interface_name(vpn.interface, 0),
         mtu=vpn.peer_mtu,
         keepalive=vpn.keepalive,
         endpoint=uvn.address,
@@ -143,7 +143,7 @@ def _particles_vpn(settings: Settings, pools: Pools) -> ParticlesVpn | None:
     return ParticlesVpn(
         hub4=hub4,
         hub6=hub6,
-        interface=interface(vpn.interface, 1),
+        interface=interface_name(vpn.interface, 1),
         mtu=vpn.peer_mtu,
         keepalive=vpn.keepalive,
         masquerade=vpn.masquerade,

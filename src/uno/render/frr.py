@@ -37,7 +37,7 @@ from msgspec.structs import replace as altered
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network, network_order, written
-from uno.model.plan import BackbonePeer, CellPlan, Member, Roster, Scope
+from uno.model.plan import BackbonePeer, CellPlan, CellSet, Member, Roster
 
 # Not 179, so that a BGP daemon of the host's own can run beside ours.
 BGP_PORT = 1790
@@ -110,7 +110,7 @@ def prefixes(member: Member) -> tuple[Network, ...]:
     return tuple(sorted((*member.lans, *own), key=network_order))
 
 
-def scope_members(scope: Scope, roster: Roster) -> tuple[Member, ...]:
+def scope_members(scope: CellSet, roster: Roster) -> tuple[Member, ...]:
     """Return the members of `roster` that `scope` names."""
     return tuple(member for member in roster.members if member.id in scope)
 
@@ -227,13 +227,13 @@ def _numbered(networks: Iterable[Network]) -> Iterator[tuple[int, Network]]:
 def _link_filters(
     link: BackbonePeer, others: Iterable[Member], drain: Drain | None
 ) -> Iterator[str]:
-    scope = link.accepts
+    scope = link.import_origins
     entry = f"bgp as-path access-list through-{link.interface} seq"
-    verdict = "deny" if scope.all_but else "permit"
+    verdict = "deny" if scope.complement else "permit"
     for member in others:
-        if (member.id in scope) != scope.all_but:
+        if (member.id in scope) != scope.complement:
             yield f"{entry} {member.id} {verdict} _{member.asn}$"
-    if scope.all_but:
+    if scope.complement:
         yield f"{entry} {LAST_ENTRY} permit .*"
     for version in (4, 6):
         yield f"route-map from-{link.interface}-{version} permit 10"

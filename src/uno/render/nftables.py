@@ -198,7 +198,7 @@ def _sources(
     link: BackbonePeer, plan: CellPlan, roster: Roster, own: Mapping[int, tuple[Network, ...]]
 ) -> tuple[Network, ...]:
     """Return what may come in through a link: its cells' own, and errors sent by those between."""
-    members = scope_members(link.accepts, roster)
+    members = scope_members(link.import_origins, roster)
     allowed = {prefix for member in members for prefix in own[member.id]}
     # Links have their addresses in the backbone pool and in the third /64 of the ULA; routers on
     # the way answer (ICMP) from those.

@@ -18,8 +18,8 @@ from uno.model.uvn import (
 from uno.spec.kinds import HASH_MARK
 from uno.spec.written_values import (
     CellSpec,
+    Mailbox,
     ParticleSpec,
-    Person,
     SettingsSpec,
     Spec,
     UserSpec,
@@ -72,8 +72,8 @@ def listed_users(spec: Spec) -> tuple[UserSpec, ...]:
     return spec.users or ()
 
 
-def persons(spec: Spec) -> Iterable[Person]:
-    """Return everybody whom a spec names as an owner, the owner of the UVN last."""
+def mailboxes(spec: Spec) -> Iterable[Mailbox]:
+    """Return every owner that a spec names, the owner of the UVN last."""
     owners = [
         *(particle.owner for particle in spec.particles or ()),
         *(cell.owner for cell in spec.cells or ()),
@@ -98,7 +98,7 @@ def filled(spec: Struct | None, base: S) -> S:
 
 
 def _users(spec: Spec, hash_password: Callable[[str], str]) -> list[User]:
-    names = {person.email: person.name for person in persons(spec) if person.name}
+    names = {each.email: each.name for each in mailboxes(spec) if each.name}
     return [
         User(
             email=user.email or "",

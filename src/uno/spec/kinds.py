@@ -13,15 +13,15 @@ from uno.model.checks import Path
 from uno.model.key_ids import Secret
 from uno.model.net import Network, network
 from uno.model.syntax import printable, quoted, suggestion
-from uno.spec.reading import Kind, Reading, described, is_null, label
+from uno.spec.reading import Reading, ValueKind, described, is_null, label
 from uno.spec.scalars import Meaning, boolean, integer, meaning, means
-from uno.spec.tree import Mapping, Node, Scalar, Sequence
-from uno.spec.written_values import Person
+from uno.spec.tree import MappingNode, Node, Scalar, SequenceNode
+from uno.spec.written_values import Mailbox
 
 HASH_MARK = "$argon2"
 
 
-def text(**schema: Any) -> Kind:
+def text(**schema: Any) -> ValueKind:
     """Text, of any length but 0."""
 
     def read(reading: Reading, node: Node, path: Path) -> str | None:
@@ -31,10 +31,10 @@ def text(**schema: Any) -> Kind:
             return None
         return found
 
-    return Kind(read=read, schema={"type": "string", "minLength": 1, **schema})
+    return ValueKind(read=read, schema={"type": "string", "minLength": 1, **schema})
 
 
-def whole_number(**schema: Any) -> Kind:
+def whole_number(**schema: Any) -> ValueKind:
     """An integer of up to 64 bits; `schema` may narrow it for editors."""
 
     def read(reading: Reading, node: Node, path: Path) -> int | None:
@@ -49,10 +49,10 @@ def whole_number(**schema: Any) -> Kind:
             reading.refuse(node, path, what, "write a smaller number")
         return number
 
-    return Kind(read=read, schema={"type": "integer", **schema})
+    return ValueKind(read=read, schema={"type": "integer", **schema})
 
 
-def truth() -> Kind:
+def truth() -> ValueKind:
     """True or false."""
 
     def read(reading: Reading, node: Node, path: Path) -> bool | None:
@@ -61,10 +61,10 @@ def truth() -> Kind:
         _wrong_type(reading, node, path, "true or false", _truth_hint(node))
         return None
 
-    return Kind(read=read, schema={"type": "boolean"})
+    return ValueKind(read=read, schema={"type": "boolean"})
 
 
-def choice(options: type[StrEnum]) -> Kind:
+def choice(options: type[StrEnum]) -> ValueKind:
     """One of the values of an enumeration."""
     names = [str(option) for option in options]
 
@@ -77,10 +77,10 @@ def choice(options: type[StrEnum]) -> Kind:
         reading.refuse(node, path, what, guess or f"use one of {', '.join(names)}")
         return None
 
-    return Kind(read=read, schema={"enum": names})
+    return ValueKind(read=read, schema={"enum": names})
 
 
-def cidr(*, only: type[IPv4Network] | None = None) -> Kind:
+def cidr(*, only: type[IPv4Network] | None = None) -> ValueKind:
     """A network in CIDR notation, without host bits, of either family or of one."""
 
     def read(reading: Reading, node: Node, path: Path) -> Network | None:
@@ -100,28 +100,30 @@ def cidr(*, only: type[IPv4Network] | None = None) -> Kind:
             return None
         return result
 
-    return Kind(read=read, schema={"type": "string", "examples": ["192.168.1.0/24"]})
+    return ValueKind(read=read, schema={"type": "string", "examples": ["192.168.1.0/24"]})
 
 
-def person() -> Kind:
+def mailbox() -> ValueKind:
     """A user: `EMAIL`, or `NAME <EMAIL>`."""
 
-    def read(reading: Reading, node: Node, path: Path) -> Person | None:
+    def read(reading: Reading, node: Node, path: Path) -> Mailbox | None:
         found = _text(reading, node, path)
-        return None if found is None else person_from(found)
+        return None if found is None else mailbox_from(found)
 
-    return Kind(read=read, schema={"type": "string", "examples": ["Jane Doe <jane@example.org>"]})
+    return ValueKind(
+        read=read, schema={"type": "string", "examples": ["Jane Doe <jane@example.org>"]}
+    )
 
 
-def person_from(text: str) -> Person:
+def mailbox_from(text: str) -> Mailbox:
     """Read `EMAIL` or `NAME <EMAIL>`; the checks say whether that is an e-mail address."""
     match = re.fullmatch(r"([^<>]*)<([^<>]*)>", text.strip())
     if not match:
-        return Person(text.strip())
-    return Person(match[2].strip(), match[1].strip() or None)
+        return Mailbox(text.strip())
+    return Mailbox(match[2].strip(), match[1].strip() or None)
 
 
-def password() -> Kind:
+def password() -> ValueKind:
     """A password in plain text, or its argon2id hash."""
 
     def read(reading: Reading, node: Node, path: Path) -> Secret | None:
@@ -132,14 +134,14 @@ def password() -> Kind:
             return None
         return None if found is None else Secret(found)
 
-    return Kind(read=read, schema={"type": "string", "minLength": 1})
+    return ValueKind(read=read, schema={"type": "string", "minLength": 1})
 
 
-def each(kind: Kind) -> Kind:
+def each(kind: ValueKind) -> ValueKind:
     """A list of values of one kind."""
 
     def read(reading: Reading, node: Node, path: Path) -> tuple[Any, ...] | None:
-        if not isinstance(node, Sequence):
+        if not isinstance(node, SequenceNode):
             example = printable(node.text) if isinstance(node, Scalar) else "…"
             _wrong_type(reading, node, path, "a list", f"write it as [{example}]")
             return None
@@ -154,20 +156,20 @@ def each(kind: Kind) -> Kind:
                 found.append(value)
         return tuple(found)
 
-    return Kind(read=read, schema={"type": "array", "items": dict(kind.schema)})
+    return ValueKind(read=read, schema={"type": "array", "items": dict(kind.schema)})
 
 
-def anything() -> Kind:
+def anything() -> ValueKind:
     """A mapping with any values that JSON has, as plain Python values."""
 
     def read(reading: Reading, node: Node, path: Path) -> dict[str, Any] | None:
-        if not isinstance(node, Mapping):
+        if not isinstance(node, MappingNode):
             _wrong_type(reading, node, path, "a mapping", "write it as {lan-a: [lan-b]}")
             return None
         found: dict[str, Any] = _plain(reading, node, path)
         return found
 
-    return Kind(read=read, schema={"type": "object"})
+    return ValueKind(read=read, schema={"type": "object"})
 
 
 def _truth_hint(node: Node) -> str:
@@ -180,7 +182,7 @@ def _truth_hint(node: Node) -> str:
     return f"write {words.get(node.text.lower(), 'true or false')}"
 
 
-def _item(kind: Kind, reading: Reading, node: Node, path: Path) -> Any:
+def _item(kind: ValueKind, reading: Reading, node: Node, path: Path) -> Any:
     reading.positions[path] = node.position
     if is_null(node):
         reading.refuse(node, path, f"{label(path)} is empty", "fill it in, or remove it")
@@ -231,15 +233,15 @@ _ARGON2ID = r"\$argon2id\$v=19\$m=\d{1,10},t=\d{1,10},p=\d{1,8}\$[A-Za-z0-9+/]+\
 def _plain(reading: Reading, node: Node, path: Path) -> Any:
     reading.positions.setdefault(path, node.position)
     match node:
-        case Mapping():
+        case MappingNode():
             return _plain_mapping(reading, node, path)
-        case Sequence():
+        case SequenceNode():
             return [_plain(reading, item, (*path, i)) for i, item in enumerate(node.items)]
         case Scalar():
             return _plain_scalar(reading, node, path)
 
 
-def _plain_mapping(reading: Reading, node: Mapping, path: Path) -> dict[str, Any]:
+def _plain_mapping(reading: Reading, node: MappingNode, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar):

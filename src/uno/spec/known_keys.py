@@ -12,9 +12,19 @@ from uno.model.syntax import (
     TEXT_LENGTH,
 )
 from uno.model.uvn import Middleware, Strategy, TimingProfile
-from uno.spec.kinds import anything, choice, cidr, each, password, person, text, truth, whole_number
-from uno.spec.reading import Kind
-from uno.spec.sections import Section
+from uno.spec.kinds import (
+    anything,
+    choice,
+    cidr,
+    each,
+    mailbox,
+    password,
+    text,
+    truth,
+    whole_number,
+)
+from uno.spec.reading import ValueKind
+from uno.spec.sections import SpecSection
 from uno.spec.written_values import (
     CellSettingsSpec,
     CellSpec,
@@ -27,7 +37,7 @@ from uno.spec.written_values import (
 )
 
 
-def _within(allowed: range) -> Kind:
+def _within(allowed: range) -> ValueKind:
     return whole_number(minimum=allowed[0], maximum=allowed[-1])
 
 
@@ -35,14 +45,14 @@ _NAME = text(pattern=NAME_PATTERN, maxLength=NAME_LENGTH)
 _LINE = text(maxLength=TEXT_LENGTH)
 _EXCLUDED = {"excluded": truth()}
 
-USER = Section(
+USER = SpecSection(
     type=UserSpec,
     keys={"email": text(), "name": _LINE, "password": password()},
     required=("email",),
-    groups={"config": Section(type=UserSpec, keys={"name": _LINE, **_EXCLUDED})},
+    groups={"config": SpecSection(type=UserSpec, keys={"name": _LINE, **_EXCLUDED})},
 )
 
-CELL_SETTINGS = Section(
+CELL_SETTINGS = SpecSection(
     type=CellSettingsSpec,
     keys={
         "enable_particles_vpn": truth(),
@@ -54,21 +64,21 @@ CELL_SETTINGS = Section(
     },
 )
 
-CELL = Section(
+CELL = SpecSection(
     type=CellSpec,
-    keys={"name": _NAME, "owner": person(), "address": text(), "allowed_lans": each(cidr())},
+    keys={"name": _NAME, "owner": mailbox(), "address": text(), "allowed_lans": each(cidr())},
     required=("name",),
-    groups={"settings": CELL_SETTINGS, "config": Section(type=CellSpec, keys=_EXCLUDED)},
+    groups={"settings": CELL_SETTINGS, "config": SpecSection(type=CellSpec, keys=_EXCLUDED)},
 )
 
-PARTICLE = Section(
+PARTICLE = SpecSection(
     type=ParticleSpec,
-    keys={"name": _NAME, "owner": person()},
+    keys={"name": _NAME, "owner": mailbox()},
     required=("name",),
-    groups={"config": Section(type=ParticleSpec, keys=_EXCLUDED)},
+    groups={"config": SpecSection(type=ParticleSpec, keys=_EXCLUDED)},
 )
 
-VPN = Section(
+VPN = SpecSection(
     type=VpnSpec,
     keys={
         "port": _within(PORTS),
@@ -84,7 +94,7 @@ VPN = Section(
     },
 )
 
-DEPLOYMENT = Section(
+DEPLOYMENT = SpecSection(
     type=DeploymentSpec,
     keys={
         "strategy": choice(Strategy),
@@ -94,7 +104,7 @@ DEPLOYMENT = Section(
     },
 )
 
-SETTINGS = Section(
+SETTINGS = SpecSection(
     type=SettingsSpec,
     keys={
         "timing_profile": choice(TimingProfile),
@@ -112,9 +122,9 @@ SETTINGS = Section(
     },
 )
 
-_OF_THE_UVN = {"name": _NAME, "owner": person(), "address": text()}
+_OF_THE_UVN = {"name": _NAME, "owner": mailbox(), "address": text()}
 
-SPEC = Section(
+SPEC = SpecSection(
     type=Spec,
     keys={
         **_OF_THE_UVN,
@@ -124,6 +134,6 @@ SPEC = Section(
     },
     groups={
         "settings": SETTINGS,
-        "config": Section(type=Spec, keys=_OF_THE_UVN, groups={"settings": SETTINGS}),
+        "config": SpecSection(type=Spec, keys=_OF_THE_UVN, groups={"settings": SETTINGS}),
     },
 )

@@ -21,7 +21,7 @@ from uno.diagnostics import Problem, Severity, refuse_errors
 from uno.model.checks import Path, check
 from uno.model.syntax import quoted
 from uno.model.uvn import Cell, Particle, Settings, User, Uvn
-from uno.spec.build import filled, listed_users, persons, settings_on
+from uno.spec.build import filled, listed_users, mailboxes, settings_on
 from uno.spec.document import Document, problems, read
 from uno.spec.kinds import HASH_MARK
 from uno.spec.loading import trusted
@@ -181,7 +181,7 @@ def _users(
 ) -> list[tuple[User, int | None]]:
     """Return the users by e-mail, each with its place in the text."""
     olds = {user.email: user for user in uvn.users}
-    names = {person.email: person.name for person in persons(spec) if person.name}
+    names = {each.email: each.name for each in mailboxes(spec) if each.name}
     listed = listed_users(spec)
     said: list[tuple[User, int | None]] = [
         (_user(each, olds.get(each.email or ""), names, prune, hash_password), at)

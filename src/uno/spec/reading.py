@@ -1,8 +1,8 @@
-"""Nodes to values, of the right types, with every problem noted and none raised.
+"""Nodes to values of the right types; every problem is recorded and none is raised.
 
-A `Kind` reads one sort of value: it returns None for what it has refused. Whether a value makes
-sense (a name, a port, an owner) is for `model.checks` to say, which sees definitions from elsewhere
-too; here it only has to be of the right type.
+A `ValueKind` reads one type of value and returns None for a value that it refuses. It checks the
+type alone. `model.checks` checks the meaning (a name, a port, an owner), since it also checks
+definitions that come from elsewhere.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from uno.diagnostics import Position, Problem
 from uno.model.checks import Path
 from uno.model.syntax import quoted
 from uno.spec.scalars import Meaning, means
-from uno.spec.tree import Mapping as MappingNode
-from uno.spec.tree import Node, Scalar
+from uno.spec.tree import MappingNode, Node, Scalar
 
 # More than anybody mends in one go; a text of garbage would fill the screen for minutes.
 MAX_PROBLEMS = 200
@@ -55,7 +54,7 @@ Read: TypeAlias = Callable[[Reading, Node, Path], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class ValueKind:
     """How one sort of value is read, and how JSON Schema describes it."""
 
     read: Read

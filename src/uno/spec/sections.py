@@ -11,15 +11,14 @@ from msgspec import Struct
 from uno.diagnostics import Problem
 from uno.model.checks import Path
 from uno.model.syntax import quoted, suggestion
-from uno.spec.reading import Kind, Reading, described, is_null, label
+from uno.spec.reading import Reading, ValueKind, described, is_null, label
 from uno.spec.scalars import Meaning, means
-from uno.spec.tree import Mapping as MappingNode
-from uno.spec.tree import Node, Scalar
+from uno.spec.tree import MappingNode, Node, Scalar
 from uno.spec.written_values import overlaid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class SpecSection:
     """A mapping with known keys that becomes a value of `type`.
 
     `groups` are the keys that hold sections of their own. The group `config` is laid over the
@@ -27,13 +26,13 @@ class Section:
     """
 
     type: type[Struct]
-    keys: Mapping[str, Kind]
+    keys: Mapping[str, ValueKind]
     required: tuple[str, ...] = ()
-    groups: Mapping[str, Section] = field(default_factory=dict)
+    groups: Mapping[str, SpecSection] = field(default_factory=dict)
 
-    def kind(self) -> Kind:
+    def kind(self) -> ValueKind:
         """Return this section as a kind of value."""
-        return Kind(read=self.read, schema=self.schema())
+        return ValueKind(read=self.read, schema=self.schema())
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of this section. Null means unset, so every key takes it."""

@@ -50,7 +50,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sequence:
+class SequenceNode:
     """A list of nodes. `is_block` means that it begins on lines of its own."""
 
     items: tuple[Node, ...]
@@ -61,7 +61,7 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
+class MappingNode:
     """Pairs of key and value, in the order in which they were written, duplicates included."""
 
     pairs: tuple[tuple[Node, Node], ...]
@@ -71,7 +71,7 @@ class Mapping:
     depth: int
 
 
-Node: TypeAlias = Scalar | Sequence | Mapping
+Node: TypeAlias = Scalar | SequenceNode | MappingNode
 
 
 def compose(text: str, *, file: str) -> Node | None:
@@ -209,17 +209,19 @@ class _Builder:
             )
 
 
-def _collection(opened: _Open) -> Sequence | Mapping:
+def _collection(opened: _Open) -> SequenceNode | MappingNode:
     items = tuple(opened.items)
     is_block = not opened.start.flow_style
     size = 1 + sum(item.size for item in items)
     depth = 1 + max((item.depth for item in items), default=0)
     if isinstance(opened.start, SequenceStartEvent):
-        return Sequence(
+        return SequenceNode(
             items=items, is_block=is_block, position=opened.position, size=size, depth=depth
         )
     pairs = tuple(zip(items[::2], items[1::2], strict=True))
-    return Mapping(pairs=pairs, is_block=is_block, position=opened.position, size=size, depth=depth)
+    return MappingNode(
+        pairs=pairs, is_block=is_block, position=opened.position, size=size, depth=depth
+    )
 
 
 _SYNTAX_HINT = "look at the indentation, colons, quotes and brackets here and in the line above"

@@ -16,8 +16,8 @@ from uno.model.net import Network
 from uno.model.uvn import Middleware, Strategy, TimingProfile
 
 
-class Person(Struct, frozen=True):
-    """A user as an owner is named: `EMAIL`, or `NAME <EMAIL>`."""
+class Mailbox(Struct, frozen=True):
+    """An owner as a spec names it: `EMAIL`, or `NAME <EMAIL>` (mailbox, RFC 5322 section 3.4)."""
 
     email: str
     name: str | None = None
@@ -47,7 +47,7 @@ class CellSpec(Struct, frozen=True, kw_only=True):
     """A cell."""
 
     name: str | None = None
-    owner: Person | None = None
+    owner: Mailbox | None = None
     address: str | None = None
     allowed_lans: tuple[Network, ...] | None = None
     settings: CellSettingsSpec | None = None
@@ -58,7 +58,7 @@ class ParticleSpec(Struct, frozen=True, kw_only=True):
     """A particle."""
 
     name: str | None = None
-    owner: Person | None = None
+    owner: Mailbox | None = None
     excluded: bool | None = None
 
 
@@ -105,7 +105,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     """A whole spec. `users` that is None and `users` that is empty are not the same."""
 
     name: str | None = None
-    owner: Person | None = None
+    owner: Mailbox | None = None
     address: str | None = None
     users: tuple[UserSpec, ...] | None = None
     cells: tuple[CellSpec, ...] | None = None

@@ -125,7 +125,7 @@ def test_w15_a_random_backbone_is_connected(site: Uno, root: Path) -> None:
 
     for _ in range(5):
         assert site("redeploy", "-S", "random").status == 0
-        assert all(loss.failed for loss in failures.losses(head(root).plan))
+        assert all(loss.failed for loss in failures.failure_impacts(head(root).plan))
 
 
 @pytest.mark.feature("F052")

@@ -6,7 +6,9 @@ from uno.model.syntax import (
     Fault,
     email_fault,
     host_fault,
+    host_port,
     interface_fault,
+    interface_name,
     name_fault,
     printable,
     quoted,
@@ -133,3 +135,21 @@ def test_a_likely_word_is_suggested() -> None:
     assert suggestion("adress", ["owner", "address"]) == "did you mean address?"
     assert suggestion("zzz", ["owner", "address"]) == ""
     assert suggestion("x" * 1_000_000, ["owner"]) == ""
+
+
+def test_the_number_replaces_the_braces_of_an_interface_pattern() -> None:
+    assert interface_name("uwg-b{}", 3) == "uwg-b3"
+    assert interface_name("b{}-uno", 3) == "b3-uno"
+
+
+@pytest.mark.feature("G32")
+@pytest.mark.parametrize(
+    ("endpoint", "written"),
+    [
+        ("lan-a.example.org", "lan-a.example.org:63550"),
+        ("192.0.2.1", "192.0.2.1:63550"),
+        ("2001:db8::1", "[2001:db8::1]:63550"),
+    ],
+)
+def test_only_an_ipv6_address_is_in_brackets(endpoint: str, written: str) -> None:
+    assert host_port(endpoint, 63550) == written

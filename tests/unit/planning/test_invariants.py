@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from uno.model.plan import Link, Plan, Scope
+from uno.model.plan import CellSet, Link, Plan
 from uno.model.uvn import Strategy, Uvn
 from uno.planning.invariants import broken_invariants
 from uno.planning.planner import plan
@@ -98,7 +98,7 @@ def test_a_public_cell_that_does_not_listen_is_found(sound: Plan) -> None:
 
 
 def test_a_scope_that_refuses_the_neighbour_is_found(sound: Plan) -> None:
-    assert broken_invariants(with_end(sound, accepts=Scope(cells=(1,)))) == (
+    assert broken_invariants(with_end(sound, import_origins=CellSet(cells=(1,)))) == (
         "cell 1 accepts its own prefixes on link 1-2",
         "cell 1 does not accept its neighbour's on link 1-2",
         "cell 1 stops prefixes that may come through link 1-2",

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
-from uno.model.plan import BackbonePeer, CellPlan, Member, Pools, Roster, Scope, Timing
+from uno.model.plan import BackbonePeer, CellPlan, CellSet, Member, Pools, Roster, Timing
 from uno.render import frr
 from uno.render.frr import Drain
 
@@ -48,7 +48,7 @@ ROSTER = Roster(
 ON_ETH1 = tuple(AttachedLan(network=lan, nic="eth1") for lan in LANS[1])
 
 
-def link(slot: int, cell: int, accepts: Scope) -> BackbonePeer:
+def link(slot: int, cell: int, import_origins: CellSet) -> BackbonePeer:
     return BackbonePeer(
         interface=f"uwg-b{slot}",
         cell=cell,
@@ -59,7 +59,7 @@ def link(slot: int, cell: int, accepts: Scope) -> BackbonePeer:
         public_key="",
         key="",
         psk="",
-        accepts=accepts,
+        import_origins=import_origins,
     )
 
 
@@ -71,9 +71,9 @@ PLAN = CellPlan(
     name="c1",
     backbone_mtu=1320,
     links=(
-        link(0, 2, Scope(cells=(2,))),
-        link(1, 3, Scope(cells=(1, 2), all_but=True)),
-        link(2, 4, Scope(cells=(3, 4))),
+        link(0, 2, CellSet(cells=(2,))),
+        link(1, 3, CellSet(cells=(1, 2), complement=True)),
+        link(2, 4, CellSet(cells=(3, 4))),
     ),
 )
 

@@ -16,11 +16,11 @@ from msgspec.structs import replace as with_fields
 from uno.model.plan import (
     BackbonePeer,
     CellPlan,
+    CellSet,
     Member,
     ParticlePeer,
     Pools,
     Roster,
-    Scope,
     Timing,
 )
 from uno.render import package_file
@@ -360,7 +360,7 @@ PLAN = CellPlan(
             public_key=key(3),
             key="link/1-2/1",
             psk="link/1-2/psk",
-            accepts=Scope(all_but=True, cells=(1,)),
+            import_origins=CellSet(complement=True, cells=(1,)),
             endpoint="lan-b.example.com:63550",
         ),
     ),

@@ -10,15 +10,15 @@ from uno.spec.written_values import (
     CellSettingsSpec,
     CellSpec,
     DeploymentSpec,
+    Mailbox,
     ParticleSpec,
-    Person,
     SettingsSpec,
     Spec,
     UserSpec,
     VpnSpec,
 )
 
-JOHN = Person("john@example.org", "John Doe")
+JOHN = Mailbox("john@example.org", "John Doe")
 IDENTITY = "ab" * 16
 
 
@@ -44,7 +44,7 @@ def test_ids_follow_the_order_in_which_things_stand() -> None:
 @pytest.mark.feature("F028")
 def test_what_names_no_owner_belongs_to_the_owner_of_all() -> None:
     uvn = build(
-        Spec(owner=JOHN, cells=(CellSpec(name="a"), CellSpec(name="b", owner=Person("x@y.z"))))
+        Spec(owner=JOHN, cells=(CellSpec(name="a"), CellSpec(name="b", owner=Mailbox("x@y.z"))))
     )
 
     assert [cell.owner for cell in uvn.cells] == ["john@example.org", "x@y.z"]

@@ -13,7 +13,7 @@ from uno.spec.document import read
 from uno.spec.written_values import (
     CellSpec,
     DeploymentSpec,
-    Person,
+    Mailbox,
     SettingsSpec,
     UserSpec,
     VpnSpec,
@@ -37,7 +37,7 @@ def test_what_is_written_is_kept_and_nothing_else() -> None:
         "cells:\n  - {name: a, allowed_lans: [10.0.0.0/24]}\n"
         "settings:\n  dds_domain: 7\n  root_vpn: {port: 0x10}\n  deployment: {strategy: static}\n"
     ) == Spec(
-        owner=Person("john@example.org", "John Doe"),
+        owner=Mailbox("john@example.org", "John Doe"),
         users=(
             UserSpec(email="john@example.org", name="J", password=Secret("secret"), excluded=True),
         ),
@@ -113,18 +113,18 @@ def test_config_of_a_user_has_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "person"),
+    ("text", "owner"),
     [
-        ("a@b.c", Person("a@b.c")),
-        ("Ann B. <a@b.c>", Person("a@b.c", "Ann B.")),
-        ("<a@b.c>", Person("a@b.c")),
-        ("' Ann  <  a@b.c  > '", Person("a@b.c", "Ann")),
-        ("Ann <a@b.c> x", Person("Ann <a@b.c> x")),
+        ("a@b.c", Mailbox("a@b.c")),
+        ("Ann B. <a@b.c>", Mailbox("a@b.c", "Ann B.")),
+        ("<a@b.c>", Mailbox("a@b.c")),
+        ("' Ann  <  a@b.c  > '", Mailbox("a@b.c", "Ann")),
+        ("Ann <a@b.c> x", Mailbox("Ann <a@b.c> x")),
     ],
 )
 @pytest.mark.feature("F028")
-def test_an_owner_has_an_e_mail_address_and_perhaps_a_name(text: str, person: Person) -> None:
-    assert spec_of(f"owner: {text}").owner == person
+def test_an_owner_has_an_e_mail_address_and_perhaps_a_name(text: str, owner: Mailbox) -> None:
+    assert spec_of(f"owner: {text}").owner == owner
 
 
 def test_parse_tells_every_problem_of_the_text_at_once() -> None:

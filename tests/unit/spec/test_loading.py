@@ -10,7 +10,7 @@ from uno.model.checks import check
 from uno.model.key_ids import Secret
 from uno.model.uvn import Uvn
 from uno.spec import Spec, load
-from uno.spec.written_values import Person, SettingsSpec, UserSpec, VpnSpec
+from uno.spec.written_values import Mailbox, SettingsSpec, UserSpec, VpnSpec
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SOUND = """\
@@ -98,7 +98,7 @@ def test_a_name_from_the_command_has_no_place_in_the_text() -> None:
 @pytest.mark.feature("F030")
 def test_options_win_over_the_text() -> None:
     options = Spec(
-        owner=Person("jane@example.org"),
+        owner=Mailbox("jane@example.org"),
         address="registry.example.org",
         settings=SettingsSpec(root_vpn=VpnSpec(port=5000)),
     )

@@ -4,7 +4,7 @@ import pytest
 
 from uno.diagnostics import Position, Rejected
 from uno.spec import tree
-from uno.spec.tree import Mapping, Scalar, Sequence, compose
+from uno.spec.tree import MappingNode, Scalar, SequenceNode, compose
 
 
 def refused(text: str) -> str:
@@ -16,11 +16,11 @@ def refused(text: str) -> str:
 def test_every_node_knows_its_place() -> None:
     root = compose("a: 1\nb:\n  - x\n  - {c: 'y'}\n", file="f")
 
-    assert isinstance(root, Mapping)
+    assert isinstance(root, MappingNode)
     (_, one), (b, items) = root.pairs
-    assert isinstance(items, Sequence)
+    assert isinstance(items, SequenceNode)
     inner = items.items[1]
-    assert isinstance(inner, Mapping)
+    assert isinstance(inner, MappingNode)
     places = [node.position for node in (root, one, b, items, items.items[0], inner.pairs[0][1])]
     assert [(each.line, each.column) for each in places] == [
         *((1, 1), (1, 4), (2, 1), (3, 3), (3, 5), (4, 9))
@@ -30,7 +30,7 @@ def test_every_node_knows_its_place() -> None:
 def test_columns_count_characters_and_not_bytes() -> None:
     root = compose('"äöü": x', file="f")
 
-    assert isinstance(root, Mapping)
+    assert isinstance(root, MappingNode)
     assert root.pairs[0][1].position == Position(file="f", line=1, column=8)
 
 
@@ -52,10 +52,10 @@ def test_quotes_and_the_tag_str_make_text(text: str, *, is_plain: bool) -> None:
 def test_an_alias_is_what_it_stands_for_at_its_own_place() -> None:
     root = compose("a: &x [1]\nb: *x\n", file="f")
 
-    assert isinstance(root, Mapping)
+    assert isinstance(root, MappingNode)
     anchored, alias = root.pairs[0][1], root.pairs[1][1]
-    assert isinstance(anchored, Sequence)
-    assert isinstance(alias, Sequence)
+    assert isinstance(anchored, SequenceNode)
+    assert isinstance(alias, SequenceNode)
     assert alias.items == anchored.items
     assert (alias.position.line, alias.position.column) == (2, 4)
 

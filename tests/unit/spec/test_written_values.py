@@ -3,7 +3,7 @@ from __future__ import annotations
 from uno.model.key_ids import Secret
 from uno.spec.written_values import (
     DeploymentSpec,
-    Person,
+    Mailbox,
     SettingsSpec,
     Spec,
     UserSpec,
@@ -14,10 +14,10 @@ from uno.spec.written_values import (
 
 
 def test_what_is_above_wins_and_the_rest_stays() -> None:
-    below = Spec(name="net", owner=Person("a@b.c", "A"), address="x")
-    above = Spec(owner=Person("d@e.f"))
+    below = Spec(name="net", owner=Mailbox("a@b.c", "A"), address="x")
+    above = Spec(owner=Mailbox("d@e.f"))
 
-    assert overlaid(below, above) == Spec(name="net", owner=Person("d@e.f"), address="x")
+    assert overlaid(below, above) == Spec(name="net", owner=Mailbox("d@e.f"), address="x")
 
 
 def test_settings_are_merged_key_by_key() -> None:

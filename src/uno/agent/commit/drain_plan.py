@@ -28,7 +28,7 @@ from msgspec.structs import replace as altered
 
 from uno.model.messages import Activation
 from uno.model.package import Package
-from uno.model.plan import BackbonePeer, CellPlan, Roster, Scope
+from uno.model.plan import BackbonePeer, CellPlan, CellSet, Roster
 from uno.render.frr import Drain
 
 # Seconds from telling others to leave a link until this cell leaves it: for the news to go round
@@ -52,7 +52,7 @@ NARROW_AFTER = 5.0
 VACATED_WITHIN, GIVEN_UP_WITHIN = 0.5, 10.0
 
 # What changes of a link without its neighbour noticing.
-_HARMLESS = {"accepts": Scope(), "endpoint": None, "keepalive": 0}
+_HARMLESS = {"import_origins": CellSet(), "endpoint": None, "keepalive": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def with_held(bundle: Package, kept: Held) -> Package:
     """Return a package with the links that are held in place of its own to the same neighbours."""
     old = {link.cell: link for link in kept.links}
     links = tuple(
-        altered(old[link.cell], accepts=link.accepts) if link.cell in old else link
+        altered(old[link.cell], import_origins=link.import_origins) if link.cell in old else link
         for link in bundle.plan.links
     )
     return _with_links(bundle, links, kept.secrets)
@@ -262,12 +262,12 @@ class _Way:
             for link in self._new.plan.links
             if link.cell not in waiting and not any(_collide(link, other) for other in kept)
         ]
-        accepts = {link.cell: link.accepts for link in self._new.plan.links}
+        origins = {link.cell: link.import_origins for link in self._new.plan.links}
         for at, link in enumerate(links):
-            planned = accepts.get(link.cell, link.accepts)
+            planned = origins.get(link.cell, link.import_origins)
             before = self._before.get(link.cell)
-            either = _either(before.accepts, planned, roster) if before else planned
-            links[at] = altered(link, accepts=either)
+            either = _either(before.import_origins, planned, roster) if before else planned
+            links[at] = altered(link, import_origins=either)
         secrets = _held(self._old, kept).secrets
         links.sort(key=_place)
         if not kept and links == sorted(self._new.plan.links, key=_place):
@@ -316,9 +316,9 @@ def _differ(old: Package, before: BackbonePeer, new: Package, after: BackbonePee
     )
 
 
-def _either(one: Scope, other: Scope, roster: Roster) -> Scope:
+def _either(one: CellSet, other: CellSet, roster: Roster) -> CellSet:
     """Return the scope of the cells of `roster` that are in either; `other` if that is it."""
     cells = [member.id for member in roster.members]
     if all(cell in other for cell in cells if cell in one):
         return other
-    return Scope(cells=tuple(cell for cell in cells if cell in one or cell in other))
+    return CellSet(cells=tuple(cell for cell in cells if cell in one or cell in other))

@@ -9,8 +9,8 @@ from uno.cli.output import listings, printing
 from uno.cli.output.definition_view import whole
 from uno.diagnostics import UnoError
 from uno.model import codec
+from uno.model.syntax import interface_name
 from uno.planning import backbone_map
-from uno.planning.names import interface
 from uno.registry.publish import cell_packages, keygen, package_files, particle_packages
 from uno.render.package_file import fingerprint
 from uno.render.particle import terminal_qr
@@ -122,7 +122,7 @@ def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
             ("INTERFACE", "ADDRESS", "PORT", "TO", "ADDRESS", "PORT"),
             [
                 (
-                    interface(plan.backbone.interface, ours.slot),
+                    interface_name(plan.backbone.interface, ours.slot),
                     ours.address4,
                     ours.port,
                     names[theirs.cell],
@@ -225,7 +225,7 @@ def show_link(head: Generation, ends: tuple[str, str], output: JsonOption) -> No
     printing.table(
         ("", *(names[end.cell] for end in ends_)),
         [
-            ("interface", *(interface(plan.backbone.interface, end.slot) for end in ends_)),
+            ("interface", *(interface_name(plan.backbone.interface, end.slot) for end in ends_)),
             ("IPv4", *(str(end.address4) for end in ends_)),
             ("IPv6", *(str(end.address6) for end in ends_)),
             ("UDP port", *(str(end.port or "dials out") for end in ends_)),
@@ -323,8 +323,8 @@ def _ends(plan: Plan, cell: int) -> Iterable[tuple[LinkEnd, LinkEnd]]:
 
 def _accepted(end: LinkEnd, names: dict[int, str]) -> str:
     """Return whose LANs may come through an end, or whose may not if that is said sooner."""
-    listed = ", ".join(names[cell] for cell in end.accepts.cells if cell in names)
-    return f"all but {listed}" if end.accepts.all_but else listed
+    listed = ", ".join(names[cell] for cell in end.import_origins.cells if cell in names)
+    return f"all but {listed}" if end.import_origins.complement else listed
 
 
 def _ports(

@@ -18,7 +18,7 @@ from uno.model.syntax import same_host
 from uno.model.uvn import Uvn
 from uno.planning.allocation import addresses
 from uno.planning.allocation.port_allocation import Listener, Site, Slots
-from uno.planning.import_policy import scopes
+from uno.planning.import_policy import import_origins
 from uno.planning.topology.graph import Pair
 
 _End: TypeAlias = tuple[int, int]  # (cell, neighbour)
@@ -41,7 +41,7 @@ def links(uvn: Uvn, draft: Plan, pairs: Iterable[Pair], parent: Plan | None) -> 
     for key in _ends(pairs):
         if key not in chosen:
             chosen[key] = slots.take(key[0])
-    accepts = scopes((cell.member.id for cell in draft.cells), pairs)
+    origins = import_origins((cell.member.id for cell in draft.cells), pairs)
 
     def end(cell: int, neighbour: int, *, number: int) -> LinkEnd:
         even4, even6 = addresses.link(draft.pools, number)
@@ -53,7 +53,7 @@ def links(uvn: Uvn, draft: Plan, pairs: Iterable[Pair], parent: Plan | None) -> 
             address4=even4 + side,
             address6=even6 + side,
             port=slots.port(cell, slot),
-            accepts=accepts[cell, neighbour],
+            import_origins=origins[cell, neighbour],
         )
 
     return tuple(

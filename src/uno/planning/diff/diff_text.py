@@ -70,8 +70,8 @@ def link_changes(old: Link, new: Link, names: Mapping[int, str]) -> tuple[str, .
     return tuple(found)
 
 
-def accepts(name: str, more: Iterable[str], less: Iterable[str]) -> tuple[str, ...]:
-    """Return how what a cell accepts through a link changes."""
+def import_origins(name: str, more: Iterable[str], less: Iterable[str]) -> tuple[str, ...]:
+    """Return how the origins change that a cell imports through a link."""
     gained, lost = ", ".join(more), ", ".join(less)
     return (
         *((f"{name} accepts {gained}",) if gained else ()),

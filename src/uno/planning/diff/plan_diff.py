@@ -26,7 +26,7 @@ class Item(Struct, frozen=True, kw_only=True):
     details: tuple[str, ...] = ()
 
 
-class Items(Struct, frozen=True, kw_only=True):
+class ItemDiff(Struct, frozen=True, kw_only=True):
     """All of one kind that come, go or change, in order of their ids."""
 
     added: tuple[Item, ...] = ()
@@ -51,17 +51,12 @@ class PlanDiff(Struct, frozen=True, kw_only=True):
     """
 
     settings: tuple[str, ...] = ()
-    cells: Items = Items()
-    particles: Items = Items()
-    links: Items = Items()
+    cells: ItemDiff = ItemDiff()
+    particles: ItemDiff = ItemDiff()
+    links: ItemDiff = ItemDiff()
     keys: KeyCounts = KeyCounts()
     cell_plans: tuple[int, ...] = ()
     roster: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the plans are the same."""
-        return self == PlanDiff()
 
 
 def diff(old: Plan | None, new: Plan) -> PlanDiff:
@@ -118,12 +113,12 @@ def _items(
     name: Callable[[_T], str],
     describe: Callable[[_T], tuple[str, ...]],
     compare: Callable[[_T, _T], tuple[str, ...]],
-) -> Items:
+) -> ItemDiff:
     def item(key: _Id, value: _T, details: tuple[str, ...]) -> Item:
         return Item(id="-".join(map(str, key)), name=name(value), details=details)
 
     changes = {key: compare(old[key], new[key]) for key in sorted(old.keys() & new.keys())}
-    return Items(
+    return ItemDiff(
         added=tuple(item(key, new[key], describe(new[key])) for key in sorted(new.keys() - old)),
         removed=tuple(item(key, old[key], describe(old[key])) for key in sorted(old.keys() - new)),
         changed=tuple(item(key, new[key], what) for key, what in changes.items() if what),
@@ -137,27 +132,27 @@ def _link_changes(
     both = {cell.member.id for cell in old.cells} if old else set()
     both &= {cell.member.id for cell in new.cells}
 
-    def accepts(before: LinkEnd, after: LinkEnd) -> tuple[str, ...]:
-        if before.accepts == after.accepts:
+    def imported(before: LinkEnd, after: LinkEnd) -> tuple[str, ...]:
+        if before.import_origins == after.import_origins:
             return ()
         was, becomes = _accepted(before, both), _accepted(after, both)
         more = [names[each] for each in sorted(becomes - was)]
         less = [names[each] for each in sorted(was - becomes)]
-        return diff_text.accepts(names[after.cell], more, less)
+        return diff_text.import_origins(names[after.cell], more, less)
 
     def compare(before: Link, after: Link) -> tuple[str, ...]:
         return (
             *diff_text.link_changes(before, after, names),
-            *accepts(before.a, after.a),
-            *accepts(before.b, after.b),
+            *imported(before.a, after.a),
+            *imported(before.b, after.b),
         )
 
     return compare
 
 
 def _accepted(end: LinkEnd, among: AbstractSet[int]) -> AbstractSet[int]:
-    listed = among & set(end.accepts.cells)
-    return among - listed if end.accepts.all_but else listed
+    listed = among & set(end.import_origins.cells)
+    return among - listed if end.import_origins.complement else listed
 
 
 def _changed_cell_plans(old: Plan | None, new: Plan) -> tuple[int, ...]:

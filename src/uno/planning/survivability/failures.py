@@ -18,12 +18,12 @@ from itertools import accumulate
 from msgspec import Struct
 
 from uno.model.plan import Member, Plan
-from uno.planning.topology.graph import Pair, Walk, walk
+from uno.planning.topology.graph import DfsTree, Pair, dfs_tree
 
 Group = tuple[int, ...]
 
 
-class Loss(Struct, frozen=True, kw_only=True):
+class FailureImpact(Struct, frozen=True, kw_only=True):
     """One failure, and the cells that it cuts off from the others.
 
     `failed` is one cell id, or the two of a link; empty for what is apart with nothing failed. Each
@@ -39,7 +39,7 @@ class Loss(Struct, frozen=True, kw_only=True):
     particle_paths: int
 
 
-class Cycle(Struct, frozen=True, kw_only=True):
+class CutPairs(Struct, frozen=True, kw_only=True):
     """Links of which any two, when both are lost, part what none of them does alone.
 
     They lie around a cycle: piece `i` is between link `i` and link `i + 1`, and the last one
@@ -52,7 +52,7 @@ class Cycle(Struct, frozen=True, kw_only=True):
     pairs: int
 
 
-class Price(Struct, frozen=True, kw_only=True, order=True):
+class FailureCost(Struct, frozen=True, kw_only=True, order=True):
     """How bad a backbone is: `apart` counts what is lost with nothing failed, `cost` all losses."""
 
     apart: int
@@ -60,34 +60,38 @@ class Price(Struct, frozen=True, kw_only=True, order=True):
     findings: int
 
 
-def losses(plan: Plan) -> tuple[Loss, ...]:
+def failure_impacts(plan: Plan) -> tuple[FailureImpact, ...]:
     """Return every single failure after which traffic that is still possible has no way.
 
     Without any, every LAN stays reachable under the loss of any one link or any one other cell.
     Links that fail come before cells, each in order of their ids.
     """
-    return of_graph((cell.member for cell in plan.cells), (link.cells for link in plan.links))
-
-
-def cycles(plan: Plan) -> tuple[Cycle, ...]:
-    """Return the links of which two at once cost what neither costs alone, in order of their ids.
-
-    Two links whose loss costs no more than that of each alone are in `losses` already.
-    """
-    return cycles_of_graph(
+    return failure_impacts_of(
         (cell.member for cell in plan.cells), (link.cells for link in plan.links)
     )
 
 
-def of_graph(members: Iterable[Member], pairs: Iterable[Pair]) -> tuple[Loss, ...]:
-    """Return the `losses` of a backbone with these cells and links."""
+def cut_pairs(plan: Plan) -> tuple[CutPairs, ...]:
+    """Return the links of which two at once cost what neither costs alone, in order of their ids.
+
+    Two links whose loss costs no more than that of each alone are in `failure_impacts` already.
+    """
+    return cut_pairs_of((cell.member for cell in plan.cells), (link.cells for link in plan.links))
+
+
+def failure_impacts_of(
+    members: Iterable[Member], pairs: Iterable[Pair]
+) -> tuple[FailureImpact, ...]:
+    """Return the `failure_impacts` of a backbone with these cells and links."""
     backbone = _Backbone(members, pairs)
     found = (backbone.loss(failed, pieces) for failed, pieces in backbone.failures())
     return tuple(loss for loss in found if loss.lan_pairs or loss.particle_paths)
 
 
-def price(members: Iterable[Member], pairs: Iterable[Pair], *, depth: int = 1) -> Price:
-    """Return what `of_graph`, and for `depth` 2 `cycles_of_graph`, find, in numbers alone."""
+def failure_cost(
+    members: Iterable[Member], pairs: Iterable[Pair], *, depth: int = 1
+) -> FailureCost:
+    """Return the sums of `failure_impacts_of` and, for `depth` 2, `cut_pairs_of`."""
     backbone = _Backbone(members, pairs)
     findings, apart, cost = 0, 0, 0
     for failed, pieces in backbone.failures():
@@ -96,27 +100,27 @@ def price(members: Iterable[Member], pairs: Iterable[Pair], *, depth: int = 1) -
         cost += lost
         apart += 0 if failed else lost
     if depth > 1:
-        costly = [backbone.costly_pairs(pieces) for _, pieces in _classes(backbone.walk)]
+        costly = [backbone.costly_pairs(pieces) for _, pieces in _classes(backbone.tree)]
         findings += sum(map(bool, costly))
         cost += sum(costly)
-    return Price(apart=apart, findings=findings, cost=cost)
+    return FailureCost(apart=apart, findings=findings, cost=cost)
 
 
-def cycles_of_graph(members: Iterable[Member], pairs: Iterable[Pair]) -> tuple[Cycle, ...]:
-    """Return the `cycles` of a backbone with these cells and links.
+def cut_pairs_of(members: Iterable[Member], pairs: Iterable[Pair]) -> tuple[CutPairs, ...]:
+    """Return the `cut_pairs` of a backbone with these cells and links.
 
     Two links of a graph part it together, and not alone, exactly if the same cycles go through
-    both: a link of the walk's tree is gone around by the links outside of it that span it, and
-    such a link by itself alone. So links with equal sets of those belong together (the cycle space
-    of a graph; Pritchard and Thurimella, 2011, with exact sets for their random labels).
+    both. The cycles through a tree link are those that the back edges spanning it close; through a
+    back edge only its own goes. So links with equal sets of back edges belong together
+    (the cycle space of a graph; Pritchard and Thurimella, 2011, with exact sets for random labels).
     """
     backbone = _Backbone(members, pairs)
-    found = (backbone.cycle(*each) for each in _classes(backbone.walk))
+    found = (backbone.cycle(*each) for each in _classes(backbone.tree))
     return tuple(sorted((each for each in found if each.pairs), key=lambda each: each.links))
 
 
 _Span = tuple[int, int]
-# A group of cells as slices of the walk's order: those from `start` to `stop`, and so on.
+# A group of cells as slices of the search tree's order: those from `start` to `stop`, and so on.
 _Piece = tuple[_Span, ...]
 
 
@@ -128,20 +132,20 @@ class _Weight(Struct, frozen=True):
 
 
 class _Backbone:
-    """A walk, with sums over it, so that what a subtree has to lose takes no look at its cells."""
+    """The search tree of a backbone, with prefix sums: a subtree is weighed in constant time."""
 
     def __init__(self, members: Iterable[Member], pairs: Iterable[Pair]) -> None:
         by_id = {member.id: member for member in members}
-        self.walk = walk(by_id, pairs)
-        own = [_weight(by_id[cell]) for cell in self.walk.order]
+        self.tree = dfs_tree(by_id, pairs)
+        own = [_weight(by_id[cell]) for cell in self.tree.order]
         self._lans = (0, *accumulate(weight.lans for weight in own))
         self._hubs = (0, *accumulate(weight.hubs for weight in own))
 
     def failures(self) -> Iterator[tuple[tuple[int, ...], list[_Piece]]]:
         """Yield each failure that parts cells, none at all first, and the pieces that it leaves."""
-        yield (), [(self._below(root),) for root in self.walk.roots]
-        yield from sorted(map(self._pieces_of_link, self.walk.bridges))
-        for cell in sorted(self.walk.cut_cells):
+        yield (), [(self._below(root),) for root in self.tree.roots]
+        yield from sorted(map(self._pieces_of_link, self.tree.bridges))
+        for cell in sorted(self.tree.articulation_points):
             yield (cell,), self._pieces_without(cell)
 
     def parted(self, pieces: list[_Piece]) -> tuple[int, int]:
@@ -150,7 +154,7 @@ class _Backbone:
     def costly_pairs(self, pieces: Iterable[_Piece]) -> int:
         return _costly_pairs([self._weigh(piece) for piece in pieces])
 
-    def loss(self, failed: tuple[int, ...], pieces: list[_Piece]) -> Loss:
+    def loss(self, failed: tuple[int, ...], pieces: list[_Piece]) -> FailureImpact:
         weights = [self._weigh(piece) for piece in pieces]
         main = max(
             range(len(pieces)),
@@ -159,15 +163,15 @@ class _Backbone:
         )
         lan_pairs, particle_paths = _parted(weights)
         groups = (self._cells(piece) for at, piece in enumerate(pieces) if at != main)
-        return Loss(
+        return FailureImpact(
             failed=failed,
             cut_off=tuple(sorted(groups)) if lan_pairs or particle_paths else (),
             lan_pairs=lan_pairs,
             particle_paths=particle_paths,
         )
 
-    def cycle(self, links: tuple[Pair, ...], pieces: tuple[_Piece, ...]) -> Cycle:
-        return Cycle(
+    def cycle(self, links: tuple[Pair, ...], pieces: tuple[_Piece, ...]) -> CutPairs:
+        return CutPairs(
             links=links,
             pieces=tuple(self._cells(piece) for piece in pieces),
             pairs=self.costly_pairs(pieces),
@@ -180,17 +184,17 @@ class _Backbone:
         return failed, [(below,), _without(self._whole(upper), [below])]
 
     def _pieces_without(self, cell: int) -> list[_Piece]:
-        tops = [self._below(top) for top in self.walk.cut_off_without(cell)]
-        place = self.walk.place[cell]
+        tops = [self._below(top) for top in self.tree.articulation_children(cell)]
+        place = self.tree.discovery_index[cell]
         rest = _without(self._whole(cell), sorted([(place, place + 1), *tops]))
         return [*((top,) for top in tops), *([rest] if rest else [])]
 
     def _whole(self, cell: int) -> _Span:
-        return self._below(self.walk.root[cell])
+        return self._below(self.tree.root[cell])
 
     def _below(self, top: int) -> _Span:
-        place = self.walk.place[top]
-        return place, place + self.walk.size[top]
+        place = self.tree.discovery_index[top]
+        return place, place + self.tree.size[top]
 
     def _weigh(self, piece: _Piece) -> _Weight:
         return _Weight(
@@ -199,11 +203,11 @@ class _Backbone:
         )
 
     def _largest_first(self, piece: _Piece) -> tuple[int, int]:
-        lowest = min(min(self.walk.order[start:stop]) for start, stop in piece)
+        lowest = min(min(self.tree.order[start:stop]) for start, stop in piece)
         return sum(stop - start for start, stop in piece), -lowest
 
     def _cells(self, piece: _Piece) -> Group:
-        return tuple(sorted(cell for start, stop in piece for cell in self.walk.order[start:stop]))
+        return tuple(sorted(cell for start, stop in piece for cell in self.tree.order[start:stop]))
 
 
 def _weight(member: Member) -> _Weight:
@@ -244,11 +248,11 @@ def _costly_pairs(pieces: list[_Weight]) -> int:
     return costly
 
 
-def _classes(seen: Walk) -> Iterator[tuple[tuple[Pair, ...], tuple[_Piece, ...]]]:
+def _classes(seen: DfsTree) -> Iterator[tuple[tuple[Pair, ...], tuple[_Piece, ...]]]:
     """Yield the links of each cycle in its order, and the pieces between them."""
     spanning, outside = _spanning(seen)
     by_cycles: dict[int, list[int]] = {}
-    # In the order of the walk, so that the links of a class go from the top down.
+    # In order of discovery, so that the links of a class go from the top down.
     for cell in seen.order:
         if spanning.get(cell):
             by_cycles.setdefault(spanning[cell], []).append(cell)
@@ -264,7 +268,7 @@ def _classes(seen: Walk) -> Iterator[tuple[tuple[Pair, ...], tuple[_Piece, ...]]
             yield (*links, closing), (*pieces[1:], pieces[0])
 
 
-def _between(seen: Walk, lowers: list[int]) -> list[_Piece]:
+def _between(seen: DfsTree, lowers: list[int]) -> list[_Piece]:
     """Return what is above the first of nested subtrees, between each two, and in the last."""
     spans = [(at.start, at.stop) for at in (seen.subtree(lower) for lower in lowers)]
     whole = seen.subtree(seen.root[lowers[0]])
@@ -274,7 +278,7 @@ def _between(seen: Walk, lowers: list[int]) -> list[_Piece]:
     ]
 
 
-def _spanning(seen: Walk) -> tuple[Mapping[int, int], Mapping[int, Pair]]:
+def _spanning(seen: DfsTree) -> tuple[Mapping[int, int], Mapping[int, Pair]]:
     """Return, as sets of bits, the links outside the tree that go around each link of the tree.
 
     Tree links are named by their lower cell. The second value has the links outside, by their bit.
@@ -283,7 +287,10 @@ def _spanning(seen: Walk) -> tuple[Mapping[int, int], Mapping[int, Pair]]:
     outside: dict[int, Pair] = {}
     for cell in seen.order:
         for upper in seen.neighbours[cell]:
-            is_back = seen.place[upper] < seen.place[cell] and seen.parent.get(cell) != upper
+            is_back = (
+                seen.discovery_index[upper] < seen.discovery_index[cell]
+                and seen.parent.get(cell) != upper
+            )
             if is_back:
                 bit = 1 << len(outside)
                 outside[bit] = _link(cell, upper)

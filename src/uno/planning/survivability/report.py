@@ -8,8 +8,14 @@ from msgspec import Struct
 
 from uno.model.plan import Member, Plan
 from uno.model.uvn import Uvn
-from uno.planning.survivability.failures import Cycle, Group, Loss, cycles, losses
-from uno.planning.survivability.suggestions import Remedy, remedy
+from uno.planning.survivability.failures import (
+    CutPairs,
+    FailureImpact,
+    Group,
+    cut_pairs,
+    failure_impacts,
+)
+from uno.planning.survivability.suggestions import Suggestion, suggestion
 
 # So many names of LANs or cells in a line, and then only how many more.
 _NAMES = 3
@@ -27,19 +33,19 @@ class Verification(Struct, frozen=True, kw_only=True):
     links: int
     lans: int
     hubs: int
-    losses: tuple[Loss, ...] = ()
-    cycles: tuple[Cycle, ...] = ()
-    remedy: Remedy | None = None
+    failure_impacts: tuple[FailureImpact, ...] = ()
+    cut_pairs: tuple[CutPairs, ...] = ()
+    suggestion: Suggestion | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether everything reaches everything while nothing fails."""
-        return not any(loss.failed == () for loss in self.losses)
+        return not any(loss.failed == () for loss in self.failure_impacts)
 
     @property
     def is_safe(self) -> bool:
         """Whether no failure that was looked at costs anything."""
-        return not (self.losses or self.cycles)
+        return not (self.failure_impacts or self.cut_pairs)
 
 
 def verify(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Verification:
@@ -50,16 +56,16 @@ def verify(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Verification:
         links=len(plan.links),
         lans=sum(len(cell.member.lans) for cell in plan.cells),
         hubs=sum(cell.member.serves_particles for cell in plan.cells),
-        losses=losses(plan),
-        cycles=cycles(plan) if depth > 1 else (),
-        remedy=remedy(uvn, plan, depth=depth),
+        failure_impacts=failure_impacts(plan),
+        cut_pairs=cut_pairs(plan) if depth > 1 else (),
+        suggestion=suggestion(uvn, plan, depth=depth),
     )
 
 
 def lines(found: Verification, plan: Plan, *, limit: int | None = None) -> tuple[str, ...]:
     """Return `found` for people; lines of what is lost begin with `!`, at most `limit` of them."""
     members = {cell.member.id: cell.member for cell in plan.cells}
-    lost = [*_dependences(found.losses, members), *_together(found.cycles, members)]
+    lost = [*_dependences(found.failure_impacts, members), *_together(found.cut_pairs, members)]
     failures = "any single link or cell failure"
     if found.depth > 1:
         failures += ", and any two links lost at once"
@@ -76,14 +82,14 @@ def lines(found: Verification, plan: Plan, *, limit: int | None = None) -> tuple
 
 
 def _mended(found: Verification) -> Iterator[str]:
-    if found.remedy and found.remedy.what:
-        what, left = found.remedy.what, found.remedy.left
+    if found.suggestion and found.suggestion.what:
+        what, left = found.suggestion.what, found.suggestion.left
         # The key of a setting stays as it is written in a specification.
-        told = what if found.remedy.private_uplinks else f"{what[0].upper()}{what[1:]}"
+        told = what if found.suggestion.private_uplinks else f"{what[0].upper()}{what[1:]}"
         yield f"{told} would fix {f'all but {left:,}' if left else 'it'}."
 
 
-def _dependences(found: Iterable[Loss], members: Mapping[int, Member]) -> Iterator[str]:
+def _dependences(found: Iterable[FailureImpact], members: Mapping[int, Member]) -> Iterator[str]:
     """Yield a sentence for each group that is cut off, with all that does so."""
     by_group: dict[Group, list[tuple[int, ...]]] = {}
     for loss in found:
@@ -110,7 +116,7 @@ def _failures(failures: list[tuple[int, ...]], members: Mapping[int, Member]) ->
     return " and on ".join(named)
 
 
-def _together(found: Iterable[Cycle], members: Mapping[int, Member]) -> Iterator[str]:
+def _together(found: Iterable[CutPairs], members: Mapping[int, Member]) -> Iterator[str]:
     for cycle in found:
         named = ", ".join(_some([_link(each, members) for each in cycle.links]))
         if len(cycle.links) > 2:

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from uno.diagnostics import Rejected
 from uno.model.plan import Member, Plan
 from uno.model.uvn import Cell, Strategy, Uvn
-from uno.planning.survivability.failures import cycles_of_graph, of_graph, price
+from uno.planning.survivability.failures import cut_pairs_of, failure_cost, failure_impacts_of
 from uno.planning.topology.graph import Pair, adjacency, pair
-from uno.planning.topology.link_selection import layout
+from uno.planning.topology.link_selection import select_links
 
 # Static links are proposed one by one, and never more than this many.
 _LINKS = 6
@@ -21,7 +21,7 @@ _TRIED = 4
 _ADDRESS = "new.invalid"
 
 
-class Remedy(Struct, frozen=True, kw_only=True):
+class Suggestion(Struct, frozen=True, kw_only=True):
     """A change, for people, and how many of the findings stay with it.
 
     `private_uplinks`, `public_cells` (how many more) and `links` (by names of cells) say the same
@@ -35,7 +35,7 @@ class Remedy(Struct, frozen=True, kw_only=True):
     links: tuple[tuple[str, str], ...] = ()
 
 
-def remedy(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Remedy | None:
+def suggestion(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Suggestion | None:
     """Return the least change that mends all, or else most; None if none mends anything.
 
     With `depth` 2 two links may be lost at once. Settings come before links, and links before
@@ -45,7 +45,7 @@ def remedy(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Remedy | None:
     now = _findings(members, (link.cells for link in plan.links), depth)
     if not now:
         return None
-    best: Remedy | None = None
+    best: Suggestion | None = None
     for candidate in _candidates(uvn, plan, members, depth):
         if not candidate.left:
             return candidate
@@ -54,7 +54,7 @@ def remedy(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Remedy | None:
     return best
 
 
-def _candidates(uvn: Uvn, plan: Plan, members: list[Member], depth: int) -> Iterator[Remedy]:
+def _candidates(uvn: Uvn, plan: Plan, members: list[Member], depth: int) -> Iterator[Suggestion]:
     if uvn.settings.deployment.strategy is Strategy.STATIC:
         yield _static(plan, members, depth)
         return
@@ -68,7 +68,7 @@ def _candidates(uvn: Uvn, plan: Plan, members: list[Member], depth: int) -> Iter
         changed = _with(uvn, uplinks, public)
         left = _left(changed, plan, members, depth)
         if left is not None:
-            yield Remedy(
+            yield Suggestion(
                 what=" and ".join(_words(uplinks, public)),
                 left=left,
                 private_uplinks=uplinks,
@@ -93,7 +93,7 @@ def _with(uvn: Uvn, uplinks: int | None, public: int) -> Uvn:
 def _left(changed: Uvn, plan: Plan, members: list[Member], depth: int) -> int | None:
     """Return how many findings `changed` has; None if it cannot be laid out."""
     try:
-        pairs = layout(changed, plan).pairs
+        pairs = select_links(changed, plan).pairs
     except Rejected:
         return None
     known = {member.id for member in members}
@@ -110,7 +110,7 @@ def _left(changed: Uvn, plan: Plan, members: list[Member], depth: int) -> int | 
 
 
 def _findings(members: Iterable[Member], pairs: Iterable[Pair], depth: int) -> int:
-    return price(members, pairs, depth=depth).findings
+    return failure_cost(members, pairs, depth=depth).findings
 
 
 def _words(uplinks: int | None, public: int) -> Iterator[str]:
@@ -120,15 +120,16 @@ def _words(uplinks: int | None, public: int) -> Iterator[str]:
         yield "one more public cell" if public == 1 else f"{public} more public cells"
 
 
-def _static(plan: Plan, members: list[Member], depth: int) -> Remedy:
+def _static(plan: Plan, members: list[Member], depth: int) -> Suggestion:
     """Add the link that mends most, and again, until nothing is left or gets better."""
     names = {member.id: member.name for member in members}
     pairs = {link.cells for link in plan.links}
-    cost = price(members, pairs, depth=depth)
+    cost = failure_cost(members, pairs, depth=depth)
     added: list[Pair] = []
     while cost.findings and len(added) < _LINKS:
         tried = {
-            each: price(members, {*pairs, each}, depth=depth) for each in _links(members, pairs)
+            each: failure_cost(members, {*pairs, each}, depth=depth)
+            for each in _links(members, pairs)
         }
         chosen = min(tried, key=lambda each: (tried[each], each), default=None)
         if chosen is None or tried[chosen] >= cost:
@@ -139,7 +140,7 @@ def _static(plan: Plan, members: list[Member], depth: int) -> Remedy:
     left = cost.findings
     links = tuple((names[one], names[other]) for one, other in added)
     told = ", ".join(f"{one} ↔ {other}" for one, other in links)
-    return Remedy(
+    return Suggestion(
         what=f"{'a link' if len(links) == 1 else 'links'} {told}" if links else "",
         left=left,
         links=links,
@@ -154,11 +155,11 @@ def _links(members: list[Member], pairs: set[Pair]) -> Iterator[Pair]:
     def fewest(cells: Iterable[int]) -> list[int]:
         return sorted(cells, key=lambda cell: (cell not in public, degree[cell], cell))[:_TRIED]
 
-    found = of_graph(members, pairs)
+    found = failure_impacts_of(members, pairs)
     groups = [group for loss in found[:_TRIED] for group in loss.cut_off]
     failed = {cell for loss in found[:_TRIED] if len(loss.failed) == 1 for cell in loss.failed}
     if not found:
-        groups = [piece for each in cycles_of_graph(members, pairs)[:1] for piece in each.pieces]
+        groups = [piece for each in cut_pairs_of(members, pairs)[:1] for piece in each.pieces]
     for group in groups[:_TRIED]:
         inside = fewest(set(group) - failed)
         outside = fewest(degree.keys() - set(group) - failed)

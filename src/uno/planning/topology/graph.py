@@ -1,9 +1,9 @@
-"""The backbone as a graph of cell ids: what hangs together, and what falls apart without one cell.
+"""The backbone as a graph of cell ids: its components, bridges and articulation points.
 
-One depth-first walk answers every such question at once. With each cell's place in the order of
-the walk and its *low point* (the earliest place that its subtree can reach around its parent), the
-subtree of a child is cut off by the loss of its parent exactly if its low point is no earlier than
-the parent's place (Hopcroft and Tarjan, Algorithm 447, 1973).
+One depth-first search finds all of them. With each cell's discovery index
+and its *low point* (the lowest discovery index that its subtree reaches around its parent), the
+loss of a cell cuts off the subtree of a child exactly if the child's low point is not below the
+cell's discovery index (Hopcroft and Tarjan, Algorithm 447, 1973).
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ def adjacency(cells: Iterable[int], pairs: Iterable[Pair]) -> dict[int, list[int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
-    """A depth-first walk over a graph without parallel links.
+class DfsTree:
+    """The depth-first search tree (a forest, one tree per component) of a graph.
 
-    `order` are the cells as they were met; `place` is each one's index in it, so that a subtree is
-    the slice of `size` cells from its top's place on. `root` is the top of a cell's component.
+    The graph has no parallel links. `order` are the cells in the order of discovery;
+    `discovery_index` is each one's index in it, so that a subtree is the slice of `size` cells from
+    the discovery index of its top on. `root` is the top of a cell's component, `low` its low point.
     """
 
     neighbours: dict[int, list[int]]
     order: tuple[int, ...]
-    place: dict[int, int]
+    discovery_index: dict[int, int]
     parent: dict[int, int]
     root: dict[int, int]
     low: dict[int, int]
@@ -54,15 +55,15 @@ class Walk:
 
     def subtree(self, top: int) -> slice:
         """Return where in `order` the cells below `top`, and `top`, are."""
-        return slice(self.place[top], self.place[top] + self.size[top])
+        return slice(self.discovery_index[top], self.discovery_index[top] + self.size[top])
 
-    def cut_off_without(self, cell: int) -> tuple[int, ...]:
-        """Return the children of `cell` whose subtrees lose all others with it, as walked."""
-        place = self.place[cell]
+    def articulation_children(self, cell: int) -> tuple[int, ...]:
+        """Return the children of `cell` whose subtrees its loss cuts off, in order of discovery."""
+        index = self.discovery_index[cell]
         return tuple(
             child
-            for child in sorted(self.neighbours[cell], key=self.place.__getitem__)
-            if self.parent.get(child) == cell and self.low[child] >= place
+            for child in sorted(self.neighbours[cell], key=self.discovery_index.__getitem__)
+            if self.parent.get(child) == cell and self.low[child] >= index
         )
 
     @property
@@ -71,37 +72,37 @@ class Walk:
         return tuple(
             (upper, lower)
             for lower, upper in self.parent.items()
-            if self.low[lower] > self.place[upper]
+            if self.low[lower] > self.discovery_index[upper]
         )
 
     @property
-    def cut_cells(self) -> tuple[int, ...]:
-        """The cells whose loss parts the others."""
+    def articulation_points(self) -> tuple[int, ...]:
+        """The cells whose loss leaves more components."""
         return tuple(cell for cell in self.order if self._parts(cell))
 
     def _parts(self, cell: int) -> bool:
-        pieces = len(self.cut_off_without(cell))
+        pieces = len(self.articulation_children(cell))
         return pieces > (0 if cell in self.parent else 1)
 
 
-def walk(cells: Iterable[int], pairs: Iterable[Pair]) -> Walk:
-    """Walk the whole graph, each component from its lowest cell."""
+def dfs_tree(cells: Iterable[int], pairs: Iterable[Pair]) -> DfsTree:
+    """DfsTree the whole graph, each component from its lowest cell."""
     neighbours = adjacency(cells, pairs)
-    place: dict[int, int] = {}
+    discovery_index: dict[int, int] = {}
     parent: dict[int, int] = {}
     root: dict[int, int] = {}
     for cell in neighbours:
-        if cell not in place:
-            for met, upper in _explore(cell, neighbours, place):
+        if cell not in discovery_index:
+            for met, upper in _explore(cell, neighbours, discovery_index):
                 root[met] = cell
                 if upper is not None:
                     parent[met] = upper
-    order = tuple(place)
-    low, size = _low_points(order, neighbours, place, parent)
-    return Walk(
+    order = tuple(discovery_index)
+    low, size = _low_points(order, neighbours, discovery_index, parent)
+    return DfsTree(
         neighbours=neighbours,
         order=order,
-        place=place,
+        discovery_index=discovery_index,
         parent=parent,
         root=root,
         low=low,
@@ -110,17 +111,17 @@ def walk(cells: Iterable[int], pairs: Iterable[Pair]) -> Walk:
 
 
 def _explore(
-    start: int, neighbours: dict[int, list[int]], place: dict[int, int]
+    start: int, neighbours: dict[int, list[int]], discovery_index: dict[int, int]
 ) -> Iterator[tuple[int, int | None]]:
     # By hand and not by recursion: a chain of a thousand cells is deeper than Python's stack.
-    place[start] = len(place)
+    discovery_index[start] = len(discovery_index)
     yield start, None
     path = [(start, iter(neighbours[start]))]
     while path:
         cell, ahead = path[-1]
         for neighbour in ahead:
-            if neighbour not in place:
-                place[neighbour] = len(place)
+            if neighbour not in discovery_index:
+                discovery_index[neighbour] = len(discovery_index)
                 yield neighbour, cell
                 path.append((neighbour, iter(neighbours[neighbour])))
                 break
@@ -131,14 +132,14 @@ def _explore(
 def _low_points(
     order: tuple[int, ...],
     neighbours: dict[int, list[int]],
-    place: dict[int, int],
+    discovery_index: dict[int, int],
     parent: dict[int, int],
 ) -> tuple[dict[int, int], dict[int, int]]:
-    low = dict(place)
+    low = dict(discovery_index)
     size = dict.fromkeys(order, 1)
     for cell in reversed(order):
         upper = parent.get(cell)
-        around = (place[each] for each in neighbours[cell] if each != upper)
+        around = (discovery_index[each] for each in neighbours[cell] if each != upper)
         low[cell] = min(low[cell], min(around, default=low[cell]))
         if upper is not None:
             low[upper] = min(low[upper], low[cell])

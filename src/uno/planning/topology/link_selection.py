@@ -14,14 +14,14 @@ from uno.planning.topology.graph import Pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class LinkSelection:
     """The linked pairs, and the ring of public cells that the next plan starts from."""
 
     ring: tuple[int, ...]
     pairs: frozenset[Pair]
 
 
-def layout(uvn: Uvn, parent: Plan | None) -> Layout:
+def select_links(uvn: Uvn, parent: Plan | None) -> LinkSelection:
     """Choose the links of `uvn` by its strategy.
 
     The ring is kept under every strategy, so that going back to one that uses it restores it.
@@ -34,7 +34,7 @@ def layout(uvn: Uvn, parent: Plan | None) -> Layout:
         raise Rejected(_nobody_listens(cells))
     across = uvn.settings.deployment.strategy is not Strategy.CIRCULAR
     order = ring.evolve(parent.ring if parent else (), public, across=across)
-    return Layout(ring=order, pairs=_pairs(uvn, order, private, parent))
+    return LinkSelection(ring=order, pairs=_pairs(uvn, order, private, parent))
 
 
 def _pairs(

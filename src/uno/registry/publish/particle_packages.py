@@ -14,7 +14,7 @@ from uno import files
 from uno.model import codec
 from uno.model.key_ids import particles_hub_pair
 from uno.model.plan import Plan, PlannedCell, PlannedParticle
-from uno.planning.endpoints import host_port
+from uno.model.syntax import host_port
 from uno.registry.publish import keygen, workers
 from uno.registry.publish.cell_packages import Sources, hashed
 from uno.registry.store.generation_store import PackageRow

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uno.agent.commit.reachability import Contact, describe, lost, proven
-from uno.model.plan import BackbonePeer, Scope
+from uno.model.plan import BackbonePeer, CellSet
 from uno.ports.prober import Measured, Results
 
 CELLS = st.frozensets(st.integers(1, 6))
@@ -26,7 +26,7 @@ LINKS = tuple(
         public_key="",
         key="",
         psk="",
-        accepts=Scope(),
+        import_origins=CellSet(),
     )
     for cell in (1, 2, 3)
 )

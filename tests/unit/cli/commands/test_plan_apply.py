@@ -212,4 +212,4 @@ def test_every_change_is_a_value_for_programs(site: Uno, words: str) -> None:
     assert found["before"] == 4
     assert found["after"] == 4 + found["changed"]
     assert found["rehearsal"] == ("--dry-run" in words)
-    assert "losses" in found["verification"]
+    assert "failure_impacts" in found["verification"]

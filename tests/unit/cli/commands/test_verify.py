@@ -62,10 +62,10 @@ def test_a_verification_is_a_value_for_programs(site: Uno) -> None:
     found = json.loads(site("verify", "-J").out)
 
     assert (found["is_whole"], found["is_safe"]) == (True, False)
-    assert found["losses"] == [
+    assert found["failure_impacts"] == [
         {"failed": [1, 2], "cut_off": [[2]], "lan_pairs": 1, "particle_paths": 2}
     ]
-    assert found["remedy"]["public_cells"] == 1
+    assert found["suggestion"]["public_cells"] == 1
 
 
 @pytest.mark.feature("G03")

@@ -6,7 +6,7 @@ import pytest
 
 from uno.model.checks.link_counts import fewest_links, most_links, static_links
 from uno.model.uvn import Cell, DeploymentSettings, Settings, Strategy, Uvn
-from uno.planning.topology.link_selection import layout
+from uno.planning.topology.link_selection import select_links
 
 Make = Callable[..., Uvn]
 MakeCell = Callable[..., Cell]
@@ -23,7 +23,7 @@ def test_the_bounds_hold_for_what_is_planned(
     deployment = DeploymentSettings(strategy=strategy, private_uplinks=2)
     uvn = net(*cells, settings=Settings(deployment=deployment))
 
-    pairs = layout(uvn, None).pairs
+    pairs = select_links(uvn, None).pairs
 
     assert fewest_links(uvn) <= len(pairs)
     for each in uvn.cells:

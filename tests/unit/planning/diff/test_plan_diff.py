@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from uno.model.uvn import BACKBONE_VPN, Uvn
-from uno.planning.diff.plan_diff import diff, lines
+from uno.planning.diff.plan_diff import PlanDiff, diff, lines
 from uno.planning.planner import plan, required_keys, with_keys
 
 
@@ -120,5 +120,5 @@ def test_what_comes_through_a_link_is_said_of_cells_that_stay(define: Callable[.
 def test_no_change_is_no_line(define: Callable[..., Uvn]) -> None:
     made = plan(define(public=2), None)
 
-    assert diff(made, made).is_empty
+    assert diff(made, made) == PlanDiff()
     assert lines(diff(made, made)) == ()

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from uno.model.uvn import Uvn
 from uno.planning.planner import plan
-from uno.planning.survivability.failures import Loss, cycles, losses
+from uno.planning.survivability.failures import FailureImpact, cut_pairs, failure_impacts
 
 
 @pytest.mark.feature("G03")
@@ -15,16 +15,16 @@ from uno.planning.survivability.failures import Loss, cycles, losses
 def test_public_cells_survive_the_loss_of_any_one(
     strategy: str, define: Callable[..., Uvn]
 ) -> None:
-    assert losses(plan(define(public=7, deployment={"strategy": strategy}), None)) == ()
+    assert failure_impacts(plan(define(public=7, deployment={"strategy": strategy}), None)) == ()
 
 
 @pytest.mark.feature("G03")
 def test_a_private_cell_depends_on_its_home(define: Callable[..., Uvn]) -> None:
-    found = losses(plan(define(public=3, private=1), None))
+    found = failure_impacts(plan(define(public=3, private=1), None))
 
     assert found == (
-        Loss(failed=(1, 4), cut_off=((4,),), lan_pairs=3, particle_paths=3),
-        Loss(failed=(1,), cut_off=((4,),), lan_pairs=2, particle_paths=2),
+        FailureImpact(failed=(1, 4), cut_off=((4,),), lan_pairs=3, particle_paths=3),
+        FailureImpact(failed=(1,), cut_off=((4,),), lan_pairs=2, particle_paths=2),
     )
 
 
@@ -33,7 +33,7 @@ def test_a_private_cell_depends_on_its_home(define: Callable[..., Uvn]) -> None:
 def test_a_second_uplink_makes_it_independent(define: Callable[..., Uvn]) -> None:
     uvn = define(public=3, private=4, deployment={"private_uplinks": 2})
 
-    assert losses(plan(uvn, None)) == ()
+    assert failure_impacts(plan(uvn, None)) == ()
 
 
 @pytest.mark.feature("G03")
@@ -41,7 +41,7 @@ def test_what_static_links_leave_apart_is_said_first(define: Callable[..., Uvn])
     links = {"c1": ["c2"], "c2": ["c3"], "c4": ["c5"]}
     uvn = define(public=5, deployment={"strategy": "static", "strategy_args": links})
 
-    found = losses(plan(uvn, None))
+    found = failure_impacts(plan(uvn, None))
 
     assert [(loss.failed, loss.cut_off, loss.lan_pairs) for loss in found] == [
         ((), ((4, 5),), 6),
@@ -58,14 +58,14 @@ def test_who_has_nothing_to_lose_is_no_loss(define: Callable[..., Uvn]) -> None:
     roaming = replace(uvn.cells[3], allowed_lans=())
     uvn = replace(uvn, cells=(*uvn.cells[:3], roaming, uvn.cells[4]))
 
-    assert {loss.cut_off for loss in losses(plan(uvn, None))} == {((5,),)}
+    assert {loss.cut_off for loss in failure_impacts(plan(uvn, None))} == {((5,),)}
 
 
 @pytest.mark.feature("G03")
 def test_a_ring_is_cut_by_any_two_of_its_links(define: Callable[..., Uvn]) -> None:
     uvn = define(public=4, deployment={"strategy": "circular"})
 
-    (cycle,) = cycles(plan(uvn, None))
+    (cycle,) = cut_pairs(plan(uvn, None))
 
     assert set(cycle.links) == {(1, 2), (2, 3), (3, 4), (1, 4)}
     assert sorted(cycle.pieces) == [(1,), (2,), (3,), (4,)]
@@ -76,7 +76,7 @@ def test_a_ring_is_cut_by_any_two_of_its_links(define: Callable[..., Uvn]) -> No
 def test_two_uplinks_are_lost_together(define: Callable[..., Uvn]) -> None:
     uvn = define(public=4, private=1, deployment={"private_uplinks": 2})
 
-    (cycle,) = cycles(plan(uvn, None))
+    (cycle,) = cut_pairs(plan(uvn, None))
 
     assert set(cycle.links) == {(1, 5), (2, 5)}
     assert sorted(cycle.pieces) == [(1, 2, 3, 4), (5,)]

@@ -67,15 +67,15 @@ def test_what_is_said_to_help_does(
     public: int, private: int, uplinks: int, define: Callable[..., Uvn]
 ) -> None:
     uvn = define(public=public, private=private, deployment={"private_uplinks": uplinks})
-    remedy = verify(uvn, plan(uvn, None)).remedy
-    if remedy is None:
+    suggestion = verify(uvn, plan(uvn, None)).suggestion
+    if suggestion is None:
         assert told(uvn) == (SAFE,)
         return
 
     mended = define(
-        public=public + remedy.public_cells,
+        public=public + suggestion.public_cells,
         private=private,
-        deployment={"private_uplinks": remedy.private_uplinks or uplinks},
+        deployment={"private_uplinks": suggestion.private_uplinks or uplinks},
     )
 
     assert told(mended) == (SAFE,)
@@ -93,8 +93,8 @@ def test_what_is_apart_already_is_said_first(define: Callable[..., Uvn]) -> None
     assert lines(found, made)[1] == (
         "! 192.168.4.0/24, 192.168.5.0/24 (cells c4, c5) are apart from the others."
     )
-    assert found.remedy is not None
-    assert found.remedy.left == 0
+    assert found.suggestion is not None
+    assert found.suggestion.left == 0
 
 
 @pytest.mark.feature("G03")

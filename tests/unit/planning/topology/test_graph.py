@@ -5,7 +5,7 @@ from itertools import pairwise
 import networkx as nx
 import pytest
 
-from uno.planning.topology.graph import adjacency, pair, walk
+from uno.planning.topology.graph import adjacency, dfs_tree, pair
 
 # Two triangles that share cell 3, a tail 5-6-7, and an island.
 CELLS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -21,17 +21,17 @@ def test_neighbours_are_in_order() -> None:
 
 
 def test_a_walk_finds_the_cells_and_links_that_part_others() -> None:
-    seen = walk(CELLS, PAIRS)
+    seen = dfs_tree(CELLS, PAIRS)
 
-    assert sorted(seen.cut_cells) == [3, 5, 6]
+    assert sorted(seen.articulation_points) == [3, 5, 6]
     assert sorted(seen.bridges) == [(5, 6), (6, 7)]
     assert seen.roots == (1, 8)
 
 
 def test_what_falls_off_without_a_cell_is_a_slice_of_the_walk() -> None:
-    seen = walk(CELLS, PAIRS)
+    seen = dfs_tree(CELLS, PAIRS)
 
-    parts = [sorted(seen.order[seen.subtree(top)]) for top in seen.cut_off_without(3)]
+    parts = [sorted(seen.order[seen.subtree(top)]) for top in seen.articulation_children(3)]
 
     assert parts == [[4, 5, 6, 7]]
 
@@ -39,17 +39,17 @@ def test_what_falls_off_without_a_cell_is_a_slice_of_the_walk() -> None:
 def test_a_long_chain_is_walked_too() -> None:
     cells = range(1, 5001)
 
-    seen = walk(cells, pairwise(cells))
+    seen = dfs_tree(cells, pairwise(cells))
 
-    assert len(seen.cut_cells) == 4998
+    assert len(seen.articulation_points) == 4998
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_walk_agrees_with_networkx(seed: int) -> None:
     graph = nx.gnm_random_graph(20, 22, seed=seed)
 
-    seen = walk(graph.nodes, graph.edges)
+    seen = dfs_tree(graph.nodes, graph.edges)
 
-    assert set(seen.cut_cells) == set(nx.articulation_points(graph))
+    assert set(seen.articulation_points) == set(nx.articulation_points(graph))
     assert {pair(*each) for each in seen.bridges} == {pair(*each) for each in nx.bridges(graph)}
     assert len(seen.roots) == nx.number_connected_components(graph)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from uno.diagnostics import Rejected
 from uno.model.uvn import Strategy, Uvn
 from uno.planning.planner import plan
-from uno.planning.topology.link_selection import layout
+from uno.planning.topology.link_selection import select_links
 
 MOST_PRIVATE = 13
 
@@ -28,7 +28,7 @@ def test_the_backbone_is_connected_and_no_private_cells_are_linked(
     for private in range(MOST_PRIVATE + 1):
         uvn = define(public=public, private=private, deployment={"strategy": strategy})
 
-        chosen = layout(uvn, None)
+        chosen = select_links(uvn, None)
 
         graph = nx.Graph()
         graph.add_nodes_from(cell.id for cell in uvn.cells)
@@ -51,18 +51,18 @@ def links_expected(strategy: Strategy, public: int, private: int) -> int:
 @pytest.mark.feature("F008")
 def test_private_cells_alone_are_refused(define: Callable[..., Uvn]) -> None:
     with pytest.raises(Rejected, match=r"no cell has a public address.*\(c1, c2\).*`address`"):
-        layout(define(private=2), None)
+        select_links(define(private=2), None)
 
 
 def test_without_cells_there_are_no_links(define: Callable[..., Uvn]) -> None:
-    assert layout(define(), None).pairs == frozenset()
+    assert select_links(define(), None).pairs == frozenset()
 
 
 def test_excluded_cells_take_no_part(define: Callable[..., Uvn]) -> None:
     uvn = define(public=4)
     uvn = replace(uvn, cells=(*uvn.cells[:3], replace(uvn.cells[3], excluded=True)))
 
-    assert layout(uvn, None).ring == (1, 2, 3)
+    assert select_links(uvn, None).ring == (1, 2, 3)
 
 
 @pytest.mark.parametrize("strategy", [Strategy.FULL_MESH, Strategy.RANDOM, Strategy.STATIC])
@@ -76,4 +76,7 @@ def test_the_ring_outlasts_strategies_that_do_not_use_it(
 
     meanwhile = plan(other, grown)
 
-    assert layout(define(public=8), meanwhile).pairs == layout(define(public=8), grown).pairs
+    assert (
+        select_links(define(public=8), meanwhile).pairs
+        == select_links(define(public=8), grown).pairs
+    )

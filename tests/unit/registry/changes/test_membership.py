@@ -56,7 +56,7 @@ def test_a_cell_that_is_out_is_nowhere(
     for path in (root / "cells").iterdir():
         made = package_file.read(path.read_bytes())
         assert lan not in {str(each) for m in made.roster.members for each in m.lans}
-        assert all(2 not in link.accepts.cells for link in made.plan.links)
+        assert all(2 not in link.import_origins.cells for link in made.plan.links)
     for path in (root / "particles").iterdir():
         with zipfile.ZipFile(path) as package:
             assert not any("c2" in name for name in package.namelist())
