@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from commands import run
-from uno.agent.agent_environment import Pace, World
+from uno.agent.agent_environment import AgentEnvironment, AgentIntervals
 from uno.agent.cell_agent import CellAgent
 from uno.agent.commit.decisions import Limits
 from uno.agent.commit.ledger import Ledger
@@ -45,21 +45,21 @@ from uno.ports.host import Nic, SessionStatus
 from uno.ports.prober import Measured, Target
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
-from uno.render import package_file as bundle
+from uno.render import package_file
 from uno.statesync import envelope
 from uno.statesync.state_database import Statements
 
 _T = TypeVar("_T")
 
-QUICK = Pace(
-    upkeep=5.0,
-    apart=0.01,
-    look=0.2,
-    hurry=0.02,
-    calming=0.3,
-    again=0.05,
-    lan_patience=0.3,
-    grace=0.05,
+QUICK = AgentIntervals(
+    reconcile_every=5.0,
+    reconcile_spacing=0.01,
+    observe_every=0.2,
+    observe_fast=0.02,
+    fast_for=0.3,
+    routing_retry=0.05,
+    lan_timeout=0.3,
+    registry_grace=0.05,
 )
 SEEN = Limits(lease=0.4, confirm_timeout=1.0)
 
@@ -121,14 +121,14 @@ class Cell:
     job: asyncio.Task[None] | None = None
 
     @property
-    def bundle(self) -> Package:
+    def package(self) -> Package:
         found = self.ledger.current()
         assert found is not None
         return found
 
     def meet(self, cells: Iterable[int] | None = None) -> None:
         """Have the links to these neighbours work, or all; and no others."""
-        links = self.bundle.plan.links
+        links = self.package.plan.links
         chosen = {link.cell for link in links} if cells is None else set(cells)
         self.host.sessions = tuple(
             SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=1, bfd="up")
@@ -154,7 +154,7 @@ class Site:
     hear_own: Callable[[Envelope], None] = lambda _: None
 
     def number(self, name: str) -> int:
-        return self.cells[name].bundle.plan.cell
+        return self.cells[name].package.plan.cell
 
     def edit(self, *words: str) -> int:
         """Do a command at the registry; return the generation that came of it."""
@@ -167,11 +167,11 @@ class Site:
         return (self.root / "cells" / f"net__{name}.uvn-agent").read_bytes()
 
     def generation(self, name: str) -> int:
-        return bundle.read_manifest(self.package(name)).generation
+        return package_file.read_manifest(self.package(name)).generation
 
     def join(self) -> None:
         """Be on the bus as the registry."""
-        one = next(iter(self.cells.values())).bundle
+        one = next(iter(self.cells.values())).package
         assert one.plan.root is not None
         self.bus.configure(
             BusConfig(
@@ -209,7 +209,7 @@ class Site:
         return made
 
     def sealed(self, name: str, content: bytes) -> Envelope:
-        cell, plan = self.number(name), self.cells[name].bundle.plan
+        cell, plan = self.number(name), self.cells[name].package.plan
         with operations.opened(self.root) as registry:
             public = registry.store.head().plan.public_keys[cell_sealing(cell)]
         self.sequence += 1
@@ -232,7 +232,7 @@ class Site:
             body=body,
             signature=b"",
         )
-        identity = next(iter(self.cells.values())).bundle.plan.identity
+        identity = next(iter(self.cells.values())).package.plan.identity
         return envelope.signed(plain, identity=identity, sign=self.sign)
 
     def roll_out(self, *names: str, confirm_timeout: float = 1.0) -> Activation:
@@ -260,7 +260,7 @@ class Site:
 
     def launch(self, name: str) -> asyncio.Task[None]:
         cell = self.cells[name]
-        world = World(
+        world = AgentEnvironment(
             host=cell.host,
             bus=cell.bus,
             prober=lambda _: cell.probes,
@@ -269,10 +269,10 @@ class Site:
             now=time.monotonic,
             wall=lambda: 1_700_000_000.0,
             notify=cell.told.append if cell.supervised else None,
-            pace=QUICK,
+            intervals=QUICK,
             limits=SEEN,
         )
-        cell.agent = CellAgent(cell.bundle, ledger=cell.ledger, world=world, work=in_a_thread)
+        cell.agent = CellAgent(cell.package, ledger=cell.ledger, world=world, work=in_a_thread)
         cell.job = asyncio.get_running_loop().create_task(cell.agent.run())
         return cell.job
 
@@ -292,8 +292,8 @@ class Site:
 
     def cut_off(self, name: str) -> None:
         """Let the registry and a cell not hear each other."""
-        plan = self.cells[name].bundle.plan
-        own = next(each for each in self.cells[name].bundle.roster.members if each.id == plan.cell)
+        plan = self.cells[name].package.plan
+        own = next(each for each in self.cells[name].package.roster.members if each.id == plan.cell)
         assert plan.root is not None
         self.network.cut(plan.root.remote4, own.node4)
 
@@ -370,7 +370,7 @@ async def site(root: Path, place: Path, *, weather: Weather | None = None) -> As
             bus=network.bus(),
             host=FakeHost(nics=[lan]),
         )
-    one = cells["a"].bundle
+    one = cells["a"].package
     with operations.opened(root) as registry:
         sign = envelope.signer(keygen.text(registry.store.secrets()[keygen.SIGNING].private))
     made = Site(

@@ -41,7 +41,7 @@ def rekeyed(made: Plan) -> Plan:
     return with_keys(made, made.public_keys | {name: key(f"new {name}") for name in links})
 
 
-def bundle(made: Plan, cell: int = 1) -> Package:
+def package_of(made: Plan, cell: int = 1) -> Package:
     own = cell_plans(made)[cell]
     needed = required_keys(made)
     secrets = {name: key(f"private of {made.public_keys[name]}") for name in needed.pairs}

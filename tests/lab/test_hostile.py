@@ -128,11 +128,11 @@ class Taken:
 def taken(living: Agents) -> Taken:
     deployment = living.deployment
     victim = living.cells[VICTIM]
-    first = (victim.root / "bundle.uvn-agent").read_bytes()
+    first = (victim.root / "package.uvn-agent").read_bytes()
     deployment.registry("define", "particle", "mallory", "-o", "john@example.org")
     living.sync()
     living.await_settled()
-    assert (victim.root / "bundle.uvn-agent").read_bytes() != first
+    assert (victim.root / "package.uvn-agent").read_bytes() != first
     with closing(Store(deployment.registry_root / "registry.db")) as store:
         secrets = store.secrets()
         identity = store.head().plan.identity
@@ -154,7 +154,7 @@ def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
 ) -> None:
     """Another's status, the registry's words, a package of its own making, its own package."""
     thief, victim = taken.thief, taken.victim
-    own = (taken.agents.cells[THIEF].root / "bundle.uvn-agent").read_bytes()
+    own = (taken.agents.cells[THIEF].root / "package.uvn-agent").read_bytes()
     forged = [
         Forgery(TOPICS[kind], partition, taken.said(kind, about, body, by=thief))
         for kind, about, body in (
@@ -185,7 +185,7 @@ def test_a_package_from_before_is_not_taken_back(taken: Taken, *, just_started: 
     """The registry did offer and sign it once; one who has just started has not heard of later."""
     victim = taken.agents.cells[VICTIM]
     replayed = taken.offer(taken.first, by=REGISTRY, sequence=1)
-    there = (victim.root / "bundle.uvn-agent").read_bytes()
+    there = (victim.root / "package.uvn-agent").read_bytes()
     if just_started:
         taken.agents.registry.kill()
         victim.kill()
@@ -193,7 +193,7 @@ def test_a_package_from_before_is_not_taken_back(taken: Taken, *, just_started: 
         with taken.writing(replayed):
             taken.agents.start([victim])
             assert holds(lambda: not Ledger(victim.root).standing().staged, during=8)
-        assert (victim.root / "bundle.uvn-agent").read_bytes() == there
+        assert (victim.root / "package.uvn-agent").read_bytes() == there
         assert taken.complaints(VICTIM, "refused a package") <= 1
     finally:
         taken.agents.start([taken.agents.registry])

@@ -10,31 +10,33 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from uno.agent.commit.decisions import (
-    Memory,
+    CellState,
+    CommitVerdict,
     Order,
-    Standing,
-    Trial,
-    Verdict,
+    PendingCommit,
+    PersistentState,
     judge,
     order,
     wants_offer,
 )
-from uno.agent.commit.reachability import Contact, lost
+from uno.agent.commit.reachability import Reachability, lost
 from uno.model.messages import Activation
 
 CELL = 7
 NEIGHBOURS = frozenset({1, 2, 3})
 
-IN_CONTACT = Contact(registry=True, neighbours=NEIGHBOURS)
+IN_CONTACT = Reachability(registry=True, neighbours=NEIGHBOURS)
 
 contacts = st.builds(
-    Contact, registry=st.booleans(), neighbours=st.frozensets(st.sampled_from(sorted(NEIGHBOURS)))
+    Reachability,
+    registry=st.booleans(),
+    neighbours=st.frozensets(st.sampled_from(sorted(NEIGHBOURS))),
 )
 
 
 @given(before=contacts, now=contacts, elsewhere=st.booleans())
 def test_nothing_is_lost_that_was_not_there_before(
-    *, before: Contact, now: Contact, elsewhere: bool
+    *, before: Reachability, now: Reachability, elsewhere: bool
 ) -> None:
     missing = lost(before, now, planned=NEIGHBOURS, registry_elsewhere=elsewhere)
 
@@ -44,7 +46,7 @@ def test_nothing_is_lost_that_was_not_there_before(
 
 @given(before=contacts, now=contacts, planned=st.frozensets(st.sampled_from(sorted(NEIGHBOURS))))
 def test_only_neighbours_that_are_still_planned_can_be_lost(
-    before: Contact, now: Contact, planned: frozenset[int]
+    before: Reachability, now: Reachability, planned: frozenset[int]
 ) -> None:
     missing = lost(before, now, planned=planned, registry_elsewhere=True)
 
@@ -53,7 +55,7 @@ def test_only_neighbours_that_are_still_planned_can_be_lost(
 
 @given(before=contacts, now=contacts)
 def test_a_registry_that_nobody_hears_is_not_missed_while_a_neighbour_is_there(
-    before: Contact, now: Contact
+    before: Reachability, now: Reachability
 ) -> None:
     missing = lost(before, now, planned=NEIGHBOURS, registry_elsewhere=False)
 
@@ -62,9 +64,9 @@ def test_a_registry_that_nobody_hears_is_not_missed_while_a_neighbour_is_there(
 
 @given(before=contacts, now=contacts, elapsed=st.floats(0, 100), elsewhere=st.booleans())
 def test_a_trial_ends_within_its_window_one_way_or_the_other(
-    *, before: Contact, now: Contact, elapsed: float, elsewhere: bool
+    *, before: Reachability, now: Reachability, elapsed: float, elsewhere: bool
 ) -> None:
-    trial = Trial(generation=2, previous=1, before=before, confirm_timeout=30)
+    trial = PendingCommit(generation=2, previous=1, before=before, confirm_timeout=30)
 
     verdict, missing = judge(
         trial,
@@ -75,16 +77,16 @@ def test_a_trial_ends_within_its_window_one_way_or_the_other(
         registry_elsewhere=elsewhere,
     )
 
-    assert (verdict is Verdict.CONFIRMED) == (not missing or not before)
-    assert (verdict is Verdict.LOST) == (bool(missing) and bool(before) and elapsed >= 30)
+    assert (verdict is CommitVerdict.CONFIRMED) == (not missing or not before)
+    assert (verdict is CommitVerdict.LOST) == (bool(missing) and bool(before) and elapsed >= 30)
 
 
 @dataclass
 class Cell:
     """The daemon's part of a change, without a network: what `agent.commit.executor` does."""
 
-    disk: Standing = field(default_factory=lambda: Standing(running=1))
-    contact: Contact = IN_CONTACT
+    disk: CellState = field(default_factory=lambda: CellState(running=1))
+    contact: Reachability = IN_CONTACT
     since: float = 0.0
 
     def offer(self, generation: int, sequence: int) -> None:
@@ -97,23 +99,23 @@ class Cell:
         handled = replace(self.disk.memory, handled=sequence)
         if asked is Order.ACTIVATE:
             assert self.disk.staged is not None
-            trial = Trial(
+            trial = PendingCommit(
                 generation=self.disk.staged, previous=self.disk.running, before=self.contact
             )
-            self.disk = Standing(
+            self.disk = CellState(
                 running=self.disk.staged, previous=self.disk.running, trial=trial, memory=handled
             )
             self.since = now
         elif asked is Order.GO_BACK:
-            self.go_back(sequence)
+            self.roll_back(sequence)
         elif asked is Order.DISCARD:
             self.disk = replace(self.disk, staged=None, memory=handled)
         return asked
 
-    def go_back(self, handled: int) -> None:
+    def roll_back(self, handled: int) -> None:
         assert self.disk.previous is not None
         memory = replace(self.disk.memory, handled=max(handled, self.disk.memory.handled))
-        self.disk = Standing(running=self.disk.previous, staged=self.disk.staged, memory=memory)
+        self.disk = CellState(running=self.disk.previous, staged=self.disk.staged, memory=memory)
 
     def tick(self, now: float, newest: int) -> None:
         if self.disk.trial is None:
@@ -126,10 +128,10 @@ class Cell:
             planned=NEIGHBOURS,
             registry_elsewhere=True,
         )
-        if verdict is Verdict.CONFIRMED:
+        if verdict is CommitVerdict.CONFIRMED:
             self.disk = replace(self.disk, trial=None)
-        elif verdict is Verdict.LOST:
-            self.go_back(newest)
+        elif verdict is CommitVerdict.LOST:
+            self.roll_back(newest)
 
 
 class Changes(RuleBasedStateMachine):
@@ -205,7 +207,7 @@ class Changes(RuleBasedStateMachine):
         assert self.cell.disk == after
 
     @rule(contact=contacts)
-    def contact_changes(self, contact: Contact) -> None:
+    def contact_changes(self, contact: Reachability) -> None:
         self.cell.contact = contact
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 31.0]))
@@ -220,7 +222,7 @@ class Changes(RuleBasedStateMachine):
     @rule()
     def a_cell_that_stays_cut_off_goes_back(self) -> None:
         trial = self.cell.disk.trial
-        self.cell.contact = Contact()
+        self.cell.contact = Reachability()
         self.now += 31
         self.cell.tick(self.now, self.sequence)
         if trial is not None and trial.before:
@@ -244,7 +246,7 @@ TestChanges = Changes.TestCase
 
 def test_what_was_offered_after_it_was_undone_is_another_attempt() -> None:
     undo = Activation(generation=2, cells={CELL: 2}, undo=True)
-    standing = Standing(running=1, staged=2, memory=Memory(offer=9))
+    standing = CellState(running=1, staged=2, memory=PersistentState(offer=9))
 
     assert order(standing, undo, cell=CELL, sequence=8) is Order.NOTHING
     assert order(standing, undo, cell=CELL, sequence=10) is Order.DISCARD
@@ -252,6 +254,6 @@ def test_what_was_offered_after_it_was_undone_is_another_attempt() -> None:
 
 def test_a_confirmed_package_is_gone_back_from_when_it_is_undone_for_all() -> None:
     undo = Activation(generation=2, undo=True)
-    standing = Standing(running=2, previous=1, memory=Memory(handled=4))
+    standing = CellState(running=2, previous=1, memory=PersistentState(handled=4))
 
     assert order(standing, undo, cell=CELL, sequence=5) is Order.GO_BACK

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from frr_model import FrrModel, accepted, let_through, owned
 from strategies import uvns
-from uno.agent.commit.drain_plan import Schedule, held, name, stages, with_held
+from uno.agent.commit.drain_plan import DrainSchedule, held, name, stages, with_held
 from uno.agent.commit.drain_runner import switch
 from uno.agent.host_loop.desired import desired
 from uno.diagnostics import UnoError
@@ -49,7 +49,7 @@ def pairs(draw: st.DrawFn) -> Pair:
     both = {cell.member.id for cell in before.cells} & {cell.member.id for cell in after.cells}
     assume(both)
     cell = draw(st.sampled_from(sorted(both)))
-    return bundle(before, cell), bundle(after, cell)
+    return package_of(before, cell), package_of(after, cell)
 
 
 @slow
@@ -97,9 +97,9 @@ def test_frr_gets_from_one_configuration_to_the_other_and_its_filters_are_never_
 @given(pair=pairs())
 def test_links_that_stay_stay_throughout_and_no_two_want_the_same(pair: Pair) -> None:
     old, new = pair
-    way = stages(old, new, Schedule())
+    way = stages(old, new, DrainSchedule())
 
-    assert way[-1].bundle == new
+    assert way[-1].package == new
     assert not way[-1].drained
     kept = {
         link.cell: link
@@ -109,7 +109,7 @@ def test_links_that_stay_stay_throughout_and_no_two_want_the_same(pair: Pair) ->
     }
     members = {member.id for member in new.roster.members}
     for stage in way:
-        links = {link.cell: link for link in stage.bundle.plan.links}
+        links = {link.cell: link for link in stage.package.plan.links}
         assert all(alike(links[cell], link) for cell, link in kept.items())
         assert set(links) <= members
         assert kept.keys().isdisjoint(
@@ -120,7 +120,7 @@ def test_links_that_stay_stay_throughout_and_no_two_want_the_same(pair: Pair) ->
             assert one.port is None or one.port != other.port
             assert one.local4 != other.local4
         assert {key for link in links.values() for key in (link.key, link.psk)} <= set(
-            stage.bundle.secrets
+            stage.package.secrets
         )
 
 
@@ -131,19 +131,19 @@ def test_a_link_is_left_before_it_goes_unless_its_neighbour_is_out(pair: Pair) -
     old, new = pair
     members = {member.id for member in new.roster.members}
     left: dict[str, list[Drain]] = {}
-    way = stages(old, new, Schedule())
+    way = stages(old, new, DrainSchedule())
     for stage, later in pairwise(way):
         for interface, drain in stage.drained.items():
             left.setdefault(interface, []).append(drain)
-        there = {link.cell: link for link in stage.bundle.plan.links}
-        then = {link.cell: link for link in later.bundle.plan.links}
+        there = {link.cell: link for link in stage.package.plan.links}
+        then = {link.cell: link for link in later.package.plan.links}
         for cell, link in there.items():
             if cell not in then or not alike(link, then[cell]):
                 ways = [Drain.TAGGED, Drain.AVOIDED, *([] if cell in then else [Drain.CLOSED])]
                 assert left[link.interface][-len(ways) :] == ways
-                assert link.interface in (later if cell in then else stage).vacate
+                assert link.interface in (later if cell in then else stage).wait_drained
     gone = {link.cell for link in old.plan.links} - members
-    assert gone.isdisjoint(link.cell for link in way[0].bundle.plan.links)
+    assert gone.isdisjoint(link.cell for link in way[0].package.plan.links)
 
 
 @pytest.mark.feature("G07")
@@ -157,7 +157,7 @@ def test_a_switched_host_is_as_the_new_package_says_and_a_second_switch_does_not
     names = tuple(name(old.plan, link) for link in old.plan.links) if hold else ()
     switch(host, old=None, new=old, pause=clock.pause, now=clock.now)
 
-    schedule = Schedule(hold=names)
+    schedule = DrainSchedule(hold=names)
     switch(host, old=old, new=new, schedule=schedule, pause=clock.pause, now=clock.now)
 
     target = with_held(new, held(old, names))
@@ -208,7 +208,7 @@ def keyed(made: Plan, generation: str) -> Plan:
     )
 
 
-def bundle(made: Plan, cell: int) -> Package:
+def package_of(made: Plan, cell: int) -> Package:
     own = cell_plans(made)[cell]
     needed = required_keys(made)
     # A private key belongs to its public one.

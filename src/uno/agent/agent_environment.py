@@ -15,29 +15,30 @@ from uno.ports.prober import Prober
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often, in seconds.
+class AgentIntervals:
+    """Intervals and timeouts of an agent, in seconds.
 
-    A pass every `upkeep`, but not two within `apart`; a look at links and routes every `look`, but
-    every `hurry` while something changes, which it does for `calming` after the last change. A pass
-    that found routing dead is followed by another after `again`. LANs may take `lan_patience` to
-    come up at boot, and a piece of work `stuck`. Others are told that the registry is not heard
-    when that has been so for `grace`: were it only slow, every cell would tell every other, twice.
+    The agent reconciles the host every `reconcile_every`, but not twice within
+    `reconcile_spacing`. It observes links and routes every `observe_every`, and every
+    `observe_fast` for `fast_for` after the last change. Where routing was found dead it reconciles
+    again after `routing_retry`. LANs may take `lan_timeout` to come up at boot. An agent whose loop
+    has not turned for `hung_after` sends no watchdog keep-alive. Cells report the registry as
+    absent after `registry_grace`: a short interruption would else make every cell advertise twice.
     """
 
-    upkeep: float = 60.0
-    apart: float = 1.0
-    look: float = 5.0
-    hurry: float = 0.5
-    calming: float = 10.0
-    again: float = 5.0
-    lan_patience: float = 60.0
-    stuck: float = 600.0
-    grace: float = 3.0
+    reconcile_every: float = 60.0
+    reconcile_spacing: float = 1.0
+    observe_every: float = 5.0
+    observe_fast: float = 0.5
+    fast_for: float = 10.0
+    routing_retry: float = 5.0
+    lan_timeout: float = 60.0
+    hung_after: float = 600.0
+    registry_grace: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class AgentEnvironment:
     """All that the agent works with: adapters, clocks, and what tells its supervisor.
 
     `prober` makes a prober that calls what it is given when somebody starts or ceases to answer.
@@ -57,14 +58,14 @@ class World:
     notify: Callable[[str], None] | None = None
     watchdog: float = 0.0
     config: Callable[[Package], BusConfig] = field(default_factory=lambda: bus_config)
-    pace: Pace = field(default_factory=Pace)
+    intervals: AgentIntervals = field(default_factory=AgentIntervals)
     limits: Limits = field(default_factory=Limits)
 
 
-def bus_config(bundle: Package) -> BusConfig:
-    """Return how the cell of `bundle` is on the bus: with the registry and its own neighbours."""
-    plan = bundle.plan
-    addresses = {member.id: member.node4 for member in bundle.roster.members}
+def bus_config(package: Package) -> BusConfig:
+    """Return how the cell of `package` is on the bus: with the registry and its own neighbours."""
+    plan = package.plan
+    addresses = {member.id: member.node4 for member in package.roster.members}
     peers = [BusPeer(addresses[link.cell]) for link in plan.links]
     if plan.root:
         peers.append(BusPeer(plan.root.remote4, REGISTRY_INDEX))

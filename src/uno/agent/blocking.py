@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 _T = TypeVar("_T")
 
 
-class Work(Protocol):
+class RunBlocking(Protocol):
     """Does what blocks in the one thread for it."""
 
     def __call__(self, call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from uno import control
 from uno.agent.commit.drain_runner import LOOK_EVERY
-from uno.agent.commit.executor import Changeover
+from uno.agent.commit.executor import CommitExecutor
 from uno.agent.commit.ledger import CURRENT
 from uno.agent.host_loop import cell_status, network_files
-from uno.agent.host_loop.host_reconciler import Found, Upkeep
+from uno.agent.host_loop.host_reconciler import HostReconciler, PassOutcome
 from uno.agent.host_loop.wait_for_lans import await_lans, listed
 from uno.agent.state_sync.bus_watchdog import Deafness
 from uno.agent.state_sync.sequence_file import Sequence
@@ -32,8 +32,8 @@ from uno.statesync.flooding import Flood
 from uno.statesync.state_database import view
 
 if TYPE_CHECKING:
-    from uno.agent.agent_environment import World
-    from uno.agent.blocking import Work
+    from uno.agent.agent_environment import AgentEnvironment
+    from uno.agent.blocking import RunBlocking
     from uno.agent.commit.ledger import Ledger
     from uno.model.net import Network
     from uno.model.package import Package
@@ -48,21 +48,23 @@ _T = TypeVar("_T")
 class CellAgent:
     """One cell. For one event loop."""
 
-    def __init__(self, bundle: Package, *, ledger: Ledger, world: World, work: Work) -> None:
-        """Work for the cell of `bundle`, the current package in `ledger`."""
+    def __init__(
+        self, package: Package, *, ledger: Ledger, world: AgentEnvironment, work: RunBlocking
+    ) -> None:
+        """Work for the cell of `package`, the current package in `ledger`."""
         self._ledger = ledger
-        self._world = world
+        self._environment = world
         self._work = work
-        self._upkeep = Upkeep(world.host, ledger.directory, wall=world.wall, now=world.now)
+        self._upkeep = HostReconciler(world.host, ledger.directory, wall=world.wall, now=world.now)
         self._flood = Flood(
             world.bus,
-            bundle,
+            package,
             sequence=Sequence(ledger.directory),
             clock=world.now,
-            grace=world.pace.grace,
+            grace=world.intervals.registry_grace,
         )
-        self._change = Changeover(
-            bundle,
+        self._change = CommitExecutor(
+            package,
             ledger=ledger,
             upkeep=self._upkeep,
             flood=self._flood,
@@ -75,17 +77,17 @@ class CellAgent:
             self._flood,
             clock=world.now,
             told=self._control.changed,
-            on_trial=lambda: self._change.on_trial,
+            on_trial=lambda: self._change.awaiting_confirm,
         )
-        self._prober = world.prober(self.look_soon)
+        self._prober = world.prober(self.observe_soon)
         self._deafness = Deafness()
         self._wake = asyncio.Event()
         self._problems: dict[str, str] = {}
-        self._found: Found | None = None
+        self._found: PassOutcome | None = None
         self._installed = self._mark()
         now = world.now()
         self._pass_due = self._look_due = now
-        self._passed_at = now - world.pace.apart
+        self._passed_at = now - world.intervals.reconcile_spacing
         self._calm_at = self._turned_at = now
 
     async def run(self) -> None:
@@ -100,34 +102,34 @@ class CellAgent:
             tasks.create_task(self._show_life())
             await self._conduct()
 
-    def hurry(self) -> None:
+    def reconcile_now(self) -> None:
         """Make a pass now."""
-        self._pass_due = self._world.now()
+        self._pass_due = self._environment.now()
         self._wake.set()
 
-    def look_soon(self) -> None:
+    def observe_soon(self) -> None:
         """Look at links and routes, since something has changed there."""
-        self._look_due = self._world.now()
+        self._look_due = self._environment.now()
         self._wake.set()
 
     def close(self) -> None:
         """Leave the bus, and let what is under way on the host come to its end."""
         self._upkeep.stopping.set()
-        self._world.bus.close()
+        self._environment.bus.close()
 
     def view(self) -> UvnView:
         """Return the whole UVN as this cell sees it."""
-        bundle, statements = self._change.bundle, self._flood.statements
-        own = bundle.manifest.generation
+        package, statements = self._change.package, self._flood.statements
+        own = package.manifest.generation
         known = statements.announcement() is not None
         seen = view(
             statements,
-            uvn=bundle.plan.uvn,
-            viewer=bundle.plan.cell,
-            now=self._world.now(),
+            uvn=package.plan.uvn,
+            viewer=package.plan.cell,
+            now=self._environment.now(),
             registry=self._flood.registry_present,
             generation=None if known else own,
-            packages=None if known else {bundle.plan.cell: own},
+            packages=None if known else {package.plan.cell: own},
         )
         elsewhere = any(each.alive and each.status and each.status.registry for each in seen.cells)
         return replace(seen, registry=True) if elsewhere else seen
@@ -135,13 +137,13 @@ class CellAgent:
     # How it starts.
 
     async def _start(self) -> None:
-        await await_lans(self._change, self._upkeep, self._world, self._work)
+        await await_lans(self._change, self._upkeep, self._environment, self._work)
         await self._first_pass()
         self._flood.listen()
         self._join()
         await self._change.begin()
         await self._look()
-        manifest = self._change.bundle.manifest
+        manifest = self._change.package.manifest
         name, generation = f"{manifest.cell_name} of {manifest.uvn}", manifest.generation
         _log.info("%s is up, generation %s", name, generation)
         self._notify(f"READY=1\nSTATUS={name}, generation {generation}")
@@ -150,7 +152,7 @@ class CellAgent:
         try:
             await self._pass()
         except UnoError as error:
-            if self._change.on_trial:
+            if self._change.awaiting_confirm:
                 await self._change.give_up(error.what)
                 await self._pass()
             elif not await self._work(self._upkeep.is_up):
@@ -164,28 +166,28 @@ class CellAgent:
         while True:
             due = min(self._pass_due, self._look_due)
             if (rest := self._change.rest_due) is not None:
-                due = min(due, max(rest, self._world.now() + LOOK_EVERY))
+                due = min(due, max(rest, self._environment.now() + LOOK_EVERY))
             try:
-                async with asyncio.timeout(max(0.0, due - self._world.now())):
+                async with asyncio.timeout(max(0.0, due - self._environment.now())):
                     await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()
-            self._turned_at = self._world.now()
+            self._turned_at = self._environment.now()
             await self._turn()
 
     async def _turn(self) -> None:
         """Do all that is due, what may change the package first."""
         if await self._tried("package", self._change_package):
             self._after_change()
-        if (rest := self._change.rest_due) is not None and rest <= self._world.now():
+        if (rest := self._change.rest_due) is not None and rest <= self._environment.now():
             await self._tried("package", self._change.proceed)
             if self._change.rest_due is None or not self._change.is_under_way:
-                self.hurry()
-        if self._pass_due <= self._world.now():
+                self.reconcile_now()
+        if self._pass_due <= self._environment.now():
             await self._tried("pass", self._pass)
             self._join()
-        if self._look_due <= self._world.now():
+        if self._look_due <= self._environment.now():
             await self._tried("look", self._look)
 
     async def _tried(self, what: str, work: Callable[[], Awaitable[_T]]) -> _T | None:
@@ -194,7 +196,7 @@ class CellAgent:
             done = await work()
         except UnoError as error:
             self._complain(what, error)
-            self._look_due = self._world.now() + self._world.pace.look
+            self._look_due = self._environment.now() + self._environment.intervals.observe_every
             return None
         self._problems.pop(what, None)
         return done
@@ -205,7 +207,7 @@ class CellAgent:
         What fails is tried again at the next look. Raises `UnoError`.
         """
         news, change = self._flood.news, self._change
-        if change.on_trial:
+        if change.awaiting_confirm:
             # What else came has its turn when it is known whether this package stays.
             ended = await self._end_trial()
             if ended:
@@ -220,9 +222,9 @@ class CellAgent:
         if news.offer and not change.is_under_way:
             news.offer = False
             await change.take_offer()
-            self._look_due = self._world.now()
+            self._look_due = self._environment.now()
             news.activation = True
-        if news.activation and not change.on_trial:
+        if news.activation and not change.awaiting_confirm:
             heard = self._flood.statements.activation
             said = heard()
             changed = await change.take_activation(self._look) or changed
@@ -233,43 +235,43 @@ class CellAgent:
     async def _end_trial(self) -> bool:
         if self._flood.news.activation and await self._change.take_activation(self._look):
             return True
-        if self._look_due > self._world.now():
+        if self._look_due > self._environment.now():
             return False
         return await self._change.judge(await self._look(), self._prober.measured())
 
     def _after_change(self) -> None:
         """Have all that follows from the package follow the one that runs now."""
-        self._look_due = self._world.now()
+        self._look_due = self._environment.now()
         self._stir()
         self._herald.stir()
         self._join()
-        if self._change.on_trial:
+        if self._change.awaiting_confirm:
             self._prober.call(link.remote4 for link in self._change.effective.plan.links)
         else:
-            self._pass_due = self._world.now()
+            self._pass_due = self._environment.now()
 
     async def _pass(self) -> None:
         """Make the host as it should be. Raises `UnoError`."""
-        now = self._world.now()
-        if now < self._passed_at + self._world.pace.apart:
-            self._pass_due = self._passed_at + self._world.pace.apart
+        now = self._environment.now()
+        if now < self._passed_at + self._environment.intervals.reconcile_spacing:
+            self._pass_due = self._passed_at + self._environment.intervals.reconcile_spacing
             return
         if (due := self._change.rest_due) is not None:
             # Not before: it would take back at once what others still need.
-            self._pass_due = max(due, now + self._world.pace.hurry)
+            self._pass_due = max(due, now + self._environment.intervals.observe_fast)
             return
-        bundle = self._change.effective
-        self._passed_at, self._pass_due = now, now + self._world.pace.upkeep
-        found = self._found = await self._work(self._upkeep.make_pass, bundle)
+        package = self._change.effective
+        self._passed_at, self._pass_due = now, now + self._environment.intervals.reconcile_every
+        found = self._found = await self._work(self._upkeep.reconcile, package)
         if found.again:
-            self._pass_due = self._world.now() + self._world.pace.again
+            self._pass_due = self._environment.now() + self._environment.intervals.routing_retry
         if found.actions:
             self._stir()
         self._note_lans(found.missing)
         if not found.missing:
             await self._change.remember_lans()
-        if bundle.plan.root:
-            await self._work(self._upkeep.find_registry, bundle.plan.root.interface)
+        if package.plan.root:
+            await self._work(self._upkeep.find_registry, package.plan.root.interface)
 
     def _note_lans(self, missing: tuple[Network, ...]) -> None:
         if missing:
@@ -279,14 +281,16 @@ class CellAgent:
 
     async def _look(self) -> CellStatus:
         """Look at the host, tell the others what is new, and return it."""
-        world, pace = self._world, self._world.pace
+        world, intervals = self._environment, self._environment.intervals
         # What changes from here on may be missed by this look, and asks for another.
         self._look_due = math.inf
         status = await self._work(self._collect)
         now = world.now()
-        hurried = self._change.on_trial or now < self._calm_at
-        self._look_due = min(self._look_due, now + (pace.hurry if hurried else pace.look))
-        if self._change.on_trial and now < self._change.judged_from:
+        hurried = self._change.awaiting_confirm or now < self._calm_at
+        self._look_due = min(
+            self._look_due, now + (intervals.observe_fast if hurried else intervals.observe_every)
+        )
+        if self._change.awaiting_confirm and now < self._change.judged_from:
             self._look_due = min(self._look_due, self._change.judged_from)
         if (missed := self._flood.missed_from) is not None and now < missed:
             self._look_due = min(self._look_due, missed)
@@ -294,17 +298,17 @@ class CellAgent:
             self._stir()
         if not any(link.bgp for link in status.links) and status.links:
             # Nothing of FRR's answers. What else goes is seen by the events of the network.
-            self._pass_due = min(self._pass_due, self._passed_at + pace.again)
-        await self._work(self._upkeep.heal, self._change.effective, status.links)
+            self._pass_due = min(self._pass_due, self._passed_at + intervals.routing_retry)
+        await self._work(self._upkeep.maintain_links, self._change.effective, status.links)
         others, directory = self._flood.statements.statuses(), self._ledger.directory
-        await self._work(network_files.write, directory, self._change.bundle, status, others)
+        await self._work(network_files.write, directory, self._change.package, status, others)
         return status
 
     def _collect(self) -> CellStatus:
-        change, world, found = self._change, self._world, self._found
-        bundle, leaving = change.bundle, change.leaving
+        change, world, found = self._change, self._environment, self._found
+        package, leaving = change.package, change.leaving
         there = (*(link.interface for link in change.effective.plan.links), *leaving)
-        known = cell_status.Known(
+        known = cell_status.StatusInputs(
             facts=found.facts if found else world.host.facts(),
             now=int(world.wall()),
             probes=self._prober.measured(),
@@ -315,8 +319,8 @@ class CellAgent:
             pending=tuple(f"remove {each}" for each in leaving),
             problem="; ".join(self._problems.values()),
         )
-        status = cell_status.collect(world.host, bundle, known)
-        return replace(status, content=bundle.manifest.content)
+        status = cell_status.collect(world.host, package, known)
+        return replace(status, content=package.manifest.content)
 
     # What wakes it.
 
@@ -328,32 +332,32 @@ class CellAgent:
             if news.offer or news.activation:
                 self._wake.set()
             if isinstance(event, Presence):
-                self.look_soon()
+                self.observe_soon()
 
     async def _follow_events(self) -> None:
-        async for changes in self._world.watch.changes():
+        async for changes in self._environment.watch.changes():
             if Change.HOST in changes:
-                self._pass_due = self._world.now()
+                self._pass_due = self._environment.now()
             self._prober.hurry()
-            self.look_soon()
+            self.observe_soon()
 
     def _stir(self) -> None:
         """Look more often for a while, as something has changed."""
-        now = self._world.now()
-        self._calm_at = now + self._world.pace.calming
-        self._look_due = min(self._look_due, now + self._world.pace.hurry)
+        now = self._environment.now()
+        self._calm_at = now + self._environment.intervals.fast_for
+        self._look_due = min(self._look_due, now + self._environment.intervals.observe_fast)
         self._prober.hurry()
 
     # What it is connected to.
 
     def _join(self) -> None:
         """Be on the bus as the package says; without it the network works all the same."""
-        bundle = self._change.bundle
-        self._prober.aim(cell_status.targets(bundle))
+        package = self._change.package
+        self._prober.aim(cell_status.targets(package))
         try:
-            self._world.bus.configure(self._world.config(bundle), self._deliver)
-            if self._deafness.is_due(self._silences(), now=self._world.now()):
-                self._world.bus.renew()
+            self._environment.bus.configure(self._environment.config(package), self._deliver)
+            if self._deafness.is_due(self._silences(), now=self._environment.now()):
+                self._environment.bus.renew()
         except UnoError as error:
             self._complain("bus", error)
         else:
@@ -361,7 +365,7 @@ class CellAgent:
 
     def _silences(self) -> list[float | None]:
         """Return how long ago each neighbour was heard whose link works."""
-        now, status = self._world.now(), self._herald.status
+        now, status = self._environment.now(), self._herald.status
         links = status.links if status else ()
         heard = self._flood.statements.heard_from
         return [heard(link.cell, now=now) for link in links if link.works]
@@ -372,14 +376,14 @@ class CellAgent:
                 await job()
             except UnoError as error:
                 self._complain(what, error)
-            await asyncio.sleep(self._world.pace.upkeep)
+            await asyncio.sleep(self._environment.intervals.reconcile_every)
 
     async def _show_life(self) -> None:
         """Tell the supervisor that work goes on; one that hangs is to be ended and started."""
-        pace, watchdog = self._world.pace, self._world.watchdog
+        intervals, watchdog = self._environment.intervals, self._environment.watchdog
         while watchdog > 0:
             await asyncio.sleep(watchdog / 3)
-            if self._world.now() - self._turned_at < pace.stuck:
+            if self._environment.now() - self._turned_at < intervals.hung_after:
                 self._notify("WATCHDOG=1")
 
     def _complain(self, about: str, error: UnoError) -> None:
@@ -388,8 +392,8 @@ class CellAgent:
             _log.warning("%s", error)
 
     def _notify(self, text: str) -> None:
-        if self._world.notify:
-            self._world.notify(text)
+        if self._environment.notify:
+            self._environment.notify(text)
 
     def _mark(self) -> tuple[int, int] | None:
         """Return by what a new package in the directory is told from the one before."""

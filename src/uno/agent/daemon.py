@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from uno.agent.cell_agent import CellAgent
 from uno.agent.commit.package_checks import require_keys
-from uno.agent.pidfile import alone
+from uno.agent.pidfile import hold_pidfile
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:
-    from uno.agent.agent_environment import World
-    from uno.agent.blocking import Work
+    from uno.agent.agent_environment import AgentEnvironment
+    from uno.agent.blocking import RunBlocking
     from uno.agent.commit.ledger import Ledger
 
 _log = logging.getLogger(__name__)
@@ -29,26 +29,26 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-async def run(ledger: Ledger, world: World) -> None:
+async def run(ledger: Ledger, world: AgentEnvironment) -> None:
     """Be the agent of the cell in `ledger` until SIGTERM or SIGINT; SIGHUP makes a pass.
 
     Raises `UnoError` where the agent cannot start: there is another one, a LAN is missing, the
     package is too old, the host cannot be made what it should be.
     """
-    bundle = ledger.current()
-    if bundle is None:
+    package = ledger.current()
+    if package is None:
         raise UnoError(
             f"there is no cell in {ledger.directory}",
             "install its package first: uno install PACKAGE -r DIR",
         )
-    require_keys(bundle)
-    name = f"{bundle.plan.name} of {bundle.plan.uvn}"
-    with alone(world.folder, name=name):
+    require_keys(package)
+    name = f"{package.plan.name} of {package.plan.uvn}"
+    with hold_pidfile(world.folder, name=name):
         async with _worker() as work:
-            agent = CellAgent(bundle, ledger=ledger, world=world, work=work)
+            agent = CellAgent(package, ledger=ledger, world=world, work=work)
             job = asyncio.ensure_future(agent.run())
             _on_signals({signal.SIGTERM: job.cancel, signal.SIGINT: job.cancel})
-            _on_signals({signal.SIGHUP: agent.hurry})
+            _on_signals({signal.SIGHUP: agent.reconcile_now})
             try:
                 await job
             except asyncio.CancelledError:
@@ -64,7 +64,7 @@ def _on_signals(calls: dict[signal.Signals, Callable[[], object]]) -> None:
 
 
 @asynccontextmanager
-async def _worker() -> AsyncIterator[Work]:
+async def _worker() -> AsyncIterator[RunBlocking]:
     """Yield what does blocking work in one thread, one piece after the other."""
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="host")
     loop = asyncio.get_running_loop()

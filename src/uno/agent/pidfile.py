@@ -15,7 +15,7 @@ FILE = "agent.pid"
 
 
 @contextmanager
-def alone(folder: Path, *, name: str) -> Iterator[None]:
+def hold_pidfile(folder: Path, *, name: str) -> Iterator[None]:
     """Be the one agent whose lock is in `folder`; `name` is what to call it.
 
     Raises UnoError if there is one already. The file has the process id, as long as it runs.

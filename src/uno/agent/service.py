@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from uno.agent.commit.drain_plan import Schedule
+from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import switch
 from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.diagnostics import UnoError
@@ -49,7 +49,7 @@ class ServiceStatus:
     `pending` are the actions that `up` would take; `running` tells that uno owns something here.
     """
 
-    bundle: Package
+    package: Package
     running: bool
     pending: tuple[Action, ...]
     wireguard: str
@@ -64,15 +64,15 @@ class ServiceStatus:
         return self.running and not self.pending and not self.missing and links
 
 
-def up(host: Host, bundle: Package, *, progress: Progress) -> tuple[Action, ...]:
+def up(host: Host, package: Package, *, progress: Progress) -> tuple[Action, ...]:
     """Connect the host to the UVN, and return what was done.
 
     Raises `UnoError`; then the host is as it was. A LAN that the cell should attach and that is
     not there is such an error.
     """
     facts = host.facts()
-    lans = require_all(_own_lans(bundle), facts.nics)
-    wanted = desired(bundle, lans=lans, facts=facts)
+    lans = require_all(_own_lans(package), facts.nics)
+    wanted = desired(package, lans=lans, facts=facts)
     observed = host.observe(sysctl_keys(facts))
     actions = reconcile(desired=wanted, observed=observed)
     try:
@@ -103,7 +103,7 @@ def change_over(
     observed = host.observe(sysctl_keys(facts))
     if reconcile(desired=desired(old, lans=lans, facts=facts), observed=observed):
         return ()
-    by_hand = Schedule(settle=0, patience=2)
+    by_hand = DrainSchedule(settle=0, patience=2)
     return switch(host, old=old, new=new, schedule=by_hand, progress=progress, pause=pause, now=now)
 
 
@@ -144,21 +144,21 @@ def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
     )
 
 
-def status(host: Host, bundle: Package) -> ServiceStatus:
+def status(host: Host, package: Package) -> ServiceStatus:
     """Look at the host and compare it with the bundle. Changes nothing."""
     facts = host.facts()
-    lans = attached(_own_lans(bundle), facts.nics)
-    wanted = desired(bundle, lans=lans, facts=facts)
+    lans = attached(_own_lans(package), facts.nics)
+    wanted = desired(package, lans=lans, facts=facts)
     observed = host.observe(sysctl_keys(facts))
     there = {lan.network for lan in lans}
     return ServiceStatus(
-        bundle=bundle,
+        package=package,
         running=observed.node is not None or bool(observed.tunnels),
         pending=reconcile(desired=wanted, observed=observed),
         wireguard=host.wireguard_kind(),
         lans=lans,
-        missing=tuple(lan for lan in _own_lans(bundle) if lan not in there),
-        links=_links(host, bundle),
+        missing=tuple(lan for lan in _own_lans(package) if lan not in there),
+        links=_links(host, package),
     )
 
 
@@ -169,8 +169,8 @@ def _forget_nothing_owned(host: Host) -> None:
             host.forget()
 
 
-def _links(host: Host, bundle: Package) -> tuple[LinkStatus, ...]:
-    names = {member.id: member.name for member in bundle.roster.members}
+def _links(host: Host, package: Package) -> tuple[LinkStatus, ...]:
+    names = {member.id: member.name for member in package.roster.members}
     peers = host.peer_status()
     sessions = {session.neighbor: session for session in host.session_status()}
     return tuple(
@@ -180,9 +180,9 @@ def _links(host: Host, bundle: Package) -> tuple[LinkStatus, ...]:
             peer=next(iter(peers.get(link.interface, ())), None),
             session=sessions.get(str(link.remote4)),
         )
-        for link in bundle.plan.links
+        for link in package.plan.links
     )
 
 
-def _own_lans(bundle: Package) -> tuple[Network, ...]:
-    return bundle.own.lans
+def _own_lans(package: Package) -> tuple[Network, ...]:
+    return package.own.lans

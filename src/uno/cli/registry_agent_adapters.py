@@ -50,14 +50,14 @@ def run(
     With `release`, the newest generation is released first. SIGTERM and SIGINT end it with
     `CancelledError`.
     """
-    from uno.agent.pidfile import alone
+    from uno.agent.pidfile import hold_pidfile
     from uno.controller.registry_agent import never
 
     require_root()
     plan = newest(root).plan
     host = RootHost(plan.identity)
     agent = _agent(root, plan, host)
-    with alone(host.folder, name=f"the registry of {plan.uvn}"):
+    with hold_pidfile(host.folder, name=f"the registry of {plan.uvn}"):
         return asyncio.run(_until_stopped(agent, release=release, until=until or never))
 
 

@@ -17,9 +17,9 @@ from msgspec import structs
 
 import site_of_agents
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
-from uno.agent.commit.drain_plan import Stage
-from uno.agent.commit.drain_runner import Rest
-from uno.agent.commit.executor import Changeover
+from uno.agent.commit.drain_plan import DrainStep
+from uno.agent.commit.drain_runner import RemainingSteps
+from uno.agent.commit.executor import CommitExecutor
 from uno.agent.host_loop import cell_status
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
@@ -66,7 +66,7 @@ def test_an_agent_connects_its_host_and_tells_everyone_how_it_is(play: Play) -> 
             said = site.status(name)
             assert said is not None
             assert said.generation == site.generation(name)
-            assert said.content == site.cells[name].bundle.manifest.content
+            assert said.content == site.cells[name].package.manifest.content
             assert all(lan.interface == "lan0" for lan in said.lans)
             assert "uno0" in str(site.cells[name].host)
 
@@ -80,7 +80,7 @@ def test_a_second_pass_changes_nothing(play: Play) -> None:
         assert cell.agent is not None
         done = list(cell.host.performed)
 
-        cell.agent.hurry()
+        cell.agent.reconcile_now()
         await site.settle()
 
         assert cell.host.performed == done
@@ -210,7 +210,7 @@ def test_a_package_is_not_staged_while_the_change_before_is_not_over(
         await site.start("a")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
         with monkeypatch.context() as patch:
-            patch.setattr(Changeover, "is_under_way", True)
+            patch.setattr(CommitExecutor, "is_under_way", True)
 
             site.offer("a")
             await site.settle()
@@ -228,15 +228,17 @@ def test_a_route_through_a_link_that_is_still_to_go_leads_somewhere(play: Play) 
         await site.start("a")
         agent = site.cells["a"].agent
         assert agent is not None
-        change, bundle = agent._change, agent._change.bundle
-        before = tuple(link.interface for link in bundle.plan.links)
+        change, package = agent._change, agent._change.package
+        before = tuple(link.interface for link in package.plan.links)
 
-        change.bundle = structs.replace(bundle, plan=structs.replace(bundle.plan, links=()))
+        change.package = structs.replace(package, plan=structs.replace(package.plan, links=()))
         assert change.leaving == ()
-        change._rest = Rest(way=(Stage(what="leave", bundle=bundle),), began=0.0, entered=math.inf)
+        change._rest = RemainingSteps(
+            way=(DrainStep(what="leave", package=package),), began=0.0, entered=math.inf
+        )
 
         assert change.leaving == before != ()
-        agent.look_soon()
+        agent.observe_soon()
         wanted = tuple(f"remove {each}" for each in before)
         await site.until(lambda: site.status("a").pending == wanted)
 
@@ -316,12 +318,12 @@ def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # BFD would never have its say.
-    monkeypatch.setattr(Changeover, "judged_from", property(lambda _: math.inf))
+    monkeypatch.setattr(CommitExecutor, "judged_from", property(lambda _: math.inf))
 
     async def scene(site: Site) -> None:
         await site.start("a")
         cell = site.cells["a"]
-        links = {link.remote4 for link in cell.bundle.plan.links}
+        links = {link.remote4 for link in cell.package.plan.links}
         cell.probes.answers = {each: Measured(heard=time.monotonic()) for each in links}
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
         site.activate(site.roll_out("a"))
@@ -387,7 +389,9 @@ def test_what_is_undone_for_all_is_undone_at_once_where_it_is_on_trial(play: Pla
 def test_what_changes_during_a_look_is_looked_at_again(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(site_of_agents, "QUICK", replace(QUICK, look=1000.0, hurry=1000.0))
+    monkeypatch.setattr(
+        site_of_agents, "QUICK", replace(QUICK, observe_every=1000.0, observe_fast=1000.0)
+    )
     looks: list[CellStatus] = []
 
     async def scene(site: Site) -> None:
@@ -398,14 +402,14 @@ def test_what_changes_during_a_look_is_looked_at_again(
         def collect_slowly(*words: Any) -> CellStatus:
             if not looks:
                 told = threading.Event()
-                loop.call_soon_threadsafe(lambda: (agent.look_soon(), told.set()))
+                loop.call_soon_threadsafe(lambda: (agent.observe_soon(), told.set()))
                 assert told.wait(PATIENCE)
             looks.append(collect(*words))
             return looks[-1]
 
         collect = cell_status.collect
         monkeypatch.setattr(cell_status, "collect", collect_slowly)
-        agent.look_soon()
+        agent.observe_soon()
 
         await site.until(lambda: len(looks) == 2)
 
@@ -454,7 +458,7 @@ def test_a_link_whose_other_end_is_not_ready_keeps_its_keys_until_it_is(play: Pl
     async def scene(site: Site) -> None:
         await site.start("a")
         cell = site.cells["a"]
-        old = {link.cell: link.public_key for link in cell.bundle.plan.links}
+        old = {link.cell: link.public_key for link in cell.package.plan.links}
         site.edit("rekey", "backbone", "-y")
         word = site.roll_out("a")
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
@@ -471,7 +475,7 @@ def test_a_link_whose_other_end_is_not_ready_keeps_its_keys_until_it_is(play: Pl
         await site.crash("a")
         site.launch("a")
         await site.until(lambda: cell.agent is not None and site.status("a"))
-        cell.agent.hurry()
+        cell.agent.reconcile_now()
         await site.settle()
         assert keys_of(cell) == {**new, 2: old[2]}
 
@@ -677,7 +681,7 @@ def test_what_somebody_removed_is_made_again(play: Play) -> None:
         await site.start("a")
         cell = site.cells["a"]
         as_it_was = str(cell.host)
-        name = cell.bundle.plan.links[0].interface
+        name = cell.package.plan.links[0].interface
         cell.host.perform(RemoveTunnel(name))
         assert str(cell.host) != as_it_was
 
@@ -709,7 +713,7 @@ def lan_of(site: Site) -> str | None:
 def keys_of(cell: Cell) -> dict[int, str]:
     """The public keys of the neighbours, as the host has them."""
     tunnels = {each.name: each for each in cell.host.observe(()).tunnels}
-    links = cell.bundle.plan.links
+    links = cell.package.plan.links
     return {link.cell: tunnels[link.interface].peers[0].public_key for link in links}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from uno.agent.pidfile import alone, running
+from uno.agent.pidfile import hold_pidfile, running
 from uno.diagnostics import UnoError
 
 
@@ -15,11 +15,11 @@ from uno.diagnostics import UnoError
 def test_a_second_agent_is_told_who_the_first_one_is(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "cell"
 
-    with alone(folder, name="lan-a of corp"):
+    with hold_pidfile(folder, name="lan-a of corp"):
         assert (folder / "agent.pid").read_text().split()[0] == str(os.getpid())
         with (
             pytest.raises(UnoError, match=r"an agent of lan-a of corp runs .* already") as caught,
-            alone(folder, name="lan-a of corp"),
+            hold_pidfile(folder, name="lan-a of corp"),
         ):
             pass
 
@@ -30,7 +30,7 @@ def test_a_second_agent_is_told_who_the_first_one_is(tmp_path: Path) -> None:
 def test_whether_an_agent_runs_can_be_asked(tmp_path: Path) -> None:
     assert running(tmp_path / "never") is None
 
-    with alone(tmp_path, name="lan-a"):
+    with hold_pidfile(tmp_path, name="lan-a"):
         assert running(tmp_path) == os.getpid()
 
     assert running(tmp_path) is None
@@ -40,7 +40,7 @@ def test_what_a_crash_left_is_no_agent(tmp_path: Path) -> None:
     (tmp_path / "agent.pid").write_text("1 uno agent\n")
 
     assert running(tmp_path) is None
-    with alone(tmp_path, name="lan-a"):
+    with hold_pidfile(tmp_path, name="lan-a"):
         assert running(tmp_path) == os.getpid()
 
 
@@ -49,6 +49,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     with (
         pytest.raises(UnoError, match="cannot make the directory"),
-        alone(tmp_path / "file" / "cell", name="lan-a"),
+        hold_pidfile(tmp_path / "file" / "cell", name="lan-a"),
     ):
         pass

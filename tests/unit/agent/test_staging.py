@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from commands import run
-from uno.agent.commit.decisions import Memory, Trial
-from uno.agent.commit.ledger import Ledger, Outcome
-from uno.agent.commit.reachability import Contact
+from uno.agent.commit.decisions import PendingCommit, PersistentState
+from uno.agent.commit.ledger import AcceptOutcome, Ledger
+from uno.agent.commit.reachability import Reachability
 from uno.diagnostics import UnoError
 from uno.host import command
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 
-TRIAL = Trial(generation=2, previous=1, before=Contact(registry=True, neighbours=frozenset({2})))
+TRIAL = PendingCommit(
+    generation=2, previous=1, before=Reachability(registry=True, neighbours=frozenset({2}))
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +55,8 @@ def generation(content: bytes) -> int:
     return package_file.read_manifest(content).generation
 
 
-def trial(packages: dict[int, bytes], *, to: int = 2) -> Trial:
-    return Trial(generation=generation(packages[to]), previous=generation(packages[1]))
+def trial(packages: dict[int, bytes], *, to: int = 2) -> PendingCommit:
+    return PendingCommit(generation=generation(packages[to]), previous=generation(packages[1]))
 
 
 @pytest.mark.feature("G20")
@@ -65,7 +67,7 @@ def test_a_staged_package_waits_and_changes_nothing(
 
     outcome = ledger.stage(packages[2])
 
-    assert outcome is Outcome.NEWER
+    assert outcome is AcceptOutcome.NEWER
     assert ledger.current() == running
     assert ledger.standing().staged == generation(packages[2])
 
@@ -94,11 +96,11 @@ def test_going_back_ends_the_trial_and_the_package_can_be_staged_again(
     ledger.stage(packages[2])
     ledger.activate(trial(packages))
 
-    ledger.go_back()
+    ledger.roll_back()
 
     assert ledger.standing().running == generation(packages[1])
     assert ledger.standing().trial is None
-    assert ledger.stage(packages[2]) is Outcome.NEWER
+    assert ledger.stage(packages[2]) is AcceptOutcome.NEWER
 
 
 @pytest.mark.feature("G20")
@@ -123,7 +125,7 @@ def test_an_older_an_altered_and_a_foreign_package_are_not_staged(
 
 
 def test_the_package_that_runs_is_not_staged(ledger: Ledger, packages: dict[int, bytes]) -> None:
-    assert ledger.stage(packages[1]) is Outcome.SAME
+    assert ledger.stage(packages[1]) is AcceptOutcome.SAME
     assert ledger.standing().staged is None
 
 
@@ -179,24 +181,24 @@ def test_confirming_and_going_back_need_no_room(
     ledger.activate(trial(packages))
     fill_disk(monkeypatch)
 
-    ledger.go_back()
+    ledger.roll_back()
 
     assert ledger.standing().running == generation(packages[1])
     ledger.confirm()
 
 
 def test_what_was_handled_is_remembered(ledger: Ledger) -> None:
-    ledger.remember(Memory(handled=7, offer=5))
+    ledger.remember(PersistentState(handled=7, offer=5))
 
-    assert ledger.standing().memory == Memory(handled=7, offer=5)
+    assert ledger.standing().memory == PersistentState(handled=7, offer=5)
 
 
 def test_marks_that_somebody_else_wrote_do_not_keep_a_cell_from_running(ledger: Ledger) -> None:
-    (ledger.directory / "pending").write_bytes(b"\xff")
-    (ledger.directory / "memory").write_bytes(b"[]")
+    (ledger.directory / "pending-commit.json").write_bytes(b"\xff")
+    (ledger.directory / "state.json").write_bytes(b"[]")
 
     assert ledger.standing().trial is None
-    assert ledger.standing().memory == Memory()
+    assert ledger.standing().memory == PersistentState()
 
 
 # A process has children do all steps of a change, each of which kills itself before its first,
@@ -204,13 +206,13 @@ def test_marks_that_somebody_else_wrote_do_not_keep_a_cell_from_running(ledger: 
 STOPPER = """
 import fcntl, io, os, posix, shutil, signal, sys
 from pathlib import Path
-from uno.agent.commit.decisions import Memory, Trial
+from uno.agent.commit.decisions import PersistentState, PendingCommit
 from uno.agent.commit.ledger import Ledger
-from uno.render import package_file as bundle
+from uno.render import package_file
 
 start, into, package, previous, ending = sys.argv[1:]
 content = Path(package).read_bytes()
-offered = bundle.read(content).manifest.generation
+offered = package_file.read(content).manifest.generation
 WRITES = {"chmod", "fchmod", "fsync", "ftruncate", "link", "mkdir", "open", "pwrite", "rename",
           "replace", "unlink"}
 
@@ -233,10 +235,10 @@ def attempt(nth):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     sys.setprofile(before(nth))
     ledger.stage(content)
-    ledger.remember(Memory(offer=3))
-    ledger.activate(Trial(generation=offered, previous=int(previous)))
-    ledger.remember(Memory(handled=4, offer=3))
-    ledger.confirm() if ending == "confirm" else ledger.go_back()
+    ledger.remember(PersistentState(offer=3))
+    ledger.activate(PendingCommit(generation=offered, previous=int(previous)))
+    ledger.remember(PersistentState(handled=4, offer=3))
+    ledger.confirm() if ending == "confirm" else ledger.roll_back()
     os._exit(0)
 
 nth = 1
@@ -247,7 +249,7 @@ print(status)
 """
 
 
-@pytest.mark.parametrize("ending", ["confirm", "go_back"])
+@pytest.mark.parametrize("ending", ["confirm", "roll_back"])
 def test_killed_before_any_write_a_cell_has_one_whole_package_or_the_other(
     ending: str, tmp_path: Path, ledger: Ledger, packages: dict[int, bytes]
 ) -> None:
@@ -270,8 +272,8 @@ def test_killed_before_any_write_a_cell_has_one_whole_package_or_the_other(
         seen.append((left.running, left.trial is not None))
         # What comes next works as if nothing had happened.
         if left.trial is not None:
-            again.go_back()
-        assert again.stage(packages[3]) is Outcome.NEWER
+            again.roll_back()
+        assert again.stage(packages[3]) is AcceptOutcome.NEWER
 
     assert len(seen) > 20, "there are many places to be killed at"
     assert (old, False) in seen

@@ -16,7 +16,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from uno.agent.commit.reachability import Contact, lost
+from uno.agent.commit.reachability import Reachability, lost
 from uno.model.messages import CONFIRM_TIMEOUT, Ack, Activation, Envelope
 from uno.model.net import Network
 
@@ -33,7 +33,7 @@ class Limits:
     confirm_timeout: float = CONFIRM_TIMEOUT
 
 
-class Trial(Struct, frozen=True, kw_only=True):
+class PendingCommit(Struct, frozen=True, kw_only=True):
     """A package that is applied, and not confirmed: the cell may have to go back from it.
 
     `before` is whom the cell was in contact with under the package of `previous`, and
@@ -42,11 +42,11 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     generation: int
     previous: int
-    before: Contact = Contact()
+    before: Reachability = Reachability()
     confirm_timeout: float = CONFIRM_TIMEOUT
 
 
-class Memory(Struct, frozen=True, kw_only=True):
+class PersistentState(Struct, frozen=True, kw_only=True):
     """What a cell remembers: the sequence up to which it has `handled` the registry's messages.
 
     `offer` is the sequence of the offer that brought the staged package, or the one that runs, and
@@ -62,7 +62,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     words: tuple[Envelope, ...] = ()
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class CellState(Struct, frozen=True, kw_only=True):
     """How a cell stands: the generations of its packages, and what it remembers.
 
     `previous` is None where there is no package to go back to. `held` are the links (`1-2`) that
@@ -73,8 +73,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     previous: int | None = None
     staged: int | None = None
     held: frozenset[str] = frozenset()
-    trial: Trial | None = None
-    memory: Memory = Memory()
+    trial: PendingCommit | None = None
+    memory: PersistentState = PersistentState()
 
 
 class Order(Enum):
@@ -87,7 +87,7 @@ class Order(Enum):
     DISCARD = auto()
 
 
-class Verdict(Enum):
+class CommitVerdict(Enum):
     """What became of a trial."""
 
     WAIT = auto()
@@ -95,7 +95,7 @@ class Verdict(Enum):
     LOST = auto()
 
 
-def order(standing: Standing, activation: Activation, *, cell: int, sequence: int) -> Order:
+def order(standing: CellState, activation: Activation, *, cell: int, sequence: int) -> Order:
     """Return what an activation with this sequence asks of `cell`.
 
     While a package is on trial nothing new is begun: to be asked again when that has ended.
@@ -113,14 +113,14 @@ def order(standing: Standing, activation: Activation, *, cell: int, sequence: in
 
 
 def judge(
-    trial: Trial,
-    now: Contact,
+    trial: PendingCommit,
+    now: Reachability,
     *,
     elapsed: float,
     settled: bool,
     planned: frozenset[int],
     registry_elsewhere: bool,
-) -> tuple[Verdict, Contact]:
+) -> tuple[CommitVerdict, Reachability]:
     """Return what has become of a trial, and what is not regained yet.
 
     `elapsed` is how many seconds ago the package was applied, or the agent started if it is running
@@ -128,20 +128,20 @@ def judge(
     """
     missing = lost(trial.before, now, planned=planned, registry_elsewhere=registry_elsewhere)
     if not trial.before:
-        return Verdict.CONFIRMED, missing
+        return CommitVerdict.CONFIRMED, missing
     if not missing and settled:
-        return Verdict.CONFIRMED, missing
+        return CommitVerdict.CONFIRMED, missing
     if missing and elapsed >= trial.confirm_timeout:
-        return Verdict.LOST, missing
-    return Verdict.WAIT, missing
+        return CommitVerdict.LOST, missing
+    return CommitVerdict.WAIT, missing
 
 
-def wants_offer(memory: Memory, sequence: int) -> bool:
+def wants_offer(memory: PersistentState, sequence: int) -> bool:
     """Whether an offer of this sequence is one that the cell has not dealt with."""
     return sequence > max(memory.handled, memory.offer)
 
 
-def _undo(standing: Standing, undone: int, sequence: int) -> Order:
+def _undo(standing: CellState, undone: int, sequence: int) -> Order:
     if undone == standing.running and standing.previous is not None:
         return Order.GO_BACK
     # What was offered after it was undone is another attempt.

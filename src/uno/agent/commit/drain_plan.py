@@ -56,7 +56,7 @@ _HARMLESS = {"import_origins": CellSet(), "endpoint": None, "keepalive": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
+class DrainSchedule:
     """When what changes, in seconds from the word to change over; links are named `1-2`.
 
     `batches` of links change where they are one `period` after the other; those in `hold` do not
@@ -74,9 +74,9 @@ class Schedule:
     since: float | None = None
 
 
-def scheduled(activation: Activation, *, since: float | None) -> Schedule:
+def scheduled(activation: Activation, *, since: float | None) -> DrainSchedule:
     """Return the schedule that an activation asks for which was heard at `since`."""
-    return Schedule(
+    return DrainSchedule(
         batches=activation.batches,
         period=activation.period,
         hold=activation.hold,
@@ -85,7 +85,7 @@ def scheduled(activation: Activation, *, since: float | None) -> Schedule:
     )
 
 
-class Held(Struct, frozen=True, kw_only=True):
+class DeferredLinks(Struct, frozen=True, kw_only=True):
     """Links that stay as they were in an earlier package, with the secrets that they need."""
 
     links: tuple[BackbonePeer, ...] = ()
@@ -95,19 +95,19 @@ class Held(Struct, frozen=True, kw_only=True):
         return f"Held({', '.join(link.interface for link in self.links)})"
 
 
-def held(old: Package, names: Collection[str]) -> Held:
+def held(old: Package, names: Collection[str]) -> DeferredLinks:
     """Return the links of these names as they are in `old`."""
     return _held(old, [each for each in old.plan.links if name(old.plan, each) in names])
 
 
-def with_held(bundle: Package, kept: Held) -> Package:
+def with_held(package: Package, kept: DeferredLinks) -> Package:
     """Return a package with the links that are held in place of its own to the same neighbours."""
     old = {link.cell: link for link in kept.links}
     links = tuple(
         altered(old[link.cell], import_origins=link.import_origins) if link.cell in old else link
-        for link in bundle.plan.links
+        for link in package.plan.links
     )
-    return _with_links(bundle, links, kept.secrets)
+    return _with_links(package, links, kept.secrets)
 
 
 def name(plan: CellPlan, link: BackbonePeer) -> str:
@@ -116,23 +116,23 @@ def name(plan: CellPlan, link: BackbonePeer) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class DrainStep:
     """What a host should be like for a while.
 
     It is entered `at` so many seconds from the word to change over, `after` so many from the stage
-    before at the least, and when nothing leads through the interfaces in `vacate` any more, or
-    `within` seconds have passed in which it did. Then links of the interfaces in `call` are called
-    until they answer, and BGP and BFD sessions of those in `watch` awaited, for `patience` seconds
-    at the most. With `later`, all that is new is in force already, and what is left to do, here and
-    in what follows, is to take back what is old.
+    before at the least, and when nothing leads through the interfaces in `wait_drained` any more,
+    or `within` seconds have passed in which it did. Then links of the interfaces in `call` are
+    called until they answer, and BGP and BFD sessions of those in `watch` awaited, for `patience`
+    seconds at the most. With `later`, all that is new is in force already, and what is left to do,
+    here and in what follows, is to take back what is old.
     """
 
     what: str
-    bundle: Package
+    package: Package
     drained: dict[str, Drain] = field(default_factory=dict)
     at: float = 0.0
     after: float = 0.0
-    vacate: tuple[str, ...] = ()
+    wait_drained: tuple[str, ...] = ()
     within: float = 0.0
     call: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
@@ -140,23 +140,23 @@ class Stage:
     later: bool = False
 
 
-def stages(old: Package | None, new: Package, schedule: Schedule) -> tuple[Stage, ...]:
+def stages(old: Package | None, new: Package, schedule: DrainSchedule) -> tuple[DrainStep, ...]:
     """Return the stages from a host that is as `old` says to `new`. The last is always `new`.
 
     `new` but for the links that are to be held.
     """
     if old is None or old.plan.cell != new.plan.cell:
-        return (Stage(what="connect", bundle=new),)
+        return (DrainStep(what="connect", package=new),)
     target = with_held(new, held(old, schedule.hold))
     if schedule.urgent:
-        return (Stage(what="change at once", bundle=target),)
+        return (DrainStep(what="change at once", package=target),)
     return tuple(_Way(old, target, schedule).stages())
 
 
 class _Way:
     """The links of two packages, sorted by what becomes of them."""
 
-    def __init__(self, old: Package, new: Package, schedule: Schedule) -> None:
+    def __init__(self, old: Package, new: Package, schedule: DrainSchedule) -> None:
         self._old, self._new, self._schedule = old, new, schedule
         self._before = {link.cell: link for link in old.plan.links}
         after = {link.cell: link for link in new.plan.links}
@@ -169,7 +169,7 @@ class _Way:
         )
         self._added = frozenset(after.keys() - self._before.keys())
 
-    def stages(self) -> Iterator[Stage]:
+    def stages(self) -> Iterator[DrainStep]:
         waiting = self._gone | self._changed
         schedule = self._schedule
         groups = list(self._groups())
@@ -177,7 +177,7 @@ class _Way:
         # Where it takes a while until a link is left, those that are new have that time to come up.
         patience = schedule.patience - groups[0][0] if groups else 0.0
         if patience > 0:
-            added = self._links(first.bundle, self._added)
+            added = self._links(first.package, self._added)
             first = replace(first, call=added, watch=added, patience=patience)
         last = first
         yield first
@@ -186,11 +186,11 @@ class _Way:
                 yield replace(last, later=cells == self._gone)
             waiting -= cells
         end = groups[-1][0] + TAGGED_FOR + GOING_FOR + CLOSED_FOR if groups else 0.0
-        if last.bundle != self._new:
+        if last.package != self._new:
             others = max(schedule.settle, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
-        if last.bundle != self._new or last.drained:
-            yield Stage(what="be as planned", bundle=self._new, at=end, later=True)
+        if last.package != self._new or last.drained:
+            yield DrainStep(what="be as planned", package=self._new, at=end, later=True)
 
     def _groups(self) -> Iterator[tuple[float, frozenset[int]]]:
         """Yield the neighbours whose links are left together, with the time to begin."""
@@ -208,7 +208,9 @@ class _Way:
         if self._gone:
             yield max(over, self._schedule.settle), self._gone
 
-    def _leave(self, cells: frozenset[int], waiting: frozenset[int], at: float) -> Iterator[Stage]:
+    def _leave(
+        self, cells: frozenset[int], waiting: frozenset[int], at: float
+    ) -> Iterator[DrainStep]:
         there = self._links(self._old, cells)
         what = ", ".join(there)
         drained = dict.fromkeys(there, Drain.TAGGED)
@@ -222,13 +224,13 @@ class _Way:
             return
         at += AVOIDED_FOR
         changed = self._stage(f"change {what}", waiting - cells)
-        again = self._links(changed.bundle, cells)
+        again = self._links(changed.package, cells)
         yield replace(
             changed,
             drained=dict.fromkeys(again, Drain.AVOIDED),
             at=at,
             after=0.8 * AVOIDED_FOR,
-            vacate=there,
+            wait_drained=there,
             within=VACATED_WITHIN,
             call=again,
             watch=again,
@@ -238,17 +240,19 @@ class _Way:
 
     def _remove(
         self, there: tuple[str, ...], cells: frozenset[int], waiting: frozenset[int], at: float
-    ) -> Iterator[Stage]:
+    ) -> Iterator[DrainStep]:
         what = ", ".join(there)
         closed = self._stage(f"close {what}", waiting, dict.fromkeys(there, Drain.CLOSED))
-        yield replace(closed, at=at, after=0.8 * GOING_FOR, vacate=there, within=GIVEN_UP_WITHIN)
+        yield replace(
+            closed, at=at, after=0.8 * GOING_FOR, wait_drained=there, within=GIVEN_UP_WITHIN
+        )
         removed = self._stage(f"remove {what}", waiting - cells)
         yield replace(removed, at=at + CLOSED_FOR, after=CLOSED_FOR)
 
     def _stage(
         self, what: str, waiting: frozenset[int], drained: dict[str, Drain] | None = None
-    ) -> Stage:
-        return Stage(what=what, bundle=self._blend(waiting), drained=drained or {})
+    ) -> DrainStep:
+        return DrainStep(what=what, package=self._blend(waiting), drained=drained or {})
 
     def _blend(self, waiting: frozenset[int]) -> Package:
         """Return `new`, with the links to the neighbours in `waiting` as they are in `old`.
@@ -275,23 +279,23 @@ class _Way:
         return _with_links(self._new, tuple(links), secrets)
 
     @staticmethod
-    def _links(bundle: Package, cells: Collection[int]) -> tuple[str, ...]:
-        return tuple(link.interface for link in bundle.plan.links if link.cell in cells)
+    def _links(package: Package, cells: Collection[int]) -> tuple[str, ...]:
+        return tuple(link.interface for link in package.plan.links if link.cell in cells)
 
 
-def _held(bundle: Package, links: Iterable[BackbonePeer]) -> Held:
+def _held(package: Package, links: Iterable[BackbonePeer]) -> DeferredLinks:
     kept = tuple(links)
     ids = {id_ for link in kept for id_ in (link.key, link.psk)}
-    return Held(links=kept, secrets={id_: bundle.secrets[id_] for id_ in sorted(ids)})
+    return DeferredLinks(links=kept, secrets={id_: package.secrets[id_] for id_ in sorted(ids)})
 
 
 def _with_links(
-    bundle: Package, links: tuple[BackbonePeer, ...], secrets: dict[str, str]
+    package: Package, links: tuple[BackbonePeer, ...], secrets: dict[str, str]
 ) -> Package:
-    if links == bundle.plan.links and not secrets:
-        return bundle
-    plan = altered(bundle.plan, links=links)
-    return altered(bundle, plan=plan, secrets=bundle.secrets | secrets)
+    if links == package.plan.links and not secrets:
+        return package
+    plan = altered(package.plan, links=links)
+    return altered(package, plan=plan, secrets=package.secrets | secrets)
 
 
 def _place(link: BackbonePeer) -> tuple[int, str]:

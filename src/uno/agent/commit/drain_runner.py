@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, repeat
 
-from uno.agent.commit.drain_plan import Schedule, Stage, stages
+from uno.agent.commit.drain_plan import DrainSchedule, DrainStep, stages
 from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.diagnostics import UnoError
 from uno.model.package import Package
@@ -30,7 +30,7 @@ Clock = Callable[[], float]
 Progress = Callable[[str], None]
 
 
-class Cancelled(UnoError):
+class DrainCancelled(UnoError):
     """A change-over was broken off. The host forwards; a pass or another change-over goes on."""
 
     def __init__(self, stage: str) -> None:
@@ -43,7 +43,7 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
     *,
     old: Package | None,
     new: Package,
-    schedule: Schedule | None = None,
+    schedule: DrainSchedule | None = None,
     progress: Progress = lambda _: None,
     pause: Pause,
     now: Clock,
@@ -53,31 +53,31 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
 
     Links that the schedule holds stay as in `old`, which is `stages.with_held` of a package if
     there were such links already. `pause` waits for so many seconds, of which `now` tells the time.
-    Raises `UnoError` if a step fails; then the host is as `old` says. Raises `Cancelled` soon after
-    `cancelled` says so.
+    Raises `UnoError` if a step fails; then the host is as `old` says. Raises `DrainCancelled` soon
+    after `cancelled` says so.
     """
-    walk = Walk(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
-    done, rest = walk.begin(old, new, schedule or Schedule())
+    walk = DrainRunner(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
+    done, rest = walk.begin(old, new, schedule or DrainSchedule())
     while rest is not None:
         walk.wait(rest.way[0], rest.due)
         try:
             more, rest = walk.proceed(rest)
         except BaseException as error:
             if old is not None:
-                walk.go_back(old, error)
+                walk.roll_back(old, error)
             raise
         done += more
     return done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
+class RemainingSteps:
     """What is left of a change-over when all that is new is in force: to take back what is old.
 
     The change-over `began`, and its last stage was `entered`, at these times of its clock.
     """
 
-    way: tuple[Stage, ...]
+    way: tuple[DrainStep, ...]
     began: float
     entered: float
 
@@ -88,7 +88,7 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
+class DrainRunner:
     """Takes a host through stages. `pause`, `now` and `cancelled` are as for `switch`."""
 
     host: Host
@@ -98,8 +98,8 @@ class Walk:
     cancelled: Callable[[], bool]
 
     def begin(
-        self, old: Package | None, new: Package, schedule: Schedule
-    ) -> tuple[tuple[Action, ...], Rest | None]:
+        self, old: Package | None, new: Package, schedule: DrainSchedule
+    ) -> tuple[tuple[Action, ...], RemainingSteps | None]:
         """Put all that is new in force; return what was done, and what is left to do.
 
         Blocks, and raises, as `switch` does.
@@ -109,68 +109,74 @@ class Walk:
         done: list[Action] = []
         for number, stage in enumerate(way):
             if stage.later:
-                return tuple(done), Rest(way=way[number:], began=began, entered=self.now())
+                return tuple(done), RemainingSteps(
+                    way=way[number:], began=began, entered=self.now()
+                )
             self.wait(stage, max(began + stage.at, self.now() + stage.after))
             try:
                 actions, tunnels = self.enter(stage)
             except BaseException as error:
                 # The stage is undone, but those before it are not.
                 if number and old is not None:
-                    self.go_back(old, error)
+                    self.roll_back(old, error)
                 raise
             done += actions
             # What is new has its time from the word on: the next step is one that others take too.
             self.settle(stage, tunnels, (self.now() if number else began) + stage.patience)
         return tuple(done), None
 
-    def keeps(self, rest: Rest) -> bool:
+    def keeps(self, rest: RemainingSteps) -> bool:
         """Whether the next stage has to wait, since it is not due or its links are in use."""
         stage, now = rest.way[0], self.now()
-        return now < rest.due or (now < rest.due + stage.within and self._carries(stage.vacate))
+        return now < rest.due or (
+            now < rest.due + stage.within and self._carries(stage.wait_drained)
+        )
 
-    def proceed(self, rest: Rest) -> tuple[tuple[Action, ...], Rest | None]:
+    def proceed(self, rest: RemainingSteps) -> tuple[tuple[Action, ...], RemainingSteps | None]:
         """Enter the next stage; return what was done and what is left. Raises `UnoError`."""
         actions, _ = self.enter(rest.way[0])
         left = rest.way[1:]
-        return actions, Rest(way=left, began=rest.began, entered=self.now()) if left else None
+        return actions, RemainingSteps(
+            way=left, began=rest.began, entered=self.now()
+        ) if left else None
 
-    def wait(self, stage: Stage, time: float) -> None:
-        """Wait until it is time for a stage. Raises `Cancelled`."""
+    def wait(self, stage: DrainStep, time: float) -> None:
+        """Wait until it is time for a stage. Raises `DrainCancelled`."""
         while self._goes_on(time, LOOK_EVERY):
             pass
         end = time + stage.within
-        while self._carries(stage.vacate) and self._goes_on(end, LOOK_EVERY):
+        while self._carries(stage.wait_drained) and self._goes_on(end, LOOK_EVERY):
             pass
         if self.cancelled():
-            raise Cancelled(stage.what)
+            raise DrainCancelled(stage.what)
 
-    def enter(self, stage: Stage) -> tuple[tuple[Action, ...], tuple[Tunnel, ...]]:
+    def enter(self, stage: DrainStep) -> tuple[tuple[Action, ...], tuple[Tunnel, ...]]:
         """Make the host as a stage says, and return its tunnels and what was done.
 
         A stage that fails is undone. Raises `UnoError`.
         """
         self.progress(stage.what)
         facts = self.host.facts()
-        bundle = stage.bundle
-        lans = attached(_own(bundle).lans, facts.nics)
-        wanted = desired(bundle, lans=lans, facts=facts, drained=stage.drained)
+        package = stage.package
+        lans = attached(_own(package).lans, facts.nics)
+        wanted = desired(package, lans=lans, facts=facts, drained=stage.drained)
         observed = self.host.observe(sysctl_keys(facts))
         actions = reconcile(desired=wanted, observed=observed)
         apply(self.host, actions, observed=observed, progress=self.progress)
         return actions, wanted.tunnels
 
-    def go_back(self, old: Package, error: BaseException) -> None:
+    def roll_back(self, old: Package, error: BaseException) -> None:
         """Make the host as it was before all stages; a failure is noted on `error`."""
         try:
-            self.enter(Stage(what="go back", bundle=old))
+            self.enter(DrainStep(what="go back", package=old))
         except UnoError as another:
             error.add_note(f"nor could the host be made as it was before: {another}")
 
-    def settle(self, stage: Stage, tunnels: Iterable[Tunnel], until: float) -> None:
+    def settle(self, stage: DrainStep, tunnels: Iterable[Tunnel], until: float) -> None:
         """Call what has to be called, and wait until all is up, or it is `until`."""
-        links = {link.interface: link for link in stage.bundle.plan.links}
+        links = {link.interface: link for link in stage.package.plan.links}
         called = [each for each in tunnels if each.name in stage.call]
-        mine = [each for each in called if _calls(links[each.name], stage.bundle)]
+        mine = [each for each in called if _calls(links[each.name], stage.package)]
         # A session with the keys from before would be taken for a new one.
         self._call(mine)
         pauses = _pauses()
@@ -220,11 +226,11 @@ def _pauses() -> Iterator[float]:
         yield CALL_EVERY * 2.0**doublings
 
 
-def _calls(link: BackbonePeer, bundle: Package) -> bool:
+def _calls(link: BackbonePeer, package: Package) -> bool:
     """Whether it is this end that calls. If both did, each would break off what the other began."""
-    alone = link.port is None or _own(bundle).endpoint is None
-    return link.endpoint is not None and (alone or bundle.plan.cell < link.cell)
+    pidfile = link.port is None or _own(package).endpoint is None
+    return link.endpoint is not None and (pidfile or package.plan.cell < link.cell)
 
 
-def _own(bundle: Package) -> Member:
-    return bundle.own
+def _own(package: Package) -> Member:
+    return package.own

@@ -12,29 +12,36 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec.structs import replace
 
 from uno.agent.commit.decisions import (
+    CommitVerdict,
     Limits,
-    Memory,
     Order,
-    Trial,
-    Verdict,
+    PendingCommit,
+    PersistentState,
     judge,
     order,
     wants_offer,
 )
-from uno.agent.commit.drain_plan import Held, Schedule, held, name, scheduled, with_held
+from uno.agent.commit.drain_plan import (
+    DeferredLinks,
+    DrainSchedule,
+    held,
+    name,
+    scheduled,
+    with_held,
+)
 from uno.agent.commit.package_checks import own_lans, require_keys, require_new_lans
-from uno.agent.commit.reachability import Contact, describe, proven, seen
+from uno.agent.commit.reachability import Reachability, describe, proven, seen
 from uno.diagnostics import UnoError
 from uno.model.key_ids import cell_sealing
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, Phase
-from uno.render import package_file as packages
+from uno.render import package_file
 from uno.statesync.envelope import unseal
 
 if TYPE_CHECKING:
-    from uno.agent.blocking import Work
-    from uno.agent.commit.drain_runner import Rest
-    from uno.agent.commit.ledger import Ledger, Outcome
-    from uno.agent.host_loop.host_reconciler import Upkeep
+    from uno.agent.blocking import RunBlocking
+    from uno.agent.commit.drain_runner import RemainingSteps
+    from uno.agent.commit.ledger import AcceptOutcome, Ledger
+    from uno.agent.host_loop.host_reconciler import HostReconciler
     from uno.model.package import Package
     from uno.model.status import CellStatus
     from uno.ports.prober import Results
@@ -46,22 +53,22 @@ _log = logging.getLogger(__name__)
 Look: TypeAlias = Callable[[], Awaitable["CellStatus"]]
 
 
-class Changeover:
-    """The packages of one cell: the one that runs, `bundle`, and what is to come."""
+class CommitExecutor:
+    """The packages of one cell: the one that runs, `package`, and what is to come."""
 
     def __init__(  # noqa: PLR0913 - what it works with, and each is another thing
         self,
-        bundle: Package,
+        package: Package,
         *,
         ledger: Ledger,
-        upkeep: Upkeep,
+        upkeep: HostReconciler,
         flood: Flood,
-        work: Work,
+        work: RunBlocking,
         clock: Callable[[], float],
         limits: Limits,
     ) -> None:
-        """Go on from what is in `ledger`, whose current package `bundle` is."""
-        self.bundle = bundle
+        """Go on from what is in `ledger`, whose current package `package` is."""
+        self.package = package
         self._held = ledger.held()
         self.standing = ledger.standing()
         self._ledger = ledger
@@ -70,31 +77,31 @@ class Changeover:
         self._work = work
         self._clock = clock
         self._limits = limits
-        self._rest: Rest | None = None
+        self._rest: RemainingSteps | None = None
         self._applied_at = clock()
         self._received = self._dealt_with = 0
 
     @property
     def effective(self) -> Package:
         """The running package, with the links that are held in place of its own."""
-        return with_held(self.bundle, self._held_now)
+        return with_held(self.package, self._held_now)
 
     @property
     def leaving(self) -> tuple[str, ...]:
         """The interfaces of links that are to go, and carry something until then."""
-        left = self._rest.way[0].bundle.plan.links if self._rest else ()
-        planned = {link.cell for link in self.bundle.plan.links}
+        left = self._rest.way[0].package.plan.links if self._rest else ()
+        planned = {link.cell for link in self.package.plan.links}
         return tuple(link.interface for link in left if link.cell not in planned)
 
     @property
-    def on_trial(self) -> bool:
+    def awaiting_confirm(self) -> bool:
         """Whether the running package is not confirmed yet."""
         return self.standing.trial is not None
 
     @property
     def judged_from(self) -> float:
         """When a link that the last change has broken is known to be: BFD says so, and FRR that."""
-        timing = self.bundle.roster.timing
+        timing = self.package.roster.timing
         return self._applied_at + timing.bfd_interval * timing.bfd_multiplier / 1000 + 0.3
 
     @property
@@ -103,7 +110,7 @@ class Changeover:
 
         What else is left to take back the next change takes back itself.
         """
-        return self.on_trial or bool(self.leaving)
+        return self.awaiting_confirm or bool(self.leaving)
 
     @property
     def rest_due(self) -> float | None:
@@ -137,7 +144,7 @@ class Changeover:
         generation = self._announced_generation()
         try:
             content = await self._work(self._open, envelope)
-            generation = packages.read_manifest(content).generation
+            generation = package_file.read_manifest(content).generation
             outcome = await self._work(self._stage, content)
         except UnoError as error:
             _log.warning("refused a package that was offered: %s", error)
@@ -155,7 +162,7 @@ class Changeover:
         if envelope is None or activation is None:
             return False
         sequence = envelope.sequence
-        held = frozenset(name(self.bundle.plan, link) for link in self._held_now.links)
+        held = frozenset(name(self.package.plan, link) for link in self._held_now.links)
         standing = replace(self.standing, held=held)
         asked = order(standing, activation, cell=self._flood.cell, sequence=sequence)
         if asked in {Order.ACTIVATE, Order.RELEASE} and self.is_under_way:
@@ -179,13 +186,13 @@ class Changeover:
         `look` is as for `take_activation`. Raises UnoError if the package cannot be read.
         """
         new = await self._work(self._ledger.current)
-        if new is None or new.manifest == self.bundle.manifest:
+        if new is None or new.manifest == self.package.manifest:
             return False
         require_keys(new)
         _log.info("generation %s was installed by hand", new.manifest.generation)
         trial = self._trial(new.manifest.generation, await look(), self._limits.confirm_timeout)
-        await self._work(self._ledger.put_on_trial, trial)
-        await self._apply(new, Schedule())
+        await self._work(self._ledger.put_pending, trial)
+        await self._apply(new, DrainSchedule())
         return True
 
     async def judge(self, status: CellStatus, probes: Results) -> bool:
@@ -199,45 +206,45 @@ class Changeover:
             contact,
             elapsed=self._clock() - self._applied_at,
             settled=await self._is_settled(trial, probes),
-            planned=frozenset(link.cell for link in self.bundle.plan.links),
+            planned=frozenset(link.cell for link in self.package.plan.links),
             registry_elsewhere=self._is_registry_elsewhere(status),
         )
-        if verdict is Verdict.CONFIRMED:
+        if verdict is CommitVerdict.CONFIRMED:
             await self._work(self._ledger.confirm)
             await self._reload()
             _log.info("generation %s is confirmed", trial.generation)
             await self._answer(Phase.CONFIRMED, trial.generation)
-        elif verdict is Verdict.LOST:
-            names = {each.id: each.name for each in self.bundle.roster.members}
+        elif verdict is CommitVerdict.LOST:
+            names = {each.id: each.name for each in self.package.roster.members}
             await self.give_up(f"it lost {describe(missing, names)}")
-        return verdict is not Verdict.WAIT
+        return verdict is not CommitVerdict.WAIT
 
     async def give_up(self, reason: str) -> None:
         """Go back from the package on trial, which this host cannot have."""
         await self._go_back(reason, self._flood.statements.own_sequence_seen(REGISTRY))
 
-    def contact(self, status: CellStatus) -> Contact:
+    def contact(self, status: CellStatus) -> Reachability:
         """Return whom the cell is in contact with."""
         return seen(status.links, registry=self._flood.registry_present)
 
     def _open(self, envelope: Envelope) -> bytes:
-        plan = self.bundle.plan
-        key = self.bundle.secrets[cell_sealing(plan.cell)]
+        plan = self.package.plan
+        key = self.package.secrets[cell_sealing(plan.cell)]
         return unseal(envelope.body, private_key=key, identity=plan.identity, cell=plan.cell)
 
-    def _stage(self, content: bytes) -> Outcome:
-        offered = packages.read(content)
+    def _stage(self, content: bytes) -> AcceptOutcome:
+        offered = package_file.read(content)
         require_keys(offered)
-        require_new_lans(offered, self.bundle, self._upkeep.host.facts().nics)
+        require_new_lans(offered, self.package, self._upkeep.host.facts().nics)
         return self._ledger.stage(content)
 
-    async def _staged(self, outcome: Outcome, generation: int, sequence: int) -> None:
+    async def _staged(self, outcome: AcceptOutcome, generation: int, sequence: int) -> None:
         await self._reload()
         if outcome != "same":
             _log.info("generation %s is staged", generation)
             phase = Phase.STAGED
         else:
-            phase = Phase.APPLIED if self.on_trial else Phase.CONFIRMED
+            phase = Phase.APPLIED if self.awaiting_confirm else Phase.CONFIRMED
         await self._answer(phase, generation, offer=sequence, news={"offer": sequence})
 
     async def _activate(self, activation: Activation, sequence: int, status: CellStatus) -> None:
@@ -254,7 +261,7 @@ class Changeover:
         await self._answer(Phase.APPLYING, generation, news={"handled": sequence})
         await self._apply(new, schedule)
 
-    async def _apply(self, new: Package, schedule: Schedule) -> None:
+    async def _apply(self, new: Package, schedule: DrainSchedule) -> None:
         generation = new.manifest.generation
         old = self.effective
         _log.info("changing over from generation %s to %s", old.manifest.generation, generation)
@@ -262,7 +269,7 @@ class Changeover:
             self._rest = await self._work(self._upkeep.switch, old, new, schedule)
         except UnoError as error:
             _log.warning("generation %s cannot be applied: %s", generation, error)
-            await self._work(self._ledger.go_back)
+            await self._work(self._ledger.roll_back)
             await self._reload()
             await self._answer(Phase.FAILED, generation, error.what)
             return
@@ -273,7 +280,7 @@ class Changeover:
 
     async def _release(self, activation: Activation, sequence: int) -> None:
         """Have links as planned that were held until their other ends were ready."""
-        old, generation = self.effective, self.bundle.manifest.generation
+        old, generation = self.effective, self.package.manifest.generation
         schedule = scheduled(activation, since=self._flood.activation_heard_at)
         _log.info("changing links that were held")
         await self._remember(handled=sequence)
@@ -289,11 +296,11 @@ class Changeover:
         generation = old.manifest.generation
         _log.warning("going back from generation %s: %s", generation, reason)
         # On the disk first, so that after a crash it is the one before that is applied.
-        before = await self._work(self._ledger.go_back)
+        before = await self._work(self._ledger.roll_back)
         await self._remember(handled=sequence)
         self._run(before)
         try:
-            await self._work(self._upkeep.switch, old, self.effective, Schedule(urgent=True))
+            await self._work(self._upkeep.switch, old, self.effective, DrainSchedule(urgent=True))
         except UnoError as error:
             # The next pass tries again, and it knows of no other package.
             _log.warning("generation %s cannot be applied: %s", before.manifest.generation, error)
@@ -301,24 +308,24 @@ class Changeover:
         await self._answer(Phase.REVERTED, generation, reason)
 
     @property
-    def _held_now(self) -> Held:
-        return self._held.get(self.bundle.manifest.generation, Held())
+    def _held_now(self) -> DeferredLinks:
+        return self._held.get(self.package.manifest.generation, DeferredLinks())
 
-    async def _hold(self, generation: int, kept: Held) -> None:
+    async def _hold(self, generation: int, kept: DeferredLinks) -> None:
         """Hold links under the package of a generation, beside those held under the running one."""
-        running = self.bundle.manifest.generation
+        running = self.package.manifest.generation
         both = {running: self._held_now, generation: kept}
         await self._work(self._ledger.hold, both)
         self._held = both
 
-    def _run(self, bundle: Package) -> None:
-        self.bundle = bundle
-        self._flood.follow(bundle)
+    def _run(self, package: Package) -> None:
+        self.package = package
+        self._flood.follow(package)
 
-    def _trial(self, generation: int, status: CellStatus, confirm_timeout: float) -> Trial:
-        return Trial(
+    def _trial(self, generation: int, status: CellStatus, confirm_timeout: float) -> PendingCommit:
+        return PendingCommit(
             generation=generation,
-            previous=self.bundle.manifest.generation,
+            previous=self.package.manifest.generation,
             before=self.contact(status),
             confirm_timeout=confirm_timeout,
         )
@@ -327,7 +334,7 @@ class Changeover:
         self._applied_at = self._clock()
         self._received = await self._from_registry()
 
-    async def _is_settled(self, trial: Trial, probes: Results) -> bool:
+    async def _is_settled(self, trial: PendingCommit, probes: Results) -> bool:
         """Whether what is seen now is not from before the change."""
         links, neighbours = self.effective.plan.links, trial.before.neighbours
         if self._clock() < self.judged_from and not proven(
@@ -343,7 +350,7 @@ class Changeover:
 
     async def _from_registry(self) -> int:
         """Return how many bytes came from the registry: WireGuard counts what was authentic."""
-        root = self.bundle.plan.root
+        root = self.package.plan.root
         if root is None:
             return 0
         peers = (await self._work(self._upkeep.host.peer_status)).get(root.interface, ())
@@ -358,7 +365,7 @@ class Changeover:
 
     def _announced_generation(self) -> int:
         said = self._flood.statements.announcement()
-        running = self.bundle.manifest.generation
+        running = self.package.manifest.generation
         return said.cells.get(self._flood.cell, running) if said else running
 
     async def _answer(
@@ -374,7 +381,7 @@ class Changeover:
         ack = Ack(
             generation=generation,
             phase=phase,
-            running=self.bundle.manifest.generation,
+            running=self.package.manifest.generation,
             reason=reason,
             offer=self.standing.memory.offer if offer is None else offer,
         )
@@ -383,13 +390,15 @@ class Changeover:
 
     async def remember_lans(self) -> None:
         """Remember that the cell has been in all of its LANs."""
-        lans = own_lans(self.bundle)
+        lans = own_lans(self.package)
         if set(lans) != set(self.standing.memory.lans):
             await self._remember(lans=lans)
 
     async def _remember(self, **news: object) -> None:
         memory = self.standing.memory
-        changed: Memory = replace(memory, words=self._flood.words() or memory.words, **news)
+        changed: PersistentState = replace(
+            memory, words=self._flood.words() or memory.words, **news
+        )
         changed = replace(changed, handled=max(changed.handled, memory.handled))
         self.standing = replace(self.standing, memory=changed)
         try:

@@ -1,6 +1,6 @@
 """The directory of a cell: which package it has accepted, and which ones it will accept.
 
-    DIR/bundle.uvn-agent      the accepted package
+    DIR/package.uvn-agent      the accepted package
     DIR/previous.uvn-agent    the one before it
     DIR/staged.uvn-agent      one that waits for the registry's word to change over
     DIR/pending               while the accepted package is on trial: from which one, and since what
@@ -30,27 +30,27 @@ from typing import TypeVar
 from msgspec import Struct
 
 from uno import files
-from uno.agent.commit.decisions import Memory, Standing, Trial
-from uno.agent.commit.drain_plan import Held
+from uno.agent.commit.decisions import CellState, PendingCommit, PersistentState
+from uno.agent.commit.drain_plan import DeferredLinks
 from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.model.package import Manifest, Package
-from uno.render import package_file as bundle
+from uno.render import package_file
 from uno.render.package_file import PackageRejected
 
-CURRENT = "bundle.uvn-agent"
+CURRENT = "package.uvn-agent"
 PREVIOUS = "previous.uvn-agent"
 STAGED = "staged.uvn-agent"
-PENDING = "pending"
-MEMORY = "memory"
-HELD = "held"
+PENDING = "pending-commit.json"
+STATE = "state.json"
+DEFERRED = "deferred-links.json"
 LOCK = "ledger.lock"
 
 # What a mark of ours can have at most, in bytes.
 _MARK_LIMIT = 1 << 20
 
 
-class Outcome(StrEnum):
+class AcceptOutcome(StrEnum):
     """What accepting a package came to."""
 
     FIRST = "first"
@@ -59,16 +59,16 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class AcceptedPackage:
     """A package that is the current one. `replaced` is the generation that was before, if any."""
 
-    outcome: Outcome
-    bundle: Package
+    outcome: AcceptOutcome
+    package: Package
     replaced: int | None = None
 
 
-class _HeldMark(Struct, frozen=True):
-    of: dict[int, Held]
+class _DeferredRecord(Struct, frozen=True):
+    of: dict[int, DeferredLinks]
 
 
 _Mark = TypeVar("_Mark", bound=Struct)
@@ -89,13 +89,13 @@ class Ledger:
         """Return the package before the current one, if there is one. Raises as `current`."""
         return self._read(PREVIOUS)
 
-    def accept(self, content: bytes, *, registry_key: str | None = None) -> Accepted:
+    def accept(self, content: bytes, *, registry_key: str | None = None) -> AcceptedPackage:
         """Make a package the current one, or raise PackageRejected and change nothing.
 
         `registry_key` is the key or fingerprint of the only registry to believe. The directory is
         made if it is missing. Raises UnoError if it is somebody else's, or cannot be written.
         """
-        offered = bundle.read_manifest(content, registry_key=registry_key)
+        offered = package_file.read_manifest(content, registry_key=registry_key)
         self._refuse_foreign()
         made = () if self.directory.is_dir() else files.make_private_dir(self.directory)
         try:
@@ -109,46 +109,46 @@ class Ledger:
         """Return the package that waits to be activated, if there is one. Raises as `current`."""
         return self._read(STAGED)
 
-    def standing(self) -> Standing:
+    def standing(self) -> CellState:
         """Return how the cell stands between its packages. Raises UnoError if there is none."""
         current = self._current()
         previous, staged = self.previous(), self.staged()
         running = current.manifest.generation
-        trial = self._mark(PENDING, Trial)
+        trial = self._mark(PENDING, PendingCommit)
         if trial is not None and trial.generation != running:
             trial = None
-        return Standing(
+        return CellState(
             running=running,
             previous=_older(previous, running),
             staged=_newer(staged, running),
             trial=trial,
-            memory=self._mark(MEMORY, Memory) or Memory(),
+            memory=self._mark(STATE, PersistentState) or PersistentState(),
         )
 
-    def stage(self, content: bytes) -> Outcome:
+    def stage(self, content: bytes) -> AcceptOutcome:
         """Keep a package until it is activated, or raise PackageRejected and change nothing.
 
         `SAME` says that it is the accepted one already. Raises UnoError if it cannot be written.
         """
-        offered = bundle.read_manifest(content)
+        offered = package_file.read_manifest(content)
         with files.locked(self.directory / LOCK):
             current = self._current()
             _refuse_misfit(current.manifest, offered)
             _parsed(content)
             if offered == current.manifest:
-                return Outcome.SAME
+                return AcceptOutcome.SAME
             waiting = self.staged()
             if waiting is not None and waiting.manifest.generation == offered.generation:
                 _refuse_misfit(waiting.manifest, offered)
             files.write_if_changed(self.directory / STAGED, content)
-            return Outcome.NEWER
+            return AcceptOutcome.NEWER
 
     def discard(self) -> None:
         """Drop the staged package, if there is one."""
         with files.locked(self.directory / LOCK):
             files.remove(self.directory / STAGED)
 
-    def activate(self, trial: Trial) -> Package:
+    def activate(self, trial: PendingCommit) -> Package:
         """Make the staged package the accepted one, on trial, and return it.
 
         Raises UnoError, and then the accepted package is the one before.
@@ -163,7 +163,7 @@ class Ledger:
             files.rename(self.directory / STAGED, self.directory / CURRENT)
             return staged
 
-    def put_on_trial(self, trial: Trial) -> None:
+    def put_pending(self, trial: PendingCommit) -> None:
         """Have the accepted package, which came another way, go back if it fails."""
         with files.locked(self.directory / LOCK):
             self._write_mark(PENDING, trial)
@@ -173,22 +173,22 @@ class Ledger:
         with files.locked(self.directory / LOCK):
             files.remove(self.directory / PENDING)
 
-    def remember(self, memory: Memory) -> None:
+    def remember(self, memory: PersistentState) -> None:
         """Keep what has been handled of the registry's messages."""
-        self._write_mark(MEMORY, memory)
+        self._write_mark(STATE, memory)
 
-    def held(self) -> dict[int, Held]:
+    def held(self) -> dict[int, DeferredLinks]:
         """Return the links that are held, by the generation of the package that runs with them."""
-        found = self._mark(HELD, _HeldMark)
+        found = self._mark(DEFERRED, _DeferredRecord)
         return found.of if found else {}
 
-    def hold(self, held: Mapping[int, Held]) -> None:
+    def hold(self, held: Mapping[int, DeferredLinks]) -> None:
         """Keep the links that are held under packages of these generations."""
         kept = {generation: each for generation, each in held.items() if each.links}
-        if kept or (self.directory / HELD).exists():
-            self._write_mark(HELD, _HeldMark(kept))
+        if kept or (self.directory / DEFERRED).exists():
+            self._write_mark(DEFERRED, _DeferredRecord(kept))
 
-    def go_back(self) -> Package:
+    def roll_back(self) -> Package:
         """Make the previous package the current one again, and return it.
 
         A generation that was gone back from is accepted again if it is offered again.
@@ -221,27 +221,27 @@ class Ledger:
     def _write_mark(self, name: str, mark: Struct) -> None:
         files.write_if_changed(self.directory / name, codec.encode(mark))
 
-    def _accept(self, manifest: Manifest, content: bytes) -> Accepted:
+    def _accept(self, manifest: Manifest, content: bytes) -> AcceptedPackage:
         # Again, because another process may have been quicker.
         self._refuse_foreign()
         current = self.current()
         if current is None:
-            return self._accept_first(bundle.read(content), content)
+            return self._accept_first(package_file.read(content), content)
         # Before the rest is unpacked, so that only the pinned registry can make us unpack it.
         _refuse_misfit(current.manifest, manifest)
-        offered = bundle.read(content)
+        offered = package_file.read(content)
         replaced = current.manifest.generation
         if manifest == current.manifest:
-            return Accepted(outcome=Outcome.SAME, bundle=current, replaced=replaced)
-        before = files.read(self.directory / CURRENT, limit=bundle.PACKED_LIMIT)
+            return AcceptedPackage(outcome=AcceptOutcome.SAME, package=current, replaced=replaced)
+        before = files.read(self.directory / CURRENT, limit=package_file.PACKED_LIMIT)
         files.make_private_dir(self.directory)
         files.write_together({self.directory / PREVIOUS: before, self.directory / CURRENT: content})
-        return Accepted(outcome=Outcome.NEWER, bundle=offered, replaced=replaced)
+        return AcceptedPackage(outcome=AcceptOutcome.NEWER, package=offered, replaced=replaced)
 
-    def _accept_first(self, offered: Package, content: bytes) -> Accepted:
+    def _accept_first(self, offered: Package, content: bytes) -> AcceptedPackage:
         files.make_private_dir(self.directory)
         files.write_atomic(self.directory / CURRENT, content)
-        return Accepted(outcome=Outcome.FIRST, bundle=offered)
+        return AcceptedPackage(outcome=AcceptOutcome.FIRST, package=offered)
 
     def _read(self, name: str) -> Package | None:
         path = self.directory / name
@@ -251,7 +251,7 @@ class Ledger:
         except OSError as error:
             raise files.failure(error, f"cannot read {path}") from error
         try:
-            return _parsed(files.read(path, limit=bundle.PACKED_LIMIT))
+            return _parsed(files.read(path, limit=package_file.PACKED_LIMIT))
         except PackageRejected as error:
             raise PackageRejected(
                 f"{path} is damaged: {error.what}",
@@ -286,7 +286,7 @@ class Ledger:
 # The current package, the one before and a staged one are looked at in every step of a change.
 @lru_cache(maxsize=3)
 def _parsed(content: bytes) -> Package:
-    return bundle.read(content)
+    return package_file.read(content)
 
 
 def _newer(staged: Package | None, running: int) -> int | None:
@@ -317,8 +317,8 @@ def _refuse_misfit(current: Manifest, offered: Manifest) -> None:
     if offered.registry_key != current.registry_key:
         raise PackageRejected(
             "this package was signed by another registry than those before it,"
-            f" with the key {bundle.fingerprint(offered.registry_key)}",
-            f"this cell trusts {bundle.fingerprint(current.registry_key)} alone;"
+            f" with the key {package_file.fingerprint(offered.registry_key)}",
+            f"this cell trusts {package_file.fingerprint(current.registry_key)} alone;"
             " if the registry has a new key, install in another directory",
         )
     if offered.generation < current.generation:

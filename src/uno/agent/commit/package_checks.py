@@ -12,13 +12,13 @@ from uno.reconcile.lans import attached
 from uno.render.package_file import PackageRejected
 
 
-def require_keys(bundle: Package) -> None:
+def require_keys(package: Package) -> None:
     """Raise PackageRejected for a package from before cells had keys to sign and to open with."""
-    cell = bundle.plan.cell
-    if {cell_signing(cell), cell_sealing(cell)} <= bundle.secrets.keys():
+    cell = package.plan.cell
+    if {cell_signing(cell), cell_sealing(cell)} <= package.secrets.keys():
         return
     raise PackageRejected(
-        f"the package of {bundle.plan.name}, generation {bundle.manifest.generation}, is of a"
+        f"the package of {package.plan.name}, generation {package.manifest.generation}, is of a"
         " version of uno without agents: it has no keys to talk with",
         "make a new generation at the registry with this version, and install its package here",
     )
@@ -38,6 +38,6 @@ def require_new_lans(offered: Package, running: Package, nics: Iterable[Nic]) ->
         )
 
 
-def own_lans(bundle: Package) -> tuple[Network, ...]:
-    """Return the LANs that the cell of `bundle` should attach."""
-    return bundle.own.lans
+def own_lans(package: Package) -> tuple[Network, ...]:
+    """Return the LANs that the cell of `package` should attach."""
+    return package.own.lans

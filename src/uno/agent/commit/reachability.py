@@ -15,7 +15,7 @@ from uno.model.status import LinkState
 from uno.ports.prober import Measured, Results
 
 
-class Contact(Struct, frozen=True, kw_only=True):
+class Reachability(Struct, frozen=True, kw_only=True):
     """Who is heard: the registry itself, and neighbours (cell ids) whose link works."""
 
     registry: bool = False
@@ -26,14 +26,14 @@ class Contact(Struct, frozen=True, kw_only=True):
         return self.registry or bool(self.neighbours)
 
 
-def seen(links: Iterable[LinkState], *, registry: bool) -> Contact:
+def seen(links: Iterable[LinkState], *, registry: bool) -> Reachability:
     """Return whom a cell with these links is in contact with.
 
     A link whose keys were changed keeps its sessions for a while, whether or not the keys are
     right; only a handshake tells.
     """
     working = (link.cell for link in links if link.works and link.handshake is not None)
-    return Contact(registry=registry, neighbours=frozenset(working))
+    return Reachability(registry=registry, neighbours=frozenset(working))
 
 
 def proven(
@@ -54,8 +54,8 @@ def proven(
 
 
 def lost(
-    before: Contact, now: Contact, *, planned: Iterable[int], registry_elsewhere: bool
-) -> Contact:
+    before: Reachability, now: Reachability, *, planned: Iterable[int], registry_elsewhere: bool
+) -> Reachability:
     """Return the part of `before` that is not there `now`; it is empty once all is regained.
 
     Neighbours that are not `planned` any more do not count; where none of them is, one of those
@@ -63,13 +63,13 @@ def lost(
     the registry that has gone: a neighbour is reachable, and no cell that is heard hears it, which
     `registry_elsewhere` tells.
     """
-    return Contact(
+    return Reachability(
         registry=_registry_lost(before, now, registry_elsewhere=registry_elsewhere),
         neighbours=_neighbours_lost(before.neighbours, now.neighbours, frozenset(planned)),
     )
 
 
-def describe(missing: Contact, names: Mapping[int, str]) -> str:
+def describe(missing: Reachability, names: Mapping[int, str]) -> str:
     """Return who is missing, for people: `the registry, lan-b`."""
     cells = [names.get(each, f"cell {each}") for each in sorted(missing.neighbours)]
     return ", ".join([*(["the registry"] if missing.registry else []), *cells])
@@ -83,7 +83,7 @@ def _neighbours_lost(
     return (before & planned) - now
 
 
-def _registry_lost(before: Contact, now: Contact, *, registry_elsewhere: bool) -> bool:
+def _registry_lost(before: Reachability, now: Reachability, *, registry_elsewhere: bool) -> bool:
     if not before.registry or now.registry:
         return False
     return registry_elsewhere or not now.neighbours

@@ -31,7 +31,7 @@ FORGET_PARTICLE = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class StatusInputs:
     """What the agent knows already, and need not ask the host.
 
     `facts` and `wireguard` (the implementation) are those of its last pass; `probes` is what the
@@ -51,22 +51,22 @@ class Known:
     problem: str = ""
 
 
-def collect(host: Host, bundle: Package, known: Known) -> CellStatus:
-    """Look at the host, and return what the cell of `bundle` says of itself. Changes nothing.
+def collect(host: Host, package: Package, known: StatusInputs) -> CellStatus:
+    """Look at the host, and return what the cell of `package` says of itself. Changes nothing.
 
     Raises `UnoError` where WireGuard cannot be asked.
     """
     peers = host.peer_status()
     sessions = {session.neighbor: session for session in host.session_status()}
-    own, others = _members(bundle)
+    own, others = _members(package)
     reached = {lan: _is_reached(member, lan, known) for member in others for lan in member.lans}
     return CellStatus(
-        generation=bundle.manifest.generation,
+        generation=package.manifest.generation,
         staged=known.staged,
         lans=tuple(_lans(own, known.facts)),
-        links=tuple(_link(link, peers, sessions, known) for link in bundle.plan.links),
+        links=tuple(_link(link, peers, sessions, known) for link in package.plan.links),
         paths=tuple(_path(member, known) for member in others),
-        particles=tuple(_particles(bundle, peers, known.now)),
+        particles=tuple(_particles(package, peers, known.now)),
         reachable=tuple(lan for lan, is_reached in reached.items() if is_reached),
         unreachable=tuple(lan for lan, is_reached in reached.items() if not is_reached),
         registry=known.registry,
@@ -95,23 +95,23 @@ def material(status: CellStatus) -> Hashable:
     )
 
 
-def targets(bundle: Package) -> tuple[Target, ...]:
+def targets(package: Package) -> tuple[Target, ...]:
     """Return whom the cell probes: the other end of each link, and every other cell."""
-    own, others = _members(bundle)
+    own, others = _members(package)
     links = (
-        Target(address=link.remote4, source=link.local4, near=True, mtu=bundle.plan.backbone_mtu)
-        for link in bundle.plan.links
+        Target(address=link.remote4, source=link.local4, near=True, mtu=package.plan.backbone_mtu)
+        for link in package.plan.links
     )
     cells = (Target(address=member.node4, source=own.node4) for member in others)
     return (*links, *cells)
 
 
-def _members(bundle: Package) -> tuple[Member, tuple[Member, ...]]:
-    own = bundle.own
-    return own, tuple(each for each in bundle.roster.members if each.id != own.id)
+def _members(package: Package) -> tuple[Member, tuple[Member, ...]]:
+    own = package.own
+    return own, tuple(each for each in package.roster.members if each.id != own.id)
 
 
-def _is_reached(member: Member, lan: Network, known: Known) -> bool:
+def _is_reached(member: Member, lan: Network, known: StatusInputs) -> bool:
     """Whether packets for a LAN have a way, and the cell that has it is at the end of one.
 
     Nobody announces a LAN that is not attached, so the route tells that, too.
@@ -119,7 +119,7 @@ def _is_reached(member: Member, lan: Network, known: Known) -> bool:
     return lan in known.routed and _path(member, known).answers
 
 
-def _path(member: Member, known: Known) -> PathState:
+def _path(member: Member, known: StatusInputs) -> PathState:
     found = known.probes.get(member.node4, Measured())
     return PathState(cell=member.id, rtt=found.rtt, loss=found.loss)
 
@@ -151,7 +151,7 @@ def _link(
     link: BackbonePeer,
     peers: Mapping[str, tuple[PeerStatus, ...]],
     sessions: Mapping[str, SessionStatus],
-    known: Known,
+    known: StatusInputs,
 ) -> LinkState:
     peer = next(iter(peers.get(link.interface, ())), None)
     session = sessions.get(str(link.remote4))
@@ -171,12 +171,12 @@ def _link(
 
 
 def _particles(
-    bundle: Package, peers: Mapping[str, tuple[PeerStatus, ...]], now: int
+    package: Package, peers: Mapping[str, tuple[PeerStatus, ...]], now: int
 ) -> Iterator[ParticleState]:
-    hub = bundle.plan.particles
+    hub = package.plan.particles
     if hub is None:
         return
-    ids = {particle.public_key: particle.id for particle in bundle.particles}
+    ids = {particle.public_key: particle.id for particle in package.particles}
     for peer in peers.get(hub.interface, ()):
         age = _age(peer, now)
         if age is not None and age < FORGET_PARTICLE and peer.public_key in ids:

@@ -40,7 +40,7 @@ FORWARDING = (
 
 
 def desired(
-    bundle: Package,
+    package: Package,
     *,
     lans: tuple[AttachedLan, ...],
     facts: Facts,
@@ -50,17 +50,17 @@ def desired(
 
     `drained` are the interfaces of links that are to be left.
     """
-    plan, roster = bundle.plan, bundle.roster
-    own = bundle.own
+    plan, roster = package.plan, package.roster
+    own = package.own
     wanted = Desired(
-        barriers=_barriers(bundle, own),
+        barriers=_barriers(package, own),
         firewall=nftables.ruleset(
             plan,
             roster,
             lans=lans,
             shut_out=_shut_out(lans, facts),
             bus_ports=ports(plan.bus.domain, CELL_INDEX),
-            serves=bool(bundle.particles),
+            serves=bool(package.particles),
         ),
         gates=_gates(nftables.interfaces(plan)),
         sysctls=_sysctls(facts),
@@ -70,7 +70,7 @@ def desired(
             # The agent goes on calling nodes to which there is no path.
             swallows=(roster.pools.root,),
         ),
-        tunnels=tuple(sorted(_tunnels(bundle), key=lambda tunnel: tunnel.name)),
+        tunnels=tuple(sorted(_tunnels(package), key=lambda tunnel: tunnel.name)),
         routing=Routing(
             daemons=frr.daemons(plan, roster, lans=lans, version=facts.frr, drained=drained)
         ),
@@ -128,53 +128,53 @@ def _gates(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({name.rstrip("0123456789") + "+" for name in names}))
 
 
-def _barriers(bundle: Package, own: Member) -> tuple[Network, ...]:
+def _barriers(package: Package, own: Member) -> tuple[Network, ...]:
     # The cell's own LANs have none: BGP would take the unreachable route for the LAN itself, and
     # go on announcing a LAN whose interface is down.
-    remote = set(nftables.uvn_prefixes(bundle.roster)) - set(own.lans)
+    remote = set(nftables.uvn_prefixes(package.roster)) - set(own.lans)
     return tuple(sorted(remote, key=network_order))
 
 
-def _tunnels(bundle: Package) -> Iterator[Tunnel]:
-    plan = bundle.plan
+def _tunnels(package: Package) -> Iterator[Tunnel]:
+    plan = package.plan
     for link in plan.links:
-        yield _backbone(link, bundle)
+        yield _backbone(link, package)
     if plan.root:
-        yield _root(plan.root, bundle)
+        yield _root(plan.root, package)
     if plan.particles:
-        yield _particles(plan.particles, bundle)
+        yield _particles(plan.particles, package)
 
 
-def _backbone(link: BackbonePeer, bundle: Package) -> Tunnel:
+def _backbone(link: BackbonePeer, package: Package) -> Tunnel:
     peer = Peer(
         public_key=link.public_key,
-        psk=Secret(bundle.secrets[link.psk]),
+        psk=Secret(package.secrets[link.psk]),
         endpoint=link.endpoint,
         allowed_ips=EVERYTHING,
         keepalive=link.keepalive,
     )
     return Tunnel(
         name=link.interface,
-        private_key=_clamped(bundle.secrets[link.key]),
-        mtu=bundle.plan.backbone_mtu,
+        private_key=_clamped(package.secrets[link.key]),
+        mtu=package.plan.backbone_mtu,
         addresses=(IPv4Interface((link.local4, 31)), IPv6Interface((link.local6, 127))),
         peers=(peer,),
         port=link.port,
     )
 
 
-def _root(root: RootPeer, bundle: Package) -> Tunnel:
+def _root(root: RootPeer, package: Package) -> Tunnel:
     registry = (_host(root.remote4), _host(root.remote6))
     peer = Peer(
         public_key=root.public_key,
-        psk=Secret(bundle.secrets[root.psk]),
+        psk=Secret(package.secrets[root.psk]),
         endpoint=root.endpoint,
         allowed_ips=registry,
         keepalive=root.keepalive,
     )
     return Tunnel(
         name=root.interface,
-        private_key=_clamped(bundle.secrets[root.key]),
+        private_key=_clamped(package.secrets[root.key]),
         mtu=root.mtu,
         addresses=(),
         peers=(peer,),
@@ -183,19 +183,19 @@ def _root(root: RootPeer, bundle: Package) -> Tunnel:
     )
 
 
-def _particles(hub: ParticlesHub, bundle: Package) -> Tunnel:
-    pools = bundle.roster.pools
+def _particles(hub: ParticlesHub, package: Package) -> Tunnel:
+    pools = package.roster.pools
     peers = (
         Peer(
             public_key=particle.public_key,
             psk=Secret(particle.psk),
             allowed_ips=(_host(particle.address4), _host(particle.address6)),
         )
-        for particle in bundle.particles
+        for particle in package.particles
     )
     return Tunnel(
         name=hub.interface,
-        private_key=_clamped(bundle.secrets[hub.key]),
+        private_key=_clamped(package.secrets[hub.key]),
         mtu=hub.mtu,
         addresses=(
             IPv4Interface((hub.address4, pools.particles.prefixlen)),

@@ -25,18 +25,18 @@ EXPIRED = 180
 
 
 @dataclass(frozen=True, slots=True)
-class _Silence:
+class _UnansweredLink:
     due: float
     pause: float
     has_met: bool
 
 
-class Redial:
+class HandshakeRetry:
     """Remembers which links are silent, and since when."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._silent: dict[str, _Silence] = {}
+        self._silent: dict[str, _UnansweredLink] = {}
 
     def due(self, links: Iterable[LinkState], *, now: float) -> tuple[str, ...]:
         """Return the interfaces of those `links` that are to be called `now`, in seconds.
@@ -53,10 +53,10 @@ class Redial:
         for name in due:
             last = self._silent[name]
             pause = min(2 * last.pause, LONGEST)
-            self._silent[name] = _Silence(now + last.pause, pause, last.has_met)
+            self._silent[name] = _UnansweredLink(now + last.pause, pause, last.has_met)
         return due
 
-    def _known(self, name: str, *, has_met: bool) -> _Silence | None:
+    def _known(self, name: str, *, has_met: bool) -> _UnansweredLink | None:
         """Return what is remembered of a link, None where it has had its first session since.
 
         A call would end that session, and BFD takes some seconds to come up.
@@ -81,7 +81,7 @@ def is_name(endpoint: str | None) -> bool:
     return False
 
 
-def _begun(link: LinkState, now: float) -> _Silence:
+def _begun(link: LinkState, now: float) -> _UnansweredLink:
     has_met = link.handshake is not None
     wait = PATIENCE if has_met else _FIRST
-    return _Silence(now + wait, 2 * wait, has_met)
+    return _UnansweredLink(now + wait, 2 * wait, has_met)

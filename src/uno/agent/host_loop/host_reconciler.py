@@ -15,12 +15,12 @@ from pathlib import Path
 
 from uno import files
 from uno.agent.commit import drain_runner
-from uno.agent.commit.drain_plan import Schedule
-from uno.agent.commit.drain_runner import Rest
+from uno.agent.commit.drain_plan import DrainSchedule
+from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.commit.package_checks import own_lans
 from uno.agent.host_loop.desired import desired, sysctl_keys
-from uno.agent.host_loop.handshake_retry import EXPIRED, Redial, is_name
-from uno.agent.host_loop.stale_routes import Stale
+from uno.agent.host_loop.handshake_retry import EXPIRED, HandshakeRetry, is_name
+from uno.agent.host_loop.stale_routes import StaleRoutes
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import LinkState
@@ -46,7 +46,7 @@ LOCK = "service.lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class PassOutcome:
     """What a pass came to.
 
     `missing` are the cell's LANs that the host is not in. With `again` a pass is to follow soon:
@@ -60,7 +60,7 @@ class Found:
     again: bool = False
 
 
-class Upkeep:
+class HostReconciler:
     """One host, and the cell that it is."""
 
     def __init__(
@@ -75,15 +75,15 @@ class Upkeep:
         self._directory = directory
         self._wall = wall
         self._now = now
-        self._redial = Redial()
-        self._stale = Stale()
+        self._redial = HandshakeRetry()
+        self._stale = StaleRoutes()
         self._tunnels: dict[str, Tunnel] = {}
         self._had_routing = False
         self._registry_due = 0.0
 
-    def missing(self, bundle: Package) -> tuple[Network, ...]:
+    def missing(self, package: Package) -> tuple[Network, ...]:
         """Return the cell's LANs that the host is not in."""
-        lans = own_lans(bundle)
+        lans = own_lans(package)
         there = {each.network for each in attached(lans, self.host.facts().nics)}
         return tuple(lan for lan in lans if lan not in there)
 
@@ -91,46 +91,46 @@ class Upkeep:
         """Whether the network runs on this host, whoever started it."""
         return self.host.observe(()).node is not None
 
-    def make_pass(self, bundle: Package) -> Found:
-        """Make the host as `bundle` wants it, with the LANs that are there.
+    def reconcile(self, package: Package) -> PassOutcome:
+        """Make the host as `package` wants it, with the LANs that are there.
 
         Raises `UnoError`, and then the host is as it was before.
         """
         host = self.host
         facts = host.facts()
-        lans = attached(own_lans(bundle), facts.nics)
-        wanted = desired(bundle, lans=lans, facts=facts)
+        lans = attached(own_lans(package), facts.nics)
+        wanted = desired(package, lans=lans, facts=facts)
         observed = host.observe(sysctl_keys(facts))
         actions = reconcile(desired=wanted, observed=observed)
         again = self._is_coming_back(observed)
         if again:
             actions = tuple(each for each in actions if not isinstance(each, StartRouting))
         if actions:
-            with self.alone():
+            with self.pidfile():
                 apply(host, actions, observed=observed, progress=_say)
         self._had_routing = not again
         self._tunnels = {tunnel.name: tunnel for tunnel in wanted.tunnels}
         there = {each.network for each in lans}
-        return Found(
+        return PassOutcome(
             facts=facts,
             actions=actions,
-            missing=tuple(lan for lan in own_lans(bundle) if lan not in there),
+            missing=tuple(lan for lan in own_lans(package) if lan not in there),
             wireguard=host.wireguard_kind(),
             again=again,
         )
 
-    def switch(self, old: Package, new: Package, schedule: Schedule) -> Rest | None:
+    def switch(self, old: Package, new: Package, schedule: DrainSchedule) -> RemainingSteps | None:
         """Take the host from the package `old` to `new`, as `schedule` says when.
 
         Returns what is left to take back of the old one, for `proceed`. Raises `UnoError`, and then
         the host is as it was before.
         """
-        with self.alone():
+        with self.pidfile():
             done, rest = self._walk().begin(old, new, schedule)
         self._note(done)
         return rest
 
-    def proceed(self, rest: Rest) -> Rest | None:
+    def proceed(self, rest: RemainingSteps) -> RemainingSteps | None:
         """Take the next step in taking back what is old, if it is time; return what is left then.
 
         Raises `UnoError`.
@@ -138,13 +138,13 @@ class Upkeep:
         walk = self._walk()
         if walk.keeps(rest):
             return rest
-        with self.alone():
+        with self.pidfile():
             done, left = walk.proceed(rest)
         self._note(done)
         return left
 
-    def _walk(self) -> drain_runner.Walk:
-        return drain_runner.Walk(
+    def _walk(self) -> drain_runner.DrainRunner:
+        return drain_runner.DrainRunner(
             host=self.host,
             progress=_say,
             pause=self._pause,
@@ -162,24 +162,24 @@ class Upkeep:
                 case _:
                     pass
 
-    def alone(self) -> AbstractContextManager[None]:
+    def pidfile(self) -> AbstractContextManager[None]:
         """Hold the lock that commands take before they change the host."""
         return files.locked(self._directory / LOCK)
 
-    def heal(self, bundle: Package, links: Sequence[LinkState]) -> None:
-        """Do what is to be done about those links of the running `bundle` that do not work.
+    def maintain_links(self, package: Package, links: Sequence[LinkState]) -> None:
+        """Do what is to be done about those links of the running `package` that do not work.
 
         Routes through dead ones are dropped, and neighbours that are silent called, where this cell
         can call. Raises `UnoError`.
         """
-        self._drop_stale(bundle, links)
+        self._drop_stale(package, links)
         self._call_silent(links)
 
-    def _drop_stale(self, bundle: Package, links: Iterable[LinkState]) -> None:
+    def _drop_stale(self, package: Package, links: Iterable[LinkState]) -> None:
         due = self._stale.due(links, now=self._now())
         if due:
             due &= self.host.carrying()
-        for link in bundle.plan.links:
+        for link in package.plan.links:
             if link.interface in due:
                 self.host.drop_routes(str(link.remote4))
                 self._stale.dropped(link.interface)

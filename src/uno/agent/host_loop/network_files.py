@@ -23,7 +23,7 @@ KINDS = ("known", "local", "reachable", "unreachable")
 
 def write(
     directory: Path,
-    bundle: Package,
+    package: Package,
     status: CellStatus,
     others: Mapping[int, CellStatus] | None = None,
 ) -> None:
@@ -31,21 +31,21 @@ def write(
 
     Files that are so already are not written. Raises `UnoError` where the disk refuses.
     """
-    for kind, text in render(bundle, status, others=others or {}).items():
+    for kind, text in render(package, status, others=others or {}).items():
         # They can be made again: nothing is lost with them in a power cut.
         files.write_if_changed(directory / f"networks.{kind}", text.encode(), durable=False)
 
 
 def render(
-    bundle: Package, status: CellStatus, *, others: Mapping[int, CellStatus]
+    package: Package, status: CellStatus, *, others: Mapping[int, CellStatus]
 ) -> dict[str, str]:
     """Return what is in each file, by kind.
 
     The address of a cell that has not said its own in its LAN is its node address.
     """
-    here = bundle.plan.cell
+    here = package.plan.cell
     known: list[tuple[Network, Address]] = []
-    for member in bundle.roster.members:
+    for member in package.roster.members:
         said = status if member.id == here else others.get(member.id)
         addresses = {lan.network: lan.address for lan in said.lans} if said else {}
         known += [
@@ -54,7 +54,7 @@ def render(
         ]
     there = {lan.network for lan in status.lans if lan.interface}
     reached = there.union(status.reachable)
-    own = next(member.lans for member in bundle.roster.members if member.id == here)
+    own = next(member.lans for member in package.roster.members if member.id == here)
     lost = {*status.unreachable, *own} - there
     return {
         "known": _with_addresses(known),

@@ -21,7 +21,7 @@ DEAD_AFTER = 3.0
 _WITHOUT_SESSION = frozenset({"Idle", "Connect", "Active"})
 
 
-class Stale:
+class StaleRoutes:
     """Remembers when routes through links that are dead are to be dropped."""
 
     def __init__(self) -> None:

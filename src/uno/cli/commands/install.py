@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from uno.agent.commit.ledger import Accepted
+    from uno.agent.commit.ledger import AcceptedPackage
     from uno.model.package import Manifest
 
 
@@ -59,7 +59,7 @@ def install(
     except PackageRejected as error:
         raise PackageRejected(f"{package}: {error.what}", error.hint) from error
     print(_summary(accepted, root))
-    if (process := tell_agent(accepted.bundle.manifest)) is not None:
+    if (process := tell_agent(accepted.package.manifest)) is not None:
         print(f"Its agent, process {process}, changes over to it now.")
     else:
         print(f"Next: uno service up -r {shlex.quote(str(root))}")
@@ -77,15 +77,15 @@ def tell_agent(manifest: Manifest) -> int | None:
     return process
 
 
-def _summary(accepted: Accepted, root: Path) -> str:
-    from uno.agent.commit.ledger import Outcome  # noqa: PLC0415
+def _summary(accepted: AcceptedPackage, root: Path) -> str:
+    from uno.agent.commit.ledger import AcceptOutcome  # noqa: PLC0415
     from uno.render.package_file import fingerprint  # noqa: PLC0415
 
-    manifest = accepted.bundle.manifest
+    manifest = accepted.package.manifest
     done = {
-        Outcome.FIRST: "Installed",
-        Outcome.NEWER: f"Updated from generation {accepted.replaced}",
-        Outcome.SAME: "Already installed",
+        AcceptOutcome.FIRST: "Installed",
+        AcceptOutcome.NEWER: f"Updated from generation {accepted.replaced}",
+        AcceptOutcome.SAME: "Already installed",
     }[accepted.outcome]
     return (
         f"{done}: cell {manifest.cell_name} of UVN {manifest.uvn}, generation"

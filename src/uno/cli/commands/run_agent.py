@@ -17,7 +17,7 @@ from uno.cli.options import Common, takes_groups
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:
-    from uno.agent.agent_environment import World
+    from uno.agent.agent_environment import AgentEnvironment
     from uno.agent.commit.ledger import Ledger
     from uno.model.package import Package
     from uno.ports.bus import BusConfig
@@ -69,29 +69,29 @@ def _serve_cell(root: Path) -> None:
     from uno.agent.daemon import run
 
     ledger = Ledger(root)
-    bundle = ledger.current()
-    if bundle is None:
+    package = ledger.current()
+    if package is None:
         raise UnoError(
             f"there is neither a registry nor a cell in {root.absolute()}",
             "name the directory with -r DIR, or install a package first: uno install PACKAGE",
         )
 
     async def serve() -> None:
-        await run(ledger, _world(ledger, bundle))
+        await run(ledger, _environment(ledger, package))
 
     asyncio.run(serve())
 
 
-def _world(ledger: Ledger, bundle: Package) -> World:
-    from uno.agent.agent_environment import World
+def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
+    from uno.agent.agent_environment import AgentEnvironment
     from uno.cli import middleware
     from uno.host.linux import LinuxHost
     from uno.host.netlink.monitor import NetlinkWatch
 
-    plan = bundle.plan
+    plan = package.plan
     host = LinuxHost(plan.identity, plan.cell)
     notify, watchdog = supervisor()
-    return World(
+    return AgentEnvironment(
         host=host,
         bus=middleware.make_bus(plan.bus, environ=os.environ),
         prober=_prober,
@@ -113,22 +113,22 @@ class _Config:
         self._directory = directory
         self._known: tuple[str, BusConfig] | None = None
 
-    def __call__(self, bundle: Package) -> BusConfig:
+    def __call__(self, package: Package) -> BusConfig:
         """Return it. Raises `UnoError` where something is not there."""
-        content = bundle.manifest.content
+        content = package.manifest.content
         if self._known is None or self._known[0] != content:
-            self._known = content, self._made(bundle)
+            self._known = content, self._made(package)
         return self._known[1]
 
-    def _made(self, bundle: Package) -> BusConfig:
+    def _made(self, package: Package) -> BusConfig:
         from uno.agent.agent_environment import bus_config
         from uno.cli import middleware
 
-        bus, directory = bundle.plan.bus, self._directory
+        bus, directory = package.plan.bus, self._directory
         return dataclasses.replace(
-            bus_config(bundle),
+            bus_config(package),
             licence=middleware.licence(bus, environ=os.environ, directory=directory),
-            security=middleware.security(bus, secrets=bundle.secrets, directory=directory),
+            security=middleware.security(bus, secrets=package.secrets, directory=directory),
         )
 
 

@@ -216,14 +216,14 @@ def _say_up(host: LinuxHost, bundle: Package, actions: tuple[Action, ...]) -> No
 def _as_dict(found: ServiceStatus) -> dict[str, Any]:
     from uno.reconcile.apply import describe  # noqa: PLC0415
 
-    manifest = found.bundle.manifest
+    manifest = found.package.manifest
     return {
         "uvn": manifest.uvn,
         "cell": manifest.cell_name,
         "generation": manifest.generation,
         "running": found.running,
         "healthy": found.healthy,
-        "agent": _agent_answers(found.bundle),
+        "agent": _agent_answers(found.package),
         "wireguard": found.wireguard,
         "pending": [describe(action) for action in found.pending],
         "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
@@ -251,14 +251,14 @@ def _print_status(found: ServiceStatus) -> None:
 
     from uno.reconcile.apply import describe  # noqa: PLC0415
 
-    manifest = found.bundle.manifest
+    manifest = found.package.manifest
     console = Console(highlight=False, soft_wrap=True)
     state = "[green]up[/]" if found.healthy else "[yellow]up, not well[/]"
     console.print(
         f"{manifest.cell_name} of {manifest.uvn}, generation {manifest.generation}: "
         f"{state if found.running else '[red]down[/]'}; WireGuard: {found.wireguard}"
     )
-    agent = "answers; see uno status" if _agent_answers(found.bundle) else "does not run"
+    agent = "answers; see uno status" if _agent_answers(found.package) else "does not run"
     console.print(f"agent: {agent}")
     for lan in found.lans:
         console.print(f"LAN {lan.network} on {lan.nic}")

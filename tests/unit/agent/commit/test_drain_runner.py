@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from transitions import CROSSED, RING, Clock, bundle, planned, rekeyed, uvn
-from uno.agent.commit.drain_plan import Held, Schedule, Stage, held, scheduled, stages, with_held
-from uno.agent.commit.drain_runner import Cancelled, switch
+from transitions import CROSSED, RING, Clock, package_of, planned, rekeyed, uvn
+from uno.agent.commit.drain_plan import (
+    DeferredLinks,
+    DrainSchedule,
+    DrainStep,
+    held,
+    scheduled,
+    stages,
+    with_held,
+)
+from uno.agent.commit.drain_runner import DrainCancelled, switch
 from uno.agent.service import change_over
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
@@ -17,7 +25,7 @@ from uno.model.uvn import Strategy
 from uno.ports.host import Action, ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
 from uno.render.frr import Drain, daemons, integrated
 
-QUICK = Schedule(settle=0, patience=0)
+QUICK = DrainSchedule(settle=0, patience=0)
 
 
 class Switching:
@@ -29,7 +37,7 @@ class Switching:
         self.run(None, old, QUICK)
         self.began = self.clock.time
 
-    def run(self, old: Package | None, new: Package, schedule: Schedule) -> None:
+    def run(self, old: Package | None, new: Package, schedule: DrainSchedule) -> None:
         self.began = self.clock.time
         self.said.clear()
         self.host.performed.clear()
@@ -43,7 +51,7 @@ class Switching:
             now=self.clock.now,
         )
 
-    def to(self, new: Package, schedule: Schedule = QUICK) -> None:
+    def to(self, new: Package, schedule: DrainSchedule = QUICK) -> None:
         self.run(self.old, new, schedule)
 
     @property
@@ -58,10 +66,10 @@ class Switching:
 
 
 def test_a_change_that_touches_no_link_is_made_at_once() -> None:
-    switching = Switching(bundle(CROSSED))
+    switching = Switching(package_of(CROSSED))
     lan = replace(uvn(), cells=(*uvn().cells[:-1], replace(uvn().cells[-1], name="other")))
 
-    switching.to(bundle(planned(lan, CROSSED)), Schedule())
+    switching.to(package_of(planned(lan, CROSSED)), DrainSchedule())
 
     assert switching.steps() == [(0.0, "make what is new")]
     assert switching.seconds == 0
@@ -69,11 +77,11 @@ def test_a_change_that_touches_no_link_is_made_at_once() -> None:
 
 @pytest.mark.feature("G07")
 def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_goes() -> None:
-    switching = Switching(bundle(CROSSED))
-    before = {link.cell: link.interface for link in bundle(CROSSED).plan.links}
-    gone = [before[c] for c in before.keys() - {link.cell for link in bundle(RING).plan.links}]
+    switching = Switching(package_of(CROSSED))
+    before = {link.cell: link.interface for link in package_of(CROSSED).plan.links}
+    gone = [before[c] for c in before.keys() - {link.cell for link in package_of(RING).plan.links}]
 
-    switching.to(bundle(RING), Schedule())
+    switching.to(package_of(RING), DrainSchedule())
 
     (interface,) = gone
     assert switching.steps() == [
@@ -90,23 +98,23 @@ def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_g
 
 @pytest.mark.feature("G07")
 def test_a_link_without_sessions_still_carries_what_is_on_its_way() -> None:
-    way = stages(bundle(CROSSED), bundle(RING), Schedule())
+    way = stages(package_of(CROSSED), package_of(RING), DrainSchedule())
 
     (closed,) = (each for each in way if Drain.CLOSED in each.drained.values())
     (interface,) = closed.drained
-    there = {link.interface: link for link in closed.bundle.plan.links}
-    routing = daemons(closed.bundle.plan, closed.bundle.roster, lans=(), drained=closed.drained)
+    there = {link.interface: link for link in closed.package.plan.links}
+    routing = daemons(closed.package.plan, closed.package.roster, lans=(), drained=closed.drained)
 
     assert interface in there
     assert str(there[interface].remote4) not in integrated(routing)
-    assert closed.vacate == (interface,)
+    assert closed.wait_drained == (interface,)
 
 
 @pytest.mark.feature("G07")
 def test_steps_are_counted_from_when_the_word_was_heard() -> None:
-    switching = Switching(bundle(CROSSED))
+    switching = Switching(package_of(CROSSED))
 
-    switching.to(bundle(RING), Schedule(since=switching.clock.time - 3))
+    switching.to(package_of(RING), DrainSchedule(since=switching.clock.time - 3))
 
     assert [time for time, _ in switching.steps()] == [0.0, 2.0, 3.0, 4.0, 4.5]
 
@@ -115,9 +123,9 @@ def test_steps_are_counted_from_when_the_word_was_heard() -> None:
 def test_a_new_link_is_made_first_and_waited_for_as_long_as_patience_lasts() -> None:
     grown = planned(uvn(cells=7, strategy=Strategy.CIRCULAR), RING)
     (cell, *_) = (link.a.cell for link in RING.links if link not in grown.links)
-    switching = Switching(bundle(RING, cell))
+    switching = Switching(package_of(RING, cell))
 
-    switching.to(bundle(grown, cell), Schedule(settle=0, patience=3))
+    switching.to(package_of(grown, cell), DrainSchedule(settle=0, patience=3))
 
     kinds = [
         type(each)
@@ -132,35 +140,35 @@ def test_a_new_link_is_made_first_and_waited_for_as_long_as_patience_lasts() -> 
 def test_nothing_is_waited_for_when_the_new_sessions_are_up() -> None:
     grown = planned(uvn(cells=7, strategy=Strategy.CIRCULAR), RING)
     (cell, *_) = (link.a.cell for link in RING.links if link not in grown.links)
-    switching = Switching(bundle(RING, cell))
+    switching = Switching(package_of(RING, cell))
     switching.host.sessions = tuple(
         SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=1, bfd="up")
-        for link in bundle(grown, cell).plan.links
+        for link in package_of(grown, cell).plan.links
     )
-    switching.host.handshakes = {link.public_key: 1 for link in bundle(grown, cell).plan.links}
+    switching.host.handshakes = {link.public_key: 1 for link in package_of(grown, cell).plan.links}
 
-    switching.to(bundle(grown, cell), Schedule(settle=0, patience=3))
+    switching.to(package_of(grown, cell), DrainSchedule(settle=0, patience=3))
 
     assert [time for time, _ in switching.steps()][1] == 0.0
 
 
 def test_a_link_that_is_still_needed_goes_after_a_while_all_the_same() -> None:
-    switching = Switching(bundle(CROSSED))
-    switching.host.carriers = {link.interface for link in bundle(CROSSED).plan.links}
+    switching = Switching(package_of(CROSSED))
+    switching.host.carriers = {link.interface for link in package_of(CROSSED).plan.links}
 
-    switching.to(bundle(RING))
+    switching.to(package_of(RING))
 
     assert [time for time, text in switching.steps() if text.startswith("close")] == [12.0]
 
 
 @pytest.mark.feature("G08")
 def test_links_change_keys_in_their_batches_at_the_times_that_both_ends_know() -> None:
-    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+    old, new = package_of(CROSSED), package_of(rekeyed(CROSSED))
     links = {f"1-{link.cell}": link.interface for link in old.plan.links}
     first, *rest = sorted(links)
     switching = Switching(old)
 
-    switching.to(new, Schedule(batches=(("4-5",), (first,), tuple(rest)), period=4))
+    switching.to(new, DrainSchedule(batches=(("4-5",), (first,), tuple(rest)), period=4))
 
     others = ", ".join(each for each in links.values() if each != links[first])
     changes = [each for each in switching.steps() if "again" not in each[1]]
@@ -180,10 +188,10 @@ def test_links_change_keys_in_their_batches_at_the_times_that_both_ends_know() -
 @pytest.mark.feature("G08")
 @pytest.mark.parametrize(("cell", "calls"), [(1, True), (6, False)])
 def test_of_two_that_could_one_calls_until_the_other_answers(cell: int, *, calls: bool) -> None:
-    old, new = bundle(CROSSED, cell), bundle(rekeyed(CROSSED), cell)
+    old, new = package_of(CROSSED, cell), package_of(rekeyed(CROSSED), cell)
     switching = Switching(old)
 
-    switching.to(new, Schedule(period=4))
+    switching.to(new, DrainSchedule(period=4))
 
     called = {name for name, _ in switching.host.reconnected}
     assert called == ({link.interface for link in new.plan.links} if calls else set())
@@ -194,11 +202,11 @@ def test_of_two_that_could_one_calls_until_the_other_answers(cell: int, *, calls
 
 @pytest.mark.feature("G08")
 def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
-    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+    old, new = package_of(CROSSED), package_of(rekeyed(CROSSED))
     one = old.plan.links[0]
     switching = Switching(old)
 
-    switching.to(new, Schedule(hold=(f"1-{one.cell}",)))
+    switching.to(new, DrainSchedule(hold=(f"1-{one.cell}",)))
 
     kept = held(old, (f"1-{one.cell}",))
     there = with_held(new, kept)
@@ -207,11 +215,13 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
         *(link.public_key for link in new.plan.links if link.cell != one.cell),
     ]
     assert there.secrets[one.key] == old.secrets[one.key]
-    assert stages(there, there, Schedule()) == (Stage(what="make what is new", bundle=there),)
-    assert with_held(new, Held()) == new
+    assert stages(there, there, DrainSchedule()) == (
+        DrainStep(what="make what is new", package=there),
+    )
+    assert with_held(new, DeferredLinks()) == new
     assert "private" not in repr(kept)
     # Later, when it is ready, that link alone changes.
-    assert [set(stage.drained) for stage in stages(there, new, Schedule())] == [
+    assert [set(stage.drained) for stage in stages(there, new, DrainSchedule())] == [
         set(),
         {one.interface},
         {one.interface},
@@ -222,9 +232,9 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
 
 def test_an_undo_changes_all_at_once() -> None:
     schedule = scheduled(Activation(generation=2, undo=True), since=None)
-    switching = Switching(bundle(CROSSED))
+    switching = Switching(package_of(CROSSED))
 
-    switching.to(bundle(RING), schedule)
+    switching.to(package_of(RING), schedule)
 
     assert switching.steps() == [(0.0, "change at once")]
     assert switching.seconds == 0
@@ -245,35 +255,35 @@ def test_an_activation_says_when_what_changes() -> None:
 
 
 def test_a_link_that_is_changed_stays_avoided_until_it_answers() -> None:
-    old, new = bundle(CROSSED), bundle(rekeyed(CROSSED))
+    old, new = package_of(CROSSED), package_of(rekeyed(CROSSED))
 
-    way = stages(old, new, Schedule())
+    way = stages(old, new, DrainSchedule())
 
     drains = [set(stage.drained.values()) for stage in way]
     assert drains == [set(), {Drain.TAGGED}, {Drain.AVOIDED}, {Drain.AVOIDED}, set()]
-    assert way[3].bundle == way[4].bundle == new
+    assert way[3].package == way[4].package == new
 
 
 def test_a_link_to_who_is_in_the_uvn_no_more_goes_at_once() -> None:
     smaller = replace(uvn(), cells=uvn().cells[:-1])
-    old, new = bundle(CROSSED), bundle(planned(smaller, CROSSED))
+    old, new = package_of(CROSSED), package_of(planned(smaller, CROSSED))
 
-    (first, *_) = stages(old, new, Schedule())
+    (first, *_) = stages(old, new, DrainSchedule())
 
     assert 6 in {link.cell for link in old.plan.links}
-    assert 6 not in {link.cell for link in first.bundle.plan.links}
+    assert 6 not in {link.cell for link in first.package.plan.links}
 
 
 def test_what_is_broken_off_says_before_which_step() -> None:
-    switching = Switching(bundle(CROSSED))
+    switching = Switching(package_of(CROSSED))
     host, clock = switching.host, switching.clock
     end = clock.time + 5.5
 
-    with pytest.raises(Cancelled, match="leave uwg-b"):
+    with pytest.raises(DrainCancelled, match="leave uwg-b"):
         switch(
             host,
-            old=bundle(CROSSED),
-            new=bundle(RING),
+            old=package_of(CROSSED),
+            new=package_of(RING),
             pause=clock.pause,
             now=clock.now,
             cancelled=lambda: clock.time > end,
@@ -283,37 +293,39 @@ def test_what_is_broken_off_says_before_which_step() -> None:
 
 
 def test_a_failure_says_what_failed_and_leaves_the_host_as_it_was() -> None:
-    switching = Switching(bundle(CROSSED))
+    switching = Switching(package_of(CROSSED))
     before = str(switching.host)
-    changes = sum(1 for each in stages(bundle(CROSSED), bundle(RING), QUICK) if each.drained)
+    changes = sum(
+        1 for each in stages(package_of(CROSSED), package_of(RING), QUICK) if each.drained
+    )
     assert changes
     switching.host.fail_at(2)
 
     with pytest.raises(UnoError, match="the host was told to fail"):
-        switching.to(bundle(RING))
+        switching.to(package_of(RING))
 
     assert str(switching.host) == before
 
 
 @pytest.mark.feature("G07")
 def test_a_newer_package_is_changed_to_by_hand_in_stages_where_the_one_before_runs() -> None:
-    switching = Switching(bundle(CROSSED))
+    switching = Switching(package_of(CROSSED))
     said: list[str] = []
 
-    done = by_hand(switching, old=bundle(CROSSED), new=bundle(RING), said=said)
+    done = by_hand(switching, old=package_of(CROSSED), new=package_of(RING), said=said)
 
     assert any(isinstance(each, RemoveTunnel) for each in done)
     assert [each for each in said if each.startswith(("have", "leave"))] != []
 
 
 def test_by_hand_nothing_is_done_in_stages_where_something_else_runs_or_nothing() -> None:
-    switching = Switching(bundle(RING))
+    switching = Switching(package_of(RING))
 
-    assert by_hand(switching, old=bundle(CROSSED), new=bundle(RING)) == ()
+    assert by_hand(switching, old=package_of(CROSSED), new=package_of(RING)) == ()
 
     switching.host = FakeHost()
 
-    assert by_hand(switching, old=bundle(CROSSED), new=bundle(RING)) == ()
+    assert by_hand(switching, old=package_of(CROSSED), new=package_of(RING)) == ()
 
 
 def by_hand(

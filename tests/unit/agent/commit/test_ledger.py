@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from uno import files
-from uno.agent.commit.ledger import Accepted, Ledger, Outcome
+from uno.agent.commit.ledger import AcceptedPackage, AcceptOutcome, Ledger
 from uno.diagnostics import UnoError
 from uno.model.plan import CellPlan, Member, Pools, Roster, Timing
 from uno.render import package_file
@@ -27,10 +27,12 @@ def test_the_first_package_makes_a_private_directory(tmp_path: Path) -> None:
 
     accepted = ledger.accept(FIRST)
 
-    assert accepted == Accepted(outcome=Outcome.FIRST, bundle=package_file.read(FIRST))
+    assert accepted == AcceptedPackage(
+        outcome=AcceptOutcome.FIRST, package=package_file.read(FIRST)
+    )
     assert ledger.current() == package_file.read(FIRST)
     assert ledger.previous() is None
-    assert contents(tmp_path / "opt" / "uvn") == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
+    assert contents(tmp_path / "opt" / "uvn") == {".": 0o700, "package.uvn-agent": (0o600, FIRST)}
 
 
 @pytest.mark.feature("G20")
@@ -39,10 +41,10 @@ def test_a_newer_package_replaces_the_first_which_is_kept(tmp_path: Path) -> Non
 
     accepted = ledger.accept(SECOND)
 
-    assert (accepted.outcome, accepted.replaced) == (Outcome.NEWER, 1)
+    assert (accepted.outcome, accepted.replaced) == (AcceptOutcome.NEWER, 1)
     assert contents(ledger.directory) == {
         ".": 0o700,
-        "bundle.uvn-agent": (0o600, SECOND),
+        "package.uvn-agent": (0o600, SECOND),
         "previous.uvn-agent": (0o600, FIRST),
     }
 
@@ -58,13 +60,13 @@ def test_only_the_last_two_packages_are_kept(tmp_path: Path) -> None:
 
 def test_the_same_package_again_changes_nothing(tmp_path: Path) -> None:
     ledger = with_first(tmp_path)
-    inode = (ledger.directory / "bundle.uvn-agent").stat().st_ino
+    inode = (ledger.directory / "package.uvn-agent").stat().st_ino
 
     accepted = ledger.accept(FIRST)
 
-    assert (accepted.outcome, accepted.replaced) == (Outcome.SAME, 1)
-    assert contents(ledger.directory) == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
-    assert (ledger.directory / "bundle.uvn-agent").stat().st_ino == inode
+    assert (accepted.outcome, accepted.replaced) == (AcceptOutcome.SAME, 1)
+    assert contents(ledger.directory) == {".": 0o700, "package.uvn-agent": (0o600, FIRST)}
+    assert (ledger.directory / "package.uvn-agent").stat().st_ino == inode
 
 
 @pytest.mark.feature("G20")
@@ -102,7 +104,10 @@ def test_the_first_package_can_be_held_to_a_registry_that_is_known(tmp_path: Pat
     assert not ledger.directory.exists()
 
     key = package_file.read(FIRST).manifest.registry_key
-    assert ledger.accept(FIRST, registry_key=package_file.fingerprint(key)).outcome is Outcome.FIRST
+    assert (
+        ledger.accept(FIRST, registry_key=package_file.fingerprint(key)).outcome
+        is AcceptOutcome.FIRST
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", "cut", "damaged"])
@@ -146,18 +151,18 @@ def test_going_back_works_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Mon
     ledger.accept(SECOND)
     fill_disk(monkeypatch, after=0)
 
-    assert generation(ledger.go_back()) == 1
-    assert contents(ledger.directory) == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
+    assert generation(ledger.roll_back()) == 1
+    assert contents(ledger.directory) == {".": 0o700, "package.uvn-agent": (0o600, FIRST)}
     with pytest.raises(UnoError, match="there is no package before the current one"):
-        ledger.go_back()
+        ledger.roll_back()
 
 
 def test_what_was_gone_back_from_can_be_accepted_again(tmp_path: Path) -> None:
     ledger = with_first(tmp_path)
     ledger.accept(SECOND)
-    ledger.go_back()
+    ledger.roll_back()
 
-    assert ledger.accept(SECOND).outcome is Outcome.NEWER
+    assert ledger.accept(SECOND).outcome is AcceptOutcome.NEWER
 
 
 def test_an_empty_directory_is_used_and_made_private(tmp_path: Path) -> None:
@@ -165,7 +170,7 @@ def test_an_empty_directory_is_used_and_made_private(tmp_path: Path) -> None:
 
     Ledger(tmp_path / "uvn").accept(FIRST)
 
-    assert contents(tmp_path / "uvn") == {".": 0o700, "bundle.uvn-agent": (0o600, FIRST)}
+    assert contents(tmp_path / "uvn") == {".": 0o700, "package.uvn-agent": (0o600, FIRST)}
 
 
 def test_what_an_interrupted_first_install_left_does_not_block_the_next(tmp_path: Path) -> None:
@@ -173,7 +178,7 @@ def test_what_an_interrupted_first_install_left_does_not_block_the_next(tmp_path
     (tmp_path / "uvn" / ".uno-x1y2z3.tmp").write_bytes(FIRST[:100])
     (tmp_path / "uvn" / "ledger.lock").write_text("1 uno\n")
 
-    assert Ledger(tmp_path / "uvn").accept(FIRST).outcome is Outcome.FIRST
+    assert Ledger(tmp_path / "uvn").accept(FIRST).outcome is AcceptOutcome.FIRST
 
 
 def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
@@ -214,17 +219,17 @@ def test_a_link_to_a_directory_is_followed(tmp_path: Path) -> None:
 
     Ledger(tmp_path / "uvn").accept(FIRST)
 
-    assert (tmp_path / "big-disk" / "bundle.uvn-agent").read_bytes() == FIRST
+    assert (tmp_path / "big-disk" / "package.uvn-agent").read_bytes() == FIRST
 
 
 def test_a_package_that_was_damaged_on_disk_is_not_believed_nor_replaced(tmp_path: Path) -> None:
     ledger = with_first(tmp_path)
-    (ledger.directory / "bundle.uvn-agent").write_bytes(FIRST[:-1])
+    (ledger.directory / "package.uvn-agent").write_bytes(FIRST[:-1])
 
     for use in (ledger.current, lambda: ledger.accept(SECOND)):
         with pytest.raises(PackageRejected) as caught:
             use()
-        assert "bundle.uvn-agent is damaged: this is not a whole" in caught.value.what
+        assert "package.uvn-agent is damaged: this is not a whole" in caught.value.what
         assert "install the cell's package again" in caught.value.hint
 
 

@@ -7,12 +7,12 @@ from ipaddress import IPv4Address, IPv6Address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uno.agent.commit.reachability import Contact, describe, lost, proven
+from uno.agent.commit.reachability import Reachability, describe, lost, proven
 from uno.model.plan import BackbonePeer, CellSet
 from uno.ports.prober import Measured, Results
 
 CELLS = st.frozensets(st.integers(1, 6))
-CONTACTS = st.builds(Contact, registry=st.booleans(), neighbours=CELLS)
+CONTACTS = st.builds(Reachability, registry=st.booleans(), neighbours=CELLS)
 
 
 LINKS = tuple(
@@ -57,13 +57,15 @@ def test_a_neighbour_whose_link_is_gone_is_not_waited_for_but_proves_nothing_eit
     assert not is_proven(heard(c1=100.5))
 
 
-def missing(before: Contact, now: Contact, *planned: int, elsewhere: bool = True) -> Contact:
+def missing(
+    before: Reachability, now: Reachability, *planned: int, elsewhere: bool = True
+) -> Reachability:
     return lost(before, now, planned=planned, registry_elsewhere=elsewhere)
 
 
 @given(before=CONTACTS, planned=CELLS, elsewhere=st.booleans())
 def test_who_is_as_before_and_has_a_planned_neighbour_misses_nobody(
-    *, before: Contact, planned: frozenset[int], elsewhere: bool
+    *, before: Reachability, planned: frozenset[int], elsewhere: bool
 ) -> None:
     found = lost(before, before, planned=planned, registry_elsewhere=elsewhere)
 
@@ -73,7 +75,7 @@ def test_who_is_as_before_and_has_a_planned_neighbour_misses_nobody(
 
 @given(before=CONTACTS, now=CONTACTS, planned=CELLS)
 def test_a_neighbour_that_is_missed_is_planned(
-    before: Contact, now: Contact, planned: frozenset[int]
+    before: Reachability, now: Reachability, planned: frozenset[int]
 ) -> None:
     found = lost(before, now, planned=planned, registry_elsewhere=True)
 
@@ -81,44 +83,50 @@ def test_a_neighbour_that_is_missed_is_planned(
 
 
 def test_a_neighbour_that_is_planned_is_missed() -> None:
-    before, now = Contact(neighbours=frozenset({1, 2})), Contact(neighbours=frozenset({1}))
+    before, now = (
+        Reachability(neighbours=frozenset({1, 2})),
+        Reachability(neighbours=frozenset({1})),
+    )
 
     assert missing(before, now, 1, 2).neighbours == {2}
 
 
 def test_a_neighbour_that_is_not_planned_any_more_is_not() -> None:
-    before, now = Contact(neighbours=frozenset({1, 2})), Contact(neighbours=frozenset({1}))
+    before, now = (
+        Reachability(neighbours=frozenset({1, 2})),
+        Reachability(neighbours=frozenset({1})),
+    )
 
     assert not missing(before, now, 1)
 
 
 def test_new_neighbours_are_missed_where_the_old_ones_have_all_gone() -> None:
-    before = Contact(registry=True, neighbours=frozenset({1}))
+    before = Reachability(registry=True, neighbours=frozenset({1}))
 
-    assert missing(before, Contact(registry=True), 3).neighbours == {3}
-    assert not missing(before, Contact(registry=True, neighbours=frozenset({3})), 3)
+    assert missing(before, Reachability(registry=True), 3).neighbours == {3}
+    assert not missing(before, Reachability(registry=True, neighbours=frozenset({3})), 3)
 
 
 def test_a_cell_that_is_to_have_no_neighbours_misses_none() -> None:
-    before = Contact(registry=True, neighbours=frozenset({1}))
+    before = Reachability(registry=True, neighbours=frozenset({1}))
 
-    assert not missing(before, Contact(registry=True))
+    assert not missing(before, Reachability(registry=True))
 
 
 def test_the_registry_is_missed_unless_it_is_the_registry_that_has_gone() -> None:
-    before, now = Contact(registry=True), Contact(neighbours=frozenset({1}))
+    before, now = Reachability(registry=True), Reachability(neighbours=frozenset({1}))
 
     assert missing(before, now, 1).registry
     assert not missing(before, now, 1, elsewhere=False).registry
 
 
 def test_who_hears_nobody_misses_the_registry_whatever_it_hears_of_it() -> None:
-    before = Contact(registry=True, neighbours=frozenset({1}))
+    before = Reachability(registry=True, neighbours=frozenset({1}))
 
-    assert missing(before, Contact(), 1, elsewhere=False).registry
+    assert missing(before, Reachability(), 1, elsewhere=False).registry
 
 
 def test_who_is_missing_is_said_by_name() -> None:
-    found = describe(Contact(registry=True, neighbours=frozenset({2, 9})), {2: "lan-b"})
+    found = describe(Reachability(registry=True, neighbours=frozenset({2, 9})), {2: "lan-b"})
 
     assert found == "the registry, lan-b, cell 9"

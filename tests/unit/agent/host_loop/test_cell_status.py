@@ -12,7 +12,13 @@ import pytest
 from bundles import HOME, HUB, LAN, LAN6, REMOTE, ROAM, bundle, key
 from uno import __version__
 from uno.agent import service
-from uno.agent.host_loop.cell_status import FORGET_PARTICLE, Known, collect, material, targets
+from uno.agent.host_loop.cell_status import (
+    FORGET_PARTICLE,
+    StatusInputs,
+    collect,
+    material,
+    targets,
+)
 from uno.host.fake.fake_host import FakeHost
 from uno.model.net import Network
 from uno.model.package import Package
@@ -45,7 +51,7 @@ class Cell:
             self.host.handshakes[link.public_key] = NOW - 40
         probes = {link.remote4: WELL for link in self.bundle.plan.links}
         probes |= {member.node4: WELL for member in self.bundle.roster.members}
-        self.known = Known(
+        self.known = StatusInputs(
             facts=self.host.facts(), now=NOW, probes=probes, routed=EVERYTHING, registry=True
         )
 

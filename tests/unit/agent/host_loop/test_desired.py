@@ -54,7 +54,7 @@ def key(name: str) -> str:
     return b64encode(sha256(name.encode()).digest()).decode()
 
 
-def bundle(cell: int, uvn: Uvn = UVN) -> Package:
+def package(cell: int, uvn: Uvn = UVN) -> Package:
     """Return a cell's bundle with keys that are a digest of their ids, and so not clamped."""
     draft = plan(uvn, None)
     needed = required_keys(draft)
@@ -89,7 +89,7 @@ def bundle(cell: int, uvn: Uvn = UVN) -> Package:
 
 
 def wanted(cell: int, *lans: AttachedLan, uvn: Uvn = UVN, nics: tuple[Nic, ...] = ()) -> Desired:
-    return desired(bundle(cell, uvn), lans=lans, facts=Facts(nics=nics))
+    return desired(package(cell, uvn), lans=lans, facts=Facts(nics=nics))
 
 
 def tunnels(cell: int, uvn: Uvn = UVN) -> dict[str, Tunnel]:
@@ -119,7 +119,7 @@ def test_private_keys_are_in_the_form_that_wireguard_keeps() -> None:
 
 
 def test_a_clamped_key_has_the_same_public_key() -> None:
-    own = bundle(HUB)
+    own = package(HUB)
     given = b64decode(own.secrets[own.plan.links[0].key])
     (kept,) = (each for each in wanted(HUB).tunnels if each.name == own.plan.links[0].interface)
 
@@ -269,7 +269,7 @@ def public(octets: bytes) -> bytes:
 
 def test_a_host_without_ipv6_is_asked_for_none() -> None:
     nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),), autoconfigured=True),)
-    own = bundle(HUB)
+    own = package(HUB)
 
     facts = Facts(nics=nics, has_ipv6=False)
 
@@ -284,7 +284,7 @@ def test_a_host_without_ipv6_is_asked_for_none() -> None:
 
 
 def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> None:
-    own = bundle(HUB)
+    own = package(HUB)
     nics = (Nic(name="eth0", leads_out=True), Nic(name="eth1", leads_out=True))
     inside = (AttachedLan(network=LAN, nic="eth1"),)
 
@@ -297,7 +297,7 @@ def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> 
 
 
 def test_an_frr_that_does_not_know_a_line_is_not_told_it() -> None:
-    own = bundle(HUB)
+    own = package(HUB)
 
     old = desired(own, lans=(), facts=Facts(frr=(8, 1))).routing
     new = desired(own, lans=(), facts=Facts(frr=(10, 3))).routing

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from uno.agent.host_loop.handshake_retry import LONGEST, PATIENCE, Redial, is_name
+from uno.agent.host_loop.handshake_retry import LONGEST, PATIENCE, HandshakeRetry, is_name
 from uno.model.status import LinkState
 
 
@@ -14,7 +14,7 @@ def link(*, bfd: str = "down", handshake: int | None = 5) -> LinkState:
     return LinkState(interface="uwg-b0", cell=2, bfd=bfd, handshake=handshake)
 
 
-def calls(redial: Redial, states: list[tuple[float, LinkState]]) -> list[float]:
+def calls(redial: HandshakeRetry, states: list[tuple[float, LinkState]]) -> list[float]:
     """Return when the link was called, of the times at which it was looked at."""
     return [now for now, state in states if redial.due([state], now=now)]
 
@@ -23,7 +23,7 @@ def calls(redial: Redial, states: list[tuple[float, LinkState]]) -> list[float]:
 def test_a_link_that_is_down_is_called_after_a_while_and_then_ever_more_seldom() -> None:
     seconds = [float(each) for each in range(400)]
 
-    called = calls(Redial(), [(now, link()) for now in seconds])
+    called = calls(HandshakeRetry(), [(now, link()) for now in seconds])
 
     assert called[:4] == [PATIENCE, 30.0, 70.0, 130.0]
     pauses = [after - before for before, after in pairwise(called)]
@@ -31,11 +31,11 @@ def test_a_link_that_is_down_is_called_after_a_while_and_then_ever_more_seldom()
 
 
 def test_a_link_that_works_is_left_alone() -> None:
-    assert calls(Redial(), [(float(now), link(bfd="up")) for now in range(300)]) == []
+    assert calls(HandshakeRetry(), [(float(now), link(bfd="up")) for now in range(300)]) == []
 
 
 def test_a_link_that_never_had_a_session_is_called_soon() -> None:
-    called = calls(Redial(), [(float(now), link(handshake=None)) for now in range(30)])
+    called = calls(HandshakeRetry(), [(float(now), link(handshake=None)) for now in range(30)])
 
     assert called[:4] == [1.0, 3.0, 7.0, 15.0]
 
@@ -44,13 +44,13 @@ def test_a_link_that_never_had_a_session_is_called_soon() -> None:
 def test_a_link_with_its_first_session_is_given_time_for_bfd_to_come_up() -> None:
     states = [link(handshake=None), link(handshake=0), *(link(handshake=n) for n in range(1, 20))]
 
-    assert calls(Redial(), [(0.7 * n, state) for n, state in enumerate(states)]) == [
+    assert calls(HandshakeRetry(), [(0.7 * n, state) for n, state in enumerate(states)]) == [
         pytest.approx(11.2)
     ]
 
 
 def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
-    redial = Redial()
+    redial = HandshakeRetry()
     calls(redial, [(float(now), link()) for now in range(100)])
     redial.due([link(bfd="up")], now=100)
 
@@ -61,7 +61,7 @@ def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
 def test_a_session_that_has_expired_is_silence_whatever_bfd_says() -> None:
     states = [(float(now), link(bfd="up", handshake=181)) for now in range(20)]
 
-    assert calls(Redial(), states) == [PATIENCE]
+    assert calls(HandshakeRetry(), states) == [PATIENCE]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uno.agent.host_loop.stale_routes import DEAD_AFTER, Stale
+from uno.agent.host_loop.stale_routes import DEAD_AFTER, StaleRoutes
 from uno.model.status import LinkState
 
 
@@ -32,7 +32,7 @@ DEAD = link("down", "Connect")
     ],
 )
 def test_a_link_is_dead_without_bfd_and_without_a_session(state: LinkState, due: set[str]) -> None:
-    stale = Stale()
+    stale = StaleRoutes()
 
     assert stale.due([state], now=7) == frozenset()
     assert stale.due([state], now=7 + DEAD_AFTER) == due
@@ -40,7 +40,7 @@ def test_a_link_is_dead_without_bfd_and_without_a_session(state: LinkState, due:
 
 @pytest.mark.feature("G12")
 def test_the_time_counts_from_when_the_link_has_last_been_there() -> None:
-    stale = Stale()
+    stale = StaleRoutes()
     stale.due([DEAD], now=0)
     stale.due([link("up", "Connect")], now=2)
 
@@ -51,7 +51,7 @@ def test_the_time_counts_from_when_the_link_has_last_been_there() -> None:
 
 @pytest.mark.feature("G12")
 def test_it_is_done_once_until_the_link_has_been_back() -> None:
-    stale = Stale()
+    stale = StaleRoutes()
     stale.due([DEAD], now=0)
     assert stale.due([DEAD], now=9)
 

@@ -32,7 +32,7 @@ def test_installing_makes_the_directory_and_says_what_to_do_next(
         f"Registry key: {FINGERPRINT}\n"
         "Next: uno service up -r opt/uvn\n"
     )
-    assert modes(place / "opt/uvn") == {".": 0o700, "bundle.uvn-agent": 0o600}
+    assert modes(place / "opt/uvn") == {".": 0o700, "package.uvn-agent": 0o600}
 
 
 @pytest.mark.feature("F075")
@@ -44,7 +44,7 @@ def test_without_a_directory_the_current_one_is_meant(
 
     assert uno("install", "../lan-a.uvn-agent") == 0
     assert "Next: uno service up -r .\n" in capsys.readouterr().out
-    assert modes(place / "here") == {".": 0o700, "bundle.uvn-agent": 0o600}
+    assert modes(place / "here") == {".": 0o700, "package.uvn-agent": 0o600}
 
 
 @pytest.mark.feature("G20")
