@@ -21,8 +21,8 @@ from typing import Any
 import typer.main
 
 from uno import __version__
+from uno.cli.input.options import Common
 from uno.cli.main import app
-from uno.cli.options import Common
 
 ROOT = Path(__file__).resolve().parent.parent
 MAN = ROOT / "man" / "uno.1"

@@ -142,7 +142,7 @@ def test_a_passphrase_is_asked_for_on_a_terminal(
         return PHRASE
 
     monkeypatch.setattr(getpass, "getpass", answer)
-    monkeypatch.setattr("uno.cli.passphrase_source._somebody_is_here", lambda: True)
+    monkeypatch.setattr("uno.cli.input.passphrase_source._somebody_is_here", lambda: True)
 
     done = sealed("define", "particle", "tablet")
 

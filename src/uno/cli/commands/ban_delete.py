@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from uno.cli import completion
-from uno.cli.options import Changing, takes_groups
+from uno.cli.input import completion
+from uno.cli.input.options import Changing, takes_groups
 
 Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
 Email = Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)]
@@ -31,11 +31,11 @@ def register(app: typer.Typer) -> None:
 
 def ban_cell(name: Name, common: Changing) -> None:
     """Ban a cell: it is nobody's peer any more, and its keys are gone."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: membership.exclude_cell(it, name, excluded=True),
         done=f"Banned cell {name}.",
@@ -44,11 +44,11 @@ def ban_cell(name: Name, common: Changing) -> None:
 
 def ban_particle(name: Name, common: Changing) -> None:
     """Ban a particle: no cell takes its connection any more, and its keys are gone."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: membership.exclude_particle(it, name, excluded=True),
         done=f"Banned particle {name}.",
@@ -57,11 +57,11 @@ def ban_particle(name: Name, common: Changing) -> None:
 
 def ban_user(email: Email, common: Changing) -> None:
     """Ban a user and their particles. Their cells stay, since LANs depend on them."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: membership.exclude_user(it, email, excluded=True),
         done=f"Banned user {email}.",
@@ -70,11 +70,11 @@ def ban_user(email: Email, common: Changing) -> None:
 
 def unban_cell(name: Name, common: Changing) -> None:
     """Admit a cell again, with new keys: install its new bundle."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: membership.exclude_cell(it, name, excluded=False),
         done=f"Admitted cell {name} again.",
@@ -83,11 +83,11 @@ def unban_cell(name: Name, common: Changing) -> None:
 
 def unban_particle(name: Name, common: Changing) -> None:
     """Admit a particle again, with new keys: give out its new package."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: membership.exclude_particle(it, name, excluded=False),
         done=f"Admitted particle {name} again.",
@@ -96,11 +96,11 @@ def unban_particle(name: Name, common: Changing) -> None:
 
 def unban_user(email: Email, common: Changing) -> None:
     """Admit a user again, and their particles with new keys."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: membership.exclude_user(it, email, excluded=False),
         done=f"Admitted user {email} again.",
@@ -109,48 +109,51 @@ def unban_user(email: Email, common: Changing) -> None:
 
 def delete_cell(name: Name, common: Changing) -> None:
     """Delete a cell; its LANs are no longer reached, and its id is not given again."""
-    from uno.cli import change_flow
-    from uno.cli.output import listings
+    from uno.cli.commands import change_command
+    from uno.cli.input import registry_change
+    from uno.cli.output import list_views
     from uno.registry.changes import membership
 
     common.start()
-    lans = listings.cell(change_flow.head(common).uvn, name).allowed_lans
+    lans = list_views.cell(registry_change.head(common).uvn, name).allowed_lans
     reached = f" Nobody will reach {', '.join(map(str, lans))} any more." if lans else ""
     common.confirm(f"Delete cell {name} for good?{reached}")
-    change_flow.change(
+    change_command.run(
         common, lambda it: membership.delete_cell(it, name), done=f"Deleted cell {name}."
     )
 
 
 def delete_particle(name: Name, common: Changing) -> None:
     """Delete a particle; its id and addresses are not given again."""
-    from uno.cli import change_flow
-    from uno.cli.output import listings
+    from uno.cli.commands import change_command
+    from uno.cli.input import registry_change
+    from uno.cli.output import list_views
     from uno.registry.changes import membership
 
     common.start()
-    listings.particle(change_flow.head(common).uvn, name)
+    list_views.particle(registry_change.head(common).uvn, name)
     common.confirm(f"Delete particle {name} for good?")
-    change_flow.change(
+    change_command.run(
         common, lambda it: membership.delete_particle(it, name), done=f"Deleted particle {name}."
     )
 
 
 def delete_user(email: Email, common: Changing) -> None:
     """Delete a user; what they own goes to the UVN's owner."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
+    from uno.cli.input import registry_change
     from uno.diagnostics import refuse_errors
     from uno.registry.changes import membership
 
     common.start()
-    uvn = change_flow.head(common).uvn
+    uvn = registry_change.head(common).uvn
     refuse_errors(membership.delete_user(uvn, email).problems)
     owned = membership.belongings(uvn, email)
     things = [*(f"cell {each}" for each in owned.cells)]
     things += [f"particle {each}" for each in owned.particles]
     moved = f" {_listed(things)} will belong to {uvn.owner}." if things else ""
     common.confirm(f"Delete user {email} for good?{moved}")
-    change_flow.change(
+    change_command.run(
         common, lambda it: membership.delete_user(it, email), done=f"Deleted user {email}."
     )
 

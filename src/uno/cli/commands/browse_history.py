@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.cli.options import Changing, Common, JsonOption, takes_groups
+from uno.cli.input.options import Changing, Common, JsonOption, takes_groups
 
 if TYPE_CHECKING:
     from uno.model.uvn import Uvn
@@ -79,8 +79,8 @@ def rollback(
     What was revoked stays revoked: links, cells and particles that come back get new keys, ids
     given since are not given again, and users keep the passwords that they have.
     """
-    from uno.cli import change_flow
-    from uno.cli.output import generation_views
+    from uno.cli.input import registry_change
+    from uno.cli.output import change_report, generation_views
     from uno.diagnostics import UnoError
     from uno.registry.changes import history, operations
 
@@ -99,5 +99,5 @@ def rollback(
             )
         return history.rolled_back(now, then)
 
-    made = change_flow.make(common, edit)
-    change_flow.tell(common, f"Back at what was declared in generation {number}.", made)
+    made = registry_change.make(common, edit)
+    change_report.print_change(common, f"Back at what was declared in generation {number}.", made)

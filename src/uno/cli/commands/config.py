@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uno.cli import completion
-from uno.cli.options import (
+from uno.cli.input import completion
+from uno.cli.input.options import (
     CellChanges,
     CellOptions,
     Changing,
@@ -87,22 +87,22 @@ class _Asked:
 
     def show(self) -> None:
         """Print it as it is."""
-        from uno.cli import change_flow
+        from uno.cli.input import registry_change
         from uno.cli.output import definition_view
 
-        definition_view.show(self.find(change_flow.head(self.common).uvn), self.how)
+        definition_view.show(self.find(registry_change.head(self.common).uvn), self.how)
 
     def change(self, edit: Edit, *, find: Callable[[Uvn], Struct] | None = None) -> None:
         """Change it, and print what that did, or what it is then."""
-        from uno.cli import change_flow
-        from uno.cli.output import definition_view, printing
+        from uno.cli.input import registry_change
+        from uno.cli.output import change_report, definition_view, printing
 
-        made = change_flow.make(self.common, edit)
+        made = registry_change.make(self.common, edit)
         if not self.how.prints:
-            printing.change(self.common, f"Changed {self.what}.", made)
+            change_report.print_text(self.common, f"Changed {self.what}.", made)
             return
         for warning in made.warnings:
-            printing.say(self.common, f"warning: {warning}")
+            printing.message(self.common, f"warning: {warning}")
         definition_view.show((find or self.find)(made.after.uvn), self.how)
 
 
@@ -116,7 +116,7 @@ def uvn(
     no_address: NoAddress = False,
 ) -> None:
     """Show the whole definition as a specification says it, or change its settings with -U."""
-    from uno.cli import definition_input, setting_options
+    from uno.cli.input import definition_input, setting_options
     from uno.registry.changes import updates
 
     common.start()
@@ -151,8 +151,8 @@ def cell(
     common: Changing,
 ) -> None:
     """Show the configuration of a cell, or change it with -U."""
-    from uno.cli import definition_input, setting_options
-    from uno.cli.output import listings
+    from uno.cli.input import definition_input, setting_options
+    from uno.cli.output import list_views
     from uno.registry.changes import updates
 
     common.start()
@@ -161,7 +161,7 @@ def cell(
         how=how,
         common=common,
         what=f"cell {name}",
-        find=lambda it: listings.cell(it, name),
+        find=lambda it: list_views.cell(it, name),
     )
     if not asked.is_update():
         asked.show()
@@ -176,7 +176,7 @@ def cell(
     )
     asked.change(
         lambda it: updates.update_cell(it, name, wanted),
-        find=lambda it: listings.cell(it, changes.new_name or name),
+        find=lambda it: list_views.cell(it, changes.new_name or name),
     )
 
 
@@ -189,8 +189,8 @@ def particle(
     new_name: NewName = None,
 ) -> None:
     """Show the configuration of a particle, or change it with -U."""
-    from uno.cli import definition_input
-    from uno.cli.output import listings
+    from uno.cli.input import definition_input
+    from uno.cli.output import list_views
     from uno.registry.changes import updates
 
     common.start()
@@ -199,7 +199,7 @@ def particle(
         how=how,
         common=common,
         what=f"particle {name}",
-        find=lambda it: listings.particle(it, name),
+        find=lambda it: list_views.particle(it, name),
     )
     if not asked.is_update():
         asked.show()
@@ -208,7 +208,7 @@ def particle(
     naming = updates.Naming(name=new_name, owner=owner.owner, new_owners=new)
     asked.change(
         lambda it: updates.update_particle(it, name, naming),
-        find=lambda it: listings.particle(it, new_name or name),
+        find=lambda it: list_views.particle(it, new_name or name),
     )
 
 
@@ -221,8 +221,8 @@ def user(
     name: Annotated[str | None, typer.Option("-n", "--name", help="The name, for people.")] = None,
 ) -> None:
     """Show the configuration of a user, or change it with -U."""
-    from uno.cli import definition_input
-    from uno.cli.output import listings
+    from uno.cli.input import definition_input
+    from uno.cli.output import list_views
     from uno.registry.changes import updates
 
     common.start()
@@ -231,7 +231,7 @@ def user(
         how=how,
         common=common,
         what=f"user {email}",
-        find=lambda it: listings.user(it, email),
+        find=lambda it: list_views.user(it, email),
     )
     if not asked.is_update():
         asked.show()

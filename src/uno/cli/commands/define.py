@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uno.cli.options import (
+from uno.cli.input.options import (
     CellOptions,
     Changing,
     DeploymentOptions,
@@ -41,8 +41,8 @@ def uvn(
     ] = None,
 ) -> None:
     """Define a UVN: make a registry in an empty directory, and the packages to deploy it."""
-    from uno.cli import change_flow, definition_input, passphrase_source
-    from uno.cli.output import printing, views
+    from uno.cli.input import definition_input, passphrase_source, registry_change
+    from uno.cli.output import change_report, printing, show_views
     from uno.registry.changes import operations
 
     common.start()
@@ -50,24 +50,28 @@ def uvn(
         name, spec, options=options, password=password, deployment=deployment
     )
     for note in notes:
-        printing.say(common, note)
+        printing.message(common, note)
     made = operations.define_uvn(
         common.root,
         edited,
-        by=change_flow.author(common),
-        why=change_flow.reason(common),
+        by=registry_change.author(common),
+        why=registry_change.reason(common),
         dry_run=common.dry_run,
         passphrase=passphrase_source.for_new_registry(common.passphrase_file),
     )
+    notes = ()
     if not common.dry_run:
         with operations.opened(common.root) as registry:
-            notes = (f"the registry's key is {views.registry_fingerprint(registry)}",)
-    change_flow.tell(common, f"Defined UVN {name}.", made, notes=() if common.dry_run else notes)
+            notes = (f"the registry's key is {show_views.registry_fingerprint(registry)}",)
+    change_report.print_change(
+        common, f"Defined UVN {name}.", made, notes=() if common.dry_run else notes
+    )
 
 
 def cell(name: Name, options: CellOptions, common: Changing) -> None:
     """Add a cell: a gateway that attaches LANs, or routes only."""
-    from uno.cli import change_flow, definition_input, setting_options
+    from uno.cli.commands import change_command
+    from uno.cli.input import definition_input, setting_options
     from uno.registry.changes import edits
 
     common.start()
@@ -80,7 +84,7 @@ def cell(name: Name, options: CellOptions, common: Changing) -> None:
         settings=setting_options.of_cell(options),
     )
     new = definition_input.confirm_owner(common, options.owner)
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: edits.add_cell(it, wanted, new_owners=new),
         done=f"Defined cell {name}.",
@@ -89,12 +93,13 @@ def cell(name: Name, options: CellOptions, common: Changing) -> None:
 
 def particle(name: Name, owner: OwnerOptions, common: Changing) -> None:
     """Add a particle: a phone or laptop with a WireGuard app."""
-    from uno.cli import change_flow, definition_input
+    from uno.cli.commands import change_command
+    from uno.cli.input import definition_input
     from uno.registry.changes import edits
 
     common.start()
     new = definition_input.confirm_owner(common, owner.owner)
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: edits.add_particle(it, name, owner.owner, new_owners=new),
         done=f"Defined particle {name}.",
@@ -108,7 +113,8 @@ def user(
     name: Annotated[str | None, typer.Option("-n", "--name", help="The name, for people.")] = None,
 ) -> None:
     """Add a user, who can own cells and particles and look at the status page."""
-    from uno.cli import change_flow, definition_input
+    from uno.cli.commands import change_command
+    from uno.cli.input import definition_input
     from uno.registry.changes import edits
     from uno.registry.store import password_hashes
 
@@ -116,7 +122,7 @@ def user(
     someone = edits.Person(email=email, name=name)
     definition_input.refuse_known_user(common, email)
     hashed = password_hashes.hashed(definition_input.password_of(password, whose=email))
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: edits.add_user(it, someone, password=hashed),
         done=f"Defined user {email}.",

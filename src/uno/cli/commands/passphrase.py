@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.cli import passphrase_source
-from uno.cli.options import Common, takes_groups
+from uno.cli.input import passphrase_source
+from uno.cli.input.options import Common, takes_groups
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:

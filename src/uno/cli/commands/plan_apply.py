@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from uno.cli.options import Changing, Common, JsonOption, takes_groups
+from uno.cli.input.options import Changing, Common, JsonOption, takes_groups
 
 # Beside 0, 1 and 2 of every command: there is something that differs.
 DIFFERS = 3
@@ -33,13 +33,13 @@ def plan(spec: Spec, output: JsonOption, common: Common, *, prune: Prune = False
 
     Exits with 0 if nothing would change, and with 3 if something would.
     """
-    from uno.cli import apply_file
-    from uno.cli.change_flow import rehearsing
+    from uno.cli.input import apply_file
+    from uno.cli.input.registry_change import as_dry_run
     from uno.cli.output import plan_view
 
     common.start()
     wanted = apply_file.read(spec)
-    made, merged = apply_file.carried_out(rehearsing(common), wanted, prune=prune)
+    made, merged = apply_file.carried_out(as_dry_run(common), wanted, prune=prune)
     plan_view.show_plan(common, output, made, notes=apply_file.notes(merged, is_pruned=prune))
     if made.is_made:
         raise typer.Exit(DIFFERS)
@@ -51,7 +51,8 @@ def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
     Names tell things apart: what keeps its name keeps its addresses and keys. What the file does
     not mention stays, unless --prune is given; it asks before it removes something.
     """
-    from uno.cli import apply_file, change_flow
+    from uno.cli.input import apply_file
+    from uno.cli.output import change_report
 
     common.start()
     wanted = apply_file.read(spec)
@@ -59,7 +60,7 @@ def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
         apply_file.confirm_removal(common, wanted)
     made, merged = apply_file.carried_out(common, wanted, prune=prune)
     notes = apply_file.notes(merged, is_pruned=prune)
-    change_flow.tell(common, f"Applied {wanted.file}.", made, notes=notes)
+    change_report.print_change(common, f"Applied {wanted.file}.", made, notes=notes)
 
 
 def export(
@@ -86,7 +87,7 @@ def export(
         printing.result(text)
         return
     files.write_atomic(file, text.encode())
-    printing.say(common, f"wrote generation {head.number} of {uvn.name} to {file}")
+    printing.message(common, f"wrote generation {head.number} of {uvn.name} to {file}")
 
 
 def schema() -> None:

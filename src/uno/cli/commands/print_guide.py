@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.cli import completion
-from uno.cli.options import Common, takes_groups
+from uno.cli.input import completion
+from uno.cli.input.options import Common, takes_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def guide(
 
     Static routes are told in the words of common routers. The guide holds no secrets.
     """
-    from uno.cli.output import listings, printing, views
+    from uno.cli.output import list_views, printing, show_views
     from uno.diagnostics import Problem, Rejected, UnoError
     from uno.registry.changes import operations
     from uno.render import handout
@@ -74,13 +74,13 @@ def guide(
     gateways = _addresses(gateway or ())
     with operations.opened(common.root) as registry:
         head = registry.store.head()
-        fingerprint = views.registry_fingerprint(registry)
+        fingerprint = show_views.registry_fingerprint(registry)
     if everything is not None:
         count = _write_all(head.plan, everything, fingerprint)
         if common.verbosity >= 0:
             printing.result(f"{printing.count(count, 'guide')} written to {everything}")
         return
-    declared = listings.cell(head.uvn, cell or "")
+    declared = list_views.cell(head.uvn, cell or "")
     if declared.excluded:
         raise UnoError(f"cell {declared.name} is banned", "there is nothing to install")
     page = guide_of(head.plan, declared.name, fingerprint=fingerprint, gateways=gateways)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from uno.cli.options import Changing, Common, DeploymentOptions, takes_groups
+from uno.cli.input.options import Changing, Common, DeploymentOptions, takes_groups
 
 
 def register(app: typer.Typer) -> None:
@@ -21,10 +21,11 @@ def redeploy(deployment: DeploymentOptions, common: Changing) -> None:
     Links that are chosen again keep their addresses, ports and keys. The random strategy draws
     again each time.
     """
-    from uno.cli import change_flow, definition_input
+    from uno.cli.commands import change_command
+    from uno.cli.input import definition_input
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: definition_input.laid_out(it, deployment, redraw=True),
         done="Laid out the backbone anew.",

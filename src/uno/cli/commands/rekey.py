@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.cli import completion
-from uno.cli.options import Changing, takes_groups
+from uno.cli.input import completion
+from uno.cli.input.options import Changing, takes_groups
 
 if TYPE_CHECKING:
     from uno.registry.changes.rekey_requests import Networks
@@ -41,12 +41,12 @@ def register(app: typer.Typer) -> None:
 
 def uvn(networks: NetworkOptions, common: Changing) -> None:
     """Draw the keys of all cells anew, and of the registry: -R, -P, -B."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
     common.start()
     wanted = _wanted(networks)
-    change_flow.change(
+    change_command.run(
         common, lambda it: rekey_requests.rekey_uvn(it, wanted), done="Drew new keys for the UVN."
     )
 
@@ -57,12 +57,12 @@ def cell(
     common: Changing,
 ) -> None:
     """Draw the keys of one cell anew: -R, -P, -B."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
     common.start()
     wanted = _wanted(networks)
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: rekey_requests.rekey_cell(it, name, wanted),
         done=f"Drew new keys for cell {name}.",
@@ -78,11 +78,11 @@ def particle(
     ] = None,
 ) -> None:
     """Draw the keys of a particle anew, at every cell or at some."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: rekey_requests.rekey_particle(it, name, cells or ()),
         done=f"Drew new keys for particle {name}.",
@@ -97,11 +97,11 @@ def backbone(
     ] = None,
 ) -> None:
     """Draw the keys of links anew."""
-    from uno.cli import change_flow
+    from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
     common.start()
-    change_flow.change(
+    change_command.run(
         common,
         lambda it: rekey_requests.rekey_backbone(it, links or ()),
         done="Drew new keys for the backbone.",

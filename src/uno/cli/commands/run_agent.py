@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from uno.cli.options import Common, takes_groups
+from uno.cli.input.options import Common, takes_groups
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.cli import completion
-from uno.cli.options import Common, JsonOption, takes_groups
+from uno.cli.input import completion
+from uno.cli.input.options import Common, JsonOption, takes_groups
 
 if TYPE_CHECKING:
     from uno.registry.store.generation_store import Generation
@@ -33,43 +33,43 @@ def register(app: typer.Typer) -> None:
 
 def list_users(output: JsonOption, common: Common) -> None:
     """List the users, and what each owns."""
-    from uno.cli.output import listings
+    from uno.cli.output import list_views
 
-    listings.listing(listings.users(_head(common)), output, empty="There are no users.")
+    list_views.listing(list_views.users(_head(common)), output, empty="There are no users.")
 
 
 def list_cells(output: JsonOption, common: Common) -> None:
     """List the cells."""
-    from uno.cli.output import listings
+    from uno.cli.output import list_views
 
     hint = "There are no cells. Define one with: uno define cell NAME"
-    listings.listing(listings.cells(_head(common)), output, empty=hint)
+    list_views.listing(list_views.cells(_head(common)), output, empty=hint)
 
 
 def list_particles(output: JsonOption, common: Common) -> None:
     """List the particles."""
-    from uno.cli.output import listings
+    from uno.cli.output import list_views
 
     hint = "There are no particles. Define one with: uno define particle NAME"
-    listings.listing(listings.particles(_head(common)), output, empty=hint)
+    list_views.listing(list_views.particles(_head(common)), output, empty=hint)
 
 
 def list_links(output: JsonOption, common: Common) -> None:
     """List the links of the backbone."""
-    from uno.cli.output import listings
+    from uno.cli.output import list_views
 
-    listings.listing(listings.links(_head(common)), output, empty="There are no links.")
+    list_views.listing(list_views.links(_head(common)), output, empty="There are no links.")
 
 
 def list_keys(output: JsonOption, common: Common) -> None:
     """List the keys that the registry keeps, by fingerprint; none is ever shown."""
-    from uno.cli.output import listings
+    from uno.cli.output import list_views
     from uno.registry.changes import operations
 
     common.start()
     with operations.opened(common.root) as registry:
         head, found = registry.store.head(), registry.store.safe.public()
-    listings.listing(listings.secrets(head, found), output, empty="There are no keys.")
+    list_views.listing(list_views.secrets(head, found), output, empty="There are no keys.")
 
 
 def list_generations(output: JsonOption, common: Common) -> None:
@@ -84,22 +84,22 @@ def list_generations(output: JsonOption, common: Common) -> None:
 
 def show_uvn(output: JsonOption, common: Common) -> None:
     """Show the UVN in short: whose it is, how large, and its registry's fingerprint."""
-    from uno.cli.output import views
+    from uno.cli.output import show_views
     from uno.registry.changes import operations
 
     common.start()
     with operations.opened(common.root) as registry:
-        views.show_uvn(registry, output)
+        show_views.show_uvn(registry, output)
 
 
 def show_cell(name: Name, output: JsonOption, common: Common) -> None:
     """Show a cell: its addresses, the ports to forward to it, its links."""
-    from uno.cli.output import views
+    from uno.cli.output import show_views
     from uno.registry.changes import operations
 
     common.start()
     with operations.opened(common.root) as registry:
-        views.show_cell(registry, name, output)
+        show_views.show_cell(registry, name, output)
 
 
 def show_particle(
@@ -115,15 +115,15 @@ def show_particle(
     ] = None,
 ) -> None:
     """Show a particle: its addresses, the cells that it can connect to, its package."""
-    from uno.cli.output import views
+    from uno.cli.output import show_views
     from uno.registry.changes import operations
 
     common.start()
     with operations.opened(common.root) as registry:
         if qr:
-            views.show_codes(registry, name, cell)
+            show_views.show_codes(registry, name, cell)
         else:
-            views.show_particle(registry, name, output)
+            show_views.show_particle(registry, name, output)
 
 
 def show_user(
@@ -132,9 +132,9 @@ def show_user(
     common: Common,
 ) -> None:
     """Show a user, and what they own."""
-    from uno.cli.output import views
+    from uno.cli.output import show_views
 
-    views.show_user(_head(common), email, output)
+    show_views.show_user(_head(common), email, output)
 
 
 def show_link(
@@ -144,9 +144,9 @@ def show_link(
     common: Common,
 ) -> None:
     """Show the link between two cells: interfaces, addresses, ports, whose LANs may come."""
-    from uno.cli.output import views
+    from uno.cli.output import show_views
 
-    views.show_link(_head(common), (one, other), output)
+    show_views.show_link(_head(common), (one, other), output)
 
 
 def show_generation(
@@ -163,16 +163,16 @@ def show_generation(
 
 def show_plan(output: JsonOption, common: Common) -> None:
     """Show all that was decided: addresses, ports and links of every cell."""
-    from uno.cli.output import views
+    from uno.cli.output import show_views
 
-    views.show_plan(_head(common), output)
+    show_views.show_plan(_head(common), output)
 
 
 def show_backbone(output: JsonOption, common: Common) -> None:
     """Show the map of the backbone."""
-    from uno.cli.output import views
+    from uno.cli.output import show_views
 
-    views.show_backbone(_head(common), output)
+    show_views.show_backbone(_head(common), output)
 
 
 def _head(common: Common) -> Generation:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uno.cli.options import Common, JsonOption, takes_groups
+from uno.cli.input.options import Common, JsonOption, takes_groups
 
 # Beside 0, 1 and 2 of every command: a failure that was looked at would cost something.
 COSTS = 3
@@ -31,7 +31,7 @@ def verify(
     Every LAN is to reach every other, and the particles at every cell each LAN. Exits with 0 if no
     failure costs anything, with 3 if one would, and with 1 if something is apart already.
     """
-    from uno.cli.output import plan_view, printing
+    from uno.cli.output import change_report, change_values, printing
     from uno.planning.survivability import report
     from uno.registry.changes import operations
 
@@ -40,14 +40,14 @@ def verify(
         head = registry.store.head()
     found = report.verify(head.uvn, head.plan, depth=depth)
     if output.json:
-        printing.json({"generation": head.number, **plan_view.verified(found, head.plan)})
+        printing.json({"generation": head.number, **change_values.verified(found, head.plan)})
     elif common.verbosity >= 0:
         count = printing.count
         printing.result(
             f"generation {head.number}: {count(found.cells, 'cell')}, "
             f"{count(found.links, 'link')}, {count(found.lans, 'LAN')}"
         )
-        printing.assured(printing.console(), report.lines(found, head.plan))
+        change_report.failure_costs(printing.console(), report.lines(found, head.plan))
     if not found.is_whole:
         raise typer.Exit(1)
     if not found.is_safe:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uno.cli.options import Common, JsonOption, takes_groups
+from uno.cli.input.options import Common, JsonOption, takes_groups
 from uno.diagnostics import UnoError
 
 if TYPE_CHECKING:

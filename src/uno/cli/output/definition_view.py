@@ -15,7 +15,7 @@ from uno.model import codec
 from uno.model.uvn import Uvn
 
 if TYPE_CHECKING:
-    from uno.cli.options import PrintOptions
+    from uno.cli.input.options import PrintOptions
 
 # `a`, `.a`, `[0]` and `[jane@example.org]`: a name in brackets may have dots.
 _STEP = re.compile(r"\[([^\[\]]*)\]|\.?([^.\[\]]+)")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uno.cli.apply_file import listed
-from uno.cli.output import listings, printing
+from uno.cli.input.apply_file import listed
+from uno.cli.output import list_views, printing
 from uno.cli.output.definition_view import whole
-from uno.cli.output.listings import Listing
+from uno.cli.output.list_views import Listing
 from uno.diagnostics import UnoError
 from uno.model import codec
 from uno.planning.diff import plan_diff
@@ -15,7 +15,7 @@ from uno.registry.changes import history
 from uno.spec.merging import Removal
 
 if TYPE_CHECKING:
-    from uno.cli.options import JsonOption
+    from uno.cli.input.options import JsonOption
     from uno.model.uvn import Uvn
     from uno.registry.store.directory import Registry
     from uno.registry.store.generation_store import Entry, Generation
@@ -32,7 +32,7 @@ def show_history(registry: Registry, output: JsonOption, count: int | None) -> N
         rows=[(each.number, when(each), each.who, each.why) for each in entries],
         values=[line(each) for each in entries],
     )
-    listings.listing(found, output, empty="There is no history.")
+    list_views.listing(found, output, empty="There is no history.")
 
 
 def show_log(
@@ -52,7 +52,7 @@ def show_log(
             continue
         printing.heading(f"Generation {entry.number}  {when(entry)}  {entry.who}")
         printing.result(f"  {entry.why}")
-        printing.changed(told if everything else told[:_LINES])
+        printing.change_lines(told if everything else told[:_LINES])
         if not everything and len(told) > _LINES:
             printing.result(f"  … and {len(told) - _LINES:,} more lines; -v shows them")
     if output.json:
@@ -85,7 +85,7 @@ def show_diff(
     for title, lines in (("Declared", declared), ("Decided", decided)):
         if lines:
             printing.heading(title)
-            printing.changed(lines)
+            printing.change_lines(lines)
 
 
 def show_generation(registry: Registry, output: JsonOption, number: int) -> None:
@@ -113,7 +113,7 @@ def show_generation(registry: Registry, output: JsonOption, number: int) -> None
         )
     )
     printing.heading(f"Since generation {before.number}" if before else "To begin with")
-    printing.changed(_told(before, after))
+    printing.change_lines(_told(before, after))
 
 
 def removed(now: Uvn, then: Uvn) -> str:

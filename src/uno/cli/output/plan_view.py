@@ -1,21 +1,17 @@
-"""A change as values for programs, and a plan of one for people: per cell, and in all."""
+"""The table of `uno plan`: what a change does to each cell, and the totals."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from uno.cli.output import printing
-from uno.model import codec
-from uno.planning.diff import per_cell, plan_diff
-from uno.planning.survivability import report
-from uno.registry.changes import history
+from uno.cli.output import change_report, change_values, printing
+from uno.planning.diff import plan_diff
 from uno.registry.publish import cell_packages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uno.cli.options import Common, JsonOption
-    from uno.model.plan import Plan
+    from uno.cli.input.options import Common, JsonOption
     from uno.planning.diff.per_cell import Delta, Impact
     from uno.registry.changes.operations import Change
 
@@ -28,12 +24,12 @@ def show_plan(
 ) -> None:
     """Print what a change would do, cell by cell too."""
     if output.json:
-        printing.json(value(made))
+        printing.json(change_values.value(made))
         return
-    printing.change(common, "", made, notes=notes)
+    change_report.print_text(common, "", made, notes=notes)
     if not made.is_made or common.verbosity < 0:
         return
-    found = impacts(made)
+    found = change_values.impacts(made)
     bundled = set(made.published.bundles)
     shown = found if common.verbosity > 0 else found[:_ROWS]
     printing.heading("Per cell")
@@ -61,53 +57,6 @@ def show_plan(
         )
     printing.heading("In all")
     printing.result(_totals(made, found))
-
-
-def impacts(made: Change) -> tuple[Impact, ...]:
-    """Return what a change means for each cell that it means something for."""
-    return per_cell.impacts(made.parent.plan if made.parent else None, made.after.plan)
-
-
-def value(made: Change) -> dict[str, Any]:
-    """Return all that is known of a change, for programs."""
-    parent = made.parent
-    before = parent.plan if parent else None
-    found = plan_diff.diff(before, made.after.plan) if made.is_made else plan_diff.PlanDiff()
-    done = made.published
-    return {
-        "changed": made.is_made,
-        "rehearsal": made.is_rehearsal,
-        "before": made.before,
-        "after": made.after.number,
-        "declared": codec.to_builtins(
-            history.differences(parent.uvn, made.after.uvn) if parent else ()
-        ),
-        "diff": codec.to_builtins(found),
-        "cells": codec.to_builtins(impacts(made) if made.is_made else ()),
-        "secrets": {"drawn": made.keys, "revoked": made.revoked},
-        "bundles": done.bundles,
-        "packages": done.packages,
-        "removed": done.removed,
-        "packages_to_make": done.stale,
-        "verification": verification(made),
-        "warnings": [str(warning) for warning in made.warnings],
-    }
-
-
-def verification(made: Change) -> dict[str, Any]:
-    """Return what failures would cost after a change, for programs."""
-    plan = made.after.plan
-    return verified(report.verify(made.after.uvn, plan), plan)
-
-
-def verified(found: report.Verification, plan: Plan) -> dict[str, Any]:
-    """Return a verification for programs; `lines` are those that people read."""
-    return {
-        "is_whole": found.is_whole,
-        "is_safe": found.is_safe,
-        **codec.to_builtins(found),
-        "lines": report.lines(found, plan),
-    }
 
 
 def _count(delta: Delta, changed: int = 0) -> str | None:

@@ -15,24 +15,15 @@ from typing import TYPE_CHECKING, Any
 from uno.model import codec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console, RenderableType
 
-    from uno.cli.options import Common
-    from uno.registry.changes.operations import Change
+    from uno.cli.input.options import Common
 
 WIDTH = 80
-# So many lines of a change fit on a screen; -v shows them all.
-_LINES = 40
-# So many things that a failure costs, until `uno verify` names the others.
-_LOST = 5
-# So many file names fit on a line or two.
-_NAMES = 4
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
-def say(common: Common, message: str) -> None:
+def message(common: Common, message: str) -> None:
     """Print a message for the person at the terminal, unless they want quiet."""
     if common.verbosity >= 0:
         print(f"uno: {message}", file=sys.stderr)
@@ -46,28 +37,6 @@ def result(text: str) -> None:
 def json(value: object) -> None:
     """Print a value as JSON, indented."""
     sys.stdout.write(codec.encode_pretty(value).decode())
-
-
-def change(common: Common, done: str, made: Change, *, notes: Sequence[str] = ()) -> None:
-    """Print what a change did to definition, plan and files, `notes` on it, and what comes next."""
-    for warning in made.warnings:
-        say(common, f"warning: {warning}")
-    if common.verbosity < 0:
-        return
-    out = console()
-    if not made.is_made:
-        out.print(f"Nothing to change: generation {made.after.number} is already so.")
-        return
-    before = f"{made.before} → " if made.before else ""
-    title = "A rehearsal: nothing was changed." if made.is_rehearsal else done
-    out.print(title, style="bold", markup=False)
-    out.print(f"generation {before}{made.after.number}")
-    _diff(out, made.lines or _declared(made), everything=common.verbosity > 0)
-    _assured(out, made, everything=common.verbosity > 0)
-    for line in (*_files(common, made), *notes):
-        out.print(_wrapped(line), markup=False)
-    if following := _next(made):
-        out.print(_wrapped(following), style="dim", markup=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -100,11 +69,11 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
     page(shown)
 
 
-def changed(lines: Iterable[str]) -> None:
+def change_lines(lines: Iterable[str]) -> None:
     """Print lines of a difference, those that come, go and change each in a colour."""
     out = console()
     for line in lines:
-        _print_change(out, line)
+        change_line(out, line)
 
 
 def heading(text: str) -> None:
@@ -138,7 +107,8 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _wrapped(line: str, *, indent: int = 2) -> str:
+def wrapped(line: str, *, indent: int = 2) -> str:
+    """Return `line` wrapped at 80 columns, later lines indented."""
     # Names, paths and commands stay whole, so that they can be copied.
     return textwrap.fill(
         line,
@@ -159,85 +129,6 @@ def _cell(value: Any) -> Any:
     return Text("–" if value is None else str(value))
 
 
-def _diff(out: Console, lines: Sequence[str], *, everything: bool) -> None:
-    shown = lines if everything else lines[:_LINES]
-    for line in shown:
-        _print_change(out, line)
-    if len(shown) < len(lines):
-        out.print(f"… and {len(lines) - len(shown):,} more lines; -v shows them", style="dim")
-
-
-def _declared(made: Change) -> tuple[str, ...]:
-    """Return what was declared otherwise, for a change that no cell learns of."""
-    from uno.registry.changes import history
-
-    return (
-        history.lines(history.differences(made.parent.uvn, made.after.uvn)) if made.parent else ()
-    )
-
-
-def _print_change(out: Console, line: str) -> None:
-    out.print(_wrapped(line, indent=4), style=_STYLES.get(line[:1], ""), markup=False)
-
-
-def _assured(out: Console, made: Change, *, everything: bool) -> None:
-    """Print what failures would cost, where a change is one of cells or links."""
-    # Here, since most commands print no change.
-    from uno.planning.survivability import report
-
-    plan = made.after.plan
-    before = made.parent.plan if made.parent else None
-    if len(plan.cells) < 2 or (before and (before.cells, before.links) == (plan.cells, plan.links)):
-        return
-    found = report.verify(made.after.uvn, plan)
-    assured(out, report.lines(found, plan, limit=None if everything else _LOST))
-
-
-def assured(out: Console, lines: Sequence[str]) -> None:
-    """Print what failures would cost: what is lost stands out, what would help less so."""
-    for at, line in enumerate(lines):
-        style = "bold red" if line.startswith("!") else "green" if len(lines) == 1 else ""
-        style = "cyan" if at and not line.startswith("!") else style
-        out.print(_wrapped(line), style=style, markup=False)
-
-
-def _files(common: Common, made: Change) -> list[str]:
-    done, root = made.published, common.root
-    lines = []
-    if done.bundles:
-        lines.append(_written("bundle", done.bundles, root / "cells", made))
-    if done.packages:
-        lines.append(_written("particle package", done.packages, root / "particles", made))
-    if done.removed:
-        verb = "would remove" if made.is_rehearsal else "removed"
-        lines.append(f"{verb} what no longer holds: {_some(done.removed)}")
-    if done.stale:
-        lines.append(f"{count(done.stale, 'particle package')} to be made: run uno packages")
-    if not made.lines and not done.bundles:
-        lines.append("no cell is affected")
-    return lines
-
-
-def _written(noun: str, names: Sequence[str], place: Path, made: Change) -> str:
-    verb = "would be written" if made.is_rehearsal else "written"
-    return f"{count(len(names), noun)} {verb} to {place}: {_some(names)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMES]) + (
-        f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
-    )
-
-
-def _next(made: Change) -> str:
-    plan = made.after.plan
-    if made.is_rehearsal:
-        return ""
-    if not plan.cells:
-        return "next: uno define cell NAME -a ADDRESS -N LAN"
-    if not made.published.bundles:
-        return ""
-    by_hand = "copy each bundle to its host and run there: uno install BUNDLE -r DIR"
-    if plan.root is None or made.before == 0:
-        return f"next: {by_hand}"
-    return f"next: uno sync; or for cells without an agent, {by_hand}"
+def change_line(out: Console, line: str) -> None:
+    """Print one line of a difference, coloured by its sign."""
+    out.print(wrapped(line, indent=4), style=_STYLES.get(line[:1], ""), markup=False)

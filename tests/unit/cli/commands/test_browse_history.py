@@ -203,7 +203,7 @@ def test_nothing_goes_that_nobody_was_asked_about(
         monkeypatch.undo()
         site("define", "particle", "tablet")
 
-    monkeypatch.setattr("uno.cli.options.Common.confirm", meanwhile)
+    monkeypatch.setattr("uno.cli.input.options.Common.confirm", meanwhile)
 
     done = site(*words)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uno import spec
-from uno.cli import change_flow, spec_input
+from uno.cli.input import registry_change, spec_input
 from uno.diagnostics import UnoError
 from uno.registry.changes.edits import Edited
 from uno.registry.store import password_hashes
 
 if TYPE_CHECKING:
-    from uno.cli.options import Changing
+    from uno.cli.input.options import Changing
     from uno.model.uvn import Uvn
     from uno.registry.changes.operations import Change
     from uno.spec.merging import Merged, Removal
@@ -37,7 +37,7 @@ def read(given: str) -> Wanted:
 
 def confirm_removal(common: Changing, wanted: Wanted) -> None:
     """Ask before something is removed, without keeping others from the registry meanwhile."""
-    wanted.agreed = _merged(wanted, change_flow.head(common).uvn, prune=True).lacking
+    wanted.agreed = _merged(wanted, registry_change.head(common).uvn, prune=True).lacking
     if wanted.agreed:
         common.confirm(f"Remove {listed(wanted.agreed)}?")
 
@@ -56,7 +56,7 @@ def carried_out(common: Changing, wanted: Wanted, *, prune: bool) -> tuple[Chang
         found[:] = [merged]
         return Edited(uvn=merged.uvn, problems=merged.warnings)
 
-    made = change_flow.make(common, edit)
+    made = registry_change.make(common, edit)
     return made, found[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from uno.cli.output import listings, printing
+from uno.cli.output import list_views, printing
 from uno.cli.output.definition_view import whole
 from uno.diagnostics import UnoError
 from uno.model import codec
@@ -16,7 +16,7 @@ from uno.render.package_file import fingerprint
 from uno.render.particle import terminal_qr
 
 if TYPE_CHECKING:
-    from uno.cli.options import JsonOption
+    from uno.cli.input.options import JsonOption
     from uno.model.plan import LinkEnd, Plan, PlannedCell
     from uno.registry.store.directory import Registry
     from uno.registry.store.generation_store import Generation
@@ -78,24 +78,24 @@ def show_uvn(registry: Registry, output: JsonOption) -> None:
 def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
     """Print a cell as declared and as decided."""
     head = registry.store.head()
-    declared = listings.cell(head.uvn, name)
+    declared = list_views.cell(head.uvn, name)
     plan = head.plan
     planned = next((each for each in plan.cells if each.member.id == declared.id), None)
     ends = sorted(_ends(plan, declared.id), key=lambda pair: pair[0].slot)
     path = registry.layout.cells / cell_packages.file_name(plan.uvn, name)
-    names = listings.names_of(plan)
+    names = list_views.names_of(plan)
     if output.json:
         printing.json(
             {
                 **whole(declared),
-                **listings.decided(planned),
+                **list_views.decided(planned),
                 "bundle": str(path),
                 "ports": _ports(planned, ends, names),
                 "links": [
                     {
                         "slot": ours.slot,
-                        "local": listings.end_of(ours, names),
-                        "remote": listings.end_of(theirs, names),
+                        "local": list_views.end_of(ours, names),
+                        "remote": list_views.end_of(theirs, names),
                     }
                     for ours, theirs in ends
                 ],
@@ -138,7 +138,7 @@ def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
 def show_particle(registry: Registry, name: str, output: JsonOption) -> None:
     """Print a particle, and the cells that it can connect to."""
     head = registry.store.head()
-    declared = listings.particle(head.uvn, name)
+    declared = list_views.particle(head.uvn, name)
     plan = head.plan
     planned = next((each for each in plan.particles if each.id == declared.id), None)
     serving = particle_packages.serving(plan) if planned else ()
@@ -180,7 +180,7 @@ def show_particle(registry: Registry, name: str, output: JsonOption) -> None:
 
 def show_user(head: Generation, email: str, output: JsonOption) -> None:
     """Print a user, and what they own. Of a password it is only said whether there is one."""
-    declared = listings.user(head.uvn, email)
+    declared = list_views.user(head.uvn, email)
     uvn = head.uvn
     cells = [cell.name for cell in uvn.cells if cell.owner == email]
     particles = [particle.name for particle in uvn.particles if particle.owner == email]
@@ -210,15 +210,15 @@ def show_user(head: Generation, email: str, output: JsonOption) -> None:
 def show_link(head: Generation, ends: tuple[str, str], output: JsonOption) -> None:
     """Print a link between two cells, both ends side by side."""
     plan = head.plan
-    one, other = (listings.cell(head.uvn, name) for name in ends)
+    one, other = (list_views.cell(head.uvn, name) for name in ends)
     wanted = (min(one.id, other.id), max(one.id, other.id))
     link = next((each for each in plan.links if each.cells == wanted), None)
     if link is None:
         hint = "uno list links shows those there are"
         raise UnoError(f"{one.name} and {other.name} are not linked", hint, exit_status=2)
-    names = listings.names_of(plan)
+    names = list_views.names_of(plan)
     if output.json:
-        both = {"a": listings.end_of(link.a, names), "b": listings.end_of(link.b, names)}
+        both = {"a": list_views.end_of(link.a, names), "b": list_views.end_of(link.b, names)}
         printing.json({"number": link.number, "name": link.name, **both})
         return
     ends_ = (link.a, link.b)
@@ -238,9 +238,9 @@ def show_link(head: Generation, ends: tuple[str, str], output: JsonOption) -> No
 def show_codes(registry: Registry, name: str, only: str | None) -> None:
     """Print a QR code for each cell that a particle can connect to, or for the cell `only`."""
     head, secrets = registry.store.head(), registry.store.secrets()
-    declared = listings.particle(head.uvn, name)
+    declared = list_views.particle(head.uvn, name)
     if only is not None:
-        listings.cell(head.uvn, only)
+        list_views.cell(head.uvn, only)
     if declared not in head.uvn.active_particles:
         raise UnoError(f"particle {name} is banned", "there is nothing that it can connect to")
     made = cell_packages.sources(head.plan, secrets)
@@ -303,7 +303,7 @@ def show_plan(head: Generation, output: JsonOption) -> None:
 def show_backbone(head: Generation, output: JsonOption) -> None:
     """Print the map of the backbone."""
     if output.json:
-        printing.json(list(listings.links(head).values))
+        printing.json(list(list_views.links(head).values))
     else:
         printing.result(backbone_map.text(head.plan))
 

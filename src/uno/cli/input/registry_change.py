@@ -1,4 +1,4 @@
-"""How every command that changes the registry goes: who, why, the change, and what it did."""
+"""Change the registry with an edit: author, reason, lock, and the new generation."""
 
 from __future__ import annotations
 
@@ -10,25 +10,17 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from uno.cli.options import Changing
-from uno.cli.output import printing
+from uno.cli.input.options import Changing
 from uno.registry.changes import operations
 from uno.registry.changes.operations import Author
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from uno.cli.options import Common
+    from uno.cli.input.options import Common
     from uno.registry.changes.operations import Change, Edit
     from uno.registry.store.directory import Registry
     from uno.registry.store.generation_store import Generation
-
-
-def change(
-    common: Changing, edit: Edit, *, done: str, relay: bool = False, notes: Sequence[str] = ()
-) -> None:
-    """Make a change, or rehearse it, and print what it did; `done` says that it is done."""
-    tell(common, done, make(common, edit, relay=relay), notes=notes)
 
 
 def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
@@ -44,19 +36,8 @@ def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
         )
 
 
-def tell(common: Changing, done: str, made: Change, *, notes: Sequence[str] = ()) -> None:
-    """Print what a change did, for people or for programs; `done` says that it is done."""
-    if common.json:
-        # Here, since nothing else takes all of what is known of a change.
-        from uno.cli.output import plan_view  # noqa: PLC0415
-
-        printing.json(plan_view.value(made))
-    else:
-        printing.change(common, done, made, notes=notes)
-
-
-def rehearsing(common: Common) -> Changing:
-    """Return the options of a command that only looks as those of one that rehearses a change."""
+def as_dry_run(common: Common) -> Changing:
+    """Return the options of a read-only command as those of a change with `--dry-run`."""
     given = {each.name: getattr(common, each.name) for each in fields(common)}
     return Changing(**given, dry_run=True)
 

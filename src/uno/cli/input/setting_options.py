@@ -8,7 +8,7 @@ from uno.diagnostics import Problem, Rejected
 from uno.registry.changes.edits import Setting
 
 if TYPE_CHECKING:
-    from uno.cli.options import CellChanges, CellOptions, UvnOptions
+    from uno.cli.input.options import CellChanges, CellOptions, UvnOptions
     from uno.model.checks.finding import Path
 
 _VPN_OPTIONS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands import Uno
-from uno.cli.options import Common
+from uno.cli.input.options import Common
 from uno.diagnostics import Rejected, UnoError
 
 

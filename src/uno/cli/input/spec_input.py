@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from uno import files, spec
-from uno.cli import setting_options
+from uno.cli.input import setting_options
 from uno.diagnostics import Problem, Rejected, UnoError
 from uno.model.checks.finding import Path as Place
 from uno.model.key_ids import Secret
@@ -24,7 +24,7 @@ from uno.registry.store import password_hashes
 from uno.spec.written_values import DeploymentSpec, Mailbox, SettingsSpec, Spec, UserSpec, VpnSpec
 
 if TYPE_CHECKING:
-    from uno.cli.options import DeploymentOptions, UvnOptions
+    from uno.cli.input.options import DeploymentOptions, UvnOptions
 
 # A definition of thousands of cells is well below this; a file that is larger is something else.
 _LIMIT = 16 << 20

@@ -17,7 +17,7 @@ from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.render.package_file import fingerprint
 
 if TYPE_CHECKING:
-    from uno.cli.options import JsonOption
+    from uno.cli.input.options import JsonOption
     from uno.model.plan import LinkEnd, Plan, PlannedCell
     from uno.registry.store.generation_store import Generation
     from uno.registry.store.secret_table import PublicFacts

@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from uno import files
-from uno.cli import change_flow, setting_options, spec_input
-from uno.cli.options import DeploymentOptions
+from uno.cli.input import registry_change, setting_options, spec_input
+from uno.cli.input.options import DeploymentOptions
 from uno.diagnostics import Problem, Rejected, UnoError, refuse_errors
 from uno.model.uvn import Uvn
 from uno.registry.changes import edits
@@ -17,7 +17,7 @@ from uno.registry.changes.edits import Edited
 from uno.registry.store import password_hashes
 
 if TYPE_CHECKING:
-    from uno.cli.options import (
+    from uno.cli.input.options import (
         Changing,
         PasswordOptions,
         UvnOptions,
@@ -90,7 +90,7 @@ def confirm_owner(common: Changing, owner: str | None) -> bool:
     if owner is None:
         return False
     someone = edits.person(owner)
-    if someone.name is None or edits.is_user(change_flow.head(common).uvn, someone.email):
+    if someone.name is None or edits.is_user(registry_change.head(common).uvn, someone.email):
         return False
     common.confirm(f"{someone.email} is not a user yet. Add {someone.name}?")
     return True
@@ -98,7 +98,7 @@ def confirm_owner(common: Changing, owner: str | None) -> bool:
 
 def refuse_known_user(common: Changing, email: str) -> None:
     """Raise `Rejected` if there is a user `email` already, before anybody types a password."""
-    uvn = change_flow.head(common).uvn
+    uvn = registry_change.head(common).uvn
     refuse_errors(edits.add_user(uvn, edits.Person(email=email), password=None).problems)
 
 

@@ -23,9 +23,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from uno.cli import passphrase_source
-from uno.cli.command_line import typed
-from uno.cli.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
+from uno.cli.input import passphrase_source
+from uno.cli.input.command_line import typed
+from uno.cli.input.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
 from uno.diagnostics import Problem, Rejected, UnoError
 from uno.model.syntax import text_fault
 from uno.model.uvn import Middleware, Strategy, TimingProfile

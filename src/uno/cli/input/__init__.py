@@ -1,0 +1,1 @@
+"""What commands take: options, specifications, passwords, and the change that they make of it."""

@@ -1,0 +1,139 @@
+"""The report of a change: definition, plan, cost of failures, files, and the next command."""
+
+# ruff: noqa: PLC0415 - only commands that change something need what is imported below
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uno.cli.output import printing
+from uno.cli.output.printing import count, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from uno.cli.input.options import Changing, Common
+    from uno.registry.changes.operations import Change
+
+# Lines of a change that fit on a screen; -v prints all of them.
+_LINES = 40
+# Costs of failures that are printed; `uno verify` prints all of them.
+_COSTS = 5
+# File names that fit on a line or two.
+_NAMES = 4
+
+
+def print_change(common: Changing, done: str, made: Change, *, notes: Sequence[str] = ()) -> None:
+    """Print a change as text or, with `--json`, as a value; `done` is the title of a real one."""
+    if common.json:
+        # Here, since no other report needs all facts of a change.
+        from uno.cli.output import change_values
+
+        printing.json(change_values.value(made))
+    else:
+        print_text(common, done, made, notes=notes)
+
+
+def print_text(common: Common, done: str, made: Change, *, notes: Sequence[str] = ()) -> None:
+    """Print what a change did to definition, plan and files, `notes` on it, and what comes next."""
+    for warning in made.warnings:
+        printing.message(common, f"warning: {warning}")
+    if common.verbosity < 0:
+        return
+    out = printing.console()
+    if not made.is_made:
+        out.print(f"Nothing to change: generation {made.after.number} is already so.")
+        return
+    before = f"{made.before} → " if made.before else ""
+    title = "A rehearsal: nothing was changed." if made.is_rehearsal else done
+    out.print(title, style="bold", markup=False)
+    out.print(f"generation {before}{made.after.number}")
+    _diff(out, made.lines or _declared(made), everything=common.verbosity > 0)
+    _failure_costs(out, made, everything=common.verbosity > 0)
+    for line in (*_files(common, made), *notes):
+        out.print(wrapped(line), markup=False)
+    if following := _next(made):
+        out.print(wrapped(following), style="dim", markup=False)
+
+
+def failure_costs(out: Console, lines: Sequence[str]) -> None:
+    """Print what failures would cost: what is lost stands out, what would help less so."""
+    for at, line in enumerate(lines):
+        style = "bold red" if line.startswith("!") else "green" if len(lines) == 1 else ""
+        style = "cyan" if at and not line.startswith("!") else style
+        out.print(wrapped(line), style=style, markup=False)
+
+
+def _diff(out: Console, lines: Sequence[str], *, everything: bool) -> None:
+    shown = lines if everything else lines[:_LINES]
+    for line in shown:
+        printing.change_line(out, line)
+    if len(shown) < len(lines):
+        out.print(f"… and {len(lines) - len(shown):,} more lines; -v shows them", style="dim")
+
+
+def _declared(made: Change) -> tuple[str, ...]:
+    """Return what was declared otherwise, for a change that no cell learns of."""
+    from uno.registry.changes import history
+
+    return (
+        history.lines(history.differences(made.parent.uvn, made.after.uvn)) if made.parent else ()
+    )
+
+
+def _failure_costs(out: Console, made: Change, *, everything: bool) -> None:
+    """Print what failures would cost, where a change is one of cells or links."""
+    # Here, since most commands print no change.
+    from uno.planning.survivability import report
+
+    plan = made.after.plan
+    before = made.parent.plan if made.parent else None
+    if len(plan.cells) < 2 or (before and (before.cells, before.links) == (plan.cells, plan.links)):
+        return
+    found = report.verify(made.after.uvn, plan)
+    failure_costs(out, report.lines(found, plan, limit=None if everything else _COSTS))
+
+
+def _files(common: Common, made: Change) -> list[str]:
+    done, root = made.published, common.root
+    lines = []
+    if done.bundles:
+        lines.append(_written("bundle", done.bundles, root / "cells", made))
+    if done.packages:
+        lines.append(_written("particle package", done.packages, root / "particles", made))
+    if done.removed:
+        verb = "would remove" if made.is_rehearsal else "removed"
+        lines.append(f"{verb} what no longer holds: {_some(done.removed)}")
+    if done.stale:
+        lines.append(f"{count(done.stale, 'particle package')} to be made: run uno packages")
+    if not made.lines and not done.bundles:
+        lines.append("no cell is affected")
+    return lines
+
+
+def _written(noun: str, names: Sequence[str], place: Path, made: Change) -> str:
+    verb = "would be written" if made.is_rehearsal else "written"
+    return f"{count(len(names), noun)} {verb} to {place}: {_some(names)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMES]) + (
+        f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+    )
+
+
+def _next(made: Change) -> str:
+    plan = made.after.plan
+    if made.is_rehearsal:
+        return ""
+    if not plan.cells:
+        return "next: uno define cell NAME -a ADDRESS -N LAN"
+    if not made.published.bundles:
+        return ""
+    by_hand = "copy each bundle to its host and run there: uno install BUNDLE -r DIR"
+    if plan.root is None or made.before == 0:
+        return f"next: {by_hand}"
+    return f"next: uno sync; or for cells without an agent, {by_hand}"
