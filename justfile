@@ -51,6 +51,10 @@ features *args:
 house *args:
     python scripts/house.py {{ args }}
 
+# hand-made mutants of tests/mutants.toml, each of which a test must kill; no lab. E.g. `just mutants planning`
+mutants *args:
+    python scripts/mutants.py {{ args }}
+
 # the figures of docs/benchmarks.md; with a name, one of them: compile, failover, throughput
 bench name="":
     for script in benchmarks/{{ name }}*.py; do python "$script"; done
