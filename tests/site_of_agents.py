@@ -40,9 +40,9 @@ from uno.ports.bus import (
     offers_for,
     offers_near,
 )
-from uno.ports.events import Change
+from uno.ports.events import NetworkChange
 from uno.ports.host import Nic, SessionStatus
-from uno.ports.prober import Measured, Target
+from uno.ports.prober import ProbeResult, ProbeTarget
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
 from uno.render import package_file
@@ -71,20 +71,20 @@ class Probes:
     """A prober whose answers the test gives."""
 
     def __init__(self) -> None:
-        self.answers: dict[IPv4Address, Measured] = {}
-        self.targets: tuple[Target, ...] = ()
+        self.answers: dict[IPv4Address, ProbeResult] = {}
+        self.targets: tuple[ProbeTarget, ...] = ()
         self.called: tuple[IPv4Address, ...] = ()
 
-    def aim(self, targets: Iterable[Target]) -> None:
+    def set_targets(self, targets: Iterable[ProbeTarget]) -> None:
         self.targets = tuple(targets)
 
-    def hurry(self) -> None:
+    def reset_backoff(self) -> None:
         pass
 
-    def call(self, addresses: Iterable[IPv4Address]) -> None:
+    def probe_now(self, addresses: Iterable[IPv4Address]) -> None:
         self.called = tuple(addresses)
 
-    def measured(self) -> Mapping[IPv4Address, Measured]:
+    def results(self) -> Mapping[IPv4Address, ProbeResult]:
         return self.answers
 
     async def run(self) -> None:
@@ -95,13 +95,13 @@ class Watch:
     """Changes that the test makes up."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[frozenset[Change]] = asyncio.Queue()
+        self.queue: asyncio.Queue[frozenset[NetworkChange]] = asyncio.Queue()
 
-    async def changes(self) -> AsyncIterator[frozenset[Change]]:
+    async def changes(self) -> AsyncIterator[frozenset[NetworkChange]]:
         while True:
             yield await self.queue.get()
 
-    def routed(self, _interfaces: Iterable[str]) -> frozenset[Network]:
+    def destinations_via(self, _interfaces: Iterable[str]) -> frozenset[Network]:
         return frozenset()
 
 

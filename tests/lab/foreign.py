@@ -61,7 +61,7 @@ def wireguard(node: Node) -> None:
 
 
 def routes(node: Node) -> None:
-    """Add routes that some routing daemon has made, and one like uno's barriers."""
+    """Add routes that some routing daemon has made, and one like uno's unreachable routes."""
     for route in (
         "100.64.0.0/24 dev lan0 proto bgp metric 20",
         "100.64.1.0/24 dev uwg-mine proto bgp metric 20",

@@ -86,7 +86,7 @@ def docker_without_restore(node: Node) -> Iterator[None]:
 
 OBSTACLES = (
     Obstacle(
-        name="barriers",
+        name="unreachable routes",
         put=lambda n: shim(n, "ip", fails="-batch*"),
         words=("could not block", "`ip -batch -`", "no luck today"),
     ),

@@ -24,7 +24,7 @@ bundle = Ledger(Path(sys.argv[1])).current()
 host = LinuxHost(bundle.manifest.identity, bundle.manifest.cell)
 wanted = desired(bundle, lans=(), facts=host.facts())
 (tunnel,) = (each for each in wanted.tunnels if each.name == sys.argv[2])
-print(host.resolve_again(tunnel.name, tunnel.peers[0]))
+print(host.refresh_endpoint(tunnel.name, tunnel.peers[0]))
 """
 
 
@@ -34,26 +34,26 @@ def test_a_neighbour_that_has_moved_is_called_at_its_new_address(running: Deploy
     cell = running.world.nodes["lan-d"]
     before = called(cell)
     name, address = named(cell, before)
-    assert not resolve_again(running, cell)
+    assert not refresh_endpoint(running, cell)
     # It falls silent: WireGuard follows whom it hears.
     for other in running.cells:
         if other is not cell:
             running.world.cut(cell.name, other.name)
 
     move(cell, name, "203.0.113.250")
-    assert resolve_again(running, cell)
+    assert refresh_endpoint(running, cell)
     assert called(cell) == before.replace(address, "203.0.113.250")
-    assert not resolve_again(running, cell)
+    assert not refresh_endpoint(running, cell)
 
     move(cell, name, address)
-    assert resolve_again(running, cell)
+    assert refresh_endpoint(running, cell)
     assert called(cell) == before
     running.world.mend_all()
     await_well(running)
     assert status(running, cell)["pending"] == []
 
 
-def resolve_again(running: Deployment, cell: Node) -> bool:
+def refresh_endpoint(running: Deployment, cell: Node) -> bool:
     root = str(running.cell_root(cell))
     return cell.run([sys.executable, "-c", CALL, root, "uwg-b0"]).stdout == "True\n"
 

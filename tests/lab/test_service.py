@@ -249,7 +249,7 @@ def test_down_removes_exactly_what_uno_made(site: Site) -> None:
         f"{name}: {change}"
         for name in after
         for change in differences(site.before[name], after[name])
-        # The host's own FRR has met uno's barriers, and keeps a next hop that leads nowhere.
+        # The host's own FRR has met uno's routes, and keeps a next hop without a device.
         if not (name == CROWDED and change.endswith("blackhole proto zebra "))
     ]
     assert changed == []

@@ -248,7 +248,9 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
     with wiretaps(running, [cell]) as leaks, Prober(paths) as prober, prober.stream(rate=100):
         await_true(lambda: len(leaks()) > 10, "the taps hear what leaks")
         rising = cell.start([*UNO, "service", "up", "-r", str(running.cell_root(cell))])
-        await_true(lambda: cell.run(["ip", "route", "show", "proto", "98"]).stdout, "barriers")
+        await_true(
+            lambda: cell.run(["ip", "route", "show", "proto", "98"]).stdout, "unreachable routes"
+        )
         from_now = time.time()  # noqa: TID251
         assert rising.wait(30) == 0
         pause(1)

@@ -264,12 +264,12 @@ def assert_is(host: FakeHost, of: Package) -> None:
     observed = host.observe(())
     there = Desired(
         firewall=observed.firewall,
-        barriers=wanted.barriers,
-        gates=wanted.gates,
+        unreachable_routes=wanted.unreachable_routes,
+        accept_interfaces=wanted.accept_interfaces,
         sysctls=wanted.sysctls,
         node=observed.node,
         tunnels=observed.tunnels,
         routing=observed.routing,
     )
     assert there == wanted
-    assert observed.barriers == frozenset(wanted.barriers)
+    assert observed.unreachable_routes == frozenset(wanted.unreachable_routes)

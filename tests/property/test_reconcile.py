@@ -14,22 +14,22 @@ from uno.model.key_ids import Secret
 from uno.model.net import Network, network_order
 from uno.ports.host import (
     Action,
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
     Desired,
-    Gate,
+    ForeignForwardChain,
     Nic,
     NodeInterface,
     Observed,
     Peer,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
     Routing,
-    SetGate,
+    SetForeignForwardChain,
     SetSysctl,
     StartRouting,
     StopRouting,
@@ -42,7 +42,10 @@ NICS = (
     Nic(name="eth0", addresses=(IPv4Interface("192.0.2.7/24"),), autoconfigured=True),
     Nic(name="br-lan", addresses=(IPv4Interface("192.168.1.1/24"),), up=False),
 )
-GATES = (Gate(family="ip", chain="DOCKER-USER"), Gate(family="ip6", chain="FORWARD"))
+FOREIGN_CHAINS = (
+    ForeignForwardChain(family="ip", name="DOCKER-USER"),
+    ForeignForwardChain(family="ip6", name="FORWARD"),
+)
 SYSCTLS = (
     "net.ipv4.ip_forward",
     "net.ipv6.conf.all.forwarding",
@@ -117,14 +120,14 @@ def plans(draw: st.DrawFn) -> Desired:
     """Draw what a cell's plan comes to: a firewall, a node and routing, always."""
     values = draw(st.dictionaries(st.sampled_from(SYSCTLS), st.sampled_from("012")))
     return Desired(
-        barriers=draw(networks(max_size=4)),
+        unreachable_routes=draw(networks(max_size=4)),
         firewall=draw(st.sampled_from([f"table inet uno {{\n  set {n} {{}}\n}}\n" for n in "ab"])),
-        gates=draw(st.sampled_from([(), ("uwg-b+",), ("uwg-b+", "uwg-v+")])),
+        accept_interfaces=draw(st.sampled_from([(), ("uwg-b+",), ("uwg-b+", "uwg-v+")])),
         sysctls=tuple(values.items()),
         node=NodeInterface(
             name=draw(st.sampled_from(["uno0", "uno1"])),
             addresses=draw(st.sampled_from([(IPv4Interface("10.9.9.1"),), ()])),
-            swallows=draw(networks(max_size=1)),
+            blackhole_routes=draw(networks(max_size=1)),
         ),
         tunnels=draw(tunnel_sets()),
         routing=Routing(
@@ -145,9 +148,11 @@ def test_one_pass_reaches_the_plan(before: Desired, wanted: Desired) -> None:
     change(host, wanted)
 
     there = look(host, wanted)
-    assert there.barriers == set(wanted.barriers)
+    assert there.unreachable_routes == set(wanted.unreachable_routes)
     assert there.firewall == wanted.firewall
-    assert {gate.lets for gate in there.gates} == {wanted.gates}
+    assert {chain.accept_interfaces for chain in there.foreign_forward_chains} == {
+        wanted.accept_interfaces
+    }
     assert there.node == wanted.node
     assert there.tunnels == wanted.tunnels
     assert there.routing == wanted.routing
@@ -235,13 +240,13 @@ def test_what_blocks_leaks_comes_before_what_attracts_traffic(wanted: Desired) -
 @given(before=plans(), wanted=plans())
 def test_no_change_of_plan_opens_a_gap(before: Desired, wanted: Desired) -> None:
     host = host_as(before)
-    kept = set(before.barriers) & set(wanted.barriers)
+    kept = set(before.barriers) & set(wanted.unreachable_routes)
 
     for action in steps(host, wanted):
         host.perform(action)
         there = host.observe(())
         assert there.firewall is not None
-        assert there.barriers >= kept
+        assert there.unreachable_routes >= kept
         assert there.routing is not None
 
 
@@ -274,7 +279,7 @@ def test_nothing_that_is_printed_shows_a_secret(before: Desired, wanted: Desired
 
 def host_as(state: Desired) -> FakeHost:
     host = FakeHost(nics=NICS)
-    host.gates = list(GATES)
+    host.foreign_forward_chains = list(FOREIGN_CHAINS)
     change(host, state)
     return host
 
@@ -295,9 +300,9 @@ def look(host: FakeHost, wanted: Desired) -> Observed:
 def ranks(actions: tuple[Action, ...]) -> list[int]:
     """Return how far from the outside each action is; a host's own addresses lead nowhere."""
     order: tuple[tuple[type, ...], ...] = (
-        (AddBarriers, RemoveBarriers),
+        (AddUnreachableRoutes, RemoveUnreachableRoutes),
         (ReplaceFirewall,),
-        (SetGate,),
+        (SetForeignForwardChain,),
         (CreateTunnel, ConfigureTunnel, RemoveTunnel, SetSysctl, RestoreSysctl),
         (StartRouting, ReloadRouting, StopRouting),
     )

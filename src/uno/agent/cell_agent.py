@@ -27,7 +27,7 @@ from uno.agent.state_sync.sequence_file import Sequence
 from uno.agent.state_sync.status_publisher import Herald
 from uno.diagnostics import UnoError
 from uno.ports.bus import Presence
-from uno.ports.events import Change
+from uno.ports.events import NetworkChange
 from uno.statesync.flooding import Flood
 from uno.statesync.state_database import view
 
@@ -237,7 +237,7 @@ class CellAgent:
             return True
         if self._look_due > self._environment.now():
             return False
-        return await self._change.judge(await self._look(), self._prober.measured())
+        return await self._change.judge(await self._look(), self._prober.results())
 
     def _after_change(self) -> None:
         """Have all that follows from the package follow the one that runs now."""
@@ -246,7 +246,7 @@ class CellAgent:
         self._herald.stir()
         self._join()
         if self._change.awaiting_confirm:
-            self._prober.call(link.remote4 for link in self._change.effective.plan.links)
+            self._prober.probe_now(link.remote4 for link in self._change.effective.plan.links)
         else:
             self._pass_due = self._environment.now()
 
@@ -311,8 +311,8 @@ class CellAgent:
         known = cell_status.StatusInputs(
             facts=found.facts if found else world.host.facts(),
             now=int(world.wall()),
-            probes=self._prober.measured(),
-            routed=world.watch.routed(there),
+            probes=self._prober.results(),
+            routed=world.watch.destinations_via(there),
             wireguard=found.wireguard if found else world.host.wireguard_kind(),
             registry=self._flood.registry_heard,
             staged=change.standing.staged,
@@ -336,9 +336,9 @@ class CellAgent:
 
     async def _follow_events(self) -> None:
         async for changes in self._environment.watch.changes():
-            if Change.HOST in changes:
+            if NetworkChange.HOST in changes:
                 self._pass_due = self._environment.now()
-            self._prober.hurry()
+            self._prober.reset_backoff()
             self.observe_soon()
 
     def _stir(self) -> None:
@@ -346,14 +346,14 @@ class CellAgent:
         now = self._environment.now()
         self._calm_at = now + self._environment.intervals.fast_for
         self._look_due = min(self._look_due, now + self._environment.intervals.observe_fast)
-        self._prober.hurry()
+        self._prober.reset_backoff()
 
     # What it is connected to.
 
     def _join(self) -> None:
         """Be on the bus as the package says; without it the network works all the same."""
         package = self._change.package
-        self._prober.aim(cell_status.targets(package))
+        self._prober.set_targets(cell_status.targets(package))
         try:
             self._environment.bus.configure(self._environment.config(package), self._deliver)
             if self._deafness.is_due(self._silences(), now=self._environment.now()):

@@ -116,7 +116,7 @@ def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
     return actions
 
 
-def reconnect_silent(host: Host, actions: tuple[Action, ...]) -> bool:
+def retry_handshakes(host: Host, actions: tuple[Action, ...]) -> bool:
     """Call again the neighbours that only this cell can call, and that have not answered yet.
 
     Looks at the interfaces that `actions` created. Returns whether all have answered.
@@ -129,7 +129,7 @@ def reconnect_silent(host: Host, actions: tuple[Action, ...]) -> bool:
     ]
     for tunnel in silent:
         for peer in tunnel.peers:
-            host.reconnect(tunnel.name, peer)
+            host.initiate_handshake(tunnel.name, peer)
     return not silent
 
 

@@ -124,7 +124,7 @@ class RootHost:
                 host.forget()
             self._wanted = wanted
 
-    def call_again(self) -> None:
+    def refresh_endpoints(self) -> None:
         """Look up the names of cells that have not answered for long, and call them there."""
         now = int(time.time())  # noqa: TID251 - handshakes are told in seconds since the epoch
         for tunnel in self._wanted.tunnels if self._wanted else ():
@@ -134,7 +134,7 @@ class RootHost:
             for peer in tunnel.peers:
                 if peer.endpoint and peer.public_key not in fresh:
                     with self._lock:
-                        self._host.resolve_again(tunnel.name, peer)
+                        self._host.refresh_endpoint(tunnel.name, peer)
 
 
 def _agent(root: Path, plan: Plan, host: RootHost) -> RegistryAgent:
@@ -149,7 +149,7 @@ def _agent(root: Path, plan: Plan, host: RootHost) -> RegistryAgent:
             licence=middleware.licence(plan.bus, environ=os.environ, directory=root),
             credentials=partial(_credentials, root),
             raise_network=host.become,
-            call_again=host.call_again,
+            refresh_endpoints=host.refresh_endpoints,
             clock=time.monotonic,
             alive=_watchdog(),
             has_ipv6=host.has_ipv6,

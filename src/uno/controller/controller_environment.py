@@ -18,16 +18,16 @@ from uno.ports.host import Desired
 class Surroundings:
     """What the agent has around it.
 
-    `raise_network` makes the host's network so, and `call_again` calls cells that do not answer;
-    both may take a while, and other threads call them. `clock` is monotonic, in seconds; `alive` is
-    called whenever all is well, for a watchdog; `has_ipv6` is said of the host; `licence` and
+    `raise_network` makes the host's network so, and `refresh_endpoints` resolves again the
+    endpoints of cells that do not answer; both block, and other threads call them. `clock` is
+    monotonic, in seconds; `alive` is called whenever all is well, for a watchdog; `has_ipv6` is said of the host; `licence` and
     `credentials` are for the bus; `run` is where sockets are.
     """
 
     bus: Bus
     raise_network: Callable[[Desired], None]
     clock: Callable[[], float]
-    call_again: Callable[[], None] = lambda: None
+    refresh_endpoints: Callable[[], None] = lambda: None
     alive: Callable[[], None] = lambda: None
     has_ipv6: bool = True
     licence: str | None = None

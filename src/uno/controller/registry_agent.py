@@ -193,7 +193,7 @@ class RegistryAgent:
         while True:
             await asyncio.sleep(_CALLS)
             try:
-                await asyncio.to_thread(self._around.call_again)
+                await asyncio.to_thread(self._around.refresh_endpoints)
             except UnoError as error:
                 _log.warning("cells could not be called: %s", error)
 

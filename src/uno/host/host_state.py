@@ -14,13 +14,13 @@ from uno.model.codec import Malformed, decode, encode
 class TunnelNote(Struct, frozen=True, kw_only=True):
     """What was configured, where the kernel shows something else: resolved names, ports drawn.
 
-    `endpoints` are by public key as written, `called` the addresses that they were resolved to.
-    `table` is the routing table of the interface's own, which outlives it.
+    By public key, `endpoints` are as written, `last_endpoints` the addresses configured last.
+    `table` is the interface's own routing table, which outlives the interface.
     """
 
     port: int | None = None
     endpoints: dict[str, str] = {}
-    called: dict[str, str] = {}
+    last_endpoints: dict[str, str] = {}
     table: int | None = None
 
 

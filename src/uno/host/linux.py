@@ -23,24 +23,24 @@ from uno.host.wireguard import interfaces as wireguard
 from uno.model.messages import REGISTRY
 from uno.ports.host import (
     Action,
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
     Facts,
-    Gate,
+    ForeignForwardChain,
     InterfaceAddress,
     NodeInterface,
     Observed,
     Peer,
     PeerStatus,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
     Routing,
     SessionStatus,
-    SetGate,
+    SetForeignForwardChain,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -62,7 +62,8 @@ class LinuxHost:
     def __init__(self, identity: str, cell: int) -> None:
         """Work for the cell with this id, 0 for the registry, of the UVN with this identity.
 
-        A registry owns neither barriers nor gates nor FRR, which a cell on the same host may have.
+        The registry owns no unreachable routes, no rules in foreign chains, and no FRR; a cell on
+        the same host may.
         """
         self.folder = RUN / f"{identity[:8]}-{cell}"
         self.warnings: list[str] = []
@@ -70,7 +71,7 @@ class LinuxHost:
         self._table = nftables.TABLE if self._is_cell else nftables.REGISTRY_TABLE
         self._alias = f"uno {identity} {cell}"
         # The ruleset's number, and what was found when it had that.
-        self._filtered: tuple[bytes, str | None, tuple[Gate, ...]] | None = None
+        self._filtered: tuple[bytes, str | None, tuple[ForeignForwardChain, ...]] | None = None
         self._state = StateFile(self.folder / "state.json")
         self._frr = daemons.Frr(self.folder / "frr")
 
@@ -101,9 +102,9 @@ class LinuxHost:
         # The parameters of an interface go with it.
         originals = {k: v for k, v in state.sysctls.items() if sysctl.exists(k)}
         return Observed(
-            barriers=routes.barriers if self._is_cell else frozenset(),
+            unreachable_routes=routes.unreachable_routes if self._is_cell else frozenset(),
             firewall=_observed_firewall(state, listing),
-            gates=opened,
+            foreign_forward_chains=opened,
             sysctls={key: sysctl.read(key) for key in {*sysctls, *originals}},
             originals=originals,
             node=observed_tunnels.node(node, routes) if node else None,
@@ -132,14 +133,14 @@ class LinuxHost:
 
     def _perform(self, action: Action) -> None:  # noqa: C901, PLR0912 - one line per kind
         match action:
-            case AddBarriers(networks):
-                interface_changes.add_barriers(networks)
-            case RemoveBarriers(networks):
-                interface_changes.remove_barriers(networks)
+            case AddUnreachableRoutes(networks):
+                interface_changes.add_unreachable_routes(networks)
+            case RemoveUnreachableRoutes(networks):
+                interface_changes.remove_unreachable_routes(networks)
             case ReplaceFirewall(ruleset):
                 self._replace_firewall(ruleset)
-            case SetGate(gate):
-                foreign_chains.set_gate(gate)
+            case SetForeignForwardChain(chain):
+                foreign_chains.set_accept_rules(chain)
             case SetSysctl(key, value):
                 self._state.note_sysctl(key, sysctl.read(key))
                 sysctl.write(key, value)
@@ -182,39 +183,40 @@ class LinuxHost:
         """Return uno's BGP sessions."""
         return self._frr.sessions()
 
-    def carrying(self) -> frozenset[str]:
-        """Return the interfaces that routes which BGP has learned lead through."""
-        return rtnetlink.carriers(rtnetlink.BGP)
+    def interfaces_with_bgp_routes(self) -> frozenset[str]:
+        """Return the interfaces that the kernel's BGP routes lead through."""
+        return rtnetlink.interfaces_with_routes(rtnetlink.BGP)
 
     def drop_routes(self, neighbor: str) -> None:
         """Forget what a neighbour has announced that BGP has no session with any more."""
         self._frr.drop_routes(neighbor)
 
-    def reconnect(self, tunnel: str, peer: Peer) -> None:
-        """Start a new session with a peer that has an endpoint."""
+    def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
+        """Initiate a handshake with a peer that has an endpoint."""
         if peer.endpoint and (endpoint := self._resolve([peer]).get(peer.endpoint)):
-            wireguard.reconnect(tunnel, peer, endpoint=endpoint)
-            self._note_called(tunnel, peer, endpoint)
+            wireguard.initiate_handshake(tunnel, peer, endpoint=endpoint)
+            self._note_last_endpoint(tunnel, peer, endpoint)
 
-    def resolve_again(self, tunnel: str, peer: Peer) -> bool:
-        """Look up the name in a peer's endpoint; return whether the peer is now called elsewhere.
+    def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
+        """Resolve a peer's endpoint again; return whether a new address was configured.
 
-        What it was last resolved to is compared, not where the peer is now: it may have roamed.
+        The address is compared with the one configured last, not with the peer's present one: the
+        peer may have roamed.
         """
         endpoint = endpoint_lookup.lookup(peer.endpoint) if peer.endpoint else None
         note = self._state.read().tunnels.get(tunnel)
-        if endpoint is None or note is None or note.called.get(peer.public_key) == endpoint:
+        if endpoint is None or note is None or note.last_endpoints.get(peer.public_key) == endpoint:
             return False
-        wireguard.call(tunnel, peer, endpoint=endpoint)
-        self._note_called(tunnel, peer, endpoint)
+        wireguard.set_endpoint(tunnel, peer, endpoint=endpoint)
+        self._note_last_endpoint(tunnel, peer, endpoint)
         return True
 
-    def note_strangers(self) -> None:
-        """Warn of firewalls on this host that drop what uno forwards, and that uno cannot open."""
+    def warn_of_dropping_chains(self) -> None:
+        """Add a warning for each nftables chain that drops what uno forwards."""
         self.warnings += [
             f"the nftables chain `{chain}` drops forwarded packets; "
             'let uno\'s through: accept iifname "uwg-*" and oifname "uwg-*" in it'
-            for chain in foreign_chains.strangers()
+            for chain in foreign_chains.dropping_nft_chains()
         ]
 
     def forget(self) -> None:
@@ -228,8 +230,8 @@ class LinuxHost:
     def _own(self, each: inventory.Interface, state: HostState) -> bool:
         return each.alias == self._alias or state.owns(each.name)
 
-    def _filters(self) -> tuple[str | None, tuple[Gate, ...]]:
-        """Return uno's table as nft lists it, and the gates of others."""
+    def _filters(self) -> tuple[str | None, tuple[ForeignForwardChain, ...]]:
+        """Return uno's table as nft lists it, and the forward chains of other firewalls."""
         number = nft.generation()
         if self._filtered is None or self._filtered[0] != number:
             found = foreign_chains.observe() if self._is_cell else ()
@@ -240,10 +242,10 @@ class LinuxHost:
         nft.replace_table(self._table, ruleset)
         self._state.note_firewall(ruleset, nft.listing(self._table) if ruleset else None)
 
-    def _note_called(self, tunnel: str, peer: Peer, endpoint: str) -> None:
+    def _note_last_endpoint(self, tunnel: str, peer: Peer, endpoint: str) -> None:
         note = self._state.read().tunnels.get(tunnel, TunnelNote())
-        called = {**note.called, peer.public_key: endpoint}
-        self._state.note_tunnel(tunnel, structs.replace(note, called=called))
+        endpoints = {**note.last_endpoints, peer.public_key: endpoint}
+        self._state.note_tunnel(tunnel, structs.replace(note, last_endpoints=endpoints))
 
     def _remove_rules(self, name: str) -> None:
         note = self._state.read().tunnels.get(name)
@@ -271,9 +273,11 @@ class LinuxHost:
         lines += [f"addr del {a} dev {name}" for a in there.addresses if a not in node.addresses]
         lines += [_add_address(name, a) for a in node.addresses if a not in there.addresses]
         lines += [
-            interface_changes.remove_sink(name, r) for r in there.swallows if r not in node.swallows
+            interface_changes.remove_blackhole_route(name, r)
+            for r in there.blackhole_routes
+            if r not in node.blackhole_routes
         ]
-        lines += [interface_changes.add_sink(name, r) for r in node.swallows]
+        lines += [interface_changes.add_blackhole_route(name, r) for r in node.blackhole_routes]
         interface_changes.batch(lines)
 
     def _observed_node(self, name: str) -> NodeInterface:
@@ -326,7 +330,7 @@ class LinuxHost:
         note = TunnelNote(
             port=tunnel.port,
             endpoints=written,
-            called={key: resolved[endpoint] for key, endpoint in written.items()},
+            last_endpoints={key: resolved[endpoint] for key, endpoint in written.items()},
             table=tunnel.table,
         )
         self._set_rules(tunnel, note)

@@ -1,6 +1,6 @@
-"""What the host's network tells by itself: that something has changed, and which routes there are.
+"""Notifications of changes in the host's network, and the destinations of its routes.
 
-A change is a reason to look again, and says nothing about what to find then.
+A notification triggers another observation; it does not carry the new state.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from typing import Protocol
 from uno.model.net import Network
 
 
-class Change(StrEnum):
-    """What kind of thing has changed.
+class NetworkChange(StrEnum):
+    """The kind of a change.
 
-    `HOST`: interfaces, addresses and routes, but for those that a routing daemon installs, which
-    are `LEARNED`; a default route is the host's, whoever installed it.
+    `HOST`: interfaces, addresses, default routes, and routes that no routing daemon installed.
+    `ROUTING`: all other routes that a routing daemon installed.
     """
 
     HOST = "host"
-    LEARNED = "learned"
+    ROUTING = "routing"
 
 
 class NetworkWatch(Protocol):
-    """Sees the changes of one network namespace from when it is made."""
+    """Watches one network namespace from its construction on."""
 
-    def changes(self) -> AsyncIterator[frozenset[Change]]:
-        """Yield what has changed since the last time, once it has; many changes at once are one."""
+    def changes(self) -> AsyncIterator[frozenset[NetworkChange]]:
+        """Yield the kinds of changes since the last item; changes close together are one item."""
         ...
 
-    def routed(self, interfaces: Iterable[str]) -> frozenset[Network]:
-        """Return the destinations of routes into these interfaces, those with several hops too.
+    def destinations_via(self, interfaces: Iterable[str]) -> frozenset[Network]:
+        """Return the destinations of routes into these interfaces, multipath routes included.
 
         Raises `UnoError`.
         """

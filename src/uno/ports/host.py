@@ -1,7 +1,7 @@
-"""The host as the agent sees it: what is there, what could change, and one thing that changes it.
+"""The host as seen by the reconciler: observed state, desired state, and the actions between them.
 
-`Observed` holds only what uno owns, and the facts about the host that decisions need. `Desired` is
-what uno wants to own. An `Action` is one step between them; each can be undone by another.
+`Observed` holds what uno owns on the host, and the facts that decisions depend on. `Desired` is
+what uno is to own. An `Action` is one step from one to the other; each has an inverse.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nic:
-    """A network interface that is not uno's.
+    """A network interface that uno does not own.
 
-    `up` is the administrative state; `autoconfigured` tells that its default route comes from
-    router advertisements, which the kernel ignores once it forwards, unless `accept_ra` is 2;
-    `leads_out` that the host has a default route through it.
+    `up` is the administrative state. `autoconfigured`: its default route comes from router
+    advertisements, which the kernel ignores once it forwards, unless `accept_ra` is 2
+    (ip-sysctl). `has_default_route`: a default route of the host leads through it.
     """
 
     name: str
     addresses: tuple[InterfaceAddress, ...] = ()
     up: bool = True
     autoconfigured: bool = False
-    leads_out: bool = False
+    has_default_route: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a host is like, whatever uno does there.
+    """Properties of a host that do not depend on uno.
 
-    `has_ipv6` tells whether its kernel has IPv6 at all, `forwarded` whether it was a router before
-    uno, `frr` is FRR's major and minor version.
+    `has_ipv6`: the kernel has IPv6. `forwarded`: the host forwarded IPv4 before uno. `frr` is the
+    major and minor version of FRR.
     """
 
     nics: tuple[Nic, ...] = ()
@@ -61,10 +61,10 @@ class Peer:
 class Tunnel:
     """A WireGuard interface.
 
-    `port` is None where any port will do, `mtu` is in bytes, `routes` lead into the interface.
-    With `table` they do so only for what the host sends from this interface's addresses: they are
-    in the routing table of that number, and rules (ip-rule(8)) send such packets there. Addresses,
-    peers (by public key), their allowed IPs, and routes are sorted.
+    `port` is None where the kernel chooses the port. `mtu` is in bytes. `routes` lead into the
+    interface; with `table` they are in the routing table of that number, which rules (ip-rule(8))
+    select for packets from this interface's addresses alone. Addresses, peers (by public key),
+    their allowed IPs, and routes are sorted.
     """
 
     name: str
@@ -79,15 +79,16 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeInterface:
-    """The interface that holds the node's stable addresses; it has no other side.
+    """The dummy interface that holds the node's stable addresses.
 
-    What is sent to `swallows`, and has no better route, is lost in it without an error: a program
-    that goes on sending while there is no path need not be told each time.
+    `blackhole_routes` lead into it with the worst metric but one: a packet to such a prefix that
+    has no better route is discarded without an error, so that a program which sends while there is
+    no path gets no error for each packet.
     """
 
     name: str
     addresses: tuple[InterfaceAddress, ...]
-    swallows: tuple[Network, ...] = ()
+    blackhole_routes: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,30 +99,31 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """A chain of another firewall, through which nothing is forwarded unless it is let.
+class ForeignForwardChain:
+    """A forward chain of another firewall whose policy is drop.
 
-    `family` is `ip` or `ip6`; `lets` are the interface patterns of iptables (`uwg-b+`) that
-    uno's rules in it let through. A packet that one table accepts is still lost in another.
+    A packet that uno's table accepts is still dropped there. `family` is `ip` or `ip6`, `name` the
+    chain's name, `accept_interfaces` the iptables interface patterns (`uwg-b+`) that uno's rules
+    in the chain accept.
     """
 
     family: str
-    chain: str
-    lets: tuple[str, ...] = ()
+    name: str
+    accept_interfaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """What uno should own on the host. The default is nothing at all.
+    """What uno is to own on the host. The default is nothing.
 
-    `barriers` are prefixes that must never follow the host's default route: each gets an
-    unreachable route that every other route beats. `gates` are the interface patterns that every
-    gate must let through.
+    `unreachable_routes` are prefixes that must never follow the host's default route: each gets a
+    route of type unreachable (ip-route(8)) with the worst metric. `accept_interfaces` are the
+    interface patterns that every `ForeignForwardChain` is to accept.
     """
 
-    barriers: tuple[Network, ...] = ()
+    unreachable_routes: tuple[Network, ...] = ()
     firewall: str | None = None
-    gates: tuple[str, ...] = ()
+    accept_interfaces: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     node: NodeInterface | None = None
     tunnels: tuple[Tunnel, ...] = ()
@@ -130,17 +132,18 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What uno owns on the host now, and the facts that it decides by.
+    """What uno owns on the host now, and the facts that the diff depends on.
 
     `tunnels` have the endpoints that were last configured, not those that peers roamed to.
     `sysctls` are the present values of the keys asked for; `originals` those that uno changed,
-    with the values from before. `foreign` are interface names that are in use and not uno's.
-    `routing` is None unless all daemons run; `routing_leftovers` tells that some do.
+    with the values from before. `foreign` are interface names in use that uno does not own.
+    `routing` is None unless all daemons run; `routing_leftovers`: something of an earlier start
+    is left.
     """
 
-    barriers: frozenset[Network] = frozenset()
+    unreachable_routes: frozenset[Network] = frozenset()
     firewall: str | None = None
-    gates: tuple[Gate, ...] = ()
+    foreign_forward_chains: tuple[ForeignForwardChain, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)
     originals: dict[str, str] = field(default_factory=dict)
     node: NodeInterface | None = None
@@ -151,36 +154,36 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class AddBarriers:
-    """Make these networks unreachable unless a better route exists."""
+class AddUnreachableRoutes:
+    """Add an unreachable route with the worst metric for each of these networks."""
 
     networks: tuple[Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveBarriers:
-    """Take back `AddBarriers`."""
+class RemoveUnreachableRoutes:
+    """Remove the routes of `AddUnreachableRoutes`."""
 
     networks: tuple[Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceFirewall:
-    """Put this ruleset in place of uno's table, in one transaction; None removes the table."""
+    """Replace uno's table by this ruleset in one transaction; None removes the table."""
 
     ruleset: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class SetGate:
-    """Make a gate of another firewall let through what `gate` says, and nothing else for uno."""
+class SetForeignForwardChain:
+    """Make uno's rules in a chain of another firewall accept the interfaces of `chain` alone."""
 
-    gate: Gate
+    chain: ForeignForwardChain
 
 
 @dataclass(frozen=True, slots=True)
 class SetSysctl:
-    """Set a kernel parameter, and remember the value that it had before uno."""
+    """Set a kernel parameter, and record the value that it had before uno."""
 
     key: str
     value: str
@@ -188,7 +191,7 @@ class SetSysctl:
 
 @dataclass(frozen=True, slots=True)
 class RestoreSysctl:
-    """Put back the value from before uno, and forget it."""
+    """Set the value from before uno, and delete the record."""
 
     key: str
     value: str
@@ -196,21 +199,21 @@ class RestoreSysctl:
 
 @dataclass(frozen=True, slots=True)
 class SetNode:
-    """Make the node interface have these addresses and no others; None removes it."""
+    """Give the node interface these addresses and no others; None removes it."""
 
     node: NodeInterface | None
 
 
 @dataclass(frozen=True, slots=True)
 class CreateTunnel:
-    """Make a WireGuard interface and bring it up."""
+    """Create a WireGuard interface and set it up."""
 
     tunnel: Tunnel
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigureTunnel:
-    """Change an existing interface to `tunnel`; peers that stay as they are keep their sessions."""
+    """Configure an existing interface as `tunnel`; unchanged peers keep their sessions."""
 
     tunnel: Tunnel
 
@@ -224,28 +227,28 @@ class RemoveTunnel:
 
 @dataclass(frozen=True, slots=True)
 class StartRouting:
-    """Start FRR with this configuration; what is left of an earlier start is ended first."""
+    """Start FRR with this configuration, after ending what is left of an earlier start."""
 
     routing: Routing
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadRouting:
-    """Change the running FRR to this configuration, without restarting it."""
+    """Change the running FRR to this configuration without a restart."""
 
     routing: Routing
 
 
 @dataclass(frozen=True, slots=True)
 class StopRouting:
-    """End FRR, and the routes that it installed."""
+    """Stop FRR, and remove the routes that it installed."""
 
 
 Action: TypeAlias = (
-    AddBarriers
-    | RemoveBarriers
+    AddUnreachableRoutes
+    | RemoveUnreachableRoutes
     | ReplaceFirewall
-    | SetGate
+    | SetForeignForwardChain
     | SetSysctl
     | RestoreSysctl
     | SetNode
@@ -260,7 +263,10 @@ Action: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerStatus:
-    """A WireGuard peer at work. Times in seconds since the epoch, 0 for never; traffic in bytes."""
+    """State of a WireGuard peer, as in `wg show`.
+
+    `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes.
+    """
 
     public_key: str
     endpoint: str | None
@@ -271,7 +277,7 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStatus:
-    """A BGP session: its neighbour's address, state, number of prefixes accepted, and BFD state."""
+    """A BGP session: neighbour address, FSM state, number of accepted prefixes, BFD state."""
 
     neighbor: str
     state: str
@@ -280,33 +286,33 @@ class SessionStatus:
 
     @property
     def works(self) -> bool:
-        """Whether routes are exchanged, and a dead link would be noticed at once."""
+        """Whether the session is Established and BFD monitors the link."""
         return self.state == "Established" and self.bfd == "up"
 
 
 class Host(Protocol):
-    """A machine that uno changes."""
+    """A machine that uno configures."""
 
     def facts(self) -> Facts:
-        """Look at what the host is like. Raises `UnoError` where something that uno needs is not.
+        """Return the host's properties, without interfaces that uno owns.
 
-        Interfaces of uno's own are not among its interfaces.
+        Raises `UnoError` where a program that uno needs is missing.
         """
         ...
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
-        """Look at what is there, reading these kernel parameters. Changes nothing."""
+        """Return what uno owns now, and the values of these kernel parameters. Changes nothing."""
         ...
 
     def perform(self, action: Action) -> None:
-        """Do one thing; removing what is not there is done already.
+        """Carry out one action; to remove what does not exist succeeds.
 
-        Raises `UnoError` with the command and what it said.
+        Raises `UnoError` with the command and its error message.
         """
         ...
 
     def wireguard_kind(self) -> str:
-        """Say which WireGuard runs: `kernel`, or the name and version of the userspace one."""
+        """Return the WireGuard in use: `kernel`, or name and version of the userspace program."""
         ...
 
     def peer_status(self) -> dict[str, tuple[PeerStatus, ...]]:
@@ -317,29 +323,32 @@ class Host(Protocol):
         """Return uno's BGP sessions; none where routing does not run."""
         ...
 
-    def carrying(self) -> frozenset[str]:
-        """Return the interfaces that routes which BGP has learned lead through."""
+    def interfaces_with_bgp_routes(self) -> frozenset[str]:
+        """Return the interfaces that the kernel's BGP routes lead through."""
         ...
 
     def drop_routes(self, neighbor: str) -> None:
-        """Forget what a neighbour has announced that BGP has no session with any more.
+        """Remove the stale routes (RFC 4724) of a neighbour whose BGP session is down.
 
-        `neighbor` is named as in `session_status`. Raises `UnoError`.
+        `neighbor` is an address as in `SessionStatus`. Raises `UnoError`.
         """
         ...
 
-    def reconnect(self, tunnel: str, peer: Peer) -> None:
-        """Start a new session with a peer that has an endpoint, at once."""
+    def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
+        """Initiate a handshake with a peer that has an endpoint, without the retry delay.
+
+        The peer's present session ends.
+        """
         ...
 
-    def resolve_again(self, tunnel: str, peer: Peer) -> bool:
-        """Look up the name in a peer's endpoint; return whether the peer is now called elsewhere.
+    def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
+        """Resolve a peer's endpoint again; return whether a new address was configured.
 
-        A name that cannot be found, or is where the peer was last called, changes nothing: a peer
-        that has roamed since is left where it is.
+        A name that cannot be resolved, or that resolves to the address configured last, changes
+        nothing: a peer that has roamed since keeps the endpoint that it roamed to.
         """
         ...
 
     def forget(self) -> None:
-        """Drop what is remembered about a host on which uno owns nothing any more."""
+        """Delete the recorded state of a host on which uno owns nothing any more."""
         ...

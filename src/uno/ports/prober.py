@@ -1,4 +1,4 @@
-"""Probes through the network: who answers, how fast, how large a packet may be."""
+"""Reachability probes: round-trip time, loss, and path MTU of each target."""
 
 from __future__ import annotations
 
@@ -9,61 +9,61 @@ from typing import Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Who is probed, from which of this host's addresses.
+class ProbeTarget:
+    """An address to probe, and the source address of its probes.
 
-    A `near` one is the other end of a link: it is probed more often, and with packets of up to
-    `mtu` bytes, if given.
+    An `adjacent` target is the other end of a link: it is probed more often, and with packets of
+    up to `mtu` bytes, if given.
     """
 
     address: IPv4Address
     source: IPv4Address
-    near: bool = False
+    adjacent: bool = False
     mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What the last probes of a target came to.
+class ProbeResult:
+    """The result of the last probes of a target.
 
-    `rtt` is in milliseconds, and None if none of the newest was answered; `loss` is a share from 0
-    to 1, None before the first result; `mtu` the largest IP packet in bytes that was answered,
-    None if that was not found out. `heard` is when the newest of those that were answered was sent,
+    `rtt` is in milliseconds, None if none of the newest probes was answered. `loss` is a share
+    from 0 to 1, None before the first result. `mtu` is the size of the largest IP packet that was
+    answered, in bytes, None if unknown. `last_answered` is when the newest answered probe was sent,
     in seconds of the prober's clock.
     """
 
     rtt: float | None = None
     loss: float | None = None
     mtu: int | None = None
-    heard: float | None = None
+    last_answered: float | None = None
 
 
-# What is known of each target.
-Results: TypeAlias = Mapping[IPv4Address, Measured]
+# By address of the target.
+ProbeResults: TypeAlias = Mapping[IPv4Address, ProbeResult]
 
 
 class Prober(Protocol):
-    """Probes its targets as long as it runs. For one event loop."""
+    """Probes its targets while it runs. For one event loop."""
 
-    def aim(self, targets: Iterable[Target]) -> None:
-        """Probe these from now on, and no others; what is known of those that stay is kept."""
+    def set_targets(self, targets: Iterable[ProbeTarget]) -> None:
+        """Probe these targets and no others; results of targets that remain are kept."""
         ...
 
-    def hurry(self) -> None:
-        """Probe soon whoever does not answer: the network has changed."""
+    def reset_backoff(self) -> None:
+        """Probe targets that do not answer soon: the network has changed."""
         ...
 
-    def call(self, addresses: Iterable[IPv4Address]) -> None:
-        """Probe those of the targets that have these addresses now, whether or not they answer.
+    def probe_now(self, addresses: Iterable[IPv4Address]) -> None:
+        """Probe the targets with these addresses at once, whether or not they answer.
 
-        When all have answered, that counts as a change, which whoever made the prober is told of.
+        When all of them have answered, the prober reports a change.
         """
         ...
 
-    def measured(self) -> Results:
-        """Return what is known of each target."""
+    def results(self) -> ProbeResults:
+        """Return the result of each target."""
         ...
 
     async def run(self) -> None:
-        """Probe until cancelled. Raises `UnoError` where the host does not let us."""
+        """Probe until cancelled. Raises `UnoError` where raw sockets are not permitted."""
         ...

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from uno.diagnostics import UnoError
 from uno.ports.host import (
     Action,
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
     Host,
     Observed,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
-    SetGate,
+    SetForeignForwardChain,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -71,17 +71,17 @@ def apply(
 def describe(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one line per kind
     """Return what an action does, for people: `create interface uwg-b0`."""
     match action:
-        case AddBarriers(networks):
+        case AddUnreachableRoutes(networks):
             return f"block {len(networks)} prefixes from the default route"
-        case RemoveBarriers(networks):
+        case RemoveUnreachableRoutes(networks):
             return f"unblock {len(networks)} prefixes"
         case ReplaceFirewall(None):
             return "remove the firewall table"
         case ReplaceFirewall():
             return "replace the firewall table"
-        case SetGate(gate):
-            verb = "let uno through" if gate.lets else "remove uno's rules from"
-            return f"{verb} the {gate.family} chain {gate.chain}"
+        case SetForeignForwardChain(chain):
+            verb = "let uno through" if chain.accept_interfaces else "remove uno's rules from"
+            return f"{verb} the {chain.family} chain {chain.name}"
         case SetSysctl(key, value) | RestoreSysctl(key, value):
             return f"set {key} to {value}"
         case SetNode(None):

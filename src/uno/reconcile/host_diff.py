@@ -14,18 +14,18 @@ from uno.diagnostics import UnoError
 from uno.model.net import network_order
 from uno.ports.host import (
     Action,
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
     Desired,
-    Gate,
+    ForeignForwardChain,
     Observed,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
-    SetGate,
+    SetForeignForwardChain,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -48,14 +48,16 @@ def inverse(  # noqa: C901, PLR0911 - one line per kind of action
 ) -> Action:
     """Return what undoes `action`, done on a host that was as `observed`."""
     match action:
-        case AddBarriers(networks):
-            return RemoveBarriers(networks)
-        case RemoveBarriers(networks):
-            return AddBarriers(networks)
+        case AddUnreachableRoutes(networks):
+            return RemoveUnreachableRoutes(networks)
+        case RemoveUnreachableRoutes(networks):
+            return AddUnreachableRoutes(networks)
         case ReplaceFirewall():
             return ReplaceFirewall(observed.firewall)
-        case SetGate(gate):
-            return SetGate(next(each for each in observed.gates if _same(each, gate)))
+        case SetForeignForwardChain(chain):
+            return SetForeignForwardChain(
+                next(each for each in observed.foreign_forward_chains if _same(each, chain))
+            )
         case SetSysctl(key):
             if key in observed.originals:
                 return SetSysctl(key, observed.sysctls[key])
@@ -95,12 +97,12 @@ def _refuse_foreign(desired: Desired, observed: Observed) -> None:
 
 
 def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
-    if missing := set(desired.barriers) - observed.barriers:
-        yield AddBarriers(tuple(sorted(missing, key=network_order)))
+    if missing := set(desired.unreachable_routes) - observed.unreachable_routes:
+        yield AddUnreachableRoutes(tuple(sorted(missing, key=network_order)))
     if desired.firewall is not None and desired.firewall != observed.firewall:
         yield ReplaceFirewall(desired.firewall)
-    if desired.gates:
-        yield from _set_gates(desired, observed)
+    if desired.accept_interfaces:
+        yield from _set_foreign_chains(desired, observed)
     if desired.node is not None and desired.node != observed.node:
         yield SetNode(desired.node)
     yield from _build_tunnels(desired, observed)
@@ -128,10 +130,12 @@ def _build_tunnels(desired: Desired, observed: Observed) -> Iterator[Action]:
             yield ConfigureTunnel(tunnel)
 
 
-def _set_gates(desired: Desired, observed: Observed) -> Iterator[Action]:
-    for gate in observed.gates:
-        if gate.lets != desired.gates:
-            yield SetGate(replace(gate, lets=desired.gates))
+def _set_foreign_chains(desired: Desired, observed: Observed) -> Iterator[Action]:
+    for chain in observed.foreign_forward_chains:
+        if chain.accept_interfaces != desired.accept_interfaces:
+            yield SetForeignForwardChain(
+                replace(chain, accept_interfaces=desired.accept_interfaces)
+            )
 
 
 def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
@@ -146,16 +150,16 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     for key, value in sorted(observed.originals.items()):
         if key not in kept:
             yield RestoreSysctl(key, value)
-    if not desired.gates:
-        yield from _set_gates(desired, observed)
+    if not desired.accept_interfaces:
+        yield from _set_foreign_chains(desired, observed)
     if desired.firewall is None and observed.firewall is not None:
         yield ReplaceFirewall(None)
-    if stale := observed.barriers - set(desired.barriers):
-        yield RemoveBarriers(tuple(sorted(stale, key=network_order)))
+    if stale := observed.unreachable_routes - set(desired.unreachable_routes):
+        yield RemoveUnreachableRoutes(tuple(sorted(stale, key=network_order)))
 
 
-def _same(one: Gate, other: Gate) -> bool:
-    return (one.family, one.chain) == (other.family, other.chain)
+def _same(one: ForeignForwardChain, other: ForeignForwardChain) -> bool:
+    return (one.family, one.name) == (other.family, other.name)
 
 
 def _in_the_way(desired: Desired, observed: Observed) -> set[str]:

@@ -46,16 +46,16 @@ def ruleset(
     roster: Roster,
     *,
     lans: tuple[AttachedLan, ...],
-    shut_out: tuple[str, ...] = (),
+    block_inbound_from: tuple[str, ...] = (),
     bus_ports: tuple[int, ...] = (),
     serves: bool = True,
 ) -> str:
     """Return the whole table, as nft reads it.
 
-    `shut_out` are the interfaces from which nobody may open a connection to the cell's LANs: those
-    towards the Internet, on a host that did not forward before. `bus_ports` are the UDP ports that
-    the agent listens on, which only other nodes of the UVN may send to. `serves` tells whether
-    there are particles that may come.
+    New connections to the cell's LANs are dropped on the interfaces in `block_inbound_from`: those
+    towards the Internet, on a host that did not forward before uno. `bus_ports` are the UDP ports
+    that the agent listens on; other nodes of the UVN alone may send to them. `serves`: particles
+    may connect.
     """
     own = roster.member(plan.cell)
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
@@ -80,7 +80,7 @@ def ruleset(
                 *_forward(plan, nics, site),
                 *_particles_forward(plan, roster, bus_ports, serves=serves),
                 "oifname @tunnels counter drop",
-                *_shut_out(shut_out, site),
+                *_block_inbound_from(block_inbound_from, site),
             ),
         ),
         _chain("bus", "", _bus(plan, roster, own)),
@@ -289,7 +289,7 @@ def _fit(plan: CellPlan) -> Iterator[str]:
         )
 
 
-def _shut_out(names: tuple[str, ...], site: _Site) -> Iterator[str]:
+def _block_inbound_from(names: tuple[str, ...], site: _Site) -> Iterator[str]:
     for name in names:
         yield f'iifname "{name}" ip daddr {site.local4} ct state new counter drop'
         yield f'iifname "{name}" ip6 daddr {site.local6} ct state new counter drop'

@@ -25,9 +25,9 @@ from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
-from uno.ports.events import Change
+from uno.ports.events import NetworkChange
 from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
-from uno.ports.prober import Measured
+from uno.ports.prober import ProbeResult
 
 # An agent applies in less time than it may take to look at it.
 CHANGING = {Phase.APPLYING, Phase.APPLIED}
@@ -146,7 +146,7 @@ def test_a_lan_that_goes_and_comes_back_while_it_runs_is_followed(play: Play) ->
         nic = cell.host.facts().nics[0]
 
         cell.host.unplug("lan0")
-        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+        cell.watch.queue.put_nowait(frozenset({NetworkChange.HOST}))
         await site.until(lambda: lan_of(site) is None)
         assert "no interface on 192.168.1.0/24" in problem_of(site)
         await site.crash("a")
@@ -154,7 +154,7 @@ def test_a_lan_that_goes_and_comes_back_while_it_runs_is_followed(play: Play) ->
         assert lan_of(site) is None, "it starts all the same: the network was up"
 
         cell.host.plug(nic)
-        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+        cell.watch.queue.put_nowait(frozenset({NetworkChange.HOST}))
         await site.until(lambda: lan_of(site) == "lan0")
         assert problem_of(site) == ""
 
@@ -324,7 +324,7 @@ def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
         await site.start("a")
         cell = site.cells["a"]
         links = {link.remote4 for link in cell.package.plan.links}
-        cell.probes.answers = {each: Measured(heard=time.monotonic()) for each in links}
+        cell.probes.answers = {each: ProbeResult(last_answered=time.monotonic()) for each in links}
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
         site.activate(site.roll_out("a"))
         await site.until(lambda: phase(site, "a") is Phase.APPLIED)
@@ -332,7 +332,7 @@ def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
         await site.settle()
         assert phase(site, "a") is Phase.APPLIED, "what was sent before tells nothing"
 
-        cell.probes.answers = {each: Measured(heard=time.monotonic()) for each in links}
+        cell.probes.answers = {each: ProbeResult(last_answered=time.monotonic()) for each in links}
 
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
 
@@ -445,7 +445,7 @@ def test_routing_that_died_is_left_to_its_watchdog_first_and_then_started(play: 
         cell.host.perform(StopRouting())
         done = len(cell.host.performed)
 
-        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+        cell.watch.queue.put_nowait(frozenset({NetworkChange.HOST}))
 
         await site.until(lambda: str(cell.host) == as_it_was)
         assert [type(each) for each in cell.host.performed[done:]] == [StartRouting]
@@ -605,7 +605,7 @@ def test_a_package_comes_through_a_neighbour_where_the_registry_is_not_heard(pla
         await site.until(lambda: site.status("b"))
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
 
-        site.offer("b", near=True)
+        site.offer("b", adjacent=True)
 
         await site.until(lambda: phase(site, "b") is Phase.STAGED)
 
@@ -685,7 +685,7 @@ def test_what_somebody_removed_is_made_again(play: Play) -> None:
         cell.host.perform(RemoveTunnel(name))
         assert str(cell.host) != as_it_was
 
-        cell.watch.queue.put_nowait(frozenset({Change.HOST}))
+        cell.watch.queue.put_nowait(frozenset({NetworkChange.HOST}))
 
         await site.until(lambda: str(cell.host) == as_it_was)
 

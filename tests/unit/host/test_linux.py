@@ -26,7 +26,7 @@ from uno.model.net import Address
 from uno.ports.host import (
     ConfigureTunnel,
     CreateTunnel,
-    Gate,
+    ForeignForwardChain,
     NodeInterface,
     Peer,
     RemoveTunnel,
@@ -126,7 +126,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(module, "run", machine.run)
     monkeypatch.setattr(inventory, "interfaces", machine.inventory)
     monkeypatch.setattr(
-        inventory, "own_routes", lambda: OwnRoutes(barriers=frozenset(), into={}, aside={})
+        inventory,
+        "own_routes",
+        lambda: OwnRoutes(unreachable_routes=frozenset(), into={}, aside={}),
     )
     monkeypatch.setattr(nft, "generation", lambda: b"1")
     monkeypatch.setattr(nft, "listing", lambda _: None)
@@ -281,13 +283,13 @@ def test_a_peer_whose_name_leads_elsewhere_is_called_there_and_only_once(
     machine: Machine, host: LinuxHost, places: dict[str, str]
 ) -> None:
     host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
-    assert not host.resolve_again("uwg-b0", PEER)
+    assert not host.refresh_endpoint("uwg-b0", PEER)
 
     places["gw.example.org:63550"] = "203.0.113.9:63550"
 
-    assert host.resolve_again("uwg-b0", PEER)
+    assert host.refresh_endpoint("uwg-b0", PEER)
     assert machine.called == ["203.0.113.9:63550"]
-    assert not host.resolve_again("uwg-b0", PEER)
+    assert not host.refresh_endpoint("uwg-b0", PEER)
 
 
 @pytest.mark.feature("G13")
@@ -297,9 +299,9 @@ def test_a_name_that_cannot_be_found_changes_nothing(
     host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
     places.clear()
 
-    assert not host.resolve_again("uwg-b0", PEER)
-    assert not host.resolve_again("uwg-b0", replace(PEER, endpoint=None))
-    assert not host.resolve_again("uwg-b7", PEER)
+    assert not host.refresh_endpoint("uwg-b0", PEER)
+    assert not host.refresh_endpoint("uwg-b0", replace(PEER, endpoint=None))
+    assert not host.refresh_endpoint("uwg-b7", PEER)
     assert machine.called == []
 
 
@@ -314,25 +316,27 @@ def test_a_name_that_could_not_be_found_at_first_is_called_when_it_can(
     ]
     places["gw.example.org:63550"] = known
 
-    assert host.resolve_again("uwg-b0", PEER)
+    assert host.refresh_endpoint("uwg-b0", PEER)
     assert machine.called == [known]
 
 
-def test_a_registry_has_neither_barriers_nor_gates_nor_frr_of_a_cell_beside_it(
+def test_a_registry_does_not_observe_routes_chains_or_frr_of_a_cell_on_its_host(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    barriers = frozenset({IPv4Network("192.168.2.0/24")})
-    gate = Gate(family="ip", chain="FORWARD", lets=("uwg-b+",))
+    unreachable = frozenset({IPv4Network("192.168.2.0/24")})
+    chain = ForeignForwardChain(family="ip", name="FORWARD", accept_interfaces=("uwg-b+",))
     monkeypatch.setattr(
-        inventory, "own_routes", lambda: OwnRoutes(barriers=barriers, into={}, aside={})
+        inventory,
+        "own_routes",
+        lambda: OwnRoutes(unreachable_routes=unreachable, into={}, aside={}),
     )
-    monkeypatch.setattr(foreign_chains, "observe", lambda: (gate,))
+    monkeypatch.setattr(foreign_chains, "observe", lambda: (chain,))
     machine.interfaces["uwg-b0"] = f"uno {IDENTITY} 3"
 
     registry, cell = (LinuxHost(IDENTITY, number).observe(()) for number in (0, 3))
 
-    assert (registry.barriers, registry.gates) == (frozenset(), ())
-    assert (cell.barriers, cell.gates) == (barriers, (gate,))
+    assert (registry.unreachable_routes, registry.foreign_forward_chains) == (frozenset(), ())
+    assert (cell.unreachable_routes, cell.foreign_forward_chains) == (unreachable, (chain,))
     assert "uwg-b0" in registry.foreign
     assert "uwg-b0" not in cell.foreign
 
@@ -354,7 +358,7 @@ def test_a_tunnel_with_a_table_is_seen_so_while_its_rules_are_there(
 ) -> None:
     source = IPv4Interface("10.255.128.1")
     routes = (IPv4Network("10.255.128.0/22"),)
-    aside = OwnRoutes(barriers=frozenset(), into={}, aside={(3, 700): routes})
+    aside = OwnRoutes(unreachable_routes=frozenset(), into={}, aside={(3, 700): routes})
     found: set[Rule] = set()
     monkeypatch.setattr(inventory, "own_routes", lambda: aside)
     monkeypatch.setattr(inventory, "rules", lambda: frozenset(found))

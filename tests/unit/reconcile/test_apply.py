@@ -12,19 +12,19 @@ from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
 from uno.ports.host import (
     Action,
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
-    Gate,
+    ForeignForwardChain,
     Nic,
     NodeInterface,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
     Routing,
-    SetGate,
+    SetForeignForwardChain,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -38,13 +38,13 @@ RULES = "table inet uno {\n}\n"
 NODE = SetNode(NodeInterface(name="uno0", addresses=()))
 ROUTING = Routing(daemons=(("zebra", "!\n"),))
 TUNNEL = Tunnel(name="uwg-b0", private_key=Secret("very secret"), mtu=1320, addresses=())
-GATE = Gate(family="ip", chain="DOCKER-USER", lets=("uwg-b+",))
+FOREIGN_CHAIN = ForeignForwardChain(family="ip", name="DOCKER-USER", accept_interfaces=("uwg-b+",))
 
 
 def test_actions_are_done_in_order_and_told_before_they_are() -> None:
     host = FakeHost()
     told: list[tuple[str, int]] = []
-    actions = (AddBarriers((LAN,)), ReplaceFirewall(RULES), StartRouting(ROUTING))
+    actions = (AddUnreachableRoutes((LAN,)), ReplaceFirewall(RULES), StartRouting(ROUTING))
 
     apply(
         host,
@@ -72,7 +72,11 @@ def test_a_failure_says_what_was_tried_the_command_its_words_and_what_to_do() ->
     host.fail_at(2, error=cause)
 
     with pytest.raises(ApplyFailed) as failed:
-        apply(host, (AddBarriers((LAN,)), ReplaceFirewall(RULES), NODE), observed=host.observe(()))
+        apply(
+            host,
+            (AddUnreachableRoutes((LAN,)), ReplaceFirewall(RULES), NODE),
+            observed=host.observe(()),
+        )
 
     assert str(failed.value) == (
         "could not replace the firewall table: command `nft -f -` ended with status 1: "
@@ -93,7 +97,7 @@ def test_what_was_done_is_undone_last_first_and_nothing_after_the_failure_is_tri
     with pytest.raises(ApplyFailed):
         apply(
             host,
-            (AddBarriers((LAN,)), ReplaceFirewall(RULES), NODE, StartRouting(ROUTING)),
+            (AddUnreachableRoutes((LAN,)), ReplaceFirewall(RULES), NODE, StartRouting(ROUTING)),
             observed=host.observe(()),
         )
 
@@ -102,7 +106,7 @@ def test_what_was_done_is_undone_last_first_and_nothing_after_the_failure_is_tri
         NODE,
         SetNode(None),
         ReplaceFirewall(None),
-        RemoveBarriers((LAN,)),
+        RemoveUnreachableRoutes((LAN,)),
     ]
 
 
@@ -112,7 +116,7 @@ def test_an_interrupt_undoes_and_goes_on_its_way() -> None:
     before = str(host)
 
     with pytest.raises(KeyboardInterrupt):
-        apply(host, (AddBarriers((LAN,)), NODE), observed=host.observe(()))
+        apply(host, (AddUnreachableRoutes((LAN,)), NODE), observed=host.observe(()))
 
     assert str(host) == before
 
@@ -171,13 +175,13 @@ def test_a_parameter_that_cannot_be_written_leaves_nothing_to_undo() -> None:
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        (AddBarriers((LAN, LAN)), "block 2 prefixes from the default route"),
-        (RemoveBarriers((LAN,)), "unblock 1 prefixes"),
+        (AddUnreachableRoutes((LAN, LAN)), "block 2 prefixes from the default route"),
+        (RemoveUnreachableRoutes((LAN,)), "unblock 1 prefixes"),
         (ReplaceFirewall(RULES), "replace the firewall table"),
         (ReplaceFirewall(None), "remove the firewall table"),
-        (SetGate(GATE), "let uno through the ip chain DOCKER-USER"),
+        (SetForeignForwardChain(FOREIGN_CHAIN), "let uno through the ip chain DOCKER-USER"),
         (
-            SetGate(Gate(family="ip6", chain="FORWARD")),
+            SetForeignForwardChain(ForeignForwardChain(family="ip6", name="FORWARD")),
             "remove uno's rules from the ip6 chain FORWARD",
         ),
         (SetSysctl("net.ipv4.ip_forward", "1"), "set net.ipv4.ip_forward to 1"),

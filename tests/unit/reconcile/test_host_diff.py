@@ -10,20 +10,20 @@ import pytest
 from uno.diagnostics import UnoError
 from uno.model.key_ids import Secret
 from uno.ports.host import (
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
     Desired,
-    Gate,
+    ForeignForwardChain,
     NodeInterface,
     Observed,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
     Routing,
-    SetGate,
+    SetForeignForwardChain,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -47,22 +47,22 @@ def tunnel(name: str, *, port: int | None = None, routes: tuple[IPv4Network, ...
 
 def test_a_host_is_built_up_from_the_outside_in_and_those_that_listen_first() -> None:
     desired = Desired(
-        barriers=(LAN6, LAN),
+        unreachable_routes=(LAN6, LAN),
         firewall="table",
-        gates=("uwg-b+",),
+        accept_interfaces=("uwg-b+",),
         sysctls=((FORWARD, "1"),),
         node=NODE,
         tunnels=(tunnel("uwg-b0"), tunnel("uwg-b1", port=63551)),
         routing=ROUTING,
     )
-    closed = Gate(family="ip", chain="FORWARD")
+    closed = ForeignForwardChain(family="ip", name="FORWARD")
 
     assert reconcile(
-        desired=desired, observed=Observed(sysctls={FORWARD: "0"}, gates=(closed,))
+        desired=desired, observed=Observed(sysctls={FORWARD: "0"}, foreign_forward_chains=(closed,))
     ) == (
-        AddBarriers((LAN, LAN6)),
+        AddUnreachableRoutes((LAN, LAN6)),
         ReplaceFirewall("table"),
-        SetGate(replace(closed, lets=("uwg-b+",))),
+        SetForeignForwardChain(replace(closed, accept_interfaces=("uwg-b+",))),
         SetNode(NODE),
         CreateTunnel(tunnel("uwg-b1", port=63551)),
         CreateTunnel(tunnel("uwg-b0")),
@@ -72,11 +72,11 @@ def test_a_host_is_built_up_from_the_outside_in_and_those_that_listen_first() ->
 
 
 def test_a_host_is_taken_down_from_the_inside_out() -> None:
-    open_gate = Gate(family="ip", chain="FORWARD", lets=("uwg-b+",))
+    opened = ForeignForwardChain(family="ip", name="FORWARD", accept_interfaces=("uwg-b+",))
     observed = Observed(
-        barriers=frozenset({LAN, LAN6}),
+        unreachable_routes=frozenset({LAN, LAN6}),
         firewall="table",
-        gates=(open_gate,),
+        foreign_forward_chains=(opened,),
         sysctls={FORWARD: "1"},
         originals={FORWARD: "0"},
         node=NODE,
@@ -90,9 +90,9 @@ def test_a_host_is_taken_down_from_the_inside_out() -> None:
         RemoveTunnel("uwg-b1"),
         SetNode(None),
         RestoreSysctl(FORWARD, "0"),
-        SetGate(replace(open_gate, lets=())),
+        SetForeignForwardChain(replace(opened, accept_interfaces=())),
         ReplaceFirewall(None),
-        RemoveBarriers((LAN, LAN6)),
+        RemoveUnreachableRoutes((LAN, LAN6)),
     )
 
 

@@ -81,7 +81,7 @@ def walk(
     cell: int,
     *nics: str,
     uvn: Uvn = UVN,
-    shut_out: tuple[str, ...] = (),
+    block_inbound_from: tuple[str, ...] = (),
     serves: bool = True,
 ) -> Walk:
     own, everyone = planned(cell, uvn)
@@ -94,7 +94,7 @@ def walk(
             own,
             everyone,
             lans=attached,
-            shut_out=shut_out,
+            block_inbound_from=block_inbound_from,
             bus_ports=(BUS, BUS + 1),
             serves=serves,
         ),
@@ -134,7 +134,7 @@ def test_ipv6_lans_do_so_too(hub: Walk) -> None:
 
 @pytest.mark.feature("G25")
 def test_a_host_that_was_no_router_becomes_none_between_the_internet_and_the_lan() -> None:
-    shut = walk(HUB, "eth1", "eth1", shut_out=("eth0",))
+    shut = walk(HUB, "eth1", "eth1", block_inbound_from=("eth0",))
 
     assert not shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1")
     assert shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1", answer=True)

@@ -198,12 +198,14 @@ class DrainRunner:
         return True
 
     def _carries(self, interfaces: tuple[str, ...]) -> bool:
-        return bool(interfaces) and not self.host.carrying().isdisjoint(interfaces)
+        return bool(interfaces) and not self.host.interfaces_with_bgp_routes().isdisjoint(
+            interfaces
+        )
 
     def _call(self, tunnels: Iterable[Tunnel]) -> None:
         for tunnel in tunnels:
             for peer in tunnel.peers:
-                self.host.reconnect(tunnel.name, peer)
+                self.host.initiate_handshake(tunnel.name, peer)
 
     def _silent(self, tunnels: Iterable[Tunnel]) -> list[Tunnel]:
         chosen = list(tunnels)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from uno.agent.host_loop.host_reconciler import HostReconciler
     from uno.model.package import Package
     from uno.model.status import CellStatus
-    from uno.ports.prober import Results
+    from uno.ports.prober import ProbeResults
     from uno.statesync.flooding import Flood
 
 _log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ class CommitExecutor:
         await self._apply(new, DrainSchedule())
         return True
 
-    async def judge(self, status: CellStatus, probes: Results) -> bool:
+    async def judge(self, status: CellStatus, probes: ProbeResults) -> bool:
         """Confirm the package on trial or go back from it, once it shows; return whether it has."""
         trial = self.standing.trial
         if trial is None:
@@ -334,7 +334,7 @@ class CommitExecutor:
         self._applied_at = self._clock()
         self._received = await self._from_registry()
 
-    async def _is_settled(self, trial: PendingCommit, probes: Results) -> bool:
+    async def _is_settled(self, trial: PendingCommit, probes: ProbeResults) -> bool:
         """Whether what is seen now is not from before the change."""
         links, neighbours = self.effective.plan.links, trial.before.neighbours
         if self._clock() < self.judged_from and not proven(

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from uno.model.plan import BackbonePeer
 from uno.model.status import LinkState
-from uno.ports.prober import Measured, Results
+from uno.ports.prober import ProbeResult, ProbeResults
 
 
 class Reachability(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ def seen(links: Iterable[LinkState], *, registry: bool) -> Reachability:
 
 def proven(
     links: Iterable[BackbonePeer],
-    measured: Results,
+    measured: ProbeResults,
     *,
     neighbours: frozenset[int],
     since: float,
@@ -49,7 +49,7 @@ def proven(
     get through, there and back. Where none of the neighbours has a link, nothing is proven.
     """
     addresses = [link.remote4 for link in links if link.cell in neighbours]
-    heard = [measured.get(each, Measured()).heard for each in addresses]
+    heard = [measured.get(each, ProbeResult()).last_answered for each in addresses]
     return bool(heard) and all(each is not None and each >= since for each in heard)
 
 

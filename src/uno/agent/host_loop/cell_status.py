@@ -23,7 +23,7 @@ from uno.model.status import (
     PathState,
 )
 from uno.ports.host import Facts, Host, PeerStatus, SessionStatus
-from uno.ports.prober import Measured, Target
+from uno.ports.prober import ProbeResult, ProbeTarget
 from uno.reconcile.lans import attached
 
 FORGET_PARTICLE = 3600
@@ -42,7 +42,7 @@ class StatusInputs:
 
     facts: Facts
     now: int
-    probes: Mapping[IPv4Address, Measured]
+    probes: Mapping[IPv4Address, ProbeResult]
     routed: Collection[Network]
     wireguard: str = ""
     registry: bool = False
@@ -95,14 +95,16 @@ def material(status: CellStatus) -> Hashable:
     )
 
 
-def targets(package: Package) -> tuple[Target, ...]:
+def targets(package: Package) -> tuple[ProbeTarget, ...]:
     """Return whom the cell probes: the other end of each link, and every other cell."""
     own, others = _members(package)
     links = (
-        Target(address=link.remote4, source=link.local4, near=True, mtu=package.plan.backbone_mtu)
+        ProbeTarget(
+            address=link.remote4, source=link.local4, adjacent=True, mtu=package.plan.backbone_mtu
+        )
         for link in package.plan.links
     )
-    cells = (Target(address=member.node4, source=own.node4) for member in others)
+    cells = (ProbeTarget(address=member.node4, source=own.node4) for member in others)
     return (*links, *cells)
 
 
@@ -120,7 +122,7 @@ def _is_reached(member: Member, lan: Network, known: StatusInputs) -> bool:
 
 
 def _path(member: Member, known: StatusInputs) -> PathState:
-    found = known.probes.get(member.node4, Measured())
+    found = known.probes.get(member.node4, ProbeResult())
     return PathState(cell=member.id, rtt=found.rtt, loss=found.loss)
 
 
@@ -155,7 +157,7 @@ def _link(
 ) -> LinkState:
     peer = next(iter(peers.get(link.interface, ())), None)
     session = sessions.get(str(link.remote4))
-    probed = known.probes.get(link.remote4, Measured())
+    probed = known.probes.get(link.remote4, ProbeResult())
     return LinkState(
         interface=link.interface,
         cell=link.cell,

@@ -53,22 +53,22 @@ def desired(
     plan, roster = package.plan, package.roster
     own = package.own
     wanted = Desired(
-        barriers=_barriers(package, own),
+        unreachable_routes=_unreachable_routes(package, own),
         firewall=nftables.ruleset(
             plan,
             roster,
             lans=lans,
-            shut_out=_shut_out(lans, facts),
+            block_inbound_from=_block_inbound_from(lans, facts),
             bus_ports=ports(plan.bus.domain, CELL_INDEX),
             serves=bool(package.particles),
         ),
-        gates=_gates(nftables.interfaces(plan)),
+        accept_interfaces=_interface_patterns(nftables.interfaces(plan)),
         sysctls=_sysctls(facts),
         node=NodeInterface(
             name=NODE_INTERFACE,
             addresses=(IPv4Interface(own.node4), IPv6Interface(own.node6)),
             # The agent goes on calling nodes to which there is no path.
-            swallows=(roster.pools.root,),
+            blackhole_routes=(roster.pools.root,),
         ),
         tunnels=tuple(sorted(_tunnels(package), key=lambda tunnel: tunnel.name)),
         routing=Routing(
@@ -88,10 +88,10 @@ def _sysctls(facts: Facts) -> tuple[tuple[str, str], ...]:
     return tuple(each for each in wanted if facts.has_ipv6 or not each[0].startswith("net.ipv6."))
 
 
-def _shut_out(lans: tuple[AttachedLan, ...], facts: Facts) -> tuple[str, ...]:
+def _block_inbound_from(lans: tuple[AttachedLan, ...], facts: Facts) -> tuple[str, ...]:
     """Return the interfaces towards the Internet, on a host that was no router before."""
     inside = {lan.nic for lan in lans}
-    outside = (nic.name for nic in facts.nics if nic.leads_out and nic.name not in inside)
+    outside = (nic.name for nic in facts.nics if nic.has_default_route and nic.name not in inside)
     return () if facts.forwarded else tuple(outside)
 
 
@@ -99,7 +99,7 @@ def _without_ipv6(wanted: Desired) -> Desired:
     """Leave out what a kernel without IPv6 refuses; FRR and nftables take the rest as it is."""
     return dataclasses.replace(
         wanted,
-        barriers=tuple(each for each in wanted.barriers if each.version == 4),
+        unreachable_routes=tuple(each for each in wanted.unreachable_routes if each.version == 4),
         node=wanted.node
         and dataclasses.replace(wanted.node, addresses=_only_ipv4(wanted.node.addresses)),
         tunnels=tuple(
@@ -123,12 +123,12 @@ def _router_advertisements(nics: Iterable[Nic]) -> Iterator[tuple[str, str]]:
             yield f"net.ipv6.conf.{nic.name.replace('.', '/')}.accept_ra", "2"
 
 
-def _gates(names: Iterable[str]) -> tuple[str, ...]:
+def _interface_patterns(names: Iterable[str]) -> tuple[str, ...]:
     """Return iptables patterns for the kinds of interfaces, which change less than their number."""
     return tuple(sorted({name.rstrip("0123456789") + "+" for name in names}))
 
 
-def _barriers(package: Package, own: Member) -> tuple[Network, ...]:
+def _unreachable_routes(package: Package, own: Member) -> tuple[Network, ...]:
     # The cell's own LANs have none: BGP would take the unreachable route for the LAN itself, and
     # go on announcing a LAN whose interface is down.
     remote = set(nftables.uvn_prefixes(package.roster)) - set(own.lans)

@@ -178,7 +178,7 @@ class HostReconciler:
     def _drop_stale(self, package: Package, links: Iterable[LinkState]) -> None:
         due = self._stale.due(links, now=self._now())
         if due:
-            due &= self.host.carrying()
+            due &= self.host.interfaces_with_bgp_routes()
         for link in package.plan.links:
             if link.interface in due:
                 self.host.drop_routes(str(link.remote4))
@@ -208,13 +208,13 @@ class HostReconciler:
         self._registry_due = self._now() + EXPIRED
         known = self.host.peer_status().get(interface, ())
         if all(self._wall() - each.handshake > EXPIRED for each in known):
-            self.host.resolve_again(interface, peer)
+            self.host.refresh_endpoint(interface, peer)
 
     def _call(self, name: str, peer: Peer) -> None:
-        if is_name(peer.endpoint) and self.host.resolve_again(name, peer):
+        if is_name(peer.endpoint) and self.host.refresh_endpoint(name, peer):
             _log.info("%s leads elsewhere now: called %s there", peer.endpoint, name)
             return
-        self.host.reconnect(name, peer)
+        self.host.initiate_handshake(name, peer)
 
     def _pause(self, seconds: float) -> None:
         self.stopping.wait(seconds)

@@ -75,7 +75,7 @@ def up(
             print(f"{bundle.manifest.cell_name} is kept up by its agent, process {process}")
         return
     actions = _connect(ledger, host, bundle, wait=wait, verbose=verbose)
-    host.note_strangers()
+    host.warn_of_dropping_chains()
     for warning in host.warnings:
         print(f"uno: warning: {warning}", file=sys.stderr)
     silent = _await_neighbours(host, actions, min(wait, NEIGHBOUR_WAIT))
@@ -197,7 +197,7 @@ def _await_neighbours(host: LinuxHost, actions: tuple[Action, ...], wait: float)
         return []
     # The first call is under way; a second one this early would only be in its way.
     threading.Event().wait(min(0.5, wait))
-    while not service.reconnect_silent(host, actions):
+    while not service.retry_handshakes(host, actions):
         if time.monotonic() >= deadline:
             return [tunnel.name for tunnel in opened]
         threading.Event().wait(1)

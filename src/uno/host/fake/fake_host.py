@@ -12,24 +12,24 @@ from uno.host.fake.fake_kernel import FakeKernel
 from uno.model.key_ids import Secret
 from uno.ports.host import (
     Action,
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
     Facts,
-    Gate,
+    ForeignForwardChain,
     Nic,
     NodeInterface,
     Observed,
     Peer,
     PeerStatus,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
     Routing,
     SessionStatus,
-    SetGate,
+    SetForeignForwardChain,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -53,23 +53,22 @@ class _Failure:
 class FakeHost:
     """A machine that uno changes, in memory. What Linux refuses it refuses, with `UnoError`.
 
-    `performed`, `reconnected` and `forgotten` tell what was asked of it; `sessions` and
-    `handshakes` (seconds since the epoch, by public key) are what it answers. `gates` are the
-    chains of its other firewalls; `moved` the endpoints whose names lead elsewhere by now,
-    `carriers` the interfaces that routes lead through.
+    It records calls in `performed`, `handshakes_initiated`, `dropped` and `forgotten`. It returns
+    `sessions`, `handshakes` (seconds since the epoch, by public key), `foreign_forward_chains`, and
+    `interfaces_with_routes`. `moved` are the endpoints whose names resolve to another address now.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
         """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
         self.performed: list[Action] = []
-        self.reconnected: list[tuple[str, Peer]] = []
+        self.handshakes_initiated: list[tuple[str, Peer]] = []
         self.dropped: list[str] = []
         self.forgotten = False
-        self.gates: list[Gate] = []
+        self.foreign_forward_chains: list[ForeignForwardChain] = []
         self.sessions: tuple[SessionStatus, ...] = ()
         self.handshakes: dict[str, int] = {}
         self.moved: set[str] = set()
-        self.carriers: set[str] = set()
+        self.interfaces_with_routes: set[str] = set()
         self._kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
         self._node: str | None = None
@@ -107,9 +106,9 @@ class FakeHost:
         # The parameters of an interface go with it.
         originals = {k: v for k, v in self._originals.items() if self._kernel.has_parameter(k)}
         return Observed(
-            barriers=frozenset(self._kernel.barriers),
+            unreachable_routes=frozenset(self._kernel.unreachable_routes),
             firewall=self._kernel.firewall,
-            gates=tuple(self.gates),
+            foreign_forward_chains=tuple(self.foreign_forward_chains),
             sysctls={key: self._kernel.parameter(key) for key in {*sysctls, *originals}},
             originals=originals,
             node=self._observed_node(),
@@ -145,20 +144,20 @@ class FakeHost:
         """Return `sessions`, or none where routing does not run."""
         return self.sessions if self._routing_runs else ()
 
-    def carrying(self) -> frozenset[str]:
-        """Return `carriers`, as far as they are there."""
-        return frozenset(self.carriers.intersection(self._tunnels()))
+    def interfaces_with_bgp_routes(self) -> frozenset[str]:
+        """Return `interfaces_with_routes`, as far as they are there."""
+        return frozenset(self.interfaces_with_routes.intersection(self._tunnels()))
 
     def drop_routes(self, neighbor: str) -> None:
         """Note whose routes were to be forgotten."""
         self.dropped.append(neighbor)
 
-    def reconnect(self, tunnel: str, peer: Peer) -> None:
+    def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
         """Note that a new session with a peer was asked for."""
         self._kernel.link(tunnel)
-        self.reconnected.append((tunnel, peer))
+        self.handshakes_initiated.append((tunnel, peer))
 
-    def resolve_again(self, tunnel: str, peer: Peer) -> bool:
+    def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
         """Return whether the name is among those that have moved; then it is so no more."""
         self._kernel.link(tunnel)
         moved = peer.endpoint in self.moved
@@ -181,14 +180,14 @@ class FakeHost:
     def _steps(self, action: Action) -> Iterator[_Step]:  # noqa: C901, PLR0912 - one per kind
         kernel = self._kernel
         match action:
-            case AddBarriers(networks):
-                yield from (partial(kernel.barriers.add, each) for each in networks)
-            case RemoveBarriers(networks):
-                yield from (partial(kernel.barriers.discard, each) for each in networks)
+            case AddUnreachableRoutes(networks):
+                yield from (partial(kernel.unreachable_routes.add, each) for each in networks)
+            case RemoveUnreachableRoutes(networks):
+                yield from (partial(kernel.unreachable_routes.discard, each) for each in networks)
             case ReplaceFirewall(ruleset):
                 yield partial(kernel.replace_table, ruleset)
-            case SetGate(gate):
-                yield partial(self._set_gate, gate)
+            case SetForeignForwardChain(chain):
+                yield partial(self._set_foreign_chain, chain)
             case SetSysctl(key, value):
                 yield partial(self._note_original, key)
                 yield partial(kernel.set_parameter, key, value)
@@ -216,12 +215,12 @@ class FakeHost:
             case _:
                 assert_never(action)
 
-    def _set_gate(self, gate: Gate) -> None:
-        """Change a gate that is there; another firewall is not ours to make."""
-        places = [(each.family, each.chain) for each in self.gates]
-        if (gate.family, gate.chain) not in places:
-            raise UnoError(f"iptables-restore: there is no chain {gate.chain} by that name")
-        self.gates[places.index((gate.family, gate.chain))] = gate
+    def _set_foreign_chain(self, chain: ForeignForwardChain) -> None:
+        """Change a chain that exists; uno does not create chains of another firewall."""
+        places = [(each.family, each.name) for each in self.foreign_forward_chains]
+        if (chain.family, chain.name) not in places:
+            raise UnoError(f"iptables-restore: there is no chain {chain.name} by that name")
+        self.foreign_forward_chains[places.index((chain.family, chain.name))] = chain
 
     def _note_original(self, key: str) -> None:
         self._originals.setdefault(key, self._kernel.parameter(key))
@@ -242,10 +241,10 @@ class FakeHost:
         yield partial(self._kernel.flush, node.name)
         for address in node.addresses:
             yield partial(self._kernel.add_address, node.name, address)
-        yield partial(self._swallow, node)
+        yield partial(self._set_blackhole_routes, node)
 
-    def _swallow(self, node: NodeInterface) -> None:
-        self._kernel.link(node.name).sinks[:] = node.swallows
+    def _set_blackhole_routes(self, node: NodeInterface) -> None:
+        self._kernel.link(node.name).blackhole_routes[:] = node.blackhole_routes
 
     def _note_node(self, name: str | None) -> None:
         self._node = name
@@ -306,13 +305,16 @@ class FakeHost:
             return None
         link = self._kernel.link(self._node)
         return NodeInterface(
-            name=self._node, addresses=tuple(link.addresses), swallows=tuple(link.sinks)
+            name=self._node,
+            addresses=tuple(link.addresses),
+            blackhole_routes=tuple(link.blackhole_routes),
         )
 
     def _lines(self) -> Iterator[str]:
         yield from self._kernel.lines()
-        for gate in self.gates:
-            yield f"{gate.family} chain {gate.chain} lets {', '.join(gate.lets) or 'nothing'}"
+        for chain in self.foreign_forward_chains:
+            accepted = ", ".join(chain.accept_interfaces) or "nothing"
+            yield f"{chain.family} chain {chain.name} accepts {accepted}"
         for key, value in sorted(self._originals.items()):
             yield f"original {key} = {value}"
         for daemon, text in self._daemons.items():

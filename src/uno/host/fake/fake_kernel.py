@@ -32,7 +32,7 @@ PARAMETERS: Mapping[str, str] = {
 class Link:
     """An interface that uno made: a WireGuard one if it has a key.
 
-    `table` is the routing table of its own, `sinks` are what it swallows.
+    `table` is the routing table of its own, `blackhole_routes` are what it blackhole_routes.
     """
 
     mtu: int = 1500
@@ -41,7 +41,7 @@ class Link:
     port: int | None = None
     peers: tuple[Peer, ...] = ()
     table: int | None = None
-    sinks: list[Network] = field(default_factory=list)
+    blackhole_routes: list[Network] = field(default_factory=list)
 
 
 class FakeKernel:
@@ -51,7 +51,7 @@ class FakeKernel:
         """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
         self.nics = {nic.name: nic for nic in nics}
         self.links: dict[str, Link] = {}
-        self.barriers: set[Network] = set()
+        self.unreachable_routes: set[Network] = set()
         self.firewall: str | None = None
         self._fixed = frozenset(fixed)
         self._routes: dict[tuple[Network, int | None], str] = {}
@@ -108,7 +108,7 @@ class FakeKernel:
     def flush(self, name: str) -> None:
         """Remove the addresses of an interface, and the routes into it."""
         self.link(name).addresses.clear()
-        self.link(name).sinks.clear()
+        self.link(name).blackhole_routes.clear()
         self._remove_routes(name)
 
     def add_address(self, name: str, address: InterfaceAddress) -> None:
@@ -148,7 +148,7 @@ class FakeKernel:
         for name in sorted(self.nics):
             yield f"link {name}{'' if self.nics[name].up else ' down'}"
             yield from (f"addr {address} dev {name}" for address in self.nics[name].addresses)
-        for prefix in sorted(self.barriers, key=network_order):
+        for prefix in sorted(self.unreachable_routes, key=network_order):
             yield f"route unreachable {prefix}"
         for name in sorted(self.links):
             yield from self._link_lines(name, self.links[name])
@@ -164,7 +164,7 @@ class FakeKernel:
         yield from (
             f"route {prefix} dev {name}{where}" for prefix in self.routes_into(name, link.table)
         )
-        yield from (f"sink {prefix} dev {name}" for prefix in link.sinks)
+        yield from (f"sink {prefix} dev {name}" for prefix in link.blackhole_routes)
         if link.key:
             yield f"wg {name} public-key {_public(link.key)} listen-port {link.port or 'any'}"
         for peer in link.peers:

@@ -16,7 +16,7 @@ from typing import Any
 
 from uno.host.command import run
 from uno.host.firewall.nft import FAMILY
-from uno.ports.host import Gate
+from uno.ports.host import ForeignForwardChain
 from uno.render.nftables import REGISTRY_TABLE, TABLE
 
 COMMENT = "uno"
@@ -25,25 +25,25 @@ PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
 CHAINS = ("DOCKER-USER", "FORWARD")
 
 
-def observe() -> tuple[Gate, ...]:
-    """Return the gates that are closed, or that uno has opened."""
+def observe() -> tuple[ForeignForwardChain, ...]:
+    """Return the chains whose policy is drop, and those that have rules of uno's."""
     chains = _chains()
     names = {(each["family"], each["table"], each["name"]) for each in chains}
     found = []
     for family in _usable():
         present = [chain for chain in CHAINS if (family, "filter", chain) in names]
-        lets = {chain: _lets(family, chain) for chain in present}
+        accepted = {chain: _accepted(family, chain) for chain in present}
         closed = any(_drops(each) and _is(each, family) for each in chains)
         found += [
-            Gate(family=family, chain=chain, lets=lets[chain])
+            ForeignForwardChain(family=family, name=chain, accept_interfaces=accepted[chain])
             for chain in present
-            if lets[chain] or (closed and chain == present[0])
+            if accepted[chain] or (closed and chain == present[0])
         ]
     return tuple(found)
 
 
-def strangers() -> tuple[str, ...]:
-    """Return the chains that drop what is forwarded and that uno cannot open: nftables' own."""
+def dropping_nft_chains() -> tuple[str, ...]:
+    """Return the nftables chains with policy drop in which uno puts no rules."""
     return tuple(
         f"{each['family']} {each['table']} {each['name']}"
         for each in _chains()
@@ -51,13 +51,13 @@ def strangers() -> tuple[str, ...]:
     )
 
 
-def set_gate(gate: Gate) -> None:
-    """Make uno's rules in a gate those that it says, in one transaction."""
+def set_accept_rules(chain: ForeignForwardChain) -> None:
+    """Replace uno's rules in a chain in one transaction."""
     lines = ["*filter"]
-    lines += [f"-D {gate.chain} {rule}" for rule in _rules(_lets(gate.family, gate.chain))]
-    lines += [f"-I {gate.chain} {rule}" for rule in _rules(gate.lets)]
+    lines += [f"-D {chain.name} {rule}" for rule in _rules(_accepted(chain.family, chain.name))]
+    lines += [f"-I {chain.name} {rule}" for rule in _rules(chain.accept_interfaces)]
     lines.append("COMMIT")
-    restore = [f"{PROGRAMS[gate.family]}-restore", "--noflush", "--wait"]
+    restore = [f"{PROGRAMS[chain.family]}-restore", "--noflush", "--wait"]
     run(restore, stdin="\n".join(lines) + "\n")
 
 
@@ -71,7 +71,7 @@ def _rules(patterns: tuple[str, ...]) -> Iterator[str]:
             yield f"{direction} {pattern} -m comment --comment {COMMENT} -j ACCEPT"
 
 
-def _lets(family: str, chain: str) -> tuple[str, ...]:
+def _accepted(family: str, chain: str) -> tuple[str, ...]:
     done = run([PROGRAMS[family], "--wait", "-S", chain], check=False)
     rules = [shlex.split(line) for line in done.stdout.splitlines()]
     patterns = {

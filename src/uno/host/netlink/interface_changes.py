@@ -18,10 +18,10 @@ PROTOCOL = "98"
 
 # The highest byte is the distance that zebra gives a kernel route (FRR manual, Administrative
 # Distance): at 255 every other route beats it.
-BARRIER_METRIC = "4278198272"
+UNREACHABLE_METRIC = "4278198272"
 
-# One better than a barrier for the same prefix, and as bad as it in zebra's eyes.
-SINK_METRIC = "4278198271"
+# Preferred to an unreachable route for the same prefix; zebra gives both the same distance.
+BLACKHOLE_METRIC = "4278198271"
 
 MAIN_TABLE = 254
 
@@ -63,14 +63,14 @@ def change_rules(
         batch((_rule("add", *each) for each in add if each[0].version == version), family=family)
 
 
-def add_barriers(networks: Iterable[Network]) -> None:
-    """Make these prefixes unreachable where no better route is. One that is there stays."""
-    batch(f"route replace {_barrier(each)}" for each in networks)
+def add_unreachable_routes(networks: Iterable[Network]) -> None:
+    """Add an unreachable route with the worst metric for each prefix, if there is none."""
+    batch(f"route replace {_unreachable(each)}" for each in networks)
 
 
-def remove_barriers(networks: Iterable[Network]) -> None:
-    """Take `add_barriers` back."""
-    batch((f"route del {_barrier(each)}" for each in networks), force=True)
+def remove_unreachable_routes(networks: Iterable[Network]) -> None:
+    """Remove the routes of `add_unreachable_routes`."""
+    batch((f"route del {_unreachable(each)}" for each in networks), force=True)
 
 
 def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
@@ -92,14 +92,14 @@ def remove_route(name: str, prefix: Network, *, table: int | None = None) -> str
     return f"route del {prefix} dev {name} table {table or MAIN_TABLE} proto {PROTOCOL}"
 
 
-def add_sink(name: str, prefix: Network) -> str:
-    """Return the batch line that has an interface swallow what no better route is for."""
-    return f"route replace {prefix} dev {name} metric {SINK_METRIC} proto {PROTOCOL}"
+def add_blackhole_route(name: str, prefix: Network) -> str:
+    """Return the batch line of a route into a dummy interface, which discards the packets."""
+    return f"route replace {prefix} dev {name} metric {BLACKHOLE_METRIC} proto {PROTOCOL}"
 
 
-def remove_sink(name: str, prefix: Network) -> str:
-    """Return the batch line that takes `add_sink` back."""
-    return f"route del {prefix} dev {name} metric {SINK_METRIC} proto {PROTOCOL}"
+def remove_blackhole_route(name: str, prefix: Network) -> str:
+    """Return the batch line that removes the route of `add_blackhole_route`."""
+    return f"route del {prefix} dev {name} metric {BLACKHOLE_METRIC} proto {PROTOCOL}"
 
 
 def _rule(verb: str, source: Address, table: int) -> str:
@@ -107,8 +107,8 @@ def _rule(verb: str, source: Address, table: int) -> str:
     return f"rule {verb} {where} protocol {PROTOCOL}"
 
 
-def _barrier(prefix: Network) -> str:
-    return f"unreachable {prefix} metric {BARRIER_METRIC} proto {PROTOCOL}"
+def _unreachable(prefix: Network) -> str:
+    return f"unreachable {prefix} metric {UNREACHABLE_METRIC} proto {PROTOCOL}"
 
 
 def _json(arguments: list[str]) -> list[dict[str, Any]]:

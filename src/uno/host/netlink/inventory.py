@@ -58,7 +58,7 @@ class OwnRoutes:
     Interfaces are by their index.
     """
 
-    barriers: frozenset[Network]
+    unreachable_routes: frozenset[Network]
     into: Mapping[int, tuple[Network, ...]]
     aside: Mapping[tuple[int, int], tuple[Network, ...]]
 
@@ -85,7 +85,7 @@ def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
             addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
             up=each.up,
             autoconfigured=each.index in advertised,
-            leads_out=each.index in leading,
+            has_default_route=each.index in leading,
         )
         for each in others
         if each.name != "lo"
@@ -94,20 +94,22 @@ def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
 
 def own_routes() -> OwnRoutes:
     """Return the routes that are uno's own."""
-    barriers: set[Network] = set()
+    unreachable: set[Network] = set()
     into: dict[int, list[Network]] = defaultdict(list)
     aside: dict[tuple[int, int], list[Network]] = defaultdict(list)
     for family in (socket.AF_INET, socket.AF_INET6):
         for route in rtnetlink.routes_of(int(PROTOCOL), family):
             if route.kind == rtnetlink.UNREACHABLE:
-                barriers.add(route.destination)
+                unreachable.add(route.destination)
                 continue
             for index in route.interfaces:
                 if route.table == rtnetlink.MAIN_TABLE:
                     into[index].append(route.destination)
                 else:
                     aside[index, route.table].append(route.destination)
-    return OwnRoutes(barriers=frozenset(barriers), into=_ordered(into), aside=_ordered(aside))
+    return OwnRoutes(
+        unreachable_routes=frozenset(unreachable), into=_ordered(into), aside=_ordered(aside)
+    )
 
 
 def rules() -> frozenset[tuple[Address, int]]:

@@ -13,7 +13,7 @@ from uno.host.netlink import rtnetlink
 from uno.host.netlink.interface_changes import PROTOCOL
 from uno.host.netlink.rtnetlink import Message
 from uno.model.net import Network
-from uno.ports.events import Change
+from uno.ports.events import NetworkChange
 
 SETTLE = 0.2
 """Seconds from a change until it is told: changes seldom come alone."""
@@ -46,7 +46,7 @@ class NetlinkWatch:
         """Hear no more."""
         self._socket.close()
 
-    async def changes(self) -> AsyncIterator[frozenset[Change]]:
+    async def changes(self) -> AsyncIterator[frozenset[NetworkChange]]:
         """Yield what has changed since the last time, once it has."""
         loop = asyncio.get_running_loop()
         while True:
@@ -60,7 +60,7 @@ class NetlinkWatch:
                 await asyncio.sleep(self._settle)
                 yield frozenset(found | self._rest())
 
-    def routed(self, interfaces: Iterable[str]) -> frozenset[Network]:
+    def destinations_via(self, interfaces: Iterable[str]) -> frozenset[Network]:
         """Return the destinations of routes into these interfaces."""
         indices = set()
         for name in interfaces:
@@ -74,9 +74,9 @@ class NetlinkWatch:
             and not indices.isdisjoint(route.interfaces)
         )
 
-    def _rest(self) -> set[Change]:
+    def _rest(self) -> set[NetworkChange]:
         """Return what else has been told by now."""
-        found: set[Change] = set()
+        found: set[NetworkChange] = set()
         while True:
             try:
                 found |= self._told(self._socket.recv(_PART))
@@ -85,10 +85,10 @@ class NetlinkWatch:
             except OSError as error:
                 found |= _lost(error)
 
-    def _told(self, part: bytes) -> set[Change]:
+    def _told(self, part: bytes) -> set[NetworkChange]:
         return {change for each in rtnetlink.messages(part) if (change := self._change(each))}
 
-    def _change(self, message: Message) -> Change | None:
+    def _change(self, message: Message) -> NetworkChange | None:
         match message.kind:
             case rtnetlink.NEWROUTE | rtnetlink.DELROUTE:
                 return self._route(message)
@@ -99,20 +99,20 @@ class NetlinkWatch:
             case _:
                 return None
 
-    def _route(self, message: Message) -> Change | None:
+    def _route(self, message: Message) -> NetworkChange | None:
         route = rtnetlink.route(message.body)
         if route.table != rtnetlink.MAIN_TABLE or route.flags & rtnetlink.CLONED:
             return None
         if route.protocol in _OF_DAEMONS and route.destination.prefixlen > 0:
-            return Change.LEARNED
+            return NetworkChange.ROUTING
         gone = message.kind == rtnetlink.DELROUTE
         if route.protocol == _OWN:
             # uno makes them itself; that somebody else removes one is another thing.
-            return Change.HOST if gone else None
+            return NetworkChange.HOST if gone else None
         key = ("route", route.destination, route.priority)
         return self._notice(key, None if gone else route)
 
-    def _link(self, message: Message) -> Change | None:
+    def _link(self, message: Message) -> NetworkChange | None:
         family, _, _, index, flags, _ = _LINK.unpack_from(message.body)
         if family != socket.AF_UNSPEC:
             # A bridge tells of its ports.
@@ -121,7 +121,7 @@ class NetlinkWatch:
         now = (flags & _STATE, told.get(_IFNAME), told.get(_MTU), told.get(_OPERSTATE))
         return self._notice(("link", index), None if message.kind == rtnetlink.DELLINK else now)
 
-    def _address(self, message: Message) -> Change | None:
+    def _address(self, message: Message) -> NetworkChange | None:
         _, length, flags, _, index = _ADDRESS.unpack_from(message.body)
         told = rtnetlink.attributes(message.body, _ADDRESS.size)
         address = told.get(_IFA_LOCAL) or told.get(_IFA_ADDRESS)
@@ -130,22 +130,22 @@ class NetlinkWatch:
             ("address", index, address, length), None if gone else flags & _DUPLICATE
         )
 
-    def _notice(self, key: object, now: object) -> Change | None:
+    def _notice(self, key: object, now: object) -> NetworkChange | None:
         """Remember how something is, or with None that it is gone; tell if it was otherwise.
 
         The kernel repeats itself: with every router advertisement, with every scan of a radio.
         """
         if now is None:
             self._known.pop(key, None)
-            return Change.HOST
+            return NetworkChange.HOST
         if self._known.get(key) == now:
             return None
         self._known[key] = now
-        return Change.HOST
+        return NetworkChange.HOST
 
 
-def _lost(error: OSError) -> set[Change]:
+def _lost(error: OSError) -> set[NetworkChange]:
     """Return what may have changed when the kernel had more to tell than there was room for."""
     if error.errno != errno.ENOBUFS:
         raise error
-    return set(Change)
+    return set(NetworkChange)

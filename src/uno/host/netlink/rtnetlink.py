@@ -102,7 +102,7 @@ def default_routes() -> tuple[Route, ...]:
     return tuple(each for each in found if each.table == MAIN_TABLE)
 
 
-def carriers(protocol: int) -> frozenset[str]:
+def interfaces_with_routes(protocol: int) -> frozenset[str]:
     """Return the interfaces that routes of a protocol lead through. Raises `UnoError`."""
     families = (socket.AF_INET, socket.AF_INET6)
     found = (route for family in families for route in routes_of(protocol, family))

@@ -13,7 +13,7 @@ from random import Random
 
 from uno.diagnostics import UnoError
 from uno.host.probe.probe_schedule import Probe, Probing
-from uno.ports.prober import Results, Target
+from uno.ports.prober import ProbeResults, ProbeTarget
 
 _REQUEST, _REPLY = 8, 0
 _HEADER = struct.Struct("!BBHHH")
@@ -52,24 +52,24 @@ class IcmpProber:
         self._identifier = random.randrange(1 << 16)
         self._sooner = asyncio.Event()
 
-    def aim(self, targets: Iterable[Target]) -> None:
+    def set_targets(self, targets: Iterable[ProbeTarget]) -> None:
         """Probe these from now on, and no others."""
-        self._probing.aim(targets, now=self._clock())
+        self._probing.set_targets(targets, now=self._clock())
         self._sooner.set()
 
-    def hurry(self) -> None:
+    def reset_backoff(self) -> None:
         """Probe soon whoever does not answer."""
-        self._probing.hurry(now=self._clock())
+        self._probing.reset_backoff(now=self._clock())
         self._sooner.set()
 
-    def call(self, addresses: Iterable[IPv4Address]) -> None:
+    def probe_now(self, addresses: Iterable[IPv4Address]) -> None:
         """Probe these targets now, and tell when all have answered."""
-        self._probing.call(addresses, now=self._clock())
+        self._probing.probe_now(addresses, now=self._clock())
         self._sooner.set()
 
-    def measured(self) -> Results:
+    def results(self) -> ProbeResults:
         """Return what is known of each target."""
-        return self._probing.measured()
+        return self._probing.results()
 
     async def run(self) -> None:
         """Probe until cancelled. Raises `UnoError` where the host does not let us."""

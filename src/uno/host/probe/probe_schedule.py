@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from random import Random
 from statistics import median
 
-from uno.ports.prober import Measured, Target
+from uno.ports.prober import ProbeResult, ProbeTarget
 
 NEAR_SECONDS = 2.0
 FAR_SECONDS = 10.0
@@ -46,7 +46,7 @@ _MTU_TRIES = 3
 class Probe:
     """An echo request to send: to whom, with which number, of how many bytes."""
 
-    target: Target
+    target: ProbeTarget
     number: int
     size: int = SMALL
 
@@ -78,10 +78,10 @@ class _Search:
 class _Track:
     """A target, and what has become of its probes."""
 
-    target: Target
+    target: ProbeTarget
     due: float
     results: deque[float | None] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    heard: float | None = None
+    last_answered: float | None = None
     unanswered: int = 0
     misses: int = SILENT
     mtu: int | None = None
@@ -106,7 +106,7 @@ class Probing:
         self._called: set[IPv4Address] = set()
         self._called_at = 0.0
 
-    def aim(self, targets: Iterable[Target], *, now: float) -> None:
+    def set_targets(self, targets: Iterable[ProbeTarget], *, now: float) -> None:
         """Have these targets and no others."""
         wanted = {target.address: target for target in targets}
         spread = min(1.0, len(wanted) * 0.02)
@@ -121,14 +121,14 @@ class Probing:
         self._tracks = tracks
         self._called &= tracks.keys()
 
-    def hurry(self, *, now: float) -> None:
+    def reset_backoff(self, *, now: float) -> None:
         """Probe at once, and then again as if they had just gone, those that do not answer."""
         for track in self._tracks.values():
             if track.misses:
                 track.unanswered = 0
                 track.due = min(track.due, now + self._random.uniform(0, 0.1))
 
-    def call(self, addresses: Iterable[IPv4Address], *, now: float) -> None:
+    def probe_now(self, addresses: Iterable[IPv4Address], *, now: float) -> None:
         """Probe these at once; what was sent before does not count as an answer."""
         self._called, self._called_at = self._tracks.keys() & set(addresses), now
         for address in self._called:
@@ -153,7 +153,9 @@ class Probing:
         track = self._of(probe)
         if track is None:
             return
-        track.heard = sent if track.heard is None else max(track.heard, sent)
+        track.last_answered = (
+            sent if track.last_answered is None else max(track.last_answered, sent)
+        )
         if probe.size != SMALL:
             self._judge(track, now=now, passed=True)
             return
@@ -189,7 +191,7 @@ class Probing:
             track.search = None
             self._changed()
 
-    def measured(self) -> dict[IPv4Address, Measured]:
+    def results(self) -> dict[IPv4Address, ProbeResult]:
         """Return what is known of each target."""
         return {address: _measured(track) for address, track in self._tracks.items()}
 
@@ -253,15 +255,17 @@ class Probing:
         return min(interval, 0.5 * 2.0 ** min((track.unanswered - 1) // 2, 10))
 
     def _interval(self, track: _Track) -> float:
-        far = sum(not each.target.near for each in self._tracks.values())
-        interval = NEAR_SECONDS if track.target.near else max(FAR_SECONDS, far / FAR_PER_SECOND)
+        far = sum(not each.target.adjacent for each in self._tracks.values())
+        interval = NEAR_SECONDS if track.target.adjacent else max(FAR_SECONDS, far / FAR_PER_SECOND)
         return interval * self._random.uniform(0.9, 1.1)
 
 
-def _measured(track: _Track) -> Measured:
+def _measured(track: _Track) -> ProbeResult:
     # A copy first, made at once: whoever asks may be another thread.
     results = list(track.results)
     found = [each for each in results if each is not None]
     loss = (len(results) - len(found)) / len(results) if results else None
-    answers = Measured(rtt=median(found), mtu=track.mtu) if track.answers and found else Measured()
-    return replace(answers, loss=loss, heard=track.heard)
+    answers = (
+        ProbeResult(rtt=median(found), mtu=track.mtu) if track.answers and found else ProbeResult()
+    )
+    return replace(answers, loss=loss, last_answered=track.last_answered)

@@ -86,7 +86,7 @@ def port(name: str) -> int:
     return int(run(["wg", "show", name, "listen-port"]).stdout)
 
 
-def reconnect(name: str, peer: Peer, *, endpoint: str) -> None:
+def initiate_handshake(name: str, peer: Peer, *, endpoint: str) -> None:
     """Forget a peer's session and start a new one at once.
 
     A handshake that met nobody is repeated after 5 s (REKEY_TIMEOUT in the WireGuard paper,
@@ -102,7 +102,7 @@ def reconnect(name: str, peer: Peer, *, endpoint: str) -> None:
         run(words)
 
 
-def call(name: str, peer: Peer, *, endpoint: str) -> None:
+def set_endpoint(name: str, peer: Peer, *, endpoint: str) -> None:
     """Send to a peer at another address and port from now on; its session stays."""
     run(["wg", "set", name, "peer", peer.public_key, "endpoint", endpoint])
 

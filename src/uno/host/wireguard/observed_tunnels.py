@@ -12,10 +12,10 @@ from uno.ports.host import NodeInterface, Tunnel
 
 
 def node(each: inventory.Interface, routes: inventory.OwnRoutes) -> NodeInterface:
-    """Return the node interface that was found, with the prefixes that it swallows."""
+    """Return the node interface that was found, with the prefixes that it blackhole_routes."""
     addresses = tuple(a for a in each.addresses if not a.ip.is_link_local)
-    swallows = routes.into.get(each.index, ())
-    return NodeInterface(name=each.name, addresses=addresses, swallows=swallows)
+    blackhole_routes = routes.into.get(each.index, ())
+    return NodeInterface(name=each.name, addresses=addresses, blackhole_routes=blackhole_routes)
 
 
 def tunnel(

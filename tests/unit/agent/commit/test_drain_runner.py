@@ -154,7 +154,9 @@ def test_nothing_is_waited_for_when_the_new_sessions_are_up() -> None:
 
 def test_a_link_that_is_still_needed_goes_after_a_while_all_the_same() -> None:
     switching = Switching(package_of(CROSSED))
-    switching.host.carriers = {link.interface for link in package_of(CROSSED).plan.links}
+    switching.host.interfaces_with_routes = {
+        link.interface for link in package_of(CROSSED).plan.links
+    }
 
     switching.to(package_of(RING))
 
@@ -193,10 +195,10 @@ def test_of_two_that_could_one_calls_until_the_other_answers(cell: int, *, calls
 
     switching.to(new, DrainSchedule(period=4))
 
-    called = {name for name, _ in switching.host.reconnected}
+    called = {name for name, _ in switching.host.handshakes_initiated}
     assert called == ({link.interface for link in new.plan.links} if calls else set())
     # Nobody answers: it goes on for as long as the period allows, with more and more patience.
-    assert len(switching.host.reconnected) == (7 * len(new.plan.links) if calls else 0)
+    assert len(switching.host.handshakes_initiated) == (7 * len(new.plan.links) if calls else 0)
     assert switching.seconds == pytest.approx(1.5 + 2.0, abs=0.3)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from uno.agent.commit.reachability import Reachability, describe, lost, proven
 from uno.model.plan import BackbonePeer, CellSet
-from uno.ports.prober import Measured, Results
+from uno.ports.prober import ProbeResult, ProbeResults
 
 CELLS = st.frozensets(st.integers(1, 6))
 CONTACTS = st.builds(Reachability, registry=st.booleans(), neighbours=CELLS)
@@ -32,11 +32,14 @@ LINKS = tuple(
 )
 
 
-def heard(**at: float | None) -> dict[IPv4Address, Measured]:
-    return {LINKS[int(cell[1]) - 1].remote4: Measured(heard=when) for cell, when in at.items()}
+def heard(**at: float | None) -> dict[IPv4Address, ProbeResult]:
+    return {
+        LINKS[int(cell[1]) - 1].remote4: ProbeResult(last_answered=when)
+        for cell, when in at.items()
+    }
 
 
-def is_proven(measured: Results, *neighbours: int) -> bool:
+def is_proven(measured: ProbeResults, *neighbours: int) -> bool:
     return proven(LINKS, measured, neighbours=frozenset(neighbours), since=100.0)
 
 

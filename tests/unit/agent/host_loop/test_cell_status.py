@@ -24,15 +24,15 @@ from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import CellStatus, LinkState
 from uno.ports.host import Facts, Nic, SessionStatus
-from uno.ports.prober import Measured
+from uno.ports.prober import ProbeResult
 
 NOW = 1_700_000_000
 NIC = Nic(
     name="eth1",
     addresses=(IPv4Interface("192.168.2.7/24"), IPv4Interface("10.0.0.7/8")),
 )
-WELL = Measured(rtt=20.0, loss=0.0, mtu=1320)
-SILENT = Measured(loss=1.0)
+WELL = ProbeResult(rtt=20.0, loss=0.0, mtu=1320)
+SILENT = ProbeResult(loss=1.0)
 EVERYTHING: frozenset[Network] = frozenset({LAN, LAN6})
 
 
@@ -58,7 +58,7 @@ class Cell:
     def node(self, cell: int) -> IPv4Address:
         return next(each.node4 for each in self.bundle.roster.members if each.id == cell)
 
-    def hears(self, cell: int, measured: Measured) -> None:
+    def hears(self, cell: int, measured: ProbeResult) -> None:
         self.known = replace(self.known, probes={**self.known.probes, self.node(cell): measured})
 
     @property
@@ -197,7 +197,7 @@ def routed(cell: Cell, *lans: Network) -> None:
     cell.known = replace(cell.known, routed=lans)
 
 
-def measured(cell: Cell, found: Measured) -> None:
+def measured(cell: Cell, found: ProbeResult) -> None:
     address = cell.bundle.plan.links[0].remote4
     cell.known = replace(cell.known, probes={**cell.known.probes, address: found})
 
@@ -207,8 +207,8 @@ def measured(cell: Cell, found: Measured) -> None:
     [
         lambda cell: handshake(cell, 5),
         lambda cell: handshake(cell, 179),
-        lambda cell: measured(cell, Measured(rtt=90.0, loss=0.3, mtu=1320)),
-        lambda cell: cell.hears(HUB, Measured(rtt=300.0, loss=0.2)),
+        lambda cell: measured(cell, ProbeResult(rtt=90.0, loss=0.3, mtu=1320)),
+        lambda cell: cell.hears(HUB, ProbeResult(rtt=300.0, loss=0.2)),
         lambda cell: setattr(cell, "known", replace(cell.known, staged=8)),
     ],
     ids=["a handshake", "no handshake for long", "a slower link", "a slower path", "staged"],
@@ -229,7 +229,7 @@ def test_measures_and_what_is_told_otherwise_can_wait(
         lambda cell: handshake(cell, 180),
         lambda cell: session(cell, state="Idle", bfd="up"),
         lambda cell: session(cell, state="Established", bfd="down"),
-        lambda cell: measured(cell, Measured(rtt=20.0, loss=0.0, mtu=1000)),
+        lambda cell: measured(cell, ProbeResult(rtt=20.0, loss=0.0, mtu=1000)),
         lambda cell: cell.hears(ROAM, SILENT),
         lambda cell: routed(cell, LAN),
         lambda cell: setattr(cell, "known", replace(cell.known, registry=False)),

@@ -190,7 +190,7 @@ def test_links_and_nodes_have_addresses_of_both_families() -> None:
     assert [address.network.prefixlen for address in link.addresses] == [31, 127]
     assert node is not None
     assert node.name == "uno0"
-    assert node.swallows == (IPv4Network("10.255.128.0/22"),)
+    assert node.blackhole_routes == (IPv4Network("10.255.128.0/22"),)
     assert node.addresses == (
         IPv4Interface("10.255.128.3/32"),
         IPv6Interface("fd2b:5061:b7f9::3/128"),
@@ -198,17 +198,17 @@ def test_links_and_nodes_have_addresses_of_both_families() -> None:
 
 
 @pytest.mark.feature("G28")
-def test_every_prefix_of_the_uvn_has_a_barrier_but_the_cells_own_lans() -> None:
+def test_every_prefix_of_the_uvn_has_an_unreachable_route_but_the_cells_own_lans() -> None:
     hub, roam = wanted(HUB), wanted(ROAM)
 
-    assert list(map(str, hub.barriers)) == [
+    assert list(map(str, hub.unreachable_routes)) == [
         "10.254.0.0/16",
         "10.255.128.0/22",
         "10.255.192.0/20",
         "192.168.2.0/24",
         "fd2b:5061:b7f9::/48",
     ]
-    assert set(roam.barriers) - set(hub.barriers) == {LAN, LAN6}
+    assert set(roam.unreachable_routes) - set(hub.unreachable_routes) == {LAN, LAN6}
 
 
 @pytest.mark.feature("F080")
@@ -236,9 +236,9 @@ def test_other_firewalls_are_to_let_each_kind_of_interface_through() -> None:
         UVN, settings=Settings(backbone_vpn=replace(BACKBONE_VPN, interface="wan1-{}"))
     )
 
-    assert wanted(HUB).gates == ("uwg-b+", "uwg-p+", "uwg-v+")
-    assert wanted(HOME).gates == ("uwg-b+", "uwg-v+")
-    assert "wan1-+" in wanted(HUB, uvn=digits).gates
+    assert wanted(HUB).accept_interfaces == ("uwg-b+", "uwg-p+", "uwg-v+")
+    assert wanted(HOME).accept_interfaces == ("uwg-b+", "uwg-v+")
+    assert "wan1-+" in wanted(HUB, uvn=digits).accept_interfaces
 
 
 @pytest.mark.feature("F094")
@@ -277,7 +277,10 @@ def test_a_host_without_ipv6_is_asked_for_none() -> None:
 
     assert goal.node is not None
     addresses = [*goal.node.addresses, *(a for tunnel in goal.tunnels for a in tunnel.addresses)]
-    routes = [*goal.barriers, *(route for tunnel in goal.tunnels for route in tunnel.routes)]
+    routes = [
+        *goal.unreachable_routes,
+        *(route for tunnel in goal.tunnels for route in tunnel.routes),
+    ]
     assert {each.version for each in (*addresses, *routes)} == {4}
     assert [key for key, _ in goal.sysctls] == list(sysctl_keys(facts))
     assert not [key for key in sysctl_keys(facts) if "ipv6" in key]
@@ -285,7 +288,7 @@ def test_a_host_without_ipv6_is_asked_for_none() -> None:
 
 def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> None:
     own = package(HUB)
-    nics = (Nic(name="eth0", leads_out=True), Nic(name="eth1", leads_out=True))
+    nics = (Nic(name="eth0", has_default_route=True), Nic(name="eth1", leads_out=True))
     inside = (AttachedLan(network=LAN, nic="eth1"),)
 
     shut = desired(own, lans=inside, facts=Facts(nics=nics, forwarded=False))

@@ -31,7 +31,7 @@ def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
         host.handshakes = {link.public_key: 1}
     upkeep.maintain_links(package, silent)
 
-    assert [name for name, _ in host.reconnected] == ([] if answers else [link.interface])
+    assert [name for name, _ in host.handshakes_initiated] == ([] if answers else [link.interface])
 
 
 @pytest.mark.feature("G12")
@@ -41,13 +41,13 @@ def test_routes_that_are_kept_through_a_dead_link_are_dropped(tmp_path: Path) ->
     upkeep.reconcile(package)
     link, other = package.plan.links[:2]
     dead = [LinkState(interface=link.interface, cell=link.cell, bfd="down", bgp="Active")]
-    host.carriers = {other.interface}
+    host.interfaces_with_routes = {other.interface}
 
     upkeep.maintain_links(package, dead)
     clock.pause(DEAD_AFTER)
     upkeep.maintain_links(package, dead)
     assert host.dropped == []
-    host.carriers = {link.interface, other.interface}
+    host.interfaces_with_routes = {link.interface, other.interface}
     for _ in range(2):
         upkeep.maintain_links(package, dead)
 

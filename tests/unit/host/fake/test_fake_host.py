@@ -13,21 +13,21 @@ from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
 from uno.ports.host import (
     Action,
-    AddBarriers,
+    AddUnreachableRoutes,
     ConfigureTunnel,
     CreateTunnel,
-    Gate,
+    ForeignForwardChain,
     Nic,
     NodeInterface,
     Peer,
     ReloadRouting,
-    RemoveBarriers,
     RemoveTunnel,
+    RemoveUnreachableRoutes,
     ReplaceFirewall,
     RestoreSysctl,
     Routing,
     SessionStatus,
-    SetGate,
+    SetForeignForwardChain,
     SetNode,
     SetSysctl,
     StartRouting,
@@ -57,7 +57,7 @@ ROUTING = Routing(daemons=(("zebra", "!\n"), ("bgpd", "router bgp 4200000001\n")
 RULES = "table inet uno {\n  chain forward {\n  }\n}\n"
 LAN = IPv4Network("192.168.2.0/24")
 FORWARD = "net.ipv4.ip_forward"
-GATE = Gate(family="ip", chain="DOCKER-USER")
+FOREIGN_CHAIN = ForeignForwardChain(family="ip", name="DOCKER-USER")
 
 NOTHING = """\
 link eth0
@@ -90,7 +90,7 @@ nft table inet uno {
 nft   chain forward {
 nft   }
 nft }
-ip chain DOCKER-USER lets uwg-b+
+ip chain DOCKER-USER accepts uwg-b+
 original net.ipv4.ip_forward = 0
 zebra: !
 bgpd: router bgp 4200000001
@@ -100,13 +100,13 @@ bgpd: router bgp 4200000001
 def test_it_prints_what_is_there_and_no_secret() -> None:
     host = FakeHost(nics=[ETH0])
     assert str(host) == NOTHING
-    host.gates = [GATE]
+    host.foreign_forward_chains = [FOREIGN_CHAIN]
 
     do(
         host,
-        AddBarriers((LAN,)),
+        AddUnreachableRoutes((LAN,)),
         ReplaceFirewall(RULES),
-        SetGate(replace(GATE, lets=("uwg-b+",))),
+        SetForeignForwardChain(replace(FOREIGN_CHAIN, accept_interfaces=("uwg-b+",))),
         SetNode(NODE),
         CreateTunnel(TUNNEL),
         SetSysctl(FORWARD, "1"),
@@ -118,12 +118,18 @@ def test_it_prints_what_is_there_and_no_secret() -> None:
 
 def test_everything_can_be_removed_and_removed_again() -> None:
     host = FakeHost(nics=[ETH0])
-    do(host, AddBarriers((LAN,)), ReplaceFirewall(RULES), SetNode(NODE), CreateTunnel(TUNNEL))
+    do(
+        host,
+        AddUnreachableRoutes((LAN,)),
+        ReplaceFirewall(RULES),
+        SetNode(NODE),
+        CreateTunnel(TUNNEL),
+    )
     do(host, SetSysctl(FORWARD, "1"), StartRouting(ROUTING))
 
     for _ in range(2):
         do(host, StopRouting(), RestoreSysctl(FORWARD, "0"), RemoveTunnel("uwg-b0"))
-        do(host, SetNode(None), ReplaceFirewall(None), RemoveBarriers((LAN,)))
+        do(host, SetNode(None), ReplaceFirewall(None), RemoveUnreachableRoutes((LAN,)))
 
         assert str(host) == NOTHING
 
@@ -151,7 +157,7 @@ def test_everything_can_be_removed_and_removed_again() -> None:
         (SetSysctl("net.ipv4.no_such", "1"), "cannot read the kernel parameter net.ipv4.no_such"),
         (SetSysctl(FORWARD, "yes"), "Invalid argument"),
         (SetSysctl("net.ipv6.conf.all.forwarding", "1"), "Read-only file system"),
-        (SetGate(GATE), "there is no chain DOCKER-USER"),
+        (SetForeignForwardChain(FOREIGN_CHAIN), "there is no chain DOCKER-USER"),
         (ReloadRouting(ROUTING), "failed to connect to any daemons"),
         (ReplaceFirewall("table inet filter {\n}\n"), "not uno's one table but table inet filter"),
         (ReplaceFirewall(RULES + "table ip nat {\n}\n"), "not uno's one table"),
@@ -216,15 +222,15 @@ def test_routing_that_stopped_half_way_is_left_over_and_no_longer_running() -> N
 def test_it_fails_once_at_the_action_it_was_told_to(halfway: bool) -> None:  # noqa: FBT001
     host = FakeHost()
     host.fail_at(2, halfway=halfway)
-    barriers = IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24")
+    prefixes = IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24")
 
     host.perform(SetNode(NODE))
     with pytest.raises(UnoError, match="told to fail"):
-        host.perform(AddBarriers(barriers))
+        host.perform(AddUnreachableRoutes(prefixes))
 
-    assert host.observe(()).barriers == set(barriers[:1] if halfway else ())
-    host.perform(AddBarriers(barriers))
-    assert host.observe(()).barriers == set(barriers)
+    assert host.observe(()).unreachable_routes == set(prefixes[:1] if halfway else ())
+    host.perform(AddUnreachableRoutes(prefixes))
+    assert host.observe(()).unreachable_routes == set(prefixes)
 
 
 def test_the_values_from_before_uno_outlive_later_changes() -> None:
@@ -257,15 +263,15 @@ def test_it_answers_what_it_was_given_to_answer() -> None:
     assert (host.wireguard_kind(), host.session_status(), host.peer_status()) == ("none", (), {})
 
     do(host, CreateTunnel(TUNNEL), StartRouting(ROUTING))
-    host.reconnect("uwg-b0", PEER)
+    host.initiate_handshake("uwg-b0", PEER)
     host.forget()
 
     assert (host.wireguard_kind(), host.session_status()) == ("fake", (session,))
     assert [peer.handshake for peer in host.peer_status()["uwg-b0"]] == [1700000000]
-    assert host.reconnected == [("uwg-b0", PEER)]
+    assert host.handshakes_initiated == [("uwg-b0", PEER)]
     assert host.forgotten
     with pytest.raises(UnoError, match="Cannot find device"):
-        host.reconnect("uwg-b9", PEER)
+        host.initiate_handshake("uwg-b9", PEER)
 
 
 def do(host: FakeHost, *actions: Action) -> None:

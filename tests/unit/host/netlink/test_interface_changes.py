@@ -53,15 +53,15 @@ def test_routes_of_another_routing_daemon_are_noticed(monkeypatch: pytest.Monkey
     assert not interface_changes.has_routes(bgp, except_on=frozenset({"uwg-b0", "eth0"}))
 
 
-def test_a_barrier_loses_against_every_other_route_and_never_hides_itself(
+def test_every_other_route_is_preferred_to_an_unreachable_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = ip(monkeypatch)
     networks: list[Network] = [IPv4Network("192.168.2.0/24"), IPv6Network("fd00::/48")]
 
-    interface_changes.add_barriers(networks)
-    interface_changes.remove_barriers(networks)
-    interface_changes.add_barriers([])
+    interface_changes.add_unreachable_routes(networks)
+    interface_changes.remove_unreachable_routes(networks)
+    interface_changes.add_unreachable_routes([])
 
     assert program.given == [
         "route replace unreachable 192.168.2.0/24 metric 4278198272 proto 98",
@@ -115,15 +115,17 @@ def test_a_route_is_marked_as_unos() -> None:
     )
 
 
-def test_what_an_interface_swallows_is_better_than_a_barrier_and_worse_than_all_else() -> None:
+def test_a_blackhole_route_is_preferred_to_an_unreachable_one_and_to_no_other() -> None:
     prefix = IPv4Network("10.255.128.0/22")
 
-    said = interface_changes.add_sink("uno0", prefix)
+    said = interface_changes.add_blackhole_route("uno0", prefix)
 
     assert said == "route replace 10.255.128.0/22 dev uno0 metric 4278198271 proto 98"
-    assert interface_changes.remove_sink("uno0", prefix) == said.replace("replace", "del")
-    assert int(interface_changes.SINK_METRIC) == int(interface_changes.BARRIER_METRIC) - 1
-    assert int(interface_changes.SINK_METRIC) >> 24 == 255
+    assert interface_changes.remove_blackhole_route("uno0", prefix) == said.replace(
+        "replace", "del"
+    )
+    assert int(interface_changes.BLACKHOLE_METRIC) == int(interface_changes.UNREACHABLE_METRIC) - 1
+    assert int(interface_changes.BLACKHOLE_METRIC) >> 24 == 255
 
 
 def test_rules_are_changed_family_by_family(monkeypatch: pytest.MonkeyPatch) -> None:

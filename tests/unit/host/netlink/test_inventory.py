@@ -84,14 +84,14 @@ def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses
     )
 
     assert found == (
-        Nic(name="eth0", addresses=addresses[:1], leads_out=True),
-        Nic(name="wwan0", autoconfigured=True, leads_out=True),
+        Nic(name="eth0", addresses=addresses[:1], has_default_route=True),
+        Nic(name="wwan0", autoconfigured=True, has_default_route=True),
         Nic(name="eth1"),
     )
 
 
 @pytest.mark.feature("G28")
-def test_barriers_and_routes_into_interfaces_are_told_apart(
+def test_unreachable_routes_are_apart_from_routes_into_interfaces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = {
@@ -112,7 +112,7 @@ def test_barriers_and_routes_into_interfaces_are_told_apart(
 
     found = inventory.own_routes()
 
-    assert found.barriers == {IPv4Network("192.168.2.0/24"), IPv6Network("fd00::/48")}
+    assert found.unreachable_routes == {IPv4Network("192.168.2.0/24"), IPv6Network("fd00::/48")}
     assert {index: list(map(str, routes)) for index, routes in found.into.items()} == {
         TUNNEL: ["10.0.0.1/32", "10.0.0.9/32", "fd00::1/128"]
     }

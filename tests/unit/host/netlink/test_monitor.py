@@ -14,11 +14,11 @@ from uno.host.command import run
 from uno.host.netlink.monitor import NetlinkWatch
 from uno.lab import netns
 from uno.model.net import Network
-from uno.ports.events import Change
+from uno.ports.events import NetworkChange
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces are root's")
 
-HOST, LEARNED = frozenset({Change.HOST}), frozenset({Change.LEARNED})
+HOST, LEARNED = frozenset({NetworkChange.HOST}), frozenset({NetworkChange.ROUTING})
 
 SETTLE = 0.05
 # Longer than the kernel takes to tell, and than changes are gathered for.
@@ -45,11 +45,11 @@ class Namespace:
     def ip(self, words: str) -> None:
         run(["ip", "-n", self.name, *words.split()])
 
-    def routed(self, *names: str) -> frozenset[Network]:
+    def destinations_via(self, *names: str) -> frozenset[Network]:
         with netns.entered(self.name):
-            return self.watch.routed(names)
+            return self.watch.destinations_via(names)
 
-    def seen(self, *commands: str) -> list[frozenset[Change]]:
+    def seen(self, *commands: str) -> list[frozenset[NetworkChange]]:
         """What is told after each command, the empty set where that is nothing."""
         return asyncio.run(self._seen(commands))
 
@@ -57,7 +57,7 @@ class Namespace:
         self.watch.close()
         run(["ip", "netns", "delete", self.name])
 
-    async def _seen(self, commands: tuple[str, ...]) -> list[frozenset[Change]]:
+    async def _seen(self, commands: tuple[str, ...]) -> list[frozenset[NetworkChange]]:
         changes = self.watch.changes()
         while await _next(changes):
             pass
@@ -70,7 +70,7 @@ class Namespace:
         return found
 
 
-async def _next(changes: AsyncIterator[frozenset[Change]]) -> frozenset[Change]:
+async def _next(changes: AsyncIterator[frozenset[NetworkChange]]) -> frozenset[NetworkChange]:
     try:
         async with asyncio.timeout(QUIET):
             return await anext(changes)
@@ -88,7 +88,7 @@ def namespace() -> Iterator[Namespace]:
 
 
 def test_what_happens_before_anybody_asks_is_told(namespace: Namespace) -> None:
-    async def first() -> frozenset[Change]:
+    async def first() -> frozenset[NetworkChange]:
         return await _next(namespace.watch.changes())
 
     assert asyncio.run(first()) == HOST
@@ -161,7 +161,7 @@ def test_what_the_kernel_repeats_is_no_news(namespace: Namespace) -> None:
 
 
 def test_many_changes_at_once_are_one(namespace: Namespace) -> None:
-    async def twice() -> list[frozenset[Change]]:
+    async def twice() -> list[frozenset[NetworkChange]]:
         while await _next(namespace.watch.changes()):
             pass
         lines = "".join(f"route add 10.{n}.0.0/16 via 192.168.1.9 proto bgp\n" for n in range(200))
@@ -179,15 +179,15 @@ def test_routes_into_an_interface_are_those_with_a_hop_through_it(namespace: Nam
     namespace.ip("route add 10.4.0.0/16 via 192.168.1.9 table 77")
     namespace.ip("-6 route add fd00:9::/64 via fd00:1::9 proto bgp")
 
-    found = namespace.routed("lan0")
+    found = namespace.destinations_via("lan0")
 
     assert {each for each in found if each.overlaps(_TEN)} == {
         IPv4Network("10.1.0.0/16"),
         IPv4Network("10.2.0.0/16"),
     }
     assert IPv6Network("fd00:9::/64") in found
-    assert IPv4Network("10.1.0.0/16") not in namespace.routed("lan1", "nothing")
-    assert namespace.routed("nothing") == frozenset()
+    assert IPv4Network("10.1.0.0/16") not in namespace.destinations_via("lan1", "nothing")
+    assert namespace.destinations_via("nothing") == frozenset()
 
 
 _TEN = IPv4Network("10.0.0.0/8")

@@ -14,14 +14,14 @@ import pytest
 from uno.host.command import run
 from uno.host.probe.icmp_prober import IcmpProber
 from uno.lab import netns
-from uno.ports.prober import Measured, Target
+from uno.ports.prober import ProbeResult, ProbeTarget
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="raw sockets are root's")
 
 SELF = IPv4Address("127.0.0.1")
-HERE = Target(address=IPv4Address("127.0.0.2"), source=SELF)
-THERE = Target(address=IPv4Address("127.0.0.3"), source=SELF, near=True, mtu=1320)
-NOWHERE = Target(address=IPv4Address("192.0.2.1"), source=SELF)
+HERE = ProbeTarget(address=IPv4Address("127.0.0.2"), source=SELF)
+THERE = ProbeTarget(address=IPv4Address("127.0.0.3"), source=SELF, adjacent=True, mtu=1320)
+NOWHERE = ProbeTarget(address=IPv4Address("192.0.2.1"), source=SELF)
 
 
 @pytest.fixture(autouse=True)
@@ -36,23 +36,25 @@ def _namespace() -> Iterator[None]:
         run(["ip", "netns", "delete", name])
 
 
-async def probing(*rounds: tuple[Target, ...], seconds: float = 10) -> dict[IPv4Address, Measured]:
+async def probing(
+    *rounds: tuple[ProbeTarget, ...], seconds: float = 10
+) -> dict[IPv4Address, ProbeResult]:
     """Aim at each round of targets until all of it have a result; return the last results."""
     changed = asyncio.Event()
     prober = IcmpProber(clock=time.monotonic, random=Random(1), changed=changed.set)  # noqa: S311
     async with asyncio.timeout(seconds), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(prober.run())
         for targets in rounds:
-            prober.aim(targets)
+            prober.set_targets(targets)
             while not all(_is_known(prober, target) for target in targets):
                 await changed.wait()
                 changed.clear()
         running.cancel()
-    return dict(prober.measured())
+    return dict(prober.results())
 
 
-def _is_known(prober: IcmpProber, target: Target) -> bool:
-    found = prober.measured()[target.address]
+def _is_known(prober: IcmpProber, target: ProbeTarget) -> bool:
+    found = prober.results()[target.address]
     if target == NOWHERE:
         return found.loss is not None
     return found.rtt is not None and (target.mtu is None or found.mtu is not None)
@@ -75,7 +77,7 @@ def test_targets_change_while_it_runs() -> None:
 
 
 def test_two_probers_on_a_host_do_not_take_each_others_answers() -> None:
-    async def both() -> tuple[dict[IPv4Address, Measured], dict[IPv4Address, Measured]]:
+    async def both() -> tuple[dict[IPv4Address, ProbeResult], dict[IPv4Address, ProbeResult]]:
         return await asyncio.gather(probing((HERE,)), probing((HERE, THERE)))
 
     first, second = asyncio.run(both())

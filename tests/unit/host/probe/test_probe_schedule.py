@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uno.host.probe.probe_schedule import FAR_PER_SECOND, SMALL, Probe, Probing
-from uno.ports.prober import Measured, Target
+from uno.ports.prober import ProbeResult, ProbeTarget
 
 SELF = IPv4Address("10.255.128.1")
-NEAR = Target(address=IPv4Address("10.255.192.1"), source=SELF, near=True, mtu=1320)
-FAR = Target(address=IPv4Address("10.255.128.2"), source=SELF)
+NEAR = ProbeTarget(address=IPv4Address("10.255.192.1"), source=SELF, adjacent=True, mtu=1320)
+FAR = ProbeTarget(address=IPv4Address("10.255.128.2"), source=SELF)
 ANSWER = 0.020
 
 
 class Simulation:
     """Probes fly through a network that answers after 20 ms what `answers` says it does."""
 
-    def __init__(self, *targets: Target, seed: int = 1) -> None:
+    def __init__(self, *targets: ProbeTarget, seed: int = 1) -> None:
         self.now = 1000.0
         self.changes: list[float] = []
         self.sent: list[tuple[float, Probe]] = []
@@ -32,7 +32,7 @@ class Simulation:
             changed=lambda: self.changes.append(self.now - 1000),
         )
         self._flying: list[tuple[float, Probe]] = []
-        self.probing.aim(targets, now=self.now)
+        self.probing.set_targets(targets, now=self.now)
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds
@@ -50,14 +50,14 @@ class Simulation:
                 return
         pytest.fail("the clock stands still: something is due and never done")
 
-    def count(self, target: Target, *, size: int = SMALL) -> int:
+    def count(self, target: ProbeTarget, *, size: int = SMALL) -> int:
         return sum(each.target == target and each.size == size for _, each in self.sent)
 
-    def of(self, target: Target) -> Measured:
-        return self.probing.measured()[target.address]
+    def of(self, target: ProbeTarget) -> ProbeResult:
+        return self.probing.results()[target.address]
 
 
-def deaf_to(target: Target) -> Callable[[Probe], bool]:
+def deaf_to(target: ProbeTarget) -> Callable[[Probe], bool]:
     return lambda probe: probe.target != target
 
 
@@ -67,13 +67,13 @@ def test_who_is_called_is_probed_at_once_and_the_last_answer_is_told() -> None:
     network.changes.clear()
     before = len(network.sent)
 
-    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    network.probing.probe_now([NEAR.address, FAR.address], now=network.now)
     called = network.now
     network.run(0.1)
 
     assert [at for at, _ in network.sent[before:]] == [called - 1000] * 2
     assert network.changes == [pytest.approx(called - 1000 + ANSWER)]
-    assert network.of(NEAR).heard == network.of(FAR).heard == called
+    assert network.of(NEAR).last_answered == network.of(FAR).last_answered == called
 
 
 def test_who_is_called_and_does_not_answer_is_not_told_of() -> None:
@@ -82,12 +82,12 @@ def test_who_is_called_and_does_not_answer_is_not_told_of() -> None:
     network.changes.clear()
     network.answers = deaf_to(FAR)
 
-    network.probing.call([NEAR.address, FAR.address], now=network.now)
+    network.probing.probe_now([NEAR.address, FAR.address], now=network.now)
     called = network.now
     network.run(1)
 
     assert network.changes == []
-    heard = network.of(NEAR).heard, network.of(FAR).heard
+    heard = network.of(NEAR).last_answered, network.of(FAR).last_answered
     assert heard[0] is not None
     assert heard[0] >= called
     assert heard[1] is not None
@@ -102,11 +102,11 @@ def test_an_answer_to_an_earlier_probe_is_none_to_a_call() -> None:
     network.changes.clear()
     network.answers = deaf_to(NEAR)
 
-    network.probing.call([NEAR.address], now=network.now + 0.001)
+    network.probing.probe_now([NEAR.address], now=network.now + 0.001)
     network.probing.answered(probe.number, NEAR.address, now=network.now + 0.002)
 
     assert network.changes == []
-    assert network.of(NEAR).heard == network.now
+    assert network.of(NEAR).last_answered == network.now
 
 
 def test_who_is_called_and_no_target_is_not_waited_for() -> None:
@@ -114,8 +114,8 @@ def test_who_is_called_and_no_target_is_not_waited_for() -> None:
     network.run(5)
     network.changes.clear()
 
-    network.probing.call([NEAR.address, FAR.address], now=network.now)
-    network.probing.aim([NEAR], now=network.now)
+    network.probing.probe_now([NEAR.address, FAR.address], now=network.now)
+    network.probing.set_targets([NEAR], now=network.now)
     network.run(0.1)
 
     assert len(network.changes) == 1
@@ -142,7 +142,8 @@ def test_the_other_end_of_a_link_is_probed_more_often() -> None:
 
 def test_a_first_answer_comes_within_a_second_of_being_named() -> None:
     targets = [
-        Target(address=IPv4Address(f"10.255.128.{number}"), source=SELF) for number in range(2, 12)
+        ProbeTarget(address=IPv4Address(f"10.255.128.{number}"), source=SELF)
+        for number in range(2, 12)
     ]
     network = Simulation(*targets)
 
@@ -153,7 +154,8 @@ def test_a_first_answer_comes_within_a_second_of_being_named() -> None:
 
 def test_many_targets_cost_no_more_than_their_share() -> None:
     targets = [
-        Target(address=IPv4Address("10.128.0.0") + number, source=SELF) for number in range(500)
+        ProbeTarget(address=IPv4Address("10.128.0.0") + number, source=SELF)
+        for number in range(500)
     ]
     network = Simulation(*targets)
 
@@ -206,7 +208,7 @@ def test_who_comes_back_is_noticed_at_once_when_something_changed() -> None:
     network.answers = deaf_to(FAR)
     network.run(600)
     network.answers = lambda _: True
-    network.probing.hurry(now=network.now)
+    network.probing.reset_backoff(now=network.now)
 
     network.run(0.2)
 
@@ -219,7 +221,7 @@ def test_probes_that_were_under_way_when_it_came_back_are_no_loss() -> None:
     network.answers = deaf_to(NEAR)
     network.run(60)
     for _ in range(10):
-        network.probing.hurry(now=network.now)
+        network.probing.reset_backoff(now=network.now)
         network.run(0.15)
     network.answers = lambda _: True
 
@@ -235,7 +237,7 @@ def test_who_answers_is_not_hurried() -> None:
     network.sent.clear()
 
     for _ in range(50):
-        network.probing.hurry(now=network.now)
+        network.probing.reset_backoff(now=network.now)
         network.run(0.1)
 
     assert network.count(FAR) <= 1
@@ -306,12 +308,12 @@ def test_sizes_are_looked_for_again_every_few_minutes_and_after_a_break() -> Non
 def test_what_is_known_of_a_target_stays_when_others_come_and_go() -> None:
     network = Simulation(FAR)
     network.run(30)
-    network.probing.aim([FAR, NEAR], now=network.now)
+    network.probing.set_targets([FAR, NEAR], now=network.now)
     kept = network.of(FAR).rtt
-    network.probing.aim([NEAR], now=network.now)
+    network.probing.set_targets([NEAR], now=network.now)
 
     assert kept == pytest.approx(20)
-    assert set(network.probing.measured()) == {NEAR.address}
+    assert set(network.probing.results()) == {NEAR.address}
 
 
 def test_without_targets_nothing_is_ever_due() -> None:
@@ -340,6 +342,6 @@ def test_whatever_is_lost_probes_stay_few_and_time_goes_on(
     # At worst each probe is lost, and every third is answered after all: one each two seconds.
     assert network.count(FAR) < 180
     assert network.count(NEAR) < 240
-    for measured in network.probing.measured().values():
+    for measured in network.probing.results().values():
         assert measured.loss is not None
         assert 0 <= measured.loss <= 1

@@ -146,7 +146,7 @@ def test_a_new_session_is_started_by_removing_the_peer_and_adding_it(
     monkeypatch.setattr(interfaces, "run", program)
     peer = Peer(public_key="ONE=", psk=Secret("PSK="), allowed_ips=(IPv4Network("10.0.0.0/8"),))
 
-    interfaces.reconnect("x", peer, endpoint="192.0.2.1:1")
+    interfaces.initiate_handshake("x", peer, endpoint="192.0.2.1:1")
 
     assert program.asked[0] == ["wg", "set", "x", "peer", "ONE=", "remove"]
     assert " ".join(program.asked[1]) == (
