@@ -240,7 +240,7 @@ def test_what_blocks_leaks_comes_before_what_attracts_traffic(wanted: Desired) -
 @given(before=plans(), wanted=plans())
 def test_no_change_of_plan_opens_a_gap(before: Desired, wanted: Desired) -> None:
     host = host_as(before)
-    kept = set(before.barriers) & set(wanted.unreachable_routes)
+    kept = set(before.unreachable_routes) & set(wanted.unreachable_routes)
 
     for action in steps(host, wanted):
         host.perform(action)

@@ -20,8 +20,9 @@ class Surroundings:
 
     `raise_network` makes the host's network so, and `refresh_endpoints` resolves again the
     endpoints of cells that do not answer; both block, and other threads call them. `clock` is
-    monotonic, in seconds; `alive` is called whenever all is well, for a watchdog; `has_ipv6` is said of the host; `licence` and
-    `credentials` are for the bus; `run` is where sockets are.
+    monotonic, in seconds; `alive` is called whenever all is well, for a watchdog; `has_ipv6`
+    tells whether the host has IPv6; `licence` and `credentials` are for the bus; `run` is
+    where sockets are.
     """
 
     bus: Bus

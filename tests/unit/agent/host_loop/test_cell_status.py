@@ -176,10 +176,10 @@ def test_each_link_and_each_other_cell_is_probed_from_the_address_that_it_knows(
 
     found = targets(home)
 
-    assert [(each.address, each.source, each.mtu) for each in found if each.near] == [
+    assert [(each.address, each.source, each.mtu) for each in found if each.adjacent] == [
         (link.remote4, link.local4, home.plan.backbone_mtu) for link in home.plan.links
     ]
-    assert [(each.address, each.source) for each in found if not each.near] == [
+    assert [(each.address, each.source) for each in found if not each.adjacent] == [
         (each.node4, own) for each in home.roster.members if each.id != HOME
     ]
 
