@@ -288,7 +288,7 @@ def test_a_host_without_ipv6_is_asked_for_none() -> None:
 
 def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> None:
     own = package(HUB)
-    nics = (Nic(name="eth0", has_default_route=True), Nic(name="eth1", leads_out=True))
+    nics = (Nic(name="eth0", has_default_route=True), Nic(name="eth1", has_default_route=True))
     inside = (AttachedLan(network=LAN, nic="eth1"),)
 
     shut = desired(own, lans=inside, facts=Facts(nics=nics, forwarded=False))
