@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model import codec
 from uno.model.codec import Malformed
 from uno.model.status import UvnView
@@ -45,11 +45,11 @@ class Want(StrEnum):
     SYNC = "sync"
 
 
-class NoAgent(UnoError):
+class NoAgent(ActionNeeded):
     """Nobody listens: the agent does not run."""
 
 
-class AgentEnded(UnoError):
+class AgentEnded(TransientFailure):
     """The agent ended while it was listened to."""
 
 
@@ -132,7 +132,7 @@ class ControlServer:
 
     async def _start_sync(self) -> None:
         if self._sync is None:
-            raise UnoError(
+            raise ActionNeeded(
                 "this is the agent of a cell, which has nothing to synchronise",
                 "type uno sync where the registry is",
             )
@@ -161,7 +161,7 @@ def follow(path: Path, want: Want = Want.WATCH) -> Iterator[UvnView]:
                 for line in lines:
                     yield _understood(line)
         except TimeoutError as error:
-            raise UnoError(
+            raise TransientFailure(
                 f"the agent has not answered for {PATIENCE:g} s", "see its log"
             ) from error
         except OSError as error:
@@ -185,13 +185,15 @@ def _connect(one: socket.socket, path: Path) -> None:
     try:
         one.connect(str(path))
     except PermissionError as error:
-        raise UnoError("only root can ask the agent", "type it with sudo") from error
+        raise ActionNeeded("only root can ask the agent", "type it with sudo") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NoAgent(
             f"no agent runs here: nobody listens at {path}", "start it with: uno agent -r DIR"
         ) from error
     except OSError as error:
-        raise UnoError(f"cannot ask the agent at {path} ({error.strerror or error})") from error
+        raise TransientFailure(
+            f"cannot ask the agent at {path} ({error.strerror or error})"
+        ) from error
 
 
 def _understood(line: bytes) -> UvnView:
@@ -202,11 +204,11 @@ def _understood(line: bytes) -> UvnView:
     try:
         refusal = codec.decode(line, _Refusal)
     except Malformed as error:
-        raise UnoError(
+        raise ActionNeeded(
             f"the agent's answer makes no sense: {error}",
             "it may be another version of uno: restart it",
         ) from error
-    raise UnoError(refusal.error, refusal.hint)
+    raise ActionNeeded(refusal.error, refusal.hint)
 
 
 def _gone() -> AgentEnded:
@@ -231,13 +233,15 @@ async def _send(client: socket.socket, value: UvnView | _Refusal) -> None:
 def _listening(path: Path) -> Iterator[socket.socket]:
     """Listen at `path`, in place of a socket that nobody serves any more."""
     if is_served(path):
-        raise UnoError(f"another agent listens at {path} already", "end it first")
+        raise ActionNeeded(f"another agent listens at {path} already", "end it first")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
         made.settimeout(0)
         try:
             mine = _bind(made, path)
         except OSError as error:
-            raise UnoError(f"cannot listen at {path} ({error.strerror or error})") from error
+            raise TransientFailure(
+                f"cannot listen at {path} ({error.strerror or error})"
+            ) from error
         try:
             yield made
         finally:

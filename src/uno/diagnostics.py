@@ -1,17 +1,26 @@
-"""Problems phrased for the person who can mend them: what is wrong, where, and what to do.
+"""Errors and problems: what is wrong, where, and what happens next.
 
-Everything that a person wrote or typed is answered with `Problem` values, all of them at once,
-raised together as one `Rejected`. Everything else that can fail while uno works for a person is
-an `UnoError`: one message, one hint, never a traceback.
+A problem in what a person wrote or typed is a `Problem` value. All problems of one input are
+raised together, as one `Rejected`. Every other failure that uno foresees is one of the errors
+below, with a message, a hint, and an answer to the question whether to try again:
 
-    UnoError            something failed; exit status 1
-    └── Rejected        the input cannot be accepted; holds every `Problem`; exit status 2
+    UnoError                root, never raised itself
+    ├── InvalidInput        input or a file is refused; nothing was changed           exit status 2
+    │   └── Rejected        the same, with every `Problem` of the input
+    ├── TransientFailure    may succeed if it is tried again without a change         exit status 1
+    ├── ActionNeeded        fails again until a person changes something              exit status 1
+    └── InternalError       uno broke one of its own invariants: to be reported       exit status 1
+
+A loop (an agent, `service up`) decides by `UnoError.transient`: what is transient is tried again at
+the next pass; anything else is logged once, and tried again only at the slow interval at which the
+loop looks for changes. Errors of a package add their own names below these.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 
 class Severity(StrEnum):
@@ -56,25 +65,54 @@ class Problem:
         return f"{place}{self.what}{others}{hint}"
 
 
-@dataclass(eq=False)
 class UnoError(Exception):
-    """Something that uno was doing failed. `what` says what and where, `hint` what to do."""
+    """Something that uno was doing failed. Raise one of its subclasses.
 
-    what: str
-    hint: str = ""
-    exit_status: int = field(default=1, kw_only=True)
+    `what` is the failure and its place, `hint` what to do about it. `transient` tells whether the
+    same may succeed later without a change by a person; `exit_status` is that of a command that
+    ends with this error.
+    """
+
+    exit_status: ClassVar[int] = 1
+    transient: bool = False
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        """Hold the message."""
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
 
     def __str__(self) -> str:
         return f"{self.what}; {self.hint}" if self.hint else self.what
 
 
-class Rejected(UnoError):
-    """The input has problems; nothing was changed."""
+class InvalidInput(UnoError):
+    """The input, or a file that was given, is refused. Nothing was changed."""
+
+    exit_status = 2
+
+
+class Rejected(InvalidInput):
+    """The input has problems. Nothing was changed."""
 
     def __init__(self, *problems: Problem) -> None:
         """Hold `problems`, errors and warnings, in the order of their places."""
         self.problems = tuple(sorted(problems, key=_reading_order))
-        super().__init__("\n".join(map(str, self.problems)), exit_status=2)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class TransientFailure(UnoError):
+    """The cause may go away by itself: the next pass of a loop tries again."""
+
+    transient = True
+
+
+class ActionNeeded(UnoError):
+    """Trying again fails in the same way until a person changes something; the hint names it."""
+
+
+class InternalError(UnoError):
+    """One of uno's own invariants does not hold. Trying again does not help."""
 
 
 def refuse_errors(problems: tuple[Problem, ...] | list[Problem]) -> tuple[Problem, ...]:

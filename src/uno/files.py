@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
@@ -133,7 +133,7 @@ def read(path: Path, *, limit: int) -> bytes:
     except OSError as error:
         raise failure(error, f"cannot read {path}") from error
     if len(content) > limit:
-        raise UnoError(f"{path} is larger than {limit} bytes", "it is not what it should be")
+        raise ActionNeeded(f"{path} is larger than {limit} bytes", "it is not what it should be")
     return content
 
 
@@ -190,7 +190,8 @@ def locked(path: Path, *, wait_seconds: float = 10.0) -> Iterator[None]:
 def failure(error: OSError, doing: str) -> UnoError:
     """Return `error` as a message for people; `doing` says what did not work, with its path."""
     reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), ""))
-    return UnoError(f"{doing}: {reason}", hint)
+    kind = ActionNeeded if error.errno in _REASONS else TransientFailure
+    return kind(f"{doing}: {reason}", hint)
 
 
 _REASONS = {
@@ -318,6 +319,6 @@ def _held(path: Path) -> UnoError:
     except OSError:
         pid, command = "", ""
     holder = f"process {pid} ({command})" if pid.isdecimal() else "another process"
-    return UnoError(
+    return TransientFailure(
         f"{path.parent} is in use by {holder}", "wait until it is done, or stop it, and try again"
     )

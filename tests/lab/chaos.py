@@ -27,7 +27,7 @@ from watching import address_of, alive, pause, pids, power_cut
 
 from uno import control
 from uno.agent.commit.ledger import CURRENT, Ledger
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import CommandFailed
 from uno.lab import rehearsal
 from uno.lab.agents import Agent, Agents
@@ -58,7 +58,7 @@ MOST_DARK = 1
 Say = Callable[[str], None]
 
 
-class Broken(UnoError):
+class Broken(TransientFailure):
     """Something that must hold does not."""
 
 

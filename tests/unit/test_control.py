@@ -15,7 +15,7 @@ import pytest
 
 from uno import control
 from uno.control import ControlServer, NoAgent, Want
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.model.status import UvnView
 
 VIEW = UvnView(uvn="home", viewer=1, generation=7)
@@ -140,7 +140,7 @@ def test_a_registry_is_asked_to_synchronise_and_then_followed(path: Path) -> Non
 
 def test_why_a_registry_cannot_synchronise_reaches_who_asked(path: Path) -> None:
     with running(Agent(path, syncs=True)) as agent:
-        agent.refusal = UnoError("the registry is locked", "give its passphrase")
+        agent.refusal = ActionNeeded("the registry is locked", "give its passphrase")
         with pytest.raises(UnoError, match="the registry is locked; give its passphrase"):
             control.ask(path, Want.SYNC)
 

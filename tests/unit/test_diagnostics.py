@@ -1,8 +1,31 @@
+"""Problems and errors: their text, their exit status, and whether to try again."""
+
 from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
 
 import pytest
 
-from uno.diagnostics import Position, Problem, Rejected, Severity, UnoError, refuse_errors
+import uno
+from uno.diagnostics import (
+    ActionNeeded,
+    InternalError,
+    InvalidInput,
+    Position,
+    Problem,
+    Rejected,
+    Severity,
+    TransientFailure,
+    UnoError,
+    refuse_errors,
+)
+
+SOURCE = Path(uno.__file__).parent
+CATEGORIES = (InvalidInput, TransientFailure, ActionNeeded, InternalError)
+# Each imports a DDS vendor that may not be installed.
+OPTIONAL = {"uno.bus.connext", "uno.bus.cyclone"}
 
 
 def at(line: int, column: int = 1) -> Position:
@@ -33,14 +56,49 @@ def test_problems_are_told_in_reading_order_and_those_without_a_place_last() -> 
     assert str(rejected) == "uvn.yml:9:80: early\nuvn.yml:10:1: late\nnowhere"
 
 
-def test_rejected_input_has_an_exit_status_of_its_own() -> None:
+def test_refused_input_has_an_exit_status_of_its_own() -> None:
     assert Rejected(Problem(what="x")).exit_status == 2
-    assert UnoError("x").exit_status == 1
+    assert InvalidInput("x").exit_status == 2
+    assert {it("x").exit_status for it in CATEGORIES[1:]} == {1}
 
 
-def test_an_error_is_told_with_its_hint() -> None:
-    assert str(UnoError("it failed", "try again")) == "it failed; try again"
-    assert str(UnoError("it failed")) == "it failed"
+def test_only_a_transient_failure_is_tried_again() -> None:
+    assert [kind for kind in CATEGORIES if kind("x").transient] == [TransientFailure]
+
+
+def test_an_error_is_printed_with_its_hint() -> None:
+    assert str(ActionNeeded("it failed", "mend it")) == "it failed; mend it"
+    assert str(ActionNeeded("it failed")) == "it failed"
+
+
+def test_nothing_raises_the_root_of_the_errors() -> None:
+    made = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == UnoError.__name__
+    ]
+
+    assert made == []
+
+
+def test_every_error_is_in_one_category() -> None:
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        if name not in OPTIONAL | {"uno.__main__"}:
+            importlib.import_module(name)
+
+    def below(kind: type[UnoError]) -> set[type[UnoError]]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    kinds = {it for it in below(UnoError) if it.__module__.startswith("uno.")} - {UnoError}
+    categories = {it: sum(issubclass(it, category) for category in CATEGORIES) for it in kinds}
+
+    assert len(kinds) > 15
+    assert {it.__name__ for it, count in categories.items() if count != 1} == set()
 
 
 def test_warnings_alone_refuse_nothing() -> None:

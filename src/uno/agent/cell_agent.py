@@ -25,7 +25,7 @@ from uno.agent.host_loop.wait_for_lans import await_lans, listed
 from uno.agent.state_sync.bus_watchdog import Deafness
 from uno.agent.state_sync.sequence_file import Sequence
 from uno.agent.state_sync.status_publisher import Herald
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.ports.bus import Presence
 from uno.ports.events import NetworkChange
 from uno.statesync.flooding import Flood
@@ -275,7 +275,7 @@ class CellAgent:
 
     def _note_lans(self, missing: tuple[Network, ...]) -> None:
         if missing:
-            self._complain("lans", UnoError(f"the host has no interface on {listed(missing)}"))
+            self._complain("lans", ActionNeeded(f"the host has no interface on {listed(missing)}"))
         elif self._problems.pop("lans", None):
             _log.info("all LANs are there again")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uno.agent.cell_agent import CellAgent
 from uno.agent.commit.package_checks import require_keys
 from uno.agent.pidfile import hold_pidfile
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from uno.agent.agent_environment import AgentEnvironment
@@ -37,7 +37,7 @@ async def run(ledger: Ledger, world: AgentEnvironment) -> None:
     """
     package = ledger.current()
     if package is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"there is no cell in {ledger.directory}",
             "install its package first: uno install PACKAGE -r DIR",
         )

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from uno import files
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 
 FILE = "agent.pid"
 
@@ -57,7 +57,7 @@ def running(folder: Path) -> int | None:
 
 
 def _taken(name: str, holder: int) -> UnoError:
-    return UnoError(
+    return ActionNeeded(
         f"an agent of {name} runs on this host already, as process {holder}",
         "see what it does with uno status, or stop it first: systemctl stop uvn-agent",
     )

@@ -39,7 +39,7 @@ from uno.bus.dds import (
     unread,
 )
 from uno.bus.wire import Member
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Security, Topic
 from uno.statesync.envelope import SIGNATURE_SIZE
@@ -258,7 +258,7 @@ class _ConnextSession:
 def _participant(config: BusConfig) -> dds.DomainParticipant:
     """Return a new participant, which takes a licence, or raise what keeps it from being made."""
     if config.licence is None:
-        raise UnoError(
+        raise ActionNeeded(
             "RTI Connext DDS has no licence on this host",
             f"set {LICENCE_VARIABLE} to the path of the licence file that RTI gave you, or have the"
             " owner set `middleware: cyclone` for the UVN, which needs none",
@@ -281,7 +281,7 @@ def _participant(config: BusConfig) -> dds.DomainParticipant:
 def _refused(config: BusConfig, said: str) -> UnoError:
     if "LICENSE" not in said.upper():
         return cannot_open(config, said)
-    return UnoError(
+    return ActionNeeded(
         f"RTI Connext DDS does not accept the licence {config.licence}: {said}",
         f"set {LICENCE_VARIABLE} to the path of a licence that is valid now, for version 7",
     )
@@ -315,7 +315,7 @@ def _security(files: Security) -> Iterator[tuple[str, str]]:
     try:
         ctypes.CDLL(library)
     except OSError as error:
-        raise UnoError(
+        raise ActionNeeded(
             "DDS security is on, and RTI's security plugins are not installed on this host",
             f"install RTI Security Plugins, so that {library} is found, or have the owner set"
             " `enable_dds_security: false`: what agents say is signed and sealed without it, too",
@@ -332,4 +332,4 @@ def _explained(doing: str) -> Iterator[None]:
     try:
         yield
     except dds.Exception as error:
-        raise UnoError(f"cannot {doing} on the bus: {error}") from error
+        raise TransientFailure(f"cannot {doing} on the bus: {error}") from error

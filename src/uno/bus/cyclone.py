@@ -43,7 +43,7 @@ from uno.bus.cyclone_config import xml
 from uno.bus.cyclone_warnings import Complaints, caught
 from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, secured, unread
 from uno.bus.wire import Member
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, Channel, Presence, Received, Security
 from uno.statesync.envelope import SIGNATURE_SIZE
@@ -286,7 +286,7 @@ def _secured(files: Security) -> Qos:
         for name, plugin in (("auth", "auth"), ("access", "ac"), ("crypto", "crypto"))
     }
     if not all(path.exists() for path in plugins.values()):
-        raise UnoError(
+        raise ActionNeeded(
             "DDS security is on, and the Cyclone DDS on this host was built without it",
             "install a build of Cyclone DDS that has the security plugins (that from PyPI has"
             " none), or have the owner set `enable_dds_security: false`: what agents say is signed"
@@ -313,4 +313,4 @@ def _explained(doing: str) -> Iterator[None]:
     try:
         yield
     except DDSException as error:
-        raise UnoError(f"cannot {doing} on the bus: {error}") from error
+        raise TransientFailure(f"cannot {doing} on the bus: {error}") from error

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Security, Topic, ports
 from uno.statesync.envelope import BODY_LIMIT
@@ -131,7 +131,7 @@ class DdsBus:
     def write(self, channel: Channel, envelope: Envelope) -> None:
         """Make `envelope` the newest of its `about` on a channel. Does not wait."""
         if len(envelope.body) > BODY_LIMIT:
-            raise UnoError(
+            raise ActionNeeded(
                 f"a message of {len(envelope.body):,} bytes is too large for the bus",
                 f"at most {BODY_LIMIT:,} bytes can be sent at once: has the UVN grown so large?",
             )
@@ -242,18 +242,18 @@ class _Mailbox:
 def cannot_open(config: BusConfig, said: str) -> UnoError:
     """Return why a DDS that said `said` could not be opened, as far as that can be found out."""
     if not _can_bind(str(config.address), 0):
-        return UnoError(
+        return TransientFailure(
             f"the bus cannot be joined: no interface of this host has the address {config.address}",
             "bring the host's part of the UVN up first: `uno service up`",
         )
     taken = [port for port in ports(config.domain, config.index) if not _can_bind("", port)]
     if taken:
-        return UnoError(
+        return ActionNeeded(
             f"the bus cannot be joined: UDP port {taken[0]} is in use on this host",
             f"`ss -lnup 'sport = :{taken[0]}'` tells by what; it may be another agent of the UVN,"
             " or another UVN's with the same dds_domain",
         )
-    return UnoError(f"the bus cannot be joined: {said}")
+    return TransientFailure(f"the bus cannot be joined: {said}")
 
 
 def _can_bind(address: str, port: int) -> bool:

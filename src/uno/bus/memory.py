@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TypeAlias
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusEvent, BusPeer, Channel, Presence, Received
 
@@ -83,7 +83,7 @@ class MemoryNetwork:
     def join(self, node: _Node) -> None:
         """Put a node where its configuration says. Raises `UnoError` if somebody is there."""
         if self._nodes.setdefault(node.place, node) is not node:
-            raise UnoError(
+            raise ActionNeeded(
                 f"the address {node.config.address} is in use on the bus",
                 "another agent may be running for the same cell: stop it first",
             )

@@ -32,7 +32,7 @@ from uno.cli.commands import (
     watch_status,
 )
 from uno.cli.output import error_output
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 
 # 128 and the number of SIGINT, as a shell reports it.
 _INTERRUPTED = 130
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if _wants_tracebacks():
             raise
         place = f"{error.filename}: " if error.filename else ""
-        error_output.tell(UnoError(f"{place}{error.strerror or error}"), as_json=as_json)
+        error_output.tell(ActionNeeded(f"{place}{error.strerror or error}"), as_json=as_json)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uno import files
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model.key_ids import dds_file
 from uno.model.uvn import Middleware
 
@@ -29,7 +29,7 @@ def make_bus(plan: BusPlan, *, environ: Mapping[str, str]) -> Bus:
     """
     asked = environ.get(VARIABLE) or plan.middleware.value
     if asked != plan.middleware.value:
-        raise UnoError(
+        raise ActionNeeded(
             f"{VARIABLE} is {asked}, but the agents of this UVN talk through {plan.middleware}",
             f"unset {VARIABLE}, or have the owner choose another for the whole UVN: `uno config uvn"
             " -U --middleware …`",
@@ -50,7 +50,7 @@ def licence(
         return None
     if named := environ.get(LICENCE_VARIABLE):
         if not Path(named).is_file():
-            raise UnoError(
+            raise ActionNeeded(
                 f"{LICENCE_VARIABLE} names {named}, which is not a file",
                 "set it to the path of the licence file that RTI gave you",
             )
@@ -74,7 +74,7 @@ def security(plan: BusPlan, *, secrets: Mapping[str, str], directory: Path) -> S
     }
     missing = [path.name for path, content in contents.items() if content is None]
     if missing:
-        raise UnoError(
+        raise ActionNeeded(
             f"DDS security is on, and the package of this cell has no {missing[0]} for it",
             "an older uno made it: make another on the registry, for example with `uno config uvn"
             " -U --enable-dds-security`",
@@ -90,7 +90,7 @@ def _cyclone() -> Bus:
     try:
         from uno.bus.cyclone import CycloneBus  # noqa: PLC0415
     except ImportError as error:
-        raise UnoError(
+        raise ActionNeeded(
             "agents talk through Cyclone DDS, which is not installed here",
             "PyPI has it for x86-64 with glibc only: build cyclonedds 11.0.1 on this host, see"
             " docs/how-to/middleware.md; `uno service up` needs no agent and no DDS",
@@ -102,7 +102,7 @@ def _connext() -> Bus:
     try:
         from uno.bus.connext import ConnextBus  # noqa: PLC0415
     except ImportError as error:
-        raise UnoError(
+        raise ActionNeeded(
             "the agents of this UVN talk through RTI Connext DDS, which is not installed here",
             "pip install 'uno-vpn[connext]'",
         ) from error

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from uno.controller.registry_agent import RegistryAgent
@@ -70,7 +70,7 @@ def newest(root: Path) -> Generation:
         head = registry.store.head()
     plan = head.plan
     if plan.root is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"{plan.uvn} has no root VPN, on which the registry and the cells would talk",
             f"copy the packages in {root / 'cells'} to the cells by hand, and there: uno install",
         )
@@ -80,7 +80,7 @@ def newest(root: Path) -> Generation:
 def require_root() -> None:
     """Refuse to go on as somebody who cannot change the host's network."""
     if os.geteuid() != 0:
-        raise UnoError("this needs root: it changes the host's network", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's network", "type it with sudo")
 
 
 class RootHost:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model import codec
 from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
 from uno.ports.bus import Channel, Topic, offers_for, offers_near
@@ -57,7 +57,7 @@ class Sequence:
         again: then another copy of the registry counts on.
         """
         if len(self._overtaken) == _JUMPS and now - self._overtaken[0] < _MINUTE:
-            raise UnoError(
+            raise ActionNeeded(
                 "another registry of this UVN is at work: cells hear words that are not from here",
                 "end the agent or the uno sync of the other copy, and decide for one of the two",
             )

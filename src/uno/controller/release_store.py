@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from uno import files
 from uno.controller.release_record import Release, ReleasedPackage, ReleaseRecord, next_record
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
 from uno.registry.publish import cell_packages
@@ -36,7 +36,7 @@ def read(store: Store) -> ReleaseRecord | None:
     try:
         return None if text is None else codec.decode(text.encode(), ReleaseRecord)
     except codec.Malformed as error:
-        raise UnoError(
+        raise ActionNeeded(
             f"what was released cannot be read: {error}", "was the registry made by a newer uno?"
         ) from error
 
@@ -78,7 +78,7 @@ def package(layout: Layout, cell: int, packaged: ReleasedPackage) -> bytes:
     try:
         return files.read(_path(layout, cell, packaged), limit=package_file.PACKED_LIMIT)
     except UnoError as error:
-        raise UnoError(
+        raise ActionNeeded(
             f"the released package of {packaged.name} cannot be read: {error.what}",
             "release the newest generation with: uno sync",
         ) from error
@@ -92,14 +92,14 @@ def reserve(store: Store, count: int, *, above: int = 0) -> int:
 
 def _refuse_without_road(plan: Plan) -> None:
     if plan.root is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"{plan.uvn} has no root VPN, through which cells would get their packages",
             "copy the packages to the cells by hand, or: uno config uvn -U --enable-root-vpn",
         )
     for cell in plan.cells:
         member = cell.member
         if not {cell_signing(member.id), cell_sealing(member.id)} <= plan.public_keys.keys():
-            raise UnoError(
+            raise ActionNeeded(
                 f"cell {member.name} has no keys to be reached with: an older uno made it",
                 "make them with `uno redeploy`, and install the packages by hand once",
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from uno.controller import root_keys, root_vpn
 from uno.controller.root_key_fallback import Calling, Turns, call, take
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.ports.bus import REGISTRY_INDEX, BusConfig
 from uno.ports.host import Desired
 
@@ -129,7 +129,7 @@ def _way(known: Known, number: int) -> tuple[Plan, dict[str, str]]:
         secrets = known.root.of(merged)
         if secrets is not None:
             return merged, secrets
-    raise UnoError(
+    raise ActionNeeded(
         "the registry's keys for the root VPN are not those of its plan",
         "make new ones with: uno rekey uvn -R; then install the packages by hand",
     )

@@ -16,7 +16,7 @@ from uno.registry.changes import operations
 from uno.registry.publish import keygen
 from uno.registry.store import directory
 from uno.registry.store.directory import Layout, Registry
-from uno.registry.store.generation_store import StoreError
+from uno.registry.store.generation_store import StoreError, UnknownGeneration
 from uno.statesync.envelope import signer
 
 if TYPE_CHECKING:
@@ -153,6 +153,6 @@ def _plans(store: Store, numbers: Iterable[int]) -> Iterator[tuple[int, Plan]]:
     for number in numbers:
         try:
             yield number, store.generation(number).plan
-        except StoreError:
+        except (UnknownGeneration, StoreError):
             # A restored registry does not know what cells may run.
             continue

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,15 @@ class Completed:
     stderr: str
 
 
-class CommandFailed(UnoError):
+class ProgramMissing(ActionNeeded):
+    """A program is not installed."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        """Name the command as it would be typed."""
+        super().__init__(f"command `{shlex.join(argv)}` was not found", _INSTALL)
+
+
+class CommandFailed(TransientFailure):
     """A program could not be started, ended with a failure, or did not end in time."""
 
     def __init__(
@@ -43,8 +51,9 @@ def run(
     env: Mapping[str, str] | None = None,
     check: bool = True,
 ) -> Completed:
-    """Run a program to its end. Raises `CommandFailed`; with `check=False` only if it cannot run.
+    """Run a program to its end. Raises `ProgramMissing`, and `CommandFailed` if it fails.
 
+    With `check=False` an exit status other than 0 is returned, not raised.
     `env` is added to this process's own environment. `timeout` is in seconds.
     """
     given = stdin.encode() if isinstance(stdin, str) else stdin
@@ -59,7 +68,7 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise CommandFailed(argv, "was not found", hint=_INSTALL) from error
+        raise ProgramMissing(argv) from error
     except OSError as error:
         raise CommandFailed(argv, f"could not be started ({error.strerror})") from error
     except subprocess.TimeoutExpired as error:
@@ -127,7 +136,7 @@ def start(
             )
         )
     except FileNotFoundError as error:
-        raise CommandFailed(argv, "was not found", hint=_INSTALL) from error
+        raise ProgramMissing(argv) from error
     except OSError as error:
         raise CommandFailed(argv, f"could not be started ({error.strerror})") from error
     finally:

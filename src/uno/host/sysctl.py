@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure
 
 PROC_SYS = Path("/proc/sys")
 
@@ -28,7 +28,9 @@ def read(key: str) -> str:
     try:
         return path(key).read_text().strip()
     except OSError as error:
-        raise UnoError(f"cannot read the kernel parameter {key} ({error.strerror})") from error
+        raise TransientFailure(
+            f"cannot read the kernel parameter {key} ({error.strerror})"
+        ) from error
 
 
 def write(key: str, value: str) -> None:
@@ -37,7 +39,7 @@ def write(key: str, value: str) -> None:
         with os.fdopen(os.open(path(key), os.O_WRONLY), "w") as file:
             file.write(value)
     except OSError as error:
-        raise UnoError(
+        raise ActionNeeded(
             f"cannot set the kernel parameter {key} to {value} ({error.strerror})",
             "uno needs to be root on the host itself; in a container, give it the right to",
         ) from error

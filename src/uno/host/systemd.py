@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.files import write_if_changed
 from uno.host.command import run
 
@@ -108,7 +108,7 @@ def install(text: str, root: Path, *, unit: str = UNIT) -> bool:
     path = UNITS / unit
     owner = _owner(path)
     if owner is not None and owner != str(root):
-        raise UnoError(
+        raise ActionNeeded(
             f"{path} is there already, for {owner or 'something that is not uno'}",
             f"remove it first: uno service remove -r {shlex.quote(owner or 'DIR')}",
         )
@@ -141,7 +141,9 @@ def remove(root: Path, *, unit: str = UNIT) -> bool:
     if owner is None:
         return False
     if owner != str(root):
-        raise UnoError(f"{path} is not for {root}, but for {owner or 'something that is not uno'}")
+        raise ActionNeeded(
+            f"{path} is not for {root}, but for {owner or 'something that is not uno'}"
+        )
     run(["systemctl", "disable", "--now", unit], timeout=_PATIENCE)
     path.unlink(missing_ok=True)
     run(["systemctl", "daemon-reload"])
@@ -163,7 +165,7 @@ def _owner(path: Path) -> str | None:
 
 def _require_systemd() -> None:
     if not BOOTED.exists():
-        raise UnoError(
+        raise ActionNeeded(
             "this host does not run systemd",
             "have its init system keep `uno agent -r DIR` running, or without an agent run"
             " `uno service up -r DIR` at boot",

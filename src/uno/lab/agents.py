@@ -18,7 +18,7 @@ from threading import Event
 from types import MappingProxyType
 
 from uno import control
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Completed
 from uno.lab import netns
 from uno.lab.deploy import Deployment, in_parallel
@@ -138,7 +138,7 @@ class Agents:
         for agent in chosen:
             while agent.seen() is None:
                 if agent.ended() is not None:
-                    raise UnoError(f"the agent of {agent.name} ended: {_last_words(agent)}")
+                    raise TransientFailure(f"the agent of {agent.name} ended: {_last_words(agent)}")
                 _wait(deadline, f"the agent of {agent.name} does not serve", agent)
 
     def stop(self) -> None:
@@ -243,7 +243,7 @@ def _child(pid: int) -> int | None:
 
 def _wait(deadline: float, what: str, agent: Agent | None = None) -> None:
     if time.monotonic() > deadline:
-        raise UnoError(f"{what}{': ' + _last_words(agent) if agent else ''}")
+        raise TransientFailure(f"{what}{': ' + _last_words(agent) if agent else ''}")
     Event().wait(_PAUSE)
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from ipaddress import IPv4Network, IPv6Network
 from itertools import zip_longest
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.lab import node_nftables
 from uno.lab.wiring import Draft, Segment, Wiring
 from uno.lab.world_layout import CAFE6, PUBLIC4, PUBLIC6, SERVER_NAME, Layout, Role
@@ -87,7 +87,7 @@ def _add_site(wiring: Wiring, uvn: Uvn, cell: Cell, *, hosts: int, direct: bool)
 def _fill(wiring: Wiring, segment: Segment, gateway: Draft, *, hosts: int, leads_out: bool) -> None:
     """Put the cell and the hosts into a LAN."""
     if not wiring.sit(gateway, segment, seat=2, interface=segment.bridge):
-        raise UnoError(
+        raise ActionNeeded(
             f"{segment.networks[0]} has no room for a router and a cell",
             "the lab needs LANs of /30 (IPv4), /126 (IPv6) or larger",
         )
@@ -141,7 +141,7 @@ def _add_particles(wiring: Wiring, names: list[str]) -> None:
     bar = wiring.segment(cafe, (wiring.spare_home(), CAFE6))
     for seat, draft in enumerate(drafts[1::2], start=3):
         if not wiring.sit(draft, bar, seat=seat):
-            raise UnoError("the lab's café is full", "define fewer particles")
+            raise ActionNeeded("the lab's café is full", "define fewer particles")
         wiring.lead_out(draft, bar)
         draft.public = seen_at
 
@@ -179,11 +179,11 @@ def _refuse_what_cannot_be_built(uvn: Uvn) -> None:
         reserved: tuple[Network, ...] = (*PUBLIC4, BENCHMARK, PUBLIC6, CAFE6)
         for taken in reserved:
             if overlap(lan, taken):
-                raise UnoError(f"the lab needs {taken} for its Internet, and {lan} is in it")
+                raise ActionNeeded(f"the lab needs {taken} for its Internet, and {lan} is in it")
     addresses = Counter(cell.address for cell in uvn.active_cells if cell.address)
     for at, count in addresses.items():
         if count > 1:
-            raise UnoError(
+            raise ActionNeeded(
                 f"the lab cannot build {count} cells behind the one address {at}",
                 "give each its own address in the lab's copy of the specification",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.lab.node import Node
 from uno.lab.world import World
 from uno.lab.world_layout import Role
@@ -48,12 +48,16 @@ def carrier(world: World, cell: Node, target: Address, *, sender: Node | None = 
         interface = _leads_into(cell, target, "from", str(source), "iif", _leads_into(cell, source))
     at = peer_endpoint(cell, interface)
     if at is None:
-        raise UnoError(f"{cell.name} does not send to {target} through a link, but {interface}")
+        raise TransientFailure(
+            f"{cell.name} does not send to {target} through a link, but {interface}"
+        )
     where, port = at
     for node in world.having(Role.CELL):
         if node.station.public == where:
             return Carrier(interface=interface, near=cell.name, far=node.name, port=port)
-    raise UnoError(f"no cell of the lab is at {where}, where {interface} of {cell.name} leads")
+    raise TransientFailure(
+        f"no cell of the lab is at {where}, where {interface} of {cell.name} leads"
+    )
 
 
 def peer_endpoint(cell: Node, interface: str) -> tuple[Address, int] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.host.command import Completed
 from uno.lab.node import Node
 from uno.lab.world import World
@@ -153,5 +153,5 @@ def _results(futures: Mapping[str, Future[T]]) -> Mapping[str, T]:
         except UnoError as error:
             problems[name] = error
     if problems:
-        raise UnoError("\n".join(f"{name}: {error}" for name, error in problems.items()))
+        raise ActionNeeded("\n".join(f"{name}: {error}" for name, error in problems.items()))
     return results

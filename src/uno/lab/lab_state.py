@@ -14,7 +14,7 @@ from threading import Event
 
 from msgspec import Struct
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.host.command import run
 from uno.lab import machine, netns
 from uno.lab.world_layout import Layout
@@ -91,7 +91,7 @@ def load(lab_id: str | None = None) -> Lab:
     try:
         return codec.decode((folder() / lab_id / _RECORD).read_bytes(), Lab)
     except (OSError, codec.Malformed) as error:
-        raise UnoError(
+        raise ActionNeeded(
             f"lab {lab_id} was never finished", f"remove it with `uno lab down {lab_id}`"
         ) from error
 
@@ -100,12 +100,14 @@ def chosen(lab_id: str | None = None) -> str:
     """The id of a lab that there is; without one, that of the only lab. Raises `UnoError`."""
     known = ids()
     if lab_id is None and len(known) != 1:
-        raise UnoError(
+        raise ActionNeeded(
             f"there are {len(known)} labs, not one",
             f"name one of {', '.join(known)}" if known else "make one with `uno lab up SPEC`",
         )
     if lab_id is not None and lab_id not in known:
-        raise UnoError(f"there is no lab {lab_id!r}", "`uno lab list` shows those that there are")
+        raise ActionNeeded(
+            f"there is no lab {lab_id!r}", "`uno lab list` shows those that there are"
+        )
     return lab_id or known[0]
 
 
@@ -118,7 +120,7 @@ def remove(lab_id: str) -> None:
     Raises `UnoError` if a process cannot be ended.
     """
     if not _ID.fullmatch(lab_id):
-        raise UnoError(f"{lab_id!r} is not the id of a lab", "an id is six hexadecimal digits")
+        raise ActionNeeded(f"{lab_id!r} is not the id of a lab", "an id is six hexadecimal digits")
     # A machine that is only being started may come too late to be ended below; it then finds that
     # there is nothing to run, and ends.
     for script in (folder() / lab_id).glob(f"nodes/*/{machine.SCRIPT}"):
@@ -145,5 +147,5 @@ def _end_processes(namespaces: list[str]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
-            raise UnoError(f"processes {remaining} of the lab do not end", "try again")
+            raise TransientFailure(f"processes {remaining} of the lab do not end", "try again")
         pause.wait(0.01)

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.host.command import run
 from uno.lab import netns
 from uno.model.net import Address
@@ -68,7 +68,9 @@ def start_holders(machines: Iterable[tuple[str, Path]]) -> dict[str, tuple[int, 
     holders = {name: (int(pid), netns.start_time(int(pid)) or 0) for name, pid in pids.items()}
     missing = [directory.name for _, directory in wanted if directory.name not in holders]
     if missing:
-        raise UnoError(f"machines {', '.join(missing)} of the lab do not start: {said.stderr}")
+        raise TransientFailure(
+            f"machines {', '.join(missing)} of the lab do not start: {said.stderr}"
+        )
     return holders
 
 

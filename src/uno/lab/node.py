@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.host.command import Completed, Process, run, start
 from uno.lab import netns
 from uno.lab.world_layout import Station
@@ -99,7 +99,7 @@ class Node:
         if not self.station.machine:
             return ("nsenter", f"--net={netns.NAMES / self.namespace}", "--")
         if self.holder is None or netns.start_time(self.holder[0]) != self.holder[1]:
-            raise UnoError(f"machine {self.name} of the lab is gone", "take the lab down")
+            raise ActionNeeded(f"machine {self.name} of the lab is gone", "take the lab down")
         into = ("--net", "--mount", "--uts", "--pid")
         return ("nsenter", f"--target={self.holder[0]}", *into, "--")
 
@@ -167,5 +167,7 @@ def _await_listening(process: Process, log: Path) -> None:
     while b"listening on" not in (log.read_bytes() if log.exists() else b""):
         if process.status() is not None or time.monotonic() > deadline:
             said = log.read_text().strip() if log.exists() else ""
-            raise UnoError(f"tcpdump does not start: {said}", "check the interface and the filter")
+            raise ActionNeeded(
+                f"tcpdump does not start: {said}", "check the interface and the filter"
+            )
         pause.wait(0.01)

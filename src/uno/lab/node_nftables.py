@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model.net import Address
 
 
@@ -60,7 +60,9 @@ table inet lab {
 def cut(verb: str, one: Address, other: Address, *, port: int | None = None) -> str:
     """`add` or `delete` a cut between two public addresses: of all UDP, or of `port` on `one`."""
     if one.version != 4 or other.version != 4:
-        raise UnoError("the lab can cut links between IPv4 endpoints only", "use IPv4 endpoints")
+        raise ActionNeeded(
+            "the lab can cut links between IPv4 endpoints only", "use IPv4 endpoints"
+        )
     if port is None:
         return f"{verb} element inet lab cut {{ {one} . {other} }}\n"
     return f"{verb} element inet lab cut_port {{ {one} . {port} . {other} }}\n"
@@ -74,7 +76,9 @@ def mend_all() -> str:
 def loss(percent: float) -> str:
     """Drop this share of all UDP packets that cross the Internet, at random."""
     if not 0 <= percent <= 100:
-        raise UnoError(f"{percent:g} % is not a share of packets", "give a number from 0 to 100")
+        raise ActionNeeded(
+            f"{percent:g} % is not a share of packets", "give a number from 0 to 100"
+        )
     per_mille = round(percent * 10)
     rule = f"meta l4proto udp numgen random mod 1000 < {per_mille} counter drop"
     return "flush chain inet lab loss\n" + (f"add rule inet lab loss {rule}\n" if per_mille else "")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.lab.node import Node
 
 INTERFACE = "wg0"
@@ -44,7 +44,7 @@ def tunnels(package: Path) -> Mapping[str, Tunnel]:
                 if name.endswith(".conf")
             }
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise UnoError(f"the particle's package {package} cannot be read: {error}") from error
+        raise ActionNeeded(f"the particle's package {package} cannot be read: {error}") from error
     return {name.removesuffix(".conf").rpartition("__")[2]: parse(texts[name]) for name in texts}
 
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 # Each program with the Debian package that has it.
 FOR_A_WORLD = {
@@ -53,7 +53,7 @@ def require(programs: dict[str, str]) -> None:
     if packages:
         install = "apt-get install --no-install-recommends"
         advice.append(f"install with `{install} {' '.join(packages)}`")
-    raise UnoError(f"a lab cannot be made here: {', '.join(lacking)}", ", ".join(advice))
+    raise ActionNeeded(f"a lab cannot be made here: {', '.join(lacking)}", ", ".join(advice))
 
 
 def _search_path() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address
 from itertools import chain
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.lab import node_nftables
 from uno.lab.world_layout import GATEWAY4, GATEWAY6, HOME4, PUBLIC4, PUBLIC6, Cable, Role, Station
 from uno.model.net import Address, Network, overlap
@@ -95,7 +95,7 @@ class Wiring:
     def add(self, draft: Draft) -> Draft:
         """Add a node that is not connected yet."""
         if any(draft.name == other.name for other in self.drafts):
-            raise UnoError(
+            raise ActionNeeded(
                 f"two nodes of the lab would be called {draft.name}",
                 "rename the cell or particle of that name",
             )

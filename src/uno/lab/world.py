@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.host.command import CommandFailed, run
 from uno.lab import lab_state, machine, netns, node_nftables
 from uno.lab.cleanup import tidied
@@ -84,7 +84,7 @@ class World:
         try:
             self.internet.run(["tc", "-batch", "-"], stdin=lines)
         except CommandFailed as error:
-            raise UnoError(
+            raise ActionNeeded(
                 f"the Internet of this lab cannot be slow: {error.stderr}",
                 "it needs a kernel with netem (module sch_netem)",
             ) from error
@@ -92,7 +92,7 @@ class World:
     def _fault(self, verb: str, node: str, peer: str, *, port: int | None) -> None:
         one, other = (self.nodes[name].station.public for name in (node, peer))
         if one is None or other is None:
-            raise UnoError(f"{node} or {peer} has no place on the Internet")
+            raise ActionNeeded(f"{node} or {peer} has no place on the Internet")
         self.internet.run(["nft", "-f", "-"], stdin=node_nftables.cut(verb, one, other, port=port))
 
 
@@ -115,7 +115,9 @@ def open_world(lab_id: str | None = None) -> World:
     """Find a world that stands; without an id, the only one. Raises `UnoError`."""
     lab = lab_state.load(lab_id)
     if not lab.complete:
-        raise UnoError(f"lab {lab.id} is not finished", f"remove it with `uno lab down {lab.id}`")
+        raise ActionNeeded(
+            f"lab {lab.id} is not finished", f"remove it with `uno lab down {lab.id}`"
+        )
     return _world(lab)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -26,13 +26,17 @@ from uno.ports.host import (
 from uno.reconcile.host_diff import inverse
 
 
-class ApplyFailed(UnoError):
-    """A step failed, and the steps before it were undone. `undone` tells whether all were."""
+class ApplyFailed(TransientFailure):
+    """A step failed, and the steps before it were undone. `undone` tells whether all were.
+
+    It is transient if its cause is.
+    """
 
     def __init__(self, action: Action, cause: UnoError, *, left: tuple[str, ...]) -> None:
         """Say what was attempted, what was said, and how the host was left."""
         self.action = action
         self.undone = not left
+        self.transient = cause.transient
         state = (
             "the host is as it was"
             if not left

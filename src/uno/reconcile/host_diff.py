@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model.net import network_order
 from uno.ports.host import (
     Action,
@@ -90,7 +90,7 @@ def _refuse_foreign(desired: Desired, observed: Observed) -> None:
     if desired.node:
         wanted.add(desired.node.name)
     if taken := sorted(wanted & observed.foreign):
-        raise UnoError(
+        raise ActionNeeded(
             f"interface {taken[0]} exists and is not uno's",
             "remove or rename it, or give uno another name with the VPN's `interface` setting",
         )

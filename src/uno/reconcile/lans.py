@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network, overlap
 from uno.ports.host import Nic
@@ -31,7 +31,7 @@ def require_all(lans: Iterable[Network], nics: Iterable[Nic]) -> tuple[AttachedL
     if not missing:
         return found
     there = [f"{nic.name} ({_addresses(nic)})" for nic in nics]
-    raise UnoError(
+    raise ActionNeeded(
         f"this host has no interface on {' or '.join(missing)}; "
         f"it has {', '.join(there) or 'none'}",
         "give the host an address in that LAN and bring its interface up, "

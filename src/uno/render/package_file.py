@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import InvalidInput
 from uno.model import codec
 from uno.model.package import Manifest, Package
 from uno.model.plan import CellPlan, ParticlePeer, Roster
@@ -51,11 +51,8 @@ _LEVELS = {ROSTER: 6}
 ParticleRow: TypeAlias = tuple[int, str, str, str, str, str]
 
 
-@dataclass(eq=False)
-class PackageRejected(UnoError):
+class PackageRejected(InvalidInput):
     """A package that is not to be used: damaged, forged, or not for this cell."""
-
-    exit_status: int = field(default=2, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from segno import QRCode
@@ -30,7 +30,7 @@ class Code:
     def __init__(self, text: str) -> None:
         """Encode `text`. Raises UnoError if it does not fit."""
         if not fits(text):
-            raise UnoError(
+            raise ActionNeeded(
                 f"{len(text.encode())} bytes are too many for a QR code, which holds {CAPACITY}",
                 "use the configuration file instead",
             )

@@ -13,7 +13,7 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import InvalidInput
 from uno.model.messages import Envelope
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _KEY_SIZE = 32
 _TAG_SIZE = 16
 
 
-class Untrusted(UnoError):
+class Untrusted(InvalidInput):
     """A message that is not what it says: unsigned, altered, of another UVN, or for others."""
 
 

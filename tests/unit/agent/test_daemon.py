@@ -21,7 +21,7 @@ from uno.agent.commit.drain_plan import DrainStep
 from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.commit.executor import CommitExecutor
 from uno.agent.host_loop import cell_status
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
@@ -424,7 +424,7 @@ def test_a_host_that_cannot_be_looked_at_ends_no_agent(
         host = site.cells["a"].host
 
         def broken() -> NoReturn:
-            raise UnoError("wg does not answer")
+            raise TransientFailure("wg does not answer")
 
         with monkeypatch.context() as patch:
             patch.setattr(host, "peer_status", broken)

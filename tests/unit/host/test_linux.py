@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import pytest
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.host import linux, sysctl
 from uno.host.command import Completed
 from uno.host.firewall import foreign_chains, nft
@@ -74,7 +74,7 @@ class Machine:
         elif words[:3] == ["ip", "link", "delete"]:
             del self.interfaces[words[4]]
         if stderr and check:
-            raise UnoError(stderr)
+            raise TransientFailure(stderr)
         return self.done(words, stderr=stderr)
 
     def done(self, argv: list[str], *, stdout: str = "", stderr: str = "") -> Completed:
@@ -219,7 +219,7 @@ def test_a_parameter_that_could_not_be_written_needs_no_writing_back(
     machine.parameter(FORWARD, "0")
 
     def refuse(key: str, value: str) -> None:
-        raise UnoError(f"cannot set {key} to {value} (Read-only file system)")
+        raise TransientFailure(f"cannot set {key} to {value} (Read-only file system)")
 
     monkeypatch.setattr(sysctl, "write", refuse)
     with pytest.raises(UnoError, match="Read-only"):

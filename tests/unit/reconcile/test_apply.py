@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.host.command import CommandFailed
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
@@ -126,9 +126,9 @@ def test_what_cannot_be_undone_is_said_and_the_rest_is_undone_all_the_same() -> 
         def perform(self, action: Action) -> None:
             super().perform(action)
             if action == SetNode(None):
-                raise UnoError("ip link delete uno0: Device or resource busy")
+                raise TransientFailure("ip link delete uno0: Device or resource busy")
             if action == StartRouting(ROUTING):
-                raise UnoError("zebra did not start")
+                raise TransientFailure("zebra did not start")
 
     host = Stubborn()
 

@@ -8,7 +8,7 @@ from itertools import count, repeat
 
 from uno.agent.commit.drain_plan import DrainSchedule, DrainStep, stages
 from uno.agent.host_loop.desired import desired, sysctl_keys
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer, Member
 from uno.ports.host import Action, Host, Tunnel
@@ -30,7 +30,7 @@ Clock = Callable[[], float]
 Progress = Callable[[str], None]
 
 
-class DrainCancelled(UnoError):
+class DrainCancelled(TransientFailure):
     """A change-over was broken off. The host forwards; a pass or another change-over goes on."""
 
     def __init__(self, stage: str) -> None:

@@ -32,7 +32,7 @@ from msgspec import Struct
 from uno import files
 from uno.agent.commit.decisions import CellState, PendingCommit, PersistentState
 from uno.agent.commit.drain_plan import DeferredLinks
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model import codec
 from uno.model.package import Manifest, Package
 from uno.render import package_file
@@ -156,7 +156,7 @@ class Ledger:
         with files.locked(self.directory / LOCK):
             staged = self.staged()
             if staged is None or staged.manifest.generation != trial.generation:
-                raise UnoError(f"no package of generation {trial.generation} is staged")
+                raise ActionNeeded(f"no package of generation {trial.generation} is staged")
             _refuse_misfit(self._current().manifest, staged.manifest)
             self._write_mark(PENDING, trial)
             files.share(self.directory / CURRENT, self.directory / PREVIOUS)
@@ -196,7 +196,9 @@ class Ledger:
         with files.locked(self.directory / LOCK):
             before = self.previous()
             if before is None:
-                raise UnoError(f"there is no package before the current one in {self.directory}")
+                raise ActionNeeded(
+                    f"there is no package before the current one in {self.directory}"
+                )
             # A rename, because it has to work on a full disk too.
             files.rename(self.directory / PREVIOUS, self.directory / CURRENT)
             files.remove(self.directory / PENDING)
@@ -205,7 +207,7 @@ class Ledger:
     def _current(self) -> Package:
         current = self.current()
         if current is None:
-            raise UnoError(f"there is no cell in {self.directory}")
+            raise ActionNeeded(f"there is no cell in {self.directory}")
         return current
 
     def _mark(self, name: str, kind: type[_Mark]) -> _Mark | None:
@@ -271,13 +273,13 @@ class Ledger:
         if CURRENT in names:
             return
         if any(name != LOCK and not files.is_leftover(name) for name in names):
-            raise UnoError(
+            raise ActionNeeded(
                 f"{directory} is not empty, and is not the directory of a cell",
                 "name a directory that is empty or does not exist",
             )
         # Who owns the directory can put another package there, and the agent runs as root.
         if owner != os.geteuid():
-            raise UnoError(
+            raise ActionNeeded(
                 f"{directory} belongs to user {owner}",
                 "name a directory that does not exist, or make it your own with chown",
             )

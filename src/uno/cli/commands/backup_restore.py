@@ -11,7 +11,7 @@ import typer
 
 from uno.cli.input import passphrase_source
 from uno.cli.input.options import Common, takes_groups
-from uno.diagnostics import UnoError
+from uno.diagnostics import InvalidInput, UnoError
 
 
 def register(app: typer.Typer) -> None:
@@ -111,10 +111,9 @@ def _publish(common: Common) -> str:
 def _refuse_own_file(file: Path, root: Path) -> None:
     """Refuse to put the backup where it is lost together with the registry, or overwrites it."""
     if file.is_dir():
-        raise UnoError(f"{file} is a directory", "name a file", exit_status=2)
+        raise InvalidInput(f"{file} is a directory", "name a file")
     if file.absolute().parent.resolve().is_relative_to(root.resolve()):
-        raise UnoError(
+        raise InvalidInput(
             f"{file} is within the registry that it is a backup of",
             "name a file elsewhere, best on another disk",
-            exit_status=2,
         )

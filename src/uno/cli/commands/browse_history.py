@@ -81,7 +81,7 @@ def rollback(
     """
     from uno.cli.input import registry_change
     from uno.cli.output import change_report, generation_views
-    from uno.diagnostics import UnoError
+    from uno.diagnostics import ActionNeeded
     from uno.registry.changes import history, operations
 
     common.start()
@@ -93,7 +93,7 @@ def rollback(
 
     def edit(now: Uvn) -> Edited:
         if generation_views.removed(now, then) != gone:
-            raise UnoError(
+            raise ActionNeeded(
                 "the registry was changed by another command while you were asked",
                 "nothing was changed; look at it again with --dry-run",
             )

@@ -11,7 +11,7 @@ import typer
 
 from uno.cli.input import passphrase_source
 from uno.cli.input.options import Common, takes_groups
-from uno.diagnostics import UnoError
+from uno.diagnostics import InvalidInput
 
 if TYPE_CHECKING:
     from uno.registry.store.directory import Registry
@@ -78,7 +78,7 @@ def _require_state(registry: Registry, *, sealed: bool) -> None:
         if sealed
         else ("has a passphrase already", "change it with: uno passphrase change")
     )
-    raise UnoError(f"the registry {what}", hint, exit_status=2)
+    raise InvalidInput(f"the registry {what}", hint)
 
 
 def _seal(common: Common, passphrase: str | None) -> None:

@@ -59,7 +59,7 @@ def guide(
     Static routes are told in the words of common routers. The guide holds no secrets.
     """
     from uno.cli.output import list_views, printing, show_views
-    from uno.diagnostics import Problem, Rejected, UnoError
+    from uno.diagnostics import ActionNeeded, Problem, Rejected
     from uno.registry.changes import operations
     from uno.render import handout
     from uno.render.guide import guide as guide_of
@@ -82,7 +82,7 @@ def guide(
         return
     declared = list_views.cell(head.uvn, cell or "")
     if declared.excluded:
-        raise UnoError(f"cell {declared.name} is banned", "there is nothing to install")
+        raise ActionNeeded(f"cell {declared.name} is banned", "there is nothing to install")
     page = guide_of(head.plan, declared.name, fingerprint=fingerprint, gateways=gateways)
     text = handout.html(page) if html else handout.markdown(page)
     _deliver(common, text, output)

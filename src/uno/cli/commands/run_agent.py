@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from uno.cli.input.options import Common, takes_groups
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from uno.agent.agent_environment import AgentEnvironment
@@ -39,7 +39,7 @@ def agent(common: Common) -> None:
     common.start()
     common.log_as_a_daemon()
     if os.geteuid() != 0:
-        raise UnoError("this needs root: it changes the host's network", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's network", "type it with sudo")
     if (common.root / "registry.db").exists():
         from uno.cli import registry_agent_adapters
 
@@ -71,7 +71,7 @@ def _serve_cell(root: Path) -> None:
     ledger = Ledger(root)
     package = ledger.current()
     if package is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"there is neither a registry nor a cell in {root.absolute()}",
             "name the directory with -r DIR, or install a package first: uno install PACKAGE",
         )

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, InvalidInput, UnoError
 
 lab = typer.Typer(
     help="Rehearse a UVN on this machine, in network namespaces. Needs root.",
@@ -67,7 +67,7 @@ def down(
 
     requirements.require({"ip": "iproute2"})
     if lab_id and every:
-        raise UnoError("a lab's id and --all are both given", "give one of them", exit_status=2)
+        raise InvalidInput("a lab's id and --all are both given", "give one of them")
     for one in lab_state.ids() if every else (lab_state.chosen(lab_id),):
         lab_state.remove(one)
         _say(f"lab {one} is down")
@@ -102,7 +102,9 @@ def execute(
 
     world = open_world(lab_id)
     if node not in world.nodes:
-        raise UnoError(f"lab {world.id} has no node {node!r}", f"it has {', '.join(world.nodes)}")
+        raise ActionNeeded(
+            f"lab {world.id} has no node {node!r}", f"it has {', '.join(world.nodes)}"
+        )
     argv = [*world.nodes[node].entering(), *command]
     # This process becomes the command: terminal, signals and exit status are the command's own.
     os.execvp(argv[0], argv)  # noqa: S606

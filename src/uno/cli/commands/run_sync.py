@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uno.cli.input.options import Common, JsonOption, takes_groups
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,7 +228,7 @@ def _conclude(follower: Follower, *, as_json: bool, waited: float) -> None:
             _print(_success(follower, view))
         return
     if view is not None and follower.failed:
-        failure = UnoError(
+        failure: UnoError = ActionNeeded(
             rollout_events.verdict(view),
             "" if view.generation == view.undone else _still(view),
         )
@@ -236,12 +236,12 @@ def _conclude(follower: Follower, *, as_json: bool, waited: float) -> None:
         for line in () if as_json else follower.missing():
             _print(line)
         failure = (
-            UnoError(
+            ActionNeeded(
                 "not all cells took their packages",
                 "change what is wrong there, and ask them again with: uno sync",
             )
             if follower.is_hopeless
-            else UnoError(
+            else TransientFailure(
                 f"not done within {waited:g} s",
                 "cells that are away catch up when an agent of the registry runs: uno agent",
             )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from uno.model.package import Package
@@ -106,7 +106,7 @@ def _of_cell(root: Path, *, agent: bool) -> _Unit:
         return _Unit(name=systemd.UNIT, text=text)
     require_keys(bundle)
     if not _has_middleware(bundle):
-        raise UnoError(
+        raise ActionNeeded(
             f"the agent talks through {bundle.plan.bus.middleware} DDS, which is not installed",
             "see docs/how-to/middleware.md; without -a the host is connected without an agent",
         )
@@ -122,7 +122,7 @@ def _of_registry(root: Path, passphrase_file: Path | None) -> _Unit:
         uvn = registry.store.head().uvn.name
         sealed = registry.store.safe.is_sealed
     if sealed and passphrase_file is None:
-        raise UnoError(
+        raise ActionNeeded(
             "the registry is sealed with a passphrase, and nobody types it at boot",
             "write it to a file that only root can read, and add --passphrase-file FILE;"
             " or start the agent yourself: uno agent",
@@ -150,7 +150,7 @@ def _bundle(root: Path) -> Package:
 
     bundle = Ledger(root).current()
     if bundle is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"there is neither a cell nor a registry in {root.absolute()}",
             "install its package first: uno install PACKAGE -r DIR",
         )
@@ -166,4 +166,4 @@ def _has_middleware(bundle: Package) -> bool:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise UnoError("this needs root: it changes the host's services", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's services", "type it with sudo")

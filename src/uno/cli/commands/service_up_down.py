@@ -13,7 +13,7 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, tell_agent
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from uno.agent.commit.ledger import Ledger
@@ -95,7 +95,7 @@ def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> Non
     ledger, bundle = _open(root)
     host = _host(bundle)
     if (process := pidfile.running(host.folder)) is not None:
-        raise UnoError(
+        raise ActionNeeded(
             f"{bundle.manifest.cell_name} is kept up by its agent, process {process}",
             f"stop it first: systemctl stop uvn-agent, or kill {process}",
         )
@@ -159,7 +159,7 @@ def _open(root: Path) -> tuple[Ledger, Package]:
     ledger = Ledger(root)
     bundle = ledger.current()
     if bundle is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"there is no cell in {root.absolute()}",
             "install its package first: uno install PACKAGE -r DIR",
         )
@@ -180,7 +180,7 @@ def _locked(ledger: Ledger) -> Any:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise UnoError("this needs root: it changes the host's network", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's network", "type it with sudo")
 
 
 def _progress(verbose: int) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uno.cli.input.options import Common, JsonOption, takes_groups
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ def whose(root: Path) -> Whose:
 
     bundle = Ledger(root).current()
     if bundle is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"there is neither a registry nor a cell in {root.absolute()}",
             "name the directory with -r DIR",
         )
@@ -157,7 +157,7 @@ def _refresh(views: Iterable[UvnView]) -> UvnView:
 
 def _seen(last: UvnView | None) -> UvnView:
     if last is None:
-        raise UnoError("the agent has ended", "see its log")
+        raise ActionNeeded("the agent has ended", "see its log")
     return last
 
 
@@ -166,7 +166,9 @@ def _without_agent(here: Whose, root: Path, *, as_json: bool) -> None:
     from uno.cli.commands import service_up_down
     from uno.model.messages import REGISTRY
 
-    missing = UnoError(f"no agent runs for {here.name} of {here.uvn}", "start it: uno agent -r DIR")
+    missing = ActionNeeded(
+        f"no agent runs for {here.name} of {here.uvn}", "start it: uno agent -r DIR"
+    )
     if as_json or here.cell == REGISTRY:
         raise missing
     from uno.cli.output import error_output

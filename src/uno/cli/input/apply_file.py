@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from uno import spec
 from uno.cli.input import registry_change, spec_input
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.registry.changes.edits import Edited
 from uno.registry.store import password_hashes
 
@@ -49,7 +49,7 @@ def carried_out(common: Changing, wanted: Wanted, *, prune: bool) -> tuple[Chang
     def edit(uvn: Uvn) -> Edited:
         merged = _merged(wanted, uvn, prune=prune)
         if prune and not common.dry_run and merged.lacking != wanted.agreed:
-            raise UnoError(
+            raise ActionNeeded(
                 "the registry was changed by another command while you were asked",
                 "nothing was changed; look at it again with: uno plan -s FILE --prune",
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uno import files
 from uno.cli.input import registry_change, setting_options, spec_input
 from uno.cli.input.options import DeploymentOptions
-from uno.diagnostics import Problem, Rejected, UnoError, refuse_errors
+from uno.diagnostics import ActionNeeded, InvalidInput, Problem, Rejected, refuse_errors
 from uno.model.uvn import Uvn
 from uno.registry.changes import edits
 from uno.registry.changes.edits import Edited
@@ -105,7 +105,7 @@ def refuse_known_user(common: Changing, email: str) -> None:
 def password_of(options: PasswordOptions, *, whose: str) -> str:
     """Return the password that was given, or ask for one on a terminal."""
     if options.password is not None and options.password_file is not None:
-        raise UnoError("there are two passwords", "use either -p or --password-file", exit_status=2)
+        raise InvalidInput("there are two passwords", "use either -p or --password-file")
     if options.password is not None:
         return _fit(options.password, "-p")
     if options.password_file is not None:
@@ -116,12 +116,13 @@ def password_of(options: PasswordOptions, *, whose: str) -> str:
             lines = []
         return _fit(lines[0] if lines else "", f"--password-file {options.password_file}")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UnoError(
-            f"{whose} needs a password", "use --password-file FILE or -p PASSWORD", exit_status=2
+        raise InvalidInput(
+            f"{whose} needs a password",
+            "use --password-file FILE or -p PASSWORD",
         )
     first = getpass.getpass(f"Password of {whose}: ")
     if getpass.getpass("Once more: ") != first:
-        raise UnoError("the two passwords differ", "try again; nothing was changed")
+        raise ActionNeeded("the two passwords differ", "try again; nothing was changed")
     return _fit(first, "the password")
 
 
@@ -142,5 +143,5 @@ def _seed() -> int:
 
 def _fit(password: str, source: str) -> str:
     if not password:
-        raise UnoError(f"{source} is empty", "choose a password", exit_status=2)
+        raise InvalidInput(f"{source} is empty", "choose a password")
     return password

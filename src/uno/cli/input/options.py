@@ -26,7 +26,7 @@ import typer
 from uno.cli.input import passphrase_source
 from uno.cli.input.command_line import typed
 from uno.cli.input.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
-from uno.diagnostics import Problem, Rejected, UnoError
+from uno.diagnostics import ActionNeeded, InvalidInput, Problem, Rejected
 from uno.model.syntax import text_fault
 from uno.model.uvn import Middleware, Strategy, TimingProfile
 
@@ -114,15 +114,14 @@ class Common:
         if self.yes:
             return
         if self.no:
-            raise UnoError(f"{question} No", "nothing was changed")
+            raise ActionNeeded(f"{question} No", "nothing was changed")
         if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise UnoError(
+            raise InvalidInput(
                 f"{question} Nobody is here to answer",
                 "nothing was changed; add -y for yes",
-                exit_status=2,
             )
         if not typer.confirm(question, default=False, err=True):
-            raise UnoError("stopped", "nothing was changed")
+            raise ActionNeeded("stopped", "nothing was changed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

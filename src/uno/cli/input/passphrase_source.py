@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from uno import files
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, InvalidInput
 from uno.registry.store.passphrase_cache import Keyring, keyring
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def given(file: Path | None) -> str | None:
         return _from_file(file, f"{_OPTION} {file}")
     named = os.environ.get(VARIABLE)
     if named == "":
-        raise UnoError(
-            f"{VARIABLE} is empty", "set it to the passphrase, or unset it", exit_status=2
+        raise InvalidInput(
+            f"{VARIABLE} is empty",
+            "set it to the passphrase, or unset it",
         )
     return named
 
@@ -48,10 +49,9 @@ def current(file: Path | None, *, of: str = "the registry") -> str:
     if found is not None:
         return found
     if not _somebody_is_here():
-        raise UnoError(
+        raise InvalidInput(
             f"{of} is sealed with a passphrase",
             f"set {VARIABLE}, or add {_OPTION} FILE",
-            exit_status=2,
         )
     return getpass.getpass(f"Passphrase of {of}: ")
 
@@ -73,11 +73,11 @@ def new(file: Path | None, *, of: str, option: str = _OPTION, ask_only: bool = F
         return found
     if not _somebody_is_here():
         either = "" if ask_only else f"set {VARIABLE}, or "
-        raise UnoError(f"{of} needs a passphrase", f"{either}add {option} FILE", exit_status=2)
+        raise InvalidInput(f"{of} needs a passphrase", f"{either}add {option} FILE")
     typed = getpass.getpass(f"New passphrase of {of}: ")
     key_wrapping.refuse_weak(typed, "the passphrase")
     if getpass.getpass("Once more: ") != typed:
-        raise UnoError("the two passphrases differ", "try again; nothing was changed")
+        raise ActionNeeded("the two passphrases differ", "try again; nothing was changed")
     return typed
 
 
@@ -95,9 +95,10 @@ def _from_file(file: Path, source: str) -> str:
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as error:
-        raise UnoError(f"{source} is not UTF-8 text", "write it as text", exit_status=2) from error
+        raise InvalidInput(f"{source} is not UTF-8 text", "write it as text") from error
     if not lines or not lines[0]:
-        raise UnoError(
-            f"{source} is empty", "write the passphrase on its first line", exit_status=2
+        raise InvalidInput(
+            f"{source} is empty",
+            "write the passphrase on its first line",
         )
     return lines[0]

@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from uno import files, spec
 from uno.cli.input import setting_options
-from uno.diagnostics import Problem, Rejected, UnoError
+from uno.diagnostics import InvalidInput, Problem, Rejected
 from uno.model.checks.finding import Path as Place
 from uno.model.key_ids import Secret
 from uno.registry.changes import edits
@@ -75,7 +75,7 @@ def source(given: str) -> tuple[str, str]:
         return content.decode(), given
     except UnicodeDecodeError as error:
         hint = "is it the right file?"
-        raise UnoError(f"{given} is not UTF-8 text", hint, exit_status=2) from error
+        raise InvalidInput(f"{given} is not UTF-8 text", hint) from error
 
 
 def arguments(given: str) -> Mapping[str, Any]:

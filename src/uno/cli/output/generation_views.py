@@ -8,7 +8,7 @@ from uno.cli.input.apply_file import listed
 from uno.cli.output import list_views, printing
 from uno.cli.output.definition_view import whole
 from uno.cli.output.list_views import Listing
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.model import codec
 from uno.planning.diff import plan_diff
 from uno.registry.changes import history
@@ -68,7 +68,7 @@ def show_diff(
     after = store.generation(numbers[-1] if second is None else second)
     if first is None:
         if len(numbers) < 2:
-            raise UnoError("there is one generation", "there is nothing to compare it with")
+            raise ActionNeeded("there is one generation", "there is nothing to compare it with")
         first = numbers[-2]
     before = store.generation(first)
     if output.json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from uno.cli.output import printing
 from uno.cli.output.definition_view import whole
-from uno.diagnostics import UnoError
+from uno.diagnostics import InvalidInput
 from uno.model import codec
 from uno.model.syntax import suggestion
 from uno.model.uvn import Cell, Particle, User, Uvn
@@ -226,7 +226,7 @@ def end_of(end: LinkEnd, names: dict[int, str]) -> dict[str, Any]:
 
 def _missing(kind: str, name: str, known: Sequence[str]) -> NoReturn:
     hint = suggestion(name, known) or f"uno list {kind}s shows those there are"
-    raise UnoError(f"there is no {kind} called {name!r}", hint, exit_status=2)
+    raise InvalidInput(f"there is no {kind} called {name!r}", hint)
 
 
 def _purpose(secret: PublicFacts, cells: Mapping[int, str], particles: Mapping[int, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uno.cli.output import list_views, printing
 from uno.cli.output.definition_view import whole
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, InvalidInput
 from uno.model import codec
 from uno.model.syntax import interface_name
 from uno.planning import backbone_map
@@ -215,7 +215,7 @@ def show_link(head: Generation, ends: tuple[str, str], output: JsonOption) -> No
     link = next((each for each in plan.links if each.cells == wanted), None)
     if link is None:
         hint = "uno list links shows those there are"
-        raise UnoError(f"{one.name} and {other.name} are not linked", hint, exit_status=2)
+        raise InvalidInput(f"{one.name} and {other.name} are not linked", hint)
     names = list_views.names_of(plan)
     if output.json:
         both = {"a": list_views.end_of(link.a, names), "b": list_views.end_of(link.b, names)}
@@ -242,12 +242,12 @@ def show_codes(registry: Registry, name: str, only: str | None) -> None:
     if only is not None:
         list_views.cell(head.uvn, only)
     if declared not in head.uvn.active_particles:
-        raise UnoError(f"particle {name} is banned", "there is nothing that it can connect to")
+        raise ActionNeeded(f"particle {name} is banned", "there is nothing that it can connect to")
     made = cell_packages.sources(head.plan, secrets)
     found = particle_packages.configurations(head.plan, made, declared.id)
     shown = [each for each in found if only in (None, each.cell)]
     if not shown:
-        raise UnoError(
+        raise ActionNeeded(
             f"{only or 'no cell'} serves {'no ' if only else ''}particles",
             "give a public cell a particle VPN",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, assert_never
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.host.fake.fake_kernel import FakeKernel
 from uno.model.key_ids import Secret
 from uno.ports.host import (
@@ -87,7 +87,9 @@ class FakeHost:
 
         `error` is raised as it is; without one it is an `UnoError`.
         """
-        self._failure = _Failure(count - 1, halfway, error or UnoError("the host was told to fail"))
+        self._failure = _Failure(
+            count - 1, halfway, error or TransientFailure("the host was told to fail")
+        )
 
     def plug(self, nic: Nic) -> None:
         """Add an interface that is not uno's, or change it."""
@@ -219,7 +221,7 @@ class FakeHost:
         """Change a chain that exists; uno does not create chains of another firewall."""
         places = [(each.family, each.name) for each in self.foreign_forward_chains]
         if (chain.family, chain.name) not in places:
-            raise UnoError(f"iptables-restore: there is no chain {chain.name} by that name")
+            raise TransientFailure(f"iptables-restore: there is no chain {chain.name} by that name")
         self.foreign_forward_chains[places.index((chain.family, chain.name))] = chain
 
     def _note_original(self, key: str) -> None:
@@ -261,7 +263,7 @@ class FakeHost:
     def _require_routing(self, routing: Routing) -> None:
         names = {name for name, _ in routing.daemons}
         if not self._routing_runs or names != self._daemons.keys():
-            raise UnoError("frr-reload.py: vtysh failed to connect to any daemons")
+            raise TransientFailure("frr-reload.py: vtysh failed to connect to any daemons")
 
     def _set_daemons(self, routing: Routing) -> Iterator[_Step]:
         for name, text in routing.daemons:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.model.key_ids import Secret
 from uno.model.net import Network, network_order
 from uno.ports.host import InterfaceAddress, Nic, Peer, Tunnel
@@ -66,24 +66,28 @@ class FakeKernel:
     def parameter(self, key: str) -> str:
         """Read a kernel parameter."""
         if not self.has_parameter(key):
-            raise UnoError(f"cannot read the kernel parameter {key} (No such file or directory)")
+            raise TransientFailure(
+                f"cannot read the kernel parameter {key} (No such file or directory)"
+            )
         return self._parameters[key]
 
     def set_parameter(self, key: str, value: str) -> None:
         """Write a kernel parameter."""
         self.parameter(key)
         if key in self._fixed:
-            raise UnoError(f"cannot set the kernel parameter {key} (Read-only file system)")
+            raise ActionNeeded(f"cannot set the kernel parameter {key} (Read-only file system)")
         if not value.isdigit():
-            raise UnoError(f"cannot set the kernel parameter {key} to {value} (Invalid argument)")
+            raise ActionNeeded(
+                f"cannot set the kernel parameter {key} to {value} (Invalid argument)"
+            )
         self._parameters[key] = value
 
     def add_link(self, name: str) -> None:
         """Make an interface."""
         if name in self.links or name in self.nics or name == "lo":
-            raise UnoError(f"ip link add {name}: File exists")
+            raise TransientFailure(f"ip link add {name}: File exists")
         if not re.fullmatch(r"[^\s/:]{1,15}", name):
-            raise UnoError(f'ip link add {name}: "dev" not a valid ifname')
+            raise TransientFailure(f'ip link add {name}: "dev" not a valid ifname')
         self.links[name] = Link()
 
     def remove_link(self, name: str) -> None:
@@ -101,7 +105,7 @@ class FakeKernel:
         key = _clamped(tunnel.private_key)
         taken = {other.port for other in self.links.values() if other is not link} - {None}
         if tunnel.port in taken:
-            raise UnoError("wg setconf: Unable to modify interface: Address already in use")
+            raise TransientFailure("wg setconf: Unable to modify interface: Address already in use")
         link.key, link.port, link.table = key, tunnel.port, tunnel.table
         link.peers = tuple(sorted(tunnel.peers, key=lambda peer: peer.public_key))
 
@@ -115,10 +119,10 @@ class FakeKernel:
         """Give an address to an interface."""
         link = self.link(name)
         if address in link.addresses:
-            raise UnoError(f"ip addr add {address} dev {name}: Address already assigned")
+            raise TransientFailure(f"ip addr add {address} dev {name}: Address already assigned")
         # RFC 8200 section 5: no IPv6 on a link that cannot carry 1280 bytes.
         if address.version == 6 and link.mtu < 1280:
-            raise UnoError(f"ip addr add {address} dev {name}: Invalid argument")
+            raise TransientFailure(f"ip addr add {address} dev {name}: Invalid argument")
         link.addresses.append(address)
 
     def add_route(self, prefix: Network, name: str, table: int | None) -> None:
@@ -140,7 +144,7 @@ class FakeKernel:
     def link(self, name: str) -> Link:
         """Return an interface that uno made."""
         if name not in self.links:
-            raise UnoError(f'Cannot find device "{name}"')
+            raise TransientFailure(f'Cannot find device "{name}"')
         return self.links[name]
 
     def lines(self) -> Iterator[str]:
@@ -189,9 +193,9 @@ def _accept_ra(name: str) -> str:
 def _refuse_ruleset(ruleset: str) -> None:
     tables = re.findall(r"^table .*$", ruleset, re.MULTILINE)
     if tables not in (["table inet uno {"], ["table inet uno_registry {"]):
-        raise UnoError(f"nft -f -: not uno's one table but {', '.join(tables) or 'none'}")
+        raise TransientFailure(f"nft -f -: not uno's one table but {', '.join(tables) or 'none'}")
     if ruleset.count("{") != ruleset.count("}"):
-        raise UnoError("nft -f -: syntax error, unexpected end of file")
+        raise TransientFailure("nft -f -: syntax error, unexpected end of file")
 
 
 def _clamped(key: Secret) -> Secret:
@@ -213,5 +217,5 @@ def _octets(key: Secret) -> bytes:
     except ValueError:
         octets = b""
     if len(octets) != 32:
-        raise UnoError("wg: Key is not the correct length or format")
+        raise TransientFailure("wg: Key is not the correct length or format")
     return octets

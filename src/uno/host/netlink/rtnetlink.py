@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.model.net import Network
 
 # linux/rtnetlink.h
@@ -145,7 +145,9 @@ def _answer(
                 return tuple(_parts(one))
             return (_accepted(next(messages(one.recv(_PART)))),)
         except OSError as error:
-            raise UnoError(f"the kernel does not tell of its network ({error.strerror})") from error
+            raise TransientFailure(
+                f"the kernel does not tell of its network ({error.strerror})"
+            ) from error
 
 
 def messages(part: bytes) -> Iterator[Message]:
@@ -200,7 +202,9 @@ def _open(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.sock
         one.bind((0, groups))
     except OSError as error:
         one.close()
-        raise UnoError(f"cannot listen to the kernel's network ({error.strerror})") from error
+        raise TransientFailure(
+            f"cannot listen to the kernel's network ({error.strerror})"
+        ) from error
     one.settimeout(0)
     return one
 

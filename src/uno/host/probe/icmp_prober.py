@@ -11,7 +11,7 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 from random import Random
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.host.probe.probe_schedule import Probe, Probing
 from uno.ports.prober import ProbeResults, ProbeTarget
 
@@ -139,7 +139,7 @@ def _raw_socket() -> socket.socket:
     try:
         one = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     except OSError as error:
-        raise UnoError(
+        raise ActionNeeded(
             f"cannot probe other cells: this host gives no raw socket ({error.strerror})",
             "uno needs to be root; in a container, give it CAP_NET_RAW",
         ) from error

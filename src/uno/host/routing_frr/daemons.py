@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.files import write_atomic
 from uno.host import programs
 from uno.host.command import run, start
@@ -56,7 +56,7 @@ def version() -> tuple[int, int]:
     said = programs.version(PROGRAMS / "zebra")
     found = re.search(r"version (\d+)\.(\d+)", said)
     if found is None:
-        raise UnoError(f"cannot tell FRR's version from {said.splitlines()[:1]}")
+        raise ActionNeeded(f"cannot tell FRR's version from {said.splitlines()[:1]}")
     return int(found[1]), int(found[2])
 
 
@@ -122,7 +122,7 @@ class Frr:
             if text != old[daemon]:
                 shown = vty.ask(self._folder, daemon, "show running-config")
                 if left := frr_diff.missing(shown, old[daemon], text):
-                    raise UnoError(f"FRR's {daemon} did not take: {'; '.join(left)}")
+                    raise TransientFailure(f"FRR's {daemon} did not take: {'; '.join(left)}")
 
     def drop_routes(self, neighbor: str) -> None:
         """Forget what a neighbour has announced whose session is down.
@@ -219,7 +219,9 @@ class Frr:
             if time.monotonic() > deadline:
                 log = self._folder / "frr.log"
                 said = log.read_text(errors="replace")[-500:] if log.exists() else ""
-                raise UnoError(f"FRR's {missing[0].stem} did not start: {said}".rstrip(": "))
+                raise TransientFailure(
+                    f"FRR's {missing[0].stem} did not start: {said}".rstrip(": ")
+                )
             threading.Event().wait(0.01)
 
     def _make_folder(self, script: Path, sweep: int, routing: Routing) -> None:
@@ -249,7 +251,7 @@ class Frr:
                 threading.Event().wait(0.01)
             if self._alive(name) != pid:
                 return
-        raise UnoError(f"FRR's {name} (process {pid}) does not end")
+        raise TransientFailure(f"FRR's {name} (process {pid}) does not end")
 
 
 @contextmanager
@@ -258,7 +260,7 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnoError(f"FRR's bgpd does not answer: {error}") from error
+        raise TransientFailure(f"FRR's bgpd does not answer: {error}") from error
 
 
 def _router(text: str) -> str:
@@ -269,7 +271,7 @@ def _router(text: str) -> str:
 def _require_programs() -> None:
     for name in (*DAEMONS, "watchfrr", "frr-reload.py"):
         if not (PROGRAMS / name).exists():
-            raise UnoError(
+            raise ActionNeeded(
                 f"FRR is not complete: there is no {PROGRAMS / name}",
                 "install the packages frr and frr-pythontools",
             )
@@ -284,7 +286,7 @@ def _require_port() -> None:
                 one.bind(("", BGP_PORT))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise UnoError(
+                raise ActionNeeded(
                     f"another program has TCP port {BGP_PORT}, which uno's BGP listens on",
                     "see who it is with `ss -ltnp`, and end it",
                 ) from error

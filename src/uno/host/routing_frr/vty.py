@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.ports.host import SessionStatus
 
 _END = b"\0\0\0"
@@ -42,7 +42,9 @@ def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> No
             one.sendall(b"".join(command.encode() + b"\0" for command in step))
             for command, (said, status) in zip(step, _answers(one, len(step)), strict=True):
                 if status != _SUCCESS:
-                    raise UnoError(f"FRR's {daemon} does not take `{command}`: {said.strip()}")
+                    raise TransientFailure(
+                        f"FRR's {daemon} does not take `{command}`: {said.strip()}"
+                    )
 
 
 def sessions(folder: Path) -> tuple[SessionStatus, ...]:

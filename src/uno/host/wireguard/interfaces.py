@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host import programs
 from uno.host.command import CommandFailed, run, start
 from uno.host.wireguard import uapi
@@ -173,7 +173,7 @@ def _queue(name: str) -> None:
 def _create_userspace(name: str, log: Path) -> None:
     program = _program()
     if program is None:
-        raise UnoError(
+        raise ActionNeeded(
             f"cannot create interface {name}: this kernel has no WireGuard, "
             "and there is no wireguard-go",
             "install the package wireguard-go, or a kernel with WireGuard",
@@ -187,10 +187,12 @@ def _create_userspace(name: str, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not uapi.answers(name):
         if process.status() is not None:
-            raise UnoError(f"`{program} {name}` ended at once: {_last_line(log)}", _NO_TUN)
+            raise ActionNeeded(f"`{program} {name}` ended at once: {_last_line(log)}", _NO_TUN)
         if time.monotonic() > deadline:
             process.stop()
-            raise UnoError(f"`{program} {name}` did not answer in {READY_SECONDS:g} s", _NO_TUN)
+            raise TransientFailure(
+                f"`{program} {name}` did not answer in {READY_SECONDS:g} s", _NO_TUN
+            )
         threading.Event().wait(0.005)
 
 

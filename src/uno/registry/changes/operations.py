@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from uno import files
-from uno.diagnostics import Problem, Severity, UnoError, refuse_errors
+from uno.diagnostics import InternalError, Problem, Severity, UnoError, refuse_errors
 from uno.model import checks
 from uno.model.checks.finding import Finding
 from uno.model.checks.finding import Path as Place
@@ -256,7 +256,7 @@ def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSec
     renewal = keys.renew(secrets, wanted, anew=edited.rekey(plan))
     complete = planner.with_keys(plan, keys.public_keys(renewal.all.values()))
     if broken := invariants.broken_invariants(complete):
-        raise UnoError(
+        raise InternalError(
             f"the plan for this would be unsound: {'; '.join(broken)}",
             "nothing was changed; this is a mistake in uno, please report it",
         )

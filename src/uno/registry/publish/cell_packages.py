@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from uno import files
-from uno.diagnostics import UnoError
+from uno.diagnostics import InternalError
 from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.plan import CellPlan, ParticlePeer, Plan, PlannedParticle
@@ -274,7 +274,7 @@ def _packed(job: Job) -> bytes | None:
 def _piece(content: bytes, segment: Segment, inputs: str) -> Piece:
     at = content.find(segment.packed)
     if at < 0:
-        raise UnoError("a bundle does not contain the particles that were put into it")
+        raise InternalError("a bundle does not contain the particles that were put into it")
     return Piece(
         at=at,
         size=len(segment.packed),

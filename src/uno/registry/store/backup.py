@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec import Struct
 
 from uno import files
-from uno.diagnostics import UnoError
+from uno.diagnostics import InvalidInput
 from uno.model import codec
 from uno.registry.store import agent_rows, directory, key_wrapping
 from uno.registry.store.generation_store import Store
@@ -46,12 +46,12 @@ _TAG = 16
 _HEADER_LIMIT = 4096
 
 
-class BackupRejected(UnoError):
+class BackupRejected(InvalidInput):
     """A file that cannot be restored from. Nothing was left behind."""
 
     def __init__(self, path: Path, why: str, hint: str) -> None:
         """Say why `path` is refused."""
-        super().__init__(f"{path} {why}", hint, exit_status=2)
+        super().__init__(f"{path} {why}", hint)
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -240,10 +240,9 @@ def _check(new: Path, manifest: Manifest, path: Path, generation: int | None) ->
         ):
             raise _damaged(path)
         if generation is not None and generation <= head.number:
-            raise UnoError(
+            raise InvalidInput(
                 f"--generation {generation} is not after generation {head.number} of the backup",
                 "give a number that no cell has seen yet",
-                exit_status=2,
             )
         with store.transaction():
             store.numbering.jump_to(generation or head.number + GAP)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uno import files
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.registry.store import schema
 from uno.registry.store.generation_store import Store
 from uno.registry.store.sqlite import RESTORE, Database
@@ -101,12 +101,12 @@ def require_empty(root: Path) -> None:
     if not found:
         return
     if "registry.db" in found:
-        raise UnoError(
+        raise ActionNeeded(
             f"{root.absolute()} already holds a UVN",
             "show it with: uno show uvn; or choose another directory with -r",
         )
     shown = ", ".join(found[:3]) + (" …" if len(found) > 3 else "")
-    raise UnoError(
+    raise ActionNeeded(
         f"{root.absolute()} is not empty: it has {shown}",
         "choose an empty or new directory with -r; nothing was deleted",
     )
@@ -184,15 +184,15 @@ def _require_database(layout: Layout) -> None:
     except OSError as error:
         raise files.failure(error, f"cannot look into {layout.root.absolute()}") from error
     if found and not layout.database.is_file():
-        raise UnoError(f"{layout.database.absolute()} is not a file", RESTORE)
+        raise ActionNeeded(f"{layout.database.absolute()} is not a file", RESTORE)
     if found:
         return
     if (copies := older_copies(layout)) or layout.cells.is_dir():
         copy = f" or copy {copies[-1].name} to it" if copies else ""
-        raise UnoError(
+        raise ActionNeeded(
             f"{layout.database.absolute()} is missing", f"restore it from a backup{copy}"
         )
-    raise UnoError(
+    raise ActionNeeded(
         f"there is no UVN registry in {layout.root.absolute()}",
         "name its directory with -r, or make one with: uno define uvn NAME",
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from uno.diagnostics import InvalidInput
 from uno.model import codec
 from uno.model.plan import Plan
 from uno.model.uvn import Uvn
@@ -33,7 +34,12 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredSecret",
+    "UnknownGeneration",
 ]
+
+
+class UnknownGeneration(InvalidInput):
+    """The registry has no generation of this number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,14 +193,12 @@ class Store:
         return self.generation(rows[0][0])
 
     def generation(self, number: int) -> Generation:
-        """Return generation `number`. Raises `StoreError` if there is none, or it is damaged."""
+        """Return generation `number`. Raises `UnknownGeneration`; `StoreError` if it is damaged."""
         rows = self.database.rows(
             "SELECT number, time, who, why, digest FROM generations WHERE number = ?", number
         )
         if not rows:
-            raise StoreError(
-                f"there is no generation {number}", "uno history lists them", exit_status=2
-            )
+            raise UnknownGeneration(f"there is no generation {number}", "uno history lists them")
         entry = _entry(rows[0])
         if self._last is None or self._last[0] != entry.digest:
             self._last = (entry.digest, *self._read(entry))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, InvalidInput
 
 SHORTEST = 8
 KEY_SIZE = 32
@@ -29,7 +29,7 @@ _MOST_PASSES = 100
 _MOST_LANES = 64
 
 
-class WrongPassphrase(UnoError):
+class WrongPassphrase(InvalidInput):
     """What was given does not open the lock."""
 
     def __init__(self, what: str) -> None:
@@ -37,7 +37,6 @@ class WrongPassphrase(UnoError):
         super().__init__(
             f"this is not the passphrase of {what}",
             "give the right one in UNO_PASSPHRASE or with --passphrase-file FILE",
-            exit_status=2,
         )
 
 
@@ -131,10 +130,9 @@ def stretched(passphrase: str, slowness: Slowness) -> bytes:
 def refuse_weak(passphrase: str, source: str) -> None:
     """Raise `UnoError` if nothing should be sealed with `passphrase`."""
     if len(passphrase) < SHORTEST:
-        raise UnoError(
+        raise InvalidInput(
             f"{source} has {len(passphrase)} characters",
             f"choose a passphrase of {SHORTEST} or more; five random words are a good one",
-            exit_status=2,
         )
 
 
@@ -145,4 +143,6 @@ def _refuse_excess(slowness: Slowness) -> None:
         and 8 * slowness.lanes <= slowness.memory <= _MOST_MEMORY
         and len(slowness.salt) >= 8
     ):
-        raise UnoError("the lock asks for what no uno would ask for", "it has been tampered with")
+        raise ActionNeeded(
+            "the lock asks for what no uno would ask for", "it has been tampered with"
+        )

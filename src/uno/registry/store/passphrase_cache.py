@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import InvalidInput
 
 if TYPE_CHECKING:
     from uno.registry.store.key_wrapping import Lock, Vault
@@ -35,10 +35,9 @@ class Keyring:
 
 
 def _nobody() -> str:
-    raise UnoError(
+    raise InvalidInput(
         "the registry's secrets are sealed with a passphrase",
         "set UNO_PASSPHRASE, or add --passphrase-file FILE",
-        exit_status=2,
     )
 
 

@@ -45,6 +45,12 @@ def create(db: Database) -> None:
         db.do(f"PRAGMA user_version = {SCHEMA}")
 
 
+class NewerLayout(StoreError):
+    """A newer uno wrote the registry's file."""
+
+    exit_status = 2
+
+
 def version(db: Database) -> int:
     """Return the layout of a file. Raises `StoreError` if it is no registry's."""
     number: int = db.rows("PRAGMA user_version")[0][0]
@@ -56,14 +62,13 @@ def version(db: Database) -> int:
 
 
 def refuse_newer(db: Database) -> None:
-    """Raise `StoreError` if a newer uno has to open this file."""
+    """Raise `NewerLayout` if a newer uno has to open this file."""
     found = version(db)
     if found > SCHEMA:
-        raise StoreError(
+        raise NewerLayout(
             f"{db.path} was written by a newer uno: it has layout {found},"
             f" and this uno reads layouts up to {SCHEMA}",
             "update uno on this machine; nothing was changed",
-            exit_status=2,
         )
 
 

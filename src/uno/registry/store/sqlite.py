@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,12 +29,16 @@ _HINTS = {
 }
 
 
-class StoreError(UnoError):
+class StoreError(ActionNeeded):
     """The registry's file cannot be read or written."""
 
 
+class StoreBusy(TransientFailure):
+    """Another command has had the registry's file locked for too long."""
+
+
 class Database:
-    """An open SQLite file, for one thread. Everything raises `StoreError`."""
+    """An open SQLite file, for one thread. Everything raises `StoreError` or `StoreBusy`."""
 
     def __init__(self, path: Path) -> None:
         """Open the file at `path`, which is there."""
@@ -102,10 +106,11 @@ class Database:
         found = self.rows("PRAGMA integrity_check(1)")[0][0]
         return "" if found == "ok" else str(found)
 
-    def _failed(self, error: sqlite3.Error, doing: str = "use") -> StoreError:
+    def _failed(self, error: sqlite3.Error, doing: str = "use") -> UnoError:
         # The low byte of an extended result code is the code itself.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return StoreError(f"cannot {doing} {self.path}: {error}", _HINTS.get(code, _CARE))
+        kind = StoreBusy if code == sqlite3.SQLITE_BUSY else StoreError
+        return kind(f"cannot {doing} {self.path}: {error}", _HINTS.get(code, _CARE))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ import pytest
 
 from commands import Uno
 from uno.cli.output import error_output
-from uno.diagnostics import Position, Problem, Rejected, UnoError
+from uno.diagnostics import ActionNeeded, Position, Problem, Rejected
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_problem_is_told_with_all_that_it_has(capsys: pytest.CaptureFixture[st
 def test_what_failed_is_told_on_standard_error_to_people_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    error_output.tell(UnoError("the disk is full", "free some space"), as_json=False)
+    error_output.tell(ActionNeeded("the disk is full", "free some space"), as_json=False)
 
     assert capsys.readouterr() == ("", "uno: the disk is full; free some space\n")
 

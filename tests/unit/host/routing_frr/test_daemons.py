@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Process, run, start
 from uno.host.routing_frr import daemons as frr
 from uno.host.routing_frr.daemons import Frr
@@ -157,7 +157,7 @@ class Reloading:
 
     def configure(self, _: Path, daemon: str, steps: list[tuple[str, ...]]) -> None:
         if self.refuses and steps != [CHOOSE]:
-            raise UnoError("it is refused")
+            raise TransientFailure("it is refused")
         if self.is_gone and steps == [CHOOSE]:
             raise ConnectionRefusedError("nobody listens")
         self.steps += [(daemon, step) for step in steps]
@@ -169,7 +169,7 @@ class Reloading:
     def run(self, argv: list[str], **_: object) -> None:
         self.programs.append(Path(argv[0]).name)
         if self.is_broken:
-            raise UnoError("it is broken")
+            raise TransientFailure("it is broken")
 
     @property
     def configured(self) -> dict[str, str]:

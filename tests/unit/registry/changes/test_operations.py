@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from uno.diagnostics import Rejected, UnoError
+from uno.diagnostics import ActionNeeded, Rejected, UnoError
 from uno.model.package import Package
 from uno.model.uvn import Strategy, Uvn
 from uno.planning import invariants
@@ -208,7 +208,7 @@ def test_a_define_that_cannot_write_leaves_nothing_behind(
     root: Path, definition: Callable[..., Uvn], by: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise UnoError("cannot write: the disk is full")
+        raise ActionNeeded("cannot write: the disk is full")
 
     root.mkdir()
     monkeypatch.setattr(package_files.packages, "write", full)

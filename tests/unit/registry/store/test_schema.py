@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.registry.changes import operations
 from uno.registry.publish import package_files
 from uno.registry.store.generation_store import Store
@@ -93,7 +93,7 @@ def test_without_room_for_the_copy_nothing_is_migrated(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise UnoError("the disk is full")
+        raise ActionNeeded("the disk is full")
 
     monkeypatch.setattr("uno.files.write_atomic", full)
 
