@@ -64,10 +64,7 @@ def bundle(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Package:
         secrets={name: key(name) for name in (*needed.pairs, *needed.psks)},
         particles=tuple(
             ParticlePeer(
-                id=each.id,
-                name=each.name,
-                address4=each.address4,
-                address6=each.address6,
+                particle=each.identity,
                 public_key=key(f"public {each.name}"),
                 psk=key(f"psk {each.name}"),
             )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uno.model.package import Package
-from uno.model.plan import CellPlan, Member, ParticlePeer, Pools, Roster, Timing
+from uno.model.plan import CellPlan, Member, ParticleIdentity, ParticlePeer, Pools, Roster, Timing
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 
@@ -133,6 +133,7 @@ def package(roster: package_file.Segment, particles: package_file.Segment) -> by
 
 
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PHONE = ParticleIdentity(1, "phone", IPv4Address("10.254.0.2"), IPv6Address(2))
 PACKAGE = package(
     package_file.roster_segment(
         Roster(
@@ -153,8 +154,6 @@ PACKAGE = package(
             ),
         )
     ),
-    package_file.particles_segment(
-        [ParticlePeer(1, "phone", IPv4Address("10.254.0.2"), IPv6Address(2), "key", "psk")]
-    ),
+    package_file.particles_segment([ParticlePeer(PHONE, "key", "psk")]),
 )
 UNPACKED = unpack(PACKAGE)

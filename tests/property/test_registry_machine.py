@@ -248,10 +248,10 @@ class Commands(RuleBasedStateMachine):
             opened = artifact.read(content)
             assert {member.name for member in opened.roster.members} == active
             assert opened.manifest.generation <= self.number
-            peers = {particle.name for particle in opened.particles}
+            peers = {peer.particle.name for peer in opened.particles}
             assert peers == (connected if opened.plan.particles else set())
             known |= {link.public_key for link in opened.plan.links}
-            known |= {particle.public_key for particle in opened.particles}
+            known |= {peer.public_key for peer in opened.particles}
         known |= set(self.plan().public_keys.values())
         self.gone |= self.shown - known
         self.shown = known

@@ -146,6 +146,13 @@ class PlannedParticle(Struct, frozen=True, kw_only=True):
     address4: IPv4Address
     address6: IPv6Address
 
+    @property
+    def identity(self) -> ParticleIdentity:
+        """The part of it that cells receive: all but its owner."""
+        return ParticleIdentity(
+            id=self.id, name=self.name, address4=self.address4, address6=self.address6
+        )
+
 
 class RootVpn(Struct, frozen=True, kw_only=True):
     """The star between registry and cells. A cell's own address in it is its node address."""
@@ -279,12 +286,18 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     location: str | None = None
 
 
-class ParticlePeer(Struct, frozen=True, array_like=True):
-    """A particle as one cell knows it. An array in JSON, since there may be thousands."""
+class ParticleIdentity(Struct, frozen=True, array_like=True):
+    """A particle as all cells receive it. An array in JSON, since there may be thousands."""
 
     id: int
     name: str
     address4: IPv4Address
     address6: IPv6Address
+
+
+class ParticlePeer(Struct, frozen=True, array_like=True):
+    """A particle as a WireGuard peer of one cell. The keys differ from cell to cell."""
+
+    particle: ParticleIdentity
     public_key: str
     psk: str

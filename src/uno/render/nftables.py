@@ -26,6 +26,7 @@ from uno.model.plan import (
     BackbonePeer,
     CellPlan,
     Member,
+    ParticlePeer,
     Pools,
     RootVpn,
     Roster,
@@ -48,14 +49,14 @@ def ruleset(
     lans: tuple[AttachedLan, ...],
     block_inbound_from: tuple[str, ...] = (),
     bus_ports: tuple[int, ...] = (),
-    serves: bool = True,
+    particles: tuple[ParticlePeer, ...],
 ) -> str:
     """Return the whole table, as nft reads it.
 
     New connections to the cell's LANs are dropped on the interfaces in `block_inbound_from`: those
     towards the Internet, on a host that did not forward before uno. `bus_ports` are the UDP ports
-    that the agent listens on; other nodes of the UVN alone may send to them. `serves`: particles
-    may connect.
+    that the agent listens on; other nodes of the UVN alone may send to them. `particles`
+    may connect to the cell.
     """
     own = roster.member(plan.cell)
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
@@ -78,7 +79,7 @@ def ruleset(
             "filter hook forward priority filter; policy accept;",
             (
                 *_forward(plan, nics, site),
-                *_particles_forward(plan, roster, bus_ports, serves=serves),
+                *_particles_forward(plan, roster, bus_ports, particles=particles),
                 "oifname @tunnels counter drop",
                 *_block_inbound_from(block_inbound_from, site),
             ),
@@ -90,7 +91,7 @@ def ruleset(
         _chain("from-node", "", _from_node(site)),
         _chain("output", "filter hook output priority filter; policy accept;", _output(own)),
     ]
-    if plan.particles and plan.particles.masquerade and serves:
+    if plan.particles and plan.particles.masquerade and particles:
         rules = _postrouting(own, roster)
         blocks.append(_chain("postrouting", "nat hook postrouting priority srcnat;", rules))
     return f"table inet {TABLE} {{\n" + "\n".join(blocks) + "}\n"
@@ -237,9 +238,13 @@ def _forward(plan: CellPlan, nics: Iterable[str], site: _Site) -> Iterator[str]:
 
 
 def _particles_forward(
-    plan: CellPlan, roster: Roster, bus_ports: tuple[int, ...], *, serves: bool
+    plan: CellPlan,
+    roster: Roster,
+    bus_ports: tuple[int, ...],
+    *,
+    particles: tuple[ParticlePeer, ...],
 ) -> Iterator[str]:
-    if not plan.particles or not serves:
+    if not plan.particles or not particles:
         # Nothing asks for connections to be tracked.
         return
     if bus_ports:

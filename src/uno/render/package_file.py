@@ -20,9 +20,8 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from uno.diagnostics import InvalidInput
 from uno.model import codec
@@ -44,11 +43,6 @@ _END = bytes(2 * _BLOCK)
 # Keys do not compress: levels above 1 take twice the time for 3 % less. The roster is compressed
 # once for all cells, and level 6 makes it a tenth smaller.
 _LEVELS = {ROSTER: 6}
-
-
-# A ParticlePeer as JSON has it: id, name, both addresses, public key, preshared key. For who has
-# the addresses as texts already, since writing a million of them takes longer than all the rest.
-ParticleRow: TypeAlias = tuple[int, str, str, str, str, str]
 
 
 class PackageRejected(InvalidInput):
@@ -75,14 +69,27 @@ def roster_segment(roster: Roster) -> Segment:
     return segment(ROSTER, codec.encode(roster))
 
 
-def particles_segment(peers: Iterable[ParticlePeer | ParticleRow]) -> Segment:
+class EncodedPeer(Struct, frozen=True, array_like=True):
+    """A `ParticlePeer` whose `particle` is JSON already: encoded once, it serves all cells."""
+
+    particle: Raw
+    public_key: str
+    psk: str
+
+
+def particles_segment(peers: Iterable[ParticlePeer]) -> Segment:
     """Pack the particles of one cell."""
     return segment(PARTICLES, particles_content(peers))
 
 
-def particles_content(peers: Iterable[ParticlePeer | ParticleRow]) -> bytes:
+def encoded_particles_segment(peers: Iterable[EncodedPeer]) -> Segment:
+    """Pack the particles of one cell, given in the order of their ids."""
+    return segment(PARTICLES, codec.encode(list(peers)))
+
+
+def particles_content(peers: Iterable[ParticlePeer]) -> bytes:
     """Return what `particles.json` holds for `peers`, in the order of their ids."""
-    return codec.encode(sorted(peers, key=_particle_id))
+    return codec.encode(sorted(peers, key=lambda peer: peer.particle.id))
 
 
 def public_keys_in(packed: bytes) -> dict[str, str]:
@@ -93,11 +100,11 @@ def public_keys_in(packed: bytes) -> dict[str, str]:
     unpacked, _ = _gunzip(packed, limit=UNPACKED_LIMIT)
     (content,) = _members(unpacked, (PARTICLES,))
     try:
-        # As texts, since reading a thousand addresses takes longer than all the rest.
-        peers = codec.decode(content, list[tuple[int, str, str, str, str, str]])
+        # The identities stay encoded: reading a thousand addresses takes longer than all the rest.
+        peers = codec.decode(content, list[EncodedPeer])
     except codec.Malformed as error:
         raise _damaged(f"{PARTICLES} is not readable") from error
-    return {psk: public_key for *_, public_key, psk in peers}
+    return {peer.psk: peer.public_key for peer in peers}
 
 
 def write(  # noqa: PLR0913 - all of them are parts of the package
@@ -206,10 +213,6 @@ def _digests(roster: Segment, particles: Segment, plan: bytes, secrets: bytes) -
         PLAN: _digest(plan),
         SECRETS: _digest(secrets),
     }
-
-
-def _particle_id(peer: ParticlePeer | ParticleRow) -> int:
-    return peer.id if isinstance(peer, ParticlePeer) else peer[0]
 
 
 def _gzip(content: bytes, level: int = 1) -> bytes:

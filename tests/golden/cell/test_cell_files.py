@@ -20,7 +20,7 @@ import pytest
 
 from uno.host.command import run
 from uno.model.attached_lan import AttachedLan
-from uno.model.plan import Plan
+from uno.model.plan import ParticlePeer, Plan
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan
@@ -134,5 +134,7 @@ def files_of(name: str, planned: Plan) -> dict[str, str]:
     lans = tuple(AttachedLan(network=lan, nic="eth1") for lan in cell.allowed_lans)
     own, everyone = cell_plans(planned)[cell.id], roster(planned)
     texts = {f"{each}.conf": text for each, text in frr.daemons(own, everyone, lans=lans)}
+    peers = tuple(ParticlePeer(each.identity, "", "") for each in planned.particles)
     bus = ports(own.bus.domain, CELL_INDEX)
-    return {**texts, "uno.nft": nftables.ruleset(own, everyone, lans=lans, bus_ports=bus)}
+    rules = nftables.ruleset(own, everyone, lans=lans, bus_ports=bus, particles=peers)
+    return {**texts, "uno.nft": rules}

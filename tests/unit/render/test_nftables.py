@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network, address, network
-from uno.model.plan import CellPlan, Roster
+from uno.model.plan import CellPlan, ParticlePeer, Roster
 from uno.model.uvn import PARTICLES_VPN, Cell, Particle, Settings, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan
@@ -43,6 +43,11 @@ PHONE = "10.254.0.2"
 REGISTRY = "10.255.128.1"
 BUS = 18910
 NODE = {HUB: "10.255.128.2", LEAF: "10.255.128.3", ROAM: "10.255.128.4"}
+
+
+PARTICLES = tuple(
+    ParticlePeer(each.identity, "public key", "preshared key") for each in plan(UVN, None).particles
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def walk(
     *nics: str,
     uvn: Uvn = UVN,
     block_inbound_from: tuple[str, ...] = (),
-    serves: bool = True,
+    particles: tuple[ParticlePeer, ...] = PARTICLES,
 ) -> Walk:
     own, everyone = planned(cell, uvn)
     lans = next(member.lans for member in everyone.members if member.id == cell)
@@ -96,7 +101,7 @@ def walk(
             lans=attached,
             block_inbound_from=block_inbound_from,
             bus_ports=(BUS, BUS + 1),
-            serves=serves,
+            particles=particles,
         ),
         interface={link.cell: link.interface for link in own.links},
     )
@@ -355,7 +360,7 @@ def test_particles_keep_their_address_where_the_plan_says_so() -> None:
 
 
 def test_connections_are_tracked_for_particles_alone() -> None:
-    quiet = walk(HUB, "eth1", "eth1", serves=False)
+    quiet = walk(HUB, "eth1", "eth1", particles=())
 
     assert " ct " not in quiet.text
     assert "hook postrouting" not in quiet.text

@@ -18,6 +18,7 @@ from uno.model.plan import (
     CellPlan,
     CellSet,
     Member,
+    ParticleIdentity,
     ParticlePeer,
     Pools,
     Roster,
@@ -367,10 +368,12 @@ PLAN = CellPlan(
 )
 PARTICLES = tuple(
     ParticlePeer(
-        number,
-        f"particle-{number}",
-        IPv4Address("10.254.0.1") + number,
-        IPv6Address("fd00:1122:3344:2::1") + number,
+        ParticleIdentity(
+            number,
+            f"particle-{number}",
+            IPv4Address("10.254.0.1") + number,
+            IPv6Address("fd00:1122:3344:2::1") + number,
+        ),
         key(10 + number),
         key(20 + number),
     )

@@ -178,7 +178,7 @@ def _particles(
     hub = package.plan.particles
     if hub is None:
         return
-    ids = {particle.public_key: particle.id for particle in package.particles}
+    ids = {peer.public_key: peer.particle.id for peer in package.particles}
     for peer in peers.get(hub.interface, ()):
         age = _age(peer, now)
         if age is not None and age < FORGET_PARTICLE and peer.public_key in ids:

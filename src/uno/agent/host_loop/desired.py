@@ -60,7 +60,7 @@ def desired(
             lans=lans,
             block_inbound_from=_block_inbound_from(lans, facts),
             bus_ports=ports(plan.bus.domain, CELL_INDEX),
-            serves=bool(package.particles),
+            particles=package.particles,
         ),
         accept_interfaces=_interface_patterns(nftables.interfaces(plan)),
         sysctls=_sysctls(facts),
@@ -187,11 +187,11 @@ def _particles(hub: ParticlesHub, package: Package) -> Tunnel:
     pools = package.roster.pools
     peers = (
         Peer(
-            public_key=particle.public_key,
-            psk=Secret(particle.psk),
-            allowed_ips=(_host(particle.address4), _host(particle.address6)),
+            public_key=peer.public_key,
+            psk=Secret(peer.psk),
+            allowed_ips=(_host(peer.particle.address4), _host(peer.particle.address6)),
         )
-        for particle in package.particles
+        for peer in package.particles
     )
     return Tunnel(
         name=hub.interface,

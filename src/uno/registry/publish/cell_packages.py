@@ -13,23 +13,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Raw
 
 from uno import files
 from uno.diagnostics import InternalError
 from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
-from uno.model.plan import CellPlan, ParticlePeer, Plan, PlannedParticle
+from uno.model.plan import CellPlan, Plan, PlannedParticle
 from uno.planning import cell_plans as cells
 from uno.registry.publish import keygen, workers
 from uno.registry.store.generation_store import BundleRow, Piece, StoredSecret
 from uno.render import package_file
-from uno.render.package_file import Segment
+from uno.render.package_file import EncodedPeer, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    from uno.render.package_file import ParticleRow
 
 # Below this many particle keys, starting processes takes longer than the work.
 _WORTH_PROCESSES = 4_000
@@ -53,13 +52,14 @@ class Source:
 class Sources:
     """What all bundles of a plan are made of.
 
-    `particles` come with their secrets; `addresses` are theirs, as texts.
+    `particles` come with their secrets; `identities` are theirs (`PlannedParticle.identity`), as
+    JSON, in the same order.
     """
 
     roster: Segment
     signing: StoredSecret
     particles: tuple[tuple[PlannedParticle, bytes], ...] = field(repr=False)
-    addresses: tuple[tuple[str, str], ...] = field(repr=False)
+    identities: tuple[bytes, ...] = field(repr=False)
     cells: Mapping[int, Source]
 
 
@@ -76,8 +76,13 @@ def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
     signing = secrets[keygen.SIGNING]
     roster = package_file.roster_segment(cells.roster(plan))
     everyone = tuple((p, secrets[keygen.particle_seed(p.id)].private) for p in plan.particles)
+    identities = tuple(codec.encode(particle.identity) for particle in plan.particles)
     common = hashed(
-        *(part for p, seed in everyone for part in (codec.encode(_without_keys(p)), seed))
+        *(
+            part
+            for json, (_, seed) in zip(identities, everyone, strict=True)
+            for part in (json, seed)
+        )
     )
     extras = _extras(secrets)
     made = {
@@ -87,9 +92,8 @@ def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
         ]
         for cell, part in cells.cell_plans(plan).items()
     }
-    addresses = tuple((str(p.address4), str(p.address6)) for p in plan.particles)
     return Sources(
-        roster=roster, signing=signing, particles=everyone, addresses=addresses, cells=made
+        roster=roster, signing=signing, particles=everyone, identities=identities, cells=made
     )
 
 
@@ -160,11 +164,11 @@ class _Maker:
     def _particles(self, source: Source, job: Job) -> Segment:
         packed, piece = _packed(job), job.row.piece
         if piece is None or packed is None:
-            return package_file.particles_segment(_peers(source, self.sources, {}))
+            return package_file.encoded_particles_segment(_peers(source, self.sources, {}))
         if piece.inputs == source.particles:
             return Segment(name=package_file.PARTICLES, digest=piece.content, packed=packed)
         known = package_file.public_keys_in(packed)
-        return package_file.particles_segment(_peers(source, self.sources, known))
+        return package_file.encoded_particles_segment(_peers(source, self.sources, known))
 
 
 def _source(
@@ -202,17 +206,6 @@ def _source(
     )
 
 
-def _without_keys(particle: PlannedParticle) -> ParticlePeer:
-    return ParticlePeer(
-        id=particle.id,
-        name=particle.name,
-        address4=particle.address4,
-        address6=particle.address6,
-        public_key="",
-        psk="",
-    )
-
-
 def _extras(secrets: Mapping[str, StoredSecret]) -> dict[int, dict[int, bytes]]:
     """Return the secrets that re-key one particle at one cell, by cell and particle."""
     extras: dict[int, dict[int, bytes]] = {}
@@ -232,7 +225,7 @@ def _row(cell: int, source: Source, before: BundleRow | None, generation: int) -
     return replace(before, generation=generation, digest=source.digest)
 
 
-def _peers(source: Source, made: Sources, known: Mapping[str, str]) -> Iterator[ParticleRow]:
+def _peers(source: Source, made: Sources, known: Mapping[str, str]) -> Iterator[EncodedPeer]:
     """Return the particles with their keys; `known` has public keys by preshared keys.
 
     Both follow from the same seeds, so that whose preshared key is still the same has the same
@@ -241,11 +234,11 @@ def _peers(source: Source, made: Sources, known: Mapping[str, str]) -> Iterator[
     if source.hub is None:
         return
     extras = source.extras
-    for (particle, seed), (address4, address6) in zip(made.particles, made.addresses, strict=True):
+    for (particle, seed), identity in zip(made.particles, made.identities, strict=True):
         extra = extras.get(particle.id, b"") if extras else b""
         psk = keygen.text(keygen.particle_psk(seed, source.hub, extra))
         public = known.get(psk) or _public_key(seed, source.hub, extra)
-        yield particle.id, particle.name, address4, address6, public, psk
+        yield EncodedPeer(Raw(identity), public, psk)
 
 
 def _public_key(seed: bytes, hub: bytes, extra: bytes) -> str:

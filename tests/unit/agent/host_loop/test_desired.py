@@ -76,10 +76,7 @@ def package(cell: int, uvn: Uvn = UVN) -> Package:
         secrets={name: key(name) for name in (*needed.pairs, *needed.psks)},
         particles=tuple(
             ParticlePeer(
-                id=each.id,
-                name=each.name,
-                address4=each.address4,
-                address6=each.address6,
+                particle=each.identity,
                 public_key=key(f"public {each.name}"),
                 psk=key(f"psk {each.name}"),
             )

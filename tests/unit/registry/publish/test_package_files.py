@@ -128,4 +128,4 @@ def test_a_particle_more_leaves_the_packages_of_others_alone(
     # The private cell serves no particles, and so knows none.
     assert made.published.bundles == ("net__c1.uvn-agent", "net__c2.uvn-agent")
     read = package_file.read((root / "cells" / "net__c1.uvn-agent").read_bytes())
-    assert [particle.name for particle in read.particles] == ["p1", "p2"]
+    assert [peer.particle.name for peer in read.particles] == ["p1", "p2"]
