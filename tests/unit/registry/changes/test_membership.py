@@ -113,7 +113,8 @@ def test_a_particle_that_is_banned_has_no_package_and_is_nobodys_peer(
 
     assert [path.name for path in (root / "particles").iterdir()] == ["net__p1.zip"]
     for path in (root / "cells").iterdir():
-        assert 2 not in {peer.particle.id for peer in package_file.read(path.read_bytes()).particles}
+        peers = package_file.read(path.read_bytes()).particles
+        assert 2 not in {peer.particle.id for peer in peers}
     assert "particle/2" in old
     assert "particle/2" not in registry.store.secrets()
 
