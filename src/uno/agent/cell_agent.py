@@ -196,10 +196,20 @@ class CellAgent:
             done = await work()
         except UnoError as error:
             self._complain(what, error)
-            self._look_due = self._environment.now() + self._environment.intervals.observe_every
+            self._look_due = self._environment.now() + self._retry_after(what, error)
             return None
         self._problems.pop(what, None)
         return done
+
+    def _retry_after(self, what: str, error: UnoError) -> float:
+        """Return the seconds until the next observation after `what` failed.
+
+        An observation that fails until a person acts is not tried at the quick interval, unless a
+        pending commit depends on it.
+        """
+        intervals = self._environment.intervals
+        is_quick = error.transient or what != "look" or self._change.awaiting_confirm
+        return intervals.observe_every if is_quick else intervals.reconcile_every
 
     async def _change_package(self) -> bool:
         """Do what was heard, and what is due, about packages; return whether that changed one.

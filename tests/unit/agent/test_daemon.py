@@ -21,7 +21,7 @@ from uno.agent.commit.drain_plan import DrainStep
 from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.commit.executor import CommitExecutor
 from uno.agent.host_loop import cell_status
-from uno.diagnostics import TransientFailure, UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
@@ -432,6 +432,30 @@ def test_a_host_that_cannot_be_looked_at_ends_no_agent(
         host.sessions = ()
 
         await site.until(lambda: not works(site))
+
+    play(scene)
+
+
+@pytest.mark.parametrize("kind", [TransientFailure, ActionNeeded])
+def test_an_observation_that_needs_a_person_is_not_repeated_at_the_quick_interval(
+    play: Play, monkeypatch: pytest.MonkeyPatch, kind: type[UnoError]
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell, tried = site.cells["a"], list[UnoError]()
+        assert cell.agent is not None
+
+        def broken() -> NoReturn:
+            tried.append(kind("wg does not answer"))
+            raise tried[-1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cell.host, "peer_status", broken)
+            cell.agent.observe_soon()
+            await site.until(lambda: bool(tried))
+            await site.settle(seconds=4 * QUICK.observe_every)
+
+        assert (len(tried) > 2) == (kind is TransientFailure)
 
     play(scene)
 

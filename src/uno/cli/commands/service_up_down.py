@@ -13,7 +13,7 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, tell_agent
-from uno.diagnostics import ActionNeeded
+from uno.diagnostics import ActionNeeded, UnoError
 
 if TYPE_CHECKING:
     from uno.agent.commit.ledger import Ledger
@@ -129,7 +129,10 @@ def status(
 def _connect(
     ledger: Ledger, host: LinuxHost, bundle: Package, *, wait: float, verbose: int
 ) -> tuple[Action, ...]:
-    """Connect, and again while names cannot be resolved: at boot they may be a little later."""
+    """Connect, and again while names cannot be resolved, or the failure is transient.
+
+    At boot, name service and FRR may be ready a little later.
+    """
     from uno.agent import service  # noqa: PLC0415
 
     deadline = time.monotonic() + wait
@@ -137,19 +140,24 @@ def _connect(
     before = ledger.previous()
     while True:
         host.warnings.clear()
-        with _locked(ledger):
-            if before is not None and not done:
-                done += service.change_over(
-                    host,
-                    old=before,
-                    new=bundle,
-                    progress=_progress(verbose),
-                    pause=threading.Event().wait,
-                    now=time.monotonic,
-                )
-            done += service.up(host, bundle, progress=_progress(verbose))
-        if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
-            return tuple(done)
+        try:
+            with _locked(ledger):
+                if before is not None and not done:
+                    done += service.change_over(
+                        host,
+                        old=before,
+                        new=bundle,
+                        progress=_progress(verbose),
+                        pause=threading.Event().wait,
+                        now=time.monotonic,
+                    )
+                done += service.up(host, bundle, progress=_progress(verbose))
+        except UnoError as error:
+            if not error.transient or time.monotonic() + RESOLVE_AGAIN > deadline:
+                raise
+        else:
+            if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
+                return tuple(done)
         threading.Event().wait(RESOLVE_AGAIN)
 
 
