@@ -1,126 +1,171 @@
-"""Cells that pass on what they hear of each other: real floods, a clock and a bus in memory."""
+"""Cells that flood to each other: real `Flood`s, one clock, and channels in memory."""
 
 from __future__ import annotations
 
-import tempfile
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from bundles import HOME, bundle
-from uno.agent.state_sync.sequence_file import Sequence
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
-from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
+from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnnouncement
 from uno.model.package import Package
 from uno.model.plan import Member
 from uno.model.status import CellStatus
-from uno.ports.bus import OWN, BusConfig, BusEvent, Channel, Presence, Received, Topic
+from uno.ports.bus import OWN, Channel, Presence, Received, Topic
 from uno.statesync.envelope import signed, signer
-from uno.statesync.flooding import Flood
+from uno.statesync.flooding import (
+    Command,
+    Flood,
+    ReserveSequence,
+    StateChanged,
+    Subscribe,
+    Warn,
+    Withdraw,
+    Write,
+)
+
+GRACE = 3.0
 
 
 @dataclass
-class Board:
-    """A cell's end of the bus: the newest of all that it has written, and all in its order."""
+class Executed:
+    """What executing a cell's commands leaves: its channels, its reservation, its warnings."""
 
     newest: dict[tuple[Channel, int], Envelope] = field(default_factory=dict)
-    written: list[tuple[Channel, Envelope]] = field(default_factory=list)
+    written: list[Write] = field(default_factory=list)
+    subscribed: set[Channel] = field(default_factory=set)
+    warnings: list[Warn] = field(default_factory=list)
+    reserved: int = 0
 
-    def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None: ...
-
-    def renew(self) -> None: ...
-
-    def subscribe(self, channel: Channel) -> None: ...
-
-    def write(self, channel: Channel, envelope: Envelope) -> None:
-        self.newest[channel, envelope.about] = envelope
-        self.written.append((channel, envelope))
-
-    def withdraw(self, channel: Channel, about: int) -> None:
-        self.newest.pop((channel, about), None)
-
-    def close(self) -> None: ...
-
-    def news(self) -> list[tuple[str, str, int]]:
-        """Return topic, partition and cell of what was written since this was last asked."""
-        found = [(it.topic.name, it.partition, about.about) for it, about in self.written]
-        self.written.clear()
-        return found
+    def execute(self, commands: Iterable[Command]) -> None:
+        """Execute commands in their order."""
+        for command in commands:
+            match command:
+                case Write(channel, envelope):
+                    self.newest[channel, envelope.about] = envelope
+                    self.written.append(command)
+                case Withdraw(channel, about):
+                    del self.newest[channel, about]
+                case ReserveSequence(through):
+                    self.reserved = through
+                case Warn():
+                    self.warnings.append(command)
+                case Subscribe(channel):
+                    self.subscribed.add(channel)
+                case StateChanged():
+                    pass
 
 
 @dataclass
-class Crowd:
-    """So many cells, which share a clock; who hears whom is for the test to say."""
+class Cells:
+    """So many cells, which share a clock; the test decides which cell receives from which."""
 
     count: int
     now: float = 0.0
-    boards: dict[int, Board] = field(default_factory=dict)
+    executed: dict[int, Executed] = field(default_factory=dict)
     floods: dict[int, Flood] = field(default_factory=dict)
     sequence: int = 0
 
     def __post_init__(self) -> None:
-        packages = _packages(self.count)
-        for cell, package in packages.items():
-            self.boards[cell] = Board()
-            with tempfile.TemporaryDirectory() as folder:
-                sequence = Sequence(Path(folder))
-                sequence.next()
-            self.floods[cell] = Flood(
-                self.boards[cell], package, sequence=sequence, clock=lambda: self.now, grace=3.0
-            )
+        """Start all of them."""
+        for cell in range(1, self.count + 1):
+            self.executed[cell] = Executed()
+            self.start(cell)
 
-    def admit(self, cell: int, members: int) -> None:
-        """Have a cell run a package in which only so many cells are members."""
+    def start(self, cell: int, *, reserved: int = 0) -> None:
+        """Start a cell, with no state but the highest sequence number that it has reserved."""
+        self.floods[cell] = Flood(self.package(cell), reserved=reserved, grace=GRACE)
+
+    def run(self, cell: int, commands: tuple[Command, ...]) -> tuple[Command, ...]:
+        """Execute what a cell's flood has returned, and return it."""
+        self.executed[cell].execute(commands)
+        return commands
+
+    def set_members(self, cell: int, count: int) -> tuple[Command, ...]:
+        """Give a cell a package with so many members."""
         package = self.package(cell)
-        kept = package.roster.members[:members]
-        roster = replace(package.roster, members=kept)
-        self.floods[cell].follow(replace(package, roster=roster))
+        roster = replace(package.roster, members=package.roster.members[:count])
+        package = replace(package, roster=roster)
+        return self.run(cell, self.floods[cell].follow(package, now=self.now))
 
-    def say(self, cell: int, generation: int = 1) -> None:
-        """Have a cell say how it is."""
-        self.floods[cell].say(CellStatus(generation=generation), Kind.STATUS)
+    def advertise(self, cell: int, generation: int = 1) -> tuple[Command, ...]:
+        """Have a cell originate its status."""
+        return self.originate(cell, CellStatus(generation=generation), Kind.STATUS)
 
-    def hear(self, cell: int, other: int) -> None:
-        """Have a cell hear all that another one has on the bus, some of it again."""
-        for (channel, _), envelope in tuple(self.boards[other].newest.items()):
-            self.floods[cell].receive(Received(channel, envelope))
+    def originate(self, cell: int, body: CellStatus | Ack, kind: Kind) -> tuple[Command, ...]:
+        """Have a cell originate an advertisement."""
+        return self.run(cell, self.floods[cell].originate(body, kind, now=self.now))
 
-    def order(self, cell: int, said: UvnAnnouncement | Activation) -> None:
-        """Have a cell hear the registry itself."""
+    def sync(self, cell: int, source: int) -> tuple[Command, ...]:
+        """Have a cell receive all that another one has on its channels, again if need be."""
+        found: list[Command] = []
+        for (channel, _), envelope in tuple(self.executed[source].newest.items()):
+            found.extend(self.receive(cell, channel, envelope))
+        return tuple(found)
+
+    def receive(self, cell: int, channel: Channel, envelope: Envelope) -> tuple[Command, ...]:
+        """Have a cell receive one envelope."""
+        event = Received(channel, envelope)
+        return self.run(cell, self.floods[cell].receive(event, now=self.now))
+
+    def from_registry(self, cell: int, body: UvnAnnouncement | Activation) -> tuple[Command, ...]:
+        """Have a cell receive a message from the registry itself."""
         topic, kind = (
             (Topic.UVN, Kind.UVN)
-            if isinstance(said, UvnAnnouncement)
+            if isinstance(body, UvnAnnouncement)
             else (Topic.ACTIVATION, Kind.ACTIVATION)
         )
         self.sequence += 1
-        plain = Envelope(
-            about=REGISTRY,
-            kind=kind,
-            sequence=self.sequence,
-            sender=REGISTRY,
-            body=encode(said),
-            signature=b"",
-        )
-        made = signed(plain, identity=_BASE.plan.identity, sign=signer(_private(REGISTRY)))
-        self.floods[cell].receive(Received(Channel(topic), made))
+        made = advertisement(REGISTRY, kind, encode(body), sequence=self.sequence)
+        return self.receive(cell, Channel(topic), made)
 
-    def see_registry(self, cell: int, *, there: bool) -> None:
-        """Have a cell see the registry come or go."""
-        self.floods[cell].receive(Presence(Channel(Topic.UVN, OWN), int(there)))
+    def set_registry_present(self, cell: int, *, present: bool) -> tuple[Command, ...]:
+        """Have the registry appear to a cell, or leave."""
+        event = Presence(Channel(Topic.UVN, OWN), int(present))
+        return self.run(cell, self.floods[cell].receive(event, now=self.now))
+
+    def flood_due(self, cell: int, *, awaiting_confirm: bool = False) -> tuple[Command, ...]:
+        """Have a cell flood its queue if it is due."""
+        flood = self.floods[cell]
+        return self.run(cell, flood.flood_due(awaiting_confirm=awaiting_confirm, now=self.now))
+
+    def next_flood(self, cell: int, *, awaiting_confirm: bool = False) -> float | None:
+        """Return when a cell's queue is due."""
+        return self.floods[cell].next_flood(awaiting_confirm=awaiting_confirm, now=self.now)
 
     def package(self, cell: int) -> Package:
         """Return a cell's package."""
         return _packages(self.count)[cell]
 
-    def known(self, cell: int) -> Mapping[int, CellStatus]:
-        """Return what a cell knows of each."""
-        return self.floods[cell].statements.statuses()
+    def statuses(self, cell: int) -> Mapping[int, CellStatus]:
+        """Return the statuses in a cell's database."""
+        return self.floods[cell].database.statuses()
+
+
+def writes(commands: Iterable[Command]) -> list[tuple[str, str, int]]:
+    """Return topic, partition and subject of each envelope that commands write."""
+    return [
+        (each.channel.topic.name, each.channel.partition, each.envelope.about)
+        for each in commands
+        if isinstance(each, Write)
+    ]
+
+
+def advertisement(
+    about: int, kind: Kind, body: bytes, *, sequence: int, signed_by: int | None = None
+) -> Envelope:
+    """Return a signed envelope."""
+    plain = Envelope(
+        about=about, kind=kind, sequence=sequence, sender=about, body=body, signature=b""
+    )
+    key = _private(about if signed_by is None else signed_by)
+    return signed(plain, identity=_BASE.plan.identity, sign=signer(key))
 
 
 _BASE = bundle(HOME)

@@ -167,7 +167,7 @@ def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
     before = running(taken)
 
     with taken.writing(*forged, taken.offer(own, by=thief)):
-        words = f"dropped what came from cell {thief}: a message is not signed by whom it is about"
+        words = f"dropped a message from cell {thief}: a message is not signed by whom it is about"
         await_true(lambda: taken.complaints(VICTIM, words), "the victim complains", within=20)
         assert holds(lambda: running(taken) == before, during=5)
         assert taken.complaints(VICTIM, words) == 1

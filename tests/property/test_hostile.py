@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from commands import run
 from uno.agent.commit.ledger import Ledger, Outcome
-from uno.agent.state_sync.sequence_file import Sequence
+from uno.agent.state_sync.flood_runner import FloodRunner
 from uno.diagnostics import UnoError
 from uno.model.codec import encode
 from uno.model.key_ids import cell_sealing, cell_signing
@@ -40,7 +40,6 @@ from uno.registry.store.generation_store import Store
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 from uno.statesync.envelope import Untrusted, seal, signed, signer, unseal
-from uno.statesync.flooding import Flood
 
 MESSAGES, PACKAGES = 6_000, 4_000
 TOPICS = {
@@ -155,7 +154,7 @@ def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_o
     site: Site, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     bus, chance = Silence(), Random(1)  # noqa: S311 - the same every time
-    flood = Flood(bus, site.running, sequence=Sequence(ledger.directory), clock=lambda: 0.0)
+    flood = FloodRunner(bus, site.running, directory=ledger.directory, clock=lambda: 0.0)
     true = [
         site.said(Kind.UVN, REGISTRY, UvnAnnouncement(generation=3), by=REGISTRY, sequence=10),
         site.said(Kind.ACTIVATION, REGISTRY, Activation(generation=3), by=REGISTRY, sequence=10),
@@ -165,7 +164,7 @@ def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_o
     ]
     for each in true:
         assert flood.receive(Received(Channel(TOPICS[Kind(each.kind)], OWN), each))
-    assert flood.pass_on(on_trial=False) is None
+    assert flood.flood_due(awaiting_confirm=False) is None
     bus.written.clear()
 
     with caplog.at_level(logging.WARNING, logger="uno"):
@@ -175,8 +174,8 @@ def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_o
             channel = Channel(topic or Topic.STATUS, chance.choice([OWN, RELAY]))
             assert not flood.receive(Received(channel, forged))
 
-    assert [flood.statements.newest(Kind(each.kind), each.about) for each in true] == true
-    assert not flood.outbox
+    assert [flood.state.database.newest(Kind(each.kind), each.about) for each in true] == true
+    assert not flood.state.queue
     assert bus.written == []
     assert max(Counter(record.getMessage() for record in caplog.records).values()) == 1
 
@@ -247,10 +246,10 @@ def test_a_package_of_another_cell_does_not_pass_in_any_wrapping(
     with pytest.raises(UnoError, match="this package is for cell b, and this is cell a"):
         ledger.stage(site.of_b)
     offer = site.said(Kind.OFFER, A, site.sealed(site.of_b, cell=A), by=B, sequence=99)
-    flood = Flood(Silence(), site.running, sequence=Sequence(ledger.directory), clock=lambda: 0.0)
+    flood = FloodRunner(Silence(), site.running, directory=ledger.directory, clock=lambda: 0.0)
 
     assert not flood.receive(Received(Channel(Topic.OFFER, "cell-1"), offer))
-    assert not flood.news.offer
+    assert not flood.state.unhandled.offer
     assert content(ledger.directory) == before
 
 

@@ -23,12 +23,11 @@ from uno.agent.host_loop import cell_status, network_files
 from uno.agent.host_loop.host_reconciler import HostReconciler, PassOutcome
 from uno.agent.host_loop.wait_for_lans import await_lans, listed
 from uno.agent.state_sync.bus_watchdog import Deafness
-from uno.agent.state_sync.sequence_file import Sequence
+from uno.agent.state_sync.flood_runner import FloodRunner
 from uno.agent.state_sync.status_publisher import Herald
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.ports.bus import Presence
 from uno.ports.events import NetworkChange
-from uno.statesync.flooding import Flood
 from uno.statesync.state_database import view
 
 if TYPE_CHECKING:
@@ -56,10 +55,10 @@ class CellAgent:
         self._environment = world
         self._work = work
         self._upkeep = HostReconciler(world.host, ledger.directory, wall=world.wall, now=world.now)
-        self._flood = Flood(
+        self._flood = FloodRunner(
             world.bus,
             package,
-            sequence=Sequence(ledger.directory),
+            directory=ledger.directory,
             clock=world.now,
             grace=world.intervals.registry_grace,
         )
@@ -119,7 +118,7 @@ class CellAgent:
 
     def view(self) -> UvnView:
         """Return the whole UVN as this cell sees it."""
-        package, statements = self._change.package, self._flood.statements
+        package, statements = self._change.package, self._flood.state.database
         own = package.manifest.generation
         known = statements.announcement() is not None
         seen = view(
@@ -127,7 +126,7 @@ class CellAgent:
             uvn=package.plan.uvn,
             viewer=package.plan.cell,
             now=self._environment.now(),
-            registry=self._flood.registry_present,
+            registry=self._flood.state.registry_present,
             generation=None if known else own,
             packages=None if known else {package.plan.cell: own},
         )
@@ -139,7 +138,7 @@ class CellAgent:
     async def _start(self) -> None:
         await await_lans(self._change, self._upkeep, self._environment, self._work)
         await self._first_pass()
-        self._flood.listen()
+        self._flood.subscribe()
         self._join()
         await self._change.begin()
         await self._look()
@@ -216,7 +215,7 @@ class CellAgent:
 
         What fails is tried again at the next look. Raises `UnoError`.
         """
-        news, change = self._flood.news, self._change
+        news, change = self._flood.state.unhandled, self._change
         if change.awaiting_confirm:
             # What else came has its turn when it is known whether this package stays.
             ended = await self._end_trial()
@@ -235,7 +234,7 @@ class CellAgent:
             self._look_due = self._environment.now()
             news.activation = True
         if news.activation and not change.awaiting_confirm:
-            heard = self._flood.statements.activation
+            heard = self._flood.state.database.activation
             said = heard()
             changed = await change.take_activation(self._look) or changed
             # Another may have come meanwhile.
@@ -243,7 +242,9 @@ class CellAgent:
         return changed
 
     async def _end_trial(self) -> bool:
-        if self._flood.news.activation and await self._change.take_activation(self._look):
+        if self._flood.state.unhandled.activation and await self._change.take_activation(
+            self._look
+        ):
             return True
         if self._look_due > self._environment.now():
             return False
@@ -302,7 +303,7 @@ class CellAgent:
         )
         if self._change.awaiting_confirm and now < self._change.judged_from:
             self._look_due = min(self._look_due, self._change.judged_from)
-        if (missed := self._flood.missed_from) is not None and now < missed:
+        if (missed := self._flood.state.registry_lost_at) is not None and now < missed:
             self._look_due = min(self._look_due, missed)
         if self._herald.report(status):
             self._stir()
@@ -310,7 +311,7 @@ class CellAgent:
             # Nothing of FRR's answers. What else goes is seen by the events of the network.
             self._pass_due = min(self._pass_due, self._passed_at + intervals.routing_retry)
         await self._work(self._upkeep.maintain_links, self._change.effective, status.links)
-        others, directory = self._flood.statements.statuses(), self._ledger.directory
+        others, directory = self._flood.state.database.statuses(), self._ledger.directory
         await self._work(network_files.write, directory, self._change.package, status, others)
         return status
 
@@ -324,7 +325,7 @@ class CellAgent:
             probes=self._prober.results(),
             routed=world.watch.destinations_via(there),
             wireguard=found.wireguard if found else world.host.wireguard_kind(),
-            registry=self._flood.registry_heard,
+            registry=self._flood.registry_reachable,
             staged=change.standing.staged,
             pending=tuple(f"remove {each}" for each in leaving),
             problem="; ".join(self._problems.values()),
@@ -338,7 +339,7 @@ class CellAgent:
         if self._flood.receive(event):
             self._control.changed()
             self._herald.stir()
-            news = self._flood.news
+            news = self._flood.state.unhandled
             if news.offer or news.activation:
                 self._wake.set()
             if isinstance(event, Presence):
@@ -377,7 +378,7 @@ class CellAgent:
         """Return how long ago each neighbour was heard whose link works."""
         now, status = self._environment.now(), self._herald.status
         links = status.links if status else ()
-        heard = self._flood.statements.heard_from
+        heard = self._flood.state.database.heard_from
         return [heard(link.cell, now=now) for link in links if link.works]
 
     async def _keep_trying(self, what: str, job: Callable[[], Awaitable[None]]) -> None:

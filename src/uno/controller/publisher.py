@@ -14,57 +14,43 @@ from uno.model import codec
 from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
 from uno.ports.bus import Channel, Topic, offers_for, offers_near
 from uno.statesync import envelope
+from uno.statesync.timers import REFRESH_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uno.ports.bus import Bus
+    from uno.statesync.sequence import Sequence
 
 _log = logging.getLogger(__name__)
 
-# So often in a minute may the bus have known a higher sequence, before there must be two of us.
+# Jumps of the sequence in a minute from which on a second agent must be the cause.
 _JUMPS, _MINUTE = 3, 60.0
 
-# Seconds after which the announcement is repeated, so that cells know that the registry is there.
-REFRESH = 30.0
 # What is only for people is announced no more often than this, in seconds.
 _LEISURE = 1.0
 
 
-class Sequence:
-    """Numbers that are used once, by nobody else, and grow."""
+class DuplicateRegistry:
+    """Detects a second agent of this registry, which uses the same sequence numbers."""
 
-    def __init__(self, reserve: Callable[[int], range]) -> None:
-        """Take numbers from what `reserve` returns, all of them above what it is given."""
-        self._reserve = reserve
-        self._left = iter(range(0))
-        self._overtaken: deque[float] = deque(maxlen=_JUMPS)
-        self.last = 0
+    def __init__(self) -> None:
+        """Start without jumps."""
+        self._jumps: deque[float] = deque(maxlen=_JUMPS)
 
-    def take(self) -> int:
-        """Return the next number."""
-        found = next(self._left, None)
-        if found is None:
-            self._left = iter(self._reserve(self.last))
-            found = next(self._left)
-        self.last = found
-        return found
+    def note_jump(self, *, now: float) -> None:
+        """Note that cells hold a higher sequence number than this process has used.
 
-    def overtaken(self, seen: int, *, now: float) -> None:
-        """Return only numbers above `seen` from now on, which were used by this registry before.
-
-        `now` is of a monotonic clock, in seconds. Raises `UnoError` where it happens again and
-        again: then another copy of the registry counts on.
+        One jump follows the restore of a backup. `now` is of a monotonic clock, in seconds. Raises
+        `ActionNeeded` for too many jumps in a minute.
         """
-        if len(self._overtaken) == _JUMPS and now - self._overtaken[0] < _MINUTE:
+        if len(self._jumps) == _JUMPS and now - self._jumps[0] < _MINUTE:
             raise ActionNeeded(
-                "another registry of this UVN is at work: cells hear words that are not from here",
-                "end the agent or the uno sync of the other copy, and decide for one of the two",
+                "another agent of this registry is running: cells receive its messages as well",
+                "end the agent or the uno sync of the other copy, and keep one of the two",
             )
-        self._overtaken.append(now)
-        _log.warning("this registry has said more than it remembers: was it restored?")
-        self.last = max(self.last, seen)
-        self._left = iter(self._reserve(self.last))
+        self._jumps.append(now)
+        _log.warning("cells hold newer messages of this registry: was it restored from a backup?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +82,7 @@ class Voice:
         What is only for people waits a moment, but not if these are the `last` words.
         """
         before, age = self._announced, now - self._announced_at
-        if before is not None and age < REFRESH:
+        if before is not None and age < REFRESH_INTERVAL:
             is_small_talk = replace(said, rollout="") == replace(before, rollout="")
             if said == before or (is_small_talk and age < _LEISURE and not last):
                 return
@@ -157,7 +143,7 @@ class Voice:
         plain = Envelope(
             about=about,
             kind=kind,
-            sequence=self._sequence.take(),
+            sequence=self._sequence.next(),
             sender=REGISTRY,
             body=body,
             signature=b"",

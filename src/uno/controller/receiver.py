@@ -10,7 +10,8 @@ from uno.controller.rollout import Heard
 from uno.model.messages import REGISTRY, Kind
 from uno.ports.bus import LOST, OWN, RELAY, Channel, Received, Topic
 from uno.statesync.envelope import Stranger, Untrusted
-from uno.statesync.state_database import ALIVE_FOR, Statements
+from uno.statesync.state_database import Statements
+from uno.statesync.timers import MAX_AGE
 from uno.statesync.unknown_origins import Strangers
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Ear:
         status, ack = known.newest(Kind.STATUS, cell), known.newest(Kind.ACK, cell)
         age = self._age(cell, now)
         return Heard(
-            alive=age is not None and age <= ALIVE_FOR,
+            alive=age is not None and age <= MAX_AGE,
             sure=cell in self._direct or cell in self._sure,
             status=known.status(cell),
             said=status.sequence if status else 0,

@@ -23,7 +23,7 @@ from uno import control
 from uno.controller import activation, announcement, release_record, rollout_events
 from uno.controller import rollout as rolling
 from uno.controller.controller_environment import Surroundings
-from uno.controller.publisher import Sequence, Voice
+from uno.controller.publisher import DuplicateRegistry, Voice
 from uno.controller.receiver import CHANNELS, Ear
 from uno.controller.rollout import Heard, Rollout
 from uno.controller.root_network import RootNetwork
@@ -34,6 +34,7 @@ from uno.model.messages import REGISTRY
 from uno.model.plan import Plan
 from uno.planning.cell_plans import roster
 from uno.statesync import envelope
+from uno.statesync.sequence import Sequence
 
 if TYPE_CHECKING:
     from uno.model.messages import Activation, UvnAnnouncement
@@ -75,6 +76,8 @@ class RegistryAgent:
         self._around = around
         self._archive = Archive(root)
         self._sequence = Sequence(self._archive.reserve)
+        self._duplicate = DuplicateRegistry()
+        self._duplicate = DuplicateRegistry()
         self._network = RootNetwork(
             raise_network=around.raise_network,
             configure=self._configure,
@@ -131,7 +134,7 @@ class RegistryAgent:
         registry_key, sign = self._archive.signer()
         known = self._archive.known()
         if known is None:
-            known = self._archive.release(attempt=self._sequence.take())
+            known = self._archive.release(attempt=self._sequence.next())
         identity, around = known.plan.identity, self._around
         self._listening = self._renewed = around.clock()
         self._voice = Voice(around.bus, identity=identity, sign=sign, sequence=self._sequence)
@@ -231,13 +234,13 @@ class RegistryAgent:
         if not again or not self._rollout.settled:
             return
         self._again -= again
-        attempt = self._sequence.take()
+        attempt = self._sequence.next()
         record = release_record.with_retry(self._known.record, again, attempt=attempt)
         await asyncio.to_thread(self._archive.keep, record)
         self._adopt(replace(self._known, record=record))
 
     async def _release(self) -> None:
-        attempt = self._sequence.take()
+        attempt = self._sequence.next()
         known = await asyncio.to_thread(partial(self._archive.release, attempt=attempt))
         if known.record != self._known.record:
             self._adopt(known)
@@ -367,7 +370,8 @@ class RegistryAgent:
         """Go on above what this registry was heard to say before it was restored."""
         seen = self._ear.own_sequence()
         if seen > self._sequence.last:
-            self._sequence.overtaken(seen, now=now)
+            self._duplicate.note_jump(now=now)
+            self._sequence.above(seen)
             self._voice.repeat()
 
     def _configure(self, config: BusConfig) -> None:

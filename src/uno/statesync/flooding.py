@@ -1,17 +1,19 @@
-"""A cell's part in making every statement known to every cell, with the registry gone, too.
+"""Flooding of advertisements among cells, as in RFC 2328, section 13. Pure.
 
-As in a link-state protocol: what is verified and newer than what was known is passed on, to the
-neighbours by the bus and by them to theirs. What the registry does not hear itself is passed on to
-it, and packages to neighbours that it cannot reach. How others are goes out together with what
-comes soon after; all that a change waits for goes at once.
+A cell verifies each advertisement and floods those that are newer than its own copy, so that all
+cells converge on the same state, also without the registry. Statuses are queued and flooded
+together (`flood_queue`). What a change waits for is flooded at once: advertisements of the
+registry, and of cells that the registry cannot reach, which go to the registry too.
+
+Each method takes an event and returns commands, which `agent.state_sync.flood_runner` executes in
+their order. Times are of a monotonic clock, in seconds.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
@@ -22,177 +24,284 @@ from uno.ports.bus import (
     LOST,
     OWN,
     RELAY,
-    Bus,
     BusEvent,
     Channel,
     Presence,
-    Received,
     Topic,
     offers_for,
     offers_near,
 )
 from uno.statesync.envelope import Stranger, Untrusted, signed, signer
 from uno.statesync.flood_queue import Outbox
+from uno.statesync.sequence import Sequence, block
 from uno.statesync.state_database import Statements
 from uno.statesync.unknown_origins import Strangers
 
 if TYPE_CHECKING:
-    from uno.agent.state_sync.sequence_file import Sequence
     from uno.model.messages import Ack
     from uno.model.package import Package
     from uno.model.plan import Member
     from uno.model.status import CellStatus
 
-_log = logging.getLogger(__name__)
-
-_TOPICS = {
+_KIND_OF = {
     Topic.UVN: Kind.UVN,
     Topic.STATUS: Kind.STATUS,
     Topic.OFFER: Kind.OFFER,
     Topic.ACTIVATION: Kind.ACTIVATION,
     Topic.ACK: Kind.ACK,
 }
-_TOPIC_OF = {kind: topic for topic, kind in _TOPICS.items()}
+_TOPIC_OF = {kind: topic for topic, kind in _KIND_OF.items()}
 _FLOODED = (Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
 
-# Where everybody's status is.
-_RELAYED = Channel(Topic.STATUS, RELAY)
+_RELAYED_STATUSES = Channel(Topic.STATUS, RELAY)
 
-# Where there is something only of cells that the registry does not hear itself.
-_OF_LOST = (
+# These channels carry advertisements only of cells that the registry cannot reach.
+_UNREACHABLE_ONLY = (
     Channel(Topic.STATUS, LOST),
     Channel(Topic.ACK, LOST),
     Channel(Topic.ACK, RELAY),
 )
 
-# Of so many senders and reasons it is remembered that they were complained about.
-_COMPLAINTS = 1000
+# Warnings given once are remembered up to this many, as a peer can make up any number.
+_MAX_WARNINGS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Subscribe to a channel; no effect if subscribed."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write an envelope to a channel."""
+
+    channel: Channel
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Withdraw the envelope about `about` from a channel."""
+
+    channel: Channel
+    about: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveSequence:
+    """Record that sequence numbers up to `through` are reserved, before the next command."""
+
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Log that an envelope was dropped: `reason`, and the node `relayed_by` that wrote it."""
+
+    relayed_by: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The state database, or the presence of the registry, has changed."""
+
+
+Command: TypeAlias = Subscribe | Write | Withdraw | ReserveSequence | Warn | StateChanged
 
 
 @dataclass(slots=True, kw_only=True)
-class News:
-    """What has come since this was last looked at."""
+class Unhandled:
+    """What has been received for this cell and is to be handled."""
 
     offer: bool = False
     activation: bool = False
-    statement: bool = False
 
 
 class Flood:
-    """What a cell hears on the bus, passes on, and says of itself. For one event loop."""
+    """The flooding of one cell: its state database, and what it relays."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        bundle: Package,
-        *,
-        sequence: Sequence,
-        clock: Callable[[], float],
-        grace: float = 0.0,
-    ) -> None:
-        """Believe whom `bundle` names; `clock` is monotonic, in seconds.
+    def __init__(self, package: Package, *, reserved: int = 0, grace: float = 0.0) -> None:
+        """Accept advertisements of the registry and the members that `package` names.
 
-        A registry that was there counts as heard for `grace` after it has gone, in seconds:
-        `missed_from` is when that ends.
+        `reserved` is the highest sequence number that an earlier process may have used. A registry
+        that leaves counts as reachable for `grace` more seconds, until `registry_lost_at`.
         """
         self.registry_present = False
-        self.missed_from: float | None = None
-        self.registry_said_at: float | None = None
-        self.news = News()
-        self.outbox = Outbox()
-        self._bus = bus
-        self._bundle = bundle
-        self._sequence = sequence
-        self._clock = clock
+        self.registry_lost_at: float | None = None
+        self.registry_contact_at: float | None = None
+        self.unhandled = Unhandled()
+        self.queue = Outbox()
+        self._package = package
+        self._sequence = Sequence(self._reserve, last=reserved)
         self._grace = grace
-        self._strangers = Strangers[Channel]()
-        self._complained: set[tuple[int, str]] = set()
+        self._unknown = Strangers[Channel]()
+        self._warned: set[tuple[int, str]] = set()
         self._relayed: set[tuple[Channel, int]] = set()
-        self._said: dict[Kind, CellStatus | Ack] = {}
-        self.statements = Statements(
-            identity=bundle.plan.identity,
-            registry_key=bundle.manifest.registry_key,
-            members=_members(bundle),
+        self._originated: dict[Kind, CellStatus | Ack] = {}
+        self._commands: list[Command] = []
+        self.database = Statements(
+            identity=package.plan.identity,
+            registry_key=package.manifest.registry_key,
+            members=_members(package),
         )
 
     @property
     def cell(self) -> int:
         """The id of the cell itself."""
-        return self._bundle.plan.cell
+        return self._package.plan.cell
 
-    @property
-    def registry_heard(self) -> bool:
-        """Whether the registry is there, or was a moment ago: what is only slow is no news."""
-        missed = self.missed_from
-        return self.registry_present or (missed is not None and self._clock() < missed)
+    def is_registry_reachable(self, *, now: float) -> bool:
+        """Whether the registry is present, or left less than the grace period ago."""
+        lost_at = self.registry_lost_at
+        return self.registry_present or (lost_at is not None and now < lost_at)
 
-    @property
-    def activation_heard_at(self) -> float | None:
-        """When the registry's last word to change over was first heard, None if there is none."""
-        age = self.statements.age(Kind.ACTIVATION, REGISTRY, now=self._clock())
-        return None if age is None else self._clock() - age
-
-    def listen(self) -> None:
-        """Subscribe to all that concerns the cell and its neighbours."""
-        for topic in _FLOODED:
-            for partition in (OWN, RELAY):
-                self._bus.subscribe(Channel(topic, partition))
-        self._bus.subscribe(offers_for(self.cell))
-        for link in self._bundle.plan.links:
-            self._bus.subscribe(offers_near(link.cell))
-
-    def follow(self, bundle: Package) -> None:
-        """Work for the cell as `bundle` has it from now on; who left is not believed any more."""
-        self._bundle = bundle
-        self.statements.trust(bundle.manifest.registry_key, _members(bundle))
-        for channel, about in tuple(self._relayed):
-            if about != REGISTRY and about not in self.statements.members:
-                self._withdraw(channel, about)
-        self.listen()
-        known = self._strangers.among(self.statements.members, now=self._clock())
-        for envelope, channel in known:
-            self.receive(Received(channel, envelope))
-
-    def recall(self, words: Iterable[Envelope]) -> None:
-        """Know, and pass on, what the registry said before this process began."""
-        for envelope in words:
-            try:
-                newer = self.statements.hear(envelope, now=self._clock())
-            except Untrusted as error:
-                self._complain(envelope, error)
-                continue
-            if newer:
-                self._relay(Channel(_TOPIC_OF[Kind(envelope.kind)], RELAY), envelope)
-
-    def words(self) -> tuple[Envelope, ...]:
-        """Return what is worth to be recalled: the registry's last words to all."""
+    def last_registry_messages(self) -> tuple[Envelope, ...]:
+        """Return the newest announcement and activation of the registry, for `restore`."""
         kinds = (Kind.UVN, Kind.ACTIVATION)
-        found = (self.statements.newest(kind, REGISTRY) for kind in kinds)
+        found = (self.database.newest(kind, REGISTRY) for kind in kinds)
         return tuple(each for each in found if each is not None)
 
-    def receive(self, event: BusEvent) -> bool:
-        """Take in what came on the bus, pass it on, and return whether it is news."""
+    def subscribe(self) -> tuple[Command, ...]:
+        """Subscribe to all flooded topics, and to offers for the cell and its neighbours."""
+        self._subscribe()
+        return self._taken()
+
+    def follow(self, package: Package, *, now: float) -> tuple[Command, ...]:
+        """Use another package of the cell; drop and withdraw state of cells that left."""
+        self._package = package
+        self.database.trust(package.manifest.registry_key, _members(package))
+        for channel, about in tuple(self._relayed):
+            if about != REGISTRY and about not in self.database.members:
+                self._withdraw(channel, about)
+        self._subscribe()
+        for envelope, channel in self._unknown.among(self.database.members, now=now):
+            self._receive(channel, envelope, now=now)
+        return self._taken()
+
+    def restore(self, messages: Iterable[Envelope], *, now: float) -> tuple[Command, ...]:
+        """Accept and flood the registry's messages that an earlier process received."""
+        for envelope in messages:
+            try:
+                is_newer = self.database.hear(envelope, now=now)
+            except Untrusted as error:
+                self._warn_once(envelope, error)
+                continue
+            if is_newer:
+                self._relay(Channel(_TOPIC_OF[Kind(envelope.kind)], RELAY), envelope)
+        return self._taken()
+
+    def receive(self, event: BusEvent, *, now: float) -> tuple[Command, ...]:
+        """Process an event of the bus; the commands hold `StateChanged` if it is newer."""
         if isinstance(event, Presence):
-            return self._see(event)
-        channel, envelope = event.channel, event.envelope
+            self._note_presence(event, now=now)
+        else:
+            self._receive(event.channel, event.envelope, now=now)
+        return self._taken()
+
+    def originate(self, body: CellStatus | Ack, kind: Kind, *, now: float) -> tuple[Command, ...]:
+        """Advertise the status, or an acknowledgement, of the cell itself."""
+        self._originate(body, kind, now=now)
+        return self._taken()
+
+    def next_flood(self, *, awaiting_confirm: bool, now: float) -> float | None:
+        """Return when the queue is due, None if it is empty.
+
+        `awaiting_confirm`: the cell itself has a pending commit.
+        """
+        announced = self.database.announcement()
+        # The last announcement of a registry that is gone may name a rollout that has ended.
+        is_rollout = bool(announced and announced.rollout) and self.is_registry_reachable(now=now)
+        return self.queue.due(
+            members=len(self.database.members), busy=awaiting_confirm or is_rollout
+        )
+
+    def flood_due(self, *, awaiting_confirm: bool, now: float) -> tuple[Command, ...]:
+        """Flood the queue if it is due."""
+        due = self.next_flood(awaiting_confirm=awaiting_confirm, now=now)
+        if due is None or due > now:
+            return ()
+        for cell in self.queue.empty(now=now):
+            self._relay_newest(_RELAYED_STATUSES, cell)
+        return self._taken()
+
+    def _taken(self) -> tuple[Command, ...]:
+        commands = tuple(self._commands)
+        self._commands.clear()
+        return commands
+
+    def _subscribe(self) -> None:
+        channels = [Channel(topic, part) for topic in _FLOODED for part in (OWN, RELAY)]
+        channels.append(offers_for(self.cell))
+        channels.extend(offers_near(link.cell) for link in self._package.plan.links)
+        self._commands.extend(map(Subscribe, channels))
+
+    def _note_presence(self, event: Presence, *, now: float) -> None:
+        if event.channel != Channel(Topic.UVN, OWN):
+            return
+        before, self.registry_present = self.registry_present, event.alive > 0
+        if self.registry_present:
+            self.registry_lost_at = None
+        elif before:
+            self.registry_lost_at = now + self._grace
+        if before != self.registry_present:
+            self._commands.append(StateChanged())
+
+    def _receive(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
         try:
-            if _TOPICS[channel.topic] != envelope.kind:
+            if _KIND_OF[channel.topic] != envelope.kind:
                 raise Untrusted("a message is on a topic that is not its own")  # noqa: TRY301
-            newer = self.statements.hear(envelope, now=self._clock())
+            is_newer = self.database.hear(envelope, now=now)
         except Untrusted as error:
             if isinstance(error, Stranger):
-                self._strangers.keep(envelope, channel, now=self._clock())
-            self._complain(envelope, error)
-            return False
+                self._unknown.keep(envelope, channel, now=now)
+            self._warn_once(envelope, error)
+            return
         if channel.partition == OWN and envelope.kind in OF_REGISTRY:
-            self.registry_said_at = self._clock()
-        if newer:
-            self._take(channel, envelope)
-        return newer
+            self.registry_contact_at = now
+        if is_newer:
+            self._accept(channel, envelope, now=now)
+            self._commands.append(StateChanged())
 
-    def say(self, body: CellStatus | Ack, kind: Kind) -> None:
-        """Say something of the cell itself, to all."""
-        self._said[kind] = body
+    def _accept(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
+        kind, about = Kind(envelope.kind), envelope.about
+        if kind is Kind.OFFER:
+            self._accept_offer(channel, envelope)
+            return
+        if about == self.cell:
+            self._reoriginate(envelope, now=now)
+            return
+        is_unreachable = about in self._unreachable()
+        if kind in OF_REGISTRY or is_unreachable:
+            self._relay(Channel(channel.topic, RELAY), envelope)
+        elif kind is Kind.STATUS:
+            # An acknowledgement is for the registry, which receives it from the cell itself.
+            self.queue.put(about, now=now)
+        if kind is Kind.UVN:
+            self._relay_unreachable()
+        elif kind is Kind.ACTIVATION:
+            self.unhandled.activation = True
+        elif is_unreachable:
+            self._relay(Channel(channel.topic, LOST), envelope)
+        if kind is Kind.ACK:
+            self._withdraw_answered_offer(about)
+
+    def _accept_offer(self, channel: Channel, envelope: Envelope) -> None:
+        about = envelope.about
+        if about == self.cell:
+            self.unhandled.offer = True
+        elif channel == offers_near(about):
+            self._relay(offers_for(about), envelope)
+
+    def _withdraw_answered_offer(self, about: int) -> None:
+        offer, ack = self.database.newest(Kind.OFFER, about), self.database.ack(about)
+        if offer is not None and ack is not None and ack.offer >= offer.sequence:
+            self._withdraw(offers_for(about), about)
+
+    def _originate(self, body: CellStatus | Ack, kind: Kind, *, now: float) -> None:
+        self._originated[kind] = body
         plain = Envelope(
             about=self.cell,
             kind=kind,
@@ -201,118 +310,58 @@ class Flood:
             body=encode(body),
             signature=b"",
         )
-        sign = signer(self._bundle.secrets[cell_signing(self.cell)])
-        envelope = signed(plain, identity=self._bundle.plan.identity, sign=sign)
-        self.statements.hear(envelope, now=self._clock())
-        self._bus.write(Channel(_TOPIC_OF[kind]), envelope)
+        sign = signer(self._package.secrets[cell_signing(self.cell)])
+        envelope = signed(plain, identity=self._package.plan.identity, sign=sign)
+        self.database.hear(envelope, now=now)
+        self._commands.append(Write(Channel(_TOPIC_OF[kind]), envelope))
 
-    def pass_on(self, *, on_trial: bool) -> float | None:
-        """Pass on what waits if it is due, and return when the rest is, None if nothing is left.
-
-        `on_trial` tells whether the cell itself is in the middle of a change.
-        """
-        now, said = self._clock(), self.statements.announcement()
-        # Of a registry that is gone the last word stands, whatever it was about to do.
-        busy = on_trial or bool(said and said.rollout and self.registry_heard)
-        due = self.outbox.due(members=len(self.statements.members), busy=busy)
-        if due is None or due > now:
-            return due
-        for cell in self.outbox.empty(now=now):
-            self._relay_newest(_RELAYED, cell)
-        return None
-
-    def _see(self, event: Presence) -> bool:
-        if event.channel != Channel(Topic.UVN, OWN):
-            return False
-        before, self.registry_present = self.registry_present, event.alive > 0
-        if self.registry_present:
-            self.missed_from = None
-        elif before:
-            self.missed_from = self._clock() + self._grace
-        return before != self.registry_present
-
-    def _take(self, channel: Channel, envelope: Envelope) -> None:
-        kind, about = Kind(envelope.kind), envelope.about
-        self.news.statement = True
-        if kind is Kind.OFFER:
-            self._take_offer(channel, envelope)
-            return
-        if about == self.cell:
-            self._reclaim(envelope)
-            return
-        is_lost = about in self._silent()
-        if kind in OF_REGISTRY or is_lost:
-            self._relay(Channel(channel.topic, RELAY), envelope)
-        elif kind is Kind.STATUS:
-            # Acks are for the registry, which hears them itself but of cells that are lost to it.
-            self.outbox.put(about, now=self._clock())
-        if kind is Kind.UVN:
-            self._tell_what_is_lost()
-        elif kind is Kind.ACTIVATION:
-            self.news.activation = True
-        elif is_lost:
-            self._relay(Channel(channel.topic, LOST), envelope)
-        if kind is Kind.ACK:
-            self._drop_answered_offer(about)
-
-    def _take_offer(self, channel: Channel, envelope: Envelope) -> None:
-        about = envelope.about
-        if about == self.cell:
-            self.news.offer = True
-        elif channel == offers_near(about):
-            self._relay(offers_for(about), envelope)
-
-    def _drop_answered_offer(self, about: int) -> None:
-        offer, ack = self.statements.newest(Kind.OFFER, about), self.statements.ack(about)
-        if offer is not None and ack is not None and ack.offer >= offer.sequence:
-            self._withdraw(offers_for(about), about)
-
-    def _reclaim(self, envelope: Envelope) -> None:
-        """Others know a later word of ours than we do: what was kept here is lost, or older."""
+    def _reoriginate(self, envelope: Envelope, *, now: float) -> None:
+        """Supersede a self-originated advertisement of an earlier process (RFC 2328, 13.4)."""
         self._sequence.above(envelope.sequence)
-        for kind, body in tuple(self._said.items()):
-            self.say(body, kind)
+        for kind, body in tuple(self._originated.items()):
+            self._originate(body, kind, now=now)
 
-    def _silent(self) -> tuple[int, ...]:
-        said = self.statements.announcement()
-        return said.silent if said else ()
+    def _reserve(self, above: int) -> range:
+        reserved = block(above)
+        self._commands.append(ReserveSequence(reserved[-1]))
+        return reserved
 
-    def _tell_what_is_lost(self) -> None:
-        silent = self._silent()
-        for about in self.outbox.drop(silent):
-            self._relay_newest(_RELAYED, about)
-        for channel in _OF_LOST:
-            for about in silent:
+    def _unreachable(self) -> tuple[int, ...]:
+        announced = self.database.announcement()
+        return announced.silent if announced else ()
+
+    def _relay_unreachable(self) -> None:
+        unreachable = self._unreachable()
+        for about in self.queue.drop(unreachable):
+            self._relay_newest(_RELAYED_STATUSES, about)
+        for channel in _UNREACHABLE_ONLY:
+            for about in unreachable:
                 self._relay_newest(channel, about)
             for at, about in tuple(self._relayed):
-                if at == channel and about not in silent:
+                if at == channel and about not in unreachable:
                     self._withdraw(channel, about)
 
     def _relay_newest(self, channel: Channel, about: int) -> None:
-        newest = self.statements.newest(_TOPICS[channel.topic], about)
+        newest = self.database.newest(_KIND_OF[channel.topic], about)
         if about != self.cell and newest is not None:
             self._relay(channel, newest)
 
     def _relay(self, channel: Channel, envelope: Envelope) -> None:
         self._relayed.add((channel, envelope.about))
-        self._bus.write(channel, replace(envelope, sender=self.cell))
+        self._commands.append(Write(channel, replace(envelope, sender=self.cell)))
 
     def _withdraw(self, channel: Channel, about: int) -> None:
         if (channel, about) in self._relayed:
             self._relayed.discard((channel, about))
-            self._bus.withdraw(channel, about)
+            self._commands.append(Withdraw(channel, about))
 
-    def _complain(self, envelope: Envelope, error: Untrusted) -> None:
-        complaint = (envelope.sender, error.what)
-        if complaint in self._complained or len(self._complained) >= _COMPLAINTS:
+    def _warn_once(self, envelope: Envelope, error: Untrusted) -> None:
+        warning = (envelope.sender, error.what)
+        if warning in self._warned or len(self._warned) >= _MAX_WARNINGS:
             return
-        self._complained.add(complaint)
-        _log.warning("dropped what came from %s: %s", _sender(envelope.sender), error.what)
+        self._warned.add(warning)
+        self._commands.append(Warn(envelope.sender, error.what))
 
 
-def _sender(sender: int) -> str:
-    return "the registry" if sender == REGISTRY else f"cell {sender}"
-
-
-def _members(bundle: Package) -> dict[int, Member]:
-    return {member.id: member for member in bundle.roster.members}
+def _members(package: Package) -> dict[int, Member]:
+    return {member.id: member for member in package.roster.members}

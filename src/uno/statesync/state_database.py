@@ -23,13 +23,7 @@ from uno.model.messages import (
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
 from uno.statesync.envelope import Stranger, Untrusted, verify
-
-# Seconds between two statuses of a cell on which nothing happens.
-REFRESH = 30.0
-
-# Seconds after which a node of which nothing new was heard counts as gone: two refreshes may be
-# lost, and a half.
-ALIVE_FOR = 75.0
+from uno.statesync.timers import MAX_AGE
 
 Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack
 
@@ -120,6 +114,11 @@ class Statements:
         """Return how many seconds ago the newest statement was first heard, or None."""
         found = self._heard.get((kind, about))
         return max(0.0, now - found.at) if found else None
+
+    def received_at(self, kind: Kind, about: int) -> float | None:
+        """Return when the newest advertisement was first received, None if there is none."""
+        found = self._heard.get((kind, about))
+        return found.at if found else None
 
     def heard_from(self, about: int, *, now: float) -> float | None:
         """Return how many seconds ago anything new was heard of a cell or of the registry."""
@@ -221,7 +220,7 @@ def _cell(statements: Statements, member: Member, *, package: int | None, now: f
 
 
 def _fresh(age: float | None) -> bool:
-    return age is not None and age <= ALIVE_FOR
+    return age is not None and age <= MAX_AGE
 
 
 def _key_of(members: Mapping[int, Member], cell: int) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from uno.controller.publisher import Sequence, Voice
+from uno.controller.publisher import Voice
 from uno.model.messages import Envelope
 from uno.ports.bus import Bus, BusConfig, Channel, offers_for, offers_near
+from uno.statesync.sequence import Sequence
 
 IDENTITY = "ab" * 16
 
@@ -81,7 +82,7 @@ def test_the_same_package_is_offered_anew_in_another_attempt(
 ) -> None:
     """Or a cell that was away for both would answer the earlier offer, and be waited for."""
     voice.offer(3, "content", lambda: next(seals), near=True)
-    attempt = sequence.take()
+    attempt = sequence.next()
 
     voice.offer(3, "content", lambda: next(seals), near=True, since=attempt)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from flooding import Crowd
+from flooding import Cells
 from uno.controller.receiver import Ear
 from uno.ports.bus import Received
 
 
 def test_what_a_new_cell_says_before_it_is_released_is_heard_once_it_is() -> None:
-    crowd = Crowd(2)
-    package = crowd.package(1)
+    cells = Cells(2)
+    package = cells.package(1)
     first, second = ({each.id: each} for each in package.roster.members)
     ear = Ear(
         identity=package.plan.identity,
@@ -17,8 +17,8 @@ def test_what_a_new_cell_says_before_it_is_released_is_heard_once_it_is() -> Non
         members=first,
         since=0.0,
     )
-    crowd.say(2)
-    for (channel, _), said in crowd.boards[2].newest.items():
+    cells.advertise(2)
+    for (channel, _), said in cells.executed[2].newest.items():
         ear.hear(Received(channel, said), now=1.0)
     assert ear.heard(now=1.0).keys() == {1}
 

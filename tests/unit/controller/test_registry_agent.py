@@ -548,7 +548,7 @@ def test_two_copies_at_work_at_once_end_with_a_clear_message(scene: Scene) -> No
     with pytest.raises(ExceptionGroup) as caught:
         asyncio.run(play())
 
-    assert "another registry of this UVN is at work" in str(caught.value.exceptions[0])
+    assert "another agent of this registry is running" in str(caught.value.exceptions[0])
 
 
 def test_without_a_root_vpn_packages_are_to_be_copied_by_hand(scene: Scene) -> None:

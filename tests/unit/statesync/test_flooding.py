@@ -1,17 +1,21 @@
-"""What a cell passes on of what it hears, and when."""
+"""The commands that a cell's flooding returns."""
 
 from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
 
-from flooding import Crowd
-from uno.model.messages import Ack, Activation, Kind, Phase, UvnAnnouncement
-from uno.ports.bus import Received
-from uno.statesync.flood_queue import HOLD, LONGEST_HOLD, LONGEST_PAUSE, PAUSE, Outbox
+from flooding import GRACE, Cells, advertisement, writes
+from uno.model.codec import encode
+from uno.model.messages import REGISTRY, Ack, Activation, Kind, Phase, UvnAnnouncement
+from uno.model.status import CellStatus
+from uno.ports.bus import OWN, Channel, Presence, Topic, offers_for, offers_near
+from uno.statesync.flood_queue import HOLD, LONGEST_HOLD, LONGEST_PAUSE, PAUSE
+from uno.statesync.flooding import ReserveSequence, StateChanged, Subscribe, Warn, Withdraw, Write
+from uno.statesync.sequence import BLOCK
 from uno.statesync.unknown_origins import LASTING
 
-CHANGING = UvnAnnouncement(generation=2, rollout="changing over to generation 2")
+ROLLING_OUT = UvnAnnouncement(generation=2, rollout="changing over to generation 2")
 AT_REST = UvnAnnouncement(generation=2)
 
 
@@ -19,223 +23,327 @@ def relayed(*cells: int) -> list[tuple[str, str, int]]:
     return [("STATUS", "relay", cell) for cell in cells]
 
 
-def test_the_first_news_of_another_cell_is_passed_on_at_once_and_what_follows_together() -> None:
-    crowd = Crowd(4)
-    for number, cell in enumerate((2, 3, 4)):
-        crowd.now = number * PAUSE
-        crowd.say(cell)
-        crowd.hear(1, cell)
-        crowd.floods[1].pass_on(on_trial=False)
-    assert crowd.boards[1].news() == relayed(2)
+def test_numbers_are_reserved_before_the_first_of_them_is_written() -> None:
+    cells = Cells(2)
 
-    due = crowd.floods[1].pass_on(on_trial=False)
+    reserve, write = cells.advertise(1)
+
+    assert reserve == ReserveSequence(BLOCK)
+    assert isinstance(write, Write)
+    assert (write.channel, write.envelope.sequence) == (Channel(Topic.STATUS), 1)
+    (second,) = cells.advertise(1)
+    assert isinstance(second, Write)
+    assert second.envelope.sequence == 2
+
+
+def test_a_cell_subscribes_to_flooded_topics_and_to_its_offers() -> None:
+    cells = Cells(1)
+    channels = {each.channel for each in cells.floods[1].subscribe() if isinstance(each, Subscribe)}
+
+    assert len(channels) == 9
+    assert {offers_for(1), Channel(Topic.ACK, "relay"), Channel(Topic.UVN)} < channels
+
+
+def test_what_is_newer_is_a_change_and_the_same_again_is_none() -> None:
+    cells = Cells(2)
+    cells.advertise(2)
+
+    assert cells.sync(1, 2) == (StateChanged(),)
+    assert cells.sync(1, 2) == ()
+
+
+def test_the_first_status_is_flooded_at_once_and_those_that_follow_together() -> None:
+    cells = Cells(4)
+    flooded = []
+    for number, cell in enumerate((2, 3, 4)):
+        cells.now = number * PAUSE
+        cells.advertise(cell)
+        cells.sync(1, cell)
+        flooded += cells.flood_due(1)
+    assert writes(flooded) == relayed(2)
+
+    due = cells.next_flood(1)
 
     assert due == 4 * PAUSE
-    crowd.now = due
-    assert crowd.floods[1].pass_on(on_trial=False) is None
-    assert crowd.boards[1].news() == relayed(3, 4)
+    cells.now = due
+    assert writes(cells.flood_due(1)) == relayed(3, 4)
+    assert cells.next_flood(1) is None
 
 
-def test_of_a_cell_that_speaks_many_times_the_last_word_is_passed_on_and_once() -> None:
-    crowd = Crowd(2)
+def test_of_many_statuses_of_a_cell_the_newest_is_flooded_and_once() -> None:
+    cells = Cells(2)
     for generation in range(1, 6):
-        crowd.say(2, generation)
-        crowd.hear(1, 2)
+        cells.advertise(2, generation)
+        cells.sync(1, 2)
 
-    crowd.floods[1].pass_on(on_trial=False)
+    (write,) = cells.flood_due(1)
 
-    ((_, envelope),) = crowd.boards[1].written
-    assert envelope.sequence == crowd.floods[2].statements.own_sequence_seen(2)
-    assert envelope.sender == 1
+    assert isinstance(write, Write)
+    assert write.envelope.sequence == cells.floods[2].database.own_sequence_seen(2)
+    assert write.envelope.sender == 1
 
 
-@pytest.mark.parametrize("because", ["it is rolled out", "this cell is on trial"])
-def test_while_something_changes_how_others_are_can_wait_but_not_for_ever(because: str) -> None:
-    crowd, on_trial = Crowd(3), because == "this cell is on trial"
-    crowd.see_registry(1, there=True)
-    if not on_trial:
-        crowd.order(1, CHANGING)
-    crowd.boards[1].news()
-    crowd.say(2)
-    crowd.hear(1, 2)
+@pytest.mark.parametrize("because", ["of a rollout", "of the cell's own pending commit"])
+def test_during_a_change_statuses_are_held_but_not_for_ever(because: str) -> None:
+    cells, own = Cells(3), because == "of the cell's own pending commit"
+    cells.set_registry_present(1, present=True)
+    if not own:
+        cells.from_registry(1, ROLLING_OUT)
+    cells.advertise(2)
+    cells.sync(1, 2)
 
-    due = crowd.floods[1].pass_on(on_trial=on_trial)
+    due = cells.next_flood(1, awaiting_confirm=own)
 
     assert due == 3 * HOLD
-    assert crowd.boards[1].news() == []
-    crowd.now = due
-    assert crowd.floods[1].pass_on(on_trial=on_trial) is None
-    assert crowd.boards[1].news() == relayed(2)
+    assert cells.flood_due(1, awaiting_confirm=own) == ()
+    cells.now = due
+    assert writes(cells.flood_due(1, awaiting_confirm=own)) == relayed(2)
+    assert cells.next_flood(1, awaiting_confirm=own) is None
 
 
-def test_once_the_change_is_over_nothing_waits_for_it() -> None:
-    crowd = Crowd(3)
-    crowd.see_registry(1, there=True)
-    crowd.order(1, CHANGING)
-    crowd.say(2)
-    crowd.hear(1, 2)
-    assert crowd.floods[1].pass_on(on_trial=False) is not None
-    crowd.order(1, AT_REST)
-    crowd.boards[1].news()
+def test_at_the_end_of_a_rollout_nothing_is_held() -> None:
+    cells = Cells(3)
+    cells.set_registry_present(1, present=True)
+    cells.from_registry(1, ROLLING_OUT)
+    cells.advertise(2)
+    cells.sync(1, 2)
+    assert cells.flood_due(1) == ()
 
-    crowd.floods[1].pass_on(on_trial=False)
+    cells.from_registry(1, AT_REST)
 
-    assert crowd.boards[1].news() == relayed(2)
+    assert writes(cells.flood_due(1)) == relayed(2)
 
 
-def test_nothing_waits_for_a_registry_that_is_gone() -> None:
-    crowd = Crowd(3)
-    crowd.see_registry(1, there=True)
-    crowd.order(1, CHANGING)
-    crowd.see_registry(1, there=False)
-    crowd.now = 3.0
-    crowd.say(2)
-    crowd.hear(1, 2)
-    crowd.boards[1].news()
+def test_nothing_is_held_for_a_registry_that_has_left() -> None:
+    cells = Cells(3)
+    cells.set_registry_present(1, present=True)
+    cells.from_registry(1, ROLLING_OUT)
+    cells.set_registry_present(1, present=False)
+    cells.now = GRACE
+    cells.advertise(2)
+    cells.sync(1, 2)
 
-    crowd.floods[1].pass_on(on_trial=False)
-
-    assert crowd.boards[1].news() == relayed(2)
+    assert writes(cells.flood_due(1)) == relayed(2)
 
 
-def test_what_the_registry_does_not_hear_itself_is_passed_on_at_once() -> None:
-    crowd = Crowd(3)
-    crowd.order(1, UvnAnnouncement(generation=2, rollout="staging", silent=(2,)))
-    crowd.boards[1].news()
+def test_the_status_of_a_cell_unreachable_from_the_registry_is_flooded_at_once() -> None:
+    cells = Cells(3)
+    cells.from_registry(1, UvnAnnouncement(generation=2, rollout="staging", silent=(2,)))
+    cells.advertise(2)
 
-    crowd.say(2)
-    crowd.hear(1, 2)
-
-    assert crowd.boards[1].news() == [*relayed(2), ("STATUS", "lost", 2)]
-    assert not crowd.floods[1].outbox
+    assert writes(cells.sync(1, 2)) == [*relayed(2), ("STATUS", "lost", 2)]
+    assert not cells.floods[1].queue
 
 
-def test_what_waits_of_a_cell_goes_out_when_the_registry_says_that_it_does_not_hear_it() -> None:
-    crowd = Crowd(3)
-    crowd.order(1, CHANGING)
+def test_queued_statuses_of_a_cell_are_flooded_once_it_is_unreachable_from_the_registry() -> None:
+    cells = Cells(3)
+    cells.from_registry(1, ROLLING_OUT)
     for cell in (2, 3):
-        crowd.say(cell)
-        crowd.hear(1, cell)
-    crowd.boards[1].news()
+        cells.advertise(cell)
+        cells.sync(1, cell)
 
-    crowd.order(1, UvnAnnouncement(generation=2, rollout="staging", silent=(2,)))
+    announced = UvnAnnouncement(generation=2, rollout="staging", silent=(2,))
+    found = writes(cells.from_registry(1, announced))
 
-    assert crowd.boards[1].news() == [("UVN", "relay", 0), *relayed(2), ("STATUS", "lost", 2)]
-    crowd.now = LONGEST_HOLD
-    crowd.floods[1].pass_on(on_trial=True)
-    assert crowd.boards[1].news() == relayed(3)
-
-
-def test_the_registrys_words_are_passed_on_at_once_and_acks_of_those_it_hears_never() -> None:
-    crowd = Crowd(3)
-    crowd.floods[2].say(Ack(generation=1, phase=Phase.STAGED, running=1), Kind.ACK)
-
-    crowd.order(1, CHANGING)
-    crowd.order(1, Activation(generation=2))
-    crowd.hear(1, 2)
-
-    assert crowd.boards[1].news() == [("UVN", "relay", 0), ("ACTIVATION", "relay", 0)]
-    assert not crowd.floods[1].outbox
+    assert found == [("UVN", "relay", 0), *relayed(2), ("STATUS", "lost", 2)]
+    cells.now = LONGEST_HOLD
+    assert writes(cells.flood_due(1, awaiting_confirm=True)) == relayed(3)
 
 
-def test_who_comes_late_gets_the_newest_at_once_from_any_neighbour() -> None:
-    crowd = Crowd(3)
+def test_what_was_relayed_to_the_registry_is_withdrawn_once_it_reaches_the_cell() -> None:
+    cells = Cells(3)
+    cells.from_registry(1, UvnAnnouncement(generation=2, silent=(2,)))
+    cells.advertise(2)
+    cells.originate(2, Ack(generation=2, phase=Phase.STAGED, running=1), Kind.ACK)
+    cells.sync(1, 2)
+
+    commands = cells.from_registry(1, AT_REST)
+
+    withdrawn = [each for each in commands if isinstance(each, Withdraw)]
+    assert withdrawn == [
+        Withdraw(Channel(Topic.STATUS, "lost"), 2),
+        Withdraw(Channel(Topic.ACK, "lost"), 2),
+        Withdraw(Channel(Topic.ACK, "relay"), 2),
+    ]
+
+
+def test_registry_messages_are_flooded_at_once_and_acks_of_cells_it_reaches_never() -> None:
+    cells = Cells(3)
+    cells.originate(2, Ack(generation=1, phase=Phase.STAGED, running=1), Kind.ACK)
+
+    found = (
+        *cells.from_registry(1, ROLLING_OUT),
+        *cells.from_registry(1, Activation(generation=2)),
+        *cells.sync(1, 2),
+    )
+
+    assert writes(found) == [("UVN", "relay", 0), ("ACTIVATION", "relay", 0)]
+    assert not cells.floods[1].queue
+    assert cells.floods[1].unhandled.activation
+
+
+def test_an_offer_for_a_neighbour_is_relayed_until_it_is_acknowledged() -> None:
+    cells = Cells(3)
+    offer = advertisement(2, Kind.OFFER, b"sealed", sequence=5, signed_by=REGISTRY)
+
+    assert writes(cells.receive(1, offers_near(2), offer)) == [("OFFER", "cell-2", 2)]
+
+    ack = Ack(generation=2, phase=Phase.STAGED, running=1, offer=5)
+    cells.originate(2, ack, Kind.ACK)
+    assert Withdraw(offers_for(2), 2) in cells.sync(1, 2)
+
+
+def test_an_offer_for_the_cell_itself_is_unhandled_and_not_relayed() -> None:
+    cells = Cells(2)
+    offer = advertisement(1, Kind.OFFER, b"sealed", sequence=5, signed_by=REGISTRY)
+
+    assert cells.receive(1, offers_for(1), offer) == (StateChanged(),)
+    assert cells.floods[1].unhandled.offer
+
+
+def test_a_cell_that_lost_its_state_originates_above_its_earlier_advertisements() -> None:
+    cells = Cells(2)
+    for generation in range(5):
+        cells.advertise(1, generation)
+    cells.sync(2, 1)
+    cells.flood_due(2)
+    cells.start(1)
+    cells.advertise(1, 7)
+
+    (first, *_) = (each for each in cells.sync(1, 2) if isinstance(each, Write))
+
+    assert first.envelope.sequence == 6
+    cells.sync(2, 1)
+    assert cells.statuses(2)[1].generation == 7
+
+
+def test_registry_messages_are_restored_and_flooded() -> None:
+    cells = Cells(1)
+    cells.from_registry(1, ROLLING_OUT)
+    cells.from_registry(1, Activation(generation=2))
+    messages = cells.floods[1].last_registry_messages()
+    cells.start(1)
+
+    commands = cells.floods[1].restore(messages, now=0.0)
+
+    assert writes(commands) == [("UVN", "relay", 0), ("ACTIVATION", "relay", 0)]
+    assert cells.floods[1].last_registry_messages() == messages
+
+
+def test_a_forged_message_is_dropped_with_one_warning_per_node_and_reason() -> None:
+    cells = Cells(2)
+    forged = advertisement(
+        2, Kind.STATUS, encode(CellStatus(generation=9)), sequence=9, signed_by=1
+    )
+
+    (warning,) = cells.receive(1, Channel(Topic.STATUS), forged)
+
+    assert isinstance(warning, Warn)
+    assert warning.relayed_by == 2
+    assert cells.receive(1, Channel(Topic.STATUS), forged) == ()
+    assert cells.statuses(1) == {}
+
+
+def test_a_message_on_another_topic_is_dropped() -> None:
+    cells = Cells(2)
+    cells.advertise(2)
+    (envelope,) = cells.executed[2].newest.values()
+
+    assert isinstance(cells.receive(1, Channel(Topic.ACK), envelope)[0], Warn)
+
+
+def test_a_cell_that_joins_late_gets_the_newest_from_any_neighbour() -> None:
+    cells = Cells(3)
     for generation in (1, 2):
-        crowd.say(3, generation)
-        crowd.hear(2, 3)
-        crowd.now += LONGEST_PAUSE
-        crowd.floods[2].pass_on(on_trial=False)
+        cells.advertise(3, generation)
+        cells.sync(2, 3)
+        cells.now += LONGEST_PAUSE
+        cells.flood_due(2)
 
-    crowd.hear(1, 2)
+    cells.sync(1, 2)
 
-    assert crowd.known(1)[3].generation == 2
-
-
-def test_of_who_has_left_nothing_is_passed_on() -> None:
-    crowd, smaller = Crowd(3), Crowd(2)
-    crowd.say(3)
-    crowd.hear(1, 3)
-
-    crowd.floods[1].follow(smaller.package(1))
-    crowd.floods[1].pass_on(on_trial=False)
-
-    assert crowd.boards[1].news() == []
+    assert cells.statuses(1)[3].generation == 2
 
 
-def test_a_registry_that_is_back_soon_was_never_missed() -> None:
-    crowd = Crowd(2)
-    flood = crowd.floods[1]
-    assert not flood.registry_heard
-    crowd.see_registry(1, there=True)
-    crowd.see_registry(1, there=False)
-    assert (flood.registry_present, flood.registry_heard) == (False, True)
-    assert flood.missed_from == 3.0
+def test_statuses_of_a_cell_that_left_are_not_flooded() -> None:
+    cells, smaller = Cells(3), Cells(2)
+    cells.advertise(3)
+    cells.sync(1, 3)
 
-    crowd.now = 2.9
-    crowd.see_registry(1, there=True)
-    crowd.now = 5.0
-    assert (flood.registry_heard, flood.missed_from) == (True, None)
+    cells.floods[1].follow(smaller.package(1), now=0.0)
 
-    crowd.see_registry(1, there=False)
-    crowd.now = 8.0
-    assert not flood.registry_heard
+    assert cells.flood_due(1) == ()
 
 
-@pytest.mark.parametrize(
-    ("members", "pause", "hold"), [(2, 0.02, 0.16), (50, 0.5, 4.0), (1000, 1.0, 5.0)]
-)
-def test_the_more_cells_the_longer_news_wait_up_to_a_limit(
-    members: int, pause: float, hold: float
-) -> None:
-    outbox = Outbox()
-    outbox.put(1, now=10.0)
-    assert outbox.due(members=members, busy=False) == 10.0
-    assert outbox.empty(now=10.0) == (1,)
-    assert outbox.due(members=members, busy=False) is None
+def test_what_was_flooded_of_a_cell_that_left_is_withdrawn() -> None:
+    cells = Cells(3)
+    cells.advertise(3)
+    cells.sync(1, 3)
+    cells.flood_due(1)
 
-    outbox.put(1, now=10.0)
-    outbox.put(2, now=10.5)
-
-    assert outbox.due(members=members, busy=False) == pytest.approx(10.0 + pause)
-    assert outbox.due(members=members, busy=True) == pytest.approx(10.0 + hold)
-    assert outbox.drop((2, 3)) == (2,)
-    assert outbox.empty(now=20.0) == (1,)
+    assert Withdraw(Channel(Topic.STATUS, "relay"), 3) in cells.set_members(1, 2)
 
 
-def test_what_a_new_cell_says_before_it_is_known_of_is_believed_once_it_is() -> None:
-    crowd = Crowd(3)
-    crowd.admit(1, members=2)
-    crowd.say(3)
-    crowd.hear(1, 3)
-    assert 3 not in crowd.known(1)
+def test_a_registry_that_returns_within_the_grace_period_stays_reachable() -> None:
+    cells = Cells(2)
+    flood = cells.floods[1]
+    assert not flood.is_registry_reachable(now=0.0)
+    assert cells.set_registry_present(1, present=True) == (StateChanged(),)
+    assert cells.set_registry_present(1, present=False) == (StateChanged(),)
+    assert not flood.registry_present
+    assert flood.is_registry_reachable(now=0.0)
+    assert flood.registry_lost_at == GRACE
 
-    crowd.now = 5.0
-    crowd.admit(1, members=3)
+    cells.now = 2.9
+    cells.set_registry_present(1, present=True)
+    assert flood.is_registry_reachable(now=5.0)
+    assert flood.registry_lost_at is None
 
-    assert crowd.known(1)[3].generation == 1
-    crowd.floods[1].pass_on(on_trial=False)
-    assert crowd.boards[1].news() == relayed(3)
-
-
-def test_what_it_said_long_before_is_not() -> None:
-    crowd = Crowd(3)
-    crowd.admit(1, members=2)
-    crowd.say(3)
-    crowd.hear(1, 3)
-
-    crowd.now = LASTING + 0.1
-    crowd.admit(1, members=3)
-
-    assert 3 not in crowd.known(1)
+    cells.now = 5.0
+    cells.set_registry_present(1, present=False)
+    assert not flood.is_registry_reachable(now=5.0 + GRACE)
 
 
-def test_what_is_not_signed_by_the_new_cell_is_not_believed_either() -> None:
-    crowd = Crowd(3)
-    crowd.admit(1, members=2)
-    crowd.say(3)
-    ((channel, about), said), *_ = crowd.boards[3].newest.items()
-    crowd.floods[1].receive(Received(channel, replace(said, body=b"{}")))
+def test_the_presence_of_other_writers_changes_nothing() -> None:
+    cells = Cells(2)
+    event = Presence(Channel(Topic.STATUS, OWN), 1)
 
-    crowd.admit(1, members=3)
+    assert cells.floods[1].receive(event, now=0.0) == ()
 
-    assert (about, crowd.known(1)) == (3, {})
+
+def test_the_status_of_a_new_cell_is_accepted_once_a_package_names_it() -> None:
+    cells = Cells(3)
+    cells.set_members(1, 2)
+    cells.advertise(3)
+    cells.sync(1, 3)
+    assert 3 not in cells.statuses(1)
+
+    cells.now = 5.0
+    cells.set_members(1, 3)
+
+    assert cells.statuses(1)[3].generation == 1
+    assert writes(cells.flood_due(1)) == relayed(3)
+
+
+def test_the_status_of_an_unknown_cell_is_not_kept_for_long() -> None:
+    cells = Cells(3)
+    cells.set_members(1, 2)
+    cells.advertise(3)
+    cells.sync(1, 3)
+
+    cells.now = LASTING + 0.1
+    cells.set_members(1, 3)
+
+    assert 3 not in cells.statuses(1)
+
+
+def test_a_forged_status_of_an_unknown_cell_is_dropped_once_it_is_a_member() -> None:
+    cells = Cells(3)
+    cells.set_members(1, 2)
+    cells.advertise(3)
+    ((channel, about), envelope), *_ = cells.executed[3].newest.items()
+    cells.receive(1, channel, replace(envelope, body=b"{}"))
+
+    cells.set_members(1, 3)
+
+    assert (about, cells.statuses(1)) == (3, {})

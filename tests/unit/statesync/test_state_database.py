@@ -21,7 +21,8 @@ from uno.model.messages import (
 from uno.model.plan import Member
 from uno.model.status import CellStatus, LanState
 from uno.statesync.envelope import Untrusted, signed, signer
-from uno.statesync.state_database import ALIVE_FOR, Statements, view
+from uno.statesync.state_database import Statements, view
+from uno.statesync.timers import MAX_AGE
 
 IDENTITY = "0" * 32
 
@@ -219,7 +220,7 @@ def test_a_picture_without_a_registry_has_its_last_word() -> None:
     known = statements()
     known.hear(announced(generation=4, undone=5, reason="cell-1 lost contact"), now=0)
 
-    seen = view(known, uvn="net", viewer=1, now=ALIVE_FOR + 1)
+    seen = view(known, uvn="net", viewer=1, now=MAX_AGE + 1)
 
     assert not seen.registry
     assert (seen.generation, seen.undone, seen.reason) == (4, 5, "cell-1 lost contact")

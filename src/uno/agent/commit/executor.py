@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from uno.agent.commit.drain_runner import RemainingSteps
     from uno.agent.commit.ledger import AcceptOutcome, Ledger
     from uno.agent.host_loop.host_reconciler import HostReconciler
+    from uno.agent.state_sync.flood_runner import FloodRunner
     from uno.model.package import Package
     from uno.model.status import CellStatus
     from uno.ports.prober import ProbeResults
-    from uno.statesync.flooding import Flood
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class CommitExecutor:
         *,
         ledger: Ledger,
         upkeep: HostReconciler,
-        flood: Flood,
+        flood: FloodRunner,
         work: RunBlocking,
         clock: Callable[[], float],
         limits: Limits,
@@ -129,13 +129,13 @@ class CommitExecutor:
         A package on trial has its whole window again.
         """
         await self._note_applied()
-        self._flood.recall(self.standing.memory.words)
+        self._flood.restore(self.standing.memory.words)
         if (ack := self.standing.memory.ack) is not None:
-            self._flood.say(ack, Kind.ACK)
+            self._flood.originate(ack, Kind.ACK)
 
     async def take_offer(self) -> None:
         """Stage the package that is offered, if it is one for us, and say so or why not."""
-        envelope = self._flood.statements.newest(Kind.OFFER, self._flood.cell)
+        envelope = self._flood.state.database.newest(Kind.OFFER, self._flood.state.cell)
         if envelope is None or envelope.sequence <= self._dealt_with:
             return
         self._dealt_with = envelope.sequence
@@ -157,14 +157,14 @@ class CommitExecutor:
 
         `look` tells how the cell is now: whom it is in contact with.
         """
-        envelope = self._flood.statements.newest(Kind.ACTIVATION, REGISTRY)
-        activation = self._flood.statements.activation()
+        envelope = self._flood.state.database.newest(Kind.ACTIVATION, REGISTRY)
+        activation = self._flood.state.database.activation()
         if envelope is None or activation is None:
             return False
         sequence = envelope.sequence
         held = frozenset(name(self.package.plan, link) for link in self._held_now.links)
         standing = replace(self.standing, held=held)
-        asked = order(standing, activation, cell=self._flood.cell, sequence=sequence)
+        asked = order(standing, activation, cell=self._flood.state.cell, sequence=sequence)
         if asked in {Order.ACTIVATE, Order.RELEASE} and self.is_under_way:
             # One after the other: to be asked again.
             return False
@@ -221,11 +221,11 @@ class CommitExecutor:
 
     async def give_up(self, reason: str) -> None:
         """Go back from the package on trial, which this host cannot have."""
-        await self._go_back(reason, self._flood.statements.own_sequence_seen(REGISTRY))
+        await self._go_back(reason, self._flood.state.database.own_sequence_seen(REGISTRY))
 
     def contact(self, status: CellStatus) -> Reachability:
         """Return whom the cell is in contact with."""
-        return seen(status.links, registry=self._flood.registry_present)
+        return seen(status.links, registry=self._flood.state.registry_present)
 
     def _open(self, envelope: Envelope) -> bytes:
         plan = self.package.plan
@@ -248,9 +248,11 @@ class CommitExecutor:
         await self._answer(phase, generation, offer=sequence, news={"offer": sequence})
 
     async def _activate(self, activation: Activation, sequence: int, status: CellStatus) -> None:
-        generation = activation.cells[self._flood.cell]
+        generation = activation.cells[self._flood.state.cell]
         trial = self._trial(generation, status, activation.confirm_timeout)
-        schedule = scheduled(activation, since=self._flood.activation_heard_at)
+        schedule = scheduled(
+            activation, since=self._flood.state.database.received_at(Kind.ACTIVATION, REGISTRY)
+        )
         try:
             await self._hold(generation, held(self.effective, schedule.hold))
             new = await self._work(self._ledger.activate, trial)
@@ -281,7 +283,9 @@ class CommitExecutor:
     async def _release(self, activation: Activation, sequence: int) -> None:
         """Have links as planned that were held until their other ends were ready."""
         old, generation = self.effective, self.package.manifest.generation
-        schedule = scheduled(activation, since=self._flood.activation_heard_at)
+        schedule = scheduled(
+            activation, since=self._flood.state.database.received_at(Kind.ACTIVATION, REGISTRY)
+        )
         _log.info("changing links that were held")
         await self._remember(handled=sequence)
         try:
@@ -343,7 +347,7 @@ class CommitExecutor:
             return False
         if not trial.before.registry or self._clock() - self._applied_at >= self._limits.lease:
             return True
-        said_at = self._flood.registry_said_at
+        said_at = self._flood.state.registry_contact_at
         if said_at is not None and said_at > self._applied_at:
             return True
         return await self._from_registry() not in {0, self._received}
@@ -360,13 +364,13 @@ class CommitExecutor:
         """Whether a cell that answers us hears the registry itself."""
         answering = {each.cell for each in status.paths if each.answers}
         answering |= {link.cell for link in status.links if link.works}
-        said = (self._flood.statements.status(cell) for cell in answering)
+        said = (self._flood.state.database.status(cell) for cell in answering)
         return any(each.registry for each in said if each is not None)
 
     def _announced_generation(self) -> int:
-        said = self._flood.statements.announcement()
+        said = self._flood.state.database.announcement()
         running = self.package.manifest.generation
-        return said.cells.get(self._flood.cell, running) if said else running
+        return said.cells.get(self._flood.state.cell, running) if said else running
 
     async def _answer(
         self,
@@ -386,7 +390,7 @@ class CommitExecutor:
             offer=self.standing.memory.offer if offer is None else offer,
         )
         await self._remember(ack=ack, **(news or {}))
-        self._flood.say(ack, Kind.ACK)
+        self._flood.originate(ack, Kind.ACK)
 
     async def remember_lans(self) -> None:
         """Remember that the cell has been in all of its LANs."""
@@ -397,7 +401,7 @@ class CommitExecutor:
     async def _remember(self, **news: object) -> None:
         memory = self.standing.memory
         changed: PersistentState = replace(
-            memory, words=self._flood.words() or memory.words, **news
+            memory, words=self._flood.state.last_registry_messages() or memory.words, **news
         )
         changed = replace(changed, handled=max(changed.handled, memory.handled))
         self.standing = replace(self.standing, memory=changed)

@@ -5,7 +5,7 @@ Asking the host is one call for WireGuard and one for the routing daemons; all e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -15,7 +15,6 @@ from uno.model.net import Address, Network, overlap
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer, Member
 from uno.model.status import (
-    SESSION_SECONDS,
     CellStatus,
     LanState,
     LinkState,
@@ -74,24 +73,6 @@ def collect(host: Host, package: Package, known: StatusInputs) -> CellStatus:
         version=__version__,
         pending=known.pending,
         problem=known.problem,
-    )
-
-
-def material(status: CellStatus) -> Hashable:
-    """Return what is worth to be told at once: equal for statuses that differ in measures alone.
-
-    Ages, traffic, round trips and losses can wait for the next refresh, and so can how a session
-    that does not work tries to, and what is staged, of which an ack tells at once.
-    """
-    return (
-        (status.generation, status.registry, status.problem, status.pending),
-        (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
-        tuple(
-            (link.interface, link.cell, link.works, link.mtu, _is_fresh(link.handshake))
-            for link in status.links
-        ),
-        tuple((path.cell, path.answers) for path in status.paths),
-        tuple(particle.id for particle in status.particles if particle.is_online),
     )
 
 
@@ -190,7 +171,3 @@ def _particles(
 def _age(peer: PeerStatus | None, now: int) -> int | None:
     """Return the age of the last handshake; a clock that was set back makes it 0."""
     return max(0, now - peer.handshake) if peer and peer.handshake else None
-
-
-def _is_fresh(handshake: int | None) -> bool:
-    return handshake is not None and handshake < SESSION_SECONDS

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uno.statesync.state_database import ALIVE_FOR, REFRESH
+from uno.statesync.timers import MAX_AGE, REFRESH_INTERVAL
 
 # Seconds between two attempts: the first ones come soon, and then they get seldom.
-_FIRST = 2 * ALIVE_FOR
+_FIRST = 2 * MAX_AGE
 _LONGEST = 3600.0
 
 
@@ -29,7 +29,7 @@ class Deafness:
         `ages` tell how long ago each neighbour was heard whose link works, None if never: there may
         be no agent.
         """
-        if not any(age is not None and age > ALIVE_FOR + REFRESH for age in ages):
+        if not any(age is not None and age > MAX_AGE + REFRESH_INTERVAL for age in ages):
             self._pause, self._due = _FIRST, None
             return False
         if self._due is not None and now < self._due:

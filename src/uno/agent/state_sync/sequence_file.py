@@ -1,4 +1,4 @@
-"""Numbers for what a cell says: each is used once, also across restarts and with a wrong clock."""
+"""The highest sequence number that a cell has reserved, in a file of its directory."""
 
 from __future__ import annotations
 
@@ -7,48 +7,37 @@ from pathlib import Path
 
 from uno import files
 from uno.diagnostics import UnoError
+from uno.statesync.sequence import LIMIT
 
 _log = logging.getLogger(__name__)
 
 FILE = "sequence"
 
-# As many are reserved at once, so that a cell at rest writes to its disk a few times a day.
-BLOCK = 1000
 
-# A number is 64 bits on the wire; a file that says more than this is none of ours.
-_LIMIT = 1 << 62
-
-
-class Sequence:
-    """The numbers of one cell, the highest reserved one in a file of its directory."""
+class SequenceFile:
+    """The file that keeps sequence numbers unique across restarts."""
 
     def __init__(self, directory: Path) -> None:
-        """Go on above what an earlier process may have used."""
+        """Use the file in the directory of a cell."""
         self._path = directory / FILE
-        self._last = self._reserved = self._read()
 
-    def next(self) -> int:
-        """Return a number that is higher than all before."""
-        self._last += 1
-        if self._last > self._reserved:
-            self._reserve()
-        return self._last
+    def read(self) -> int:
+        """Return the highest reserved number, 0 if the file is missing or malformed.
 
-    def above(self, seen: int) -> None:
-        """Go on above `seen`, which others have heard of this cell: what was kept here was lost."""
-        self._last = max(self._last, min(seen, _LIMIT))
-
-    def _reserve(self) -> None:
-        self._reserved = self._last + BLOCK
-        try:
-            files.write_atomic(self._path, b"%d\n" % self._reserved)
-        except UnoError as error:
-            # Others tell us what we used, should this process end before the disk has room again.
-            _log.warning("%s", error)
-
-    def _read(self) -> int:
+        After 0 the cell takes its last number from what its neighbours have received.
+        """
         try:
             found = int(files.read(self._path, limit=100))
         except (UnoError, ValueError):
             return 0
-        return found if 0 <= found < _LIMIT else 0
+        return found if 0 <= found < LIMIT else 0
+
+    def write(self, through: int) -> None:
+        """Record that all numbers up to `through` are reserved.
+
+        A full disk is only logged: after a restart the neighbours' copies give the last number.
+        """
+        try:
+            files.write_atomic(self._path, b"%d\n" % through)
+        except UnoError as error:
+            _log.warning("%s", error)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
-from uno.agent.host_loop import cell_status
 from uno.model.messages import Kind
-from uno.statesync.state_database import REFRESH
+from uno.model.status import SESSION_SECONDS
+from uno.statesync.timers import REFRESH_INTERVAL
 
 if TYPE_CHECKING:
+    from uno.agent.state_sync.flood_runner import FloodRunner
     from uno.model.status import CellStatus
-    from uno.statesync.flooding import Flood
 
 
 class Herald:
@@ -20,7 +20,7 @@ class Herald:
 
     def __init__(
         self,
-        flood: Flood,
+        flood: FloodRunner,
         *,
         clock: Callable[[], float],
         told: Callable[[], None],
@@ -43,14 +43,14 @@ class Herald:
     def report(self, status: CellStatus) -> bool:
         """Tell the others of a status if there is news in it, and return whether there is."""
         self.status = status
-        is_news = cell_status.material(status) != self._told
+        is_news = significant(status) != self._told
         if is_news:
             self._tell(status)
         return is_news
 
     def stir(self) -> None:
         """See to what there is to pass on."""
-        if self._flood.outbox:
+        if self._flood.state.queue:
             self._wake.set()
 
     async def keep_telling(self) -> None:
@@ -63,7 +63,7 @@ class Herald:
     async def keep_passing_on(self) -> None:
         """Pass on what others said, when it is time."""
         while True:
-            due = self._flood.pass_on(on_trial=self._on_trial())
+            due = self._flood.flood_due(awaiting_confirm=self._on_trial())
             rest = None if due is None else max(0.0, due - self._clock())
             try:
                 async with asyncio.timeout(rest):
@@ -73,7 +73,29 @@ class Herald:
             self._wake.clear()
 
     def _tell(self, status: CellStatus) -> None:
-        self._told = cell_status.material(status)
-        self._tell_due = self._clock() + REFRESH
-        self._flood.say(status, Kind.STATUS)
+        self._told = significant(status)
+        self._tell_due = self._clock() + REFRESH_INTERVAL
+        self._flood.originate(status, Kind.STATUS)
         self._note_told()
+
+
+def significant(status: CellStatus) -> Hashable:
+    """Return the part of a status whose change is advertised at once.
+
+    Ages, traffic, round-trip times and losses wait for the next refresh. So does the state of a
+    session that is not up, and what is staged, which an acknowledgement reports at once.
+    """
+    return (
+        (status.generation, status.registry, status.problem, status.pending),
+        (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
+        tuple(
+            (link.interface, link.cell, link.works, link.mtu, _has_session(link.handshake))
+            for link in status.links
+        ),
+        tuple((path.cell, path.answers) for path in status.paths),
+        tuple(particle.id for particle in status.particles if particle.is_online),
+    )
+
+
+def _has_session(handshake: int | None) -> bool:
+    return handshake is not None and handshake < SESSION_SECONDS

@@ -16,9 +16,9 @@ from uno.agent.host_loop.cell_status import (
     FORGET_PARTICLE,
     StatusInputs,
     collect,
-    material,
     targets,
 )
+from uno.agent.state_sync.status_publisher import significant
 from uno.host.fake.fake_host import FakeHost
 from uno.model.net import Network
 from uno.model.package import Package
@@ -216,11 +216,11 @@ def measured(cell: Cell, found: ProbeResult) -> None:
 def test_measures_and_what_is_told_otherwise_can_wait(
     cell: Cell, change: Callable[[Cell], None]
 ) -> None:
-    before = material(cell.status)
+    before = significant(cell.status)
 
     change(cell)
 
-    assert material(cell.status) == before
+    assert significant(cell.status) == before
 
 
 @pytest.mark.parametrize(
@@ -240,24 +240,24 @@ def test_measures_and_what_is_told_otherwise_can_wait(
 def test_what_somebody_else_may_act_upon_is_told_at_once(
     cell: Cell, change: Callable[[Cell], None]
 ) -> None:
-    before = material(cell.status)
+    before = significant(cell.status)
 
     change(cell)
 
-    assert material(cell.status) != before
+    assert significant(cell.status) != before
 
 
 def test_the_states_of_a_session_that_does_not_work_are_all_one(cell: Cell) -> None:
     session(cell, state="Idle", bfd="down")
-    before = material(cell.status)
+    before = significant(cell.status)
 
     session(cell, state="Active", bfd="down")
 
-    assert material(cell.status) == before
+    assert significant(cell.status) == before
 
 
 def test_traffic_can_wait(cell: Cell) -> None:
     status = cell.status
     links = tuple(msgspec.structs.replace(link, received=9, sent=9) for link in status.links)
 
-    assert material(msgspec.structs.replace(status, links=links)) == material(status)
+    assert significant(msgspec.structs.replace(status, links=links)) == significant(status)

@@ -1,0 +1,104 @@
+"""Executes the commands of `statesync.flooding` on the bus, the disk and the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, assert_never
+
+from uno.agent.state_sync.sequence_file import SequenceFile
+from uno.model.messages import REGISTRY
+from uno.statesync.flooding import (
+    Flood,
+    ReserveSequence,
+    StateChanged,
+    Subscribe,
+    Warn,
+    Withdraw,
+    Write,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uno.model.messages import Ack, Envelope, Kind
+    from uno.model.package import Package
+    from uno.model.status import CellStatus
+    from uno.ports.bus import Bus, BusEvent
+    from uno.statesync.flooding import Command
+
+_log = logging.getLogger(__name__)
+
+
+class FloodRunner:
+    """Connects a `Flood`, its `state`, to a bus and a clock. For one event loop."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        package: Package,
+        *,
+        directory: Path,
+        clock: Callable[[], float],
+        grace: float = 0.0,
+    ) -> None:
+        """Flood for the cell of `package`, whose files are in `directory`.
+
+        `clock` is monotonic, in seconds; `grace` is as for `Flood`.
+        """
+        self._bus = bus
+        self._clock = clock
+        self._file = SequenceFile(directory)
+        self.state = Flood(package, reserved=self._file.read(), grace=grace)
+
+    @property
+    def registry_reachable(self) -> bool:
+        """Whether the registry is present, or left less than the grace period ago."""
+        return self.state.is_registry_reachable(now=self._clock())
+
+    def subscribe(self) -> None:
+        """Subscribe to all that concerns the cell and its neighbours."""
+        self._execute(self.state.subscribe())
+
+    def follow(self, package: Package) -> None:
+        """Use another package of the cell."""
+        self._execute(self.state.follow(package, now=self._clock()))
+
+    def restore(self, messages: Iterable[Envelope]) -> None:
+        """Accept and flood the registry's messages that an earlier process received."""
+        self._execute(self.state.restore(messages, now=self._clock()))
+
+    def receive(self, event: BusEvent) -> bool:
+        """Process an event of the bus; return whether it changed the state."""
+        commands = self.state.receive(event, now=self._clock())
+        self._execute(commands)
+        return StateChanged() in commands
+
+    def originate(self, body: CellStatus | Ack, kind: Kind) -> None:
+        """Advertise the status, or an acknowledgement, of the cell itself."""
+        self._execute(self.state.originate(body, kind, now=self._clock()))
+
+    def flood_due(self, *, awaiting_confirm: bool) -> float | None:
+        """Flood the queue if it is due; return when it is due next, None if it is empty."""
+        now = self._clock()
+        self._execute(self.state.flood_due(awaiting_confirm=awaiting_confirm, now=now))
+        return self.state.next_flood(awaiting_confirm=awaiting_confirm, now=now)
+
+    def _execute(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            match command:
+                case Subscribe(channel):
+                    self._bus.subscribe(channel)
+                case Write(channel, envelope):
+                    self._bus.write(channel, envelope)
+                case Withdraw(channel, about):
+                    self._bus.withdraw(channel, about)
+                case ReserveSequence(through):
+                    self._file.write(through)
+                case Warn(relayed_by, reason):
+                    node = "the registry" if relayed_by == REGISTRY else f"cell {relayed_by}"
+                    _log.warning("dropped a message from %s: %s", node, reason)
+                case StateChanged():
+                    pass
+                case _:
+                    assert_never(command)

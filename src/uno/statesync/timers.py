@@ -1,0 +1,11 @@
+"""Times that every cell and the registry must agree on, in seconds."""
+
+from __future__ import annotations
+
+# A node repeats its advertisement after this long if nothing has changed (LSRefreshTime of
+# RFC 2328, appendix B).
+REFRESH_INTERVAL = 30.0
+
+# A node without a new advertisement for this long counts as gone (MaxAge of RFC 2328, appendix B):
+# two refreshes may be lost, and half an interval is for the way.
+MAX_AGE = 75.0
