@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands import run
-from uno.agent.commit.ledger import Ledger, Outcome
+from uno.agent.commit.ledger import Ledger, AcceptOutcome
 from uno.agent.state_sync.flood_runner import FloodRunner
 from uno.diagnostics import UnoError
 from uno.model.codec import encode
@@ -202,7 +202,7 @@ def test_packages_that_were_tampered_with_are_refused_and_leave_the_directory_as
     assert content(ledger.directory) == before
     assert staged < PACKAGES // 100
     # It was not for what they were that they were refused.
-    assert ledger.stage(site.second) is Outcome.NEWER
+    assert ledger.stage(site.second) is AcceptOutcome.NEWER
 
 
 @pytest.mark.feature("G20")
