@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands import run
-from uno.agent.commit.ledger import Ledger, AcceptOutcome
+from uno.agent.commit.ledger import AcceptOutcome, Ledger
 from uno.agent.state_sync.flood_runner import FloodRunner
 from uno.diagnostics import UnoError
 from uno.model.codec import encode
