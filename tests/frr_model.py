@@ -108,18 +108,18 @@ def let_through(
 
 def _lets_through(config: Config, link: BackbonePeer, origin: Member) -> bool:
     for version in (4, 6):
-        step = config.get((f"route-map from-{link.interface}-{version} permit 10",), ())
+        step = config.get((f"route-map IMPORT-{link.interface}-V{version} permit 10",), ())
         # A step that lacks one of these would let more in.
-        assert f"match as-path through-{link.interface}" in step
-        assert f"call members{version}" in step
-    return _matches(config, f"through-{link.interface}", origin.asn)
+        assert f"match as-path ORIGINS-{link.interface}" in step
+        assert f"call MEMBERS-V{version}" in step
+    return _matches(config, f"ORIGINS-{link.interface}", origin.asn)
 
 
 def _is_owned(config: Config, prefix: Network, origin: Member) -> bool:
     version = prefix.version
     family = "ip" if version == 4 else "ipv6"
     for place, lines in config.items():
-        if place and place[0].startswith(f"route-map members{version} permit "):
+        if place and place[0].startswith(f"route-map MEMBERS-V{version} permit "):
             assert len(lines) == 2
             (list_,) = (line.split()[-1] for line in lines if "prefix-list" in line)
             (path,) = (line.split()[-1] for line in lines if "as-path" in line)

@@ -112,7 +112,7 @@ def test_an_update_that_comes_while_filters_are_applied_has_its_effect(well: Dep
     (router,) = re.findall(r"^router bgp .*$", (there / "bgpd.conf").read_text(), re.MULTILINE)
     family = (router, "address-family ipv4 unicast")
 
-    for map_, is_used in (("leave", False), ("announce", True)) * 2:
+    for map_, is_used in (("EXPORT-GSHUT", False), ("EXPORT", True)) * 2:
         tell = f"neighbor {session(there, 'lan-b')} route-map {map_} out"
         vty.configure(there, "bgpd", [(*family, tell, "exit", "exit")])
         apply_filters(here, seconds=1)

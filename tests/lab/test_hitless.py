@@ -120,7 +120,7 @@ def test_what_is_told_to_be_left_is_the_last_choice_and_passes_the_filters_like_
     teller, hearer = nodes["lan-b"], nodes["lan-a"]
     own, stolen = "192.168.2.0/24", "192.168.4.0/24"
     configure = ("configure terminal", f"router bgp {FIRST_ASN + 2}", "address-family ipv4")
-    tell = ("configure terminal", "route-map announce permit 20")
+    tell = ("configure terminal", "route-map EXPORT permit 20")
 
     vtysh(teller, *tell, "set community graceful-shutdown additive")
     vtysh(teller, APPLY)

@@ -331,8 +331,8 @@ def announcing(
     begin = ["configure terminal"]
     for step, family in ((5, "ip"), (6, "ipv6")) if owner else ():
         begin += [
-            f"route-map announce permit {step}",
-            f"match {family} address prefix-list cell-{owner - FIRST_ASN}",
+            f"route-map EXPORT permit {step}",
+            f"match {family} address prefix-list PREFIXES-{owner - FIRST_ASN}",
             f"set as-path prepend {owner}",
             "exit",
         ]
@@ -343,7 +343,7 @@ def announcing(
         undo = [line.replace("network ", "no network ") for line in networks]
         end = ["configure terminal", router, *undo, "bgp network import-check", "exit"]
         if owner:
-            end += ["no route-map announce permit 5", "no route-map announce permit 6"]
+            end += ["no route-map EXPORT permit 5", "no route-map EXPORT permit 6"]
         vtysh(thief, *end)
         everybody.await_unchanged()
 

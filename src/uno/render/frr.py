@@ -49,7 +49,7 @@ OLDEST_WITH_NOTIFICATION = (8, 4)
 MAXIMUM_PATHS = 8
 
 # The route tag of what has come through a link that is being left. It stays within this bgpd.
-LEAVING = 1
+GSHUT = 1
 
 # Milliseconds of silence after which BFD gives up a link that is about to change. It need not be
 # much longer than BGP's shortest hold time.
@@ -123,7 +123,10 @@ def _zebra(own: Member) -> Iterator[str]:
     # Neighbours may already send what goes by it.
     yield "zebra work-queue 1"
     # Routes get the node's address as source hint, so that what the cell itself sends is answered.
-    for family, name, source in (("ip", "source4", own.node4), ("ipv6", "source6", own.node6)):
+    for family, name, source in (
+        ("ip", "SET-SRC-V4", own.node4),
+        ("ipv6", "SET-SRC-V6", own.node6),
+    ):
         yield f"route-map {name} permit 10"
         yield f" set src {source}"
         yield "exit"
@@ -133,10 +136,10 @@ def _zebra(own: Member) -> Iterator[str]:
 def _bfdd(plan: CellPlan, roster: Roster, drained: Mapping[str, Drain]) -> Iterator[str]:
     timing = roster.timing
     # How long the neighbour waits for this side, since each says it for itself (RFC 5880, section
-    # 6.8.4). With `patient` sessions outlast a change of keys.
+    # 6.8.4). With `uno-gshut` sessions outlast a change of keys.
     patience = min(255, PATIENT_BFD // timing.bfd_interval)
     yield "bfd"
-    for profile, multiplier in (("patient", patience), ("uno", timing.bfd_multiplier)):
+    for profile, multiplier in (("uno-gshut", patience), ("uno", timing.bfd_multiplier)):
         yield f" profile {profile}"
         yield f"  detect-multiplier {multiplier}"
         yield f"  receive-interval {timing.bfd_interval}"
@@ -145,7 +148,7 @@ def _bfdd(plan: CellPlan, roster: Roster, drained: Mapping[str, Drain]) -> Itera
     for link in plan.links:
         avoided = drained.get(link.interface) is Drain.AVOIDED
         yield f" peer {link.remote4} local-address {link.local4} interface {link.interface}"
-        yield f"  profile {'patient' if avoided else 'uno'}"
+        yield f"  profile {'uno-gshut' if avoided else 'uno'}"
         yield " exit"
     yield "exit"
 
@@ -164,13 +167,13 @@ def _bgpd(
     yield from _filters(others)
     for link in plan.links:
         yield from _link_filters(link, others, drained.get(link.interface))
-    yield "route-map announce permit 10"
-    yield f" match tag {LEAVING}"
+    yield "route-map EXPORT permit 10"
+    yield f" match tag {GSHUT}"
     yield " set community graceful-shutdown additive"
     yield "exit"
-    yield "route-map announce permit 20"
+    yield "route-map EXPORT permit 20"
     yield "exit"
-    yield "route-map leave permit 10"
+    yield "route-map EXPORT-GSHUT permit 10"
     yield " set community graceful-shutdown additive"
     yield "exit"
     yield f"router bgp {own.asn}"
@@ -201,14 +204,15 @@ def _filters(others: Iterable[Member]) -> Iterator[str]:
     """Yield what anyone may announce: each prefix by the cell that has it, exactly as planned."""
     steps = []
     for member in others:
-        yield f"bgp as-path access-list origin-{member.id} seq 5 permit _{member.asn}$"
+        yield f"bgp as-path access-list ORIGIN-{member.id} seq 5 permit _{member.asn}$"
         own = prefixes(member)
         for version, family in ((4, "ip"), (6, "ipv6")):
+            listed = f"{family} prefix-list PREFIXES-{member.id}"
             for number, prefix in _numbered(_of(version, own)):
-                yield f"{family} prefix-list cell-{member.id} seq {number} permit {written(prefix)}"
-            steps.append(f"route-map members{version} permit {member.id}")
-            steps.append(f" match {family} address prefix-list cell-{member.id}")
-            steps.append(f" match as-path origin-{member.id}")
+                yield f"{listed} seq {number} permit {written(prefix)}"
+            steps.append(f"route-map MEMBERS-V{version} permit {member.id}")
+            steps.append(f" match {family} address prefix-list PREFIXES-{member.id}")
+            steps.append(f" match as-path ORIGIN-{member.id}")
             steps.append("exit")
     yield from steps
 
@@ -228,7 +232,7 @@ def _link_filters(
     link: BackbonePeer, others: Iterable[Member], drain: Drain | None
 ) -> Iterator[str]:
     scope = link.import_origins
-    entry = f"bgp as-path access-list through-{link.interface} seq"
+    entry = f"bgp as-path access-list ORIGINS-{link.interface} seq"
     verdict = "deny" if scope.complement else "permit"
     for member in others:
         if (member.id in scope) != scope.complement:
@@ -236,11 +240,11 @@ def _link_filters(
     if scope.complement:
         yield f"{entry} {LAST_ENTRY} permit .*"
     for version in (4, 6):
-        yield f"route-map from-{link.interface}-{version} permit 10"
-        yield f" match as-path through-{link.interface}"
-        yield f" call members{version}"
+        yield f"route-map IMPORT-{link.interface}-V{version} permit 10"
+        yield f" match as-path ORIGINS-{link.interface}"
+        yield f" call MEMBERS-V{version}"
         if drain:
-            yield f" set tag {LEAVING}"
+            yield f" set tag {GSHUT}"
         if drain is Drain.AVOIDED:
             yield " set local-preference 0"
         yield "exit"
@@ -266,10 +270,10 @@ def _family(
     for prefix in announced:
         yield f"  network {prefix}"
     for link, drain in sessions:
-        out = "leave" if drain is Drain.AVOIDED else "announce"
+        out = "EXPORT-GSHUT" if drain is Drain.AVOIDED else "EXPORT"
         yield f"  neighbor {link.remote4} activate"
         yield f"  neighbor {link.remote4} soft-reconfiguration inbound"
-        yield f"  neighbor {link.remote4} route-map from-{link.interface}-{version} in"
+        yield f"  neighbor {link.remote4} route-map IMPORT-{link.interface}-V{version} in"
         yield f"  neighbor {link.remote4} route-map {out} out"
     yield f"  maximum-paths {MAXIMUM_PATHS}"
     yield " exit-address-family"

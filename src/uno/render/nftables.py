@@ -63,17 +63,17 @@ def ruleset(
     nics = tuple(sorted({lan.nic for lan in lans}))
     site = _site(nics, local)
     blocks = [
-        *_address_sets("remote", _remote(own, roster)),
-        *_address_sets("local", local),
+        *_address_sets("uvn_prefixes", _uvn_prefixes(own, roster)),
+        *_address_sets("own_prefixes", local),
         _names("links", (link.interface for link in plan.links)),
         _names("nics", nics),
         _names("tunnels", interfaces(plan)),
-        *_source_chains(plan, roster),
-        _chain("through", "", _through(site)),
-        *(_chain(f"in-{link.interface}", "", _from_link(link)) for link in plan.links),
-        _chain("onward", "", _onward(plan)),
-        _chain("lans", "", _from_lans(site)),
-        _chain("fit", "", _fit(plan)),
+        *_rpf_chains(plan, roster),
+        _chain("from_links", "", _from_links(site)),
+        *(_chain(f"from_{link.interface}", "", _from_link(link)) for link in plan.links),
+        _chain("to_tunnels", "", _to_tunnels(plan)),
+        _chain("from_lans", "", _from_lans(site)),
+        _chain("mss_clamp", "", _mss_clamp(plan)),
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
@@ -88,7 +88,7 @@ def ruleset(
         _chain(
             "input", "filter hook input priority filter; policy accept;", _input(plan, bus_ports)
         ),
-        _chain("from-node", "", _from_node(site)),
+        _chain("from_node", "", _from_node(site)),
         _chain("output", "filter hook output priority filter; policy accept;", _output(own)),
     ]
     if plan.particles and plan.particles.masquerade and particles:
@@ -159,16 +159,16 @@ class _Site:
     """How rules name the cell's LANs and the interfaces to them."""
 
     nics: str
-    local4: str
-    local6: str
+    own4: str
+    own6: str
 
 
 def _site(nics: Sequence[str], local: Iterable[Network]) -> _Site:
     networks = {version: [written(n) for n in local if n.version == version] for version in (4, 6)}
     return _Site(
         nics=_named("nics", [f'"{nic}"' for nic in nics]),
-        local4=_named("local4", networks[4]),
-        local6=_named("local6", networks[6]),
+        own4=_named("own_prefixes4", networks[4]),
+        own6=_named("own_prefixes6", networks[6]),
     )
 
 
@@ -177,22 +177,22 @@ def _named(name: str, elements: Sequence[str]) -> str:
     return elements[0] if len(elements) == 1 else f"@{name}"
 
 
-def _remote(own: Member, roster: Roster) -> tuple[Network, ...]:
+def _uvn_prefixes(own: Member, roster: Roster) -> tuple[Network, ...]:
     return tuple(sorted(set(uvn_prefixes(roster)) - set(own.lans), key=network_order))
 
 
-def _source_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
+def _rpf_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
     own = {member.id: prefixes(member) for member in roster.members}
     for link in plan.links:
         sources = _sources(link, plan, roster, own)
-        yield from _address_sets(f"from-{link.interface}-", sources)
+        yield from _address_sets(f"rpf_{link.interface}_", sources)
         rules = [
-            f"ip saddr @from-{link.interface}-4 return",
-            f"ip6 saddr @from-{link.interface}-6 return",
+            f"ip saddr @rpf_{link.interface}_4 return",
+            f"ip6 saddr @rpf_{link.interface}_6 return",
             "ip6 saddr fe80::/10 return",
             "counter drop",
         ]
-        yield _chain(f"from-{link.interface}", "", rules)
+        yield _chain(f"rpf_{link.interface}", "", rules)
 
 
 def _sources(
@@ -214,7 +214,7 @@ def link_pool6(roster: Roster) -> Network:
     return next(islice(roster.pools.ula.subnets(new_prefix=64), 2, None))
 
 
-def _onward(plan: CellPlan) -> Iterator[str]:
+def _to_tunnels(plan: CellPlan) -> Iterator[str]:
     """Yield what accepts into the tunnels that packets are forwarded into: all but the root VPN."""
     root = plan.root.interface if plan.root else None
     ways = [f'"{name}" : accept' for name in interfaces(plan) if name != root]
@@ -222,16 +222,16 @@ def _onward(plan: CellPlan) -> Iterator[str]:
 
 
 def _forward(plan: CellPlan, nics: Iterable[str], site: _Site) -> Iterator[str]:
-    yield "tcp flags & (syn | rst) == syn jump fit"
-    ways = [f'"{link.interface}" : goto in-{link.interface}' for link in plan.links]
-    yield from _by_interface([*(f'"{nic}" : jump lans' for nic in nics), *ways])
+    yield "tcp flags & (syn | rst) == syn jump mss_clamp"
+    ways = [f'"{link.interface}" : goto from_{link.interface}' for link in plan.links]
+    yield from _by_interface([*(f'"{nic}" : jump from_lans' for nic in nics), *ways])
     yield _NO_WAY
-    yield "oifname != @tunnels ip daddr @remote4 counter drop"
-    yield "oifname != @tunnels ip6 daddr @remote6 counter drop"
-    yield "iifname != @tunnels ip saddr @remote4 counter drop"
-    yield "iifname != @tunnels ip6 saddr @remote6 counter drop"
-    yield f"oifname != {site.nics} ip daddr {site.local4} counter drop"
-    yield f"oifname != {site.nics} ip6 daddr {site.local6} counter drop"
+    yield "oifname != @tunnels ip daddr @uvn_prefixes4 counter drop"
+    yield "oifname != @tunnels ip6 daddr @uvn_prefixes6 counter drop"
+    yield "iifname != @tunnels ip saddr @uvn_prefixes4 counter drop"
+    yield "iifname != @tunnels ip6 saddr @uvn_prefixes6 counter drop"
+    yield f"oifname != {site.nics} ip daddr {site.own4} counter drop"
+    yield f"oifname != {site.nics} ip6 daddr {site.own6} counter drop"
     if plan.root:
         yield f'iifname "{plan.root.interface}" counter drop'
         yield f'oifname "{plan.root.interface}" counter drop'
@@ -256,17 +256,17 @@ def _particles_forward(
 
 
 def _from_link(link: BackbonePeer) -> Iterator[str]:
-    yield f"jump from-{link.interface}"
-    yield "goto through"
+    yield f"jump rpf_{link.interface}"
+    yield "goto from_links"
 
 
-def _through(site: _Site) -> Iterator[str]:
+def _from_links(site: _Site) -> Iterator[str]:
     """Yield what becomes of packets that came through a link from where they may."""
-    yield f"oifname {site.nics} ip daddr {site.local4} accept"
-    yield f"oifname {site.nics} ip6 daddr {site.local6} accept"
-    yield f"ip daddr {site.local4} counter drop"
-    yield f"ip6 daddr {site.local6} counter drop"
-    yield "jump onward"
+    yield f"oifname {site.nics} ip daddr {site.own4} accept"
+    yield f"oifname {site.nics} ip6 daddr {site.own6} accept"
+    yield f"ip daddr {site.own4} counter drop"
+    yield f"ip6 daddr {site.own6} counter drop"
+    yield "jump to_tunnels"
     yield _NO_WAY
     yield "counter drop"
 
@@ -277,11 +277,11 @@ _NO_WAY = f'oifname "{NODE_INTERFACE}" reject with icmpx host-unreachable'
 
 def _from_lans(site: _Site) -> Iterator[str]:
     # A LAN whose interface is gone must not be looked for behind a link.
-    for ip, local in (("ip", site.local4), ("ip6", site.local6)):
-        yield f"{ip} saddr {local} {ip} daddr != {local} goto onward"
+    for ip, local in (("ip", site.own4), ("ip6", site.own6)):
+        yield f"{ip} saddr {local} {ip} daddr != {local} goto to_tunnels"
 
 
-def _fit(plan: CellPlan) -> Iterator[str]:
+def _mss_clamp(plan: CellPlan) -> Iterator[str]:
     # What leaves through a tunnel must fit it; what came through one also, for the other
     # direction's sake where the far end does not clamp.
     yield "oifname @tunnels tcp option maxseg size set rt mtu"
@@ -296,13 +296,13 @@ def _fit(plan: CellPlan) -> Iterator[str]:
 
 def _block_inbound_from(names: tuple[str, ...], site: _Site) -> Iterator[str]:
     for name in names:
-        yield f'iifname "{name}" ip daddr {site.local4} ct state new counter drop'
-        yield f'iifname "{name}" ip6 daddr {site.local6} ct state new counter drop'
+        yield f'iifname "{name}" ip daddr {site.own4} ct state new counter drop'
+        yield f'iifname "{name}" ip6 daddr {site.own6} ct state new counter drop'
 
 
 def _input(plan: CellPlan, bus_ports: tuple[int, ...]) -> Iterator[str]:
     yield from _by_interface(
-        [f'"{link.interface}" : jump from-{link.interface}' for link in plan.links]
+        [f'"{link.interface}" : jump rpf_{link.interface}' for link in plan.links]
     )
     if bus_ports:
         yield f"{_to(bus_ports)} goto bus"
@@ -331,16 +331,16 @@ def _bus(plan: CellPlan, roster: Roster, own: Member) -> Iterator[str]:
 
 
 def _output(own: Member) -> Iterator[str]:
-    yield f"ip saddr {own.node4} jump from-node"
-    yield f"ip6 saddr {own.node6} jump from-node"
+    yield f"ip saddr {own.node4} jump from_node"
+    yield f"ip6 saddr {own.node6} jump from_node"
 
 
 def _from_node(site: _Site) -> Iterator[str]:
     """Yield where the node's own address may be seen: in the tunnels, here, and in the LANs."""
     yield "oifname @tunnels return"
     yield f'oifname {{ "lo", "{NODE_INTERFACE}" }} return'
-    yield f"oifname {site.nics} ip daddr {site.local4} return"
-    yield f"oifname {site.nics} ip6 daddr {site.local6} return"
+    yield f"oifname {site.nics} ip daddr {site.own4} return"
+    yield f"oifname {site.nics} ip6 daddr {site.own6} return"
     yield "counter drop"
 
 

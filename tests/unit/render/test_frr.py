@@ -168,7 +168,7 @@ def test_every_session_filters_what_comes_in_for_both_families() -> None:
 
     for slot, each in enumerate(PLAN.links):
         for version in (4, 6):
-            assert f"  neighbor {each.remote4} route-map from-uwg-b{slot}-{version} in" in text
+            assert f"  neighbor {each.remote4} route-map IMPORT-uwg-b{slot}-V{version} in" in text
     assert text.count(" in\n") == 2 * len(PLAN.links)
 
 
@@ -177,13 +177,13 @@ def test_a_link_that_is_tagged_is_told_of_to_others_and_used_as_before() -> None
     text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.TAGGED})
 
     for version in (4, 6):
-        assert step(text, f"from-uwg-b1-{version}") == [
-            "match as-path through-uwg-b1",
-            f"call members{version}",
+        assert step(text, f"IMPORT-uwg-b1-V{version}") == [
+            "match as-path ORIGINS-uwg-b1",
+            f"call MEMBERS-V{version}",
             "set tag 1",
         ]
-    assert step(text, "announce") == ["match tag 1", "set community graceful-shutdown additive"]
-    assert step(text, "announce", 20) == []
+    assert step(text, "EXPORT") == ["match tag 1", "set community graceful-shutdown additive"]
+    assert step(text, "EXPORT", 20) == []
     assert text.replace(" set tag 1\n", "") == bgpd(PLAN, ON_ETH1)
 
 
@@ -192,20 +192,20 @@ def test_a_link_that_is_avoided_is_the_last_choice_of_both_ends() -> None:
     text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.AVOIDED})
     neighbour = PLAN.links[1].remote4
 
-    assert step(text, "from-uwg-b1-4")[-2:] == ["set tag 1", "set local-preference 0"]
-    assert step(text, "leave") == ["set community graceful-shutdown additive"]
-    assert text.count(f"  neighbor {neighbour} route-map leave out\n") == 2
-    assert text.count(" route-map leave out\n") == 2
+    assert step(text, "IMPORT-uwg-b1-V4")[-2:] == ["set tag 1", "set local-preference 0"]
+    assert step(text, "EXPORT-GSHUT") == ["set community graceful-shutdown additive"]
+    assert text.count(f"  neighbor {neighbour} route-map EXPORT-GSHUT out\n") == 2
+    assert text.count(" route-map EXPORT-GSHUT out\n") == 2
 
 
 @pytest.mark.feature("G08")
 def test_the_neighbour_of_a_link_that_is_avoided_is_patient_with_this_end() -> None:
     text = dict(frr.daemons(PLAN, ROSTER, lans=(), drained={"uwg-b1": Drain.AVOIDED}))["bfdd"]
 
-    assert " profile patient\n  detect-multiplier 20\n" in text
+    assert " profile uno-gshut\n  detect-multiplier 20\n" in text
     assert re.findall(r"interface (\S+)\n  profile (\S+)", text) == [
         ("uwg-b0", "uno"),
-        ("uwg-b1", "patient"),
+        ("uwg-b1", "uno-gshut"),
         ("uwg-b2", "uno"),
     ]
 
@@ -216,7 +216,7 @@ def test_a_link_that_is_left_lets_in_no_more_than_before(drain: Drain) -> None:
     text = bgpd(PLAN, ON_ETH1, {"uwg-b1": drain})
     plain = re.sub(r" set (tag|local-preference) \d\n", "", text)
 
-    assert plain.replace("leave out", "announce out") == bgpd(PLAN, ON_ETH1)
+    assert plain.replace("EXPORT-GSHUT out", "EXPORT out") == bgpd(PLAN, ON_ETH1)
 
 
 @pytest.mark.feature("G07")
@@ -243,7 +243,7 @@ def test_nothing_is_renumbered_when_a_member_or_a_lan_goes() -> None:
 def test_filters_stand_before_the_neighbours_that_use_them() -> None:
     text = bgpd(PLAN, ON_ETH1)
 
-    assert text.rindex("route-map from-uwg-b2-6 permit") < text.index("router bgp")
+    assert text.rindex("route-map IMPORT-uwg-b2-V6 permit") < text.index("router bgp")
 
 
 @pytest.mark.feature("G15")
@@ -276,8 +276,8 @@ def test_bfd_watches_every_link_with_the_timers_of_the_plan() -> None:
 def test_what_the_cell_itself_sends_has_its_node_address_as_source() -> None:
     text = daemons(PLAN, ())["zebra"]
 
-    assert " set src 10.255.128.2\nexit\nip protocol bgp route-map source4\n" in text
-    assert " set src fd00::2\nexit\nipv6 protocol bgp route-map source6\n" in text
+    assert " set src 10.255.128.2\nexit\nip protocol bgp route-map SET-SRC-V4\n" in text
+    assert " set src fd00::2\nexit\nipv6 protocol bgp route-map SET-SRC-V6\n" in text
 
 
 def test_a_cell_without_links_has_routing_all_the_same() -> None:
@@ -324,14 +324,14 @@ def accepts(text: str, interface: str, prefix: Network, path: str) -> bool:
     """Say what bgpd decides: the link's AS-path list, then a step of the members' route-map."""
     version = prefix.version
     assert (
-        f"route-map from-{interface}-{version} permit 10\n match as-path through-{interface}\n"
-        f" call members{version}\nexit\n"
+        f"route-map IMPORT-{interface}-V{version} permit 10\n match as-path ORIGINS-{interface}\n"
+        f" call MEMBERS-V{version}\nexit\n"
     ) in text
-    if not _path_matches(text, f"through-{interface}", path):
+    if not _path_matches(text, f"ORIGINS-{interface}", path):
         return False
     family = "ip" if version == 4 else "ipv6"
     steps = re.findall(
-        rf"^route-map members{version} permit \d+\n"
+        rf"^route-map MEMBERS-V{version} permit \d+\n"
         rf" match {family} address prefix-list (\S+)\n match as-path (\S+)\nexit$",
         text,
         re.MULTILINE,

@@ -370,21 +370,21 @@ def test_connections_are_tracked_for_particles_alone() -> None:
 
 
 def test_what_there_is_one_of_is_not_looked_up(hub: Walk) -> None:
-    assert chain(hub.text, "through")[0] == f'oifname "eth1" ip daddr {LAN1} accept'
+    assert chain(hub.text, "from_links")[0] == f'oifname "eth1" ip daddr {LAN1} accept'
     two = walk(LEAF, "eth1", "eth2")
-    assert chain(two.text, "through")[0] == "oifname @nics ip daddr @local4 accept"
-    assert chain(walk(ROAM).text, "through")[0] == "oifname @nics ip daddr @local4 accept"
+    assert chain(two.text, "from_links")[0] == "oifname @nics ip daddr @own_prefixes4 accept"
+    assert chain(walk(ROAM).text, "from_links")[0] == "oifname @nics ip daddr @own_prefixes4 accept"
 
 
 @pytest.mark.parametrize(("count", "rules"), [(0, 0), (1, 1), (4, 4), (5, 1), (60, 1)])
 def test_a_few_interfaces_are_compared_and_many_are_looked_up(count: int, rules: int) -> None:
-    ways = [f'"uwg-b{number}" : jump from-uwg-b{number}' for number in range(count)]
+    ways = [f'"uwg-b{number}" : jump rpf_uwg-b{number}' for number in range(count)]
 
     found = list(nftables._by_interface(ways))
 
     assert len(found) == rules
     if count in {1, 4}:
-        assert found[0] == 'iifname "uwg-b0" jump from-uwg-b0'
+        assert found[0] == 'iifname "uwg-b0" jump rpf_uwg-b0'
     if count > 4:
         assert found == [f"iifname vmap {{ {', '.join(ways)} }}"]
 
@@ -409,9 +409,9 @@ def test_nothing_between_lans_is_translated() -> None:
 
 @pytest.mark.feature("F080")
 def test_segments_are_made_to_fit_the_tunnel_both_ways_in_both_families(hub: Walk) -> None:
-    assert chain(hub.text, "forward")[1] == "tcp flags & (syn | rst) == syn jump fit"
+    assert chain(hub.text, "forward")[1] == "tcp flags & (syn | rst) == syn jump mss_clamp"
     largest = {"ipv4": 1280, "ipv6": 1260}
-    assert chain(hub.text, "fit") == [
+    assert chain(hub.text, "mss_clamp") == [
         "oifname @tunnels tcp option maxseg size set rt mtu",
         *(
             f"iifname @tunnels meta nfproto {family} tcp option maxseg size > {size} "

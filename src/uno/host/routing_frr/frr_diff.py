@@ -181,7 +181,7 @@ def _content(line: str) -> tuple[str, str]:
 
 
 def _entry(line: str) -> str:
-    """Return the list and number of an entry: `ip prefix-list cell-2 seq 5`."""
+    """Return the list and number of an entry: `ip prefix-list PREFIXES-2 seq 5`."""
     head, _, rest = line.partition(" seq ")
     return f"{head} {rest.partition(' ')[0]}"
 

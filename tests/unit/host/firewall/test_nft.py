@@ -33,13 +33,13 @@ OLD = """table inet uno {
 		type ifname
 	}
 
-	chain in-uwg-b0 {
+	chain from_uwg-b0 {
 		accept
 	}
 
 	chain forward {
 		type filter hook forward priority filter; policy accept;
-		iifname vmap { "uwg-b0" : goto in-uwg-b0 }
+		iifname vmap { "uwg-b0" : goto from_uwg-b0 }
 	}
 }
 """
@@ -75,7 +75,7 @@ def test_a_table_that_is_there_is_changed_in_one_transaction_that_removes_no_cha
         "flush set inet uno lans\n"
         "flush set inet uno links\n"
         "delete set inet uno links\n"
-        "delete chain inet uno in-uwg-b0\n" + NEW
+        "delete chain inet uno from_uwg-b0\n" + NEW
     )
 
 

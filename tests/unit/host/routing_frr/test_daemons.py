@@ -176,7 +176,7 @@ class Reloading:
         return {path.stem: path.read_text() for path in self.folder.glob("*d.conf")}
 
 
-LIST = "ip prefix-list cell-2 seq"
+LIST = "ip prefix-list PREFIXES-2 seq"
 CHOOSE = (
     *("router bgp 1", "address-family ipv4 unicast", "maximum-paths 8"),
     *("exit-address-family", "exit"),

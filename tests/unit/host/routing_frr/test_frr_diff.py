@@ -16,7 +16,7 @@ from uno.host.routing_frr.frr_diff import (
 
 ZEBRA = "no zebra nexthop kernel enable\n"
 BFDD = """bfd
- profile patient
+ profile uno-gshut
   detect-multiplier 20
  exit
  profile uno
@@ -28,16 +28,16 @@ BFDD = """bfd
 exit
 """
 BGPD = """bgp route-map delay-timer 1
-bgp as-path access-list origin-2 seq 5 permit _4200000002$
-ip prefix-list cell-2 seq 77 permit 192.168.2.0/24
-route-map members4 permit 2
- match ip address prefix-list cell-2
- match as-path origin-2
+bgp as-path access-list ORIGIN-2 seq 5 permit _4200000002$
+ip prefix-list PREFIXES-2 seq 77 permit 192.168.2.0/24
+route-map MEMBERS-V4 permit 2
+ match ip address prefix-list PREFIXES-2
+ match as-path ORIGIN-2
 exit
-bgp as-path access-list through-uwg-b0 seq 4294967295 permit .*
-route-map from-uwg-b0-4 permit 10
- match as-path through-uwg-b0
- call members4
+bgp as-path access-list ORIGINS-uwg-b0 seq 4294967295 permit .*
+route-map IMPORT-uwg-b0-V4 permit 10
+ match as-path ORIGINS-uwg-b0
+ call MEMBERS-V4
 exit
 router bgp 4200000001
  bgp router-id 10.255.128.2
@@ -48,8 +48,8 @@ router bgp 4200000001
  address-family ipv4 unicast
   network 192.168.1.0/24
   neighbor 10.0.0.1 activate
-  neighbor 10.0.0.1 route-map from-uwg-b0-4 in
-  neighbor 10.0.0.1 route-map announce out
+  neighbor 10.0.0.1 route-map IMPORT-uwg-b0-V4 in
+  neighbor 10.0.0.1 route-map EXPORT out
  exit-address-family
 exit
 """
@@ -70,8 +70,8 @@ def test_equal_configurations_differ_in_nothing() -> None:
 
 
 def test_a_lan_more_of_another_cell_is_one_entry_and_one_less_too() -> None:
-    line = "ip prefix-list cell-2 seq 77 permit 192.168.2.0/24\n"
-    another = "ip prefix-list cell-2 seq 99 permit 192.168.22.0/24\n"
+    line = "ip prefix-list PREFIXES-2 seq 77 permit 192.168.2.0/24\n"
+    another = "ip prefix-list PREFIXES-2 seq 99 permit 192.168.22.0/24\n"
     more = changed(line, line + another)
 
     assert steps(daemons(), more) == (Step("bgpd", (another.strip(),)),)
@@ -83,8 +83,8 @@ def test_a_new_prefix_is_let_in_before_the_old_one_is_not() -> None:
     other = changed("seq 77 permit 192.168.2.0/24", "seq 99 permit 192.168.22.0/24")
 
     assert steps(daemons(), other) == (
-        Step("bgpd", ("ip prefix-list cell-2 seq 99 permit 192.168.22.0/24",)),
-        Step("bgpd", ("no ip prefix-list cell-2 seq 77 permit 192.168.2.0/24",)),
+        Step("bgpd", ("ip prefix-list PREFIXES-2 seq 99 permit 192.168.22.0/24",)),
+        Step("bgpd", ("no ip prefix-list PREFIXES-2 seq 77 permit 192.168.2.0/24",)),
     )
 
 
@@ -92,18 +92,18 @@ def test_an_entry_with_the_same_number_is_replaced() -> None:
     other = changed("seq 77 permit 192.168.2.0/24", "seq 77 permit 192.168.22.0/24")
 
     assert steps(daemons(), other) == (
-        Step("bgpd", ("ip prefix-list cell-2 seq 77 permit 192.168.22.0/24",)),
+        Step("bgpd", ("ip prefix-list PREFIXES-2 seq 77 permit 192.168.22.0/24",)),
     )
 
 
 def test_what_is_denied_is_so_before_all_else_is_permitted() -> None:
     listed = changed("seq 4294967295 permit .*", "seq 2 permit _4200000002$")
     but = changed(
-        "bgp as-path access-list through-uwg-b0 seq 4294967295 permit .*",
-        "bgp as-path access-list through-uwg-b0 seq 7 deny _4200000007$\n"
-        "bgp as-path access-list through-uwg-b0 seq 4294967295 permit .*",
+        "bgp as-path access-list ORIGINS-uwg-b0 seq 4294967295 permit .*",
+        "bgp as-path access-list ORIGINS-uwg-b0 seq 7 deny _4200000007$\n"
+        "bgp as-path access-list ORIGINS-uwg-b0 seq 4294967295 permit .*",
     )
-    list_ = "bgp as-path access-list through-uwg-b0 seq"
+    list_ = "bgp as-path access-list ORIGINS-uwg-b0 seq"
 
     assert [step.commands for step in steps(listed, but)] == [
         (f"{list_} 7 deny _4200000007$",),
@@ -118,44 +118,46 @@ def test_what_is_denied_is_so_before_all_else_is_permitted() -> None:
 
 
 def test_a_step_of_a_route_map_comes_with_all_that_it_matches() -> None:
-    step = "route-map members4 permit 3\n match ip address prefix-list cell-3\n"
-    step += " match as-path origin-3\nexit\n"
-    more = changed("\nroute-map from-", f"\n{step}route-map from-")
+    step = "route-map MEMBERS-V4 permit 3\n match ip address prefix-list PREFIXES-3\n"
+    step += " match as-path ORIGIN-3\nexit\n"
+    more = changed("\nroute-map IMPORT-", f"\n{step}route-map IMPORT-")
 
     assert steps(daemons(), more) == (
         Step(
             "bgpd",
             (
-                "route-map members4 permit 3",
-                "match ip address prefix-list cell-3",
-                "match as-path origin-3",
+                "route-map MEMBERS-V4 permit 3",
+                "match ip address prefix-list PREFIXES-3",
+                "match as-path ORIGIN-3",
                 "exit",
             ),
         ),
     )
-    assert steps(more, daemons()) == (Step("bgpd", ("no route-map members4 permit 3",)),)
+    assert steps(more, daemons()) == (Step("bgpd", ("no route-map MEMBERS-V4 permit 3",)),)
 
 
 @pytest.mark.feature("G07")
 def test_a_link_is_left_without_ending_its_sessions() -> None:
-    text = BGPD.replace(" call members4\n", " call members4\n set tag 1\n set local-preference 0\n")
-    text = text.replace("route-map announce out", "route-map leave out")
-    patient = BFDD.replace("uwg-b0\n  profile uno", "uwg-b0\n  profile patient")
+    text = BGPD.replace(
+        " call MEMBERS-V4\n", " call MEMBERS-V4\n set tag 1\n set local-preference 0\n"
+    )
+    text = text.replace("route-map EXPORT out", "route-map EXPORT-GSHUT out")
+    patient = BFDD.replace("uwg-b0\n  profile uno", "uwg-b0\n  profile uno-gshut")
     left = daemons(bgpd=text, bfdd=patient)
     peer = "peer 10.0.0.1 local-address 10.0.0.0 interface uwg-b0"
 
     assert steps(daemons(), left) == (
-        Step("bfdd", ("bfd", peer, "profile patient", "exit", "exit")),
+        Step("bfdd", ("bfd", peer, "profile uno-gshut", "exit", "exit")),
         Step(
             "bgpd",
-            ("route-map from-uwg-b0-4 permit 10", "set tag 1", "set local-preference 0", "exit"),
+            ("route-map IMPORT-uwg-b0-V4 permit 10", "set tag 1", "set local-preference 0", "exit"),
         ),
         Step(
             "bgpd",
             (
                 "router bgp 4200000001",
                 "address-family ipv4 unicast",
-                "neighbor 10.0.0.1 route-map leave out",
+                "neighbor 10.0.0.1 route-map EXPORT-GSHUT out",
                 "exit-address-family",
                 "exit",
             ),
@@ -169,7 +171,7 @@ def test_a_new_neighbour_is_asked_for_routes_last_and_an_old_one_goes_with_one_c
         " neighbor 10.0.0.3 remote-as 4200000003\n !\n",
     ).replace(
         " exit-address-family\n",
-        "  neighbor 10.0.0.3 activate\n  neighbor 10.0.0.3 route-map from-uwg-b1-4 in\n"
+        "  neighbor 10.0.0.3 activate\n  neighbor 10.0.0.3 route-map IMPORT-uwg-b1-V4 in\n"
         " exit-address-family\n",
     )
     peer = "peer 10.0.0.3 local-address 10.0.0.2 interface uwg-b1"
@@ -184,7 +186,7 @@ def test_a_new_neighbour_is_asked_for_routes_last_and_an_old_one_goes_with_one_c
                 "router bgp 4200000001",
                 "neighbor 10.0.0.3 remote-as 4200000003",
                 "address-family ipv4 unicast",
-                "neighbor 10.0.0.3 route-map from-uwg-b1-4 in",
+                "neighbor 10.0.0.3 route-map IMPORT-uwg-b1-V4 in",
                 "exit-address-family",
                 "exit",
             ),
@@ -255,16 +257,18 @@ def test_another_zebra_or_no_configuration_at_all_is_left_to_another_program() -
 
 
 def test_what_frr_shows_of_a_change_is_compared_with_what_was_asked_for() -> None:
-    new = BGPD.replace("192.168.2.0/24", "192.168.22.0/24").replace("announce out", "leave out")
+    new = BGPD.replace("192.168.2.0/24", "192.168.22.0/24").replace(
+        "EXPORT out", "EXPORT-GSHUT out"
+    )
     place = "router bgp 4200000001 / address-family ipv4 unicast"
 
     assert missing(new, BGPD, new) == ()
     assert missing(f"frr version 8.4.4\n!\nhostname c1\n!\n{new}!\n", BGPD, new) == ()
     assert missing(BGPD, BGPD, new) == (
-        "ip prefix-list cell-2 seq 77 permit 192.168.2.0/24",
-        "ip prefix-list cell-2 seq 77 permit 192.168.22.0/24",
-        f"{place} / neighbor 10.0.0.1 route-map announce out",
-        f"{place} / neighbor 10.0.0.1 route-map leave out",
+        "ip prefix-list PREFIXES-2 seq 77 permit 192.168.2.0/24",
+        "ip prefix-list PREFIXES-2 seq 77 permit 192.168.22.0/24",
+        f"{place} / neighbor 10.0.0.1 route-map EXPORT out",
+        f"{place} / neighbor 10.0.0.1 route-map EXPORT-GSHUT out",
     )
 
 
