@@ -48,10 +48,10 @@ class Executed:
         for command in commands:
             match command:
                 case Write(channel, envelope):
-                    self.newest[channel, envelope.about] = envelope
+                    self.newest[channel, envelope.subject] = envelope
                     self.written.append(command)
-                case Withdraw(channel, about):
-                    del self.newest[channel, about]
+                case Withdraw(channel, subject):
+                    del self.newest[channel, subject]
                 case ReserveSequence(through):
                     self.reserved = through
                 case Warn():
@@ -151,20 +151,20 @@ class Cells:
 def writes(commands: Iterable[Command]) -> list[tuple[str, str, int]]:
     """Return topic, partition and subject of each envelope that commands write."""
     return [
-        (each.channel.topic.name, each.channel.partition, each.envelope.about)
+        (each.channel.topic.name, each.channel.partition, each.envelope.subject)
         for each in commands
         if isinstance(each, Write)
     ]
 
 
 def advertisement(
-    about: int, kind: Kind, body: bytes, *, sequence: int, signed_by: int | None = None
+    subject: int, kind: Kind, body: bytes, *, sequence: int, signed_by: int | None = None
 ) -> Envelope:
     """Return a signed envelope."""
     plain = Envelope(
-        about=about, kind=kind, sequence=sequence, sender=about, body=body, signature=b""
+        subject=subject, kind=kind, sequence=sequence, relayed_by=subject, body=body, signature=b""
     )
-    key = _private(about if signed_by is None else signed_by)
+    key = _private(subject if signed_by is None else signed_by)
     return signed(plain, identity=_BASE.plan.identity, sign=signer(key))
 
 

@@ -17,7 +17,7 @@ from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import CellStatus
 from uno.ports.bus import (
-    LOST,
+    FOR_REGISTRY,
     REGISTRY_INDEX,
     RELAY,
     BusConfig,
@@ -134,7 +134,7 @@ class ScriptedCell:
             self._pass_on(event)
             return
         # Another's sequence counts for each kind and cell; one that is not newer is no news.
-        key = (said.kind, said.about)
+        key = (said.kind, said.subject)
         if said.sequence <= self._seen.get(key, 0):
             return
         envelope.verify(
@@ -143,8 +143,8 @@ class ScriptedCell:
             public_key=self.running.manifest.registry_key,
         )
         self._seen[key] = said.sequence
-        if event.channel == offers_near(said.about):
-            self.write(offers_for(said.about), said)
+        if event.channel == offers_near(said.subject):
+            self.write(offers_for(said.subject), said)
         elif said.kind == Kind.OFFER:
             self._offered(said)
         elif said.kind == Kind.ACTIVATION:
@@ -154,8 +154,8 @@ class ScriptedCell:
             self._relay(event)
 
     def _pass_on(self, event: Received) -> None:
-        if event.envelope.about == self.relays_for:
-            self.write(Channel(event.channel.topic, LOST), event.envelope)
+        if event.envelope.subject == self.relays_for:
+            self.write(Channel(event.channel.topic, FOR_REGISTRY), event.envelope)
 
     def _relay(self, event: Received) -> None:
         self.write(Channel(event.channel.topic, RELAY), event.envelope)
@@ -239,10 +239,10 @@ class ScriptedCell:
     def _write(self, topic: Topic, kind: Kind, body: object) -> None:
         self._sequence += 1
         plain = Envelope(
-            about=self.id,
+            subject=self.id,
             kind=kind,
             sequence=self._sequence,
-            sender=self.id,
+            relayed_by=self.id,
             body=codec.encode(body),
             signature=b"",
         )

@@ -28,7 +28,7 @@ from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import CellStatus, UvnView
 from uno.ports.bus import (
-    LOST,
+    FOR_REGISTRY,
     OWN,
     REGISTRY_INDEX,
     RELAY,
@@ -47,7 +47,7 @@ from uno.registry.changes import operations
 from uno.registry.publish import keygen
 from uno.render import package_file
 from uno.statesync import envelope
-from uno.statesync.state_database import Statements
+from uno.statesync.state_database import StateDatabase
 
 _T = TypeVar("_T")
 
@@ -146,7 +146,7 @@ class Site:
     network: MemoryNetwork
     cells: dict[str, Cell]
     bus: MemoryBus
-    statements: Statements
+    statements: StateDatabase
     sign: Callable[[bytes], bytes]
     sequence: int = 0
     acks: dict[int, list[Ack]] = field(default_factory=dict)
@@ -183,7 +183,7 @@ class Site:
             self._hear,
         )
         for topic in (Topic.STATUS, Topic.ACK):
-            for partition in (OWN, LOST):
+            for partition in (OWN, FOR_REGISTRY):
                 self.bus.subscribe(Channel(topic, partition))
 
     def listen(self, hear: Callable[[Envelope], None]) -> None:
@@ -220,15 +220,15 @@ class Site:
             cell=cell,
             drawn=self.sequence.to_bytes(32, "big"),
         )
-        return self.signed(Kind.OFFER, body, about=cell)
+        return self.signed(Kind.OFFER, body, subject=cell)
 
-    def signed(self, kind: Kind, body: bytes, *, about: int = REGISTRY) -> Envelope:
+    def signed(self, kind: Kind, body: bytes, *, subject: int = REGISTRY) -> Envelope:
         self.sequence += 1
         plain = Envelope(
-            about=about,
+            subject=subject,
             kind=kind,
             sequence=self.sequence,
-            sender=REGISTRY,
+            relayed_by=REGISTRY,
             body=body,
             signature=b"",
         )
@@ -328,11 +328,11 @@ class Site:
         if event.channel.partition == RELAY:
             self.hear_own(event.envelope)
             return
-        if event.channel.partition == LOST:
+        if event.channel.partition == FOR_REGISTRY:
             self.heard_lost.append(event.envelope)
-        if self.statements.hear(event.envelope, now=time.monotonic()):
-            ack = self.statements.ack(event.envelope.about)
-            said = self.acks.setdefault(event.envelope.about, [])
+        if self.statements.accept(event.envelope, now=time.monotonic()):
+            ack = self.statements.ack(event.envelope.subject)
+            said = self.acks.setdefault(event.envelope.subject, [])
             if ack is not None and (not said or said[-1] != ack):
                 said.append(ack)
 
@@ -378,7 +378,7 @@ async def site(root: Path, place: Path, *, weather: Weather | None = None) -> As
         network=network,
         cells=cells,
         bus=network.bus(),
-        statements=Statements(
+        statements=StateDatabase(
             identity=one.plan.identity,
             registry_key=one.manifest.registry_key,
             members={member.id: member for member in one.roster.members},

@@ -95,7 +95,7 @@ def test_a_package_comes_through_in_datagrams_that_fit_the_link(
     hosts: tuple[Host, Host],
 ) -> None:
     cell, registry = hosts
-    offer = envelope(about=1, kind=Kind.OFFER, body=CHANCE.randbytes(1_000_000))
+    offer = envelope(subject=1, kind=Kind.OFFER, body=CHANCE.randbytes(1_000_000))
 
     async def scene() -> list[bytes]:
         with tap(registry) as packets:
@@ -122,14 +122,14 @@ def test_links_are_replaced_by_others_and_nobody_notices(hosts: tuple[Host, Host
         at_registry, _ = registry.join()
         with leaving(at_cell, at_registry):
             at_cell.subscribe(STATUS)
-            at_registry.write(STATUS, envelope(about=1))
+            at_registry.write(STATUS, envelope(subject=1))
             await until(lambda: len(heard) == 2)
 
             cell.ip("link", "delete", "wire")
             connect(cell, registry, net="198.51.100.0")
-            at_registry.write(STATUS, envelope(about=1, sequence=2))
+            at_registry.write(STATUS, envelope(subject=1, sequence=2))
 
-            await until(lambda: Received(STATUS, envelope(about=1, sequence=2)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2)) in heard)
             return heard
 
     assert [type(it) for it in run_scene(scene())] == [Presence, Received, Received]
@@ -146,18 +146,18 @@ def test_after_an_outage_each_has_the_newest_of_the_other(
         at_registry, _ = registry.join()
         with leaving(at_cell, at_registry):
             at_cell.subscribe(STATUS)
-            at_registry.write(STATUS, envelope(about=1))
+            at_registry.write(STATUS, envelope(subject=1))
             await until(lambda: len(heard) == 2)
 
             cell.ip("link", "delete", "wire")
             await until(lambda: Presence(STATUS, 0) in heard)
-            at_registry.write(STATUS, envelope(about=1, sequence=2))
+            at_registry.write(STATUS, envelope(subject=1, sequence=2))
             # Longer than RTPS remembers participants, so that they have to find each other anew.
             await asyncio.sleep(12)
             connect(cell, registry, net="198.51.100.0")
 
             mended = clock.time()
-            await until(lambda: Received(STATUS, envelope(about=1, sequence=2)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2)) in heard)
             assert clock.time() - mended < 4
 
     run_scene(scene())
@@ -177,27 +177,27 @@ def test_altered_datagrams_kill_nobody_and_who_joins_anew_is_heard(
             with leaving(at_cell, at_registry):
                 for bus in (at_cell, at_registry):
                     bus.subscribe(STATUS)
-                    for about in (1, 2):
-                        bus.write(STATUS, envelope(about=about, body=bytes(3000)))
+                    for subject in (1, 2):
+                        bus.write(STATUS, envelope(subject=subject, body=bytes(3000)))
                 await until(lambda: len(at_cell_heard) >= 3 and len(at_registry_heard) >= 3)
                 seen = [it for it in map(datagram_to(registry), packets()) if it]
 
-                sender = netns.socket_in(cell.namespace, socket.AF_INET, socket.SOCK_DGRAM)
-                with sender:
-                    sender.bind((str(cell.address), 0))
+                relayed_by = netns.socket_in(cell.namespace, socket.AF_INET, socket.SOCK_DGRAM)
+                with relayed_by:
+                    relayed_by.bind((str(cell.address), 0))
                     for turn in range(10_000):
                         port, payload = CHANCE.choice(seen)
-                        sender.sendto(altered(payload), (str(registry.address), port))
+                        relayed_by.sendto(altered(payload), (str(registry.address), port))
                         if turn % 50 == 0:
                             await asyncio.sleep(0.001)
 
                 # They may have said that all to come is old, in the name of either.
                 for host, bus in ((cell, at_cell), (registry, at_registry)):
                     with netns.entered(host.namespace):
-                        bus.renew()
-                at_cell.write(STATUS, envelope(about=1, sequence=2))
-                at_registry.write(STATUS, envelope(about=1, sequence=2))
-                newest = Received(STATUS, envelope(about=1, sequence=2))
+                        bus.rejoin()
+                at_cell.write(STATUS, envelope(subject=1, sequence=2))
+                at_registry.write(STATUS, envelope(subject=1, sequence=2))
+                newest = Received(STATUS, envelope(subject=1, sequence=2))
                 await until(lambda: newest in at_cell_heard and newest in at_registry_heard)
 
     run_scene(scene())
@@ -279,10 +279,10 @@ def altered(payload: bytes) -> bytes:
 
 
 def envelope(
-    *, about: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
+    *, subject: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
 ) -> Envelope:
     return Envelope(
-        about=about, kind=kind, sequence=sequence, sender=1, body=body, signature=bytes(64)
+        subject=subject, kind=kind, sequence=sequence, relayed_by=1, body=body, signature=bytes(64)
     )
 
 

@@ -76,13 +76,13 @@ class Taken:
         return self.agents.cells[VICTIM].cell
 
     def said(
-        self, kind: Kind, about: int, body: object, *, by: int, sequence: int = LATER
+        self, kind: Kind, subject: int, body: object, *, by: int, sequence: int = LATER
     ) -> Envelope:
         plain = Envelope(
-            about=about,
+            subject=subject,
             kind=kind,
             sequence=sequence,
-            sender=self.thief,
+            relayed_by=self.thief,
             body=body if isinstance(body, bytes) else codec.encode(body),
             signature=b"",
         )
@@ -156,8 +156,8 @@ def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
     thief, victim = taken.thief, taken.victim
     own = (taken.agents.cells[THIEF].root / "package.uvn-agent").read_bytes()
     forged = [
-        Forgery(TOPICS[kind], partition, taken.said(kind, about, body, by=thief))
-        for kind, about, body in (
+        Forgery(TOPICS[kind], partition, taken.said(kind, subject, body, by=thief))
+        for kind, subject, body in (
             (Kind.STATUS, victim, CellStatus(generation=99)),
             (Kind.UVN, REGISTRY, UvnAnnouncement(generation=99, reason="stolen")),
             (Kind.ACTIVATION, REGISTRY, Activation(generation=2, undo=True)),

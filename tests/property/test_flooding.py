@@ -60,7 +60,7 @@ def test_all_cells_end_up_with_the_newest_status_of_each(
             assert net.next_flood(cell, awaiting_confirm=True) is None
 
     for cell in net.floods:
-        found = {about: status.generation for about, status in net.statuses(cell).items()}
+        found = {subject: status.generation for subject, status in net.statuses(cell).items()}
         assert found == newest
 
 
@@ -100,7 +100,7 @@ def live(net: Cells, links: set[frozenset[int]], happens: list[Event]) -> dict[i
             restart(net, one, keeps_file=bool(other))
             net.advertise(one, newest[one])
         elif what == "forge":
-            forge(net, one, about=other)
+            forge(net, one, subject=other)
     return newest
 
 
@@ -113,11 +113,11 @@ def restart(net: Cells, cell: int, *, keeps_file: bool) -> None:
     net.start(cell, reserved=executed.reserved)
 
 
-def forge(net: Cells, cell: int, *, about: int) -> None:
+def forge(net: Cells, cell: int, *, subject: int) -> None:
     """Have a cell receive a newer status of another cell that a third one has signed."""
-    thief = about % COUNT + 1
+    thief = subject % COUNT + 1
     body = encode(CellStatus(generation=99))
-    forged = advertisement(about, Kind.STATUS, body, sequence=10 * BLOCK, signed_by=thief)
+    forged = advertisement(subject, Kind.STATUS, body, sequence=10 * BLOCK, signed_by=thief)
     net.receive(cell, Channel(Topic.STATUS, RELAY), forged)
 
 
@@ -126,5 +126,5 @@ def is_in_order(executed: Executed) -> bool:
     numbers = defaultdict(list)
     for write in executed.written:
         if write.channel.partition == RELAY:
-            numbers[write.envelope.about].append(write.envelope.sequence)
+            numbers[write.envelope.subject].append(write.envelope.sequence)
     return all(each == sorted(set(each)) for each in numbers.values())

@@ -68,10 +68,10 @@ class Silence(Bus):
         """Keep it."""
         self.written.append((channel, envelope))
 
-    def withdraw(self, channel: Channel, about: int) -> None:
+    def withdraw(self, channel: Channel, subject: int) -> None:
         """Do nothing."""
 
-    def renew(self) -> None:
+    def rejoin(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -96,12 +96,12 @@ class Site:
     def identity(self) -> str:
         return self.running.manifest.identity
 
-    def said(self, kind: Kind, about: int, body: object, *, by: int, sequence: int) -> Envelope:
+    def said(self, kind: Kind, subject: int, body: object, *, by: int, sequence: int) -> Envelope:
         plain = Envelope(
-            about=about,
+            subject=subject,
             kind=kind,
             sequence=sequence,
-            sender=by,
+            relayed_by=by,
             body=body if isinstance(body, bytes) else encode(body),
             signature=b"",
         )
@@ -174,7 +174,7 @@ def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_o
             channel = Channel(topic or Topic.STATUS, chance.choice([OWN, RELAY]))
             assert not flood.receive(Received(channel, forged))
 
-    assert [flood.state.database.newest(Kind(each.kind), each.about) for each in true] == true
+    assert [flood.state.database.newest(Kind(each.kind), each.subject) for each in true] == true
     assert not flood.state.queue
     assert bus.written == []
     assert max(Counter(record.getMessage() for record in caplog.records).values()) == 1
@@ -272,9 +272,9 @@ def tampered(true: Envelope, site: Site, chance: Random) -> Envelope:
     ways: tuple[Callable[[], Envelope], ...] = (
         lambda: replace(later, body=mutated(true.body, chance)),
         lambda: replace(later, signature=mutated(true.signature, chance)),
-        lambda: replace(later, about=chance.choice([-1, 0, A, B, 3, 77, 1 << 33])),
+        lambda: replace(later, subject=chance.choice([-1, 0, A, B, 3, 77, 1 << 33])),
         lambda: replace(later, kind=chance.choice([-1, 0, 1, 2, 3, 4, 5, 6, 200])),
-        lambda: replace(later, sender=chance.choice([0, A, B, 3, 1 << 20])),
+        lambda: replace(later, relayed_by=chance.choice([0, A, B, 3, 1 << 20])),
         lambda: replace(later, body=chance.randbytes(chance.randrange(200))),
         lambda: signed(later, identity=site.identity, sign=site.sign[other]),
         lambda: replace(true, body=mutated(true.body, chance)),

@@ -22,9 +22,9 @@ from uno.agent.commit.ledger import CURRENT
 from uno.agent.host_loop import cell_status, network_files
 from uno.agent.host_loop.host_reconciler import HostReconciler, PassOutcome
 from uno.agent.host_loop.wait_for_lans import await_lans, listed
-from uno.agent.state_sync.bus_watchdog import Deafness
+from uno.agent.state_sync.bus_watchdog import BusWatchdog
 from uno.agent.state_sync.flood_runner import FloodRunner
-from uno.agent.state_sync.status_publisher import Herald
+from uno.agent.state_sync.status_publisher import StatusPublisher
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.ports.bus import Presence
 from uno.ports.events import NetworkChange
@@ -72,14 +72,14 @@ class CellAgent:
             limits=world.limits,
         )
         self._control = control.ControlServer(world.folder / control.SOCKET, view=self.view)
-        self._herald = Herald(
+        self._herald = StatusPublisher(
             self._flood,
             clock=world.now,
             told=self._control.changed,
             on_trial=lambda: self._change.awaiting_confirm,
         )
         self._prober = world.prober(self.observe_soon)
-        self._deafness = Deafness()
+        self._deafness = BusWatchdog()
         self._wake = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._found: PassOutcome | None = None
@@ -120,7 +120,7 @@ class CellAgent:
         """Return the whole UVN as this cell sees it."""
         package, statements = self._change.package, self._flood.state.database
         own = package.manifest.generation
-        known = statements.announcement() is not None
+        known = statements.registry_announcement() is not None
         seen = view(
             statements,
             uvn=package.plan.uvn,
@@ -368,7 +368,7 @@ class CellAgent:
         try:
             self._environment.bus.configure(self._environment.config(package), self._deliver)
             if self._deafness.is_due(self._silences(), now=self._environment.now()):
-                self._environment.bus.renew()
+                self._environment.bus.rejoin()
         except UnoError as error:
             self._complain("bus", error)
         else:
@@ -378,7 +378,7 @@ class CellAgent:
         """Return how long ago each neighbour was heard whose link works."""
         now, status = self._environment.now(), self._herald.status
         links = status.links if status else ()
-        heard = self._flood.state.database.heard_from
+        heard = self._flood.state.database.contact_age
         return [heard(link.cell, now=now) for link in links if link.works]
 
     async def _keep_trying(self, what: str, job: Callable[[], Awaitable[None]]) -> None:

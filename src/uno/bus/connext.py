@@ -74,10 +74,10 @@ def _octets() -> Any:
         idl.allowed_data_representation(xcdr1=False, xcdr2=True),  # type: ignore[no-untyped-call]
     ],
     member_annotations={
-        "about": [idl.key, idl.id(Member.ABOUT)],
+        "subject": [idl.key, idl.id(Member.SUBJECT)],
         "kind": [idl.id(Member.KIND)],
         "sequence": [idl.id(Member.SEQUENCE)],
-        "sender": [idl.id(Member.SENDER)],
+        "relayed_by": [idl.id(Member.RELAYED_BY)],
         "body": [idl.id(Member.BODY), idl.unbounded],
         "signature": [idl.id(Member.SIGNATURE), idl.bound(SIGNATURE_SIZE)],
     },
@@ -85,10 +85,10 @@ def _octets() -> Any:
 class Sample:
     """An envelope as Connext has it."""
 
-    about: idl.uint32 = 0  # type: ignore[assignment]
+    subject: idl.uint32 = 0  # type: ignore[assignment]
     kind: idl.uint16 = 0  # type: ignore[assignment]
     sequence: idl.uint64 = 0  # type: ignore[assignment]
-    sender: idl.uint32 = 0  # type: ignore[assignment]
+    relayed_by: idl.uint32 = 0  # type: ignore[assignment]
     body: Sequence[idl.uint8] = _octets()
     signature: Sequence[idl.uint8] = _octets()
 
@@ -97,10 +97,10 @@ def to_sample(envelope: Envelope) -> Sample:
     """Return an envelope as Connext has it."""
     made: Any = Sample
     return made(  # type: ignore[no-any-return]
-        about=envelope.about,
+        subject=envelope.subject,
         kind=envelope.kind,
         sequence=envelope.sequence,
-        sender=envelope.sender,
+        relayed_by=envelope.relayed_by,
         body=dds.Uint8Seq(envelope.body),
         signature=dds.Uint8Seq(envelope.signature),
     )
@@ -109,10 +109,10 @@ def to_sample(envelope: Envelope) -> Sample:
 def to_envelope(sample: Sample) -> Envelope:
     """Return what came as an envelope."""
     return Envelope(
-        about=sample.about,
+        subject=sample.subject,
         kind=sample.kind,
         sequence=sample.sequence,
-        sender=sample.sender,
+        relayed_by=sample.relayed_by,
         body=bytes(sample.body),
         signature=bytes(sample.signature),
     )
@@ -250,7 +250,7 @@ class _ConnextSession:
             self._post([Presence(reader.channel, alive)])
         selected = reader.entity.select().condition(reader.condition).max_samples(BATCH)
         while samples := selected.take():
-            envelopes = [to_envelope(content) for content, about in samples if about.valid]
+            envelopes = [to_envelope(content) for content, info in samples if info.valid]
             if envelopes and not self._post([Received(reader.channel, it) for it in envelopes]):
                 return
 

@@ -75,15 +75,15 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
     None where what came is malformed: an error here would lose everything that was taken with it.
     """
 
-    about: types.uint32
-    annotations.key("about")
-    annotations.member_id("about", Member.ABOUT.value)
+    subject: types.uint32
+    annotations.key("subject")
+    annotations.member_id("subject", Member.SUBJECT.value)
     kind: types.uint16
     annotations.member_id("kind", Member.KIND.value)
     sequence: types.uint64
     annotations.member_id("sequence", Member.SEQUENCE.value)
-    sender: types.uint32
-    annotations.member_id("sender", Member.SENDER.value)
+    relayed_by: types.uint32
+    annotations.member_id("relayed_by", Member.RELAYED_BY.value)
     body: types.sequence[types.uint8]  # type: ignore[type-arg]
     annotations.member_id("body", Member.BODY.value)
     signature: types.sequence[types.uint8, SIGNATURE_SIZE]  # type: ignore[type-arg, valid-type]
@@ -101,7 +101,7 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
     def serialize_key(self, *_: object, **__: object) -> bytes:
         """Return what tells it from samples about others."""
         assert self.envelope is not None, "what is taken back has an envelope"
-        return wire.encode_key(self.envelope.about)
+        return wire.encode_key(self.envelope.subject)
 
     @classmethod
     def deserialize(cls, data: bytes, *_: object, **__: object) -> Self:

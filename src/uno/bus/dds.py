@@ -115,7 +115,7 @@ class DdsBus:
         self._unsettled = {channel for channel, alive in self._told.items() if alive}
         self._settling = loop.call_later(WRITER_LEASE, self._settle)
 
-    def renew(self) -> None:
+    def rejoin(self) -> None:
         """Leave and join again, as somebody else: what DDS remembers of others is forgotten."""
         if self._config is not None and self._deliver is not None:
             config, self._config = self._config, None
@@ -135,14 +135,14 @@ class DdsBus:
                 f"a message of {len(envelope.body):,} bytes is too large for the bus",
                 f"at most {BODY_LIMIT:,} bytes can be sent at once: has the UVN grown so large?",
             )
-        self._written.setdefault(channel, {})[envelope.about] = envelope
+        self._written.setdefault(channel, {})[envelope.subject] = envelope
         if self._session is not None:
             self._session.write(channel, envelope)
 
-    def withdraw(self, channel: Channel, about: int) -> None:
+    def withdraw(self, channel: Channel, subject: int) -> None:
         """Take back what was written about `about`, so that nobody who comes later gets it."""
         written = self._written.get(channel, {})
-        envelope = written.pop(about, None)
+        envelope = written.pop(subject, None)
         if envelope is None:
             return
         if not written:

@@ -104,8 +104,8 @@ class MemoryNetwork:
         """Bring what is on a channel to a node that reads it."""
         self._after(0.0, lambda: self._tell(reader, channel))
         for writer in self._visible_to(reader):
-            for about in writer.written.get(channel, {}):
-                self._send(_Parcel(writer, reader, channel, about))
+            for subject in writer.written.get(channel, {}):
+                self._send(_Parcel(writer, reader, channel, subject))
 
     def _tell(self, reader: _Node, channel: Channel) -> None:
         alive = sum(channel in it.written for it in self._visible_to(reader))
@@ -184,7 +184,7 @@ class MemoryBus:
         self._network.join(node)
         self._node = node
 
-    def renew(self) -> None:
+    def rejoin(self) -> None:
         """Leave and join again; everything comes again."""
         if self._node is not None:
             config, deliver = self._node.config, self._node.deliver
@@ -200,14 +200,14 @@ class MemoryBus:
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
         """Make `envelope` the newest of its `about` on a channel."""
-        self._written.setdefault(channel, {})[envelope.about] = envelope
+        self._written.setdefault(channel, {})[envelope.subject] = envelope
         if self._node is not None:
             self._network.published(self._node, channel)
 
-    def withdraw(self, channel: Channel, about: int) -> None:
+    def withdraw(self, channel: Channel, subject: int) -> None:
         """Take back what was written about `about`."""
         written = self._written.get(channel, {})
-        if written.pop(about, None) is not None and not written:
+        if written.pop(subject, None) is not None and not written:
             del self._written[channel]
             self._network.refresh()
 
@@ -248,15 +248,15 @@ class _Parcel:
     writer: _Node
     reader: _Node
     channel: Channel
-    about: int
+    subject: int
 
     @property
     def key(self) -> tuple[int, Channel, int]:
-        return id(self.writer), self.channel, self.about
+        return id(self.writer), self.channel, self.subject
 
     @property
     def newest(self) -> Envelope | None:
-        return self.writer.written.get(self.channel, {}).get(self.about)
+        return self.writer.written.get(self.channel, {}).get(self.subject)
 
     @property
     def known(self) -> Envelope | None:

@@ -3,8 +3,8 @@
 This is what any DDS writes for
 
     @mutable struct Envelope {
-        @key @id(1) uint32 about;       @id(2) uint16 kind;              @id(3) uint64 sequence;
-        @id(4) uint32 sender;           @id(5) sequence<octet> body;
+        @key @id(1) uint32 subject;     @id(2) uint16 kind;              @id(3) uint64 sequence;
+        @id(4) uint32 relayed_by;       @id(5) sequence<octet> body;
         @id(6) sequence<octet, 64> signature;
     };
 
@@ -32,10 +32,10 @@ _HEADER_SIZE = 4
 class Member(IntEnum):
     """Ids of the members: on the wire, so that they never get another meaning."""
 
-    ABOUT = 1
+    SUBJECT = 1
     KIND = 2
     SEQUENCE = 3
-    SENDER = 4
+    RELAYED_BY = 4
     BODY = 5
     SIGNATURE = 6
 
@@ -54,10 +54,10 @@ def encode(envelope: Envelope) -> bytes:
         raise Malformed("a message is too large")
     try:
         head = _FIXED.pack(
-            _em(Member.ABOUT, 2), envelope.about,
+            _em(Member.SUBJECT, 2), envelope.subject,
             _em(Member.KIND, 1), envelope.kind,
             _em(Member.SEQUENCE, 3), envelope.sequence,
-            _em(Member.SENDER, 2), envelope.sender,
+            _em(Member.RELAYED_BY, 2), envelope.relayed_by,
             _em(Member.BODY, _LENGTH_IS_ITS_OWN), len(body),
         )  # fmt: skip
         tail = _COUNTED.pack(_em(Member.SIGNATURE, _LENGTH_IS_ITS_OWN), len(envelope.signature))
@@ -67,9 +67,9 @@ def encode(envelope: Envelope) -> bytes:
     return _HEADER + len(content).to_bytes(4, "little") + content
 
 
-def encode_key(about: int) -> bytes:
+def encode_key(subject: int) -> bytes:
     """Return what stands for all envelopes about one cell, its encapsulation header included."""
-    return _HEADER + struct.pack("<III", 8, _em(Member.ABOUT, 2), about)
+    return _HEADER + struct.pack("<III", 8, _em(Member.SUBJECT, 2), subject)
 
 
 def decode(data: bytes) -> Envelope:
@@ -80,10 +80,10 @@ def decode(data: bytes) -> Envelope:
     found = dict(_members(memoryview(data)))
     try:
         return Envelope(
-            about=_number(found[Member.ABOUT], 4),
+            subject=_number(found[Member.SUBJECT], 4),
             kind=_number(found[Member.KIND], 2),
             sequence=_number(found[Member.SEQUENCE], 8),
-            sender=_number(found[Member.SENDER], 4),
+            relayed_by=_number(found[Member.RELAYED_BY], 4),
             body=_octets(found[Member.BODY], most=BODY_LIMIT),
             signature=_octets(found[Member.SIGNATURE], most=SIGNATURE_SIZE),
         )

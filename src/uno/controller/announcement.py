@@ -14,7 +14,7 @@ from uno.controller.rollout import Heard, Rollout
 from uno.model.messages import REGISTRY, UvnAnnouncement
 from uno.model.status import UvnView
 from uno.statesync import state_database
-from uno.statesync.state_database import Statements
+from uno.statesync.state_database import StateDatabase
 
 
 def announcement(
@@ -22,7 +22,7 @@ def announcement(
     rollout: Rollout,
     heard: Mapping[int, Heard],
     *,
-    silent: tuple[int, ...],
+    unreachable_from_registry: tuple[int, ...],
     waits: bool,
 ) -> UvnAnnouncement:
     """Return what all are to know.
@@ -37,7 +37,7 @@ def announcement(
     return UvnAnnouncement(
         generation=release.generation if release else 0,
         cells={cell: it.generation for cell, it in release.cells.items()} if release else {},
-        silent=silent,
+        unreachable_from_registry=unreachable_from_registry,
         version=__version__,
         rollout=rolling.doing(rollout, heard) + ("; a newer generation waits" if waits else ""),
         undone=rollout.release.generation if reason else None,
@@ -45,7 +45,7 @@ def announcement(
     )
 
 
-def view(said: UvnAnnouncement, heard: Statements, *, uvn: str, now: float) -> UvnView:
+def view(said: UvnAnnouncement, heard: StateDatabase, *, uvn: str, now: float) -> UvnView:
     """Return the whole UVN as the registry sees it: what it says, and what it has heard."""
     seen = state_database.view(
         heard,

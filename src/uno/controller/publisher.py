@@ -106,7 +106,7 @@ class Voice:
         known = self._offers.get(cell)
         if known is None or known.content != content or known.envelope.sequence < since:
             self.withdraw(cell)
-            made = self._signed(Kind.OFFER, make(), about=cell)
+            made = self._signed(Kind.OFFER, make(), subject=cell)
             self._bus.write(offers_for(cell), made)
             known = _Offer(content, made, near=False)
         if near and not known.near:
@@ -137,14 +137,14 @@ class Voice:
             self.withdraw(cell)
 
     def _say(self, topic: Topic, kind: Kind, body: bytes) -> None:
-        self._bus.write(Channel(topic), self._signed(kind, body, about=REGISTRY))
+        self._bus.write(Channel(topic), self._signed(kind, body, subject=REGISTRY))
 
-    def _signed(self, kind: Kind, body: bytes, *, about: int) -> Envelope:
+    def _signed(self, kind: Kind, body: bytes, *, subject: int) -> Envelope:
         plain = Envelope(
-            about=about,
+            subject=subject,
             kind=kind,
             sequence=self._sequence.next(),
-            sender=REGISTRY,
+            relayed_by=REGISTRY,
             body=body,
             signature=b"",
         )

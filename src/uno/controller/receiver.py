@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from uno.controller.rollout import Heard
 from uno.model.messages import REGISTRY, Kind
-from uno.ports.bus import LOST, OWN, RELAY, Channel, Received, Topic
-from uno.statesync.envelope import Stranger, Untrusted
-from uno.statesync.state_database import Statements
+from uno.ports.bus import FOR_REGISTRY, OWN, RELAY, Channel, Received, Topic
+from uno.statesync.envelope import UnknownOrigin, Untrusted
+from uno.statesync.state_database import StateDatabase
 from uno.statesync.timers import MAX_AGE
-from uno.statesync.unknown_origins import Strangers
+from uno.statesync.unknown_origins import UnknownOrigins
 
 if TYPE_CHECKING:
     from uno.model.plan import Member
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 # What cells say of themselves, what others pass on, and what the registry itself said before: it
 # may have forgotten that, if it was restored.
 CHANNELS = (
-    *(Channel(topic, part) for topic in (Topic.STATUS, Topic.ACK) for part in (OWN, LOST)),
+    *(Channel(topic, part) for topic in (Topic.STATUS, Topic.ACK) for part in (OWN, FOR_REGISTRY)),
     *(Channel(topic, RELAY) for topic in (Topic.UVN, Topic.ACTIVATION)),
 )
 
@@ -39,8 +39,10 @@ class Ear:
         self, *, identity: str, registry_key: str, members: Mapping[int, Member], since: float
     ) -> None:
         """Listen `since` then to the cells `members`."""
-        self.statements = Statements(identity=identity, registry_key=registry_key, members=members)
-        self._strangers = Strangers[Received]()
+        self.statements = StateDatabase(
+            identity=identity, registry_key=registry_key, members=members
+        )
+        self._strangers = UnknownOrigins[Received]()
         self._registry_key = registry_key
         self._since = since
         self._direct: dict[int, float] = {}
@@ -51,8 +53,8 @@ class Ear:
 
     def trust(self, members: Mapping[int, Member], *, now: float) -> None:
         """Listen to these cells from now on, and to what new ones have said before."""
-        self.statements.trust(self._registry_key, members)
-        for _, event in self._strangers.among(members, now=now):
+        self.statements.set_members(self._registry_key, members)
+        for _, event in self._strangers.take(members, now=now):
             self.hear(event, now=now)
 
     def hear(self, event: BusEvent, *, now: float) -> None:
@@ -60,25 +62,25 @@ class Ear:
         if not isinstance(event, Received):
             return
         said = event.envelope
-        if said.about == REGISTRY and event.channel.partition != RELAY:
+        if said.subject == REGISTRY and event.channel.partition != RELAY:
             return
         try:
-            is_news = self.statements.hear(said, now=now)
+            is_news = self.statements.accept(said, now=now)
         except Untrusted as error:
-            if isinstance(error, Stranger):
+            if isinstance(error, UnknownOrigin):
                 self._strangers.keep(said, event, now=now)
-            self.complain(said.sender, error.what)
+            self.complain(said.relayed_by, error.what)
             return
         if event.channel.partition == OWN:
-            self._direct[said.about] = now
-        elif is_news and now - self._first.setdefault(said.about, now) > _FIRST_WORDS:
-            self._sure.add(said.about)
+            self._direct[said.subject] = now
+        elif is_news and now - self._first.setdefault(said.subject, now) > _FIRST_WORDS:
+            self._sure.add(said.subject)
 
     def heard(self, *, now: float) -> dict[int, Heard]:
         """Return what is known of each cell."""
         return {cell: self._heard(cell, now) for cell in self.statements.members}
 
-    def silent(self, *, now: float) -> tuple[int, ...]:
+    def unreachable_from_registry(self, *, now: float) -> tuple[int, ...]:
         """Return the cells that are not heard themselves, whoever passes on what they say."""
         return tuple(
             cell for cell in sorted(self.statements.members) if not self._is_near(cell, now)
@@ -96,16 +98,16 @@ class Ear:
             cell for cell, age in ages.items() if age is not None and now - age >= moment
         )
 
-    def complain(self, sender: int, what: str) -> None:
+    def complain(self, relayed_by: int, what: str) -> None:
         """Say once what is wrong with what a cell says, or what is said to it."""
-        if (sender, what) not in self._complaints:
-            self._complaints.add((sender, what))
-            place = f"cell {sender}" if sender else "the registry"
+        if (relayed_by, what) not in self._complaints:
+            self._complaints.add((relayed_by, what))
+            place = f"cell {relayed_by}" if relayed_by else "the registry"
             _log.warning("%s: %s", place, what)
 
     def own_sequence(self) -> int:
         """Return the highest sequence that this registry was heard to have used; 0 if none."""
-        return self.statements.own_sequence_seen(REGISTRY)
+        return self.statements.highest_sequence(REGISTRY)
 
     def _heard(self, cell: int, now: float) -> Heard:
         known = self.statements
@@ -121,7 +123,7 @@ class Ear:
         )
 
     def _age(self, cell: int, now: float) -> float | None:
-        return self.statements.heard_from(cell, now=now)
+        return self.statements.contact_age(cell, now=now)
 
     def _is_near(self, cell: int, now: float) -> bool:
         if cell in self._direct:

@@ -298,12 +298,14 @@ class RegistryAgent:
         wanted = rolling.offers(rollout, heard)
         for cell in voice.offered - wanted:
             voice.withdraw(cell)
-        silent = set(self._ear.silent(now=now))
+        unreachable_from_registry = set(self._ear.unreachable_from_registry(now=now))
         for cell in sorted(wanted):
             content, make = rollout.release.cells[cell].content, partial(self._sealed, cell)
             since = rollout.release.attempt
             try:
-                voice.offer(cell, content, make, near=cell in silent, since=since)
+                voice.offer(
+                    cell, content, make, near=cell in unreachable_from_registry, since=since
+                )
             except UnoError as error:
                 self._ear.complain(REGISTRY, str(error))
         voice.order(activation.undo(rollout) if rollout.failed else self._known.record.activation)
@@ -313,7 +315,7 @@ class RegistryAgent:
             self._known.record,
             self._rollout,
             heard,
-            silent=self._ear.silent(now=now),
+            unreachable_from_registry=self._ear.unreachable_from_registry(now=now),
             waits=self._queued,
         )
 
@@ -337,7 +339,7 @@ class RegistryAgent:
         unheard = self._ear.unheard(now=now) if heard else frozenset()
         if heard and unheard == heard.keys() and now - self._renewed >= _DEAF:
             self._renewed = now
-            self._around.bus.renew()
+            self._around.bus.rejoin()
 
         def answering(since: float) -> bool:
             return any(

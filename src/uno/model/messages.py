@@ -41,10 +41,10 @@ class Envelope(Struct, frozen=True, kw_only=True):
     `kind` is a number that a newer uno may know and this one not.
     """
 
-    about: int
+    subject: int
     kind: int
     sequence: int
-    sender: int
+    relayed_by: int
     body: bytes
     signature: bytes
 
@@ -61,7 +61,7 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
 
     generation: int
     cells: dict[int, int] = {}
-    silent: tuple[int, ...] = ()
+    unreachable_from_registry: tuple[int, ...] = ()
     version: str = ""
     rollout: str = ""
     undone: int | None = None

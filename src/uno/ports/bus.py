@@ -33,7 +33,7 @@ OWN = "own"
 RELAY = "relay"
 """The partition in which cells pass on what others said, to other cells."""
 
-LOST = "lost"
+FOR_REGISTRY = "for-registry"
 """The partition in which cells pass on to the registry what it does not hear itself."""
 
 
@@ -134,7 +134,7 @@ class Bus(Protocol):
         """
         ...
 
-    def renew(self) -> None:
+    def rejoin(self) -> None:
         """Leave and join again with the same configuration; nothing if the node is not on the bus.
 
         What is said again is delivered again. For a node that hears nothing of others that it
@@ -151,7 +151,7 @@ class Bus(Protocol):
         """Make `envelope` the newest of its `about` on a channel. Does not wait."""
         ...
 
-    def withdraw(self, channel: Channel, about: int) -> None:
+    def withdraw(self, channel: Channel, subject: int) -> None:
         """Take back what was written about `about`, so that nobody who comes later gets it."""
         ...
 

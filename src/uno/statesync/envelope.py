@@ -33,17 +33,17 @@ class Untrusted(InvalidInput):
     """A message that is not what it says: unsigned, altered, of another UVN, or for others."""
 
 
-class Stranger(Untrusted):
+class UnknownOrigin(Untrusted):
     """A message about a cell that is no member of the UVN, as far as is known."""
 
 
 def signed(envelope: Envelope, *, identity: str, sign: Callable[[bytes], bytes]) -> Envelope:
     """Return `envelope` with the signature that `sign` makes. `identity` is the UVN's."""
     return Envelope(
-        about=envelope.about,
+        subject=envelope.subject,
         kind=envelope.kind,
         sequence=envelope.sequence,
-        sender=envelope.sender,
+        relayed_by=envelope.relayed_by,
         body=envelope.body,
         signature=sign(_covered(envelope, identity)),
     )
@@ -126,7 +126,7 @@ def _verifier(public_key: str) -> Callable[[bytes, bytes], None]:
 
 
 def _covered(envelope: Envelope, identity: str) -> bytes:
-    head = struct.pack(">HIQ", envelope.kind, envelope.about, envelope.sequence)
+    head = struct.pack(">HIQ", envelope.kind, envelope.subject, envelope.sequence)
     return _SIGNED + bytes.fromhex(identity) + head + envelope.body
 
 

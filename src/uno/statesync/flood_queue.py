@@ -14,7 +14,7 @@ PAUSE, LONGEST_PAUSE = 0.01, 1.0
 HOLD, LONGEST_HOLD = 0.08, 5.0
 
 
-class Outbox:
+class FloodQueue:
     """The cells of which something newer was heard than was passed on."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import OF_REGISTRY, REGISTRY, Envelope, Kind
 from uno.ports.bus import (
-    LOST,
+    FOR_REGISTRY,
     OWN,
     RELAY,
     BusEvent,
@@ -31,11 +31,11 @@ from uno.ports.bus import (
     offers_for,
     offers_near,
 )
-from uno.statesync.envelope import Stranger, Untrusted, signed, signer
-from uno.statesync.flood_queue import Outbox
+from uno.statesync.envelope import UnknownOrigin, Untrusted, signed, signer
+from uno.statesync.flood_queue import FloodQueue
 from uno.statesync.sequence import Sequence, block
-from uno.statesync.state_database import Statements
-from uno.statesync.unknown_origins import Strangers
+from uno.statesync.state_database import StateDatabase
+from uno.statesync.unknown_origins import UnknownOrigins
 
 if TYPE_CHECKING:
     from uno.model.messages import Ack
@@ -57,8 +57,8 @@ _RELAYED_STATUSES = Channel(Topic.STATUS, RELAY)
 
 # These channels carry advertisements only of cells that the registry cannot reach.
 _UNREACHABLE_ONLY = (
-    Channel(Topic.STATUS, LOST),
-    Channel(Topic.ACK, LOST),
+    Channel(Topic.STATUS, FOR_REGISTRY),
+    Channel(Topic.ACK, FOR_REGISTRY),
     Channel(Topic.ACK, RELAY),
 )
 
@@ -86,7 +86,7 @@ class Withdraw:
     """Withdraw the envelope about `about` from a channel."""
 
     channel: Channel
-    about: int
+    subject: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +133,16 @@ class Flood:
         self.registry_lost_at: float | None = None
         self.registry_contact_at: float | None = None
         self.unhandled = Unhandled()
-        self.queue = Outbox()
+        self.queue = FloodQueue()
         self._package = package
         self._sequence = Sequence(self._reserve, last=reserved)
         self._grace = grace
-        self._unknown = Strangers[Channel]()
+        self._unknown = UnknownOrigins[Channel]()
         self._warned: set[tuple[int, str]] = set()
         self._relayed: set[tuple[Channel, int]] = set()
         self._originated: dict[Kind, CellStatus | Ack] = {}
         self._commands: list[Command] = []
-        self.database = Statements(
+        self.database = StateDatabase(
             identity=package.plan.identity,
             registry_key=package.manifest.registry_key,
             members=_members(package),
@@ -172,12 +172,12 @@ class Flood:
     def follow(self, package: Package, *, now: float) -> tuple[Command, ...]:
         """Use another package of the cell; drop and withdraw state of cells that left."""
         self._package = package
-        self.database.trust(package.manifest.registry_key, _members(package))
-        for channel, about in tuple(self._relayed):
-            if about != REGISTRY and about not in self.database.members:
-                self._withdraw(channel, about)
+        self.database.set_members(package.manifest.registry_key, _members(package))
+        for channel, subject in tuple(self._relayed):
+            if subject != REGISTRY and subject not in self.database.members:
+                self._withdraw(channel, subject)
         self._subscribe()
-        for envelope, channel in self._unknown.among(self.database.members, now=now):
+        for envelope, channel in self._unknown.take(self.database.members, now=now):
             self._receive(channel, envelope, now=now)
         return self._taken()
 
@@ -185,7 +185,7 @@ class Flood:
         """Accept and flood the registry's messages that an earlier process received."""
         for envelope in messages:
             try:
-                is_newer = self.database.hear(envelope, now=now)
+                is_newer = self.database.accept(envelope, now=now)
             except Untrusted as error:
                 self._warn_once(envelope, error)
                 continue
@@ -211,7 +211,7 @@ class Flood:
 
         `awaiting_confirm`: the cell itself has a pending commit.
         """
-        announced = self.database.announcement()
+        announced = self.database.registry_announcement()
         # The last announcement of a registry that is gone may name a rollout that has ended.
         is_rollout = bool(announced and announced.rollout) and self.is_registry_reachable(now=now)
         return self.queue.due(
@@ -253,9 +253,9 @@ class Flood:
         try:
             if _KIND_OF[channel.topic] != envelope.kind:
                 raise Untrusted("a message is on a topic that is not its own")  # noqa: TRY301
-            is_newer = self.database.hear(envelope, now=now)
+            is_newer = self.database.accept(envelope, now=now)
         except Untrusted as error:
-            if isinstance(error, Stranger):
+            if isinstance(error, UnknownOrigin):
                 self._unknown.keep(envelope, channel, now=now)
             self._warn_once(envelope, error)
             return
@@ -266,53 +266,53 @@ class Flood:
             self._commands.append(StateChanged())
 
     def _accept(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
-        kind, about = Kind(envelope.kind), envelope.about
+        kind, subject = Kind(envelope.kind), envelope.subject
         if kind is Kind.OFFER:
             self._accept_offer(channel, envelope)
             return
-        if about == self.cell:
+        if subject == self.cell:
             self._reoriginate(envelope, now=now)
             return
-        is_unreachable = about in self._unreachable()
+        is_unreachable = subject in self._unreachable()
         if kind in OF_REGISTRY or is_unreachable:
             self._relay(Channel(channel.topic, RELAY), envelope)
         elif kind is Kind.STATUS:
             # An acknowledgement is for the registry, which receives it from the cell itself.
-            self.queue.put(about, now=now)
+            self.queue.put(subject, now=now)
         if kind is Kind.UVN:
             self._relay_unreachable()
         elif kind is Kind.ACTIVATION:
             self.unhandled.activation = True
         elif is_unreachable:
-            self._relay(Channel(channel.topic, LOST), envelope)
+            self._relay(Channel(channel.topic, FOR_REGISTRY), envelope)
         if kind is Kind.ACK:
-            self._withdraw_answered_offer(about)
+            self._withdraw_answered_offer(subject)
 
     def _accept_offer(self, channel: Channel, envelope: Envelope) -> None:
-        about = envelope.about
-        if about == self.cell:
+        subject = envelope.subject
+        if subject == self.cell:
             self.unhandled.offer = True
-        elif channel == offers_near(about):
-            self._relay(offers_for(about), envelope)
+        elif channel == offers_near(subject):
+            self._relay(offers_for(subject), envelope)
 
-    def _withdraw_answered_offer(self, about: int) -> None:
-        offer, ack = self.database.newest(Kind.OFFER, about), self.database.ack(about)
+    def _withdraw_answered_offer(self, subject: int) -> None:
+        offer, ack = self.database.newest(Kind.OFFER, subject), self.database.ack(subject)
         if offer is not None and ack is not None and ack.offer >= offer.sequence:
-            self._withdraw(offers_for(about), about)
+            self._withdraw(offers_for(subject), subject)
 
     def _originate(self, body: CellStatus | Ack, kind: Kind, *, now: float) -> None:
         self._originated[kind] = body
         plain = Envelope(
-            about=self.cell,
+            subject=self.cell,
             kind=kind,
             sequence=self._sequence.next(),
-            sender=self.cell,
+            relayed_by=self.cell,
             body=encode(body),
             signature=b"",
         )
         sign = signer(self._package.secrets[cell_signing(self.cell)])
         envelope = signed(plain, identity=self._package.plan.identity, sign=sign)
-        self.database.hear(envelope, now=now)
+        self.database.accept(envelope, now=now)
         self._commands.append(Write(Channel(_TOPIC_OF[kind]), envelope))
 
     def _reoriginate(self, envelope: Envelope, *, now: float) -> None:
@@ -327,40 +327,40 @@ class Flood:
         return reserved
 
     def _unreachable(self) -> tuple[int, ...]:
-        announced = self.database.announcement()
-        return announced.silent if announced else ()
+        announced = self.database.registry_announcement()
+        return announced.unreachable_from_registry if announced else ()
 
     def _relay_unreachable(self) -> None:
         unreachable = self._unreachable()
-        for about in self.queue.drop(unreachable):
-            self._relay_newest(_RELAYED_STATUSES, about)
+        for subject in self.queue.drop(unreachable):
+            self._relay_newest(_RELAYED_STATUSES, subject)
         for channel in _UNREACHABLE_ONLY:
-            for about in unreachable:
-                self._relay_newest(channel, about)
-            for at, about in tuple(self._relayed):
-                if at == channel and about not in unreachable:
-                    self._withdraw(channel, about)
+            for subject in unreachable:
+                self._relay_newest(channel, subject)
+            for at, subject in tuple(self._relayed):
+                if at == channel and subject not in unreachable:
+                    self._withdraw(channel, subject)
 
-    def _relay_newest(self, channel: Channel, about: int) -> None:
-        newest = self.database.newest(_KIND_OF[channel.topic], about)
-        if about != self.cell and newest is not None:
+    def _relay_newest(self, channel: Channel, subject: int) -> None:
+        newest = self.database.newest(_KIND_OF[channel.topic], subject)
+        if subject != self.cell and newest is not None:
             self._relay(channel, newest)
 
     def _relay(self, channel: Channel, envelope: Envelope) -> None:
-        self._relayed.add((channel, envelope.about))
-        self._commands.append(Write(channel, replace(envelope, sender=self.cell)))
+        self._relayed.add((channel, envelope.subject))
+        self._commands.append(Write(channel, replace(envelope, relayed_by=self.cell)))
 
-    def _withdraw(self, channel: Channel, about: int) -> None:
-        if (channel, about) in self._relayed:
-            self._relayed.discard((channel, about))
-            self._commands.append(Withdraw(channel, about))
+    def _withdraw(self, channel: Channel, subject: int) -> None:
+        if (channel, subject) in self._relayed:
+            self._relayed.discard((channel, subject))
+            self._commands.append(Withdraw(channel, subject))
 
     def _warn_once(self, envelope: Envelope, error: Untrusted) -> None:
-        warning = (envelope.sender, error.what)
+        warning = (envelope.relayed_by, error.what)
         if warning in self._warned or len(self._warned) >= _MAX_WARNINGS:
             return
         self._warned.add(warning)
-        self._commands.append(Warn(envelope.sender, error.what))
+        self._commands.append(Warn(envelope.relayed_by, error.what))
 
 
 def _members(package: Package) -> dict[int, Member]:

@@ -22,7 +22,7 @@ from uno.model.messages import (
 )
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
-from uno.statesync.envelope import Stranger, Untrusted, verify
+from uno.statesync.envelope import UnknownOrigin, Untrusted, verify
 from uno.statesync.timers import MAX_AGE
 
 Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack
@@ -42,7 +42,7 @@ class _Heard:
     at: float
 
 
-class Statements:
+class StateDatabase:
     """The newest statements about each cell and the registry, as one node knows them.
 
     Offers are kept too, as they are: only the cell that one is for can open it.
@@ -60,27 +60,27 @@ class Statements:
         """The cells that are believed, by id."""
         return self._members
 
-    def hear(self, envelope: Envelope, *, now: float) -> bool:
+    def accept(self, envelope: Envelope, *, now: float) -> bool:
         """Take in what came, and return whether it is newer than what was known.
 
         `now` is the local monotonic clock, in seconds. Raises `Untrusted` if it is not signed by
         whom it is about or holds what cannot be read, `Stranger` if that is no member.
         """
         kind = self._kind(envelope)
-        known = self._heard.get((kind, envelope.about))
+        known = self._heard.get((kind, envelope.subject))
         # Before the signature is looked at: every statement comes many times, once on each way.
         if known is not None and envelope.sequence <= known.envelope.sequence:
             return False
-        verify(envelope, identity=self._identity, public_key=self._key(kind, envelope.about))
-        self._heard[kind, envelope.about] = _Heard(envelope, _body(kind, envelope), now)
+        verify(envelope, identity=self._identity, public_key=self._key(kind, envelope.subject))
+        self._heard[kind, envelope.subject] = _Heard(envelope, _body(kind, envelope), now)
         return True
 
-    def newest(self, kind: Kind, about: int) -> Envelope | None:
+    def newest(self, kind: Kind, subject: int) -> Envelope | None:
         """Return the newest statement of a kind about a cell, or None if none was heard."""
-        found = self._heard.get((kind, about))
+        found = self._heard.get((kind, subject))
         return found.envelope if found else None
 
-    def announcement(self) -> UvnAnnouncement | None:
+    def registry_announcement(self) -> UvnAnnouncement | None:
         """Return what the registry said last of the whole UVN."""
         body = self.body(Kind.UVN, REGISTRY)
         return body if isinstance(body, UvnAnnouncement) else None
@@ -105,28 +105,28 @@ class Statements:
         body = self.body(Kind.ACK, cell)
         return body if isinstance(body, Ack) else None
 
-    def body(self, kind: Kind, about: int) -> Body | None:
+    def body(self, kind: Kind, subject: int) -> Body | None:
         """Return what the newest statement holds; None for an offer, and if none was heard."""
-        found = self._heard.get((kind, about))
+        found = self._heard.get((kind, subject))
         return found.body if found else None
 
-    def age(self, kind: Kind, about: int, *, now: float) -> float | None:
+    def age(self, kind: Kind, subject: int, *, now: float) -> float | None:
         """Return how many seconds ago the newest statement was first heard, or None."""
-        found = self._heard.get((kind, about))
+        found = self._heard.get((kind, subject))
         return max(0.0, now - found.at) if found else None
 
-    def received_at(self, kind: Kind, about: int) -> float | None:
+    def received_at(self, kind: Kind, subject: int) -> float | None:
         """Return when the newest advertisement was first received, None if there is none."""
-        found = self._heard.get((kind, about))
+        found = self._heard.get((kind, subject))
         return found.at if found else None
 
-    def heard_from(self, about: int, *, now: float) -> float | None:
+    def contact_age(self, subject: int, *, now: float) -> float | None:
         """Return how many seconds ago anything new was heard of a cell or of the registry."""
-        kinds = OF_REGISTRY if about == REGISTRY else (Kind.STATUS, Kind.ACK)
-        ages = [age for kind in kinds if (age := self.age(kind, about, now=now)) is not None]
+        kinds = OF_REGISTRY if subject == REGISTRY else (Kind.STATUS, Kind.ACK)
+        ages = [age for kind in kinds if (age := self.age(kind, subject, now=now)) is not None]
         return min(ages, default=None)
 
-    def own_sequence_seen(self, author: int) -> int:
+    def highest_sequence(self, author: int) -> int:
         """Return the highest sequence that a cell, or the registry, was heard to use; 0 if none.
 
         Whose own words come back with a higher one than it remembers has to go on above it.
@@ -134,20 +134,20 @@ class Statements:
         return max(
             (
                 each.envelope.sequence
-                for (kind, about), each in self._heard.items()
-                if (REGISTRY if kind in OF_REGISTRY else about) == author
+                for (kind, subject), each in self._heard.items()
+                if (REGISTRY if kind in OF_REGISTRY else subject) == author
             ),
             default=0,
         )
 
-    def trust(self, registry_key: str, members: Mapping[int, Member]) -> None:
+    def set_members(self, registry_key: str, members: Mapping[int, Member]) -> None:
         """Believe others from now on; what those said who are no longer believed is forgotten."""
         gone = {
-            (kind, about)
-            for kind, about in self._heard
-            if (about != REGISTRY and about not in members)
+            (kind, subject)
+            for kind, subject in self._heard
+            if (subject != REGISTRY and subject not in members)
             or (kind in OF_REGISTRY and registry_key != self._registry_key)
-            or (kind not in OF_REGISTRY and _key_of(members, about) != self._key(kind, about))
+            or (kind not in OF_REGISTRY and _key_of(members, subject) != self._key(kind, subject))
         }
         for key in gone:
             del self._heard[key]
@@ -159,18 +159,18 @@ class Statements:
             kind = Kind(envelope.kind)
         except ValueError as error:
             raise Untrusted("a message is of a kind that this version does not know") from error
-        if (envelope.about == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION}):
+        if (envelope.subject == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION}):
             raise Untrusted("a message is about one whom its kind is not for")
-        if envelope.about != REGISTRY and envelope.about not in self._members:
-            raise Stranger(f"a message is about cell {envelope.about}, which is no member")
+        if envelope.subject != REGISTRY and envelope.subject not in self._members:
+            raise UnknownOrigin(f"a message is about cell {envelope.subject}, which is no member")
         return kind
 
-    def _key(self, kind: Kind, about: int) -> str:
-        return self._registry_key if kind in OF_REGISTRY else _key_of(self._members, about)
+    def _key(self, kind: Kind, subject: int) -> str:
+        return self._registry_key if kind in OF_REGISTRY else _key_of(self._members, subject)
 
 
 def view(  # noqa: PLR0913 - what the viewer alone knows comes by name
-    statements: Statements,
+    statements: StateDatabase,
     *,
     uvn: str,
     viewer: int,
@@ -187,9 +187,9 @@ def view(  # noqa: PLR0913 - what the viewer alone knows comes by name
     What is not given is as the registry last announced it. `registry` tells whether the viewer
     hears the registry, `packages` the generation that each cell should run, by its id.
     """
-    said = statements.announcement() or UvnAnnouncement(generation=0)
+    said = statements.registry_announcement() or UvnAnnouncement(generation=0)
     if registry is None:
-        registry = _fresh(statements.heard_from(REGISTRY, now=now))
+        registry = _fresh(statements.contact_age(REGISTRY, now=now))
     should = said.cells if packages is None else packages
     return UvnView(
         uvn=uvn,
@@ -206,8 +206,10 @@ def view(  # noqa: PLR0913 - what the viewer alone knows comes by name
     )
 
 
-def _cell(statements: Statements, member: Member, *, package: int | None, now: float) -> CellView:
-    heard = statements.heard_from(member.id, now=now)
+def _cell(
+    statements: StateDatabase, member: Member, *, package: int | None, now: float
+) -> CellView:
+    heard = statements.contact_age(member.id, now=now)
     return CellView(
         id=member.id,
         name=member.name,

@@ -21,7 +21,7 @@ MOST, LARGEST, LASTING = 128, 1 << 15, 30.0
 _KINDS = frozenset({Kind.STATUS, Kind.ACK})
 
 
-class Strangers(Generic[Way]):
+class UnknownOrigins(Generic[Way]):
     """The newest of each kind and cell, with the way that it came.
 
     Times are of a monotonic clock, in seconds.
@@ -36,14 +36,14 @@ class Strangers(Generic[Way]):
         if envelope.kind not in _KINDS or len(envelope.body) > LARGEST:
             return
         self._forget(now)
-        key = envelope.kind, envelope.about
+        key = envelope.kind, envelope.subject
         known = self._kept.get(key)
         if known is None and len(self._kept) >= MOST:
             return
         if known is None or envelope.sequence > known[0].sequence:
             self._kept[key] = envelope, way, now
 
-    def among(self, members: Collection[int], *, now: float) -> tuple[tuple[Envelope, Way], ...]:
+    def take(self, members: Collection[int], *, now: float) -> tuple[tuple[Envelope, Way], ...]:
         """Return, and forget, what is of those who are members now."""
         self._forget(now)
         found = {key: kept for key, kept in self._kept.items() if key[1] in members}

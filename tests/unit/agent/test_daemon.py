@@ -608,11 +608,11 @@ def test_what_a_cell_says_reaches_who_hears_it_only_through_another(play: Play) 
         await site.start("a")
         for name in "bc":
             site.launch(name)
-        site.announce(UvnAnnouncement(generation=1, silent=(2, 3)))
+        site.announce(UvnAnnouncement(generation=1, unreachable_from_registry=(2, 3)))
 
         # Cells hear each other, and the registry through the one that hears it.
         await site.until(lambda: site.status("b") and site.status("c"))
-        assert {each.sender for each in site.heard_lost} == {site.number("a")}
+        assert {each.relayed_by for each in site.heard_lost} == {site.number("a")}
         await site.until(lambda: site.view("c").registry)
         assert site.view("c").generation == 1
         assert all(each.alive for each in site.view("c").cells)
@@ -625,7 +625,7 @@ def test_a_package_comes_through_a_neighbour_where_the_registry_is_not_heard(pla
         site.cut_off("b")
         await site.start("a")
         site.launch("b")
-        site.announce(UvnAnnouncement(generation=1, silent=(site.number("b"),)))
+        site.announce(UvnAnnouncement(generation=1, unreachable_from_registry=(site.number("b"),)))
         await site.until(lambda: site.status("b"))
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
 
@@ -639,14 +639,14 @@ def test_a_package_comes_through_a_neighbour_where_the_registry_is_not_heard(pla
 def test_a_cell_that_forgot_what_it_had_said_is_heard_again(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start()
-        first = site.statements.own_sequence_seen(site.number("a"))
+        first = site.statements.highest_sequence(site.number("a"))
         assert first > 0
         await site.crash("a")
         (site.cells["a"].ledger.directory / "sequence").unlink()
 
         site.launch("a")
 
-        await site.until(lambda: site.statements.own_sequence_seen(site.number("a")) > first)
+        await site.until(lambda: site.statements.highest_sequence(site.number("a")) > first)
 
     play(scene)
 

@@ -23,10 +23,10 @@ from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Security
 
 ENVELOPES = some.builds(
     Envelope,
-    about=some.integers(0, 2**32 - 1),
+    subject=some.integers(0, 2**32 - 1),
     kind=some.integers(0, 2**16 - 1),
     sequence=some.integers(0, 2**64 - 1),
-    sender=some.integers(0, 2**32 - 1),
+    relayed_by=some.integers(0, 2**32 - 1),
     body=some.binary(max_size=300),
     signature=some.binary(max_size=64),
 )
@@ -54,7 +54,12 @@ def test_both_middlewares_write_the_same_bytes_and_read_each_other(envelope: Env
 
 def test_a_whole_package_has_the_same_bytes_too() -> None:
     package = Envelope(
-        about=1, kind=3, sequence=1, sender=0, body=bytes(range(256)) * 4000, signature=bytes(64)
+        subject=1,
+        kind=3,
+        sequence=1,
+        relayed_by=0,
+        body=bytes(range(256)) * 4000,
+        signature=bytes(64),
     )
     connexts: Any = idl.get_type_support(Sample)
 

@@ -51,16 +51,16 @@ def test_agents_find_each_other_and_who_is_later_gets_the_newest(domain: int) ->
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
             for sequence in (1, 2, 3):
-                registry.write(STATUS, envelope(about=1, sequence=sequence))
-            registry.write(STATUS, envelope(about=2))
+                registry.write(STATUS, envelope(subject=1, sequence=sequence))
+            registry.write(STATUS, envelope(subject=2))
 
             cell, heard = agents.join(1, peers=(0,))
             cell.subscribe(STATUS)
             await until(lambda: len(heard) == 3)
 
             assert heard[0] == Presence(STATUS, 1)
-            assert Received(STATUS, envelope(about=1, sequence=3)) in heard
-            assert Received(STATUS, envelope(about=2)) in heard
+            assert Received(STATUS, envelope(subject=1, sequence=3)) in heard
+            assert Received(STATUS, envelope(subject=2)) in heard
 
     run(scene())
 
@@ -72,9 +72,9 @@ def test_who_has_no_peers_is_called_by_those_who_have(domain: int) -> None:
             registry.subscribe(STATUS)
 
             cell, _ = agents.join(1, peers=(0,))
-            cell.write(STATUS, envelope(about=1))
+            cell.write(STATUS, envelope(subject=1))
 
-            await until(lambda: Received(STATUS, envelope(about=1)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1)) in heard)
 
     run(scene())
 
@@ -84,14 +84,14 @@ def test_an_agent_does_not_hear_itself_nor_other_partitions(domain: int) -> None
         async with Agents(domain) as agents:
             first, heard = agents.join(0)
             first.subscribe(STATUS)
-            first.write(STATUS, envelope(about=1))
+            first.write(STATUS, envelope(subject=1))
             second, _ = agents.join(1, peers=(0,))
-            second.write(Channel(Topic.STATUS, RELAY), envelope(about=1))
-            second.write(STATUS, envelope(about=2))
+            second.write(Channel(Topic.STATUS, RELAY), envelope(subject=1))
+            second.write(STATUS, envelope(subject=2))
 
             await until(lambda: len(heard) == 2)
 
-            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(about=2))]
+            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(subject=2))]
 
     run(scene())
 
@@ -103,7 +103,7 @@ def test_a_package_of_any_size_comes_through(domain: int, size: int) -> None:
             registry, _ = agents.join(0)
             cell, heard = agents.join(1, peers=(0,))
             cell.subscribe(offers_for(1))
-            offer = envelope(about=1, kind=Kind.OFFER, body=CHANCE.randbytes(size))
+            offer = envelope(subject=1, kind=Kind.OFFER, body=CHANCE.randbytes(size))
 
             registry.write(offers_for(1), offer)
 
@@ -122,16 +122,16 @@ def test_the_newest_is_not_lost_when_a_neighbour_comes_that_is_behind(domain: in
             ahead, _ = agents.join(1, peers=(0,))
             behind, _ = agents.join(2, peers=(0,))
             for neighbour in (ahead, behind):
-                neighbour.write(relayed, envelope(about=9))
+                neighbour.write(relayed, envelope(subject=9))
             await until(lambda: sum(isinstance(each, Received) for each in heard) == 2)
 
             # Nothing is taken meanwhile: the loop that hears is this one.
             for neighbour, sequence in ((ahead, 3), (ahead, 5), (behind, 4)):
-                neighbour.write(relayed, envelope(about=9, sequence=sequence))
+                neighbour.write(relayed, envelope(subject=9, sequence=sequence))
                 busy.wait(0.2)
-            await until(lambda: Received(relayed, envelope(about=9, sequence=4)) in heard)
+            await until(lambda: Received(relayed, envelope(subject=9, sequence=4)) in heard)
 
-            assert Received(relayed, envelope(about=9, sequence=5)) in heard
+            assert Received(relayed, envelope(subject=9, sequence=5)) in heard
 
     run(scene())
 
@@ -142,7 +142,7 @@ def test_what_is_larger_is_refused(domain: int) -> None:
             registry, _ = agents.join(0)
 
             with pytest.raises(UnoError, match="too large for the bus"):
-                registry.write(STATUS, envelope(about=1, body=bytes(BODY_LIMIT + 1)))
+                registry.write(STATUS, envelope(subject=1, body=bytes(BODY_LIMIT + 1)))
 
     run(scene())
 
@@ -152,15 +152,15 @@ def test_another_configuration_keeps_what_was_written_and_subscribed(domain: int
         async with Agents(domain) as agents:
             registry, at_registry = agents.join(0)
             registry.subscribe(STATUS)
-            registry.write(STATUS, envelope(about=9))
+            registry.write(STATUS, envelope(subject=9))
             cell, at_cell = agents.join(1)
             cell.subscribe(STATUS)
-            cell.write(STATUS, envelope(about=1, sequence=7))
+            cell.write(STATUS, envelope(subject=1, sequence=7))
 
             cell.configure(agents.config(1, peers=(0,)), at_cell.append)
 
-            await until(lambda: Received(STATUS, envelope(about=1, sequence=7)) in at_registry)
-            await until(lambda: Received(STATUS, envelope(about=9)) in at_cell)
+            await until(lambda: Received(STATUS, envelope(subject=1, sequence=7)) in at_registry)
+            await until(lambda: Received(STATUS, envelope(subject=9)) in at_cell)
 
     run(scene())
 
@@ -169,7 +169,7 @@ def test_a_new_configuration_does_not_look_like_an_outage(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
-            registry.write(STATUS, envelope(about=9))
+            registry.write(STATUS, envelope(subject=9))
             cell, heard = agents.join(1, peers=(0,))
             cell.subscribe(STATUS)
             await until(lambda: len(heard) == 2)
@@ -177,7 +177,7 @@ def test_a_new_configuration_does_not_look_like_an_outage(domain: int) -> None:
             cell.configure(agents.config(1, peers=(0, 2)), heard.append)
             await until(lambda: len(heard) == 3)
 
-            assert heard[2] == Received(STATUS, envelope(about=9))
+            assert heard[2] == Received(STATUS, envelope(subject=9))
 
     run(scene())
 
@@ -190,7 +190,7 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
             registry, heard = agents.join(0)
             registry.subscribe(STATUS)
             cell, _ = agents.join(1, peers=(0,))
-            cell.write(STATUS, envelope(about=1))
+            cell.write(STATUS, envelope(subject=1))
             await until(lambda: len(heard) == 2)
             before = threads(), descriptors()
             cell.configure(agents.config(1, peers=(0,)), ignore)
@@ -198,10 +198,10 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
 
             for turn in range(50):
                 cell.configure(agents.config(1, peers=(0, 2 + turn)), ignore)
-                cell.write(STATUS, envelope(about=1, sequence=turn + 2))
+                cell.write(STATUS, envelope(subject=1, sequence=turn + 2))
                 await until(
                     partial(
-                        heard.__contains__, Received(STATUS, envelope(about=1, sequence=turn + 2))
+                        heard.__contains__, Received(STATUS, envelope(subject=1, sequence=turn + 2))
                     )
                 )
 
@@ -220,12 +220,12 @@ def test_who_joins_anew_gets_and_says_everything_again(domain: int) -> None:
             cell, at_cell = agents.join(1, peers=(0,))
             for bus in (registry, cell):
                 bus.subscribe(STATUS)
-                bus.write(STATUS, envelope(about=1))
+                bus.write(STATUS, envelope(subject=1))
             await until(lambda: len(at_registry) == 2 and len(at_cell) == 2)
 
-            cell.renew()
+            cell.rejoin()
 
-            again = Received(STATUS, envelope(about=1))
+            again = Received(STATUS, envelope(subject=1))
             await until(lambda: at_cell.count(again) == 2 and at_registry.count(again) == 2)
 
     run(scene())
@@ -235,9 +235,9 @@ def test_what_is_withdrawn_does_not_come_to_who_is_later(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
-            for about in (1, 2):
-                registry.write(STATUS, envelope(about=about))
-            registry.write(offers_for(1), envelope(about=1))
+            for subject in (1, 2):
+                registry.write(STATUS, envelope(subject=subject))
+            registry.write(offers_for(1), envelope(subject=1))
             registry.withdraw(STATUS, 1)
             registry.withdraw(offers_for(1), 1)
 
@@ -245,10 +245,10 @@ def test_what_is_withdrawn_does_not_come_to_who_is_later(domain: int) -> None:
             cell.subscribe(offers_for(1))
             cell.subscribe(STATUS)
             await until(lambda: len(heard) == 2)
-            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(about=2))]
+            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(subject=2))]
 
-            registry.write(STATUS, envelope(about=1, sequence=2))
-            await until(lambda: heard[2:] == [Received(STATUS, envelope(about=1, sequence=2))])
+            registry.write(STATUS, envelope(subject=1, sequence=2))
+            await until(lambda: heard[2:] == [Received(STATUS, envelope(subject=1, sequence=2))])
 
     run(scene())
 
@@ -259,7 +259,7 @@ def test_who_leaves_is_missed_at_once(domain: int) -> None:
             registry, heard = agents.join(0)
             registry.subscribe(STATUS)
             cell, _ = agents.join(1, peers=(0,))
-            cell.write(STATUS, envelope(about=1))
+            cell.write(STATUS, envelope(subject=1))
             await until(lambda: len(heard) == 2)
 
             cell.close()
@@ -282,7 +282,7 @@ async def main():
     bus.configure(config, print)
     bus.write(
         Channel(Topic.STATUS),
-        Envelope(about=1, kind=2, sequence=1, sender=1, body=b"", signature=b""),
+        Envelope(subject=1, kind=2, sequence=1, relayed_by=1, body=b"", signature=b""),
     )
     await asyncio.Event().wait()
 
@@ -315,22 +315,22 @@ def test_noise_at_the_ports_harms_nobody_and_is_told_once(
         async with Agents(domain) as agents:
             registry, heard = agents.join(0)
             registry.subscribe(STATUS)
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as relayed_by:
                 for turn in range(10_000):
                     start = CHANCE.choice((b"", b"RTPS", b"RTPS\x02\x05\x01\x10"))
                     noise = start + CHANCE.randbytes(CHANCE.randrange(1400))
-                    sender.sendto(noise, (str(LOOPBACK), ports(domain, 0)[turn % 2]))
+                    relayed_by.sendto(noise, (str(LOOPBACK), ports(domain, 0)[turn % 2]))
                     if turn % 100 == 0:
                         await asyncio.sleep(0)
 
             cell, _ = agents.join(1, peers=(0,))
-            cell.write(STATUS, envelope(about=1))
+            cell.write(STATUS, envelope(subject=1))
             await until(lambda: len(heard) >= 2)
             return heard
 
     heard = run(scene())
 
-    assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(about=1))]
+    assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(subject=1))]
     assert capfd.readouterr().err == ""
     assert 1 <= len(caplog.records) < 10
 
@@ -341,18 +341,18 @@ def test_a_newer_agent_whose_envelopes_have_one_more_member_is_understood(domain
             "Newer",
             "uno.Envelope",
             {
-                "about": types.uint32,
+                "subject": types.uint32,
                 "kind": types.uint16,
                 "hops": types.uint32,
                 "sequence": types.uint64,
-                "sender": types.uint32,
+                "relayed_by": types.uint32,
                 "body": types.sequence[types.uint8],  # type: ignore[misc]
                 "signature": types.sequence[types.uint8, 64],  # type: ignore[misc]
             },
             field_annotations={
                 name: {"id": number} | ({"key": True} if number == 1 else {})
                 for name, number in {
-                    "about": 1, "kind": 2, "hops": 7, "sequence": 3, "sender": 4, "body": 5,
+                    "subject": 1, "kind": 2, "hops": 7, "sequence": 3, "relayed_by": 4, "body": 5,
                     "signature": 6,
                 }.items()
             },
@@ -370,7 +370,7 @@ def test_a_newer_agent_whose_envelopes_have_one_more_member_is_understood(domain
             writer = DataWriter(publisher, topic, qos=cyclone._WRITER_QOS)
             writer.write(newer(1, 2, 99, 1, 1, b"{}", bytes(64)))
 
-            await until(lambda: Received(STATUS, envelope(about=1)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1)) in heard)
             for entity in (writer, publisher, topic, participant, theirs):
                 entity.__del__()
 
@@ -390,12 +390,12 @@ def test_a_malformed_sample_is_dropped_and_told_once(
             cell, _ = agents.join(1, peers=(0,))
             with monkeypatch.context() as patched:
                 patched.setattr(wire, "decode", unreadable)
-                for about in range(20):
-                    cell.write(STATUS, envelope(about=about))
+                for subject in range(20):
+                    cell.write(STATUS, envelope(subject=subject))
                 await until(lambda: bool(caplog.records))
-            cell.write(STATUS, envelope(about=99))
+            cell.write(STATUS, envelope(subject=99))
 
-            await until(lambda: Received(STATUS, envelope(about=99)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=99)) in heard)
 
     run(scene())
 
@@ -410,13 +410,13 @@ def test_a_loop_that_is_behind_gets_the_newest_and_not_all(domain: int) -> None:
             registry, _ = agents.join(0)
             cell, heard = agents.join(1, peers=(0,))
             cell.subscribe(STATUS)
-            registry.write(STATUS, envelope(about=1))
+            registry.write(STATUS, envelope(subject=1))
             await until(lambda: len(heard) == 2)
 
             # Nobody else runs while this loop does.
             for sequence in range(2, 2002):
-                registry.write(STATUS, envelope(about=1, sequence=sequence))
-            await until(lambda: Received(STATUS, envelope(about=1, sequence=2001)) in heard)
+                registry.write(STATUS, envelope(subject=1, sequence=sequence))
+            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2001)) in heard)
 
             assert len(heard) < 1000
 
@@ -467,7 +467,7 @@ def test_closing_twice_or_before_joining_is_no_error(domain: int) -> None:
     async def scene() -> None:
         bus = CycloneBus()
         bus.close()
-        bus.renew()
+        bus.rejoin()
         bus.configure(config_of(domain, 0), ignore)
         bus.close()
         bus.close()
@@ -510,10 +510,10 @@ def config_of(domain: int, index: int, *, peers: tuple[int, ...] = ()) -> BusCon
 
 
 def envelope(
-    *, about: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
+    *, subject: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
 ) -> Envelope:
     return Envelope(
-        about=about, kind=kind, sequence=sequence, sender=1, body=body, signature=bytes(64)
+        subject=subject, kind=kind, sequence=sequence, relayed_by=1, body=body, signature=bytes(64)
     )
 
 

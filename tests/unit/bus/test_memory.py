@@ -13,7 +13,7 @@ from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope, Kind
 from uno.ports.bus import (
-    LOST,
+    FOR_REGISTRY,
     REGISTRY_INDEX,
     Bus,
     BusConfig,
@@ -34,8 +34,8 @@ def test_who_comes_later_gets_the_newest_of_each_cell() -> None:
         network = MemoryNetwork()
         writer = joined(network, A)
         for sequence in (1, 2, 3):
-            writer.write(STATUS, status(about=1, sequence=sequence))
-        writer.write(STATUS, status(about=2, sequence=1))
+            writer.write(STATUS, status(subject=1, sequence=sequence))
+        writer.write(STATUS, status(subject=2, sequence=1))
 
         heard: list[BusEvent] = []
         reader = joined(network, B, peers=(A,), heard=heard)
@@ -47,8 +47,8 @@ def test_who_comes_later_gets_the_newest_of_each_cell() -> None:
     heard = run(scene())
 
     assert Presence(STATUS, 1) in heard
-    assert Received(STATUS, status(about=1, sequence=3)) in heard
-    assert Received(STATUS, status(about=2, sequence=1)) in heard
+    assert Received(STATUS, status(subject=1, sequence=3)) in heard
+    assert Received(STATUS, status(subject=2, sequence=1)) in heard
 
 
 def test_one_peer_of_the_two_is_enough_and_none_is_not() -> None:
@@ -58,14 +58,14 @@ def test_one_peer_of_the_two_is_enough_and_none_is_not() -> None:
         joined(network, A, heard=known).subscribe(STATUS)
         joined(network, B, heard=stranger).subscribe(STATUS)
 
-        joined(network, IPv4Address("10.255.128.3"), peers=(A,)).write(STATUS, status(about=3))
+        joined(network, IPv4Address("10.255.128.3"), peers=(A,)).write(STATUS, status(subject=3))
 
-        await until(lambda: Received(STATUS, status(about=3)) in known)
+        await until(lambda: Received(STATUS, status(subject=3)) in known)
         return known, stranger
 
     known, stranger = run(scene())
 
-    assert known == [Presence(STATUS, 1), Received(STATUS, status(about=3))]
+    assert known == [Presence(STATUS, 1), Received(STATUS, status(subject=3))]
     assert stranger == []
 
 
@@ -76,26 +76,26 @@ def test_nothing_passes_between_uvns_or_partitions() -> None:
         reader.subscribe(STATUS)
         foreign = network.bus()
         foreign.configure(config(B, peers=(A,), tag="other"), ignore)
-        foreign.write(STATUS, status(about=1))
+        foreign.write(STATUS, status(subject=1))
         other = joined(network, IPv4Address("10.255.128.3"), peers=(A,))
-        other.write(Channel(Topic.STATUS, LOST), status(about=3))
-        other.write(STATUS, status(about=3, sequence=9))
+        other.write(Channel(Topic.STATUS, FOR_REGISTRY), status(subject=3))
+        other.write(STATUS, status(subject=3, sequence=9))
 
         await until(lambda: len(heard) == 2)
         return heard
 
-    assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(about=3, sequence=9))]
+    assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(subject=3, sequence=9))]
 
 
 def test_what_is_cut_off_catches_up_when_it_is_mended() -> None:
     async def scene() -> list[BusEvent]:
         network, heard = MemoryNetwork(), list[BusEvent]()
         writer = joined(network, A)
-        writer.write(STATUS, status(about=1, sequence=1))
+        writer.write(STATUS, status(subject=1, sequence=1))
         joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
         await until(lambda: len(heard) == 2)
         network.cut(A, B)
-        writer.write(STATUS, status(about=1, sequence=2))
+        writer.write(STATUS, status(subject=1, sequence=2))
         await until(lambda: Presence(STATUS, 0) in heard)
 
         network.mend(B, A)
@@ -103,23 +103,23 @@ def test_what_is_cut_off_catches_up_when_it_is_mended() -> None:
         await until(lambda: len(heard) == 5)
         return heard[3:]
 
-    assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(about=1, sequence=2))]
+    assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(subject=1, sequence=2))]
 
 
 def test_what_is_withdrawn_comes_to_nobody_any_more() -> None:
     async def scene() -> list[BusEvent]:
         network, heard = MemoryNetwork(), list[BusEvent]()
         writer = joined(network, A)
-        writer.write(STATUS, status(about=1))
+        writer.write(STATUS, status(subject=1))
         writer.withdraw(STATUS, 1)
         joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
-        writer.write(Channel(Topic.ACK), status(about=1))
-        joined(network, IPv4Address("10.255.128.3"), peers=(B,)).write(STATUS, status(about=3))
+        writer.write(Channel(Topic.ACK), status(subject=1))
+        joined(network, IPv4Address("10.255.128.3"), peers=(B,)).write(STATUS, status(subject=3))
 
         await until(lambda: len(heard) == 2)
         return heard
 
-    assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(about=3))]
+    assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(subject=3))]
 
 
 def test_another_configuration_keeps_what_was_written_and_subscribed() -> None:
@@ -128,18 +128,18 @@ def test_another_configuration_keeps_what_was_written_and_subscribed() -> None:
         joined(network, A, heard=far).subscribe(STATUS)
         node = joined(network, B, heard=near)
         node.subscribe(STATUS)
-        node.write(STATUS, status(about=2))
+        node.write(STATUS, status(subject=2))
 
         node.configure(config(B, peers=(A,)), near.append)
         await until(lambda: len(far) == 2)
-        joined(network, IPv4Address("10.255.128.3"), peers=(B,)).write(STATUS, status(about=3))
+        joined(network, IPv4Address("10.255.128.3"), peers=(B,)).write(STATUS, status(subject=3))
         await until(lambda: len(near) == 2)
         return near, far
 
     near, far = run(scene())
 
-    assert near == [Presence(STATUS, 1), Received(STATUS, status(about=3))]
-    assert far == [Presence(STATUS, 1), Received(STATUS, status(about=2))]
+    assert near == [Presence(STATUS, 1), Received(STATUS, status(subject=3))]
+    assert far == [Presence(STATUS, 1), Received(STATUS, status(subject=2))]
 
 
 def test_an_address_is_for_one_node_but_two_indices_can_share_it() -> None:
@@ -161,7 +161,7 @@ def test_who_crashes_is_missed_after_the_lease_and_who_closes_at_once() -> None:
         network, heard = MemoryNetwork(weather=Weather(lease=0.2)), []
         first, second = joined(network, A), joined(network, IPv4Address("10.255.128.3"))
         for node in (first, second):
-            node.write(STATUS, status(about=1))
+            node.write(STATUS, status(subject=1))
         reader = network.bus()
         peers = (A, IPv4Address("10.255.128.3"))
         reader.configure(
@@ -189,25 +189,25 @@ def test_in_bad_weather_the_newest_comes_through(seed: int) -> None:
         writer = joined(network, A)
         joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
         for sequence in range(20):
-            for about in (1, 2, 3):
-                writer.write(STATUS, status(about=about, sequence=sequence))
+            for subject in (1, 2, 3):
+                writer.write(STATUS, status(subject=subject, sequence=sequence))
             await asyncio.sleep(0.001)
 
-        newest = [Received(STATUS, status(about=about, sequence=19)) for about in (1, 2, 3)]
+        newest = [Received(STATUS, status(subject=subject, sequence=19)) for subject in (1, 2, 3)]
         await until(lambda: all(it in heard for it in newest))
         return heard
 
     heard = [it.envelope for it in run(scene()) if isinstance(it, Received)]
 
-    for about in (1, 2, 3):
-        sequences = [it.sequence for it in heard if it.about == about]
+    for subject in (1, 2, 3):
+        sequences = [it.sequence for it in heard if it.subject == subject]
         assert sequences == sorted(sequences)
 
 
 def test_everything_may_come_again() -> None:
     async def scene() -> list[BusEvent]:
         network, heard = MemoryNetwork(), list[BusEvent]()
-        joined(network, A).write(STATUS, status(about=1))
+        joined(network, A).write(STATUS, status(subject=1))
         joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
         await until(lambda: len(heard) == 2)
 
@@ -216,23 +216,23 @@ def test_everything_may_come_again() -> None:
         await until(lambda: len(heard) == 3)
         return heard
 
-    assert run(scene())[-1] == Received(STATUS, status(about=1))
+    assert run(scene())[-1] == Received(STATUS, status(subject=1))
 
 
 def test_who_joins_anew_gets_everything_again() -> None:
     async def scene() -> list[BusEvent]:
         network, heard = MemoryNetwork(), list[BusEvent]()
-        joined(network, A).write(STATUS, status(about=1))
+        joined(network, A).write(STATUS, status(subject=1))
         reader = joined(network, B, peers=(A,), heard=heard)
         reader.subscribe(STATUS)
         await until(lambda: len(heard) == 2)
 
-        reader.renew()
+        reader.rejoin()
 
         await until(lambda: len(heard) == 3)
         return heard
 
-    assert run(scene())[1:] == 2 * [Received(STATUS, status(about=1))]
+    assert run(scene())[1:] == 2 * [Received(STATUS, status(subject=1))]
 
 
 def test_the_bus_in_memory_is_a_bus() -> None:
@@ -241,9 +241,14 @@ def test_the_bus_in_memory_is_a_bus() -> None:
     bus.close()
 
 
-def status(*, about: int, sequence: int = 1) -> Envelope:
+def status(*, subject: int, sequence: int = 1) -> Envelope:
     return Envelope(
-        about=about, kind=Kind.STATUS, sequence=sequence, sender=about, body=b"{}", signature=b""
+        subject=subject,
+        kind=Kind.STATUS,
+        sequence=sequence,
+        relayed_by=subject,
+        body=b"{}",
+        signature=b"",
     )
 
 

@@ -17,10 +17,10 @@ from uno.statesync.envelope import BODY_LIMIT
 
 ENVELOPES = some.builds(
     Envelope,
-    about=some.integers(0, 2**32 - 1),
+    subject=some.integers(0, 2**32 - 1),
     kind=some.integers(0, 2**16 - 1),
     sequence=some.integers(0, 2**64 - 1),
-    sender=some.integers(0, 2**32 - 1),
+    relayed_by=some.integers(0, 2**32 - 1),
     body=some.binary(max_size=300),
     signature=some.binary(max_size=64),
 )
@@ -42,7 +42,7 @@ def test_the_bytes_are_those_of_cyclone(envelope: Envelope) -> None:
 
     assert wire.encode(envelope) == theirs
     key = declared.serialize_key(members, use_version_2=True)
-    assert wire.encode_key(envelope.about)[4:] == key
+    assert wire.encode_key(envelope.subject)[4:] == key
 
 
 @given(some.binary(max_size=200))
@@ -92,7 +92,12 @@ def test_a_member_that_is_missing_is_told() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"about": 2**32}, {"about": -1}, {"signature": bytes(65)}, {"body": bytes(BODY_LIMIT + 1)}],
+    [
+        {"subject": 2**32},
+        {"subject": -1},
+        {"signature": bytes(65)},
+        {"body": bytes(BODY_LIMIT + 1)},
+    ],
     ids=["too much", "too little", "signature", "body"],
 )
 def test_what_does_not_fit_is_not_written(wrong: dict[str, Any]) -> None:
@@ -107,4 +112,4 @@ def with_member(data: bytes, member: bytes) -> bytes:
     return data[:4] + len(content).to_bytes(4, "little") + content
 
 
-ENVELOPE = Envelope(about=3, kind=2, sequence=7, sender=4, body=b"{}", signature=bytes(64))
+ENVELOPE = Envelope(subject=3, kind=2, sequence=7, relayed_by=4, body=b"{}", signature=bytes(64))

@@ -27,12 +27,12 @@ class Slate(Bus):
         raise AssertionError("nobody listens here")
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        self.newest[channel, envelope.about] = envelope
+        self.newest[channel, envelope.subject] = envelope
 
-    def withdraw(self, channel: Channel, about: int) -> None:
-        del self.newest[channel, about]
+    def withdraw(self, channel: Channel, subject: int) -> None:
+        del self.newest[channel, subject]
 
-    def renew(self) -> None:
+    def rejoin(self) -> None:
         raise AssertionError("nobody joins here")
 
     def close(self) -> None:

@@ -531,7 +531,7 @@ def test_two_copies_at_work_at_once_end_with_a_clear_message(scene: Scene) -> No
         signing = registry.store.secrets()[keygen.SIGNING]
     sign = envelope.signer(keygen.text(signing.private))
     identity = scene.cells[1].running.manifest.identity
-    plain = Envelope(about=0, kind=Kind.UVN, sequence=0, sender=1, body=b"", signature=b"")
+    plain = Envelope(subject=0, kind=Kind.UVN, sequence=0, relayed_by=1, body=b"", signature=b"")
 
     def copy_speaks(sequence: int) -> Envelope:
         body = codec.encode(UvnAnnouncement(generation=7))

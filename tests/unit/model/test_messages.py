@@ -11,7 +11,7 @@ from uno.model.messages import Ack, Activation, Phase, UvnAnnouncement
 @pytest.mark.parametrize(
     "message",
     [
-        UvnAnnouncement(generation=3, cells={10: 3, 2: 1}, silent=(2,)),
+        UvnAnnouncement(generation=3, cells={10: 3, 2: 1}, unreachable_from_registry=(2,)),
         UvnAnnouncement(generation=3),
         Activation(generation=3, cells={10: 3, 2: 1}, batches=(("1-2", "2-3"), ("3-4",))),
         Ack(generation=3, phase=Phase.REVERTED, running=2, reason="lost cell-1"),

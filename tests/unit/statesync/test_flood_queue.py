@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uno.statesync.flood_queue import Outbox
+from uno.statesync.flood_queue import FloodQueue
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from uno.statesync.flood_queue import Outbox
 def test_the_delay_grows_with_the_members_up_to_a_limit(
     members: int, pause: float, hold: float
 ) -> None:
-    queue = Outbox()
+    queue = FloodQueue()
     queue.put(1, now=10.0)
     assert queue.due(members=members, busy=False) == 10.0
     assert queue.empty(now=10.0) == (1,)

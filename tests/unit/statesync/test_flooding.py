@@ -79,8 +79,8 @@ def test_of_many_statuses_of_a_cell_the_newest_is_flooded_and_once() -> None:
     (write,) = cells.flood_due(1)
 
     assert isinstance(write, Write)
-    assert write.envelope.sequence == cells.floods[2].database.own_sequence_seen(2)
-    assert write.envelope.sender == 1
+    assert write.envelope.sequence == cells.floods[2].database.highest_sequence(2)
+    assert write.envelope.relayed_by == 1
 
 
 @pytest.mark.parametrize("because", ["of a rollout", "of the cell's own pending commit"])
@@ -128,10 +128,12 @@ def test_nothing_is_held_for_a_registry_that_has_left() -> None:
 
 def test_the_status_of_a_cell_unreachable_from_the_registry_is_flooded_at_once() -> None:
     cells = Cells(3)
-    cells.from_registry(1, UvnAnnouncement(generation=2, rollout="staging", silent=(2,)))
+    cells.from_registry(
+        1, UvnAnnouncement(generation=2, rollout="staging", unreachable_from_registry=(2,))
+    )
     cells.advertise(2)
 
-    assert writes(cells.sync(1, 2)) == [*relayed(2), ("STATUS", "lost", 2)]
+    assert writes(cells.sync(1, 2)) == [*relayed(2), ("STATUS", "for-registry", 2)]
     assert not cells.floods[1].queue
 
 
@@ -142,17 +144,17 @@ def test_queued_statuses_of_a_cell_are_flooded_once_it_is_unreachable_from_the_r
         cells.advertise(cell)
         cells.sync(1, cell)
 
-    announced = UvnAnnouncement(generation=2, rollout="staging", silent=(2,))
+    announced = UvnAnnouncement(generation=2, rollout="staging", unreachable_from_registry=(2,))
     found = writes(cells.from_registry(1, announced))
 
-    assert found == [("UVN", "relay", 0), *relayed(2), ("STATUS", "lost", 2)]
+    assert found == [("UVN", "relay", 0), *relayed(2), ("STATUS", "for-registry", 2)]
     cells.now = LONGEST_HOLD
     assert writes(cells.flood_due(1, awaiting_confirm=True)) == relayed(3)
 
 
 def test_what_was_relayed_to_the_registry_is_withdrawn_once_it_reaches_the_cell() -> None:
     cells = Cells(3)
-    cells.from_registry(1, UvnAnnouncement(generation=2, silent=(2,)))
+    cells.from_registry(1, UvnAnnouncement(generation=2, unreachable_from_registry=(2,)))
     cells.advertise(2)
     cells.originate(2, Ack(generation=2, phase=Phase.STAGED, running=1), Kind.ACK)
     cells.sync(1, 2)
@@ -161,8 +163,8 @@ def test_what_was_relayed_to_the_registry_is_withdrawn_once_it_reaches_the_cell(
 
     withdrawn = [each for each in commands if isinstance(each, Withdraw)]
     assert withdrawn == [
-        Withdraw(Channel(Topic.STATUS, "lost"), 2),
-        Withdraw(Channel(Topic.ACK, "lost"), 2),
+        Withdraw(Channel(Topic.STATUS, "for-registry"), 2),
+        Withdraw(Channel(Topic.ACK, "for-registry"), 2),
         Withdraw(Channel(Topic.ACK, "relay"), 2),
     ]
 
@@ -341,9 +343,9 @@ def test_a_forged_status_of_an_unknown_cell_is_dropped_once_it_is_a_member() -> 
     cells = Cells(3)
     cells.set_members(1, 2)
     cells.advertise(3)
-    ((channel, about), envelope), *_ = cells.executed[3].newest.items()
+    ((channel, subject), envelope), *_ = cells.executed[3].newest.items()
     cells.receive(1, channel, replace(envelope, body=b"{}"))
 
     cells.set_members(1, 3)
 
-    assert (about, cells.statuses(1)) == (3, {})
+    assert (subject, cells.statuses(1)) == (3, {})

@@ -21,7 +21,7 @@ from uno.model.messages import (
 from uno.model.plan import Member
 from uno.model.status import CellStatus, LanState
 from uno.statesync.envelope import Untrusted, signed, signer
-from uno.statesync.state_database import Statements, view
+from uno.statesync.state_database import StateDatabase, view
 from uno.statesync.timers import MAX_AGE
 
 IDENTITY = "0" * 32
@@ -49,28 +49,28 @@ def member(cell: int, *, key: int | None = None) -> Member:
 MEMBERS = {1: member(1), 2: member(2)}
 
 
-def statements() -> Statements:
-    return Statements(identity=IDENTITY, registry_key=public(REGISTRY), members=MEMBERS)
+def statements() -> StateDatabase:
+    return StateDatabase(identity=IDENTITY, registry_key=public(REGISTRY), members=MEMBERS)
 
 
 def said(
-    body: object, *, kind: Kind, about: int, sequence: int = 1, by: int | None = None
+    body: object, *, kind: Kind, subject: int, sequence: int = 1, by: int | None = None
 ) -> Envelope:
     plain = Envelope(
-        about=about,
+        subject=subject,
         kind=kind,
         sequence=sequence,
-        sender=about,
+        relayed_by=subject,
         body=body if isinstance(body, bytes) else encode(body),
         signature=b"",
     )
-    author = by if by is not None else about
+    author = by if by is not None else subject
     return signed(plain, identity=IDENTITY, sign=signer(private(author)))
 
 
 def status(cell: int, *, generation: int = 1, sequence: int = 1) -> Envelope:
     body = CellStatus(generation=generation)
-    return said(body, kind=Kind.STATUS, about=cell, sequence=sequence)
+    return said(body, kind=Kind.STATUS, subject=cell, sequence=sequence)
 
 
 def announced(
@@ -85,13 +85,13 @@ def announced(
     body = UvnAnnouncement(
         generation=generation, cells=cells or {}, rollout=rollout, undone=undone, reason=reason
     )
-    return said(body, kind=Kind.UVN, about=REGISTRY, sequence=sequence)
+    return said(body, kind=Kind.UVN, subject=REGISTRY, sequence=sequence)
 
 
 def test_a_newer_statement_takes_the_place_of_the_one_before() -> None:
     known = statements()
 
-    heard = [known.hear(status(1, generation=n, sequence=n), now=0) for n in (3, 2, 3, 4)]
+    heard = [known.accept(status(1, generation=n, sequence=n), now=0) for n in (3, 2, 3, 4)]
 
     assert heard == [True, False, False, True]
     assert known.status(1) == CellStatus(generation=4)
@@ -102,62 +102,64 @@ def test_it_does_not_matter_who_passes_a_statement_on() -> None:
     known = statements()
     passed_on = status(1)
     relayed = Envelope(
-        about=passed_on.about,
+        subject=passed_on.subject,
         kind=passed_on.kind,
         sequence=passed_on.sequence,
-        sender=2,
+        relayed_by=2,
         body=passed_on.body,
         signature=passed_on.signature,
     )
 
-    assert known.hear(relayed, now=0)
+    assert known.accept(relayed, now=0)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        said(CellStatus(generation=9), kind=Kind.STATUS, about=1, by=2, sequence=2),
-        said(UvnAnnouncement(generation=9), kind=Kind.UVN, about=REGISTRY, by=1),
-        said(Activation(generation=9), kind=Kind.ACTIVATION, about=REGISTRY, by=1),
-        said(CellStatus(generation=9), kind=Kind.STATUS, about=3),
-        said(UvnAnnouncement(generation=9), kind=Kind.UVN, about=1, by=REGISTRY),
-        said(CellStatus(generation=9), kind=Kind.STATUS, about=REGISTRY),
-        said(b"not json", kind=Kind.STATUS, about=1, sequence=2),
-        said({"generation": "nine"}, kind=Kind.STATUS, about=1, sequence=2),
-        Envelope(about=1, kind=77, sequence=2, sender=1, body=b"", signature=bytes(64)),
-        Envelope(about=1, kind=2, sequence=2, sender=1, body=b"{}", signature=bytes(64)),
-        Envelope(about=1, kind=2, sequence=2, sender=1, body=b"{}", signature=b""),
-        Envelope(about=-1, kind=2, sequence=2, sender=1, body=b"", signature=bytes(64)),
-        Envelope(about=1, kind=2, sequence=1 << 70, sender=1, body=b"{}", signature=bytes(64)),
+        said(CellStatus(generation=9), kind=Kind.STATUS, subject=1, by=2, sequence=2),
+        said(UvnAnnouncement(generation=9), kind=Kind.UVN, subject=REGISTRY, by=1),
+        said(Activation(generation=9), kind=Kind.ACTIVATION, subject=REGISTRY, by=1),
+        said(CellStatus(generation=9), kind=Kind.STATUS, subject=3),
+        said(UvnAnnouncement(generation=9), kind=Kind.UVN, subject=1, by=REGISTRY),
+        said(CellStatus(generation=9), kind=Kind.STATUS, subject=REGISTRY),
+        said(b"not json", kind=Kind.STATUS, subject=1, sequence=2),
+        said({"generation": "nine"}, kind=Kind.STATUS, subject=1, sequence=2),
+        Envelope(subject=1, kind=77, sequence=2, relayed_by=1, body=b"", signature=bytes(64)),
+        Envelope(subject=1, kind=2, sequence=2, relayed_by=1, body=b"{}", signature=bytes(64)),
+        Envelope(subject=1, kind=2, sequence=2, relayed_by=1, body=b"{}", signature=b""),
+        Envelope(subject=-1, kind=2, sequence=2, relayed_by=1, body=b"", signature=bytes(64)),
+        Envelope(
+            subject=1, kind=2, sequence=1 << 70, relayed_by=1, body=b"{}", signature=bytes(64)
+        ),
     ],
 )
 def test_what_is_not_signed_by_whom_it_is_about_or_unreadable_changes_nothing(
     wrong: Envelope,
 ) -> None:
     known = statements()
-    known.hear(status(1), now=0)
+    known.accept(status(1), now=0)
 
     with pytest.raises(Untrusted):
-        known.hear(wrong, now=0)
+        known.accept(wrong, now=0)
 
     assert known.status(1) == CellStatus(generation=1)
-    assert known.announcement() is None
-    assert known.own_sequence_seen(1) == 1
+    assert known.registry_announcement() is None
+    assert known.highest_sequence(1) == 1
 
 
 def test_a_newer_uno_may_say_more_than_this_one_knows() -> None:
     known = statements()
 
-    known.hear(said({"generation": 2, "mood": "good"}, kind=Kind.STATUS, about=1), now=0)
+    known.accept(said({"generation": 2, "mood": "good"}, kind=Kind.STATUS, subject=1), now=0)
 
     assert known.status(1) == CellStatus(generation=2)
 
 
 def test_an_offer_is_kept_as_it_is() -> None:
     known = statements()
-    offer = said(b"sealed", kind=Kind.OFFER, about=2, by=REGISTRY)
+    offer = said(b"sealed", kind=Kind.OFFER, subject=2, by=REGISTRY)
 
-    assert known.hear(offer, now=0)
+    assert known.accept(offer, now=0)
 
     assert known.newest(Kind.OFFER, 2) == offer
     assert known.body(Kind.OFFER, 2) is None
@@ -165,46 +167,46 @@ def test_an_offer_is_kept_as_it_is() -> None:
 
 def test_the_highest_sequence_of_an_author_is_remembered() -> None:
     known = statements()
-    known.hear(announced(sequence=7), now=0)
-    known.hear(said(b"sealed", kind=Kind.OFFER, about=2, sequence=9, by=REGISTRY), now=0)
-    known.hear(status(2, sequence=5), now=0)
+    known.accept(announced(sequence=7), now=0)
+    known.accept(said(b"sealed", kind=Kind.OFFER, subject=2, sequence=9, by=REGISTRY), now=0)
+    known.accept(status(2, sequence=5), now=0)
 
-    seen = [known.own_sequence_seen(author) for author in (REGISTRY, 2, 1)]
+    seen = [known.highest_sequence(author) for author in (REGISTRY, 2, 1)]
 
     assert seen == [9, 5, 0]
 
 
 def test_what_a_cell_said_is_forgotten_with_the_cell() -> None:
     known = statements()
-    known.hear(status(1), now=0)
-    known.hear(status(2), now=0)
-    known.hear(announced(), now=0)
+    known.accept(status(1), now=0)
+    known.accept(status(2), now=0)
+    known.accept(announced(), now=0)
 
-    known.trust(public(REGISTRY), {2: member(2)})
+    known.set_members(public(REGISTRY), {2: member(2)})
 
     assert (known.status(1), known.status(2)) == (None, CellStatus(generation=1))
-    assert known.announcement() == UvnAnnouncement(generation=1)
+    assert known.registry_announcement() == UvnAnnouncement(generation=1)
     with pytest.raises(Untrusted, match="no member"):
-        known.hear(status(1, sequence=2), now=0)
+        known.accept(status(1, sequence=2), now=0)
 
 
 def test_what_was_signed_with_a_key_that_is_no_longer_believed_is_forgotten() -> None:
     known = statements()
-    known.hear(status(1), now=0)
-    known.hear(announced(), now=0)
+    known.accept(status(1), now=0)
+    known.accept(announced(), now=0)
 
-    known.trust(public(7), {1: member(1, key=8), 2: member(2)})
+    known.set_members(public(7), {1: member(1, key=8), 2: member(2)})
 
-    assert (known.status(1), known.announcement()) == (None, None)
+    assert (known.status(1), known.registry_announcement()) == (None, None)
 
 
 def test_the_picture_has_every_member_and_who_is_not_heard() -> None:
     known = statements()
     ack = Ack(generation=4, phase=Phase.CONFIRMED, running=4)
-    known.hear(announced(generation=4, cells={1: 4, 2: 3}, rollout="waits"), now=90)
-    known.hear(status(1, generation=4), now=100)
-    known.hear(said(ack, kind=Kind.ACK, about=1, sequence=2), now=110)
-    known.hear(status(2, generation=3), now=0)
+    known.accept(announced(generation=4, cells={1: 4, 2: 3}, rollout="waits"), now=90)
+    known.accept(status(1, generation=4), now=100)
+    known.accept(said(ack, kind=Kind.ACK, subject=1, sequence=2), now=110)
+    known.accept(status(2, generation=3), now=0)
 
     seen = view(known, uvn="net", viewer=2, now=120)
 
@@ -218,7 +220,7 @@ def test_the_picture_has_every_member_and_who_is_not_heard() -> None:
 
 def test_a_picture_without_a_registry_has_its_last_word() -> None:
     known = statements()
-    known.hear(announced(generation=4, undone=5, reason="cell-1 lost contact"), now=0)
+    known.accept(announced(generation=4, undone=5, reason="cell-1 lost contact"), now=0)
 
     seen = view(known, uvn="net", viewer=1, now=MAX_AGE + 1)
 
@@ -228,8 +230,8 @@ def test_a_picture_without_a_registry_has_its_last_word() -> None:
 
 def test_what_the_viewer_knows_better_is_taken_from_it() -> None:
     known = statements()
-    known.hear(status(1, generation=6), now=0)
-    known.hear(status(2, generation=6), now=0)
+    known.accept(status(1, generation=6), now=0)
+    known.accept(status(2, generation=6), now=0)
 
     seen = view(
         known, uvn="net", viewer=REGISTRY, now=1, registry=True, generation=6, packages={1: 6, 2: 6}
@@ -244,8 +246,8 @@ def test_a_cell_without_one_of_its_lans_is_not_routed() -> None:
     known = statements()
     lans = (LanState(network=IPv4Network("192.168.1.0/24")),)
     body = CellStatus(generation=1, lans=lans)
-    known.hear(said(body, kind=Kind.STATUS, about=1), now=0)
-    known.hear(status(2), now=0)
+    known.accept(said(body, kind=Kind.STATUS, subject=1), now=0)
+    known.accept(status(2), now=0)
 
     seen = view(known, uvn="net", viewer=1, now=1)
 

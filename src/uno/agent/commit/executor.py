@@ -221,7 +221,7 @@ class CommitExecutor:
 
     async def give_up(self, reason: str) -> None:
         """Go back from the package on trial, which this host cannot have."""
-        await self._go_back(reason, self._flood.state.database.own_sequence_seen(REGISTRY))
+        await self._go_back(reason, self._flood.state.database.highest_sequence(REGISTRY))
 
     def contact(self, status: CellStatus) -> Reachability:
         """Return whom the cell is in contact with."""
@@ -368,7 +368,7 @@ class CommitExecutor:
         return any(each.registry for each in said if each is not None)
 
     def _announced_generation(self) -> int:
-        said = self._flood.state.database.announcement()
+        said = self._flood.state.database.registry_announcement()
         running = self.package.manifest.generation
         return said.cells.get(self._flood.state.cell, running) if said else running
 

@@ -15,7 +15,7 @@ _FIRST = 2 * MAX_AGE
 _LONGEST = 3600.0
 
 
-class Deafness:
+class BusWatchdog:
     """When to join the bus anew."""
 
     def __init__(self) -> None:

@@ -91,8 +91,8 @@ class FloodRunner:
                     self._bus.subscribe(channel)
                 case Write(channel, envelope):
                     self._bus.write(channel, envelope)
-                case Withdraw(channel, about):
-                    self._bus.withdraw(channel, about)
+                case Withdraw(channel, subject):
+                    self._bus.withdraw(channel, subject)
                 case ReserveSequence(through):
                     self._file.write(through)
                 case Warn(relayed_by, reason):

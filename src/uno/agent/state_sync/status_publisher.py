@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uno.model.status import CellStatus
 
 
-class Herald:
+class StatusPublisher:
     """Tells what is new at once, what is not every now and then. For one event loop."""
 
     def __init__(

@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 
 from uno.model.key_ids import DDS_AUTHORITY, dds_file, dds_seed
 from uno.model.messages import REGISTRY
-from uno.ports.bus import LOST, OWN, RELAY, Topic
+from uno.ports.bus import FOR_REGISTRY, OWN, RELAY, Topic
 from uno.registry.store.secret_table import StoredSecret
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def _of_the_registry() -> str:
     return (
         _may("publish", (Topic.UVN, Topic.ACTIVATION), (OWN,))
         + _may("publish", (Topic.OFFER,), ("cell-*", "near-*"))
-        + _may("subscribe", (Topic.STATUS, Topic.ACK), (OWN, LOST))
+        + _may("subscribe", (Topic.STATUS, Topic.ACK), (OWN, FOR_REGISTRY))
         # What it said itself, before it was restored.
         + _may("subscribe", (Topic.UVN, Topic.ACTIVATION), (RELAY,))
     )
@@ -280,8 +280,8 @@ def _of_the_registry() -> str:
 def _of_a_cell(cell: int) -> str:
     statements = (Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
     return (
-        _may("publish", (Topic.STATUS, Topic.ACK), (OWN, RELAY, LOST))
-        + _may("publish", (Topic.UVN, Topic.ACTIVATION), (RELAY, LOST))
+        _may("publish", (Topic.STATUS, Topic.ACK), (OWN, RELAY, FOR_REGISTRY))
+        + _may("publish", (Topic.UVN, Topic.ACTIVATION), (RELAY, FOR_REGISTRY))
         + _may("publish", (Topic.OFFER,), ("cell-*",))
         + _may("subscribe", statements, (OWN, RELAY))
         + _may("subscribe", (Topic.OFFER,), (f"cell-{cell}", "near-*"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from uno.agent.state_sync.bus_watchdog import Deafness
+from uno.agent.state_sync.bus_watchdog import BusWatchdog
 
 
 def joins(ages: dict[float, list[float | None]]) -> list[float]:
-    deafness = Deafness()
+    deafness = BusWatchdog()
     return [now for now, each in ages.items() if deafness.is_due(each, now=now)]
 
 

@@ -28,7 +28,7 @@ class Calls(Bus):
         """Not called."""
         raise AssertionError(config, deliver)
 
-    def renew(self) -> None:
+    def rejoin(self) -> None:
         """Not called."""
         raise AssertionError
 
@@ -40,9 +40,9 @@ class Calls(Bus):
         """Record it."""
         self.made.append(("write", channel, envelope))
 
-    def withdraw(self, channel: Channel, about: int) -> None:
+    def withdraw(self, channel: Channel, subject: int) -> None:
         """Record it."""
-        self.made.append(("withdraw", channel, about))
+        self.made.append(("withdraw", channel, subject))
 
     def close(self) -> None:
         """Not called."""

@@ -103,7 +103,7 @@ def test_a_cell_speaks_for_the_registry_only_where_it_passes_on(
 
     assert (
         "<publish><topics><topic>uno/uvn</topic><topic>uno/activation</topic></topics>"
-        "<partitions><partition>relay</partition><partition>lost</partition></partitions></publish>"
+        "<partitions><partition>relay</partition><partition>for-registry</partition></partitions></publish>"
     ) in document
     assert "<partition>cell-3</partition><partition>near-*</partition>" in document
 
