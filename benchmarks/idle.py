@@ -29,8 +29,8 @@ from uno.host.command import run
 from uno.lab.agents import Agent, Agents
 from uno.lab.node import Node
 from uno.model.plan import BusPlan
+from uno.model.routing_policy import BGP_PORT
 from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
-from uno.render.frr import BGP_PORT
 
 # What WireGuard (16 bytes of header, 16 of tag), UDP and IPv4 add to each packet; padding not.
 AROUND = 16 + 16 + 8 + 20

@@ -53,7 +53,7 @@ from uno.lab.world import World
 from uno.lab.world_layout import GATEWAY4
 from uno.model.key_ids import Secret
 from uno.model.net import network
-from uno.ports.host import Peer, Tunnel
+from uno.model.tunnel import Peer, Tunnel
 
 STREAMS = (1, 4)
 WAYS = ("uno", "bare")

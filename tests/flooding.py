@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
-from bundles import HOME, bundle
+from packages import HOME, package
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnnouncement
@@ -168,7 +168,7 @@ def advertisement(
     return signed(plain, identity=_BASE.plan.identity, sign=signer(key))
 
 
-_BASE = bundle(HOME)
+_BASE = package(HOME)
 
 
 def _packages(count: int) -> dict[int, Package]:

@@ -8,7 +8,7 @@ from itertools import product
 from uno.host.routing_frr.frr_diff import Config, Place, parse
 from uno.model.net import Network
 from uno.model.plan import BackbonePeer, Member
-from uno.render import frr
+from uno.model.routing_policy import originated
 
 # What a filter is asked: through which interface, which prefix, of which cell.
 Question = tuple[str, str, int]
@@ -90,7 +90,7 @@ def owned(config: Config, members: tuple[Member, ...]) -> set[tuple[str, int]]:
     return {
         (str(prefix), origin.id)
         for origin, owner in product(members, members)
-        for prefix in frr.prefixes(owner)
+        for prefix in originated(owner)
         if _is_owned(config, prefix, origin)
     }
 

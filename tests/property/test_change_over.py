@@ -23,11 +23,11 @@ from uno.host.routing_frr.frr_diff import Unknown
 from uno.model.attached_lan import AttachedLan
 from uno.model.package import Manifest, Package
 from uno.model.plan import Plan
+from uno.model.routing_policy import Drain, routing_policy
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
 from uno.ports.host import Desired, Facts
 from uno.render import frr
-from uno.render.frr import Drain
 
 Pair = tuple[Package, Package]
 
@@ -247,7 +247,7 @@ def drains(of: Package) -> st.SearchStrategy[dict[str, Drain]]:
 def texts(of: Package, drained: dict[str, Drain]) -> frr_diff.Texts:
     own = next(member for member in of.roster.members if member.id == of.plan.cell)
     lans = tuple(AttachedLan(network=lan, nic="eth1") for lan in own.lans)
-    return frr.daemons(of.plan, of.roster, lans=lans, drained=drained)
+    return frr.daemons(routing_policy(of.plan, of.roster, lans=lans, drained=drained))
 
 
 def interfaces(of: Package) -> set[tuple[str, int]]:

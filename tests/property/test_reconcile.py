@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
 from uno.model.net import Network, network_order
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -22,7 +23,6 @@ from uno.ports.host import (
     Nic,
     NodeInterface,
     Observed,
-    Peer,
     ReloadRouting,
     RemoveTunnel,
     RemoveUnreachableRoutes,
@@ -33,7 +33,6 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
-    Tunnel,
 )
 from uno.reconcile.apply import ApplyFailed, apply, describe
 from uno.reconcile.host_diff import inverse, reconcile

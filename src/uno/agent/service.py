@@ -16,15 +16,8 @@ from uno.diagnostics import UnoError
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.package import Package
-from uno.ports.host import (
-    Action,
-    CreateTunnel,
-    Desired,
-    Host,
-    PeerStatus,
-    SessionStatus,
-    Tunnel,
-)
+from uno.model.tunnel import Tunnel
+from uno.ports.host import Action, CreateTunnel, Desired, Host, PeerStatus, SessionStatus
 from uno.reconcile.apply import apply
 from uno.reconcile.host_diff import reconcile
 from uno.reconcile.lans import attached, require_all

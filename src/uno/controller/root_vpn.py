@@ -14,8 +14,9 @@ from uno.model.key_ids import Secret
 from uno.model.net import network_order
 from uno.model.plan import Plan, PlannedCell, RootVpn
 from uno.model.syntax import host_port
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.bus import REGISTRY_INDEX, ports
-from uno.ports.host import Desired, Peer, Tunnel
+from uno.ports.host import Desired
 from uno.render import nftables
 
 # Tables up to 255 are used by people and distributions. The rest of the number comes from the

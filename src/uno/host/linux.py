@@ -21,6 +21,7 @@ from uno.host.routing_frr import daemons
 from uno.host.wireguard import endpoint_lookup, observed_tunnels
 from uno.host.wireguard import interfaces as wireguard
 from uno.model.messages import REGISTRY
+from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -28,10 +29,8 @@ from uno.ports.host import (
     CreateTunnel,
     Facts,
     ForeignForwardChain,
-    InterfaceAddress,
     NodeInterface,
     Observed,
-    Peer,
     PeerStatus,
     ReloadRouting,
     RemoveTunnel,
@@ -45,7 +44,6 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
-    Tunnel,
 )
 from uno.render import nftables
 

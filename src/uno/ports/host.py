@@ -7,13 +7,10 @@ what uno is to own. An `Action` is one step from one to the other; each has an i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv6Interface
 from typing import Protocol, TypeAlias
 
-from uno.model.key_ids import Secret
 from uno.model.net import Network
-
-InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
+from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,37 +41,6 @@ class Facts:
     has_ipv6: bool = True
     forwarded: bool = True
     frr: tuple[int, int] = (8, 4)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """A WireGuard peer. `endpoint` is `host:port` as written, `keepalive` seconds or 0."""
-
-    public_key: str
-    psk: Secret | None = None
-    endpoint: str | None = None
-    allowed_ips: tuple[Network, ...] = ()
-    keepalive: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tunnel:
-    """A WireGuard interface.
-
-    `port` is None where the kernel chooses the port. `mtu` is in bytes. `routes` lead into the
-    interface; with `table` they are in the routing table of that number, which rules (ip-rule(8))
-    select for packets from this interface's addresses alone. Addresses, peers (by public key),
-    their allowed IPs, and routes are sorted.
-    """
-
-    name: str
-    private_key: Secret
-    mtu: int
-    addresses: tuple[InterfaceAddress, ...]
-    peers: tuple[Peer, ...] = ()
-    port: int | None = None
-    routes: tuple[Network, ...] = ()
-    table: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

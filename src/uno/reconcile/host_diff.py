@@ -12,6 +12,7 @@ from typing import assert_never
 
 from uno.diagnostics import ActionNeeded
 from uno.model.net import network_order
+from uno.model.tunnel import Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -30,7 +31,6 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
-    Tunnel,
 )
 
 

@@ -31,7 +31,7 @@ from uno.model.plan import (
     RootVpn,
     Roster,
 )
-from uno.render.frr import BGP_PORT, prefixes, scope_members
+from uno.model.routing_policy import BGP_PORT, members_of, originated, remote_prefixes
 
 TABLE = "uno"
 REGISTRY_TABLE = "uno_registry"
@@ -63,7 +63,7 @@ def ruleset(
     nics = tuple(sorted({lan.nic for lan in lans}))
     site = _site(nics, local)
     blocks = [
-        *_address_sets("uvn_prefixes", _uvn_prefixes(own, roster)),
+        *_address_sets("uvn_prefixes", remote_prefixes(own, roster)),
         *_address_sets("own_prefixes", local),
         _names("links", (link.interface for link in plan.links)),
         _names("nics", nics),
@@ -147,13 +147,6 @@ def interfaces(plan: CellPlan) -> tuple[str, ...]:
     return tuple(names)
 
 
-def uvn_prefixes(roster: Roster) -> tuple[Network, ...]:
-    """Return every prefix of the UVN: the pools, and the LANs of all cells."""
-    pools = roster.pools
-    lans = (lan for member in roster.members for lan in member.lans)
-    return (pools.root, pools.particles, pools.backbone, pools.ula, *lans)
-
-
 @dataclass(frozen=True, slots=True)
 class _Site:
     """How rules name the cell's LANs and the interfaces to them."""
@@ -177,12 +170,8 @@ def _named(name: str, elements: Sequence[str]) -> str:
     return elements[0] if len(elements) == 1 else f"@{name}"
 
 
-def _uvn_prefixes(own: Member, roster: Roster) -> tuple[Network, ...]:
-    return tuple(sorted(set(uvn_prefixes(roster)) - set(own.lans), key=network_order))
-
-
 def _rpf_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
-    own = {member.id: prefixes(member) for member in roster.members}
+    own = {member.id: originated(member) for member in roster.members}
     for link in plan.links:
         sources = _sources(link, plan, roster, own)
         yield from _address_sets(f"rpf_{link.interface}_", sources)
@@ -199,7 +188,7 @@ def _sources(
     link: BackbonePeer, plan: CellPlan, roster: Roster, own: Mapping[int, tuple[Network, ...]]
 ) -> tuple[Network, ...]:
     """Return what may come in through a link: its cells' own, and errors sent by those between."""
-    members = scope_members(link.import_origins, roster)
+    members = members_of(link.import_origins, roster)
     allowed = {prefix for member in members for prefix in own[member.id]}
     # Links have their addresses in the backbone pool and in the third /64 of the ULA; routers on
     # the way answer (ICMP) from those.

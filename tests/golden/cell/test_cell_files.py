@@ -21,6 +21,7 @@ import pytest
 from uno.host.command import run
 from uno.model.attached_lan import AttachedLan
 from uno.model.plan import ParticlePeer, Plan
+from uno.model.routing_policy import routing_policy
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan
@@ -133,7 +134,8 @@ def files_of(name: str, planned: Plan) -> dict[str, str]:
     cell = CELLS[name]
     lans = tuple(AttachedLan(network=lan, nic="eth1") for lan in cell.allowed_lans)
     own, everyone = cell_plans(planned)[cell.id], roster(planned)
-    texts = {f"{each}.conf": text for each, text in frr.daemons(own, everyone, lans=lans)}
+    policy = routing_policy(own, everyone, lans=lans)
+    texts = {f"{each}.conf": text for each, text in frr.daemons(policy)}
     peers = tuple(ParticlePeer(each.identity, "", "") for each in planned.particles)
     bus = ports(own.bus.domain, CELL_INDEX)
     rules = nftables.ruleset(own, everyone, lans=lans, bus_ports=bus, particles=peers)

@@ -16,9 +16,10 @@ from uno.host.command import run
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import ROOT_REGISTRY, Secret, root_pair, root_psk
 from uno.model.plan import Plan
+from uno.model.tunnel import Tunnel
 from uno.model.uvn import Cell, Settings, User, Uvn
 from uno.planning.planner import plan, required_keys, with_keys
-from uno.ports.host import Desired, Tunnel
+from uno.ports.host import Desired
 from uno.reconcile.host_diff import reconcile
 from uno.registry.publish.keygen import clamped
 

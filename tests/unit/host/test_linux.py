@@ -23,17 +23,16 @@ from uno.host.wireguard import endpoint_lookup
 from uno.host.wireguard import interfaces as wireguard
 from uno.model.key_ids import Secret
 from uno.model.net import Address
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     ConfigureTunnel,
     CreateTunnel,
     ForeignForwardChain,
     NodeInterface,
-    Peer,
     RemoveTunnel,
     RestoreSysctl,
     SetNode,
     SetSysctl,
-    Tunnel,
 )
 
 KEY = Secret(b64encode(bytes([8] * 31 + [72])).decode())

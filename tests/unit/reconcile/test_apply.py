@@ -10,6 +10,7 @@ from uno.diagnostics import TransientFailure
 from uno.host.command import CommandFailed
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
+from uno.model.tunnel import Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -29,7 +30,6 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
-    Tunnel,
 )
 from uno.reconcile.apply import ApplyFailed, apply, describe
 

@@ -9,6 +9,7 @@ import pytest
 
 from uno.diagnostics import UnoError
 from uno.model.key_ids import Secret
+from uno.model.tunnel import Tunnel
 from uno.ports.host import (
     AddUnreachableRoutes,
     ConfigureTunnel,
@@ -28,7 +29,6 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
-    Tunnel,
 )
 from uno.reconcile.host_diff import inverse, reconcile
 

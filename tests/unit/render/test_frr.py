@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.plan import BackbonePeer, CellPlan, CellSet, Member, Pools, Roster, Timing
+from uno.model.routing_policy import BGP_PORT, MAXIMUM_PATHS, Drain, originated, routing_policy
 from uno.render import frr
-from uno.render.frr import Drain
 
 ULA = IPv6Network("fd00::/48")
 POOLS = Pools(
@@ -133,7 +133,7 @@ def test_a_neighbour_may_announce_what_comes_through_it_and_no_more(
     text = bgpd(PLAN, ON_ETH1)
 
     for origin, member in product(ROSTER.members, repeat=2):
-        for prefix in frr.prefixes(member):
+        for prefix in originated(member):
             taken = accepts(text, interface, prefix, f"4200000003 {origin.asn}")
             assert taken == (origin == member and origin.id in cells)
 
@@ -143,7 +143,7 @@ def test_nobody_may_announce_a_cells_own_prefixes_to_it() -> None:
     text = bgpd(PLAN, ON_ETH1)
     stolen = [
         (prefix, path)
-        for prefix in frr.prefixes(ROSTER.members[0])
+        for prefix in originated(ROSTER.members[0])
         for path in ("4200000003", "4200000003 4200000001", "4200000003 4200000004")
     ]
 
@@ -200,7 +200,7 @@ def test_a_link_that_is_avoided_is_the_last_choice_of_both_ends() -> None:
 
 @pytest.mark.feature("G08")
 def test_the_neighbour_of_a_link_that_is_avoided_is_patient_with_this_end() -> None:
-    text = dict(frr.daemons(PLAN, ROSTER, lans=(), drained={"uwg-b1": Drain.AVOIDED}))["bfdd"]
+    text = dict(rendered(PLAN, ROSTER, lans=(), drained={"uwg-b1": Drain.AVOIDED}))["bfdd"]
 
     assert " profile uno-gshut\n  detect-multiplier 20\n" in text
     assert re.findall(r"interface (\S+)\n  profile (\S+)", text) == [
@@ -224,19 +224,19 @@ def test_a_closed_link_has_no_sessions() -> None:
     (gone,) = (link for link in PLAN.links if link.interface == "uwg-b1")
     without = replace(PLAN, links=tuple(link for link in PLAN.links if link != gone))
 
-    closed = frr.daemons(PLAN, ROSTER, lans=ON_ETH1, drained={"uwg-b1": Drain.CLOSED})
+    closed = rendered(PLAN, ROSTER, lans=ON_ETH1, drained={"uwg-b1": Drain.CLOSED})
 
-    assert closed == frr.daemons(without, ROSTER, lans=ON_ETH1)
+    assert closed == rendered(without, ROSTER, lans=ON_ETH1)
 
 
 def test_nothing_is_renumbered_when_a_member_or_a_lan_goes() -> None:
     fewer = replace(ROSTER, members=(ROSTER.members[0], *ROSTER.members[2:]))
     poorer = replace(ROSTER, members=(*ROSTER.members[:3], replace(ROSTER.members[3], lans=())))
     plan = replace(PLAN, links=PLAN.links[1:])
-    before = dict(frr.daemons(plan, ROSTER, lans=()))["bgpd"].splitlines()
+    before = dict(rendered(plan, ROSTER, lans=()))["bgpd"].splitlines()
 
     for roster in (fewer, poorer):
-        after = dict(frr.daemons(plan, roster, lans=()))["bgpd"].splitlines()
+        after = dict(rendered(plan, roster, lans=()))["bgpd"].splitlines()
         assert set(after) < set(before)
 
 
@@ -250,14 +250,14 @@ def test_filters_stand_before_the_neighbours_that_use_them() -> None:
 def test_equal_paths_of_both_families_are_used_at_once() -> None:
     text = bgpd(PLAN, ())
 
-    assert text.count(f"  maximum-paths {frr.MAXIMUM_PATHS}") == 2
+    assert text.count(f"  maximum-paths {MAXIMUM_PATHS}") == 2
     assert " bgp bestpath as-path multipath-relax" in text
 
 
 @pytest.mark.feature("G25")
 def test_unos_bgp_has_a_port_of_its_own() -> None:
-    assert frr.BGP_PORT != 179
-    assert bgpd(PLAN, ()).count(f" port {frr.BGP_PORT}\n") == len(PLAN.links)
+    assert BGP_PORT != 179
+    assert bgpd(PLAN, ()).count(f" port {BGP_PORT}\n") == len(PLAN.links)
 
 
 @pytest.mark.feature("G10")
@@ -268,8 +268,8 @@ def test_bfd_watches_every_link_with_the_timers_of_the_plan() -> None:
     assert "  receive-interval 250\n  transmit-interval 250\n" in text
     assert "  detect-multiplier 3\n" in text
     assert bgpd(PLAN, ()).count(" bfd profile uno\n") == len(PLAN.links)
-    assert "  receive-interval 100\n" in dict(frr.daemons(PLAN, fast, lans=()))["bfdd"]
-    assert "  detect-multiplier 4\n" in dict(frr.daemons(PLAN, fast, lans=()))["bfdd"]
+    assert "  receive-interval 100\n" in dict(rendered(PLAN, fast, lans=()))["bfdd"]
+    assert "  detect-multiplier 4\n" in dict(rendered(PLAN, fast, lans=()))["bfdd"]
 
 
 @pytest.mark.feature("G32")
@@ -289,21 +289,31 @@ def test_a_cell_without_links_has_routing_all_the_same() -> None:
 
 @pytest.mark.feature("F083")
 def test_the_daemons_come_in_the_order_to_start_them_and_as_one_file_too() -> None:
-    parts = frr.daemons(PLAN, ROSTER, lans=ON_ETH1)
+    parts = rendered(PLAN, ROSTER, lans=ON_ETH1)
 
     assert [name for name, _ in parts] == ["zebra", "bfdd", "bgpd"]
     assert frr.integrated(parts) == "".join(text for _, text in parts)
     assert all(text.endswith("\n") and "\n\n" not in text for _, text in parts)
 
 
+def rendered(
+    plan: CellPlan,
+    roster: Roster,
+    *,
+    lans: tuple[AttachedLan, ...],
+    drained: dict[str, Drain] | None = None,
+) -> tuple[tuple[str, str], ...]:
+    return frr.daemons(routing_policy(plan, roster, lans=lans, drained=drained))
+
+
 def daemons(plan: CellPlan, lans: tuple[AttachedLan, ...]) -> dict[str, str]:
-    return dict(frr.daemons(plan, ROSTER, lans=lans))
+    return dict(rendered(plan, ROSTER, lans=lans))
 
 
 def bgpd(
     plan: CellPlan, lans: tuple[AttachedLan, ...], drained: dict[str, Drain] | None = None
 ) -> str:
-    return dict(frr.daemons(plan, ROSTER, lans=lans, drained=drained))["bgpd"]
+    return dict(rendered(plan, ROSTER, lans=lans, drained=drained))["bgpd"]
 
 
 def step(text: str, name: str, number: int = 10) -> list[str]:

@@ -432,13 +432,9 @@ def test_the_same_plan_makes_the_same_text() -> None:
     assert walk(HUB, "eth1", "eth1").text == walk(HUB, "eth1", "eth1").text
 
 
-def test_the_prefixes_of_a_uvn_are_its_pools_and_all_lans() -> None:
+def test_links_have_their_ipv6_addresses_in_the_third_prefix_of_the_ula() -> None:
     _, everyone = planned(HUB)
-    pools = everyone.pools
 
-    assert set(nftables.uvn_prefixes(everyone)) == {
-        pools.root, pools.particles, pools.backbone, pools.ula, LAN1, LAN2, LAN3, LAN6,
-    }  # fmt: skip
     assert nftables.link_pool6(everyone) == IPv6Network("fd2b:5061:b7f9:2::/64")
 
 

@@ -1,7 +1,7 @@
 """The way from one package to the next without losing a packet: what a host should be like, when.
 
 Pure. New links are made beside the old ones. Links that go away, and those that change where they
-are, are left first: see `render.frr.Drain`. Both ends of a link do the same at the same time
+are, are drained first: see `routing_policy.Drain`. Both ends of a link do the same at the same time
 after the word to change over, without asking each other; so the times are what they agree on.
 
     0               make: all that is new, beside all that is old
@@ -29,7 +29,7 @@ from msgspec.structs import replace as altered
 from uno.model.messages import Activation
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer, CellPlan, CellSet, Roster
-from uno.render.frr import Drain
+from uno.model.routing_policy import Drain
 
 # Seconds from telling others to leave a link until this cell leaves it: for the news to go round
 # and for routes to be in the kernels, so that no two cells send a packet to each other.

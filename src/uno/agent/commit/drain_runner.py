@@ -11,7 +11,8 @@ from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.diagnostics import TransientFailure, UnoError
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer, Member
-from uno.ports.host import Action, Host, Tunnel
+from uno.model.tunnel import Tunnel
+from uno.ports.host import Action, Host
 from uno.reconcile.apply import apply
 from uno.reconcile.host_diff import reconcile
 from uno.reconcile.lans import attached

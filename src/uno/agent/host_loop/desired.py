@@ -1,34 +1,27 @@
-"""A cell's accepted bundle, and what the host is like, to what uno should own there."""
+"""A cell's accepted package and its host's properties to what uno is to own on the host. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
-from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Interface, IPv6Interface
 
 from uno.model.attached_lan import AttachedLan
-from uno.model.key_ids import Secret
-from uno.model.net import Address, Network, network_order
 from uno.model.package import Package
-from uno.model.plan import BackbonePeer, Member, ParticlesHub, RootPeer
+from uno.model.routing_policy import Drain, remote_prefixes, routing_policy
+from uno.model.tunnel import InterfaceAddress
 from uno.ports.bus import CELL_INDEX, ports
 from uno.ports.host import (
     Desired,
     Facts,
-    InterfaceAddress,
     Nic,
     NodeInterface,
-    Peer,
     Routing,
-    Tunnel,
 )
 from uno.render import frr, nftables
-from uno.render.frr import Drain
+from uno.render.tunnels import tunnels
 
 NODE_INTERFACE = nftables.NODE_INTERFACE
-
-EVERYTHING: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 
 FORWARDING = (
     ("net.ipv4.ip_forward", "1"),
@@ -46,14 +39,17 @@ def desired(
     facts: Facts,
     drained: Mapping[str, Drain] | None = None,
 ) -> Desired:
-    """Return what uno should own on the host of this bundle's cell, where `lans` are attached.
+    """Return what uno is to own on the host of this package's cell, where `lans` are attached.
 
-    `drained` are the interfaces of links that are to be left.
+    `drained` maps interfaces of links to how far traffic is drained from them.
     """
     plan, roster = package.plan, package.roster
     own = package.own
+    policy = routing_policy(plan, roster, lans=lans, drained=drained)
     wanted = Desired(
-        unreachable_routes=_unreachable_routes(package, own),
+        # None for the cell's own LANs: BGP would take the unreachable route for the LAN itself, and
+        # go on advertising a LAN whose interface is down.
+        unreachable_routes=remote_prefixes(own, roster),
         firewall=nftables.ruleset(
             plan,
             roster,
@@ -70,10 +66,8 @@ def desired(
             # The agent goes on calling nodes to which there is no path.
             blackhole_routes=(roster.pools.root,),
         ),
-        tunnels=tuple(sorted(_tunnels(package), key=lambda tunnel: tunnel.name)),
-        routing=Routing(
-            daemons=frr.daemons(plan, roster, lans=lans, version=facts.frr, drained=drained)
-        ),
+        tunnels=tunnels(package),
+        routing=Routing(daemons=frr.daemons(policy, version=facts.frr)),
     )
     return wanted if facts.has_ipv6 else _without_ipv6(wanted)
 
@@ -126,96 +120,3 @@ def _router_advertisements(nics: Iterable[Nic]) -> Iterator[tuple[str, str]]:
 def _interface_patterns(names: Iterable[str]) -> tuple[str, ...]:
     """Return iptables patterns for the kinds of interfaces, which change less than their number."""
     return tuple(sorted({name.rstrip("0123456789") + "+" for name in names}))
-
-
-def _unreachable_routes(package: Package, own: Member) -> tuple[Network, ...]:
-    # The cell's own LANs have none: BGP would take the unreachable route for the LAN itself, and
-    # go on announcing a LAN whose interface is down.
-    remote = set(nftables.uvn_prefixes(package.roster)) - set(own.lans)
-    return tuple(sorted(remote, key=network_order))
-
-
-def _tunnels(package: Package) -> Iterator[Tunnel]:
-    plan = package.plan
-    for link in plan.links:
-        yield _backbone(link, package)
-    if plan.root:
-        yield _root(plan.root, package)
-    if plan.particles:
-        yield _particles(plan.particles, package)
-
-
-def _backbone(link: BackbonePeer, package: Package) -> Tunnel:
-    peer = Peer(
-        public_key=link.public_key,
-        psk=Secret(package.secrets[link.psk]),
-        endpoint=link.endpoint,
-        allowed_ips=EVERYTHING,
-        keepalive=link.keepalive,
-    )
-    return Tunnel(
-        name=link.interface,
-        private_key=_clamped(package.secrets[link.key]),
-        mtu=package.plan.backbone_mtu,
-        addresses=(IPv4Interface((link.local4, 31)), IPv6Interface((link.local6, 127))),
-        peers=(peer,),
-        port=link.port,
-    )
-
-
-def _root(root: RootPeer, package: Package) -> Tunnel:
-    registry = (_host(root.remote4), _host(root.remote6))
-    peer = Peer(
-        public_key=root.public_key,
-        psk=Secret(package.secrets[root.psk]),
-        endpoint=root.endpoint,
-        allowed_ips=registry,
-        keepalive=root.keepalive,
-    )
-    return Tunnel(
-        name=root.interface,
-        private_key=_clamped(package.secrets[root.key]),
-        mtu=root.mtu,
-        addresses=(),
-        peers=(peer,),
-        port=root.port,
-        routes=registry,
-    )
-
-
-def _particles(hub: ParticlesHub, package: Package) -> Tunnel:
-    pools = package.roster.pools
-    peers = (
-        Peer(
-            public_key=peer.public_key,
-            psk=Secret(peer.psk),
-            allowed_ips=(_host(peer.particle.address4), _host(peer.particle.address6)),
-        )
-        for peer in package.particles
-    )
-    return Tunnel(
-        name=hub.interface,
-        private_key=_clamped(package.secrets[hub.key]),
-        mtu=hub.mtu,
-        addresses=(
-            IPv4Interface((hub.address4, pools.particles.prefixlen)),
-            IPv6Interface((hub.address6, pools.particles6.prefixlen)),
-        ),
-        peers=tuple(sorted(peers, key=lambda peer: peer.public_key)),
-        port=hub.port,
-    )
-
-
-def _host(one: Address) -> Network:
-    return IPv4Network(one) if isinstance(one, IPv4Address) else IPv6Network(one)
-
-
-def _clamped(key: str) -> Secret:
-    """Return a private key as WireGuard keeps it, so that it equals what is observed.
-
-    RFC 7748, section 5: three low bits and the high bit cleared, the next to highest set.
-    """
-    octets = bytearray(b64decode(key))
-    octets[0] &= 248
-    octets[31] = octets[31] & 127 | 64
-    return Secret(b64encode(octets).decode())

@@ -24,6 +24,7 @@ from uno.agent.host_loop.stale_routes import StaleRoutes
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import LinkState
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
     ConfigureTunnel,
@@ -31,10 +32,8 @@ from uno.ports.host import (
     Facts,
     Host,
     Observed,
-    Peer,
     RemoveTunnel,
     StartRouting,
-    Tunnel,
 )
 from uno.reconcile.apply import apply
 from uno.reconcile.host_diff import reconcile

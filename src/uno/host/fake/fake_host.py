@@ -10,6 +10,7 @@ from typing import TypeAlias, assert_never
 from uno.diagnostics import TransientFailure
 from uno.host.fake.fake_kernel import FakeKernel
 from uno.model.key_ids import Secret
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -20,7 +21,6 @@ from uno.ports.host import (
     Nic,
     NodeInterface,
     Observed,
-    Peer,
     PeerStatus,
     ReloadRouting,
     RemoveTunnel,
@@ -34,7 +34,6 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
-    Tunnel,
 )
 
 # A part of an action that Linux does whole or not at all.

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.model.key_ids import Secret
 from uno.model.net import Network, network_order
-from uno.ports.host import InterfaceAddress, Nic, Peer, Tunnel
+from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
+from uno.ports.host import Nic
 
 # The kernel parameters that there are, with the values of a host that does not forward.
 PARAMETERS: Mapping[str, str] = {

@@ -17,7 +17,8 @@ from typing import TypeVar
 from uno.host.netlink import rtnetlink
 from uno.host.netlink.interface_changes import PROTOCOL
 from uno.model.net import Address, Network, network_order
-from uno.ports.host import InterfaceAddress, Nic
+from uno.model.tunnel import InterfaceAddress
+from uno.ports.host import Nic
 
 Key = TypeVar("Key")
 

@@ -28,8 +28,9 @@ from uno.files import write_atomic
 from uno.host import programs
 from uno.host.command import run, start
 from uno.host.routing_frr import frr_diff, seccomp_no_socket_filter, vty
+from uno.model.routing_policy import BGP_PORT, MAXIMUM_PATHS
 from uno.ports.host import Routing, SessionStatus
-from uno.render.frr import BGP_PORT, MAXIMUM_PATHS, integrated
+from uno.render.frr import integrated
 
 PROGRAMS = Path("/usr/lib/frr")
 DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order to start them

@@ -23,7 +23,8 @@ from uno.host.command import CommandFailed, run, start
 from uno.host.wireguard import uapi
 from uno.model.key_ids import Secret
 from uno.model.net import network, network_order
-from uno.ports.host import Peer, PeerStatus, Tunnel
+from uno.model.tunnel import Peer, Tunnel
+from uno.ports.host import PeerStatus
 
 # Not /dev/stdin, which is made at boot and not everywhere.
 STDIN = "/proc/self/fd/0"

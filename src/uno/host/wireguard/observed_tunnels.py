@@ -8,7 +8,8 @@ from uno.host.host_state import TunnelNote
 from uno.host.netlink import interface_changes, inventory
 from uno.host.wireguard import interfaces
 from uno.model.net import Address
-from uno.ports.host import NodeInterface, Tunnel
+from uno.model.tunnel import Tunnel
+from uno.ports.host import NodeInterface
 
 
 def node(each: inventory.Interface, routes: inventory.OwnRoutes) -> NodeInterface:

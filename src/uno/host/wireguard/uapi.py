@@ -12,7 +12,8 @@ from pathlib import Path
 
 from uno.model.key_ids import Secret
 from uno.model.net import network, network_order
-from uno.ports.host import Peer, PeerStatus
+from uno.model.tunnel import Peer
+from uno.ports.host import PeerStatus
 
 SOCKETS = Path("/var/run/wireguard")
 

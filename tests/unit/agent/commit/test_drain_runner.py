@@ -21,9 +21,10 @@ from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation
 from uno.model.package import Package
+from uno.model.routing_policy import Drain, routing_policy
 from uno.model.uvn import Strategy
 from uno.ports.host import Action, ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
-from uno.render.frr import Drain, daemons, integrated
+from uno.render.frr import daemons, integrated
 
 QUICK = DrainSchedule(settle=0, patience=0)
 
@@ -103,7 +104,8 @@ def test_a_link_without_sessions_still_carries_what_is_on_its_way() -> None:
     (closed,) = (each for each in way if Drain.CLOSED in each.drained.values())
     (interface,) = closed.drained
     there = {link.interface: link for link in closed.package.plan.links}
-    routing = daemons(closed.package.plan, closed.package.roster, lans=(), drained=closed.drained)
+    plan, roster = closed.package.plan, closed.package.roster
+    routing = daemons(routing_policy(plan, roster, lans=(), drained=closed.drained))
 
     assert interface in there
     assert str(there[interface].remote4) not in integrated(routing)

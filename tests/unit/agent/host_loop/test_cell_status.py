@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface
 import msgspec
 import pytest
 
-from bundles import HOME, HUB, LAN, LAN6, REMOTE, ROAM, bundle, key
+from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package
 from uno import __version__
 from uno.agent import service
 from uno.agent.host_loop.cell_status import (
@@ -40,7 +40,7 @@ class Cell:
     """The cell `home` on a host where all is well: links up, every LAN has a route."""
 
     def __init__(self, cell: int = HOME, nic: Nic = NIC) -> None:
-        self.bundle: Package = bundle(cell, generation=7)
+        self.bundle: Package = package(cell, generation=7)
         self.host = FakeHost(nics=(nic,))
         service.up(self.host, self.bundle, progress=lambda _: None)
         self.host.sessions = tuple(
@@ -171,7 +171,7 @@ def test_particles_are_on_line_while_their_handshake_is_fresh() -> None:
 
 
 def test_each_link_and_each_other_cell_is_probed_from_the_address_that_it_knows() -> None:
-    home = bundle(HOME)
+    home = package(HOME)
     own = next(each.node4 for each in home.roster.members if each.id == HOME)
 
     found = targets(home)

@@ -11,6 +11,7 @@ import pytest
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -19,7 +20,6 @@ from uno.ports.host import (
     ForeignForwardChain,
     Nic,
     NodeInterface,
-    Peer,
     ReloadRouting,
     RemoveTunnel,
     RemoveUnreachableRoutes,
@@ -32,7 +32,6 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
-    Tunnel,
 )
 
 ETH0 = Nic(name="eth0", addresses=(IPv4Interface("192.0.2.7/24"),), autoconfigured=True)

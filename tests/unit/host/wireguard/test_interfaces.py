@@ -11,7 +11,8 @@ from uno.host import programs
 from uno.host.command import Completed
 from uno.host.wireguard import interfaces
 from uno.model.key_ids import Secret
-from uno.ports.host import Peer, PeerStatus, Tunnel
+from uno.model.tunnel import Peer, Tunnel
+from uno.ports.host import PeerStatus
 
 DUMP = """\
 uwg-b0\tPRIVATE0=\tPUBLIC0=\t63550\toff

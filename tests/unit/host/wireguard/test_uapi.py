@@ -14,7 +14,8 @@ import pytest
 
 from uno.host.wireguard import interfaces, uapi
 from uno.model.key_ids import Secret
-from uno.ports.host import Peer, PeerStatus
+from uno.model.tunnel import Peer
+from uno.ports.host import PeerStatus
 
 KEYS = {name: bytes([number] * 32) for number, name in enumerate(("own", "b", "a", "psk"), start=1)}
 TOLD = f"""\

@@ -1,4 +1,4 @@
-"""Bundles of a small UVN, for tests that need a cell but no registry.
+"""Packages of a small UVN, for tests that need a cell but no registry.
 
 `hub` has two LANs and an address, `home` one LAN behind NAT, `roam` an address and no LAN.
 """
@@ -38,12 +38,12 @@ UVN = Uvn(
 
 
 def key(name: str) -> str:
-    """Return what stands for the key of this id: a digest of it."""
+    """Return a key that is a digest of its id, and so not clamped."""
     return b64encode(sha256(name.encode()).digest()).decode()
 
 
-def bundle(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Package:
-    """Return a cell's bundle, with keys that `key` makes."""
+def package(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Package:
+    """Return a cell's package, with keys that `key` makes."""
     draft = plan(uvn, None)
     needed = required_keys(draft)
     planned = with_keys(draft, {name: key(f"public {name}") for name in needed.pairs})

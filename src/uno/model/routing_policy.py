@@ -1,0 +1,185 @@
+"""The routing of one cell, as values that no router's syntax shows in.
+
+`routing_policy` derives them from the cell's plan. A renderer (`render.frr`) turns them into the
+configuration of one implementation of BGP and BFD. Sources: RFC 4271 (BGP), RFC 4724 (graceful
+restart), RFC 5880 (BFD), RFC 7454 (filters), RFC 8326 (graceful shutdown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from uno.model.attached_lan import AttachedLan
+from uno.model.net import Network, network_order
+from uno.model.plan import BackbonePeer, CellPlan, CellSet, Member, Roster, Timing
+
+# Not 179, so that a BGP daemon of the host's own can run beside uno's.
+BGP_PORT = 1790
+
+# Equal paths used at once. No strategy but full-mesh gives more; the kernel takes up to 256.
+MAXIMUM_PATHS = 8
+
+# Detection time (RFC 5880, section 6.8.4) of the BFD session of an avoided link, in milliseconds:
+# longer than a change of its keys takes. It need not be much longer than BGP's shortest hold time.
+GSHUT_DETECTION_TIME = 5000
+
+# Detect Mult has 8 bits (RFC 5880, section 4.1).
+_MAXIMUM_MULTIPLIER = 255
+
+
+class Drain(StrEnum):
+    """How far traffic is drained from a link (RFC 8326).
+
+    `tagged`: routes learned over the link are advertised to others with GRACEFUL_SHUTDOWN, while
+    the cell itself goes on using the link, so that no packet returns to where it came from.
+    `avoided`: the cell prefers every other path, and the neighbour does too; a cell without another
+    path goes on using the link. `closed`: the link has no sessions, and forwards what is in flight.
+    """
+
+    TAGGED = "tagged"
+    AVOIDED = "avoided"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOrigin:
+    """Another cell as an origin of routes: its AS number, and the prefixes that it may originate.
+
+    A prefix is accepted exactly as planned, not a part of it, and only with this AS as origin.
+    """
+
+    cell: int
+    asn: int
+    prefixes: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BgpSession:
+    """One eBGP session over one link, with BFD, for IPv4 and IPv6 unicast routes.
+
+    Import policy: only routes whose origin is in `import_origins`. What `drain` adds to the import
+    and export policy is in the properties.
+    """
+
+    interface: str
+    local4: IPv4Address
+    remote4: IPv4Address
+    remote_as: int
+    description: str
+    import_origins: CellSet
+    drain: Drain | None = None
+
+    @property
+    def marks_imports(self) -> bool:
+        """Whether routes learned here are advertised to others with GRACEFUL_SHUTDOWN."""
+        return self.drain is not None
+
+    @property
+    def is_avoided(self) -> bool:
+        """Whether imports get local preference 0, and all exports carry GRACEFUL_SHUTDOWN."""
+        return self.drain is Drain.AVOIDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingPolicy:
+    """The BGP speaker of one cell.
+
+    `networks` are the prefixes that it originates. With `networks_are_in_kernel` the kernel has a
+    route for each of them. `node4` is the router id; both node addresses are the source of what the
+    cell itself sends. `origins` are all other cells of the UVN, `sessions` those of links that are
+    not closed.
+    """
+
+    asn: int
+    node4: IPv4Address
+    node6: IPv6Address
+    networks: tuple[Network, ...]
+    networks_are_in_kernel: bool
+    timing: Timing
+    origins: tuple[RouteOrigin, ...]
+    sessions: tuple[BgpSession, ...]
+
+    @property
+    def gshut_multiplier(self) -> int:
+        """The BFD detection multiplier of avoided links."""
+        return min(_MAXIMUM_MULTIPLIER, GSHUT_DETECTION_TIME // self.timing.bfd_interval)
+
+    def origins_of(self, session: BgpSession) -> tuple[RouteOrigin, ...]:
+        """Return the cells whose routes the import policy of a session accepts."""
+        return tuple(each for each in self.origins if each.cell in session.import_origins)
+
+
+def routing_policy(
+    plan: CellPlan,
+    roster: Roster,
+    *,
+    lans: tuple[AttachedLan, ...],
+    drained: Mapping[str, Drain] | None = None,
+) -> RoutingPolicy:
+    """Return the routing of a cell.
+
+    `lans` are the cell's LANs that are attached now; only those are originated. `drained` maps
+    interfaces of links to how far traffic is drained from them.
+    """
+    own = roster.member(plan.cell)
+    others = {member.id: member for member in roster.members if member.id != plan.cell}
+    drains = drained or {}
+    attached = {lan.network for lan in lans}
+    return RoutingPolicy(
+        asn=own.asn,
+        node4=own.node4,
+        node6=own.node6,
+        networks=(*sorted(attached, key=network_order), *_node_prefixes(own)),
+        networks_are_in_kernel=all(lan.exact for lan in lans),
+        timing=roster.timing,
+        origins=tuple(
+            RouteOrigin(cell=each.id, asn=each.asn, prefixes=originated(each))
+            for each in others.values()
+        ),
+        sessions=tuple(
+            _session(link, others[link.cell], drains.get(link.interface))
+            for link in plan.links
+            if drains.get(link.interface) is not Drain.CLOSED
+        ),
+    )
+
+
+def originated(member: Member) -> tuple[Network, ...]:
+    """Return the prefixes that a cell may originate: its LANs and its node addresses, sorted."""
+    return tuple(sorted((*member.lans, *_node_prefixes(member)), key=network_order))
+
+
+def members_of(cells: CellSet, roster: Roster) -> tuple[Member, ...]:
+    """Return the members of `roster` that are in `cells`."""
+    return tuple(member for member in roster.members if member.id in cells)
+
+
+def remote_prefixes(own: Member, roster: Roster) -> tuple[Network, ...]:
+    """Return every prefix of the UVN but the LANs of `own`, sorted.
+
+    These are the address pools, and the LANs of the other cells.
+    """
+    pools = roster.pools
+    lans = (lan for member in roster.members for lan in member.lans)
+    every = {pools.root, pools.particles, pools.backbone, pools.ula, *lans}
+    return tuple(sorted(every - set(own.lans), key=network_order))
+
+
+def _session(link: BackbonePeer, peer: Member, drain: Drain | None) -> BgpSession:
+    return BgpSession(
+        interface=link.interface,
+        local4=link.local4,
+        remote4=link.remote4,
+        remote_as=peer.asn,
+        description=f"{peer.name} on {link.interface}",
+        import_origins=link.import_origins,
+        drain=drain,
+    )
+
+
+def _node_prefixes(member: Member) -> tuple[Network, ...]:
+    # As numbers: from the addresses themselves it takes four times as long, and there are many.
+    return IPv4Network((int(member.node4), 32)), IPv6Network((int(member.node6), 128))

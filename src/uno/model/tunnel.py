@@ -1,0 +1,43 @@
+"""WireGuard interfaces and their peers, as values. Terms: wg(8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import TypeAlias
+
+from uno.model.key_ids import Secret
+from uno.model.net import Network
+
+InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A WireGuard peer. `endpoint` is `host:port` as written, `keepalive` seconds or 0."""
+
+    public_key: str
+    psk: Secret | None = None
+    endpoint: str | None = None
+    allowed_ips: tuple[Network, ...] = ()
+    keepalive: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """A WireGuard interface.
+
+    `port` is None where the kernel chooses the port. `mtu` is in bytes. `routes` lead into the
+    interface; with `table` they are in the routing table of that number, which rules (ip-rule(8))
+    select for packets from this interface's addresses alone. Addresses, peers (by public key),
+    their allowed IPs, and routes are sorted.
+    """
+
+    name: str
+    private_key: Secret
+    mtu: int
+    addresses: tuple[InterfaceAddress, ...]
+    peers: tuple[Peer, ...] = ()
+    port: int | None = None
+    routes: tuple[Network, ...] = ()
+    table: int | None = None
