@@ -31,10 +31,11 @@ from msgspec.structs import replace
 
 from uno.diagnostics import Rejected
 from uno.model.plan import Plan
+from uno.model.syntax import Mailbox
 from uno.model.uvn import Cell, Strategy, User, Uvn
 from uno.planning.invariants import broken_invariants
 from uno.registry.changes import edits, history, membership, operations, rekey_requests, updates
-from uno.registry.changes.edits import Edited, NewCell, Person, Setting
+from uno.registry.changes.edits import Edited, NewCell, Setting
 from uno.registry.changes.operations import Author, Change
 from uno.registry.changes.rekey_requests import Networks
 from uno.registry.changes.updates import CellUpdate, Naming
@@ -120,7 +121,7 @@ class Commands(RuleBasedStateMachine):
     @rule(target=users)
     def add_user(self) -> str:
         email = f"{self.new_name('u')}@example.org"
-        if self.change(lambda uvn: edits.add_user(uvn, Person(email=email), password=None)):
+        if self.change(lambda uvn: edits.add_user(uvn, Mailbox(email=email), password=None)):
             self.emails.add(email)
         return email
 

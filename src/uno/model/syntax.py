@@ -43,6 +43,21 @@ class Fault(NamedTuple):
     hint: str
 
 
+class Mailbox(NamedTuple):
+    """A person as `EMAIL` or `NAME <EMAIL>` (a mailbox, RFC 5322 section 3.4)."""
+
+    email: str
+    name: str | None = None
+
+
+def mailbox(text: str) -> Mailbox:
+    """Read `EMAIL` or `NAME <EMAIL>`; `email_fault` checks whether that is an e-mail address."""
+    match = re.fullmatch(r"([^<>]*)<([^<>]*)>", text.strip())
+    if not match:
+        return Mailbox(text.strip())
+    return Mailbox(match[2].strip(), match[1].strip() or None)
+
+
 def name_fault(text: str) -> Fault | None:
     """Check the name of a UVN, cell or particle."""
     if not re.fullmatch(NAME_PATTERN, text):

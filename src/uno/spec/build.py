@@ -5,31 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from msgspec import Struct
-from msgspec.structs import replace
-
+from uno.model.syntax import Mailbox
 from uno.model.uvn import (
     Cell,
     Particle,
-    Settings,
     User,
     Uvn,
 )
 from uno.spec.kinds import HASH_MARK
 from uno.spec.written_values import (
     CellSpec,
-    Mailbox,
     ParticleSpec,
-    SettingsSpec,
     Spec,
     UserSpec,
-    written,
+    filled,
 )
 
-S = TypeVar("S", bound=Struct)
-# Where the defaults are taken from.
+T = TypeVar("T", Cell, Particle)
+# The defaults.
 _UVN = Uvn(name="", identity="", owner="")
-_CELL = Cell(id=0, name="", owner="")
+NEW_CELL = Cell(id=0, name="", owner="")
+NEW_PARTICLE = Particle(id=0, name="", owner="")
 
 
 def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[str], str]) -> Uvn:
@@ -41,9 +37,12 @@ def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[s
     """
     owner = spec.owner.email if spec.owner else ""
     users = _users(spec, hash_password)
-    cells = tuple(_cell(cell, id=i, owner=owner) for i, cell in enumerate(spec.cells or (), 1))
+    cells = tuple(
+        _laid_on(NEW_CELL, cell, id=i, owner=owner) for i, cell in enumerate(spec.cells or (), 1)
+    )
     particles = tuple(
-        _particle(particle, id=i, owner=owner) for i, particle in enumerate(spec.particles or (), 1)
+        _laid_on(NEW_PARTICLE, particle, id=i, owner=owner)
+        for i, particle in enumerate(spec.particles or (), 1)
     )
     return Uvn(
         name=name,
@@ -53,7 +52,7 @@ def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[s
         users=tuple(users[index] for index in order_of_users(spec)),
         cells=cells,
         particles=particles,
-        settings=settings_on(_UVN.settings, spec.settings),
+        settings=filled(spec.settings, _UVN.settings),
         next_cell=len(cells) + 1,
         next_particle=len(particles) + 1,
     )
@@ -82,21 +81,6 @@ def mailboxes(spec: Spec) -> Iterable[Mailbox]:
     return [owner for owner in owners if owner]
 
 
-def settings_on(base: Settings, spec: SettingsSpec | None) -> Settings:
-    """Return `base` with what `spec` says."""
-    if spec is None:
-        return base
-    values = written(spec)
-    for group in ("deployment", "root_vpn", "particles_vpn", "backbone_vpn"):
-        values[group] = filled(getattr(spec, group), getattr(base, group))
-    return replace(base, **values)
-
-
-def filled(spec: Struct | None, base: S) -> S:
-    """Return `base` with what `spec` says, key by key."""
-    return replace(base, **written(spec)) if spec else base
-
-
 def _users(spec: Spec, hash_password: Callable[[str], str]) -> list[User]:
     names = {each.email: each.name for each in mailboxes(spec) if each.name}
     return [
@@ -114,22 +98,11 @@ def _hashed(password: str, hash_password: Callable[[str], str]) -> str:
     return password if password.startswith(HASH_MARK) else hash_password(password)
 
 
-def _cell(spec: CellSpec, *, id: int, owner: str) -> Cell:  # noqa: A002 - the field's name
-    return Cell(
+def _laid_on(base: T, spec: CellSpec | ParticleSpec, *, id: int, owner: str) -> T:  # noqa: A002
+    return filled(
+        spec,
+        base,
         id=id,
         name=spec.name or "",
         owner=spec.owner.email if spec.owner else owner,
-        address=spec.address,
-        allowed_lans=spec.allowed_lans or (),
-        settings=filled(spec.settings, _CELL.settings),
-        excluded=bool(spec.excluded),
-    )
-
-
-def _particle(spec: ParticleSpec, *, id: int, owner: str) -> Particle:  # noqa: A002
-    return Particle(
-        id=id,
-        name=spec.name or "",
-        owner=spec.owner.email if spec.owner else owner,
-        excluded=bool(spec.excluded),
     )

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from uno.model.net import Network
-from uno.model.uvn import Cell, CellSettings, Particle, Settings, User, Uvn
+from uno.model.uvn import Cell, Particle, Settings, User, Uvn
 from uno.spec.scalars import Meaning, meaning
 
 
@@ -23,53 +23,25 @@ def to_yaml(uvn: Uvn) -> str:
         "name": uvn.name,
         "owner": uvn.owner,
         "address": uvn.address,
-        "users": [_user(user) for user in uvn.users],
-        "cells": [_cell(cell, uvn.owner) for cell in uvn.cells],
-        "particles": [_particle(particle, uvn.owner) for particle in uvn.particles],
+        "users": [_item(user, User(email="")) for user in uvn.users],
+        "cells": [_item(cell, Cell(id=0, name="", owner=uvn.owner)) for cell in uvn.cells],
+        "particles": [
+            _item(particle, Particle(id=0, name="", owner=uvn.owner)) for particle in uvn.particles
+        ],
         "settings": _differences(uvn.settings, Settings()),
     }
-    return "".join(f"{line}\n" for line in _mapping_lines(_said(document)))
+    return "".join(f"{line}\n" for line in _mapping_lines(_without_empty(document)))
 
 
-def _user(user: User) -> dict[str, Any]:
-    return _said(
-        {
-            "email": user.email,
-            "name": user.name,
-            "password": user.password,
-            "config": _config(is_excluded=user.excluded),
-        }
-    )
+def _item(item: User | Cell | Particle, default: User | Cell | Particle) -> dict[str, Any]:
+    """Return what differs from `default`, without the id; `excluded` is under `config`."""
+    found = _differences(item, default)
+    excluded = found.pop("excluded", False)
+    found.pop("id", None)
+    return _without_empty({**found, "config": {"excluded": True} if excluded else {}})
 
 
-def _cell(cell: Cell, owner: str) -> dict[str, Any]:
-    return _said(
-        {
-            "name": cell.name,
-            "owner": None if cell.owner == owner else cell.owner,
-            "address": cell.address,
-            "allowed_lans": [str(lan) for lan in cell.allowed_lans],
-            "settings": _differences(cell.settings, CellSettings()),
-            "config": _config(is_excluded=cell.excluded),
-        }
-    )
-
-
-def _particle(particle: Particle, owner: str) -> dict[str, Any]:
-    return _said(
-        {
-            "name": particle.name,
-            "owner": None if particle.owner == owner else particle.owner,
-            "config": _config(is_excluded=particle.excluded),
-        }
-    )
-
-
-def _config(*, is_excluded: bool) -> dict[str, Any]:
-    return {"excluded": True} if is_excluded else {}
-
-
-def _said(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if value not in (None, [], {})}
 
 

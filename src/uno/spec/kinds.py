@@ -9,14 +9,14 @@ from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Any
 
+from uno.model import syntax
 from uno.model.checks import Path
 from uno.model.key_ids import Secret
 from uno.model.net import Network, network
-from uno.model.syntax import printable, quoted, suggestion
+from uno.model.syntax import Mailbox, printable, quoted, suggestion
 from uno.spec.reading import Reading, ValueKind, described, is_null, label
 from uno.spec.scalars import Meaning, boolean, integer, meaning, means
 from uno.spec.tree import MappingNode, Node, Scalar, SequenceNode
-from uno.spec.written_values import Mailbox
 
 HASH_MARK = "$argon2"
 
@@ -50,6 +50,11 @@ def whole_number(**schema: Any) -> ValueKind:
         return number
 
     return ValueKind(read=read, schema={"type": "integer", **schema})
+
+
+def within(allowed: range) -> ValueKind:
+    """An integer that `model.checks` wants in `allowed`; editors refuse any other."""
+    return whole_number(minimum=allowed[0], maximum=allowed[-1])
 
 
 def truth() -> ValueKind:
@@ -108,19 +113,11 @@ def mailbox() -> ValueKind:
 
     def read(reading: Reading, node: Node, path: Path) -> Mailbox | None:
         found = _text(reading, node, path)
-        return None if found is None else mailbox_from(found)
+        return None if found is None else syntax.mailbox(found)
 
     return ValueKind(
         read=read, schema={"type": "string", "examples": ["Jane Doe <jane@example.org>"]}
     )
-
-
-def mailbox_from(text: str) -> Mailbox:
-    """Read `EMAIL` or `NAME <EMAIL>`; the checks say whether that is an e-mail address."""
-    match = re.fullmatch(r"([^<>]*)<([^<>]*)>", text.strip())
-    if not match:
-        return Mailbox(text.strip())
-    return Mailbox(match[2].strip(), match[1].strip() or None)
 
 
 def password() -> ValueKind:

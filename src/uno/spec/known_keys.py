@@ -1,17 +1,17 @@
-"""The keys of a spec, section by section. What is not here is an unknown key."""
+"""The sections of a spec with their keys. What is not here is an unknown key."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import StrEnum
 from ipaddress import IPv4Network
+from typing import Any, get_args, get_type_hints
 
-from uno.model.checks.single_values import DDS_DOMAINS, IPV6_MTU, KEEPALIVES, MTUS, PORTS
-from uno.model.syntax import (
-    INTERFACE_PATTERN_LENGTH,
-    NAME_LENGTH,
-    NAME_PATTERN,
-    TEXT_LENGTH,
-)
-from uno.model.uvn import Middleware, Strategy, TimingProfile
+from msgspec import Struct
+
+from uno.model.key_ids import Secret
+from uno.model.net import Network
+from uno.model.syntax import Mailbox
 from uno.spec.kinds import (
     anything,
     choice,
@@ -36,84 +36,62 @@ from uno.spec.written_values import (
     VpnSpec,
 )
 
+_BY_TYPE: dict[Any, ValueKind] = {
+    bool: truth(),
+    int: whole_number(),
+    str: text(),
+    Secret: password(),
+    Mailbox: mailbox(),
+    IPv4Network: cidr(only=IPv4Network),
+    tuple[Network, ...]: each(cidr()),
+    dict[str, Any]: anything(),
+}
 
-def _within(allowed: range) -> ValueKind:
-    return whole_number(minimum=allowed[0], maximum=allowed[-1])
+
+def kind_of(hint: Any) -> ValueKind | None:
+    """Return how a key of `written_values` is read; None for one that holds other sections."""
+    for narrower in getattr(hint, "__metadata__", ()):
+        if isinstance(narrower, ValueKind):
+            return narrower
+    written = next(each for each in get_args(hint) if each is not type(None))
+    if isinstance(written, type) and issubclass(written, StrEnum):
+        return choice(written)
+    return _BY_TYPE.get(written)
 
 
-_NAME = text(pattern=NAME_PATTERN, maxLength=NAME_LENGTH)
-_LINE = text(maxLength=TEXT_LENGTH)
-_EXCLUDED = {"excluded": truth()}
+def kinds_of(spec: type[Struct], *, but: Iterable[str] = ()) -> dict[str, ValueKind]:
+    """Return how the keys of `spec` are read, without those that hold other sections."""
+    hints = get_type_hints(spec, include_extras=True)
+    kinds = {key: kind_of(hints[key]) for key in spec.__struct_fields__ if key not in but}
+    return {key: kind for key, kind in kinds.items() if kind is not None}
 
+
+def _named(spec: type[Struct], *, groups: dict[str, SpecSection]) -> SpecSection:
+    """A section with a name, whose `excluded` is under `config`."""
+    config = SpecSection(type=spec, keys={"excluded": truth()})
+    return SpecSection(
+        type=spec,
+        keys=kinds_of(spec, but=("excluded",)),
+        required=("name",),
+        groups={**groups, "config": config},
+    )
+
+
+_USER_CONFIG = SpecSection(type=UserSpec, keys=kinds_of(UserSpec, but=("email", "password")))
 USER = SpecSection(
     type=UserSpec,
-    keys={"email": text(), "name": _LINE, "password": password()},
+    keys=kinds_of(UserSpec, but=("excluded",)),
     required=("email",),
-    groups={"config": SpecSection(type=UserSpec, keys={"name": _LINE, **_EXCLUDED})},
+    groups={"config": _USER_CONFIG},
 )
-
-CELL_SETTINGS = SpecSection(
-    type=CellSettingsSpec,
-    keys={
-        "enable_particles_vpn": truth(),
-        "httpd_port": _within(PORTS),
-        "location": _LINE,
-        "root_vpn_port": _within(PORTS),
-        "particles_vpn_port": _within(PORTS),
-        "backbone_vpn_port": _within(PORTS),
-    },
-)
-
-CELL = SpecSection(
-    type=CellSpec,
-    keys={"name": _NAME, "owner": mailbox(), "address": text(), "allowed_lans": each(cidr())},
-    required=("name",),
-    groups={"settings": CELL_SETTINGS, "config": SpecSection(type=CellSpec, keys=_EXCLUDED)},
-)
-
-PARTICLE = SpecSection(
-    type=ParticleSpec,
-    keys={"name": _NAME, "owner": mailbox()},
-    required=("name",),
-    groups={"config": SpecSection(type=ParticleSpec, keys=_EXCLUDED)},
-)
-
-VPN = SpecSection(
-    type=VpnSpec,
-    keys={
-        "port": _within(PORTS),
-        "peer_port": _within(PORTS),
-        "subnet": cidr(only=IPv4Network),
-        "interface": text(maxLength=INTERFACE_PATTERN_LENGTH),
-        "allowed_ips": each(cidr()),
-        "peer_mtu": _within(range(IPV6_MTU, MTUS.stop)),
-        "masquerade": truth(),
-        "forward": truth(),
-        "tunnel": truth(),
-        "keepalive": _within(KEEPALIVES),
-    },
-)
-
-DEPLOYMENT = SpecSection(
-    type=DeploymentSpec,
-    keys={
-        "strategy": choice(Strategy),
-        "strategy_args": anything(),
-        "private_uplinks": whole_number(minimum=1),
-        "seed": whole_number(),
-    },
-)
-
+CELL_SETTINGS = SpecSection(type=CellSettingsSpec, keys=kinds_of(CellSettingsSpec))
+CELL = _named(CellSpec, groups={"settings": CELL_SETTINGS})
+PARTICLE = _named(ParticleSpec, groups={})
+VPN = SpecSection(type=VpnSpec, keys=kinds_of(VpnSpec))
+DEPLOYMENT = SpecSection(type=DeploymentSpec, keys=kinds_of(DeploymentSpec))
 SETTINGS = SpecSection(
     type=SettingsSpec,
-    keys={
-        "timing_profile": choice(TimingProfile),
-        "middleware": choice(Middleware),
-        "enable_root_vpn": truth(),
-        "enable_particles_vpn": truth(),
-        "enable_dds_security": truth(),
-        "dds_domain": _within(DDS_DOMAINS),
-    },
+    keys=kinds_of(SettingsSpec),
     groups={
         "deployment": DEPLOYMENT,
         "root_vpn": VPN,
@@ -121,19 +99,14 @@ SETTINGS = SpecSection(
         "backbone_vpn": VPN,
     },
 )
-
-_OF_THE_UVN = {"name": _NAME, "owner": mailbox(), "address": text()}
-
+_UVN_CONFIG = SpecSection(type=Spec, keys=kinds_of(Spec), groups={"settings": SETTINGS})
 SPEC = SpecSection(
     type=Spec,
     keys={
-        **_OF_THE_UVN,
+        **kinds_of(Spec),
         "users": each(USER.kind()),
         "cells": each(CELL.kind()),
         "particles": each(PARTICLE.kind()),
     },
-    groups={
-        "settings": SETTINGS,
-        "config": SpecSection(type=Spec, keys=_OF_THE_UVN, groups={"settings": SETTINGS}),
-    },
+    groups={"settings": SETTINGS, "config": _UVN_CONFIG},
 )

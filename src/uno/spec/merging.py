@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,17 +21,17 @@ from uno.diagnostics import Problem, Severity, refuse_errors
 from uno.model.checks import Path, check
 from uno.model.syntax import quoted
 from uno.model.uvn import Cell, Particle, Settings, User, Uvn
-from uno.spec.build import filled, listed_users, mailboxes, settings_on
+from uno.spec.build import NEW_CELL, NEW_PARTICLE, listed_users, mailboxes
 from uno.spec.document import Document, problems, read
 from uno.spec.kinds import HASH_MARK
 from uno.spec.loading import trusted
-from uno.spec.written_values import CellSpec, ParticleSpec, Spec, UserSpec
+from uno.spec.written_values import CellSpec, ParticleSpec, Spec, UserSpec, filled
 
 # Gives the hash to keep for a password, from the password and the hash that there was.
 Hashing = Callable[[str, str | None], str]
 
 _T = TypeVar("_T")
-_NEW = Cell(id=0, name="", owner="")
+_Thing = TypeVar("_Thing", bound=Cell | Particle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +85,10 @@ def overlay(uvn: Uvn, spec: Spec, *, prune: bool, hash_password: Hashing) -> Uvn
         owner=owner,
         address=spec.address or (None if prune else uvn.address),
         users=tuple(user for user, _ in users),
-        cells=tuple(_cell(each, owner, prune=prune) for each in cells),
-        particles=tuple(_particle(each, owner, prune=prune) for each in particles),
+        cells=tuple(_merged(each, replace(NEW_CELL, owner=owner), prune=prune) for each in cells),
+        particles=tuple(
+            _merged(each, replace(NEW_PARTICLE, owner=owner), prune=prune) for each in particles
+        ),
         settings=_settings(uvn.settings, spec, prune=prune),
         next_cell=next_cell,
         next_particle=next_particle,
@@ -106,26 +108,26 @@ def lacking(uvn: Uvn, spec: Spec) -> Removal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _Place(Generic[_Thing]):
     """A thing that there is to be: what there was of it, what is said of it, and where."""
 
     id: int
-    old: Cell | Particle | None = None
+    old: _Thing | None = None
     spec: CellSpec | ParticleSpec | None = None
     at: int | None = None
 
 
 def _placed(
-    olds: Sequence[Cell | Particle],
+    olds: Sequence[_Thing],
     said: Sequence[CellSpec | ParticleSpec],
     *,
     prune: bool,
     start: int = 0,
-) -> tuple[list[_Place], int]:
+) -> tuple[list[_Place[_Thing]], int]:
     first: dict[str | None, int] = {}
     for at, spec in enumerate(said):
         first.setdefault(spec.name, at)
-    kept = []
+    kept: list[_Place[_Thing]] = []
     for old in olds:
         # Taken out, so that a name that stands twice is a second thing, and found by the checks.
         at_old = first.pop(old.name, None)
@@ -135,45 +137,35 @@ def _placed(
             kept.append(_Place(id=old.id, old=old))
     known = {place.at for place in kept}
     new = [(at, spec) for at, spec in enumerate(said) if at not in known]
-    added = [_Place(id=start + i, spec=spec, at=at) for i, (at, spec) in enumerate(new)]
-    return [*kept, *added], start + len(added)
+    added: list[_Place[_Thing]] = [
+        _Place(id=start + i, spec=spec, at=at) for i, (at, spec) in enumerate(new)
+    ]
+    return kept + added, start + len(added)
 
 
-def _cell(place: _Place, owner: str, *, prune: bool) -> Cell:
+def _merged(place: _Place[_Thing], new: _Thing, *, prune: bool) -> _Thing:
+    """Return what is at `place`; what the text does not write is that of `new` or the old."""
     old, spec = place.old, place.spec
-    assert isinstance(old, Cell | None)
     if spec is None:
         assert old is not None
         return old
-    assert isinstance(spec, CellSpec)
-    base = _NEW if old is None or prune else old
-    lans = base.allowed_lans if spec.allowed_lans is None else spec.allowed_lans
-    if old and set(lans) == set(old.allowed_lans):
-        lans = old.allowed_lans
-    return Cell(
+    base = new if old is None or prune else old
+    merged = filled(
+        spec,
+        base,
         id=place.id,
         name=spec.name or "",
-        owner=spec.owner.email if spec.owner else base.owner or owner,
-        address=spec.address or base.address,
-        allowed_lans=lans,
-        settings=filled(spec.settings, base.settings),
+        owner=spec.owner.email if spec.owner else base.owner,
         excluded=_is_banned(spec.excluded, old),
     )
+    # LANs that are the same, in another order, are no change.
+    if isinstance(merged, Cell) and isinstance(old, Cell) and _same_lans(merged, old):
+        return replace(merged, allowed_lans=old.allowed_lans)
+    return merged
 
 
-def _particle(place: _Place, owner: str, *, prune: bool) -> Particle:
-    old, spec = place.old, place.spec
-    assert isinstance(old, Particle | None)
-    if spec is None:
-        assert old is not None
-        return old
-    kept = old.owner if old and not prune else owner
-    return Particle(
-        id=place.id,
-        name=spec.name or "",
-        owner=spec.owner.email if spec.owner else kept,
-        excluded=_is_banned(spec.excluded, old),
-    )
+def _same_lans(one: Cell, other: Cell) -> bool:
+    return set(one.allowed_lans) == set(other.allowed_lans)
 
 
 def _users(
@@ -225,7 +217,7 @@ def _settings(old: Settings, spec: Spec, *, prune: bool) -> Settings:
     if prune:
         default = Settings()
         base = replace(default, deployment=replace(default.deployment, seed=old.deployment.seed))
-    return settings_on(base, spec.settings)
+    return filled(spec.settings, base)
 
 
 def _findings(document: Document, uvn: Uvn, *, prune: bool) -> Iterable[Problem]:
@@ -262,7 +254,7 @@ def _as_in_uvn(by_path: Mapping[Path, _T], uvn: Uvn, spec: Spec, *, prune: bool)
     return found
 
 
-def _indexes(placed: tuple[list[_Place], int]) -> dict[int | None, int]:
+def _indexes(placed: tuple[list[_Place[_Thing]], int]) -> dict[int | None, int]:
     return {place.at: index for index, place in enumerate(placed[0]) if place.at is not None}
 
 

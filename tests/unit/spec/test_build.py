@@ -4,13 +4,13 @@ import pytest
 
 from uno.model import codec
 from uno.model.key_ids import Secret
+from uno.model.syntax import Mailbox
 from uno.model.uvn import BACKBONE_VPN, ROOT_VPN, Cell, CellSettings, Settings, User, Uvn
 from uno.spec.build import order_of_users, uvn_from
 from uno.spec.written_values import (
     CellSettingsSpec,
     CellSpec,
     DeploymentSpec,
-    Mailbox,
     ParticleSpec,
     SettingsSpec,
     Spec,

@@ -7,13 +7,13 @@ import pytest
 from uno.diagnostics import Position, Rejected, Severity
 from uno.model.checks import Finding
 from uno.model.key_ids import Secret
+from uno.model.syntax import Mailbox
 from uno.model.uvn import Strategy
 from uno.spec import Spec, arguments, parse, problems
 from uno.spec.document import read
 from uno.spec.written_values import (
     CellSpec,
     DeploymentSpec,
-    Mailbox,
     SettingsSpec,
     UserSpec,
     VpnSpec,

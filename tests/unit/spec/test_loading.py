@@ -8,9 +8,10 @@ import pytest
 from uno.diagnostics import Problem, Rejected, Severity
 from uno.model.checks import check
 from uno.model.key_ids import Secret
+from uno.model.syntax import Mailbox
 from uno.model.uvn import Uvn
 from uno.spec import Spec, load
-from uno.spec.written_values import Mailbox, SettingsSpec, UserSpec, VpnSpec
+from uno.spec.written_values import SettingsSpec, UserSpec, VpnSpec
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SOUND = """\

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from uno.model.key_ids import Secret
+from uno.model.syntax import Mailbox
 from uno.spec.written_values import (
     DeploymentSpec,
-    Mailbox,
     SettingsSpec,
     Spec,
     UserSpec,

@@ -17,7 +17,7 @@ from uno.cli.input.options import (
     DeploymentOptions,
     NewName,
     NoAddress,
-    OwnerOptions,
+    ParticleOptions,
     PasswordOptions,
     PrintOptions,
     UvnOptions,
@@ -182,20 +182,20 @@ def cell(
 
 def particle(
     name: Name,
-    owner: OwnerOptions,
+    options: ParticleOptions,
     how: ConfigOptions,
     common: Changing,
     *,
     new_name: NewName = None,
 ) -> None:
     """Show the configuration of a particle, or change it with -U."""
-    from uno.cli.input import definition_input
+    from uno.cli.input import definition_input, setting_options
     from uno.cli.output import list_views
     from uno.registry.changes import updates
 
     common.start()
     asked = _Asked(
-        groups=(owner, new_name),
+        groups=(options, new_name),
         how=how,
         common=common,
         what=f"particle {name}",
@@ -204,10 +204,11 @@ def particle(
     if not asked.is_update():
         asked.show()
         return
-    new = definition_input.confirm_owner(common, owner.owner)
-    naming = updates.Naming(name=new_name, owner=owner.owner, new_owners=new)
+    new = definition_input.confirm_owner(common, options.owner)
+    naming = updates.Naming(name=new_name, owner=options.owner, new_owners=new)
+    settings = setting_options.of_particle(options)
     asked.change(
-        lambda it: updates.update_particle(it, name, naming),
+        lambda it: updates.update_particle(it, name, naming, settings),
         find=lambda it: list_views.particle(it, new_name or name),
     )
 

@@ -12,7 +12,7 @@ from uno.cli.input.options import (
     CellOptions,
     Changing,
     DeploymentOptions,
-    OwnerOptions,
+    ParticleOptions,
     PasswordOptions,
     UvnOptions,
     takes_groups,
@@ -91,17 +91,18 @@ def cell(name: Name, options: CellOptions, common: Changing) -> None:
     )
 
 
-def particle(name: Name, owner: OwnerOptions, common: Changing) -> None:
+def particle(name: Name, options: ParticleOptions, common: Changing) -> None:
     """Add a particle: a phone or laptop with a WireGuard app."""
     from uno.cli.commands import change_command
-    from uno.cli.input import definition_input
+    from uno.cli.input import definition_input, setting_options
     from uno.registry.changes import edits
 
     common.start()
-    new = definition_input.confirm_owner(common, owner.owner)
+    settings = setting_options.of_particle(options)
+    new = definition_input.confirm_owner(common, options.owner)
     change_command.run(
         common,
-        lambda it: edits.add_particle(it, name, owner.owner, new_owners=new),
+        lambda it: edits.add_particle(it, name, options.owner, new_owners=new, settings=settings),
         done=f"Defined particle {name}.",
     )
 
@@ -115,11 +116,12 @@ def user(
     """Add a user, who can own cells and particles and look at the status page."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input
+    from uno.model.syntax import Mailbox
     from uno.registry.changes import edits
     from uno.registry.store import password_hashes
 
     common.start()
-    someone = edits.Person(email=email, name=name)
+    someone = Mailbox(email=email, name=name)
     definition_input.refuse_known_user(common, email)
     hashed = password_hashes.hashed(definition_input.password_of(password, whose=email))
     change_command.run(

@@ -11,6 +11,7 @@ from uno import files
 from uno.cli.input import registry_change, setting_options, spec_input
 from uno.cli.input.options import DeploymentOptions
 from uno.diagnostics import ActionNeeded, InvalidInput, Problem, Rejected, refuse_errors
+from uno.model.syntax import Mailbox, mailbox
 from uno.model.uvn import Uvn
 from uno.registry.changes import edits
 from uno.registry.changes.edits import Edited
@@ -89,7 +90,7 @@ def confirm_owner(common: Changing, owner: str | None) -> bool:
     """Return whether an unknown owner is to become a user, which is asked if a name was given."""
     if owner is None:
         return False
-    someone = edits.person(owner)
+    someone = mailbox(owner)
     if someone.name is None or edits.is_user(registry_change.head(common).uvn, someone.email):
         return False
     common.confirm(f"{someone.email} is not a user yet. Add {someone.name}?")
@@ -99,7 +100,7 @@ def confirm_owner(common: Changing, owner: str | None) -> bool:
 def refuse_known_user(common: Changing, email: str) -> None:
     """Raise `Rejected` if there is a user `email` already, before anybody types a password."""
     uvn = registry_change.head(common).uvn
-    refuse_errors(edits.add_user(uvn, edits.Person(email=email), password=None).problems)
+    refuse_errors(edits.add_user(uvn, Mailbox(email=email), password=None).problems)
 
 
 def password_of(options: PasswordOptions, *, whose: str) -> str:

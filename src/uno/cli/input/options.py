@@ -169,6 +169,11 @@ class OwnerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParticleOptions(OwnerOptions):
+    """The owner and settings of one particle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordOptions:
     """The password of a user."""
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uno.diagnostics import Problem, Rejected
+from uno.model.uvn import CellSettings, Particle, Settings
 from uno.registry.changes.edits import Setting
 
 if TYPE_CHECKING:
-    from uno.cli.input.options import CellChanges, CellOptions, UvnOptions
+    from collections.abc import Iterator
+
+    from msgspec import Struct
+
+    from uno.cli.input.options import CellChanges, CellOptions, ParticleOptions, UvnOptions
     from uno.model.checks.finding import Path
 
 _VPN_OPTIONS = {
@@ -20,20 +25,12 @@ _VPN_OPTIONS = {
 }  # fmt: skip
 # Where an option and the key that it sets are called differently.
 _VPN_KEYS = {"mtu": "peer_mtu", "push_port": "peer_port", "pull_port": "port"}
-_UVN_KEYS = (
-    "timing_profile", "middleware", "dds_domain", "enable_root_vpn", "enable_particles_vpn",
-    "enable_dds_security",
-)  # fmt: skip
-_CELL_KEYS = (
-    "httpd_port", "location", "root_vpn_port", "particles_vpn_port", "backbone_vpn_port",
-    "enable_particles_vpn",
-)  # fmt: skip
 
 
 def of_uvn(options: UvnOptions) -> tuple[Setting, ...]:
     """Return the settings of the UVN that were given."""
     given: dict[tuple[str, ...], tuple[str, object]] = {("address",): ("-a", options.address)}
-    for key in _UVN_KEYS:
+    for key in _keys_of(options, Settings):
         value = getattr(options, key)
         given["settings", key] = (_option_of(key, value), value)
     for vpn, keys in _VPN_OPTIONS.items():
@@ -53,12 +50,12 @@ def of_uvn(options: UvnOptions) -> tuple[Setting, ...]:
 
 def of_cell(options: CellOptions) -> tuple[Setting, ...]:
     """Return the settings of a cell that were given, with paths relative to the cell."""
-    given = {key: getattr(options, key) for key in _CELL_KEYS}
-    return tuple(
-        Setting(option=_option_of(key, value), path=("settings", key), value=value)
-        for key, value in given.items()
-        if value is not None
-    )
+    return tuple(_given(options, CellSettings, above=("settings",)))
+
+
+def of_particle(options: ParticleOptions) -> tuple[Setting, ...]:
+    """Return the settings of a particle that were given, with paths relative to the particle."""
+    return tuple(each for each in _given(options, Particle) if each.path != ("owner",))
 
 
 def of_changed_cell(options: CellOptions, changes: CellChanges) -> tuple[Setting, ...]:
@@ -78,6 +75,20 @@ def of_changed_cell(options: CellOptions, changes: CellChanges) -> tuple[Setting
         *cleared(("settings", "location"), options.location, wanted=changes.no_location),
         *reset,
     )
+
+
+def _keys_of(options: object, model: type[Struct]) -> Iterator[str]:
+    """Yield the fields of `model` that `options` has, too."""
+    return (key for key in model.__struct_fields__ if hasattr(options, key))
+
+
+def _given(options: object, model: type[Struct], *, above: Path = ()) -> Iterator[Setting]:
+    """Yield a setting for each field of `model` that an option of the same name gives."""
+    for key in _keys_of(options, model):
+        value = getattr(options, key)
+        if value not in (None, []):
+            given = tuple(value) if isinstance(value, list) else value
+            yield Setting(option=_option_of(key, value), path=(*above, key), value=given)
 
 
 def cleared(path: Path, value: object, *, wanted: bool) -> tuple[Setting, ...]:

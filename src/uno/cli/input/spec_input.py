@@ -18,10 +18,11 @@ from uno.cli.input import setting_options
 from uno.diagnostics import InvalidInput, Problem, Rejected
 from uno.model.checks.finding import Path as Place
 from uno.model.key_ids import Secret
+from uno.model.syntax import Mailbox, mailbox
 from uno.registry.changes import edits
 from uno.registry.changes.edits import Edited
 from uno.registry.store import password_hashes
-from uno.spec.written_values import DeploymentSpec, Mailbox, SettingsSpec, Spec, UserSpec, VpnSpec
+from uno.spec.written_values import DeploymentSpec, SettingsSpec, Spec, UserSpec, VpnSpec
 
 if TYPE_CHECKING:
     from uno.cli.input.options import DeploymentOptions, UvnOptions
@@ -105,9 +106,9 @@ def _said(beside: Beside) -> Spec:
         problems += [problem] if problem else []
     if problems:
         raise Rejected(*problems)
-    owner = edits.person(beside.options.owner) if beside.options.owner else None
+    owner = mailbox(beside.options.owner) if beside.options.owner else None
     return Spec(
-        owner=Mailbox(owner.email, owner.name) if owner else None,
+        owner=owner,
         address=said.get(("address",)),
         settings=_settings(said, beside),
     )
@@ -134,7 +135,7 @@ def _settings(said: Mapping[Place, Any], beside: Beside) -> SettingsSpec | None:
 
 def _owner(written: Spec, beside: Beside) -> tuple[UserSpec, ...] | None:
     """Return the owner as options tell them: by -o, -p, or both."""
-    named = edits.person(beside.options.owner) if beside.options.owner else None
+    named = mailbox(beside.options.owner) if beside.options.owner else None
     email = named.email if named else written.owner.email if written.owner else None
     if email is None or (named is None and beside.password is None):
         return None

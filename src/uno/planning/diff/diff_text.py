@@ -37,7 +37,7 @@ def cell_changes(old: PlannedCell, new: PlannedCell) -> tuple[str, ...]:
         *_changes(old.member, new.member, ("name", "endpoint", "node4", "node6")),
         *(f"announces {lan}" for lan in new.member.lans if lan not in before),
         *(f"no longer announces {lan}" for lan in old.member.lans if lan not in announced),
-        *_changes(old, new, ("owner", "root_port", "particles_port", "httpd_port", "location")),
+        *_changes(old, new, _fields(new, but="member")),
     )
 
 
@@ -48,7 +48,7 @@ def particle(item: PlannedParticle) -> tuple[str, ...]:
 
 def particle_changes(old: PlannedParticle, new: PlannedParticle) -> tuple[str, ...]:
     """Return what changes about a particle."""
-    return _changes(old, new, ("name", "owner", "address4", "address6"))
+    return _changes(old, new, _fields(new, but="id"))
 
 
 def link(item: Link) -> tuple[str, ...]:
@@ -105,6 +105,10 @@ def _changes(old: Struct, new: Struct, fields: Iterable[str]) -> tuple[str, ...]
         for name, before, after in pairs
         if before != after
     )
+
+
+def _fields(value: Struct, *, but: str) -> tuple[str, ...]:
+    return tuple(name for name in value.__struct_fields__ if name != but)
 
 
 def _label(field: str) -> str:

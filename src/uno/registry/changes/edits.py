@@ -6,11 +6,11 @@ came from, so that `operations` can say everything that is wrong at once, by opt
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, TypeGuard, get_type_hints
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,13 +18,14 @@ from msgspec.structs import replace
 from uno.diagnostics import Problem
 from uno.model.checks.finding import Path
 from uno.model.net import Network, network, network_order
-from uno.model.syntax import suggestion
+from uno.model.syntax import Mailbox, mailbox, suggestion
 from uno.model.uvn import (
     Cell,
     Particle,
     Strategy,
     User,
     Uvn,
+    VpnSettings,
     with_added_cell,
     with_added_particle,
 )
@@ -56,14 +57,6 @@ class Edited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Whom `'NAME <EMAIL>'` or `EMAIL` means."""
-
-    email: str
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NewCell:
     """What `define cell` is told. `settings` are relative to the cell.
 
@@ -78,20 +71,12 @@ class NewCell:
     settings: tuple[Setting, ...] = ()
 
 
-def person(text: str) -> Person:
-    """Read `'NAME <EMAIL>'` or `EMAIL`; whether it is an e-mail address is for the checks."""
-    matched = re.fullmatch(r"\s*([^<>]*?)\s*<\s*([^<>]*?)\s*>\s*", text)
-    if matched is None:
-        return Person(email=text.strip())
-    return Person(email=matched[2], name=matched[1] or None)
-
-
 def is_user(uvn: Uvn, email: str) -> bool:
     """Whether somebody with that e-mail address is among the users."""
     return any(user.email == email for user in uvn.users)
 
 
-def add_user(uvn: Uvn, someone: Person, *, password: str | None) -> Edited:
+def add_user(uvn: Uvn, someone: Mailbox, *, password: str | None) -> Edited:
     """Add a user; `password` is a hash."""
     if is_user(uvn, someone.email):
         taken = Problem(
@@ -132,24 +117,39 @@ def add_cell(uvn: Uvn, wanted: NewCell, *, new_owners: bool = False) -> Edited:
     )
 
 
-def add_particle(uvn: Uvn, name: str, owner: str | None, *, new_owners: bool = False) -> Edited:
-    """Add a particle. With `new_owners`, an owner given as `'NAME <EMAIL>'` may be a new user."""
+def add_particle(
+    uvn: Uvn,
+    name: str,
+    owner: str | None,
+    *,
+    new_owners: bool = False,
+    settings: Iterable[Setting] = (),
+) -> Edited:
+    """Add a particle. With `new_owners`, an owner given as `'NAME <EMAIL>'` may be a new user.
+
+    `settings` are relative to the particle.
+    """
     uvn, email, problems = owned(uvn, owner, new_owners=new_owners)
     at = len(uvn.particles)
-    options: dict[Path, str] = {("particles", at): "NAME", ("particles", at, "owner"): "-o"}
     known = taken("particle", name, (particle.name for particle in uvn.particles))
     added = with_added_particle(uvn, Particle(id=0, name=name, owner=email))
+    changed = apply(added, (replace_path(setting, ("particles", at)) for setting in settings))
+    options: dict[Path, str] = {
+        **changed.options,
+        ("particles", at): "NAME",
+        ("particles", at, "owner"): "-o",
+    }
     return Edited(
-        uvn=added,
+        uvn=changed.uvn,
         options=options,
-        problems=(*problems, *known),
+        problems=(*problems, *known, *changed.problems),
         judged=frozenset({("particles", at, "name")}) if known else frozenset(),
     )
 
 
 def set_owner(uvn: Uvn, text: str, *, password: str | None = None) -> Edited:
     """Make someone the owner of the UVN, and a user if they are none; `password` is a hash."""
-    someone = person(text)
+    someone = mailbox(text)
     known = next((user for user in uvn.users if user.email == someone.email), None)
     if known is None:
         known = User(email=someone.email)
@@ -245,7 +245,7 @@ def read_networks(
 
 def read_value(setting: Setting) -> tuple[object, Problem | None]:
     """Return the value of `setting`, networks read from their text, or what is wrong with it."""
-    if setting.path[-1] == "allowed_ips" and isinstance(setting.value, tuple):
+    if setting.path[-1] in _network_lists() and _are_texts(setting.value):
         networks, problems = read_networks(setting.value, option=setting.option)
         return networks, problems[0] if problems else None
     if setting.path[-1] != "subnet" or not isinstance(setting.value, str):
@@ -263,11 +263,24 @@ def read_value(setting: Setting) -> tuple[object, Problem | None]:
     return found[0], None
 
 
+@cache
+def _network_lists() -> frozenset[str]:
+    """The names of the fields that hold networks."""
+    hints = [
+        hint for each in (Cell, Particle, VpnSettings) for hint in get_type_hints(each).items()
+    ]
+    return frozenset(name for name, hint in hints if hint == tuple[Network, ...])
+
+
+def _are_texts(value: object) -> TypeGuard[tuple[str, ...]]:
+    return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+
+
 def owned(uvn: Uvn, text: str | None, *, new_owners: bool) -> tuple[Uvn, str, tuple[Problem, ...]]:
     """Return `uvn`, with a new user if that is wanted, the owner's e-mail address, and problems."""
     if text is None:
         return uvn, uvn.owner, ()
-    someone = person(text)
+    someone = mailbox(text)
     if is_user(uvn, someone.email):
         return uvn, someone.email, ()
     if new_owners:

@@ -6,7 +6,7 @@ another name keeps them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -103,10 +103,21 @@ def update_cell(uvn: Uvn, name: str, wanted: CellUpdate) -> Edited:
     )
 
 
-def update_particle(uvn: Uvn, name: str, naming: Naming) -> Edited:
-    """Change a particle. Raises `Rejected` if there is none called `name`."""
+def update_particle(
+    uvn: Uvn, name: str, naming: Naming, settings: Iterable[Setting] = ()
+) -> Edited:
+    """Change a particle; `settings` are relative to it. Raises `Rejected` if there is none."""
     at, _ = lookup.particle(uvn, name)
-    return _named(uvn, ("particles", at), naming)
+    place: Path = ("particles", at)
+    named = _named(uvn, place, naming)
+    below = (edits.replace_path(setting, place) for setting in settings)
+    changed = edits.apply(named.uvn, below)
+    return Edited(
+        uvn=changed.uvn,
+        options={**named.options, **changed.options},
+        problems=(*named.problems, *changed.problems),
+        judged=named.judged,
+    )
 
 
 def update_user(

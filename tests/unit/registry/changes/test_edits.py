@@ -5,9 +5,10 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
+from uno.model.syntax import Mailbox, mailbox
 from uno.model.uvn import Strategy, Uvn
 from uno.registry.changes import edits
-from uno.registry.changes.edits import NewCell, Person, Setting
+from uno.registry.changes.edits import NewCell, Setting
 
 HASH = "$argon2id$…"
 
@@ -24,7 +25,7 @@ HASH = "$argon2id$…"
     ],
 )
 def test_owners_are_named_with_or_without_a_name(text: str, email: str, name: str | None) -> None:
-    assert edits.person(text) == Person(email=email, name=name)
+    assert mailbox(text) == Mailbox(email=email, name=name)
 
 
 @pytest.mark.feature("F022")
@@ -97,7 +98,7 @@ def test_the_owner_of_the_uvn_can_change_hands(definition: Callable[..., Uvn]) -
 
 
 def test_a_user_who_is_known_is_not_added_again(definition: Callable[..., Uvn]) -> None:
-    edited = edits.add_user(definition(), Person(email="john@example.org"), password=None)
+    edited = edits.add_user(definition(), Mailbox(email="john@example.org"), password=None)
 
     assert "john@example.org is already a user" in str(edited.problems[0])
 
@@ -159,3 +160,13 @@ def test_a_subnet_that_cannot_be_is_told_by_its_option(
     assert edited.uvn == definition()
     assert edited.problems[0].option == "--root-vpn-subnet"
     assert said in edited.problems[0].what
+
+
+def test_a_setting_of_a_new_particle_is_relative_to_it(definition: Callable[..., Uvn]) -> None:
+    excluded = Setting(option="--excluded", path=("excluded",), value=True)
+
+    edited = edits.add_particle(definition(), "p9", None, settings=(excluded,))
+
+    assert edited.uvn.particles[-1].excluded
+    at = len(edited.uvn.particles) - 1
+    assert edited.options["particles", at, "excluded"] == "--excluded"

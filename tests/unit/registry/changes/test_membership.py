@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from uno.diagnostics import Rejected
+from uno.model.syntax import Mailbox
 from uno.model.uvn import Uvn
 from uno.registry.changes import edits, membership, operations
-from uno.registry.changes.edits import Edited, Person
+from uno.registry.changes.edits import Edited
 from uno.registry.changes.operations import Author, Change
 from uno.registry.store.directory import Registry
 from uno.render import package_file
@@ -101,7 +102,7 @@ def test_a_cell_that_is_admitted_again_has_its_addresses_and_new_keys(
 def test_a_particle_that_is_banned_has_no_package_and_is_nobodys_peer(
     registry: Registry, root: Path, by: Author, who: str
 ) -> None:
-    change(registry, by, lambda it: edits.add_user(it, Person(email=JANE), password=None))
+    change(registry, by, lambda it: edits.add_user(it, Mailbox(email=JANE), password=None))
     change(registry, by, lambda it: edits.add_particle(it, "hers", JANE))
     old = registry.store.secrets()
 
@@ -140,7 +141,7 @@ def test_the_owner_of_the_uvn_stays(registry: Registry, by: Author) -> None:
 
 @pytest.mark.feature("F046")
 def test_cells_of_a_banned_user_stay_with_a_warning(registry: Registry, by: Author) -> None:
-    change(registry, by, lambda it: edits.add_user(it, Person(email=JANE), password=None))
+    change(registry, by, lambda it: edits.add_user(it, Mailbox(email=JANE), password=None))
     wanted = edits.NewCell(name="hers", owner=JANE, address="hers.example.org")
     change(registry, by, lambda it: edits.add_cell(it, wanted))
 
@@ -154,7 +155,7 @@ def test_cells_of_a_banned_user_stay_with_a_warning(registry: Registry, by: Auth
 def test_what_a_deleted_user_owned_goes_to_the_owner_of_the_uvn(
     registry: Registry, by: Author
 ) -> None:
-    change(registry, by, lambda it: edits.add_user(it, Person(email=JANE), password=None))
+    change(registry, by, lambda it: edits.add_user(it, Mailbox(email=JANE), password=None))
     wanted = edits.NewCell(name="hers", owner=JANE, address="hers.example.org")
     change(registry, by, lambda it: edits.add_cell(it, wanted))
     change(registry, by, lambda it: edits.add_particle(it, "hers", JANE))

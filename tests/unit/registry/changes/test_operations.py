@@ -9,10 +9,11 @@ import pytest
 
 from uno.diagnostics import ActionNeeded, Rejected, UnoError
 from uno.model.package import Package
+from uno.model.syntax import Mailbox
 from uno.model.uvn import Strategy, Uvn
 from uno.planning import invariants
 from uno.registry.changes import edits, operations
-from uno.registry.changes.edits import Edited, NewCell, Person, Setting
+from uno.registry.changes.edits import Edited, NewCell, Setting
 from uno.registry.changes.operations import Author, Change
 from uno.registry.publish import package_files
 from uno.registry.publish.keygen import public_half, text
@@ -129,7 +130,7 @@ def test_only_bundles_whose_content_changed_are_written(
 
 
 def test_a_user_more_is_a_generation_that_no_cell_needs(registry: Registry, by: Author) -> None:
-    someone = Person(email="jane@example.org", name="Jane")
+    someone = Mailbox(email="jane@example.org", name="Jane")
 
     made = operations.change(
         registry, lambda it: edits.add_user(it, someone, password=None), by=by, why="user"

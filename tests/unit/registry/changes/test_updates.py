@@ -50,6 +50,17 @@ def test_a_new_name_keeps_addresses_and_keys(registry: Registry, by: Author, kin
     assert nodes[0] == nodes[1]
 
 
+def test_a_setting_of_a_particle_is_relative_to_it(registry: Registry, by: Author) -> None:
+    excluded = Setting(option="--excluded", path=("excluded",), value=True)
+
+    after = change(
+        registry, by, lambda it: updates.update_particle(it, "p1", Naming(), (excluded,))
+    ).after
+
+    assert [each.excluded for each in after.uvn.particles] == [True]
+    assert after.plan.particles == ()
+
+
 def test_files_follow_a_new_name(registry: Registry, root: Path, by: Author) -> None:
     change(registry, by, lambda it: updates.update_cell(it, "c1", CellUpdate(naming=_NEW)))
     change(registry, by, lambda it: updates.update_particle(it, "p1", _NEW))
