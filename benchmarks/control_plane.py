@@ -93,7 +93,7 @@ _CRYPTOGRAPHY = tuple(
         "asymmetric.ed25519",
         "asymmetric.x25519",
         "ciphers.aead",
-        "kdf.hkdf",
+        "hpke",
         "hashes",
         "serialization",
     )

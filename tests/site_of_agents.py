@@ -218,7 +218,6 @@ class Site:
             public_key=public,
             identity=plan.identity,
             cell=cell,
-            drawn=self.sequence.to_bytes(32, "big"),
         )
         return self.signed(Kind.OFFER, body, subject=cell)
 

@@ -94,7 +94,6 @@ class Taken:
             public_key=self.sealing,
             identity=self.identity,
             cell=self.victim,
-            drawn=bytes(32),
         )
         envelope = self.said(Kind.OFFER, self.victim, sealed, by=by, sequence=sequence)
         return Forgery(Topic.OFFER, offers_for(self.victim).partition, envelope)
@@ -167,7 +166,8 @@ def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
     before = running(taken)
 
     with taken.writing(*forged, taken.offer(own, by=thief)):
-        words = f"dropped a message from cell {thief}: a message is not signed by whom it is about"
+        reason = "a message is not signed with the key of its originator"
+        words = f"dropped a message from cell {thief}: {reason}"
         await_true(lambda: taken.complaints(VICTIM, words), "the victim complains", within=20)
         assert holds(lambda: running(taken) == before, during=5)
         assert taken.complaints(VICTIM, words) == 1

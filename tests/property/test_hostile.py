@@ -108,9 +108,7 @@ class Site:
         return signed(plain, identity=self.identity, sign=self.sign[by])
 
     def sealed(self, package: bytes, *, cell: int) -> bytes:
-        return seal(
-            package, public_key=self.sealing, identity=self.identity, cell=cell, drawn=bytes(32)
-        )
+        return seal(package, public_key=self.sealing, identity=self.identity, cell=cell)
 
 
 @pytest.fixture(scope="module")

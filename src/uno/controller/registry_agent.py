@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -326,7 +325,6 @@ class RegistryAgent:
             public_key=plan.public_keys[cell_sealing(cell)],
             identity=plan.identity,
             cell=cell,
-            drawn=secrets.token_bytes(32),
         )
 
     async def _tend(self, heard: dict[int, Heard], now: float) -> None:

@@ -1,8 +1,13 @@
-"""Signing and sealing of messages: pure but for the key that sealing draws, which is passed in.
+"""Signatures and encryption of messages.
 
-A signature (Ed25519, RFC 8032) covers who and what a message is about, its sequence, the UVN and
-the whole body. A sealed package can be read by one cell alone: X25519 (RFC 7748) with a key drawn
-for the message, HKDF-SHA256 (RFC 5869), ChaCha20-Poly1305 (RFC 8439).
+A signature (Ed25519, RFC 8032) covers the kind, subject, sequence and body of an envelope and the
+identity of the UVN. The node that relays an envelope is not covered, since every relay sets it.
+
+A package is sealed to the key of one cell with HPKE (RFC 9180) in base mode, as DHKEM(X25519,
+HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305. HPKE does not authenticate the sender: the envelope
+around the package is signed.
+
+No I/O. Sealing is not a function of its arguments: `cryptography` draws the ephemeral key.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 from uno.diagnostics import InvalidInput
@@ -19,26 +24,27 @@ from uno.model.messages import Envelope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SIGNED = b"uno message 1\0"
-_SEALED = b"uno package 1\0"
+    from cryptography.hazmat.primitives.hpke import Suite
 
-# What a body may hold: more is refused before anything looks into it.
+_SIGNED = b"uno message 1\0"
+_SEALED = b"uno package 2\0"
+
+# The largest body that is accepted; checked before the body is parsed.
 BODY_LIMIT = 8 << 20
 SIGNATURE_SIZE = 64
 _KEY_SIZE = 32
-_TAG_SIZE = 16
 
 
 class Untrusted(InvalidInput):
-    """A message that is not what it says: unsigned, altered, of another UVN, or for others."""
+    """A message with an invalid signature, content or recipient, or of another UVN."""
 
 
 class UnknownOrigin(Untrusted):
-    """A message about a cell that is no member of the UVN, as far as is known."""
+    """A message of a cell that is not a member of the UVN in the current package."""
 
 
 def signed(envelope: Envelope, *, identity: str, sign: Callable[[bytes], bytes]) -> Envelope:
-    """Return `envelope` with the signature that `sign` makes. `identity` is the UVN's."""
+    """Return `envelope` with a signature made by `sign`. `identity` is the UVN's."""
     return Envelope(
         subject=envelope.subject,
         kind=envelope.kind,
@@ -50,20 +56,26 @@ def signed(envelope: Envelope, *, identity: str, sign: Callable[[bytes], bytes])
 
 
 def verify(envelope: Envelope, *, identity: str, public_key: str) -> None:
-    """Raise `Untrusted` unless the holder of `public_key` (base64) signed `envelope`."""
+    """Raise `Untrusted` unless `envelope` is signed with the private half of `public_key`.
+
+    Keys are in base64.
+    """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PublicKey,
+    )
 
     if len(envelope.body) > BODY_LIMIT or len(envelope.signature) != SIGNATURE_SIZE:
-        raise Untrusted("a message is too large, or not signed")
+        raise Untrusted("a message is too large, or has no signature")
     try:
         covered = _covered(envelope, identity)
-        _verifier(public_key)(envelope.signature, covered)
+        Ed25519PublicKey.from_public_bytes(_key(public_key)).verify(envelope.signature, covered)
     except (InvalidSignature, ValueError, struct.error) as error:
-        raise Untrusted("a message is not signed by whom it is about") from error
+        raise Untrusted("a message is not signed with the key of its originator") from error
 
 
 def signer(private_key: str) -> Callable[[bytes], bytes]:
-    """Return what signs with an Ed25519 private key, given in base64."""
+    """Return the signing function of an Ed25519 private key, given in base64."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
         Ed25519PrivateKey,
     )
@@ -71,58 +83,38 @@ def signer(private_key: str) -> Callable[[bytes], bytes]:
     return Ed25519PrivateKey.from_private_bytes(_key(private_key)).sign
 
 
-def seal(package: bytes, *, public_key: str, identity: str, cell: int, drawn: bytes) -> bytes:
-    """Return `package`, readable with the private half of `public_key` (base64) alone.
+def seal(package: bytes, *, public_key: str, identity: str, cell: int) -> bytes:
+    """Return `package` encrypted to `public_key` (base64), bound to a UVN and a cell.
 
-    `drawn` are 32 random bytes, never used twice. The result says nothing of its content but the
-    size.
+    The result is the ephemeral key and the ciphertext: 48 bytes more than `package`.
     """
     from cryptography.hazmat.primitives.asymmetric.x25519 import (  # noqa: PLC0415
-        X25519PrivateKey,
         X25519PublicKey,
     )
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
 
-    own = X25519PrivateKey.from_private_bytes(drawn)
-    ours = own.public_key().public_bytes_raw()
-    theirs = _key(public_key)
-    shared = own.exchange(X25519PublicKey.from_public_bytes(theirs))
-    key = _derived(shared, ours + theirs)
-    # The key is used once, so that the nonce may be always the same.
-    sealed = ChaCha20Poly1305(key).encrypt(bytes(12), package, _bound(identity, cell))
-    return ours + sealed
+    recipient = X25519PublicKey.from_public_bytes(_key(public_key))
+    return _hpke().encrypt(package, recipient, info=_bound(identity, cell))
 
 
 def unseal(body: bytes, *, private_key: str, identity: str, cell: int) -> bytes:
-    """Return the package that was sealed for `cell`. Raises `Untrusted`."""
+    """Return the package that was sealed to `cell`. Raises `Untrusted`."""
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.x25519 import (  # noqa: PLC0415
         X25519PrivateKey,
-        X25519PublicKey,
     )
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
 
-    if len(body) < _KEY_SIZE + _TAG_SIZE:
-        raise Untrusted("a sealed package is too short to be one")
-    theirs, sealed = body[:_KEY_SIZE], body[_KEY_SIZE:]
     try:
-        own = X25519PrivateKey.from_private_bytes(_key(private_key))
-        ours = own.public_key().public_bytes_raw()
-        shared = own.exchange(X25519PublicKey.from_public_bytes(theirs))
-        key = _derived(shared, theirs + ours)
-        return ChaCha20Poly1305(key).decrypt(bytes(12), sealed, _bound(identity, cell))
+        recipient = X25519PrivateKey.from_private_bytes(_key(private_key))
+        return _hpke().decrypt(body, recipient, info=_bound(identity, cell))
     except (InvalidTag, ValueError) as error:
         raise Untrusted("a sealed package is for another cell, or was altered") from error
 
 
-# Whoever is heard once is heard again.
-@lru_cache(maxsize=1024)
-def _verifier(public_key: str) -> Callable[[bytes, bytes], None]:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-        Ed25519PublicKey,
-    )
+@cache
+def _hpke() -> Suite:
+    from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite  # noqa: PLC0415
 
-    return Ed25519PublicKey.from_public_bytes(_key(public_key)).verify
+    return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 
 
 def _covered(envelope: Envelope, identity: str) -> bytes:
@@ -132,13 +124,6 @@ def _covered(envelope: Envelope, identity: str) -> bytes:
 
 def _bound(identity: str, cell: int) -> bytes:
     return _SEALED + bytes.fromhex(identity) + struct.pack(">I", cell)
-
-
-def _derived(shared: bytes, keys: bytes) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
-
-    return HKDF(SHA256(), 32, salt=None, info=_SEALED + keys).derive(shared)
 
 
 def _key(text: str) -> bytes:
