@@ -41,14 +41,14 @@ class Measured:
     links: int
     plan_seconds: float
     define_seconds: float
-    define_bundles: int
+    define_packages: int
     packages_later: int
     add_cell_seconds: float
-    add_cell_bundles: int
+    add_cell_packages: int
     one_setting_seconds: float
-    one_setting_bundles: int
+    one_setting_packages: int
     nothing_seconds: float
-    bundles_bytes: int
+    packages_bytes: int
     registry_bytes: int
     peak_bytes: int
 
@@ -62,7 +62,7 @@ def main() -> None:
     found = []
     print(
         f"{'cells':>6} {'links':>6} {'plan':>8} {'define':>8} {'later':>6} {'add cell':>9}"
-        f" {'files':>6} {'setting':>8} {'files':>6} {'nothing':>8} {'bundles':>9} {'peak':>7}"
+        f" {'files':>6} {'setting':>8} {'files':>6} {'nothing':>8} {'packages':>9} {'peak':>7}"
     )
     for size in asked.sizes:
         each = in_a_process(size)
@@ -70,9 +70,9 @@ def main() -> None:
         print(
             f"{each.cells:>6} {each.links:>6} {each.plan_seconds:>6.2f} s"
             f" {each.define_seconds:>6.2f} s {each.packages_later:>6}"
-            f" {each.add_cell_seconds:>7.2f} s {each.add_cell_bundles:>6}"
-            f" {each.one_setting_seconds:>6.2f} s {each.one_setting_bundles:>6}"
-            f" {each.nothing_seconds:>6.2f} s {each.bundles_bytes / 1e6:>6.1f} MB"
+            f" {each.add_cell_seconds:>7.2f} s {each.add_cell_packages:>6}"
+            f" {each.one_setting_seconds:>6.2f} s {each.one_setting_packages:>6}"
+            f" {each.nothing_seconds:>6.2f} s {each.packages_bytes / 1e6:>6.1f} MB"
             f" {each.peak_bytes / 1e6:>4.0f} MB",
             flush=True,
         )
@@ -123,14 +123,14 @@ def measure(size: int, root: Path) -> Measured:
         links=len(plan.links),
         plan_seconds=plan_seconds,
         define_seconds=define_seconds,
-        define_bundles=len(defined.published.bundles),
+        define_packages=len(defined.published.cell_packages),
         packages_later=defined.published.stale,
         add_cell_seconds=add_seconds,
-        add_cell_bundles=len(added.published.bundles),
+        add_cell_packages=len(added.published.cell_packages),
         one_setting_seconds=set_seconds,
-        one_setting_bundles=len(changed.published.bundles),
+        one_setting_packages=len(changed.published.cell_packages),
         nothing_seconds=nothing_seconds,
-        bundles_bytes=sum(path.stat().st_size for path in (root / "cells").iterdir()),
+        packages_bytes=sum(path.stat().st_size for path in (root / "cells").iterdir()),
         registry_bytes=(root / "registry.db").stat().st_size,
         peak_bytes=max(own, children),
     )

@@ -45,10 +45,10 @@ def preload() -> None:
 def serve_cell(root: Path, places: Path) -> int:
     """Be a cell's agent until killed; its socket is below `places`."""
     ledger = Ledger(root)
-    bundle = ledger.current()
-    if bundle is None:
+    package = ledger.current()
+    if package is None:
         raise UnoError(f"no cell in {root}")
-    asyncio.run(_serve(ledger, bundle, places))
+    asyncio.run(_serve(ledger, package, places))
     return 0
 
 
@@ -66,12 +66,12 @@ def serve_registry(root: Path, places: Path) -> int:
     return 0
 
 
-async def _serve(ledger: Ledger, bundle: Package, places: Path) -> None:
-    plan = bundle.plan
+async def _serve(ledger: Ledger, package: Package, places: Path) -> None:
+    plan = package.plan
     await run(
         ledger,
         World(
-            host=_host(bundle),
+            host=_host(package),
             bus=middleware.make_bus(plan.bus, environ={}),
             prober=_prober,
             watch=NetlinkWatch(),
@@ -115,15 +115,15 @@ class _LivelyHost(FakeHost):
         }
 
 
-def _host(bundle: Package) -> FakeHost:
-    own = bundle.own
+def _host(package: Package) -> FakeHost:
+    own = package.own
     lans = tuple(ip_interface(f"{_first(lan)}/{lan.prefixlen}") for lan in own.lans)
     host = _LivelyHost([Nic(name="lan0", addresses=lans)])
     host.sessions = tuple(
         SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=1, bfd="up")
-        for link in bundle.plan.links
+        for link in package.plan.links
     )
-    host.handshakes = {link.public_key: 1 for link in bundle.plan.links}
+    host.handshakes = {link.public_key: 1 for link in package.plan.links}
     return host
 
 

@@ -222,7 +222,7 @@ def fleet(cells: int, folder: Path) -> Iterator[tuple[World, Fleet]]:
     for number in range(1, cells + 1):
         directory = folder / f"cell-{number}"
         package = root / "cells" / f"many__cell-{number}.uvn-agent"
-        held = Ledger(directory).accept(package.read_bytes()).bundle
+        held = Ledger(directory).accept(package.read_bytes()).package
         member = next(each for each in held.roster.members if each.id == held.plan.cell)
         assert held.plan.root is not None
         identity, registry4 = held.plan.identity, held.plan.root.remote4

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
-from packages import HOME, package
+from packages import HOME, package_of
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnnouncement
@@ -168,7 +168,7 @@ def advertisement(
     return signed(plain, identity=_BASE.plan.identity, sign=signer(key))
 
 
-_BASE = package(HOME)
+_BASE = package_of(HOME)
 
 
 def _packages(count: int) -> dict[int, Package]:

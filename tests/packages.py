@@ -42,7 +42,7 @@ def key(name: str) -> str:
     return b64encode(sha256(name.encode()).digest()).decode()
 
 
-def package(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Package:
+def package_of(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Package:
     """Return a cell's package, with keys that `key` makes."""
     draft = plan(uvn, None)
     needed = required_keys(draft)

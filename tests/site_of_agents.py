@@ -163,11 +163,11 @@ class Site:
         with operations.opened(self.root) as registry:
             return int(registry.store.head().number)
 
-    def package(self, name: str) -> bytes:
+    def package_bytes(self, name: str) -> bytes:
         return (self.root / "cells" / f"net__{name}.uvn-agent").read_bytes()
 
     def generation(self, name: str) -> int:
-        return package_file.read_manifest(self.package(name)).generation
+        return package_file.read_manifest(self.package_bytes(name)).generation
 
     def join(self) -> None:
         """Be on the bus as the registry."""
@@ -204,7 +204,7 @@ class Site:
     def offer(self, name: str, *, near: bool = False, content: bytes | None = None) -> Envelope:
         cell = self.number(name)
         channel = offers_near(cell) if near else offers_for(cell)
-        made = self.sealed(name, self.package(name) if content is None else content)
+        made = self.sealed(name, self.package_bytes(name) if content is None else content)
         self.bus.write(channel, made)
         return made
 

@@ -30,9 +30,9 @@ class Forgery(Struct, frozen=True):
     envelope: Envelope
 
 
-async def _write(bundle: Package, forgeries: list[Forgery], seconds: float) -> None:
+async def _write(package: Package, forgeries: list[Forgery], seconds: float) -> None:
     bus = CycloneBus()
-    bus.configure(bus_config(bundle), lambda _: None)
+    bus.configure(bus_config(package), lambda _: None)
     for each in forgeries:
         bus.write(Channel(each.topic, each.partition), each.envelope)
     sys.stdout.write("joined\n")
@@ -42,10 +42,10 @@ async def _write(bundle: Package, forgeries: list[Forgery], seconds: float) -> N
 
 
 def _main(root: str, forgeries: str, seconds: str) -> None:
-    bundle = Ledger(Path(root)).current()
-    assert bundle is not None
+    package = Ledger(Path(root)).current()
+    assert package is not None
     forged = codec.decode(Path(forgeries).read_bytes(), list[Forgery])
-    asyncio.run(_write(bundle, forged, float(seconds)))
+    asyncio.run(_write(package, forged, float(seconds)))
 
 
 if __name__ == "__main__":

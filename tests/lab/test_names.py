@@ -20,9 +20,9 @@ from uno.agent.host_loop.desired import desired
 from uno.agent.commit.ledger import Ledger
 from uno.host.linux import LinuxHost
 
-bundle = Ledger(Path(sys.argv[1])).current()
-host = LinuxHost(bundle.manifest.identity, bundle.manifest.cell)
-wanted = desired(bundle, lans=(), facts=host.facts())
+package = Ledger(Path(sys.argv[1])).current()
+host = LinuxHost(package.manifest.identity, package.manifest.cell)
+wanted = desired(package, lans=(), facts=host.facts())
 (tunnel,) = (each for each in wanted.tunnels if each.name == sys.argv[2])
 print(host.refresh_endpoint(tunnel.name, tunnel.peers[0]))
 """

@@ -1,7 +1,7 @@
 """A registry under random commands, against a model of a few sets.
 
 Whatever the commands: generations only grow, what a command is not about stays as it was, what was
-banned, deleted or replaced is in no bundle and never comes back, and each stored plan is sound.
+banned, deleted or replaced is in no package and never comes back, and each stored plan is sound.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Package,
+    Bundle,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -54,9 +54,9 @@ CHOSEN_BY_UNO = [each for each in Strategy if each is not Strategy.STATIC]
 class Commands(RuleBasedStateMachine):
     """The registry of one UVN, and what it should hold."""
 
-    cells: ClassVar[Package[str]] = Package("cells")
-    particles: ClassVar[Package[str]] = Package("particles")
-    users: ClassVar[Package[str]] = Package("users")
+    cells: ClassVar[Bundle[str]] = Bundle("cells")
+    particles: ClassVar[Bundle[str]] = Bundle("particles")
+    users: ClassVar[Bundle[str]] = Bundle("users")
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ class Commands(RuleBasedStateMachine):
         self.models[self.number] = deepcopy({name: vars(self)[name] for name in MODEL})
 
     @invariant()
-    def who_is_out_is_in_no_bundle(self) -> None:
+    def who_is_out_is_in_no_package(self) -> None:
         if not self.number:
             return
         active = self.lans.keys() - self.banned_cells
@@ -259,7 +259,7 @@ class Commands(RuleBasedStateMachine):
         assert not known & self.gone, "a key that was replaced or revoked is back"
 
     @invariant()
-    def a_bundle_is_of_the_generation_in_which_it_changed(self) -> None:
+    def a_package_is_of_the_generation_in_which_it_changed(self) -> None:
         if not self.number:
             return
         before, self.contents = self.contents, {}

@@ -37,7 +37,7 @@ class LinkStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """How this host stands to its cell's bundle.
+    """How this host stands to its cell's package.
 
     `pending` are the actions that `up` would take; `running` tells that uno owns something here.
     """
@@ -138,7 +138,7 @@ def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
 
 
 def status(host: Host, package: Package) -> ServiceStatus:
-    """Look at the host and compare it with the bundle. Changes nothing."""
+    """Look at the host and compare it with the package. Changes nothing."""
     facts = host.facts()
     lans = attached(_own_lans(package), facts.nics)
     wanted = desired(package, lans=lans, facts=facts)

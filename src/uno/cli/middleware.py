@@ -62,7 +62,7 @@ def licence(
 def security(plan: BusPlan, *, secrets: Mapping[str, str], directory: Path) -> Security | None:
     """Return the files of DDS Security, written below `directory`; None where the plan has it off.
 
-    `secrets` are those of the node's bundle. Raises `UnoError` if they are not among them.
+    `secrets` are those of the node's package. Raises `UnoError` if they are not among them.
     """
     if not plan.security:
         return None

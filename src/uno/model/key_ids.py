@@ -61,7 +61,7 @@ def dds_seed(node: int) -> str:
 
 
 def dds_file(name: str) -> str:
-    """What a bundle has for DDS Security: `name` is a field of `ports.bus.Security`."""
+    """What a package has for DDS Security: `name` is a field of `ports.bus.Security`."""
     return f"dds/{name}"
 
 

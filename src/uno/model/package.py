@@ -1,4 +1,4 @@
-"""What is in a cell's bundle, as values; `render.package_file` turns it into bytes and back."""
+"""What is in a cell's package, as values; `render.package_file` turns it into bytes and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uno.model.plan import CellPlan, Member, ParticlePeer, Roster
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a bundle says of itself; the part that is signed.
+    """What a package says of itself; the part that is signed.
 
     `digests` maps each other member's name to the SHA-256 of its bytes, in hexadecimal.
     `registry_key` is the registry's Ed25519 public key, in base64. `generation` is that in which
@@ -29,12 +29,12 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def content(self) -> str:
-        """A short digest of the whole bundle, by which two of one generation are told apart."""
+        """A short digest of the whole package, by which two of one generation are told apart."""
         return hashlib.sha256(codec.encode(self)).hexdigest()[:16]
 
 
 class Package(Struct, frozen=True, kw_only=True):
-    """A whole, verified bundle. `secrets` maps key ids to base64 keys. Printing it hides them."""
+    """A whole, verified package. `secrets` maps key ids to base64 keys. Printing it hides them."""
 
     manifest: Manifest
     roster: Roster

@@ -63,7 +63,7 @@ class Member(Struct, frozen=True, kw_only=True):
 
 
 class Roster(Struct, frozen=True, kw_only=True):
-    """What every cell knows: who announces what. The same bytes in all bundles."""
+    """What every cell knows: who announces what. The same bytes in all packages."""
 
     uvn: str
     identity: str
@@ -224,7 +224,7 @@ class BackbonePeer(Struct, frozen=True, kw_only=True):
     """One backbone link as its cell sees it: the interface, and the neighbour behind it.
 
     `endpoint` is `host:port`, or None where the neighbour dials. `key` and `psk` are ids of the
-    secrets in the same bundle.
+    secrets in the same package.
     """
 
     interface: str
@@ -258,7 +258,7 @@ class RootPeer(Struct, frozen=True, kw_only=True):
 
 
 class ParticlesHub(Struct, frozen=True, kw_only=True):
-    """The particle VPN as a cell serves it. The peers come in the bundle beside the plan."""
+    """The particle VPN as a cell serves it. The peers come in the package beside the plan."""
 
     interface: str
     address4: IPv4Address

@@ -216,15 +216,15 @@ def _routes(plan: Plan, cell: PlannedCell, gateways: dict[int, str]) -> Iterator
 
 
 def _commands(plan: Plan, cell: PlannedCell, fingerprint: str) -> Iterator[Block]:
-    bundle = f"{plan.uvn}__{cell.member.name}.uvn-agent"
+    package = f"{plan.uvn}__{cell.member.name}.uvn-agent"
     yield Text("On the registry's machine, in the registry's directory:")
-    yield Lines([f"scp cells/{bundle} root@HOST:"])
+    yield Lines([f"scp cells/{package} root@HOST:"])
     yield Text("On this host, as root:")
     yield Lines(
         [
-            f"uno install {bundle} -r {_DIRECTORY} \\",
+            f"uno install {package} -r {_DIRECTORY} \\",
             f"  --registry-key {fingerprint}",
-            f"rm {bundle}",
+            f"rm {package}",
             f"uno service up -r {_DIRECTORY}",
         ]
     )

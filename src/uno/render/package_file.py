@@ -160,10 +160,10 @@ def read(content: bytes, *, registry_key: str | None = None) -> Package:
     whichever the package names. Raises PackageRejected, and nothing else, whatever the bytes.
     """
     manifest, rest = _read_head(content, registry_key)
-    bundle = _read_members(manifest, rest)
-    if reason := _disagreement(bundle):
+    package = _read_members(manifest, rest)
+    if reason := _disagreement(package):
         raise PackageRejected(f"this package contradicts itself: {reason}", _MAKE_AGAIN)
-    return bundle
+    return package
 
 
 def read_manifest(content: bytes, *, registry_key: str | None = None) -> Manifest:
@@ -360,9 +360,9 @@ def _read_members(manifest: Manifest, packed: bytes) -> Package:
         raise PackageRejected("this package has values that cannot be", _MAKE_AGAIN) from error
 
 
-def _disagreement(bundle: Package) -> str | None:
+def _disagreement(package: Package) -> str | None:
     """Return in what the parts of a package contradict each other, if they do."""
-    manifest, plan, roster = bundle.manifest, bundle.plan, bundle.roster
+    manifest, plan, roster = package.manifest, package.plan, package.roster
     if (plan.uvn, plan.identity) != (manifest.uvn, manifest.identity):
         return "its plan is of another UVN"
     if (roster.uvn, roster.identity) != (manifest.uvn, manifest.identity):
@@ -371,7 +371,7 @@ def _disagreement(bundle: Package) -> str | None:
         return "its plan is for another cell"
     if not any((it.id, it.name) == (plan.cell, plan.name) for it in roster.members):
         return f"its roster does not have cell {plan.name}"
-    wrong = [key for key in _needed(plan) if _key(bundle.secrets.get(key, "")) is None]
+    wrong = [key for key in _needed(plan) if _key(package.secrets.get(key, "")) is None]
     return f"the key {min(wrong)} is missing or is not a key" if wrong else None
 
 

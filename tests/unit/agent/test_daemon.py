@@ -553,12 +553,12 @@ def test_what_is_for_another_cell_older_or_altered_is_refused_and_changes_nothin
     play: Play, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scene(site: Site) -> None:
-        old = site.package("a")
+        old = site.package_bytes("a")
         generation = site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        site.cells["a"].ledger.accept(site.package("a"))
+        site.cells["a"].ledger.accept(site.package_bytes("a"))
         await site.start("a")
 
-        for wrong in (old, site.package("b"), site.package("a")[:-20], b"no package"):
+        for wrong in (old, site.package_bytes("b"), site.package_bytes("a")[:-20], b"no package"):
             offer = site.offer("a", content=wrong).sequence
             await site.until(lambda offer=offer: answered(site, "a") == offer)
             assert phase(site, "a") is Phase.REFUSED
@@ -590,7 +590,7 @@ def test_a_package_that_is_installed_by_hand_is_changed_over_to(play: Play) -> N
         await site.start("a")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
 
-        site.cells["a"].ledger.accept(site.package("a"))
+        site.cells["a"].ledger.accept(site.package_bytes("a"))
 
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
         said = site.ack("a")

@@ -159,7 +159,7 @@ def test_missing_packages_of_a_sealed_registry_are_told_and_not_asked_for(
     made = sealed("packages", "--passphrase-file", str(phrase_file))
 
     assert looked.status == 0
-    assert "not all bundles and packages are written; uno packages writes them" in looked.err
+    assert "not all cell and particle packages are written; uno packages writes them" in looked.err
     assert made.status == 0
     assert (root / "particles" / "net__phone.zip").exists()
 
@@ -177,7 +177,7 @@ def test_a_backup_is_made_and_restored(
     assert (made.status, done.status) == (0, 0)
     assert f"Backed up UVN net, generation 4, to {kept}" in made.out
     assert "Restored UVN net, generation 4, as it was at " in done.out
-    assert "2 bundles and 1 particle package written to" in done.out
+    assert "2 packages and 1 particle package written to" in done.out
     assert "The next generation is 1004, and new for every cell" in done.out
     for path in (root / "cells").iterdir():
         assert (other / "cells" / path.name).read_bytes() == path.read_bytes()
@@ -197,7 +197,7 @@ def test_a_sealed_registry_is_restored_sealed(
     )
 
     assert done.status == 0
-    assert "Its bundles and packages are not written yet: this is not the passph" in done.out
+    assert "Its cell and particle packages are not written yet: this is not the passph" in done.out
     assert later.status == 0
     assert len(list((other / "cells").iterdir())) == 2
 

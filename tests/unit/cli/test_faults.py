@@ -79,8 +79,8 @@ def test_on_a_full_disk_a_change_is_made_or_not_and_on_a_read_only_one_it_is_not
         else:
             assert status == 1
         generation = shown["generation"]
-        bundles = set((said / f"{free}.cells").read_text().split())
-        assert bundles == {f"net__{name}.uvn-agent" for name in cells}
+        packages = set((said / f"{free}.cells").read_text().split())
+        assert packages == {f"net__{name}.uvn-agent" for name in cells}
     assert readonly[1] == 1
     assert "read-only" in (said / "readonly.said").read_text()
     assert json.loads((said / "readonly.shown").read_text())["generation"] == generation

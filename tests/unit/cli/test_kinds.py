@@ -69,7 +69,7 @@ def test_the_keys_say_what_they_are_for(site: Uno) -> None:
     assert found["root/2"] == "cell b"
     assert found["root/registry"] == "the registry"
     assert found["particle/1"] == "particle phone"
-    assert found[keygen.SIGNING] == "the registry: signs bundles"
+    assert found[keygen.SIGNING] == "the registry: signs packages"
 
 
 @pytest.mark.feature("G41")

@@ -22,7 +22,7 @@ def head(root: Path) -> Generation:
         return registry.store.head()
 
 
-def bundles_in(root: Path) -> dict[int, Package]:
+def packages_in(root: Path) -> dict[int, Package]:
     made = (package_file.read(path.read_bytes()) for path in (root / "cells").iterdir())
     return {each.manifest.cell: each for each in made}
 
@@ -43,7 +43,7 @@ def test_w03_a_uvn_without_root_vpn_has_cells(uno: Uno, root: Path) -> None:
     done = uno("define", "cell", "a", "-a", "a.example.org")
 
     assert done.status == 0, done.err
-    assert bundles_in(root)[1].plan.root is None
+    assert packages_in(root)[1].plan.root is None
 
 
 @pytest.mark.feature("F028")
@@ -78,7 +78,7 @@ def test_w09_another_backbone_subnet_moves_the_links_that_there_are(site: Uno, r
 
     (link,) = head(root).plan.links
     assert {link.a.address4, link.b.address4} <= set(IPv4Network("10.99.0.0/20"))
-    assert bundles_in(root)[1].plan.links[0].local4 == link.a.address4
+    assert packages_in(root)[1].plan.links[0].local4 == link.a.address4
 
 
 @pytest.mark.feature("F028")
@@ -151,8 +151,8 @@ def test_s01_who_is_banned_is_no_peer_in_any_network(site: Uno, root: Path) -> N
     assert "root/2" in before
     assert not {"root/2", "root/2/psk", "link/1-2/psk", "hub/2"} & left.keys()
     assert "root/2" not in plan.public_keys
-    assert bundles_in(root).keys() == {1}
-    assert [member.id for member in bundles_in(root)[1].roster.members] == [1]
+    assert packages_in(root).keys() == {1}
+    assert [member.id for member in packages_in(root)[1].roster.members] == [1]
 
 
 @pytest.mark.usefixtures("site")
@@ -185,7 +185,7 @@ def test_s05_no_package_has_a_password(root: Path) -> None:
 def test_s10_a_lan_that_is_removed_is_accepted_nowhere(site: Uno, root: Path) -> None:
     site("config", "cell", "b", "-U", "--remove-network", "192.168.2.0/24")
 
-    for made in bundles_in(root).values():
+    for made in packages_in(root).values():
         assert {str(lan) for each in made.roster.members for lan in each.lans} == {"192.168.1.0/24"}
 
 

@@ -26,13 +26,13 @@ HEAVY = (
     "uno.planning",
     "uno.registry.store.generation_store",
 )
-# Dies by SIGKILL after two bundles have been written.
+# Dies by SIGKILL after two packages have been written.
 KILLED = """
 import os, signal
 from uno.cli.main import main
-from uno.registry.publish import cell_packages as bundles
+from uno.registry.publish import cell_packages
 
-write, written = bundles._Maker.write, []
+write, written = cell_packages._Maker.write, []
 
 def write_two(self, job):
     if len(written) == 2:
@@ -40,7 +40,7 @@ def write_two(self, job):
     written.append(job)
     return write(self, job)
 
-bundles._Maker.write = write_two
+cell_packages._Maker.write = write_two
 main(["define", "cell", "c", "-a", "c.example.org", "-r", {root!r}])
 """
 
@@ -68,7 +68,7 @@ def test_two_commands_at_once_are_two_generations(site: Uno, root: Path, tmp_pat
     assert not (root / "lock").exists()
 
 
-def test_a_command_that_is_killed_while_it_writes_bundles_is_completed_by_the_next(
+def test_a_command_that_is_killed_while_it_writes_packages_is_completed_by_the_next(
     site: Uno, root: Path
 ) -> None:
     done = run([sys.executable, "-c", KILLED.format(root=str(root))], check=False)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 import pytest
 from msgspec.structs import replace
 
-from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, package
+from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, package_of
 from uno.model.attached_lan import AttachedLan
 from uno.model.plan import CellSet
 from uno.model.routing_policy import (
@@ -25,7 +25,7 @@ ATTACHED = (AttachedLan(network=LAN, nic="eth1"), AttachedLan(network=LAN6, nic=
 def policy(
     *lans: AttachedLan, cell: int = HUB, drained: dict[str, Drain] | None = None
 ) -> RoutingPolicy:
-    own = package(cell)
+    own = package_of(cell)
     return routing_policy(own.plan, own.roster, lans=lans, drained=drained)
 
 
@@ -46,7 +46,7 @@ def test_a_lan_whose_subnet_is_another_is_no_route_of_the_kernel() -> None:
 
 @pytest.mark.feature("G22")
 def test_all_other_cells_are_origins_of_their_own_prefixes() -> None:
-    own = package(HUB)
+    own = package_of(HUB)
     origins = policy(*ATTACHED).origins
 
     assert [each.cell for each in origins] == [HOME, ROAM]
@@ -58,7 +58,7 @@ def test_all_other_cells_are_origins_of_their_own_prefixes() -> None:
 
 @pytest.mark.feature("G22")
 def test_a_session_accepts_the_origins_that_the_plan_has_for_its_link() -> None:
-    own = package(HUB)
+    own = package_of(HUB)
     found = policy()
 
     assert [each.interface for each in found.sessions] == [
@@ -100,7 +100,7 @@ def test_a_closed_link_has_no_session() -> None:
 
 @pytest.mark.parametrize(("interval", "multiplier"), [(250, 20), (1000, 5), (10, 255)])
 def test_an_avoided_link_outlasts_a_change_of_keys(interval: int, multiplier: int) -> None:
-    own = package(HUB)
+    own = package_of(HUB)
     roster = replace(own.roster, timing=replace(own.roster.timing, bfd_interval=interval))
 
     assert routing_policy(own.plan, roster, lans=()).gshut_multiplier == multiplier
@@ -108,7 +108,7 @@ def test_an_avoided_link_outlasts_a_change_of_keys(interval: int, multiplier: in
 
 @pytest.mark.feature("G28")
 def test_remote_prefixes_are_the_pools_and_the_lans_of_the_others() -> None:
-    own = package(HUB)
+    own = package_of(HUB)
     pools = own.roster.pools
 
     found = remote_prefixes(own.own, own.roster)
@@ -118,7 +118,7 @@ def test_remote_prefixes_are_the_pools_and_the_lans_of_the_others() -> None:
 
 
 def test_members_of_a_set_are_those_listed_or_all_others() -> None:
-    roster = package(HUB).roster
+    roster = package_of(HUB).roster
 
     assert [each.id for each in members_of(CellSet(cells=(HOME,)), roster)] == [HOME]
     others = members_of(CellSet(cells=(HOME,), complement=True), roster)
@@ -126,7 +126,7 @@ def test_members_of_a_set_are_those_listed_or_all_others() -> None:
 
 
 def test_a_cell_originates_its_own_lans_and_addresses_sorted() -> None:
-    member = package(HUB).own
+    member = package_of(HUB).own
 
     assert originated(member) == (
         IPv4Interface(member.node4).network,

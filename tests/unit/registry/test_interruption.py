@@ -23,9 +23,12 @@ from uno.render import package_file
 
 STOPPER = """
 import fcntl, io, os, posix, shutil, sqlite3, sys
-from uno.cli.commands import backup_restore as backup, definition, passphrase, render
+from uno.cli import definition_input
+from uno.cli.commands import backup_restore, passphrase
+from uno.cli.output import printing
 from uno.cli.main import main
-from uno.registry.store import backup, operations, vault
+from uno.registry.changes import operations
+from uno.registry.store import backup, key_wrapping
 
 WRITES = {
     posix: {"chmod", "fchmod", "fsync", "ftruncate", "mkdir", "open", "pwrite", "rename",
@@ -145,10 +148,10 @@ def files_of(root: Path) -> Iterator[str]:
 
 
 def assert_whole(root: Path, *, cells: set[str]) -> None:
-    bundles = {f"cells/net__{name}.uvn-agent" for name in cells}
+    packages = {f"cells/net__{name}.uvn-agent" for name in cells}
     found = set(files_of(root)) - LEFT
-    assert found == {"registry.db", "particles/net__phone.zip", *bundles}
-    for name in bundles:
+    assert found == {"registry.db", "particles/net__phone.zip", *packages}
+    for name in packages:
         package_file.read((root / name).read_bytes())
     with sqlite3.connect(root / "registry.db") as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

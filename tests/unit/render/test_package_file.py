@@ -63,7 +63,7 @@ def test_any_tar_can_list_a_package_and_finds_private_files_of_nobody() -> None:
     }
 
 
-def test_printing_a_bundle_or_a_segment_shows_no_secret() -> None:
+def test_printing_a_package_or_a_segment_shows_no_secret() -> None:
     shown = repr(package_file.read(Cell().package())) + repr(Cell().particles)
 
     assert not any(secret in shown for secret in SECRETS.values())

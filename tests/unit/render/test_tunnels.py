@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec.structs import replace
 
-from packages import HOME, HUB, ROAM, UVN, key, package
+from packages import HOME, HUB, ROAM, UVN, key, package_of
 from uno.model.key_ids import Secret
 from uno.model.tunnel import Tunnel
 from uno.model.uvn import Settings, Uvn
@@ -17,7 +17,7 @@ from uno.render import tunnels as renderer
 
 
 def tunnels(cell: int, uvn: Uvn = UVN) -> dict[str, Tunnel]:
-    return {tunnel.name: tunnel for tunnel in renderer.tunnels(package(cell, uvn))}
+    return {tunnel.name: tunnel for tunnel in renderer.tunnels(package_of(cell, uvn))}
 
 
 def test_interfaces_are_sorted_by_name() -> None:
@@ -54,7 +54,7 @@ def test_private_keys_are_in_the_form_that_wireguard_keeps() -> None:
 
 
 def test_a_clamped_key_has_the_same_public_key() -> None:
-    own = package(HUB)
+    own = package_of(HUB)
     given = b64decode(own.secrets[own.plan.links[0].key])
     (kept,) = (each for each in tunnels(HUB).values() if each.name == own.plan.links[0].interface)
 

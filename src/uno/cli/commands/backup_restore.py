@@ -90,7 +90,7 @@ def restore(
 
 
 def _publish(common: Common) -> str:
-    """Write bundles and packages; return what to say of it."""
+    """Write cell and particle packages; return what to say of it."""
     from uno.cli.output import printing
     from uno.registry.changes import operations
     from uno.registry.publish import package_files
@@ -101,10 +101,10 @@ def _publish(common: Common) -> str:
             cells = len(list(registry.layout.cells.iterdir()))
             particles = len(list(registry.layout.particles.iterdir()))
     except UnoError as error:
-        return f"Its bundles and packages are not written yet: {error}.\nThen: uno packages"
+        return f"Its cell and particle packages are not written yet: {error}.\nThen: uno packages"
     return (
-        f"{printing.count(cells, 'bundle')} and {printing.count(particles, 'particle package')}"
-        f" written to {common.root}"
+        f"{printing.count(cells, 'cell package')} and"
+        f" {printing.count(particles, 'particle package')} written to {common.root}"
     )
 
 

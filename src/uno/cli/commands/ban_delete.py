@@ -69,7 +69,7 @@ def ban_user(email: Email, common: Changing) -> None:
 
 
 def unban_cell(name: Name, common: Changing) -> None:
-    """Admit a cell again, with new keys: install its new bundle."""
+    """Admit a cell again, with new keys: install its new package."""
     from uno.cli.commands import change_command
     from uno.registry.changes import membership
 

@@ -98,7 +98,7 @@ def _seal(common: Common, passphrase: str | None) -> None:
         return
     printing.result("The registry's secrets are sealed with the new passphrase.")
     printing.result(
-        "Bundles and packages hold keys in clear text: keep this directory to yourself."
+        "Cell and particle packages hold keys in clear text: keep this directory to yourself."
     )
     if copies and not was_sealed:
         names = " ".join(map(str, copies))

@@ -41,7 +41,7 @@ def packages(common: Common) -> None:
 
     common.start()
     with operations.opened(common.root, for_change=True) as registry:
-        made = package_files.publish(registry, all_packages=True).packages
+        made = package_files.publish(registry, all_packages=True).particle_packages
     if common.verbosity >= 0:
         what = printing.count(len(made), "particle package")
         where = f"written to {common.root / 'particles'}" if made else "to make: all are up to date"

@@ -75,7 +75,7 @@ def enable(root: Root = Path(), quiet: Quiet = False) -> None:
 
     With the agent (`-a`) where the DDS that it talks through is installed.
     """
-    agent = not (root / "registry.db").exists() and _has_middleware(_bundle(root))
+    agent = not (root / "registry.db").exists() and _has_middleware(_package(root))
     install(root=root, agent=agent, boot=True, start=True, quiet=quiet)
 
 
@@ -99,15 +99,15 @@ def _of_cell(root: Path, *, agent: bool) -> _Unit:
     from uno.agent.commit.package_checks import require_keys
     from uno.host import systemd
 
-    bundle = _bundle(root)
-    name = f"cell {bundle.manifest.cell_name} of {bundle.manifest.uvn}"
+    package = _package(root)
+    name = f"cell {package.manifest.cell_name} of {package.manifest.uvn}"
     if not agent:
         text = systemd.unit(root, program=_PROGRAM, name=name)
         return _Unit(name=systemd.UNIT, text=text)
-    require_keys(bundle)
-    if not _has_middleware(bundle):
+    require_keys(package)
+    if not _has_middleware(package):
         raise ActionNeeded(
-            f"the agent talks through {bundle.plan.bus.middleware} DDS, which is not installed",
+            f"the agent talks through {package.plan.bus.middleware} DDS, which is not installed",
             "see docs/how-to/middleware.md; without -a the host is connected without an agent",
         )
     text = systemd.agent_unit(root, program=_PROGRAM, name=name)
@@ -139,28 +139,28 @@ def _disconnect(root: Path) -> None:
     from uno.agent.commit.ledger import Ledger
     from uno.host.linux import LinuxHost
 
-    bundle = Ledger(root).current()
-    if bundle is not None:
-        host = LinuxHost(bundle.manifest.identity, bundle.manifest.cell)
+    package = Ledger(root).current()
+    if package is not None:
+        host = LinuxHost(package.manifest.identity, package.manifest.cell)
         service.down(host, progress=lambda _: None)
 
 
-def _bundle(root: Path) -> Package:
+def _package(root: Path) -> Package:
     from uno.agent.commit.ledger import Ledger
 
-    bundle = Ledger(root).current()
-    if bundle is None:
+    package = Ledger(root).current()
+    if package is None:
         raise ActionNeeded(
             f"there is neither a cell nor a registry in {root.absolute()}",
             "install its package first: uno install PACKAGE -r DIR",
         )
-    return bundle
+    return package
 
 
-def _has_middleware(bundle: Package) -> bool:
+def _has_middleware(package: Package) -> bool:
     from uno.model.uvn import Middleware
 
-    module = "rti" if bundle.plan.bus.middleware is Middleware.CONNEXT else "cyclonedds"
+    module = "rti" if package.plan.bus.middleware is Middleware.CONNEXT else "cyclonedds"
     return importlib.util.find_spec(module) is not None
 
 

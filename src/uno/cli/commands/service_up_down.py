@@ -68,19 +68,19 @@ def up(
     Where an agent runs it is the agent's, which then looks at everything now.
     """
     _require_root()
-    ledger, bundle = _open(root)
-    host = _host(bundle)
-    if (process := tell_agent(bundle.manifest)) is not None:
+    ledger, package = _open(root)
+    host = _host(package)
+    if (process := tell_agent(package.manifest)) is not None:
         if not quiet:
-            print(f"{bundle.manifest.cell_name} is kept up by its agent, process {process}")
+            print(f"{package.manifest.cell_name} is kept up by its agent, process {process}")
         return
-    actions = _connect(ledger, host, bundle, wait=wait, verbose=verbose)
+    actions = _connect(ledger, host, package, wait=wait, verbose=verbose)
     host.warn_of_dropping_chains()
     for warning in host.warnings:
         print(f"uno: warning: {warning}", file=sys.stderr)
     silent = _await_neighbours(host, actions, min(wait, NEIGHBOUR_WAIT))
     if not quiet:
-        _say_up(host, bundle, actions)
+        _say_up(host, package, actions)
     for name in silent:
         print(
             f"uno: warning: nobody answers on {name} yet; WireGuard goes on trying", file=sys.stderr
@@ -92,17 +92,17 @@ def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> Non
     from uno.agent import pidfile, service  # noqa: PLC0415
 
     _require_root()
-    ledger, bundle = _open(root)
-    host = _host(bundle)
+    ledger, package = _open(root)
+    host = _host(package)
     if (process := pidfile.running(host.folder)) is not None:
         raise ActionNeeded(
-            f"{bundle.manifest.cell_name} is kept up by its agent, process {process}",
+            f"{package.manifest.cell_name} is kept up by its agent, process {process}",
             f"stop it first: systemctl stop uvn-agent, or kill {process}",
         )
     with _locked(ledger):
         actions = service.down(host, progress=_progress(verbose))
     if not quiet:
-        cell = bundle.manifest.cell_name
+        cell = package.manifest.cell_name
         print(f"{cell} is down" if actions else f"{cell} was down already")
 
 
@@ -114,8 +114,8 @@ def status(
     from uno.agent import service  # noqa: PLC0415
 
     _require_root()
-    _, bundle = _open(root)
-    found = service.status(_host(bundle), bundle)
+    _, package = _open(root)
+    found = service.status(_host(package), package)
     if as_json:
         import json  # noqa: PLC0415
 
@@ -127,7 +127,7 @@ def status(
 
 
 def _connect(
-    ledger: Ledger, host: LinuxHost, bundle: Package, *, wait: float, verbose: int
+    ledger: Ledger, host: LinuxHost, package: Package, *, wait: float, verbose: int
 ) -> tuple[Action, ...]:
     """Connect, and again while names cannot be resolved, or the failure is transient.
 
@@ -146,12 +146,12 @@ def _connect(
                     done += service.change_over(
                         host,
                         old=before,
-                        new=bundle,
+                        new=package,
                         progress=_progress(verbose),
                         pause=threading.Event().wait,
                         now=time.monotonic,
                     )
-                done += service.up(host, bundle, progress=_progress(verbose))
+                done += service.up(host, package, progress=_progress(verbose))
         except UnoError as error:
             if not error.transient or time.monotonic() + RESOLVE_AGAIN > deadline:
                 raise
@@ -165,19 +165,19 @@ def _open(root: Path) -> tuple[Ledger, Package]:
     from uno.agent.commit.ledger import Ledger  # noqa: PLC0415
 
     ledger = Ledger(root)
-    bundle = ledger.current()
-    if bundle is None:
+    package = ledger.current()
+    if package is None:
         raise ActionNeeded(
             f"there is no cell in {root.absolute()}",
             "install its package first: uno install PACKAGE -r DIR",
         )
-    return ledger, bundle
+    return ledger, package
 
 
-def _host(bundle: Package) -> LinuxHost:
+def _host(package: Package) -> LinuxHost:
     from uno.host.linux import LinuxHost  # noqa: PLC0415
 
-    return LinuxHost(bundle.plan.identity, bundle.plan.cell)
+    return LinuxHost(package.plan.identity, package.plan.cell)
 
 
 def _locked(ledger: Ledger) -> Any:
@@ -212,12 +212,12 @@ def _await_neighbours(host: LinuxHost, actions: tuple[Action, ...], wait: float)
     return []
 
 
-def _say_up(host: LinuxHost, bundle: Package, actions: tuple[Action, ...]) -> None:
-    manifest = bundle.manifest
+def _say_up(host: LinuxHost, package: Package, actions: tuple[Action, ...]) -> None:
+    manifest = package.manifest
     done = f"{len(actions)} changes" if actions else "no change"
     print(
         f"{manifest.cell_name} of {manifest.uvn} is up, generation {manifest.generation}: "
-        f"{len(bundle.plan.links)} links, {done}; WireGuard: {host.wireguard_kind()}"
+        f"{len(package.plan.links)} links, {done}; WireGuard: {host.wireguard_kind()}"
     )
 
 
@@ -292,10 +292,10 @@ def _print_status(found: ServiceStatus) -> None:
         console.print("`uno service up` does it")
 
 
-def _agent_answers(bundle: Package) -> bool:
+def _agent_answers(package: Package) -> bool:
     from uno import control  # noqa: PLC0415
 
-    return control.is_served(control.socket_path(bundle.plan.identity, bundle.plan.cell))
+    return control.is_served(control.socket_path(package.plan.identity, package.plan.cell))
 
 
 def _age(handshake: int) -> str:

@@ -75,13 +75,13 @@ def whose(root: Path) -> Whose:
         return _registry(root)
     from uno.agent.commit.ledger import Ledger
 
-    bundle = Ledger(root).current()
-    if bundle is None:
+    package = Ledger(root).current()
+    if package is None:
         raise ActionNeeded(
             f"there is neither a registry nor a cell in {root.absolute()}",
             "name the directory with -r DIR",
         )
-    manifest = bundle.manifest
+    manifest = package.manifest
     return Whose(
         uvn=manifest.uvn, identity=manifest.identity, cell=manifest.cell, name=manifest.cell_name
     )

@@ -100,16 +100,16 @@ def _failure_costs(out: Console, made: Change, *, everything: bool) -> None:
 def _files(common: Common, made: Change) -> list[str]:
     done, root = made.published, common.root
     lines = []
-    if done.bundles:
-        lines.append(_written("bundle", done.bundles, root / "cells", made))
-    if done.packages:
-        lines.append(_written("particle package", done.packages, root / "particles", made))
+    if done.cell_packages:
+        lines.append(_written("cell package", done.cell_packages, root / "cells", made))
+    if done.particle_packages:
+        lines.append(_written("particle package", done.particle_packages, root / "particles", made))
     if done.removed:
         verb = "would remove" if made.is_rehearsal else "removed"
         lines.append(f"{verb} what no longer holds: {_some(done.removed)}")
     if done.stale:
         lines.append(f"{count(done.stale, 'particle package')} to be made: run uno packages")
-    if not made.lines and not done.bundles:
+    if not made.lines and not done.cell_packages:
         lines.append("no cell is affected")
     return lines
 
@@ -131,9 +131,9 @@ def _next(made: Change) -> str:
         return ""
     if not plan.cells:
         return "next: uno define cell NAME -a ADDRESS -N LAN"
-    if not made.published.bundles:
+    if not made.published.cell_packages:
         return ""
-    by_hand = "copy each bundle to its host and run there: uno install BUNDLE -r DIR"
+    by_hand = "copy each package to its host and run there: uno install PACKAGE -r DIR"
     if plan.root is None or made.before == 0:
         return f"next: {by_hand}"
     return f"next: uno sync; or for cells without an agent, {by_hand}"

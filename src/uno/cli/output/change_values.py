@@ -37,10 +37,10 @@ def value(made: Change) -> dict[str, Any]:
         "diff": codec.to_builtins(found),
         "cells": codec.to_builtins(impacts(made) if made.is_made else ()),
         "secrets": {"drawn": made.keys, "revoked": made.revoked},
-        "bundles": done.bundles,
-        "packages": done.packages,
+        "cell_packages": done.cell_packages,
+        "particle_packages": done.particle_packages,
         "removed": done.removed,
-        "packages_to_make": done.stale,
+        "particle_packages_to_make": done.stale,
         "verification": verification(made),
         "warnings": [str(warning) for warning in made.warnings],
     }

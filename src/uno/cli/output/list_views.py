@@ -235,7 +235,7 @@ def _purpose(secret: PublicFacts, cells: Mapping[int, str], particles: Mapping[i
     numbers = [int(each) for part in rest for each in part.split("-") if each.isdigit()]
     match kind, numbers:
         case "registry", _:
-            return "the registry: signs bundles"
+            return "the registry: signs packages"
         case "particle", [particle, *at]:
             where = f" at {cells.get(at[0], at[0])}" if at else ""
             return f"particle {particles.get(particle, particle)}{where}"

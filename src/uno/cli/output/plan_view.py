@@ -30,11 +30,11 @@ def show_plan(
     if not made.is_made or common.verbosity < 0:
         return
     found = change_values.impacts(made)
-    bundled = set(made.published.bundles)
+    rewritten = set(made.published.cell_packages)
     shown = found if common.verbosity > 0 else found[:_ROWS]
     printing.heading("Per cell")
     printing.table(
-        ("CELL", "LINKS", "ADDRESSES", "PORTS", "KEYS", "ROUTES", "BUNDLE"),
+        ("CELL", "LINKS", "ADDRESSES", "PORTS", "KEYS", "ROUTES", "PACKAGE"),
         [
             (
                 each.name,
@@ -44,7 +44,7 @@ def show_plan(
                 _count(each.keys, len(each.rekeyed)),
                 _count(each.routes),
                 "changes"
-                if cell_packages.file_name(made.after.plan.uvn, each.name) in bundled
+                if cell_packages.file_name(made.after.plan.uvn, each.name) in rewritten
                 else None,
             )
             for each in shown
@@ -90,8 +90,8 @@ def _totals(made: Change, found: Sequence[Impact]) -> str:
         ("keys", told.keys.added, told.keys.removed, told.keys.replaced),
     )
     counts = [f"{noun} {_signed(*numbers)}" for noun, *numbers in lines]
-    written = printing.count(len(done.bundles), "bundle")
-    packages = printing.count(len(done.packages) + done.stale, "particle package")
+    written = printing.count(len(done.cell_packages), "cell package")
+    packages = printing.count(len(done.particle_packages) + done.stale, "particle package")
     return "; ".join((*counts, f"{written} and {packages} to write"))
 
 

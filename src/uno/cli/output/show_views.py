@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def registry_fingerprint(registry: Registry) -> str:
-    """Return what people compare instead of the key that signs the bundles."""
+    """Return what people compare instead of the key that signs the packages."""
     return fingerprint(_registry_key(registry))
 
 
@@ -31,7 +31,7 @@ def show_uvn(registry: Registry, output: JsonOption) -> None:
     """Print the UVN in short."""
     head = registry.store.head()
     uvn, plan = head.uvn, head.plan
-    stale = len(package_files.stale_packages(registry))
+    stale = len(package_files.stale_particle_packages(registry))
     key = _registry_key(registry)
     if output.json:
         printing.json(
@@ -89,7 +89,7 @@ def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
             {
                 **whole(declared),
                 **list_views.decided(planned),
-                "bundle": str(path),
+                "package": str(path),
                 "ports": _ports(planned, ends, names),
                 "links": [
                     {
@@ -113,7 +113,7 @@ def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
             ("AS number", planned.member.asn if planned else None),
             ("forward to it", [_port_line(port) for port in _ports(planned, ends, names)]),
             ("status page", f"TCP {declared.settings.httpd_port}"),
-            ("bundle", path if planned else None),
+            ("package", path if planned else None),
         )
     )
     if ends:
@@ -143,7 +143,7 @@ def show_particle(registry: Registry, name: str, output: JsonOption) -> None:
     planned = next((each for each in plan.particles if each.id == declared.id), None)
     serving = particle_packages.serving(plan) if planned else ()
     path = registry.layout.particles / particle_packages.file_name(plan.uvn, name)
-    is_made = path.name not in package_files.stale_packages(registry)
+    is_made = path.name not in package_files.stale_particle_packages(registry)
     if output.json:
         printing.json(
             {

@@ -46,7 +46,7 @@ class PlanDiff(Struct, frozen=True, kw_only=True):
     """What is different in a new plan.
 
     `settings` are changes of the UVN as a whole. `cell_plans` are the ids of the cells whose
-    bundles are no longer right on account of their own part of the plan (those that come included,
+    packages are no longer right on account of their own part of the plan (those that come included,
     those that go not); `roster` says whether all are, on account of the part that they share.
     """
 

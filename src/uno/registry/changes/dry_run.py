@@ -36,20 +36,20 @@ def published(registry: Registry | None, plan: Plan, made: cell_packages.Sources
     called = {each.id: particle_packages.file_name(plan.uvn, each.name) for each in plan.particles}
     if not particle_packages.per_particle(plan):
         called = {}
-    # After a restore every bundle is a new one (`operations`).
+    # After a restore every package is a new one (`operations`).
     is_reissue = registry is not None and registry.store.numbering.jump is not None
-    known = registry.store.bundles() if registry and not is_reissue else {}
-    packed = registry.store.packages() if registry else {}
+    known = registry.store.cell_packages() if registry and not is_reissue else {}
+    packed = registry.store.particle_packages() if registry else {}
     old = _names(registry)
     rows = cell_packages.rows(made, known, generation=0)
     new = particle_packages.rows(plan, made, packed)
     return Published(
-        bundles=tuple(
+        cell_packages=tuple(
             name
             for id_, name in cells.items()
             if name not in old or rows[id_].written != rows[id_].digest
         ),
-        packages=tuple(
+        particle_packages=tuple(
             name
             for id_, name in called.items()
             if name not in old or new[id_].written != new[id_].digest
@@ -59,7 +59,7 @@ def published(registry: Registry | None, plan: Plan, made: cell_packages.Sources
 
 
 def _names(registry: Registry | None) -> frozenset[str]:
-    """Return the names of the bundles and packages that are there now."""
+    """Return the names of the cell and particle packages that are there now."""
     if registry is None:
         return frozenset()
     layout = registry.layout

@@ -1,6 +1,6 @@
 """Who takes part: banning, admitting again, deleting.
 
-What is banned or deleted is in no plan, and so in no bundle, package or roster, and nobody's peer.
+What is banned or deleted is in no plan, and so in no package, package or roster, and nobody's peer.
 Its keys are deleted with the same transaction; who is admitted again gets new ones.
 """
 

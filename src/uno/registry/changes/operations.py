@@ -208,13 +208,13 @@ def opened(root: Path, *, for_change: bool = False, dry_run: bool = False) -> It
 def _heal_unless_busy(registry: Registry) -> None:
     if registry.store.safe.is_sealed:
         # Who only looks is not asked for the passphrase.
-        _log.warning("not all bundles and packages are written; uno packages writes them")
+        _log.warning("not all cell and particle packages are written; uno packages writes them")
         return
     try:
         with files.locked(registry.layout.lock, wait_seconds=0):
             package_files.heal(registry)
     except UnoError as error:
-        _log.warning("not all bundles and packages are written: %s", error)
+        _log.warning("not all cell and particle packages are written: %s", error)
 
 
 def _judge(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:
@@ -287,13 +287,15 @@ def _record(
     why: str,
 ) -> Generation:
     """Write the next generation, its keys and what its files are made of."""
-    # After a restore, cells may have seen the numbers of bundles with another content.
-    known = {} if store.numbering.jump is not None else store.bundles()
+    # After a restore, cells may have seen the numbers of packages with another content.
+    known = {} if store.numbering.jump is not None else store.cell_packages()
     after = store.append(uvn=uvn, plan=decided.plan, time=by.time, who=by.who, why=why)
     store.drop_secrets(decided.renewal.dropped)
     store.put_secrets(decided.renewal.made)
-    store.set_bundles(cell_packages.rows(made, known, generation=after.number).values())
-    store.set_packages(particle_packages.rows(decided.plan, made, store.packages()).values())
+    store.set_cell_packages(cell_packages.rows(made, known, generation=after.number).values())
+    store.set_particle_packages(
+        particle_packages.rows(decided.plan, made, store.particle_packages()).values()
+    )
     return after
 
 

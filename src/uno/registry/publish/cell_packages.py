@@ -1,8 +1,8 @@
-"""The cells' bundles: which have to be written again, and the writing of them.
+"""The cells' packages: which have to be written again, and the writing of them.
 
-What a bundle is made of is told by the digest of its inputs, which is cheap; making it is not:
+What a package is made of is told by the digest of its inputs, which is cheap; making it is not:
 each cell has keys of its own for every particle. So the packed particles are taken over from the
-bundle before where nothing about them changed, and what is left to make is shared among processes.
+package before where nothing about them changed, and what is left to make is shared among processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.plan import CellPlan, Plan, PlannedParticle
 from uno.planning import cell_plans as cells
 from uno.registry.publish import keygen, workers
-from uno.registry.store.generation_store import BundleRow, Piece, StoredSecret
+from uno.registry.store.generation_store import CellPackageRow, Piece, StoredSecret
 from uno.render import package_file
 from uno.render.package_file import EncodedPeer, Segment
 
@@ -38,7 +38,7 @@ _WORTH_ONE_SYNC = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """All that a cell's bundle is made of. `particles` is the digest of what its particles are."""
+    """All that a cell's package is made of. `particles` is the digest of what its particles are."""
 
     plan: CellPlan
     secrets: Mapping[str, str] = field(repr=False)
@@ -50,7 +50,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What all bundles of a plan are made of.
+    """What all packages of a plan are made of.
 
     `particles` come with their secrets; `identities` are theirs (`PlannedParticle.identity`), as
     JSON, in the same order.
@@ -65,14 +65,14 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A bundle to write: the row that says so, and where the file is, and was."""
+    """A package to write: the row that says so, and where the file is, and was."""
 
-    row: BundleRow
+    row: CellPackageRow
     path: Path
 
 
 def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
-    """Gather what the bundles of `plan` are made of."""
+    """Gather what the packages of `plan` are made of."""
     signing = secrets[keygen.SIGNING]
     roster = package_file.roster_segment(cells.roster(plan))
     everyone = tuple((p, secrets[keygen.particle_seed(p.id)].private) for p in plan.particles)
@@ -98,9 +98,9 @@ def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
 
 
 def rows(
-    made: Sources, before: Mapping[int, BundleRow], *, generation: int
-) -> dict[int, BundleRow]:
-    """Return what is to be known of each bundle; those that changed become of `generation`."""
+    made: Sources, before: Mapping[int, CellPackageRow], *, generation: int
+) -> dict[int, CellPackageRow]:
+    """Return what is to be known of each package; those that changed become of `generation`."""
     return {
         cell: _row(cell, source, before.get(cell), generation)
         for cell, source in made.cells.items()
@@ -108,12 +108,12 @@ def rows(
 
 
 def file_name(uvn: str, cell: str) -> str:
-    """Return the name of a cell's bundle."""
+    """Return the name of a cell's package."""
     return f"{uvn}__{cell}{package_file.SUFFIX}"
 
 
-def write(made: Sources, jobs: Iterable[Job]) -> dict[int, BundleRow]:
-    """Write the bundles of `jobs`; return their rows as they are then."""
+def write(made: Sources, jobs: Iterable[Job]) -> dict[int, CellPackageRow]:
+    """Write the packages of `jobs`; return their rows as they are then."""
     waiting = list(jobs)
     durable = len(waiting) <= _WORTH_ONE_SYNC
     fresh = sum(len(made.particles) for job in waiting if not _is_reusable(made, job.row))
@@ -138,12 +138,12 @@ def hashed(*parts: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Maker:
-    """Writes bundles, here or in another process."""
+    """Writes packages, here or in another process."""
 
     sources: Sources
     durable: bool
 
-    def write(self, job: Job) -> BundleRow:
+    def write(self, job: Job) -> CellPackageRow:
         source = self.sources.cells[job.row.cell]
         segment = self._particles(source, job)
         signing = self.sources.signing
@@ -217,9 +217,11 @@ def _extras(secrets: Mapping[str, StoredSecret]) -> dict[int, dict[int, bytes]]:
     return extras
 
 
-def _row(cell: int, source: Source, before: BundleRow | None, generation: int) -> BundleRow:
+def _row(
+    cell: int, source: Source, before: CellPackageRow | None, generation: int
+) -> CellPackageRow:
     if before is None:
-        return BundleRow(cell=cell, generation=generation, digest=source.digest)
+        return CellPackageRow(cell=cell, generation=generation, digest=source.digest)
     if before.digest == source.digest:
         return before
     return replace(before, generation=generation, digest=source.digest)
@@ -245,13 +247,13 @@ def _public_key(seed: bytes, hub: bytes, extra: bytes) -> str:
     return keygen.text(keygen.public_half(keygen.particle_private(seed, hub, extra)))
 
 
-def _is_reusable(made: Sources, row: BundleRow) -> bool:
+def _is_reusable(made: Sources, row: CellPackageRow) -> bool:
     source = made.cells[row.cell]
     return source.hub is None or (row.piece is not None and row.piece.inputs == source.particles)
 
 
 def _packed(job: Job) -> bytes | None:
-    """Return the packed particles of the bundle that is there, if they are those on record."""
+    """Return the packed particles of the package that is there, if they are those on record."""
     piece = job.row.piece
     if piece is None:
         return None
@@ -267,7 +269,7 @@ def _packed(job: Job) -> bytes | None:
 def _piece(content: bytes, segment: Segment, inputs: str) -> Piece:
     at = content.find(segment.packed)
     if at < 0:
-        raise InternalError("a bundle does not contain the particles that were put into it")
+        raise InternalError("a package does not contain the particles that were put into it")
     return Piece(
         at=at,
         size=len(segment.packed),

@@ -55,7 +55,7 @@ class Credentials:
     permissions: bytes
 
     def secrets(self) -> dict[str, str]:
-        """Return them as a bundle has them: in base64, by the ids of `model.key_ids.dds_file`."""
+        """Return them as a package has them: in base64, by the ids of `model.key_ids.dds_file`."""
         return {dds_file(name): base64.b64encode(it).decode() for name, it in asdict(self).items()}
 
 
@@ -69,7 +69,7 @@ def new_authority() -> StoredSecret:
 def secrets_of(
     node: int, *, identity: str, domain: int, stored: Mapping[str, StoredSecret]
 ) -> dict[str, str]:
-    """Return a cell's files, or the registry's (0), as a bundle has them.
+    """Return a cell's files, or the registry's (0), as a package has them.
 
     Nothing if the registry has no keys for them yet, since an older uno made its newest generation.
     """

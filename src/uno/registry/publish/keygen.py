@@ -102,7 +102,7 @@ def new_shared(name: str, kind: str) -> StoredSecret:
 
 
 def new_signing_key(name: str = SIGNING) -> StoredSecret:
-    """Draw an Ed25519 key; by default the one that the registry signs bundles with."""
+    """Draw an Ed25519 key; by default the one that the registry signs packages with."""
     key = Ed25519PrivateKey.generate()
     return StoredSecret(
         id=name,

@@ -1,7 +1,7 @@
 """The files that follow from a generation: written after it, and completed if that was cut short.
 
 Publishing can be repeated: it writes what is not written, or not there, or of an older generation,
-and removes the bundles and packages that nothing in the definition speaks of.
+and removes the cell and particle packages that nothing in the definition speaks of.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uno import files
-from uno.registry.publish import cell_packages as bundles
-from uno.registry.publish import particle_packages as packages
+from uno.registry.publish import cell_packages, particle_packages
 from uno.render import package_file
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uno.registry.store.directory import Layout, Registry
-    from uno.registry.store.generation_store import BundleRow, Generation, PackageRow
+    from uno.registry.store.generation_store import CellPackageRow, Generation, ParticlePackageRow
 
 _log = logging.getLogger(__name__)
 
@@ -32,48 +31,50 @@ _WORTH_WAITING = 64
 class Published:
     """What publishing did: names of files written and removed, and packages still to be made."""
 
-    bundles: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    cell_packages: tuple[str, ...] = ()
+    particle_packages: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     stale: int = 0
 
 
 def publish(
-    registry: Registry, *, made: bundles.Sources | None = None, all_packages: bool = False
+    registry: Registry, *, made: cell_packages.Sources | None = None, all_packages: bool = False
 ) -> Published:
-    """Bring the files of bundles and packages to what the newest generation says.
+    """Bring the files of cell and particle packages to what the newest generation says.
 
     Packages that would keep a person waiting are left for `all_packages`; their old files go.
     """
-    state = _look(registry)
-    sources = made or bundles.sources(state.head.plan, registry.store.secrets())
+    state = _observed(registry)
+    sources = made or cell_packages.sources(state.head.plan, registry.store.secrets())
     layout = registry.layout
     for path in (layout.cells, layout.particles):
         files.make_private_dir(path)
-    jobs = [bundles.Job(row=state.bundles[id_], path=path) for id_, path in state.lacking.items()]
+    jobs = [
+        cell_packages.Job(row=state.cells[id_], path=path) for id_, path in state.lacking.items()
+    ]
     for job in jobs:
         _log.info("writing %s", job.path)
-    rows = {**state.bundles, **bundles.write(sources, jobs)}
-    configurations = len(state.stale) * packages.per_particle(state.head.plan)
+    rows = {**state.cells, **cell_packages.write(sources, jobs)}
+    configurations = len(state.stale) * particle_packages.per_particle(state.head.plan)
     now = state.stale if all_packages or configurations <= _WORTH_WAITING else {}
     for path in now.values():
         _log.info("writing %s", path)
-    packages.write(sources, state.head.plan, now)
+    particle_packages.write(sources, state.head.plan, now)
     later = state.stale.keys() - now.keys()
     _remove_leftovers(layout)
     removed = (
-        *_remove(layout.cells, state.bundle_names - _names(state.bundle_paths)),
-        *_remove(layout.particles, state.package_names - _names(state.package_paths, later)),
+        *_remove(layout.cells, state.cell_names - _names(state.cell_paths)),
+        *_remove(layout.particles, state.particle_names - _names(state.particle_paths, later)),
     )
     with registry.store.transaction():
-        registry.store.set_bundles(rows.values())
-        registry.store.set_packages(
+        registry.store.set_cell_packages(rows.values())
+        registry.store.set_particle_packages(
             replace(row, written="" if id_ in later else row.digest)
-            for id_, row in state.packages.items()
+            for id_, row in state.particles.items()
         )
     return Published(
-        bundles=tuple(path.name for path in state.lacking.values()),
-        packages=tuple(path.name for path in now.values()),
+        cell_packages=tuple(path.name for path in state.lacking.values()),
+        particle_packages=tuple(path.name for path in now.values()),
         removed=removed,
         stale=len(later),
     )
@@ -86,73 +87,74 @@ def heal(registry: Registry) -> Published:
 
 def is_complete(registry: Registry) -> bool:
     """Whether there is nothing to publish: packages that are left for later do not count."""
-    state = _look(registry)
-    later = {id_ for id_ in state.stale if not state.packages[id_].written}
+    state = _observed(registry)
+    later = {id_ for id_ in state.stale if not state.particles[id_].written}
     return (
         not state.lacking
         and not _leftovers(registry.layout)
         and state.stale.keys() == later
-        and state.bundle_names == _names(state.bundle_paths)
-        and state.package_names == _names(state.package_paths, later)
+        and state.cell_names == _names(state.cell_paths)
+        and state.particle_names == _names(state.particle_paths, later)
     )
 
 
-def stale_packages(registry: Registry) -> tuple[str, ...]:
+def stale_particle_packages(registry: Registry) -> tuple[str, ...]:
     """Return the names of the packages that are still to be made."""
-    return tuple(path.name for path in _look(registry).stale.values())
+    return tuple(path.name for path in _observed(registry).stale.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
+class _PublishState:
     """What there is, beside what there should be.
 
-    `lacking` bundles and `stale` packages are to be written; the `…_names` are those of all files
+    `lacking` packages and `stale` packages are to be written; the `…_names` are those of all files
     that look like ours.
     """
 
     head: Generation
-    bundles: Mapping[int, BundleRow]
-    packages: Mapping[int, PackageRow]
-    bundle_paths: Mapping[int, Path]
-    package_paths: Mapping[int, Path]
-    bundle_names: frozenset[str]
-    package_names: frozenset[str]
+    cells: Mapping[int, CellPackageRow]
+    particles: Mapping[int, ParticlePackageRow]
+    cell_paths: Mapping[int, Path]
+    particle_paths: Mapping[int, Path]
+    cell_names: frozenset[str]
+    particle_names: frozenset[str]
 
     @property
     def lacking(self) -> dict[int, Path]:
         return {
             id_: path
-            for id_, path in self.bundle_paths.items()
-            if path.name not in self.bundle_names
-            or self.bundles[id_].written != self.bundles[id_].digest
+            for id_, path in self.cell_paths.items()
+            if path.name not in self.cell_names or self.cells[id_].written != self.cells[id_].digest
         }
 
     @property
     def stale(self) -> dict[int, Path]:
         return {
             id_: path
-            for id_, path in self.package_paths.items()
-            if path.name not in self.package_names
-            or self.packages[id_].written != self.packages[id_].digest
+            for id_, path in self.particle_paths.items()
+            if path.name not in self.particle_names
+            or self.particles[id_].written != self.particles[id_].digest
         }
 
 
-def _look(registry: Registry) -> _State:
+def _observed(registry: Registry) -> _PublishState:
     layout, store = registry.layout, registry.store
     head = store.head()
     names = {cell.member.id: cell.member.name for cell in head.plan.cells}
     called = {particle.id: particle.name for particle in head.plan.particles}
     uvn = head.plan.uvn
-    if not packages.per_particle(head.plan):
+    if not particle_packages.per_particle(head.plan):
         called = {}
-    return _State(
+    return _PublishState(
         head=head,
-        bundles=store.bundles(),
-        packages=store.packages(),
-        bundle_paths={i: layout.cells / bundles.file_name(uvn, names[i]) for i in names},
-        package_paths={i: layout.particles / packages.file_name(uvn, called[i]) for i in called},
-        bundle_names=_found(layout.cells, uvn, package_file.SUFFIX),
-        package_names=_found(layout.particles, uvn, packages.SUFFIX),
+        cells=store.cell_packages(),
+        particles=store.particle_packages(),
+        cell_paths={i: layout.cells / cell_packages.file_name(uvn, names[i]) for i in names},
+        particle_paths={
+            i: layout.particles / particle_packages.file_name(uvn, called[i]) for i in called
+        },
+        cell_names=_found(layout.cells, uvn, package_file.SUFFIX),
+        particle_names=_found(layout.particles, uvn, particle_packages.SUFFIX),
     )
 
 

@@ -17,7 +17,7 @@ from uno.model.plan import Plan, PlannedCell, PlannedParticle
 from uno.model.syntax import host_port
 from uno.registry.publish import keygen, workers
 from uno.registry.publish.cell_packages import Sources, hashed
-from uno.registry.store.generation_store import PackageRow
+from uno.registry.store.generation_store import ParticlePackageRow
 from uno.render import particle as artifacts
 from uno.render.particle import Configuration
 
@@ -56,7 +56,9 @@ def file_name(uvn: str, particle: str) -> str:
     return artifacts.package_name(uvn, particle) + SUFFIX
 
 
-def rows(plan: Plan, made: Sources, before: Mapping[int, PackageRow]) -> dict[int, PackageRow]:
+def rows(
+    plan: Plan, made: Sources, before: Mapping[int, ParticlePackageRow]
+) -> dict[int, ParticlePackageRow]:
     """Return what is to be known of each package; those that changed are not written yet."""
     cells = serving(plan)
     common = hashed(
@@ -73,7 +75,7 @@ def rows(plan: Plan, made: Sources, before: Mapping[int, PackageRow]) -> dict[in
         for particle, extra in made.cells[cell.member.id].extras.items():
             extras.setdefault(particle, []).append(b"%d:" % cell.member.id + extra)
     return {
-        particle.id: PackageRow(
+        particle.id: ParticlePackageRow(
             particle=particle.id,
             digest=hashed(
                 common.encode(), codec.encode(particle), seed, *extras.get(particle.id, ())

@@ -6,7 +6,7 @@
 Each chunk is sealed with ChaCha20-Poly1305 under its number and whether it is the last, with the
 header as associated data: the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015). So
 chunks that are changed, left out, moved or cut off at the end are noticed. What can be made again
-from the database, bundles and packages, is not in it.
+from the database, cell and particle packages, is not in it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def restore(
 ) -> Restored:
     """Make the registry in `root`, empty or not there, that is in the backup at `path`.
 
-    All of it is checked before there is a registry, and nothing is left if it is refused. Bundles
+    All of it is checked before there is a registry, and nothing is left if it is refused. Packages
     and packages are not written yet. The next generation is `generation`, or leaves a gap of `GAP`
     after the last, because cells may have seen what came after the backup.
     """

@@ -2,7 +2,7 @@
 
 registry.db                     definition, history, keys (`store`)
 registry.db.v1.bak              as it was before a newer uno changed its layout
-cells/UVN__CELL.uvn-agent       a bundle for each cell
+cells/UVN__CELL.uvn-agent       a package for each cell
 particles/UVN__PARTICLE.zip     a package for each particle
 lock                            held by the command that is at work
 """
@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def cells(self) -> Path:
-        """The directory of the bundles."""
+        """The directory of the packages."""
         return self.root / "cells"
 
     @property

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "BundleRow",
+    "CellPackageRow",
     "Entry",
     "Generation",
     "Numbering",
-    "PackageRow",
+    "ParticlePackageRow",
     "Piece",
     "Store",
     "StoreError",
@@ -71,7 +71,7 @@ class Generation:
 
 
 class Piece(Struct, frozen=True, kw_only=True):
-    """Where in a bundle the packed particles are, to be taken from there into the next one.
+    """Where in a package the packed particles are, to be taken from there into the next one.
 
     `inputs` is the digest of what they were made from, `content` of what they hold, `packed` of
     the bytes themselves.
@@ -85,8 +85,8 @@ class Piece(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BundleRow:
-    """What a cell's bundle is made of: `digest` is over all of its inputs.
+class CellPackageRow:
+    """What a cell's package is made of: `digest` is over all of its inputs.
 
     `generation` is that in which `digest` last changed; `written` is the digest that the file was
     written for, and `piece` is a part of that file.
@@ -100,7 +100,7 @@ class BundleRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackageRow:
+class ParticlePackageRow:
     """What a particle's package is made of, and the digest of the file as written."""
 
     particle: int
@@ -240,11 +240,13 @@ class Store:
         """Delete every epoch of the secrets called `ids`, and overwrite them in the file."""
         self.safe.drop(ids)
 
-    def bundles(self) -> dict[int, BundleRow]:
-        """Return what is known of each cell's bundle."""
-        rows = self.database.rows("SELECT cell, generation, digest, written, piece FROM bundles")
+    def cell_packages(self) -> dict[int, CellPackageRow]:
+        """Return what is known of each cell's package."""
+        rows = self.database.rows(
+            "SELECT cell, generation, digest, written, piece FROM cell_packages"
+        )
         return {
-            row[0]: BundleRow(
+            row[0]: CellPackageRow(
                 cell=row[0],
                 generation=row[1],
                 digest=row[2],
@@ -254,24 +256,27 @@ class Store:
             for row in rows
         }
 
-    def set_bundles(self, rows: Iterable[BundleRow]) -> None:
-        """Make `rows` all that is known of bundles."""
-        self.database.do("DELETE FROM bundles")
+    def set_cell_packages(self, rows: Iterable[CellPackageRow]) -> None:
+        """Make `rows` all that is known of packages."""
+        self.database.do("DELETE FROM cell_packages")
         self.database.do_many(
-            "INSERT INTO bundles VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO cell_packages VALUES (?, ?, ?, ?, ?)",
             ((r.cell, r.generation, r.digest, r.written, codec.encode(r.piece)) for r in rows),
         )
 
-    def packages(self) -> dict[int, PackageRow]:
+    def particle_packages(self) -> dict[int, ParticlePackageRow]:
         """Return what is known of each particle's package."""
-        rows = self.database.rows("SELECT particle, digest, written FROM packages")
-        return {row[0]: PackageRow(particle=row[0], digest=row[1], written=row[2]) for row in rows}
+        rows = self.database.rows("SELECT particle, digest, written FROM particle_packages")
+        return {
+            row[0]: ParticlePackageRow(particle=row[0], digest=row[1], written=row[2])
+            for row in rows
+        }
 
-    def set_packages(self, rows: Iterable[PackageRow]) -> None:
+    def set_particle_packages(self, rows: Iterable[ParticlePackageRow]) -> None:
         """Make `rows` all that is known of packages."""
-        self.database.do("DELETE FROM packages")
+        self.database.do("DELETE FROM particle_packages")
         self.database.do_many(
-            "INSERT INTO packages VALUES (?, ?, ?)",
+            "INSERT INTO particle_packages VALUES (?, ?, ?)",
             ((r.particle, r.digest, r.written) for r in rows),
         )
 

@@ -14,7 +14,7 @@ from uno.registry.store.sqlite import StoreError
 if TYPE_CHECKING:
     from uno.registry.store.sqlite import Database
 
-SCHEMA = 2
+SCHEMA = 3
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -27,13 +27,13 @@ CREATE TABLE secrets (
 CREATE TABLE lock (
     one INTEGER PRIMARY KEY CHECK (one = 1), salt BLOB NOT NULL, passes INTEGER NOT NULL,
     memory INTEGER NOT NULL, lanes INTEGER NOT NULL, nonce BLOB NOT NULL, wrapped BLOB NOT NULL);
-CREATE TABLE bundles (
+CREATE TABLE cell_packages (
     cell INTEGER PRIMARY KEY, generation INTEGER NOT NULL, digest TEXT NOT NULL,
     written TEXT NOT NULL, piece TEXT NOT NULL);
-CREATE TABLE packages (
+CREATE TABLE particle_packages (
     particle INTEGER PRIMARY KEY, digest TEXT NOT NULL, written TEXT NOT NULL);
 """
-_LOCK = _TABLES[_TABLES.index("CREATE TABLE lock") : _TABLES.index("CREATE TABLE bundles")]
+_LOCK = _TABLES[_TABLES.index("CREATE TABLE lock") : _TABLES.index("CREATE TABLE cell_packages")]
 
 
 def create(db: Database) -> None:
@@ -103,4 +103,10 @@ def _from_1_to_2(db: Database) -> None:
         )
 
 
-_STEPS = {1: _from_1_to_2}
+def _from_2_to_3(db: Database) -> None:
+    """Name the tables of packages after what the packages are for."""
+    db.do("ALTER TABLE bundles RENAME TO cell_packages")
+    db.do("ALTER TABLE packages RENAME TO particle_packages")
+
+
+_STEPS = {1: _from_1_to_2, 2: _from_2_to_3}

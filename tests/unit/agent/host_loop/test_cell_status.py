@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface
 import msgspec
 import pytest
 
-from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package
+from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of
 from uno import __version__
 from uno.agent import service
 from uno.agent.host_loop.cell_status import (
@@ -40,30 +40,30 @@ class Cell:
     """The cell `home` on a host where all is well: links up, every LAN has a route."""
 
     def __init__(self, cell: int = HOME, nic: Nic = NIC) -> None:
-        self.bundle: Package = package(cell, generation=7)
+        self.package: Package = package_of(cell, generation=7)
         self.host = FakeHost(nics=(nic,))
-        service.up(self.host, self.bundle, progress=lambda _: None)
+        service.up(self.host, self.package, progress=lambda _: None)
         self.host.sessions = tuple(
             SessionStatus(neighbor=str(link.remote4), state="Established", prefixes=3, bfd="up")
-            for link in self.bundle.plan.links
+            for link in self.package.plan.links
         )
-        for link in self.bundle.plan.links:
+        for link in self.package.plan.links:
             self.host.handshakes[link.public_key] = NOW - 40
-        probes = {link.remote4: WELL for link in self.bundle.plan.links}
-        probes |= {member.node4: WELL for member in self.bundle.roster.members}
+        probes = {link.remote4: WELL for link in self.package.plan.links}
+        probes |= {member.node4: WELL for member in self.package.roster.members}
         self.known = StatusInputs(
             facts=self.host.facts(), now=NOW, probes=probes, routed=EVERYTHING, registry=True
         )
 
     def node(self, cell: int) -> IPv4Address:
-        return next(each.node4 for each in self.bundle.roster.members if each.id == cell)
+        return next(each.node4 for each in self.package.roster.members if each.id == cell)
 
     def hears(self, cell: int, measured: ProbeResult) -> None:
         self.known = replace(self.known, probes={**self.known.probes, self.node(cell): measured})
 
     @property
     def status(self) -> CellStatus:
-        return collect(self.host, self.bundle, self.known)
+        return collect(self.host, self.package, self.known)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_cell_says_what_it_runs_and_what_it_waits_for(cell: Cell) -> None:
 
 
 def test_a_link_has_its_sessions_and_what_was_measured_through_it(cell: Cell) -> None:
-    link = cell.bundle.plan.links[0]
+    link = cell.package.plan.links[0]
 
     assert cell.status.links[0] == LinkState(
         interface=link.interface,
@@ -171,7 +171,7 @@ def test_particles_are_on_line_while_their_handshake_is_fresh() -> None:
 
 
 def test_each_link_and_each_other_cell_is_probed_from_the_address_that_it_knows() -> None:
-    home = package(HOME)
+    home = package_of(HOME)
     own = next(each.node4 for each in home.roster.members if each.id == HOME)
 
     found = targets(home)
@@ -190,7 +190,7 @@ def session(cell: Cell, *, state: str, bfd: str) -> None:
 
 
 def handshake(cell: Cell, age: int) -> None:
-    cell.host.handshakes[cell.bundle.plan.links[0].public_key] = NOW - age
+    cell.host.handshakes[cell.package.plan.links[0].public_key] = NOW - age
 
 
 def routed(cell: Cell, *lans: Network) -> None:
@@ -198,7 +198,7 @@ def routed(cell: Cell, *lans: Network) -> None:
 
 
 def measured(cell: Cell, found: ProbeResult) -> None:
-    address = cell.bundle.plan.links[0].remote4
+    address = cell.package.plan.links[0].remote4
     cell.known = replace(cell.known, probes={**cell.known.probes, address: found})
 
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface
 import pytest
 from msgspec.structs import replace
 
-from packages import HOME, HUB, LAN, LAN6, ROAM, UVN, package
+from packages import HOME, HUB, LAN, LAN6, ROAM, UVN, package_of
 from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.host.fake.fake_host import FakeHost
 from uno.model.attached_lan import AttachedLan
@@ -24,7 +24,7 @@ FIXED = (
 
 
 def wanted(cell: int, *lans: AttachedLan, uvn: Uvn = UVN, nics: tuple[Nic, ...] = ()) -> Desired:
-    return desired(package(cell, uvn), lans=lans, facts=Facts(nics=nics))
+    return desired(package_of(cell, uvn), lans=lans, facts=Facts(nics=nics))
 
 
 def test_a_host_that_was_brought_up_needs_nothing_more() -> None:
@@ -113,7 +113,7 @@ def bgpd(goal: Desired) -> str:
 
 def test_a_host_without_ipv6_is_asked_for_none() -> None:
     nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),), autoconfigured=True),)
-    own = package(HUB)
+    own = package_of(HUB)
 
     facts = Facts(nics=nics, has_ipv6=False)
 
@@ -131,7 +131,7 @@ def test_a_host_without_ipv6_is_asked_for_none() -> None:
 
 
 def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> None:
-    own = package(HUB)
+    own = package_of(HUB)
     nics = (Nic(name="eth0", has_default_route=True), Nic(name="eth1", has_default_route=True))
     inside = (AttachedLan(network=LAN, nic="eth1"),)
 
@@ -144,7 +144,7 @@ def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> 
 
 
 def test_an_frr_that_does_not_know_a_line_is_not_told_it() -> None:
-    own = package(HUB)
+    own = package_of(HUB)
 
     old = desired(own, lans=(), facts=Facts(frr=(8, 1))).routing
     new = desired(own, lans=(), facts=Facts(frr=(10, 3))).routing

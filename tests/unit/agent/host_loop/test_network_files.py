@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from packages import HOME, HUB, LAN, LAN6, REMOTE, package
+from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
 from uno.agent.host_loop import network_files
 from uno.model.status import CellStatus, LanState
 
@@ -28,7 +28,7 @@ def texts(directory: Path) -> dict[str, str]:
 
 @pytest.mark.feature("F087")
 def test_each_kind_of_network_has_a_file_with_a_line_for_each(tmp_path: Path) -> None:
-    network_files.write(tmp_path, package(HOME), WELL, others={HUB: HUB_SAYS})
+    network_files.write(tmp_path, package_of(HOME), WELL, others={HUB: HUB_SAYS})
 
     assert texts(tmp_path) == {
         "networks.known": (
@@ -43,7 +43,7 @@ def test_each_kind_of_network_has_a_file_with_a_line_for_each(tmp_path: Path) ->
 
 
 def test_a_cell_that_was_not_heard_is_named_with_its_node_addresses(tmp_path: Path) -> None:
-    home = package(HOME)
+    home = package_of(HOME)
     hub = next(each for each in home.roster.members if each.id == HUB)
 
     network_files.write(tmp_path, home, WELL)
@@ -55,7 +55,7 @@ def test_a_cell_that_was_not_heard_is_named_with_its_node_addresses(tmp_path: Pa
 def test_a_lan_of_its_own_that_is_not_attached_is_unreachable(tmp_path: Path) -> None:
     status = CellStatus(generation=1, lans=(LanState(network=REMOTE),), reachable=(LAN, LAN6))
 
-    network_files.write(tmp_path, package(HOME), status)
+    network_files.write(tmp_path, package_of(HOME), status)
 
     assert texts(tmp_path)["networks.local"] == ""
     assert texts(tmp_path)["networks.unreachable"] == f"{REMOTE}\n"
@@ -63,9 +63,9 @@ def test_a_lan_of_its_own_that_is_not_attached_is_unreachable(tmp_path: Path) ->
 
 
 def test_files_that_are_right_are_left_alone(tmp_path: Path) -> None:
-    network_files.write(tmp_path, package(HOME), WELL)
+    network_files.write(tmp_path, package_of(HOME), WELL)
     before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
 
-    network_files.write(tmp_path, package(HOME), WELL)
+    network_files.write(tmp_path, package_of(HOME), WELL)
 
     assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == before

@@ -41,7 +41,7 @@ def test_a_plan_goes_cell_by_cell_and_sums_up(site: Uno) -> None:
     lines = site("plan", "-s", THIRD).out.splitlines()
 
     rows = lines[lines.index("Per cell") + 1 :]
-    assert rows[0].split() == ["CELL", "LINKS", "ADDRESSES", "PORTS", "KEYS", "ROUTES", "BUNDLE"]
+    assert rows[0].split() == ["CELL", "LINKS", "ADDRESSES", "PORTS", "KEYS", "ROUTES", "PACKAGE"]
     assert rows[1].split() == ["a", "+1", "+2", "+63551", "+1", "+1", "changes"]
     assert rows[3].split() == [
         "c",
@@ -56,7 +56,7 @@ def test_a_plan_goes_cell_by_cell_and_sums_up(site: Uno) -> None:
         "changes",
     ]
     assert lines[-1] == (
-        "links +2; addresses +10; ports +6; keys +8; 3 bundles and 1 particle package to write"
+        "links +2; addresses +10; ports +6; keys +8; 3 packages and 1 particle package to write"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_plan_is_a_value_for_programs(site: Uno) -> None:
     assert (found["before"], found["after"]) == (4, 5)
     assert [each["name"] for each in found["cells"]] == ["a", "b", "c"]
     assert found["cells"][0]["ports"] == {"added": ["63551"], "removed": []}
-    assert found["bundles"] == [f"net__{name}.uvn-agent" for name in "abc"]
+    assert found["packages"] == [f"net__{name}.uvn-agent" for name in "abc"]
     assert found["verification"]["is_safe"] is True
     assert found["declared"][0]["thing"] == "cell c"
 

@@ -27,7 +27,7 @@ def add(registry: Registry, by: Author, cell: NewCell = NEW) -> Change:
     return operations.change(registry, lambda it: edits.add_cell(it, cell), by=by, why="add")
 
 
-def bundles_in(root: Path) -> dict[str, Package]:
+def packages_in(root: Path) -> dict[str, Package]:
     return {path.name: package_file.read(path.read_bytes()) for path in (root / "cells").iterdir()}
 
 
@@ -39,14 +39,14 @@ def stamps(directory: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.feature("F017")
 @pytest.mark.feature("F068")
-def test_define_makes_a_registry_with_a_signed_bundle_for_each_cell(
+def test_define_makes_a_registry_with_a_signed_package_for_each_cell(
     root: Path, definition: Callable[..., Uvn], by: Author
 ) -> None:
     made = operations.define_uvn(root, Edited(uvn=definition()), by=by)
 
     assert (made.before, made.after.number, made.is_made) == (0, 1, True)
-    assert sorted(bundles_in(root)) == [f"net__c{i}.uvn-agent" for i in (1, 2, 3)]
-    assert {each.manifest.generation for each in bundles_in(root).values()} == {1}
+    assert sorted(packages_in(root)) == [f"net__c{i}.uvn-agent" for i in (1, 2, 3)]
+    assert {each.manifest.generation for each in packages_in(root).values()} == {1}
     assert invariants.broken_invariants(made.after.plan) == ()
 
 
@@ -55,7 +55,7 @@ def test_define_makes_a_registry_with_a_signed_bundle_for_each_cell(
 @pytest.mark.feature("F067")
 @pytest.mark.usefixtures("registry")
 def test_both_ends_of_a_link_hold_keys_that_fit(root: Path) -> None:
-    one, other = bundles_in(root)["net__c1.uvn-agent"], bundles_in(root)["net__c2.uvn-agent"]
+    one, other = packages_in(root)["net__c1.uvn-agent"], packages_in(root)["net__c2.uvn-agent"]
     ours = next(link for link in one.plan.links if link.cell == 2)
     theirs = next(link for link in other.plan.links if link.cell == 1)
 
@@ -65,8 +65,8 @@ def test_both_ends_of_a_link_hold_keys_that_fit(root: Path) -> None:
     assert one.secrets[ours.key] != other.secrets[theirs.key]
 
 
-def test_a_bundle_holds_the_keys_of_its_own_cell_alone(root: Path, registry: Registry) -> None:
-    made = bundles_in(root)
+def test_a_package_holds_the_keys_of_its_own_cell_alone(root: Path, registry: Registry) -> None:
+    made = packages_in(root)
     registrys = text(registry.store.secrets()["root/registry"].private)
     one, two, three = (
         {key for name, key in each.secrets.items() if not name.endswith("/psk")}
@@ -103,7 +103,7 @@ def test_a_new_cell_re_keys_and_renumbers_nothing_else(registry: Registry, by: A
     assert all(still[name] == secret for name, secret in secrets.items() if name in still)
 
 
-def test_only_bundles_whose_content_changed_are_written(
+def test_only_packages_whose_content_changed_are_written(
     registry: Registry, root: Path, by: Author
 ) -> None:
     before = stamps(root / "cells")
@@ -124,8 +124,8 @@ def test_only_bundles_whose_content_changed_are_written(
 
     after = stamps(root / "cells")
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == set(made.published.bundles) == {"net__c1.uvn-agent"}
-    numbers = {name: each.manifest.generation for name, each in bundles_in(root).items()}
+    assert changed == set(made.published.cell_packages) == {"net__c1.uvn-agent"}
+    numbers = {name: each.manifest.generation for name, each in packages_in(root).items()}
     assert numbers == {"net__c1.uvn-agent": 2, "net__c2.uvn-agent": 1, "net__c3.uvn-agent": 1}
 
 
@@ -137,7 +137,11 @@ def test_a_user_more_is_a_generation_that_no_cell_needs(registry: Registry, by: 
     )
 
     assert made.is_made
-    assert (made.lines, made.published.bundles, made.published.packages) == ((), (), ())
+    assert (made.lines, made.published.cell_packages, made.published.particle_packages) == (
+        (),
+        (),
+        (),
+    )
 
 
 def test_what_changes_nothing_makes_no_generation(
@@ -212,7 +216,7 @@ def test_a_define_that_cannot_write_leaves_nothing_behind(
         raise ActionNeeded("cannot write: the disk is full")
 
     root.mkdir()
-    monkeypatch.setattr(package_files.packages, "write", full)
+    monkeypatch.setattr(package_files.particle_packages, "write", full)
 
     with pytest.raises(UnoError, match="the disk is full"):
         operations.define_uvn(root, Edited(uvn=definition()), by=by)
@@ -227,16 +231,16 @@ def test_what_fails_between_storing_and_publishing_is_completed_at_the_next_open
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(package_files.bundles, "write", cut_off)
+        patched.setattr(package_files.cell_packages, "write", cut_off)
         with pytest.raises(KeyboardInterrupt):
             add(registry, by)
-    assert len(bundles_in(root)) == 3
+    assert len(packages_in(root)) == 3
     assert not package_files.is_complete(registry)
 
     package_files.heal(registry)
 
-    assert len(bundles_in(root)) == 4
-    assert {each.manifest.generation for each in bundles_in(root).values()} == {2}
+    assert len(packages_in(root)) == 4
+    assert {each.manifest.generation for each in packages_in(root).values()} == {2}
     assert package_files.is_complete(registry)
 
 

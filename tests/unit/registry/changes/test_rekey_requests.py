@@ -65,7 +65,7 @@ def test_the_whole_backbone_gets_new_keys_or_the_links_of_a_cell(
     assert of_cell >= BETWEEN_1_AND_2
 
 
-def test_new_keys_move_nothing_and_change_only_bundles_that_hold_them(
+def test_new_keys_move_nothing_and_change_only_packages_that_hold_them(
     registry: Registry, by: Author
 ) -> None:
     before = registry.store.head()
@@ -74,8 +74,8 @@ def test_new_keys_move_nothing_and_change_only_bundles_that_hold_them(
 
     assert made.after.uvn == before.uvn
     assert made.after.plan.links == before.plan.links
-    assert made.published.bundles == ("net__c1.uvn-agent", "net__c2.uvn-agent")
-    assert made.published.packages == ()
+    assert made.published.cell_packages == ("net__c1.uvn-agent", "net__c2.uvn-agent")
+    assert made.published.particle_packages == ()
     assert made.lines[-1] == "~ link c1 ↔ c2  new keys"
 
 
@@ -84,8 +84,8 @@ def test_new_keys_of_a_particle_change_cells_that_serve_it_and_its_package(
 ) -> None:
     made = change(registry, by, lambda it: rekey_requests.rekey_particle(it, "p1", ["c2"]))
 
-    assert made.published.bundles == ("net__c2.uvn-agent",)
-    assert made.published.packages == ("net__p1.zip",)
+    assert made.published.cell_packages == ("net__c2.uvn-agent",)
+    assert made.published.particle_packages == ("net__p1.zip",)
     assert made.lines == ("~ particle p1  new keys at c2",)
 
 

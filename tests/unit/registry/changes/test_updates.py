@@ -222,8 +222,8 @@ def test_what_packages_do_not_speak_of_leaves_them_alone(registry: Registry, by:
 
     made = change(registry, by, lambda it: updates.update_cell(it, "c1", wanted))
 
-    assert made.published.bundles == ("net__c1.uvn-agent",)
-    assert made.published.packages == ()
+    assert made.published.cell_packages == ("net__c1.uvn-agent",)
+    assert made.published.particle_packages == ()
 
 
 @pytest.mark.feature("F035")

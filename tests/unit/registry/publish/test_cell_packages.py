@@ -41,7 +41,7 @@ def test_a_particle_and_its_cell_hold_keys_that_fit(registry: Registry, root: Pa
 def test_equal_inputs_make_the_same_bytes(registry: Registry, root: Path) -> None:
     path = root / "cells" / "net__c1.uvn-agent"
     before = path.read_bytes()
-    row = registry.store.bundles()[1]
+    row = registry.store.cell_packages()[1]
 
     cell_packages.write(
         sources(registry), [cell_packages.Job(row=replace(row, piece=None), path=path)]
@@ -50,7 +50,7 @@ def test_equal_inputs_make_the_same_bytes(registry: Registry, root: Path) -> Non
     assert path.read_bytes() == before
 
 
-def test_the_particles_are_taken_over_from_the_bundle_before(
+def test_the_particles_are_taken_over_from_the_package_before(
     registry: Registry, by: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> None:
@@ -58,7 +58,7 @@ def test_the_particles_are_taken_over_from_the_bundle_before(
 
     monkeypatch.setattr(keygen, "particle_private", never)
 
-    # Every roster changes, and with it every bundle.
+    # Every roster changes, and with it every package.
     made = operations.change(
         registry,
         lambda it: edits.add_cell(it, edits.NewCell(name="in", networks=("10.0.0.0/16",))),
@@ -66,13 +66,13 @@ def test_the_particles_are_taken_over_from_the_bundle_before(
         why="add",
     )
 
-    assert len(made.published.bundles) == 4
+    assert len(made.published.cell_packages) == 4
 
 
 def test_what_is_taken_over_is_checked_first(registry: Registry, root: Path) -> None:
     path = root / "cells" / "net__c1.uvn-agent"
     before = path.read_bytes()
-    row = registry.store.bundles()[1]
+    row = registry.store.cell_packages()[1]
     assert row.piece is not None
     at = row.piece.at + row.piece.size // 2
     path.write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
@@ -90,18 +90,18 @@ def test_several_processes_write_what_one_writes(
     monkeypatch.setattr(cell_packages, "_WORTH_PROCESSES", 1)
 
     with operations.opened(root, for_change=True) as registry:
-        for row in registry.store.bundles().values():
+        for row in registry.store.cell_packages().values():
             assert row.written == row.digest
         jobs = [
             cell_packages.Job(
                 row=replace(row, piece=None, written=""),
                 path=root / "cells" / cell_packages.file_name("net", f"c{cell}"),
             )
-            for cell, row in registry.store.bundles().items()
+            for cell, row in registry.store.cell_packages().items()
         ]
         rows = cell_packages.write(sources(registry), jobs)
 
-        assert rows == registry.store.bundles()
+        assert rows == registry.store.cell_packages()
     assert {path.name: path.read_bytes() for path in (root / "cells").iterdir()} == before
 
 
@@ -114,7 +114,7 @@ def test_several_processes_write_what_one_writes(
         ("root/3", {3}),
     ],
 )
-def test_another_secret_is_another_bundle_for_those_who_use_it(
+def test_another_secret_is_another_package_for_those_who_use_it(
     registry: Registry, secret: str, changed: set[int]
 ) -> None:
     plan, secrets = registry.store.head().plan, registry.store.secrets()
@@ -127,7 +127,7 @@ def test_another_secret_is_another_bundle_for_those_who_use_it(
     assert {cell for cell in before if before[cell].digest != after[cell].digest} == changed
 
 
-def test_re_keying_one_pair_changes_the_bundle_of_its_cell_alone(registry: Registry) -> None:
+def test_re_keying_one_pair_changes_the_package_of_its_cell_alone(registry: Registry) -> None:
     plan, secrets = registry.store.head().plan, registry.store.secrets()
     extra = keygen.new_shared(keygen.pair_seed(1, 2), keygen.SEED)
 

@@ -19,25 +19,25 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_missing_bundle_is_put_back_as_it_was(registry: Registry, root: Path) -> None:
+def test_a_missing_cell_package_is_put_back_as_it_was(registry: Registry, root: Path) -> None:
     path = root / "cells" / "net__c2.uvn-agent"
     before = path.read_bytes()
     path.unlink()
 
     done = package_files.heal(registry)
 
-    assert done.bundles == ("net__c2.uvn-agent",)
+    assert done.cell_packages == ("net__c2.uvn-agent",)
     assert path.read_bytes() == before
 
 
-def test_a_missing_package_is_put_back_as_it_was(registry: Registry, root: Path) -> None:
+def test_a_missing_particle_package_is_put_back_as_it_was(registry: Registry, root: Path) -> None:
     path = root / "particles" / "net__p1.zip"
     before = path.read_bytes()
     path.unlink()
 
     done = package_files.heal(registry)
 
-    assert done.packages == ("net__p1.zip",)
+    assert done.particle_packages == ("net__p1.zip",)
     assert path.read_bytes() == before
 
 
@@ -73,17 +73,17 @@ def test_few_configurations_are_written_at_once_and_many_later(
     monkeypatch.setattr(package_files, "_WORTH_WAITING", 5)
     # Two of the three cells are public, so that three particles are six configurations.
     made = operations.define_uvn(root, Edited(uvn=definition(particles=3)), by=by)
-    assert (made.published.packages, made.published.stale) == ((), 3)
+    assert (made.published.particle_packages, made.published.stale) == ((), 3)
     assert names(root / "particles") == []
 
     with operations.opened(root, for_change=True) as registry:
-        assert len(package_files.stale_packages(registry)) == 3
+        assert len(package_files.stale_particle_packages(registry)) == 3
         done = package_files.publish(registry, all_packages=True)
 
-        assert done.packages == ("net__p1.zip", "net__p2.zip", "net__p3.zip")
-        assert names(root / "particles") == list(done.packages)
-        assert package_files.stale_packages(registry) == ()
-        assert package_files.publish(registry, all_packages=True).packages == ()
+        assert done.particle_packages == ("net__p1.zip", "net__p2.zip", "net__p3.zip")
+        assert names(root / "particles") == list(done.particle_packages)
+        assert package_files.stale_particle_packages(registry) == ()
+        assert package_files.publish(registry, all_packages=True).particle_packages == ()
 
 
 def test_packages_that_no_longer_hold_go_when_they_are_not_written_again(
@@ -113,7 +113,7 @@ def test_a_change_elsewhere_leaves_the_packages_alone(
         registry, lambda it: edits.add_cell(it, inside), by=by, why="a private cell"
     )
 
-    assert made.published.packages == ()
+    assert made.published.particle_packages == ()
     assert (root / "particles" / "net__p1.zip").stat().st_ino == before
 
 
@@ -124,8 +124,8 @@ def test_a_particle_more_leaves_the_packages_of_others_alone(
         registry, lambda it: edits.add_particle(it, "p2", None), by=by, why="a particle"
     )
 
-    assert made.published.packages == ("net__p2.zip",)
+    assert made.published.particle_packages == ("net__p2.zip",)
     # The private cell serves no particles, and so knows none.
-    assert made.published.bundles == ("net__c1.uvn-agent", "net__c2.uvn-agent")
+    assert made.published.cell_packages == ("net__c1.uvn-agent", "net__c2.uvn-agent")
     read = package_file.read((root / "cells" / "net__c1.uvn-agent").read_bytes())
     assert [peer.particle.name for peer in read.particles] == ["p1", "p2"]

@@ -60,7 +60,7 @@ def test_a_uvn_whose_cells_serve_nobody_has_no_packages(
         root, Edited(uvn=msgspec.structs.replace(uvn, settings=off)), by=by
     )
 
-    assert (made.published.packages, made.published.stale) == ((), 0)
+    assert (made.published.particle_packages, made.published.stale) == ((), 0)
     assert list((root / "particles").iterdir()) == []
 
 
@@ -96,7 +96,7 @@ def test_the_digest_of_a_package_follows_from_what_is_in_it(registry: Registry) 
     same = particle_packages.rows(plan, cell_packages.sources(plan, secrets), {})
     changed = particle_packages.rows(plan, cell_packages.sources(plan, other), {})
 
-    assert same[1].digest == registry.store.packages()[1].digest
+    assert same[1].digest == registry.store.particle_packages()[1].digest
     assert changed[1].digest != same[1].digest
 
 

@@ -47,7 +47,7 @@ def test_a_backup_is_its_owners_alone_and_tells_nobody_anything(
 
 
 @pytest.mark.feature("G27")
-def test_what_is_restored_publishes_the_same_bundles_and_packages(
+def test_what_is_restored_publishes_the_same_packages_and_packages(
     kept: Path, root: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -82,8 +82,8 @@ def test_after_a_restore_no_number_is_used_again_that_a_cell_has_seen(
     assert done.next_generation == made.after.number == 1 + backup.GAP
     assert again.after.number == made.after.number + 1
     # Also the private cell's, which knows no particles: it may have seen a later generation.
-    assert len(made.published.bundles) == 3
-    assert len(again.published.bundles) == 2
+    assert len(made.published.cell_packages) == 3
+    assert len(again.published.cell_packages) == 2
 
 
 def test_laying_out_anew_after_a_restore_reaches_every_cell_although_nothing_differs(

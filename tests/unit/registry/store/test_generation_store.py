@@ -14,7 +14,13 @@ from uno.model.plan import Plan
 from uno.model.uvn import Uvn
 from uno.planning import planner
 from uno.registry.publish import keygen
-from uno.registry.store.generation_store import BundleRow, PackageRow, Piece, Store, StoreError
+from uno.registry.store.generation_store import (
+    CellPackageRow,
+    ParticlePackageRow,
+    Piece,
+    Store,
+    StoreError,
+)
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -110,18 +116,18 @@ def test_a_dropped_secret_is_nowhere_in_the_file(store: Store) -> None:
 
 def test_rows_of_files_are_read_as_they_were_written(store: Store) -> None:
     piece = Piece(at=1, size=2, inputs="i", content="c", packed="p")
-    bundles = {
-        1: BundleRow(cell=1, generation=3, digest="d", written="d", piece=piece),
-        2: BundleRow(cell=2, generation=4, digest="e"),
+    cells = {
+        1: CellPackageRow(cell=1, generation=3, digest="d", written="d", piece=piece),
+        2: CellPackageRow(cell=2, generation=4, digest="e"),
     }
-    packages = {5: PackageRow(particle=5, digest="f", written="g")}
+    particles = {5: ParticlePackageRow(particle=5, digest="f", written="g")}
 
     with store.transaction():
-        store.set_bundles(bundles.values())
-        store.set_packages(packages.values())
+        store.set_cell_packages(cells.values())
+        store.set_particle_packages(particles.values())
 
-    assert store.bundles() == bundles
-    assert store.packages() == packages
+    assert store.cell_packages() == cells
+    assert store.particle_packages() == particles
 
 
 def test_a_damaged_generation_is_told_and_not_used(store: Store, uvn: Uvn, plan: Plan) -> None:
