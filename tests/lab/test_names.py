@@ -16,7 +16,7 @@ pytestmark = pytest.mark.lab
 CALL = """
 import sys
 from pathlib import Path
-from uno.agent.host_loop.desired import desired
+from uno.reconcile.desired import desired
 from uno.agent.commit.ledger import Ledger
 from uno.host.linux import LinuxHost
 

@@ -15,7 +15,6 @@ from frr_model import FrrModel, accepted, let_through, owned
 from strategies import uvns
 from uno.agent.commit.drain_plan import DrainSchedule, held, name, stages, with_held
 from uno.agent.commit.drain_runner import switch
-from uno.agent.host_loop.desired import desired
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.host.routing_frr import frr_diff
@@ -27,6 +26,7 @@ from uno.model.routing_policy import Drain, routing_policy
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
 from uno.ports.host import Desired, Facts
+from uno.reconcile.desired import desired
 from uno.render import frr
 
 Pair = tuple[Package, Package]

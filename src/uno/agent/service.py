@@ -11,16 +11,14 @@ from dataclasses import dataclass
 
 from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import switch
-from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.diagnostics import UnoError
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.tunnel import Tunnel
 from uno.ports.host import Action, CreateTunnel, Desired, Host, PeerStatus, SessionStatus
-from uno.reconcile.apply import apply
-from uno.reconcile.host_diff import reconcile
-from uno.reconcile.lans import attached, require_all
+from uno.reconcile.converge import cell_target, compare
+from uno.reconcile.lans import require_all
 
 Progress = Callable[[str], None]
 
@@ -63,17 +61,13 @@ def up(host: Host, package: Package, *, progress: Progress) -> tuple[Action, ...
     Raises `UnoError`; then the host is as it was. A LAN that the cell should attach and that is
     not there is such an error.
     """
-    facts = host.facts()
-    lans = require_all(_own_lans(package), facts.nics)
-    wanted = desired(package, lans=lans, facts=facts)
-    observed = host.observe(sysctl_keys(facts))
-    actions = reconcile(desired=wanted, observed=observed)
+    difference = cell_target(host, package, all_lans=True).compare(host)
     try:
-        apply(host, actions, observed=observed, progress=progress)
+        difference.apply(host, progress=progress)
     except BaseException:
         _forget_nothing_owned(host)
         raise
-    return actions
+    return difference.actions
 
 
 def change_over(
@@ -90,11 +84,9 @@ def change_over(
     Nothing on a host that does not run `old`. Other cells change when somebody tells them to, so
     that none is waited for. Raises `UnoError` as `up` does.
     """
-    facts = host.facts()
-    require_all(_own_lans(new), facts.nics)
-    lans = attached(_own_lans(old), facts.nics)
-    observed = host.observe(sysctl_keys(facts))
-    if reconcile(desired=desired(old, lans=lans, facts=facts), observed=observed):
+    running = cell_target(host, old)
+    require_all(new.own.lans, running.facts.nics)
+    if running.compare(host).actions:
         return ()
     by_hand = DrainSchedule(settle=0, patience=2)
     return switch(host, old=old, new=new, schedule=by_hand, progress=progress, pause=pause, now=now)
@@ -102,11 +94,10 @@ def change_over(
 
 def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
     """Disconnect the host from the UVN: remove all that uno made, and return what was done."""
-    observed = host.observe(())
-    actions = reconcile(desired=Desired(), observed=observed)
-    apply(host, actions, observed=observed, progress=progress)
+    difference = compare(host, Desired())
+    difference.apply(host, progress=progress)
     host.forget()
-    return actions
+    return difference.actions
 
 
 def retry_handshakes(host: Host, actions: tuple[Action, ...]) -> bool:
@@ -138,19 +129,17 @@ def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
 
 
 def status(host: Host, package: Package) -> ServiceStatus:
-    """Look at the host and compare it with the package. Changes nothing."""
-    facts = host.facts()
-    lans = attached(_own_lans(package), facts.nics)
-    wanted = desired(package, lans=lans, facts=facts)
-    observed = host.observe(sysctl_keys(facts))
-    there = {lan.network for lan in lans}
+    """Compare the host with the package. Changes nothing."""
+    target = cell_target(host, package)
+    difference = target.compare(host)
+    observed = difference.observed
     return ServiceStatus(
         package=package,
         running=observed.node is not None or bool(observed.tunnels),
-        pending=reconcile(desired=wanted, observed=observed),
+        pending=difference.actions,
         wireguard=host.wireguard_kind(),
-        lans=lans,
-        missing=tuple(lan for lan in _own_lans(package) if lan not in there),
+        lans=target.lans,
+        missing=target.missing,
         links=_links(host, package),
     )
 
@@ -158,7 +147,7 @@ def status(host: Host, package: Package) -> ServiceStatus:
 def _forget_nothing_owned(host: Host) -> None:
     """Have the host remember nothing of a cell that, after a failure, owns nothing on it."""
     with suppress(UnoError):
-        if not reconcile(desired=Desired(), observed=host.observe(())):
+        if not compare(host, Desired()).actions:
             host.forget()
 
 
@@ -175,7 +164,3 @@ def _links(host: Host, package: Package) -> tuple[LinkStatus, ...]:
         )
         for link in package.plan.links
     )
-
-
-def _own_lans(package: Package) -> tuple[Network, ...]:
-    return package.own.lans

@@ -107,17 +107,12 @@ class RootHost:
 
     def become(self, wanted: Desired) -> None:
         """Make the host so; nothing if it is. Raises UnoError, and then it is as it was."""
-        from uno.reconcile.apply import apply, describe
-        from uno.reconcile.host_diff import reconcile
+        from uno.reconcile.converge import compare
 
         with self._lock:
             host = self._host
             host.warnings.clear()
-            observed = host.observe(())
-            actions = reconcile(desired=wanted, observed=observed)
-            for action in actions:
-                _log.debug("%s", describe(action))
-            apply(host, actions, observed=observed)
+            compare(host, wanted).apply(host, progress=partial(_log.debug, "%s"))
             for warning in host.warnings:
                 _log.warning("%s", warning)
             if not wanted.tunnels:

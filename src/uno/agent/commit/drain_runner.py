@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from itertools import count, repeat
 
 from uno.agent.commit.drain_plan import DrainSchedule, DrainStep, stages
-from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.diagnostics import TransientFailure, UnoError
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer, Member
 from uno.model.tunnel import Tunnel
 from uno.ports.host import Action, Host
-from uno.reconcile.apply import apply
-from uno.reconcile.host_diff import reconcile
-from uno.reconcile.lans import attached
+from uno.reconcile.converge import cell_target
 
 # Seconds between two calls of a link that has new keys. Its neighbour, which may change them a
 # little later, answers the first call that comes after that. A call breaks off the one before it,
@@ -157,14 +154,10 @@ class DrainRunner:
         A stage that fails is undone. Raises `UnoError`.
         """
         self.progress(stage.what)
-        facts = self.host.facts()
-        package = stage.package
-        lans = attached(_own(package).lans, facts.nics)
-        wanted = desired(package, lans=lans, facts=facts, drained=stage.drained)
-        observed = self.host.observe(sysctl_keys(facts))
-        actions = reconcile(desired=wanted, observed=observed)
-        apply(self.host, actions, observed=observed, progress=self.progress)
-        return actions, wanted.tunnels
+        target = cell_target(self.host, stage.package, drained=stage.drained)
+        difference = target.compare(self.host)
+        difference.apply(self.host, progress=self.progress)
+        return difference.actions, target.desired.tunnels
 
     def roll_back(self, old: Package, error: BaseException) -> None:
         """Make the host as it was before all stages; a failure is noted on `error`."""

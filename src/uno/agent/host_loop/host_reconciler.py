@@ -18,7 +18,6 @@ from uno.agent.commit import drain_runner
 from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.commit.package_checks import own_lans
-from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.agent.host_loop.handshake_retry import EXPIRED, HandshakeRetry, is_name
 from uno.agent.host_loop.stale_routes import StaleRoutes
 from uno.model.net import Network
@@ -35,8 +34,7 @@ from uno.ports.host import (
     RemoveTunnel,
     StartRouting,
 )
-from uno.reconcile.apply import apply
-from uno.reconcile.host_diff import reconcile
+from uno.reconcile.converge import cell_target
 from uno.reconcile.lans import attached
 
 _log = logging.getLogger(__name__)
@@ -95,26 +93,21 @@ class HostReconciler:
 
         Raises `UnoError`, and then the host is as it was before.
         """
-        host = self.host
-        facts = host.facts()
-        lans = attached(own_lans(package), facts.nics)
-        wanted = desired(package, lans=lans, facts=facts)
-        observed = host.observe(sysctl_keys(facts))
-        actions = reconcile(desired=wanted, observed=observed)
-        again = self._is_coming_back(observed)
+        target = cell_target(self.host, package)
+        difference = target.compare(self.host)
+        again = self._is_coming_back(difference.observed)
         if again:
-            actions = tuple(each for each in actions if not isinstance(each, StartRouting))
-        if actions:
+            difference = difference.without(StartRouting)
+        if difference.actions:
             with self.pidfile():
-                apply(host, actions, observed=observed, progress=_say)
+                difference.apply(self.host, progress=_say)
         self._had_routing = not again
-        self._tunnels = {tunnel.name: tunnel for tunnel in wanted.tunnels}
-        there = {each.network for each in lans}
+        self._tunnels = {tunnel.name: tunnel for tunnel in target.desired.tunnels}
         return PassOutcome(
-            facts=facts,
-            actions=actions,
-            missing=tuple(lan for lan in own_lans(package) if lan not in there),
-            wireguard=host.wireguard_kind(),
+            facts=target.facts,
+            actions=difference.actions,
+            missing=target.missing,
+            wireguard=self.host.wireguard_kind(),
             again=again,
         )
 

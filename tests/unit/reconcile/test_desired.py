@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from packages import HOME, HUB, LAN, LAN6, ROAM, UVN, package_of
-from uno.agent.host_loop.desired import desired, sysctl_keys
 from uno.host.fake.fake_host import FakeHost
 from uno.model.attached_lan import AttachedLan
 from uno.model.uvn import BACKBONE_VPN, Settings, Uvn
 from uno.ports.host import Desired, Facts, Nic
+from uno.reconcile.desired import desired, sysctl_keys
 from uno.reconcile.host_diff import reconcile
 
 FIXED = (

@@ -1,0 +1,90 @@
+"""Observe a host, compare it with what uno is to own there, and apply the difference.
+
+Every change of a host goes through here: `uno service up` and `down`, each pass of a cell's agent,
+each step of a change-over, and the registry's agent. None takes hints: a pass compares everything,
+and a second pass does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from uno.model.attached_lan import AttachedLan
+from uno.model.net import Network
+from uno.model.package import Package
+from uno.model.routing_policy import Drain
+from uno.ports.host import Action, Desired, Facts, Host, Observed
+from uno.reconcile.apply import apply
+from uno.reconcile.desired import desired, sysctl_keys
+from uno.reconcile.host_diff import reconcile
+from uno.reconcile.lans import attached, require_all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The actions that turn a host as `observed` into one as `desired`."""
+
+    desired: Desired
+    observed: Observed
+    actions: tuple[Action, ...]
+
+    def without(self, kind: type[Action]) -> Difference:
+        """Return the difference without the actions of one kind."""
+        kept = tuple(each for each in self.actions if not isinstance(each, kind))
+        return replace(self, actions=kept)
+
+    def apply(self, host: Host, *, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Carry the actions out, all or none. Raises `ApplyFailed`."""
+        apply(host, self.actions, observed=self.observed, progress=progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellTarget:
+    """What uno is to own on the host of a package's cell, and the facts that this depends on.
+
+    `lans` are the cell's LANs that are attached, `missing` those that are not.
+    """
+
+    facts: Facts
+    lans: tuple[AttachedLan, ...]
+    missing: tuple[Network, ...]
+    desired: Desired
+
+    def compare(self, host: Host) -> Difference:
+        """Observe `host`, and return the difference. Changes nothing. Raises `UnoError`."""
+        return compare(host, self.desired, sysctls=sysctl_keys(self.facts))
+
+
+def cell_target(
+    host: Host,
+    package: Package,
+    *,
+    drained: Mapping[str, Drain] | None = None,
+    all_lans: bool = False,
+) -> CellTarget:
+    """Return what uno is to own on `host` for the cell of `package`.
+
+    `drained` maps interfaces of links to how far traffic is drained from them. Raises `UnoError`;
+    with `all_lans` also where one of the cell's LANs is not attached.
+    """
+    facts = host.facts()
+    own = package.own.lans
+    lans = require_all(own, facts.nics) if all_lans else attached(own, facts.nics)
+    there = {each.network for each in lans}
+    return CellTarget(
+        facts=facts,
+        lans=lans,
+        missing=tuple(lan for lan in own if lan not in there),
+        desired=desired(package, lans=lans, facts=facts, drained=drained),
+    )
+
+
+def compare(host: Host, wanted: Desired, *, sysctls: tuple[str, ...] = ()) -> Difference:
+    """Observe `host`, and return what differs from `wanted`. Changes nothing.
+
+    `sysctls` are the kernel parameters that `wanted` may contain. Raises `UnoError`.
+    """
+    observed = host.observe(sysctls)
+    actions = reconcile(desired=wanted, observed=observed)
+    return Difference(desired=wanted, observed=observed, actions=actions)

@@ -1,0 +1,94 @@
+"""Comparing a host with what uno is to own there, and applying the difference."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface
+
+import pytest
+
+from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
+from uno.diagnostics import UnoError
+from uno.host.fake.fake_host import FakeHost
+from uno.model.routing_policy import Drain
+from uno.ports.host import Desired, Nic, StartRouting, StopRouting
+from uno.reconcile.apply import ApplyFailed
+from uno.reconcile.converge import cell_target, compare
+
+NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.1.1/24"),))
+
+
+def test_a_second_pass_does_nothing() -> None:
+    host = FakeHost(nics=(NIC,))
+    first = cell_target(host, package_of(HUB)).compare(host)
+
+    first.apply(host)
+
+    assert host.performed == list(first.actions) != []
+    assert cell_target(host, package_of(HUB)).compare(host).actions == ()
+    assert host.observe(()).tunnels == first.desired.tunnels
+
+
+def test_a_comparison_changes_nothing() -> None:
+    host = FakeHost(nics=(NIC,))
+
+    cell_target(host, package_of(HUB)).compare(host)
+    compare(host, Desired())
+
+    assert host.performed == []
+
+
+def test_lans_are_attached_or_missing() -> None:
+    target = cell_target(FakeHost(nics=(NIC,)), package_of(HUB))
+
+    assert [(lan.network, lan.nic) for lan in target.lans] == [(LAN, "eth1")]
+    assert target.missing == (LAN6,)
+    assert target.facts.nics == (NIC,)
+
+
+def test_all_lans_can_be_required() -> None:
+    with pytest.raises(UnoError, match=f"no interface on {REMOTE}"):
+        cell_target(FakeHost(nics=(NIC,)), package_of(HOME), all_lans=True)
+
+
+def test_a_drain_is_in_the_routing() -> None:
+    host = FakeHost()
+    own = package_of(HUB)
+    name = own.plan.links[0].interface
+
+    found = cell_target(host, own, drained={name: Drain.AVOIDED}).desired
+
+    assert found.routing is not None
+    assert "set local-preference 0" in dict(found.routing.daemons)["bgpd"]
+    assert found != cell_target(host, own).desired
+
+
+def test_a_kind_of_action_can_be_left_out() -> None:
+    host = FakeHost()
+    difference = cell_target(host, package_of(HUB)).compare(host)
+
+    kept = difference.without(StartRouting)
+
+    assert set(difference.actions) - set(kept.actions) == {difference.actions[-1]}
+    assert isinstance(difference.actions[-1], StartRouting)
+    assert kept.without(StopRouting) == kept
+
+
+def test_what_fails_is_undone() -> None:
+    host = FakeHost()
+    before = str(host)
+    host.fail_at(4)
+
+    with pytest.raises(ApplyFailed):
+        cell_target(host, package_of(HUB)).compare(host).apply(host)
+
+    assert str(host) == before
+
+
+def test_nothing_is_what_uno_owns_by_default() -> None:
+    host = FakeHost()
+    empty = str(host)
+    cell_target(host, package_of(HUB)).compare(host).apply(host)
+
+    compare(host, Desired()).apply(host)
+
+    assert str(host) == empty
