@@ -12,7 +12,7 @@ from uno.model.codec import encode
 from uno.model.messages import Kind
 from uno.model.status import CellStatus
 from uno.ports.bus import RELAY, Channel, Topic
-from uno.statesync.flood_queue import LONGEST_HOLD
+from uno.statesync.flood_queue import MAX_HOLD
 from uno.statesync.sequence import BLOCK
 
 COUNT = 5
@@ -54,7 +54,7 @@ def test_all_cells_end_up_with_the_newest_status_of_each(
         for one, other in map(sorted, links):
             net.sync(one, other)
             net.sync(other, one)
-        net.now += LONGEST_HOLD
+        net.now += MAX_HOLD
         for cell in net.floods:
             net.flood_due(cell, awaiting_confirm=True)
             assert net.next_flood(cell, awaiting_confirm=True) is None

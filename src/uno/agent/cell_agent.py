@@ -26,6 +26,7 @@ from uno.agent.state_sync.bus_watchdog import BusWatchdog
 from uno.agent.state_sync.flood_runner import FloodRunner
 from uno.agent.state_sync.status_publisher import StatusPublisher
 from uno.diagnostics import ActionNeeded, UnoError
+from uno.model.messages import UvnAnnouncement
 from uno.ports.bus import Presence
 from uno.ports.events import NetworkChange
 from uno.statesync.state_database import view
@@ -118,17 +119,16 @@ class CellAgent:
 
     def view(self) -> UvnView:
         """Return the whole UVN as this cell sees it."""
-        package, statements = self._change.package, self._flood.state.database
-        own = package.manifest.generation
-        known = statements.registry_announcement() is not None
+        package, flood = self._change.package, self._flood.state
+        cell, generation = package.plan.cell, package.manifest.generation
         seen = view(
-            statements,
+            flood.database,
+            flood.database.registry_announcement()
+            or UvnAnnouncement(generation=generation, cells={cell: generation}),
             uvn=package.plan.uvn,
-            viewer=package.plan.cell,
+            viewer=cell,
+            registry=flood.registry_present,
             now=self._environment.now(),
-            registry=self._flood.state.registry_present,
-            generation=None if known else own,
-            packages=None if known else {package.plan.cell: own},
         )
         elsewhere = any(each.alive and each.status and each.status.registry for each in seen.cells)
         return replace(seen, registry=True) if elsewhere else seen

@@ -27,7 +27,7 @@ def announcement(
 ) -> UvnAnnouncement:
     """Return what all are to know.
 
-    `silent` are the cells that the registry does not hear itself; `waits` tells that a newer
+    `unreachable_from_registry` are cell ids; `waits` tells that a newer
     generation is to be released when what is under way has ended.
     """
     # The store is told a moment later.
@@ -47,18 +47,7 @@ def announcement(
 
 def view(said: UvnAnnouncement, heard: StateDatabase, *, uvn: str, now: float) -> UvnView:
     """Return the whole UVN as the registry sees it: what it says, and what it has heard."""
-    seen = state_database.view(
-        heard,
-        uvn=uvn,
-        viewer=REGISTRY,
-        now=now,
-        registry=True,
-        generation=said.generation,
-        packages=said.cells,
-        rollout=said.rollout,
-        undone=said.undone,
-        reason=said.reason,
-    )
+    seen = state_database.view(heard, said, uvn=uvn, viewer=REGISTRY, registry=True, now=now)
     # What others repeat of the registry's words may be older. A cell that came with what failed has
     # nothing to go back to.
     cells = tuple(it for it in seen.cells if it.id in said.cells)

@@ -1,9 +1,9 @@
-"""What agents say to each other: one flat envelope on the wire, and what its body holds.
+"""Messages between agents: one flat envelope on the wire, and the values in its body.
 
-Envelopes are signed by whom they are about, so that anybody may pass them on. Bodies are JSON
-(`model.codec`) that ignores fields it does not know, so that a newer agent talks to an older one;
-an offer's body is a sealed package (`statesync.envelope`). No message holds a time of day: what is
-newer is told by `sequence`, which a sender never uses twice.
+The originator signs an envelope, so that any node can relay it. Bodies are JSON (`model.codec`);
+unknown fields are ignored, so that a newer version interoperates with an older one. The body of
+an offer is a sealed package (`statesync.envelope`). No message carries a time: the highest
+`sequence` is the newest, and an originator uses each number once.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 REGISTRY = 0
-"""The id that stands for the registry, where cells have theirs."""
+"""The id of the registry, beside the ids of cells."""
 
 CONFIRM_TIMEOUT = 30.0
-"""Seconds that a cell may be without what it reached before, until it rolls back (RFC 6241)."""
+"""Seconds without what a cell reached before, after which it rolls back (RFC 6241, 8.4)."""
 
 
 class Kind(IntEnum):
-    """What an envelope holds. Numbers are on the wire, and never get another meaning."""
+    """The type of a body. The numbers are on the wire and are never reused."""
 
     UVN = 1
     STATUS = 2
@@ -29,16 +29,17 @@ class Kind(IntEnum):
     ACK = 5
 
 
-# Who signs: the registry what concerns all, each cell what concerns itself.
+# Kinds that the registry originates. A cell originates its status and its acknowledgements.
 OF_REGISTRY = frozenset({Kind.UVN, Kind.OFFER, Kind.ACTIVATION})
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
     """A message as it is on the wire.
 
-    `about` is the cell that it is about or for, `REGISTRY` for all; `sequence` grows with every
-    message of the same kind and cell; `sender` is who put it on the bus, which nobody vouches for;
-    `kind` is a number that a newer uno may know and this one not.
+    `subject` is the cell that the message describes or is for, `REGISTRY` if that is the whole UVN.
+    `kind` may be a number that this version does not support. `sequence` grows with every message
+    of the originator. `relayed_by` is the node that wrote the envelope to the bus; it is not
+    signed.
     """
 
     subject: int
@@ -49,14 +50,19 @@ class Envelope(Struct, frozen=True, kw_only=True):
     signature: bytes
 
 
-class UvnAnnouncement(Struct, frozen=True, kw_only=True):
-    """What the registry says of the whole UVN.
+def originator(envelope: Envelope) -> int:
+    """Return the node that signs an envelope (the advertising router of RFC 2328, 12.1.4)."""
+    return REGISTRY if envelope.kind in OF_REGISTRY else envelope.subject
 
-    `generation` is the one that is being rolled out or in force, `cells` the generation that each
-    cell's package has in it, by cell id; `silent` are the cells that the registry does not hear
-    itself, whose words others should pass on to it. `rollout` is for people: what the registry is
-    doing, empty at rest; `undone` is the newest generation if it was undone, `reason` why: then
-    `cells` are those of the generation before.
+
+class UvnAnnouncement(Struct, frozen=True, kw_only=True):
+    """The state of the whole UVN, as the registry announces it.
+
+    `generation` is being rolled out or in force; `cells` maps each cell id to the generation of the
+    cell's package. Other cells relay to the registry what the cells in `unreachable_from_registry`
+    originate. `rollout` describes the step of a rollout for people, empty at rest. If the newest
+    generation was rolled back, `undone` is its number and `reason` the cause, and `generation` and
+    `cells` are those of the one before.
     """
 
     generation: int
@@ -69,14 +75,14 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
 
 
 class Activation(Struct, frozen=True, kw_only=True):
-    """The registry's word to change over: now, on receipt.
+    """The order to activate staged packages, on receipt.
 
-    `cells` maps each cell that is to change to the generation of its staged package;
-    `confirm_timeout` is how many seconds a cell may be without contact before it rolls back. Links
-    named in `batches` (`1-2`) change keys one batch after the other, each `period` seconds after
-    the one before, so that there is another path meanwhile; those in `hold` keep their old keys
-    until a later activation, since their other end has not staged the new ones. With `undo`, every
-    cell that activated `generation` goes back to the package it had before.
+    `cells` maps each cell that activates to the generation of its staged package. A cell rolls back
+    after `confirm_timeout` seconds without contact. Links named in `batches` (`1-2`) change keys
+    one batch after the other, each `period` seconds after the one before, so that another path is
+    up meanwhile. Links in `hold` keep their keys until a later activation, since the cell at the
+    other end has not staged the new ones. With `undo`, every cell that activated `generation` rolls
+    back.
     """
 
     generation: int
@@ -89,7 +95,7 @@ class Activation(Struct, frozen=True, kw_only=True):
 
 
 class Phase(StrEnum):
-    """How far a cell is with a package."""
+    """The state of a package on a cell."""
 
     STAGED = "staged"
     REFUSED = "refused"
@@ -101,11 +107,11 @@ class Phase(StrEnum):
 
 
 class Ack(Struct, frozen=True, kw_only=True):
-    """What became of the package of `generation` on a cell, which now runs that of `running`.
+    """A cell's acknowledgement: the state of the package of `generation`; `running` runs now.
 
-    `refused` and `failed` changed nothing; `reverted` was undone after it had been applied.
-    `reason` is for people, empty where all is well. `offer` is the sequence of the offer that this
-    answers, so that an answer to an earlier one is told from it; 0 where there was none.
+    `refused` and `failed` changed nothing; `reverted` was applied and rolled back. `reason` is for
+    people, empty without a fault. `offer` is the sequence of the acknowledged offer, 0 without
+    one; an earlier offer has another.
     """
 
     generation: int

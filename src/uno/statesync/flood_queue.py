@@ -1,61 +1,62 @@
-"""Of which cells there is news to be passed on, and when: together, since all of it costs.
+"""The statuses that a cell has received and not flooded yet, and when they are due. Pure.
 
-Pure. Times are of a monotonic clock, in seconds.
+A flood costs much the same for one status as for many, so they are flooded together. Times are of
+a monotonic clock, in seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Seconds between two rounds, for each cell of the UVN, and at most: what a round costs grows with
-# their number, and what comes meanwhile goes with the next.
-PAUSE, LONGEST_PAUSE = 0.01, 1.0
-# The same while a change is under way, which is more urgent, from when the first has come.
-HOLD, LONGEST_HOLD = 0.08, 5.0
+# Seconds between two floods: per member of the UVN, and the maximum. The cost of a flood grows
+# with the members.
+PACING, MAX_PACING = 0.01, 1.0
+# Seconds that statuses are held during a change, whose messages go first: per member, the maximum.
+HOLD, MAX_HOLD = 0.08, 5.0
 
 
 class FloodQueue:
-    """The cells of which something newer was heard than was passed on."""
+    """The cells whose newest status is to be flooded."""
 
     def __init__(self) -> None:
-        """Have nothing to pass on."""
+        """Start empty."""
         self._cells: dict[int, None] = {}
-        self._since = 0.0
-        self._emptied: float | None = None
+        self._filled_at = 0.0
+        self._flooded_at: float | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is anything."""
+        """Whether there is a status to flood."""
         return bool(self._cells)
 
     def put(self, cell: int, *, now: float) -> None:
-        """Have what is newest of a cell go out with all else."""
+        """Queue the status of a cell, whichever is the newest when the queue is flooded."""
         if not self._cells:
-            self._since = now
+            self._filled_at = now
         self._cells[cell] = None
 
-    def drop(self, cells: Iterable[int]) -> tuple[int, ...]:
-        """Return those of some cells of which there is something: it goes out now."""
-        dropped = tuple(cell for cell in cells if cell in self._cells)
-        for cell in dropped:
+    def take(self, cells: Iterable[int]) -> tuple[int, ...]:
+        """Remove some cells, which are flooded ahead of the rest; return those that were queued."""
+        taken = tuple(cell for cell in cells if cell in self._cells)
+        for cell in taken:
             del self._cells[cell]
-        return dropped
+        return taken
 
-    def due(self, *, members: int, busy: bool) -> float | None:
-        """Return when all is to go out, None if there is nothing.
+    def due(self, *, members: int, changing: bool) -> float | None:
+        """Return when the queue is to be flooded, None if it is empty.
 
-        `members` is how many cells the UVN has; `busy` tells whether a change is under way.
+        `members` is the number of cells of the UVN; `changing`: a change is under way.
         """
         if not self._cells:
             return None
-        if busy:
-            return self._since + min(HOLD * members, LONGEST_HOLD)
-        if self._emptied is None:
-            return self._since
-        return max(self._since, self._emptied + min(PAUSE * members, LONGEST_PAUSE))
+        if changing:
+            return self._filled_at + min(HOLD * members, MAX_HOLD)
+        if self._flooded_at is None:
+            return self._filled_at
+        return max(self._filled_at, self._flooded_at + min(PACING * members, MAX_PACING))
 
-    def empty(self, *, now: float) -> tuple[int, ...]:
-        """Return all cells, in the order in which they came: they go out now."""
+    def take_all(self, *, now: float) -> tuple[int, ...]:
+        """Remove and return all cells, the first queued one first; the pacing starts at `now`."""
         cells = tuple(self._cells)
         self._cells.clear()
-        self._emptied = now
+        self._flooded_at = now
         return cells

@@ -215,7 +215,7 @@ class Flood:
         # The last announcement of a registry that is gone may name a rollout that has ended.
         is_rollout = bool(announced and announced.rollout) and self.is_registry_reachable(now=now)
         return self.queue.due(
-            members=len(self.database.members), busy=awaiting_confirm or is_rollout
+            members=len(self.database.members), changing=awaiting_confirm or is_rollout
         )
 
     def flood_due(self, *, awaiting_confirm: bool, now: float) -> tuple[Command, ...]:
@@ -223,7 +223,7 @@ class Flood:
         due = self.next_flood(awaiting_confirm=awaiting_confirm, now=now)
         if due is None or due > now:
             return ()
-        for cell in self.queue.empty(now=now):
+        for cell in self.queue.take_all(now=now):
             self._relay_newest(_RELAYED_STATUSES, cell)
         return self._taken()
 
@@ -332,7 +332,7 @@ class Flood:
 
     def _relay_unreachable(self) -> None:
         unreachable = self._unreachable()
-        for subject in self.queue.drop(unreachable):
+        for subject in self.queue.take(unreachable):
             self._relay_newest(_RELAYED_STATUSES, subject)
         for channel in _UNREACHABLE_ONLY:
             for subject in unreachable:

@@ -1,7 +1,8 @@
-"""What a node has heard: the newest statement of each kind about each cell, verified.
+"""The newest advertisement of each kind and subject that a node has verified. Pure.
 
-Who passes a statement on does not matter, since it is signed by whom it is about. What is newer is
-told by its sequence, and how long ago it was first heard by the clock of whoever listens.
+The counterpart of a link-state database (RFC 2328, section 12). A higher sequence number is newer;
+which node relayed an advertisement is irrelevant, since its originator signs it. Times are of the
+node's own monotonic clock, in seconds: no message carries a time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from uno.model.messages import (
     Envelope,
     Kind,
     UvnAnnouncement,
+    originator,
 )
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
@@ -36,121 +38,121 @@ _BODIES: dict[Kind, type[Body]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Entry:
     envelope: Envelope
     body: Body | None
-    at: float
+    received_at: float
 
 
 class StateDatabase:
-    """The newest statements about each cell and the registry, as one node knows them.
+    """The advertisements of the registry and the members of one UVN, as one node has them.
 
-    Offers are kept too, as they are: only the cell that one is for can open it.
+    Offers are stored unopened: only the cell that an offer is for has the key.
     """
 
     def __init__(self, *, identity: str, registry_key: str, members: Mapping[int, Member]) -> None:
-        """Believe the registry with this key (base64) and these cells of the UVN `identity`."""
+        """Start empty, for the UVN `identity`; `registry_key` is in base64."""
         self._identity = identity
         self._registry_key = registry_key
         self._members = dict(members)
-        self._heard: dict[tuple[Kind, int], _Heard] = {}
+        self._entries: dict[tuple[Kind, int], _Entry] = {}
 
     @property
     def members(self) -> Mapping[int, Member]:
-        """The cells that are believed, by id."""
+        """The cells whose advertisements are accepted, by id."""
         return self._members
 
     def accept(self, envelope: Envelope, *, now: float) -> bool:
-        """Take in what came, and return whether it is newer than what was known.
+        """Store an envelope if it is newer than the stored one; return whether it is.
 
-        `now` is the local monotonic clock, in seconds. Raises `Untrusted` if it is not signed by
-        whom it is about or holds what cannot be read, `Stranger` if that is no member.
+        Raises `UnknownOrigin` if its subject is not a member, and `Untrusted` if the signature or
+        the content is invalid.
         """
         kind = self._kind(envelope)
-        known = self._heard.get((kind, envelope.subject))
-        # Before the signature is looked at: every statement comes many times, once on each way.
+        known = self._entries.get((kind, envelope.subject))
+        # Before the costly signature: every advertisement arrives once per path.
         if known is not None and envelope.sequence <= known.envelope.sequence:
             return False
         verify(envelope, identity=self._identity, public_key=self._key(kind, envelope.subject))
-        self._heard[kind, envelope.subject] = _Heard(envelope, _body(kind, envelope), now)
+        self._entries[kind, envelope.subject] = _Entry(envelope, _body(kind, envelope), now)
         return True
 
     def newest(self, kind: Kind, subject: int) -> Envelope | None:
-        """Return the newest statement of a kind about a cell, or None if none was heard."""
-        found = self._heard.get((kind, subject))
+        """Return the newest envelope of a kind about a subject, None if there is none."""
+        found = self._entries.get((kind, subject))
         return found.envelope if found else None
 
     def registry_announcement(self) -> UvnAnnouncement | None:
-        """Return what the registry said last of the whole UVN."""
+        """Return the registry's newest announcement."""
         body = self.body(Kind.UVN, REGISTRY)
         return body if isinstance(body, UvnAnnouncement) else None
 
     def activation(self) -> Activation | None:
-        """Return the registry's last word to change over."""
+        """Return the registry's newest activation."""
         body = self.body(Kind.ACTIVATION, REGISTRY)
         return body if isinstance(body, Activation) else None
 
     def status(self, cell: int) -> CellStatus | None:
-        """Return what a cell said last of itself."""
+        """Return a cell's newest status."""
         body = self.body(Kind.STATUS, cell)
         return body if isinstance(body, CellStatus) else None
 
     def statuses(self) -> dict[int, CellStatus]:
-        """Return what each cell said last of itself, of those that have said anything."""
+        """Return the newest status of each member that has advertised one."""
         found = {cell: self.status(cell) for cell in self._members}
-        return {cell: said for cell, said in found.items() if said is not None}
+        return {cell: status for cell, status in found.items() if status is not None}
 
     def ack(self, cell: int) -> Ack | None:
-        """Return what a cell said last of a package."""
+        """Return a cell's newest acknowledgement."""
         body = self.body(Kind.ACK, cell)
         return body if isinstance(body, Ack) else None
 
     def body(self, kind: Kind, subject: int) -> Body | None:
-        """Return what the newest statement holds; None for an offer, and if none was heard."""
-        found = self._heard.get((kind, subject))
+        """Return the newest body of a kind about a subject; None for an offer, and if missing."""
+        found = self._entries.get((kind, subject))
         return found.body if found else None
 
     def age(self, kind: Kind, subject: int, *, now: float) -> float | None:
-        """Return how many seconds ago the newest statement was first heard, or None."""
-        found = self._heard.get((kind, subject))
-        return max(0.0, now - found.at) if found else None
+        """Return the seconds since the newest envelope was first received, None if missing."""
+        found = self._entries.get((kind, subject))
+        return max(0.0, now - found.received_at) if found else None
 
     def received_at(self, kind: Kind, subject: int) -> float | None:
-        """Return when the newest advertisement was first received, None if there is none."""
-        found = self._heard.get((kind, subject))
-        return found.at if found else None
+        """Return when the newest envelope was first received, None if missing."""
+        found = self._entries.get((kind, subject))
+        return found.received_at if found else None
 
-    def contact_age(self, subject: int, *, now: float) -> float | None:
-        """Return how many seconds ago anything new was heard of a cell or of the registry."""
-        kinds = OF_REGISTRY if subject == REGISTRY else (Kind.STATUS, Kind.ACK)
-        ages = [age for kind in kinds if (age := self.age(kind, subject, now=now)) is not None]
+    def contact_age(self, node: int, *, now: float) -> float | None:
+        """Return the seconds since the newest message of a cell, or of the registry, arrived."""
+        kinds = OF_REGISTRY if node == REGISTRY else (Kind.STATUS, Kind.ACK)
+        ages = [age for kind in kinds if (age := self.age(kind, node, now=now)) is not None]
         return min(ages, default=None)
 
-    def highest_sequence(self, author: int) -> int:
-        """Return the highest sequence that a cell, or the registry, was heard to use; 0 if none.
+    def highest_sequence(self, node: int) -> int:
+        """Return the highest sequence number that a node has originated, 0 if none is stored.
 
-        Whose own words come back with a higher one than it remembers has to go on above it.
+        A node whose own counter is lower has lost state, and continues above this number.
         """
         return max(
             (
                 each.envelope.sequence
-                for (kind, subject), each in self._heard.items()
-                if (REGISTRY if kind in OF_REGISTRY else subject) == author
+                for each in self._entries.values()
+                if originator(each.envelope) == node
             ),
             default=0,
         )
 
     def set_members(self, registry_key: str, members: Mapping[int, Member]) -> None:
-        """Believe others from now on; what those said who are no longer believed is forgotten."""
+        """Accept these from now on; drop what others, or other keys, have signed."""
         gone = {
             (kind, subject)
-            for kind, subject in self._heard
+            for kind, subject in self._entries
             if (subject != REGISTRY and subject not in members)
             or (kind in OF_REGISTRY and registry_key != self._registry_key)
             or (kind not in OF_REGISTRY and _key_of(members, subject) != self._key(kind, subject))
         }
         for key in gone:
-            del self._heard[key]
+            del self._entries[key]
         self._registry_key = registry_key
         self._members = dict(members)
 
@@ -158,9 +160,9 @@ class StateDatabase:
         try:
             kind = Kind(envelope.kind)
         except ValueError as error:
-            raise Untrusted("a message is of a kind that this version does not know") from error
+            raise Untrusted("a message has a kind that this version does not support") from error
         if (envelope.subject == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION}):
-            raise Untrusted("a message is about one whom its kind is not for")
+            raise Untrusted("a message has a subject that its kind does not allow")
         if envelope.subject != REGISTRY and envelope.subject not in self._members:
             raise UnknownOrigin(f"a message is about cell {envelope.subject}, which is no member")
         return kind
@@ -169,60 +171,46 @@ class StateDatabase:
         return self._registry_key if kind in OF_REGISTRY else _key_of(self._members, subject)
 
 
-def view(  # noqa: PLR0913 - what the viewer alone knows comes by name
-    statements: StateDatabase,
+def view(
+    database: StateDatabase,
+    announced: UvnAnnouncement,
     *,
     uvn: str,
     viewer: int,
+    registry: bool,
     now: float,
-    registry: bool | None = None,
-    generation: int | None = None,
-    packages: Mapping[int, int] | None = None,
-    rollout: str | None = None,
-    undone: int | None = None,
-    reason: str | None = None,
 ) -> UvnView:
-    """Return the whole UVN as the node `viewer` knows it at `now`.
+    """Return the whole UVN as the node `viewer` has it at `now`.
 
-    What is not given is as the registry last announced it. `registry` tells whether the viewer
-    hears the registry, `packages` the generation that each cell should run, by its id.
+    `announced` gives the generation that each cell should run; `registry`: whether the registry is
+    present.
     """
-    said = statements.registry_announcement() or UvnAnnouncement(generation=0)
-    if registry is None:
-        registry = _fresh(statements.contact_age(REGISTRY, now=now))
-    should = said.cells if packages is None else packages
     return UvnView(
         uvn=uvn,
         viewer=viewer,
-        generation=said.generation if generation is None else generation,
+        generation=announced.generation,
         cells=tuple(
-            _cell(statements, member, package=should.get(member.id), now=now)
-            for member in sorted(statements.members.values(), key=lambda each: each.id)
+            _cell(database, member, package=announced.cells.get(member.id), now=now)
+            for member in sorted(database.members.values(), key=lambda each: each.id)
         ),
         registry=registry,
-        rollout=said.rollout if rollout is None else rollout,
-        undone=said.undone if undone is None else undone,
-        reason=said.reason if reason is None else reason,
+        rollout=announced.rollout,
+        undone=announced.undone,
+        reason=announced.reason,
     )
 
 
-def _cell(
-    statements: StateDatabase, member: Member, *, package: int | None, now: float
-) -> CellView:
-    heard = statements.contact_age(member.id, now=now)
+def _cell(database: StateDatabase, member: Member, *, package: int | None, now: float) -> CellView:
+    age = database.contact_age(member.id, now=now)
     return CellView(
         id=member.id,
         name=member.name,
         package=package,
-        status=statements.status(member.id),
-        ack=statements.ack(member.id),
-        heard=heard,
-        alive=_fresh(heard),
+        status=database.status(member.id),
+        ack=database.ack(member.id),
+        heard=age,
+        alive=age is not None and age <= MAX_AGE,
     )
-
-
-def _fresh(age: float | None) -> bool:
-    return age is not None and age <= MAX_AGE
 
 
 def _key_of(members: Mapping[int, Member], cell: int) -> str:
@@ -237,4 +225,4 @@ def _body(kind: Kind, envelope: Envelope) -> Body | None:
     try:
         return decode(envelope.body, shape)
     except Malformed as error:
-        raise Untrusted("a message holds what this version cannot read") from error
+        raise Untrusted("a message has a body that this version cannot parse") from error

@@ -1,8 +1,8 @@
-"""What is said in the name of cells that are no members of the UVN, yet.
+"""Advertisements of cells that are not members yet. Pure.
 
-A cell that is added says how it is as soon as it runs, which others may hear before they have the
-package that tells them of it. As nobody says anything twice but after a long while, it is kept
-until it can be believed, or not. Pure.
+A new cell advertises its status when it starts, which can be before another cell receives the
+package that names it. The next refresh is a long time away, so the advertisement is kept, neither
+verified nor flooded, until a package names its originator.
 """
 
 from __future__ import annotations
@@ -11,47 +11,47 @@ from collections.abc import Collection
 from typing import Generic, TypeVar
 
 from uno.model.messages import Envelope, Kind
+from uno.statesync.timers import REFRESH_INTERVAL
 
-Way = TypeVar("Way")
+Origin = TypeVar("Origin")
 
-# Anybody can be named: so many statements, of so many bytes, are kept, and no more; and in seconds
-# for how long, since who is there says it again by then.
-MOST, LARGEST, LASTING = 128, 1 << 15, 30.0
+# Unverified messages can name any number of cells: limits on their number, size (bytes) and age.
+MAX_KEPT, MAX_SIZE, MAX_KEPT_FOR = 128, 1 << 15, REFRESH_INTERVAL
 
 _KINDS = frozenset({Kind.STATUS, Kind.ACK})
 
 
-class UnknownOrigins(Generic[Way]):
-    """The newest of each kind and cell, with the way that it came.
+class UnknownOrigins(Generic[Origin]):
+    """The newest advertisement of each kind and cell, with what the caller keeps beside it.
 
     Times are of a monotonic clock, in seconds.
     """
 
     def __init__(self) -> None:
-        """Know nobody."""
-        self._kept: dict[tuple[int, int], tuple[Envelope, Way, float]] = {}
+        """Start empty."""
+        self._kept: dict[tuple[int, int], tuple[Envelope, Origin, float]] = {}
 
-    def keep(self, envelope: Envelope, way: Way, *, now: float) -> None:
-        """Keep what somebody who is no member is said to say; nothing that is no news of a cell."""
-        if envelope.kind not in _KINDS or len(envelope.body) > LARGEST:
+    def keep(self, envelope: Envelope, origin: Origin, *, now: float) -> None:
+        """Keep an advertisement of a cell, unless a limit is reached."""
+        if envelope.kind not in _KINDS or len(envelope.body) > MAX_SIZE:
             return
-        self._forget(now)
+        self._expire(now)
         key = envelope.kind, envelope.subject
         known = self._kept.get(key)
-        if known is None and len(self._kept) >= MOST:
+        if known is None and len(self._kept) >= MAX_KEPT:
             return
         if known is None or envelope.sequence > known[0].sequence:
-            self._kept[key] = envelope, way, now
+            self._kept[key] = envelope, origin, now
 
-    def take(self, members: Collection[int], *, now: float) -> tuple[tuple[Envelope, Way], ...]:
-        """Return, and forget, what is of those who are members now."""
-        self._forget(now)
+    def take(self, members: Collection[int], *, now: float) -> tuple[tuple[Envelope, Origin], ...]:
+        """Remove and return the advertisements of cells that are members now."""
+        self._expire(now)
         found = {key: kept for key, kept in self._kept.items() if key[1] in members}
         for key in found:
             del self._kept[key]
-        return tuple((envelope, way) for envelope, way, _ in found.values())
+        return tuple((envelope, origin) for envelope, origin, _ in found.values())
 
-    def _forget(self, now: float) -> None:
-        old = [key for key, (_, _, at) in self._kept.items() if now - at > LASTING]
+    def _expire(self, now: float) -> None:
+        old = [key for key, (_, _, at) in self._kept.items() if now - at > MAX_KEPT_FOR]
         for key in old:
             del self._kept[key]

@@ -15,14 +15,14 @@ def test_the_delay_grows_with_the_members_up_to_a_limit(
 ) -> None:
     queue = FloodQueue()
     queue.put(1, now=10.0)
-    assert queue.due(members=members, busy=False) == 10.0
-    assert queue.empty(now=10.0) == (1,)
-    assert queue.due(members=members, busy=False) is None
+    assert queue.due(members=members, changing=False) == 10.0
+    assert queue.take_all(now=10.0) == (1,)
+    assert queue.due(members=members, changing=False) is None
 
     queue.put(1, now=10.0)
     queue.put(2, now=10.5)
 
-    assert queue.due(members=members, busy=False) == pytest.approx(10.0 + pause)
-    assert queue.due(members=members, busy=True) == pytest.approx(10.0 + hold)
-    assert queue.drop((2, 3)) == (2,)
-    assert queue.empty(now=20.0) == (1,)
+    assert queue.due(members=members, changing=False) == pytest.approx(10.0 + pause)
+    assert queue.due(members=members, changing=True) == pytest.approx(10.0 + hold)
+    assert queue.take((2, 3)) == (2,)
+    assert queue.take_all(now=20.0) == (1,)

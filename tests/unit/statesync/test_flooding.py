@@ -10,10 +10,10 @@ from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Ack, Activation, Kind, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
 from uno.ports.bus import OWN, Channel, Presence, Topic, offers_for, offers_near
-from uno.statesync.flood_queue import HOLD, LONGEST_HOLD, LONGEST_PAUSE, PAUSE
+from uno.statesync.flood_queue import HOLD, MAX_HOLD, MAX_PACING, PACING
 from uno.statesync.flooding import ReserveSequence, StateChanged, Subscribe, Warn, Withdraw, Write
 from uno.statesync.sequence import BLOCK
-from uno.statesync.unknown_origins import LASTING
+from uno.statesync.unknown_origins import MAX_KEPT_FOR
 
 ROLLING_OUT = UvnAnnouncement(generation=2, rollout="changing over to generation 2")
 AT_REST = UvnAnnouncement(generation=2)
@@ -56,7 +56,7 @@ def test_the_first_status_is_flooded_at_once_and_those_that_follow_together() ->
     cells = Cells(4)
     flooded = []
     for number, cell in enumerate((2, 3, 4)):
-        cells.now = number * PAUSE
+        cells.now = number * PACING
         cells.advertise(cell)
         cells.sync(1, cell)
         flooded += cells.flood_due(1)
@@ -64,7 +64,7 @@ def test_the_first_status_is_flooded_at_once_and_those_that_follow_together() ->
 
     due = cells.next_flood(1)
 
-    assert due == 4 * PAUSE
+    assert due == 4 * PACING
     cells.now = due
     assert writes(cells.flood_due(1)) == relayed(3, 4)
     assert cells.next_flood(1) is None
@@ -148,7 +148,7 @@ def test_queued_statuses_of_a_cell_are_flooded_once_it_is_unreachable_from_the_r
     found = writes(cells.from_registry(1, announced))
 
     assert found == [("UVN", "relay", 0), *relayed(2), ("STATUS", "for-registry", 2)]
-    cells.now = LONGEST_HOLD
+    cells.now = MAX_HOLD
     assert writes(cells.flood_due(1, awaiting_confirm=True)) == relayed(3)
 
 
@@ -259,7 +259,7 @@ def test_a_cell_that_joins_late_gets_the_newest_from_any_neighbour() -> None:
     for generation in (1, 2):
         cells.advertise(3, generation)
         cells.sync(2, 3)
-        cells.now += LONGEST_PAUSE
+        cells.now += MAX_PACING
         cells.flood_due(2)
 
     cells.sync(1, 2)
@@ -333,7 +333,7 @@ def test_the_status_of_an_unknown_cell_is_not_kept_for_long() -> None:
     cells.advertise(3)
     cells.sync(1, 3)
 
-    cells.now = LASTING + 0.1
+    cells.now = MAX_KEPT_FOR + 0.1
     cells.set_members(1, 3)
 
     assert 3 not in cells.statuses(1)

@@ -1,4 +1,4 @@
-"""What a node believes of what it hears, and the picture that it makes of it."""
+"""What a node accepts into its state database, and the view that it derives."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def member(cell: int, *, key: int | None = None) -> Member:
 MEMBERS = {1: member(1), 2: member(2)}
 
 
-def statements() -> StateDatabase:
+def database() -> StateDatabase:
     return StateDatabase(identity=IDENTITY, registry_key=public(REGISTRY), members=MEMBERS)
 
 
-def said(
-    body: object, *, kind: Kind, subject: int, sequence: int = 1, by: int | None = None
+def advertisement(
+    body: object, *, kind: Kind, subject: int, sequence: int = 1, signed_by: int | None = None
 ) -> Envelope:
     plain = Envelope(
         subject=subject,
@@ -64,13 +64,13 @@ def said(
         body=body if isinstance(body, bytes) else encode(body),
         signature=b"",
     )
-    author = by if by is not None else subject
+    author = signed_by if signed_by is not None else subject
     return signed(plain, identity=IDENTITY, sign=signer(private(author)))
 
 
 def status(cell: int, *, generation: int = 1, sequence: int = 1) -> Envelope:
     body = CellStatus(generation=generation)
-    return said(body, kind=Kind.STATUS, subject=cell, sequence=sequence)
+    return advertisement(body, kind=Kind.STATUS, subject=cell, sequence=sequence)
 
 
 def announced(
@@ -85,29 +85,29 @@ def announced(
     body = UvnAnnouncement(
         generation=generation, cells=cells or {}, rollout=rollout, undone=undone, reason=reason
     )
-    return said(body, kind=Kind.UVN, subject=REGISTRY, sequence=sequence)
+    return advertisement(body, kind=Kind.UVN, subject=REGISTRY, sequence=sequence)
 
 
-def test_a_newer_statement_takes_the_place_of_the_one_before() -> None:
-    known = statements()
+def test_a_newer_advertisement_replaces_the_one_before() -> None:
+    known = database()
 
-    heard = [known.accept(status(1, generation=n, sequence=n), now=0) for n in (3, 2, 3, 4)]
+    accepted = [known.accept(status(1, generation=n, sequence=n), now=0) for n in (3, 2, 3, 4)]
 
-    assert heard == [True, False, False, True]
+    assert accepted == [True, False, False, True]
     assert known.status(1) == CellStatus(generation=4)
     assert known.newest(Kind.STATUS, 1) == status(1, generation=4, sequence=4)
 
 
-def test_it_does_not_matter_who_passes_a_statement_on() -> None:
-    known = statements()
-    passed_on = status(1)
+def test_an_advertisement_is_valid_whichever_node_relays_it() -> None:
+    known = database()
+    original = status(1)
     relayed = Envelope(
-        subject=passed_on.subject,
-        kind=passed_on.kind,
-        sequence=passed_on.sequence,
+        subject=original.subject,
+        kind=original.kind,
+        sequence=original.sequence,
         relayed_by=2,
-        body=passed_on.body,
-        signature=passed_on.signature,
+        body=original.body,
+        signature=original.signature,
     )
 
     assert known.accept(relayed, now=0)
@@ -116,14 +116,18 @@ def test_it_does_not_matter_who_passes_a_statement_on() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        said(CellStatus(generation=9), kind=Kind.STATUS, subject=1, by=2, sequence=2),
-        said(UvnAnnouncement(generation=9), kind=Kind.UVN, subject=REGISTRY, by=1),
-        said(Activation(generation=9), kind=Kind.ACTIVATION, subject=REGISTRY, by=1),
-        said(CellStatus(generation=9), kind=Kind.STATUS, subject=3),
-        said(UvnAnnouncement(generation=9), kind=Kind.UVN, subject=1, by=REGISTRY),
-        said(CellStatus(generation=9), kind=Kind.STATUS, subject=REGISTRY),
-        said(b"not json", kind=Kind.STATUS, subject=1, sequence=2),
-        said({"generation": "nine"}, kind=Kind.STATUS, subject=1, sequence=2),
+        advertisement(
+            CellStatus(generation=9), kind=Kind.STATUS, subject=1, signed_by=2, sequence=2
+        ),
+        advertisement(UvnAnnouncement(generation=9), kind=Kind.UVN, subject=REGISTRY, signed_by=1),
+        advertisement(
+            Activation(generation=9), kind=Kind.ACTIVATION, subject=REGISTRY, signed_by=1
+        ),
+        advertisement(CellStatus(generation=9), kind=Kind.STATUS, subject=3),
+        advertisement(UvnAnnouncement(generation=9), kind=Kind.UVN, subject=1, signed_by=REGISTRY),
+        advertisement(CellStatus(generation=9), kind=Kind.STATUS, subject=REGISTRY),
+        advertisement(b"not json", kind=Kind.STATUS, subject=1, sequence=2),
+        advertisement({"generation": "nine"}, kind=Kind.STATUS, subject=1, sequence=2),
         Envelope(subject=1, kind=77, sequence=2, relayed_by=1, body=b"", signature=bytes(64)),
         Envelope(subject=1, kind=2, sequence=2, relayed_by=1, body=b"{}", signature=bytes(64)),
         Envelope(subject=1, kind=2, sequence=2, relayed_by=1, body=b"{}", signature=b""),
@@ -133,10 +137,10 @@ def test_it_does_not_matter_who_passes_a_statement_on() -> None:
         ),
     ],
 )
-def test_what_is_not_signed_by_whom_it_is_about_or_unreadable_changes_nothing(
+def test_what_is_not_signed_by_its_originator_or_is_malformed_changes_nothing(
     wrong: Envelope,
 ) -> None:
-    known = statements()
+    known = database()
     known.accept(status(1), now=0)
 
     with pytest.raises(Untrusted):
@@ -147,17 +151,19 @@ def test_what_is_not_signed_by_whom_it_is_about_or_unreadable_changes_nothing(
     assert known.highest_sequence(1) == 1
 
 
-def test_a_newer_uno_may_say_more_than_this_one_knows() -> None:
-    known = statements()
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    known = database()
 
-    known.accept(said({"generation": 2, "mood": "good"}, kind=Kind.STATUS, subject=1), now=0)
+    known.accept(
+        advertisement({"generation": 2, "mood": "good"}, kind=Kind.STATUS, subject=1), now=0
+    )
 
     assert known.status(1) == CellStatus(generation=2)
 
 
-def test_an_offer_is_kept_as_it_is() -> None:
-    known = statements()
-    offer = said(b"sealed", kind=Kind.OFFER, subject=2, by=REGISTRY)
+def test_an_offer_is_stored_unopened() -> None:
+    known = database()
+    offer = advertisement(b"sealed", kind=Kind.OFFER, subject=2, signed_by=REGISTRY)
 
     assert known.accept(offer, now=0)
 
@@ -165,10 +171,12 @@ def test_an_offer_is_kept_as_it_is() -> None:
     assert known.body(Kind.OFFER, 2) is None
 
 
-def test_the_highest_sequence_of_an_author_is_remembered() -> None:
-    known = statements()
+def test_the_highest_sequence_of_each_originator_is_known() -> None:
+    known = database()
     known.accept(announced(sequence=7), now=0)
-    known.accept(said(b"sealed", kind=Kind.OFFER, subject=2, sequence=9, by=REGISTRY), now=0)
+    known.accept(
+        advertisement(b"sealed", kind=Kind.OFFER, subject=2, sequence=9, signed_by=REGISTRY), now=0
+    )
     known.accept(status(2, sequence=5), now=0)
 
     seen = [known.highest_sequence(author) for author in (REGISTRY, 2, 1)]
@@ -176,8 +184,8 @@ def test_the_highest_sequence_of_an_author_is_remembered() -> None:
     assert seen == [9, 5, 0]
 
 
-def test_what_a_cell_said_is_forgotten_with_the_cell() -> None:
-    known = statements()
+def test_advertisements_of_a_removed_cell_are_dropped() -> None:
+    known = database()
     known.accept(status(1), now=0)
     known.accept(status(2), now=0)
     known.accept(announced(), now=0)
@@ -190,8 +198,8 @@ def test_what_a_cell_said_is_forgotten_with_the_cell() -> None:
         known.accept(status(1, sequence=2), now=0)
 
 
-def test_what_was_signed_with_a_key_that_is_no_longer_believed_is_forgotten() -> None:
-    known = statements()
+def test_advertisements_signed_with_a_replaced_key_are_dropped() -> None:
+    known = database()
     known.accept(status(1), now=0)
     known.accept(announced(), now=0)
 
@@ -200,15 +208,15 @@ def test_what_was_signed_with_a_key_that_is_no_longer_believed_is_forgotten() ->
     assert (known.status(1), known.registry_announcement()) == (None, None)
 
 
-def test_the_picture_has_every_member_and_who_is_not_heard() -> None:
-    known = statements()
+def test_the_view_has_every_member_and_marks_those_that_are_gone() -> None:
+    known = database()
     ack = Ack(generation=4, phase=Phase.CONFIRMED, running=4)
-    known.accept(announced(generation=4, cells={1: 4, 2: 3}, rollout="waits"), now=90)
     known.accept(status(1, generation=4), now=100)
-    known.accept(said(ack, kind=Kind.ACK, subject=1, sequence=2), now=110)
+    known.accept(advertisement(ack, kind=Kind.ACK, subject=1, sequence=2), now=110)
     known.accept(status(2, generation=3), now=0)
+    announcement = UvnAnnouncement(generation=4, cells={1: 4, 2: 3}, rollout="waits")
 
-    seen = view(known, uvn="net", viewer=2, now=120)
+    seen = view(known, announcement, uvn="net", viewer=2, registry=True, now=120)
 
     one, two = seen.cells
     assert (one.name, one.package, one.heard, one.alive, one.ack) == ("cell-1", 4, 10, True, ack)
@@ -218,24 +226,34 @@ def test_the_picture_has_every_member_and_who_is_not_heard() -> None:
     assert not seen.consistent
 
 
-def test_a_picture_without_a_registry_has_its_last_word() -> None:
-    known = statements()
-    known.accept(announced(generation=4, undone=5, reason="cell-1 lost contact"), now=0)
+def test_a_cell_is_alive_until_its_maximum_age() -> None:
+    known = database()
+    known.accept(status(1), now=0)
 
-    seen = view(known, uvn="net", viewer=1, now=MAX_AGE + 1)
+    seen = [
+        view(known, UvnAnnouncement(generation=1), uvn="net", viewer=2, registry=True, now=now)
+        for now in (MAX_AGE, MAX_AGE + 0.1)
+    ]
+
+    assert [each.cells[0].alive for each in seen] == [True, False]
+
+
+def test_a_view_without_the_registry_has_what_it_announced() -> None:
+    announcement = UvnAnnouncement(generation=4, undone=5, reason="cell-1 lost contact")
+
+    seen = view(database(), announcement, uvn="net", viewer=1, registry=False, now=0)
 
     assert not seen.registry
     assert (seen.generation, seen.undone, seen.reason) == (4, 5, "cell-1 lost contact")
 
 
-def test_what_the_viewer_knows_better_is_taken_from_it() -> None:
-    known = statements()
+def test_a_uvn_whose_cells_all_run_their_generation_is_consistent() -> None:
+    known = database()
     known.accept(status(1, generation=6), now=0)
     known.accept(status(2, generation=6), now=0)
+    announcement = UvnAnnouncement(generation=6, cells={1: 6, 2: 6})
 
-    seen = view(
-        known, uvn="net", viewer=REGISTRY, now=1, registry=True, generation=6, packages={1: 6, 2: 6}
-    )
+    seen = view(known, announcement, uvn="net", viewer=REGISTRY, registry=True, now=1)
 
     assert seen.consistent
     assert seen.routed
@@ -243,12 +261,12 @@ def test_what_the_viewer_knows_better_is_taken_from_it() -> None:
 
 
 def test_a_cell_without_one_of_its_lans_is_not_routed() -> None:
-    known = statements()
+    known = database()
     lans = (LanState(network=IPv4Network("192.168.1.0/24")),)
     body = CellStatus(generation=1, lans=lans)
-    known.accept(said(body, kind=Kind.STATUS, subject=1), now=0)
+    known.accept(advertisement(body, kind=Kind.STATUS, subject=1), now=0)
     known.accept(status(2), now=0)
 
-    seen = view(known, uvn="net", viewer=1, now=1)
+    seen = view(known, UvnAnnouncement(generation=1), uvn="net", viewer=1, registry=True, now=1)
 
     assert not seen.routed

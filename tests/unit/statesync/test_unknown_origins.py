@@ -1,44 +1,51 @@
-"""What is kept of cells that are no members."""
+"""Advertisements of cells that are not members yet."""
 
 from __future__ import annotations
 
 from uno.model.messages import Envelope, Kind
-from uno.statesync.unknown_origins import LARGEST, LASTING, MOST, UnknownOrigins
+from uno.statesync.unknown_origins import MAX_KEPT, MAX_KEPT_FOR, MAX_SIZE, UnknownOrigins
 
 
-def said(subject: int, sequence: int = 1, *, kind: Kind = Kind.STATUS, size: int = 2) -> Envelope:
-    body = b"x" * size
+def envelope(
+    subject: int, sequence: int = 1, *, kind: Kind = Kind.STATUS, size: int = 2
+) -> Envelope:
     return Envelope(
-        subject=subject, kind=kind, sequence=sequence, relayed_by=subject, body=body, signature=b""
+        subject=subject,
+        kind=kind,
+        sequence=sequence,
+        relayed_by=subject,
+        body=b"x" * size,
+        signature=b"",
     )
 
 
-def test_the_newest_of_each_cell_is_kept_until_it_is_a_member_and_given_once() -> None:
-    strangers = UnknownOrigins[str]()
+def test_the_newest_of_each_cell_is_kept_until_it_is_a_member_and_taken_once() -> None:
+    unknown = UnknownOrigins[str]()
     for sequence in (2, 3, 1):
-        strangers.keep(said(7, sequence), f"way {sequence}", now=0)
-    strangers.keep(said(8), "another", now=0)
+        unknown.keep(envelope(7, sequence), f"channel {sequence}", now=0)
+    unknown.keep(envelope(8), "another", now=0)
 
-    assert strangers.take({7, 9}, now=1) == ((said(7, 3), "way 3"),)
-    assert strangers.take({7, 8}, now=1) == ((said(8), "another"),)
-    assert strangers.take({7, 8}, now=1) == ()
-
-
-def test_nothing_is_kept_for_long() -> None:
-    strangers = UnknownOrigins[str]()
-    strangers.keep(said(7), "", now=0)
-
-    assert strangers.take({7}, now=LASTING + 0.1) == ()
+    assert unknown.take({7, 9}, now=1) == ((envelope(7, 3), "channel 3"),)
+    assert unknown.take({7, 8}, now=1) == ((envelope(8), "another"),)
+    assert unknown.take({7, 8}, now=1) == ()
 
 
-def test_who_names_many_or_says_much_fills_no_memory() -> None:
-    strangers = UnknownOrigins[str]()
-    strangers.keep(said(1, size=LARGEST + 1), "", now=0)
-    strangers.keep(said(2, kind=Kind.OFFER), "", now=0)
-    for cell in range(1000, 1000 + 2 * MOST):
-        strangers.keep(said(cell), "", now=0)
+def test_an_advertisement_expires() -> None:
+    unknown = UnknownOrigins[str]()
+    unknown.keep(envelope(7), "", now=0)
+    unknown.keep(envelope(8), "", now=0.2)
 
-    found = strangers.take(range(5000), now=0)
+    assert unknown.take({7, 8}, now=MAX_KEPT_FOR + 0.1) == ((envelope(8), ""),)
 
-    assert len(found) == MOST
-    assert {envelope.subject for envelope, _ in found}.isdisjoint({1, 2})
+
+def test_many_subjects_and_large_bodies_do_not_fill_the_memory() -> None:
+    unknown = UnknownOrigins[str]()
+    unknown.keep(envelope(1, size=MAX_SIZE + 1), "", now=0)
+    unknown.keep(envelope(2, kind=Kind.OFFER), "", now=0)
+    for cell in range(1000, 1000 + 2 * MAX_KEPT):
+        unknown.keep(envelope(cell), "", now=0)
+
+    found = unknown.take(range(5000), now=0)
+
+    assert len(found) == MAX_KEPT
+    assert {each.subject for each, _ in found}.isdisjoint({1, 2})
