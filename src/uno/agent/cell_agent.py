@@ -73,14 +73,14 @@ class CellAgent:
             limits=world.limits,
         )
         self._control = control.ControlServer(world.folder / control.SOCKET, view=self.view)
-        self._herald = StatusPublisher(
+        self._publisher = StatusPublisher(
             self._flood,
             clock=world.now,
-            told=self._control.changed,
-            on_trial=lambda: self._change.awaiting_confirm,
+            on_published=self._control.changed,
+            awaiting_confirm=lambda: self._change.awaiting_confirm,
         )
         self._prober = world.prober(self.observe_soon)
-        self._deafness = BusWatchdog()
+        self._bus_watchdog = BusWatchdog()
         self._wake = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._found: PassOutcome | None = None
@@ -97,8 +97,8 @@ class CellAgent:
             tasks.create_task(self._keep_trying("control", self._control.serve))
             tasks.create_task(self._keep_trying("probes", self._prober.run))
             tasks.create_task(self._keep_trying("events", self._follow_events))
-            tasks.create_task(self._herald.keep_telling())
-            tasks.create_task(self._herald.keep_passing_on())
+            tasks.create_task(self._publisher.run_refresh())
+            tasks.create_task(self._publisher.run_flooding())
             tasks.create_task(self._show_life())
             await self._conduct()
 
@@ -254,7 +254,7 @@ class CellAgent:
         """Have all that follows from the package follow the one that runs now."""
         self._look_due = self._environment.now()
         self._stir()
-        self._herald.stir()
+        self._publisher.wake_flooding()
         self._join()
         if self._change.awaiting_confirm:
             self._prober.probe_now(link.remote4 for link in self._change.effective.plan.links)
@@ -305,7 +305,7 @@ class CellAgent:
             self._look_due = min(self._look_due, self._change.judged_from)
         if (missed := self._flood.state.registry_lost_at) is not None and now < missed:
             self._look_due = min(self._look_due, missed)
-        if self._herald.report(status):
+        if self._publisher.update(status):
             self._stir()
         if not any(link.bgp for link in status.links) and status.links:
             # Nothing of FRR's answers. What else goes is seen by the events of the network.
@@ -338,7 +338,7 @@ class CellAgent:
     def _deliver(self, event: BusEvent) -> None:
         if self._flood.receive(event):
             self._control.changed()
-            self._herald.stir()
+            self._publisher.wake_flooding()
             news = self._flood.state.unhandled
             if news.offer or news.activation:
                 self._wake.set()
@@ -367,16 +367,16 @@ class CellAgent:
         self._prober.set_targets(cell_status.targets(package))
         try:
             self._environment.bus.configure(self._environment.config(package), self._deliver)
-            if self._deafness.is_due(self._silences(), now=self._environment.now()):
+            if self._bus_watchdog.is_due(self._contact_ages(), now=self._environment.now()):
                 self._environment.bus.rejoin()
         except UnoError as error:
             self._complain("bus", error)
         else:
             self._problems.pop("bus", None)
 
-    def _silences(self) -> list[float | None]:
-        """Return how long ago each neighbour was heard whose link works."""
-        now, status = self._environment.now(), self._herald.status
+    def _contact_ages(self) -> list[float | None]:
+        """Return the seconds since the last message of each neighbour whose link works."""
+        now, status = self._environment.now(), self._publisher.status
         links = status.links if status else ()
         heard = self._flood.state.database.contact_age
         return [heard(link.cell, now=now) for link in links if link.works]

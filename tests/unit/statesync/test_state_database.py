@@ -73,18 +73,8 @@ def status(cell: int, *, generation: int = 1, sequence: int = 1) -> Envelope:
     return advertisement(body, kind=Kind.STATUS, subject=cell, sequence=sequence)
 
 
-def announced(
-    *,
-    sequence: int = 1,
-    generation: int = 1,
-    cells: dict[int, int] | None = None,
-    rollout: str = "",
-    undone: int | None = None,
-    reason: str = "",
-) -> Envelope:
-    body = UvnAnnouncement(
-        generation=generation, cells=cells or {}, rollout=rollout, undone=undone, reason=reason
-    )
+def announced(*, sequence: int = 1) -> Envelope:
+    body = UvnAnnouncement(generation=1)
     return advertisement(body, kind=Kind.UVN, subject=REGISTRY, sequence=sequence)
 
 

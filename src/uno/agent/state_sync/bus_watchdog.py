@@ -1,7 +1,7 @@
-"""Whether a cell hears nothing of others that it should hear. Pure.
+"""Whether a cell has to rejoin the bus, since it receives nothing from its neighbours. Pure.
 
-Forged packets can make DDS take what is new for old. Joining the bus anew mends that, and costs
-little; but a neighbour whose agent does not run is silent, too.
+Forged RTPS packets can make DDS discard new messages as duplicates. To rejoin repairs that at
+little cost. A neighbour whose agent does not run looks the same, so attempts become rarer.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from collections.abc import Iterable
 
 from uno.statesync.timers import MAX_AGE, REFRESH_INTERVAL
 
-# Seconds between two attempts: the first ones come soon, and then they get seldom.
-_FIRST = 2 * MAX_AGE
-_LONGEST = 3600.0
+# Seconds between two attempts: the first pause, doubled after each attempt up to the maximum.
+_FIRST_PAUSE = 2 * MAX_AGE
+_MAX_PAUSE = 3600.0
 
 
 class BusWatchdog:
-    """When to join the bus anew."""
+    """Decides when to rejoin the bus. Times are of a monotonic clock, in seconds."""
 
     def __init__(self) -> None:
-        """Start with nobody missed."""
-        self._pause = _FIRST
+        """Start without a silent neighbour."""
+        self._pause = _FIRST_PAUSE
         self._due: float | None = None
 
     def is_due(self, ages: Iterable[float | None], *, now: float) -> bool:
-        """Whether to join anew `now`, in seconds.
+        """Whether to rejoin `now`; if so, the next attempt is a pause away.
 
-        `ages` tell how long ago each neighbour was heard whose link works, None if never: there may
-        be no agent.
+        `ages` are the seconds since the last message of each neighbour whose link works; None for
+        a neighbour without one, which may have no agent.
         """
         if not any(age is not None and age > MAX_AGE + REFRESH_INTERVAL for age in ages):
-            self._pause, self._due = _FIRST, None
+            self._pause, self._due = _FIRST_PAUSE, None
             return False
         if self._due is not None and now < self._due:
             return False
         self._due = now + self._pause
-        self._pause = min(2 * self._pause, _LONGEST)
+        self._pause = min(2 * self._pause, _MAX_PAUSE)
         return True

@@ -1,4 +1,4 @@
-"""When a cell says how it is, and passes on how others are."""
+"""When a cell advertises its status, and floods the statuses of other cells."""
 
 from __future__ import annotations
 
@@ -16,67 +16,66 @@ if TYPE_CHECKING:
 
 
 class StatusPublisher:
-    """Tells what is new at once, what is not every now and then. For one event loop."""
+    """Advertises a significant change at once, and the rest at each refresh. For one event loop."""
 
     def __init__(
         self,
         flood: FloodRunner,
         *,
         clock: Callable[[], float],
-        told: Callable[[], None],
-        on_trial: Callable[[], bool],
+        on_published: Callable[[], None],
+        awaiting_confirm: Callable[[], bool],
     ) -> None:
-        """Speak through `flood`, and call `told` whenever the cell has said how it is.
+        """Advertise through `flood`, and call `on_published` after each advertisement.
 
-        `clock` is monotonic, in seconds; `on_trial` tells whether the cell is in the middle of a
-        change.
+        `clock` is monotonic, in seconds; `awaiting_confirm`: the cell has a pending commit.
         """
         self.status: CellStatus | None = None
         self._flood = flood
         self._clock = clock
-        self._note_told = told
-        self._on_trial = on_trial
-        self._told: object = None
-        self._tell_due = clock()
-        self._wake = asyncio.Event()
+        self._on_published = on_published
+        self._awaiting_confirm = awaiting_confirm
+        self._published: Hashable = None
+        self._refresh_due = clock()
+        self._queued = asyncio.Event()
 
-    def report(self, status: CellStatus) -> bool:
-        """Tell the others of a status if there is news in it, and return whether there is."""
+    def update(self, status: CellStatus) -> bool:
+        """Set the status; advertise it if it has changed significantly, and return whether."""
         self.status = status
-        is_news = significant(status) != self._told
-        if is_news:
-            self._tell(status)
-        return is_news
+        is_changed = significant(status) != self._published
+        if is_changed:
+            self._publish(status)
+        return is_changed
 
-    def stir(self) -> None:
-        """See to what there is to pass on."""
+    def wake_flooding(self) -> None:
+        """Have `run_flooding` check the queue, to which a status may have been added."""
         if self._flood.state.queue:
-            self._wake.set()
+            self._queued.set()
 
-    async def keep_telling(self) -> None:
-        """Tell how the cell is every now and then, also while something takes long."""
+    async def run_refresh(self) -> None:
+        """Advertise the last status at each refresh interval, also while a pass takes long."""
         while True:
-            await asyncio.sleep(max(0.0, self._tell_due - self._clock()))
-            if self._tell_due <= self._clock() and self.status is not None:
-                self._tell(self.status)
+            await asyncio.sleep(max(0.0, self._refresh_due - self._clock()))
+            if self._refresh_due <= self._clock() and self.status is not None:
+                self._publish(self.status)
 
-    async def keep_passing_on(self) -> None:
-        """Pass on what others said, when it is time."""
+    async def run_flooding(self) -> None:
+        """Flood the queue each time that it is due."""
         while True:
-            due = self._flood.flood_due(awaiting_confirm=self._on_trial())
-            rest = None if due is None else max(0.0, due - self._clock())
+            due = self._flood.flood_due(awaiting_confirm=self._awaiting_confirm())
+            timeout = None if due is None else max(0.0, due - self._clock())
             try:
-                async with asyncio.timeout(rest):
-                    await self._wake.wait()
+                async with asyncio.timeout(timeout):
+                    await self._queued.wait()
             except TimeoutError:
                 continue
-            self._wake.clear()
+            self._queued.clear()
 
-    def _tell(self, status: CellStatus) -> None:
-        self._told = significant(status)
-        self._tell_due = self._clock() + REFRESH_INTERVAL
+    def _publish(self, status: CellStatus) -> None:
+        self._published = significant(status)
+        self._refresh_due = self._clock() + REFRESH_INTERVAL
         self._flood.originate(status, Kind.STATUS)
-        self._note_told()
+        self._on_published()
 
 
 def significant(status: CellStatus) -> Hashable:

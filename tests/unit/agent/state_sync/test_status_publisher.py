@@ -1,0 +1,108 @@
+"""When a cell advertises its status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from flooding import Cells, advertisement
+from uno.agent.state_sync.flood_runner import FloodRunner
+from uno.agent.state_sync.status_publisher import StatusPublisher
+from uno.bus.memory import MemoryBus, MemoryNetwork
+from uno.model.codec import encode
+from uno.model.messages import Kind
+from uno.model.status import CellStatus
+from uno.ports.bus import Channel, Received, Topic
+from uno.statesync.timers import REFRESH_INTERVAL
+
+
+class Publishing:
+    """A publisher with a clock that the test sets."""
+
+    def __init__(self, directory: Path) -> None:
+        self.now = 0.0
+        self.published = 0
+        self.flood = FloodRunner(
+            MemoryBus(MemoryNetwork()),
+            Cells(3).package(1),
+            directory=directory,
+            clock=lambda: self.now,
+        )
+        self.publisher = StatusPublisher(
+            self.flood,
+            clock=lambda: self.now,
+            on_published=self.note,
+            awaiting_confirm=lambda: False,
+        )
+
+    def note(self) -> None:
+        self.published += 1
+
+    @property
+    def sequence(self) -> int:
+        newest = self.flood.state.database.newest(Kind.STATUS, 1)
+        return newest.sequence if newest else 0
+
+
+@pytest.fixture
+def publishing(tmp_path: Path) -> Publishing:
+    return Publishing(tmp_path)
+
+
+def run_briefly(work: Callable[[], Awaitable[None]], then: Callable[[], None]) -> None:
+    """Run a loop that does not end, call `then` once it waits, and stop the loop."""
+
+    async def scene() -> None:
+        task = asyncio.ensure_future(work())
+        await asyncio.sleep(0.01)
+        then()
+        await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(scene())
+
+
+def test_a_significant_change_is_advertised_at_once(publishing: Publishing) -> None:
+    publisher = publishing.publisher
+
+    assert publisher.update(CellStatus(generation=1))
+    assert not publisher.update(CellStatus(generation=1))
+    assert publisher.update(CellStatus(generation=2))
+
+    assert publishing.published == 2
+    assert publishing.sequence == 2
+
+
+def test_the_status_is_refreshed(publishing: Publishing) -> None:
+    publishing.publisher.update(CellStatus(generation=1))
+    publishing.now = REFRESH_INTERVAL
+
+    run_briefly(publishing.publisher.run_refresh, lambda: None)
+
+    assert publishing.published == 2
+
+
+def test_it_is_not_refreshed_early(publishing: Publishing) -> None:
+    publishing.publisher.update(CellStatus(generation=1))
+    publishing.now = REFRESH_INTERVAL - 5
+
+    run_briefly(publishing.publisher.run_refresh, lambda: None)
+
+    assert publishing.published == 1
+
+
+def test_a_queued_status_is_flooded_once_the_loop_is_woken(publishing: Publishing) -> None:
+    body = encode(CellStatus(generation=1))
+
+    def receive() -> None:
+        made = advertisement(2, Kind.STATUS, body, sequence=1)
+        publishing.flood.receive(Received(Channel(Topic.STATUS), made))
+        assert publishing.flood.state.queue
+        publishing.publisher.wake_flooding()
+
+    run_briefly(publishing.publisher.run_flooding, receive)
+
+    assert not publishing.flood.state.queue
