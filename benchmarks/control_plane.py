@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from uno.agent.agent_environment import World
+from uno.agent.agent_environment import AgentEnvironment
 from uno.agent.commit.ledger import Ledger
 from uno.agent.daemon import run
 from uno.cli import middleware
@@ -70,7 +70,7 @@ async def _serve(ledger: Ledger, package: Package, places: Path) -> None:
     plan = package.plan
     await run(
         ledger,
-        World(
+        AgentEnvironment(
             host=_host(package),
             bus=middleware.make_bus(plan.bus, environ={}),
             prober=_prober,

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from commands import run
-from uno.agent.agent_environment import AgentEnvironment, AgentIntervals
+from uno.agent.agent_environment import AgentEnvironment
 from uno.agent.cell_agent import CellAgent
-from uno.agent.commit.decisions import Limits
+from uno.agent.commit.commit_machine import ConfirmLimits
 from uno.agent.commit.ledger import Ledger
+from uno.agent.loop_timers import AgentIntervals
 from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
 from uno.host.fake.fake_host import FakeHost
 from uno.model.codec import encode
@@ -61,7 +62,7 @@ QUICK = AgentIntervals(
     lan_timeout=0.3,
     registry_grace=0.05,
 )
-SEEN = Limits(lease=0.4, confirm_timeout=1.0)
+SEEN = ConfirmLimits(lease=0.4, confirm_timeout=1.0)
 
 # Long enough for a machine that has much else to do.
 PATIENCE = 20.0
@@ -201,9 +202,9 @@ class Site:
         self.bus.write(Channel(Topic.ACTIVATION), made)
         return made
 
-    def offer(self, name: str, *, near: bool = False, content: bytes | None = None) -> Envelope:
+    def offer(self, name: str, *, adjacent: bool = False, content: bytes | None = None) -> Envelope:
         cell = self.number(name)
-        channel = offers_near(cell) if near else offers_for(cell)
+        channel = offers_near(cell) if adjacent else offers_for(cell)
         made = self.sealed(name, self.package_bytes(name) if content is None else content)
         self.bus.write(channel, made)
         return made
@@ -259,7 +260,7 @@ class Site:
 
     def launch(self, name: str) -> asyncio.Task[None]:
         cell = self.cells[name]
-        world = AgentEnvironment(
+        environment = AgentEnvironment(
             host=cell.host,
             bus=cell.bus,
             prober=lambda _: cell.probes,
@@ -269,9 +270,11 @@ class Site:
             wall=lambda: 1_700_000_000.0,
             notify=cell.told.append if cell.supervised else None,
             intervals=QUICK,
-            limits=SEEN,
+            confirm_limits=SEEN,
         )
-        cell.agent = CellAgent(cell.package, ledger=cell.ledger, world=world, work=in_a_thread)
+        cell.agent = CellAgent(
+            cell.package, ledger=cell.ledger, environment=environment, run_blocking=in_a_thread
+        )
         cell.job = asyncio.get_running_loop().create_task(cell.agent.run())
         return cell.job
 
@@ -318,7 +321,7 @@ class Site:
     def _has_started(self, name: str) -> bool:
         job = self.cells[name].job
         said = self.status(name)
-        heard = said is not None and said.generation == self.cells[name].ledger.standing().running
+        heard = said is not None and said.generation == self.cells[name].ledger.cell_state().running
         return heard or bool(job and job.done() and not job.result())
 
     def _hear(self, event: BusEvent) -> None:

@@ -192,7 +192,7 @@ def test_a_package_from_before_is_not_taken_back(taken: Taken, *, just_started: 
     try:
         with taken.writing(replayed):
             taken.agents.start([victim])
-            assert holds(lambda: not Ledger(victim.root).standing().staged, during=8)
+            assert holds(lambda: not Ledger(victim.root).cell_state().staged, during=8)
         assert (victim.root / "package.uvn-agent").read_bytes() == there
         assert taken.complaints(VICTIM, "refused a package") <= 1
     finally:
@@ -237,7 +237,7 @@ def test_a_banned_cell_has_no_road_left(taken: Taken) -> None:
 def running(taken: Taken) -> dict[int, int]:
     """The generation that each cell but the thief runs."""
     return {
-        agent.cell: Ledger(agent.root).standing().running
+        agent.cell: Ledger(agent.root).cell_state().running
         for agent in taken.agents.cells.values()
         if agent.name != THIEF
     }

@@ -1,4 +1,4 @@
-"""However messages come and whatever crashes: no cell runs what it did not stage."""
+"""In whatever order messages arrive and agents crash: no cell runs what it did not stage."""
 
 from __future__ import annotations
 
@@ -6,254 +6,330 @@ from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from uno.agent.commit.decisions import (
+from uno.agent.commit.commit_machine import (
+    Acknowledge,
+    Activate,
+    Activated,
+    Applied,
+    Apply,
+    ApplyFailed,
     CellState,
+    Cleanup,
+    Command,
+    CommitState,
     CommitVerdict,
-    Order,
+    Confirm,
+    Confirmed,
+    Discard,
+    Discarded,
+    Event,
+    MessagesReceived,
+    Observe,
+    Observed,
+    OfferStaged,
     PendingCommit,
-    PersistentState,
-    judge,
-    order,
-    wants_offer,
+    Persist,
+    ReceivedActivation,
+    RollBack,
+    RolledBack,
+    Stage,
+    Started,
+    evaluate,
+    step,
 )
-from uno.agent.commit.reachability import Reachability, lost
-from uno.model.messages import Activation
+from uno.agent.commit.reachability import Reachability, missing_after
+from uno.model.messages import Activation, Phase
 
 CELL = 7
 NEIGHBOURS = frozenset({1, 2, 3})
 
-IN_CONTACT = Reachability(registry=True, neighbours=NEIGHBOURS)
+EVERYTHING = Reachability(registry=True, neighbours=NEIGHBOURS)
 
-contacts = st.builds(
+reached = st.builds(
     Reachability,
     registry=st.booleans(),
     neighbours=st.frozensets(st.sampled_from(sorted(NEIGHBOURS))),
 )
 
 
-@given(before=contacts, now=contacts, elsewhere=st.booleans())
-def test_nothing_is_lost_that_was_not_there_before(
+@given(before=reached, now=reached, elsewhere=st.booleans())
+def test_nothing_is_missing_that_was_not_reached_before(
     *, before: Reachability, now: Reachability, elsewhere: bool
 ) -> None:
-    missing = lost(before, now, planned=NEIGHBOURS, registry_elsewhere=elsewhere)
+    missing = missing_after(before, now, planned=NEIGHBOURS, registry_elsewhere=elsewhere)
 
     assert missing.neighbours == before.neighbours - now.neighbours
     assert not missing.registry or (before.registry and not now.registry)
 
 
-@given(before=contacts, now=contacts, planned=st.frozensets(st.sampled_from(sorted(NEIGHBOURS))))
-def test_only_neighbours_that_are_still_planned_can_be_lost(
+@given(before=reached, now=reached, planned=st.frozensets(st.sampled_from(sorted(NEIGHBOURS))))
+def test_only_neighbours_that_are_still_planned_can_be_missing(
     before: Reachability, now: Reachability, planned: frozenset[int]
 ) -> None:
-    missing = lost(before, now, planned=planned, registry_elsewhere=True)
+    missing = missing_after(before, now, planned=planned, registry_elsewhere=True)
 
     assert missing.neighbours <= planned
 
 
-@given(before=contacts, now=contacts)
-def test_a_registry_that_nobody_hears_is_not_missed_while_a_neighbour_is_there(
+@given(before=reached, now=reached)
+def test_a_registry_that_no_cell_reaches_is_not_missing_while_a_neighbour_is_reached(
     before: Reachability, now: Reachability
 ) -> None:
-    missing = lost(before, now, planned=NEIGHBOURS, registry_elsewhere=False)
+    missing = missing_after(before, now, planned=NEIGHBOURS, registry_elsewhere=False)
 
     assert not (missing.registry and now.neighbours)
 
 
-@given(before=contacts, now=contacts, elapsed=st.floats(0, 100), elsewhere=st.booleans())
-def test_a_trial_ends_within_its_window_one_way_or_the_other(
+@given(before=reached, now=reached, elapsed=st.floats(10, 100), elsewhere=st.booleans())
+def test_a_pending_commit_ends_within_its_timeout_one_way_or_the_other(
     *, before: Reachability, now: Reachability, elapsed: float, elsewhere: bool
 ) -> None:
-    trial = PendingCommit(generation=2, previous=1, before=before, confirm_timeout=30)
+    pending = PendingCommit(generation=2, previous=1, before=before, confirm_timeout=30)
+    state = CommitState(cell=CELL, ledger=CellState(running=2, previous=1, pending=pending))
+    seen = Observed(now=elapsed, reachability=now, planned=NEIGHBOURS, registry_elsewhere=elsewhere)
 
-    verdict, missing = judge(
-        trial,
-        now,
-        elapsed=elapsed,
-        settled=True,
-        planned=NEIGHBOURS,
-        registry_elsewhere=elsewhere,
+    verdict, missing = evaluate(state, pending, seen)
+
+    assert (verdict is CommitVerdict.CONFIRM) == (not missing or not before)
+    assert (verdict is CommitVerdict.ROLL_BACK) == (
+        bool(missing) and bool(before) and elapsed >= 30
     )
 
-    assert (verdict is CommitVerdict.CONFIRMED) == (not missing or not before)
-    assert (verdict is CommitVerdict.LOST) == (bool(missing) and bool(before) and elapsed >= 30)
+
+class Crash(Exception):
+    """The process ends before it executes a command."""
 
 
 @dataclass
-class Cell:
-    """The daemon's part of a change, without a network: what `agent.commit.executor` does."""
+class Node:
+    """A ledger, a host and a bus of the least that commands need, and no rule of a change."""
 
     disk: CellState = field(default_factory=lambda: CellState(running=1))
-    contact: Reachability = IN_CONTACT
-    since: float = 0.0
+    offered: dict[int, int] = field(default_factory=dict)
+    reachability: Reachability = EVERYTHING
+    now: float = 0.0
+    newest: int = 0
+    fails: bool = False
+    crash_after: int | None = None
+    executed: list[Command] = field(default_factory=list)
 
-    def offer(self, generation: int, sequence: int) -> None:
-        if wants_offer(self.disk.memory, sequence) and generation > self.disk.running:
-            memory = replace(self.disk.memory, offer=sequence)
-            self.disk = replace(self.disk, staged=generation, memory=memory)
+    def execute(  # noqa: C901, PLR0911 - one case for each command
+        self, command: Command
+    ) -> Event | None:
+        if self.crash_after is not None:
+            if self.crash_after == 0:
+                raise Crash
+            self.crash_after -= 1
+        self.executed.append(command)
+        match command:
+            case Observe():
+                return self.observed()
+            case Stage():
+                return self._stage(command)
+            case Discard():
+                self.disk = replace(self.disk, staged=None)
+                return Discarded(sequence=command.sequence, ledger=self.disk)
+            case Activate():
+                pending = command.pending
+                assert pending.generation == self.disk.staged
+                assert pending.previous == self.disk.running
+                assert self.disk.pending is None
+                self.disk = replace(
+                    self.disk,
+                    running=pending.generation,
+                    previous=self.disk.running,
+                    staged=None,
+                    pending=pending,
+                )
+                return Activated(command=command)
+            case Apply(generation=generation):
+                assert generation == self.disk.running
+                if self.fails:
+                    return ApplyFailed(generation=generation, reason="it was told to")
+                return Applied(now=self.now, cleanup=Cleanup.DONE, ledger=self.disk)
+            case Confirm():
+                self.disk = replace(self.disk, pending=None)
+                return Confirmed(ledger=self.disk)
+            case RollBack():
+                assert self.disk.previous is not None
+                running = self.disk.previous
+                self.disk = replace(self.disk, running=running, previous=None, pending=None)
+                return RolledBack(command=command, ledger=self.disk)
+            case Persist(state=persistent):
+                self.disk = replace(self.disk, persistent=persistent)
+            case _:
+                pass
+        return None
 
-    def hear(self, activation: Activation, sequence: int, now: float) -> Order:
-        asked = order(self.disk, activation, cell=CELL, sequence=sequence)
-        handled = replace(self.disk.memory, handled=sequence)
-        if asked is Order.ACTIVATE:
-            assert self.disk.staged is not None
-            trial = PendingCommit(
-                generation=self.disk.staged, previous=self.disk.running, before=self.contact
-            )
-            self.disk = CellState(
-                running=self.disk.staged, previous=self.disk.running, trial=trial, memory=handled
-            )
-            self.since = now
-        elif asked is Order.GO_BACK:
-            self.roll_back(sequence)
-        elif asked is Order.DISCARD:
-            self.disk = replace(self.disk, staged=None, memory=handled)
-        return asked
-
-    def roll_back(self, handled: int) -> None:
-        assert self.disk.previous is not None
-        memory = replace(self.disk.memory, handled=max(handled, self.disk.memory.handled))
-        self.disk = CellState(running=self.disk.previous, staged=self.disk.staged, memory=memory)
-
-    def tick(self, now: float, newest: int) -> None:
-        if self.disk.trial is None:
-            return
-        verdict, _ = judge(
-            self.disk.trial,
-            self.contact,
-            elapsed=now - self.since,
-            settled=True,
+    def observed(self) -> Observed:
+        return Observed(
+            now=self.now,
+            reachability=self.reachability,
             planned=NEIGHBOURS,
+            answered=dict.fromkeys(NEIGHBOURS, self.now),
             registry_elsewhere=True,
+            registry_contact_at=self.now,
+            registry_sequence=self.newest,
         )
-        if verdict is CommitVerdict.CONFIRMED:
-            self.disk = replace(self.disk, trial=None)
-        elif verdict is CommitVerdict.LOST:
-            self.roll_back(newest)
+
+    def _stage(self, command: Stage) -> Event:
+        generation = self.offered[command.sequence]
+        is_newer = generation > self.disk.running
+        if is_newer:
+            self.disk = replace(self.disk, staged=generation)
+        return OfferStaged(
+            sequence=command.sequence,
+            generation=generation,
+            is_running=not is_newer,
+            ledger=self.disk,
+        )
 
 
 class Changes(RuleBasedStateMachine):
-    """A registry that offers, activates and undoes, and a cell that hears it more than once."""
+    """A registry that offers, activates and undoes, and a cell that may receive it repeatedly."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cell = Cell()
-        self.now = 0.0
-        self.sequence = 0
+        self.node = Node()
         self.generation = 1
         self.staged = {1}
-        self.undone: set[int] = set()
-        self.offers: list[tuple[int, int]] = []
-        self.activations: list[tuple[Activation, int]] = []
+        self.offers: list[int] = []
+        self.activations: list[ReceivedActivation] = []
+        self.start()
 
-    @initialize()
-    def _starts(self) -> None:
-        self.cell = Cell()
+    def start(self) -> None:
+        """Start the agent on what is on disk."""
+        self.state = CommitState(cell=CELL, ledger=self.node.disk)
+        self.report(Started(now=self.node.now))
 
-    def _next(self) -> int:
-        self.sequence += 1
-        return self.sequence
+    def report(self, event: Event) -> None:
+        """Report an event, and execute all that follows from it."""
+        self.state, commands = step(self.state, event)
+        for command in commands:
+            result = self.node.execute(command)
+            if result is not None:
+                self.report(result)
+        if self.node.disk.staged is not None:
+            self.staged.add(self.node.disk.staged)
 
-    def _hear(self, activation: Activation, sequence: int) -> None:
-        before = self.cell.disk
-        asked = self.cell.hear(activation, sequence, self.now)
-        if asked is Order.ACTIVATE:
-            assert before.staged == activation.cells[CELL]
-            assert before.trial is None
+    def receive(self, *, offer: int = 0, activation: ReceivedActivation | None = None) -> None:
+        self.report(MessagesReceived(offer=offer, activation=activation))
+
+    def next_sequence(self) -> int:
+        self.node.newest += 1
+        return self.node.newest
 
     @rule()
     def release(self) -> None:
         self.generation += 1
 
-    @rule(heard=st.booleans())
-    def offers_the_newest(self, *, heard: bool) -> None:
-        self.offers.append((self.generation, self._next()))
-        if heard:
-            self._offer(self.offers[-1])
+    @rule(received=st.booleans())
+    def offers_the_newest(self, *, received: bool) -> None:
+        sequence = self.next_sequence()
+        self.node.offered[sequence] = self.generation
+        self.offers.append(sequence)
+        if received:
+            self.receive(offer=sequence)
 
     @precondition(lambda self: self.offers)
     @rule(choice=st.integers(0, 100))
-    def an_old_offer_comes_again(self, choice: int) -> None:
-        self._offer(self.offers[choice % len(self.offers)])
+    def an_old_offer_arrives_again(self, choice: int) -> None:
+        self.receive(offer=self.offers[choice % len(self.offers)])
 
-    def _offer(self, offer: tuple[int, int]) -> None:
-        before = self.cell.disk
-        self.cell.offer(*offer)
-        if self.cell.disk.staged is not None:
-            self.staged.add(self.cell.disk.staged)
-        if self.cell.disk != before:
-            self.undone.discard(offer[0])
-
-    @rule(undo=st.booleans(), heard=st.booleans())
-    def activates(self, *, undo: bool, heard: bool) -> None:
-        said = Activation(generation=self.generation, cells={CELL: self.generation}, undo=undo)
-        self.activations.append((said, self._next()))
-        if heard:
-            self._hear(said, self.sequence)
+    @rule(undo=st.booleans(), received=st.booleans())
+    def activates(self, *, undo: bool, received: bool) -> None:
+        made = Activation(generation=self.generation, cells={CELL: self.generation}, undo=undo)
+        self.activations.append(ReceivedActivation(activation=made, sequence=self.next_sequence()))
+        if received:
+            self.receive(activation=self.activations[-1])
 
     @precondition(lambda self: self.activations)
     @rule()
-    def the_newest_activation_comes_again(self) -> None:
-        self._hear(*self.activations[-1])
+    def the_newest_activation_arrives_again(self) -> None:
+        self.receive(activation=self.activations[-1])
 
     @precondition(lambda self: self.activations)
     @rule()
-    def what_was_heard_once_has_its_effect_once(self) -> None:
-        self._hear(*self.activations[-1])
-        after = self.cell.disk
-        self._hear(*self.activations[-1])
-        assert self.cell.disk == after
+    def what_was_received_once_has_its_effect_once(self) -> None:
+        self.receive(activation=self.activations[-1])
+        # What else was waiting has its turn.
+        self.receive()
+        self.receive()
+        disk, done = self.node.disk, len(self.node.executed)
+        self.receive(activation=self.activations[-1])
+        assert self.node.disk == disk
+        assert self.node.executed[done:] == []
 
-    @rule(contact=contacts)
-    def contact_changes(self, contact: Reachability) -> None:
-        self.cell.contact = contact
+    @rule(reachability=reached)
+    def reachability_changes(self, reachability: Reachability) -> None:
+        self.node.reachability = reachability
+
+    @rule(fails=st.booleans())
+    def the_host_fails_or_recovers(self, *, fails: bool) -> None:
+        self.node.fails = fails
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 31.0]))
     def time_passes(self, seconds: float) -> None:
-        self.now += seconds
-        self.cell.tick(self.now, self.sequence)
+        self.node.now += seconds
+        self.report(self.node.observed())
 
     @rule()
-    def the_agent_crashes_and_starts_again(self) -> None:
-        self.cell = Cell(disk=self.cell.disk, contact=self.cell.contact, since=self.now)
+    def the_agent_restarts(self) -> None:
+        self.start()
+
+    @precondition(lambda self: self.activations)
+    @rule(after=st.integers(0, 6))
+    def the_agent_crashes_between_two_commands(self, after: int) -> None:
+        self.node.crash_after = after
+        try:
+            self.receive(
+                offer=self.offers[-1] if self.offers else 0, activation=self.activations[-1]
+            )
+            self.report(self.node.observed())
+        except Crash:
+            pass
+        self.node.crash_after = None
+        if self.node.disk.staged is not None:
+            self.staged.add(self.node.disk.staged)
+        self.start()
 
     @rule()
-    def a_cell_that_stays_cut_off_goes_back(self) -> None:
-        trial = self.cell.disk.trial
-        self.cell.contact = Reachability()
-        self.now += 31
-        self.cell.tick(self.now, self.sequence)
-        if trial is not None and trial.before:
-            assert self.cell.disk.running == trial.previous
-            self._hear(*self.activations[-1])
-            assert self.cell.disk.running == trial.previous
+    def a_cell_that_stays_cut_off_rolls_back(self) -> None:
+        pending = self.node.disk.pending
+        self.node.reachability = Reachability()
+        self.node.now += 31
+        self.report(self.node.observed())
+        if pending is not None and pending.before:
+            assert self.node.disk.running == pending.previous
+            offers = len(self.offers)
+            self.receive(activation=self.activations[-1] if self.activations else None)
+            assert self.node.disk.running == pending.previous or len(self.offers) > offers
 
     @invariant()
     def it_runs_what_it_staged(self) -> None:
-        assert self.cell.disk.running in self.staged
+        assert self.node.disk.running in self.staged
 
     @invariant()
-    def it_waits_for_nothing_that_it_runs(self) -> None:
-        disk = self.cell.disk
+    def it_stages_nothing_that_it_runs(self) -> None:
+        disk = self.node.disk
         assert disk.staged is None or disk.staged > disk.running
-        assert disk.trial is None or disk.trial.generation == disk.running
+        assert disk.pending is None or disk.pending.generation == disk.running
+
+    @invariant()
+    def what_it_acknowledges_is_on_disk(self) -> None:
+        sent = [each.ack for each in self.node.executed if isinstance(each, Acknowledge)]
+        assert not sent or self.node.disk.persistent.ack is not None
+        if sent and sent[-1].phase in {Phase.CONFIRMED, Phase.REVERTED, Phase.FAILED}:
+            assert sent[-1].running in self.staged
+
+    @invariant()
+    def it_is_as_its_disk(self) -> None:
+        assert self.state.ledger.running == self.node.disk.running
+        assert self.state.ledger.staged == self.node.disk.staged
+        assert self.state.ledger.pending == self.node.disk.pending
 
 
 TestChanges = Changes.TestCase
-
-
-def test_what_was_offered_after_it_was_undone_is_another_attempt() -> None:
-    undo = Activation(generation=2, cells={CELL: 2}, undo=True)
-    standing = CellState(running=1, staged=2, memory=PersistentState(offer=9))
-
-    assert order(standing, undo, cell=CELL, sequence=8) is Order.NOTHING
-    assert order(standing, undo, cell=CELL, sequence=10) is Order.DISCARD
-
-
-def test_a_confirmed_package_is_gone_back_from_when_it_is_undone_for_all() -> None:
-    undo = Activation(generation=2, undo=True)
-    standing = CellState(running=2, previous=1, memory=PersistentState(handled=4))
-
-    assert order(standing, undo, cell=CELL, sequence=5) is Order.GO_BACK

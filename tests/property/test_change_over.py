@@ -13,7 +13,13 @@ from msgspec.structs import replace
 
 from frr_model import FrrModel, accepted, let_through, owned
 from strategies import uvns
-from uno.agent.commit.drain_plan import DrainSchedule, held, name, stages, with_held
+from uno.agent.commit.drain_plan import (
+    DrainSchedule,
+    deferred,
+    drain_steps,
+    link_name,
+    with_deferred,
+)
 from uno.agent.commit.drain_runner import switch
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
@@ -97,7 +103,7 @@ def test_frr_gets_from_one_configuration_to_the_other_and_its_filters_are_never_
 @given(pair=pairs())
 def test_links_that_stay_stay_throughout_and_no_two_want_the_same(pair: Pair) -> None:
     old, new = pair
-    way = stages(old, new, DrainSchedule())
+    way = drain_steps(old, new, DrainSchedule())
 
     assert way[-1].package == new
     assert not way[-1].drained
@@ -131,7 +137,7 @@ def test_a_link_is_left_before_it_goes_unless_its_neighbour_is_out(pair: Pair) -
     old, new = pair
     members = {member.id for member in new.roster.members}
     left: dict[str, list[Drain]] = {}
-    way = stages(old, new, DrainSchedule())
+    way = drain_steps(old, new, DrainSchedule())
     for stage, later in pairwise(way):
         for interface, drain in stage.drained.items():
             left.setdefault(interface, []).append(drain)
@@ -154,13 +160,13 @@ def test_a_switched_host_is_as_the_new_package_says_and_a_second_switch_does_not
 ) -> None:
     old, new = pair
     host, clock = FakeHost(), Clock()
-    names = tuple(name(old.plan, link) for link in old.plan.links) if hold else ()
+    names = tuple(link_name(old.plan, link) for link in old.plan.links) if hold else ()
     switch(host, old=None, new=old, pause=clock.pause, now=clock.now)
 
     schedule = DrainSchedule(hold=names)
     switch(host, old=old, new=new, schedule=schedule, pause=clock.pause, now=clock.now)
 
-    target = with_held(new, held(old, names))
+    target = with_deferred(new, deferred(old, names))
     assert_is(host, target)
     assert switch(host, old=target, new=target, pause=clock.pause, now=clock.now) == ()
     if hold:

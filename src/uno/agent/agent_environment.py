@@ -1,4 +1,4 @@
-"""What a cell's agent works with, and how often it does what."""
+"""What a cell's agent depends on: adapters, clocks and intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uno.agent.commit.decisions import Limits
+from uno.agent.commit.commit_machine import ConfirmLimits
+from uno.agent.loop_timers import AgentIntervals
 from uno.model.package import Package
 from uno.ports.bus import REGISTRY_INDEX, Bus, BusConfig, BusPeer
 from uno.ports.events import NetworkWatch
@@ -15,37 +16,14 @@ from uno.ports.prober import Prober
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentIntervals:
-    """Intervals and timeouts of an agent, in seconds.
-
-    The agent reconciles the host every `reconcile_every`, but not twice within
-    `reconcile_spacing`. It observes links and routes every `observe_every`, and every
-    `observe_fast` for `fast_for` after the last change. Where routing was found dead it reconciles
-    again after `routing_retry`. LANs may take `lan_timeout` to come up at boot. An agent whose loop
-    has not turned for `hung_after` sends no watchdog keep-alive. Cells report the registry as
-    absent after `registry_grace`: a short interruption would else make every cell advertise twice.
-    """
-
-    reconcile_every: float = 60.0
-    reconcile_spacing: float = 1.0
-    observe_every: float = 5.0
-    observe_fast: float = 0.5
-    fast_for: float = 10.0
-    routing_retry: float = 5.0
-    lan_timeout: float = 60.0
-    hung_after: float = 600.0
-    registry_grace: float = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEnvironment:
-    """All that the agent works with: adapters, clocks, and what tells its supervisor.
+    """All that the agent depends on.
 
-    `prober` makes a prober that calls what it is given when somebody starts or ceases to answer.
-    `folder` is for lock and socket; `now` is a monotonic clock and `wall` tells seconds since the
-    epoch. `notify` takes what sd_notify(3) does, and is None where nobody supervises; `watchdog` is
-    how often the supervisor wants a sign of life, 0 for never. `config` says how the cell of a
-    package is on the bus.
+    `prober` makes a prober that calls its argument when a target begins or ceases to answer.
+    `folder` holds the pid file and the socket. `now` is a monotonic clock, and `wall` returns the
+    seconds since the epoch. `notify` sends what sd_notify(3) does, None without a supervisor;
+    `watchdog` is how often the supervisor expects a keep-alive, 0 for never. `config` returns the
+    bus configuration of a package's cell.
     """
 
     host: Host
@@ -59,11 +37,11 @@ class AgentEnvironment:
     watchdog: float = 0.0
     config: Callable[[Package], BusConfig] = field(default_factory=lambda: bus_config)
     intervals: AgentIntervals = field(default_factory=AgentIntervals)
-    limits: Limits = field(default_factory=Limits)
+    confirm_limits: ConfirmLimits = field(default_factory=ConfirmLimits)
 
 
 def bus_config(package: Package) -> BusConfig:
-    """Return how the cell of `package` is on the bus: with the registry and its own neighbours."""
+    """Return the bus configuration of a cell: its peers are the registry and its neighbours."""
     plan = package.plan
     addresses = {member.id: member.node4 for member in package.roster.members}
     peers = [BusPeer(addresses[link.cell]) for link in plan.links]

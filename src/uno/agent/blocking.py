@@ -1,4 +1,4 @@
-"""How an agent does what blocks: in the one thread for it."""
+"""How an agent runs calls that block: in one thread, one after the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 class RunBlocking(Protocol):
-    """Does what blocks in the one thread for it."""
+    """Runs blocking calls in one thread."""
 
     def __call__(self, call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
         """Return what `call` returns."""

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-async def run(ledger: Ledger, world: AgentEnvironment) -> None:
+async def run(ledger: Ledger, environment: AgentEnvironment) -> None:
     """Be the agent of the cell in `ledger` until SIGTERM or SIGINT; SIGHUP makes a pass.
 
     Raises `UnoError` where the agent cannot start: there is another one, a LAN is missing, the
@@ -43,9 +43,11 @@ async def run(ledger: Ledger, world: AgentEnvironment) -> None:
         )
     require_keys(package)
     name = f"{package.plan.name} of {package.plan.uvn}"
-    with hold_pidfile(world.folder, name=name):
-        async with _worker() as work:
-            agent = CellAgent(package, ledger=ledger, world=world, work=work)
+    with hold_pidfile(environment.folder, name=name):
+        async with _worker() as run_blocking:
+            agent = CellAgent(
+                package, ledger=ledger, environment=environment, run_blocking=run_blocking
+            )
             job = asyncio.ensure_future(agent.run())
             _on_signals({signal.SIGTERM: job.cancel, signal.SIGINT: job.cancel})
             _on_signals({signal.SIGHUP: agent.reconcile_now})
@@ -69,11 +71,11 @@ async def _worker() -> AsyncIterator[RunBlocking]:
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="host")
     loop = asyncio.get_running_loop()
 
-    def work(call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
+    def run_blocking(call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
         return loop.run_in_executor(pool, partial(call, *arguments))
 
     try:
-        yield work
+        yield run_blocking
     finally:
         # What is under way comes to its end, so that the host is never left half done.
         pool.shutdown(wait=True, cancel_futures=True)

@@ -88,7 +88,7 @@ def change_over(
     require_all(new.own.lans, running.facts.nics)
     if running.compare(host).actions:
         return ()
-    by_hand = DrainSchedule(settle=0, patience=2)
+    by_hand = DrainSchedule(remove_after=0, timeout=2)
     return switch(host, old=old, new=new, schedule=by_hand, progress=progress, pause=pause, now=now)
 
 

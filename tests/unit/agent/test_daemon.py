@@ -17,9 +17,10 @@ from msgspec import structs
 
 import site_of_agents
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
+from uno.agent.commit import executor
+from uno.agent.commit.commit_machine import CommitState
 from uno.agent.commit.drain_plan import DrainStep
 from uno.agent.commit.drain_runner import RemainingSteps
-from uno.agent.commit.executor import CommitExecutor
 from uno.agent.host_loop import cell_status
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host.fake.fake_host import FakeHost
@@ -171,12 +172,12 @@ def test_a_package_is_staged_activated_applied_and_confirmed(play: Play) -> None
         word = site.roll_out("a", "b", "c")
         for name in "abc":
             await site.until(lambda name=name: phase(site, name) is Phase.STAGED)
-            assert site.cells[name].ledger.standing().running < word.generation
+            assert site.cells[name].ledger.cell_state().running < word.generation
         site.activate(word)
 
         for name in "abc":
             await site.until(lambda name=name: phase(site, name) is Phase.CONFIRMED)
-            assert site.cells[name].ledger.standing().running == word.generation
+            assert site.cells[name].ledger.cell_state().running == word.generation
             assert [each.phase for each in site.acks[site.number(name)]][-3:] == [
                 Phase.APPLYING,
                 Phase.APPLIED,
@@ -210,7 +211,7 @@ def test_a_package_is_not_staged_while_the_change_before_is_not_over(
         await site.start("a")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
         with monkeypatch.context() as patch:
-            patch.setattr(CommitExecutor, "is_under_way", True)
+            patch.setattr(CommitState, "is_under_way", True)
 
             site.offer("a")
             await site.settle()
@@ -228,13 +229,13 @@ def test_a_route_through_a_link_that_is_still_to_go_leads_somewhere(play: Play) 
         await site.start("a")
         agent = site.cells["a"].agent
         assert agent is not None
-        change, package = agent._change, agent._change.package
+        change, package = agent._commit, agent._commit.package
         before = tuple(link.interface for link in package.plan.links)
 
         change.package = structs.replace(package, plan=structs.replace(package.plan, links=()))
         assert change.leaving == ()
-        change._rest = RemainingSteps(
-            way=(DrainStep(what="leave", package=package),), began=0.0, entered=math.inf
+        change._remaining = RemainingSteps(
+            steps=(DrainStep(what="leave", package=package),), began=0.0, entered=math.inf
         )
 
         assert change.leaving == before != ()
@@ -267,7 +268,7 @@ def test_a_cell_that_loses_its_neighbours_goes_back_and_says_whom_it_lost(play: 
         assert (said.generation, said.running) == (word.generation, before)
         assert said.reason == "it lost a"
         await site.settle()
-        assert site.cells["b"].ledger.standing().running == before
+        assert site.cells["b"].ledger.cell_state().running == before
 
     play(scene)
 
@@ -303,12 +304,12 @@ def test_an_agent_that_is_killed_before_it_knows_goes_on_and_goes_back(play: Pla
         site.cells["a"].host.sessions = ()
         await site.until(lambda: phase(site, "a") is Phase.APPLIED)
         await site.crash("a")
-        assert site.cells["a"].ledger.standing().trial is not None
+        assert site.cells["a"].ledger.cell_state().pending is not None
 
         site.launch("a")
 
         await site.until(lambda: phase(site, "a") is Phase.REVERTED)
-        assert site.cells["a"].ledger.standing().running == before
+        assert site.cells["a"].ledger.cell_state().running == before
 
     play(scene)
 
@@ -318,7 +319,7 @@ def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # BFD would never have its say.
-    monkeypatch.setattr(CommitExecutor, "judged_from", property(lambda _: math.inf))
+    monkeypatch.setattr(executor, "detection_time", lambda _: math.inf)
 
     async def scene(site: Site) -> None:
         await site.start("a")
@@ -353,7 +354,7 @@ def test_what_is_undone_for_all_is_undone_where_it_was_confirmed(play: Play) -> 
         site.activate(undo)
 
         await site.until(lambda: phase(site, "a") is Phase.REVERTED)
-        assert site.cells["a"].ledger.standing().running == before
+        assert site.cells["a"].ledger.cell_state().running == before
         # And again, by an explicit attempt.
         site.offer("a")
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
@@ -381,7 +382,7 @@ def test_what_is_undone_for_all_is_undone_at_once_where_it_is_on_trial(play: Pla
         site.activate(Activation(generation=word.generation, cells=word.cells, undo=True))
 
         await site.until(lambda: phase(site, "a") is Phase.REVERTED)
-        assert site.cells["a"].ledger.standing().running == before
+        assert site.cells["a"].ledger.cell_state().running == before
 
     play(scene)
 
@@ -523,8 +524,8 @@ def test_what_cannot_be_applied_is_left_and_said(play: Play) -> None:
         site.activate(word)
 
         await site.until(lambda: phase(site, "a") is Phase.FAILED)
-        assert site.cells["a"].ledger.standing().running == before
-        assert site.cells["a"].ledger.standing().trial is None
+        assert site.cells["a"].ledger.cell_state().running == before
+        assert site.cells["a"].ledger.cell_state().pending is None
 
     play(scene)
 
@@ -567,7 +568,7 @@ def test_what_is_for_another_cell_older_or_altered_is_refused_and_changes_nothin
         await site.settle()
 
         assert caplog.text.count("refused a package") == 4
-        assert site.cells["a"].ledger.standing().running == generation
+        assert site.cells["a"].ledger.cell_state().running == generation
         assert site.cells["a"].ledger.staged() is None
 
     play(scene)

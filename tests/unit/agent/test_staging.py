@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands import run
-from uno.agent.commit.decisions import PendingCommit, PersistentState
+from uno.agent.commit.commit_machine import PendingCommit, PersistentState
 from uno.agent.commit.ledger import AcceptOutcome, Ledger
 from uno.agent.commit.reachability import Reachability
 from uno.diagnostics import UnoError
@@ -69,7 +69,7 @@ def test_a_staged_package_waits_and_changes_nothing(
 
     assert outcome is AcceptOutcome.NEWER
     assert ledger.current() == running
-    assert ledger.standing().staged == generation(packages[2])
+    assert ledger.cell_state().staged == generation(packages[2])
 
 
 def test_an_activated_package_is_on_trial_until_it_is_confirmed(
@@ -79,15 +79,15 @@ def test_an_activated_package_is_on_trial_until_it_is_confirmed(
 
     ledger.activate(trial(packages))
 
-    standing = ledger.standing()
+    standing = ledger.cell_state()
     assert (standing.running, standing.previous) == (
         generation(packages[2]),
         generation(packages[1]),
     )
-    assert standing.trial == trial(packages)
+    assert standing.pending == trial(packages)
     ledger.confirm()
-    assert ledger.standing().trial is None
-    assert ledger.standing().running == generation(packages[2])
+    assert ledger.cell_state().pending is None
+    assert ledger.cell_state().running == generation(packages[2])
 
 
 def test_going_back_ends_the_trial_and_the_package_can_be_staged_again(
@@ -98,8 +98,8 @@ def test_going_back_ends_the_trial_and_the_package_can_be_staged_again(
 
     ledger.roll_back()
 
-    assert ledger.standing().running == generation(packages[1])
-    assert ledger.standing().trial is None
+    assert ledger.cell_state().running == generation(packages[1])
+    assert ledger.cell_state().pending is None
     assert ledger.stage(packages[2]) is AcceptOutcome.NEWER
 
 
@@ -120,13 +120,13 @@ def test_an_older_an_altered_and_a_foreign_package_are_not_staged(
         with pytest.raises(PackageRejected):
             ledger.stage(wrong)
 
-    assert ledger.standing().staged is None
+    assert ledger.cell_state().staged is None
     assert not (ledger.directory / "staged.uvn-agent").exists()
 
 
 def test_the_package_that_runs_is_not_staged(ledger: Ledger, packages: dict[int, bytes]) -> None:
     assert ledger.stage(packages[1]) is AcceptOutcome.SAME
-    assert ledger.standing().staged is None
+    assert ledger.cell_state().staged is None
 
 
 def test_what_was_installed_by_hand_meanwhile_makes_a_staged_package_worthless(
@@ -136,17 +136,17 @@ def test_what_was_installed_by_hand_meanwhile_makes_a_staged_package_worthless(
 
     ledger.accept(packages[3])
 
-    assert ledger.standing().staged is None
+    assert ledger.cell_state().staged is None
     with pytest.raises(UnoError):
         ledger.activate(trial(packages))
-    assert ledger.standing().running == generation(packages[3])
+    assert ledger.cell_state().running == generation(packages[3])
 
 
 def test_only_what_is_staged_is_activated(ledger: Ledger, packages: dict[int, bytes]) -> None:
     with pytest.raises(UnoError, match="is staged"):
         ledger.activate(trial(packages))
 
-    assert ledger.standing().running == generation(packages[1])
+    assert ledger.cell_state().running == generation(packages[1])
 
 
 def test_a_full_disk_refuses_to_stage_and_loses_nothing(
@@ -157,8 +157,8 @@ def test_a_full_disk_refuses_to_stage_and_loses_nothing(
     with pytest.raises(UnoError, match="the disk is full"):
         ledger.stage(packages[2])
 
-    assert ledger.standing().running == generation(packages[1])
-    assert ledger.standing().staged is None
+    assert ledger.cell_state().running == generation(packages[1])
+    assert ledger.cell_state().staged is None
 
 
 def test_a_disk_that_fills_up_once_staged_lets_nothing_be_half_activated(
@@ -170,8 +170,8 @@ def test_a_disk_that_fills_up_once_staged_lets_nothing_be_half_activated(
     with pytest.raises(UnoError, match="the disk is full"):
         ledger.activate(trial(packages))
 
-    assert ledger.standing().running == generation(packages[1])
-    assert ledger.standing().trial is None
+    assert ledger.cell_state().running == generation(packages[1])
+    assert ledger.cell_state().pending is None
 
 
 def test_confirming_and_going_back_need_no_room(
@@ -183,22 +183,22 @@ def test_confirming_and_going_back_need_no_room(
 
     ledger.roll_back()
 
-    assert ledger.standing().running == generation(packages[1])
+    assert ledger.cell_state().running == generation(packages[1])
     ledger.confirm()
 
 
 def test_what_was_handled_is_remembered(ledger: Ledger) -> None:
-    ledger.remember(PersistentState(handled=7, offer=5))
+    ledger.persist(PersistentState(handled=7, offer=5))
 
-    assert ledger.standing().memory == PersistentState(handled=7, offer=5)
+    assert ledger.cell_state().persistent == PersistentState(handled=7, offer=5)
 
 
 def test_marks_that_somebody_else_wrote_do_not_keep_a_cell_from_running(ledger: Ledger) -> None:
     (ledger.directory / "pending-commit.json").write_bytes(b"\xff")
     (ledger.directory / "state.json").write_bytes(b"[]")
 
-    assert ledger.standing().trial is None
-    assert ledger.standing().memory == PersistentState()
+    assert ledger.cell_state().pending is None
+    assert ledger.cell_state().persistent == PersistentState()
 
 
 # A process has children do all steps of a change, each of which kills itself before its first,
@@ -206,7 +206,7 @@ def test_marks_that_somebody_else_wrote_do_not_keep_a_cell_from_running(ledger: 
 STOPPER = """
 import fcntl, io, os, posix, shutil, signal, sys
 from pathlib import Path
-from uno.agent.commit.decisions import PersistentState, PendingCommit
+from uno.agent.commit.commit_machine import PersistentState, PendingCommit
 from uno.agent.commit.ledger import Ledger
 from uno.render import package_file
 
@@ -235,9 +235,9 @@ def attempt(nth):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     sys.setprofile(before(nth))
     ledger.stage(content)
-    ledger.remember(PersistentState(offer=3))
+    ledger.persist(PersistentState(offer=3))
     ledger.activate(PendingCommit(generation=offered, previous=int(previous)))
-    ledger.remember(PersistentState(handled=4, offer=3))
+    ledger.persist(PersistentState(handled=4, offer=3))
     ledger.confirm() if ending == "confirm" else ledger.roll_back()
     os._exit(0)
 
@@ -265,13 +265,13 @@ def test_killed_before_any_write_a_cell_has_one_whole_package_or_the_other(
     seen: list[tuple[int, bool]] = []
     for nth in range(1, len(killed) + 2):
         again = Ledger(tries / str(nth))
-        left = again.standing()
+        left = again.cell_state()
         assert left.running in {old, new}
-        assert left.trial is None or left.trial.previous == left.previous == old
+        assert left.pending is None or left.pending.previous == left.previous == old
         assert old in {left.running, left.previous}, "there is a way back"
-        seen.append((left.running, left.trial is not None))
+        seen.append((left.running, left.pending is not None))
         # What comes next works as if nothing had happened.
-        if left.trial is not None:
+        if left.pending is not None:
             again.roll_back()
         assert again.stage(packages[3]) is AcceptOutcome.NEWER
 

@@ -49,7 +49,7 @@ NARROW_AFTER = 5.0
 
 # Seconds at the most until nothing leads through a link any more that is about to change, or to
 # go. Where something still does, there is no other way.
-VACATED_WITHIN, GIVEN_UP_WITHIN = 0.5, 10.0
+DRAINED_WITHIN, GIVEN_UP_WITHIN = 0.5, 10.0
 
 # What changes of a link without its neighbour noticing.
 _HARMLESS = {"import_origins": CellSet(), "endpoint": None, "keepalive": 0}
@@ -60,28 +60,28 @@ class DrainSchedule:
     """When what changes, in seconds from the word to change over; links are named `1-2`.
 
     `batches` of links change where they are one `period` after the other; those in `hold` do not
-    change. Links go away after `settle`. `patience` is how long links may take to come up. With
-    `urgent` all changes at once. `since` is when the word was heard, by the clock of whoever
-    changes over, None for now.
+    change. Links go away after `remove_after`. `timeout` is how long links may take to come up.
+    With `at_once` all changes at once. `started_at` is when the word was heard, by the clock of
+    whoever changes over, None for now.
     """
 
     batches: tuple[tuple[str, ...], ...] = ()
     period: float = 4.0
     hold: tuple[str, ...] = ()
-    settle: float = 5.0
-    patience: float = 5.0
-    urgent: bool = False
-    since: float | None = None
+    remove_after: float = 5.0
+    timeout: float = 5.0
+    at_once: bool = False
+    started_at: float | None = None
 
 
-def scheduled(activation: Activation, *, since: float | None) -> DrainSchedule:
-    """Return the schedule that an activation asks for which was heard at `since`."""
+def schedule_of(activation: Activation, *, started_at: float | None) -> DrainSchedule:
+    """Return the schedule that an activation asks for which was heard at `started_at`."""
     return DrainSchedule(
         batches=activation.batches,
         period=activation.period,
         hold=activation.hold,
-        urgent=activation.undo,
-        since=since,
+        at_once=activation.undo,
+        started_at=started_at,
     )
 
 
@@ -92,15 +92,15 @@ class DeferredLinks(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        return f"Held({', '.join(link.interface for link in self.links)})"
+        return f"DeferredLinks({', '.join(link.interface for link in self.links)})"
 
 
-def held(old: Package, names: Collection[str]) -> DeferredLinks:
+def deferred(old: Package, names: Collection[str]) -> DeferredLinks:
     """Return the links of these names as they are in `old`."""
-    return _held(old, [each for each in old.plan.links if name(old.plan, each) in names])
+    return _deferred(old, [each for each in old.plan.links if link_name(old.plan, each) in names])
 
 
-def with_held(package: Package, kept: DeferredLinks) -> Package:
+def with_deferred(package: Package, kept: DeferredLinks) -> Package:
     """Return a package with the links that are held in place of its own to the same neighbours."""
     old = {link.cell: link for link in kept.links}
     links = tuple(
@@ -110,7 +110,7 @@ def with_held(package: Package, kept: DeferredLinks) -> Package:
     return _with_links(package, links, kept.secrets)
 
 
-def name(plan: CellPlan, link: BackbonePeer) -> str:
+def link_name(plan: CellPlan, link: BackbonePeer) -> str:
     """Return a link's name in the plan of the whole UVN: `1-2`."""
     return f"{min(plan.cell, link.cell)}-{max(plan.cell, link.cell)}"
 
@@ -121,10 +121,11 @@ class DrainStep:
 
     It is entered `at` so many seconds from the word to change over, `after` so many from the stage
     before at the least, and when nothing leads through the interfaces in `wait_drained` any more,
-    or `within` seconds have passed in which it did. Then links of the interfaces in `call` are
-    called until they answer, and BGP and BFD sessions of those in `watch` awaited, for `patience`
-    seconds at the most. With `later`, all that is new is in force already, and what is left to do,
-    here and in what follows, is to take back what is old.
+    or `drained_within` seconds have passed in which it did. Then links of the interfaces in
+    `initiate_handshake` are called until they answer, and BGP and BFD sessions of those in
+    `await_sessions` awaited, for `timeout` seconds at the most. With `is_cleanup`, all that is new
+    is in force already, and what is left to do, here and in what follows, is to take back what is
+    old.
     """
 
     what: str
@@ -133,27 +134,29 @@ class DrainStep:
     at: float = 0.0
     after: float = 0.0
     wait_drained: tuple[str, ...] = ()
-    within: float = 0.0
-    call: tuple[str, ...] = ()
-    watch: tuple[str, ...] = ()
-    patience: float = 0.0
-    later: bool = False
+    drained_within: float = 0.0
+    initiate_handshake: tuple[str, ...] = ()
+    await_sessions: tuple[str, ...] = ()
+    timeout: float = 0.0
+    is_cleanup: bool = False
 
 
-def stages(old: Package | None, new: Package, schedule: DrainSchedule) -> tuple[DrainStep, ...]:
+def drain_steps(
+    old: Package | None, new: Package, schedule: DrainSchedule
+) -> tuple[DrainStep, ...]:
     """Return the stages from a host that is as `old` says to `new`. The last is always `new`.
 
     `new` but for the links that are to be held.
     """
     if old is None or old.plan.cell != new.plan.cell:
         return (DrainStep(what="connect", package=new),)
-    target = with_held(new, held(old, schedule.hold))
-    if schedule.urgent:
+    target = with_deferred(new, deferred(old, schedule.hold))
+    if schedule.at_once:
         return (DrainStep(what="change at once", package=target),)
-    return tuple(_Way(old, target, schedule).stages())
+    return tuple(_PackageChange(old, target, schedule).drain_steps())
 
 
-class _Way:
+class _PackageChange:
     """The links of two packages, sorted by what becomes of them."""
 
     def __init__(self, old: Package, new: Package, schedule: DrainSchedule) -> None:
@@ -169,35 +172,37 @@ class _Way:
         )
         self._added = frozenset(after.keys() - self._before.keys())
 
-    def stages(self) -> Iterator[DrainStep]:
+    def drain_steps(self) -> Iterator[DrainStep]:
         waiting = self._gone | self._changed
         schedule = self._schedule
         groups = list(self._groups())
         first = self._stage("make what is new", waiting)
         # Where it takes a while until a link is left, those that are new have that time to come up.
-        patience = schedule.patience - groups[0][0] if groups else 0.0
-        if patience > 0:
+        timeout = schedule.timeout - groups[0][0] if groups else 0.0
+        if timeout > 0:
             added = self._links(first.package, self._added)
-            first = replace(first, call=added, watch=added, patience=patience)
+            first = replace(first, initiate_handshake=added, await_sessions=added, timeout=timeout)
         last = first
         yield first
         for at, cells in groups:
             for last in self._leave(cells, waiting, at):
-                yield replace(last, later=cells == self._gone)
+                yield replace(last, is_cleanup=cells == self._gone)
             waiting -= cells
         end = groups[-1][0] + TAGGED_FOR + GOING_FOR + CLOSED_FOR if groups else 0.0
         if last.package != self._new:
-            others = max(schedule.settle, len(schedule.batches) * schedule.period)
+            others = max(schedule.remove_after, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
         if last.package != self._new or last.drained:
-            yield DrainStep(what="be as planned", package=self._new, at=end, later=True)
+            yield DrainStep(what="be as planned", package=self._new, at=end, is_cleanup=True)
 
     def _groups(self) -> Iterator[tuple[float, frozenset[int]]]:
         """Yield the neighbours whose links are left together, with the time to begin."""
         batches = self._schedule.batches
         left = self._changed
         for number, names in enumerate(batches):
-            cells = frozenset(c for c in left if name(self._old.plan, self._before[c]) in names)
+            cells = frozenset(
+                c for c in left if link_name(self._old.plan, self._before[c]) in names
+            )
             left -= cells
             if cells:
                 yield number * self._schedule.period, cells
@@ -206,7 +211,7 @@ class _Way:
             yield over, left
             over += self._schedule.period
         if self._gone:
-            yield max(over, self._schedule.settle), self._gone
+            yield max(over, self._schedule.remove_after), self._gone
 
     def _leave(
         self, cells: frozenset[int], waiting: frozenset[int], at: float
@@ -231,10 +236,10 @@ class _Way:
             at=at,
             after=0.8 * AVOIDED_FOR,
             wait_drained=there,
-            within=VACATED_WITHIN,
-            call=again,
-            watch=again,
-            patience=max(self._schedule.period - TAGGED_FOR - AVOIDED_FOR - VACATED_WITHIN, 1.0),
+            drained_within=DRAINED_WITHIN,
+            initiate_handshake=again,
+            await_sessions=again,
+            timeout=max(self._schedule.period - TAGGED_FOR - AVOIDED_FOR - DRAINED_WITHIN, 1.0),
         )
         yield replace(changed, what=f"use {what} again", at=at)
 
@@ -244,7 +249,7 @@ class _Way:
         what = ", ".join(there)
         closed = self._stage(f"close {what}", waiting, dict.fromkeys(there, Drain.CLOSED))
         yield replace(
-            closed, at=at, after=0.8 * GOING_FOR, wait_drained=there, within=GIVEN_UP_WITHIN
+            closed, at=at, after=0.8 * GOING_FOR, wait_drained=there, drained_within=GIVEN_UP_WITHIN
         )
         removed = self._stage(f"remove {what}", waiting - cells)
         yield replace(removed, at=at + CLOSED_FOR, after=CLOSED_FOR)
@@ -272,7 +277,7 @@ class _Way:
             before = self._before.get(link.cell)
             either = _either(before.import_origins, planned, roster) if before else planned
             links[at] = altered(link, import_origins=either)
-        secrets = _held(self._old, kept).secrets
+        secrets = _deferred(self._old, kept).secrets
         links.sort(key=_place)
         if not kept and links == sorted(self._new.plan.links, key=_place):
             return self._new
@@ -283,7 +288,7 @@ class _Way:
         return tuple(link.interface for link in package.plan.links if link.cell in cells)
 
 
-def _held(package: Package, links: Iterable[BackbonePeer]) -> DeferredLinks:
+def _deferred(package: Package, links: Iterable[BackbonePeer]) -> DeferredLinks:
     kept = tuple(links)
     ids = {id_ for link in kept for id_ in (link.key, link.psk)}
     return DeferredLinks(links=kept, secrets={id_: package.secrets[id_] for id_ in sorted(ids)})

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, repeat
 
-from uno.agent.commit.drain_plan import DrainSchedule, DrainStep, stages
+from uno.agent.commit.drain_plan import DrainSchedule, DrainStep, drain_steps
 from uno.diagnostics import TransientFailure, UnoError
 from uno.model.package import Package
-from uno.model.plan import BackbonePeer, Member
+from uno.model.plan import BackbonePeer
 from uno.model.tunnel import Tunnel
 from uno.ports.host import Action, Host
 from uno.reconcile.converge import cell_target
@@ -17,11 +17,11 @@ from uno.reconcile.converge import cell_target
 # Seconds between two calls of a link that has new keys. Its neighbour, which may change them a
 # little later, answers the first call that comes after that. A call breaks off the one before it,
 # so that after so many the pauses double: a neighbour may be so far away that its answers are late.
-CALL_EVERY = 0.15
-CLOSE_CALLS = 4
+RETRY_INTERVAL = 0.15
+QUICK_RETRIES = 4
 
 # Seconds between two looks at what is waited for.
-LOOK_EVERY = 0.1
+POLL_INTERVAL = 0.1
 
 Pause = Callable[[float], object]
 Clock = Callable[[], float]
@@ -49,20 +49,20 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
 ) -> tuple[Action, ...]:
     """Take a host from `old`, which it runs, to `new`; return what was done. Blocks for seconds.
 
-    Links that the schedule holds stay as in `old`, which is `stages.with_held` of a package if
+    Links that the schedule holds stay as in `old`, which is `drain_steps.with_held` of a package if
     there were such links already. `pause` waits for so many seconds, of which `now` tells the time.
     Raises `UnoError` if a step fails; then the host is as `old` says. Raises `DrainCancelled` soon
     after `cancelled` says so.
     """
-    walk = DrainRunner(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
-    done, rest = walk.begin(old, new, schedule or DrainSchedule())
-    while rest is not None:
-        walk.wait(rest.way[0], rest.due)
+    runner = DrainRunner(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
+    done, remaining = runner.begin(old, new, schedule or DrainSchedule())
+    while remaining is not None:
+        runner.wait(remaining.steps[0], remaining.due)
         try:
-            more, rest = walk.proceed(rest)
+            more, remaining = runner.proceed(remaining)
         except BaseException as error:
             if old is not None:
-                walk.roll_back(old, error)
+                runner.roll_back(old, error)
             raise
         done += more
     return done
@@ -75,14 +75,14 @@ class RemainingSteps:
     The change-over `began`, and its last stage was `entered`, at these times of its clock.
     """
 
-    way: tuple[DrainStep, ...]
+    steps: tuple[DrainStep, ...]
     began: float
     entered: float
 
     @property
     def due(self) -> float:
         """When the next stage is due, unless something keeps it longer."""
-        return max(self.began + self.way[0].at, self.entered + self.way[0].after)
+        return max(self.began + self.steps[0].at, self.entered + self.steps[0].after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +102,13 @@ class DrainRunner:
 
         Blocks, and raises, as `switch` does.
         """
-        way = stages(old, new, schedule)
-        began = self.now() if schedule.since is None else schedule.since
+        steps = drain_steps(old, new, schedule)
+        began = self.now() if schedule.started_at is None else schedule.started_at
         done: list[Action] = []
-        for number, stage in enumerate(way):
-            if stage.later:
+        for number, stage in enumerate(steps):
+            if stage.is_cleanup:
                 return tuple(done), RemainingSteps(
-                    way=way[number:], began=began, entered=self.now()
+                    steps=steps[number:], began=began, entered=self.now()
                 )
             self.wait(stage, max(began + stage.at, self.now() + stage.after))
             try:
@@ -120,30 +120,32 @@ class DrainRunner:
                 raise
             done += actions
             # What is new has its time from the word on: the next step is one that others take too.
-            self.settle(stage, tunnels, (self.now() if number else began) + stage.patience)
+            self.wait_up(stage, tunnels, (self.now() if number else began) + stage.timeout)
         return tuple(done), None
 
-    def keeps(self, rest: RemainingSteps) -> bool:
+    def must_wait(self, remaining: RemainingSteps) -> bool:
         """Whether the next stage has to wait, since it is not due or its links are in use."""
-        stage, now = rest.way[0], self.now()
-        return now < rest.due or (
-            now < rest.due + stage.within and self._carries(stage.wait_drained)
+        stage, now = remaining.steps[0], self.now()
+        return now < remaining.due or (
+            now < remaining.due + stage.drained_within and self._carries(stage.wait_drained)
         )
 
-    def proceed(self, rest: RemainingSteps) -> tuple[tuple[Action, ...], RemainingSteps | None]:
+    def proceed(
+        self, remaining: RemainingSteps
+    ) -> tuple[tuple[Action, ...], RemainingSteps | None]:
         """Enter the next stage; return what was done and what is left. Raises `UnoError`."""
-        actions, _ = self.enter(rest.way[0])
-        left = rest.way[1:]
+        actions, _ = self.enter(remaining.steps[0])
+        left = remaining.steps[1:]
         return actions, RemainingSteps(
-            way=left, began=rest.began, entered=self.now()
+            steps=left, began=remaining.began, entered=self.now()
         ) if left else None
 
     def wait(self, stage: DrainStep, time: float) -> None:
         """Wait until it is time for a stage. Raises `DrainCancelled`."""
-        while self._goes_on(time, LOOK_EVERY):
+        while self._sleeps_until(time, POLL_INTERVAL):
             pass
-        end = time + stage.within
-        while self._carries(stage.wait_drained) and self._goes_on(end, LOOK_EVERY):
+        end = time + stage.drained_within
+        while self._carries(stage.wait_drained) and self._sleeps_until(end, POLL_INTERVAL):
             pass
         if self.cancelled():
             raise DrainCancelled(stage.what)
@@ -166,24 +168,24 @@ class DrainRunner:
         except UnoError as another:
             error.add_note(f"nor could the host be made as it was before: {another}")
 
-    def settle(self, stage: DrainStep, tunnels: Iterable[Tunnel], until: float) -> None:
+    def wait_up(self, stage: DrainStep, tunnels: Iterable[Tunnel], until: float) -> None:
         """Call what has to be called, and wait until all is up, or it is `until`."""
         links = {link.interface: link for link in stage.package.plan.links}
-        called = [each for each in tunnels if each.name in stage.call]
-        mine = [each for each in called if _calls(links[each.name], stage.package)]
+        awaited = [each for each in tunnels if each.name in stage.initiate_handshake]
+        mine = [each for each in awaited if _initiates(links[each.name], stage.package)]
         # A session with the keys from before would be taken for a new one.
-        self._call(mine)
-        pauses = _pauses()
+        self._initiate(mine)
+        pauses = _retry_intervals()
         due = self.now() + next(pauses)
-        while self._silent(called) and self._goes_on(until, CALL_EVERY):
+        while self._unanswered(awaited) and self._sleeps_until(until, RETRY_INTERVAL):
             if self.now() >= due:
-                self._call(self._silent(mine))
+                self._initiate(self._unanswered(mine))
                 due = self.now() + next(pauses)
-        watched = {str(links[each].remote4) for each in stage.watch}
-        while not self._work(watched) and self._goes_on(until, LOOK_EVERY):
+        watched = {str(links[each].remote4) for each in stage.await_sessions}
+        while not self._are_up(watched) and self._sleeps_until(until, POLL_INTERVAL):
             pass
 
-    def _goes_on(self, until: float, seconds: float) -> bool:
+    def _sleeps_until(self, until: float, seconds: float) -> bool:
         """Wait a little, if there is time."""
         left = until - self.now()
         if left <= 0 or self.cancelled():
@@ -196,12 +198,12 @@ class DrainRunner:
             interfaces
         )
 
-    def _call(self, tunnels: Iterable[Tunnel]) -> None:
+    def _initiate(self, tunnels: Iterable[Tunnel]) -> None:
         for tunnel in tunnels:
             for peer in tunnel.peers:
                 self.host.initiate_handshake(tunnel.name, peer)
 
-    def _silent(self, tunnels: Iterable[Tunnel]) -> list[Tunnel]:
+    def _unanswered(self, tunnels: Iterable[Tunnel]) -> list[Tunnel]:
         chosen = list(tunnels)
         status = self.host.peer_status() if chosen else {}
         return [
@@ -210,23 +212,19 @@ class DrainRunner:
             if not any(peer.handshake for peer in status.get(tunnel.name, ()))
         ]
 
-    def _work(self, neighbours: set[str]) -> bool:
+    def _are_up(self, neighbours: set[str]) -> bool:
         status = self.host.session_status() if neighbours else ()
         return neighbours <= {session.neighbor for session in status if session.works}
 
 
-def _pauses() -> Iterator[float]:
+def _retry_intervals() -> Iterator[float]:
     """Yield the seconds from one call to the next."""
-    yield from repeat(CALL_EVERY, CLOSE_CALLS)
+    yield from repeat(RETRY_INTERVAL, QUICK_RETRIES)
     for doublings in count(1):
-        yield CALL_EVERY * 2.0**doublings
+        yield RETRY_INTERVAL * 2.0**doublings
 
 
-def _calls(link: BackbonePeer, package: Package) -> bool:
+def _initiates(link: BackbonePeer, package: Package) -> bool:
     """Whether it is this end that calls. If both did, each would break off what the other began."""
-    pidfile = link.port is None or _own(package).endpoint is None
-    return link.endpoint is not None and (pidfile or package.plan.cell < link.cell)
-
-
-def _own(package: Package) -> Member:
-    return package.own
+    is_only_end = link.port is None or package.own.endpoint is None
+    return link.endpoint is not None and (is_only_end or package.plan.cell < link.cell)

@@ -1,4 +1,4 @@
-"""Carries out what `agent.commit.decisions` decides, on the disk, the host and the bus.
+"""Executes the commands of `commit.commit_machine` on the ledger, the host and the bus.
 
 Only one of these coroutines runs at a time.
 """
@@ -6,40 +6,70 @@ Only one of these coroutines runs at a time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from uno.agent.commit.decisions import (
-    CommitVerdict,
-    Limits,
-    Order,
-    PendingCommit,
-    PersistentState,
-    judge,
-    order,
-    wants_offer,
+from uno.agent.commit.commit_machine import (
+    Acknowledge,
+    Activate,
+    Activated,
+    ActivationFailed,
+    Applied,
+    Apply,
+    ApplyFailed,
+    CellState,
+    Cleanup,
+    CleanupAdvanced,
+    Command,
+    CommitState,
+    Confirm,
+    Confirmed,
+    ConfirmLimits,
+    Discard,
+    Discarded,
+    Event,
+    LansAttached,
+    LinksReleased,
+    MessagesReceived,
+    Observe,
+    Observed,
+    OfferRefused,
+    OfferStaged,
+    PackageInstalled,
+    PendingPut,
+    Persist,
+    PutPending,
+    ReceivedActivation,
+    ReconcileFailed,
+    ReleaseLinks,
+    RestoreMessages,
+    RevertHost,
+    RollBack,
+    RolledBack,
+    Stage,
+    Started,
+    step,
 )
 from uno.agent.commit.drain_plan import (
     DeferredLinks,
     DrainSchedule,
-    held,
-    name,
-    scheduled,
-    with_held,
+    deferred,
+    link_name,
+    with_deferred,
 )
-from uno.agent.commit.package_checks import own_lans, require_keys, require_new_lans
-from uno.agent.commit.reachability import Reachability, describe, proven, seen
-from uno.diagnostics import UnoError
+from uno.agent.commit.drain_runner import DrainRunner, RemainingSteps
+from uno.agent.commit.package_checks import require_keys, require_new_lans
+from uno.agent.commit.reachability import detection_time, observed
+from uno.diagnostics import InternalError, UnoError
 from uno.model.key_ids import cell_sealing
-from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, Phase
+from uno.model.messages import REGISTRY, Envelope, Kind
 from uno.render import package_file
 from uno.statesync.envelope import unseal
 
 if TYPE_CHECKING:
     from uno.agent.blocking import RunBlocking
-    from uno.agent.commit.drain_runner import RemainingSteps
     from uno.agent.commit.ledger import AcceptOutcome, Ledger
     from uno.agent.host_loop.host_reconciler import HostReconciler
     from uno.agent.state_sync.flood_runner import FloodRunner
@@ -49,368 +79,368 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Looks at the host, and tells how the cell is.
-Look: TypeAlias = Callable[[], Awaitable["CellStatus"]]
+# Commands after which the agent follows another package, or other links.
+_CHANGING = (Activate, PutPending, RollBack, ReleaseLinks, Discard, Confirm)
+
+# Observes the host, and returns the status of the cell and what the prober has measured.
+ObserveCell: TypeAlias = Callable[[], Awaitable[tuple["CellStatus", "ProbeResults"]]]
 
 
 class CommitExecutor:
-    """The packages of one cell: the one that runs, `package`, and what is to come."""
+    """The packages of one cell. `package` is the one that runs, `state` how the change stands."""
 
-    def __init__(  # noqa: PLR0913 - what it works with, and each is another thing
+    def __init__(  # noqa: PLR0913 - its collaborators
         self,
         package: Package,
         *,
         ledger: Ledger,
-        upkeep: HostReconciler,
+        reconciler: HostReconciler,
         flood: FloodRunner,
-        work: RunBlocking,
+        run_blocking: RunBlocking,
         clock: Callable[[], float],
-        limits: Limits,
+        observe: ObserveCell,
+        limits: ConfirmLimits,
     ) -> None:
-        """Go on from what is in `ledger`, whose current package `package` is."""
+        """Continue from the state of `ledger`, whose current package is `package`."""
         self.package = package
-        self._held = ledger.held()
-        self.standing = ledger.standing()
+        self._deferred = ledger.deferred()
         self._ledger = ledger
-        self._upkeep = upkeep
+        self._reconciler = reconciler
         self._flood = flood
-        self._work = work
+        self._run_blocking = run_blocking
         self._clock = clock
-        self._limits = limits
-        self._rest: RemainingSteps | None = None
-        self._applied_at = clock()
-        self._received = self._dealt_with = 0
+        self._observe = observe
+        self._drain_runner = DrainRunner(
+            host=reconciler.host,
+            progress=lambda step: _log.info("%s", step),
+            pause=reconciler.stopping.wait,
+            now=clock,
+            cancelled=reconciler.stopping.is_set,
+        )
+        self._accepted = package
+        self._on_host = self.effective
+        self._remaining: RemainingSteps | None = None
+        self.state = CommitState(
+            cell=package.plan.cell,
+            ledger=self._with_deferred_names(ledger.cell_state()),
+            limits=limits,
+            applied_at=clock(),
+        )
 
     @property
     def effective(self) -> Package:
-        """The running package, with the links that are held in place of its own."""
-        return with_held(self.package, self._held_now)
+        """The running package, with the links that are deferred in place of its own."""
+        return with_deferred(self.package, self._deferred_now)
 
     @property
     def leaving(self) -> tuple[str, ...]:
-        """The interfaces of links that are to go, and carry something until then."""
-        left = self._rest.way[0].package.plan.links if self._rest else ()
+        """The interfaces of links that are to be removed, and carry traffic until then."""
+        left = self._remaining.steps[0].package.plan.links if self._remaining else ()
         planned = {link.cell for link in self.package.plan.links}
         return tuple(link.interface for link in left if link.cell not in planned)
 
     @property
     def awaiting_confirm(self) -> bool:
         """Whether the running package is not confirmed yet."""
-        return self.standing.trial is not None
+        return self.state.pending is not None
 
     @property
-    def judged_from(self) -> float:
-        """When a link that the last change has broken is known to be: BFD says so, and FRR that."""
-        timing = self.package.roster.timing
-        return self._applied_at + timing.bfd_interval * timing.bfd_multiplier / 1000 + 0.3
+    def links_settled_at(self) -> float:
+        """When a link that the last change has broken is known to be down."""
+        return self.state.applied_at + detection_time(self.package.roster.timing)
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether the last change is not over: on trial, or there are links that are to go.
+    def cleanup_due(self) -> float | None:
+        """When the next step of removing the package before is due; None if nothing is left."""
+        return self._remaining.due if self._remaining else None
 
-        What else is left to take back the next change takes back itself.
-        """
-        return self.awaiting_confirm or bool(self.leaving)
+    # What the agent reports. Each returns whether packages or links changed.
 
-    @property
-    def rest_due(self) -> float | None:
-        """When something of the package before is to be taken back; None if nothing is left."""
-        return self._rest.due if self._rest else None
+    async def start(self) -> None:
+        """Report that the running package is applied, by this process or one before it."""
+        event = Started(now=self._clock(), registry_bytes=await self._registry_bytes())
+        await self._handle(event)
 
-    async def proceed(self) -> None:
-        """Take the next step in taking back the package before. Raises UnoError."""
-        rest, self._rest = self._rest, None
-        if rest is not None:
-            self._rest = await self._work(self._upkeep.proceed, rest)
+    async def receive_messages(self) -> bool:
+        """Report the newest messages of the registry. Raises `UnoError`."""
+        database, cell = self._flood.state.database, self.state.cell
+        offer = database.newest(Kind.OFFER, cell)
+        envelope = database.newest(Kind.ACTIVATION, REGISTRY)
+        activation, announcement = database.activation(), database.registry_announcement()
+        running = self.state.ledger.running
+        return await self._handle(
+            MessagesReceived(
+                offer=offer.sequence if offer else 0,
+                activation=ReceivedActivation(
+                    activation=activation,
+                    sequence=envelope.sequence,
+                    received_at=database.received_at(Kind.ACTIVATION, REGISTRY),
+                )
+                if envelope and activation
+                else None,
+                announced=announcement.cells.get(cell, running) if announcement else None,
+            )
+        )
 
-    async def begin(self) -> None:
-        """The running package is applied, by this process or one before it: say what it last said.
+    async def find_installed(self) -> bool:
+        """Report a package that a person installed. Raises `UnoError` if it cannot be used."""
+        found = await self._run_blocking(self._ledger.current)
+        if found is None or found.manifest == self.package.manifest:
+            return False
+        require_keys(found)
+        generation = found.manifest.generation
+        _log.info("generation %s was installed by hand", generation)
+        self._accepted = found
+        return await self._handle(PackageInstalled(generation=generation))
 
-        A package on trial has its whole window again.
-        """
-        await self._note_applied()
-        self._flood.restore(self.standing.memory.words)
-        if (ack := self.standing.memory.ack) is not None:
-            self._flood.originate(ack, Kind.ACK)
+    async def report_observed(self, status: CellStatus, probes: ProbeResults) -> bool:
+        """Report the status of the cell, and what the prober has measured. Raises `UnoError`."""
+        return await self._handle(await self._observed(status, probes))
 
-    async def take_offer(self) -> None:
-        """Stage the package that is offered, if it is one for us, and say so or why not."""
-        envelope = self._flood.state.database.newest(Kind.OFFER, self._flood.state.cell)
-        if envelope is None or envelope.sequence <= self._dealt_with:
-            return
-        self._dealt_with = envelope.sequence
-        if not wants_offer(self.standing.memory, envelope.sequence):
-            return
-        generation = self._announced_generation()
+    async def report_failure(self, reason: str) -> None:
+        """Report that the host cannot be made as the package of the pending commit says."""
+        sequence = self._flood.state.database.highest_sequence(REGISTRY)
+        await self._handle(ReconcileFailed(reason=reason, registry_sequence=sequence))
+
+    async def report_lans(self) -> None:
+        """Report that the host is attached to all LANs of the cell."""
+        await self._handle(LansAttached(lans=self.package.own.lans))
+
+    async def advance_cleanup(self) -> None:
+        """Take the next step of removing the package before. Raises `UnoError`."""
+        remaining, self._remaining = self._remaining, None
         try:
-            content = await self._work(self._open, envelope)
+            if remaining is not None:
+                self._remaining = await self._run_blocking(self._proceed, remaining)
+        finally:
+            await self._handle(CleanupAdvanced(cleanup=self._cleanup))
+
+    # Executing commands.
+
+    async def _handle(self, event: Event) -> bool:
+        self.state, commands = step(self.state, event)
+        changed = False
+        for command in commands:
+            changed = changed or isinstance(command, _CHANGING)
+            result = await self._execute(command)
+            if result is not None:
+                changed = await self._handle(result) or changed
+        return changed
+
+    async def _execute(  # noqa: C901, PLR0911, PLR0912 - one for each command
+        self, command: Command
+    ) -> Event | None:
+        match command:
+            case Observe():
+                return await self._observed(*await self._observe())
+            case Stage():
+                return await self._stage()
+            case Activate():
+                return await self._activate(command)
+            case Apply():
+                return await self._apply(command)
+            case RollBack():
+                return await self._roll_back(command)
+            case ReleaseLinks():
+                return await self._release(command)
+            case Discard():
+                await self._run_blocking(self._ledger.discard)
+                return Discarded(sequence=command.sequence, ledger=await self._read_ledger())
+            case PutPending():
+                await self._run_blocking(self._ledger.put_pending, command.pending)
+                return PendingPut(pending=command.pending)
+            case Confirm():
+                await self._run_blocking(self._ledger.confirm)
+                _log.info("generation %s is confirmed", command.generation)
+                return Confirmed(ledger=await self._read_ledger())
+            case RevertHost():
+                await self._revert_host()
+            case Persist():
+                await self._persist(command)
+            case RestoreMessages():
+                self._flood.restore(command.messages)
+            case Acknowledge():
+                self._flood.originate(command.ack, Kind.ACK)
+            case _:
+                assert_never(command)
+        return None
+
+    async def _stage(self) -> Event:
+        envelope = self._flood.state.database.newest(Kind.OFFER, self.state.cell)
+        if envelope is None:
+            raise InternalError("an offer was dropped from the state database")
+        sequence, generation = envelope.sequence, None
+        try:
+            content = await self._run_blocking(self._unseal, envelope)
             generation = package_file.read_manifest(content).generation
-            outcome = await self._work(self._stage, content)
+            outcome = await self._run_blocking(self._verify_and_stage, content)
         except UnoError as error:
             _log.warning("refused a package that was offered: %s", error)
-            await self._answer(Phase.REFUSED, generation, error.what, offer=envelope.sequence)
-            return
-        await self._staged(outcome, generation, envelope.sequence)
-
-    async def take_activation(self, look: Look) -> bool:
-        """Do what the registry's last word asks of this cell; return whether packages changed.
-
-        `look` tells how the cell is now: whom it is in contact with.
-        """
-        envelope = self._flood.state.database.newest(Kind.ACTIVATION, REGISTRY)
-        activation = self._flood.state.database.activation()
-        if envelope is None or activation is None:
-            return False
-        sequence = envelope.sequence
-        held = frozenset(name(self.package.plan, link) for link in self._held_now.links)
-        standing = replace(self.standing, held=held)
-        asked = order(standing, activation, cell=self._flood.state.cell, sequence=sequence)
-        if asked in {Order.ACTIVATE, Order.RELEASE} and self.is_under_way:
-            # One after the other: to be asked again.
-            return False
-        if asked is Order.ACTIVATE:
-            await self._activate(activation, sequence, await look())
-        elif asked is Order.RELEASE:
-            await self._release(activation, sequence)
-        elif asked is Order.GO_BACK:
-            await self._go_back("it was undone for all", sequence)
-        elif asked is Order.DISCARD:
-            await self._work(self._ledger.discard)
-            await self._reload()
-            await self._remember(handled=sequence)
-        return asked is not Order.NOTHING
-
-    async def take_installed(self, look: Look) -> bool:
-        """Change over to a package that somebody installed by hand; return whether there is one.
-
-        `look` is as for `take_activation`. Raises UnoError if the package cannot be read.
-        """
-        new = await self._work(self._ledger.current)
-        if new is None or new.manifest == self.package.manifest:
-            return False
-        require_keys(new)
-        _log.info("generation %s was installed by hand", new.manifest.generation)
-        trial = self._trial(new.manifest.generation, await look(), self._limits.confirm_timeout)
-        await self._work(self._ledger.put_pending, trial)
-        await self._apply(new, DrainSchedule())
-        return True
-
-    async def judge(self, status: CellStatus, probes: ProbeResults) -> bool:
-        """Confirm the package on trial or go back from it, once it shows; return whether it has."""
-        trial = self.standing.trial
-        if trial is None:
-            return False
-        contact = self.contact(status)
-        verdict, missing = judge(
-            trial,
-            contact,
-            elapsed=self._clock() - self._applied_at,
-            settled=await self._is_settled(trial, probes),
-            planned=frozenset(link.cell for link in self.package.plan.links),
-            registry_elsewhere=self._is_registry_elsewhere(status),
+            return OfferRefused(sequence=sequence, reason=error.what, generation=generation)
+        if outcome != "same":
+            _log.info("generation %s is staged", generation)
+        return OfferStaged(
+            sequence=sequence,
+            generation=generation,
+            is_running=outcome == "same",
+            ledger=await self._read_ledger(),
         )
-        if verdict is CommitVerdict.CONFIRMED:
-            await self._work(self._ledger.confirm)
-            await self._reload()
-            _log.info("generation %s is confirmed", trial.generation)
-            await self._answer(Phase.CONFIRMED, trial.generation)
-        elif verdict is CommitVerdict.LOST:
-            names = {each.id: each.name for each in self.package.roster.members}
-            await self.give_up(f"it lost {describe(missing, names)}")
-        return verdict is not CommitVerdict.WAIT
 
-    async def give_up(self, reason: str) -> None:
-        """Go back from the package on trial, which this host cannot have."""
-        await self._go_back(reason, self._flood.state.database.highest_sequence(REGISTRY))
-
-    def contact(self, status: CellStatus) -> Reachability:
-        """Return whom the cell is in contact with."""
-        return seen(status.links, registry=self._flood.state.registry_present)
-
-    def _open(self, envelope: Envelope) -> bytes:
+    def _unseal(self, envelope: Envelope) -> bytes:
         plan = self.package.plan
         key = self.package.secrets[cell_sealing(plan.cell)]
         return unseal(envelope.body, private_key=key, identity=plan.identity, cell=plan.cell)
 
-    def _stage(self, content: bytes) -> AcceptOutcome:
+    def _verify_and_stage(self, content: bytes) -> AcceptOutcome:
         offered = package_file.read(content)
         require_keys(offered)
-        require_new_lans(offered, self.package, self._upkeep.host.facts().nics)
+        require_new_lans(offered, self.package, self._reconciler.host.facts().nics)
         return self._ledger.stage(content)
 
-    async def _staged(self, outcome: AcceptOutcome, generation: int, sequence: int) -> None:
-        await self._reload()
-        if outcome != "same":
-            _log.info("generation %s is staged", generation)
-            phase = Phase.STAGED
-        else:
-            phase = Phase.APPLIED if self.awaiting_confirm else Phase.CONFIRMED
-        await self._answer(phase, generation, offer=sequence, news={"offer": sequence})
-
-    async def _activate(self, activation: Activation, sequence: int, status: CellStatus) -> None:
-        generation = activation.cells[self._flood.state.cell]
-        trial = self._trial(generation, status, activation.confirm_timeout)
-        schedule = scheduled(
-            activation, since=self._flood.state.database.received_at(Kind.ACTIVATION, REGISTRY)
-        )
+    async def _activate(self, command: Activate) -> Event:
+        generation = command.pending.generation
         try:
-            await self._hold(generation, held(self.effective, schedule.hold))
-            new = await self._work(self._ledger.activate, trial)
+            await self._defer(generation, command.schedule)
+            self._accepted = await self._run_blocking(self._ledger.activate, command.pending)
         except UnoError as error:
-            _log.warning("cannot change over to generation %s: %s", generation, error)
-            await self._answer(Phase.FAILED, generation, error.what, news={"handled": sequence})
-            return
-        await self._answer(Phase.APPLYING, generation, news={"handled": sequence})
-        await self._apply(new, schedule)
+            _log.warning("cannot change to generation %s: %s", generation, error)
+            return ActivationFailed(command=command, reason=error.what)
+        return Activated(command=command)
 
-    async def _apply(self, new: Package, schedule: DrainSchedule) -> None:
-        generation = new.manifest.generation
-        old = self.effective
-        _log.info("changing over from generation %s to %s", old.manifest.generation, generation)
+    async def _apply(self, command: Apply) -> Event:
+        old, new, generation = self.effective, self._accepted, command.generation
+        _log.info("changing from generation %s to %s", old.manifest.generation, generation)
         try:
-            self._rest = await self._work(self._upkeep.switch, old, new, schedule)
+            await self._switch(old, new, command.schedule)
         except UnoError as error:
             _log.warning("generation %s cannot be applied: %s", generation, error)
-            await self._work(self._ledger.roll_back)
-            await self._reload()
-            await self._answer(Phase.FAILED, generation, error.what)
-            return
-        self._run(new)
-        await self._note_applied()
-        await self._reload()
-        await self._answer(Phase.APPLIED, generation)
-
-    async def _release(self, activation: Activation, sequence: int) -> None:
-        """Have links as planned that were held until their other ends were ready."""
-        old, generation = self.effective, self.package.manifest.generation
-        schedule = scheduled(
-            activation, since=self._flood.state.database.received_at(Kind.ACTIVATION, REGISTRY)
+            return ApplyFailed(generation=generation, reason=error.what)
+        self._follow(new)
+        return Applied(
+            now=self._clock(),
+            registry_bytes=await self._registry_bytes(),
+            cleanup=self._cleanup,
+            ledger=await self._read_ledger(),
         )
-        _log.info("changing links that were held")
-        await self._remember(handled=sequence)
+
+    async def _release(self, command: ReleaseLinks) -> Event:
+        old = self.effective
+        _log.info("changing links that were deferred")
         try:
-            await self._hold(generation, held(old, schedule.hold))
-            self._rest = await self._work(self._upkeep.switch, old, self.effective, schedule)
+            await self._defer(command.generation, command.schedule)
+            await self._switch(old, self.effective, command.schedule)
         except UnoError as error:
-            # The next pass goes on: what is held is on the disk.
-            _log.warning("links that were held cannot be changed: %s", error)
+            _log.warning("links that were deferred cannot be changed: %s", error)
+        return LinksReleased(cleanup=self._cleanup, ledger=await self._read_ledger())
 
-    async def _go_back(self, reason: str, sequence: int) -> None:
-        old, self._rest = self.effective, None
-        generation = old.manifest.generation
-        _log.warning("going back from generation %s: %s", generation, reason)
-        # On the disk first, so that after a crash it is the one before that is applied.
-        before = await self._work(self._ledger.roll_back)
-        await self._remember(handled=sequence)
-        self._run(before)
+    async def _roll_back(self, command: RollBack) -> Event:
+        reason = command.reason
+        _log.warning("rolling back from generation %s: %s", command.generation, reason)
+        self._on_host = self.effective
+        before = await self._run_blocking(self._ledger.roll_back)
+        if before.manifest != self.package.manifest:
+            self._follow(before)
+        return RolledBack(command=command, ledger=await self._read_ledger())
+
+    async def _revert_host(self) -> None:
+        self._remaining = None
         try:
-            await self._work(self._upkeep.switch, old, self.effective, DrainSchedule(urgent=True))
+            await self._switch(self._on_host, self.effective, DrainSchedule(at_once=True))
         except UnoError as error:
-            # The next pass tries again, and it knows of no other package.
-            _log.warning("generation %s cannot be applied: %s", before.manifest.generation, error)
-        await self._reload()
-        await self._answer(Phase.REVERTED, generation, reason)
+            generation = self.package.manifest.generation
+            _log.warning("generation %s cannot be applied: %s", generation, error)
 
-    @property
-    def _held_now(self) -> DeferredLinks:
-        return self._held.get(self.package.manifest.generation, DeferredLinks())
+    async def _switch(self, old: Package, new: Package, schedule: DrainSchedule) -> None:
+        self._remaining = await self._run_blocking(self._begin, old, new, schedule)
 
-    async def _hold(self, generation: int, kept: DeferredLinks) -> None:
-        """Hold links under the package of a generation, beside those held under the running one."""
-        running = self.package.manifest.generation
-        both = {running: self._held_now, generation: kept}
-        await self._work(self._ledger.hold, both)
-        self._held = both
+    def _begin(self, old: Package, new: Package, schedule: DrainSchedule) -> RemainingSteps | None:
+        with self._reconciler.host_lock():
+            done, remaining = self._drain_runner.begin(old, new, schedule)
+        self._reconciler.note_done(done)
+        return remaining
 
-    def _run(self, package: Package) -> None:
+    def _proceed(self, remaining: RemainingSteps) -> RemainingSteps | None:
+        if self._drain_runner.must_wait(remaining):
+            return remaining
+        with self._reconciler.host_lock():
+            done, left = self._drain_runner.proceed(remaining)
+        self._reconciler.note_done(done)
+        return left
+
+    def _follow(self, package: Package) -> None:
         self.package = package
         self._flood.follow(package)
 
-    def _trial(self, generation: int, status: CellStatus, confirm_timeout: float) -> PendingCommit:
-        return PendingCommit(
-            generation=generation,
-            previous=self.package.manifest.generation,
-            before=self.contact(status),
-            confirm_timeout=confirm_timeout,
+    async def _persist(self, command: Persist) -> None:
+        messages = self._flood.state.last_registry_messages()
+        state = replace(
+            command.state,
+            last_registry_messages=messages or command.state.last_registry_messages,
+        )
+        try:
+            await self._run_blocking(self._ledger.persist, state)
+        except UnoError as error:
+            _log.warning("%s", error)
+
+    # What events report.
+
+    async def _read_ledger(self) -> CellState:
+        return self._with_deferred_names(await self._run_blocking(self._ledger.cell_state))
+
+    def _with_deferred_names(self, state: CellState) -> CellState:
+        links = self._deferred.get(state.running, DeferredLinks()).links
+        return replace(
+            state, deferred=frozenset(link_name(self.package.plan, link) for link in links)
         )
 
-    async def _note_applied(self) -> None:
-        self._applied_at = self._clock()
-        self._received = await self._from_registry()
+    @property
+    def _deferred_now(self) -> DeferredLinks:
+        return self._deferred.get(self.package.manifest.generation, DeferredLinks())
 
-    async def _is_settled(self, trial: PendingCommit, probes: ProbeResults) -> bool:
-        """Whether what is seen now is not from before the change."""
-        links, neighbours = self.effective.plan.links, trial.before.neighbours
-        if self._clock() < self.judged_from and not proven(
-            links, probes, neighbours=neighbours, since=self._applied_at
-        ):
-            return False
-        if not trial.before.registry or self._clock() - self._applied_at >= self._limits.lease:
-            return True
-        said_at = self._flood.state.registry_contact_at
-        if said_at is not None and said_at > self._applied_at:
-            return True
-        return await self._from_registry() not in {0, self._received}
+    async def _defer(self, generation: int, schedule: DrainSchedule) -> None:
+        """Defer links under a generation, beside those deferred under the running one."""
+        kept = deferred(self.effective, schedule.hold)
+        both = {self.package.manifest.generation: self._deferred_now, generation: kept}
+        await self._run_blocking(self._ledger.defer, both)
+        self._deferred = both
 
-    async def _from_registry(self) -> int:
-        """Return how many bytes came from the registry: WireGuard counts what was authentic."""
+    @property
+    def _cleanup(self) -> Cleanup:
+        if self.leaving:
+            return Cleanup.LINKS
+        return Cleanup.FILTERS if self._remaining else Cleanup.DONE
+
+    async def _registry_bytes(self) -> int:
+        """Return how many bytes came from the registry: WireGuard counts authentic ones only."""
         root = self.package.plan.root
         if root is None:
             return 0
-        peers = (await self._work(self._upkeep.host.peer_status)).get(root.interface, ())
+        peers = (await self._run_blocking(self._reconciler.host.peer_status)).get(
+            root.interface, ()
+        )
         return sum(each.received for each in peers)
 
+    async def _observed(self, status: CellStatus, probes: ProbeResults) -> Observed:
+        flood, package = self._flood.state, self.package
+        return Observed(
+            now=self._clock(),
+            reachability=observed(status.links, registry=flood.registry_present),
+            planned=frozenset(link.cell for link in package.plan.links),
+            answered={
+                link.cell: probes[link.remote4].last_answered if link.remote4 in probes else None
+                for link in self.effective.plan.links
+            },
+            detection=detection_time(package.roster.timing),
+            registry_elsewhere=self._is_registry_elsewhere(status),
+            registry_bytes=await self._registry_bytes() if self.awaiting_confirm else 0,
+            registry_contact_at=flood.registry_contact_at,
+            registry_sequence=flood.database.highest_sequence(REGISTRY),
+            names={each.id: each.name for each in package.roster.members},
+        )
+
     def _is_registry_elsewhere(self, status: CellStatus) -> bool:
-        """Whether a cell that answers us hears the registry itself."""
-        answering = {each.cell for each in status.paths if each.answers}
-        answering |= {link.cell for link in status.links if link.works}
-        said = (self._flood.state.database.status(cell) for cell in answering)
-        return any(each.registry for each in said if each is not None)
-
-    def _announced_generation(self) -> int:
-        said = self._flood.state.database.registry_announcement()
-        running = self.package.manifest.generation
-        return said.cells.get(self._flood.state.cell, running) if said else running
-
-    async def _answer(
-        self,
-        phase: Phase,
-        generation: int,
-        reason: str = "",
-        *,
-        offer: int | None = None,
-        news: Mapping[str, object] | None = None,
-    ) -> None:
-        """Tell how it went, after that and what else is `news` is remembered."""
-        ack = Ack(
-            generation=generation,
-            phase=phase,
-            running=self.package.manifest.generation,
-            reason=reason,
-            offer=self.standing.memory.offer if offer is None else offer,
-        )
-        await self._remember(ack=ack, **(news or {}))
-        self._flood.originate(ack, Kind.ACK)
-
-    async def remember_lans(self) -> None:
-        """Remember that the cell has been in all of its LANs."""
-        lans = own_lans(self.package)
-        if set(lans) != set(self.standing.memory.lans):
-            await self._remember(lans=lans)
-
-    async def _remember(self, **news: object) -> None:
-        memory = self.standing.memory
-        changed: PersistentState = replace(
-            memory, words=self._flood.state.last_registry_messages() or memory.words, **news
-        )
-        changed = replace(changed, handled=max(changed.handled, memory.handled))
-        self.standing = replace(self.standing, memory=changed)
-        try:
-            await self._work(self._ledger.remember, changed)
-        except UnoError as error:
-            # The disk is full: this process remembers, and the next one may do something twice.
-            _log.warning("%s", error)
-
-    async def _reload(self) -> None:
-        memory = self.standing.memory
-        self.standing = replace(await self._work(self._ledger.standing), memory=memory)
+        """Whether a cell that this one reaches reaches the registry itself."""
+        reached = {each.cell for each in status.paths if each.answers}
+        reached |= {link.cell for link in status.links if link.works}
+        statuses = (self._flood.state.database.status(cell) for cell in reached)
+        return any(each.registry for each in statuses if each is not None)

@@ -1,20 +1,21 @@
-"""The directory of a cell: which package it has accepted, and which ones it will accept.
+"""The directory of a cell: the package that it has accepted, and what it will accept.
 
-    DIR/package.uvn-agent      the accepted package
+    DIR/package.uvn-agent     the accepted package
     DIR/previous.uvn-agent    the one before it
-    DIR/staged.uvn-agent      one that waits for the registry's word to change over
-    DIR/pending               while the accepted package is on trial: from which one, and since what
-    DIR/memory                which messages of the registry have had their effect
-    DIR/held                  links that are not as in the accepted package yet, with their secrets
-    DIR/ledger.lock           while somebody writes here
+    DIR/staged.uvn-agent      a package that waits for activation by the registry
+    DIR/pending-commit.json   until the accepted package is confirmed: see `PendingCommit`
+    DIR/deferred-links.json   links that differ from the accepted package, with their secrets
+    DIR/state.json            which messages of the registry are handled: see `PersistentState`
+    DIR/ledger.lock           held while a process writes here
 
-The first package pins the registry's key, the UVN and the cell. From then on generations go one
-way: an older one is refused, the same one with other content too, the same with the same content
-is accepted and changes nothing. What is refused or fails leaves the directory as it was.
+The first package pins the registry's key, the UVN and the cell. From then on generations only rise.
+An older generation is refused, and so is the same one with other content; the same one with the
+same content is accepted and changes nothing. What is refused or fails leaves the directory as it
+was.
 
-Every step from one package to the next is one rename, so that a crash between two of them leaves
-what `standing` understands: a trial of another package than the accepted one has not begun, or is
-over.
+Every step from one package to the next is one rename. A crash between two steps leaves what
+`Ledger.cell_state` understands: a pending commit of any package but the accepted one has not begun,
+or has ended.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from uno import files
-from uno.agent.commit.decisions import CellState, PendingCommit, PersistentState
+from uno.agent.commit.commit_machine import CellState, PendingCommit, PersistentState
 from uno.agent.commit.drain_plan import DeferredLinks
 from uno.diagnostics import ActionNeeded
 from uno.model import codec
@@ -46,8 +47,8 @@ STATE = "state.json"
 DEFERRED = "deferred-links.json"
 LOCK = "ledger.lock"
 
-# What a mark of ours can have at most, in bytes.
-_MARK_LIMIT = 1 << 20
+# What a record of ours can have at most, in bytes.
+_RECORD_LIMIT = 1 << 20
 
 
 class AcceptOutcome(StrEnum):
@@ -71,7 +72,7 @@ class _DeferredRecord(Struct, frozen=True):
     of: dict[int, DeferredLinks]
 
 
-_Mark = TypeVar("_Mark", bound=Struct)
+_Record = TypeVar("_Record", bound=Struct)
 
 
 class Ledger:
@@ -109,20 +110,20 @@ class Ledger:
         """Return the package that waits to be activated, if there is one. Raises as `current`."""
         return self._read(STAGED)
 
-    def standing(self) -> CellState:
-        """Return how the cell stands between its packages. Raises UnoError if there is none."""
+    def cell_state(self) -> CellState:
+        """Return the generations in the ledger. Raises UnoError if there is no package."""
         current = self._current()
         previous, staged = self.previous(), self.staged()
         running = current.manifest.generation
-        trial = self._mark(PENDING, PendingCommit)
-        if trial is not None and trial.generation != running:
-            trial = None
+        pending = self._record(PENDING, PendingCommit)
+        if pending is not None and pending.generation != running:
+            pending = None
         return CellState(
             running=running,
             previous=_older(previous, running),
             staged=_newer(staged, running),
-            trial=trial,
-            memory=self._mark(STATE, PersistentState) or PersistentState(),
+            pending=pending,
+            persistent=self._record(STATE, PersistentState) or PersistentState(),
         )
 
     def stage(self, content: bytes) -> AcceptOutcome:
@@ -148,45 +149,45 @@ class Ledger:
         with files.locked(self.directory / LOCK):
             files.remove(self.directory / STAGED)
 
-    def activate(self, trial: PendingCommit) -> Package:
-        """Make the staged package the accepted one, on trial, and return it.
+    def activate(self, pending: PendingCommit) -> Package:
+        """Make the staged package the accepted one, on pending, and return it.
 
         Raises UnoError, and then the accepted package is the one before.
         """
         with files.locked(self.directory / LOCK):
             staged = self.staged()
-            if staged is None or staged.manifest.generation != trial.generation:
-                raise ActionNeeded(f"no package of generation {trial.generation} is staged")
+            if staged is None or staged.manifest.generation != pending.generation:
+                raise ActionNeeded(f"no package of generation {pending.generation} is staged")
             _refuse_misfit(self._current().manifest, staged.manifest)
-            self._write_mark(PENDING, trial)
+            self._write_record(PENDING, pending)
             files.share(self.directory / CURRENT, self.directory / PREVIOUS)
             files.rename(self.directory / STAGED, self.directory / CURRENT)
             return staged
 
-    def put_pending(self, trial: PendingCommit) -> None:
+    def put_pending(self, pending: PendingCommit) -> None:
         """Have the accepted package, which came another way, go back if it fails."""
         with files.locked(self.directory / LOCK):
-            self._write_mark(PENDING, trial)
+            self._write_record(PENDING, pending)
 
     def confirm(self) -> None:
-        """End the trial: the accepted package stays."""
+        """End the pending: the accepted package stays."""
         with files.locked(self.directory / LOCK):
             files.remove(self.directory / PENDING)
 
-    def remember(self, memory: PersistentState) -> None:
+    def persist(self, state: PersistentState) -> None:
         """Keep what has been handled of the registry's messages."""
-        self._write_mark(STATE, memory)
+        self._write_record(STATE, state)
 
-    def held(self) -> dict[int, DeferredLinks]:
-        """Return the links that are held, by the generation of the package that runs with them."""
-        found = self._mark(DEFERRED, _DeferredRecord)
+    def deferred(self) -> dict[int, DeferredLinks]:
+        """Return the deferred links, by the generation of the package that runs with them."""
+        found = self._record(DEFERRED, _DeferredRecord)
         return found.of if found else {}
 
-    def hold(self, held: Mapping[int, DeferredLinks]) -> None:
-        """Keep the links that are held under packages of these generations."""
-        kept = {generation: each for generation, each in held.items() if each.links}
+    def defer(self, deferred: Mapping[int, DeferredLinks]) -> None:
+        """Record the links that are deferred under packages of these generations."""
+        kept = {generation: each for generation, each in deferred.items() if each.links}
         if kept or (self.directory / DEFERRED).exists():
-            self._write_mark(DEFERRED, _DeferredRecord(kept))
+            self._write_record(DEFERRED, _DeferredRecord(kept))
 
     def roll_back(self) -> Package:
         """Make the previous package the current one again, and return it.
@@ -210,18 +211,18 @@ class Ledger:
             raise ActionNeeded(f"there is no cell in {self.directory}")
         return current
 
-    def _mark(self, name: str, kind: type[_Mark]) -> _Mark | None:
+    def _record(self, name: str, kind: type[_Record]) -> _Record | None:
         path = self.directory / name
         if not path.exists():
             return None
         try:
-            return codec.decode(files.read(path, limit=_MARK_LIMIT), kind)
+            return codec.decode(files.read(path, limit=_RECORD_LIMIT), kind)
         except codec.Malformed:
             # Marks are written whole, so somebody else wrote it; without it a cell still runs.
             return None
 
-    def _write_mark(self, name: str, mark: Struct) -> None:
-        files.write_if_changed(self.directory / name, codec.encode(mark))
+    def _write_record(self, name: str, record: Struct) -> None:
+        files.write_if_changed(self.directory / name, codec.encode(record))
 
     def _accept(self, manifest: Manifest, content: bytes) -> AcceptedPackage:
         # Again, because another process may have been quicker.

@@ -1,7 +1,7 @@
-"""Keeping the host as the cell's package wants it: passes, and what links need that do not work.
+"""Reconciles the host with the cell's package, and maintains links that do not work.
 
-All of it blocks, and is for one thread. A pass takes no hints: it looks at all there is, and a
-second one does nothing. So what somebody removed, or what died, comes back.
+All calls block, and are for one thread. A pass takes no hints: it observes everything, and a second
+pass does nothing. So what was removed by hand, or has died, is restored.
 """
 
 from __future__ import annotations
@@ -14,10 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uno import files
-from uno.agent.commit import drain_runner
-from uno.agent.commit.drain_plan import DrainSchedule
-from uno.agent.commit.drain_runner import RemainingSteps
-from uno.agent.commit.package_checks import own_lans
 from uno.agent.host_loop.handshake_retry import EXPIRED, HandshakeRetry, is_name
 from uno.agent.host_loop.stale_routes import StaleRoutes
 from uno.model.net import Network
@@ -44,10 +40,10 @@ LOCK = "service.lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassOutcome:
-    """What a pass came to.
+    """The result of a pass.
 
-    `missing` are the cell's LANs that the host is not in. With `again` a pass is to follow soon:
-    the routing daemons were not all there, and somebody else may be starting them.
+    `missing` are the cell's LANs that the host is not attached to. With `again` another pass has to
+    follow soon: not all routing daemons were running, and their watchdog may be starting them.
     """
 
     facts: Facts
@@ -58,12 +54,12 @@ class PassOutcome:
 
 
 class HostReconciler:
-    """One host, and the cell that it is."""
+    """Reconciles one host with the packages of one cell."""
 
     def __init__(
         self, host: Host, directory: Path, *, wall: Callable[[], float], now: Callable[[], float]
     ) -> None:
-        """Keep `host`; commands that change it too take turns through a lock in `directory`.
+        """Reconcile `host`; commands that change it too take turns by a lock in `directory`.
 
         `wall` returns seconds since the epoch, `now` those of a monotonic clock.
         """
@@ -72,24 +68,24 @@ class HostReconciler:
         self._directory = directory
         self._wall = wall
         self._now = now
-        self._redial = HandshakeRetry()
-        self._stale = StaleRoutes()
+        self._handshake_retry = HandshakeRetry()
+        self._stale_routes = StaleRoutes()
         self._tunnels: dict[str, Tunnel] = {}
         self._had_routing = False
         self._registry_due = 0.0
 
     def missing(self, package: Package) -> tuple[Network, ...]:
-        """Return the cell's LANs that the host is not in."""
-        lans = own_lans(package)
+        """Return the cell's LANs that the host is not attached to."""
+        lans = package.own.lans
         there = {each.network for each in attached(lans, self.host.facts().nics)}
         return tuple(lan for lan in lans if lan not in there)
 
     def is_up(self) -> bool:
-        """Whether the network runs on this host, whoever started it."""
+        """Whether the network is up on this host, started by this process or another one."""
         return self.host.observe(()).node is not None
 
     def reconcile(self, package: Package) -> PassOutcome:
-        """Make the host as `package` wants it, with the LANs that are there.
+        """Reconcile the host with `package`, with the LANs that are attached.
 
         Raises `UnoError`, and then the host is as it was before.
         """
@@ -99,8 +95,8 @@ class HostReconciler:
         if again:
             difference = difference.without(StartRouting)
         if difference.actions:
-            with self.pidfile():
-                difference.apply(self.host, progress=_say)
+            with self.host_lock():
+                difference.apply(self.host, progress=_log_step)
         self._had_routing = not again
         self._tunnels = {tunnel.name: tunnel for tunnel in target.desired.tunnels}
         return PassOutcome(
@@ -111,40 +107,8 @@ class HostReconciler:
             again=again,
         )
 
-    def switch(self, old: Package, new: Package, schedule: DrainSchedule) -> RemainingSteps | None:
-        """Take the host from the package `old` to `new`, as `schedule` says when.
-
-        Returns what is left to take back of the old one, for `proceed`. Raises `UnoError`, and then
-        the host is as it was before.
-        """
-        with self.pidfile():
-            done, rest = self._walk().begin(old, new, schedule)
-        self._note(done)
-        return rest
-
-    def proceed(self, rest: RemainingSteps) -> RemainingSteps | None:
-        """Take the next step in taking back what is old, if it is time; return what is left then.
-
-        Raises `UnoError`.
-        """
-        walk = self._walk()
-        if walk.keeps(rest):
-            return rest
-        with self.pidfile():
-            done, left = walk.proceed(rest)
-        self._note(done)
-        return left
-
-    def _walk(self) -> drain_runner.DrainRunner:
-        return drain_runner.DrainRunner(
-            host=self.host,
-            progress=_say,
-            pause=self._pause,
-            now=self._now,
-            cancelled=self.stopping.is_set,
-        )
-
-    def _note(self, done: Iterable[Action]) -> None:
+    def note_done(self, done: Iterable[Action]) -> None:
+        """Take note of the tunnels that a change of package has made or removed."""
         for action in done:
             match action:
                 case CreateTunnel(tunnel) | ConfigureTunnel(tunnel):
@@ -154,33 +118,33 @@ class HostReconciler:
                 case _:
                     pass
 
-    def pidfile(self) -> AbstractContextManager[None]:
-        """Hold the lock that commands take before they change the host."""
+    def host_lock(self) -> AbstractContextManager[None]:
+        """Hold the lock that every process takes before it changes the host."""
         return files.locked(self._directory / LOCK)
 
     def maintain_links(self, package: Package, links: Sequence[LinkState]) -> None:
-        """Do what is to be done about those links of the running `package` that do not work.
+        """Maintain those links of the running `package` that do not work.
 
-        Routes through dead ones are dropped, and neighbours that are silent called, where this cell
-        can call. Raises `UnoError`.
+        Routes through dead links are dropped. Handshakes are initiated with neighbours that do not
+        answer, where this cell knows an endpoint. Raises `UnoError`.
         """
-        self._drop_stale(package, links)
-        self._call_silent(links)
+        self._drop_stale_routes(package, links)
+        self._retry_handshakes(links)
 
-    def _drop_stale(self, package: Package, links: Iterable[LinkState]) -> None:
-        due = self._stale.due(links, now=self._now())
+    def _drop_stale_routes(self, package: Package, links: Iterable[LinkState]) -> None:
+        due = self._stale_routes.due(links, now=self._now())
         if due:
             due &= self.host.interfaces_with_bgp_routes()
         for link in package.plan.links:
             if link.interface in due:
                 self.host.drop_routes(str(link.remote4))
-                self._stale.dropped(link.interface)
+                self._stale_routes.dropped(link.interface)
                 _log.info("%s is dead: dropped routes that were kept through it", link.interface)
 
-    def _call_silent(self, links: Iterable[LinkState]) -> None:
+    def _retry_handshakes(self, links: Iterable[LinkState]) -> None:
         peers = {name: _callable(tunnel) for name, tunnel in self._tunnels.items()}
         mine = [link for link in links if peers.get(link.interface)]
-        due = self._redial.due(mine, now=self._now())
+        due = self._handshake_retry.due(mine, now=self._now())
         known = self.host.peer_status() if due else {}
         # One that has answered for the first time since it was looked at would be broken off.
         new = {link.interface for link in mine if link.handshake is None}
@@ -208,9 +172,6 @@ class HostReconciler:
             return
         self.host.initiate_handshake(name, peer)
 
-    def _pause(self, seconds: float) -> None:
-        self.stopping.wait(seconds)
-
     def _is_coming_back(self, observed: Observed) -> bool:
         """Whether routing has just died: watchfrr starts single daemons again, and loses less."""
         return observed.routing is None and self._had_routing
@@ -224,5 +185,5 @@ def _callable(tunnel: Tunnel | None) -> Peer | None:
     return peer if peer.endpoint else None
 
 
-def _say(text: str) -> None:
+def _log_step(text: str) -> None:
     _log.info("%s", text)

@@ -1,4 +1,4 @@
-"""Changing over in stages: what comes after what, what is waited for, and for how long."""
+"""Changing over in drain_steps: what comes after what, what is waited for, and for how long."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from uno.agent.commit.drain_plan import (
     DeferredLinks,
     DrainSchedule,
     DrainStep,
-    held,
-    scheduled,
-    stages,
-    with_held,
+    deferred,
+    drain_steps,
+    schedule_of,
+    with_deferred,
 )
 from uno.agent.commit.drain_runner import DrainCancelled, switch
 from uno.agent.service import change_over
@@ -26,7 +26,7 @@ from uno.model.uvn import Strategy
 from uno.ports.host import Action, ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
 from uno.render.frr import daemons, integrated
 
-QUICK = DrainSchedule(settle=0, patience=0)
+QUICK = DrainSchedule(remove_after=0, timeout=0)
 
 
 class Switching:
@@ -60,7 +60,7 @@ class Switching:
         return round(self.clock.time - self.began, 1)
 
     def steps(self) -> list[tuple[float, str]]:
-        """What was said of stages, without the actions in them."""
+        """What was said of drain_steps, without the actions in them."""
         verbs = ("make", "have", "leave", "change", "close", "remove uwg-", "use", "be ")
         verbs += ("connect", "go back")
         return [each for each in self.said if each[1].startswith(verbs)]
@@ -99,7 +99,7 @@ def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_g
 
 @pytest.mark.feature("G07")
 def test_a_link_without_sessions_still_carries_what_is_on_its_way() -> None:
-    way = stages(package_of(CROSSED), package_of(RING), DrainSchedule())
+    way = drain_steps(package_of(CROSSED), package_of(RING), DrainSchedule())
 
     (closed,) = (each for each in way if Drain.CLOSED in each.drained.values())
     (interface,) = closed.drained
@@ -116,7 +116,7 @@ def test_a_link_without_sessions_still_carries_what_is_on_its_way() -> None:
 def test_steps_are_counted_from_when_the_word_was_heard() -> None:
     switching = Switching(package_of(CROSSED))
 
-    switching.to(package_of(RING), DrainSchedule(since=switching.clock.time - 3))
+    switching.to(package_of(RING), DrainSchedule(started_at=switching.clock.time - 3))
 
     assert [time for time, _ in switching.steps()] == [0.0, 2.0, 3.0, 4.0, 4.5]
 
@@ -127,7 +127,7 @@ def test_a_new_link_is_made_first_and_waited_for_as_long_as_patience_lasts() -> 
     (cell, *_) = (link.a.cell for link in RING.links if link not in grown.links)
     switching = Switching(package_of(RING, cell))
 
-    switching.to(package_of(grown, cell), DrainSchedule(settle=0, patience=3))
+    switching.to(package_of(grown, cell), DrainSchedule(remove_after=0, timeout=3))
 
     kinds = [
         type(each)
@@ -149,7 +149,7 @@ def test_nothing_is_waited_for_when_the_new_sessions_are_up() -> None:
     )
     switching.host.handshakes = {link.public_key: 1 for link in package_of(grown, cell).plan.links}
 
-    switching.to(package_of(grown, cell), DrainSchedule(settle=0, patience=3))
+    switching.to(package_of(grown, cell), DrainSchedule(remove_after=0, timeout=3))
 
     assert [time for time, _ in switching.steps()][1] == 0.0
 
@@ -212,20 +212,20 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
 
     switching.to(new, DrainSchedule(hold=(f"1-{one.cell}",)))
 
-    kept = held(old, (f"1-{one.cell}",))
-    there = with_held(new, kept)
+    kept = deferred(old, (f"1-{one.cell}",))
+    there = with_deferred(new, kept)
     assert [link.public_key for link in there.plan.links] == [
         one.public_key,
         *(link.public_key for link in new.plan.links if link.cell != one.cell),
     ]
     assert there.secrets[one.key] == old.secrets[one.key]
-    assert stages(there, there, DrainSchedule()) == (
+    assert drain_steps(there, there, DrainSchedule()) == (
         DrainStep(what="make what is new", package=there),
     )
-    assert with_held(new, DeferredLinks()) == new
+    assert with_deferred(new, DeferredLinks()) == new
     assert "private" not in repr(kept)
     # Later, when it is ready, that link alone changes.
-    assert [set(stage.drained) for stage in stages(there, new, DrainSchedule())] == [
+    assert [set(stage.drained) for stage in drain_steps(there, new, DrainSchedule())] == [
         set(),
         {one.interface},
         {one.interface},
@@ -235,7 +235,7 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
 
 
 def test_an_undo_changes_all_at_once() -> None:
-    schedule = scheduled(Activation(generation=2, undo=True), since=None)
+    schedule = schedule_of(Activation(generation=2, undo=True), started_at=None)
     switching = Switching(package_of(CROSSED))
 
     switching.to(package_of(RING), schedule)
@@ -247,10 +247,10 @@ def test_an_undo_changes_all_at_once() -> None:
 def test_an_activation_says_when_what_changes() -> None:
     activation = Activation(generation=2, batches=(("1-2",),), period=7.5, hold=("1-3",))
 
-    schedule = scheduled(activation, since=8.5)
+    schedule = schedule_of(activation, started_at=8.5)
 
-    assert schedule.since == 8.5
-    assert (schedule.batches, schedule.period, schedule.hold, schedule.urgent) == (
+    assert schedule.started_at == 8.5
+    assert (schedule.batches, schedule.period, schedule.hold, schedule.at_once) == (
         (("1-2",),),
         7.5,
         ("1-3",),
@@ -261,7 +261,7 @@ def test_an_activation_says_when_what_changes() -> None:
 def test_a_link_that_is_changed_stays_avoided_until_it_answers() -> None:
     old, new = package_of(CROSSED), package_of(rekeyed(CROSSED))
 
-    way = stages(old, new, DrainSchedule())
+    way = drain_steps(old, new, DrainSchedule())
 
     drains = [set(stage.drained.values()) for stage in way]
     assert drains == [set(), {Drain.TAGGED}, {Drain.AVOIDED}, {Drain.AVOIDED}, set()]
@@ -272,7 +272,7 @@ def test_a_link_to_who_is_in_the_uvn_no_more_goes_at_once() -> None:
     smaller = replace(uvn(), cells=uvn().cells[:-1])
     old, new = package_of(CROSSED), package_of(planned(smaller, CROSSED))
 
-    (first, *_) = stages(old, new, DrainSchedule())
+    (first, *_) = drain_steps(old, new, DrainSchedule())
 
     assert 6 in {link.cell for link in old.plan.links}
     assert 6 not in {link.cell for link in first.package.plan.links}
@@ -300,7 +300,7 @@ def test_a_failure_says_what_failed_and_leaves_the_host_as_it_was() -> None:
     switching = Switching(package_of(CROSSED))
     before = str(switching.host)
     changes = sum(
-        1 for each in stages(package_of(CROSSED), package_of(RING), QUICK) if each.drained
+        1 for each in drain_steps(package_of(CROSSED), package_of(RING), QUICK) if each.drained
     )
     assert changes
     switching.host.fail_at(2)

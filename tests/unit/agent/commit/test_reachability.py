@@ -1,76 +1,75 @@
-"""Who has to be heard again after a change."""
+"""What a cell has to reach again after a change."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
-
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uno.agent.commit.reachability import Reachability, describe, lost, proven
-from uno.model.plan import BackbonePeer, CellSet
-from uno.ports.prober import ProbeResult, ProbeResults
+from uno.agent.commit.reachability import (
+    Reachability,
+    describe,
+    detection_time,
+    have_answered,
+    missing_after,
+    observed,
+)
+from uno.model.plan import Timing
+from uno.model.status import LinkState
 
 CELLS = st.frozensets(st.integers(1, 6))
 CONTACTS = st.builds(Reachability, registry=st.booleans(), neighbours=CELLS)
 
 
-LINKS = tuple(
-    BackbonePeer(
-        cell=cell,
-        interface=f"uwg-b{cell}",
-        local4=IPv4Address("10.255.192.0"),
-        local6=IPv6Address("fd00::"),
-        remote4=IPv4Address(f"10.255.192.{cell}"),
-        remote6=IPv6Address(f"fd00::{cell}"),
-        public_key="",
-        key="",
-        psk="",
-        import_origins=CellSet(),
-    )
-    for cell in (1, 2, 3)
-)
+def test_neighbours_that_answered_a_probe_sent_after_the_change_are_reached() -> None:
+    assert is_answered({1: 100.0, 2: 100.5}, 1, 2)
+    assert is_answered({1: 100.0, 2: None, 3: 90.0}, 1)
 
 
-def heard(**at: float | None) -> dict[IPv4Address, ProbeResult]:
-    return {
-        LINKS[int(cell[1]) - 1].remote4: ProbeResult(last_answered=when)
-        for cell, when in at.items()
-    }
+def test_an_answer_to_a_probe_sent_before_the_change_shows_nothing() -> None:
+    assert not is_answered({1: 100.5, 2: 99.9}, 1, 2)
+    assert not is_answered({1: 100.5, 2: None}, 1, 2)
 
 
-def is_proven(measured: ProbeResults, *neighbours: int) -> bool:
-    return proven(LINKS, measured, neighbours=frozenset(neighbours), since=100.0)
+def test_a_neighbour_without_a_link_is_not_awaited_and_shows_nothing() -> None:
+    assert is_answered({1: 100.5}, 1, 9)
+    assert not is_answered({1: 100.5}, 9)
+    assert not is_answered({1: 100.5})
 
 
-def test_neighbours_that_answered_what_was_sent_after_the_change_are_there() -> None:
-    assert is_proven(heard(c1=100.0, c2=100.5), 1, 2)
-    assert is_proven(heard(c1=100.0, c2=None, c3=90.0), 1)
+def is_answered(answered: dict[int, float | None], *neighbours: int) -> bool:
+    return have_answered(frozenset(neighbours), answered, since=100.0)
 
 
-def test_an_answer_to_what_was_sent_before_the_change_proves_nothing() -> None:
-    assert not is_proven(heard(c1=100.5, c2=99.9), 1, 2)
-    assert not is_proven(heard(c1=100.5, c2=None), 1, 2)
-    assert not is_proven(heard(c1=100.5), 1, 2)
+def test_a_link_without_a_handshake_reaches_nothing() -> None:
+    links = [
+        LinkState(interface="uwg-b0", cell=1, bgp="Established", bfd="up", handshake=5),
+        LinkState(interface="uwg-b1", cell=2, bgp="Established", bfd="up"),
+        LinkState(interface="uwg-b2", cell=3, bgp="Active", bfd="up", handshake=5),
+    ]
+
+    found = observed(links, registry=True)
+
+    assert found == Reachability(registry=True, neighbours=frozenset({1}))
 
 
-def test_a_neighbour_whose_link_is_gone_is_not_waited_for_but_proves_nothing_either() -> None:
-    assert is_proven(heard(c1=100.5), 1, 9)
-    assert not is_proven(heard(c1=100.5), 9)
-    assert not is_proven(heard(c1=100.5))
+def test_a_broken_link_is_detected_after_the_bfd_multiplier_and_a_moment_for_frr() -> None:
+    timing = Timing(hold=9, keepalive=3, connect=5, bfd_interval=250, bfd_multiplier=3, restart=120)
+
+    assert detection_time(timing) == pytest.approx(1.05)
 
 
 def missing(
     before: Reachability, now: Reachability, *planned: int, elsewhere: bool = True
 ) -> Reachability:
-    return lost(before, now, planned=planned, registry_elsewhere=elsewhere)
+    return missing_after(before, now, planned=planned, registry_elsewhere=elsewhere)
 
 
 @given(before=CONTACTS, planned=CELLS, elsewhere=st.booleans())
-def test_who_is_as_before_and_has_a_planned_neighbour_misses_nobody(
+def test_a_cell_that_reaches_what_it_did_before_misses_nothing_that_is_planned(
     *, before: Reachability, planned: frozenset[int], elsewhere: bool
 ) -> None:
-    found = lost(before, before, planned=planned, registry_elsewhere=elsewhere)
+    found = missing_after(before, before, planned=planned, registry_elsewhere=elsewhere)
 
     assert not found.registry
     assert not found or not before.neighbours & planned
@@ -80,7 +79,7 @@ def test_who_is_as_before_and_has_a_planned_neighbour_misses_nobody(
 def test_a_neighbour_that_is_missed_is_planned(
     before: Reachability, now: Reachability, planned: frozenset[int]
 ) -> None:
-    found = lost(before, now, planned=planned, registry_elsewhere=True)
+    found = missing_after(before, now, planned=planned, registry_elsewhere=True)
 
     assert found.neighbours <= planned - now.neighbours
 
@@ -123,13 +122,13 @@ def test_the_registry_is_missed_unless_it_is_the_registry_that_has_gone() -> Non
     assert not missing(before, now, 1, elsewhere=False).registry
 
 
-def test_who_hears_nobody_misses_the_registry_whatever_it_hears_of_it() -> None:
+def test_a_cell_that_reaches_nothing_misses_the_registry_in_any_case() -> None:
     before = Reachability(registry=True, neighbours=frozenset({1}))
 
     assert missing(before, Reachability(), 1, elsewhere=False).registry
 
 
-def test_who_is_missing_is_said_by_name() -> None:
+def test_what_is_missing_is_described_by_name() -> None:
     found = describe(Reachability(registry=True, neighbours=frozenset({2, 9})), {2: "lan-b"})
 
     assert found == "the registry, lan-b, cell 9"

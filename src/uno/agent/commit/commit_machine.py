@@ -1,0 +1,782 @@
+"""How a cell changes packages: confirmed commit (RFC 6241, section 8.4) as one state machine.
+
+    staged ─▶ activated ─▶ pending commit ─┬▶ confirmed
+                  │                        └▶ rolled back
+                  └▶ failed
+
+Pure. Every rule about a change of package is in this module. `step` takes the state and an event,
+and returns the new state and the commands that follow from it. `agent.commit.executor` executes the
+commands on the ledger, the host and the bus, and reports each result as the next event; it has no
+rule of its own. A command that fails without an event of its own changes no state: the next input
+event yields it again.
+
+The cell runs only packages that it has staged, or that a person has installed, and rolls back by
+itself from a package that cuts it off. All messages of the registry share one sequence. A message
+with a sequence up to `handled` has had its effect, and has none again however often it arrives:
+otherwise a cell that has rolled back would at once activate the same package again.
+
+Inputs:         Started, MessagesReceived, PackageInstalled, Observed, ReconcileFailed,
+                LansAttached, CleanupAdvanced
+Results:        each command that changes packages has its own, named at the command
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TypeAlias, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace as altered
+
+from uno.agent.commit.drain_plan import DrainSchedule, schedule_of
+from uno.agent.commit.reachability import Reachability, describe, have_answered, missing_after
+from uno.model.messages import CONFIRM_TIMEOUT, Ack, Activation, Envelope, Phase
+from uno.model.net import Network
+
+# What is on disk.
+
+
+class PendingCommit(Struct, frozen=True, kw_only=True):
+    """A package that is applied and not confirmed: the cell may have to roll back from it.
+
+    `before` is what the cell reached under the package of `previous`. Where it is not reached again
+    for `confirm_timeout` seconds, the cell rolls back.
+    """
+
+    generation: int
+    previous: int
+    before: Reachability = Reachability()
+    confirm_timeout: float = CONFIRM_TIMEOUT
+
+
+class PersistentState(Struct, frozen=True, kw_only=True):
+    """What a cell keeps across restarts, beside its packages.
+
+    `handled` is the sequence up to which the registry's messages have had their effect; `offer` is
+    that of the offer that brought the staged or the running package; `ack` is the last
+    acknowledgement. `lans` are the LANs of the cell that the host has been attached to: one of them
+    that is missing is a fault of the host, any other is a mistake in the package.
+    `last_registry_messages` are the last announcement and activation: the registry may be absent
+    when all cells restart, or may have lost its sequence.
+    """
+
+    handled: int = 0
+    offer: int = 0
+    ack: Ack | None = None
+    lans: tuple[Network, ...] = ()
+    last_registry_messages: tuple[Envelope, ...] = ()
+
+
+class CellState(Struct, frozen=True, kw_only=True):
+    """The generations of a cell's packages in its ledger.
+
+    `previous` is None where there is no package to roll back to. `deferred` are the links (`1-2`)
+    that differ from the running package until their other ends are ready.
+    """
+
+    running: int
+    previous: int | None = None
+    staged: int | None = None
+    deferred: frozenset[str] = frozenset()
+    pending: PendingCommit | None = None
+    persistent: PersistentState = PersistentState()
+
+
+# What is in memory.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmLimits:
+    """Times of confirmed commit, in seconds.
+
+    `lease` is how long the bus takes to detect that a node has left; `confirm_timeout` is that of
+    a package that a person installed.
+    """
+
+    lease: float = 7.0
+    confirm_timeout: float = CONFIRM_TIMEOUT
+
+
+class Cleanup(Enum):
+    """What a change has left to remove: `LINKS` that still carry traffic, or only `FILTERS`."""
+
+    DONE = auto()
+    FILTERS = auto()
+    LINKS = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedActivation:
+    """The newest activation, its sequence, and when it was received."""
+
+    activation: Activation
+    sequence: int
+    received_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitState:
+    """The state of a cell with respect to its packages.
+
+    `offer` is the sequence of the newest offer received, `answered` that of the newest one that
+    this process has answered. `announced` is the generation that the registry announces for the
+    cell. `installed` is the generation of a package that a person has installed, until it is
+    applied. `applied_at` is when the running package was applied, or taken over at a start, and
+    `registry_bytes` how many bytes had been received from the registry then.
+    """
+
+    cell: int
+    ledger: CellState
+    limits: ConfirmLimits = ConfirmLimits()
+    offer: int = 0
+    answered: int = 0
+    activation: ReceivedActivation | None = None
+    announced: int | None = None
+    installed: int | None = None
+    cleanup: Cleanup = Cleanup.DONE
+    applied_at: float = 0.0
+    registry_bytes: int = 0
+
+    @property
+    def persistent(self) -> PersistentState:
+        """What is kept across restarts."""
+        return self.ledger.persistent
+
+    @property
+    def pending(self) -> PendingCommit | None:
+        """The commit that is not confirmed yet, if there is one."""
+        return self.ledger.pending
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the last change is not over: not confirmed, or links are still to be removed.
+
+        Filters that are left from the change before are removed by the next change itself.
+        """
+        return self.pending is not None or self.cleanup is Cleanup.LINKS
+
+
+# Events: what the agent reports.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The agent has started, and the running package is applied."""
+
+    now: float
+    registry_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesReceived:
+    """The newest messages of the registry: fields are as in `CommitState`."""
+
+    offer: int = 0
+    activation: ReceivedActivation | None = None
+    announced: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageInstalled:
+    """A person has made a package of this generation the accepted one."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the cell reaches `now`.
+
+    `planned` are the neighbours in the running package, and `answered` has for each link of the
+    host when the newest probe that was answered was sent, None if none was. `detection` is how many
+    seconds after a change a link that it broke is known to be down. `registry_elsewhere` is whether
+    a cell that this one reaches reaches the registry. `registry_bytes` came from the registry
+    through WireGuard, which counts authentic bytes only; `registry_contact_at` is when its last
+    message came directly; `registry_sequence` is the highest sequence of its messages. `names` are
+    those of cells, for messages.
+    """
+
+    now: float
+    reachability: Reachability
+    planned: frozenset[int] = frozenset()
+    answered: Mapping[int, float | None] = field(default_factory=dict)
+    detection: float = 0.0
+    registry_elsewhere: bool = False
+    registry_bytes: int = 0
+    registry_contact_at: float | None = None
+    registry_sequence: int = 0
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileFailed:
+    """The host cannot be made as the running package says, when the agent starts."""
+
+    reason: str
+    registry_sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LansAttached:
+    """The host is attached to all LANs of the cell."""
+
+    lans: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupAdvanced:
+    """A step of removing what the previous package needed was taken; `cleanup` is left."""
+
+    cleanup: Cleanup
+
+
+# Events: results of commands.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferStaged:
+    """The offer's package is staged, or `is_running` already."""
+
+    sequence: int
+    generation: int
+    is_running: bool
+    ledger: CellState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferRefused:
+    """The offer's package cannot be staged; `generation` is None where it could not be read."""
+
+    sequence: int
+    reason: str
+    generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discarded:
+    """The staged package is removed, because of the activation with this sequence."""
+
+    sequence: int
+    ledger: CellState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activated:
+    """The staged package is the accepted one in the ledger, with a pending commit."""
+
+    command: Activate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationFailed:
+    """The staged package cannot be made the accepted one."""
+
+    command: Activate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingPut:
+    """The accepted package has a pending commit in the ledger."""
+
+    pending: PendingCommit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The host is as the accepted package says, but for what `cleanup` has left to remove."""
+
+    now: float
+    cleanup: Cleanup
+    ledger: CellState
+    registry_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyFailed:
+    """The host cannot be made as the accepted package says, and is as the one before says."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The pending commit is removed from the ledger."""
+
+    ledger: CellState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    """The previous package is the accepted one in the ledger again."""
+
+    command: RollBack
+    ledger: CellState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinksReleased:
+    """Links that were deferred are as the running package says, but for those still deferred."""
+
+    cleanup: Cleanup
+    ledger: CellState
+
+
+Event: TypeAlias = (
+    Started
+    | MessagesReceived
+    | PackageInstalled
+    | Observed
+    | ReconcileFailed
+    | LansAttached
+    | CleanupAdvanced
+    | OfferStaged
+    | OfferRefused
+    | Discarded
+    | Activated
+    | ActivationFailed
+    | PendingPut
+    | Applied
+    | ApplyFailed
+    | Confirmed
+    | RolledBack
+    | LinksReleased
+)
+
+
+# Commands.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observe:
+    """Observe links and routes now. Result: `Observed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreMessages:
+    """Accept and flood the registry's messages from before the restart."""
+
+    messages: tuple[Envelope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Verify the package of the offer and stage it. Result: `OfferStaged` or `OfferRefused`."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discard:
+    """Remove the staged package from the ledger. Result: `Discarded`."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activate:
+    """Make the staged package the accepted one. Result: `Activated` or `ActivationFailed`.
+
+    Links in the schedule's `hold` are deferred.
+    """
+
+    pending: PendingCommit
+    sequence: int
+    schedule: DrainSchedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutPending:
+    """Put a pending commit for the accepted package into the ledger. Result: `PendingPut`."""
+
+    pending: PendingCommit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """Change the host to the accepted package. Result: `Applied` or `ApplyFailed`."""
+
+    generation: int
+    schedule: DrainSchedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Remove the pending commit from the ledger. Result: `Confirmed`."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollBack:
+    """Make the previous package the accepted one in the ledger again. Result: `RolledBack`.
+
+    The disk comes first, so that after a crash the previous package is applied. `phase` is how the
+    change of `generation` ends: `FAILED` where the host has not changed, else `REVERTED`.
+    """
+
+    generation: int
+    phase: Phase
+    reason: str
+    handled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevertHost:
+    """Change the host back to the accepted package at once.
+
+    A failure is logged: the agent reconciles the host with the accepted package anyway.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLinks:
+    """Change links that are deferred, but for those in the schedule's `hold`.
+
+    Result: `LinksReleased`, also after a failure: the agent then reconciles the host.
+    """
+
+    generation: int
+    schedule: DrainSchedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persist:
+    """Write the persistent state.
+
+    A failure is logged: this process goes on, and the next one may handle a message again.
+    """
+
+    state: PersistentState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """Advertise an acknowledgement."""
+
+    ack: Ack
+
+
+Command: TypeAlias = (
+    Observe
+    | RestoreMessages
+    | Stage
+    | Discard
+    | Activate
+    | PutPending
+    | Apply
+    | Confirm
+    | RollBack
+    | RevertHost
+    | ReleaseLinks
+    | Persist
+    | Acknowledge
+)
+
+Transition: TypeAlias = tuple[CommitState, tuple[Command, ...]]
+
+
+def step(state: CommitState, event: Event) -> Transition:  # noqa: PLR0911 - one for each event
+    """Return the state after an event, and the commands to execute, in this order."""
+    match event:
+        case Started():
+            return _start(state, event)
+        case MessagesReceived():
+            return _decide(
+                replace(
+                    state,
+                    offer=max(state.offer, event.offer),
+                    activation=event.activation or state.activation,
+                    announced=event.announced,
+                )
+            )
+        case PackageInstalled():
+            return _decide(replace(state, installed=event.generation))
+        case Observed():
+            return _observed(state, event)
+        case ReconcileFailed():
+            return state, _roll_back(state, event.reason, event.registry_sequence)
+        case LansAttached():
+            return _attached(state, event.lans)
+        case CleanupAdvanced():
+            return replace(state, cleanup=event.cleanup), ()
+        case _:
+            return _result(state, event)
+
+
+# Inputs.
+
+
+def _start(state: CommitState, event: Started) -> Transition:
+    """Begin the whole confirm timeout of a pending commit again, and repeat the last answer."""
+    state = replace(state, applied_at=event.now, registry_bytes=event.registry_bytes)
+    ack = state.persistent.ack
+    restore = RestoreMessages(messages=state.persistent.last_registry_messages)
+    return state, (restore,) if ack is None else (restore, Acknowledge(ack=ack))
+
+
+def _decide(state: CommitState) -> Transition:
+    """Return what the state asks for, without an observation.
+
+    A pending commit defers all but its undo until it has ended. A cell whose package is staged may
+    be activated, and all cells are to begin together: so it stages none before it can begin.
+    """
+    if state.pending is None:
+        if state.installed is not None and state.cleanup is Cleanup.DONE:
+            return state, (Observe(),)
+        if _wants_offer(state) and not state.is_under_way:
+            return replace(state, answered=state.offer), (Stage(sequence=state.offer),)
+    return _activation(state, None)
+
+
+def _observed(state: CommitState, event: Observed) -> Transition:
+    if state.pending is not None:
+        verdict, missing = evaluate(state, state.pending, event)
+        if verdict is CommitVerdict.CONFIRM:
+            return state, (Confirm(generation=state.pending.generation),)
+        if verdict is CommitVerdict.ROLL_BACK:
+            reason = f"it lost {describe(missing, event.names)}"
+            return state, _roll_back(state, reason, event.registry_sequence)
+        return state, ()
+    if state.installed is not None and state.cleanup is Cleanup.DONE:
+        pending = PendingCommit(
+            generation=state.installed,
+            previous=state.ledger.running,
+            before=event.reachability,
+            confirm_timeout=state.limits.confirm_timeout,
+        )
+        return state, (PutPending(pending=pending),)
+    return _activation(state, event.reachability)
+
+
+def _wants_offer(state: CommitState) -> bool:
+    """Whether the newest offer is one that the cell has neither handled nor answered."""
+    persistent = state.persistent
+    return state.offer > max(persistent.handled, persistent.offer, state.answered)
+
+
+def _activation(state: CommitState, before: Reachability | None) -> Transition:
+    """Return what the newest activation asks for; `before` is what the cell reaches now, if known.
+
+    An activation that cannot take effect yet is kept: its package may not be staged, or the last
+    change not be over.
+    """
+    received, ledger = state.activation, state.ledger
+    if received is None or received.sequence <= state.persistent.handled:
+        return state, ()
+    activation, sequence = received.activation, received.sequence
+    if activation.undo:
+        return state, _undo(state, activation, sequence)
+    wanted = activation.cells.get(state.cell)
+    if wanted is None or state.is_under_way:
+        return state, ()
+    if wanted == ledger.running and ledger.deferred - frozenset(activation.hold):
+        schedule = schedule_of(activation, started_at=received.received_at)
+        state, persist = _persist(state, handled=sequence)
+        return state, (persist, ReleaseLinks(generation=wanted, schedule=schedule))
+    if wanted == ledger.staged:
+        return state, (_activate(state, received, before),)
+    return state, ()
+
+
+def _activate(
+    state: CommitState, received: ReceivedActivation, before: Reachability | None
+) -> Command:
+    if before is None:
+        return Observe()
+    activation = received.activation
+    pending = PendingCommit(
+        generation=activation.cells[state.cell],
+        previous=state.ledger.running,
+        before=before,
+        confirm_timeout=activation.confirm_timeout,
+    )
+    schedule = schedule_of(activation, started_at=received.received_at)
+    return Activate(pending=pending, sequence=received.sequence, schedule=schedule)
+
+
+def _undo(state: CommitState, activation: Activation, sequence: int) -> tuple[Command, ...]:
+    undone = activation.cells.get(state.cell, activation.generation)
+    if undone == state.ledger.running and state.ledger.previous is not None:
+        return _roll_back(state, "it was undone for all", sequence)
+    # What was offered after the undo is another attempt.
+    if undone == state.ledger.staged and state.persistent.offer < sequence:
+        return (Discard(sequence=sequence),)
+    return ()
+
+
+def _roll_back(state: CommitState, reason: str, handled: int) -> tuple[Command, ...]:
+    return (
+        RollBack(
+            generation=state.ledger.running, phase=Phase.REVERTED, reason=reason, handled=handled
+        ),
+    )
+
+
+def _attached(state: CommitState, lans: tuple[Network, ...]) -> Transition:
+    if set(lans) == set(state.persistent.lans):
+        return state, ()
+    persistent = altered(state.persistent, lans=lans)
+    return _with_persistent(state, persistent), (Persist(state=persistent),)
+
+
+# Whether a pending commit is confirmed.
+
+
+class CommitVerdict(Enum):
+    """What an observation means for a pending commit."""
+
+    WAIT = auto()
+    CONFIRM = auto()
+    ROLL_BACK = auto()
+
+
+def evaluate(
+    state: CommitState, pending: PendingCommit, seen: Observed
+) -> tuple[CommitVerdict, Reachability]:
+    """Return what an observation means for a pending commit, and what is not reached again.
+
+    A cell that reached nothing before has nothing to lose.
+    """
+    missing = missing_after(
+        pending.before,
+        seen.reachability,
+        planned=seen.planned,
+        registry_elsewhere=seen.registry_elsewhere,
+    )
+    if not pending.before or (not missing and _is_settled(state, pending.before, seen)):
+        return CommitVerdict.CONFIRM, missing
+    if missing and seen.now - state.applied_at >= pending.confirm_timeout:
+        return CommitVerdict.ROLL_BACK, missing
+    return CommitVerdict.WAIT, missing
+
+
+def _is_settled(state: CommitState, before: Reachability, seen: Observed) -> bool:
+    """Whether nothing that is observed can be from before the change."""
+    elapsed = seen.now - state.applied_at
+    if elapsed < seen.detection and not have_answered(
+        before.neighbours, seen.answered, since=state.applied_at
+    ):
+        return False
+    if not before.registry or elapsed >= state.limits.lease:
+        return True
+    contact_at = seen.registry_contact_at
+    if contact_at is not None and contact_at > state.applied_at:
+        return True
+    return seen.registry_bytes not in {0, state.registry_bytes}
+
+
+# Results of commands.
+
+
+def _result(  # noqa: C901, PLR0911 - one for each result
+    state: CommitState,
+    event: OfferStaged
+    | OfferRefused
+    | Discarded
+    | Activated
+    | ActivationFailed
+    | PendingPut
+    | Applied
+    | ApplyFailed
+    | Confirmed
+    | RolledBack
+    | LinksReleased,
+) -> Transition:
+    match event:
+        case OfferStaged():
+            return _staged(_with_ledger(state, event.ledger), event)
+        case OfferRefused():
+            generation = event.generation or state.announced or state.ledger.running
+            return _answer(state, Phase.REFUSED, generation, event.reason, offer=event.sequence)
+        case Discarded():
+            state, persist = _persist(_with_ledger(state, event.ledger), handled=event.sequence)
+            return state, (persist,)
+        case Activated():
+            sequence, generation = event.command.sequence, event.command.pending.generation
+            state, answer = _answer(state, Phase.APPLYING, generation, handled=sequence)
+            return state, (*answer, Apply(generation=generation, schedule=event.command.schedule))
+        case ActivationFailed():
+            sequence, generation = event.command.sequence, event.command.pending.generation
+            return _answer(state, Phase.FAILED, generation, event.reason, handled=sequence)
+        case PendingPut():
+            apply = Apply(generation=event.pending.generation, schedule=DrainSchedule())
+            return replace(state, installed=None), (apply,)
+        case Applied():
+            state = replace(
+                _with_ledger(state, event.ledger),
+                cleanup=event.cleanup,
+                applied_at=event.now,
+                registry_bytes=event.registry_bytes,
+            )
+            return _answer(state, Phase.APPLIED, state.ledger.running)
+        case ApplyFailed():
+            phase, generation = Phase.FAILED, event.generation
+            return state, (RollBack(generation=generation, phase=phase, reason=event.reason),)
+        case Confirmed():
+            state = _with_ledger(state, event.ledger)
+            return _answer(state, Phase.CONFIRMED, state.ledger.running)
+        case RolledBack():
+            return _rolled_back(_with_ledger(state, event.ledger), event.command)
+        case LinksReleased():
+            return replace(_with_ledger(state, event.ledger), cleanup=event.cleanup), ()
+        case _:
+            assert_never(event)
+
+
+def _staged(state: CommitState, event: OfferStaged) -> Transition:
+    if not event.is_running:
+        phase = Phase.STAGED
+    else:
+        phase = Phase.APPLIED if state.pending is not None else Phase.CONFIRMED
+    persistent = altered(state.persistent, offer=event.sequence)
+    return _answer(_with_persistent(state, persistent), phase, event.generation)
+
+
+def _rolled_back(state: CommitState, command: RollBack) -> Transition:
+    generation, reason = command.generation, command.reason
+    if command.phase is Phase.FAILED:
+        return _answer(state, Phase.FAILED, generation, reason)
+    state, persist = _persist(replace(state, cleanup=Cleanup.DONE), handled=command.handled)
+    state, answer = _answer(state, command.phase, generation, reason)
+    return state, (persist, RevertHost(), *answer)
+
+
+def _with_ledger(state: CommitState, ledger: CellState) -> CommitState:
+    """Return the state with the packages of the ledger; what is persistent is that in memory."""
+    return replace(state, ledger=altered(ledger, persistent=state.persistent))
+
+
+def _with_persistent(state: CommitState, persistent: PersistentState) -> CommitState:
+    return replace(state, ledger=altered(state.ledger, persistent=persistent))
+
+
+def _answer(
+    state: CommitState,
+    phase: Phase,
+    generation: int,
+    reason: str = "",
+    *,
+    offer: int | None = None,
+    handled: int = 0,
+) -> Transition:
+    """Return the commands that advertise how far a change is, once that is on disk."""
+    ack = Ack(
+        generation=generation,
+        phase=phase,
+        running=state.ledger.running,
+        reason=reason,
+        offer=state.persistent.offer if offer is None else offer,
+    )
+    persistent = altered(state.persistent, ack=ack)
+    state, persist = _persist(_with_persistent(state, persistent), handled=handled)
+    return state, (persist, Acknowledge(ack=ack))
+
+
+def _persist(state: CommitState, *, handled: int) -> tuple[CommitState, Persist]:
+    """Return the command that writes the persistent state. `handled` never decreases."""
+    persistent = altered(state.persistent, handled=max(handled, state.persistent.handled))
+    return _with_persistent(state, persistent), Persist(state=persistent)
