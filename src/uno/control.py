@@ -185,7 +185,7 @@ def _connect(one: socket.socket, path: Path) -> None:
     try:
         one.connect(str(path))
     except PermissionError as error:
-        raise ActionNeeded("only root can ask the agent", "type it with sudo") from error
+        raise ActionNeeded("only root can ask the agent", "run it with sudo") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NoAgent(
             f"no agent runs here: nobody listens at {path}", "start it with: uno agent -r DIR"

@@ -47,7 +47,7 @@ def test_what_an_agent_keeps_up_is_not_taken_down_beside_it(well: Agents) -> Non
     up = uno(agent.node, "service", "up", "-r", root)
     down = uno(agent.node, "service", "down", "-r", root)
 
-    assert "lan-b is kept up by its agent, process" in up.stdout
+    assert "lan-b is managed by its agent, process" in up.stdout
     assert down.status == 1
     assert "stop it first: systemctl stop uvn-agent, or kill" in down.stderr
     assert unreached(well.deployment, within=1) == []

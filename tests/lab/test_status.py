@@ -95,7 +95,7 @@ def test_people_see_it_all_within_80_columns(well: Agents, where: str) -> None:
     assert "consistent, routed" in lines[0]
     assert max(map(len, lines)) <= 80
     for name, lans in LANS.items():
-        (row,) = [line for line in lines if line.startswith(name) and line.endswith("well")]
+        (row,) = [line for line in lines if line.startswith(name) and line.endswith("ok")]
         assert not lans or lans[0] in row
 
 

@@ -1,4 +1,4 @@
-"""The entry point: builds the command tree, and turns every error into one clear message."""
+"""The entry point: builds the command tree, and prints every error as one message."""
 
 from __future__ import annotations
 
@@ -91,24 +91,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when the input was refused."""
     as_json = error_output.wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
-        # Not standalone, in which typer prints errors in its own words and frames.
+        # Not standalone: there typer prints errors itself, in frames.
         code = app(arguments, prog_name="uno", standalone_mode=False)
     except typer.TyperException as error:
-        sys.exit(error_output.tell_usage(error, as_json=as_json))
+        sys.exit(error_output.print_usage_error(error, as_json=as_json))
     except UnoError as error:
         if _wants_tracebacks():
             raise
-        error_output.tell(error, as_json=as_json)
+        error_output.print_error(error, as_json=as_json)
         sys.exit(error.exit_status)
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`uno list cells | head`).
+        # The reader of the output has closed it (`uno list cells | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         if _wants_tracebacks():
             raise
         place = f"{error.filename}: " if error.filename else ""
-        error_output.tell(ActionNeeded(f"{place}{error.strerror or error}"), as_json=as_json)
+        error_output.print_error(ActionNeeded(f"{place}{error.strerror or error}"), as_json=as_json)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

@@ -1,4 +1,4 @@
-"""Which DDS the agents talk through, and what it needs from this host."""
+"""The DDS implementation of the agents, and the files that it needs on this host."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LICENCE_NAME = "rti_license.dat"
 def make_bus(plan: BusPlan, *, environ: Mapping[str, str]) -> Bus:
     """Return a bus of the middleware that `plan` names, not joined yet.
 
-    `environ` are the variables of the process: one that asks for another middleware is an error.
+    `environ` are the variables of the process: a `UNO_MIDDLEWARE` that names another is an error.
     """
-    asked = environ.get(VARIABLE) or plan.middleware.value
-    if asked != plan.middleware.value:
+    selected = environ.get(VARIABLE) or plan.middleware.value
+    if selected != plan.middleware.value:
         raise ActionNeeded(
-            f"{VARIABLE} is {asked}, but the agents of this UVN talk through {plan.middleware}",
+            f"{VARIABLE} is {selected}, but the agents of this UVN use {plan.middleware}",
             f"unset {VARIABLE}, or have the owner choose another for the whole UVN: `uno config uvn"
             " -U --middleware …`",
         )
@@ -91,7 +91,7 @@ def _cyclone() -> Bus:
         from uno.bus.cyclone import CycloneBus  # noqa: PLC0415
     except ImportError as error:
         raise ActionNeeded(
-            "agents talk through Cyclone DDS, which is not installed here",
+            "agents need Cyclone DDS, which is not installed here",
             "PyPI has it for x86-64 with glibc only: build cyclonedds 11.0.1 on this host, see"
             " docs/how-to/middleware.md; `uno service up` needs no agent and no DDS",
         ) from error
@@ -103,7 +103,7 @@ def _connext() -> Bus:
         from uno.bus.connext import ConnextBus  # noqa: PLC0415
     except ImportError as error:
         raise ActionNeeded(
-            "the agents of this UVN talk through RTI Connext DDS, which is not installed here",
+            "the agents of this UVN use RTI Connext DDS, which is not installed here",
             "pip install 'uno-vpn[connext]'",
         ) from error
     return ConnextBus()

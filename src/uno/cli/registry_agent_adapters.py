@@ -71,7 +71,7 @@ def newest(root: Path) -> Generation:
     plan = head.plan
     if plan.root is None:
         raise ActionNeeded(
-            f"{plan.uvn} has no root VPN, on which the registry and the cells would talk",
+            f"{plan.uvn} has no root VPN, so the registry cannot reach the cells",
             f"copy the packages in {root / 'cells'} to the cells by hand, and there: uno install",
         )
     return head
@@ -80,7 +80,7 @@ def newest(root: Path) -> Generation:
 def require_root() -> None:
     """Refuse to go on as somebody who cannot change the host's network."""
     if os.geteuid() != 0:
-        raise ActionNeeded("this needs root: it changes the host's network", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's network", "run it with sudo")
 
 
 class RootHost:

@@ -45,7 +45,7 @@ def test_a_uvn_is_defined_with_its_secrets_sealed(uno: Uno, phrase_file: Path) -
 
     assert (refused.status, allowed.status) == (2, 0)
     assert (
-        refused.err == "uno: the registry is sealed with a passphrase;"
+        refused.err == "uno: the registry is encrypted with a passphrase;"
         " set UNO_PASSPHRASE, or add --passphrase-file FILE\n"
     )
 
@@ -142,7 +142,7 @@ def test_a_passphrase_is_asked_for_on_a_terminal(
         return PHRASE
 
     monkeypatch.setattr(getpass, "getpass", answer)
-    monkeypatch.setattr("uno.cli.input.passphrase_source._somebody_is_here", lambda: True)
+    monkeypatch.setattr("uno.cli.input.passphrase_source._has_terminal", lambda: True)
 
     done = sealed("define", "particle", "tablet")
 
@@ -177,7 +177,7 @@ def test_a_backup_is_made_and_restored(
     assert (made.status, done.status) == (0, 0)
     assert f"Backed up UVN net, generation 4, to {kept}" in made.out
     assert "Restored UVN net, generation 4, as it was at " in done.out
-    assert "2 packages and 1 particle package written to" in done.out
+    assert "2 cell packages and 1 particle package written to" in done.out
     assert "The next generation is 1004, and new for every cell" in done.out
     for path in (root / "cells").iterdir():
         assert (other / "cells" / path.name).read_bytes() == path.read_bytes()
@@ -197,7 +197,7 @@ def test_a_sealed_registry_is_restored_sealed(
     )
 
     assert done.status == 0
-    assert "Its cell and particle packages are not written yet: this is not the passph" in done.out
+    assert "Its packages are not written yet: this is not the passph" in done.out
     assert later.status == 0
     assert len(list((other / "cells").iterdir())) == 2
 

@@ -24,7 +24,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
     common: Common,
 ) -> None:
-    """Write the whole registry to one file, sealed with a passphrase."""
+    """Write the whole registry to one file, encrypted with a passphrase."""
     from datetime import UTC, datetime
 
     from uno.cli.output import printing
@@ -37,7 +37,7 @@ def backup(
         if file.exists():
             common.confirm(f"{file} exists. Replace it?")
         passphrase = passphrase_source.new(common.passphrase_file, of="the backup")
-        # cli reads the clock for everybody below it.
+        # cli reads the clock; the packages below take the time as a parameter.
         now = datetime.now(UTC)  # noqa: TID251
         made = backup.write(registry, file, passphrase=passphrase, now=now)
     if common.verbosity >= 0:
@@ -45,7 +45,7 @@ def backup(
         printing.result(
             f"Backed up UVN {made.uvn}, generation {made.generation}, to {file}: {size}."
         )
-        printing.result("Without its passphrase nobody can restore it, you included.")
+        printing.result("It cannot be restored without its passphrase.")
 
 
 def restore(
@@ -61,7 +61,7 @@ def restore(
         ),
     ] = None,
 ) -> None:
-    """Make a registry from a backup, in an empty directory, and its packages again."""
+    """Restore a registry from a backup into an empty directory, and write its packages."""
     from functools import partial
 
     from uno.cli.output import printing
@@ -77,20 +77,20 @@ def restore(
     written = _publish(common)
     if common.verbosity < 0:
         return
-    told = made.manifest
+    manifest = made.manifest
     printing.result(
-        f"Restored UVN {told.uvn}, generation {told.generation}, as it was at {told.made}."
+        f"Restored UVN {manifest.uvn}, generation {manifest.generation},"
+        f" as it was at {manifest.made}."
     )
     printing.result(written)
     printing.result(
-        f"The next generation is {made.next_generation}, and new for every cell, because cells may"
-        "\nhave seen changes that were made after this backup. If there were any, go on with:"
-        "\n  uno redeploy"
+        f"The next generation is {made.next_generation}, higher than any that a cell can have."
+        "\nIf the network was changed after this backup, continue with:\n  uno redeploy"
     )
 
 
 def _publish(common: Common) -> str:
-    """Write cell and particle packages; return what to say of it."""
+    """Write the packages of cells and particles; return a sentence about it."""
     from uno.cli.output import printing
     from uno.registry.changes import operations
     from uno.registry.publish import package_files
@@ -101,10 +101,11 @@ def _publish(common: Common) -> str:
             cells = len(list(registry.layout.cells.iterdir()))
             particles = len(list(registry.layout.particles.iterdir()))
     except UnoError as error:
-        return f"Its cell and particle packages are not written yet: {error}.\nThen: uno packages"
+        return f"Its packages are not written yet: {error}.\nThen: uno packages"
     return (
         f"{printing.count(cells, 'cell package')} and"
-        f" {printing.count(particles, 'particle package')} written to {common.root}"
+        f" {printing.count(particles, 'particle package')}"
+        f" written to {common.root}"
     )
 
 

@@ -18,9 +18,9 @@ Email = Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     groups = {
-        "ban": ("Keep out what was let in; it can be admitted again.", _BAN),
-        "unban": ("Admit again what was banned, with new keys.", _UNBAN),
-        "delete": ("Delete for good.", _DELETE),
+        "ban": ("Ban a cell, particle or user; unban admits it again.", _BAN),
+        "unban": ("Admit a banned cell, particle or user again, with new keys.", _UNBAN),
+        "delete": ("Delete a cell, particle or user permanently.", _DELETE),
     }
     for name, (about, commands) in groups.items():
         group = typer.Typer(help=about, no_args_is_help=True)
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ban_cell(name: Name, common: Changing) -> None:
-    """Ban a cell: it is nobody's peer any more, and its keys are gone."""
+    """Ban a cell: every peer removes it, and its keys are revoked."""
     from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
@@ -43,7 +43,7 @@ def ban_cell(name: Name, common: Changing) -> None:
 
 
 def ban_particle(name: Name, common: Changing) -> None:
-    """Ban a particle: no cell takes its connection any more, and its keys are gone."""
+    """Ban a particle: no cell accepts it, and its keys are revoked."""
     from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
@@ -82,7 +82,7 @@ def unban_cell(name: Name, common: Changing) -> None:
 
 
 def unban_particle(name: Name, common: Changing) -> None:
-    """Admit a particle again, with new keys: give out its new package."""
+    """Admit a particle again, with new keys: hand out its new package."""
     from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
@@ -108,7 +108,7 @@ def unban_user(email: Email, common: Changing) -> None:
 
 
 def delete_cell(name: Name, common: Changing) -> None:
-    """Delete a cell; its LANs are no longer reached, and its id is not given again."""
+    """Delete a cell: its LANs become unreachable, and its id is not reused."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
     from uno.cli.output import list_views
@@ -116,15 +116,15 @@ def delete_cell(name: Name, common: Changing) -> None:
 
     common.start()
     lans = list_views.cell(registry_change.head(common).uvn, name).allowed_lans
-    reached = f" Nobody will reach {', '.join(map(str, lans))} any more." if lans else ""
-    common.confirm(f"Delete cell {name} for good?{reached}")
+    reached = f" {', '.join(map(str, lans))} will be unreachable." if lans else ""
+    common.confirm(f"Delete cell {name} permanently?{reached}")
     change_command.run(
         common, lambda it: membership.delete_cell(it, name), done=f"Deleted cell {name}."
     )
 
 
 def delete_particle(name: Name, common: Changing) -> None:
-    """Delete a particle; its id and addresses are not given again."""
+    """Delete a particle; its id and addresses are not reused."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
     from uno.cli.output import list_views
@@ -132,14 +132,14 @@ def delete_particle(name: Name, common: Changing) -> None:
 
     common.start()
     list_views.particle(registry_change.head(common).uvn, name)
-    common.confirm(f"Delete particle {name} for good?")
+    common.confirm(f"Delete particle {name} permanently?")
     change_command.run(
         common, lambda it: membership.delete_particle(it, name), done=f"Deleted particle {name}."
     )
 
 
 def delete_user(email: Email, common: Changing) -> None:
-    """Delete a user; what they own goes to the UVN's owner."""
+    """Delete a user; their cells and particles pass to the UVN's owner."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
     from uno.diagnostics import refuse_errors
@@ -152,7 +152,7 @@ def delete_user(email: Email, common: Changing) -> None:
     things = [*(f"cell {each}" for each in owned.cells)]
     things += [f"particle {each}" for each in owned.particles]
     moved = f" {_listed(things)} will belong to {uvn.owner}." if things else ""
-    common.confirm(f"Delete user {email} for good?{moved}")
+    common.confirm(f"Delete user {email} permanently?{moved}")
     change_command.run(
         common, lambda it: membership.delete_user(it, email), done=f"Deleted user {email}."
     )

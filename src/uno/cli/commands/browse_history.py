@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Count = Annotated[
     int | None,
-    typer.Option("-n", "--number", metavar="N", min=1, help="Only the newest so many."),
+    typer.Option("-n", "--number", metavar="N", min=1, help="Only the newest N."),
 ]
 
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_generations(output: JsonOption, common: Common, count: Count = None) -> None:
-    """List the generations, newest first: when, who, and why."""
+    """List the generations, newest first: time, author and reason."""
     from uno.cli.output import generation_views
     from uno.registry.changes import operations
 
@@ -42,7 +42,7 @@ def list_generations(output: JsonOption, common: Common, count: Count = None) ->
 
 
 def log(output: JsonOption, common: Common, count: Count = 10) -> None:
-    """Tell what every change was, newest first: when, who, why, and what changed."""
+    """List every change, newest first: time, author, reason, and what changed."""
     from uno.cli.output import generation_views
     from uno.registry.changes import operations
 
@@ -55,13 +55,13 @@ def diff(
     output: JsonOption,
     common: Common,
     first: Annotated[
-        int | None, typer.Argument(metavar="A", help="A generation; else the last but one.")
+        int | None, typer.Argument(metavar="A", help="A generation; default: the last but one.")
     ] = None,
     second: Annotated[
-        int | None, typer.Argument(metavar="B", help="Another generation; else the newest.")
+        int | None, typer.Argument(metavar="B", help="Another generation; default: the newest.")
     ] = None,
 ) -> None:
-    """Show what differs between two generations, as declared and as decided."""
+    """Show the differences between two generations: definition and plan."""
     from uno.cli.output import generation_views
     from uno.registry.changes import operations
 
@@ -71,13 +71,13 @@ def diff(
 
 
 def rollback(
-    number: Annotated[int, typer.Argument(metavar="N", help="The generation to go back to.")],
+    number: Annotated[int, typer.Argument(metavar="N", help="The generation to restore.")],
     common: Changing,
 ) -> None:
-    """Go back to what was declared in generation N: as a new generation.
+    """Restore the definition of generation N, as a new generation.
 
-    What was revoked stays revoked: links, cells and particles that come back get new keys, ids
-    given since are not given again, and users keep the passwords that they have.
+    Old keys never work again: links, cells and particles that come back get new ones. Ids are not
+    reused, and users keep their current passwords.
     """
     from uno.cli.input import registry_change
     from uno.cli.output import change_report, generation_views
@@ -94,10 +94,10 @@ def rollback(
     def edit(now: Uvn) -> Edited:
         if generation_views.removed(now, then) != gone:
             raise ActionNeeded(
-                "the registry was changed by another command while you were asked",
-                "nothing was changed; look at it again with --dry-run",
+                "another command changed the registry while you answered",
+                "nothing was changed; check again with --dry-run",
             )
         return history.rolled_back(now, then)
 
     made = registry_change.make(common, edit)
-    change_report.print_change(common, f"Back at what was declared in generation {number}.", made)
+    change_report.print_change(common, f"Restored the definition of generation {number}.", made)

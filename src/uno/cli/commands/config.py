@@ -38,7 +38,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.n
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    group = typer.Typer(help="Show how things are, or change it with -U.", no_args_is_help=True)
+    group = typer.Typer(help="Show the configuration, or change it with -U.", no_args_is_help=True)
     for command in (uvn, cell, particle, user):
         group.command(command.__name__)(takes_groups(command))
     app.add_typer(group, name="config")
@@ -49,7 +49,7 @@ class ConfigOptions(PrintOptions):
     """Whether to change a configuration, and how to print it."""
 
     update: Annotated[
-        bool, typer.Option("-U", "--update", help="Change it by the other options.")
+        bool, typer.Option("-U", "--update", help="Change what the other options give.")
     ] = False
 
     @property
@@ -59,8 +59,8 @@ class ConfigOptions(PrintOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """Whether to change `what`, and how to show it then."""
+class _ConfigRequest:
+    """The object `what` that a command shows or changes, and how to print it."""
 
     how: ConfigOptions
     groups: tuple[object, ...]
@@ -69,7 +69,7 @@ class _Asked:
     find: Callable[[Uvn], Struct]
 
     def is_update(self) -> bool:
-        """Whether to change it. Raises `Rejected` if that is asked for by half."""
+        """Whether to change it. Raises `Rejected` for -U without options, or options without -U."""
         given = any(_is_given(group) for group in self.groups)
         if given and not self.how.update:
             raise Rejected(
@@ -78,8 +78,8 @@ class _Asked:
         if self.how.update and not given:
             raise Rejected(
                 Problem(
-                    what=f"there is nothing to change of {self.what}",
-                    hint="add an option that says what; -h lists them",
+                    what=f"no change of {self.what} is given",
+                    hint="add an option; -h lists them",
                     option="-U",
                 )
             )
@@ -115,20 +115,20 @@ def uvn(
     *,
     no_address: NoAddress = False,
 ) -> None:
-    """Show the whole definition as a specification says it, or change its settings with -U."""
+    """Show the whole definition as a specification, or change its settings with -U."""
     from uno.cli.input import definition_input, setting_options
     from uno.registry.changes import updates
 
     common.start()
-    asked = _Asked(
+    request = _ConfigRequest(
         groups=(options, password, deployment, no_address),
         how=how,
         common=common,
         what="the UVN",
         find=lambda it: it,
     )
-    if not asked.is_update():
-        asked.show()
+    if not request.is_update():
+        request.show()
         return
     wanted = updates.UvnUpdate(
         owner=options.owner,
@@ -140,7 +140,7 @@ def uvn(
         ),
         layout=lambda it: definition_input.laid_out(it, deployment),
     )
-    asked.change(lambda it: updates.update_uvn(it, wanted))
+    request.change(lambda it: updates.update_uvn(it, wanted))
 
 
 def cell(
@@ -156,15 +156,15 @@ def cell(
     from uno.registry.changes import updates
 
     common.start()
-    asked = _Asked(
+    request = _ConfigRequest(
         groups=(options, changes),
         how=how,
         common=common,
         what=f"cell {name}",
         find=lambda it: list_views.cell(it, name),
     )
-    if not asked.is_update():
-        asked.show()
+    if not request.is_update():
+        request.show()
         return
     new = definition_input.confirm_owner(common, options.owner)
     wanted = updates.CellUpdate(
@@ -174,7 +174,7 @@ def cell(
         links=tuple(options.links or ()),
         settings=setting_options.of_changed_cell(options, changes),
     )
-    asked.change(
+    request.change(
         lambda it: updates.update_cell(it, name, wanted),
         find=lambda it: list_views.cell(it, changes.new_name or name),
     )
@@ -194,20 +194,20 @@ def particle(
     from uno.registry.changes import updates
 
     common.start()
-    asked = _Asked(
+    request = _ConfigRequest(
         groups=(options, new_name),
         how=how,
         common=common,
         what=f"particle {name}",
         find=lambda it: list_views.particle(it, name),
     )
-    if not asked.is_update():
-        asked.show()
+    if not request.is_update():
+        request.show()
         return
     new = definition_input.confirm_owner(common, options.owner)
     naming = updates.Naming(name=new_name, owner=options.owner, new_owners=new)
     settings = setting_options.of_particle(options)
-    asked.change(
+    request.change(
         lambda it: updates.update_particle(it, name, naming, settings),
         find=lambda it: list_views.particle(it, new_name or name),
     )
@@ -219,7 +219,7 @@ def user(
     how: ConfigOptions,
     common: Changing,
     *,
-    name: Annotated[str | None, typer.Option("-n", "--name", help="The name, for people.")] = None,
+    name: Annotated[str | None, typer.Option("-n", "--name", help="The user's name.")] = None,
 ) -> None:
     """Show the configuration of a user, or change it with -U."""
     from uno.cli.input import definition_input
@@ -227,18 +227,18 @@ def user(
     from uno.registry.changes import updates
 
     common.start()
-    asked = _Asked(
+    request = _ConfigRequest(
         groups=(password, name),
         how=how,
         common=common,
         what=f"user {email}",
         find=lambda it: list_views.user(it, email),
     )
-    if not asked.is_update():
-        asked.show()
+    if not request.is_update():
+        request.show()
         return
     hashed = definition_input.hash_given(password)
-    asked.change(lambda it: updates.update_user(it, email, name=name, password=hashed))
+    request.change(lambda it: updates.update_user(it, email, name=name, password=hashed))
 
 
 def _is_given(group: Any) -> bool:

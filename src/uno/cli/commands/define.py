@@ -40,7 +40,7 @@ def uvn(
         typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON."),
     ] = None,
 ) -> None:
-    """Define a UVN: make a registry in an empty directory, and the packages to deploy it."""
+    """Define a UVN: create a registry in an empty directory, and the packages to deploy."""
     from uno.cli.input import definition_input, passphrase_source, registry_change
     from uno.cli.output import change_report, printing, show_views
     from uno.registry.changes import operations
@@ -62,7 +62,7 @@ def uvn(
     notes = ()
     if not common.dry_run:
         with operations.opened(common.root) as registry:
-            notes = (f"the registry's key is {show_views.registry_fingerprint(registry)}",)
+            notes = (f"registry key: {show_views.registry_fingerprint(registry)}",)
     change_report.print_change(
         common, f"Defined UVN {name}.", made, notes=() if common.dry_run else notes
     )
@@ -111,9 +111,9 @@ def user(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The e-mail address.")],
     password: PasswordOptions,
     common: Changing,
-    name: Annotated[str | None, typer.Option("-n", "--name", help="The name, for people.")] = None,
+    name: Annotated[str | None, typer.Option("-n", "--name", help="The user's name.")] = None,
 ) -> None:
-    """Add a user, who can own cells and particles and look at the status page."""
+    """Add a user, who can own cells and particles and view the status page."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input
     from uno.model.syntax import Mailbox

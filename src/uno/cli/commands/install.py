@@ -1,4 +1,4 @@
-"""Commands: install."""
+"""Command: `uno install`, which accepts a cell's package on its host."""
 
 from __future__ import annotations
 
@@ -39,34 +39,34 @@ def install(
         str | None,
         typer.Option(
             metavar="FINGERPRINT",
-            help="Believe only the registry that has this key, as it shows it.",
+            help="Accept a package of this registry key only.",
         ),
     ] = None,
 ) -> None:
-    """Accept a cell's package on this host, the first one or a newer one.
+    """Install a cell's package on this host, the first one or a newer one.
 
-    Nothing is started, no LAN has to be up, and it needs no root. An agent that runs changes over
-    to the package, and goes back if it is cut off by it.
+    It starts nothing, and needs neither a LAN that is up nor root. A running agent switches to the
+    package, and rolls back if the package disconnects it.
     """
     from uno import files  # noqa: PLC0415
     from uno.agent.commit.ledger import Ledger  # noqa: PLC0415
     from uno.render.package_file import PACKED_LIMIT, PackageRejected  # noqa: PLC0415
 
     content = files.read(package, limit=PACKED_LIMIT)
-    _warn_if_others_can_read(package)
     try:
         accepted = Ledger(root).accept(content, registry_key=registry_key)
     except PackageRejected as error:
         raise PackageRejected(f"{package}: {error.what}", error.hint) from error
     print(_summary(accepted, root))
-    if (process := tell_agent(accepted.package.manifest)) is not None:
-        print(f"Its agent, process {process}, changes over to it now.")
+    _warn_if_others_can_read(package)
+    if (process := trigger_agent(accepted.package.manifest)) is not None:
+        print(f"Its agent, process {process}, switches to it now.")
     else:
         print(f"Next: uno service up -r {shlex.quote(str(root))}")
 
 
-def tell_agent(manifest: Manifest) -> int | None:
-    """Have the agent of a cell look at everything now; return its process id, None if none runs."""
+def trigger_agent(manifest: Manifest) -> int | None:
+    """Trigger a reconciliation of a cell's agent; return its process id, None if none runs."""
     from uno import control  # noqa: PLC0415
     from uno.agent import pidfile  # noqa: PLC0415
 
@@ -97,7 +97,7 @@ def _summary(accepted: AcceptedPackage, root: Path) -> str:
 def _warn_if_others_can_read(package: Path) -> None:
     if stat.S_IMODE(package.stat().st_mode) & 0o077:
         print(
-            f"uno: warning: {package} holds secret keys, and others on this host can read it;"
-            f" when it is installed, remove it: rm {shlex.quote(str(package))}",
+            f"uno: warning: {package} is readable by others and holds keys; delete it:"
+            f" rm {shlex.quote(str(package))}",
             file=sys.stderr,
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     group = typer.Typer(
-        help="The passphrase that the registry's secrets are sealed with.", no_args_is_help=True
+        help="The passphrase that encrypts the registry's secrets.", no_args_is_help=True
     )
     for name, command in (("set", set_), ("change", change), ("remove", remove)):
         group.command(name)(takes_groups(command))
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def set_(common: Common) -> None:
-    """Seal the registry's secrets, which are in clear text, with a passphrase."""
+    """Encrypt the registry's secrets, now in clear text, with a passphrase."""
     _require(common, sealed=False)
     _seal(common, passphrase_source.new(common.passphrase_file, of="the registry"))
 
@@ -38,11 +38,13 @@ def change(
     new_passphrase_file: Annotated[
         Path | None,
         typer.Option(
-            "--new-passphrase-file", metavar="FILE", help="The new one: a file's first line."
+            "--new-passphrase-file",
+            metavar="FILE",
+            help="File with the new passphrase on its first line.",
         ),
     ] = None,
 ) -> None:
-    """Seal the registry's secrets with another passphrase."""
+    """Encrypt the registry's secrets with another passphrase."""
     _require(common, sealed=True)
     chosen = passphrase_source.new(
         new_passphrase_file, of="the registry", option="--new-passphrase-file", ask_only=True
@@ -51,16 +53,18 @@ def change(
 
 
 def remove(common: Common) -> None:
-    """Keep the registry's secrets in clear text from now on."""
+    """Store the registry's secrets in clear text from now on."""
     _require(common, sealed=True)
-    common.confirm("Whoever can read the registry's directory can be any cell then. Go on?")
+    common.confirm(
+        "Every reader of the registry's directory can then impersonate any cell. Continue?"
+    )
     _seal(common, None)
 
 
 def _require(common: Common, *, sealed: bool) -> None:
     """Raise `UnoError` unless the registry is sealed, or is not; ask for its passphrase if it is.
 
-    That is before anything else is asked, and while nobody has to wait.
+    Called before any other prompt, and before the registry is locked.
     """
     from uno.registry.changes import operations
 
@@ -96,10 +100,8 @@ def _seal(common: Common, passphrase: str | None) -> None:
     if passphrase is None:
         printing.result("The registry's secrets are in clear text.")
         return
-    printing.result("The registry's secrets are sealed with the new passphrase.")
-    printing.result(
-        "Cell and particle packages hold keys in clear text: keep this directory to yourself."
-    )
+    printing.result("The registry's secrets are encrypted with the new passphrase.")
+    printing.result("Packages hold keys in clear text: keep this directory private.")
     if copies and not was_sealed:
         names = " ".join(map(str, copies))
-        printing.result(f"So does the copy of before a newer uno; remove it with: rm {names}")
+        printing.result(f"So does the copy from before the upgrade; delete it: rm {names}")

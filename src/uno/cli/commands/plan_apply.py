@@ -11,14 +11,14 @@ import typer
 
 from uno.cli.input.options import Changing, Common, JsonOption, takes_groups
 
-# Beside 0, 1 and 2 of every command: there is something that differs.
+# Beside 0, 1 and 2 of every command: the file and the registry differ.
 DIFFERS = 3
 
 Spec = Annotated[
     str, typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON.")
 ]
 Prune = Annotated[
-    bool, typer.Option("--prune", help="Also remove, and reset, what the file does not mention.")
+    bool, typer.Option("--prune", help="Also remove or reset what the file does not mention.")
 ]
 
 
@@ -39,17 +39,17 @@ def plan(spec: Spec, output: JsonOption, common: Common, *, prune: Prune = False
 
     common.start()
     wanted = apply_file.read(spec)
-    made, merged = apply_file.carried_out(as_dry_run(common), wanted, prune=prune)
+    made, merged = apply_file.apply(as_dry_run(common), wanted, prune=prune)
     plan_view.show_plan(common, output, made, notes=apply_file.notes(merged, is_pruned=prune))
     if made.is_made:
         raise typer.Exit(DIFFERS)
 
 
 def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
-    """Make the registry what a file says: one new generation, or none if it is so already.
+    """Make the registry equal to a file: one new generation, or none if nothing differs.
 
-    Names tell things apart: what keeps its name keeps its addresses and keys. What the file does
-    not mention stays, unless --prune is given; it asks before it removes something.
+    Names identify objects: what keeps its name keeps its addresses and keys. What the file does not
+    mention stays, unless --prune is given, which asks before it removes anything.
     """
     from uno.cli.input import apply_file
     from uno.cli.output import change_report
@@ -58,7 +58,7 @@ def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
     wanted = apply_file.read(spec)
     if prune:
         apply_file.confirm_removal(common, wanted)
-    made, merged = apply_file.carried_out(common, wanted, prune=prune)
+    made, merged = apply_file.apply(common, wanted, prune=prune)
     notes = apply_file.notes(merged, is_pruned=prune)
     change_report.print_change(common, f"Applied {wanted.file}.", made, notes=notes)
 
@@ -66,11 +66,11 @@ def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
 def export(
     common: Common,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Where to write it; else it is printed.")
+        Path | None, typer.Argument(metavar="FILE", help="Output file; default: standard output.")
     ] = None,
     *,
     secrets: Annotated[
-        bool, typer.Option("--secrets", help="With the hashes of passwords; keys are never in it.")
+        bool, typer.Option("--secrets", help="Include password hashes; keys are never included.")
     ] = False,
 ) -> None:
     """Write the definition as YAML, as `uno apply` and `uno define uvn -s` read it."""
@@ -91,7 +91,7 @@ def export(
 
 
 def schema() -> None:
-    """Print the JSON Schema of a definition, for editors that check YAML while one types."""
+    """Print the JSON Schema of a definition, for editors that check YAML."""
     from uno import spec
     from uno.cli.output import printing
 

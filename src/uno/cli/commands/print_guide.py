@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uno.model.net import Address
     from uno.model.plan import Plan
 
-# A guide is to be read by whoever stands at the router, and holds no secret.
+# For the person at the router; a guide holds no secret.
 _MODE = 0o644
 
 
@@ -36,13 +36,15 @@ def guide(
         ),
     ] = None,
     *,
-    html: Annotated[bool, typer.Option("--html", help="HTML and not Markdown.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="HTML instead of Markdown.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")
     ] = None,
     everything: Annotated[
         Path | None,
-        typer.Option("--all", metavar="DIR", help="Write the guides of all cells, in both forms."),
+        typer.Option(
+            "--all", metavar="DIR", help="Write the guides of all cells, in both formats."
+        ),
     ] = None,
     gateway: Annotated[
         list[str] | None,
@@ -54,9 +56,9 @@ def guide(
         ),
     ] = None,
 ) -> None:
-    """Write what to do at a cell's site: packages, ports, routes, commands.
+    """Write a cell's installation guide: packages, ports, routes, commands.
 
-    Static routes are told in the words of common routers. The guide holds no secrets.
+    It lists static routes as common routers name them, and holds no secrets.
     """
     from uno.cli.output import list_views, printing, show_views
     from uno.diagnostics import ActionNeeded, Problem, Rejected

@@ -16,10 +16,10 @@ def register(app: typer.Typer) -> None:
 
 
 def redeploy(deployment: DeploymentOptions, common: Changing) -> None:
-    """Lay the backbone out anew, as if there had been none before.
+    """Choose all links again from scratch.
 
-    Links that are chosen again keep their addresses, ports and keys. The random strategy draws
-    again each time.
+    Links that are chosen again keep their addresses, ports and keys. The random strategy uses a new
+    seed each time.
     """
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input
@@ -28,13 +28,13 @@ def redeploy(deployment: DeploymentOptions, common: Changing) -> None:
     change_command.run(
         common,
         lambda it: definition_input.laid_out(it, deployment, redraw=True),
-        done="Laid out the backbone anew.",
+        done="Chose all links again.",
         relay=True,
     )
 
 
 def packages(common: Common) -> None:
-    """Make the particle packages that a large change left to be made."""
+    """Write the particle packages that a large change postponed."""
     from uno.cli.output import printing
     from uno.registry.changes import operations
     from uno.registry.publish import package_files
@@ -44,5 +44,7 @@ def packages(common: Common) -> None:
         made = package_files.publish(registry, all_packages=True).particle_packages
     if common.verbosity >= 0:
         what = printing.count(len(made), "particle package")
-        where = f"written to {common.root / 'particles'}" if made else "to make: all are up to date"
+        where = (
+            f"written to {common.root / 'particles'}" if made else "to write: all are up to date"
+        )
         printing.result(f"{what} {where}")

@@ -24,7 +24,7 @@ class NetworkOptions:
         bool, typer.Option("-R", "--root-vpn", help="The keys of the root VPN.")
     ] = False
     particles_vpn: Annotated[
-        bool, typer.Option("-P", "--particles-vpn", help="The keys with particles.")
+        bool, typer.Option("-P", "--particles-vpn", help="The keys of the particle VPN.")
     ] = False
     backbone: Annotated[
         bool, typer.Option("-B", "--backbone", help="The keys of links; not together with -R.")
@@ -33,21 +33,21 @@ class NetworkOptions:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    group = typer.Typer(help="Draw keys anew; old ones are gone for good.", no_args_is_help=True)
+    group = typer.Typer(help="Replace keys; old keys never work again.", no_args_is_help=True)
     for command in (uvn, cell, particle, backbone):
         group.command(command.__name__)(takes_groups(command))
     app.add_typer(group, name="rekey")
 
 
 def uvn(networks: NetworkOptions, common: Changing) -> None:
-    """Draw the keys of all cells anew, and of the registry: -R, -P, -B."""
+    """Replace the keys of all cells and of the registry: -R, -P, -B."""
     from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
     common.start()
     wanted = _wanted(networks)
     change_command.run(
-        common, lambda it: rekey_requests.rekey_uvn(it, wanted), done="Drew new keys for the UVN."
+        common, lambda it: rekey_requests.rekey_uvn(it, wanted), done="Replaced keys of the UVN."
     )
 
 
@@ -56,7 +56,7 @@ def cell(
     networks: NetworkOptions,
     common: Changing,
 ) -> None:
-    """Draw the keys of one cell anew: -R, -P, -B."""
+    """Replace the keys of one cell: -R, -P, -B."""
     from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
@@ -65,7 +65,7 @@ def cell(
     change_command.run(
         common,
         lambda it: rekey_requests.rekey_cell(it, name, wanted),
-        done=f"Drew new keys for cell {name}.",
+        done=f"Replaced keys of cell {name}.",
     )
 
 
@@ -77,7 +77,7 @@ def particle(
         typer.Option("-c", "--cell", metavar="CELL", help="At this cell only; repeat for more."),
     ] = None,
 ) -> None:
-    """Draw the keys of a particle anew, at every cell or at some."""
+    """Replace the keys of a particle, at every cell or at some."""
     from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
@@ -85,7 +85,7 @@ def particle(
     change_command.run(
         common,
         lambda it: rekey_requests.rekey_particle(it, name, cells or ()),
-        done=f"Drew new keys for particle {name}.",
+        done=f"Replaced keys of particle {name}.",
     )
 
 
@@ -93,10 +93,12 @@ def backbone(
     common: Changing,
     links: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CELL | CELL:CELL]…", help="A cell's links, or one; none: all."),
+        typer.Argument(
+            metavar="[CELL | CELL:CELL]…", help="The links of a cell, or one link; default: all."
+        ),
     ] = None,
 ) -> None:
-    """Draw the keys of links anew."""
+    """Replace the keys of links."""
     from uno.cli.commands import change_command
     from uno.registry.changes import rekey_requests
 
@@ -104,7 +106,7 @@ def backbone(
     change_command.run(
         common,
         lambda it: rekey_requests.rekey_backbone(it, links or ()),
-        done="Drew new keys for the backbone.",
+        done="Replaced keys of the backbone.",
     )
 
 

@@ -1,4 +1,4 @@
-"""`uno agent`: the daemon of a cell or of the registry, as its directory says."""
+"""`uno agent`: the daemon of a cell or of the registry, depending on the directory."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
@@ -30,16 +30,16 @@ def register(app: typer.Typer) -> None:
 
 
 def agent(common: Common) -> None:
-    """Be the agent of the cell or the registry in this directory, until stopped.
+    """Run the agent of the cell or the registry in this directory, until stopped.
 
-    A cell's agent connects the host, keeps it connected, takes changes from the registry, and goes
-    back from one that cuts it off. Stopped or killed, it leaves the network up. SIGHUP has it look
-    at everything now.
+    A cell's agent connects the host, keeps it connected, and applies changes from the registry; it
+    rolls back a change that disconnects it. When it stops, the network stays up. SIGHUP triggers a
+    reconciliation.
     """
     common.start()
     common.log_as_a_daemon()
     if os.geteuid() != 0:
-        raise ActionNeeded("this needs root: it changes the host's network", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's network", "run it with sudo")
     if (common.root / "registry.db").exists():
         from uno.cli import registry_agent_adapters
 
@@ -48,10 +48,10 @@ def agent(common: Common) -> None:
     _serve_cell(common.root)
 
 
-def supervisor() -> tuple[Callable[[str], None] | None, float]:
-    """Return what tells systemd how we are, and in how many seconds it wants to hear of us.
+def systemd_notifier() -> tuple[Callable[[str], None] | None, float]:
+    """Return the sd_notify function, and the watchdog interval of systemd in seconds.
 
-    None where it was not systemd that started this process, 0 where it does not wait: sd_notify(3),
+    None if systemd did not start this process, 0 if the unit has no watchdog: sd_notify(3),
     sd_watchdog_enabled(3).
     """
     if not os.environ.get("NOTIFY_SOCKET"):
@@ -90,7 +90,7 @@ def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
 
     plan = package.plan
     host = LinuxHost(plan.identity, plan.cell)
-    notify, watchdog = supervisor()
+    notify, watchdog = systemd_notifier()
     return AgentEnvironment(
         host=host,
         bus=middleware.make_bus(plan.bus, environ=os.environ),
@@ -98,15 +98,15 @@ def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
         watch=NetlinkWatch(),
         folder=host.folder,
         now=time.monotonic,
-        wall=time.time,  # noqa: TID251 - to tell ages of WireGuard's handshakes
+        wall=time.time,  # noqa: TID251 - WireGuard's handshakes have times since the epoch
         notify=notify,
         watchdog=watchdog,
-        config=_Config(ledger.directory),
+        config=_BusConfigSource(ledger.directory),
     )
 
 
-class _Config:
-    """How a package's cell is on the bus, with the files that its middleware needs."""
+class _BusConfigSource:
+    """The bus configuration of a package, with the files that its middleware needs."""
 
     def __init__(self, directory: Path) -> None:
         """Write files below `directory`."""

@@ -27,10 +27,10 @@ def register(app: typer.Typer) -> None:
 def up(
     spec: Annotated[Path, typer.Argument(help="A UVN's definition: YAML or JSON.")],
     agents: Annotated[
-        bool, typer.Option("--agents", help="Then start the agents, too, so that uno sync works.")
+        bool, typer.Option("--agents", help="Also start the agents, which uno sync needs.")
     ] = False,
 ) -> None:
-    """Build the world of a UVN, deploy the UVN in it with uno's own commands, and leave it up."""
+    """Build the lab of a UVN, deploy the UVN in it with uno's own commands, and leave it up."""
     from uno.lab import rehearsal  # noqa: PLC0415
     from uno.lab.cleanup import ended_by_signals, tidied  # noqa: PLC0415
     from uno.lab.evidence import lan_pairs  # noqa: PLC0415
@@ -62,7 +62,7 @@ def down(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All labs of this machine.")] = False,
 ) -> None:
-    """Take a lab down, whatever became of its maker: its processes, namespaces and files."""
+    """Remove a lab: its processes, namespaces and files."""
     from uno.lab import lab_state, requirements  # noqa: PLC0415
 
     requirements.require({"ip": "iproute2"})
@@ -116,10 +116,10 @@ def demo(
         Path, typer.Option("-s", "--spec", metavar="YAML", help="A UVN's definition.")
     ] = Path("examples/four-sites/uvn.yml"),
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave it up, and say how to look around in it.")
+        bool, typer.Option("--keep", help="Leave it up, and print how to enter it.")
     ] = False,
 ) -> None:
-    """Run a UVN on this machine, and show that everything in it reaches everything."""
+    """Run a UVN on this machine, and show that every host reaches every other."""
     from rich.console import Console  # noqa: PLC0415
 
     from uno.lab.cleanup import ended_by_signals  # noqa: PLC0415
@@ -141,7 +141,7 @@ def _tell_how_to_look_around(lab_id: str) -> None:
     from uno.lab.world_layout import Role  # noqa: PLC0415
 
     cell = lab_state.load(lab_id).layout.having(Role.CELL)[0].name
-    _say(f"look around: {_uno()} lab exec --lab {lab_id} {cell} -- bash")
+    _say(f"enter it: {_uno()} lab exec --lab {lab_id} {cell} -- bash")
     _say(f"take it down: {_uno()} lab down {lab_id}")
 
 

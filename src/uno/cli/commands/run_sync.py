@@ -1,4 +1,4 @@
-"""`uno sync`: releases the newest generation, and follows it to the cells."""
+"""`uno sync`: release the newest generation, and follow its roll-out."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from uno.model.status import CellView, UvnView
 
-# Seconds that cells may take to go back from what was undone.
-_GOING_BACK = 60.0
+# Seconds that cells may take to roll back.
+_ROLLBACK_TIMEOUT = 60.0
 
-# Seconds until it is said who is missing: most are heard by then.
-_FIRST_LOOK = 20.0
+# Seconds until the cells that lag are printed: most have connected by then.
+_FIRST_CONTACT = 20.0
 
-# An agent that starts needs a moment until it can be asked.
-_STARTING = 15.0
+# Seconds until an agent that starts serves its control socket.
+_START_TIMEOUT = 15.0
 
 # 128 and the number of SIGINT, as a shell reports it.
 _INTERRUPTED = 130
@@ -48,93 +48,96 @@ def sync(
             "-C",
             "--config-only",
             "--consistent-config",
-            help="Wait for the configuration alone, and not for routes.",
+            help="Wait for the configuration only, not for routes.",
         ),
     ] = False,
     max_wait_time: Annotated[
         float,
         typer.Option(
-            "-t", "--max-wait-time", metavar="SECONDS", min=0, help="How long to wait at most."
+            "-t", "--max-wait-time", metavar="SECONDS", min=0, help="Maximum time to wait."
         ),
     ] = 3600,
 ) -> None:
     """Bring every cell to the newest generation, and wait until all run it and reach every LAN.
 
-    Packages are staged on all cells, and only then activated, together. If one cell refuses its
-    package nothing changes; if one goes back, all do. Cells that are away catch up alone. Exit
-    status 1 if it is not done within the time; then it says who is not, and why.
+    Packages are staged on all cells, then activated together. If a cell refuses its package,
+    nothing changes; if a cell rolls back, all do. A disconnected cell catches up when it connects.
+    Exit status 1 if it does not finish in time; the output lists the cells that lag, and why.
     """
     import asyncio
 
+    from uno import control
     from uno.cli import registry_agent_adapters
+    from uno.model.messages import REGISTRY
 
     common.start()
     registry_agent_adapters.require_root()
     newest = registry_agent_adapters.newest(common.root)
-    follower = Follower(
+    follower = RolloutFollower(
         target=newest.number,
         config_only=config_only,
         deadline=time.monotonic() + max_wait_time,
-        say=_silent if output.json or common.verbosity < 0 else _print,
+        report=_discard if output.json or common.verbosity < 0 else _print,
     )
     try:
         _follow(common.root, newest.plan.identity, follower)
     except asyncio.CancelledError:
-        # What was released goes on with the next agent.
+        # The next agent continues the roll-out.
         raise typer.Exit(_INTERRUPTED) from None
-    _conclude(follower, as_json=output.json, waited=max_wait_time)
+    agent_runs = control.is_served(control.socket_path(newest.plan.identity, REGISTRY))
+    _conclude(follower, as_json=output.json, waited=max_wait_time, agent_runs=agent_runs)
 
 
 @dataclass(kw_only=True)
-class Follower:
-    """Watches a roll-out: says what happens, and when it is over.
+class RolloutFollower:
+    """Follows a roll-out: reports its events, and decides when it is over.
 
-    `target` is the generation that is waited for, `deadline` a moment of `clock`. `last` is what
-    was seen last; it `is_hopeless` where cells that are there will not have their packages.
+    `target` is the generation to reach, `deadline` a time of `clock`, `last` the newest view. It
+    `is_refused` if every cell that lags has refused or failed its package.
     """
 
     target: int
     config_only: bool
     deadline: float
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     last: UvnView | None = None
-    is_hopeless: bool = False
+    is_refused: bool = False
     began: float = field(init=False)
     _failed_at: float | None = None
-    _missed: bool = False
+    _reported_missing: bool = False
 
     def __post_init__(self) -> None:
         """Start to count."""
         self.began = self.clock()
 
-    def seen(self, view: UvnView) -> bool:
-        """Take a look at `view`, and return whether it is over."""
+    def evaluate(self, view: UvnView) -> bool:
+        """Evaluate `view`, and return whether the roll-out is over."""
         from uno.controller import rollout_events
 
         before, self.last = self.last, view
         for line in rollout_events.events(before, view) if before else ():
-            self.say(line)
+            self.report(line)
         if self.clock() >= self.deadline:
             return True
         if self.failed:
-            return self._is_back(view)
+            return self._is_rolled_back(view)
         if self.done:
             return True
         is_at_rest = self._is_target(view) and not view.rollout
-        if not is_at_rest or self.clock() - self.began < _FIRST_LOOK:
+        if not is_at_rest or self.clock() - self.began < _FIRST_CONTACT:
             return False
-        if not self._missed:
-            self._missed = True
+        if not self._reported_missing:
+            self._reported_missing = True
             for line in self.missing():
-                self.say(f"waiting: {line}")
+                self.report(f"waiting: {line}")
         behind = [cell for cell in view.cells if not cell.consistent]
-        self.is_hopeless = bool(behind) and all(map(_is_unwilling, behind))
-        return self.is_hopeless
+        self.is_refused = bool(behind) and all(map(_has_refused, behind))
+        return self.is_refused
 
     @property
     def done(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether every cell runs the target, and all LANs are reachable unless `config_only`."""
         view = self.last
         if view is None or view.rollout or not self._is_target(view) or not view.consistent:
             return False
@@ -142,12 +145,12 @@ class Follower:
 
     @property
     def failed(self) -> bool:
-        """Whether the generation that is waited for was given up."""
+        """Whether the target was rolled back."""
         view = self.last
         return view is not None and view.undone is not None and view.undone >= self.target
 
     def missing(self) -> Iterator[str]:
-        """Yield who is not as he should be, and why."""
+        """Yield each cell that is not consistent or not routed, with the reason."""
         from uno.cli.output.status_view import faults
 
         for cell in self.last.cells if self.last else ():
@@ -159,21 +162,21 @@ class Follower:
     def _is_target(self, view: UvnView) -> bool:
         return view.generation >= self.target and view.undone is None
 
-    def _is_back(self, view: UvnView) -> bool:
-        """Whether all cells that can have gone back."""
+    def _is_rolled_back(self, view: UvnView) -> bool:
+        """Whether every cell that can has rolled back."""
         if self._failed_at is None:
             self._failed_at = self.clock()
         waited = self.clock() - self._failed_at
-        # Nobody goes back where nobody went, as where the cells are ahead of this registry.
+        # Where no cell ran the generation, as with cells ahead of this registry, none rolls back.
         return (
             view.generation == view.undone
             or all(cell.consistent for cell in view.cells if cell.alive)
-            or waited >= _GOING_BACK
+            or waited >= _ROLLBACK_TIMEOUT
         )
 
 
-def _follow(root: Path, identity: str, follower: Follower) -> None:
-    """Be the registry's agent, or listen to the one that runs, until it is over."""
+def _follow(root: Path, identity: str, follower: RolloutFollower) -> None:
+    """Run the registry's agent, or follow the one that runs, until the roll-out is over."""
     from uno import control
     from uno.cli import registry_agent_adapters
     from uno.model.messages import REGISTRY
@@ -182,28 +185,28 @@ def _follow(root: Path, identity: str, follower: Follower) -> None:
     while True:
         try:
             if not control.is_served(path):
-                registry_agent_adapters.run(root, release=True, until=follower.seen)
+                registry_agent_adapters.run(root, release=True, until=follower.evaluate)
                 return
             for view in control.follow(path, control.Want.SYNC):
-                if follower.seen(view):
+                if follower.evaluate(view):
                     return
         except (control.AgentEnded, control.NoAgent):
-            # Another `uno sync` was done earlier, or an agent was stopped: go on alone, and look
-            # at everything anew.
+            # Another `uno sync` has finished, or an agent was stopped: continue without it, from a
+            # fresh view.
             follower.last = None
             if follower.clock() >= follower.deadline:
                 return
         except UnoError:
-            if not _comes(path, folder=path.parent):
+            if not _agent_starts(path, folder=path.parent):
                 raise
 
 
-def _comes(path: Path, *, folder: Path) -> bool:
-    """Whether another agent has started meanwhile; waits until it can be asked."""
+def _agent_starts(path: Path, *, folder: Path) -> bool:
+    """Whether another agent has started; waits until it serves its control socket."""
     from uno import control
     from uno.agent.pidfile import running
 
-    deadline = time.monotonic() + _STARTING
+    deadline = time.monotonic() + _START_TIMEOUT
     while running(folder) is not None and time.monotonic() < deadline:
         if control.is_served(path):
             return True
@@ -211,8 +214,8 @@ def _comes(path: Path, *, folder: Path) -> bool:
     return False
 
 
-def _conclude(follower: Follower, *, as_json: bool, waited: float) -> None:
-    """Say how it ended; exit with status 1 if it is not done."""
+def _conclude(follower: RolloutFollower, *, as_json: bool, waited: float, agent_runs: bool) -> None:
+    """Print the result; exit with status 1 if the roll-out did not finish."""
     from uno.controller import rollout_events
 
     view, done = follower.last, follower.done
@@ -230,29 +233,26 @@ def _conclude(follower: Follower, *, as_json: bool, waited: float) -> None:
     if view is not None and follower.failed:
         failure: UnoError = ActionNeeded(
             rollout_events.verdict(view),
-            "" if view.generation == view.undone else _still(view),
+            "" if view.generation == view.undone else _after_rollback(view),
         )
     else:
         for line in () if as_json else follower.missing():
             _print(line)
         failure = (
             ActionNeeded(
-                "not all cells took their packages",
-                "change what is wrong there, and ask them again with: uno sync",
+                "not all cells accepted their packages",
+                "fix the cause there, and run again: uno sync",
             )
-            if follower.is_hopeless
-            else TransientFailure(
-                f"not done within {waited:g} s",
-                "cells that are away catch up when an agent of the registry runs: uno agent",
-            )
+            if follower.is_refused
+            else _unfinished(follower, waited, agent_runs=agent_runs)
         )
     if as_json:
         raise typer.Exit(1)
     raise failure
 
 
-def _is_unwilling(cell: CellView) -> bool:
-    """Whether a cell that is heard said that it will not run its package."""
+def _has_refused(cell: CellView) -> bool:
+    """Whether a connected cell has refused, failed or rolled back its package."""
     from uno.model.messages import Phase
 
     ack = cell.ack
@@ -261,7 +261,7 @@ def _is_unwilling(cell: CellView) -> bool:
     return ack.phase in {Phase.REFUSED, Phase.FAILED, Phase.REVERTED}
 
 
-def _success(follower: Follower, view: UvnView) -> str:
+def _success(follower: RolloutFollower, view: UvnView) -> str:
     from uno.cli.output import printing
 
     cells = printing.count(len(view.cells), "cell")
@@ -271,10 +271,27 @@ def _success(follower: Follower, view: UvnView) -> str:
     return f"{cells} run{'s' if one else ''} generation {view.generation}{routes} ({took})."
 
 
-def _still(view: UvnView) -> str:
+def _after_rollback(view: UvnView) -> str:
     return (
-        f"the cells go on with generation {view.generation}; change what was wrong, or try again,"
-        " and then: uno sync"
+        f"the cells stay at generation {view.generation}; fix the cause, or try again, and run:"
+        " uno sync"
+    )
+
+
+def _unfinished(follower: RolloutFollower, waited: float, *, agent_runs: bool) -> UnoError:
+    from uno.cli.output import printing
+
+    cells = follower.last.cells if follower.last else ()
+    running = sum(it.status is not None and it.status.generation == follower.target for it in cells)
+    what = f"not finished after {waited:g} s"
+    if cells:
+        what += f": {running} of {printing.count(len(cells), 'cell')}"
+        what += f" {'runs' if running == 1 else 'run'} generation {follower.target}"
+    return TransientFailure(
+        what,
+        "the registry's agent is running; the others get it when they connect"
+        if agent_runs
+        else "the others get it when they connect and the registry's agent runs: uno agent",
     )
 
 
@@ -286,5 +303,5 @@ def _print(line: str) -> None:
     sys.stdout.flush()
 
 
-def _silent(_line: str) -> None:
+def _discard(_line: str) -> None:
     return

@@ -44,14 +44,14 @@ def install(
         typer.Option(
             "--passphrase-file",
             metavar="FILE",
-            help="Where the registry's agent finds the passphrase, if its secrets have one.",
+            help="File with the registry's passphrase, for its agent.",
         ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a systemd unit: uvn-agent for a cell, uvn-registry for the registry's agent.
+    """Install a systemd unit: uvn-agent for a cell, uvn-registry for the registry's agent.
 
-    What the unit ran before goes on without a gap.
+    A network that is up stays up.
     """
     from uno.host import systemd
 
@@ -73,7 +73,7 @@ def install(
 def enable(root: Root = Path(), quiet: Quiet = False) -> None:
     """Connect this host to the UVN now and at every boot: `uno service install -b -s`.
 
-    With the agent (`-a`) where the DDS that it talks through is installed.
+    With the agent (`-a`) where its DDS implementation is installed.
     """
     agent = not (root / "registry.db").exists() and _has_middleware(_package(root))
     install(root=root, agent=agent, boot=True, start=True, quiet=quiet)
@@ -107,7 +107,7 @@ def _of_cell(root: Path, *, agent: bool) -> _Unit:
     require_keys(package)
     if not _has_middleware(package):
         raise ActionNeeded(
-            f"the agent talks through {package.plan.bus.middleware} DDS, which is not installed",
+            f"the agent needs {package.plan.bus.middleware} DDS, which is not installed",
             "see docs/how-to/middleware.md; without -a the host is connected without an agent",
         )
     text = systemd.agent_unit(root, program=_PROGRAM, name=name)
@@ -123,7 +123,7 @@ def _of_registry(root: Path, passphrase_file: Path | None) -> _Unit:
         sealed = registry.store.safe.is_sealed
     if sealed and passphrase_file is None:
         raise ActionNeeded(
-            "the registry is sealed with a passphrase, and nobody types it at boot",
+            "the registry is encrypted with a passphrase, which cannot be typed at boot",
             "write it to a file that only root can read, and add --passphrase-file FILE;"
             " or start the agent yourself: uno agent",
         )
@@ -166,4 +166,4 @@ def _has_middleware(package: Package) -> bool:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise ActionNeeded("this needs root: it changes the host's services", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's services", "run it with sudo")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uno.cli.commands import service_units
-from uno.cli.commands.install import cell, tell_agent
+from uno.cli.commands.install import cell, trigger_agent
 from uno.diagnostics import ActionNeeded, UnoError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's directory.")]
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Say each step.", show_default=False)
+    int, typer.Option("-v", "--verbose", count=True, help="Print each step.", show_default=False)
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
@@ -32,7 +32,7 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")
 # Seconds until names that could not be resolved are tried again.
 RESOLVE_AGAIN = 2.0
 
-# Seconds for neighbours to answer; one that is down keeps nobody longer.
+# Seconds to wait for the neighbours' first handshakes.
 NEIGHBOUR_WAIT = 10.0
 
 
@@ -63,16 +63,16 @@ def up(
         typer.Option(min=0, help="Seconds to wait for names to resolve and neighbours to answer."),
     ] = 10,
 ) -> None:
-    """Connect this host to the UVN, once. Done again, it changes what differs, or nothing.
+    """Connect this host to the UVN, once. Run again, it applies only what differs.
 
-    Where an agent runs it is the agent's, which then looks at everything now.
+    Where an agent runs, it triggers the agent's reconciliation instead.
     """
     _require_root()
     ledger, package = _open(root)
     host = _host(package)
-    if (process := tell_agent(package.manifest)) is not None:
+    if (process := trigger_agent(package.manifest)) is not None:
         if not quiet:
-            print(f"{package.manifest.cell_name} is kept up by its agent, process {process}")
+            print(f"{package.manifest.cell_name} is managed by its agent, process {process}")
         return
     actions = _connect(ledger, host, package, wait=wait, verbose=verbose)
     host.warn_of_dropping_chains()
@@ -80,11 +80,9 @@ def up(
         print(f"uno: warning: {warning}", file=sys.stderr)
     silent = _await_neighbours(host, actions, min(wait, NEIGHBOUR_WAIT))
     if not quiet:
-        _say_up(host, package, actions)
+        _print_up(host, package, actions)
     for name in silent:
-        print(
-            f"uno: warning: nobody answers on {name} yet; WireGuard goes on trying", file=sys.stderr
-        )
+        print(f"uno: warning: no handshake on {name} yet; WireGuard keeps trying", file=sys.stderr)
 
 
 def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> None:
@@ -96,7 +94,7 @@ def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> Non
     host = _host(package)
     if (process := pidfile.running(host.folder)) is not None:
         raise ActionNeeded(
-            f"{package.manifest.cell_name} is kept up by its agent, process {process}",
+            f"{package.manifest.cell_name} is managed by its agent, process {process}",
             f"stop it first: systemctl stop uvn-agent, or kill {process}",
         )
     with _locked(ledger):
@@ -110,7 +108,7 @@ def status(
     root: Root = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show how this host stands: LANs, links, sessions. Exit status 1 if all is not well."""
+    """Show the state of this host: LANs, links, sessions. Exit status 1 if something is wrong."""
     from uno.agent import service  # noqa: PLC0415
 
     _require_root()
@@ -129,7 +127,7 @@ def status(
 def _connect(
     ledger: Ledger, host: LinuxHost, package: Package, *, wait: float, verbose: int
 ) -> tuple[Action, ...]:
-    """Connect, and again while names cannot be resolved, or the failure is transient.
+    """Connect; retry while names do not resolve, or the failure is transient.
 
     At boot, name service and FRR may be ready a little later.
     """
@@ -188,7 +186,7 @@ def _locked(ledger: Ledger) -> Any:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise ActionNeeded("this needs root: it changes the host's network", "type it with sudo")
+        raise ActionNeeded("this needs root: it changes the host's network", "run it with sudo")
 
 
 def _progress(verbose: int) -> Any:
@@ -196,14 +194,14 @@ def _progress(verbose: int) -> Any:
 
 
 def _await_neighbours(host: LinuxHost, actions: tuple[Action, ...], wait: float) -> list[str]:
-    """Call those that do not answer once a second; return the interfaces still silent at last."""
+    """Initiate handshakes once a second; return the interfaces that have none in time."""
     from uno.agent import service  # noqa: PLC0415
 
     deadline = time.monotonic() + wait
     opened = service.created(actions)
     if not opened:
         return []
-    # The first call is under way; a second one this early would only be in its way.
+    # The first handshake is under way; a second initiation this early would disturb it.
     threading.Event().wait(min(0.5, wait))
     while not service.retry_handshakes(host, actions):
         if time.monotonic() >= deadline:
@@ -212,7 +210,7 @@ def _await_neighbours(host: LinuxHost, actions: tuple[Action, ...], wait: float)
     return []
 
 
-def _say_up(host: LinuxHost, package: Package, actions: tuple[Action, ...]) -> None:
+def _print_up(host: LinuxHost, package: Package, actions: tuple[Action, ...]) -> None:
     manifest = package.manifest
     done = f"{len(actions)} changes" if actions else "no change"
     print(
@@ -261,12 +259,12 @@ def _print_status(found: ServiceStatus) -> None:
 
     manifest = found.package.manifest
     console = Console(highlight=False, soft_wrap=True)
-    state = "[green]up[/]" if found.healthy else "[yellow]up, not well[/]"
+    state = "[green]up[/]" if found.healthy else "[yellow]up, degraded[/]"
     console.print(
         f"{manifest.cell_name} of {manifest.uvn}, generation {manifest.generation}: "
         f"{state if found.running else '[red]down[/]'}; WireGuard: {found.wireguard}"
     )
-    agent = "answers; see uno status" if _agent_answers(found.package) else "does not run"
+    agent = "running; see uno status" if _agent_answers(found.package) else "not running"
     console.print(f"agent: {agent}")
     for lan in found.lans:
         console.print(f"LAN {lan.network} on {lan.nic}")
@@ -287,9 +285,9 @@ def _print_status(found: ServiceStatus) -> None:
         )
     console.print(table)
     for action in found.pending:
-        console.print(f"[yellow]to do[/]: {describe(action)}")
+        console.print(f"[yellow]pending[/]: {describe(action)}")
     if found.pending:
-        console.print("`uno service up` does it")
+        console.print("apply with: uno service up")
 
 
 def _agent_answers(package: Package) -> bool:

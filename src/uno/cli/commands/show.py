@@ -1,4 +1,4 @@
-"""Commands that only look: `uno list` and `uno show`."""
+"""Read-only commands: `uno list` and `uno show`."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
@@ -21,8 +21,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.n
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-        "list": ("List what there is.", _LIST),
-        "show": ("Show one thing, as declared and as decided.", _SHOW),
+        "list": ("List cells, particles, links, users, keys or generations.", _LIST),
+        "show": ("Show one object: its definition and its plan.", _SHOW),
     }
     for name, (about, commands) in groups.items():
         group = typer.Typer(help=about, no_args_is_help=True)
@@ -35,7 +35,7 @@ def list_users(output: JsonOption, common: Common) -> None:
     """List the users, and what each owns."""
     from uno.cli.output import list_views
 
-    list_views.listing(list_views.users(_head(common)), output, empty="There are no users.")
+    list_views.print_listing(list_views.users(_head(common)), output, empty="There are no users.")
 
 
 def list_cells(output: JsonOption, common: Common) -> None:
@@ -43,7 +43,7 @@ def list_cells(output: JsonOption, common: Common) -> None:
     from uno.cli.output import list_views
 
     hint = "There are no cells. Define one with: uno define cell NAME"
-    list_views.listing(list_views.cells(_head(common)), output, empty=hint)
+    list_views.print_listing(list_views.cells(_head(common)), output, empty=hint)
 
 
 def list_particles(output: JsonOption, common: Common) -> None:
@@ -51,25 +51,25 @@ def list_particles(output: JsonOption, common: Common) -> None:
     from uno.cli.output import list_views
 
     hint = "There are no particles. Define one with: uno define particle NAME"
-    list_views.listing(list_views.particles(_head(common)), output, empty=hint)
+    list_views.print_listing(list_views.particles(_head(common)), output, empty=hint)
 
 
 def list_links(output: JsonOption, common: Common) -> None:
     """List the links of the backbone."""
     from uno.cli.output import list_views
 
-    list_views.listing(list_views.links(_head(common)), output, empty="There are no links.")
+    list_views.print_listing(list_views.links(_head(common)), output, empty="There are no links.")
 
 
 def list_keys(output: JsonOption, common: Common) -> None:
-    """List the keys that the registry keeps, by fingerprint; none is ever shown."""
+    """List the registry's keys by fingerprint; the keys themselves are never printed."""
     from uno.cli.output import list_views
     from uno.registry.changes import operations
 
     common.start()
     with operations.opened(common.root) as registry:
         head, found = registry.store.head(), registry.store.safe.public()
-    list_views.listing(list_views.secrets(head, found), output, empty="There are no keys.")
+    list_views.print_listing(list_views.secrets(head, found), output, empty="There are no keys.")
 
 
 def list_generations(output: JsonOption, common: Common) -> None:
@@ -83,7 +83,7 @@ def list_generations(output: JsonOption, common: Common) -> None:
 
 
 def show_uvn(output: JsonOption, common: Common) -> None:
-    """Show the UVN in short: whose it is, how large, and its registry's fingerprint."""
+    """Show a summary of the UVN: owner, size, fingerprint of the registry key."""
     from uno.cli.output import show_views
     from uno.registry.changes import operations
 
@@ -143,7 +143,7 @@ def show_link(
     output: JsonOption,
     common: Common,
 ) -> None:
-    """Show the link between two cells: interfaces, addresses, ports, whose LANs may come."""
+    """Show the link between two cells: interfaces, addresses, ports, accepted LANs."""
     from uno.cli.output import show_views
 
     show_views.show_link(_head(common), (one, other), output)
@@ -152,7 +152,7 @@ def show_link(
 def show_generation(
     number: Annotated[int, typer.Argument(metavar="N")], output: JsonOption, common: Common
 ) -> None:
-    """Show one generation: when, who, why, and what it changed."""
+    """Show one generation: time, author, reason, and what it changed."""
     from uno.cli.output import generation_views
     from uno.registry.changes import operations
 
@@ -162,7 +162,7 @@ def show_generation(
 
 
 def show_plan(output: JsonOption, common: Common) -> None:
-    """Show all that was decided: addresses, ports and links of every cell."""
+    """Show the plan: addresses, ports and links of every cell."""
     from uno.cli.output import show_views
 
     show_views.show_plan(_head(common), output)

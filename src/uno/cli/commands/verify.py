@@ -1,4 +1,4 @@
-"""Commands: verify."""
+"""Command: `uno verify`, which reports what failures would cost."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
@@ -10,7 +10,7 @@ import typer
 
 from uno.cli.input.options import Common, JsonOption, takes_groups
 
-# Beside 0, 1 and 2 of every command: a failure that was looked at would cost something.
+# Beside 0, 1 and 2 of every command: some failure would cost reachability.
 COSTS = 3
 
 
@@ -23,13 +23,13 @@ def verify(
     output: JsonOption,
     common: Common,
     depth: Annotated[
-        int, typer.Option("--depth", min=1, max=2, help="How many links may be lost at once.")
+        int, typer.Option("--depth", min=1, max=2, help="Number of links that fail at once.")
     ] = 1,
 ) -> None:
-    """Tell what the loss of any one link or cell would cost, and what would mend it.
+    """Report what the loss of any one link or cell would cost, and what would fix it.
 
-    Every LAN is to reach every other, and the particles at every cell each LAN. Exits with 0 if no
-    failure costs anything, with 3 if one would, and with 1 if something is apart already.
+    Every LAN must reach every other, and the particles at every cell must reach each LAN. Exits
+    with 0 if no failure costs anything, with 3 if one would, and with 1 if a part is cut off now.
     """
     from uno.cli.output import change_report, change_values, printing
     from uno.planning.survivability import report

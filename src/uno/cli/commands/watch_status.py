@@ -1,4 +1,4 @@
-"""`uno status`: the whole UVN, as the agent of this directory sees it."""
+"""`uno status`: the whole UVN, as the agent of this directory observes it."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whose:
-    """Whose directory it is. `cell` is the cell's id, `REGISTRY` for the registry's."""
+class AgentIdentity:
+    """The agent that belongs to a directory. `cell` is 0 for the registry's."""
 
     uvn: str
     identity: str
@@ -30,7 +30,7 @@ class Whose:
 
     @property
     def socket(self) -> Path:
-        """Where its agent answers."""
+        """The path of its control socket."""
         from uno import control
 
         return control.socket_path(self.identity, self.cell)
@@ -46,18 +46,18 @@ def status(
     common: Common,
     *,
     watch: Annotated[
-        bool, typer.Option("-w", "--watch", help="Go on, and show each change.")
+        bool, typer.Option("-w", "--watch", help="Keep running, and show each change.")
     ] = False,
 ) -> None:
     """Show the whole UVN: every cell, its generation, its LANs, its links, what it cannot reach.
 
-    Works where an agent runs, at the registry and on every cell. Exit status 1 if a cell is not
-    heard, runs another generation than it should, or does not reach every LAN.
+    Works where an agent runs, at the registry and on every cell. Exit status 1 if a cell has no
+    contact, runs another generation than it should, or does not reach every LAN.
     """
     from uno import control
 
     common.start()
-    here = whose(common.root)
+    here = agent_identity(common.root)
     want = control.Want.WATCH if watch else control.Want.VIEW
     views = control.follow(here.socket, want)
     try:
@@ -69,8 +69,8 @@ def status(
         raise typer.Exit(1)
 
 
-def whose(root: Path) -> Whose:
-    """Return whose directory `root` is. Raises UnoError if neither a registry's nor a cell's."""
+def agent_identity(root: Path) -> AgentIdentity:
+    """Return the agent of the directory `root`. Raises UnoError if it is no registry or cell."""
     if (root / "registry.db").exists():
         return _registry(root)
     from uno.agent.commit.ledger import Ledger
@@ -82,13 +82,13 @@ def whose(root: Path) -> Whose:
             "name the directory with -r DIR",
         )
     manifest = package.manifest
-    return Whose(
+    return AgentIdentity(
         uvn=manifest.uvn, identity=manifest.identity, cell=manifest.cell, name=manifest.cell_name
     )
 
 
 def as_dict(view: UvnView) -> dict[str, Any]:
-    """Return a view for programs: with what follows from it, which a reader would work out."""
+    """Return a view for programs, with the properties that are derived from it."""
     from uno.model import codec
 
     cells = [
@@ -99,17 +99,17 @@ def as_dict(view: UvnView) -> dict[str, Any]:
         }
         for cell in view.cells
     ]
-    told = {"consistent": view.consistent, "routed": view.routed, "cells": cells}
-    return {**codec.to_builtins(view), **told}
+    derived = {"consistent": view.consistent, "routed": view.routed, "cells": cells}
+    return {**codec.to_builtins(view), **derived}
 
 
-def _registry(root: Path) -> Whose:
+def _registry(root: Path) -> AgentIdentity:
     from uno.model.messages import REGISTRY
     from uno.registry.changes import operations
 
     with operations.opened(root) as registry:
         uvn = registry.store.head().uvn
-    return Whose(uvn=uvn.name, identity=uvn.identity, cell=REGISTRY, name="the registry")
+    return AgentIdentity(uvn=uvn.name, identity=uvn.identity, cell=REGISTRY, name="the registry")
 
 
 def _show(views: Iterable[UvnView], *, as_json: bool, in_place: bool) -> UvnView:
@@ -134,11 +134,11 @@ def _print_json(views: Iterable[UvnView], *, on_one_line: bool) -> UvnView:
 
 def _print(views: Iterable[UvnView]) -> UvnView:
     from uno.cli.output import printing
-    from uno.cli.output.status_view import picture
+    from uno.cli.output.status_view import renderable
 
     last = None
     for last in views:
-        printing.page(picture(last))
+        printing.page(renderable(last))
     return _seen(last)
 
 
@@ -146,12 +146,12 @@ def _refresh(views: Iterable[UvnView]) -> UvnView:
     from rich.live import Live
 
     from uno.cli.output import printing
-    from uno.cli.output.status_view import picture
+    from uno.cli.output.status_view import renderable
 
     last = None
     with Live(console=printing.console(), auto_refresh=False) as live:
         for last in views:
-            live.update(picture(last), refresh=True)
+            live.update(renderable(last), refresh=True)
     return _seen(last)
 
 
@@ -161,8 +161,8 @@ def _seen(last: UvnView | None) -> UvnView:
     return last
 
 
-def _without_agent(here: Whose, root: Path, *, as_json: bool) -> None:
-    """Say that no agent runs, and show what can be seen without one. Raises UnoError."""
+def _without_agent(here: AgentIdentity, root: Path, *, as_json: bool) -> None:
+    """Print that no agent runs, and the status of this host without one. Raises UnoError."""
     from uno.cli.commands import service_up_down
     from uno.model.messages import REGISTRY
 
@@ -173,5 +173,5 @@ def _without_agent(here: Whose, root: Path, *, as_json: bool) -> None:
         raise missing
     from uno.cli.output import error_output
 
-    error_output.tell(missing, as_json=False)
+    error_output.print_error(missing, as_json=False)
     service_up_down.status(root=root)

@@ -1,4 +1,4 @@
-"""A file put on top of the registry: reading it, asking about what goes, carrying it out."""
+"""A specification file that is applied to the registry: read, confirm removals, apply."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ _NAMES = 5
 
 
 @dataclass(slots=True)
-class Wanted:
-    """A file as read, once, and what a person agreed to have removed because of it."""
+class SpecFile:
+    """A file as read, once, and the removals that were confirmed."""
 
     text: str
     file: str
-    agreed: Removal | None = None
+    confirmed: Removal | None = None
 
 
-def read(given: str) -> Wanted:
+def read(given: str) -> SpecFile:
     """Read the file, or the text, that `-s` was given."""
-    return Wanted(*spec_input.source(given))
+    return SpecFile(*spec_input.source(given))
 
 
-def confirm_removal(common: Changing, wanted: Wanted) -> None:
-    """Ask before something is removed, without keeping others from the registry meanwhile."""
-    wanted.agreed = _merged(wanted, registry_change.head(common).uvn, prune=True).lacking
-    if wanted.agreed:
-        common.confirm(f"Remove {listed(wanted.agreed)}?")
+def confirm_removal(common: Changing, given: SpecFile) -> None:
+    """Ask before objects are removed; the registry is not locked meanwhile."""
+    given.confirmed = _merged(given, registry_change.head(common).uvn, prune=True).lacking
+    if given.confirmed:
+        common.confirm(f"Remove {listed(given.confirmed)}?")
 
 
-def carried_out(common: Changing, wanted: Wanted, *, prune: bool) -> tuple[Change, Merged]:
-    """Make, or rehearse, the generation that the file leads to."""
+def apply(common: Changing, given: SpecFile, *, prune: bool) -> tuple[Change, Merged]:
+    """Make the generation that the file describes, or rehearse it with `--dry-run`."""
     found: list[Merged] = []
 
     def edit(uvn: Uvn) -> Edited:
-        merged = _merged(wanted, uvn, prune=prune)
-        if prune and not common.dry_run and merged.lacking != wanted.agreed:
+        merged = _merged(given, uvn, prune=prune)
+        if prune and not common.dry_run and merged.lacking != given.confirmed:
             raise ActionNeeded(
-                "the registry was changed by another command while you were asked",
-                "nothing was changed; look at it again with: uno plan -s FILE --prune",
+                "another command changed the registry while you answered",
+                "nothing was changed; check again with: uno plan -s FILE --prune",
             )
         found[:] = [merged]
         return Edited(uvn=merged.uvn, problems=merged.warnings)
@@ -61,7 +61,7 @@ def carried_out(common: Changing, wanted: Wanted, *, prune: bool) -> tuple[Chang
 
 
 def notes(merged: Merged, *, is_pruned: bool) -> tuple[str, ...]:
-    """Return what is to be said of things that the file does not mention."""
+    """Return a note about the objects that the file does not mention."""
     if is_pruned or not merged.lacking:
         return ()
     return (f"not in the file, and kept: {listed(merged.lacking)}; --prune would remove them",)
@@ -83,10 +83,10 @@ def _some(names: tuple[str, ...]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _merged(wanted: Wanted, uvn: Uvn, *, prune: bool) -> Merged:
+def _merged(given: SpecFile, uvn: Uvn, *, prune: bool) -> Merged:
     return spec.merge(
-        wanted.text,
-        file=wanted.file,
+        given.text,
+        file=given.file,
         uvn=uvn,
         prune=prune,
         hash_password=password_hashes.kept_or_hashed,

@@ -1,4 +1,4 @@
-"""What somebody typed, for the history: without passwords, and without how it was to be run."""
+"""The command as typed, for the history: without passwords and options of presentation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import typer
 
-# Parameters that say how a command is run and not what it does.
+# Options of presentation and identity, which do not change what a command does.
 _ASIDE = frozenset(
     {
         "root", "verbose", "quiet", "yes", "no", "dry_run", "message", "author", "json", "print",
@@ -22,23 +22,23 @@ _LONGEST = 500
 
 def typed(context: typer.Context) -> str:
     """Return the command as it could be typed again, without secrets and how it was run."""
-    words = context.command_path.split()[1:]
+    tokens = context.command_path.split()[1:]
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source and source.name == "COMMANDLINE" and parameter.name not in _ASIDE:
-            words += _words(parameter, context.params[parameter.name or ""])
-    text = " ".join(words)
+            tokens += _tokens(parameter, context.params[parameter.name or ""])
+    text = " ".join(tokens)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _words(parameter: Any, value: Any) -> list[str]:
+def _tokens(parameter: Any, value: Any) -> list[str]:
     given = value if isinstance(value, list | tuple) else [value]
     values = [_shown(parameter.name, str(each)) for each in given]
     if parameter.param_type_name == "argument":
         return values
     if isinstance(value, bool):
         return [parameter.opts[0] if value else parameter.secondary_opts[0]]
-    return [word for each in values for word in (parameter.opts[0], each)]
+    return [token for each in values for token in (parameter.opts[0], each)]
 
 
 def _shown(name: str, value: str) -> str:

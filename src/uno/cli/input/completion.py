@@ -1,6 +1,6 @@
 """Names of what there is, for the completion of shells."""
 
-# ruff: noqa: PLC0415 - only a completion needs this, and it is asked for with each press of TAB
+# ruff: noqa: PLC0415 - only a completion needs this, and a shell runs it at each press of TAB
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-# What the last word of a command is about, where it does not say so itself.
+# The kind of object that a command takes, where its name is not the kind.
 _ABOUT = {"guide": "cell"}
 
 
@@ -16,7 +16,7 @@ def names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the cells, particles or users that begin with `incomplete`, whichever it is about.
 
     They are those of the registry that the command would open. Where there is none, or it cannot
-    be read, there are no names, and no message between the words that somebody types.
+    be read, there are no names, and no message on the command line.
     """
     from uno.diagnostics import UnoError
     from uno.registry.store import directory

@@ -1,4 +1,4 @@
-"""What the owner's commands are told, by a specification, options or a prompt, made one."""
+"""The definition that a command gets from a specification, options and prompts."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def read(
     password: PasswordOptions,
     deployment: DeploymentOptions,
 ) -> tuple[Edited, tuple[str, ...]]:
-    """Return the definition of the UVN `name`, and what is to be said of how it came about.
+    """Return the definition of the UVN `name`, and notes on overridden values.
 
     Options win over the specification. Raises `Rejected` if the specification cannot be read.
     """
     identity = secrets.token_hex(16)
     if spec is not None:
         given = password_of(password, whose="the owner") if is_given(password) else None
-        beside = spec_input.Beside(
+        overrides = spec_input.OptionOverrides(
             options=options, deployment=deployment, seed=_seed(), password=given
         )
-        return spec_input.read(spec, beside, name=name, identity=identity)
+        return spec_input.read(spec, overrides, name=name, identity=identity)
     if options.owner is None:
         raise Rejected(
             Problem(
@@ -87,7 +87,7 @@ def laid_out(uvn: Uvn, deployment: DeploymentOptions, *, redraw: bool = False) -
 
 
 def confirm_owner(common: Changing, owner: str | None) -> bool:
-    """Return whether an unknown owner is to become a user, which is asked if a name was given."""
+    """Return whether to add an unknown owner as a user; asks if the owner has a name."""
     if owner is None:
         return False
     someone = mailbox(owner)
@@ -98,7 +98,7 @@ def confirm_owner(common: Changing, owner: str | None) -> bool:
 
 
 def refuse_known_user(common: Changing, email: str) -> None:
-    """Raise `Rejected` if there is a user `email` already, before anybody types a password."""
+    """Raise `Rejected` if there is a user `email` already, before the prompt for a password."""
     uvn = registry_change.head(common).uvn
     refuse_errors(edits.add_user(uvn, Mailbox(email=email), password=None).problems)
 

@@ -6,7 +6,7 @@ A command names a group of options as one parameter:
     def cell(name: Name, options: CellOptions, common: Common) -> None: ...
 
 and `takes_groups` shows the fields of the group to typer as so many options. Every option that
-was not given is None (or empty), so that what a command changes is only what somebody asked for.
+was not given is None (or empty), so that a command changes only what its options name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class Common:
     verbose: Annotated[
         int,
         typer.Option(
-            "-v", "--verbose", count=True, help="Say more; up to five times.", show_default=False
+            "-v",
+            "--verbose",
+            count=True,
+            help="More log output; up to five times.",
+            show_default=False,
         ),
     ] = 0
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only.")] = (
@@ -56,7 +60,7 @@ class Common:
         typer.Option(
             "--passphrase-file",
             metavar="FILE",
-            help="The passphrase of the secrets: a file's first line.",
+            help="File with the registry's passphrase on its first line.",
             show_default="UNO_PASSPHRASE",
         ),
     ] = None
@@ -76,14 +80,14 @@ class Common:
         passphrase_source.use(self.passphrase_file)
 
     def log_as_a_daemon(self) -> None:
-        """Write the log of a program that stays: with more in it, and with times.
+        """Log as a daemon: at level INFO or more, with times.
 
-        Not where the journal has them: systemd names the stream in JOURNAL_STREAM (systemd.exec(5),
+        The journal adds times itself: systemd names the stream in JOURNAL_STREAM (systemd.exec(5),
         Environment Variables Set or Propagated by the Service Manager).
         """
         log = logging.getLogger("uno")
         if self.verbosity == 0:
-            # It is read when something has happened already.
+            # Its log is read after the fact.
             log.setLevel(logging.INFO)
         if not os.environ.get("JOURNAL_STREAM"):
             line, time = "%(asctime)s.%(msecs)03d uno: %(message)s", "%Y-%m-%d %H:%M:%S"
@@ -91,7 +95,7 @@ class Common:
 
     @property
     def verbosity(self) -> int:
-        """How much to say: -1 with `-q`, else the number of `-v`, or what VERBOSITY names."""
+        """The level of output: -1 with `-q`, else the number of `-v`, or what VERBOSITY names."""
         if self.quiet:
             return -1
         named = os.environ.get("VERBOSITY", "").lower()
@@ -109,7 +113,7 @@ class Common:
     def confirm(self, question: str) -> None:
         """Ask `question`; raise `UnoError` unless the answer is yes.
 
-        Nobody is there to answer in CI or without a terminal: then only `-y` is a yes.
+        In CI or without a terminal only `-y` is a yes.
         """
         if self.yes:
             return
@@ -117,7 +121,7 @@ class Common:
             raise ActionNeeded(f"{question} No", "nothing was changed")
         if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise InvalidInput(
-                f"{question} Nobody is here to answer",
+                f"{question} There is no terminal to answer on",
                 "nothing was changed; add -y for yes",
             )
         if not typer.confirm(question, default=False, err=True):
@@ -129,19 +133,19 @@ class Changing(Common):
     """What every command takes that changes the registry. `typed` is the command itself."""
 
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
     ] = False
     message: Annotated[
-        str | None, typer.Option("-m", "--message", help="Why, for the history.")
+        str | None, typer.Option("-m", "--message", help="Reason, for the history.")
     ] = None
     author: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Who, for the history.")
+        str | None, typer.Option("--as", metavar="NAME", help="Author, for the history.")
     ] = None
-    json: Annotated[bool, typer.Option("-J", "--json", help="JSON, for programs.")] = False
+    json: Annotated[bool, typer.Option("-J", "--json", help="Print JSON.")] = False
     typed: str = ""
 
     def start(self) -> None:
-        """Do as every command does, and refuse what cannot stand in the history."""
+        """Start as every command does; refuse a reason or author that the history cannot hold."""
         Common.start(self)
         given = (("-m", self.message), ("--as", self.author))
         faults = [(option, text_fault(text)) for option, text in given if text is not None]
@@ -153,14 +157,14 @@ class Changing(Common):
             raise Rejected(*problems)
 
     def confirm(self, question: str) -> None:
-        """Ask `question`, but not where nothing will be done."""
+        """Ask `question`, unless this is a dry run."""
         if not self.dry_run:
             Common.confirm(self, question)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerOptions:
-    """Who owns the thing."""
+    """The owner of an object."""
 
     owner: Annotated[
         str | None,
@@ -191,7 +195,7 @@ class PasswordOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentOptions:
-    """How the backbone is laid out."""
+    """How the links of the backbone are chosen."""
 
     strategy: Annotated[
         Strategy | None, typer.Option("-S", "--strategy", help="How links are chosen.")
@@ -221,17 +225,18 @@ class UvnOptions(OwnerOptions, RootVpnOptions, ParticlesVpnOptions, BackboneVpnO
     ] = None
     timing_profile: Annotated[
         TimingProfile | None,
-        typer.Option("--timing-profile", help="How fast failures are noticed."),
+        typer.Option("--timing-profile", help="How fast failures are detected."),
     ] = None
     middleware: Annotated[
-        Middleware | None, typer.Option("--middleware", help="The DDS that agents talk through.")
+        Middleware | None,
+        typer.Option("--middleware", help="DDS implementation that the agents use."),
     ] = None
     dds_domain: Annotated[int | None, typer.Option("--dds-domain", help="[46]")] = None
     enable_dds_security: Annotated[
         bool | None,
         typer.Option(
             "--enable-dds-security/--disable-dds-security",
-            help="Whether to use DDS Security where there is one.",
+            help="Use DDS Security where the implementation has it.",
         ),
     ] = None
 
@@ -242,7 +247,9 @@ class CellOptions(OwnerOptions):
 
     address: Annotated[
         str | None,
-        typer.Option("-a", "--address", help="Public name or address; none: behind NAT."),
+        typer.Option(
+            "-a", "--address", help="Public name or address; without one, it is behind NAT."
+        ),
     ] = None
     networks: Annotated[
         list[str] | None,
@@ -259,36 +266,38 @@ class CellOptions(OwnerOptions):
     enable_particles_vpn: Annotated[
         bool | None,
         typer.Option(
-            "--enable-particles-vpn/--disable-particles-vpn", help="Whether it serves particles."
+            "--enable-particles-vpn/--disable-particles-vpn", help="Accept particles at this cell."
         ),
     ] = None
     httpd_port: Annotated[
         int | None, typer.Option("--httpd-port", help="TCP port of the status page. [443]")
     ] = None
-    location: Annotated[str | None, typer.Option("--location", help="Where it is, for people.")] = (
-        None
-    )
+    location: Annotated[
+        str | None, typer.Option("--location", help="Its location, as free text.")
+    ] = None
     root_vpn_port: Annotated[
-        int | None, typer.Option("--root-vpn-port", help="Its own UDP port for the registry.")
+        int | None, typer.Option("--root-vpn-port", help="UDP port for the registry at this cell.")
     ] = None
     particles_vpn_port: Annotated[
-        int | None, typer.Option("--particles-vpn-port", help="Its own UDP port for particles.")
+        int | None,
+        typer.Option("--particles-vpn-port", help="UDP port for particles at this cell."),
     ] = None
     backbone_vpn_port: Annotated[
-        int | None, typer.Option("--backbone-vpn-port", help="Its own first UDP port of links.")
+        int | None,
+        typer.Option("--backbone-vpn-port", help="First UDP port of links at this cell."),
     ] = None
 
 
 NewName = Annotated[
     str | None,
-    typer.Option("-n", "--name", metavar="NEW", help="Another name; keys and addresses stay."),
+    typer.Option("-n", "--name", metavar="NEW", help="New name; keys and addresses stay."),
 ]
 NoAddress = Annotated[bool, typer.Option("--no-address", help="Clear the address.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellChanges:
-    """What there is to change of a cell, but not to define."""
+    """Options that change a cell but do not define one."""
 
     new_name: NewName = None
     removed: Annotated[
@@ -300,7 +309,7 @@ class CellChanges:
     no_address: NoAddress = False
     no_location: Annotated[bool, typer.Option("--no-location", help="Clear the location.")] = False
     default_ports: Annotated[
-        bool, typer.Option("--default-ports", help="Use the UVN's UDP ports, none of its own.")
+        bool, typer.Option("--default-ports", help="Use the UVN's UDP ports.")
     ] = False
 
 
@@ -309,20 +318,20 @@ class PrintOptions:
     """How to print a configuration."""
 
     print: Annotated[
-        bool, typer.Option("-P", "--print", help="Print it, after a change with -U too.")
+        bool, typer.Option("-P", "--print", help="Print the configuration, also after -U.")
     ] = False
     query: Annotated[
         str | None,
-        typer.Option("-Q", "--query", metavar="PATH", help="A part of it: cells[0].name"),
+        typer.Option("-Q", "--query", metavar="PATH", help="Print only this part: cells[0].name"),
     ] = None
-    json: Annotated[bool, typer.Option("-J", "--json", help="JSON and not YAML.")] = False
+    json: Annotated[bool, typer.Option("-J", "--json", help="Print JSON instead of YAML.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonOption:
     """JSON, for programs."""
 
-    json: Annotated[bool, typer.Option("-J", "--json", help="JSON, for programs.")] = False
+    json: Annotated[bool, typer.Option("-J", "--json", help="Print JSON.")] = False
 
 
 def takes_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Where a passphrase comes from: `--passphrase-file`, UNO_PASSPHRASE, or who sits at the terminal.
+"""Where a passphrase comes from: `--passphrase-file`, UNO_PASSPHRASE, or a prompt on the terminal.
 
 There is no option that takes the passphrase itself, since others see it in the process list.
 """
@@ -26,7 +26,7 @@ _LIMIT = 4096
 
 
 def use(file: Path | None) -> None:
-    """Let this command's registries ask for their passphrase here, when they need it."""
+    """Make this module the source of passphrases for the registries that this command opens."""
     keyring.set(Keyring(partial(current, file)))
 
 
@@ -44,13 +44,13 @@ def given(file: Path | None) -> str | None:
 
 
 def current(file: Path | None, *, of: str = "the registry") -> str:
-    """Return the passphrase that something is sealed with. Raises `UnoError` if nobody knows it."""
+    """Return the passphrase of an encrypted registry or backup. Raises `UnoError` without one."""
     found = given(file)
     if found is not None:
         return found
-    if not _somebody_is_here():
+    if not _has_terminal():
         raise InvalidInput(
-            f"{of} is sealed with a passphrase",
+            f"{of} is encrypted with a passphrase",
             f"set {VARIABLE}, or add {_OPTION} FILE",
         )
     return getpass.getpass(f"Passphrase of {of}: ")
@@ -59,7 +59,7 @@ def current(file: Path | None, *, of: str = "the registry") -> str:
 def new(file: Path | None, *, of: str, option: str = _OPTION, ask_only: bool = False) -> str:
     """Return a passphrase to seal `of` with; on a terminal it is typed twice.
 
-    With `ask_only` the environment is not looked at, because it has another passphrase. Raises
+    With `ask_only` the environment is ignored, because it holds another passphrase. Raises
     `UnoError` if there is none, or it is too short.
     """
     from uno.registry.store import key_wrapping
@@ -71,7 +71,7 @@ def new(file: Path | None, *, of: str, option: str = _OPTION, ask_only: bool = F
     if found is not None:
         key_wrapping.refuse_weak(found, f"{option} {file}" if file else VARIABLE)
         return found
-    if not _somebody_is_here():
+    if not _has_terminal():
         either = "" if ask_only else f"set {VARIABLE}, or "
         raise InvalidInput(f"{of} needs a passphrase", f"{either}add {option} FILE")
     typed = getpass.getpass(f"New passphrase of {of}: ")
@@ -86,7 +86,7 @@ def for_new_registry(file: Path | None) -> str | None:
     return None if given(file) is None else new(file, of="the registry")
 
 
-def _somebody_is_here() -> bool:
+def _has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -56,14 +56,14 @@ def head(common: Changing) -> Generation:
 
 
 def author(common: Changing) -> Author:
-    """Return who runs this command, or as whom it is run, and the time."""
-    # cli reads the clock for everybody below it.
+    """Return the author of a change, `--as` or the system's user, and the time."""
+    # cli reads the clock; the packages below take the time as a parameter.
     now = datetime.now(UTC)  # noqa: TID251
     return Author(who=common.author or _system_user(), time=now)
 
 
 def reason(common: Changing) -> str:
-    """Return why this command is run: the message, or else what was typed, without passwords."""
+    """Return the reason for the history: `-m`, or else the command line without passwords."""
     return common.message or common.typed
 
 

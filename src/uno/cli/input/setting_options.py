@@ -104,9 +104,7 @@ def _address(address: str | None) -> tuple[Setting, ...]:
 
 
 def _both(option: str, what: str) -> Problem:
-    return Problem(
-        what=f"{what} is both to be set and to be cleared", hint="say one of them", option=option
-    )
+    return Problem(what=f"{what} is both set and cleared", hint="give one of them", option=option)
 
 
 def _option_of(key: str, value: object) -> str:

@@ -33,8 +33,8 @@ _INLINE = "-s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """What is said beside a specification. `password` is plain, and the owner's."""
+class OptionOverrides:
+    """Options beside a specification. `password` is plain, and the owner's."""
 
     options: UvnOptions
     deployment: DeploymentOptions
@@ -42,26 +42,28 @@ class Beside:
     password: str | None = field(default=None, repr=False)
 
 
-def read(given: str, beside: Beside, *, name: str, identity: str) -> tuple[Edited, tuple[str, ...]]:
-    """Return the definition that `given` is or names, and where `beside` won over it.
+def read(
+    given: str, overrides: OptionOverrides, *, name: str, identity: str
+) -> tuple[Edited, tuple[str, ...]]:
+    """Return the definition that `given` is or names, and notes on overridden values.
 
     Raises `Rejected` with every problem of the text and the definition.
     """
     text, file = source(given)
-    said = _said(beside)
+    chosen = _of_options(overrides)
     written = Spec()
-    if said != Spec() or beside.password:
+    if chosen != Spec() or overrides.password:
         written = spec.parse(text, file=file).spec
-        said = replace(said, users=_owner(written, beside))
+        chosen = replace(chosen, users=_owner(written, overrides))
     uvn, warnings = spec.load(
         text,
         file=file,
         name=name,
         identity=identity,
         hash_password=password_hashes.hashed,
-        options=said,
+        options=chosen,
     )
-    return Edited(uvn=uvn, problems=warnings), _conflicts(written, said)
+    return Edited(uvn=uvn, problems=warnings), _conflicts(written, chosen)
 
 
 def source(given: str) -> tuple[str, str]:
@@ -98,27 +100,27 @@ def arguments(given: str) -> Mapping[str, Any]:
     return found
 
 
-def _said(beside: Beside) -> Spec:
+def _of_options(overrides: OptionOverrides) -> Spec:
     problems: list[Problem] = []
-    said: dict[Place, Any] = {}
-    for setting in setting_options.of_uvn(beside.options):
-        said[setting.path], problem = edits.read_value(setting)
+    chosen: dict[Place, Any] = {}
+    for setting in setting_options.of_uvn(overrides.options):
+        chosen[setting.path], problem = edits.read_value(setting)
         problems += [problem] if problem else []
     if problems:
         raise Rejected(*problems)
-    owner = mailbox(beside.options.owner) if beside.options.owner else None
+    owner = mailbox(overrides.options.owner) if overrides.options.owner else None
     return Spec(
         owner=owner,
-        address=said.get(("address",)),
-        settings=_settings(said, beside),
+        address=chosen.get(("address",)),
+        settings=_settings(chosen, overrides),
     )
 
 
-def _settings(said: Mapping[Place, Any], beside: Beside) -> SettingsSpec | None:
-    deployment, args = beside.deployment, beside.deployment.strategy_args
-    values = {str(path[1]): value for path, value in said.items() if len(path) == 2}
+def _settings(chosen: Mapping[Place, Any], overrides: OptionOverrides) -> SettingsSpec | None:
+    deployment, args = overrides.deployment, overrides.deployment.strategy_args
+    values = {str(path[1]): value for path, value in chosen.items() if len(path) == 2}
     vpns: dict[str, dict[str, Any]] = {}
-    for path, value in said.items():
+    for path, value in chosen.items():
         if len(path) == 3:
             vpns.setdefault(str(path[1]), {})[str(path[2])] = value
     values |= {vpn: VpnSpec(**keys) for vpn, keys in vpns.items()}
@@ -126,31 +128,31 @@ def _settings(said: Mapping[Place, Any], beside: Beside) -> SettingsSpec | None:
         strategy=deployment.strategy,
         strategy_args=None if args is None else dict(arguments(args)),
         private_uplinks=deployment.private_uplinks,
-        seed=None if deployment.strategy is None else beside.seed,
+        seed=None if deployment.strategy is None else overrides.seed,
     )
     if laid_out != DeploymentSpec():
         values["deployment"] = laid_out
     return SettingsSpec(**values) if values else None
 
 
-def _owner(written: Spec, beside: Beside) -> tuple[UserSpec, ...] | None:
-    """Return the owner as options tell them: by -o, -p, or both."""
-    named = mailbox(beside.options.owner) if beside.options.owner else None
+def _owner(written: Spec, overrides: OptionOverrides) -> tuple[UserSpec, ...] | None:
+    """Return the owner that the options -o and -p give."""
+    named = mailbox(overrides.options.owner) if overrides.options.owner else None
     email = named.email if named else written.owner.email if written.owner else None
-    if email is None or (named is None and beside.password is None):
+    if email is None or (named is None and overrides.password is None):
         return None
-    password = Secret(beside.password) if beside.password else None
+    password = Secret(overrides.password) if overrides.password else None
     return (UserSpec(email=email, name=named.name if named else None, password=password),)
 
 
-def _conflicts(written: Spec, beside: Spec) -> tuple[str, ...]:
-    """Say where an option won over another value in the specification."""
-    said = dict(_leaves(written))
+def _conflicts(written: Spec, overrides: Spec) -> tuple[str, ...]:
+    """Return a note for each option that overrides a value of the specification."""
+    values = dict(_leaves(written))
     return tuple(
-        f"{'.'.join(path)} is {_shown(value)} by option, and not {_shown(said[path])}"
-        " as in the specification"
-        for path, value in _leaves(beside)
-        if path in said and said[path] != value
+        f"{'.'.join(path)} is {_shown(value)} by option, not {_shown(values[path])} as in the"
+        " specification"
+        for path, value in _leaves(overrides)
+        if path in values and values[path] != value
     )
 
 

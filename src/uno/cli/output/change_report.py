@@ -45,10 +45,10 @@ def print_text(common: Common, done: str, made: Change, *, notes: Sequence[str] 
         return
     out = printing.console()
     if not made.is_made:
-        out.print(f"Nothing to change: generation {made.after.number} is already so.")
+        out.print(f"No change: generation {made.after.number} already has this.")
         return
     before = f"{made.before} → " if made.before else ""
-    title = "A rehearsal: nothing was changed." if made.is_rehearsal else done
+    title = "Dry run: nothing was changed." if made.is_rehearsal else done
     out.print(title, style="bold", markup=False)
     out.print(f"generation {before}{made.after.number}")
     _diff(out, made.lines or _declared(made), everything=common.verbosity > 0)
@@ -60,7 +60,7 @@ def print_text(common: Common, done: str, made: Change, *, notes: Sequence[str] 
 
 
 def failure_costs(out: Console, lines: Sequence[str]) -> None:
-    """Print what failures would cost: what is lost stands out, what would help less so."""
+    """Print what failures would cost, losses in red, suggestions in cyan."""
     for at, line in enumerate(lines):
         style = "bold red" if line.startswith("!") else "green" if len(lines) == 1 else ""
         style = "cyan" if at and not line.startswith("!") else style
@@ -76,7 +76,7 @@ def _diff(out: Console, lines: Sequence[str], *, everything: bool) -> None:
 
 
 def _declared(made: Change) -> tuple[str, ...]:
-    """Return what was declared otherwise, for a change that no cell learns of."""
+    """Return the changes of the definition, for a change that affects no cell."""
     from uno.registry.changes import history
 
     return (
@@ -105,10 +105,13 @@ def _files(common: Common, made: Change) -> list[str]:
     if done.particle_packages:
         lines.append(_written("particle package", done.particle_packages, root / "particles", made))
     if done.removed:
-        verb = "would remove" if made.is_rehearsal else "removed"
-        lines.append(f"{verb} what no longer holds: {_some(done.removed)}")
+        verb = "would delete" if made.is_rehearsal else "deleted"
+        noun = "package" if len(done.removed) == 1 else "packages"
+        lines.append(f"{verb} outdated {noun}: {_some(done.removed)}")
     if done.stale:
-        lines.append(f"{count(done.stale, 'particle package')} to be made: run uno packages")
+        lines.append(
+            f"{count(done.stale, 'particle package')} postponed; write them with: uno packages"
+        )
     if not made.lines and not done.cell_packages:
         lines.append("no cell is affected")
     return lines

@@ -21,7 +21,7 @@ def impacts(made: Change) -> tuple[Impact, ...]:
 
 
 def value(made: Change) -> dict[str, Any]:
-    """Return all that is known of a change, for programs."""
+    """Return all facts of a change, for programs."""
     parent = made.parent
     before = parent.plan if parent else None
     found = plan_diff.diff(before, made.after.plan) if made.is_made else plan_diff.PlanDiff()
@@ -40,7 +40,7 @@ def value(made: Change) -> dict[str, Any]:
         "cell_packages": done.cell_packages,
         "particle_packages": done.particle_packages,
         "removed": done.removed,
-        "particle_packages_to_make": done.stale,
+        "particle_packages_postponed": done.stale,
         "verification": verification(made),
         "warnings": [str(warning) for warning in made.warnings],
     }

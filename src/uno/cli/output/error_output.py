@@ -23,16 +23,18 @@ _SIMILAR = re.compile(
     r"\.?\s+(Did you mean(?: one of)?:?|\(Possible options:) (?P<names>[^?)]*)[?)]"
 )
 
-_NOT_A_NUMBER = re.compile(r"is not a valid int(eger)?( range)?\b")
+_NOT_WHOLE = re.compile(r"is not a valid int(eger)?( range)?\b")
+# Every option that takes a float takes seconds.
+_NOT_SECONDS = re.compile(r"is not a valid float( range)?\b")
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether the command was asked for JSON, as far as that can be told before it is parsed."""
+    """Whether the arguments, not parsed yet, ask for JSON."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return any(it == "--json" or re.fullmatch(r"-[A-Za-z]*J", it) for it in options)
 
 
-def tell(error: UnoError, *, as_json: bool) -> None:
+def print_error(error: UnoError, *, as_json: bool) -> None:
     """Print what failed."""
     if as_json:
         problems = [_as_value(it) for it in _problems(error)]
@@ -43,23 +45,24 @@ def tell(error: UnoError, *, as_json: bool) -> None:
         print(f"uno: {problem}", file=sys.stderr)
 
 
-def tell_usage(error: typer.TyperException, *, as_json: bool) -> int:
-    """Print why the words of a command were not understood; return the exit status."""
+def print_usage_error(error: typer.TyperException, *, as_json: bool) -> int:
+    """Print why the arguments of a command are invalid; return the exit status."""
     if type(error).__name__ == _ONLY_HELP:
         return _USAGE_STATUS
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "uno"
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     what, hint = _sentence(text)
-    tell(Rejected(Problem(what=what, hint=hint or f"see {command} --help")), as_json=as_json)
+    print_error(Rejected(Problem(what=what, hint=hint or f"see {command} --help")), as_json=as_json)
     return _USAGE_STATUS
 
 
 def _sentence(text: str) -> tuple[str, str]:
-    """Return typer's message as ours are, without capital letter and full stop, and its hint."""
-    words = _NOT_A_NUMBER.sub("is not a whole number", " ".join(text.split()))
-    similar = _SIMILAR.search(words)
-    what = (words[: similar.start()] if similar else words).rstrip(".")
+    """Return typer's message in the style of uno's, lower case without full stop, and its hint."""
+    line = _NOT_WHOLE.sub("is not a whole number", " ".join(text.split()))
+    line = _NOT_SECONDS.sub("is not a number of seconds", line)
+    similar = _SIMILAR.search(line)
+    what = (line[: similar.start()] if similar else line).rstrip(".")
     names = similar["names"].replace("'", "") if similar else ""
     return what[:1].lower() + what[1:], f"did you mean {names}?" if similar else ""
 

@@ -1,4 +1,4 @@
-"""What is shown of earlier generations."""
+"""The history of generations, and the differences between two."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def show_history(registry: Registry, output: JsonOption, count: int | None) -> N
         rows=[(each.number, when(each), each.who, each.why) for each in entries],
         values=[line(each) for each in entries],
     )
-    list_views.listing(found, output, empty="There is no history.")
+    list_views.print_listing(found, output, empty="There is no history.")
 
 
 def show_log(
@@ -46,15 +46,15 @@ def show_log(
         at = numbers.index(entry.number)
         before = store.generation(numbers[at - 1]) if at else None
         after = store.generation(entry.number)
-        told = _told(before, after)
+        lines = _change_lines(before, after)
         if output.json:
             values.append({**line(entry), **_changes(before, after)})
             continue
         printing.heading(f"Generation {entry.number}  {when(entry)}  {entry.who}")
         printing.result(f"  {entry.why}")
-        printing.change_lines(told if everything else told[:_LINES])
-        if not everything and len(told) > _LINES:
-            printing.result(f"  … and {len(told) - _LINES:,} more lines; -v shows them")
+        printing.change_lines(lines if everything else lines[:_LINES])
+        if not everything and len(lines) > _LINES:
+            printing.result(f"  … and {len(lines) - _LINES:,} more lines; -v shows them")
     if output.json:
         printing.json(values)
 
@@ -82,7 +82,7 @@ def show_diff(
         printing.result(f"Generations {before.number} and {after.number} are the same.")
         return
     printing.result(f"Generation {before.number} → {after.number}")
-    for title, lines in (("Declared", declared), ("Decided", decided)):
+    for title, lines in (("Definition", declared), ("Plan", decided)):
         if lines:
             printing.heading(title)
             printing.change_lines(lines)
@@ -112,8 +112,8 @@ def show_generation(registry: Registry, output: JsonOption, number: int) -> None
             ("digest", after.entry.digest),
         )
     )
-    printing.heading(f"Since generation {before.number}" if before else "To begin with")
-    printing.change_lines(_told(before, after))
+    printing.heading(f"Since generation {before.number}" if before else "Initial state")
+    printing.change_lines(_change_lines(before, after))
 
 
 def removed(now: Uvn, then: Uvn) -> str:
@@ -151,7 +151,7 @@ def _newest(registry: Registry, count: int | None) -> tuple[Entry, ...]:
     return entries if count is None else entries[:count]
 
 
-def _told(before: Generation | None, after: Generation) -> tuple[str, ...]:
+def _change_lines(before: Generation | None, after: Generation) -> tuple[str, ...]:
     """Return what a generation changed: what follows for the network, or else what was declared."""
     decided = plan_diff.lines(plan_diff.diff(before.plan if before else None, after.plan))
     declared = history.lines(history.differences(before.uvn, after.uvn)) if before else ()

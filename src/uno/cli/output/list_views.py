@@ -1,4 +1,4 @@
-"""What `uno list` lists, and finding one of them by its name."""
+"""The lists of `uno list`, and the lookup of one object by its name."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A list as a table for people, and as values for programs, which are made when asked for."""
+    """A list as a table for people, and as values for programs, which are computed on demand."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     values: Iterable[dict[str, Any]]
 
 
-def listing(shown: Listing, output: JsonOption, *, empty: str) -> None:
+def print_listing(shown: Listing, output: JsonOption, *, empty: str) -> None:
     """Print a list; `empty` is the sentence for one that has nothing in it."""
     if output.json:
         printing.json(list(shown.values))
@@ -151,7 +151,7 @@ def links(head: Generation) -> Listing:
 def secrets(head: Generation, found: Iterable[PublicFacts]) -> Listing:
     """Return the secrets that are kept: what each is for, and a fingerprint where it has one.
 
-    Only public halves have one: that of a secret itself would help somebody who guesses.
+    Only public halves have one: one of a secret itself would help an attacker who guesses it.
     """
     names = {cell.id: cell.name for cell in head.uvn.cells}
     particles = {particle.id: particle.name for particle in head.uvn.particles}
@@ -230,7 +230,7 @@ def _missing(kind: str, name: str, known: Sequence[str]) -> NoReturn:
 
 
 def _purpose(secret: PublicFacts, cells: Mapping[int, str], particles: Mapping[int, str]) -> str:
-    """Say in names what `model.key_ids` and `registry.publish.keygen` say in ids."""
+    """Return the purpose of a key with the names of its objects; see `model.key_ids`."""
     kind, *rest = secret.id.split("/")
     numbers = [int(each) for part in rest for each in part.split("-") if each.isdigit()]
     match kind, numbers:

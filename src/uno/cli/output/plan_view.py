@@ -55,7 +55,7 @@ def show_plan(
         printing.result(
             f"… and {printing.count(len(found) - len(shown), 'cell')} more; -v shows them"
         )
-    printing.heading("In all")
+    printing.heading("Total")
     printing.result(_totals(made, found))
 
 
@@ -70,8 +70,8 @@ def _ports(found: Impact) -> str | None:
 
 
 def _totals(made: Change, found: Sequence[Impact]) -> str:
-    told = plan_diff.diff(made.parent.plan if made.parent else None, made.after.plan)
-    links = told.links
+    difference = plan_diff.diff(made.parent.plan if made.parent else None, made.after.plan)
+    links = difference.links
     done = made.published
     lines = (
         ("links", len(links.added), len(links.removed), len(links.changed)),
@@ -87,12 +87,13 @@ def _totals(made: Change, found: Sequence[Impact]) -> str:
             sum(len(each.ports.removed) for each in found),
             0,
         ),
-        ("keys", told.keys.added, told.keys.removed, told.keys.replaced),
+        ("keys", difference.keys.added, difference.keys.removed, difference.keys.replaced),
     )
     counts = [f"{noun} {_signed(*numbers)}" for noun, *numbers in lines]
-    written = printing.count(len(done.cell_packages), "cell package")
-    packages = printing.count(len(done.particle_packages) + done.stale, "particle package")
-    return "; ".join((*counts, f"{written} and {packages} to write"))
+    particles = len(done.particle_packages) + done.stale
+    files = f"packages of {printing.count(len(done.cell_packages), 'cell')} and"
+    files += f" {printing.count(particles, 'particle')} to write"
+    return "; ".join((*counts, files))
 
 
 def _signed(added: int, removed: int, changed: int) -> str:

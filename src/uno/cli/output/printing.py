@@ -24,7 +24,7 @@ _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
 def message(common: Common, message: str) -> None:
-    """Print a message for the person at the terminal, unless they want quiet."""
+    """Print a message on standard error, unless the command is quiet."""
     if common.verbosity >= 0:
         print(f"uno: {message}", file=sys.stderr)
 
@@ -98,7 +98,7 @@ def page(shown: RenderableType) -> None:
         return
     with out.capture() as captured:
         out.print(shown)
-    # Rows are filled up with spaces, which help nobody in a file.
+    # Rows are padded with spaces, which a file does not need.
     result("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 

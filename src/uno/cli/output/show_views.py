@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def registry_fingerprint(registry: Registry) -> str:
-    """Return what people compare instead of the key that signs the packages."""
+    """Return the fingerprint of the key that signs the packages."""
     return fingerprint(_registry_key(registry))
 
 
@@ -49,7 +49,7 @@ def show_uvn(registry: Registry, output: JsonOption) -> None:
                 "particles": len(uvn.particles),
                 "links": len(plan.links),
                 "strategy": plan.strategy,
-                "packages_to_make": stale,
+                "particle_packages_postponed": stale,
                 "pools": codec.to_builtins(plan.pools),
             }
         )
@@ -70,7 +70,7 @@ def show_uvn(registry: Registry, output: JsonOption) -> None:
             ("root vpn", plan.pools.root if plan.root else "off: deployed by packages alone"),
             ("particle vpn", plan.pools.particles if plan.particles_vpn else "off"),
             ("IPv6", plan.pools.ula),
-            ("to make", f"{count(stale, 'particle package')}: uno packages" if stale else ""),
+            ("postponed", f"{count(stale, 'particle package')}: uno packages" if stale else ""),
         )
     )
 
@@ -163,7 +163,7 @@ def show_particle(registry: Registry, name: str, output: JsonOption) -> None:
             ("particle", f"{declared.name} (id {declared.id}){' banned' if not planned else ''}"),
             ("owner", declared.owner),
             ("address", (planned.address4, planned.address6) if planned else None),
-            ("package", (path if is_made else "to be made: uno packages") if serving else None),
+            ("package", (path if is_made else "postponed: uno packages") if serving else None),
         )
     )
     if planned:
@@ -179,7 +179,7 @@ def show_particle(registry: Registry, name: str, output: JsonOption) -> None:
 
 
 def show_user(head: Generation, email: str, output: JsonOption) -> None:
-    """Print a user, and what they own. Of a password it is only said whether there is one."""
+    """Print a user, and what they own. A password is shown as set or not set."""
     declared = list_views.user(head.uvn, email)
     uvn = head.uvn
     cells = [cell.name for cell in uvn.cells if cell.owner == email]
@@ -322,7 +322,7 @@ def _ends(plan: Plan, cell: int) -> Iterable[tuple[LinkEnd, LinkEnd]]:
 
 
 def _accepted(end: LinkEnd, names: dict[int, str]) -> str:
-    """Return whose LANs may come through an end, or whose may not if that is said sooner."""
+    """Return the cells whose LANs an end accepts, or the exceptions if the list is shorter."""
     listed = ", ".join(names[cell] for cell in end.import_origins.cells if cell in names)
     return f"all but {listed}" if end.import_origins.complement else listed
 

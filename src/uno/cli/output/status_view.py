@@ -1,4 +1,4 @@
-"""The whole UVN as one node sees it, for people: a page of at most 80 columns."""
+"""The status of the whole UVN as one node observes it, in at most 80 columns."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from uno.model.status import CellStatus, CellView, LinkState, UvnView
 
 _GOOD, _DOUBTFUL, _BAD = "green", "yellow", "red"
 _UP = "up"
+_NEVER_SEEN = "no contact yet; is its package installed, and its agent running?"
 
 
-def picture(view: UvnView) -> RenderableType:
-    """Return what there is to see: the UVN, its cells, what is wrong with them, its links."""
+def renderable(view: UvnView) -> RenderableType:
+    """Return the status page: the UVN, its cells, their faults, its links."""
     names = {cell.id: cell.name for cell in view.cells}
     parts: list[RenderableType] = [*_headline(view, names), Text(), _cells(view)]
-    for section in (_wrong(view), _linked(view, names), _online(view)):
+    for section in (_faults(view), _linked(view, names), _online(view)):
         lines: tuple[RenderableType, ...] = tuple(section)
         parts += [Text(), *lines] if lines else []
     return Group(*parts)
 
 
 def faults(cell: CellView) -> tuple[str, ...]:
-    """Return what is not as it should be with a cell, as sentences without a full stop."""
+    """Return the faults of a cell, as sentences without a full stop."""
     status = cell.status
     if status is None or not cell.alive:
-        return (_silence(cell),)
+        return (_no_contact(cell),)
     found: list[str] = []
     if cell.package is not None and status.generation != cell.package:
-        found.append(f"runs {status.generation}, not {cell.package}{_progress(cell)}")
+        found.append(f"runs generation {status.generation}, not {cell.package}{_progress(cell)}")
     found += [f"LAN {lan.network} is missing" for lan in status.lans if not lan.interface]
     if status.unreachable:
         found.append(f"does not reach {', '.join(map(str, status.unreachable))}")
     if status.pending:
-        found.append(f"still has to do: {', '.join(status.pending)}")
+        found.append(f"pending: {', '.join(status.pending)}")
     return (*found, status.problem) if status.problem else tuple(found)
 
 
@@ -51,14 +52,14 @@ def age(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Link:
-    """A link, put together from what its ends that are heard say."""
+    """A link, merged from the states that its reachable ends report."""
 
     cells: tuple[int, int]
     ends: tuple[LinkState, ...]
 
     @property
     def state(self) -> str:
-        """`up`, or what it lacks."""
+        """`up`, or the reason why it is not."""
         lacking = [end for end in self.ends if not end.works]
         if not lacking:
             return _UP
@@ -72,18 +73,18 @@ def _headline(view: UvnView, names: dict[int, str]) -> Iterator[Text]:
         ("consistent", "not consistent", view.consistent),
         ("routed", "not routed", view.routed),
     )
-    line = Text(f"{view.uvn} as {viewer} sees it: generation {view.generation}, ")
+    line = Text(f"{view.uvn}, seen from {viewer}: generation {view.generation}, ")
     for at, (good, bad, is_good) in enumerate(states):
         line.append(", " if at else "")
         line.append(good if is_good else bad, style=_GOOD if is_good else _BAD)
     yield line
     if view.viewer and not view.registry:
-        yield Text("the registry is not heard", style=_DOUBTFUL)
+        yield Text("no contact with the registry", style=_DOUBTFUL)
     if view.rollout:
         yield Text(f"registry: {view.rollout}", style="bold")
     if view.undone is not None:
         why = f": {view.reason}" if view.reason else ""
-        yield Text(f"generation {view.undone} was undone{why}", style=_BAD)
+        yield Text(f"generation {view.undone} was rolled back{why}", style=_BAD)
 
 
 def _cells(view: UvnView) -> Table:
@@ -92,7 +93,7 @@ def _cells(view: UvnView) -> Table:
     table.add_column("GEN", justify="right")
     table.add_column("LANS", no_wrap=True)
     table.add_column("LINKS", justify="right")
-    table.add_column("HEARD", no_wrap=True, justify="right")
+    table.add_column("SEEN", no_wrap=True, justify="right")
     table.add_column("STATE", no_wrap=True)
     for cell in view.cells:
         status = cell.status
@@ -101,7 +102,7 @@ def _cells(view: UvnView) -> Table:
             _generation(cell),
             "\n".join(str(lan.network) for lan in status.lans) if status else "",
             _up_of_all(status) if status else "",
-            _heard(cell, view),
+            _last_seen(cell, view),
             _state(cell),
         )
     return table
@@ -113,7 +114,7 @@ def _generation(cell: CellView) -> Text:
     return Text(str(cell.status.generation), style="" if cell.consistent else _DOUBTFUL)
 
 
-def _heard(cell: CellView, view: UvnView) -> str:
+def _last_seen(cell: CellView, view: UvnView) -> str:
     if cell.id == view.viewer or cell.heard is None:
         return ""
     return age(cell.heard)
@@ -121,13 +122,13 @@ def _heard(cell: CellView, view: UvnView) -> str:
 
 def _state(cell: CellView) -> Text:
     if cell.status is None or not cell.alive:
-        return Text("not heard", style=_BAD)
+        return Text("no contact", style=_BAD)
     if not cell.consistent and cell.package is not None:
         return Text("behind" if cell.status.generation < cell.package else "ahead", style=_DOUBTFUL)
-    return Text("not well", style=_DOUBTFUL) if faults(cell) else Text("well", style=_GOOD)
+    return Text("degraded", style=_DOUBTFUL) if faults(cell) else Text("ok", style=_GOOD)
 
 
-def _wrong(view: UvnView) -> Iterator[Text]:
+def _faults(view: UvnView) -> Iterator[Text]:
     for cell in view.cells:
         for fault in faults(cell):
             yield Text(f"{cell.name}: {fault}", style=_DOUBTFUL if cell.alive else _BAD)
@@ -142,19 +143,19 @@ def _online(view: UvnView) -> Iterator[Text]:
     for cell in view.cells:
         online = sum(it.is_online for it in cell.status.particles) if cell.status else 0
         if online and cell.alive:
-            yield Text(f"{online} particle{'' if online == 1 else 's'} on line at {cell.name}")
+            yield Text(f"{online} particle{'' if online == 1 else 's'} online at {cell.name}")
 
 
 def _up_of_all(status: CellStatus) -> str:
     return f"{sum(link.works for link in status.links)}/{len(status.links)}"
 
 
-def _silence(cell: CellView) -> str:
-    return "never heard" if cell.heard is None else f"not heard for {age(cell.heard)}"
+def _no_contact(cell: CellView) -> str:
+    return _NEVER_SEEN if cell.heard is None else f"no contact for {age(cell.heard)}"
 
 
 def _progress(cell: CellView) -> str:
-    """Return how far a cell is with the package that it should run, or why it does not."""
+    """Return the phase of the package that a cell should run, with the reason of a failure."""
     ack = cell.ack
     if ack is None or ack.generation != cell.package:
         return ""

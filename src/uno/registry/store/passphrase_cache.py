@@ -36,7 +36,7 @@ class Keyring:
 
 def _nobody() -> str:
     raise InvalidInput(
-        "the registry's secrets are sealed with a passphrase",
+        "the registry's secrets are encrypted with a passphrase",
         "set UNO_PASSPHRASE, or add --passphrase-file FILE",
     )
 

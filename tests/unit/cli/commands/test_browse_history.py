@@ -80,10 +80,10 @@ def test_the_last_two_generations_are_compared(site: Uno) -> None:
     assert shown.splitlines() == [
         "Generation 3 → 4",
         "",
-        "Declared",
+        "Definition",
         "+ particle phone",
         "",
-        "Decided",
+        "Plan",
         "+ particle phone  10.254.0.2",
     ]
 
@@ -174,7 +174,7 @@ def test_a_rollback_asks_before_it_removes(site: Uno, root: Path) -> None:
     done = site("rollback", "3")
 
     assert done.status == 2
-    assert "Remove particle phone? Nobody is here to answer" in done.err
+    assert "Remove particle phone? There is no terminal to answer on" in done.err
     assert len(definition(root).particles) == 1
 
 
@@ -189,7 +189,7 @@ def test_a_rollback_can_be_rehearsed(site: Uno, root: Path) -> None:
 
 @pytest.mark.feature("G06")
 def test_a_rollback_to_what_is_changes_nothing(site: Uno) -> None:
-    assert site("rollback", "4").out == "Nothing to change: generation 4 is already so.\n"
+    assert site("rollback", "4").out == "No change: generation 4 already has this.\n"
 
 
 @pytest.mark.feature("G06")
@@ -208,5 +208,5 @@ def test_nothing_goes_that_nobody_was_asked_about(
     done = site(*words)
 
     assert done.status == 1
-    assert "the registry was changed by another command while you were asked" in done.err
+    assert "another command changed the registry while you answered" in done.err
     assert len(definition(root).particles) == 2

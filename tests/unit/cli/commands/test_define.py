@@ -94,9 +94,9 @@ def test_options_win_over_the_specification_and_that_is_said(uno: Uno) -> None:
     assert done.status == 0, done.err
     assert config(uno, "settings.dds_domain") == 99
     assert config(uno, "owner") == "x@example.org"
-    said = "settings.dds_domain is 99 by option, and not 12 as in the specification"
+    said = "settings.dds_domain is 99 by option, not 12 as in the specification"
     assert said in done.err
-    assert "owner is x@example.org by option, and not john@example.org" in done.err
+    assert "owner is x@example.org by option, not john@example.org" in done.err
 
 
 def test_a_password_beside_a_specification_is_the_owners(uno: Uno, root: Path) -> None:
@@ -280,7 +280,7 @@ def test_static_links_with_unknown_cells_are_refused(site: Uno) -> None:
 
 @pytest.mark.feature("F062")
 def test_redeploy_says_what_changes_and_that_nothing_does(site: Uno) -> None:
-    assert "Nothing to change" in site("redeploy").out
+    assert "No change" in site("redeploy").out
 
     done = site("redeploy", "-S", "full-mesh")
 
@@ -303,7 +303,7 @@ def test_packages_that_were_left_are_made_by_their_command(
 
     monkeypatch.setattr(package_files, "_WORTH_WAITING", 1)
     done = site("define", "particle", "laptop")
-    assert "1 particle package to be made: run uno packages" in done.out
+    assert "1 particle package postponed; write them with: uno packages" in done.out
 
     assert "1 particle package written to" in site("packages").out
     assert (root / "particles" / "net__laptop.zip").exists()

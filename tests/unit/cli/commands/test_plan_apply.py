@@ -56,7 +56,7 @@ def test_a_plan_goes_cell_by_cell_and_sums_up(site: Uno) -> None:
         "changes",
     ]
     assert lines[-1] == (
-        "links +2; addresses +10; ports +6; keys +8; 3 packages and 1 particle package to write"
+        "links +2; addresses +10; ports +6; keys +8; packages of 3 cells and 1 particle to write"
     )
 
 
@@ -64,7 +64,7 @@ def test_a_plan_goes_cell_by_cell_and_sums_up(site: Uno) -> None:
 def test_a_plan_without_a_change_exits_with_0(site: Uno, tmp_path: Path) -> None:
     done = site("plan", "--prune", "-s", str(exported(site, tmp_path)))
 
-    assert done == Outcome(0, "Nothing to change: generation 4 is already so.\n", "")
+    assert done == Outcome(0, "No change: generation 4 already has this.\n", "")
 
 
 @pytest.mark.feature("G01")
@@ -78,7 +78,7 @@ def test_a_plan_is_a_value_for_programs(site: Uno) -> None:
     assert (found["before"], found["after"]) == (4, 5)
     assert [each["name"] for each in found["cells"]] == ["a", "b", "c"]
     assert found["cells"][0]["ports"] == {"added": ["63551"], "removed": []}
-    assert found["packages"] == [f"net__{name}.uvn-agent" for name in "abc"]
+    assert found["cell_packages"] == [f"net__{name}.uvn-agent" for name in "abc"]
     assert found["verification"]["is_safe"] is True
     assert found["declared"][0]["thing"] == "cell c"
 
@@ -105,7 +105,7 @@ def test_applied_twice_it_is_nothing_the_second_time(site: Uno) -> None:
     second = site("apply", "-s", text)
 
     assert "generation 4 → 5" in first.out
-    assert second.out.startswith("Nothing to change: generation 5 is already so.")
+    assert second.out.startswith("No change: generation 5 already has this.")
 
 
 @pytest.mark.feature("G09")
@@ -115,7 +115,7 @@ def test_apply_asks_before_it_removes(site: Uno, tmp_path: Path) -> None:
     asked = site("apply", "--prune", "-s", text)
 
     assert asked.status == 2
-    assert "Remove cell b, particle phone? Nobody is here to answer" in asked.err
+    assert "Remove cell b, particle phone? There is no terminal to answer on" in asked.err
     assert generation(site) == 4
     assert site("apply", "--prune", "-y", "-s", text).status == 0
     assert "- cell b" in site("diff").out

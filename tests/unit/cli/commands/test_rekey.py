@@ -32,7 +32,7 @@ def test_every_variant_works_twice_in_a_row(site: Uno, root: Path, words: str) -
     first, second = (site("rekey", *words.split()) for _ in range(2))
 
     assert (first.status, second.status) == (0, 0), first.err + second.err
-    assert "Drew new keys for" in second.out
+    assert "Replaced keys of" in second.out
     with operations.opened(root) as registry:
         assert registry.store.head().number == 6
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands import Uno, run
-from uno.cli.commands.run_sync import Follower
+from uno.cli.commands.run_sync import RolloutFollower
 from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus, CellView, UvnView
 
@@ -27,7 +27,7 @@ class Clock:
 
 
 @dataclass
-class Told:
+class ReportLog:
     lines: list[str] = field(default_factory=list)
 
     def __call__(self, line: str) -> None:
@@ -54,102 +54,106 @@ def view(*cells: CellView, generation: int = 2, rollout: str = "") -> UvnView:
 
 
 @pytest.fixture
-def follower() -> Follower:
-    return Follower(target=2, config_only=False, deadline=100.0, say=Told(), clock=Clock())
+def follower() -> RolloutFollower:
+    return RolloutFollower(
+        target=2, config_only=False, deadline=100.0, report=ReportLog(), clock=Clock()
+    )
 
 
-def said(follower: Follower) -> list[str]:
-    assert isinstance(follower.say, Told)
-    return follower.say.lines
+def reported(follower: RolloutFollower) -> list[str]:
+    assert isinstance(follower.report, ReportLog)
+    return follower.report.lines
 
 
 @pytest.mark.feature("F093")
 def test_it_waits_for_the_configuration_and_unless_told_otherwise_for_routes(
-    follower: Follower,
+    follower: RolloutFollower,
 ) -> None:
     config_only = replace_config_only(follower)
     unrouted = view(cell(1, 2), cell(2, 2, routed=False))
 
-    assert not follower.seen(view(cell(1, 2), cell(2, 1), rollout="staging"))
-    assert not follower.seen(unrouted)
-    assert config_only.seen(unrouted)
-    assert follower.seen(view(cell(1, 2), cell(2, 2)))
-    assert said(follower)[-1] == "c2  reaches every LAN"
+    assert not follower.evaluate(view(cell(1, 2), cell(2, 1), rollout="staging"))
+    assert not follower.evaluate(unrouted)
+    assert config_only.evaluate(unrouted)
+    assert follower.evaluate(view(cell(1, 2), cell(2, 2)))
+    assert reported(follower)[-1] == "c2  reaches every LAN"
 
 
 @pytest.mark.feature("F093")
-def test_it_is_over_when_the_time_is_up_and_says_who_is_missing(follower: Follower) -> None:
+def test_it_is_over_when_the_time_is_up_and_says_who_is_missing(follower: RolloutFollower) -> None:
     clock = follower.clock
     assert isinstance(clock, Clock)
     silent = replace(cell(2, 1), alive=False, heard=90.0)
 
-    assert not follower.seen(view(cell(1, 2), silent))
-    assert said(follower) == []
+    assert not follower.evaluate(view(cell(1, 2), silent))
+    assert reported(follower) == []
     clock.now = 20.0
-    assert not follower.seen(view(cell(1, 2), silent))
+    assert not follower.evaluate(view(cell(1, 2), silent))
     clock.now = 100.0
 
-    assert follower.seen(view(cell(1, 2), silent))
+    assert follower.evaluate(view(cell(1, 2), silent))
     assert not follower.done
-    assert list(follower.missing()) == ["c2  not heard for 90 s"]
-    assert "waiting: c2  not heard for 90 s" in said(follower)
+    assert list(follower.missing()) == ["c2  no contact for 90 s"]
+    assert "waiting: c2  no contact for 90 s" in reported(follower)
 
 
-def test_it_tells_each_thing_once_as_it_happens(follower: Follower) -> None:
+def test_it_tells_each_thing_once_as_it_happens(follower: RolloutFollower) -> None:
     for phase in (None, Phase.STAGED, Phase.STAGED, Phase.APPLIED, Phase.CONFIRMED):
         running = 2 if phase in {Phase.APPLIED, Phase.CONFIRMED} else 1
-        follower.seen(view(cell(1, running, phase), rollout="at work"))
+        follower.evaluate(view(cell(1, running, phase), rollout="at work"))
 
-    assert said(follower) == [
+    assert reported(follower) == [
         "c1  has generation 2 staged: why",
         "c1  runs generation 2, and looks whom it reaches: why",
         "c1  confirmed generation 2: why",
     ]
 
 
-def test_what_failed_is_over_when_all_have_gone_back(follower: Follower) -> None:
+def test_what_failed_is_over_when_all_have_gone_back(follower: RolloutFollower) -> None:
     going = replace(cell(1, 2), package=1)
     back = replace(cell(1, 1), package=1)
     failed = replace(view(going, generation=1), undone=2, reason="c1 went back")
 
-    assert not follower.seen(failed)
+    assert not follower.evaluate(failed)
     assert follower.failed
-    assert follower.seen(replace(failed, cells=(back,)))
+    assert follower.evaluate(replace(failed, cells=(back,)))
     assert not follower.done
 
 
-def test_it_is_over_when_who_is_missing_will_not(follower: Follower) -> None:
+def test_it_is_over_when_who_is_missing_will_not(follower: RolloutFollower) -> None:
     clock = follower.clock
     assert isinstance(clock, Clock)
-    unwilling = view(cell(1, 2), cell(2, 1, Phase.REVERTED))
+    refusing = view(cell(1, 2), cell(2, 1, Phase.REVERTED))
 
-    assert not follower.seen(unwilling)
+    assert not follower.evaluate(refusing)
     clock.now = 20.0
 
-    assert not follower.seen(view(cell(1, 2), cell(2, 2, routed=False)))
-    assert follower.seen(unwilling)
-    assert follower.is_hopeless
+    assert not follower.evaluate(view(cell(1, 2), cell(2, 2, routed=False)))
+    assert follower.evaluate(refusing)
+    assert follower.is_refused
     assert not follower.done
 
 
-def test_it_does_not_wait_for_cells_that_never_go_back(follower: Follower) -> None:
+def test_it_does_not_wait_for_cells_that_never_go_back(follower: RolloutFollower) -> None:
     clock = follower.clock
     assert isinstance(clock, Clock)
     follower.deadline = 1000.0
     stuck = replace(cell(1, 2), package=1)
     failed = replace(view(stuck, generation=1), undone=2, reason="c1 went back")
 
-    assert not follower.seen(failed)
+    assert not follower.evaluate(failed)
     clock.now = 60.0
 
-    assert follower.seen(failed)
+    assert follower.evaluate(failed)
     # Cells ahead of this registry were never told anything by it.
     ahead = replace(view(cell(1, 9), generation=2), undone=2, reason="older")
-    assert follower.seen(ahead)
+    assert follower.evaluate(ahead)
 
 
-def test_a_generation_before_the_one_that_is_waited_for_is_not_it(follower: Follower) -> None:
-    assert not follower.seen(view(replace(cell(1, 1), package=1), generation=1))
+def test_a_generation_before_the_one_that_is_waited_for_is_not_it(
+    follower: RolloutFollower,
+) -> None:
+    assert not follower.evaluate(view(replace(cell(1, 1), package=1), generation=1))
     assert not follower.done
 
 
@@ -175,7 +179,7 @@ def test_who_is_not_root_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "sudo" in done.err
 
 
-def replace_config_only(follower: Follower) -> Follower:
-    return Follower(
-        target=follower.target, config_only=True, deadline=100.0, say=Told(), clock=Clock()
+def replace_config_only(follower: RolloutFollower) -> RolloutFollower:
+    return RolloutFollower(
+        target=follower.target, config_only=True, deadline=100.0, report=ReportLog(), clock=Clock()
     )

@@ -77,7 +77,7 @@ def test_a_uvn_that_is_well_is_shown_with_exit_status_0(site: Uno, path: Path) -
         found = site("status")
 
     assert found.status == 0
-    assert found.out.startswith("net as the registry sees it: generation 4, consistent, routed\n")
+    assert found.out.startswith("net, seen from the registry: generation 4, consistent, routed\n")
 
 
 def test_one_that_is_not_well_has_exit_status_1(site: Uno, path: Path) -> None:
@@ -85,7 +85,7 @@ def test_one_that_is_not_well_has_exit_status_1(site: Uno, path: Path) -> None:
         found = site("status")
 
     assert found.status == 1
-    assert "b: never heard" in found.out
+    assert "b: no contact yet; is its package installed, and its agent running?" in found.out
 
 
 def test_programs_get_one_object(site: Uno, path: Path) -> None:
@@ -123,7 +123,7 @@ def test_watching_programs_get_an_object_a_line(site: Uno, path: Path) -> None:
 def test_watching_ends_with_the_agent(site: Uno, path: Path) -> None:
     found = watched(site, path)
 
-    assert found.out.count("net as the registry sees it") >= 2
+    assert found.out.count("net, seen from the registry") >= 2
     assert found.err == "uno: the agent has ended; see its log\n"
     assert found.status == 1
 

@@ -55,7 +55,7 @@ def test_zsh_is_told_names_and_what_options_are_for(site: Uno, root: Path) -> No
     options = ask({"_TYPER_COMPLETE_ARGS": "uno guide --h", "_UNO_COMPLETE": "complete_zsh"}, root)
 
     assert names == '_arguments \'*: :(("a"\n"b"))\'\n'
-    assert '"--html":"HTML and not Markdown."' in options
+    assert '"--html":"HTML instead of Markdown."' in options
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

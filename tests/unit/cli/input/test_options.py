@@ -37,7 +37,7 @@ def test_in_ci_a_question_stops_the_command_even_on_a_terminal(
     answers(monkeypatch, "y")
     monkeypatch.setenv("CI", "true")
 
-    with pytest.raises(UnoError, match="Nobody is here to answer"):
+    with pytest.raises(UnoError, match="There is no terminal to answer on"):
         Common().confirm("Sure?")
     Common(yes=True).confirm("Sure?")
 

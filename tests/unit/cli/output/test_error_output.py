@@ -34,7 +34,7 @@ def test_a_problem_is_told_with_all_that_it_has(capsys: pytest.CaptureFixture[st
         Problem(what="a is b", hint="write c", where=place, option="-s", also=(other,))
     )
 
-    error_output.tell(error, as_json=True)
+    error_output.print_error(error, as_json=True)
 
     (problem,) = json.loads(capsys.readouterr().out)["error"]["problems"]
     assert problem == {
@@ -51,7 +51,7 @@ def test_a_problem_is_told_with_all_that_it_has(capsys: pytest.CaptureFixture[st
 def test_what_failed_is_told_on_standard_error_to_people_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    error_output.tell(ActionNeeded("the disk is full", "free some space"), as_json=False)
+    error_output.print_error(ActionNeeded("the disk is full", "free some space"), as_json=False)
 
     assert capsys.readouterr() == ("", "uno: the disk is full; free some space\n")
 

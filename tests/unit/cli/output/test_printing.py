@@ -14,7 +14,7 @@ def test_a_large_change_is_cut_and_says_how_to_see_it_all(uno: Uno) -> None:
 
     assert len([line for line in cut.out.splitlines() if line.startswith("+ ")]) == 40
     assert "more lines; -v shows them" in cut.out
-    assert "60 packages written to" in cut.out
+    assert "60 cell packages written to" in cut.out
     assert "and 56 more" in " ".join(cut.out.split())
 
 

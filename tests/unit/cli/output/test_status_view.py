@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from uno.cli.output import printing
-from uno.cli.output.status_view import age, faults, picture
+from uno.cli.output.status_view import age, faults, renderable
 from uno.model.messages import Ack, Phase
 from uno.model.net import Network
 from uno.model.status import (
@@ -32,7 +32,7 @@ def link(to: int, *, bgp: str = "Established", bfd: str = "up", loss: float = 0.
     )
 
 
-def says(
+def status_of(
     *lans: LanState,
     generation: int = 12,
     links: tuple[LinkState, ...] = (),
@@ -72,30 +72,32 @@ def cell(
     )
 
 
-A = cell(1, says(lan(LAN1), links=(link(2),)))
-B = cell(2, says(lan(LAN2), links=(link(1),)))
+A = cell(1, status_of(lan(LAN1), links=(link(2),)))
+B = cell(2, status_of(lan(LAN2), links=(link(1),)))
 UVN = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, B))
 
 
 def page(view: UvnView, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    printing.page(picture(view))
+    printing.page(renderable(view))
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_uvn_that_is_well_fits_into_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_uvn_without_faults_fits_into_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert page(UVN, capsys) == [
-        "net as lan-a sees it: generation 12, consistent, routed",
+        "net, seen from lan-a: generation 12, consistent, routed",
         "",
-        "CELL   GEN  LANS            LINKS  HEARD  STATE",
-        "lan-a   12  192.168.1.0/24    1/1         well",
-        "lan-b   12  192.168.2.0/24    1/1    3 s  well",
+        "CELL   GEN  LANS            LINKS  SEEN  STATE",
+        "lan-a   12  192.168.1.0/24    1/1        ok",
+        "lan-b   12  192.168.2.0/24    1/1   3 s  ok",
         "",
         "LINK           STATE  HANDSHAKE      RTT  LOSS   MTU",
         "lan-a – lan-b  up          42 s  23.1 ms    0%  1320",
     ]
 
 
-def test_what_the_registry_does_and_has_undone_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_roll_out_and_what_was_rolled_back_are_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     view = UvnView(
         uvn="net",
         viewer=0,
@@ -107,35 +109,35 @@ def test_what_the_registry_does_and_has_undone_is_told(capsys: pytest.CaptureFix
     )
 
     assert page(view, capsys)[:3] == [
-        "net as the registry sees it: generation 12, consistent, routed",
+        "net, seen from the registry: generation 12, consistent, routed",
         "registry: rolling out generation 12: 1 of 2 staged",
-        "generation 11 was undone: lan-b lost the registry",
+        "generation 11 was rolled back: lan-b lost the registry",
     ]
 
 
-def test_a_cell_tells_that_it_does_not_hear_the_registry(
+def test_a_cell_shows_that_it_has_no_contact_with_the_registry(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     view = UvnView(uvn="net", viewer=2, generation=12, cells=(A, B))
 
-    assert page(view, capsys)[1] == "the registry is not heard"
+    assert page(view, capsys)[1] == "no contact with the registry"
 
 
 def test_a_cell_that_is_behind_stands_out_with_how_far_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     staged = Ack(generation=12, phase=Phase.STAGED, running=11)
-    behind = cell(2, says(lan(LAN2), generation=11), ack=staged)
+    behind = cell(2, status_of(lan(LAN2), generation=11), ack=staged)
     view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, behind))
 
     lines = page(view, capsys)
 
-    assert lines[0] == "net as lan-a sees it: generation 12, not consistent, routed"
+    assert lines[0] == "net, seen from lan-a: generation 12, not consistent, routed"
     assert lines[4].split() == ["lan-b", "11", "192.168.2.0/24", "0/0", "3", "s", "behind"]
-    assert "lan-b: runs 11, not 12 yet: staged" in lines
+    assert "lan-b: runs generation 11, not 12 yet: staged" in lines
 
 
-def test_a_cell_that_is_not_heard_has_its_last_words_and_how_long_ago(
+def test_a_cell_without_contact_shows_its_last_state_and_its_age(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     silent = cell(2, B.status, alive=False, heard=721)
@@ -144,28 +146,32 @@ def test_a_cell_that_is_not_heard_has_its_last_words_and_how_long_ago(
 
     lines = page(view, capsys)
 
-    assert "lan-b: not heard for 12 min" in lines
-    assert "lan-c: never heard" in lines
-    assert sum("not heard" in line for line in lines) == 3
+    assert "lan-b: no contact for 12 min" in lines
+    assert "lan-c: no contact yet; is its package installed, and its agent running?" in lines
+    assert sum("no contact" in line for line in lines) == 4
 
 
 @pytest.mark.parametrize(
     ("status", "ack", "fault"),
     [
-        (says(lan(LAN1, None)), None, "LAN 192.168.1.0/24 is missing"),
-        (says(unreachable=(LAN1, LAN2)), None, "does not reach 192.168.1.0/24, 192.168.2.0/24"),
-        (says(pending=("start FRR",)), None, "still has to do: start FRR"),
-        (says(problem="FRR is not complete"), None, "FRR is not complete"),
-        (says(generation=13), None, "runs 13, not 12"),
+        (status_of(lan(LAN1, None)), None, "LAN 192.168.1.0/24 is missing"),
         (
-            says(generation=11),
+            status_of(unreachable=(LAN1, LAN2)),
+            None,
+            "does not reach 192.168.1.0/24, 192.168.2.0/24",
+        ),
+        (status_of(pending=("start FRR",)), None, "pending: start FRR"),
+        (status_of(problem="FRR is not complete"), None, "FRR is not complete"),
+        (status_of(generation=13), None, "runs generation 13, not 12"),
+        (
+            status_of(generation=11),
             Ack(generation=12, phase=Phase.REVERTED, running=11, reason="lost the registry"),
-            "runs 11, not 12: reverted, lost the registry",
+            "runs generation 11, not 12: reverted, lost the registry",
         ),
         (
-            says(generation=11),
+            status_of(generation=11),
             Ack(generation=10, phase=Phase.CONFIRMED, running=10),
-            "runs 11, not 12",
+            "runs generation 11, not 12",
         ),
     ],
 )
@@ -189,14 +195,14 @@ def test_a_cell_that_is_well_has_no_fault() -> None:
 def test_a_link_is_up_if_both_ends_say_so(
     one: LinkState, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = cell(1, says(lan(LAN1), links=(one,)))
+    broken = cell(1, status_of(lan(LAN1), links=(one,)))
     view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(broken, B))
 
     assert page(view, capsys)[-1].startswith(f"lan-a – lan-b  {state}  ")
 
 
 def test_of_a_link_the_worse_loss_of_both_ends_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    lossy = cell(1, says(lan(LAN1), links=(link(2, loss=0.25),)))
+    lossy = cell(1, status_of(lan(LAN1), links=(link(2, loss=0.25),)))
     view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(lossy, B))
 
     assert " 25% " in page(view, capsys)[-1]
@@ -213,10 +219,10 @@ def test_a_link_to_a_cell_that_is_not_heard_is_shown_by_its_other_end(
 
 def test_particles_on_line_are_counted_where_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     here = (ParticleState(id=1, handshake=10), ParticleState(id=2, handshake=500))
-    hub = cell(1, says(lan(LAN1), particles=here))
+    hub = cell(1, status_of(lan(LAN1), particles=here))
     view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(hub,))
 
-    assert page(view, capsys)[-1] == "1 particle on line at lan-a"
+    assert page(view, capsys)[-1] == "1 particle online at lan-a"
 
 
 def test_long_names_and_many_faults_stay_within_80_columns(
@@ -228,7 +234,7 @@ def test_long_names_and_many_faults_stay_within_80_columns(
             id=number,
             name="a-cell-with-a-name-as-long-as-they-come-" + "x" * 20 + str(number),
             package=12,
-            status=says(lan(LAN1), links=(link(3 - number),), unreachable=lans),
+            status=status_of(lan(LAN1), links=(link(3 - number),), unreachable=lans),
             alive=True,
             heard=86400.0 * 3,
         )
