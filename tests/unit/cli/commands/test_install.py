@@ -84,7 +84,7 @@ def test_a_package_that_others_can_read_is_warned_about(
     assert uno("install", FIRST, "-r", "uvn") == 0
     assert capsys.readouterr().err == (
         "uno: warning: lan-a.uvn-agent is readable by others and holds keys; delete it:"
-        " when it is installed, remove it: rm lan-a.uvn-agent\n"
+        " rm lan-a.uvn-agent\n"
     )
 
 
