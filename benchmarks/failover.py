@@ -38,8 +38,7 @@ from uno.diagnostics import UnoError
 from uno.lab.carrier import Carrier, carrier
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path as Way
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 
 # Seconds of pings before and after what is measured.
 MARGIN = 1.0
@@ -119,7 +118,7 @@ def failure(
 ) -> Failure:
     """Fail something, wait until the pings are answered, mend it, wait until all is as before."""
     usual = broken(deployment)
-    with Prober([way(deployment)]) as pings, Prober([way(deployment)]) as watch:
+    with PingMatrix([way(deployment)]) as pings, PingMatrix([way(deployment)]) as watch:
         with pings.stream() as failing:
             Event().wait(MARGIN)
             fail()
@@ -154,12 +153,12 @@ def carrying(deployment: Deployment) -> Carrier:
     return carrier(deployment.world, cell, at, sender=source)
 
 
-def way(deployment: Deployment) -> Way:
+def way(deployment: Deployment) -> PingPath:
     """From the one host to the other."""
     source, target = ends(deployment)
     at = target.address(4)
     assert at is not None
-    return Way(source.namespace, at)
+    return PingPath(source.namespace, at)
 
 
 def ends(deployment: Deployment) -> tuple[Node, Node]:

@@ -35,8 +35,7 @@ from sites import exit_with
 
 from uno.lab.agents import Agent, Agents, agents_of
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Flow, Prober
-from uno.lab.ping_matrix import Path as Way
+from uno.lab.ping_matrix import PingFlow, PingMatrix, PingPath
 from uno.lab.world_layout import Role
 
 # Seconds until a change that does not come to an end stops the benchmark.
@@ -165,7 +164,7 @@ def sync(
         way: concerned.isdisjoint(cells)
         for way, cells in _ways(agents.deployment.world.having(Role.HOST))
     }
-    with Prober(ways) as prober, prober.stream() as stream:
+    with PingMatrix(ways) as prober, prober.stream() as stream:
         Event().wait(MARGIN)
         began = time.monotonic()
         agents.sync("-C", "-t", f"{PATIENCE:.0f}", timeout=PATIENCE + 30)
@@ -185,7 +184,7 @@ def sync(
     )
 
 
-def _ways(hosts: Iterable[Node]) -> Iterator[tuple[Way, tuple[str, ...]]]:
+def _ways(hosts: Iterable[Node]) -> Iterator[tuple[PingPath, tuple[str, ...]]]:
     """Yield the ways that pings go, with the cells of both ends."""
     lasting = {
         each.station.cell: (each, address)
@@ -197,10 +196,10 @@ def _ways(hosts: Iterable[Node]) -> Iterator[tuple[Way, tuple[str, ...]]]:
     names = sorted(lasting)
     for place, name in enumerate(names):
         other = names[(place + STEP) % len(names)]
-        yield Way(lasting[name][0].namespace, lasting[other][1]), (name, other)
+        yield PingPath(lasting[name][0].namespace, lasting[other][1]), (name, other)
 
 
-def total(flows: Iterable[Flow], count: Callable[[Flow], int]) -> int:
+def total(flows: Iterable[PingFlow], count: Callable[[PingFlow], int]) -> int:
     """Add something up."""
     return sum(count(flow) for flow in flows)
 

@@ -33,7 +33,7 @@ from uno.host.command import run
 from uno.lab.deploy import Deployment, uno
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix
 from uno.lab.rehearsal import PATIENCE
 
 # Seconds between two looks at the kernel's tables. A look costs 0.1 ms for each cell.
@@ -72,7 +72,7 @@ def main() -> int:
 def start(deployment: Deployment) -> dict[str, float]:
     """Start all cells at once; return the seconds after which each stage was reached."""
     marker = deployment.world.lab.directory / "begin"
-    with Prober(pair.path for pair in lan_pairs(deployment.world)) as prober:
+    with PingMatrix(pair.path for pair in lan_pairs(deployment.world)) as prober:
         marker.touch()
         began = time.monotonic()
         with Looks(deployment.cells) as looks, deployment.start_up() as starting:

@@ -35,8 +35,7 @@ from uno.lab.arrange import arrange
 from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node, Program
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.reachability_oracle import Holding, Pair, Reference
 from uno.lab.world import World, allow_interfaces, standing
 from uno.lab.world_layout import Role
@@ -301,10 +300,10 @@ class Chaos:
         """Which LANs reach each other now."""
         hosts = self.hosts()
         lines = {
-            Line(hosts[one].namespace, address_of(hosts[other])): (one, other)
+            PingPath(hosts[one].namespace, address_of(hosts[other])): (one, other)
             for one, other in self.model.pairs()
         }
-        with Prober(lines) as prober:
+        with PingMatrix(lines) as prober:
             return frozenset(lines[each] for each in prober.reach(within=1.0).at)
 
     def look_at_packages(self) -> None:

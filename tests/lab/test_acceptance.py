@@ -13,8 +13,7 @@ from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment, uno
 from uno.lab.evidence import judge, lan_pairs
 from uno.lab.particle_peer import INTERFACE, Tunnel, connected, tunnels
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 from uno.lab.world_layout import Role
 
@@ -64,7 +63,7 @@ def test_a_particle_is_refused_by_the_other_cells(up: Deployment, name: str) -> 
 
     with (
         connected(guest, forged),
-        Prober([Line(guest.namespace, address_of(host)) for host in hosts]) as prober,
+        PingMatrix([PingPath(guest.namespace, address_of(host)) for host in hosts]) as prober,
     ):
         reached = prober.reach(within=1)
         hands = guest.run(["wg", "show", INTERFACE, "latest-handshakes"]).stdout.split()
@@ -125,7 +124,7 @@ def faults(deployment: Deployment) -> list[str]:
     """What is wrong between the hosts of all LANs: pings, and TCP in both directions."""
     world = deployment.world
     pairs = lan_pairs(world)
-    with Prober([pair.path for pair in pairs]) as prober:
+    with PingMatrix([pair.path for pair in pairs]) as prober:
         reached = prober.reach(within=60)
     carried = transfers(
         [pair.path for pair in pairs],

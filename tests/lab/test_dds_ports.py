@@ -25,8 +25,7 @@ from wiretaps import wiretaps
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.lab.particle_peer import connected, tunnels
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.ports.bus import CELL_INDEX, ports
 
 pytestmark = pytest.mark.lab
@@ -96,7 +95,7 @@ def test_particles_are_not_heard(running: Deployment, cell: Node, served_by: str
     target = node_addresses(cell)[0]
 
     with connected(john, tunnel):
-        with Prober([Line(john.namespace, target)]) as prober:
+        with PingMatrix([PingPath(john.namespace, target)]) as prober:
             assert not prober.reach(within=10).missing
         assert heard(cell, john, str(target), OTHER)
         for port in (DISCOVERY, TRAFFIC):

@@ -25,8 +25,7 @@ from uno.lab.carrier import carrier
 from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import judge, lan_pairs
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 
 pytestmark = pytest.mark.lab
@@ -42,7 +41,7 @@ def test_every_lan_host_reaches_every_other_as_itself(running: Deployment) -> No
     pairs = lan_pairs(running.world)
     paths = [pair.path for pair in pairs]
 
-    with Prober(paths) as prober:
+    with PingMatrix(paths) as prober:
         reached = prober.reach(within=10)
     carried = transfers(paths, servers={pair.target.namespace for pair in pairs})
 
@@ -75,7 +74,7 @@ def test_the_carrier_is_the_link_that_carries(running: Deployment) -> None:
     found = carrier(world, world.nodes["lan-a"], target)
 
     assert (found.near, found.far) == ("lan-a", "lan-b")
-    with Prober([Line(world.nodes["lan-a-host1"].namespace, target)]) as prober:
+    with PingMatrix([PingPath(world.nodes["lan-a-host1"].namespace, target)]) as prober:
         found.cut(world)
         cut = prober.reach(within=0.2)
         found.mend(world)

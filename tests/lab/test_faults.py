@@ -37,7 +37,7 @@ from uno.host.routing_frr import daemons, vty
 from uno.host.routing_frr.daemons import Frr
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
@@ -83,7 +83,7 @@ def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
     paths = [line(*ends), line(*reversed(ends))]
     before = pids(cell)
 
-    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
         cell.run(["kill", "-9", str(before[daemon])])
         back = await_true(
             lambda: alive(cell, daemon, besides=before[daemon]), f"{daemon} is back", within=20

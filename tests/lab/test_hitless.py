@@ -13,8 +13,7 @@ from uno.lab import rehearsal
 from uno.lab.agents import Agents
 from uno.lab.deploy import uno
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Flow
-from uno.lab.ping_matrix import Path as Line
+from uno.lab.ping_matrix import PingFlow, PingPath
 from uno.model.plan import FIRST_ASN
 from uno.model.uvn import Uvn
 
@@ -156,7 +155,7 @@ def change_to(agents: Agents, *words: str) -> None:
     agents.sync("-t", "120", timeout=180)
 
 
-def during(agents: Agents, change: Callable[[], None], paths: Iterable[Line]) -> list[Flow]:
+def during(agents: Agents, change: Callable[[], None], paths: Iterable[PingPath]) -> list[PingFlow]:
     """What became of pings on these paths while something changed, in their order."""
     prober, flows = stream(paths)
     with prober, flows:
@@ -167,7 +166,7 @@ def during(agents: Agents, change: Callable[[], None], paths: Iterable[Line]) ->
     return [flows.flows[path] for path in prober.paths]
 
 
-def between(agents: Agents, *names: str) -> list[Line]:
+def between(agents: Agents, *names: str) -> list[PingPath]:
     """The ways between the first hosts of some cells' LANs."""
     nodes = agents.deployment.world.nodes
     hosts = [nodes[f"{name}-host1"] for name in names]
@@ -178,7 +177,7 @@ def cells(agents: Agents) -> list[Node]:
     return [agent.node for agent in agents.cells.values()]
 
 
-def assert_unharmed(what: str, flows: Iterable[Flow]) -> None:
+def assert_unharmed(what: str, flows: Iterable[PingFlow]) -> None:
     found = list(flows)
     lost, sent = sum(flow.lost for flow in found), sum(flow.sent for flow in found)
     note(f"{what}: {lost} of {sent} packets lost")

@@ -21,8 +21,7 @@ from uno.agent.commit.ledger import Ledger
 from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.world_layout import Role
 from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
@@ -217,7 +216,9 @@ def test_a_banned_cell_has_no_road_left(taken: Taken) -> None:
         *(address_of(host) for host in deployment.world.having(Role.HOST) if outside(host)),
     ]
     hosts = [thief, deployment.world.nodes[f"{THIEF}-host1"]]
-    with Prober([Line(host.namespace, target) for host in hosts for target in targets]) as prober:
+    with PingMatrix(
+        [PingPath(host.namespace, target) for host in hosts for target in targets]
+    ) as prober:
         assert len(prober.reach(within=3).missing) == len(prober.paths)
 
     for cell in cells:
@@ -229,8 +230,8 @@ def test_a_banned_cell_has_no_road_left(taken: Taken) -> None:
         assert THIEF not in names
         assert holds(lambda: unheard(taken, others), during=3)
     hosts = [host for host in deployment.world.having(Role.HOST) if outside(host)]
-    ways = [Line(one.namespace, address_of(other)) for one in hosts for other in hosts]
-    with Prober(ways) as prober:
+    ways = [PingPath(one.namespace, address_of(other)) for one in hosts for other in hosts]
+    with PingMatrix(ways) as prober:
         assert prober.reach(within=10).missing == ()
 
 

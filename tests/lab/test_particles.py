@@ -16,8 +16,7 @@ from uno.lab.deploy import Deployment
 from uno.lab.evidence import Verdict
 from uno.lab.node import Node
 from uno.lab.particle_peer import INTERFACE, Tunnel, connected, tunnels
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.world import World
 from uno.lab.world_layout import Role
 from uno.model.net import Address
@@ -87,7 +86,7 @@ def test_a_cell_that_serves_no_particles_does_not_answer_them(
         addresses=offered["lan-a"].addresses,
     )
 
-    with connected(guest, forged), Prober([Line(guest.namespace, server(world))]) as prober:
+    with connected(guest, forged), PingMatrix([PingPath(guest.namespace, server(world))]) as prober:
         reached = prober.reach(within=1.5)
         hands = guest.run(["wg", "show", INTERFACE, "latest-handshakes"]).stdout.split()
 
@@ -108,7 +107,7 @@ def test_nothing_of_a_particle_goes_around_its_tunnel(running: Deployment) -> No
     with (
         connected(guest, tunnel),
         guest.capture("wan", "not udp port 63449 and not arp and not icmp6[0] >= 133") as around,
-        Prober([Line(guest.namespace, target) for target in targets]) as prober,
+        PingMatrix([PingPath(guest.namespace, target) for target in targets]) as prober,
     ):
         reached = prober.reach(within=2)
         pause(0.3)
@@ -129,7 +128,7 @@ def test_a_particle_cannot_send_as_anybody_else(running: Deployment) -> None:
 
         def ping_as_itself() -> None:
             before = len(seen.packets())
-            with Prober([Line(guest.namespace, address_of(host))]) as prober:
+            with PingMatrix([PingPath(guest.namespace, address_of(host))]) as prober:
                 assert not prober.reach(within=5).missing
             await_true(lambda: len(seen.packets()) > before, "the ping is seen")
 

@@ -16,8 +16,7 @@ from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import judge, lan_pairs
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 from uno.lab.world_layout import Role
 from uno.model.uvn import Uvn
@@ -54,7 +53,7 @@ def test_every_lan_host_reaches_every_other_as_itself_in_both_ip_versions(
     pairs = lan_pairs(running.world)
     paths = [pair.path for pair in pairs]
 
-    with Prober(paths) as prober:
+    with PingMatrix(paths) as prober:
         reached = prober.reach(within=10)
     carried = transfers(paths, servers={pair.target.namespace for pair in pairs})
 
@@ -69,13 +68,13 @@ def test_every_lan_host_reaches_the_addresses_of_every_cell(running: Deployment)
     world = running.world
     targets = [each for cell in running.cells for each in node_addresses(cell)]
     paths = [
-        Line(host.namespace, target)
+        PingPath(host.namespace, target)
         for host in world.having(Role.HOST)
         for target in targets
         if host.address(target.version)
     ]
 
-    with Prober(paths) as prober:
+    with PingMatrix(paths) as prober:
         reached = prober.reach(within=10)
 
     assert len(targets) == 10
@@ -86,14 +85,14 @@ def test_every_lan_host_reaches_the_addresses_of_every_cell(running: Deployment)
 def test_every_cell_reaches_every_lan_host_and_is_answered(running: Deployment) -> None:
     hosts = running.world.having(Role.HOST)
     paths = [
-        Line(cell.namespace, address_of(host, version))
+        PingPath(cell.namespace, address_of(host, version))
         for cell in running.cells
         for host in hosts
         for version in (4, 6)
         if host.address(version)
     ]
 
-    with Prober(paths) as prober:
+    with PingMatrix(paths) as prober:
         reached = prober.reach(within=10)
 
     assert len(paths) == 5 * (8 + 6)
@@ -142,10 +141,10 @@ def test_flows_are_spread_over_equal_paths(running: Deployment) -> None:
 def test_a_dead_link_is_routed_around(running: Deployment) -> None:
     world = running.world
     source, target = world.nodes["lan-a-host1"], world.nodes["lan-b-host1"]
-    path = Line(source.namespace, address_of(target))
+    path = PingPath(source.namespace, address_of(target))
     found = carrier(world, world.nodes["lan-a"], path.target)
 
-    with Prober([path]) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix([path]) as prober, prober.stream(rate=100) as stream:
         pause(0.5)
         found.cut(world)
         pause(FAILOVER + 0.5)
@@ -161,9 +160,9 @@ def test_a_dead_cell_is_routed_around_and_comes_back_by_up_alone(running: Deploy
     world = running.world
     dead = world.nodes["relay"]
     ends = world.nodes["lan-a-host1"], world.nodes["lan-c-host1"]
-    paths = [Line(ends[i].namespace, address_of(ends[1 - i])) for i in (0, 1)]
+    paths = [PingPath(ends[i].namespace, address_of(ends[1 - i])) for i in (0, 1)]
 
-    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
         pause(0.5)
         dead.kill()
         pause(FAILOVER + 0.5)

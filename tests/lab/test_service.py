@@ -34,8 +34,7 @@ from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
@@ -139,7 +138,7 @@ def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(s
     paths = every_way_between(world.nodes["lan-a-host1"], world.nodes["lan-d-host1"])
     before = in_parallel(fingerprint, await_settled(deployment.cells))
 
-    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
         deployment.registry("define", "particle", "tablet", "-o", "jane@example.org", "-y")
         deployment.install()
         said = in_parallel(lambda cell: uno(deployment, cell, "up", "-v").stdout, deployment.cells)
@@ -165,7 +164,7 @@ def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
     ]
     before = in_parallel(fingerprint, await_settled(deployment.cells))
 
-    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
         owner = ("-o", "jane@example.org", "-y")
         deployment.registry("define", "cell", "kiosk", "-a", str(kiosk.station.public), *owner)
         deployment.install()
@@ -197,7 +196,7 @@ def test_another_strategy_loses_nothing_on_links_that_stay(site: Site) -> None:
     paths = every_way_between(world.nodes["lan-d-host1"], world.nodes["lan-a-host1"])
     before = in_parallel(fingerprint, await_settled(deployment.cells))
 
-    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
         deployment.registry("redeploy", "-S", "circular", "-y")
         deployment.install()
         install_as(deployment, world.nodes["john"], "kiosk")
@@ -290,7 +289,7 @@ def test_restarting_the_hosts_own_frr_keeps_the_routes_of_both(site: Site) -> No
     paths = every_way_between(world.nodes["lan-b-host1"], world.nodes["lan-d-host1"])
     before = snapshot(cell, {"routes": OURS_AND_THEIRS})
 
-    with Prober(paths) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
         cell.run(
             [
                 "sh",
@@ -334,7 +333,7 @@ def install_as(deployment: Deployment, node: Node, name: str) -> None:
     node.run([*UNO, "install", str(copied), "-r", str(deployment.cell_root(node))])
 
 
-def every_way_between(one: Node, other: Node) -> list[Line]:
+def every_way_between(one: Node, other: Node) -> list[PingPath]:
     return [line(one, other), line(other, one)]
 
 

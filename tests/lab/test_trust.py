@@ -33,8 +33,7 @@ from wiretaps import remote, wiretaps
 from uno.lab import netns, rehearsal
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.model.net import address
 from uno.model.plan import FIRST_ASN
 from uno.model.uvn import Uvn
@@ -162,7 +161,7 @@ def test_what_comes_from_the_internet_is_carried_into_no_lan(running: Deployment
 
     with (
         cell.capture("wan", "icmp[0] == 8") as arrived,
-        Prober([Line(nodes["server"].namespace, target) for target in targets]) as prober,
+        PingMatrix([PingPath(nodes["server"].namespace, target) for target in targets]) as prober,
     ):
         reached = prober.reach(within=1)
         await_true(lambda: len(arrived.packets()) >= 3, "pings come to the cell")
@@ -179,7 +178,7 @@ def test_nothing_leaks_while_everything_else_is_dead(running: Deployment) -> Non
     alone = [world.nodes["lan-a"], world.nodes["lan-b"]]
     others = [cell for cell in running.cells if cell not in alone]
     paths = [
-        Line(node.namespace, target)
+        PingPath(node.namespace, target)
         for cell in alone
         for node in (cell, world.nodes[f"{cell.name}-host1"])
         for target in remote(running, cell)
@@ -191,7 +190,7 @@ def test_nothing_leaks_while_everything_else_is_dead(running: Deployment) -> Non
             cell.kill()
         world.cut("lan-a", "lan-b")
         await_true(lambda: not any(bgp_routes(cell) for cell in alone), "no path is up")
-        with Prober(paths) as prober:
+        with PingMatrix(paths) as prober:
             reached = prober.reach(within=2)
         leaked = leaks()
 
@@ -207,14 +206,14 @@ def test_nothing_leaks_while_cells_start_and_stop(running: Deployment) -> None:
     cells = [world.nodes["lan-a"], world.nodes["lan-b"]]
     hosts = {cell.name: world.nodes[f"{cell.name}-host1"] for cell in cells}
     paths = [
-        Line(hosts[cell.name].namespace, target)
+        PingPath(hosts[cell.name].namespace, target)
         for cell in cells
         for target in remote(running, cell)
         if hosts[cell.name].address(target.version)
     ]
 
     with wiretaps(running, cells) as leaks:
-        with Prober(paths) as prober, prober.stream(rate=100) as stream:
+        with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
             for _ in range(2):
                 running.down(cells)
                 pause(0.2)
@@ -235,7 +234,7 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
     world = running.world
     cell = world.nodes["lan-b"]
     paths = [
-        Line(world.nodes["lan-b-host1"].namespace, target)
+        PingPath(world.nodes["lan-b-host1"].namespace, target)
         for target in remote(running, cell)
         if target.version == 4
     ]
@@ -245,7 +244,7 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
         if other is not cell:
             world.cut("lan-b", other.name)
 
-    with wiretaps(running, [cell]) as leaks, Prober(paths) as prober, prober.stream(rate=100):
+    with wiretaps(running, [cell]) as leaks, PingMatrix(paths) as prober, prober.stream(rate=100):
         await_true(lambda: len(leaks()) > 10, "the taps hear what leaks")
         rising = cell.start([*UNO, "service", "up", "-r", str(running.cell_root(cell))])
         await_true(

@@ -20,7 +20,7 @@ from uno.diagnostics import UnoError
 from uno.host.command import CommandFailed, Process, run, start
 from uno.lab import lab_state, netns
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path, Prober
+from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 from uno.lab.world import World, open_world
 from uno.lab.world_layout import Role
@@ -36,7 +36,7 @@ def test_every_host_reaches_its_router_and_the_internet(world: World) -> None:
         (router,) = world.having(Role.ROUTER, cell=host.station.cell)
         paths += [path_to(host, router), path_to(host, world.nodes["server"])]
 
-    with Prober(paths) as prober:
+    with PingMatrix(paths) as prober:
         reached = prober.reach(within=5)
 
     assert reached.missing == ()
@@ -45,7 +45,7 @@ def test_every_host_reaches_its_router_and_the_internet(world: World) -> None:
 def test_hosts_of_different_lans_do_not_reach_each_other_without_uno(world: World) -> None:
     one, other = world.nodes["lan-a-host1"], world.nodes["lan-b-host1"]
 
-    with Prober([path_to(one, other), path_to(other, one)]) as prober:
+    with PingMatrix([path_to(one, other), path_to(other, one)]) as prober:
         reached = prober.reach(within=0.5)
 
     assert len(reached.missing) == 2
@@ -185,7 +185,7 @@ def test_delay_makes_the_internet_slow_or_says_what_the_kernel_lacks(world: Worl
         return
 
     world.delay(20)
-    with Prober([path_to(world.nodes["registry"], world.nodes["relay"])]) as prober:
+    with PingMatrix([path_to(world.nodes["registry"], world.nodes["relay"])]) as prober:
         began = time.monotonic()
         reached = prober.reach(within=2, every=1)
     world.delay(0)
@@ -197,7 +197,7 @@ def test_a_stream_measures_an_outage(world: World) -> None:
     host = world.nodes["lan-a-host1"]
     path = path_to(host, world.nodes["server"])
 
-    with Prober([path]) as prober, prober.stream(rate=100) as stream:
+    with PingMatrix([path]) as prober, prober.stream(rate=100) as stream:
         pause(0.3)
         host.unplug("eth0")
         pause(0.5)
@@ -213,7 +213,7 @@ def test_a_capture_holds_what_matches_and_nothing_else(world: World) -> None:
     router = world.nodes["lan-a-router"]
 
     with router.capture("wan", f"icmp and dst host {server.address()}") as seen:
-        with Prober([path_to(host, server)]) as prober:
+        with PingMatrix([path_to(host, server)]) as prober:
             prober.reach(within=2)
         await_true(lambda: len(seen.packets()) > 0, "a packet is seen")
 
@@ -296,7 +296,7 @@ def test_what_a_lab_killed_while_it_was_built_leaves_is_taken_down(
 def test_taking_one_lab_down_leaves_the_others(world: World, maker: Process) -> None:
     run([sys.executable, "-m", "uno", "lab", "down", "--all"])
 
-    with Prober([path_to(world.nodes["lan-a-host1"], world.nodes["server"])]) as prober:
+    with PingMatrix([path_to(world.nodes["lan-a-host1"], world.nodes["server"])]) as prober:
         assert prober.reach(within=2).missing == ()
     assert maker.status() is None
 
@@ -368,10 +368,10 @@ def has_netem(world: World) -> bool:
     return tried.status == 0
 
 
-def path_to(source: Node, target: Node, *, version: int = 4) -> Path:
+def path_to(source: Node, target: Node, *, version: int = 4) -> PingPath:
     address = target.address(version)
     assert address is not None
-    return Path(source.namespace, address)
+    return PingPath(source.namespace, address)
 
 
 def programs_of(node: Node) -> str:

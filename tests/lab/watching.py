@@ -16,8 +16,7 @@ from uno.host.command import Completed
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path as Line
-from uno.lab.ping_matrix import Prober, Stream
+from uno.lab.ping_matrix import PingMatrix, PingPath, PingStream
 from uno.model.net import Address, address
 
 UNO = (sys.executable, "-m", "uno")
@@ -107,15 +106,15 @@ def restore(deployment: Deployment) -> None:
 def unreached(deployment: Deployment, *, within: float = 30) -> list[str]:
     """The pairs of LAN hosts that do not reach each other in time."""
     paths = [pair.path for pair in lan_pairs(deployment.world)]
-    with Prober(paths) as prober:
+    with PingMatrix(paths) as prober:
         return [
             f"{path.namespace} to {path.target}" for path in prober.reach(within=within).missing
         ]
 
 
-def line(source: Node, target: Node, version: int = 4) -> Line:
+def line(source: Node, target: Node, version: int = 4) -> PingPath:
     """The way from one node to another."""
-    return Line(source.namespace, address_of(target, version))
+    return PingPath(source.namespace, address_of(target, version))
 
 
 def address_of(node: Node, version: int = 4) -> Address:
@@ -132,9 +131,9 @@ def node_addresses(cell: Node) -> tuple[Address, ...]:
     return tuple(each for each in found if not each.is_link_local)
 
 
-def stream(paths: Iterable[Line]) -> tuple[Prober, Stream]:
+def stream(paths: Iterable[PingPath]) -> tuple[PingMatrix, PingStream]:
     """A prober and its stream of 100 pings a second, to be entered in this order."""
-    prober = Prober(paths)
+    prober = PingMatrix(paths)
     return prober, prober.stream(rate=100)
 
 

@@ -16,7 +16,7 @@ from uno.lab.deploy import Deployment
 from uno.lab.evidence import Pair, Verdict, judge, lan_pairs, particle_pairs
 from uno.lab.node import Node
 from uno.lab.particle_peer import connected, tunnels
-from uno.lab.ping_matrix import Prober
+from uno.lab.ping_matrix import PingMatrix
 from uno.lab.rehearsal import Raised, Say, definition, deploy, raise_network, raise_world
 from uno.lab.transfer import transfers
 from uno.lab.world import World
@@ -121,7 +121,7 @@ def try_particles(
 def _try(world: World, cell: Node, guests: Sequence[Node]) -> dict[str, tuple[Verdict, ...]]:
     pairs: dict[str, tuple[Pair, ...]] = {g.name: particle_pairs(world, g, cell) for g in guests}
     paths = [pair.path for some in pairs.values() for pair in some]
-    with Prober(paths) as prober:
+    with PingMatrix(paths) as prober:
         reached = prober.reach(within=_PARTICLE_PATIENCE)
     carried = transfers(
         [path for path in paths if path in reached.at],

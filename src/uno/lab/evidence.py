@@ -9,7 +9,7 @@ from itertools import permutations
 from typing import NamedTuple
 
 from uno.lab.node import Node
-from uno.lab.ping_matrix import Path, Reached
+from uno.lab.ping_matrix import PingPath, Reached
 from uno.lab.transfer import Transfer
 from uno.lab.world import World
 from uno.lab.world_layout import Role
@@ -27,11 +27,11 @@ class Pair(NamedTuple):
     version: int
 
     @property
-    def path(self) -> Path:
+    def path(self) -> PingPath:
         """For the probes."""
         address = self.target.address(self.version)
         assert address is not None
-        return Path(self.source.namespace, address)
+        return PingPath(self.source.namespace, address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def particle_pairs(world: World, particle: Node, cell: Node) -> tuple[Pair, ...]
 def judge(
     pairs: Iterable[Pair],
     reached: Reached,
-    carried: Mapping[Path, Transfer],
+    carried: Mapping[PingPath, Transfer],
     *,
     source_kept: bool,
 ) -> tuple[Verdict, ...]:

@@ -1,8 +1,7 @@
 """Pings from many namespaces at once, in one process, without starting any program.
 
-A `Path` is from a node's namespace to an address. Echo requests go through ICMP sockets (icmp(7)):
-the kernel gives each its own identifier and hands it the answers to its own requests only. Times
-are seconds of `time.monotonic`.
+Echo requests go through ICMP sockets (icmp(7)): the kernel gives each its own identifier, and
+delivers to it the replies to its own requests alone. Times are seconds of `time.monotonic`.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from uno.host.probe import icmp_echo
 from uno.lab import netns
 from uno.model.net import Address
 
 
-class Path(NamedTuple):
-    """From a namespace to an address."""
+class PingPath(NamedTuple):
+    """From a node's namespace to an address."""
 
     namespace: str
     target: Address
@@ -32,10 +32,10 @@ class Path(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
-    """What `Prober.reach` found: when each path was first answered, and which never were."""
+    """Result of `PingMatrix.reach`: when each path was first answered, and which never were."""
 
-    at: Mapping[Path, float]
-    missing: tuple[Path, ...]
+    at: Mapping[PingPath, float]
+    missing: tuple[PingPath, ...]
 
     @property
     def last(self) -> float:
@@ -44,11 +44,10 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """What became of a stream of pings on one path.
+class PingFlow:
+    """Result of a stream of pings on one path.
 
-    `longest_gap` is the longest time in which nothing that was sent got an answer, in seconds:
-    from the sending of the last ping that was answered to that of the next.
+    `longest_gap` is in seconds, from the sending of one answered ping to that of the next.
     """
 
     sent: int
@@ -56,10 +55,10 @@ class Flow:
     longest_gap: float
 
 
-class Prober:
+class PingMatrix:
     """Sockets for a set of paths; close it, or use it in a `with`."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[PingPath]) -> None:
         """Make one socket for each namespace and IP version. Raises OSError."""
         self.paths = tuple(dict.fromkeys(paths))
         self._selector = selectors.DefaultSelector()
@@ -68,7 +67,7 @@ class Prober:
             key = path.namespace, path.target.version
             if key not in self._sockets:
                 made = self._sockets[key] = _icmp_socket(*key)
-                self._selector.register(made, selectors.EVENT_READ)
+                self._selector.register(made, selectors.EVENT_READ, path.target.version)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +81,7 @@ class Prober:
         self.close()
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self._selector.close()
         for made in self._sockets.values():
             made.close()
@@ -90,12 +89,12 @@ class Prober:
     def reach(
         self, *, within: float, every: float = 0.1, stop: Callable[[], bool] = lambda: False
     ) -> Reached:
-        """Ping along all paths every `every` seconds until all are answered, or time is up.
+        """Ping along all paths every `every` seconds until each is answered once.
 
-        Or until `stop` says that it is no use.
+        Ends after `within` seconds at the latest, or as soon as `stop` returns True.
         """
         end = time.monotonic() + within
-        at: dict[Path, float] = {}
+        at: dict[PingPath, float] = {}
         due = time.monotonic()
         while len(at) < len(self.paths) and time.monotonic() < end and not stop():
             if time.monotonic() >= due:
@@ -108,42 +107,36 @@ class Prober:
         missing = tuple(path for path in self.paths if path not in at)
         return Reached(at=at, missing=missing)
 
-    def stream(self, *, rate: float = 100) -> Stream:
+    def stream(self, *, rate: float = 100) -> PingStream:
         """A stream of `rate` pings a second on each path, that runs for the length of a `with`."""
-        return Stream(prober=self, rate=rate)
+        return PingStream(matrix=self, rate=rate)
 
     def _send(self, index: int, number: int) -> None:
         path = self.paths[index]
-        echo_request = 8 if path.target.version == 4 else 128  # RFC 792, RFC 4443
-        # The kernel fills in checksum and identifier.
-        packet = struct.pack("!BBHHHIQ", echo_request, 0, 0, 0, number & 0xFFFF, index, number)
+        body = _BODY.pack(index, number)
+        packet = icmp_echo.request(body, version=path.target.version, sequence=number)
         # No route yet, or an answer that says "unreachable" to an earlier ping: not answered.
         with contextlib.suppress(OSError):
             self._sockets[path.namespace, path.target.version].sendto(packet, (str(path.target), 0))
 
     def _answers(self, until: float) -> Iterator[tuple[int, int]]:
-        """Wait for answers, at the most until then; give the path and number of each."""
+        """Wait for replies until a time; yield path and number of each that came by then."""
         for key, _events in self._selector.select(max(0.0, until - time.monotonic())):
-            ready = key.fileobj
+            ready, version = key.fileobj, key.data
             assert isinstance(ready, socket.socket)
-            while True:
-                try:
-                    packet = ready.recv(256)
-                except BlockingIOError:
-                    break
-                except OSError:
-                    continue
-                if len(packet) == _PACKET and packet[0] in _ECHO_REPLIES:
-                    yield struct.unpack_from("!IQ", packet, 8)
+            for message in icmp_echo.received(ready, 256):
+                body = icmp_echo.reply_body(message, version=version)
+                if body is not None and len(body) == _BODY.size:
+                    yield _BODY.unpack(body)
 
 
 @dataclass(kw_only=True)
-class Stream:
+class PingStream:
     """A stream of pings in the background; `flows` has the results after the `with`."""
 
-    prober: Prober
+    matrix: PingMatrix
     rate: float
-    flows: Mapping[Path, Flow] = field(default_factory=dict)
+    flows: Mapping[PingPath, PingFlow] = field(default_factory=dict)
     _sent: list[float] = field(default_factory=list)
     _answered: dict[int, set[int]] = field(default_factory=dict)
     _ended: Event = field(default_factory=Event)
@@ -165,14 +158,14 @@ class Stream:
         self._thread.join()
         self.flows = {
             path: flow(self._sent, self._answered.get(index, set()))
-            for index, path in enumerate(self.prober.paths)
+            for index, path in enumerate(self.matrix.paths)
         }
 
     def _run(self) -> None:
         due = time.monotonic()
         while not self._ended.is_set():
-            for index in range(len(self.prober.paths)):
-                self.prober._send(index, len(self._sent))  # noqa: SLF001 - one class in two parts
+            for index in range(len(self.matrix.paths)):
+                self.matrix._send(index, len(self._sent))  # noqa: SLF001 - one class in two parts
             self._sent.append(time.monotonic())
             due += 1 / self.rate
             # Late or not: what waits too long in the sockets counts as lost.
@@ -187,20 +180,20 @@ class Stream:
             self._collect(end)
 
     def _collect(self, until: float) -> None:
-        for index, number in self.prober._answers(until):  # noqa: SLF001 - as above
+        for index, number in self.matrix._answers(until):  # noqa: SLF001 - as above
             self._answered.setdefault(index, set()).add(number)
 
 
-def flow(sent: list[float], answered: set[int]) -> Flow:
-    """What became of pings sent at these times, of which those with these numbers were answered."""
+def flow(sent: list[float], answered: set[int]) -> PingFlow:
+    """Return the result for pings sent at these times, of which those numbered were answered."""
     good = [at for number, at in enumerate(sent) if number in answered]
     edges = [*sent[:1], *good, *sent[-1:]]
     gaps = (later - earlier for earlier, later in itertools.pairwise(edges))
-    return Flow(sent=len(sent), lost=len(sent) - len(good), longest_gap=max(gaps, default=0.0))
+    return PingFlow(sent=len(sent), lost=len(sent) - len(good), longest_gap=max(gaps, default=0.0))
 
 
-_PACKET = 20
-_ECHO_REPLIES = (0, 129)
+# The path and the number of a ping.
+_BODY = struct.Struct("!IQ")
 _LAST_ANSWERS = 1.0
 
 

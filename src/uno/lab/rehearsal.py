@@ -14,7 +14,7 @@ from uno.lab.agents import Agents, agents_of
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import Pair
-from uno.lab.ping_matrix import Prober, Reached
+from uno.lab.ping_matrix import PingMatrix, Reached
 from uno.lab.world import World, allow_interfaces, build
 from uno.lab.world_layout import Role
 from uno.model.uvn import Uvn
@@ -87,7 +87,7 @@ def raise_network(deployment: Deployment, pairs: Sequence[Pair], *, say: Say) ->
 
     Raises `UnoError` if a cell does not come up.
     """
-    with Prober(pair.path for pair in pairs) as prober:
+    with PingMatrix(pair.path for pair in pairs) as prober:
         began = time.monotonic()
         with deployment.start_up() as starting:
             reached = prober.reach(within=PATIENCE, stop=lambda: starting.failed)

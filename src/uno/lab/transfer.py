@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from uno.lab import netns
-from uno.lab.ping_matrix import Path
+from uno.lab.ping_matrix import PingPath
 from uno.model.net import Address, address
 
 # An unassigned port (IANA) that nothing of the product listens on.
@@ -32,8 +32,8 @@ class Transfer:
 
 
 def transfers(
-    paths: Iterable[Path], *, servers: Iterable[str], size: int = 65536, within: float = 15
-) -> Mapping[Path, Transfer]:
+    paths: Iterable[PingPath], *, servers: Iterable[str], size: int = 65536, within: float = 15
+) -> Mapping[PingPath, Transfer]:
     """Carry `size` bytes along each path and back; each has `within` seconds once it begins.
 
     `servers` are the namespaces that hold the paths' targets.
@@ -42,14 +42,14 @@ def transfers(
 
 
 async def _transfers(
-    paths: list[Path], servers: set[str], size: int, within: float
-) -> Mapping[Path, Transfer]:
+    paths: list[PingPath], servers: set[str], size: int, within: float
+) -> Mapping[PingPath, Transfer]:
     content = b"".join(
         hashlib.sha256(number.to_bytes(4)).digest() for number in range(size // 32 + 1)
     )[:size]
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def guarded(path: Path) -> Transfer:
+    async def guarded(path: PingPath) -> Transfer:
         async with gate:
             try:
                 async with asyncio.timeout(within):
@@ -67,7 +67,7 @@ async def _transfers(
     return {path: task.result() for path, task in tasks.items()}
 
 
-async def _transfer(path: Path, content: bytes) -> Transfer:
+async def _transfer(path: PingPath, content: bytes) -> Transfer:
     family = socket.AF_INET if path.target.version == 4 else socket.AF_INET6
     with netns.socket_in(path.namespace, family, socket.SOCK_STREAM) as connection:
         await asyncio.get_running_loop().sock_connect(connection, (str(path.target), PORT))
