@@ -23,7 +23,7 @@ from uno.agent.commit.ledger import Ledger
 from uno.agent.daemon import run
 from uno.cli import middleware
 from uno.control import socket_path
-from uno.controller.registry_agent import RegistryAgent, Surroundings
+from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.host.netlink.monitor import NetlinkWatch
@@ -56,13 +56,13 @@ def serve_registry(root: Path, places: Path) -> int:
     """Be the registry's agent until killed; its socket is below `places`."""
     with operations.opened(root) as registry:
         plan = registry.store.head().plan
-    around = Surroundings(
+    environment = ControllerEnvironment(
         bus=middleware.make_bus(plan.bus, environ={}),
-        raise_network=lambda _: None,
+        reconcile_host=lambda _: None,
         clock=time.monotonic,
         run=places,
     )
-    asyncio.run(_serve_registry(root, around))
+    asyncio.run(_serve_registry(root, environment))
     return 0
 
 
@@ -83,8 +83,8 @@ async def _serve(ledger: Ledger, package: Package, places: Path) -> None:
     )
 
 
-async def _serve_registry(root: Path, around: Surroundings) -> None:
-    await RegistryAgent(root, around).run()
+async def _serve_registry(root: Path, environment: ControllerEnvironment) -> None:
+    await RegistryAgent(root, environment).run()
 
 
 _CRYPTOGRAPHY = tuple(

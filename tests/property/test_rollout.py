@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from uno.controller import rollout as rolling
+from uno.controller import rollout as rollouts
 from uno.controller.release_record import Release, ReleasedPackage
-from uno.controller.rollout import LIMITS, Heard, Rollout, is_done, step
+from uno.controller.rollout import LIMITS, CellObservation, Rollout, is_confirmed, step
 from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus
 
@@ -33,7 +33,7 @@ class Cell:
     sequence: int = 0
     staged_ever: bool = False
     went_wrong: int = 0
-    heard: Heard = field(default_factory=Heard)
+    heard: CellObservation = field(default_factory=CellObservation)
 
     def says(self, phase: Phase | None = None, offer: int = 0) -> None:
         """Be heard."""
@@ -41,10 +41,12 @@ class Cell:
         self.alive = True
         if phase is None:
             status = CellStatus(generation=self.running)
-            self.heard = replace(self.heard, alive=True, status=status, said=self.sequence)
+            self.heard = replace(
+                self.heard, alive=True, status=status, status_sequence=self.sequence
+            )
         else:
             ack = Ack(generation=NEW, phase=phase, running=self.running, offer=offer)
-            self.heard = replace(self.heard, alive=True, ack=ack, acked=self.sequence)
+            self.heard = replace(self.heard, alive=True, ack=ack, ack_sequence=self.sequence)
 
     def falls_silent(self) -> None:
         self.alive = False
@@ -54,8 +56,11 @@ class Cell:
 class RolloutMachine(RuleBasedStateMachine):
     """One release, any number of attempts."""
 
-    @initialize(here=st.lists(st.booleans(), min_size=1, max_size=4))
-    def begin(self, here: list[bool]) -> None:
+    @initialize(
+        here=st.lists(st.booleans(), min_size=1, max_size=4),
+        uptime=st.sampled_from([0.0, 20.0, 1000.0]),
+    )
+    def begin(self, here: list[bool], uptime: float) -> None:
         self.cells = {number: Cell() for number, _ in enumerate(here, start=1)}
         for cell, is_here in zip(self.cells.values(), here, strict=True):
             if is_here:
@@ -71,12 +76,12 @@ class RolloutMachine(RuleBasedStateMachine):
         self.attempts = 1
         self.rollout = Rollout(
             release=Release(generation=NEW, cells=packages, attempt=1),
-            listening=self.now,
-            began=self.now,
-            newest=NEW,
+            receiving_since=self.now - uptime,
+            started_at=self.now,
+            newest_generation=NEW,
         )
 
-    def heard(self) -> dict[int, Heard]:
+    def heard(self) -> dict[int, CellObservation]:
         return {number: cell.heard for number, cell in self.cells.items()}
 
     def look(self) -> None:
@@ -90,9 +95,9 @@ class RolloutMachine(RuleBasedStateMachine):
             assert self.cells[cell].staged_ever
         if after.activated and not before.activated:
             self.is_time(heard, after)
-        if before.failed:
+        if before.failure:
             assert after == before
-        if after.failed and not before.failed:
+        if after.failure and not before.failure:
             self.undone += 1
             assert self.undone <= self.attempts
             assert after.activated == before.activated
@@ -107,16 +112,16 @@ class RolloutMachine(RuleBasedStateMachine):
             return ack is not None and ack.offer >= self.rollout.release.attempt
         return ack.phase is Phase.REVERTED and number in self.rollout.activated
 
-    def is_time(self, heard: dict[int, Heard], after: Rollout) -> None:
+    def is_time(self, heard: dict[int, CellObservation], after: Rollout) -> None:
         left = {
             cell: one
             for cell, one in heard.items()
-            if cell not in after.activated and not is_done(after.release.cells[cell], one)
+            if cell not in after.activated and not is_confirmed(after.release.cells[cell], one)
         }
         if any(one.alive for one in left.values()):
-            assert self.now - after.began >= LIMITS.busy
+            assert self.now - after.started_at >= LIMITS.staging
         elif left:
-            assert self.now - after.listening >= LIMITS.absent
+            assert self.now - after.receiving_since >= LIMITS.discovery
 
     @rule(seconds=st.sampled_from([1, 20, 40, 400, 86400]))
     def time_passes(self, seconds: float) -> None:
@@ -137,7 +142,7 @@ class RolloutMachine(RuleBasedStateMachine):
     def a_cell_gets_an_offer(self, data: st.DataObject, refuses: bool) -> None:  # noqa: FBT001
         number = data.draw(st.sampled_from(sorted(self.cells)))
         cell = self.cells[number]
-        if number not in rolling.offers(self.rollout, self.heard()) or cell.trial:
+        if number not in rollouts.cells_to_offer(self.rollout, self.heard()) or cell.trial:
             return
         self.sequence += 1
         if refuses:
@@ -151,7 +156,7 @@ class RolloutMachine(RuleBasedStateMachine):
     def a_cell_changes_over(self, data: st.DataObject, works: bool) -> None:  # noqa: FBT001
         number = data.draw(st.sampled_from(sorted(self.cells)))
         cell = self.cells[number]
-        if number not in self.rollout.activated or not cell.staged or self.rollout.failed:
+        if number not in self.rollout.activated or not cell.staged or self.rollout.failure:
             return
         assert cell.running == OLD
         cell.running, cell.staged, cell.trial, cell.works = NEW, False, True, works
@@ -173,7 +178,7 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @rule()
     def the_undo_is_heard(self) -> None:
-        if not self.rollout.failed:
+        if not self.rollout.failure:
             return
         for number, cell in self.cells.items():
             if number in self.rollout.activated and cell.running == NEW:
@@ -188,39 +193,41 @@ class RolloutMachine(RuleBasedStateMachine):
         kept = self.rollout
         self.rollout = Rollout(
             release=kept.release,
-            listening=self.now,
-            began=self.now,
-            newest=NEW,
+            receiving_since=self.now,
+            started_at=self.now,
+            newest_generation=NEW,
             activated=kept.activated,
             activated_at=self.now,
             settled=kept.settled,
-            failed=kept.failed,
+            failure=kept.failure,
         )
         for cell in self.cells.values():
             cell.heard = replace(cell.heard, alive=False)
         self.look()
 
-    @precondition(lambda self: self.rollout.failed)
+    @precondition(lambda self: self.rollout.failure)
     @rule()
     def a_person_tries_again(self) -> None:
         self.the_undo_is_heard()
         self.attempts += 1
         self.sequence += 1
         release = Release(generation=NEW, cells=self.rollout.release.cells, attempt=self.sequence)
-        self.rollout = Rollout(release=release, listening=self.now, began=self.now, newest=NEW)
+        self.rollout = Rollout(
+            release=release, receiving_since=self.now, started_at=self.now, newest_generation=NEW
+        )
         self.look()
 
     @invariant()
     def nothing_is_on_offer_that_failed(self) -> None:
-        if self.rollout.failed:
-            assert rolling.offers(self.rollout, self.heard()) == frozenset()
-        for number in rolling.offers(self.rollout, self.heard()):
+        if self.rollout.failure:
+            assert rollouts.cells_to_offer(self.rollout, self.heard()) == frozenset()
+        for number in rollouts.cells_to_offer(self.rollout, self.heard()):
             assert not self.is_wrong(number)
 
     @invariant()
     def nobody_runs_what_nobody_was_told_to(self) -> None:
         for number, cell in self.cells.items():
-            assert cell.running == OLD or number in self.rollout.activated or self.rollout.failed
+            assert cell.running == OLD or number in self.rollout.activated or self.rollout.failure
 
     def teardown(self) -> None:
         """Left alone, with all cells there and well, it comes to an end and says who is not."""
@@ -232,26 +239,26 @@ class RolloutMachine(RuleBasedStateMachine):
                 cell.works = True
             self.now += 10
             self.look()
-            for number in sorted(rolling.offers(self.rollout, self.heard())):
+            for number in sorted(rollouts.cells_to_offer(self.rollout, self.heard())):
                 self.sequence += 1
                 self.cells[number].staged = self.cells[number].staged_ever = True
                 self.cells[number].says(Phase.STAGED, self.sequence)
             self.look()
             for number, cell in self.cells.items():
-                if number in self.rollout.activated and cell.staged and not self.rollout.failed:
+                if number in self.rollout.activated and cell.staged and not self.rollout.failure:
                     cell.running, cell.staged, cell.trial = NEW, False, True
                     cell.says(Phase.APPLIED)
                 if cell.trial:
                     cell.trial = False
                     cell.says(Phase.CONFIRMED)
-            if self.rollout.failed:
+            if self.rollout.failure:
                 self.the_undo_is_heard()
             self.look()
         heard = self.heard()
-        assert not rolling.doing(self.rollout, heard)
-        if not self.rollout.failed:
+        assert not rollouts.progress(self.rollout, heard)
+        if not self.rollout.failure:
             packages = self.rollout.release.cells
-            left = {cell for cell, it in packages.items() if not is_done(it, heard[cell])}
+            left = {cell for cell, it in packages.items() if not is_confirmed(it, heard[cell])}
             # Who went wrong alone, after all others had confirmed, is not asked again.
             said = {cell: heard[cell].ack for cell in left}
             wrong = {Phase.REVERTED, Phase.REFUSED, Phase.FAILED}

@@ -1,53 +1,55 @@
-"""What cells are told to change over: who, in which order links, and which links not. Pure."""
+"""The activation of a rollout: the cells that switch, and the order in which links rekey. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from uno.controller.rekey_batches import batches, rekeyed_for
-from uno.controller.rollout import Heard, Rollout, is_done
+from uno.controller.rollout import CellObservation, Rollout, is_confirmed
 from uno.model.messages import Activation
 from uno.model.plan import Plan
 
-# Seconds from one batch of links to the next: drained, changed, and up again.
-PERIOD = 4.0
+# Seconds from one batch of links to the next: drain, rekey, handshake and session.
+BATCH_INTERVAL = 4.0
 
 
 def activation(
     rollout: Rollout,
-    heard: Mapping[int, Heard],
+    observed: Mapping[int, CellObservation],
     *,
     plans: Mapping[int, Plan],
-    runs: Mapping[int, int],
+    running: Mapping[int, int],
     confirm_timeout: float,
 ) -> Activation:
-    """Return the word to change over for all that are `activated`.
+    """Return the activation for all cells in `rollout.activated`.
 
-    `plans` are known by generation, and `runs` has the generation that each cell runs now.
+    `plans` are known by generation, and `running` has the generation that each cell runs now. Links
+    to cells that are left behind hold their keys.
     """
     release = rollout.release
     plan = plans[release.generation]
-    running = {cell: plans.get(runs.get(cell, 0)) for cell in release.cells}
-    told = rollout.activated.keys()
+    old_plans = {cell: plans.get(running.get(cell, 0)) for cell in release.cells}
+    activated = rollout.activated.keys()
     behind = {
-        cell: running[cell]
+        cell: old_plans[cell]
         for cell, package in release.cells.items()
-        if cell not in told and not is_done(package, heard.get(cell, Heard()))
+        if cell not in activated
+        and not is_confirmed(package, observed.get(cell, CellObservation()))
     }
     hold = rekeyed_for(plan, behind)
-    changing = rekeyed_for(plan, {cell: running[cell] for cell in told if cell in running})
+    changing = rekeyed_for(plan, {cell: old_plans[cell] for cell in activated if cell in old_plans})
     return Activation(
         generation=release.generation,
         cells=dict(rollout.activated),
         confirm_timeout=confirm_timeout,
-        batches=batches(plan, set(changing) - set(hold), down=_down(plan, heard)),
-        period=PERIOD,
+        batches=batches(plan, set(changing) - set(hold), down=_links_down(plan, observed)),
+        period=BATCH_INTERVAL,
         hold=hold,
     )
 
 
 def undo(rollout: Rollout) -> Activation | None:
-    """Return the word to go back for all that were activated, None if nobody was."""
+    """Return the activation that rolls all activated cells back, None if there are none."""
     if not rollout.activated:
         return None
     return Activation(
@@ -55,11 +57,11 @@ def undo(rollout: Rollout) -> Activation | None:
     )
 
 
-def _down(plan: Plan, heard: Mapping[int, Heard]) -> set[str]:
-    """Return the links over which nothing goes now, as far as one of their ends says so."""
+def _links_down(plan: Plan, observed: Mapping[int, CellObservation]) -> set[str]:
+    """Return the links that one of their ends reports as down."""
     broken = {
         frozenset((cell, link.cell))
-        for cell, one in heard.items()
+        for cell, one in observed.items()
         if one.status is not None
         for link in one.status.links
         if not link.works

@@ -1,4 +1,4 @@
-"""What the registry says on the bus: signed, numbered, and said again only where it is news."""
+"""Publishes the registry's messages on the bus: signed, numbered, and only when they change."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 # Jumps of the sequence in a minute from which on a second agent must be the cause.
 _JUMPS, _MINUTE = 3, 60.0
 
-# What is only for people is announced no more often than this, in seconds.
-_LEISURE = 1.0
+# Seconds between two announcements that differ in text for people alone.
+_TEXT_INTERVAL = 1.0
 
 
 class DuplicateRegistry:
@@ -60,48 +60,51 @@ class _Offer:
     near: bool
 
 
-class Voice:
-    """The registry's end of the bus."""
+class Publisher:
+    """The registry's messages on the bus: announcement, activation, and an offer for each cell."""
 
     def __init__(
         self, bus: Bus, *, identity: str, sign: Callable[[bytes], bytes], sequence: Sequence
     ) -> None:
-        """Say nothing yet."""
+        """Publish nothing yet."""
         self._bus = bus
         self._identity = identity
         self._sign = sign
         self._sequence = sequence
         self._announced: UvnAnnouncement | None = None
         self._announced_at = 0.0
-        self._ordered: Activation | None = None
+        self._activation: Activation | None = None
         self._offers: dict[int, _Offer] = {}
 
-    def announce(self, said: UvnAnnouncement, *, now: float, last: bool = False) -> None:
-        """Say what all are to know; what did not change is repeated after a while.
+    def announce(
+        self, announcement: UvnAnnouncement, *, now: float, is_final: bool = False
+    ) -> None:
+        """Publish the announcement if it has changed, and every `REFRESH_INTERVAL`.
 
-        What is only for people waits a moment, but not if these are the `last` words.
+        A change of its text for people alone is delayed, unless the announcement `is_final`.
         """
         before, age = self._announced, now - self._announced_at
         if before is not None and age < REFRESH_INTERVAL:
-            is_small_talk = replace(said, rollout="") == replace(before, rollout="")
-            if said == before or (is_small_talk and age < _LEISURE and not last):
+            is_same = replace(announcement, rollout="") == replace(before, rollout="")
+            is_delayed = is_same and age < _TEXT_INTERVAL and not is_final
+            if announcement == before or is_delayed:
                 return
-        self._announced, self._announced_at = said, now
-        self._say(Topic.UVN, Kind.UVN, codec.encode(said))
+        self._announced, self._announced_at = announcement, now
+        self._publish(Topic.UVN, Kind.UVN, codec.encode(announcement))
 
-    def order(self, activation: Activation | None) -> None:
-        """Say who is to change over; an earlier word stands until there is another."""
-        if activation is not None and activation != self._ordered:
-            self._ordered = activation
-            self._say(Topic.ACTIVATION, Kind.ACTIVATION, codec.encode(activation))
+    def activate(self, activation: Activation | None) -> None:
+        """Publish an activation if it is another; None leaves the earlier one in force."""
+        if activation is not None and activation != self._activation:
+            self._activation = activation
+            self._publish(Topic.ACTIVATION, Kind.ACTIVATION, codec.encode(activation))
 
     def offer(
         self, cell: int, content: str, make: Callable[[], bytes], *, near: bool, since: int = 0
     ) -> None:
-        """Offer a cell its package, which `make` seals; `near`, through its neighbours too.
+        """Offer a cell its package, which `make` seals; with `near`, through its neighbours too.
 
-        `content` is what the package holds: the same one is not sealed again, unless it was offered
-        before the sequence `since`: an answer to that would not be taken for one.
+        `content` identifies the package. The same one is not sealed again, unless its offer has a
+        sequence below `since`: the ack of that offer would not count.
         """
         known = self._offers.get(cell)
         if known is None or known.content != content or known.envelope.sequence < since:
@@ -116,7 +119,7 @@ class Voice:
         self._offers[cell] = _Offer(known.content, known.envelope, near)
 
     def withdraw(self, cell: int) -> None:
-        """Offer a cell nothing any more."""
+        """Withdraw the offer to a cell."""
         known = self._offers.pop(cell, None)
         if known is not None:
             self._bus.withdraw(offers_for(cell), cell)
@@ -125,18 +128,18 @@ class Voice:
 
     @property
     def offered(self) -> frozenset[int]:
-        """The cells that are offered a package."""
+        """The cells that have an offer."""
         return frozenset(self._offers)
 
-    def repeat(self) -> None:
-        """Say everything again, since it was taken for old."""
+    def republish(self) -> None:
+        """Publish everything anew: with their old sequences cells took the messages for old."""
         self._announced = None
-        ordered, self._ordered = self._ordered, None
-        self.order(ordered)
+        activation, self._activation = self._activation, None
+        self.activate(activation)
         for cell in self.offered:
             self.withdraw(cell)
 
-    def _say(self, topic: Topic, kind: Kind, body: bytes) -> None:
+    def _publish(self, topic: Topic, kind: Kind, body: bytes) -> None:
         self._bus.write(Channel(topic), self._signed(kind, body, subject=REGISTRY))
 
     def _signed(self, kind: Kind, body: bytes, *, subject: int) -> Envelope:

@@ -1,8 +1,8 @@
-"""The registry's agent: rolls out what is released, hears what cells say, and keeps their VPN up.
+"""The registry's agent: rolls out releases, and maintains the root VPN.
 
-It knows nothing that it cannot find again: what was released, and whom it told to change over, is
-in the store before anybody hears of it; the rest is what cells say. So it may be killed at any
-moment, and the next one goes on.
+The agent keeps no state that it cannot find again: the release and the activation are in the store
+before they are published, and the rest is advertised by the cells. So it may be killed at any
+moment, and the next one continues.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,18 +20,20 @@ from msgspec import structs
 
 from uno import control
 from uno.controller import activation, announcement, release_record, rollout_events
-from uno.controller import rollout as rolling
-from uno.controller.controller_environment import Surroundings
-from uno.controller.publisher import DuplicateRegistry, Voice
-from uno.controller.receiver import CHANNELS, Ear
-from uno.controller.rollout import Heard, Rollout
+from uno.controller import rollout as rollouts
+from uno.controller.publisher import DuplicateRegistry, Publisher
+from uno.controller.receiver import CHANNELS, Receiver
+from uno.controller.rollout import LIMITS, CellObservation, Rollout, RolloutLimits
+from uno.controller.root_key_fallback import FALLBACK_SCHEDULE, FallbackSchedule
 from uno.controller.root_network import RootNetwork
-from uno.controller.store_access import Archive, Known
+from uno.controller.store_access import StoreAccess, StoreSnapshot
 from uno.diagnostics import UnoError
 from uno.model.key_ids import cell_sealing
 from uno.model.messages import REGISTRY
 from uno.model.plan import Plan
 from uno.planning.cell_plans import roster
+from uno.ports.bus import Bus, Security
+from uno.ports.host import Desired
 from uno.statesync import envelope
 from uno.statesync.sequence import Sequence
 
@@ -43,339 +45,388 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Seconds between two looks at how things are, unless something comes.
-_AT_REST, _AT_WORK = 2.0, 0.25
-# What comes together is dealt with together.
-_TOGETHER = 0.02
+# Seconds between two passes without an event, at rest and during a rollout.
+_IDLE_INTERVAL, _ROLLOUT_INTERVAL = 2.0, 0.25
+# Seconds to wait for more events after the first, so that one pass processes all of them.
+_EVENT_DELAY = 0.02
 
-# Seconds without a word from anybody after which the bus is joined anew (`Bus.renew`).
-_DEAF = 120.0
+# Seconds without an advertisement from any cell after which the agent joins the bus again.
+_BUS_TIMEOUT = 120.0
 
-# Seconds between two rounds of calls to cells that do not answer.
-_CALLS = 30.0
-# Nothing tells when the last words have been heard; this long they may take.
-_FAREWELL = 0.3
+# Seconds between two passes that resolve the endpoints of cells that do not answer.
+_ENDPOINT_INTERVAL = 30.0
+# Upper bound, in seconds, for the delivery of the final announcement.
+_FINAL_DELIVERY = 0.3
 
 
-def never(_view: UvnView) -> bool:
-    """Want the agent to go on, whatever it sees."""
-    return False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerEnvironment:
+    """The adapters and limits that the agent runs with.
+
+    `reconcile_host` makes the host as desired, and `refresh_endpoints` resolves the endpoints of
+    cells that do not answer; both block, and other threads call them. `clock` is monotonic, in
+    seconds; `notify_watchdog` is called after each pass; `has_ipv6` tells whether the host has
+    IPv6; `licence` and `credentials` are for the bus; `run` is the directory for sockets.
+    """
+
+    bus: Bus
+    reconcile_host: Callable[[Desired], None]
+    clock: Callable[[], float]
+    refresh_endpoints: Callable[[], None] = lambda: None
+    notify_watchdog: Callable[[], None] = lambda: None
+    has_ipv6: bool = True
+    licence: str | None = None
+    credentials: Callable[[Plan], Security | None] = lambda _: None
+    run: Path = control.RUN
+    limits: RolloutLimits = LIMITS
+    fallback_schedule: FallbackSchedule = FALLBACK_SCHEDULE
 
 
 class RegistryAgent:
     """The agent of the registry in one directory. For one event loop."""
 
-    _known: Known
-    _ear: Ear
+    _snapshot: StoreSnapshot
+    _receiver: Receiver
     _rollout: Rollout
-    _voice: Voice
+    _publisher: Publisher
 
-    def __init__(self, root: Path, around: Surroundings) -> None:
-        """Touch nothing yet."""
-        self._around = around
-        self._archive = Archive(root)
-        self._sequence = Sequence(self._archive.reserve)
-        self._duplicate = DuplicateRegistry()
+    def __init__(self, root: Path, environment: ControllerEnvironment) -> None:
+        """Change nothing yet."""
+        self._environment = environment
+        self._store = StoreAccess(root)
+        self._sequence = Sequence(self._store.reserve_sequences)
         self._duplicate = DuplicateRegistry()
         self._network = RootNetwork(
-            raise_network=around.raise_network,
-            configure=self._configure,
-            licence=around.licence,
-            credentials=around.credentials,
-            turns=around.turns,
-            has_ipv6=around.has_ipv6,
+            reconcile=environment.reconcile_host,
+            configure_bus=self._configure_bus,
+            schedule=environment.fallback_schedule,
+            licence=environment.licence,
+            credentials=environment.credentials,
+            has_ipv6=environment.has_ipv6,
         )
         self._server: control.ControlServer | None = None
-        self._busy = asyncio.Lock()
+        self._pass_lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._events: deque[BusEvent] = deque()
-        self._queued = self._pruned = False
-        # Cells that went back alone, and are asked once more because a person asked.
-        self._again: set[int] = set()
-        self._listening = self._renewed = 0.0
+        self._release_waits = self._keys_pruned = False
+        # Cells that rolled back alone, and whose packages a person wants to be offered again.
+        self._retry_cells: set[int] = set()
+        self._started_at = self._bus_joined_at = 0.0
+        self._failure = ""
 
     async def run(
-        self, *, release: bool = False, until: Callable[[UvnView], bool] = never
+        self, *, release: bool = False, until: Callable[[UvnView], bool] | None = None
     ) -> UvnView:
-        """Serve until what it sees is as `until` says, and return that; or until cancelled.
+        """Run until the view satisfies `until`, and return it; without it, until cancelled.
 
         With `release`, or if nothing was ever released, the newest generation is released first.
-        Takes its network down when it ends in any of these ways. Raises `UnoError`.
+        However it ends, the root VPN is removed from the host. Raises `UnoError`.
         """
         try:
             await self._start(release=release)
-            return await self._serve(until)
+            return await self._serve(until or (lambda _: False))
         finally:
-            self._around.bus.close()
-            await asyncio.shield(self._network.leave())
+            self._environment.bus.close()
+            await asyncio.shield(self._network.remove())
 
     def view(self) -> UvnView:
-        """Return the whole UVN as the registry sees it now."""
-        now = self._around.clock()
-        said = self._announcement(self._ear.heard(now=now), now)
-        return announcement.view(said, self._ear.statements, uvn=self._known.plan.uvn, now=now)
+        """Return the whole UVN as the registry observes it now."""
+        now = self._environment.clock()
+        return announcement.registry_view(
+            self._announcement(self._receiver.observations(now=now), now),
+            self._receiver.database,
+            uvn=self._snapshot.plan.uvn,
+            now=now,
+        )
 
     async def release(self) -> None:
-        """Release the newest generation: now, or when the change that is under way has ended."""
-        async with self._busy:
-            rollout, now = self._rollout, self._around.clock()
-            newest = await asyncio.to_thread(self._archive.newest)
-            if newest == rollout.release.generation and not rollout.failed:
-                self._again = set(rollout.release.cells)
+        """Release the newest generation: now, or once the current rollout may be replaced."""
+        async with self._pass_lock:
+            rollout, now = self._rollout, self._environment.clock()
+            newest = await asyncio.to_thread(self._store.newest_generation)
+            if newest == rollout.release.generation and not rollout.failure:
+                self._retry_cells = set(rollout.release.cells)
                 return
-            self._queued = not rollout.may_end(now, self._around.limits)
-            if not self._queued:
+            self._release_waits = not rollout.is_replaceable(now, self._environment.limits)
+            if not self._release_waits:
                 await self._release()
         self._wake.set()
 
     async def _start(self, *, release: bool) -> None:
-        # The passphrase is asked for here, where nobody is kept waiting yet.
-        registry_key, sign = self._archive.signer()
-        known = self._archive.known()
-        if known is None:
-            known = self._archive.release(attempt=self._sequence.next())
-        identity, around = known.plan.identity, self._around
-        self._listening = self._renewed = around.clock()
-        self._voice = Voice(around.bus, identity=identity, sign=sign, sequence=self._sequence)
-        self._ear = Ear(
+        # If the passphrase is needed it is asked for here, before other parts run.
+        registry_key, sign = self._store.signer()
+        snapshot = self._store.snapshot()
+        if snapshot is None:
+            snapshot = self._store.release(attempt=self._sequence.next())
+        identity, bus = snapshot.plan.identity, self._environment.bus
+        self._started_at = self._bus_joined_at = self._environment.clock()
+        self._publisher = Publisher(bus, identity=identity, sign=sign, sequence=self._sequence)
+        self._receiver = Receiver(
             identity=identity,
             registry_key=registry_key,
-            members=_members(known.plan),
-            since=self._listening,
+            members=_members(snapshot.plan),
+            since=self._started_at,
         )
-        self._adopt(known)
+        self._adopt(snapshot)
         if release:
             await self.release()
-        await self._tend({}, self._listening)
+        await self._maintain_network({}, self._started_at)
         for channel in CHANNELS:
-            around.bus.subscribe(channel)
+            bus.subscribe(channel)
 
     async def _serve(self, until: Callable[[UvnView], bool]) -> UvnView:
-        plan = self._known.plan
-        path = control.socket_path(plan.identity, REGISTRY, run=self._around.run)
+        identity = self._snapshot.plan.identity
+        path = control.socket_path(identity, REGISTRY, run=self._environment.run)
         self._server = control.ControlServer(path, view=self.view, sync=self.release)
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(self._server.serve())
-                working = tasks.create_task(self._work(until))
-                calling = tasks.create_task(self._call_again())
-                working.add_done_callback(lambda _: (serving.cancel(), calling.cancel()))
+                passes = tasks.create_task(self._repeat_passes(until))
+                endpoints = tasks.create_task(self._refresh_endpoints())
+                passes.add_done_callback(lambda _: (serving.cancel(), endpoints.cancel()))
         except ExceptionGroup as group:
             raise _cause(group) from None
-        return working.result()
+        return passes.result()
 
-    async def _work(self, until: Callable[[UvnView], bool]) -> UvnView:
+    async def _repeat_passes(self, until: Callable[[UvnView], bool]) -> UvnView:
         before = self.view()
         while True:
-            async with self._busy:
-                await self._step()
+            async with self._pass_lock:
+                await self._try_pass()
             seen = self.view()
-            for line in rollout_events.events(before, seen):
-                _log.info("%s", line)
-            if (verdict := rollout_events.verdict(seen)) and verdict != rollout_events.verdict(
-                before
-            ):
-                _log.warning("%s", verdict)
+            self._log_changes(before, seen)
             before = seen
             if self._server is not None:
                 self._server.changed()
             if until(seen):
-                await self._farewell()
+                await self._publish_final_announcement()
                 return seen
-            self._around.alive()
-            await self._pause(_AT_WORK if seen.rollout or self._queued else _AT_REST)
+            self._environment.notify_watchdog()
+            is_active = bool(seen.rollout) or self._release_waits
+            await self._wait(_ROLLOUT_INTERVAL if is_active else _IDLE_INTERVAL)
 
-    async def _farewell(self) -> None:
-        """Leave nobody with the news of a change that has ended."""
-        now = self._around.clock()
-        self._voice.announce(self._announcement(self._ear.heard(now=now), now), now=now, last=True)
-        await asyncio.sleep(_FAREWELL)
+    def _log_changes(self, before: UvnView, after: UvnView) -> None:
+        for line in rollout_events.events(before, after):
+            _log.info("%s", line)
+        failure = rollout_events.failure(after)
+        if failure and failure != rollout_events.failure(before):
+            _log.warning("%s", failure)
 
-    async def _call_again(self) -> None:
+    async def _publish_final_announcement(self) -> None:
+        """Withdraw the announcement of a rollout that has ended."""
+        now = self._environment.clock()
+        final = self._announcement(self._receiver.observations(now=now), now)
+        self._publisher.announce(final, now=now, is_final=True)
+        await asyncio.sleep(_FINAL_DELIVERY)
+
+    async def _refresh_endpoints(self) -> None:
         while True:
-            await asyncio.sleep(_CALLS)
+            await asyncio.sleep(_ENDPOINT_INTERVAL)
             try:
-                await asyncio.to_thread(self._around.refresh_endpoints)
+                await asyncio.to_thread(self._environment.refresh_endpoints)
             except UnoError as error:
-                _log.warning("cells could not be called: %s", error)
+                _log.warning("the endpoints of cells could not be refreshed: %s", error)
 
-    async def _pause(self, longest: float) -> None:
+    async def _wait(self, longest: float) -> None:
         try:
             async with asyncio.timeout(longest):
                 await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()
-        await asyncio.sleep(_TOGETHER)
+        await asyncio.sleep(_EVENT_DELAY)
 
-    async def _step(self) -> None:
-        now = self._around.clock()
+    async def _try_pass(self) -> None:
+        """Make a pass; a transient failure is logged once, and the next pass tries again."""
+        try:
+            await self._pass()
+        except UnoError as error:
+            if not error.transient:
+                raise
+            if str(error) != self._failure:
+                self._failure = str(error)
+                _log.warning("%s", error)
+        else:
+            self._failure = ""
+
+    async def _pass(self) -> None:
+        now = self._environment.clock()
         while self._events:
-            self._ear.hear(self._events.popleft(), now=now)
-        self._mind_own_words(now)
-        if self._queued and self._rollout.may_end(now, self._around.limits):
-            self._queued = False
+            self._receiver.receive(self._events.popleft(), now=now)
+        self._exceed_own_sequence(now)
+        if self._release_waits and self._rollout.is_replaceable(now, self._environment.limits):
             await self._release()
-        heard = self._ear.heard(now=now)
-        await self._ask_again(heard)
-        before = self._rollout
-        self._rollout = rolling.step(before, heard, now=now, limits=self._around.limits)
-        if rolling.ahead(self._rollout, heard):
-            newest = await asyncio.to_thread(self._archive.newest)
-            self._rollout = replace(self._rollout, newest=newest)
-        await self._keep(before, heard)
-        self._say(heard, now)
-        await self._tend(heard, now)
-        await self._prune(heard)
+            self._release_waits = False
+        observed = self._receiver.observations(now=now)
+        await self._offer_again(observed)
+        rollout = rollouts.step(self._rollout, observed, now=now, limits=self._environment.limits)
+        if rollouts.cells_ahead(rollout, observed):
+            newest = await asyncio.to_thread(self._store.newest_generation)
+            rollout = replace(rollout, newest_generation=newest)
+        await self._store_progress(rollout, observed)
+        self._publish(observed, now)
+        await self._maintain_network(observed, now)
+        await self._prune_root_keys(observed)
 
-    async def _ask_again(self, heard: dict[int, Heard]) -> None:
-        again = self._again & rolling.unwilling(self._rollout, heard)
-        if not again or not self._rollout.settled:
+    async def _offer_again(self, observed: dict[int, CellObservation]) -> None:
+        """Offer the packages again that cells rejected alone, if a person has asked for it."""
+        cells = self._retry_cells & rollouts.rejecting_cells(self._rollout, observed)
+        if not cells or not self._rollout.settled:
             return
-        self._again -= again
         attempt = self._sequence.next()
-        record = release_record.with_retry(self._known.record, again, attempt=attempt)
-        await asyncio.to_thread(self._archive.keep, record)
-        self._adopt(replace(self._known, record=record))
+        record = release_record.with_retry(self._snapshot.record, cells, attempt=attempt)
+        await asyncio.to_thread(self._store.write, record)
+        self._retry_cells -= cells
+        self._adopt(replace(self._snapshot, record=record))
 
     async def _release(self) -> None:
         attempt = self._sequence.next()
-        known = await asyncio.to_thread(partial(self._archive.release, attempt=attempt))
-        if known.record != self._known.record:
-            self._adopt(known)
+        snapshot = await asyncio.to_thread(partial(self._store.release, attempt=attempt))
+        if snapshot.record != self._snapshot.record:
+            self._adopt(snapshot)
 
-    def _adopt(self, known: Known) -> None:
-        """Go on from what is in the store."""
-        now = self._around.clock()
-        record, self._known, self._pruned = known.record, known, False
-        told = record.activation
+    def _adopt(self, snapshot: StoreSnapshot) -> None:
+        """Continue from what is in the store."""
+        now = self._environment.clock()
+        record, self._snapshot, self._keys_pruned = snapshot.record, snapshot, False
         self._rollout = Rollout(
             release=record.release,
-            listening=self._listening,
-            began=now,
-            newest=known.newest,
-            activated=told.cells if told else {},
+            receiving_since=self._started_at,
+            started_at=now,
+            newest_generation=snapshot.newest_generation,
+            activated=record.activation.cells if record.activation else {},
             activated_at=now,
-            takes=_duration(told),
+            activation_duration=_duration(record.activation),
             settled=record.settled,
-            failed=record.failed,
+            failure=record.failure,
         )
-        self._ear.trust(_members(known.plan), now=now)
-        self._voice.order(activation.undo(self._rollout) if record.failed else told)
+        self._receiver.trust(_members(snapshot.plan), now=now)
+        self._publisher.activate(self._activation_in_force())
 
-    async def _keep(self, before: Rollout, heard: dict[int, Heard]) -> None:
-        """Have what was decided in the store before anybody hears of it."""
-        rollout, record = self._rollout, self._known.record
-        runs = {cell: it.running for cell, it in heard.items() if it.running is not None}
-        if rollout.activated != before.activated:
-            told = await self._activation(heard, record.runs | runs)
-            self._rollout = replace(rollout, takes=_duration(told))
-            record = structs.replace(record, activation=told)
-        record = structs.replace(record, settled=rollout.settled, failed=rollout.failed)
-        if record != self._known.record:
-            record = structs.replace(record, runs=record.runs | runs)
-            await asyncio.to_thread(self._archive.keep, record)
-            self._known = replace(self._known, record=record)
+    def _activation_in_force(self) -> Activation | None:
+        rollout = self._rollout
+        return activation.undo(rollout) if rollout.failure else self._snapshot.record.activation
 
-    async def _activation(self, heard: dict[int, Heard], runs: dict[int, int]) -> Activation:
-        standing = self._known.record.previous
-        if standing is not None:
-            runs = dict.fromkeys(standing.cells, standing.generation) | runs
-        missing = set(runs.values()) - self._known.plans.keys()
+    async def _store_progress(self, rollout: Rollout, observed: dict[int, CellObservation]) -> None:
+        """Make `rollout` the current state: in the store first, before it is published."""
+        record = self._snapshot.record
+        running = {cell: it.running for cell, it in observed.items() if it.running is not None}
+        running = record.running | running
+        if rollout.activated != self._rollout.activated:
+            activated = await self._activation(rollout, observed, running)
+            rollout = replace(rollout, activation_duration=_duration(activated))
+            record = structs.replace(record, activation=activated)
+        record = structs.replace(record, settled=rollout.settled, failure=rollout.failure)
+        if record != self._snapshot.record:
+            record = structs.replace(record, running=running)
+            await asyncio.to_thread(self._store.write, record)
+            self._snapshot = replace(self._snapshot, record=record)
+        self._rollout = rollout
+
+    async def _activation(
+        self, rollout: Rollout, observed: dict[int, CellObservation], running: dict[int, int]
+    ) -> Activation:
+        previous = self._snapshot.record.previous
+        if previous is not None:
+            running = dict.fromkeys(previous.cells, previous.generation) | running
+        missing = set(running.values()) - self._snapshot.plans.keys()
         if missing:
-            more = await asyncio.to_thread(self._archive.plans, missing)
-            self._known = replace(self._known, plans=self._known.plans | more)
-        confirm_timeout = self._around.limits.confirm_timeout
-        plans = self._known.plans
+            more = await asyncio.to_thread(self._store.plans, missing)
+            self._snapshot = replace(self._snapshot, plans=self._snapshot.plans | more)
         return activation.activation(
-            self._rollout, heard, plans=plans, runs=runs, confirm_timeout=confirm_timeout
+            rollout,
+            observed,
+            plans=self._snapshot.plans,
+            running=running,
+            confirm_timeout=self._environment.limits.confirm_timeout,
         )
 
-    def _say(self, heard: dict[int, Heard], now: float) -> None:
-        voice, rollout = self._voice, self._rollout
-        voice.announce(self._announcement(heard, now), now=now)
-        wanted = rolling.offers(rollout, heard)
-        for cell in voice.offered - wanted:
-            voice.withdraw(cell)
-        unreachable_from_registry = set(self._ear.unreachable_from_registry(now=now))
+    def _publish(self, observed: dict[int, CellObservation], now: float) -> None:
+        publisher, release = self._publisher, self._rollout.release
+        publisher.announce(self._announcement(observed, now), now=now)
+        wanted = rollouts.cells_to_offer(self._rollout, observed)
+        for cell in publisher.offered - wanted:
+            publisher.withdraw(cell)
+        indirect = set(self._receiver.unreachable_from_registry(now=now))
         for cell in sorted(wanted):
-            content, make = rollout.release.cells[cell].content, partial(self._sealed, cell)
-            since = rollout.release.attempt
+            content, make = release.cells[cell].content, partial(self._sealed_package, cell)
             try:
-                voice.offer(
-                    cell, content, make, near=cell in unreachable_from_registry, since=since
-                )
+                publisher.offer(cell, content, make, near=cell in indirect, since=release.attempt)
             except UnoError as error:
-                self._ear.complain(REGISTRY, str(error))
-        voice.order(activation.undo(rollout) if rollout.failed else self._known.record.activation)
+                self._receiver.warn_once(REGISTRY, str(error))
+        publisher.activate(self._activation_in_force())
 
-    def _announcement(self, heard: dict[int, Heard], now: float) -> UvnAnnouncement:
+    def _announcement(self, observed: dict[int, CellObservation], now: float) -> UvnAnnouncement:
         return announcement.announcement(
-            self._known.record,
+            self._snapshot.record,
             self._rollout,
-            heard,
-            unreachable_from_registry=self._ear.unreachable_from_registry(now=now),
-            waits=self._queued,
+            observed,
+            unreachable_from_registry=self._receiver.unreachable_from_registry(now=now),
+            release_waits=self._release_waits,
         )
 
-    def _sealed(self, cell: int) -> bytes:
-        plan = self._known.plan
+    def _sealed_package(self, cell: int) -> bytes:
+        plan = self._snapshot.plan
         return envelope.seal(
-            self._archive.package(cell, self._rollout.release.cells[cell]),
+            self._store.package(cell, self._rollout.release.cells[cell]),
             public_key=plan.public_keys[cell_sealing(cell)],
             identity=plan.identity,
             cell=cell,
         )
 
-    async def _tend(self, heard: dict[int, Heard], now: float) -> None:
-        rollout, standing = self._rollout, self._known.record.previous
-        was_told = bool(rollout.activated) or rollout.settled
-        begun = was_told and not rollout.failed
-        release = rollout.release if begun or standing is None else standing
-        # Nobody has keys of a generation that nobody was told to change over to.
-        untold = None if was_told else rollout.release.generation
-        unheard = self._ear.unheard(now=now) if heard else frozenset()
-        if heard and unheard == heard.keys() and now - self._renewed >= _DEAF:
-            self._renewed = now
-            self._around.bus.rejoin()
+    async def _maintain_network(self, observed: dict[int, CellObservation], now: float) -> None:
+        rollout, previous = self._rollout, self._snapshot.record.previous
+        is_activated = bool(rollout.activated) or rollout.settled
+        is_in_force = is_activated and not rollout.failure
+        release = rollout.release if is_in_force or previous is None else previous
+        # Cells do not have the keys of a generation that was never activated.
+        unused = None if is_activated else rollout.release.generation
+        unreachable = self._receiver.unreachable(now=now) if observed else frozenset()
+        if (
+            observed
+            and unreachable == observed.keys()
+            and now - self._bus_joined_at >= _BUS_TIMEOUT
+        ):
+            self._bus_joined_at = now
+            self._environment.bus.rejoin()
 
-        def answering(since: float) -> bool:
+        def is_answering(since: float) -> bool:
             return any(
-                not rolling.is_done(rollout.release.cells[cell], heard[cell])
-                for cell in self._ear.since(since, now=now) - rollout.activated.keys()
+                not rollouts.is_confirmed(rollout.release.cells[cell], observed[cell])
+                for cell in self._receiver.received_since(since, now=now) - rollout.activated.keys()
             )
 
-        await self._network.tend(
-            self._known,
+        await self._network.maintain(
+            self._snapshot,
             wanted=release.generation,
-            ways=[way for way in self._known.ways if way != untold],
-            unheard=unheard,
-            answering=answering,
+            fallbacks=[it for it in self._snapshot.fallback_generations if it != unused],
+            unreachable=unreachable,
+            answering=is_answering,
             now=now,
         )
 
-    async def _prune(self, heard: dict[int, Heard]) -> None:
-        """Forget the earlier keys of the root VPN once every cell has the new ones."""
-        rollout, root = self._rollout, self._known.root
-        if self._pruned or not rollout.settled or not root.has_earlier:
+    async def _prune_root_keys(self, observed: dict[int, CellObservation]) -> None:
+        """Delete the earlier keys of the root VPN once all cells have confirmed the new ones."""
+        rollout, keys = self._rollout, self._snapshot.root_keys
+        if self._keys_pruned or not rollout.settled or not keys.has_earlier:
             return
         cells = rollout.release.cells
-        if all(rolling.is_done(it, heard[cell]) for cell, it in cells.items() if cell in heard):
-            self._pruned = True
-            await asyncio.to_thread(self._archive.prune, self._known.plan)
-            known = await asyncio.to_thread(self._archive.known)
-            self._known = known or self._known
+        if all(rollouts.is_confirmed(it, observed[c]) for c, it in cells.items() if c in observed):
+            await asyncio.to_thread(self._store.prune_root_keys, self._snapshot.plan)
+            snapshot = await asyncio.to_thread(self._store.snapshot)
+            self._snapshot = snapshot or self._snapshot
+            self._keys_pruned = True
 
-    def _mind_own_words(self, now: float) -> None:
-        """Go on above what this registry was heard to say before it was restored."""
-        seen = self._ear.own_sequence()
+    def _exceed_own_sequence(self, now: float) -> None:
+        """Continue above the sequences that this registry used before it was restored."""
+        seen = self._receiver.own_sequence()
         if seen > self._sequence.last:
             self._duplicate.note_jump(now=now)
             self._sequence.above(seen)
-            self._voice.repeat()
+            self._publisher.republish()
 
-    def _configure(self, config: BusConfig) -> None:
-        self._around.bus.configure(config, self._deliver)
+    def _configure_bus(self, config: BusConfig) -> None:
+        self._environment.bus.configure(config, self._deliver)
 
     def _deliver(self, event: BusEvent) -> None:
         self._events.append(event)
@@ -386,12 +437,12 @@ def _members(plan: Plan) -> dict[int, Member]:
     return {member.id: member for member in roster(plan).members}
 
 
-def _duration(told: Activation | None) -> float:
-    return len(told.batches) * told.period if told else 0.0
+def _duration(activated: Activation | None) -> float:
+    return len(activated.batches) * activated.period if activated else 0.0
 
 
 def _cause(group: ExceptionGroup[Exception]) -> Exception:
-    """Return the error for people that ended all tasks, or else everything that did."""
+    """Return the first error for people if all tasks ended with such, the whole group otherwise."""
     expected, others = group.split(UnoError)
     while expected is not None and others is None:
         first = expected.exceptions[0]

@@ -1,10 +1,9 @@
-"""In which order links change their keys, so that what is connected stays so meanwhile. Pure.
+"""The order in which links change their keys, so that no pair of cells is disconnected. Pure.
 
-A link that changes keys in place is down for a moment. So not all do it at once: what is left of
-the backbone while a batch of links changes connects every pair that it connects now. A batch is
-all that a spanning forest can do without (the forest takes those links first that are not to
-change any more), which is as many at once as can be. Links that nothing can stand in for change
-last, all together.
+A link that changes keys in place is down for a moment. So links change in batches: the rest of the
+backbone, while a batch changes, connects every pair that it connects now. A batch holds all links
+that are not in a spanning forest, which prefers links that do not change any more: no batch can be
+larger. Links without an alternative path change last, all together.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from uno.model.plan import Link, Plan
 
 
 def rekeyed(old: Plan, new: Plan) -> tuple[str, ...]:
-    """Return the links that stay where they are and have other keys in `new`, by name."""
+    """Return the names of the links that are unchanged in `new` but for their keys."""
     before = {link.cells: link for link in old.links}
     return tuple(
         link.name
         for link in new.links
-        if (was := before.get(link.cells)) and _place(was) == _place(link)
+        if (was := before.get(link.cells)) and _placement(was) == _placement(link)
         if _keys(old, link) != _keys(new, link)
     )
 
@@ -29,13 +28,13 @@ def rekeyed(old: Plan, new: Plan) -> tuple[str, ...]:
 def batches(
     plan: Plan, names: Collection[str], *, down: Collection[str] = ()
 ) -> tuple[tuple[str, ...], ...]:
-    """Return `names` of links in the batches in which they are to change keys.
+    """Return `names` of links in the batches in which they change keys.
 
-    Links that are `down` connect nothing now: they are in the first batch and stand in for none.
+    Links that are `down` connect nothing: they are in the first batch, and are no alternative path.
     """
     changing = set(names)
-    # Links between near ids first: a forest of these is rather a path than a star, without which
-    # more is left connected when it is its turn.
+    # Links between near ids first: such a forest resembles a path, not a star, so that the rest of
+    # the backbone is better connected when the forest itself changes.
     working = sorted((it for it in plan.links if it.name not in down), key=_distance)
     left = [link for link in working if link.name in changing]
     first = {link.name for link in plan.links if link.name in changing and link.name in down}
@@ -53,7 +52,7 @@ def batches(
 
 
 def rekeyed_for(plan: Plan, running: Mapping[int, Plan | None]) -> tuple[str, ...]:
-    """Return the links of some cells that have other keys in `plan` than those they use now.
+    """Return the links of `running` cells that have other keys in `plan` than those in use.
 
     `running` maps each of the cells to the plan of the generation it runs, None if that is not
     known.
@@ -68,7 +67,7 @@ def rekeyed_for(plan: Plan, running: Mapping[int, Plan | None]) -> tuple[str, ..
     return _sorted(plan, found)
 
 
-def _place(link: Link) -> tuple[object, ...]:
+def _placement(link: Link) -> tuple[object, ...]:
     ends = ((end.slot, end.port, end.address4, end.address6) for end in (link.a, link.b))
     return tuple(ends)
 

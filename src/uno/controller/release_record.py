@@ -33,18 +33,18 @@ class Release(Struct, frozen=True, kw_only=True):
 class ReleaseRecord(Struct, frozen=True, kw_only=True):
     """The stored state of a release.
 
-    `previous` is the release before, which stays in force if this one fails; `failed` is the reason
-    of the failure, empty if there is none. `activation` is the newest activation that was sent.
-    `settled` is set once all reachable cells have confirmed. `runs` maps each cell to the
-    generation that it was last known to run.
+    `previous` is the release before, which stays in force if this one fails; `failure` is the
+    reason if it does, empty otherwise. `activation` is the newest one that was published. `settled`
+    is set once all reachable cells have confirmed. `running` maps each cell to the generation that
+    it was last known to run.
     """
 
     release: Release
     previous: Release | None = None
     activation: Activation | None = None
     settled: bool = False
-    failed: str = ""
-    runs: dict[int, int] = {}
+    failure: str = ""
+    running: dict[int, int] = {}
 
 
 def next_record(before: ReleaseRecord | None, release: Release) -> ReleaseRecord:
@@ -56,12 +56,12 @@ def next_record(before: ReleaseRecord | None, release: Release) -> ReleaseRecord
         return ReleaseRecord(release=release)
     old = before.release
     if (old.generation, old.cells) == (release.generation, release.cells):
-        if not before.failed:
+        if not before.failure:
             return before
-        return ReleaseRecord(release=release, previous=before.previous, runs=before.runs)
+        return ReleaseRecord(release=release, previous=before.previous, running=before.running)
     was_begun = before.settled or before.activation is not None
-    previous = old if was_begun and not before.failed else before.previous
-    return ReleaseRecord(release=release, previous=previous, runs=before.runs)
+    previous = old if was_begun and not before.failure else before.previous
+    return ReleaseRecord(release=release, previous=previous, running=before.running)
 
 
 def with_retry(record: ReleaseRecord, cells: Collection[int], *, attempt: int) -> ReleaseRecord:

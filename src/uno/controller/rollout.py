@@ -1,12 +1,13 @@
-"""What the registry does next so that a released generation is run by every cell. Pure.
+"""The rollout of a release to the cells, as one state machine. Pure.
 
-    staging ──▶ changing ──▶ settled          all that can be reached have confirmed
-       │            └──────▶ failed, undone   one went back, or could not change over
-       └───────────────────▶ failed           one refused its package: nobody changed
+    staging ──▶ activating ──▶ settled          all reachable cells have confirmed
+       │             └───────▶ failed, undone   a cell rolled back, or could not apply
+       └─────────────────────▶ failed           a cell rejected its package: nothing was activated
 
-Nobody is told to change over who has not said that it has its package staged, and nobody before
-all that can be reached have, or patience has run out. Who was away is brought up to date alone.
-What failed is not tried again but for a new release. Times are of a monotonic clock, in seconds.
+A cell is activated only after it has acknowledged that its package is staged. The first activation
+waits until all reachable cells have staged, or `RolloutLimits` run out. A cell that connects later
+is staged and activated alone. A failed release is not tried again without a new attempt. Times are
+of a monotonic clock, in seconds.
 """
 
 from __future__ import annotations
@@ -20,53 +21,54 @@ from uno.model.status import CellStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What is known of a cell: `said` and `acked` are the sequences of `status` and `ack`.
+class CellObservation:
+    """What the registry has received from a cell.
 
-    A cell counts all that it says in one row, so that the higher is what it said last. It is
-    `alive` if that was not long ago, as far as is known: others may pass on what is old. It is
-    `sure` to be if it was heard itself, or went on.
+    `status_sequence` and `ack_sequence` are those of `status` and `ack`. A cell numbers all of its
+    advertisements in one sequence, so the higher one is the later. A cell is `alive` if its newest
+    advertisement has not reached MAX_AGE. It is `verified` if an advertisement came from the cell
+    itself, or a relayed one was followed by a newer one: a single relayed one may be old.
     """
 
     alive: bool = False
-    sure: bool = True
+    verified: bool = True
     status: CellStatus | None = None
-    said: int = 0
+    status_sequence: int = 0
     ack: Ack | None = None
-    acked: int = 0
+    ack_sequence: int = 0
 
     @property
-    def present(self) -> bool:
-        """Whether it is worth waiting for."""
-        return self.alive and self.sure
+    def reachable(self) -> bool:
+        """Whether the rollout waits for this cell."""
+        return self.alive and self.verified
 
     @property
     def running(self) -> int | None:
         """The generation of the package that it runs, None if not known."""
-        if self.ack is not None and self.acked > self.said:
+        if self.ack is not None and self.ack_sequence > self.status_sequence:
             return self.ack.running
         return self.status.generation if self.status else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long to wait, in seconds.
+class RolloutLimits:
+    """How long a rollout waits, in seconds.
 
-    `absent` is for cells that have not been heard since the registry listens, `busy` for those
-    that are heard and have not staged; `confirm_timeout` is how long a cell waits for lost contact,
-    and `lost` how long for a cell that was told to change over and is not heard any more.
+    `discovery` is the wait for cells from which nothing was received since the registry started to
+    receive, `staging` the wait for reachable cells that have not staged. `confirm_timeout` is that
+    of the activation; `unreachable` is the wait for an activated cell that is unreachable.
     """
 
-    absent: float = 15.0
-    busy: float = 30.0
+    discovery: float = 15.0
+    staging: float = 30.0
     confirm_timeout: float = CONFIRM_TIMEOUT
-    lost: float = 300.0
+    unreachable: float = 300.0
 
 
-LIMITS = Limits()
+LIMITS = RolloutLimits()
 
-# A cell that went back may need this long to be heard again.
-_RETURN = 30.0
+# Seconds that a cell may need to be reachable again after it rolled back.
+_RECOVERY = 30.0
 
 _WENT_WRONG = frozenset({Phase.REVERTED, Phase.FAILED})
 _UNDER_WAY = frozenset({Phase.APPLYING, Phase.APPLIED})
@@ -74,238 +76,257 @@ _UNDER_WAY = frozenset({Phase.APPLYING, Phase.APPLIED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """How far a release is.
+    """The state of a rollout.
 
-    Cells can be heard since `listening`, and this release is under way since `began`. `activated`
-    are the cells that were told to change over, with the generations of their packages, last at
-    `activated_at`, which `takes` so many seconds. `newest` is the newest generation that the
-    registry itself has. `asked` has the sequence of the last ack of each cell from before it was
-    offered its package. `failed` says why it was given up.
+    The registry receives advertisements since `receiving_since`; this rollout started at
+    `started_at`. `activated` maps the activated cells to the generations of their packages; the
+    last of them were activated at `activated_at`, and apply for `activation_duration`.
+    `newest_generation` is that of the registry. `acks_before_offer` has the sequence of the newest
+    ack of each cell from before its package was offered. `failure` is why the release was given up.
     """
 
     release: Release
-    listening: float
-    began: float
-    newest: int
+    receiving_since: float
+    started_at: float
+    newest_generation: int
     activated: Mapping[int, int] = field(default_factory=dict)
     activated_at: float = 0.0
-    takes: float = 0.0
+    activation_duration: float = 0.0
     settled: bool = False
-    failed: str = ""
-    asked: Mapping[int, int] = field(default_factory=dict)
+    failure: str = ""
+    acks_before_offer: Mapping[int, int] = field(default_factory=dict)
 
-    def may_end(self, now: float, limits: Limits = LIMITS) -> bool:
-        """Whether a newer release may take its place: nobody is in the middle of a change."""
-        if not self.activated or self.settled or self.failed:
+    def is_replaceable(self, now: float, limits: RolloutLimits = LIMITS) -> bool:
+        """Whether a newer release may replace this one: no cell has a pending commit."""
+        if not self.activated or self.settled or self.failure:
             return True
-        return now - self.activated_at >= limits.confirm_timeout + self.takes + _RETURN
+        pending = limits.confirm_timeout + self.activation_duration + _RECOVERY
+        return now - self.activated_at >= pending
 
 
 def step(
-    rollout: Rollout, heard: Mapping[int, Heard], *, now: float, limits: Limits = LIMITS
+    rollout: Rollout,
+    observed: Mapping[int, CellObservation],
+    *,
+    now: float,
+    limits: RolloutLimits = LIMITS,
 ) -> Rollout:
-    """Return how far it is now; who is in `activated` then is to be told so."""
-    if rollout.failed:
+    """Return the state that follows; cells that are new in `activated` are to be activated."""
+    if rollout.failure:
         return rollout
-    if not rollout.settled and (reasons := tuple(_failures(rollout, heard))):
-        return replace(rollout, failed="; ".join(reasons))
-    rollout = _asked(rollout, heard)
-    if ahead(rollout, heard):
+    if not rollout.settled and (reasons := tuple(_failures(rollout, observed))):
+        return replace(rollout, failure="; ".join(reasons))
+    rollout = _note_offers(rollout, observed)
+    if cells_ahead(rollout, observed):
         return rollout
-    wave = _wave(rollout, heard, now, limits)
+    wave = _next_wave(rollout, observed, now, limits)
     if wave:
         activated = {**rollout.activated, **wave}
         rollout = replace(rollout, activated=activated, activated_at=now)
-    if not rollout.settled and _is_settled(rollout, heard, now, limits):
+    if not rollout.settled and _is_settled(rollout, observed, now, limits):
         rollout = replace(rollout, settled=True)
     return rollout
 
 
-def offers(rollout: Rollout, heard: Mapping[int, Heard]) -> frozenset[int]:
-    """Return the cells whose packages are to be on offer."""
-    if rollout.failed or ahead(rollout, heard):
+def cells_to_offer(rollout: Rollout, observed: Mapping[int, CellObservation]) -> frozenset[int]:
+    """Return the cells to which their packages are to be offered."""
+    if rollout.failure or cells_ahead(rollout, observed):
         return frozenset()
     return frozenset(
         cell
         for cell in rollout.release.cells
-        if _wants(rollout, cell, _of(heard, cell)) and not _answered(rollout, cell, heard)
+        if _is_outdated(rollout, cell, _of(observed, cell))
+        and not _has_answered(rollout, cell, observed)
     )
 
 
-def unwilling(rollout: Rollout, heard: Mapping[int, Heard]) -> frozenset[int]:
-    """Return the cells that did not want their package, or went back from it."""
-    return frozenset(cell for cell in rollout.release.cells if _answered_no(rollout, cell, heard))
+def rejecting_cells(rollout: Rollout, observed: Mapping[int, CellObservation]) -> frozenset[int]:
+    """Return the cells that rejected their packages, or rolled back."""
+    return frozenset(
+        cell for cell in rollout.release.cells if _has_rejected(rollout, cell, observed)
+    )
 
 
-def ahead(rollout: Rollout, heard: Mapping[int, Heard]) -> str:
-    """Return which cells run what this registry never made, for people; empty if none does.
+def cells_ahead(rollout: Rollout, observed: Mapping[int, CellObservation]) -> str:
+    """Return which cells run generations that this registry does not have, as text; or nothing.
 
-    Then this registry is older than the network: restored from a backup, or a copy.
+    Then the registry is older than the network: restored from a backup, or a copy.
     """
     found = [
         f"{package.name} runs generation {running}"
         for cell, package in rollout.release.cells.items()
-        if (one := _of(heard, cell)).alive
+        if (one := _of(observed, cell)).alive
         and (running := one.running) is not None
-        and running > max(package.generation, rollout.newest)
+        and running > max(package.generation, rollout.newest_generation)
     ]
     return ", ".join(found)
 
 
-def is_done(package: ReleasedPackage, heard: Heard) -> bool:
-    """Whether a cell runs its package, and has confirmed it if it had to."""
-    status, ack = heard.status, heard.ack
-    if heard.running != package.generation:
+def is_confirmed(package: ReleasedPackage, cell: CellObservation) -> bool:
+    """Whether a cell runs `package`, and has no pending commit of it."""
+    status, ack = cell.status, cell.ack
+    if cell.running != package.generation:
         return False
     if status and status.generation == package.generation and _differs(status, package):
         return False
     return not (ack and ack.generation == package.generation and ack.phase in _UNDER_WAY)
 
 
-def doing(rollout: Rollout, heard: Mapping[int, Heard]) -> str:
-    """Return what is under way, for people; empty at rest."""
+def progress(rollout: Rollout, observed: Mapping[int, CellObservation]) -> str:
+    """Return the progress of the rollout as text; empty if there is nothing to do."""
     release = rollout.release
-    if rollout.failed or ahead(rollout, heard):
+    if rollout.failure or cells_ahead(rollout, observed):
         return ""
     if rollout.settled:
         late = [
             package.name
             for cell, package in release.cells.items()
-            if _is_late(rollout, cell, heard)
+            if _is_late(rollout, cell, observed)
         ]
-        return f"{', '.join(late)} changing over to generation {release.generation}" if late else ""
-    done = {cell for cell, it in release.cells.items() if is_done(it, _of(heard, cell))}
+        return f"{', '.join(late)} switching to generation {release.generation}" if late else ""
+    done = {cell for cell, it in release.cells.items() if is_confirmed(it, _of(observed, cell))}
     if rollout.activated:
         count = len(done & rollout.activated.keys())
         return (
-            f"changing over to generation {release.generation}:"
+            f"activating generation {release.generation}:"
             f" {count} of {len(rollout.activated)} cells have confirmed"
         )
-    ready = done | {cell for cell in release.cells if _is_staged(rollout, cell, _of(heard, cell))}
+    ready = done | {c for c in release.cells if _is_staged(rollout, c, _of(observed, c))}
     return (
         f"staging generation {release.generation}: {len(ready)} of {len(release.cells)} cells"
         " have it"
     )
 
 
-def _is_late(rollout: Rollout, cell: int, heard: Mapping[int, Heard]) -> bool:
-    """Whether a cell that was away changes over now."""
-    one, package = _of(heard, cell), rollout.release.cells[cell]
-    is_told = cell in rollout.activated and not _answered_no(rollout, cell, heard)
-    return is_told and one.alive and not is_done(package, one)
+def _is_late(rollout: Rollout, cell: int, observed: Mapping[int, CellObservation]) -> bool:
+    """Whether a cell that was unreachable is being brought up to date."""
+    one, package = _of(observed, cell), rollout.release.cells[cell]
+    is_activated = cell in rollout.activated and not _has_rejected(rollout, cell, observed)
+    return is_activated and one.alive and not is_confirmed(package, one)
 
 
 def _differs(status: CellStatus, package: ReleasedPackage) -> bool:
     return bool(status.content) and status.content != package.content
 
 
-def _of(heard: Mapping[int, Heard], cell: int) -> Heard:
-    return heard.get(cell) or _UNHEARD
+def _of(observed: Mapping[int, CellObservation], cell: int) -> CellObservation:
+    return observed.get(cell) or _NOTHING
 
 
-_UNHEARD = Heard()
+_NOTHING = CellObservation()
 
 
-def _failures(rollout: Rollout, heard: Mapping[int, Heard]) -> Iterator[str]:
-    """Yield why it cannot go on, for people."""
+def _failures(rollout: Rollout, observed: Mapping[int, CellObservation]) -> Iterator[str]:
+    """Yield the reasons for which the release fails, as text."""
     for cell, package in rollout.release.cells.items():
-        ack = _current_ack(rollout, cell, _of(heard, cell))
+        ack = _current_ack(rollout, cell, _of(observed, cell))
         if ack is None:
             continue
-        because = f": {ack.reason}" if ack.reason else ""
+        reason = f": {ack.reason}" if ack.reason else ""
         if cell in rollout.activated and ack.phase is Phase.REVERTED:
-            yield f"{package.name} went back to generation {ack.running}{because}"
+            yield f"{package.name} rolled back to generation {ack.running}{reason}"
         elif cell in rollout.activated and ack.phase is Phase.FAILED:
-            yield f"{package.name} could not change over{because}"
-        elif not rollout.activated and _is_refused(rollout, cell, _of(heard, cell)):
-            yield f"{package.name} refused its package{because}"
+            yield f"{package.name} could not apply its package{reason}"
+        elif not rollout.activated and _is_rejected(rollout, cell, _of(observed, cell)):
+            yield f"{package.name} rejected its package{reason}"
 
 
-def _asked(rollout: Rollout, heard: Mapping[int, Heard]) -> Rollout:
-    news = {cell: _of(heard, cell).acked for cell in offers(rollout, heard)}
-    if news.keys() <= rollout.asked.keys():
+def _note_offers(rollout: Rollout, observed: Mapping[int, CellObservation]) -> Rollout:
+    new = {cell: _of(observed, cell).ack_sequence for cell in cells_to_offer(rollout, observed)}
+    if new.keys() <= rollout.acks_before_offer.keys():
         return rollout
-    return replace(rollout, asked={**news, **rollout.asked})
+    return replace(rollout, acks_before_offer={**new, **rollout.acks_before_offer})
 
 
-def _wave(
-    rollout: Rollout, heard: Mapping[int, Heard], now: float, limits: Limits
+def _next_wave(
+    rollout: Rollout,
+    observed: Mapping[int, CellObservation],
+    now: float,
+    limits: RolloutLimits,
 ) -> dict[int, int]:
-    """Return who is to be told to change over now and was not, with its package's generation."""
+    """Return the cells to activate now, with the generations of their packages."""
     cells = rollout.release.cells
-    wanting = {
+    outdated = {
         cell
         for cell, package in cells.items()
-        if cell not in rollout.activated and not is_done(package, _of(heard, cell))
+        if cell not in rollout.activated and not is_confirmed(package, _of(observed, cell))
     }
-    staged = {cell for cell in wanting if _is_staged(rollout, cell, _of(heard, cell))}
+    staged = {cell for cell in outdated if _is_staged(rollout, cell, _of(observed, cell))}
     if not rollout.activated:
-        alive = {cell for cell in wanting - staged if _of(heard, cell).present}
-        absent = wanting - staged - alive
-        if alive and now - rollout.began < limits.busy:
+        reachable = {cell for cell in outdated - staged if _of(observed, cell).reachable}
+        unreachable = outdated - staged - reachable
+        if reachable and now - rollout.started_at < limits.staging:
             return {}
-        if absent and now - rollout.listening < limits.absent:
+        if unreachable and now - rollout.receiving_since < limits.discovery:
             return {}
     return {cell: cells[cell].generation for cell in sorted(staged)}
 
 
-def _is_settled(rollout: Rollout, heard: Mapping[int, Heard], now: float, limits: Limits) -> bool:
-    """Whether all that can be reached are done with it."""
+def _is_settled(
+    rollout: Rollout,
+    observed: Mapping[int, CellObservation],
+    now: float,
+    limits: RolloutLimits,
+) -> bool:
+    """Whether the rollout waits for no cell any more."""
     left = {
         cell
         for cell, package in rollout.release.cells.items()
-        if not is_done(package, _of(heard, cell)) and not _answered_no(rollout, cell, heard)
+        if not is_confirmed(package, _of(observed, cell))
+        and not _has_rejected(rollout, cell, observed)
     }
-    if any(_of(heard, cell).present for cell in left):
+    if any(_of(observed, cell).reachable for cell in left):
         return False
     if left & rollout.activated.keys():
-        return now - rollout.activated_at >= limits.lost
-    return not left or now - rollout.listening >= limits.absent
+        return now - rollout.activated_at >= limits.unreachable
+    return not left or now - rollout.receiving_since >= limits.discovery
 
 
-def _wants(rollout: Rollout, cell: int, heard: Heard) -> bool:
-    """Whether a cell that is heard runs something older, or something else, than its package."""
+def _is_outdated(rollout: Rollout, cell: int, observation: CellObservation) -> bool:
+    """Whether a cell runs an older package, or one with other content, and is alive."""
     package = rollout.release.cells[cell]
-    if not heard.alive or heard.running is None or is_done(package, heard):
+    running = observation.running
+    if not observation.alive or running is None or is_confirmed(package, observation):
         return False
-    return heard.running <= package.generation
+    return running <= package.generation
 
 
-def _answered(rollout: Rollout, cell: int, heard: Mapping[int, Heard]) -> bool:
-    """Whether a cell needs its package no more, or does not want it."""
-    one = _of(heard, cell)
+def _has_answered(rollout: Rollout, cell: int, observed: Mapping[int, CellObservation]) -> bool:
+    """Whether a cell needs no offer, since it has staged, applies or has rejected its package."""
+    one = _of(observed, cell)
     ack = _current_ack(rollout, cell, one)
     under_way = ack is not None and ack.phase in _UNDER_WAY
-    return under_way or _is_staged(rollout, cell, one) or _answered_no(rollout, cell, heard)
+    return under_way or _is_staged(rollout, cell, one) or _has_rejected(rollout, cell, observed)
 
 
-def _answered_no(rollout: Rollout, cell: int, heard: Mapping[int, Heard]) -> bool:
-    one = _of(heard, cell)
+def _has_rejected(rollout: Rollout, cell: int, observed: Mapping[int, CellObservation]) -> bool:
+    one = _of(observed, cell)
     ack = _current_ack(rollout, cell, one)
     if ack is None:
         return False
-    # What went wrong before it was told to change over this time went wrong another time.
+    # A rollback before this activation belongs to an earlier one.
     went_wrong = ack.phase in _WENT_WRONG and cell in rollout.activated
-    return went_wrong or _is_refused(rollout, cell, one)
+    return went_wrong or _is_rejected(rollout, cell, one)
 
 
-def _is_staged(rollout: Rollout, cell: int, heard: Heard) -> bool:
-    ack = _current_ack(rollout, cell, heard)
-    return heard.alive and ack is not None and ack.phase is Phase.STAGED
+def _is_staged(rollout: Rollout, cell: int, observation: CellObservation) -> bool:
+    ack = _current_ack(rollout, cell, observation)
+    return observation.alive and ack is not None and ack.phase is Phase.STAGED
 
 
-def _is_refused(rollout: Rollout, cell: int, heard: Heard) -> bool:
-    ack = _current_ack(rollout, cell, heard)
-    if ack is None or ack.phase is not Phase.REFUSED or not heard.alive:
+def _is_rejected(rollout: Rollout, cell: int, observation: CellObservation) -> bool:
+    ack = _current_ack(rollout, cell, observation)
+    if ack is None or ack.phase is not Phase.REFUSED or not observation.alive:
         return False
     if ack.offer:
         return True
-    return cell in rollout.asked and heard.acked > rollout.asked[cell]
+    before = rollout.acks_before_offer.get(cell)
+    return before is not None and observation.ack_sequence > before
 
 
-def _current_ack(rollout: Rollout, cell: int, heard: Heard) -> Ack | None:
-    """Return what a cell said last of its package, if that was not about an earlier offer."""
-    ack = heard.ack
+def _current_ack(rollout: Rollout, cell: int, observation: CellObservation) -> Ack | None:
+    """Return a cell's ack of its package, None if it answers an offer of an earlier attempt."""
+    ack = observation.ack
     if ack is None or ack.generation != rollout.release.cells[cell].generation:
         return None
     return ack if not ack.offer or ack.offer >= rollout.release.attempt else None

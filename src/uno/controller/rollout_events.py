@@ -1,4 +1,4 @@
-"""What has happened between two looks at a UVN, as lines for people. Pure."""
+"""What has happened between two views of a UVN, as lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -7,38 +7,41 @@ from collections.abc import Iterator
 from uno.model.messages import Phase
 from uno.model.status import CellView, UvnView
 
-_DID = {
-    Phase.STAGED: "has generation {} staged",
-    Phase.REFUSED: "refused generation {}",
-    Phase.APPLIED: "runs generation {}, and looks whom it reaches",
+_TEXT = {
+    Phase.STAGED: "has staged generation {}",
+    Phase.REFUSED: "rejected generation {}",
+    Phase.APPLIED: "switched to generation {}; checking its neighbours",
     Phase.CONFIRMED: "confirmed generation {}",
-    Phase.FAILED: "could not change over to generation {}",
-    Phase.REVERTED: "went back from generation {}",
+    Phase.FAILED: "could not apply generation {}",
+    Phase.REVERTED: "rolled back from generation {}",
 }
 
 
 def events(before: UvnView, after: UvnView) -> Iterator[str]:
-    """Yield a line for each thing that happened between two views of the same UVN."""
+    """Yield a line for each difference between two views of the same UVN."""
     known = {cell.id: cell for cell in before.cells}
     for cell in after.cells:
         was = known.get(cell.id)
         if was is None or cell.alive != was.alive:
-            yield f"{cell.name}  {_heard(cell)}"
+            yield f"{cell.name}  {_contact(cell)}"
         if cell.ack is not None and (was is None or cell.ack != was.ack):
-            yield from _told(cell, is_new=was is not None and was.alive)
+            yield from _acknowledged(cell, is_new=was is not None and was.alive)
         if was is not None and was.status and cell.alive and _is_routed(cell) != _is_routed(was):
             yield f"{cell.name}  {'reaches every LAN' if _is_routed(cell) else _unreached(cell)}"
 
 
-def verdict(view: UvnView) -> str:
-    """Say why the newest generation is not in force; nothing if it is, or is on its way."""
+def failure(view: UvnView) -> str:
+    """Return why the newest generation is not in force; empty unless its rollout failed."""
     if view.undone is None:
         return ""
     return f"generation {view.undone} is not in force: {view.reason}"
 
 
-def older(ahead: str, newest: int) -> str:
-    """Say what follows where cells run what this registry never made."""
+def registry_outdated(ahead: str, newest: int) -> str:
+    """Return what to do where cells run generations that this registry does not have.
+
+    `ahead` is the text of `rollout.cells_ahead`, `newest` the newest generation of the registry.
+    """
     return (
         f"this registry is older than the network: {ahead}, and the newest here is {newest}."
         " Work with the newer copy of it; if that is lost, back this one up, restore it with"
@@ -47,18 +50,18 @@ def older(ahead: str, newest: int) -> str:
     )
 
 
-def _told(cell: CellView, *, is_new: bool) -> Iterator[str]:
-    """Tell what a cell says of its package; of one that is heard again only what is unusual."""
+def _acknowledged(cell: CellView, *, is_new: bool) -> Iterator[str]:
+    """Yield the text of an ack; a confirmation only if the ack `is_new`."""
     ack = cell.ack
-    if ack is not None and ack.phase in _DID and (is_new or ack.phase is not Phase.CONFIRMED):
-        because = f": {ack.reason}" if ack.reason else ""
-        yield f"{cell.name}  {_DID[ack.phase].format(ack.generation)}{because}"
+    if ack is not None and ack.phase in _TEXT and (is_new or ack.phase is not Phase.CONFIRMED):
+        reason = f": {ack.reason}" if ack.reason else ""
+        yield f"{cell.name}  {_TEXT[ack.phase].format(ack.generation)}{reason}"
 
 
-def _heard(cell: CellView) -> str:
+def _contact(cell: CellView) -> str:
     if not cell.alive:
-        return "is not heard any more"
-    return f"is heard, and runs generation {cell.status.generation}" if cell.status else "is heard"
+        return "contact lost"
+    return f"in contact; runs generation {cell.status.generation}" if cell.status else "in contact"
 
 
 def _is_routed(cell: CellView) -> bool:
@@ -68,7 +71,7 @@ def _is_routed(cell: CellView) -> bool:
 def _unreached(cell: CellView) -> str:
     status = cell.status
     if status is None:
-        return "says nothing of its routes"
+        return "reports no routes"
     missing = [str(lan.network) for lan in status.lans if lan.interface is None]
     if missing:
         return f"is not attached to its own {', '.join(missing)}"

@@ -1,11 +1,11 @@
-"""With whose keys the registry is in its root VPN: those in force, and in turns earlier ones. Pure.
+"""The keys that the registry uses in its root VPN: the current ones, or earlier ones for a while.
 
-A cell that missed new keys of the root VPN hears of them from its neighbours. One that has none,
-or all of them if new keys do not work, would be cut off for good. So, while there are such cells,
-the registry goes back to earlier keys for a moment, every now and then.
+A cell that missed new keys of the root VPN normally receives them through its neighbours. A cell
+without neighbours, or all cells if the new keys do not work, would be cut off for good. So, while
+cells are unreachable, the registry falls back to earlier keys for a phase, at intervals.
 
-New keys are taken once those who hear the registry were told to change over to them, and no turn
-may fall into that moment: nobody would hear it.
+The registry switches to new keys itself once the activation has reached the cells that receive it
+directly. No fallback phase may be active then: those cells would not receive the activation. Pure.
 """
 
 from __future__ import annotations
@@ -15,90 +15,94 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turns:
-    """When cells that nobody hears are called as they were before; times in seconds.
+class FallbackSchedule:
+    """When the registry falls back to earlier keys; times in seconds.
 
-    A turn of `length` begins every `period`, after `often` turns every `seldom`. It lasts while
-    somebody answers who was not heard, but no more than `longest`.
+    The first phase begins once cells are unreachable for `first_after`. One of `length` begins
+    every `interval`; after `frequent_phases` of them, every `slow_interval`. It is prolonged while
+    a cell answers that was unreachable, but not beyond `max_length`.
     """
 
-    after: float = 20.0
+    first_after: float = 20.0
     length: float = 15.0
-    longest: float = 60.0
-    period: float = 60.0
-    seldom: float = 300.0
-    often: int = 10
+    max_length: float = 60.0
+    interval: float = 60.0
+    slow_interval: float = 300.0
+    frequent_phases: int = 10
 
 
-TURNS = Turns()
+FALLBACK_SCHEDULE = FallbackSchedule()
 
 
-# Seconds until the registry takes new keys itself, once it told others to: they have heard by then.
-# Who was called with other keys meanwhile needs a new handshake first, and may have to dial.
-_LAST = 1.0
-_LAST_AFTER_A_TURN = 10.0
+# Seconds from an activation until the registry switches to the new keys itself: the time that the
+# activation needs to reach the cells. After a fallback phase they need a new handshake first, and
+# possibly have to initiate it.
+_SWITCH_AFTER = 1.0
+_SWITCH_AFTER_FALLBACK = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calling:
-    """Whose keys are used: those of the generation `turn`, None for those of `base`, in force.
+class KeyPhase:
+    """The keys in use: those of the generation `fallback`, or of `current` if that is None.
 
-    `since` is when that began, and `count` how many turns there were. `next_at` is when others
-    come into force, None if none are to.
+    `since` is when the phase began, and `fallbacks` the number of fallback phases so far.
+    `switch_at` is when other keys become current, None if no switch is due.
     """
 
-    base: int
-    turn: int | None = None
+    current: int
+    fallback: int | None = None
     since: float
-    count: int = 0
-    next_at: float | None = None
+    fallbacks: int = 0
+    switch_at: float | None = None
 
     @property
     def generation(self) -> int:
         """The generation whose keys are used."""
-        return self.base if self.turn is None else self.turn
+        return self.current if self.fallback is None else self.fallback
 
 
-def take(calling: Calling, wanted: int, *, now: float) -> Calling:
-    """Return whose keys are to be used if those of `wanted` are to come into force."""
-    if wanted == calling.base:
-        return replace(calling, next_at=None)
-    if calling.next_at is None:
-        told = _LAST if calling.turn is None else _LAST_AFTER_A_TURN
-        return replace(calling, turn=None, since=now, next_at=now + told)
-    if now >= calling.next_at:
-        return replace(calling, base=wanted, next_at=None)
-    return calling
+def switch_to(phase: KeyPhase, generation: int, *, now: float) -> KeyPhase:
+    """Return the phase that follows if the keys of `generation` are to become current."""
+    if generation == phase.current:
+        return replace(phase, switch_at=None)
+    if phase.switch_at is None:
+        delay = _SWITCH_AFTER if phase.fallback is None else _SWITCH_AFTER_FALLBACK
+        return replace(phase, fallback=None, since=now, switch_at=now + delay)
+    if now >= phase.switch_at:
+        return replace(phase, current=generation, switch_at=None)
+    return phase
 
 
-def call(
-    calling: Calling,
+def fall_back(
+    phase: KeyPhase,
     *,
     earlier: Sequence[int],
-    unheard: Collection[int],
+    unreachable: Collection[int],
     answering: bool,
     now: float,
-    turns: Turns,
-) -> Calling:
-    """Return whose keys are to be used now.
+    schedule: FallbackSchedule,
+) -> KeyPhase:
+    """Return the phase that follows, which may be one with earlier keys.
 
-    `earlier` are the generations with other keys than those in force, `unheard` the cells that are
-    not heard; `answering` tells that one that was not is on its way to the newest generation.
+    `earlier` are the generations with other keys than the current ones, `unreachable` the cells
+    from which nothing is received. With `answering`, a cell that was unreachable is being brought
+    up to date.
     """
-    if calling.next_at is not None:
-        return calling
-    lasted = now - calling.since
-    if calling.turn is not None:
-        is_over = lasted >= turns.longest or (lasted >= turns.length and not answering)
-        return replace(calling, turn=None, since=now) if is_over or not earlier else calling
-    if not unheard:
-        return replace(calling, since=now, count=0) if calling.count else calling
+    if phase.switch_at is not None:
+        return phase
+    lasted = now - phase.since
+    if phase.fallback is not None:
+        is_over = lasted >= schedule.max_length or (lasted >= schedule.length and not answering)
+        return replace(phase, fallback=None, since=now) if is_over or not earlier else phase
+    if not unreachable:
+        return replace(phase, since=now, fallbacks=0) if phase.fallbacks else phase
     if not earlier:
-        return calling
-    pause = turns.after
-    if calling.count:
-        pause = turns.period if calling.count < turns.often else turns.seldom
+        return phase
+    pause = schedule.first_after
+    if phase.fallbacks:
+        is_frequent = phase.fallbacks < schedule.frequent_phases
+        pause = schedule.interval if is_frequent else schedule.slow_interval
     if lasted < pause:
-        return calling
-    turn = earlier[calling.count % len(earlier)]
-    return replace(calling, turn=turn, since=now, count=calling.count + 1)
+        return phase
+    fallback = earlier[phase.fallbacks % len(earlier)]
+    return replace(phase, fallback=fallback, since=now, fallbacks=phase.fallbacks + 1)

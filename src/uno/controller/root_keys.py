@@ -1,7 +1,7 @@
-"""With which keys the registry is on the root VPN, while cells may still have earlier ones.
+"""The stored keys of the root VPN, earlier ones included.
 
-New keys are used from the activation on. Until every cell has confirmed them the earlier ones are
-kept, for cells that missed the change (`calling`).
+New keys are used from the activation on. The earlier ones are kept until every cell has confirmed
+the new ones, for cells that missed the change (`root_key_fallback`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
 
 from uno.model.key_ids import ROOT_REGISTRY, root_pair, root_psk
 from uno.registry.publish import keygen
@@ -24,19 +22,19 @@ _PREFIX = "root/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootKeys:
-    """Every epoch of the root VPN's keys that is still there."""
+    """All stored epochs of the root VPN's keys."""
 
     epochs: tuple[StoredSecret, ...]
 
     @property
     def has_earlier(self) -> bool:
-        """Whether there are other keys than the newest."""
+        """Whether there are keys older than the newest."""
         return len({each.id for each in self.epochs}) < len(self.epochs)
 
     def of(self, plan: Plan) -> dict[str, str] | None:
-        """Return the secrets, by id in base64, that `plan` was made with; None if some are gone.
+        """Return the secrets of `plan`, by id in base64; None if some of them were deleted.
 
-        A cell's preshared key and its pair are always drawn together.
+        A cell's preshared key and its key pair are always generated together.
         """
         by_id: dict[str, dict[int, StoredSecret]] = {}
         for each in self.epochs:
@@ -55,8 +53,8 @@ class RootKeys:
             found[psk.id] = keygen.text(psk.private)
         return found
 
-    def superfluous(self, plans: Iterable[Plan]) -> tuple[tuple[str, int], ...]:
-        """Return the ids and epochs of the keys that none of `plans` was made with."""
+    def unused(self, plans: Iterable[Plan]) -> tuple[tuple[str, int], ...]:
+        """Return the ids and epochs of the keys that none of `plans` uses."""
         public = {text for plan in plans for text in plan.public_keys.values()}
         used = {
             (each.id, each.epoch)
@@ -78,43 +76,12 @@ class RootKeys:
 
 
 def read(store: Store) -> RootKeys:
-    """Return what is there; takes the passphrase if there is one."""
+    """Return the stored keys. Needs the passphrase if the registry has one."""
     return RootKeys(epochs=store.safe.epochs(_PREFIX))
 
 
 def prune(store: Store, plans: Iterable[Plan]) -> None:
-    """Delete the keys of the root VPN that none of `plans` was made with."""
-    if gone := read(store).superfluous(plans):
+    """Delete the keys of the root VPN that none of `plans` uses."""
+    if unused := read(store).unused(plans):
         with store.transaction():
-            store.safe.drop_epochs(gone)
-
-
-def merged(plan: Plan, release: Plan) -> Plan:
-    """Return `plan` with the cells of `release` alone: who left is nobody's peer from now on.
-
-    Cells that `plan` does not have are as in `release`.
-    """
-    members = {cell.member.id: cell for cell in release.cells}
-    kept = tuple(cell for cell in plan.cells if cell.member.id in members)
-    known = {cell.member.id for cell in kept}
-    news = tuple(cell for cell in release.cells if cell.member.id not in known)
-    public = {**release.public_keys, **plan.public_keys}
-    for cell in news:
-        name = root_pair(cell.member.id)
-        public[name] = release.public_keys.get(name, "")
-    return replace(plan, cells=(*kept, *news), public_keys=public)
-
-
-def differs(one: Plan, other: Plan) -> bool:
-    """Whether a cell of both is reached in another way."""
-    return _look(one, other) != _look(other, one)
-
-
-def _look(plan: Plan, other: Plan) -> tuple[object, ...]:
-    both = {cell.member.id for cell in other.cells}
-    cells = tuple(
-        (cell.member.node4, cell.member.node6, plan.public_keys.get(root_pair(cell.member.id)))
-        for cell in plan.cells
-        if cell.member.id in both
-    )
-    return plan.root, plan.bus, plan.public_keys.get(ROOT_REGISTRY), cells
+            store.safe.drop_epochs(unused)

@@ -1,4 +1,4 @@
-"""Keeps the registry on its root VPN and on the bus, with the keys that cells have now."""
+"""Maintains the registry's root VPN and its place on the bus, with the keys that cells have now."""
 
 from __future__ import annotations
 
@@ -7,104 +7,115 @@ import logging
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from uno.controller import root_keys, root_vpn
-from uno.controller.root_key_fallback import Calling, Turns, call, take
+from uno.controller import root_vpn
+from uno.controller.root_key_fallback import FallbackSchedule, KeyPhase, fall_back, switch_to
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.ports.bus import REGISTRY_INDEX, BusConfig
 from uno.ports.host import Desired
 
 if TYPE_CHECKING:
-    from uno.controller.store_access import Known
+    from uno.controller.store_access import StoreSnapshot
     from uno.model.plan import Plan
     from uno.ports.bus import Security
 
 _log = logging.getLogger(__name__)
 
-# Seconds between two looks at a network that should be as it was left.
-_LOOK = 60.0
+# Seconds between two passes of the reconciler if nothing changes, also while an error needs a
+# person's action; and those after a transient error.
+_RECONCILE_INTERVAL, _RETRY_INTERVAL = 60.0, 2.0
 
 
 class RootNetwork:
-    """The registry's place in the root VPN. For one event loop."""
+    """The registry as a node of the root VPN and of the bus. For one event loop."""
 
     def __init__(
         self,
         *,
-        raise_network: Callable[[Desired], None],
-        configure: Callable[[BusConfig], None],
-        turns: Turns,
+        reconcile: Callable[[Desired], None],
+        configure_bus: Callable[[BusConfig], None],
+        schedule: FallbackSchedule,
         has_ipv6: bool,
         licence: str | None,
         credentials: Callable[[Plan], Security | None],
     ) -> None:
-        """Make the host's network with `raise_network`, which may take long, and then the bus."""
-        self._raise = raise_network
-        self._configure = configure
-        self._turns = turns
+        """Reconcile the host with `reconcile`, which blocks, and then configure the bus."""
+        self._reconcile = reconcile
+        self._configure_bus = configure_bus
+        self._schedule = schedule
         self._has_ipv6 = has_ipv6
         self._licence = licence
         self._credentials = credentials
-        self._calling: Calling | None = None
-        self._raised: Desired | None = None
-        self._touched = False
-        self._looked = 0.0
-        self._joined: BusConfig | None = None
+        self._phase: KeyPhase | None = None
+        self._desired: Desired | None = None
+        self._reconcile_at = 0.0
+        self._was_applied = self._changed_host = False
+        self._failure = ""
+        self._bus: BusConfig | None = None
 
-    async def tend(
+    async def maintain(
         self,
-        known: Known,
+        snapshot: StoreSnapshot,
         *,
         wanted: int,
-        ways: Collection[int] = (),
-        unheard: Collection[int] = (),
+        fallbacks: Collection[int] = (),
+        unreachable: Collection[int] = (),
         answering: Callable[[float], bool] = lambda _: False,
         now: float,
     ) -> None:
-        """Be there with the keys of the generation `wanted`, but for turns with those of `ways`.
+        """Use the keys of the generation `wanted`, and in fallback phases those of `fallbacks`.
 
-        `unheard` are the cells that nobody hears, and `answering` tells whether one has answered
-        since a moment that still needs the keys it has. Raises `UnoError` the first time only.
+        `unreachable` are the cells from which nothing is received. `answering` tells whether a cell
+        has answered since a moment that still needs the keys in use. Raises `UnoError` until the
+        host was reconciled once; later failures are logged, and tried again.
         """
-        before = take(self._calling or Calling(base=wanted, since=now), wanted, now=now)
-        self._calling = call(
+        before = switch_to(self._phase or KeyPhase(current=wanted, since=now), wanted, now=now)
+        self._phase = fall_back(
             before,
-            earlier=[it for it in ways if self._is_other(known, it, before.base)],
-            unheard=unheard,
+            earlier=[it for it in fallbacks if self._differs(snapshot, it, before.current)],
+            unreachable=unreachable,
             answering=answering(before.since),
             now=now,
-            turns=self._turns,
+            schedule=self._schedule,
         )
-        turn = self._calling.turn
-        if turn is not None and turn != before.turn:
-            _log.info("calling cells that are not heard with the keys of generation %d", turn)
-        await self._be(known, self._calling.generation, now)
+        fallback = self._phase.fallback
+        if fallback is not None and fallback != before.fallback:
+            _log.info("using the root VPN's keys of generation %d for unreachable cells", fallback)
+        await self._apply(snapshot, self._phase.generation, now)
 
-    async def leave(self) -> None:
-        """Take the network down."""
-        if self._touched:
-            await asyncio.to_thread(self._raise, Desired())
+    async def remove(self) -> None:
+        """Remove the root VPN from the host."""
+        if self._changed_host:
+            await asyncio.to_thread(self._reconcile, Desired())
 
-    def _is_other(self, known: Known, number: int, base: int) -> bool:
-        plan = known.plans.get(base, known.plan)
-        return root_keys.differs(known.plans[number], plan)
+    def _differs(self, snapshot: StoreSnapshot, generation: int, current: int) -> bool:
+        plan = snapshot.plans.get(current, snapshot.plan)
+        return root_vpn.differs(snapshot.plans[generation], plan)
 
-    async def _be(self, known: Known, number: int, now: float) -> None:
-        plan, secrets = _way(known, number)
+    async def _apply(self, snapshot: StoreSnapshot, generation: int, now: float) -> None:
+        plan, secrets = _plan_and_keys(snapshot, generation)
         desired = root_vpn.desired(plan, secrets, has_ipv6=self._has_ipv6)
-        if desired == self._raised and now - self._looked < _LOOK:
+        if desired == self._desired and now < self._reconcile_at:
             return
-        self._looked, self._touched = now, True
-        first = self._raised is None
+        self._desired, self._changed_host = desired, True
+        self._reconcile_at = now + _RECONCILE_INTERVAL
         try:
-            await asyncio.to_thread(self._raise, desired)
-            self._raised = desired
-            self._join(plan)
+            await asyncio.to_thread(self._reconcile, desired)
+            self._join_bus(plan)
         except UnoError as error:
-            if first:
+            if not self._was_applied:
                 raise
+            self._note_failure(error, now)
+        else:
+            self._was_applied, self._failure = True, ""
+
+    def _note_failure(self, error: UnoError, now: float) -> None:
+        if error.transient:
+            self._reconcile_at = now + _RETRY_INTERVAL
+        if str(error) != self._failure:
+            self._failure = str(error)
             _log.warning("the root VPN is not as it should be: %s", error)
 
-    def _join(self, plan: Plan) -> None:
+    def _join_bus(self, plan: Plan) -> None:
         if plan.root is None:
             return
         config = BusConfig(
@@ -115,18 +126,18 @@ class RootNetwork:
             licence=self._licence,
             security=self._credentials(plan),
         )
-        if config != self._joined:
-            self._configure(config)
-            self._joined = config
+        if config != self._bus:
+            self._configure_bus(config)
+            self._bus = config
 
 
-def _way(known: Known, number: int) -> tuple[Plan, dict[str, str]]:
-    """Return the plan and keys of a generation, with the cells of what is released."""
-    for plan in (known.plans.get(number), known.plan):
+def _plan_and_keys(snapshot: StoreSnapshot, generation: int) -> tuple[Plan, dict[str, str]]:
+    """Return the plan and keys of a generation, with the cells of the release."""
+    for plan in (snapshot.plans.get(generation), snapshot.plan):
         if plan is None:
             continue
-        merged = root_keys.merged(plan, known.plan)
-        secrets = known.root.of(merged)
+        merged = root_vpn.with_members_of(plan, snapshot.plan)
+        secrets = snapshot.root_keys.of(merged)
         if secrets is not None:
             return merged, secrets
     raise ActionNeeded(

@@ -1,13 +1,15 @@
 """The registry as a node of its root VPN: its plan and keys to what it should own on its host.
 
-Pure. The registry may share a host with a cell. So its routes are in a table of their own, which is
-used by what is sent from its own addresses alone, and its firewall table has a name of its own.
+Pure. The registry may share a host with a cell. So its routes are in a table of their own, which
+only packets from its own addresses use, and its nftables table has a name of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+
+from msgspec.structs import replace
 
 from uno.model import key_ids
 from uno.model.key_ids import Secret
@@ -19,8 +21,8 @@ from uno.ports.bus import REGISTRY_INDEX, ports
 from uno.ports.host import Desired
 from uno.render import nftables
 
-# Tables up to 255 are used by people and distributions. The rest of the number comes from the
-# UVN's identity, so that the registries of two UVNs can share a host.
+# Administrators and distributions use tables up to 255. The rest of the number comes from the UVN's
+# identity, so that the registries of two UVNs can share a host.
 _FIRST_TABLE = 0x1000_0000
 
 
@@ -28,24 +30,22 @@ def desired(
     plan: Plan,
     secrets: Mapping[str, str],
     *,
-    public_keys: Mapping[str, str] | None = None,
     has_ipv6: bool = True,
 ) -> Desired:
     """Return what the registry of `plan` should own on its host; nothing without a root VPN.
 
     `secrets` maps key ids to base64 keys: the registry's private key and the preshared key of each
-    cell (`model.key_ids`). `public_keys` are those that take the place of the plan's, for cells
-    that still have earlier ones. `has_ipv6` tells whether the host's kernel has IPv6. Raises
-    KeyError where a key is missing.
+    cell (`model.key_ids`). `has_ipv6` tells whether the host's kernel has IPv6. Raises KeyError
+    where a key is missing.
     """
     root = plan.root
     if root is None:
         return Desired()
-    known = {**plan.public_keys, **(public_keys or {})}
     addresses = (IPv4Interface(root.registry4), IPv6Interface(root.registry6))
     routes = (plan.pools.root, IPv6Network((root.registry6, 64), strict=False))
     peers = (
-        _peer(cell, root, secrets, known[key_ids.root_pair(cell.member.id)]) for cell in plan.cells
+        _peer(cell, root, secrets, plan.public_keys[key_ids.root_pair(cell.member.id)])
+        for cell in plan.cells
     )
     tunnel = Tunnel(
         name=root.registry_interface,
@@ -63,14 +63,49 @@ def desired(
     return Desired(firewall=ruleset, tunnels=(tunnel,))
 
 
+def with_members_of(plan: Plan, release: Plan) -> Plan:
+    """Return `plan` with the cells of `release` alone: cells that left are no peers any more.
+
+    Cells that `plan` does not have are as in `release`.
+    """
+    members = {cell.member.id: cell for cell in release.cells}
+    kept = tuple(cell for cell in plan.cells if cell.member.id in members)
+    known = {cell.member.id for cell in kept}
+    added = tuple(cell for cell in release.cells if cell.member.id not in known)
+    public = {**release.public_keys, **plan.public_keys}
+    for cell in added:
+        name = key_ids.root_pair(cell.member.id)
+        public[name] = release.public_keys.get(name, "")
+    return replace(plan, cells=(*kept, *added), public_keys=public)
+
+
+def differs(one: Plan, other: Plan) -> bool:
+    """Whether the root VPN of a cell of both plans has other keys or addresses in `other`."""
+    return _common_part(one, other) != _common_part(other, one)
+
+
+def _common_part(plan: Plan, other: Plan) -> tuple[object, ...]:
+    both = {cell.member.id for cell in other.cells}
+    cells = tuple(
+        (
+            cell.member.node4,
+            cell.member.node6,
+            plan.public_keys.get(key_ids.root_pair(cell.member.id)),
+        )
+        for cell in plan.cells
+        if cell.member.id in both
+    )
+    return plan.root, plan.bus, plan.public_keys.get(key_ids.ROOT_REGISTRY), cells
+
+
 def _peer(cell: PlannedCell, root: RootVpn, secrets: Mapping[str, str], public_key: str) -> Peer:
     member = cell.member
-    dials = bool(member.endpoint and cell.root_port)
+    is_initiator = bool(member.endpoint and cell.root_port)
     return Peer(
         public_key=public_key,
         psk=Secret(secrets[key_ids.root_psk(member.id)]),
-        endpoint=host_port(member.endpoint or "", cell.root_port or 0) if dials else None,
+        endpoint=host_port(member.endpoint or "", cell.root_port or 0) if is_initiator else None,
         allowed_ips=(IPv4Network(member.node4), IPv6Network(member.node6)),
-        # A cell that is called cannot call back, should the registry be behind NAT.
-        keepalive=root.keepalive if dials else 0,
+        # The cell cannot initiate a handshake, should the registry be behind NAT.
+        keepalive=root.keepalive if is_initiator else 0,
     )

@@ -257,7 +257,12 @@ class SessionStatus:
 
 
 class Host(Protocol):
-    """A machine that uno configures."""
+    """A machine that uno configures.
+
+    `warnings` are what a person should know of actions that succeeded; the caller clears them.
+    """
+
+    warnings: list[str]
 
     def facts(self) -> Facts:
         """Return the host's properties, without interfaces that uno owns.

@@ -1,4 +1,4 @@
-"""What the registry says again, and what it does not."""
+"""What the registry publishes again, and what it does not."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from uno.controller.publisher import Voice
-from uno.model.messages import Envelope
-from uno.ports.bus import Bus, BusConfig, Channel, offers_for, offers_near
+from uno.controller.publisher import DuplicateRegistry, Publisher
+from uno.diagnostics import ActionNeeded
+from uno.model.messages import Activation, Envelope, UvnAnnouncement
+from uno.ports.bus import Bus, BusConfig, Channel, Topic, offers_for, offers_near
 from uno.statesync.sequence import Sequence
+from uno.statesync.timers import REFRESH_INTERVAL
 
 IDENTITY = "ab" * 16
 
 
-class Slate(Bus):
-    """A bus that remembers what is written on it."""
+class RecordingBus(Bus):
+    """A bus that keeps what is published on it."""
 
     def __init__(self) -> None:
         self.newest: dict[tuple[Channel, int], Envelope] = {}
 
     def configure(self, _config: BusConfig, _deliver: object) -> None:
-        raise AssertionError("nobody joins here")
+        raise AssertionError("this test joins no bus")
 
     def subscribe(self, _channel: Channel) -> None:
-        raise AssertionError("nobody listens here")
+        raise AssertionError("this test subscribes to nothing")
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
         self.newest[channel, envelope.subject] = envelope
@@ -33,15 +35,15 @@ class Slate(Bus):
         del self.newest[channel, subject]
 
     def rejoin(self) -> None:
-        raise AssertionError("nobody joins here")
+        raise AssertionError("this test joins no bus")
 
     def close(self) -> None:
-        raise AssertionError("nobody leaves")
+        raise AssertionError("this test leaves no bus")
 
 
 @pytest.fixture
-def slate() -> Slate:
-    return Slate()
+def bus() -> RecordingBus:
+    return RecordingBus()
 
 
 @pytest.fixture
@@ -50,8 +52,8 @@ def sequence() -> Sequence:
 
 
 @pytest.fixture
-def voice(slate: Slate, sequence: Sequence) -> Voice:
-    return Voice(slate, identity=IDENTITY, sign=lambda _: bytes(64), sequence=sequence)
+def publisher(bus: RecordingBus, sequence: Sequence) -> Publisher:
+    return Publisher(bus, identity=IDENTITY, sign=lambda _: bytes(64), sequence=sequence)
 
 
 @pytest.fixture
@@ -60,51 +62,112 @@ def seals() -> Iterator[bytes]:
 
 
 def test_the_same_package_is_sealed_once(
-    voice: Voice, slate: Slate, seals: Iterator[bytes]
+    publisher: Publisher, bus: RecordingBus, seals: Iterator[bytes]
 ) -> None:
-    voice.offer(3, "content", lambda: next(seals), near=False)
-    voice.offer(3, "content", lambda: next(seals), near=False)
+    publisher.offer(3, "content", lambda: next(seals), near=False)
+    publisher.offer(3, "content", lambda: next(seals), near=False)
 
-    assert slate.newest[offers_for(3), 3].body == b"first"
+    assert bus.newest[offers_for(3), 3].body == b"first"
 
 
 def test_another_package_takes_its_place(
-    voice: Voice, slate: Slate, seals: Iterator[bytes]
+    publisher: Publisher, bus: RecordingBus, seals: Iterator[bytes]
 ) -> None:
-    voice.offer(3, "content", lambda: next(seals), near=False)
-    voice.offer(3, "another", lambda: next(seals), near=False)
+    publisher.offer(3, "content", lambda: next(seals), near=False)
+    publisher.offer(3, "another", lambda: next(seals), near=False)
 
-    assert slate.newest[offers_for(3), 3].body == b"second"
+    assert bus.newest[offers_for(3), 3].body == b"second"
 
 
 def test_the_same_package_is_offered_anew_in_another_attempt(
-    voice: Voice, slate: Slate, sequence: Sequence, seals: Iterator[bytes]
+    publisher: Publisher, bus: RecordingBus, sequence: Sequence, seals: Iterator[bytes]
 ) -> None:
-    """Or a cell that was away for both would answer the earlier offer, and be waited for."""
-    voice.offer(3, "content", lambda: next(seals), near=True)
+    """A cell that was away for both might answer the earlier offer, whose ack does not count."""
+    publisher.offer(3, "content", lambda: next(seals), near=True)
     attempt = sequence.next()
 
-    voice.offer(3, "content", lambda: next(seals), near=True, since=attempt)
+    publisher.offer(3, "content", lambda: next(seals), near=True, since=attempt)
 
-    assert slate.newest[offers_for(3), 3].sequence > attempt
-    assert slate.newest[offers_near(3), 3] == slate.newest[offers_for(3), 3]
+    assert bus.newest[offers_for(3), 3].sequence > attempt
+    assert bus.newest[offers_near(3), 3] == bus.newest[offers_for(3), 3]
 
 
-def test_neighbours_are_asked_only_while_a_cell_is_not_heard_itself(
-    voice: Voice, slate: Slate, seals: Iterator[bytes]
+def test_neighbours_get_an_offer_only_while_a_cell_has_no_direct_contact(
+    publisher: Publisher, bus: RecordingBus, seals: Iterator[bytes]
 ) -> None:
-    voice.offer(3, "content", lambda: next(seals), near=True)
-    voice.offer(3, "content", lambda: next(seals), near=False)
+    publisher.offer(3, "content", lambda: next(seals), near=True)
+    publisher.offer(3, "content", lambda: next(seals), near=False)
 
-    assert set(slate.newest) == {(offers_for(3), 3)}
+    assert set(bus.newest) == {(offers_for(3), 3)}
 
 
-def test_what_is_withdrawn_is_on_offer_nowhere(
-    voice: Voice, slate: Slate, seals: Iterator[bytes]
+def test_a_withdrawn_offer_is_on_no_channel(
+    publisher: Publisher, bus: RecordingBus, seals: Iterator[bytes]
 ) -> None:
-    voice.offer(3, "content", lambda: next(seals), near=True)
+    publisher.offer(3, "content", lambda: next(seals), near=True)
 
-    voice.withdraw(3)
+    publisher.withdraw(3)
 
-    assert slate.newest == {}
-    assert voice.offered == frozenset()
+    assert bus.newest == {}
+    assert publisher.offered == frozenset()
+
+
+def announced(bus: RecordingBus) -> int:
+    return bus.newest[Channel(Topic.UVN), 0].sequence
+
+
+def test_an_announcement_is_published_when_it_changes_and_refreshed(
+    publisher: Publisher, bus: RecordingBus
+) -> None:
+    said = UvnAnnouncement(generation=1)
+    publisher.announce(said, now=10.0)
+    first = announced(bus)
+
+    publisher.announce(said, now=10.0 + REFRESH_INTERVAL - 0.1)
+    assert announced(bus) == first
+    publisher.announce(said, now=10.0 + REFRESH_INTERVAL)
+    assert announced(bus) > first
+    refreshed = announced(bus)
+    publisher.announce(UvnAnnouncement(generation=2), now=10.1 + REFRESH_INTERVAL)
+    assert announced(bus) > refreshed
+
+
+def test_text_for_people_is_delayed_unless_the_announcement_is_final(
+    publisher: Publisher, bus: RecordingBus
+) -> None:
+    publisher.announce(UvnAnnouncement(generation=1), now=10.0)
+    first = announced(bus)
+
+    publisher.announce(UvnAnnouncement(generation=1, rollout="1 of 2"), now=10.9)
+    assert announced(bus) == first
+    publisher.announce(UvnAnnouncement(generation=1, rollout="1 of 2"), now=11.0)
+    assert announced(bus) > first
+    delayed = announced(bus)
+    publisher.announce(UvnAnnouncement(generation=1), now=11.1, is_final=True)
+    assert announced(bus) > delayed
+
+
+def test_everything_is_published_with_new_sequences_after_a_restore(
+    publisher: Publisher, bus: RecordingBus, seals: Iterator[bytes]
+) -> None:
+    activation = Activation(generation=2)
+    publisher.activate(activation)
+    publisher.offer(3, "content", lambda: next(seals), near=False)
+    before = bus.newest[Channel(Topic.ACTIVATION), 0].sequence
+    publisher.activate(activation)
+    assert bus.newest[Channel(Topic.ACTIVATION), 0].sequence == before
+
+    publisher.republish()
+
+    assert bus.newest[Channel(Topic.ACTIVATION), 0].sequence > before
+    assert publisher.offered == frozenset()
+
+
+def test_many_jumps_in_a_minute_are_a_second_agent() -> None:
+    duplicate = DuplicateRegistry()
+    for now in (0.0, 30.0, 50.0):
+        duplicate.note_jump(now=now)
+    duplicate.note_jump(now=60.0)
+
+    with pytest.raises(ActionNeeded, match="another agent of this registry is running"):
+        duplicate.note_jump(now=89.9)

@@ -20,8 +20,7 @@ from scripted_cells import Does, ScriptedCell, installed, until
 from uno import control
 from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
 from uno.controller import release_store
-from uno.controller.controller_environment import Surroundings
-from uno.controller.registry_agent import RegistryAgent
+from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
 from uno.controller.release_record import ReleaseRecord
 from uno.model import codec
 from uno.model.messages import Envelope, Kind, Phase, UvnAnnouncement
@@ -77,9 +76,9 @@ class Scene:
         self.bus = self.network.bus()
         agent = RegistryAgent(
             self.root,
-            Surroundings(
+            ControllerEnvironment(
                 bus=self.bus,
-                raise_network=self.networks.append,
+                reconcile_host=self.networks.append,
                 clock=self.clock,
                 run=self.root.parent / "run",
             ),
@@ -234,7 +233,7 @@ def test_a_cell_that_refuses_keeps_all_of_them_where_they_are(scene: Scene) -> N
 
     refused, mended = asyncio.run(play())
 
-    assert refused.reason == "c2 refused its package: the disk is full"
+    assert refused.reason == "c2 rejected its package: the disk is full"
     assert refused.generation == 1
     assert refused.consistent
     assert mended.undone is None
@@ -370,7 +369,7 @@ def test_a_copy_of_the_registry_that_went_another_way_is_refused(
 
     view = asyncio.run(play())
 
-    assert "refused its package: it is not newer" in view.reason
+    assert "rejected its package: it is not newer" in view.reason
     content = installed(tmp_path / "registry", "c1").manifest.content
     assert scene.cells[1].running.manifest.content == content
 

@@ -1,4 +1,4 @@
-"""Keys change on as many links at once as leave everybody connected."""
+"""Links change their keys in batches, each as large as leaves all cells connected."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from uno.controller.activation import activation, undo
 from uno.controller.rekey_batches import batches, rekeyed, rekeyed_for
-from uno.controller.release_record import Release, ReleasedPackage
-from uno.controller.rollout import Heard, Rollout
 from uno.model.key_ids import link_pair
-from uno.model.messages import Ack, Phase
 from uno.model.plan import Link, LinkEnd, Plan
-from uno.model.status import CellStatus, LinkState
 from uno.model.uvn import Uvn
 from uno.planning import planner
 
@@ -32,7 +27,7 @@ def end(cell: int) -> LinkEnd:
 
 
 def backbone(pairs: Iterable[Pair]) -> Plan:
-    """As much of a plan as is looked at."""
+    """Return the part of a plan that the batches depend on."""
     links = tuple(
         Link(number=number, a=end(a), b=end(b)) for number, (a, b) in enumerate(sorted(pairs))
     )
@@ -126,78 +121,3 @@ def test_a_cell_needs_new_keys_on_its_own_links_and_who_is_unknown_on_none(plan:
 
     assert rekeyed_for(new, {1: plan, 2: None}) == of_first
     assert rekeyed_for(new, {1: new}) == ()
-
-
-def test_links_to_who_is_left_behind_keep_their_keys_until_it_comes(plan: Plan) -> None:
-    names = {link.name for link in plan.links}
-    to_last = {link.name for link in plan.links if 4 in link.cells}
-    plans = {1: plan, 2: with_new_keys(plan, *names)}
-    cells = {cell: ReleasedPackage(name="c", generation=2, content="") for cell in (1, 2, 3, 4)}
-    old = Heard(alive=True, status=CellStatus(generation=1), said=1)
-    new = replace_ack(old)
-    first = Rollout(
-        release=Release(generation=2, cells=cells),
-        listening=0,
-        began=0,
-        newest=2,
-        activated={1: 2, 2: 2, 3: 2},
-    )
-    runs = dict.fromkeys(cells, 1)
-
-    told = activation(
-        first, dict.fromkeys((1, 2, 3), old), plans=plans, runs=runs, confirm_timeout=30
-    )
-    late = activation(
-        first_with(first, 4),
-        {1: new, 2: new, 3: new, 4: old},
-        plans=plans,
-        runs={1: 2, 2: 2, 3: 2, 4: 1},
-        confirm_timeout=30,
-    )
-
-    assert set(told.hold) == to_last
-    assert {it for batch in told.batches for it in batch} == names - to_last
-    assert late.hold == ()
-    assert {it for batch in late.batches for it in batch} == to_last
-    undone = undo(first)
-    assert undone is not None
-    assert undone.undo
-    assert undone.cells == {1: 2, 2: 2, 3: 2}
-    assert undo(first_with(first, None)) is None
-
-
-def test_links_that_are_down_stand_in_for_none(plan: Plan) -> None:
-    link = plan.links[0]
-    a, b = link.cells
-    state = LinkState(interface="uwg-b0", cell=b, bgp="Active", bfd="down")
-    status = CellStatus(generation=1, links=(state,))
-    rollout = Rollout(
-        release=Release(
-            generation=2, cells={a: ReleasedPackage(name="c", generation=2, content="")}
-        ),
-        listening=0,
-        began=0,
-        newest=2,
-        activated={a: 2},
-    )
-    plans = {1: plan, 2: with_new_keys(plan, *(it.name for it in plan.links))}
-
-    told = activation(
-        rollout,
-        {a: Heard(alive=True, status=status, said=1)},
-        plans=plans,
-        runs={a: 1},
-        confirm_timeout=30,
-    )
-
-    assert link.name in told.batches[0]
-
-
-def replace_ack(heard: Heard) -> Heard:
-    ack = Ack(generation=2, phase=Phase.CONFIRMED, running=2)
-    return Heard(alive=True, status=heard.status, said=1, ack=ack, acked=2)
-
-
-def first_with(rollout: Rollout, cell: int | None) -> Rollout:
-    activated = {**rollout.activated, cell: 2} if cell else {}
-    return Rollout(release=rollout.release, listening=0, began=0, newest=2, activated=activated)

@@ -1,4 +1,4 @@
-"""What is released stays as it is, whatever is edited later."""
+"""A release keeps its packages and its record, whatever is edited later."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_a_release_has_the_packages_as_they_were(registry: Registry, by: Author)
     assert release_store.read(registry.store) == record
 
 
-def test_the_one_before_is_what_stands_if_it_had_begun(registry: Registry, by: Author) -> None:
+def test_the_release_before_is_the_previous_one_if_it_had_begun(
+    registry: Registry, by: Author
+) -> None:
     first = release_store.release(registry, attempt=1)
     edit(registry, by, 1)
     superseded = release_store.release(registry, attempt=2)
@@ -60,14 +62,14 @@ def test_the_one_before_is_what_stands_if_it_had_begun(registry: Registry, by: A
     assert first.release.generation == 1
 
 
-def test_what_failed_never_stands_and_is_tried_again_when_asked_for(
+def test_a_failed_release_is_never_the_previous_one_and_is_tried_again_on_request(
     registry: Registry, by: Author
 ) -> None:
     first = release_store.release(registry, attempt=1)
     release_store.write(registry.store, replace(first, settled=True))
     edit(registry, by, 1)
     second = release_store.release(registry, attempt=2)
-    failed = replace(second, activation=Activation(generation=2), failed="one went back")
+    failed = replace(second, activation=Activation(generation=2), failure="one went back")
     release_store.write(registry.store, failed)
 
     again = release_store.release(registry, attempt=9)
@@ -76,7 +78,7 @@ def test_what_failed_never_stands_and_is_tried_again_when_asked_for(
     third = release_store.release(registry, attempt=10)
 
     assert again == ReleaseRecord(
-        release=replace(second.release, attempt=9), previous=first.release, runs={}
+        release=replace(second.release, attempt=9), previous=first.release, running={}
     )
     assert third.previous == first.release
 
@@ -108,7 +110,7 @@ def test_files_are_links_where_there_are_links_and_else_copies(
     assert modes == {files.PRIVATE_FILE}
 
 
-def test_a_package_that_is_gone_is_said_to_be_released_again(registry: Registry) -> None:
+def test_the_error_of_a_missing_package_names_the_release(registry: Registry) -> None:
     record = release_store.release(registry, attempt=1)
     for path in (registry.layout.root / "released").iterdir():
         path.unlink()
@@ -117,7 +119,7 @@ def test_a_package_that_is_gone_is_said_to_be_released_again(registry: Registry)
         release_store.package(registry.layout, 1, record.release.cells[1])
 
 
-def test_who_is_banned_is_not_in_the_release(registry: Registry, by: Author) -> None:
+def test_a_banned_cell_is_not_in_the_release(registry: Registry, by: Author) -> None:
     operations.change(
         registry, lambda it: membership.exclude_cell(it, "c3", excluded=True), by=by, why="test"
     )
@@ -135,7 +137,7 @@ def test_sequences_are_used_once(registry: Registry) -> None:
     assert release_store.reserve(registry.store, 1) == 5011
 
 
-def test_cells_of_an_older_uno_have_no_keys_to_be_reached_with(
+def test_cells_of_an_older_uno_have_no_keys_for_messages(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = registry.store.head()
@@ -149,9 +151,9 @@ def test_cells_of_an_older_uno_have_no_keys_to_be_reached_with(
     assert "uno redeploy" in caught.value.hint
 
 
-def test_a_record_that_nobody_can_read_is_an_error(registry: Registry) -> None:
+def test_a_record_that_cannot_be_decoded_is_an_error(registry: Registry) -> None:
     with registry.store.transaction():
         registry.store.database.do("INSERT INTO meta VALUES ('released', '{}')")
 
-    with pytest.raises(UnoError, match="what was released cannot be read"):
+    with pytest.raises(UnoError, match="the record of the release cannot be read"):
         release_store.read(registry.store)

@@ -122,11 +122,12 @@ def test_a_kernel_without_ipv6_is_asked_for_none() -> None:
     assert {each.version for each in plain.routes} == {4}
 
 
-def test_a_cell_that_has_earlier_keys_is_known_by_them() -> None:
+def test_a_cell_with_earlier_keys_is_a_peer_with_them() -> None:
     made = planned()
     earlier = {**secrets(made), root_psk(HUB): key("earlier psk")}
+    public = {**made.public_keys, root_pair(HUB): key("earlier")}
 
-    (found,) = desired(made, earlier, public_keys={root_pair(HUB): key("earlier")}).tunnels
+    (found,) = desired(replace(made, public_keys=public), earlier).tunnels
 
     peers = {peer.public_key: peer.psk for peer in found.peers}
     assert peers[key("earlier")] == Secret(key("earlier psk"))

@@ -232,7 +232,7 @@ def _conclude(follower: RolloutFollower, *, as_json: bool, waited: float, agent_
         return
     if view is not None and follower.failed:
         failure: UnoError = ActionNeeded(
-            rollout_events.verdict(view),
+            rollout_events.failure(view),
             "" if view.generation == view.undone else _after_rollback(view),
         )
     else:

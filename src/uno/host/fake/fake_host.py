@@ -59,6 +59,7 @@ class FakeHost:
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
         """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
+        self.warnings: list[str] = []
         self.performed: list[Action] = []
         self.handshakes_initiated: list[tuple[str, Peer]] = []
         self.dropped: list[str] = []

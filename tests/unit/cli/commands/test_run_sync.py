@@ -103,8 +103,8 @@ def test_it_tells_each_thing_once_as_it_happens(follower: RolloutFollower) -> No
         follower.evaluate(view(cell(1, running, phase), rollout="at work"))
 
     assert reported(follower) == [
-        "c1  has generation 2 staged: why",
-        "c1  runs generation 2, and looks whom it reaches: why",
+        "c1  has staged generation 2: why",
+        "c1  switched to generation 2; checking its neighbours: why",
         "c1  confirmed generation 2: why",
     ]
 
