@@ -41,6 +41,20 @@ def test_only_public_cells_listen(define: Callable[..., Uvn]) -> None:
     assert not private.member.serves_particles
 
 
+@pytest.mark.feature("F042")
+def test_a_cell_that_switches_its_particle_vpn_off_serves_none(
+    define: Callable[..., Uvn],
+) -> None:
+    uvn = define(public=2, particles=1)
+    off = replace(uvn.cells[0], settings=CellSettings(enable_particles_vpn=False))
+
+    made = plan(replace(uvn, cells=(off, uvn.cells[1])), None)
+
+    assert [cell.member.serves_particles for cell in made.cells] == [False, True]
+    assert [cell.particles_port for cell in made.cells] == [None, 63449]
+    assert [key for key in required_keys(made).pairs if "particles" in key] == ["particles/2"]
+
+
 @pytest.mark.feature("F009")
 def test_a_cell_without_lans_is_planned_like_any_other(define: Callable[..., Uvn]) -> None:
     uvn = define(public=4)
