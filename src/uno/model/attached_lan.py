@@ -10,8 +10,8 @@ from uno.model.net import Network
 class AttachedLan(Struct, frozen=True, kw_only=True):
     """A declared LAN and the host's interface to it.
 
-    `exact` tells that the interface's own subnet is the LAN, so that the kernel has a connected
-    route for the whole of it.
+    `exact`: the interface's own subnet is the LAN, so that the kernel has a connected route for
+    the whole of it.
     """
 
     network: Network

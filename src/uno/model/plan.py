@@ -1,8 +1,8 @@
-"""Every decision made: what each node is, which links there are, what each may say.
+"""The plan: all decisions about nodes, links, addresses, ports and import policy.
 
-A `Plan` is what `planning` makes of a `Uvn`. It leaves nothing to decide later, holds public keys
-only, and is the same bytes for the same definition and parent. A `CellPlan` is the part of it that
-one cell needs; with the `Roster` (which every cell has) it is all that the agent works from.
+`planning` compiles a `Uvn` to a `Plan`. A plan leaves nothing to decide later, holds public keys
+only, and is the same bytes for the same definition and parent. A `CellPlan` is the part of one
+cell; together with the `Roster`, which every cell has, it is the input of the agent.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Pools(Struct, frozen=True, kw_only=True):
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """What everybody knows of a cell.
+    """The facts about a cell that every cell has.
 
     `node4` and `node6` are the stable addresses of the host itself, announced by BGP.
     `endpoint` is the public name or address, or None. `sign_key` is the Ed25519 public key, in
-    base64, that what the cell says of itself is signed with.
+    base64, of the key pair that signs the cell's advertisements.
     """
 
     id: int
@@ -63,7 +63,7 @@ class Member(Struct, frozen=True, kw_only=True):
 
 
 class Roster(Struct, frozen=True, kw_only=True):
-    """What every cell knows: who announces what. The same bytes in all packages."""
+    """The members of the UVN and their prefixes. The same bytes in all packages."""
 
     uvn: str
     identity: str
@@ -180,7 +180,7 @@ class ParticlesVpn(Struct, frozen=True, kw_only=True):
 
 
 class BackboneVpn(Struct, frozen=True, kw_only=True):
-    """What all backbone links share. `interface` is a pattern with `{}` for the slot."""
+    """Settings that all backbone links share. `interface` is a pattern with `{}` for the slot."""
 
     interface: str
     mtu: int
@@ -189,7 +189,7 @@ class BackboneVpn(Struct, frozen=True, kw_only=True):
 
 
 class BusPlan(Struct, frozen=True, kw_only=True):
-    """How agents talk: the middleware, its DDS domain, and whether it secures what it sends."""
+    """The agents' bus: the middleware, its DDS domain, and whether DDS Security is on."""
 
     middleware: Middleware = Middleware.CYCLONE
     domain: int = 46
@@ -270,7 +270,7 @@ class ParticlesHub(Struct, frozen=True, kw_only=True):
 
 
 class CellPlan(Struct, frozen=True, kw_only=True):
-    """All that one cell is to be, but for the secrets and the roster."""
+    """The part of a plan that one cell needs, without secrets and roster."""
 
     uvn: str
     identity: str

@@ -80,13 +80,13 @@ class ParticleState(Struct, frozen=True, kw_only=True):
 
 
 class CellStatus(Struct, frozen=True, kw_only=True):
-    """What a cell says of itself.
+    """What a cell advertises of itself.
 
     `generation` is that of the package it runs and `content` that package's `Manifest.content`;
     `staged` is the generation of one that waits for activation. `reachable` and `unreachable` are
-    the LANs of other cells. `registry` tells whether the cell hears the registry, directly or
-    through others. `pending` are changes that the host still needs, as text. `problem` is what a
-    person has to see to, empty where nothing.
+    the LANs of other cells. `registry`: whether the cell receives from the registry,
+    directly or by relay. `pending` are changes that the host still needs, as text. `problem` is
+    what needs a person, empty if nothing does.
     """
 
     generation: int
@@ -111,10 +111,10 @@ class CellStatus(Struct, frozen=True, kw_only=True):
 
 
 class CellView(Struct, frozen=True, kw_only=True):
-    """A cell as a node sees it: what it said last, and how many seconds ago.
+    """A cell as a node sees it: the newest advertisement, and its age in seconds.
 
-    `package` is the generation that it should run, if known. `status` and `heard` are None where
-    nothing was ever heard; `alive` tells that what was heard is not too old.
+    `package` is the generation that it should run, if known. `status` and `age` are None where
+    nothing was ever received; `alive`: the newest advertisement is not too old.
     """
 
     id: int
@@ -122,7 +122,7 @@ class CellView(Struct, frozen=True, kw_only=True):
     package: int | None = None
     status: CellStatus | None = None
     ack: Ack | None = None
-    heard: float | None = None
+    age: float | None = None
     alive: bool = False
 
     @property
@@ -139,8 +139,9 @@ class CellView(Struct, frozen=True, kw_only=True):
 class UvnView(Struct, frozen=True, kw_only=True):
     """The whole UVN as one node sees it. `viewer` is that node's cell id, or 0 for the registry.
 
-    `generation` is the one in force as far as the viewer knows; `registry` tells whether the
-    registry is heard, and `rollout` is for people: what the registry is doing, empty at rest.
+    `generation` is the one in force as far as the viewer knows; `registry`: whether
+    advertisements of the registry arrive. `rollout` is for people: what the registry is doing,
+    empty at rest.
     `undone` is the newest generation that was undone, None if the newest was not, `reason` why.
     """
 
@@ -155,12 +156,12 @@ class UvnView(Struct, frozen=True, kw_only=True):
 
     @property
     def consistent(self) -> bool:
-        """Whether every cell is heard and runs the package that it should."""
+        """Whether every cell is alive and runs the package that it should."""
         return all(cell.consistent for cell in self.cells)
 
     @property
     def routed(self) -> bool:
-        """Whether every cell is heard and reaches every LAN."""
+        """Whether every cell is alive and reaches every LAN."""
         return all(
             cell.alive and cell.status is not None and cell.status.routed for cell in self.cells
         )

@@ -1,7 +1,7 @@
-"""What names, e-mail addresses, host names and interface names may look like.
+"""The syntax of names, e-mail addresses, host names and interface names.
 
 Each `*_fault` function returns None for what is well formed, and otherwise a `Fault`: what is wrong
-and what to do. Whoever knows the place (a line of a spec, a command-line option) adds it.
+and what to do. The caller adds the place (a line of a spec, a command-line option).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def same_host(text: str) -> str:
 
 
 def interface_fault(pattern: str) -> Fault | None:
-    """Check a pattern for interface names, `uwg-v{}` say."""
+    """Check a pattern for interface names, such as `uwg-v{}`."""
     what = f"{quoted(pattern)} is not a pattern for interface names"
     if pattern.count("{}") != 1:
         return Fault(what, "write {} once, where the number goes, as in uwg-v{}")
@@ -167,13 +167,13 @@ def shown(name: str) -> str:
     return name if re.fullmatch(NAME_PATTERN, name) and len(name) <= NAME_LENGTH else quoted(name)
 
 
-def suggestion(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
-    """Return `did you mean …?` with the one of `known` that looks like `word`, or nothing.
+def suggestion(text: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """Return `did you mean …?` with the one of `known` that is most like `text`, or nothing.
 
     `likeness` is how alike they have to be: 0 is not at all, 1 the same.
     """
     # A cut keeps the comparison, quadratic in the length, cheap for any text.
-    close = get_close_matches(word[:100].lower(), sorted(known), n=1, cutoff=likeness)
+    close = get_close_matches(text[:100].lower(), sorted(known), n=1, cutoff=likeness)
     return f"did you mean {printable(close[0])}?" if close else ""
 
 

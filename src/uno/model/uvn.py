@@ -34,7 +34,7 @@ class TimingProfile(StrEnum):
 
 
 class Middleware(StrEnum):
-    """The DDS implementation that agents talk through; one per UVN."""
+    """The DDS implementation of the agents' bus; one per UVN."""
 
     CYCLONE = "cyclone"
     CONNEXT = "connext"

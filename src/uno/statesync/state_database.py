@@ -208,7 +208,7 @@ def _cell(database: StateDatabase, member: Member, *, package: int | None, now: 
         package=package,
         status=database.status(member.id),
         ack=database.ack(member.id),
-        heard=age,
+        age=age,
         alive=age is not None and age <= MAX_AGE,
     )
 

@@ -12,9 +12,7 @@ from uno.lab.node import Node
 from uno.lab.world_layout import Role, Station
 from uno.model.status import CellStatus, CellView, UvnView
 
-GOOD = CellView(
-    id=1, name="lan-a", package=3, alive=True, heard=1.0, status=CellStatus(generation=3)
-)
+GOOD = CellView(id=1, name="lan-a", package=3, alive=True, age=1.0, status=CellStatus(generation=3))
 VIEW = UvnView(uvn="corp", viewer=0, generation=3, cells=(GOOD,), registry=True)
 
 

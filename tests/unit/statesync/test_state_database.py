@@ -209,8 +209,8 @@ def test_the_view_has_every_member_and_marks_those_that_are_gone() -> None:
     seen = view(known, announcement, uvn="net", viewer=2, registry=True, now=120)
 
     one, two = seen.cells
-    assert (one.name, one.package, one.heard, one.alive, one.ack) == ("cell-1", 4, 10, True, ack)
-    assert (two.heard, two.alive, two.consistent) == (120, False, False)
+    assert (one.name, one.package, one.age, one.alive, one.ack) == ("cell-1", 4, 10, True, ack)
+    assert (two.age, two.alive, two.consistent) == (120, False, False)
     assert one.consistent
     assert (seen.generation, seen.rollout, seen.registry) == (4, "waits", True)
     assert not seen.consistent

@@ -115,9 +115,9 @@ def _generation(cell: CellView) -> Text:
 
 
 def _last_seen(cell: CellView, view: UvnView) -> str:
-    if cell.id == view.viewer or cell.heard is None:
+    if cell.id == view.viewer or cell.age is None:
         return ""
-    return age(cell.heard)
+    return age(cell.age)
 
 
 def _state(cell: CellView) -> Text:
@@ -151,7 +151,7 @@ def _up_of_all(status: CellStatus) -> str:
 
 
 def _no_contact(cell: CellView) -> str:
-    return _NEVER_SEEN if cell.heard is None else f"no contact for {age(cell.heard)}"
+    return _NEVER_SEEN if cell.age is None else f"no contact for {age(cell.age)}"
 
 
 def _progress(cell: CellView) -> str:

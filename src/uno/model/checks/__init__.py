@@ -1,4 +1,4 @@
-"""What makes a definition unfit to deploy, whoever wrote it and in whichever way.
+"""The checks that a definition must pass before it is deployed, wherever it comes from.
 
 `check` looks at a whole `Uvn` and returns everything that it finds. `spec` turns the findings into
 lines of a file, `registry.changes.operations` into command-line options.

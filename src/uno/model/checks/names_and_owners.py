@@ -1,4 +1,4 @@
-"""Names that occur twice, and owners that are not there."""
+"""Names that occur twice, and owners that are missing or excluded."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _excluded_owner(path: Path, thing: str, owner: str) -> Finding:
 
 def _owned(uvn: Uvn) -> Iterable[tuple[Path, str, str, bool]]:
     yield ("owner",), "the UVN", uvn.owner, False
-    # What is wrong with the UVN's owner is said once, and not again for all that is theirs.
+    # A problem of the UVN's owner is reported once, not again for each of their cells.
     for index, cell in enumerate(uvn.cells):
         if cell.owner != uvn.owner:
             yield ("cells", index, "owner"), f"cell {shown(cell.name)}", cell.owner, cell.excluded

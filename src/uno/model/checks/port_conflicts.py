@@ -1,4 +1,4 @@
-"""UDP ports that two things would listen on, and interface names that two things would have.
+"""UDP ports with two listeners, and interface names that are used twice.
 
 TCP is apart: a cell's `httpd_port` collides with none of these.
 """
@@ -37,12 +37,12 @@ def check(uvn: Uvn) -> Findings:
 
 
 class _Listener(NamedTuple):
-    """Who listens at the UDP ports `first` to `last` of a host.
+    """A listener at the UDP ports `first` to `last` of a host.
 
-    `setting` says where the port comes from, `place` which address it is on.
+    `setting` is the path of the setting that gives the port, `place` that of the address.
     """
 
-    who: str
+    what: str
     setting: Path
     place: Path
     first: int
@@ -73,8 +73,8 @@ def _listeners(uvn: Uvn, cell: Cell, path: Path) -> list[_Listener]:
     particles = own.particles_vpn_port or settings.particles_vpn.port
     if settings.enable_particles_vpn and own.enable_particles_vpn:
         source = _source(path, own.particles_vpn_port, "particles_vpn", "port")
-        who = f"the particle VPN of {name}"
-        found.append(_Listener(who, source, place, particles, particles))
+        what = f"the particle VPN of {name}"
+        found.append(_Listener(what, source, place, particles, particles))
     base = own.backbone_vpn_port or settings.backbone_vpn.port
     last = base + max(1, most_links(uvn, cell)) - 1
     source = _source(path, own.backbone_vpn_port, "backbone_vpn", "port")
@@ -90,7 +90,7 @@ def _check_host(listeners: list[_Listener]) -> Findings:
         if listener.first <= LAST_PORT < listener.last:
             yield Finding(
                 path=listener.setting,
-                what=f"{listener.who} may need the UDP ports {listener.first} to {listener.last}, "
+                what=f"{listener.what} may need the UDP ports {listener.first} to {listener.last}, "
                 f"and {LAST_PORT} is the last there is",
                 hint="use a lower port",
                 needs=(("cells",),),
@@ -124,11 +124,11 @@ def _collision(one: _Listener, other: _Listener) -> Finding:
 
 def _what(blamed: _Listener, fixed: _Listener) -> str:
     if blamed.first == fixed.first:
-        return f"{blamed.who} and {fixed.who} would both listen on UDP port {blamed.first}"
+        return f"{blamed.what} and {fixed.what} would both listen on UDP port {blamed.first}"
     many, single = (blamed, fixed) if blamed.is_backbone else (fixed, blamed)
     return (
-        f"{many.who} may need the UDP ports {many.first} to {many.last}, "
-        f"and {single.who} listens on {single.first}"
+        f"{many.what} may need the UDP ports {many.first} to {many.last}, "
+        f"and {single.what} listens on {single.first}"
     )
 
 

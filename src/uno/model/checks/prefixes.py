@@ -23,7 +23,7 @@ def check(uvn: Uvn) -> Findings:
 
 
 class _Claim(NamedTuple):
-    """A network that somebody claims. `cell` is the cell's index, None for a pool."""
+    """A network that a LAN or a pool takes. `cell` is the cell's index, None for a pool."""
 
     network: Network
     path: Path
@@ -88,7 +88,7 @@ def _check_overlaps(claims: list[_Claim]) -> Findings:
 
 
 def _overlap(one: _Claim, other: _Claim) -> Finding:
-    # Blame the LAN rather than the pool, and of two LANs the one that stands later.
+    # The finding names the LAN rather than the pool, and of two LANs the later one.
     first, second = sorted((one, other), key=lambda claim: (claim.cell is not None, claim.path))
     if first.cell is None:
         settings = _setting(first) if second.cell is not None else "one of them"

@@ -44,7 +44,7 @@ def cell(
         package=2,
         status=CellStatus(generation=generation, unreachable=() if routed else (LAN,)),
         ack=ack,
-        heard=1.0,
+        age=1.0,
         alive=True,
     )
 
@@ -83,7 +83,7 @@ def test_it_waits_for_the_configuration_and_unless_told_otherwise_for_routes(
 def test_it_is_over_when_the_time_is_up_and_says_who_is_missing(follower: RolloutFollower) -> None:
     clock = follower.clock
     assert isinstance(clock, Clock)
-    silent = replace(cell(2, 1), alive=False, heard=90.0)
+    silent = replace(cell(2, 1), alive=False, age=90.0)
 
     assert not follower.evaluate(view(cell(1, 2), silent))
     assert reported(follower) == []

@@ -58,7 +58,7 @@ def cell(
     status: CellStatus | None,
     *,
     alive: bool = True,
-    heard: float | None = 3.4,
+    age: float | None = 3.4,
     ack: Ack | None = None,
 ) -> CellView:
     return CellView(
@@ -67,7 +67,7 @@ def cell(
         package=12,
         status=status,
         alive=alive,
-        heard=heard,
+        age=age,
         ack=ack,
     )
 
@@ -140,8 +140,8 @@ def test_a_cell_that_is_behind_stands_out_with_how_far_it_is(
 def test_a_cell_without_contact_shows_its_last_state_and_its_age(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    silent = cell(2, B.status, alive=False, heard=721)
-    never = cell(3, None, alive=False, heard=None)
+    silent = cell(2, B.status, alive=False, age=721)
+    never = cell(3, None, alive=False, age=None)
     view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, silent, never))
 
     lines = page(view, capsys)
@@ -211,7 +211,7 @@ def test_of_a_link_the_worse_loss_of_both_ends_is_shown(capsys: pytest.CaptureFi
 def test_a_link_to_a_cell_that_is_not_heard_is_shown_by_its_other_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    gone = cell(2, B.status, alive=False, heard=400)
+    gone = cell(2, B.status, alive=False, age=400)
     view = UvnView(uvn="net", viewer=1, generation=12, registry=True, cells=(A, gone))
 
     assert page(view, capsys)[-1].startswith("lan-a – lan-b  up  ")
@@ -236,7 +236,7 @@ def test_long_names_and_many_faults_stay_within_80_columns(
             package=12,
             status=status_of(lan(LAN1), links=(link(3 - number),), unreachable=lans),
             alive=True,
-            heard=86400.0 * 3,
+            age=86400.0 * 3,
         )
         for number in (1, 2)
     )
