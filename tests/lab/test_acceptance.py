@@ -12,7 +12,7 @@ from uno.lab.agents import Agents, agents_of, settled
 from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment, uno
 from uno.lab.evidence import judge, lan_pairs
-from uno.lab.particle_peer import INTERFACE, Tunnel, connected, tunnels
+from uno.lab.particle_peer import INTERFACE, ParticleTunnel, connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 from uno.lab.world_layout import Role
@@ -55,7 +55,7 @@ def test_a_particle_reaches_every_host_through_every_serving_cell(up: Deployment
 def test_a_particle_is_refused_by_the_other_cells(up: Deployment, name: str) -> None:
     guest, cell = up.world.nodes["particle1"], up.world.nodes[name]
     offered = tunnels(up.particle_package(guest))
-    forged = Tunnel(
+    forged = ParticleTunnel(
         for_wg=offered["cell1"].for_wg.replace("cell1.example.net", str(cell.station.public)),
         addresses=offered["cell1"].addresses,
     )

@@ -15,7 +15,7 @@ from uno.lab.demo import try_particles
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import Verdict
 from uno.lab.node import Node
-from uno.lab.particle_peer import INTERFACE, Tunnel, connected, tunnels
+from uno.lab.particle_peer import INTERFACE, ParticleTunnel, connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.world import World
 from uno.lab.world_layout import Role
@@ -81,7 +81,7 @@ def test_a_cell_that_serves_no_particles_does_not_answer_them(
     world = running.world
     guest, cell = world.nodes["jane"], world.nodes[name]
     offered = tunnels(running.particle_package(guest))
-    forged = Tunnel(
+    forged = ParticleTunnel(
         for_wg=offered["lan-a"].for_wg.replace("a.example.net", str(cell.station.public)),
         addresses=offered["lan-a"].addresses,
     )

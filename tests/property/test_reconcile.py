@@ -34,7 +34,7 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
-from uno.reconcile.apply import ApplyFailed, apply, describe
+from uno.reconcile.apply import ActionFailed, apply, describe
 from uno.reconcile.host_diff import inverse, reconcile
 
 NICS = (
@@ -187,7 +187,7 @@ def test_a_failure_at_any_step_leaves_the_host_as_it_was(before: Desired, wanted
             host = host_as(before)
             shown, found = str(host), look(host, wanted)
             host.fail_at(number, halfway=halfway)
-            with pytest.raises(ApplyFailed) as failed:
+            with pytest.raises(ActionFailed) as failed:
                 change(host, wanted)
 
             assert failed.value.undone
@@ -267,7 +267,7 @@ def test_nothing_that_is_printed_shows_a_secret(before: Desired, wanted: Desired
     shown = [repr(wanted), repr(look(host, wanted)), repr(actions), *map(describe, actions)]
     if actions:
         host.fail_at(len(actions), halfway=True)
-        with pytest.raises(ApplyFailed) as failed:
+        with pytest.raises(ActionFailed) as failed:
             change(host, wanted)
         shown += [str(failed.value), repr(failed.value.action)]
     change(host, wanted)

@@ -23,7 +23,7 @@ _FOR_WG = {"privatekey", "listenport", "fwmark"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tunnel:
+class ParticleTunnel:
     """A particle's file taken apart: what `wg setconf` reads, and what it does not."""
 
     for_wg: str
@@ -31,10 +31,10 @@ class Tunnel:
     mtu: int | None = None
 
     def __repr__(self) -> str:
-        return f"Tunnel({', '.join(self.addresses)})"
+        return f"ParticleTunnel({', '.join(self.addresses)})"
 
 
-def tunnels(package: Path) -> Mapping[str, Tunnel]:
+def tunnels(package: Path) -> Mapping[str, ParticleTunnel]:
     """Read a particle's package: the tunnel to each cell, by the cell's name. Raises `UnoError`."""
     try:
         with zipfile.ZipFile(package) as archive:
@@ -48,7 +48,7 @@ def tunnels(package: Path) -> Mapping[str, Tunnel]:
     return {name.removesuffix(".conf").rpartition("__")[2]: parse(texts[name]) for name in texts}
 
 
-def parse(text: str) -> Tunnel:
+def parse(text: str) -> ParticleTunnel:
     """Take a file for wg-quick(8) apart."""
     kept: list[str] = []
     addresses: list[str] = []
@@ -64,11 +64,11 @@ def parse(text: str) -> Tunnel:
             addresses += [item.strip() for item in value.split(",")]
         elif key.lower() == "mtu":
             mtu = int(value)
-    return Tunnel(for_wg="\n".join(kept) + "\n", addresses=tuple(addresses), mtu=mtu)
+    return ParticleTunnel(for_wg="\n".join(kept) + "\n", addresses=tuple(addresses), mtu=mtu)
 
 
 @contextmanager
-def connected(node: Node, tunnel: Tunnel) -> Iterator[None]:
+def connected(node: Node, tunnel: ParticleTunnel) -> Iterator[None]:
     """Have a particle's tunnel up for the length of a block."""
     connect(node, tunnel)
     try:
@@ -77,7 +77,7 @@ def connected(node: Node, tunnel: Tunnel) -> Iterator[None]:
         disconnect(node)
 
 
-def connect(node: Node, tunnel: Tunnel) -> None:
+def connect(node: Node, tunnel: ParticleTunnel) -> None:
     """Bring a tunnel up; everything that the node sends goes into it."""
     # The daemon keeps its output open, so it must not be ours.
     node.run(

@@ -26,7 +26,7 @@ from uno.ports.host import (
 from uno.reconcile.host_diff import inverse
 
 
-class ApplyFailed(TransientFailure):
+class ActionFailed(TransientFailure):
     """A step failed, and the steps before it were undone. `undone` tells whether all were.
 
     It is transient if its cause is.
@@ -55,7 +55,7 @@ def apply(
     """Do `actions` in order on a host that is as `observed`.
 
     When one fails, or the user interrupts, all that was done is undone, the last step first.
-    Raises `ApplyFailed`.
+    Raises `ActionFailed`.
     """
     done: list[Action] = []
     for action in actions:
@@ -64,7 +64,7 @@ def apply(
         try:
             host.perform(action)
         except UnoError as error:
-            raise ApplyFailed(action, error, left=_undo(host, done, observed)) from error
+            raise ActionFailed(action, error, left=_undo(host, done, observed)) from error
         except BaseException as error:
             # Ctrl-C: the host must not be left half done either.
             for left in _undo(host, done, observed):

@@ -22,20 +22,20 @@ from uno.reconcile.lans import attached, require_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class HostDiff:
     """The actions that turn a host as `observed` into one as `desired`."""
 
     desired: Desired
     observed: Observed
     actions: tuple[Action, ...]
 
-    def without(self, kind: type[Action]) -> Difference:
+    def without(self, kind: type[Action]) -> HostDiff:
         """Return the difference without the actions of one kind."""
         kept = tuple(each for each in self.actions if not isinstance(each, kind))
         return replace(self, actions=kept)
 
     def apply(self, host: Host, *, progress: Callable[[str], None] = lambda _: None) -> None:
-        """Carry the actions out, all or none. Raises `ApplyFailed`."""
+        """Carry the actions out, all or none. Raises `ActionFailed`."""
         apply(host, self.actions, observed=self.observed, progress=progress)
 
 
@@ -51,7 +51,7 @@ class CellTarget:
     missing: tuple[Network, ...]
     desired: Desired
 
-    def compare(self, host: Host) -> Difference:
+    def compare(self, host: Host) -> HostDiff:
         """Observe `host`, and return the difference. Changes nothing. Raises `UnoError`."""
         return compare(host, self.desired, sysctls=sysctl_keys(self.facts))
 
@@ -80,11 +80,11 @@ def cell_target(
     )
 
 
-def compare(host: Host, wanted: Desired, *, sysctls: tuple[str, ...] = ()) -> Difference:
+def compare(host: Host, wanted: Desired, *, sysctls: tuple[str, ...] = ()) -> HostDiff:
     """Observe `host`, and return what differs from `wanted`. Changes nothing.
 
     `sysctls` are the kernel parameters that `wanted` may contain. Raises `UnoError`.
     """
     observed = host.observe(sysctls)
     actions = reconcile(desired=wanted, observed=observed)
-    return Difference(desired=wanted, observed=observed, actions=actions)
+    return HostDiff(desired=wanted, observed=observed, actions=actions)

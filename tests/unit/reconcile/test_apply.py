@@ -31,7 +31,7 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
-from uno.reconcile.apply import ApplyFailed, apply, describe
+from uno.reconcile.apply import ActionFailed, apply, describe
 
 LAN = IPv4Network("192.168.2.0/24")
 RULES = "table inet uno {\n}\n"
@@ -71,7 +71,7 @@ def test_a_failure_says_what_was_tried_the_command_its_words_and_what_to_do() ->
     )
     host.fail_at(2, error=cause)
 
-    with pytest.raises(ApplyFailed) as failed:
+    with pytest.raises(ActionFailed) as failed:
         apply(
             host,
             (AddUnreachableRoutes((LAN,)), ReplaceFirewall(RULES), NODE),
@@ -94,7 +94,7 @@ def test_what_was_done_is_undone_last_first_and_nothing_after_the_failure_is_tri
     host.fail_at(3, halfway=True)
     before = str(host)
 
-    with pytest.raises(ApplyFailed):
+    with pytest.raises(ActionFailed):
         apply(
             host,
             (AddUnreachableRoutes((LAN,)), ReplaceFirewall(RULES), NODE, StartRouting(ROUTING)),
@@ -132,7 +132,7 @@ def test_what_cannot_be_undone_is_said_and_the_rest_is_undone_all_the_same() -> 
 
     host = Stubborn()
 
-    with pytest.raises(ApplyFailed) as failed:
+    with pytest.raises(ActionFailed) as failed:
         apply(
             host,
             (ReplaceFirewall(RULES), NODE, StartRouting(ROUTING)),
@@ -154,7 +154,7 @@ def test_an_interface_that_appeared_in_between_is_not_removed_by_undoing() -> No
     observed = host.observe(())
     host.plug(Nic(name="uwg-b0"))
 
-    with pytest.raises(ApplyFailed) as failed:
+    with pytest.raises(ActionFailed) as failed:
         apply(host, (ReplaceFirewall(RULES), CreateTunnel(TUNNEL)), observed=observed)
 
     assert failed.value.undone
@@ -165,7 +165,7 @@ def test_a_parameter_that_cannot_be_written_leaves_nothing_to_undo() -> None:
     host = FakeHost(fixed=["net.ipv4.ip_forward"])
     observed = host.observe(("net.ipv4.ip_forward",))
 
-    with pytest.raises(ApplyFailed) as failed:
+    with pytest.raises(ActionFailed) as failed:
         apply(host, (NODE, SetSysctl("net.ipv4.ip_forward", "1")), observed=observed)
 
     assert "Read-only file system" in failed.value.what

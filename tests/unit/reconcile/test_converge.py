@@ -11,7 +11,7 @@ from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.routing_policy import Drain
 from uno.ports.host import Desired, Nic, StartRouting, StopRouting
-from uno.reconcile.apply import ApplyFailed
+from uno.reconcile.apply import ActionFailed
 from uno.reconcile.converge import cell_target, compare
 
 NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.1.1/24"),))
@@ -78,7 +78,7 @@ def test_what_fails_is_undone() -> None:
     before = str(host)
     host.fail_at(4)
 
-    with pytest.raises(ApplyFailed):
+    with pytest.raises(ActionFailed):
         cell_target(host, package_of(HUB)).compare(host).apply(host)
 
     assert str(host) == before

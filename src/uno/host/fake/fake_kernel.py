@@ -30,7 +30,7 @@ PARAMETERS: Mapping[str, str] = {
 
 
 @dataclass(slots=True)
-class Link:
+class FakeInterface:
     """An interface that uno made: a WireGuard one if it has a key.
 
     `table` is the routing table of its own, `blackhole_routes` are what it blackhole_routes.
@@ -51,7 +51,7 @@ class FakeKernel:
     def __init__(self, *, nics: Iterable[Nic], fixed: Iterable[str]) -> None:
         """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
         self.nics = {nic.name: nic for nic in nics}
-        self.links: dict[str, Link] = {}
+        self.links: dict[str, FakeInterface] = {}
         self.unreachable_routes: set[Network] = set()
         self.firewall: str | None = None
         self._fixed = frozenset(fixed)
@@ -89,7 +89,7 @@ class FakeKernel:
             raise TransientFailure(f"ip link add {name}: File exists")
         if not re.fullmatch(r"[^\s/:]{1,15}", name):
             raise TransientFailure(f'ip link add {name}: "dev" not a valid ifname')
-        self.links[name] = Link()
+        self.links[name] = FakeInterface()
 
     def remove_link(self, name: str) -> None:
         """Delete an interface that uno made, if it is there."""
@@ -142,7 +142,7 @@ class FakeKernel:
             _refuse_ruleset(ruleset)
         self.firewall = ruleset
 
-    def link(self, name: str) -> Link:
+    def link(self, name: str) -> FakeInterface:
         """Return an interface that uno made."""
         if name not in self.links:
             raise TransientFailure(f'Cannot find device "{name}"')
@@ -162,7 +162,7 @@ class FakeKernel:
             yield f"sysctl {key} = {self._parameters[key]}"
         yield from (f"nft {line}" for line in (self.firewall or "").splitlines())
 
-    def _link_lines(self, name: str, link: Link) -> Iterator[str]:
+    def _link_lines(self, name: str, link: FakeInterface) -> Iterator[str]:
         yield f"link {name} mtu {link.mtu}"
         yield from (f"addr {address} dev {name}" for address in link.addresses)
         where = f" table {link.table}" if link.table else ""

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from uno.host.netlink import rtnetlink
 from uno.host.netlink.interface_changes import PROTOCOL
-from uno.host.netlink.rtnetlink import Message
+from uno.host.netlink.rtnetlink import NetlinkMessage
 from uno.model.net import Network
 from uno.ports.events import NetworkChange
 
@@ -88,7 +88,7 @@ class NetlinkWatch:
     def _told(self, part: bytes) -> set[NetworkChange]:
         return {change for each in rtnetlink.messages(part) if (change := self._change(each))}
 
-    def _change(self, message: Message) -> NetworkChange | None:
+    def _change(self, message: NetlinkMessage) -> NetworkChange | None:
         match message.kind:
             case rtnetlink.NEWROUTE | rtnetlink.DELROUTE:
                 return self._route(message)
@@ -99,7 +99,7 @@ class NetlinkWatch:
             case _:
                 return None
 
-    def _route(self, message: Message) -> NetworkChange | None:
+    def _route(self, message: NetlinkMessage) -> NetworkChange | None:
         route = rtnetlink.route(message.body)
         if route.table != rtnetlink.MAIN_TABLE or route.flags & rtnetlink.CLONED:
             return None
@@ -112,7 +112,7 @@ class NetlinkWatch:
         key = ("route", route.destination, route.priority)
         return self._notice(key, None if gone else route)
 
-    def _link(self, message: Message) -> NetworkChange | None:
+    def _link(self, message: NetlinkMessage) -> NetworkChange | None:
         family, _, _, index, flags, _ = _LINK.unpack_from(message.body)
         if family != socket.AF_UNSPEC:
             # A bridge tells of its ports.
@@ -121,7 +121,7 @@ class NetlinkWatch:
         now = (flags & _STATE, told.get(_IFNAME), told.get(_MTU), told.get(_OPERSTATE))
         return self._notice(("link", index), None if message.kind == rtnetlink.DELLINK else now)
 
-    def _address(self, message: Message) -> NetworkChange | None:
+    def _address(self, message: NetlinkMessage) -> NetworkChange | None:
         _, length, flags, _, index = _ADDRESS.unpack_from(message.body)
         told = rtnetlink.attributes(message.body, _ADDRESS.size)
         address = told.get(_IFA_LOCAL) or told.get(_IFA_ADDRESS)

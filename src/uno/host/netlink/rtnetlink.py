@@ -48,7 +48,7 @@ _PART = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class NetlinkMessage:
     """A netlink message: its type, and what follows its header."""
 
     kind: int
@@ -56,7 +56,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class KernelRoute:
     """A route. `interfaces` are the indices of those that its hops, `via`, go out by."""
 
     destination: Network
@@ -77,13 +77,13 @@ def subscribe() -> socket.socket:
     return _open(GROUPS)
 
 
-def routes() -> tuple[Route, ...]:
+def routes() -> tuple[KernelRoute, ...]:
     """Return all routes of this network namespace. Raises `UnoError`."""
     told = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
     return tuple(route(each.body) for each in told if each.kind == NEWROUTE)
 
 
-def routes_of(protocol: int, family: int) -> tuple[Route, ...]:
+def routes_of(protocol: int, family: int) -> tuple[KernelRoute, ...]:
     """Return the routes that a protocol made, of all tables. Raises `UnoError`.
 
     There may be thousands of others, so that it is the kernel that chooses.
@@ -94,7 +94,7 @@ def routes_of(protocol: int, family: int) -> tuple[Route, ...]:
     return tuple(each for each in found if each.protocol == protocol)
 
 
-def default_routes() -> tuple[Route, ...]:
+def default_routes() -> tuple[KernelRoute, ...]:
     """Return the default routes of the main table. Raises `UnoError`."""
     told = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
     # The second byte is the length of the prefix: most routes need not be read any further.
@@ -113,7 +113,7 @@ def interfaces_with_routes(protocol: int) -> frozenset[str]:
     return frozenset(names)
 
 
-def dumped(kind: int, body: bytes, *, chosen: bool = False) -> tuple[Message, ...]:
+def dumped(kind: int, body: bytes, *, chosen: bool = False) -> tuple[NetlinkMessage, ...]:
     """Return all that the kernel answers to a request for everything of a kind.
 
     `chosen` asks it to heed what `body` says of the answers, as far as it can. Raises `UnoError`.
@@ -121,7 +121,7 @@ def dumped(kind: int, body: bytes, *, chosen: bool = False) -> tuple[Message, ..
     return _answer(kind, body, flags=_REQUEST | _DUMP, chosen=chosen)
 
 
-def answered(kind: int, body: bytes, *, family: int) -> Message:
+def answered(kind: int, body: bytes, *, family: int) -> NetlinkMessage:
     """Return the one answer to a request of a netlink family. Raises `UnoError`."""
     return _answer(kind, body, flags=_REQUEST, family=family)[0]
 
@@ -133,7 +133,7 @@ def _answer(
     flags: int,
     family: int = socket.NETLINK_ROUTE,
     chosen: bool = False,
-) -> tuple[Message, ...]:
+) -> tuple[NetlinkMessage, ...]:
     with _open(family=family) as one:
         one.settimeout(5)
         if chosen:
@@ -150,14 +150,14 @@ def _answer(
             ) from error
 
 
-def messages(part: bytes) -> Iterator[Message]:
+def messages(part: bytes) -> Iterator[NetlinkMessage]:
     """Yield the messages in what was received."""
     at = 0
     while at + _HEADER.size <= len(part):
         length, kind, _, _, _ = _HEADER.unpack_from(part, at)
         if length < _HEADER.size:
             return
-        yield Message(kind, part[at + _HEADER.size : at + length])
+        yield NetlinkMessage(kind, part[at + _HEADER.size : at + length])
         at += _aligned(length)
 
 
@@ -174,11 +174,11 @@ def attributes(body: bytes, start: int) -> dict[int, bytes]:
     return found
 
 
-def route(body: bytes) -> Route:
+def route(body: bytes) -> KernelRoute:
     """Read a route from the body of its message."""
     family, length, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(body)
     told = attributes(body, _ROUTE.size)
-    return Route(
+    return KernelRoute(
         destination=_network(family, told.get(_DST, b""), length),
         table=number(told, _TABLE, table),
         protocol=protocol,
@@ -209,7 +209,7 @@ def _open(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.sock
     return one
 
 
-def _parts(one: socket.socket) -> Iterator[Message]:
+def _parts(one: socket.socket) -> Iterator[NetlinkMessage]:
     while True:
         for each in messages(one.recv(_PART)):
             if each.kind == _DONE:
@@ -217,7 +217,7 @@ def _parts(one: socket.socket) -> Iterator[Message]:
             yield _accepted(each)
 
 
-def _accepted(each: Message) -> Message:
+def _accepted(each: NetlinkMessage) -> NetlinkMessage:
     if each.kind == _ERROR:
         code = -struct.unpack_from("=i", each.body)[0] or errno.EIO
         raise OSError(code, os.strerror(code))

@@ -13,7 +13,7 @@ from random import Random
 
 from uno.diagnostics import ActionNeeded
 from uno.host.probe import icmp_echo
-from uno.host.probe.probe_schedule import Probe, Probing
+from uno.host.probe.probe_schedule import Probe, ProbeSchedule
 from uno.ports.prober import ProbeResults, ProbeTarget
 
 _IP_HEADER = 20
@@ -46,29 +46,29 @@ class IcmpProber:
         and when all targets of `probe_now` have answered.
         """
         self._clock = clock
-        self._probing = Probing(random=random, changed=changed)
+        self._schedule = ProbeSchedule(random=random, changed=changed)
         self._token = random.randbytes(_TOKEN)
         self._identifier = random.randrange(1 << 16)
         self._sooner = asyncio.Event()
 
     def set_targets(self, targets: Iterable[ProbeTarget]) -> None:
         """Probe these from now on, and no others."""
-        self._probing.set_targets(targets, now=self._clock())
+        self._schedule.set_targets(targets, now=self._clock())
         self._sooner.set()
 
     def reset_backoff(self) -> None:
         """Probe targets that do not answer soon."""
-        self._probing.reset_backoff(now=self._clock())
+        self._schedule.reset_backoff(now=self._clock())
         self._sooner.set()
 
     def probe_now(self, addresses: Iterable[IPv4Address]) -> None:
         """Probe these targets at once; `changed` is called when all have answered."""
-        self._probing.probe_now(addresses, now=self._clock())
+        self._schedule.probe_now(addresses, now=self._clock())
         self._sooner.set()
 
     def results(self) -> ProbeResults:
         """Return the result of each target."""
-        return self._probing.results()
+        return self._schedule.results()
 
     async def run(self) -> None:
         """Probe until cancelled. Raises `UnoError` where raw sockets are not permitted."""
@@ -84,16 +84,16 @@ class IcmpProber:
         for packet in icmp_echo.received(one, _LARGEST):
             number, sender = self._read(packet)
             if number is not None and sender is not None:
-                self._probing.answered(number, sender, now=self._clock())
+                self._schedule.answered(number, sender, now=self._clock())
 
     async def _send_all(self, one: socket.socket) -> None:
         while True:
             self._sooner.clear()
             now = self._clock()
-            for probe in self._probing.due(now=now):
+            for probe in self._schedule.due(now=now):
                 if not self._send(one, probe):
-                    self._probing.lost(probe.number, now=now)
-            pause = self._probing.pause(now=self._clock())
+                    self._schedule.lost(probe.number, now=now)
+            pause = self._schedule.pause(now=self._clock())
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if pause == math.inf else pause):
                     await self._sooner.wait()

@@ -18,9 +18,9 @@ from statistics import median
 
 from uno.ports.prober import ProbeResult, ProbeTarget
 
-NEAR_SECONDS = 2.0
-FAR_SECONDS = 10.0
-FAR_PER_SECOND = 5.0
+ADJACENT_SECONDS = 2.0
+DISTANT_SECONDS = 10.0
+DISTANT_PER_SECOND = 5.0
 """All far targets together are probed so often at most, however many they are."""
 
 PATIENCE = 2.0
@@ -93,7 +93,7 @@ class _Track:
         return self.misses < SILENT
 
 
-class Probing:
+class ProbeSchedule:
     """The targets, their probes that wait for an answer, and the results."""
 
     def __init__(self, *, random: Random, changed: Callable[[], None]) -> None:
@@ -256,7 +256,11 @@ class Probing:
 
     def _interval(self, track: _Track) -> float:
         far = sum(not each.target.adjacent for each in self._tracks.values())
-        interval = NEAR_SECONDS if track.target.adjacent else max(FAR_SECONDS, far / FAR_PER_SECOND)
+        interval = (
+            ADJACENT_SECONDS
+            if track.target.adjacent
+            else max(DISTANT_SECONDS, far / DISTANT_PER_SECOND)
+        )
         return interval * self._random.uniform(0.9, 1.1)
 
 

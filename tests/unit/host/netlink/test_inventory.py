@@ -20,7 +20,7 @@ import pytest
 from uno.host.command import run
 from uno.host.netlink import inventory, rtnetlink
 from uno.host.netlink.inventory import Interface
-from uno.host.netlink.rtnetlink import Message, Route
+from uno.host.netlink.rtnetlink import KernelRoute, NetlinkMessage
 from uno.model.net import network
 from uno.ports.host import Nic
 
@@ -33,8 +33,8 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[bytes]]:
     """What is answered to each kind of request."""
     answers: dict[int, list[bytes]] = {}
 
-    def dumped(kind: int, _body: bytes) -> tuple[Message, ...]:
-        return tuple(Message(kind - 2, body) for body in answers.get(kind, []))
+    def dumped(kind: int, _body: bytes) -> tuple[NetlinkMessage, ...]:
+        return tuple(NetlinkMessage(kind - 2, body) for body in answers.get(kind, []))
 
     monkeypatch.setattr(rtnetlink, "dumped", dumped)
     return answers
@@ -198,8 +198,8 @@ def route(
     kind: int = rtnetlink.UNICAST,
     table: int = rtnetlink.MAIN_TABLE,
     protocol: int = 98,
-) -> Route:
-    return Route(
+) -> KernelRoute:
+    return KernelRoute(
         destination=network(destination),
         table=table,
         protocol=protocol,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uno.host.netlink import rtnetlink
-from uno.host.netlink.rtnetlink import Message
+from uno.host.netlink.rtnetlink import NetlinkMessage
 
 MAIN, BGP = 254, 186
 
@@ -39,7 +39,10 @@ def hop(index: int) -> bytes:
 def test_messages_that_come_together_are_taken_apart() -> None:
     part = message(16, b"abcde") + message(24, b"xy")
 
-    assert list(rtnetlink.messages(part)) == [Message(16, b"abcde"), Message(24, b"xy")]
+    assert list(rtnetlink.messages(part)) == [
+        NetlinkMessage(16, b"abcde"),
+        NetlinkMessage(24, b"xy"),
+    ]
 
 
 def test_a_route_has_its_destination_and_the_interface_that_it_leads_to() -> None:

@@ -1,4 +1,4 @@
-"""Probing in a network namespace that has but its loopback interface; the kernel answers."""
+"""ProbeSchedule in a network namespace that has but its loopback interface; the kernel answers."""
 
 from __future__ import annotations
 

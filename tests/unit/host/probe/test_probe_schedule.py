@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uno.host.probe.probe_schedule import FAR_PER_SECOND, SMALL, Probe, Probing
+from uno.host.probe.probe_schedule import DISTANT_PER_SECOND, SMALL, Probe, ProbeSchedule
 from uno.ports.prober import ProbeResult, ProbeTarget
 
 SELF = IPv4Address("10.255.128.1")
@@ -27,7 +27,7 @@ class Simulation:
         self.changes: list[float] = []
         self.sent: list[tuple[float, Probe]] = []
         self.answers: Callable[[Probe], bool] = lambda _: True
-        self.probing = Probing(
+        self.probing = ProbeSchedule(
             random=Random(seed),  # noqa: S311 - nothing to guess here
             changed=lambda: self.changes.append(self.now - 1000),
         )
@@ -161,7 +161,7 @@ def test_many_targets_cost_no_more_than_their_share() -> None:
 
     network.run(300)
 
-    assert len(network.sent) < 500 + 300 * FAR_PER_SECOND * 1.2
+    assert len(network.sent) < 500 + 300 * DISTANT_PER_SECOND * 1.2
 
 
 def test_a_target_that_falls_silent_is_told_once_and_within_seconds() -> None:
