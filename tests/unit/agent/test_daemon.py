@@ -630,7 +630,7 @@ def test_a_package_comes_through_a_neighbour_where_the_registry_is_not_heard(pla
         await site.until(lambda: site.status("b"))
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
 
-        site.offer("b", near=True)
+        site.offer("b", adjacent=True)
 
         await site.until(lambda: phase(site, "b") is Phase.STAGED)
 

@@ -1,0 +1,566 @@
+"""What each event means to a cell that changes packages, and which commands follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+from msgspec.structs import replace as altered
+
+from uno.agent.commit.commit_machine import (
+    Acknowledge,
+    Activate,
+    Activated,
+    ActivationFailed,
+    Applied,
+    Apply,
+    ApplyFailed,
+    CellState,
+    Cleanup,
+    CleanupAdvanced,
+    CommitState,
+    CommitVerdict,
+    Confirm,
+    Confirmed,
+    ConfirmLimits,
+    Discard,
+    Discarded,
+    LansAttached,
+    LinksReleased,
+    MessagesReceived,
+    Observe,
+    Observed,
+    OfferRefused,
+    OfferStaged,
+    PackageInstalled,
+    PendingCommit,
+    PendingPut,
+    Persist,
+    PersistentState,
+    PutPending,
+    ReceivedActivation,
+    ReconcileFailed,
+    ReleaseLinks,
+    RestoreMessages,
+    RevertHost,
+    RollBack,
+    RolledBack,
+    Stage,
+    Started,
+    evaluate,
+    step,
+)
+from uno.agent.commit.drain_plan import DrainSchedule
+from uno.agent.commit.reachability import Reachability
+from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, Phase
+
+CELL = 7
+REACHED = Reachability(registry=True, neighbours=frozenset({1, 2}))
+PENDING = PendingCommit(generation=2, previous=1, before=REACHED, confirm_timeout=30)
+STAGED = CellState(running=1, staged=2, persistent=PersistentState(offer=3))
+ON_PENDING = CellState(running=2, previous=1, pending=PENDING)
+LIMITS = ConfirmLimits(lease=7, confirm_timeout=20)
+
+
+def cell(ledger: CellState, **fields: object) -> CommitState:
+    return replace(CommitState(cell=CELL, ledger=ledger, limits=LIMITS), **fields)  # type: ignore[arg-type]
+
+
+def activation(
+    sequence: int, *, cells: dict[int, int] | None = None, hold: tuple[str, ...] = ()
+) -> ReceivedActivation:
+    made = Activation(
+        generation=2, cells={CELL: 2} if cells is None else cells, hold=hold, confirm_timeout=12
+    )
+    return ReceivedActivation(activation=made, sequence=sequence, received_at=50.0)
+
+
+def undo(sequence: int, cells: dict[int, int] | None = None) -> ReceivedActivation:
+    made = Activation(generation=2, cells={CELL: 2} if cells is None else cells, undo=True)
+    return ReceivedActivation(activation=made, sequence=sequence)
+
+
+def receive(
+    state: CommitState, received: ReceivedActivation | None = None, *, offer: int = 0
+) -> tuple[object, ...]:
+    return step(state, MessagesReceived(offer=offer, activation=received))[1]
+
+
+def seen(**fields: object) -> Observed:
+    return replace(
+        Observed(
+            now=100.0,
+            reachability=REACHED,
+            planned=frozenset({1, 2}),
+            detection=1.0,
+            registry_elsewhere=True,
+            registry_sequence=40,
+        ),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+# Offers.
+
+
+def test_a_new_offer_is_staged_once() -> None:
+    state, commands = step(cell(CellState(running=1)), MessagesReceived(offer=3))
+
+    assert commands == (Stage(sequence=3),)
+    assert receive(state, offer=3) == ()
+    assert receive(state, offer=4) == (Stage(sequence=4),)
+
+
+@pytest.mark.parametrize(
+    "persistent", [PersistentState(handled=10, offer=3), PersistentState(handled=3, offer=10)]
+)
+def test_an_offer_that_was_handled_or_staged_is_not_staged_again(
+    persistent: PersistentState,
+) -> None:
+    state = cell(CellState(running=1, persistent=persistent))
+
+    assert receive(state, offer=5) == ()
+    assert receive(state, offer=10) == ()
+    assert receive(state, offer=11) == (Stage(sequence=11),)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [cell(ON_PENDING), cell(CellState(running=1), cleanup=Cleanup.LINKS)],
+    ids=["pending", "links"],
+)
+def test_an_offer_waits_until_the_last_change_is_over(state: CommitState) -> None:
+    later, commands = step(state, MessagesReceived(offer=3))
+
+    assert commands == ()
+    over = replace(later, ledger=CellState(running=1), cleanup=Cleanup.FILTERS)
+    assert receive(over) == (Stage(sequence=3),)
+
+
+def test_a_staged_package_is_acknowledged_after_it_is_on_disk() -> None:
+    staged = OfferStaged(sequence=3, generation=2, is_running=False, ledger=STAGED)
+
+    state, commands = step(cell(CellState(running=1)), staged)
+
+    ack = Ack(generation=2, phase=Phase.STAGED, running=1, offer=3)
+    assert commands == (Persist(state=PersistentState(offer=3, ack=ack)), Acknowledge(ack=ack))
+    assert state.ledger.staged == 2
+
+
+@pytest.mark.parametrize(
+    ("ledger", "phase"),
+    [(CellState(running=2), Phase.CONFIRMED), (ON_PENDING, Phase.APPLIED)],
+)
+def test_an_offer_of_the_running_package_is_acknowledged_as_what_it_is(
+    ledger: CellState, phase: Phase
+) -> None:
+    event = OfferStaged(sequence=3, generation=2, is_running=True, ledger=ledger)
+
+    _, commands = step(cell(ledger), event)
+
+    assert commands[-1] == Acknowledge(
+        ack=Ack(generation=2, phase=phase, running=2, offer=3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "announced", "generation"), [(5, 4, 5), (None, 4, 4), (None, None, 1)]
+)
+def test_a_refusal_names_the_generation_as_well_as_it_is_known(
+    read: int | None, announced: int | None, generation: int
+) -> None:
+    state = cell(CellState(running=1, persistent=PersistentState(offer=2)), announced=announced)
+
+    after, commands = step(state, OfferRefused(sequence=3, reason="no LAN", generation=read))
+
+    ack = Ack(generation=generation, phase=Phase.REFUSED, running=1, reason="no LAN", offer=3)
+    assert commands[-1] == Acknowledge(ack=ack)
+    assert after.persistent.offer == 2, "the package that is staged came with another offer"
+
+
+# Activation.
+
+
+def test_a_staged_package_is_activated_with_what_is_reached_now() -> None:
+    state, commands = step(cell(STAGED), MessagesReceived(activation=activation(5)))
+    assert commands == (Observe(),)
+
+    _, commands = step(state, seen())
+
+    (command,) = commands
+    assert isinstance(command, Activate)
+    assert command.sequence == 5
+    assert command.schedule.started_at == 50.0
+    assert command.pending == PendingCommit(
+        generation=2, previous=1, before=REACHED, confirm_timeout=12
+    )
+
+
+def test_an_activation_that_was_handled_has_no_effect_on_a_cell_that_rolled_back() -> None:
+    """It is offered the package again, and stages it: only a new activation may apply it."""
+    persistent = PersistentState(handled=5, offer=6)
+    state = cell(CellState(running=1, staged=2, persistent=persistent))
+
+    assert receive(state, activation(4)) == ()
+    assert receive(state, activation(5)) == ()
+    assert receive(state, activation(6)) == (Observe(),)
+
+
+def test_an_activation_waits_for_its_package() -> None:
+    state, commands = step(cell(CellState(running=1)), MessagesReceived(activation=activation(5)))
+    assert commands == ()
+
+    state, _ = step(state, OfferStaged(sequence=6, generation=2, is_running=False, ledger=STAGED))
+
+    assert receive(state) == (Observe(),)
+
+
+def test_an_activation_of_other_cells_or_generations_has_no_effect() -> None:
+    assert receive(cell(STAGED), activation(5, cells={1: 2})) == ()
+    assert receive(cell(STAGED), activation(5, cells={CELL: 3})) == ()
+    assert receive(cell(STAGED), activation(5, cells={CELL: 1})) == ()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        cell(altered(ON_PENDING, staged=3)),
+        cell(altered(STAGED, staged=3), cleanup=Cleanup.LINKS),
+    ],
+    ids=["pending", "links"],
+)
+def test_an_activation_waits_until_the_last_change_is_over(state: CommitState) -> None:
+    later, commands = step(state, MessagesReceived(activation=activation(5, cells={CELL: 3})))
+
+    assert commands == ()
+    over = replace(later, ledger=altered(later.ledger, pending=None), cleanup=Cleanup.FILTERS)
+    assert receive(over) == (Observe(),)
+
+
+def test_an_activated_package_is_acknowledged_and_then_applied() -> None:
+    command = Activate(pending=PENDING, sequence=5, schedule=DrainSchedule(period=9))
+
+    state, commands = step(cell(STAGED), Activated(command=command))
+
+    ack = Ack(generation=2, phase=Phase.APPLYING, running=1, offer=3)
+    assert commands == (
+        Persist(state=PersistentState(handled=5, offer=3, ack=ack)),
+        Acknowledge(ack=ack),
+        Apply(generation=2, schedule=DrainSchedule(period=9)),
+    )
+    assert state.persistent.handled == 5
+
+
+def test_an_activation_that_fails_is_acknowledged_and_not_tried_again() -> None:
+    command = Activate(pending=PENDING, sequence=5, schedule=DrainSchedule())
+
+    state, commands = step(cell(STAGED), ActivationFailed(command=command, reason="disk full"))
+
+    ack = Ack(generation=2, phase=Phase.FAILED, running=1, reason="disk full", offer=3)
+    assert commands == (
+        Persist(state=PersistentState(handled=5, offer=3, ack=ack)),
+        Acknowledge(ack=ack),
+    )
+    assert receive(state, activation(5)) == ()
+
+
+def test_an_applied_package_is_acknowledged_and_awaits_confirm() -> None:
+    event = Applied(now=70.0, cleanup=Cleanup.LINKS, ledger=ON_PENDING, registry_bytes=9)
+
+    state, commands = step(cell(STAGED), event)
+
+    assert commands[-1] == Acknowledge(
+        ack=Ack(generation=2, phase=Phase.APPLIED, running=2, offer=3)
+    )
+    assert (state.pending, state.applied_at, state.registry_bytes) == (PENDING, 70.0, 9)
+    assert state.cleanup is Cleanup.LINKS
+
+
+def test_a_package_that_cannot_be_applied_is_left_and_acknowledged() -> None:
+    state, commands = step(cell(STAGED), ApplyFailed(generation=2, reason="no route"))
+    assert commands == (RollBack(generation=2, phase=Phase.FAILED, reason="no route"),)
+
+    (command,) = commands
+    assert isinstance(command, RollBack)
+    after = RolledBack(command=command, ledger=CellState(running=1))
+    state, commands = step(replace(state, cleanup=Cleanup.FILTERS), after)
+
+    ack = Ack(generation=2, phase=Phase.FAILED, running=1, reason="no route", offer=3)
+    assert commands == (
+        Persist(state=PersistentState(offer=3, ack=ack)),
+        Acknowledge(ack=ack),
+    )
+    assert state.cleanup is Cleanup.FILTERS, "the host has not changed"
+
+
+# Deferred links.
+
+
+def test_deferred_links_are_released_when_they_are_held_no_more() -> None:
+    ledger = CellState(running=2, deferred=frozenset({"1-7", "2-7"}))
+
+    state, commands = step(cell(ledger), MessagesReceived(activation=activation(5, hold=("1-7",))))
+
+    persist, release = commands
+    assert persist == Persist(state=PersistentState(handled=5))
+    assert isinstance(release, ReleaseLinks)
+    assert (release.generation, release.schedule.hold) == (2, ("1-7",))
+    assert release.schedule.started_at == 50.0
+    left = altered(ledger, deferred=frozenset({"1-7"}))
+    state, commands = step(state, LinksReleased(cleanup=Cleanup.FILTERS, ledger=left))
+    assert commands == ()
+    assert state.ledger.deferred == {"1-7"}
+    assert state.cleanup is Cleanup.FILTERS
+
+
+def test_deferred_links_that_are_still_held_or_under_way_stay() -> None:
+    ledger = CellState(running=2, deferred=frozenset({"1-7"}))
+    held = activation(5, hold=("1-7", "2-7"))
+
+    assert receive(cell(ledger), held) == ()
+    assert receive(cell(ledger, cleanup=Cleanup.LINKS), activation(5)) == ()
+    assert receive(cell(CellState(running=2)), activation(5)) == ()
+
+
+# Undo.
+
+
+def test_an_undo_rolls_back_a_package_whether_or_not_it_is_confirmed() -> None:
+    confirmed = altered(ON_PENDING, pending=None)
+    command = RollBack(
+        generation=2, phase=Phase.REVERTED, reason="it was undone for all", handled=5
+    )
+
+    for ledger in (ON_PENDING, confirmed):
+        assert receive(cell(ledger), undo(5)) == (command,)
+        assert receive(cell(ledger), undo(5, cells={})) == (command,)
+        assert receive(cell(ledger, cleanup=Cleanup.LINKS), undo(5)) == (command,)
+        assert receive(cell(ledger), undo(5, cells={CELL: 3})) == ()
+
+
+def test_an_undo_without_a_previous_package_has_no_effect() -> None:
+    assert receive(cell(CellState(running=2)), undo(5)) == ()
+
+
+def test_an_undo_discards_a_staged_package_that_was_offered_before_it() -> None:
+    state, commands = step(cell(STAGED), MessagesReceived(activation=undo(5)))
+    assert commands == (Discard(sequence=5),)
+
+    state, commands = step(state, Discarded(sequence=5, ledger=CellState(running=1)))
+
+    assert commands == (Persist(state=PersistentState(handled=5, offer=3)),)
+    assert state.ledger.staged is None
+
+
+@pytest.mark.parametrize("sequence", [2, 3])
+def test_a_package_that_was_offered_after_the_undo_is_another_attempt(sequence: int) -> None:
+    assert receive(cell(STAGED), undo(sequence)) == ()
+
+
+def test_an_undo_that_was_handled_has_no_effect() -> None:
+    ledger = altered(ON_PENDING, persistent=PersistentState(handled=5))
+
+    assert receive(cell(ledger), undo(5)) == ()
+    assert len(receive(cell(ledger), undo(6))) == 1
+
+
+def test_a_rolled_back_host_is_changed_before_the_roll_back_is_acknowledged() -> None:
+    command = RollBack(generation=2, phase=Phase.REVERTED, reason="it lost a", handled=40)
+    before = cell(ON_PENDING, cleanup=Cleanup.LINKS)
+
+    state, commands = step(before, RolledBack(command=command, ledger=CellState(running=1)))
+
+    ack = Ack(generation=2, phase=Phase.REVERTED, running=1, reason="it lost a")
+    assert commands == (
+        Persist(state=PersistentState(handled=40)),
+        RevertHost(),
+        Persist(state=PersistentState(handled=40, ack=ack)),
+        Acknowledge(ack=ack),
+    )
+    assert (state.ledger.running, state.pending, state.cleanup) == (1, None, Cleanup.DONE)
+
+
+def test_handled_never_decreases() -> None:
+    ledger = altered(ON_PENDING, persistent=PersistentState(handled=50))
+    command = RollBack(generation=2, phase=Phase.REVERTED, reason="", handled=40)
+
+    state, _ = step(cell(ledger), RolledBack(command=command, ledger=CellState(running=1)))
+
+    assert state.persistent.handled == 50
+
+
+# Confirm.
+
+
+def verdict(observed: Observed, **fields: object) -> CommitVerdict:
+    pending = replace_pending(fields.pop("before", REACHED))
+    ledger = altered(ON_PENDING, pending=pending)
+    return evaluate(cell(ledger, **fields), pending, observed)[0]
+
+
+def replace_pending(before: object) -> PendingCommit:
+    assert isinstance(before, Reachability)
+    return altered(PENDING, before=before)
+
+
+def test_a_cell_that_reached_nothing_before_confirms_at_once() -> None:
+    nothing = Reachability()
+
+    assert verdict(seen(now=0.0, reachability=nothing), before=nothing) is CommitVerdict.CONFIRM
+
+
+def test_a_pending_commit_is_rolled_back_when_its_timeout_expires() -> None:
+    lost = Reachability(registry=True, neighbours=frozenset({1}))
+
+    assert verdict(seen(now=129.9, reachability=lost), applied_at=100.0) is CommitVerdict.WAIT
+    assert verdict(seen(now=130.0, reachability=lost), applied_at=100.0) is CommitVerdict.ROLL_BACK
+    assert verdict(seen(now=130.0), applied_at=100.0) is CommitVerdict.CONFIRM
+
+
+def test_links_count_when_a_broken_one_would_be_down_or_all_have_answered() -> None:
+    neighbours = Reachability(neighbours=frozenset({1, 2}))
+    early = seen(now=100.9, reachability=neighbours)
+    answered = {1: 100.0, 2: 100.5}
+
+    def is_confirmed(observed: Observed) -> bool:
+        return verdict(observed, before=neighbours, applied_at=100.0) is CommitVerdict.CONFIRM
+
+    assert not is_confirmed(early)
+    assert not is_confirmed(replace(early, answered=answered | {2: 99.9}))
+    assert is_confirmed(replace(early, answered=answered))
+    assert is_confirmed(replace(early, now=101.0))
+
+
+def test_the_registry_counts_when_it_was_in_contact_after_the_change_or_its_lease_is_over() -> None:
+    def is_confirmed(observed: Observed) -> bool:
+        found = verdict(observed, applied_at=100.0, registry_bytes=500)
+        return found is CommitVerdict.CONFIRM
+
+    later = seen(now=106.9)
+    assert not is_confirmed(later)
+    assert not is_confirmed(replace(later, registry_contact_at=100.0))
+    assert is_confirmed(replace(later, registry_contact_at=100.1))
+    assert not is_confirmed(replace(later, registry_bytes=500))
+    assert not is_confirmed(replace(later, registry_bytes=0))
+    assert is_confirmed(replace(later, registry_bytes=501))
+    assert is_confirmed(replace(later, now=107.0))
+
+
+def test_a_cell_without_the_registry_before_does_not_wait_for_its_lease() -> None:
+    neighbours = Reachability(neighbours=frozenset({1}))
+
+    assert verdict(seen(now=101.0), before=neighbours, applied_at=100.0) is CommitVerdict.CONFIRM
+
+
+def test_a_commit_is_confirmed_and_acknowledged() -> None:
+    state, commands = step(cell(ON_PENDING, applied_at=90.0), seen())
+    assert commands == (Confirm(generation=2),)
+    assert state.pending is not None, "until it is on disk"
+
+    state, commands = step(state, Confirmed(ledger=altered(ON_PENDING, pending=None)))
+
+    assert commands[-1] == Acknowledge(ack=Ack(generation=2, phase=Phase.CONFIRMED, running=2))
+    assert state.pending is None
+
+
+def test_a_cell_that_is_cut_off_rolls_back_and_names_what_it_lost() -> None:
+    lost = Reachability(neighbours=frozenset({1}))
+    observed = seen(reachability=lost, names={2: "lan-b"})
+
+    _, commands = step(cell(ON_PENDING, applied_at=60.0), observed)
+
+    assert commands == (
+        RollBack(
+            generation=2,
+            phase=Phase.REVERTED,
+            reason="it lost the registry, lan-b",
+            handled=40,
+        ),
+    )
+
+
+def test_while_it_waits_nothing_is_done() -> None:
+    state = cell(altered(ON_PENDING, staged=3), applied_at=99.5, installed=5, offer=9)
+
+    assert step(state, seen()) == (state, ())
+
+
+# Packages that a person installs.
+
+
+def test_an_installed_package_is_put_on_a_pending_commit_and_applied() -> None:
+    state, commands = step(cell(CellState(running=1)), PackageInstalled(generation=4))
+    assert commands == (Observe(),)
+
+    state, commands = step(state, seen())
+
+    pending = PendingCommit(generation=4, previous=1, before=REACHED, confirm_timeout=20)
+    assert commands == (PutPending(pending=pending),)
+    assert state.installed == 4, "until it is on disk"
+    state, commands = step(state, PendingPut(pending=pending))
+    assert commands == (Apply(generation=4, schedule=DrainSchedule()),)
+    assert state.installed is None
+
+
+def test_an_installed_package_comes_before_an_offer_and_an_activation() -> None:
+    state = cell(STAGED, installed=4)
+
+    assert receive(state, activation(5), offer=9) == (Observe(),)
+    assert isinstance(step(state, seen())[1][0], PutPending)
+
+
+@pytest.mark.parametrize("cleanup", [Cleanup.FILTERS, Cleanup.LINKS])
+def test_an_installed_package_waits_until_nothing_is_left_to_remove(cleanup: Cleanup) -> None:
+    state, commands = step(
+        cell(CellState(running=1), cleanup=cleanup), PackageInstalled(generation=4)
+    )
+    assert commands == ()
+    assert step(state, seen())[1] == ()
+
+    state, commands = step(state, CleanupAdvanced(cleanup=Cleanup.DONE))
+
+    assert commands == ()
+    assert receive(state) == (Observe(),)
+
+
+# Start.
+
+
+def test_a_restarted_cell_repeats_its_last_answer_and_begins_the_timeout_again() -> None:
+    message = Envelope(
+        subject=REGISTRY, kind=Kind.UVN, sequence=3, relayed_by=REGISTRY, body=b"", signature=b""
+    )
+    ack = Ack(generation=2, phase=Phase.APPLIED, running=2)
+    persistent = PersistentState(ack=ack, last_registry_messages=(message,))
+
+    state, commands = step(
+        cell(altered(ON_PENDING, persistent=persistent)), Started(now=80.0, registry_bytes=6)
+    )
+
+    assert commands == (RestoreMessages(messages=(message,)), Acknowledge(ack=ack))
+    assert (state.applied_at, state.registry_bytes) == (80.0, 6)
+
+
+def test_a_cell_that_never_answered_has_nothing_to_repeat() -> None:
+    _, commands = step(cell(CellState(running=1)), Started(now=80.0))
+
+    assert commands == (RestoreMessages(messages=()),)
+
+
+def test_a_pending_package_that_the_host_cannot_have_at_a_start_is_rolled_back() -> None:
+    event = ReconcileFailed(reason="no route", registry_sequence=8)
+
+    _, commands = step(cell(ON_PENDING), event)
+
+    assert commands == (RollBack(generation=2, phase=Phase.REVERTED, reason="no route", handled=8),)
+
+
+def test_lans_that_are_attached_are_recorded_once() -> None:
+    lans = (IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24"))
+
+    state, commands = step(cell(CellState(running=1)), LansAttached(lans=lans))
+
+    assert commands == (Persist(state=PersistentState(lans=lans)),)
+    assert step(state, LansAttached(lans=lans[::-1]))[1] == ()
+    assert len(step(state, LansAttached(lans=lans[:1]))[1]) == 1
