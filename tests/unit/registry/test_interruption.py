@@ -1,7 +1,10 @@
 """A command that is stopped before any one of its writes leaves the registry as it was, or changed.
 
-A process runs the command again and again, each time in a copy of the registry and in a child that
-sends itself a signal before its first, second, … last call that could change a file.
+The calls that could change a file are counted. For SIGINT a process runs the command again and
+again, each time in a copy of the registry and in a child that sends itself the signal before its
+first, second, … last such call. A process that is killed leaves the files as they are at that
+moment, so for SIGKILL the command runs once, and before each such call a child copies the registry
+and is killed.
 """
 
 from __future__ import annotations
@@ -22,13 +25,14 @@ from uno.host import command
 from uno.render import package_file
 
 STOPPER = """
-import fcntl, io, os, posix, shutil, sqlite3, sys
-from uno.cli import definition_input
-from uno.cli.commands import backup_restore, passphrase
-from uno.cli.output import printing
+import fcntl, importlib, io, os, pkgutil, posix, shutil, signal, sqlite3, sys
+import uno
 from uno.cli.main import main
-from uno.registry.changes import operations
-from uno.registry.store import backup, key_wrapping
+
+# Once for all children; the middleware is not used here.
+for each in pkgutil.walk_packages(uno.__path__, "uno."):
+    if each.name != "uno.__main__" and not each.name.startswith("uno.bus."):
+        importlib.import_module(each.name)
 
 WRITES = {
     posix: {"chmod", "fchmod", "fsync", "ftruncate", "mkdir", "open", "pwrite", "rename",
@@ -44,21 +48,39 @@ def is_write(called):
 
 start, into, number, step, *words = sys.argv[1:]
 
-def before(nth):
+def on_writes(act):
     count = 0
     def watch(frame, event, called):
         nonlocal count
         if event == "c_call" and is_write(called):
             count += 1
-            if count == nth:
-                os.kill(os.getpid(), int(number))
+            act(count)
     return watch
 
-def attempt(nth):
-    copy = f"{into}/{nth}"
+def interrupt_at(nth):
+    def act(count):
+        if count == nth:
+            os.kill(os.getpid(), int(number))
+    return act
+
+def snapshot(count):
+    if count % int(step) != 1 % int(step):
+        return
+    pid = os.fork()
+    if not pid:
+        if os.path.isdir(work):
+            shutil.copytree(work, f"{into}/{count}")
+        shutil.copy(f"{work}.said", f"{into}/{count}.said")
+        os.kill(os.getpid(), signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with open(f"{into}/killed", "a") as file:
+        print(count, status, file=file)
+
+def attempt(name, watch):
+    copy = f"{into}/{name}"
     if os.path.isdir(start):
         shutil.copytree(start, copy)
-    said = os.open(f"{into}/{nth}.said", os.O_WRONLY | os.O_CREAT)
+    said = os.open(f"{into}/{name}.said", os.O_WRONLY | os.O_CREAT)
     pid = os.fork()
     if pid:
         os.close(said)
@@ -67,7 +89,7 @@ def attempt(nth):
     os.dup2(said, 2)
     status = 70
     try:
-        sys.setprofile(before(nth))
+        sys.setprofile(watch)
         main([*words, "-r", copy])
     except SystemExit as end:
         sys.setprofile(None)
@@ -76,13 +98,23 @@ def attempt(nth):
     finally:
         os._exit(status)
 
-nth = 1
-while True:
-    status = attempt(nth)
-    print(nth, status, flush=True)
-    if status == 0 or nth > 2000:
-        break
-    nth += int(step)
+if int(number) == signal.SIGKILL:
+    work = f"{into}/work"
+    status = attempt("work", on_writes(snapshot))
+    with open(f"{into}/killed") as file:
+        print(killed := file.read(), end="")
+    nth = int(killed.split()[-2]) + int(step)
+    os.rename(work, f"{into}/{nth}")
+    os.rename(f"{work}.said", f"{into}/{nth}.said")
+    print(nth, status)
+else:
+    nth = 1
+    while True:
+        status = attempt(nth, on_writes(interrupt_at(nth)))
+        print(nth, status, flush=True)
+        if status == 0 or nth > 2000:
+            break
+        nth += int(step)
 """
 
 
