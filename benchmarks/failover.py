@@ -79,13 +79,13 @@ def main() -> int:
 
 
 def fail_link(deployment: Deployment) -> Failure:
-    """Cut the link that carries the pings, and mend it when all is well again."""
+    """Cut the link that carries the pings, and restore it when all is well again."""
     world, link = deployment.world, carrying(deployment)
     return failure(
         deployment,
         f"link {link.near} to {link.far}",
         fail=lambda: link.cut(world),
-        mend=lambda: link.mend(world),
+        restore=lambda: link.restore(world),
     )
 
 
@@ -97,7 +97,7 @@ def fail_cells(deployment: Deployment, runs: int) -> list[Failure]:
     await_true(lambda: len(broken(deployment)) == 2, "a cut link is not noticed")
     await_true(lambda: carrying(deployment).far != direct.far, "no cell steps in")
     failures = [fail_cell(deployment) for _ in range(runs)]
-    direct.mend(world)
+    direct.restore(world)
     await_sessions(deployment)
     return failures
 
@@ -109,14 +109,14 @@ def fail_cell(deployment: Deployment) -> Failure:
         deployment,
         f"cell {cell.name}",
         fail=lambda: power_off(deployment, cell),
-        mend=lambda: power_on(deployment, cell),
+        restore=lambda: power_on(deployment, cell),
     )
 
 
 def failure(
-    deployment: Deployment, what: str, *, fail: Callable[[], None], mend: Callable[[], None]
+    deployment: Deployment, what: str, *, fail: Callable[[], None], restore: Callable[[], None]
 ) -> Failure:
-    """Fail something, wait until the pings are answered, mend it, wait until all is as before."""
+    """Fail something, wait for answers to the pings, restore it, wait for the state before."""
     usual = broken(deployment)
     with PingMatrix([way(deployment)]) as pings, PingMatrix([way(deployment)]) as watch:
         with pings.stream() as failing:
@@ -126,7 +126,7 @@ def failure(
                 raise UnoError(f"nothing routes around {what} within {PATIENCE:g} s")
             Event().wait(MARGIN)
         with pings.stream() as mending:
-            mend()
+            restore()
             recovery = await_sessions(deployment, but=usual)
             Event().wait(MARGIN)
     (flow,), (mended,) = failing.flows.values(), mending.flows.values()

@@ -16,7 +16,7 @@ from uno.lab.agents import Agents
 from uno.lab.arrange import arrange
 from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
-from uno.lab.world import allow_interfaces, standing
+from uno.lab.world import allow_interfaces, temporary_world
 
 GROWING, LATER_LAN = "site-3", "192.168.103.0/24"
 LATER_CELL, LATER_CELL_LAN = "site-11", "192.168.11.0/24"
@@ -34,7 +34,7 @@ def installed(say: Callable[[str], None]) -> Iterator[Deployment]:
         later.write_text(spec(grown=True))
         uvn, grown = rehearsal.definition(now), rehearsal.definition(later)
         allow_interfaces(8 * len(grown.cells))
-        with ended_by_signals(), standing(arrange(grown, hosts_per_lan=1)) as world:
+        with ended_by_signals(), temporary_world(arrange(grown, hosts_per_lan=1)) as world:
             deployment = Deployment(world=world, uvn=uvn.name)
             deployment.define(now)
             deployment.install(cell for cell in deployment.cells if cell.name != LATER_CELL)
@@ -46,7 +46,7 @@ def installed(say: Callable[[str], None]) -> Iterator[Deployment]:
 def living(say: Callable[[str], None]) -> Iterator[Agents]:
     """The same with agents on all ten cells and at the registry, all well."""
     with installed(say) as deployment:
-        agents = rehearsal.raise_agents(deployment, say=say)
+        agents = rehearsal.start_agents(deployment, report=say)
         try:
             yield agents
         finally:

@@ -42,8 +42,8 @@ from uno.diagnostics import UnoError
 from uno.host.command import run
 from uno.lab import netns
 from uno.lab.cleanup import ended_by_signals
-from uno.lab.world import World, standing
-from uno.lab.world_layout import GATEWAY4, Cable, Layout, Role, Station
+from uno.lab.world import World, temporary_world
+from uno.lab.world_layout import GATEWAY4, Cable, Role, Station, WorldLayout
 from uno.model.messages import REGISTRY
 from uno.model.net import Address
 from uno.model.status import UvnView
@@ -231,7 +231,7 @@ def fleet(cells: int, folder: Path) -> Iterator[tuple[World, Fleet]]:
         )
     nodes.insert(0, Node(name="registry", cell=REGISTRY, address=registry4, root=root))
     agents = Fleet(nodes=tuple(nodes), identity=identity, places=folder / "run")
-    with standing(layout(nodes)) as world:
+    with temporary_world(layout(nodes)) as world:
         try:
             yield world, agents
         finally:
@@ -257,7 +257,7 @@ cells:
 """
 
 
-def layout(nodes: Sequence[Node]) -> Layout:
+def layout(nodes: Sequence[Node]) -> WorldLayout:
     """A star: a router in the middle that all are plugged into, each at a port of its own.
 
     One bridge for all would take an entry of the kernel's neighbour table for each pair, and the
@@ -285,7 +285,7 @@ def layout(nodes: Sequence[Node]) -> Layout:
         Cable(node=node.name, interface="eth0", far_node=HUB, far_interface=f"p{number}")
         for number, node in enumerate(nodes)
     )
-    return Layout(stations=(middle, *stations), cables=cables, names={}, registry="registry")
+    return WorldLayout(stations=(middle, *stations), cables=cables, names={}, registry="registry")
 
 
 def launch(world: World, node: Node, places: Path) -> int:

@@ -21,8 +21,8 @@ from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
-from uno.lab.world import standing
-from uno.lab.world_layout import Cable, Layout, Role, Station
+from uno.lab.world import temporary_world
+from uno.lab.world_layout import Cable, Role, Station, WorldLayout
 
 SPEC = Path(__file__).parents[1] / "examples" / "four-sites" / "uvn.yml"
 
@@ -44,8 +44,8 @@ def installed(
     """
     requirements.require(requirements.for_a_deployment())
     uvn = rehearsal.definition(SPEC)
-    with ended_by_signals(), standing(arrange(uvn, direct=direct)) as world:
-        yield rehearsal.deploy(world, uvn, SPEC, say=say)
+    with ended_by_signals(), temporary_world(arrange(uvn, direct=direct)) as world:
+        yield rehearsal.deploy(world, uvn, SPEC, report=say)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def running(
 
 
 def _raise(deployment: Deployment, say: Callable[[str], None]) -> None:
-    raised = rehearsal.raise_network(deployment, lan_pairs(deployment.world), say=say)
+    raised = rehearsal.start_network(deployment, lan_pairs(deployment.world), report=say)
     if raised.reached.missing:
         raise UnoError("not all hosts of the lab reach each other")
     await_sessions(deployment)
@@ -73,13 +73,15 @@ def routers(say: Callable[[str], None]) -> Iterator[Deployment]:
         spec = Path(folder) / SPEC.name
         spec.write_text(SPEC.read_text().partition("particles:")[0])
         uvn = rehearsal.definition(spec)
-        with standing(with_routers(arrange(uvn, hosts_per_lan=1, direct=CELLS), CELLS)) as world:
-            deployment = rehearsal.deploy(world, uvn, spec, say=say)
+        with temporary_world(
+            with_routers(arrange(uvn, hosts_per_lan=1, direct=CELLS), CELLS)
+        ) as world:
+            deployment = rehearsal.deploy(world, uvn, spec, report=say)
             _raise(deployment, say)
             yield deployment
 
 
-def with_routers(layout: Layout, cells: frozenset[str]) -> Layout:
+def with_routers(layout: WorldLayout, cells: frozenset[str]) -> WorldLayout:
     """The same world in which cells that are on the Internet are the routers of their LANs.
 
     Each has one host, at the other end of a cable; the routers that were there lose their LANs.

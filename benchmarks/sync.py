@@ -29,7 +29,7 @@ from reporting import Goal, Summary, below, finish, machine, say
 from sites import exit_with
 
 from uno.diagnostics import UnoError
-from uno.lab.agents import Agent, Agents, agents_of, well
+from uno.lab.agents import Agent, Agents, agents_of, is_healthy
 
 # Seconds until a change that does not come to an end stops the benchmark.
 PATIENCE = 120.0
@@ -139,13 +139,13 @@ def change_location(agents: Agents, found: Found, number: int) -> None:
 def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
     """Run the command, and wait until every agent sees all well."""
     before = agents.registry.view().generation
-    said = len(agents.registry.said())
+    said = len(agents.registry.log_text())
     began = time.monotonic()
     began_at = time.time()  # noqa: TID251 - logs have times of day
     agents.sync("-C", "-t", f"{PATIENCE:.0f}", timeout=PATIENCE + 30)
     consistent = time.monotonic() - began
     chosen = [*agents.all, *([with_] if with_ else [])]
-    agents.await_views(well, agents=chosen, within=PATIENCE)
+    agents.await_views(is_healthy, agents=chosen, within=PATIENCE)
     routed = time.monotonic() - began
     if agents.registry.view().generation <= before:
         raise UnoError(f"nothing has changed: {what}")
@@ -153,7 +153,7 @@ def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
     agents.await_settled(agents=chosen, within=PATIENCE)
     heard = [
         datetime.fromisoformat(at).timestamp() - began_at
-        for at, name, _ in CONFIRMED.findall(agents.registry.said()[said:])
+        for at, name, _ in CONFIRMED.findall(agents.registry.log_text()[said:])
         if name != LATER_CELL
     ]
     return Change(what=what, consistent=consistent, routed=routed, others=max(heard, default=0.0))

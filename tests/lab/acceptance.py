@@ -13,7 +13,7 @@ from pathlib import Path
 from uno.lab import rehearsal
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
-from uno.lab.world import allow_interfaces, standing
+from uno.lab.world import allow_interfaces, temporary_world
 
 LANS = {
     "cell1": "10.230.254.0/24",
@@ -70,7 +70,7 @@ def acceptance(how: str, folder: Path) -> Iterator[Deployment]:
     spec.write_text(SPEC)
     uvn = rehearsal.definition(spec)
     allow_interfaces(6 * len(uvn.cells))
-    with standing(arrange(uvn, hosts_per_lan=1, direct=frozenset())) as world:
+    with temporary_world(arrange(uvn, hosts_per_lan=1, direct=frozenset())) as world:
         deployment = Deployment(world=world, uvn=uvn.name)
         if how == "spec":
             deployment.define(spec)

@@ -36,8 +36,8 @@ from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node, Program
 from uno.lab.ping_matrix import PingMatrix, PingPath
-from uno.lab.reachability_oracle import Holding, Pair, Reference
-from uno.lab.world import World, allow_interfaces, standing
+from uno.lab.reachability_oracle import Holding, Pair, ReachabilityModel
+from uno.lab.world import World, allow_interfaces, temporary_world
 from uno.lab.world_layout import Role
 from uno.model.package import Manifest
 from uno.render import package_file
@@ -77,7 +77,7 @@ class Chaos:
     agents: Agents
     random: Random
     say: Say
-    model: Reference
+    model: ReachabilityModel
     names: Mapping[int, str]
     registry_key: str
     began: float = field(default_factory=time.monotonic)
@@ -113,7 +113,7 @@ class Chaos:
         self.tell(f"slowest to be as the model says: {self.slowest:.1f} s")
 
     def fault(self) -> None:
-        """Break or mend something, or change the registry."""
+        """Break or restore something, or change the registry."""
         kinds = self.possible()
         kind = self.random.choices(list(kinds), [weight for weight, _ in kinds.values()])[0]
         self.done += 1
@@ -134,7 +134,7 @@ class Chaos:
         if len(self.model.cuts) < MOST_CUTS:
             kinds["cut"] = (5, self.cut)
         if self.model.cuts:
-            kinds["mend"] = (4, self.mend)
+            kinds["restore"] = (4, self.restore)
         if len(self.model.dark) < MOST_DARK:
             kinds["reboot"] = (2, self.reboot)
         return kinds
@@ -148,11 +148,11 @@ class Chaos:
         self.model = self.model.cut(pair)
         self.tell(f"cut {self.called(pair)}")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         pair = self.random.choice(sorted(self.model.cuts))
-        self.world.mend(*(self.names[each] for each in pair))
-        self.model = self.model.mend(pair)
-        self.tell(f"mend {self.called(pair)}")
+        self.world.restore(*(self.names[each] for each in pair))
+        self.model = self.model.restore(pair)
+        self.tell(f"restore {self.called(pair)}")
 
     def lose(self) -> None:
         self.lossy = not self.lossy
@@ -264,10 +264,10 @@ class Chaos:
         self.due.clear()
         for agent in self.dark():
             self.boot(agent)
-        self.world.mend_all()
+        self.world.restore_all()
         self.lossy = False
         for pair in self.model.cuts:
-            self.model = self.model.mend(pair)
+            self.model = self.model.restore(pair)
         for each in self.syncs:
             each.stop()
         self.agents.start()
@@ -385,11 +385,11 @@ def living(folder: Path, *, say: Say) -> Iterator[Agents]:
     spec.write_text(SPEC.read_text() + "settings:\n  deployment:\n    private_uplinks: 2\n")
     uvn = rehearsal.definition(spec)
     allow_interfaces(6 * len(uvn.cells))
-    with standing(arrange(uvn, hosts_per_lan=1)) as world:
+    with temporary_world(arrange(uvn, hosts_per_lan=1)) as world:
         deployment = Deployment(world=world, uvn=uvn.name)
         deployment.define(spec)
         deployment.install()
-        agents = rehearsal.raise_agents(deployment, say=say)
+        agents = rehearsal.start_agents(deployment, report=say)
         try:
             yield agents
         finally:
@@ -407,7 +407,7 @@ def chaos(agents: Agents, *, seed: int, say: Say) -> Chaos:
         agents=agents,
         random=Random(seed),  # noqa: S311 - the same faults for the same seed
         say=say,
-        model=Reference(
+        model=ReachabilityModel(
             holdings={},
             lans=frozenset(m.id for m in installed.roster.members if m.lans),
         ),
@@ -430,7 +430,7 @@ def keep_evidence(agents: Agents, folder: Path) -> None:
             os.kill(pid, signal.SIGABRT)
     pause(1)
     for agent in agents.all:
-        folder.joinpath(f"{agent.name}.log").write_text(agent.said())
+        folder.joinpath(f"{agent.name}.log").write_text(agent.log_text())
 
 
 EVIDENCE = """

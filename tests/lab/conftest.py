@@ -16,7 +16,7 @@ from uno.lab.agents import Agents
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import lan_pairs
-from uno.lab.world import World, standing
+from uno.lab.world import World, temporary_world
 from uno.model.uvn import Uvn
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -71,20 +71,20 @@ def four_sites(four_sites_spec: Path) -> Uvn:
 @pytest.fixture(scope="module")
 def world(four_sites: Uvn) -> Iterator[World]:
     """The world of `four_sites`, with nothing of uno running in it."""
-    with standing(arrange(four_sites)) as built:
+    with temporary_world(arrange(four_sites)) as built:
         yield built
 
 
 @pytest.fixture(scope="module")
 def installed(world: World, four_sites: Uvn, four_sites_spec: Path) -> Deployment:
     """Four sites defined at the registry, and installed on every cell; nothing is started."""
-    return rehearsal.deploy(world, four_sites, four_sites_spec, say=print)
+    return rehearsal.deploy(world, four_sites, four_sites_spec, report=print)
 
 
 @pytest.fixture(scope="module")
 def running(installed: Deployment) -> Deployment:
     """Four sites up: every LAN host reaches every other."""
-    raised = rehearsal.raise_network(installed, lan_pairs(installed.world), say=print)
+    raised = rehearsal.start_network(installed, lan_pairs(installed.world), report=print)
     assert raised.reached.missing == ()
     return installed
 
@@ -92,6 +92,6 @@ def running(installed: Deployment) -> Deployment:
 @pytest.fixture(scope="module")
 def living(installed: Deployment) -> Iterator[Agents]:
     """Four sites with an agent on each cell and one at the registry, all well."""
-    agents = rehearsal.raise_agents(installed, say=print)
+    agents = rehearsal.start_agents(installed, report=print)
     yield agents
     agents.stop()

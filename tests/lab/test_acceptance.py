@@ -8,10 +8,10 @@ import pytest
 from acceptance import LANS, NOT_SERVING, SERVING, acceptance
 from watching import address_of, await_true, note
 
-from uno.lab.agents import Agents, agents_of, settled
-from uno.lab.demo import try_particles
+from uno.lab.agents import Agents, agents_of, is_settled
+from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment, uno
-from uno.lab.evidence import judge, lan_pairs
+from uno.lab.evidence import pair_results, lan_pairs
 from uno.lab.particle_peer import INTERFACE, ParticleTunnel, connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
@@ -45,10 +45,10 @@ def test_every_host_reaches_every_other_by_tcp(up: Deployment) -> None:
 
 
 def test_a_particle_reaches_every_host_through_every_serving_cell(up: Deployment) -> None:
-    found = try_particles(up, say=note)
+    found = probe_particles(up, report=note)
 
     assert list(found) == [("particle1", cell) for cell in SERVING]
-    assert [each for verdicts in found.values() for each in verdicts if each.fault] == []
+    assert [each for results in found.values() for each in results if each.fault] == []
 
 
 @pytest.mark.parametrize("name", NOT_SERVING)
@@ -114,7 +114,7 @@ def test_status_says_so_on_every_node(up: Deployment, agents: Agents) -> None:
     assert uno(up.world.registry, "status", "-r", str(up.registry_root)).status == 0
     for agent in agents.cells.values():
         view = agent.view()
-        assert settled(view), view
+        assert is_settled(view), view
         assert view.registry
     cell = agents.cells["private1"]
     assert uno(cell.node, "status", "--json", "-r", str(cell.root)).status == 0
@@ -130,9 +130,9 @@ def faults(deployment: Deployment) -> list[str]:
         [pair.path for pair in pairs],
         servers=[host.namespace for host in world.having(Role.HOST)],
     )
-    verdicts = judge(pairs, reached, carried, source_kept=True)
-    assert len(verdicts) == len(LANS) * (len(LANS) - 1)
-    return [f"{v.source} to {v.target}: {v.fault}" for v in verdicts if v.fault]
+    results = pair_results(pairs, reached, carried, source_kept=True)
+    assert len(results) == len(LANS) * (len(LANS) - 1)
+    return [f"{v.source} to {v.target}: {v.fault}" for v in results if v.fault]
 
 
 def lans_in(agents: Agents, cell: str, kind: str) -> set[str]:

@@ -32,7 +32,7 @@ def well(living: Agents) -> Iterator[Agents]:
     living.start()
     living.await_settled()
     yield living
-    living.deployment.world.mend_all()
+    living.deployment.world.restore_all()
     living.start()
     living.await_settled()
 
@@ -137,7 +137,9 @@ def test_a_cell_that_boots_alone_without_a_registry_is_back(well: Agents, name: 
     well.start([agent])
 
     assert unreached(well.deployment, within=60) == []
-    await_true(lambda: (view := agent.seen()) and view.routed, f"{name} sees all", within=60)
+    await_true(
+        lambda: (view := agent.view_or_none()) and view.routed, f"{name} sees all", within=60
+    )
 
 
 @pytest.mark.feature("G12")

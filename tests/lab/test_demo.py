@@ -22,9 +22,9 @@ from uno.diagnostics import UnoError
 from uno.host.command import run, start
 from uno.lab import lab_state, machine, netns, rehearsal
 from uno.lab.carrier import carrier
-from uno.lab.demo import try_particles
+from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment
-from uno.lab.evidence import judge, lan_pairs
+from uno.lab.evidence import pair_results, lan_pairs
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 
@@ -45,9 +45,9 @@ def test_every_lan_host_reaches_every_other_as_itself(running: Deployment) -> No
         reached = prober.reach(within=10)
     carried = transfers(paths, servers={pair.target.namespace for pair in pairs})
 
-    found = judge(pairs, reached, carried, source_kept=True)
+    found = pair_results(pairs, reached, carried, source_kept=True)
     assert len(found) == 48
-    assert [verdict for verdict in found if verdict.fault] == []
+    assert [result for result in found if result.fault] == []
 
 
 @pytest.mark.feature("F010")
@@ -56,14 +56,14 @@ def test_every_lan_host_reaches_every_other_as_itself(running: Deployment) -> No
 @pytest.mark.feature("F013")
 @pytest.mark.feature("F071")
 def test_every_particle_reaches_everything_through_every_public_cell(running: Deployment) -> None:
-    found = try_particles(running, say=print)
+    found = probe_particles(running, report=print)
 
     assert list(found) == [
         (particle, cell)
         for particle in ("jane", "john")
         for cell in ("lan-a", "lan-b", "lan-c", "relay")
     ]
-    assert [v for verdicts in found.values() for v in verdicts if v.fault] == []
+    assert [v for results in found.values() for v in results if v.fault] == []
 
 
 def test_the_carrier_is_the_link_that_carries(running: Deployment) -> None:
@@ -77,7 +77,7 @@ def test_the_carrier_is_the_link_that_carries(running: Deployment) -> None:
     with PingMatrix([PingPath(world.nodes["lan-a-host1"].namespace, target)]) as prober:
         found.cut(world)
         cut = prober.reach(within=0.2)
-        found.mend(world)
+        found.restore(world)
         mended = prober.reach(within=10)
     assert cut.missing
     assert not mended.missing
@@ -127,7 +127,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing(
     ("owner", "name"),
     [
         (lab_state, "save"),
-        (machine, "furnish"),
+        (machine, "prepare_directory"),
         (machine, "start_holders"),
         (Thread, "start"),
         (rehearsal, "build"),

@@ -35,7 +35,7 @@ def test_a_second_agent_of_a_cell_is_refused_and_harms_nothing(well: Agents) -> 
     assert second.status == 1
     assert "an agent of lan-b of corp runs on this host already, as process" in second.stderr
     assert "Traceback" not in second.stderr
-    assert agent.seen() is not None
+    assert agent.view_or_none() is not None
     assert unreached(well.deployment, within=1) == []
 
 
@@ -67,7 +67,7 @@ def test_a_host_goes_from_the_agent_to_none_and_back_without_losing_a_packet(wel
         done = uno(agent.node, "service", "up", "-r", root)
         assert "no change" in done.stdout
         agent.start()
-        await_true(agent.seen, "the agent answers", within=30)
+        await_true(agent.view_or_none, "the agent answers", within=30)
 
     lost = sum(flow.lost for flow in flows.flows.values())
     sent = sum(flow.sent for flow in flows.flows.values())
@@ -161,7 +161,7 @@ def uno(node: Node, *words: str) -> Completed:
 
 def own(agent: Agent) -> CellStatus | None:
     """What an agent says of itself."""
-    view = agent.seen()
+    view = agent.view_or_none()
     return next((c.status for c in view.cells if c.id == agent.cell), None) if view else None
 
 

@@ -119,7 +119,7 @@ class Taken:
 
     def complaints(self, name: str, words: str) -> int:
         """How often an agent has complained of something."""
-        return self.agents.cells[name].said().count(words)
+        return self.agents.cells[name].log_text().count(words)
 
 
 @pytest.fixture(scope="module")

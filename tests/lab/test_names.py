@@ -48,7 +48,7 @@ def test_a_neighbour_that_has_moved_is_called_at_its_new_address(running: Deploy
     move(cell, name, address)
     assert refresh_endpoint(running, cell)
     assert called(cell) == before
-    running.world.mend_all()
+    running.world.restore_all()
     await_well(running)
     assert status(running, cell)["pending"] == []
 

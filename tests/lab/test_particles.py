@@ -11,9 +11,9 @@ import pytest
 from watching import address_of, await_true, note, pause
 
 from uno.lab import rehearsal
-from uno.lab.demo import try_particles
+from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment
-from uno.lab.evidence import Verdict
+from uno.lab.evidence import PairResult
 from uno.lab.node import Node
 from uno.lab.particle_peer import INTERFACE, ParticleTunnel, connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
@@ -51,7 +51,7 @@ def four_sites(four_sites_spec: Path) -> Uvn:
 def test_particles_reach_everything_through_every_cell_that_serves_them(
     running: Deployment,
 ) -> None:
-    found = try_particles(running, say=note)
+    found = probe_particles(running, report=note)
 
     assert_all_is_reached(found)
 
@@ -65,7 +65,7 @@ def test_particles_reach_everything_through_hosts_with_docker(running: Deploymen
         foreign.docker(cell)
     running.up(cells)
 
-    found = try_particles(running, say=note)
+    found = probe_particles(running, report=note)
 
     for cell in cells:
         assert "policy drop" in cell.run(["nft", "list", "ruleset"]).stdout
@@ -144,10 +144,10 @@ def test_a_particle_cannot_send_as_anybody_else(running: Deployment) -> None:
     assert [each for each in seen.packets() if "length 108" in each] == []
 
 
-def assert_all_is_reached(found: dict[tuple[str, str], tuple[Verdict, ...]]) -> None:
+def assert_all_is_reached(found: dict[tuple[str, str], tuple[PairResult, ...]]) -> None:
     served = [(who, cell) for who in ("jane", "john") for cell in ("lan-a", "lan-b", "relay")]
     assert list(found) == served
-    assert [each for verdicts in found.values() for each in verdicts if each.fault] == []
+    assert [each for results in found.values() for each in results if each.fault] == []
 
 
 def server(world: World, version: int = 4) -> Address:

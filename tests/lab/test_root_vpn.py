@@ -26,7 +26,7 @@ from uno.lab import rehearsal
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
-from uno.lab.world import World, standing
+from uno.lab.world import World, temporary_world
 from uno.model.uvn import Uvn
 from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
 
@@ -59,7 +59,7 @@ def four_sites(four_sites_spec: Path) -> Uvn:
 
 @pytest.fixture(scope="module")
 def world(four_sites: Uvn) -> Iterator[World]:
-    with standing(arrange(four_sites)) as built:
+    with temporary_world(arrange(four_sites)) as built:
         yield built
 
 

@@ -14,7 +14,7 @@ from watching import address_of, await_same, await_true, node_addresses, note, p
 from uno.lab import netns, rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
-from uno.lab.evidence import judge, lan_pairs
+from uno.lab.evidence import lan_pairs, pair_results
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
@@ -57,9 +57,9 @@ def test_every_lan_host_reaches_every_other_as_itself_in_both_ip_versions(
         reached = prober.reach(within=10)
     carried = transfers(paths, servers={pair.target.namespace for pair in pairs})
 
-    found = judge(pairs, reached, carried, source_kept=True)
+    found = pair_results(pairs, reached, carried, source_kept=True)
     assert [sum(pair.version == version for pair in pairs) for version in (4, 6)] == [48, 24]
-    assert [verdict for verdict in found if verdict.fault] == []
+    assert [result for result in found if result.fault] == []
 
 
 @pytest.mark.feature("F002")
@@ -151,7 +151,7 @@ def test_a_dead_link_is_routed_around(running: Deployment) -> None:
 
     note(f"dead link: longest gap {stream.flows[path].longest_gap:.2f} s")
     assert 0.1 < stream.flows[path].longest_gap < FAILOVER
-    found.mend(world)
+    found.restore(world)
     await_all_ways(running)
 
 

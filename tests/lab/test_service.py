@@ -59,7 +59,7 @@ def site(installed: Deployment) -> Site:
     crowded = installed.world.nodes[CROWDED]
     crowd(crowded)
     before = {cell.name: snapshot(cell) for cell in installed.cells}
-    raised = rehearsal.raise_network(installed, lan_pairs(installed.world), say=print)
+    raised = rehearsal.start_network(installed, lan_pairs(installed.world), report=print)
     assert raised.reached.missing == ()
     return Site(deployment=installed, before=before)
 
@@ -226,7 +226,7 @@ def test_status_tells_of_a_link_that_is_cut_and_of_its_return(site: Site) -> Non
         if link["interface"] == found.interface
     ]
     assert link["bfd"] == "down"
-    found.mend(world)
+    found.restore(world)
     back = await_true(
         lambda: uno(site.deployment, cell, "status").status == 0, "it is back", within=20
     )

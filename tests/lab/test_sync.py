@@ -71,7 +71,7 @@ def test_a_registry_that_is_killed_in_the_middle_goes_on(well: Agents, phase: st
     slower_or_faster(well)
 
     def is_there() -> bool:
-        view = well.registry.seen()
+        view = well.registry.view_or_none()
         cells = view.cells if view else ()
         return any(cell.ack is not None and cell.ack.phase == phase for cell in cells)
 

@@ -255,7 +255,7 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
         pause(1)
         leaked = [each for each in leaks() if float(each.split()[1]) > from_now + 0.05]
 
-    world.mend_all()
+    world.restore_all()
     running.down([cell])
     cell.run(["sysctl", "-q", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0"])
     restore(running)

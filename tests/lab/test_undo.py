@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from watching import note, unreached
 
-from uno.lab.agents import Agents, settled
+from uno.lab.agents import Agents, is_settled
 from uno.model.messages import Phase
 from uno.model.status import UvnView
 
@@ -93,7 +93,7 @@ def test_a_generation_that_cuts_a_cell_off_is_reverted_by_it_and_then_by_all(
     took = time.monotonic() - began
     assert done.status == 1, done
     assert CUT_OFF in done.stdout + done.stderr
-    well.await_views(lambda view: bool(settled(view)), within=AFTERWARDS)
+    well.await_views(lambda view: bool(is_settled(view)), within=AFTERWARDS)
     view = well.registry.view()
     note(f"{harm.__name__}: uno sync said after {took:.1f} s: {view.reason}")
     assert view.undone is not None

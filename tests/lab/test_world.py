@@ -145,7 +145,7 @@ def test_a_cut_drops_udp_in_both_directions_until_it_is_mended(world: World) -> 
     assert heard(other, one, port=63550) == 0
     assert heard(one, other, port=63550) == 0
 
-    world.mend("lan-a", "lan-b")
+    world.restore("lan-a", "lan-b")
 
     assert heard(one, other, port=63550) == 1
 
@@ -156,7 +156,7 @@ def test_a_cut_of_one_port_leaves_the_others(world: World) -> None:
 
     found = [heard(one, other, port=port) for port in (63551, 63552)]
 
-    world.mend_all()
+    world.restore_all()
     assert found == [0, 1]
 
 
@@ -165,7 +165,7 @@ def test_a_cut_between_two_nodes_leaves_the_others(world: World) -> None:
 
     found = heard(world.nodes["relay"], world.nodes["lan-b"], port=63550)
 
-    world.mend_all()
+    world.restore_all()
     assert found == 1
 
 
@@ -306,13 +306,13 @@ import sys, time
 from pathlib import Path
 from threading import Event
 from uno.lab.arrange import arrange
-from uno.lab.world import standing
+from uno.lab.world import temporary_world
 from uno.model import codec
 from uno.model.uvn import Uvn
 
 definition = codec.decode(Path(sys.argv[1]).read_bytes(), Uvn)
 began = time.monotonic()
-with standing(arrange(definition)):
+with temporary_world(arrange(definition)):
     Path(sys.argv[1]).with_name("took").write_text(f"{time.monotonic() - began}")
     Event().wait()
 """

@@ -97,7 +97,7 @@ def await_well(
 
 def restore(deployment: Deployment) -> None:
     """Bring everything up, and wait until all LAN hosts reach each other and all cells are well."""
-    deployment.world.mend_all()
+    deployment.world.restore_all()
     deployment.up()
     assert unreached(deployment) == []
     await_well(deployment)

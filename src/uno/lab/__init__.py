@@ -1,7 +1,7 @@
 """A UVN's whole world on one machine, in network namespaces: for tests, the demo, and rehearsal.
 
-    layout    Uvn → Layout: which nodes there are, how they are wired
-    world     Layout → World: namespaces that exist, faults that can be put into them
+    layout    Uvn → WorldLayout: which nodes there are, how they are wired
+    world     WorldLayout → World: namespaces that exist, faults that can be put into them
     ending    nothing is left of a World, whatever ends the program that made it
     node      one of its nodes: run a program in it, listen on its wires
     probe     pings from many namespaces at once; transfer, the same for TCP

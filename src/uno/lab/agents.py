@@ -1,8 +1,7 @@
-"""The agents of a UVN in a world, under an init system that does only what it is told.
+"""The agents of a UVN in a world: start, stop, kill and observe them.
 
-Whatever a person or a power cut does to them: started, stopped, killed; and asked, through their
-own sockets, what they see. Which is why one process can watch a whole UVN: a command for every
-look would take more of the processor than the agents.
+Views are read from the agents' control sockets, so that one process can observe a whole UVN: a
+command for each observation would take more processor time than the agents.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from uno.lab.node import Node, Program
 from uno.model.messages import REGISTRY
 from uno.model.status import CellView, UvnView
 
-# Seconds between two looks at what agents say.
+# Seconds between two reads of the agents' views.
 _PAUSE = 0.1
 # What a process may take to start and to end, in seconds; all share this machine's processors.
 _START = 60.0
 _END = 15.0
 # Lines of a log that a message about an agent ends with.
-_LAST_WORDS = 12
+_LOG_LINES = 12
 
 
 @dataclass(kw_only=True)
@@ -46,7 +45,7 @@ class Agent:
 
     @property
     def name(self) -> str:
-        """What to call it: the cell's name, or `registry`."""
+        """The cell's name, or `registry`."""
         return self.node.name if self.cell else "registry"
 
     @property
@@ -80,7 +79,7 @@ class Agent:
         return self._ended()
 
     def kill(self) -> None:
-        """End it as a crash does: it and nothing that it started."""
+        """Kill it as a crash does: the process, not its children."""
         self._send(signal.SIGKILL)
         self._ended()
 
@@ -89,17 +88,17 @@ class Agent:
         return self._program.status() if self._program else None
 
     def view(self) -> UvnView:
-        """What it sees. Raises `UnoError` if it does not answer."""
+        """Its view of the UVN. Raises `UnoError` if it does not answer."""
         return control.ask(self.socket, control.Want.VIEW)
 
-    def seen(self) -> UvnView | None:
-        """What it sees, or None while it does not answer."""
+    def view_or_none(self) -> UvnView | None:
+        """Its view of the UVN, or None while it does not answer."""
         try:
             return self.view()
         except UnoError:
             return None
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         """All that it has written to its log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
@@ -136,9 +135,9 @@ class Agents:
             agent.start()
         deadline = time.monotonic() + within
         for agent in chosen:
-            while agent.seen() is None:
+            while agent.view_or_none() is None:
                 if agent.ended() is not None:
-                    raise TransientFailure(f"the agent of {agent.name} ended: {_last_words(agent)}")
+                    raise TransientFailure(f"the agent of {agent.name} ended: {_log_tail(agent)}")
                 _wait(deadline, f"the agent of {agent.name} does not serve", agent)
 
     def stop(self) -> None:
@@ -147,19 +146,19 @@ class Agents:
             if agent.pid is not None:
                 agent.stop()
 
-    def sync(self, *words: str, timeout: float = 120, check: bool = True) -> Completed:
-        """Run `uno sync WORDS` at the registry."""
+    def sync(self, *arguments: str, timeout: float = 120, check: bool = True) -> Completed:
+        """Run `uno sync ARGUMENTS` at the registry."""
         root = str(self.deployment.registry_root)
-        argv = [sys.executable, "-m", "uno", "sync", *words, "-r", root]
+        argv = [sys.executable, "-m", "uno", "sync", *arguments, "-r", root]
         return self.registry.node.run(argv, timeout=timeout, check=check)
 
     def await_settled(self, *, agents: Iterable[Agent] | None = None, within: float = 60) -> float:
-        """Wait until these agents, or all, see a UVN at rest, consistent and routed.
+        """Wait until these agents, or all, have a settled view: consistent, routed, not pending.
 
-        Return the seconds that it took. Raises `UnoError` that says who sees what else.
+        Return the seconds that it took. Raises `UnoError` with the view of an agent that differs.
         """
         chosen = self.all if agents is None else tuple(agents)
-        return self.await_views(settled, agents=chosen, within=within)
+        return self.await_views(is_settled, agents=chosen, within=within)
 
     def await_views(
         self,
@@ -168,17 +167,17 @@ class Agents:
         agents: Iterable[Agent] | None = None,
         within: float = 60,
     ) -> float:
-        """Wait until what these agents, or all, see is so; return the seconds that it took."""
+        """Wait until the views of these agents, or all, satisfy `condition`; return the seconds."""
         chosen = self.all if agents is None else tuple(agents)
         began = time.monotonic()
         waiting = list(chosen)
         while waiting:
-            view = waiting[0].seen()
+            view = waiting[0].view_or_none()
             if view is not None and condition(view):
                 waiting.pop(0)
                 continue
-            words = f"the agent of {waiting[0].name} sees {describe(view)}"
-            _wait(began + within, words, waiting[0])
+            difference = f"the agent of {waiting[0].name} sees {describe(view)}"
+            _wait(began + within, difference, waiting[0])
         return time.monotonic() - began
 
 
@@ -200,32 +199,32 @@ def agents_of(deployment: Deployment) -> Agents:
     )
 
 
-def well(view: UvnView) -> bool:
+def is_healthy(view: UvnView) -> bool:
     """Whether no roll-out is under way, and every cell is consistent and routed."""
     return view.consistent and view.routed and not view.rollout
 
 
-def settled(view: UvnView) -> bool:
-    """Whether all is well, and nothing of a change is left to do."""
-    return well(view) and not any(cell.status and cell.status.pending for cell in view.cells)
+def is_settled(view: UvnView) -> bool:
+    """Whether the view is healthy, and no step of a change is pending."""
+    return is_healthy(view) and not any(cell.status and cell.status.pending for cell in view.cells)
 
 
 def describe(view: UvnView | None) -> str:
-    """What is not settled in a view, in words."""
+    """Return what is not settled in a view."""
     if view is None:
         return "nothing: it does not answer"
     wrong = [found for cell in view.cells if (found := _wrong(cell))]
     state = f", {view.rollout}" if view.rollout else ""
-    return f"generation {view.generation}{state}; {'; '.join(wrong) or 'all cells well'}"
+    return f"generation {view.generation}{state}; {'; '.join(wrong) or 'all cells healthy'}"
 
 
 def _wrong(cell: CellView) -> str:
     if cell.status is None or not cell.alive:
-        return f"{cell.name} not heard"
+        return f"{cell.name} without contact"
     if not cell.consistent:
         return f"{cell.name} runs {cell.status.generation}, not {cell.package}"
     if cell.status.pending:
-        return f"{cell.name} still has to {', '.join(cell.status.pending)}"
+        return f"{cell.name} pending: {', '.join(cell.status.pending)}"
     if not cell.status.routed:
         lost = ", ".join(map(str, cell.status.unreachable))
         return f"{cell.name} does not reach {lost or 'its own LANs'}"
@@ -243,9 +242,9 @@ def _child(pid: int) -> int | None:
 
 def _wait(deadline: float, what: str, agent: Agent | None = None) -> None:
     if time.monotonic() > deadline:
-        raise TransientFailure(f"{what}{': ' + _last_words(agent) if agent else ''}")
+        raise TransientFailure(f"{what}{': ' + _log_tail(agent) if agent else ''}")
     Event().wait(_PAUSE)
 
 
-def _last_words(agent: Agent) -> str:
-    return "\n".join(agent.said().splitlines()[-_LAST_WORDS:]) or "it said nothing"
+def _log_tail(agent: Agent) -> str:
+    return "\n".join(agent.log_text().splitlines()[-_LOG_LINES:]) or "its log is empty"

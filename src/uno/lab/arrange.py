@@ -1,4 +1,4 @@
-"""From a definition to the world around it: `arrange` decides who stands where on the Internet.
+"""From a definition to the world around it: `arrange` places every node on the Internet.
 
 Pure: the same definition gives the same world.
 """
@@ -11,8 +11,8 @@ from itertools import zip_longest
 
 from uno.diagnostics import ActionNeeded
 from uno.lab import node_nftables
-from uno.lab.wiring import Draft, Segment, Wiring
-from uno.lab.world_layout import CAFE6, PUBLIC4, PUBLIC6, SERVER_NAME, Layout, Role
+from uno.lab.wiring import Draft, LanSegment, Wiring
+from uno.lab.world_layout import CAFE6, PUBLIC4, PUBLIC6, SERVER_NAME, Role, WorldLayout
 from uno.model.net import Address, Network, address, overlap
 from uno.model.uvn import Cell, Uvn
 
@@ -25,7 +25,9 @@ BENCHMARK = IPv4Network("198.18.0.0/15")
 BACKBONE_PORTS = 256
 
 
-def arrange(uvn: Uvn, *, hosts_per_lan: int = 2, direct: frozenset[str] | None = None) -> Layout:
+def arrange(
+    uvn: Uvn, *, hosts_per_lan: int = 2, direct: frozenset[str] | None = None
+) -> WorldLayout:
     """Return the world of `uvn`.
 
     Every LAN gets a router and `hosts_per_lan` hosts. A public cell stands inside its LAN, behind
@@ -55,7 +57,7 @@ def arrange(uvn: Uvn, *, hosts_per_lan: int = 2, direct: frozenset[str] | None =
     if uvn.address:
         names[uvn.address] = next(s.public for s in stations if s.name == registry)
     names[SERVER_NAME] = server.public
-    return Layout(
+    return WorldLayout(
         stations=stations,
         cables=tuple(wiring.cables),
         names={name: at for name, at in names.items() if at and not _literal(name)},
@@ -84,23 +86,25 @@ def _add_site(wiring: Wiring, uvn: Uvn, cell: Cell, *, hosts: int, direct: bool)
     return gateway
 
 
-def _fill(wiring: Wiring, segment: Segment, gateway: Draft, *, hosts: int, leads_out: bool) -> None:
+def _fill(
+    wiring: Wiring, segment: LanSegment, gateway: Draft, *, hosts: int, leads_out: bool
+) -> None:
     """Put the cell and the hosts into a LAN."""
-    if not wiring.sit(gateway, segment, seat=2, interface=segment.bridge):
+    if not wiring.attach(gateway, segment, seat=2, interface=segment.bridge):
         raise ActionNeeded(
             f"{segment.networks[0]} has no room for a router and a cell",
             "the lab needs LANs of /30 (IPv4), /126 (IPv6) or larger",
         )
     if leads_out:
-        wiring.lead_out(gateway, segment)
+        wiring.set_default_gateway(gateway, segment)
     for network in segment.networks:
         if network.version == 6 and not overlap(network, ULA):
             wiring.announce(network, segment.router)
     for seat in range(3, 3 + hosts):
         count = sum(d.role is Role.HOST and d.cell == gateway.name for d in wiring.drafts)
         host = Draft(name=f"{gateway.name}-host{count + 1}", role=Role.HOST, cell=gateway.name)
-        if wiring.sit(host, segment, seat=seat):
-            wiring.lead_out(wiring.add(host), segment)
+        if wiring.attach(host, segment, seat=seat):
+            wiring.set_default_gateway(wiring.add(host), segment)
 
 
 def _point_at_cell(uvn: Uvn, cell: Cell, gateway: Draft, router: Draft) -> None:
@@ -140,9 +144,9 @@ def _add_particles(wiring: Wiring, names: list[str]) -> None:
     wiring.announce(CAFE6, cafe)
     bar = wiring.segment(cafe, (wiring.spare_home(), CAFE6))
     for seat, draft in enumerate(drafts[1::2], start=3):
-        if not wiring.sit(draft, bar, seat=seat):
+        if not wiring.attach(draft, bar, seat=seat):
             raise ActionNeeded("the lab's café is full", "define fewer particles")
-        wiring.lead_out(draft, bar)
+        wiring.set_default_gateway(draft, bar)
         draft.public = seen_at
 
 

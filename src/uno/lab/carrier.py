@@ -1,4 +1,4 @@
-"""Which backbone link carries a cell's packets to some address; what a failure test has to cut."""
+"""The backbone link that carries a cell's packets to an address, for tests that cut it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Carrier:
         """Drop this link's packets on their way through the Internet, and no others."""
         world.cut(self.far, self.near, port=self.port)
 
-    def mend(self, world: World) -> None:
+    def restore(self, world: World) -> None:
         """Take `cut` back."""
-        world.mend(self.far, self.near, port=self.port)
+        world.restore(self.far, self.near, port=self.port)
 
 
 def carrier(world: World, cell: Node, target: Address, *, sender: Node | None = None) -> Carrier:
@@ -61,7 +61,7 @@ def carrier(world: World, cell: Node, target: Address, *, sender: Node | None = 
 
 
 def peer_endpoint(cell: Node, interface: str) -> tuple[Address, int] | None:
-    """Where the one peer of a WireGuard interface is, as last heard from; None if unknown."""
+    """Where the one peer of a WireGuard interface is, from its last packet; None if unknown."""
     shown = cell.run(["wg", "show", interface, "endpoints"], check=False)
     fields = shown.stdout.split()
     if len(fields) != 2 or fields[1] == "(none)":

@@ -1,4 +1,4 @@
-"""How a lab ends: nothing is left of it, whatever ends the program that makes it, and whenever."""
+"""Removal of a lab, whatever ends the program that makes it, at any moment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def tidied(*, keep: bool = False) -> Iterator[str]:
+def temporary_lab(*, keep: bool = False) -> Iterator[str]:
     """An id for a lab that the block makes. However the block ends, the lab is gone afterwards.
 
     With `keep` it stays if the block ends well. The lab need not be there, nor be finished.
@@ -38,7 +38,7 @@ def tidied(*, keep: bool = False) -> Iterator[str]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """End as by Ctrl-C, and so tidy up, when told to end otherwise; but only once."""
+    """Turn SIGTERM and SIGHUP into exceptions, as SIGINT, so that cleanup runs; once."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         # A second Ctrl-C would leave behind what the first one began to take down.

@@ -1,6 +1,6 @@
-"""Putting uno into a world the way a person does: through its commands, and by copying files.
+"""Deploy uno in a world as a person does: with its commands, and by copying files.
 
-Nothing here reaches into the product. What a person would do on five hosts at once is done so.
+Nothing here uses internals of the product. Steps on several hosts run in parallel.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Deployment:
         """Copy each cell's package to its node, and install it there; on all nodes at once."""
         in_parallel(self._install, self.cells if cells is None else cells)
 
-    def start_up(self, cells: Iterable[Node] | None = None) -> Starting:
+    def start_up(self, cells: Iterable[Node] | None = None) -> ServiceStart:
         """Begin `uno service up` on all cells at once."""
-        return Starting(self.service, self.cells if cells is None else tuple(cells))
+        return ServiceStart(self.service, self.cells if cells is None else tuple(cells))
 
     def up(self, cells: Iterable[Node] | None = None) -> None:
         """Run `uno service up` on all cells at once, and wait until each is done."""
@@ -92,11 +92,11 @@ class Deployment:
         uno(cell, "install", str(copied), "-r", str(self.cell_root(cell)))
 
 
-class Starting:
+class ServiceStart:
     """`uno service up`, under way on several cells. Use it in a `with`.
 
-    `ended` has the times (`time.monotonic`) at which the commands ended, so far; `failed` says
-    whether one of them has failed already.
+    `ended` has the times (`time.monotonic`) at which the commands ended, so far; `failed` is set
+    once one of them has failed.
     """
 
     def __init__(self, service: Callable[[Node, str], Completed], cells: tuple[Node, ...]) -> None:
@@ -108,19 +108,19 @@ class Starting:
         for future in self._futures.values():
             future.add_done_callback(self._note_end)
 
-    def __enter__(self) -> Starting:
+    def __enter__(self) -> ServiceStart:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Whoever leaves early takes the world down, and that ends the commands.
+        # A caller that leaves early removes the world, which ends the commands.
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def finish(self) -> None:
-        """Wait for all of them. Raises `UnoError` with what each cell said that failed."""
+        """Wait for all of them. Raises `UnoError` with the output of each cell that failed."""
         _results(self._futures)
 
     def _note_end(self, future: Future[Completed]) -> None:
-        # So that nobody asks the futures again and again: each time takes a lock, and a signal
+        # Futures are not polled: each poll takes a lock, and a signal
         # whose exception comes between that and its `with` leaves the command's thread waiting.
         self.ended.append(time.monotonic())
         self.failed |= not future.cancelled() and future.exception() is not None

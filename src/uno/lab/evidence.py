@@ -1,4 +1,4 @@
-"""What a demo shows: who should reach whom, who did, and by which address they were seen."""
+"""Results of a demo: pairs that must reach each other, those that do, and source addresses."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What was found out about one pair.
+class PairResult:
+    """The result of one pair.
 
     `expected` is the address that the target should see, where that matters.
     """
@@ -50,7 +50,7 @@ class Verdict:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in words; empty if nothing is."""
+        """The fault of the pair; empty if there is none."""
         if not self.pinged:
             return "no answer to ping"
         if self.transfer.seen is None:
@@ -89,16 +89,16 @@ def particle_pairs(world: World, particle: Node, cell: Node) -> tuple[Pair, ...]
     )
 
 
-def judge(
+def pair_results(
     pairs: Iterable[Pair],
     reached: Reached,
     carried: Mapping[PingPath, Transfer],
     *,
     source_kept: bool,
-) -> tuple[Verdict, ...]:
-    """Put together what the probes found; with `source_kept` the source is to be seen as itself."""
+) -> tuple[PairResult, ...]:
+    """Return the result of each pair; with `source_kept` targets must see sources' addresses."""
     return tuple(
-        Verdict(
+        PairResult(
             source=pair.source.name,
             target=pair.target.name,
             version=pair.version,

@@ -1,4 +1,4 @@
-"""What is known of each lab on disk, so that any process can find it, enter it, or remove it."""
+"""The record of each lab on disk, with which any process can find, enter or remove it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.host.command import run
 from uno.lab import machine, netns
-from uno.lab.world_layout import Layout
+from uno.lab.world_layout import WorldLayout
 from uno.model import codec
 
 # Where labs are kept, unless the environment variable UNO_LAB_DIR names another place.
@@ -34,7 +34,7 @@ class Lab(Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    layout: Layout
+    layout: WorldLayout
     holders: dict[str, tuple[int, int]] = {}
     complete: bool = False
 
@@ -54,14 +54,14 @@ def folder() -> Path:
 
 
 def unused_id() -> str:
-    """An id that no lab has: who removes a lab by its id must not meet another's."""
+    """An id that no lab has: removal by id must not hit another lab."""
     known = ids()
     while (drawn := secrets.token_hex(3)) in known:
         pass
     return drawn
 
 
-def create(layout: Layout, lab_id: str) -> Lab:
+def create(layout: WorldLayout, lab_id: str) -> Lab:
     """Register a lab, before anything else of it exists."""
     folder().mkdir(mode=0o755, parents=True, exist_ok=True)
     lab = Lab(id=lab_id, layout=layout)
@@ -115,8 +115,8 @@ def remove(lab_id: str) -> None:
     """Take everything away that a lab made: processes, namespaces, files; needs nothing but its id.
 
     What is not there, or was removed before, does no harm; so a removal can be done again.
-    Processes are told by the namespaces that they are in, and namespaces by the lab's id, so this
-    works too when the process that made the lab was killed, and touches nothing of anybody else.
+    Processes are found by their namespaces, and namespaces by the lab's id. So this works also when
+    the process that made the lab was killed, and touches nothing else.
     Raises `UnoError` if a process cannot be ended.
     """
     if not _ID.fullmatch(lab_id):

@@ -24,7 +24,7 @@ _FOLDERS = ("run/uno", "run/wireguard", "run/frr", "run/lock", "run/netns", "log
 _OF_FRR = ("run/frr", "log/frr")
 
 
-def furnish(directory: Path, names: Mapping[str, Address]) -> None:
+def prepare_directory(directory: Path, names: Mapping[str, Address]) -> None:
     """Lay out a machine's private files in `directory`: its /run, /var/log, and parts of /etc.
 
     Also what its first process runs. All are real directories of the host, so that sockets and
@@ -62,14 +62,14 @@ def start_holders(machines: Iterable[tuple[str, Path]]) -> dict[str, tuple[int, 
         f"""sh -c '. "$1" & exit' sh {shlex.quote(str(directory / SCRIPT))} &\n"""
         for namespace, directory in wanted
     )
-    # Each first process says its id on our standard output, and closes it when it is ready.
-    said = run(["sh", "-c", started + "wait"], check=False)
-    pids = dict(line.split() for line in said.stdout.splitlines())
+    # Each first process prints its id on our standard output, and closes it when it is ready.
+    result = run(["sh", "-c", started + "wait"], check=False)
+    pids = dict(line.split() for line in result.stdout.splitlines())
     holders = {name: (int(pid), netns.start_time(int(pid)) or 0) for name, pid in pids.items()}
     missing = [directory.name for _, directory in wanted if directory.name not in holders]
     if missing:
         raise TransientFailure(
-            f"machines {', '.join(missing)} of the lab do not start: {said.stderr}"
+            f"machines {', '.join(missing)} of the lab do not start: {result.stderr}"
         )
     return holders
 
@@ -92,7 +92,7 @@ def _write_script(directory: Path) -> None:
     lines = "\n".join(mounts)
     (directory / SCRIPT).write_text(f"""\
 set -e
-# The /proc that is still mounted is the host's: it tells our id as the host sees it.
+# The /proc that is still mounted is the host's: it shows our id in the host's numbering.
 read pid rest </proc/self/stat
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

@@ -39,8 +39,8 @@ class Program:
         return self.process.wait(timeout)
 
     def stop(self, *, within: float = 5) -> int:
-        """Ask all of it to end, insist after `within` seconds, and return its exit status."""
-        # In a machine nsenter stays in front of the program, and ends without asking it to.
+        """Send SIGTERM to all of it, SIGKILL after `within` seconds; return its exit status."""
+        # In a machine nsenter stays the parent of the program, and ends without a signal to it.
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + within
         pause = Event()
@@ -166,8 +166,8 @@ def _await_listening(process: Process, log: Path) -> None:
     pause = Event()
     while b"listening on" not in (log.read_bytes() if log.exists() else b""):
         if process.status() is not None or time.monotonic() > deadline:
-            said = log.read_text().strip() if log.exists() else ""
+            output = log.read_text().strip() if log.exists() else ""
             raise ActionNeeded(
-                f"tcpdump does not start: {said}", "check the interface and the filter"
+                f"tcpdump does not start: {output}", "check the interface and the filter"
             )
         pause.wait(0.01)

@@ -36,7 +36,7 @@ table inet filter {{
 
 
 def internet() -> str:
-    """The Internet: forwards everything, but for what `cut` and `loss` say.
+    """The Internet: forwards everything, except what `cut` and `loss` drop.
 
     `cut` holds pairs of public addresses, `cut_port` an address, a UDP port on it, and the other
     address; either is matched in both directions.
@@ -68,7 +68,7 @@ def cut(verb: str, one: Address, other: Address, *, port: int | None = None) -> 
     return f"{verb} element inet lab cut_port {{ {one} . {port} . {other} }}\n"
 
 
-def mend_all() -> str:
+def restore_all() -> str:
     """Take every cut and all loss back."""
     return "flush set inet lab cut\nflush set inet lab cut_port\n" + loss(0)
 

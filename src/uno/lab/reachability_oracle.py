@@ -1,4 +1,4 @@
-"""Which LANs must reach each other, as a model that knows no protocol: only who is joined to whom.
+"""A model of which LANs must reach each other, without protocols: a graph of cells and links.
 
 Pure. The lab is compared with it after faults and changes. What a cell holds is its package; a link
 works if both of its ends hold it, both cells have power, and nothing is cut between them. Keys do
@@ -17,14 +17,14 @@ Pair = tuple[int, int]
 
 
 class Holding(Struct, frozen=True, kw_only=True):
-    """What a cell's package says: its backbone neighbours, and the cells whose LANs it knows."""
+    """What a cell's package holds: its backbone neighbours, and the cells whose LANs it has."""
 
     neighbours: frozenset[int]
     members: frozenset[int]
 
 
-class Reference(Struct, frozen=True, kw_only=True):
-    """The state of a world: what each cell holds, what is cut between cells, who has no power.
+class ReachabilityModel(Struct, frozen=True, kw_only=True):
+    """The state of a world: what each cell holds, cuts between cells, cells without power.
 
     `lans` are the cells that have a LAN.
     """
@@ -34,23 +34,23 @@ class Reference(Struct, frozen=True, kw_only=True):
     cuts: frozenset[Pair] = frozenset()
     dark: frozenset[int] = frozenset()
 
-    def cut(self, pair: Pair) -> Reference:
+    def cut(self, pair: Pair) -> ReachabilityModel:
         """The state after the Internet drops everything between two cells."""
         return replace(self, cuts=self.cuts | {_sorted(pair)})
 
-    def mend(self, pair: Pair) -> Reference:
+    def restore(self, pair: Pair) -> ReachabilityModel:
         """The state after `cut` was taken back."""
         return replace(self, cuts=self.cuts - {_sorted(pair)})
 
-    def lose_power(self, cell: int) -> Reference:
+    def lose_power(self, cell: int) -> ReachabilityModel:
         """The state after a cell has gone dark."""
         return replace(self, dark=self.dark | {cell})
 
-    def boot(self, cell: int) -> Reference:
+    def boot(self, cell: int) -> ReachabilityModel:
         """The state after a cell has started again."""
         return replace(self, dark=self.dark - {cell})
 
-    def hold(self, holdings: Mapping[int, Holding]) -> Reference:
+    def hold(self, holdings: Mapping[int, Holding]) -> ReachabilityModel:
         """The state after cells have changed their packages."""
         return replace(self, holdings={**self.holdings, **holdings})
 
@@ -84,7 +84,7 @@ class Reference(Struct, frozen=True, kw_only=True):
         return frozenset(permutations(sorted(self.lans), 2))
 
     def _joined(self, one: int, other: int, links: Iterable[Pair]) -> bool:
-        # Whoever does not know a LAN neither forwards to it nor tells others the way.
+        # A cell without a LAN in its package neither forwards to it nor advertises it.
         knowing = {
             cell
             for cell, held in self.holdings.items()

@@ -34,7 +34,7 @@ def for_a_deployment() -> dict[str, str]:
 
 
 def missing(programs: Iterable[str]) -> tuple[str, ...]:
-    """What a lab that uses these programs cannot do without, in words; nothing if it can be."""
+    """Return what this machine lacks for a lab with these programs; empty if nothing."""
     lacking = [f"no {name}" for name in programs if shutil.which(name, path=_search_path()) is None]
     if os.geteuid() != 0:
         lacking.insert(0, "not root")

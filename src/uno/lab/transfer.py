@@ -1,6 +1,6 @@
-"""TCP transfers between namespaces, in one process: are all bytes carried, and from whom?
+"""TCP transfers between namespaces, in one process: integrity, and the source address.
 
-Each target runs a server that sends back what it got, and says whom it got it from.
+Each target runs an echo server that also returns the address of its client.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """How a transfer went: whom the server saw, or what went wrong."""
+    """The result of a transfer: the client address that the server saw, or the problem."""
 
     seen: Address | None = None
     problem: str = ""

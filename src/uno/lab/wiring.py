@@ -52,7 +52,7 @@ class Draft:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
+class LanSegment:
     """One broadcast domain behind a router: an IPv4 network, an IPv6 one, or both."""
 
     router: Draft
@@ -103,7 +103,7 @@ class Wiring:
         return draft
 
     def spare_public(self) -> Address:
-        """A public address that nobody has yet."""
+        """An unused public address."""
         return next(self._free4)
 
     def spare_home(self) -> IPv4Network:
@@ -137,15 +137,19 @@ class Wiring:
         via = next(item for item in router.outside if item.version == network.version)
         self.internet.commands.append(f"route add {network} via {via}")
 
-    def segment(self, router: Draft, networks: tuple[Network, ...], *, number: int = 0) -> Segment:
+    def segment(
+        self, router: Draft, networks: tuple[Network, ...], *, number: int = 0
+    ) -> LanSegment:
         """Give a router a LAN: a bridge that holds the LAN's gateway address."""
-        segment = Segment(router=router, bridge=f"lan{number}", networks=networks)
+        segment = LanSegment(router=router, bridge=f"lan{number}", networks=networks)
         # A bridge that snoops multicast holds back the first neighbour solicitations.
         router.commands.append(f"link add {segment.bridge} type bridge mcast_snooping 0")
         self._seat(router, segment.bridge, segment.seat(1))
         return segment
 
-    def sit(self, draft: Draft, segment: Segment, *, seat: int, interface: str = "eth0") -> bool:
+    def attach(
+        self, draft: Draft, segment: LanSegment, *, seat: int, interface: str = "eth0"
+    ) -> bool:
         """Connect a node to a LAN; return whether there was an address for it."""
         addresses = segment.seat(seat)
         if not addresses:
@@ -156,7 +160,7 @@ class Wiring:
         return True
 
     @staticmethod
-    def lead_out(draft: Draft, segment: Segment) -> None:
+    def set_default_gateway(draft: Draft, segment: LanSegment) -> None:
         """Make the LAN's router the default gateway of a node."""
         for item, _length in segment.seat(1):
             draft.commands.append(f"route add default via {item}")

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from uno.diagnostics import ActionNeeded
 from uno.host.command import CommandFailed, run
 from uno.lab import lab_state, machine, netns, node_nftables
-from uno.lab.cleanup import tidied
+from uno.lab.cleanup import temporary_lab
 from uno.lab.lab_state import Lab
 from uno.lab.node import Node
-from uno.lab.world_layout import Layout, Role, Station
+from uno.lab.world_layout import Role, Station, WorldLayout
 
 # Each wireguard-go takes one inotify instance of those that its user may have; 128 by default.
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -60,13 +60,13 @@ class World:
         """
         self._fault("add", node, peer, port=port)
 
-    def mend(self, node: str, peer: str, *, port: int | None = None) -> None:
+    def restore(self, node: str, peer: str, *, port: int | None = None) -> None:
         """Take a `cut` with the same arguments back."""
         self._fault("delete", node, peer, port=port)
 
-    def mend_all(self) -> None:
+    def restore_all(self) -> None:
         """Take back every cut, and all loss."""
-        self.internet.run(["nft", "-f", "-"], stdin=node_nftables.mend_all())
+        self.internet.run(["nft", "-f", "-"], stdin=node_nftables.restore_all())
 
     def loss(self, percent: float) -> None:
         """Have the Internet lose this share of UDP packets, at random; 0 for none."""
@@ -97,14 +97,14 @@ class World:
 
 
 @contextmanager
-def standing(layout: Layout) -> Iterator[World]:
+def temporary_world(layout: WorldLayout) -> Iterator[World]:
     """A world for the length of a block; taken down however the block ends."""
-    with tidied() as lab_id:
+    with temporary_lab() as lab_id:
         yield build(layout, lab_id)
 
 
-def build(layout: Layout, lab_id: str) -> World:
-    """Make a world under an id of `tidied`, which removes it, and what there is of it on failure.
+def build(layout: WorldLayout, lab_id: str) -> World:
+    """Make a world under an id of `temporary_lab`, which removes it, also on failure.
 
     Raises `UnoError`.
     """
@@ -146,7 +146,7 @@ def _build(lab: Lab) -> World:
         directory = lab.directory / "nodes" / station.name
         directory.mkdir(mode=0o700, parents=True)
         if station.machine:
-            machine.furnish(directory, lab.layout.names)
+            machine.prepare_directory(directory, lab.layout.names)
     run(["ip", "-batch", "-"], stdin="".join(_cables(lab)))
     pool = ThreadPoolExecutor(_WORKERS)
     try:

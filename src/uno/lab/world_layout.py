@@ -2,8 +2,8 @@
 
 Each LAN is a bridge inside its router, as in the box that a home has. The Internet is one node that
 routes: every public node hangs on a port of its own and holds its public address as a /32, with the
-same gateway address on every port, as cloud providers do it; so any address can be anybody's.
-Addresses that nobody owns are those for documentation (RFC 5737, RFC 3849) and, for the
+same gateway address on every port, as cloud providers do it; so any node can have any address.
+The addresses are those reserved for documentation (RFC 5737, RFC 3849) and, for the
 Internet's own side of the ports, for benchmarks (RFC 2544).
 """
 
@@ -29,7 +29,7 @@ SERVER_NAME = "server.example.net"
 
 
 class Role(StrEnum):
-    """What a node is in the story."""
+    """The role of a node."""
 
     INTERNET = "internet"
     SERVER = "server"
@@ -69,8 +69,8 @@ class Cable(Struct, frozen=True, kw_only=True):
     far_interface: str
 
 
-class Layout(Struct, frozen=True, kw_only=True):
-    """A whole world, nothing of which exists yet. `names` is what its DNS would say."""
+class WorldLayout(Struct, frozen=True, kw_only=True):
+    """A whole world, nothing of which exists yet. `names` are the records of its DNS."""
 
     stations: tuple[Station, ...]
     cables: tuple[Cable, ...]

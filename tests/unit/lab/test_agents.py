@@ -1,4 +1,4 @@
-"""What is said of agents that are not well."""
+"""Descriptions of agents that are not settled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from uno.lab.agents import Agent, describe, settled
+from uno.lab.agents import Agent, describe, is_settled
 from uno.lab.node import Node
 from uno.lab.world_layout import Role, Station
 from uno.model.status import CellStatus, CellView, UvnView
@@ -17,15 +17,15 @@ VIEW = UvnView(uvn="corp", viewer=0, generation=3, cells=(GOOD,), registry=True)
 
 
 def test_a_view_in_which_all_is_well_is_settled() -> None:
-    assert settled(VIEW)
-    assert describe(VIEW) == "generation 3; all cells well"
+    assert is_settled(VIEW)
+    assert describe(VIEW) == "generation 3; all cells healthy"
 
 
 def test_a_roll_out_is_not_rest() -> None:
     busy = replace(VIEW, rollout="staging generation 4")
 
-    assert not settled(busy)
-    assert describe(busy) == "generation 3, staging generation 4; all cells well"
+    assert not is_settled(busy)
+    assert describe(busy) == "generation 3, staging generation 4; all cells healthy"
 
 
 def test_what_is_wrong_is_said_of_each_cell() -> None:
@@ -44,9 +44,10 @@ def test_what_is_wrong_is_said_of_each_cell() -> None:
         ),
     )
 
-    assert not settled(view)
+    assert not is_settled(view)
     assert describe(view) == (
-        "generation 3; lan-a not heard; lan-b runs 3, not 4; lan-c does not reach 192.168.1.0/24"
+        "generation 3; lan-a without contact; lan-b runs 3, not 4;"
+        " lan-c does not reach 192.168.1.0/24"
     )
 
 
@@ -59,6 +60,6 @@ def test_an_agent_that_was_never_started_neither_runs_nor_sees(tmp_path: Path) -
     assert agent.name == "lan-a"
     assert agent.pid is None
     assert agent.ended() is None
-    assert agent.seen() is None
-    assert agent.said() == ""
-    assert describe(agent.seen()) == "nothing: it does not answer"
+    assert agent.view_or_none() is None
+    assert agent.log_text() == ""
+    assert describe(agent.view_or_none()) == "nothing: it does not answer"

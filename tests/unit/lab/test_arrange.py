@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from uno.diagnostics import UnoError
 from uno.lab.arrange import arrange
-from uno.lab.world_layout import SERVER_NAME, Layout, Role, Station
+from uno.lab.world_layout import SERVER_NAME, Role, Station, WorldLayout
 from uno.model import codec
 from uno.model.net import network
 from uno.model.uvn import Cell, Particle, Uvn
@@ -185,7 +185,7 @@ def test_the_same_definition_gives_the_same_world_and_it_can_be_written_down() -
     layout = arrange(definition)
 
     assert arrange(definition) == layout
-    assert codec.decode(codec.encode(layout), Layout) == layout
+    assert codec.decode(codec.encode(layout), WorldLayout) == layout
 
 
 PUBLIC6 = IPv6Network("2001:db8:ffff::/64")
@@ -210,5 +210,5 @@ def private(name: str, *lans: str) -> Cell:
     return Cell(id=1, name=name, owner=OWNER, allowed_lans=tuple(map(network, lans)))
 
 
-def station(layout: Layout, name: str) -> Station:
+def station(layout: WorldLayout, name: str) -> Station:
     return next(s for s in layout.stations if s.name == name)

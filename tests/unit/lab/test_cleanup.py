@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from uno.lab import lab_state, machine, world
-from uno.lab.cleanup import ended_by_signals, tidied
-from uno.lab.world_layout import Layout
+from uno.lab.cleanup import ended_by_signals, temporary_lab
+from uno.lab.world_layout import WorldLayout
 
-EMPTY = Layout(stations=(), cables=(), names={})
+EMPTY = WorldLayout(stations=(), cables=(), names={})
 _TRACED = {__file__, contextlib.__file__, lab_state.__file__, world.__file__}
 
 
@@ -29,17 +29,17 @@ def _without_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def stand() -> None:
-    with world.standing(EMPTY):
+    with world.temporary_world(EMPTY):
         pass
 
 
 def make() -> None:
-    with tidied() as lab_id:
+    with temporary_lab() as lab_id:
         lab_state.create(EMPTY, lab_id)
 
 
 def fail() -> None:
-    with contextlib.suppress(ValueError), tidied(keep=True) as lab_id:
+    with contextlib.suppress(ValueError), temporary_lab(keep=True) as lab_id:
         lab_state.create(EMPTY, lab_id)
         raise ValueError
 
@@ -59,7 +59,7 @@ def test_a_lab_that_is_to_be_kept_is_gone_unless_all_was_done() -> None:
     done: list[str] = []
 
     def make_to_keep() -> None:
-        with tidied(keep=True) as lab_id:
+        with temporary_lab(keep=True) as lab_id:
             lab_state.create(EMPTY, lab_id)
             done.append(lab_id)
 
@@ -89,7 +89,7 @@ def test_a_second_signal_does_not_interrupt_the_removal(
         remove(lab_id)
 
     monkeypatch.setattr(lab_state, "remove", signalled)
-    with pytest.raises(kind), ended_by_signals(), world.standing(EMPTY):
+    with pytest.raises(kind), ended_by_signals(), world.temporary_world(EMPTY):
         signal.raise_signal(number)
 
     assert lab_state.ids() == ()

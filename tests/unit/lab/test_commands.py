@@ -9,7 +9,7 @@ import pytest
 from uno.cli.commands.run_lab import down, execute, list_labs
 from uno.diagnostics import UnoError
 from uno.lab import lab_state, requirements
-from uno.lab.world_layout import Layout, Role, Station
+from uno.lab.world_layout import Role, Station, WorldLayout
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _a_place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_labs_are_listed_with_their_cells(capsys: pytest.CaptureFixture[str]) -> None:
     cell = Station(name="lan-a", role=Role.CELL)
-    lab = lab_state.create(Layout(stations=(cell,), cables=(), names={}), "abcdef")
+    lab = lab_state.create(WorldLayout(stations=(cell,), cables=(), names={}), "abcdef")
 
     list_labs()
 
@@ -39,7 +39,7 @@ def test_a_lab_without_a_record_is_listed_too(
 
 def test_all_labs_can_be_taken_down(tmp_path: Path) -> None:
     for lab_id in ("abcdef", "123456"):
-        lab_state.create(Layout(stations=(), cables=(), names={}), lab_id)
+        lab_state.create(WorldLayout(stations=(), cables=(), names={}), lab_id)
 
     down(every=True)
 
@@ -57,7 +57,7 @@ def test_without_a_lab_there_is_nothing_to_take_down() -> None:
 
 
 def test_a_lab_that_is_being_built_cannot_be_entered() -> None:
-    lab = lab_state.create(Layout(stations=(), cables=(), names={}), "abcdef")
+    lab = lab_state.create(WorldLayout(stations=(), cables=(), names={}), "abcdef")
 
     with pytest.raises(UnoError, match=f"lab {lab.id} is not finished"):
         execute("lan-a", ["true"])

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from uno.lab import demo_tables
-from uno.lab.evidence import Pair, Verdict, judge
+from uno.lab.evidence import Pair, PairResult, pair_results
 from uno.lab.node import Node
 from uno.lab.ping_matrix import Reached
 from uno.lab.transfer import Transfer
@@ -20,9 +20,9 @@ ONE, OTHER = IPv4Address("192.168.1.11"), IPv4Address("192.168.2.11")
 
 
 def test_a_pair_that_is_pinged_and_carries_bytes_from_its_own_address_is_good() -> None:
-    (verdict,) = found(pinged=True, transfer=Transfer(seen=ONE))
+    (result,) = found(pinged=True, transfer=Transfer(seen=ONE))
 
-    assert verdict.fault == ""
+    assert result.fault == ""
 
 
 @pytest.mark.parametrize(
@@ -34,32 +34,32 @@ def test_a_pair_that_is_pinged_and_carries_bytes_from_its_own_address_is_good() 
     ],
 )
 def test_a_fault_is_named(*, pinged: bool, transfer: Transfer, fault: str) -> None:
-    (verdict,) = found(pinged=pinged, transfer=transfer)
+    (result,) = found(pinged=pinged, transfer=transfer)
 
-    assert verdict.fault == fault
+    assert result.fault == fault
 
 
 def test_another_address_is_no_fault_where_the_source_need_not_be_kept() -> None:
-    (verdict,) = found(pinged=True, transfer=Transfer(seen=OTHER), source_kept=False)
+    (result,) = found(pinged=True, transfer=Transfer(seen=OTHER), source_kept=False)
 
-    assert verdict.fault == ""
+    assert result.fault == ""
 
 
 def test_the_tables_fit_into_eighty_columns() -> None:
     names = [f"{letter * 12}-host{n}" for letter in "abcd" for n in (1, 2)]
-    verdicts = [verdict(one, other) for one in names for other in names if one[0] != other[0]]
+    results = [result(one, other) for one in names for other in names if one[0] != other[0]]
 
-    text = printed(demo_tables.lan_table(verdicts, dict.fromkeys(names, "192.168.100.100")))
+    text = printed(demo_tables.lan_table(results, dict.fromkeys(names, "192.168.100.100")))
 
     assert max(map(len, text.splitlines())) <= 80
-    assert text.count("✓") == len(verdicts)
+    assert text.count("✓") == len(results)
     assert "…" not in text
 
 
 def test_a_failed_pair_is_marked() -> None:
-    bad = verdict("a", "b", pinged=False)
+    bad = result("a", "b", pinged=False)
 
-    text = printed(demo_tables.lan_table([bad, verdict("b", "a")], {"a": "1", "b": "2"}))
+    text = printed(demo_tables.lan_table([bad, result("b", "a")], {"a": "1", "b": "2"}))
 
     assert (text.count("✗"), text.count("✓"), text.count("·")) == (1, 1, 2)
 
@@ -67,11 +67,11 @@ def test_a_failed_pair_is_marked() -> None:
 def test_a_particle_has_a_row_for_each_cell() -> None:
     rows = {
         ("john", "lan-a"): [
-            verdict("john", "h1"),
-            verdict("john", "h2"),
-            verdict("john", "server"),
+            result("john", "h1"),
+            result("john", "h2"),
+            result("john", "server"),
         ],
-        ("john", "lan-b"): [verdict("john", "h1"), verdict("john", "h2", pinged=False)],
+        ("john", "lan-b"): [result("john", "h1"), result("john", "h2", pinged=False)],
     }
 
     text = printed(demo_tables.particle_table(rows, "server"))
@@ -81,17 +81,17 @@ def test_a_particle_has_a_row_for_each_cell() -> None:
 
 
 def test_many_faults_are_counted() -> None:
-    lines = demo_tables.faults([verdict("a", str(n), pinged=False) for n in range(30)])
+    lines = demo_tables.faults([result("a", str(n), pinged=False) for n in range(30)])
 
     assert len(lines) == 21
     assert lines[0] == "a → 0 (IPv4): no answer to ping"
     assert lines[-1] == "and 10 more"
 
 
-def found(*, pinged: bool, transfer: Transfer, source_kept: bool = True) -> tuple[Verdict, ...]:
+def found(*, pinged: bool, transfer: Transfer, source_kept: bool = True) -> tuple[PairResult, ...]:
     pair = Pair(node("one", ONE), node("other", OTHER), 4)
     reached = Reached(at={pair.path: 0.0} if pinged else {}, missing=())
-    return judge([pair], reached, {pair.path: transfer}, source_kept=source_kept)
+    return pair_results([pair], reached, {pair.path: transfer}, source_kept=source_kept)
 
 
 def node(name: str, address: IPv4Address) -> Node:
@@ -99,8 +99,8 @@ def node(name: str, address: IPv4Address) -> Node:
     return Node(station=station, namespace=name, directory=File(name))
 
 
-def verdict(source: str, target: str, *, pinged: bool = True) -> Verdict:
-    return Verdict(
+def result(source: str, target: str, *, pinged: bool = True) -> PairResult:
+    return PairResult(
         source=source, target=target, version=4, pinged=pinged, transfer=Transfer(seen=ONE)
     )
 

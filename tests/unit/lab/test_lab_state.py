@@ -10,9 +10,9 @@ import pytest
 from uno.diagnostics import UnoError
 from uno.lab import lab_state
 from uno.lab.lab_state import Lab
-from uno.lab.world_layout import Layout
+from uno.lab.world_layout import WorldLayout
 
-EMPTY = Layout(stations=(), cables=(), names={})
+EMPTY = WorldLayout(stations=(), cables=(), names={})
 
 
 @pytest.fixture(autouse=True)

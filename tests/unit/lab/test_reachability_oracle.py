@@ -6,7 +6,7 @@ import networkx as nx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uno.lab.reachability_oracle import Holding, Reference
+from uno.lab.reachability_oracle import Holding, ReachabilityModel
 
 ALL = frozenset({1, 2, 3, 4})
 
@@ -16,7 +16,7 @@ def holding(*neighbours: int, members: frozenset[int] = ALL) -> Holding:
 
 
 # 1 - 2 - 3 in a ring with 4, which has no LAN.
-RING = Reference(
+RING = ReachabilityModel(
     holdings={1: holding(2, 4), 2: holding(1, 3), 3: holding(2, 4), 4: holding(1, 3)},
     lans=frozenset({1, 2, 3}),
 )
@@ -37,7 +37,7 @@ def test_a_cell_with_all_of_its_links_cut_reaches_nobody() -> None:
 
 
 def test_what_is_mended_works_again() -> None:
-    assert RING.cut((1, 2)).cut((1, 4)).mend((2, 1)).reaching() == RING.pairs()
+    assert RING.cut((1, 2)).cut((1, 4)).restore((2, 1)).reaching() == RING.pairs()
 
 
 def test_a_dark_cell_carries_nothing_and_reaches_nothing() -> None:
@@ -76,7 +76,7 @@ def test_where_all_know_all_it_is_a_matter_of_being_connected(
         for one, other in links
         if {one, other}.isdisjoint(dark) and not {(one, other), (other, one)} & cuts
     )
-    state = Reference(
+    state = ReachabilityModel(
         holdings={
             cell: holding(
                 *({b for a, b in links if a == cell} | {a for a, b in links if b == cell}),

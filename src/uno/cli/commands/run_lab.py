@@ -32,18 +32,18 @@ def up(
 ) -> None:
     """Build the lab of a UVN, deploy the UVN in it with uno's own commands, and leave it up."""
     from uno.lab import rehearsal  # noqa: PLC0415
-    from uno.lab.cleanup import ended_by_signals, tidied  # noqa: PLC0415
+    from uno.lab.cleanup import ended_by_signals, temporary_lab  # noqa: PLC0415
     from uno.lab.evidence import lan_pairs  # noqa: PLC0415
 
-    with ended_by_signals(), tidied(keep=True) as lab_id:
+    with ended_by_signals(), temporary_lab(keep=True) as lab_id:
         uvn = rehearsal.definition(spec)
-        world = rehearsal.raise_world(uvn, lab_id, say=_say)
-        deployment = rehearsal.deploy(world, uvn, spec, say=_say)
-        raised = rehearsal.raise_network(deployment, lan_pairs(world), say=_say)
+        world = rehearsal.build_world(uvn, lab_id, report=_print)
+        deployment = rehearsal.deploy(world, uvn, spec, report=_print)
+        raised = rehearsal.start_network(deployment, lan_pairs(world), report=_print)
         if agents:
-            rehearsal.raise_agents(deployment, say=_say)
+            rehearsal.start_agents(deployment, report=_print)
     missing = len(raised.reached.missing)
-    _say(
+    _print(
         f"all pairs of LAN hosts after {raised.all_pairs:.1f} s"
         if not missing
         else f"{missing} pairs of LAN hosts do not reach each other"
@@ -51,7 +51,7 @@ def up(
     _tell_how_to_look_around(world.id)
     if agents:
         at = f"{_uno()} lab exec --lab {world.id} {world.registry.name} --"
-        _say(f"change it: {at} {_uno()} sync -r {deployment.registry_root}")
+        _print(f"change it: {at} {_uno()} sync -r {deployment.registry_root}")
     raise typer.Exit(1 if missing else 0)
 
 
@@ -70,7 +70,7 @@ def down(
         raise InvalidInput("a lab's id and --all are both given", "give one of them")
     for one in lab_state.ids() if every else (lab_state.chosen(lab_id),):
         lab_state.remove(one)
-        _say(f"lab {one} is down")
+        _print(f"lab {one} is down")
 
 
 @lab.command("list")
@@ -126,13 +126,15 @@ def demo(
     from uno.lab.demo import run_demo  # noqa: PLC0415
 
     with ended_by_signals():
-        outcome = run_demo(spec, keep=keep, say=_say, console=Console(width=80, highlight=False))
+        outcome = run_demo(
+            spec, keep=keep, report=_print, console=Console(width=80, highlight=False)
+        )
     if keep:
         _tell_how_to_look_around(outcome.lab)
     raise typer.Exit(0 if outcome.passed else 1)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 
@@ -141,8 +143,8 @@ def _tell_how_to_look_around(lab_id: str) -> None:
     from uno.lab.world_layout import Role  # noqa: PLC0415
 
     cell = lab_state.load(lab_id).layout.having(Role.CELL)[0].name
-    _say(f"enter it: {_uno()} lab exec --lab {lab_id} {cell} -- bash")
-    _say(f"take it down: {_uno()} lab down {lab_id}")
+    _print(f"enter it: {_uno()} lab exec --lab {lab_id} {cell} -- bash")
+    _print(f"take it down: {_uno()} lab down {lab_id}")
 
 
 def _uno() -> str:
