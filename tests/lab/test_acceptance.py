@@ -11,7 +11,7 @@ from watching import address_of, await_true, note
 from uno.lab.agents import Agents, agents_of, is_settled
 from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment, uno
-from uno.lab.evidence import pair_results, lan_pairs
+from uno.lab.evidence import lan_pairs, pair_results
 from uno.lab.particle_peer import INTERFACE, ParticleTunnel, connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers

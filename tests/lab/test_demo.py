@@ -24,7 +24,7 @@ from uno.lab import lab_state, machine, netns, rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment
-from uno.lab.evidence import pair_results, lan_pairs
+from uno.lab.evidence import lan_pairs, pair_results
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 

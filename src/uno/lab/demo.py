@@ -17,7 +17,7 @@ from uno.lab.evidence import Pair, PairResult, lan_pairs, pair_results, particle
 from uno.lab.node import Node
 from uno.lab.particle_peer import connected, tunnels
 from uno.lab.ping_matrix import PingMatrix
-from uno.lab.rehearsal import NetworkStart, Report, definition, deploy, start_network, build_world
+from uno.lab.rehearsal import NetworkStart, Report, build_world, definition, deploy, start_network
 from uno.lab.transfer import transfers
 from uno.lab.world import World
 from uno.lab.world_layout import Role
