@@ -27,7 +27,7 @@ from uno.ports.bus import (
     Received,
     Topic,
     offers_for,
-    offers_near,
+    offers_to_relay,
 )
 from uno.render import package_file
 from uno.statesync import envelope
@@ -95,7 +95,7 @@ class ScriptedCell:
         if self.relays_for is not None:
             self._bus.subscribe(Channel(Topic.STATUS))
             self._bus.subscribe(Channel(Topic.ACK))
-            self._bus.subscribe(offers_near(self.relays_for))
+            self._bus.subscribe(offers_to_relay(self.relays_for))
         self._live(self._bus)
 
     def stop(self) -> None:
@@ -143,7 +143,7 @@ class ScriptedCell:
             public_key=self.running.manifest.registry_key,
         )
         self._seen[key] = said.sequence
-        if event.channel == offers_near(said.subject):
+        if event.channel == offers_to_relay(said.subject):
             self.write(offers_for(said.subject), said)
         elif said.kind == Kind.OFFER:
             self._offered(said)

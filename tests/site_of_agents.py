@@ -20,7 +20,7 @@ from uno.agent.cell_agent import CellAgent
 from uno.agent.commit.commit_machine import ConfirmLimits
 from uno.agent.commit.ledger import Ledger
 from uno.agent.loop_timers import AgentIntervals
-from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
+from uno.bus.memory import Impairment, MemoryBus, MemoryNetwork
 from uno.host.fake.fake_host import FakeHost
 from uno.model.codec import encode
 from uno.model.key_ids import cell_sealing
@@ -39,7 +39,7 @@ from uno.ports.bus import (
     Received,
     Topic,
     offers_for,
-    offers_near,
+    offers_to_relay,
 )
 from uno.ports.events import NetworkChange
 from uno.ports.host import Nic, SessionStatus
@@ -204,7 +204,7 @@ class Site:
 
     def offer(self, name: str, *, adjacent: bool = False, content: bytes | None = None) -> Envelope:
         cell = self.number(name)
-        channel = offers_near(cell) if adjacent else offers_for(cell)
+        channel = offers_to_relay(cell) if adjacent else offers_for(cell)
         made = self.sealed(name, self.package_bytes(name) if content is None else content)
         self.bus.write(channel, made)
         return made
@@ -297,7 +297,7 @@ class Site:
         plan = self.cells[name].package.plan
         own = next(each for each in self.cells[name].package.roster.members if each.id == plan.cell)
         assert plan.root is not None
-        self.network.cut(plan.root.remote4, own.node4)
+        self.network.disconnect(plan.root.remote4, own.node4)
 
     def view(self, name: str) -> UvnView:
         agent = self.cells[name].agent
@@ -358,9 +358,11 @@ def build(directory: Path) -> Path:
 
 
 @asynccontextmanager
-async def site(root: Path, place: Path, *, weather: Weather | None = None) -> AsyncIterator[Site]:
+async def site(
+    root: Path, place: Path, *, impairment: Impairment | None = None
+) -> AsyncIterator[Site]:
     """Have the cells of the registry in `root` installed below `place`; no agent runs yet."""
-    network = MemoryNetwork(weather=weather)
+    network = MemoryNetwork(impairment=impairment)
     cells = {}
     for number, name in enumerate("abc", start=1):
         ledger = Ledger(place / name)

@@ -1,1 +1,1 @@
-"""Adapters for `ports.bus`: Cyclone DDS, RTI Connext DDS, and one in memory for tests."""
+"""Adapters of `ports.bus`: Cyclone DDS, RTI Connext DDS, and one in memory for tests."""

@@ -1,16 +1,16 @@
 """The bus on RTI Connext DDS. The only module that imports it.
 
-Topics, partitions, QoS and bytes are those of `uno.bus.cyclone`. RTI's library makes no participant
-without a licence, so that no test of uno has one. Tested are: the bytes, both ways; that Connext
-takes each QoS setting below, and what it is then; and the errors. Not tested is all that
-communicates: that participants find each other and what they say comes through; the names of the
-properties in `_properties`, which Connext looks at when it makes a participant; that a licence is
-accepted; that a participant can ignore itself; and RTI's security plugins, which are a product of
-their own. Cells of one UVN use one middleware: that Connext and Cyclone talk to each other is
-likely, as their bytes are the same, and not tested either.
+Topics, partitions, QoS and bytes are those of `uno.bus.cyclone`. RTI's library creates no
+participant without a licence, so uno's tests have none. Tested: the bytes, in both directions; that
+Connext accepts each QoS setting below, and its resulting value; and the errors. Not tested is all
+communication: discovery and delivery between participants; the names of the properties in
+`_properties`, which Connext checks when it creates a participant; that a licence is accepted; that
+a participant can ignore itself; and RTI's security plugins, a separate product. All cells of a UVN
+use one middleware. Connext and Cyclone probably interoperate, as their bytes are equal; that is not
+tested either.
 """
 
-# Without `from __future__ import annotations`: Connext takes those of its types as values.
+# Without `from __future__ import annotations`: Connext evaluates the annotations of its types.
 
 import ctypes
 import logging
@@ -28,15 +28,15 @@ from rti.connextdds import compliance
 from uno.bus import wire
 from uno.bus.dds import (
     BATCH,
-    CALL_INTERVAL,
     DATAGRAM,
+    DISCOVERY_INTERVAL,
     PARTICIPANT_LEASE,
     WRITER_LEASE,
     DdsBus,
     Post,
     cannot_open,
+    reader_depth,
     secured,
-    unread,
 )
 from uno.bus.wire import Member
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 
 LICENCE_VARIABLE = "RTI_LICENSE_FILE"
 
-# Serialize as DDS-XTypes 1.3 says, and not as older versions of Connext did: sequences of XCDR
-# version 2 with their headers, which Cyclone has, too. It has to be set before anything is made.
+# Serialize as in DDS-XTypes 1.3, with headers on sequences of XCDR version 2 as Cyclone has them;
+# the default is that of older versions of Connext. To be set before any entity is created.
 compliance.set_xtypes_mask(compliance.XTypesMask(0x1A9))
 
 _PAUSE = 1.0
@@ -59,7 +59,7 @@ class ConnextBus(DdsBus):
     """`ports.bus.Bus` on RTI Connext DDS."""
 
     def __init__(self) -> None:
-        """Not be on the bus, yet."""
+        """Start without a session."""
         super().__init__(_ConnextSession)
 
 
@@ -83,7 +83,7 @@ def _octets() -> Any:
     },
 )
 class Sample:
-    """An envelope as Connext has it."""
+    """The sample type of Connext."""
 
     subject: idl.uint32 = 0  # type: ignore[assignment]
     kind: idl.uint16 = 0  # type: ignore[assignment]
@@ -94,7 +94,7 @@ class Sample:
 
 
 def to_sample(envelope: Envelope) -> Sample:
-    """Return an envelope as Connext has it."""
+    """Return the sample of an envelope."""
     made: Any = Sample
     return made(  # type: ignore[no-any-return]
         subject=envelope.subject,
@@ -107,7 +107,7 @@ def to_sample(envelope: Envelope) -> Sample:
 
 
 def to_envelope(sample: Sample) -> Envelope:
-    """Return what came as an envelope."""
+    """Return the envelope in a sample."""
     return Envelope(
         subject=sample.subject,
         kind=sample.kind,
@@ -119,7 +119,7 @@ def to_envelope(sample: Sample) -> Envelope:
 
 
 def participant_qos(config: BusConfig) -> dds.DomainParticipantQos:
-    """Return the settings of a participant: unicast only, on one address and at fixed ports."""
+    """Return the QoS of a participant: unicast only, on one address and fixed ports."""
     qos = dds.DomainParticipantQos()
     qos.transport_builtin.mask = dds.TransportBuiltinMask.UDPv4
     qos.discovery.initial_peers = dds.StringSeq([_peer(it) for it in config.peers])
@@ -127,8 +127,8 @@ def participant_qos(config: BusConfig) -> dds.DomainParticipantQos:
     qos.discovery.accept_unknown_peers = True
     qos.wire_protocol.participant_id = config.index
     qos.discovery_config.participant_liveliness_lease_duration = dds.Duration(PARTICIPANT_LEASE)
-    qos.discovery_config.participant_liveliness_assert_period = dds.Duration(CALL_INTERVAL)
-    # The type is known to all; its description would not fit into one datagram.
+    qos.discovery_config.participant_liveliness_assert_period = dds.Duration(DISCOVERY_INTERVAL)
+    # All participants have the type; its description does not fit into one datagram.
     qos.resource_limits.type_object_max_serialized_length = 0
     qos.resource_limits.type_code_max_serialized_length = 0
     for name, value in _properties(config):
@@ -137,12 +137,12 @@ def participant_qos(config: BusConfig) -> dds.DomainParticipantQos:
 
 
 def writer_qos() -> dds.DataWriterQos:
-    """Return the settings of all writers. What an agent wrote holds when it has left."""
+    """Return the QoS of writers. What an agent wrote stays valid after it leaves."""
     qos = dds.DataWriterQos()
     _set_common(qos)
     qos.reliability.max_blocking_time = dds.Duration(0, 100_000_000)
     qos.data_representation.value = dds.Int16Seq([dds.DataRepresentation.XCDR2])
-    # Packages are larger than a datagram, and only asynchronous writers take those apart.
+    # Packages are larger than a datagram, and only asynchronous writers fragment.
     qos.publish_mode = dds.PublishMode.asynchronous()
     qos.writer_data_lifecycle.autodispose_unregistered_instances = False
     qos.protocol.serialize_key_with_dispose = True
@@ -150,10 +150,10 @@ def writer_qos() -> dds.DataWriterQos:
 
 
 def reader_qos(topic: Topic) -> dds.DataReaderQos:
-    """Return the settings of the readers of a topic."""
+    """Return the QoS of the readers of a topic."""
     qos = dds.DataReaderQos()
     _set_common(qos)
-    qos.history.depth = unread(topic)
+    qos.history.depth = reader_depth(topic)
     qos.data_representation.value = dds.Int16Seq([dds.DataRepresentation.XCDR2])
     return qos
 
@@ -167,7 +167,7 @@ class _Reader:
 
 
 class _ConnextSession:
-    """One Connext participant, and the thread that takes what comes."""
+    """One Connext participant, and the thread that takes samples."""
 
     def __init__(self, config: BusConfig, post: Post) -> None:
         self._post = post
@@ -182,7 +182,7 @@ class _ConnextSession:
         self._thread.start()
 
     def subscribe(self, channel: Channel) -> None:
-        """Read a channel."""
+        """Create a reader of a channel."""
         with _explained(f"read {channel.topic}"):
             qos = dds.SubscriberQos()
             qos.partition.name = dds.StringSeq([channel.partition])
@@ -196,7 +196,7 @@ class _ConnextSession:
             self._waitset.attach_condition(liveliness)
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Write to a channel."""
+        """Write to a channel; the first write creates the writer."""
         with _explained(f"write to {channel.topic}"):
             if channel not in self._writers:
                 qos = dds.PublisherQos()
@@ -207,19 +207,19 @@ class _ConnextSession:
             self._writers[channel][1].write(to_sample(envelope))
 
     def withdraw(self, channel: Channel, envelope: Envelope) -> None:
-        """Take one envelope back."""
-        with _explained(f"take back from {channel.topic}"):
+        """Dispose of one envelope."""
+        with _explained(f"withdraw from {channel.topic}"):
             writer = self._writers[channel][1]
             writer.dispose_instance(writer.lookup_instance(to_sample(envelope)))
 
-    def abandon(self, channel: Channel) -> None:
-        """Stop being a writer of a channel."""
+    def delete_writer(self, channel: Channel) -> None:
+        """Delete the writer of a channel with all that it wrote."""
         publisher, writer = self._writers.pop(channel)
         writer.close()
         publisher.close()
 
-    def close(self, *, within: float) -> None:  # noqa: ARG002 - nobody is waited for
-        """Leave. Nothing is posted any more when this returns."""
+    def close(self, *, within: float) -> None:  # noqa: ARG002 - without waiting
+        """Delete the participant. Nothing is posted after this returns."""
         self._stop.set()
         self._wake.trigger_value = True
         self._thread.join()
@@ -240,7 +240,7 @@ class _ConnextSession:
                 for reader in tuple(self._readers):
                     self._take(reader)
             except dds.Exception as error:
-                _log.warning("the bus cannot receive, and tries again: %s", error)
+                _log.warning("the bus cannot receive; retrying: %s", error)
                 self._stop.wait(_PAUSE)
 
     def _take(self, reader: _Reader) -> None:
@@ -256,34 +256,34 @@ class _ConnextSession:
 
 
 def _participant(config: BusConfig) -> dds.DomainParticipant:
-    """Return a new participant, which takes a licence, or raise what keeps it from being made."""
+    """Return a new participant. Raises `UnoError`, among others without a valid licence."""
     if config.licence is None:
         raise ActionNeeded(
             "RTI Connext DDS has no licence on this host",
-            f"set {LICENCE_VARIABLE} to the path of the licence file that RTI gave you, or have the"
-            " owner set `middleware: cyclone` for the UVN, which needs none",
+            f"set {LICENCE_VARIABLE} to the path of the licence file from RTI, or have the owner"
+            " set `middleware: cyclone` for the UVN, which needs none",
         )
     os.environ[LICENCE_VARIABLE] = config.licence
-    said: list[str] = []
-    # What Connext prints to standard error otherwise. A handler that is there when Python ends
+    logged: list[str] = []
+    # Without a handler Connext prints to standard error. A handler that is set when Python exits
     # makes it abort.
-    dds.Logger.instance.output_handler(said.append)
+    dds.Logger.instance.output_handler(logged.append)
     try:
         participant = dds.DomainParticipant(config.domain, participant_qos(config))
     except dds.Exception as error:
-        raise _refused(config, " ".join(" ".join(said).split()) or str(error)) from error
+        raise _refused(config, " ".join(" ".join(logged).split()) or str(error)) from error
     finally:
         dds.Logger.instance.reset_output_handler()
     participant.ignore_participant(participant.instance_handle)
     return participant
 
 
-def _refused(config: BusConfig, said: str) -> UnoError:
-    if "LICENSE" not in said.upper():
-        return cannot_open(config, said)
+def _refused(config: BusConfig, message: str) -> UnoError:
+    if "LICENSE" not in message.upper():
+        return cannot_open(config, message)
     return ActionNeeded(
-        f"RTI Connext DDS does not accept the licence {config.licence}: {said}",
-        f"set {LICENCE_VARIABLE} to the path of a licence that is valid now, for version 7",
+        f"RTI Connext DDS does not accept the licence {config.licence}: {message}",
+        f"set {LICENCE_VARIABLE} to the path of a valid licence for version 7",
     )
 
 
@@ -297,7 +297,7 @@ def _set_common(qos: Any) -> None:
 
 
 def _peer(peer: BusPeer) -> str:
-    # In brackets, since without it is all indices up to that one.
+    # In brackets: without them it means all indices up to this one.
     return f"[{peer.index}]@udpv4://{peer.address}"
 
 
@@ -318,7 +318,7 @@ def _security(files: Security) -> Iterator[tuple[str, str]]:
         raise ActionNeeded(
             "DDS security is on, and RTI's security plugins are not installed on this host",
             f"install RTI Security Plugins, so that {library} is found, or have the owner set"
-            " `enable_dds_security: false`: what agents say is signed and sealed without it, too",
+            " `enable_dds_security: false`: uno signs and seals its messages in either case",
         ) from error
     suite = "com.rti.serv.secure"
     yield "com.rti.serv.load_plugin", suite

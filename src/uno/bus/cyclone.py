@@ -1,11 +1,11 @@
 """The bus on Eclipse Cyclone DDS. The only module that imports it.
 
-One thread waits for all readers of a session and takes what they have; nothing is called from
-within DDS, whose callbacks come before its Python objects know themselves. What it has taken is
-never more than one batch ahead of the event loop.
+One thread waits for all readers of a session and takes their samples. There are no DDS listeners,
+whose callbacks run before the Python objects are complete. The thread is at most one batch ahead of
+the event loop.
 """
 
-# Without `from __future__ import annotations`: Cyclone takes those of its types as values.
+# Without `from __future__ import annotations`: Cyclone evaluates the annotations of its types.
 
 import itertools
 import logging
@@ -40,8 +40,8 @@ from cyclonedds.util import duration
 
 from uno.bus import wire
 from uno.bus.cyclone_config import xml
-from uno.bus.cyclone_warnings import Complaints, caught
-from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, secured, unread
+from uno.bus.cyclone_warnings import DistinctWarnings, captured_stderr
+from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, reader_depth, secured
 from uno.bus.wire import Member
 from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.model.messages import Envelope
@@ -50,12 +50,12 @@ from uno.statesync.envelope import SIGNATURE_SIZE
 
 _log = logging.getLogger(__name__)
 
-# Domains of one process need ids of their own; on the wire is the one of the configuration.
+# Domains of one process need distinct ids; the wire carries the id of the configuration.
 _ids = itertools.count()
 
-# How often what Cyclone complains about is looked at, if nothing else happens.
-_LISTEN = duration(seconds=30)
-# After an error that should not be, until it is tried again, in seconds.
+# How often captured warnings are read if nothing else happens.
+_WARNING_INTERVAL = duration(seconds=30)
+# Seconds until a retry after an unexpected error.
 _PAUSE = 1.0
 
 
@@ -63,16 +63,16 @@ class CycloneBus(DdsBus):
     """`ports.bus.Bus` on Cyclone DDS."""
 
     def __init__(self) -> None:
-        """Not be on the bus, yet."""
+        """Start without a session."""
         super().__init__(_CycloneSession)
 
 
 @annotations.mutable
 class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
-    """What Cyclone sends and takes: an envelope, whose bytes are made and read by `wire`.
+    """The sample type: an envelope that `wire` serializes.
 
-    The members are declared for other participants, and for Cyclone to know the key. `envelope` is
-    None where what came is malformed: an error here would lose everything that was taken with it.
+    The members are declared for type matching, and to give Cyclone the key. `envelope` is None if
+    the received bytes are malformed: an exception would lose the other samples of the same take.
     """
 
     subject: types.uint32
@@ -94,18 +94,18 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
         self.envelope = envelope
 
     def serialize(self, *_: object, **__: object) -> bytes:
-        """Return the whole sample, as Cyclone asks for it."""
-        assert self.envelope is not None, "what is written has an envelope"
+        """Return the serialized sample."""
+        assert self.envelope is not None, "a written sample has an envelope"
         return wire.encode(self.envelope)
 
     def serialize_key(self, *_: object, **__: object) -> bytes:
-        """Return what tells it from samples about others."""
-        assert self.envelope is not None, "what is taken back has an envelope"
+        """Return the serialized key."""
+        assert self.envelope is not None, "a disposed sample has an envelope"
         return wire.encode_key(self.envelope.subject)
 
     @classmethod
     def deserialize(cls, data: bytes, *_: object, **__: object) -> Self:
-        """Return a sample of what came."""
+        """Return the sample in received bytes."""
         try:
             return cls(wire.decode(data))
         except wire.Malformed:
@@ -113,11 +113,11 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
 
     @classmethod
     def deserialize_key(cls, data: bytes, *_: object, **__: object) -> Self:  # noqa: ARG003
-        """Return a sample that says that something is gone."""
+        """Return an empty sample: only disposals carry a bare key."""
         return cls()
 
 
-# Nothing is ever waited for: with KEEP_LAST a write takes the place of what was not sent yet.
+# Writes do not block: with KEEP_LAST a write replaces the sample that has not been sent.
 _QOS = Qos(
     Policy.Reliability.Reliable(duration(milliseconds=100)),
     Policy.Durability.TransientLocal,
@@ -125,7 +125,7 @@ _QOS = Qos(
     Policy.DataRepresentation(use_xcdrv2_representation=True),
     Policy.Liveliness.Automatic(duration(seconds=WRITER_LEASE)),
 )
-# What an agent wrote holds when it has left. It does not hear itself.
+# What an agent wrote stays valid after it leaves. It does not receive its own samples.
 _WRITER_QOS = Qos(
     Policy.WriterDataLifecycle(autodispose=False), Policy.IgnoreLocal.Participant, base=_QOS
 )
@@ -140,14 +140,14 @@ class _Reader:
     is_reported: bool = False
 
     def report_malformed(self) -> None:
-        """Say so once: who sends one sends a thousand."""
+        """Log it once per channel: a sender of one malformed sample may send thousands."""
         if not self.is_reported:
             self.is_reported = True
-            _log.warning("somebody sends malformed messages to %s", self.channel.topic)
+            _log.warning("received malformed messages on %s", self.channel.topic)
 
 
 class _CycloneSession:
-    """One Cyclone domain with one participant, and the thread that takes what comes."""
+    """One Cyclone domain with one participant, and the thread that takes samples."""
 
     def __init__(self, config: BusConfig, post: Post) -> None:
         self._post = post
@@ -156,7 +156,7 @@ class _CycloneSession:
         self._readers: list[_Reader] = []
         self._writers: dict[Channel, tuple[Publisher, Any]] = {}
         self._stop = threading.Event()
-        self._complaints = Complaints()
+        self._warnings = DistinctWarnings()
         try:
             self._open(config)
         except DDSException as error:
@@ -166,22 +166,22 @@ class _CycloneSession:
         self._thread.start()
 
     def subscribe(self, channel: Channel) -> None:
-        """Read a channel."""
+        """Create a reader of a channel."""
         with _explained(f"read {channel.topic}"):
             subscriber = self._keep(Subscriber(self._participant, qos=_partition(channel)))
             entity = self._keep(
                 DataReader(subscriber, self._topic(channel), qos=_reader_qos(channel))
             )
             entity.set_status_mask(DDSStatus.LivelinessChanged)
-            unread = SampleState.NotRead | ViewState.Any | InstanceState.Any
-            condition = self._keep(ReadCondition(entity, unread))
+            is_unread = SampleState.NotRead | ViewState.Any | InstanceState.Any
+            condition = self._keep(ReadCondition(entity, is_unread))
             self._readers.append(_Reader(channel, entity, condition))
             self._waitset.attach(condition)
             self._waitset.attach(entity)
             self._wake.set(True)
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Write to a channel."""
+        """Write to a channel; the first write creates the writer."""
         with _explained(f"write to {channel.topic}"):
             if channel not in self._writers:
                 publisher = Publisher(self._participant, qos=_partition(channel))
@@ -190,34 +190,34 @@ class _CycloneSession:
             self._writers[channel][1].write(Sample(envelope))
 
     def withdraw(self, channel: Channel, envelope: Envelope) -> None:
-        """Take one envelope back."""
-        with _explained(f"take back from {channel.topic}"):
+        """Dispose of one envelope."""
+        with _explained(f"withdraw from {channel.topic}"):
             self._writers[channel][1].dispose(Sample(envelope))
 
-    def abandon(self, channel: Channel) -> None:
-        """Stop being a writer of a channel."""
+    def delete_writer(self, channel: Channel) -> None:
+        """Delete the writer of a channel with all that it wrote."""
         publisher, writer = self._writers.pop(channel)
         _delete(writer)
         _delete(publisher)
 
     def close(self, *, within: float) -> None:
-        """Leave. Nothing is posted any more when this returns.
+        """Delete the participant. Nothing is posted after this returns.
 
-        What was written and not heard by all has so many seconds to be.
+        Waits up to `within` seconds for acknowledgements of what was written.
         """
         self._stop.set()
         self._wake.set(True)
         self._thread.join()
         if within > 0 and self._writers:
             writers = [writer for _, writer in self._writers.values()]
-            with ThreadPoolExecutor(len(writers)) as together, suppress(DDSException):
-                list(together.map(lambda it: it.wait_for_acks(duration(seconds=within)), writers))
+            with ThreadPoolExecutor(len(writers)) as pool, suppress(DDSException):
+                list(pool.map(lambda it: it.wait_for_acks(duration(seconds=within)), writers))
         self._delete_all()
 
     def _open(self, config: BusConfig) -> None:
         qos = _secured(config.security) if config.security else None
         number = next(_ids)
-        with caught():
+        with captured_stderr():
             self._keep(Domain(number, xml(config)))
         self._participant = self._keep(DomainParticipant(number, qos=qos))
         self._waitset = self._keep(WaitSet(self._participant))
@@ -235,9 +235,9 @@ class _CycloneSession:
         return self._topics[name]
 
     def _delete_all(self) -> None:
-        # Python's end alone would leave others to find out by the lease.
+        # Without explicit deletion other nodes would only notice when the lease expires.
         for channel in list(self._writers):
-            self.abandon(channel)
+            self.delete_writer(channel)
         self._readers.clear()
         while self._entities:
             _delete(self._entities.pop())
@@ -245,14 +245,14 @@ class _CycloneSession:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._waitset.wait(_LISTEN)
+                self._waitset.wait(_WARNING_INTERVAL)
                 self._wake.set(False)
                 for reader in tuple(self._readers):
                     self._take(reader)
-                for line in self._complaints.new():
-                    _log.warning("Cyclone DDS says, once for all: %s", line)
+                for line in self._warnings.new():
+                    _log.warning("Cyclone DDS (logged once per kind): %s", line)
             except DDSException as error:
-                _log.warning("the bus cannot receive, and tries again: %s", error)
+                _log.warning("the bus cannot receive; retrying: %s", error)
                 self._stop.wait(_PAUSE)
 
     def _take(self, reader: _Reader) -> None:
@@ -261,17 +261,17 @@ class _CycloneSession:
             reader.alive = alive
             self._post([Presence(reader.channel, alive)])
         while samples := reader.entity.take(BATCH, condition=reader.condition):
-            # The others only say that something is gone.
-            came = [it for it in samples if isinstance(it, Sample)]
-            envelopes = [it.envelope for it in came if it.envelope is not None]
-            if len(envelopes) < len(came):
+            # The rest are invalid samples: disposals.
+            valid = [it for it in samples if isinstance(it, Sample)]
+            envelopes = [it.envelope for it in valid if it.envelope is not None]
+            if len(envelopes) < len(valid):
                 reader.report_malformed()
             if envelopes and not self._post([Received(reader.channel, it) for it in envelopes]):
                 return
 
 
 def _reader_qos(channel: Channel) -> Qos:
-    kept = Policy.History.KeepLast(unread(channel.topic))
+    kept = Policy.History.KeepLast(reader_depth(channel.topic))
     return Qos(Policy.IgnoreLocal.Participant, kept, base=_QOS)
 
 
@@ -280,7 +280,7 @@ def _partition(channel: Channel) -> Qos:
 
 
 def _secured(files: Security) -> Qos:
-    """Return a participant's QoS with DDS Security. Raises `UnoError` where Cyclone has none."""
+    """Return the QoS of a participant with DDS Security. Raises `UnoError` if Cyclone lacks it."""
     plugins = {
         name: Path(library_path).with_name(f"libdds_security_{plugin}.so")
         for name, plugin in (("auth", "auth"), ("access", "ac"), ("crypto", "crypto"))
@@ -288,9 +288,9 @@ def _secured(files: Security) -> Qos:
     if not all(path.exists() for path in plugins.values()):
         raise ActionNeeded(
             "DDS security is on, and the Cyclone DDS on this host was built without it",
-            "install a build of Cyclone DDS that has the security plugins (that from PyPI has"
-            " none), or have the owner set `enable_dds_security: false`: what agents say is signed"
-            " and sealed without it, too",
+            "install a build of Cyclone DDS with the security plugins (the one from PyPI has none),"
+            " or have the owner set `enable_dds_security: false`: uno signs and seals its messages"
+            " in either case",
         )
     functions = {"auth": "authentication", "access": "access_control", "crypto": "crypto"}
     properties = dict(secured(files))
@@ -302,7 +302,7 @@ def _secured(files: Security) -> Qos:
 
 
 def _delete(entity: Entity) -> None:
-    """Delete an entity now, and not whenever Python forgets it; a second time does nothing."""
+    """Delete an entity now, rather than when Python collects it; no effect the second time."""
     if isinstance(entity, WaitSet):
         entity.attached.clear()
     entity.__del__()

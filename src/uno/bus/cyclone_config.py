@@ -1,26 +1,26 @@
-"""How Cyclone DDS is configured: unicast only, on one address, for tunnels that come and go.
+"""The configuration of Cyclone DDS: unicast on one address, for tunnels that come and go.
 
-The settings are explained in Cyclone's manual, docs/manual/config. Those that matter here:
+Cyclone's manual (docs/manual/config) describes the settings. The defaults do not suit uno:
 
-- `ExtendedPacketInfo` would drop what comes in by another interface than the one that has the
-  address, which is all that comes through tunnels.
-- `PruneDelay` would forget peers that are down for half a minute.
-- A peer without a port would be called on a hundred.
-- `WriterLingerDuration` would have each writer, one after the other, wait a second for somebody who
-  is out of reach when it is deleted.
-- `MaxSampleSize` is how much of memory one sender can have.
+- `ExtendedPacketInfo` drops packets that arrive on another interface than the one with the
+  address, which is all packets from tunnels.
+- `PruneDelay` removes peers that are down for half a minute.
+- A peer without a port is announced to on a hundred ports.
+- `WriterLingerDuration` makes each writer, one after the other, wait a second for unreachable
+  readers when it is deleted.
+- `MaxSampleSize` bounds the memory that one sender can occupy.
 """
 
 from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from uno.bus.dds import CALL_INTERVAL, DATAGRAM, PARTICIPANT_LEASE
+from uno.bus.dds import DATAGRAM, DISCOVERY_INTERVAL, PARTICIPANT_LEASE
 from uno.ports.bus import BusConfig, BusPeer, ports
 from uno.statesync.envelope import BODY_LIMIT
 
-# A fragment is one datagram with 20 bytes of RTPS, 16 of a destination, 12 of a time, 36 of its own
-# header, room for inline QoS, and a heartbeat of 32 that Cyclone appends whatever the limit is
+# A fragment shares a datagram with headers of RTPS (20 bytes), destination (16), timestamp (12) and
+# fragment (36), inline QoS, and a heartbeat (32) that Cyclone appends regardless of the limit
 # (RTPS 2.5, section 9.4).
 _FRAGMENT = DATAGRAM - 160
 _SAMPLE = BODY_LIMIT + 4096
@@ -44,7 +44,7 @@ def xml(config: BusConfig) -> str:
         f"<MaxAutoParticipantIndex>{config.index}</MaxAutoParticipantIndex>"
         f'<Peers AddLocalhost="false">{peers}</Peers>'
         f"<LeaseDuration>{PARTICIPANT_LEASE} s</LeaseDuration>"
-        f"<SPDPInterval>{CALL_INTERVAL} s</SPDPInterval>"
+        f"<SPDPInterval>{DISCOVERY_INTERVAL} s</SPDPInterval>"
         "</Discovery>"
         "<Internal>"
         "<ExtendedPacketInfo>false</ExtendedPacketInfo>"

@@ -1,8 +1,8 @@
-"""What Cyclone DDS complains about on standard error: caught, and told once of each kind.
+"""Warnings that Cyclone DDS prints to standard error: captured, and reported once per kind.
 
-Cyclone prints a line for every datagram that it cannot read or send, and has no setting against
-it; whoever can reach its port could fill a disk with them. It remembers C's `stderr` when a domain
-is made: for that moment it is a pipe that nobody has to empty, and what does not fit is lost.
+Cyclone prints a line for every datagram that it cannot parse or send, and no setting prevents it,
+so that any host that reaches the port could fill a disk. Cyclone copies C's `stderr` when a domain
+is created. At that moment it is a non-blocking pipe; what does not fit into the pipe is dropped.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-# Seconds since the epoch, and the thread's number or name.
+# Seconds since the epoch, and the number or name of the thread.
 _STAMP = re.compile(r"^[\d.]+ \[\d+\]\s*\S*:\s*")
 _KIND = re.compile(r"[a-z_]{3,}")
-_WORDS_OF_A_KIND = 4
-_MOST_KINDS = 20
+_NAMES_OF_A_KIND = 4
+_MAX_KINDS = 20
 
 
 @contextmanager
-def caught() -> Iterator[None]:
-    """Have domains that are made in the block complain here, where the C library allows it."""
+def captured_stderr() -> Iterator[None]:
+    """Capture what domains created in the block print, if the C library is glibc."""
     if platform.libc_ver()[0] != "glibc":
         yield
         return
@@ -36,20 +36,20 @@ def caught() -> Iterator[None]:
         stderr.value = before
 
 
-class Complaints:
-    """What was not heard before. For one bus."""
+class DistinctWarnings:
+    """The warnings that are new to one bus."""
 
     def __init__(self) -> None:
-        """Have heard nothing."""
+        """Start without warnings."""
         self._kinds: set[tuple[str, ...]] = set()
 
     def new(self) -> list[str]:
-        """Return one line of each kind that was not returned before, and drop all others."""
+        """Return one captured line of each kind that is new, and drop all others."""
         found: list[str] = []
         for line in _lines():
             text = _STAMP.sub("", line)
-            kind = tuple(_KIND.findall(text)[:_WORDS_OF_A_KIND])
-            if kind and kind not in self._kinds and len(self._kinds) < _MOST_KINDS:
+            kind = tuple(_KIND.findall(text)[:_NAMES_OF_A_KIND])
+            if kind and kind not in self._kinds and len(self._kinds) < _MAX_KINDS:
                 self._kinds.add(kind)
                 found.append(text[:200])
         return found
@@ -57,7 +57,7 @@ class Complaints:
 
 @cache
 def _pipe() -> tuple[int, int]:
-    """Return where to read, and the C stream that writes. Both are there for the process's life."""
+    """Return the reading descriptor and the writing C stream, open until the process ends."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fdopen.restype = ctypes.c_void_p

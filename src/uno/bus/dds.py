@@ -1,8 +1,8 @@
-"""What every DDS adapter does alike: remember, open and close, and hand over to the event loop.
+"""The common part of the DDS adapters: sessions, and the hand-over of events to the event loop.
 
-An adapter is a `Session`, which is a participant in a DDS domain from its first to its last moment.
-Its settings cannot be changed while it lives, so that another configuration is another session, in
-which all that was subscribed and written is so again.
+An adapter implements `Session`: one participant in a DDS domain, from creation to deletion. A
+participant cannot be reconfigured, so another configuration is another session, in which all
+subscriptions and writes are repeated.
 """
 
 from __future__ import annotations
@@ -18,71 +18,71 @@ from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Security, Topic, ports
 from uno.statesync.envelope import BODY_LIMIT
 
-# RTPS lease of a participant: who is not heard for so long is gone, in seconds.
+# RTPS lease of a participant: seconds without a packet after which others remove it.
 PARTICIPANT_LEASE = 10
-# How long until a writer that says nothing more counts as gone, in seconds.
+# Liveliness lease of a writer: seconds after which a silent writer counts as gone.
 WRITER_LEASE = 5
-# How often those that are not there yet are called, in seconds. Idle traffic follows from it.
-CALL_INTERVAL = 2
+# Seconds between two announcements to each peer (SPDP). Idle traffic follows from it.
+DISCOVERY_INTERVAL = 2
 # Links carry at least 1280 bytes (RFC 8200, section 5), of which 28 are IPv4's and UDP's headers.
 DATAGRAM = 1280 - 28
 
-# Seconds at the most that what was said last may take to be heard by all when somebody leaves.
+# The most seconds to wait for acknowledgements of the last writes when leaving.
 LINGER = 1.0
 
-# What a session takes in at once before the event loop has to see it.
+# Samples that a session takes before it hands them over.
 BATCH = 64
 
-# How many statements about one cell wait to be taken: several neighbours pass on what it says, and
-# of one that waits alone the newest would be lost when a neighbour comes that is behind.
-UNREAD = 16
+# Samples of one subject that a reader keeps until they are taken. Several neighbours relay each
+# advertisement; with a depth of 1, an older copy from a slow one would replace the newest.
+READER_DEPTH = 16
 
 
-def unread(topic: Topic) -> int:
-    """Return how many samples of one key a reader keeps. A package can be large, and is of one."""
-    return 1 if topic is Topic.OFFER else UNREAD
+def reader_depth(topic: Topic) -> int:
+    """Return the history depth of a reader. A package is large, and has one writer."""
+    return 1 if topic is Topic.OFFER else READER_DEPTH
 
 
 Post: TypeAlias = Callable[[Sequence[BusEvent]], bool]
 
 
 class Session(Protocol):
-    """A participant in a DDS domain. All is called by one thread."""
+    """A participant in a DDS domain. One thread calls all methods."""
 
     def subscribe(self, channel: Channel) -> None:
-        """Read a channel."""
+        """Create a reader of a channel."""
         ...
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Write to a channel."""
+        """Write to a channel; the first write creates the writer."""
         ...
 
     def withdraw(self, channel: Channel, envelope: Envelope) -> None:
-        """Take back one of the envelopes written to a channel."""
+        """Dispose of one of the envelopes written to a channel."""
         ...
 
-    def abandon(self, channel: Channel) -> None:
-        """Stop being a writer of a channel, and take all back."""
+    def delete_writer(self, channel: Channel) -> None:
+        """Delete the writer of a channel with all that it wrote."""
         ...
 
     def close(self, *, within: float) -> None:
-        """Leave. Nothing is posted any more when this returns.
+        """Delete the participant. Nothing is posted after this returns.
 
-        What was written and not heard by all has so many seconds to be.
+        Waits up to `within` seconds for acknowledgements of what was written.
         """
         ...
 
 
 class DdsBus:
-    """`ports.bus.Bus` by sessions that `opening` opens.
+    """`ports.bus.Bus` on sessions that `opening` opens.
 
-    `opening` gets the configuration and what to hand events over with: a function that can be
-    called in any thread, waits until the event loop has taken them, and returns whether it did.
-    Meanwhile DDS keeps what is newest of each cell, so that a flood takes no memory.
+    `opening` takes the configuration and a function to post events. That function can be called in
+    any thread; it blocks until the event loop has taken the events, and returns whether it has.
+    Meanwhile DDS keeps only the newest samples of each subject, so that memory is bounded.
     """
 
     def __init__(self, opening: Callable[[BusConfig, Post], Session]) -> None:
-        """Not be on the bus, yet."""
+        """Start without a session."""
         self._opening = opening
         self._config: BusConfig | None = None
         self._session: Session | None = None
@@ -90,17 +90,17 @@ class DdsBus:
         self._deliver: Callable[[BusEvent], None] | None = None
         self._channels: dict[Channel, None] = {}
         self._written: dict[Channel, dict[int, Envelope]] = {}
-        self._told: dict[Channel, int] = {}
+        self._reported: dict[Channel, int] = {}
         self._alive: dict[Channel, int] = {}
         self._unsettled: set[Channel] = set()
         self._settling: asyncio.TimerHandle | None = None
 
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
-        """Be on the bus as `config` says; nothing if it does already."""
+        """Join the bus with `config`; no effect if joined with an equal one."""
         self._deliver = deliver
         if self._session is not None and config == self._config:
             return
-        # All is written again, so that nobody has to have heard it.
+        # The new session writes everything again, so there is nothing to wait for.
         self._leave(within=0.0)
         loop = asyncio.get_running_loop()
         mailbox = _Mailbox(loop, self._receive)
@@ -111,36 +111,36 @@ class DdsBus:
         except UnoError:
             self._leave(within=0.0)
             raise
-        # Who was there before is not there at once, which is no news until there was time for it.
-        self._unsettled = {channel for channel, alive in self._told.items() if alive}
+        # Writers that were present reappear one by one: absence is reported after their lease.
+        self._unsettled = {channel for channel, alive in self._reported.items() if alive}
         self._settling = loop.call_later(WRITER_LEASE, self._settle)
 
     def rejoin(self) -> None:
-        """Leave and join again, as somebody else: what DDS remembers of others is forgotten."""
+        """Leave and join again with a new participant, which has no state of others."""
         if self._config is not None and self._deliver is not None:
             config, self._config = self._config, None
             self.configure(config, self._deliver)
 
     def subscribe(self, channel: Channel) -> None:
-        """Have what is on a channel delivered."""
+        """Deliver what is on a channel from now on; no effect if subscribed."""
         if channel not in self._channels:
             self._channels[channel] = None
             if self._session is not None:
                 self._session.subscribe(channel)
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Make `envelope` the newest of its `about` on a channel. Does not wait."""
+        """Make `envelope` the newest of its subject on a channel, without blocking."""
         if len(envelope.body) > BODY_LIMIT:
             raise ActionNeeded(
                 f"a message of {len(envelope.body):,} bytes is too large for the bus",
-                f"at most {BODY_LIMIT:,} bytes can be sent at once: has the UVN grown so large?",
+                f"the limit is {BODY_LIMIT:,} bytes: split the UVN, or declare fewer cells or LANs",
             )
         self._written.setdefault(channel, {})[envelope.subject] = envelope
         if self._session is not None:
             self._session.write(channel, envelope)
 
     def withdraw(self, channel: Channel, subject: int) -> None:
-        """Take back what was written about `about`, so that nobody who comes later gets it."""
+        """Withdraw what was written about a subject, so that later readers do not receive it."""
         written = self._written.get(channel, {})
         envelope = written.pop(subject, None)
         if envelope is None:
@@ -152,10 +152,10 @@ class DdsBus:
         if written:
             self._session.withdraw(channel, envelope)
         else:
-            self._session.abandon(channel)
+            self._session.delete_writer(channel)
 
     def close(self) -> None:
-        """Leave, and have everybody see it."""
+        """Leave the bus; other nodes are notified."""
         self._leave(within=LINGER)
 
     def _leave(self, *, within: float) -> None:
@@ -177,32 +177,32 @@ class DdsBus:
 
     def _receive(self, event: BusEvent) -> None:
         if not isinstance(event, Presence):
-            self._pass_on(event)
+            self._forward(event)
             return
         self._alive[event.channel] = event.alive
-        if event.alive >= self._told.get(event.channel, 0):
+        if event.alive >= self._reported.get(event.channel, 0):
             self._unsettled.discard(event.channel)
         if event.channel not in self._unsettled:
-            self._tell(event.channel)
+            self._report(event.channel)
 
     def _settle(self) -> None:
         unsettled, self._unsettled = self._unsettled, set()
         for channel in unsettled:
-            self._tell(channel)
+            self._report(channel)
 
-    def _tell(self, channel: Channel) -> None:
+    def _report(self, channel: Channel) -> None:
         alive = self._alive.get(channel, 0)
-        if alive != self._told.get(channel, 0):
-            self._told[channel] = alive
-            self._pass_on(Presence(channel, alive))
+        if alive != self._reported.get(channel, 0):
+            self._reported[channel] = alive
+            self._forward(Presence(channel, alive))
 
-    def _pass_on(self, event: BusEvent) -> None:
+    def _forward(self, event: BusEvent) -> None:
         if self._deliver is not None:
             self._deliver(event)
 
 
 class _Mailbox:
-    """Hands events of a session's thread over to an event loop, one batch at a time."""
+    """Hands events from the thread of a session to an event loop, one batch at a time."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, receive: Callable[[BusEvent], None]
@@ -213,7 +213,7 @@ class _Mailbox:
         self._closed = False
 
     def post(self, events: Sequence[BusEvent]) -> bool:
-        """Have `events` received in the event loop, and wait for it; tell whether it happened."""
+        """Wait until the event loop has received `events`; return whether it has."""
         self._taken.clear()
         if self._closed:
             return False
@@ -225,22 +225,22 @@ class _Mailbox:
         return not self._closed
 
     def close(self) -> None:
-        """Let nothing more through, and nobody wait."""
+        """Drop further events, and release a thread that waits."""
         self._closed = True
         self._taken.set()
 
     def _empty(self, events: Sequence[BusEvent]) -> None:
         try:
             for event in events:
-                # One of them may have the bus closed or configured anew.
+                # An event may lead to the bus being closed or reconfigured.
                 if not self._closed:
                     self._receive(event)
         finally:
             self._taken.set()
 
 
-def cannot_open(config: BusConfig, said: str) -> UnoError:
-    """Return why a DDS that said `said` could not be opened, as far as that can be found out."""
+def cannot_open(config: BusConfig, message: str) -> UnoError:
+    """Return the error for a participant that DDS cannot create, with the cause if it is known."""
     if not _can_bind(str(config.address), 0):
         return TransientFailure(
             f"the bus cannot be joined: no interface of this host has the address {config.address}",
@@ -250,10 +250,10 @@ def cannot_open(config: BusConfig, said: str) -> UnoError:
     if taken:
         return ActionNeeded(
             f"the bus cannot be joined: UDP port {taken[0]} is in use on this host",
-            f"`ss -lnup 'sport = :{taken[0]}'` tells by what; it may be another agent of the UVN,"
-            " or another UVN's with the same dds_domain",
+            f"find the process with: ss -lnup 'sport = :{taken[0]}'; it may be another agent of the"
+            " UVN, or one of another UVN with the same dds_domain",
         )
-    return TransientFailure(f"the bus cannot be joined: {said}")
+    return TransientFailure(f"the bus cannot be joined: {message}")
 
 
 def _can_bind(address: str, port: int) -> bool:

@@ -1,8 +1,8 @@
-"""A bus without a network, for tests: it loses, delays and reorders as its seed says.
+"""A bus in memory, for tests, with loss, delay, reordering and duplicates from a seed.
 
-It keeps the promises of `ports.bus` and no others. What is lost is sent again, as a reliable DDS
-writer does, unless something newer has taken its place; nodes see each other if one of the two has
-the other as peer, and nobody has cut the way between them.
+It guarantees what `ports.bus` promises and no more. A lost envelope is sent again, as by a reliable
+DDS writer, unless a newer one has replaced it. Two nodes are connected if one has the other as a
+peer and the test has not disconnected them.
 """
 
 from __future__ import annotations
@@ -18,70 +18,69 @@ from uno.diagnostics import ActionNeeded
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusEvent, BusPeer, Channel, Presence, Received
 
-# Has something called after so many seconds, as asyncio.AbstractEventLoop.call_later does.
-Later: TypeAlias = Callable[[float, Callable[[], None]], object]
+# Calls a function after a delay in seconds, as asyncio.AbstractEventLoop.call_later does.
+CallLater: TypeAlias = Callable[[float, Callable[[], None]], object]
 
-# A reader that misses something asks for it after a while.
-_ASKS_AGAIN = 0.01
+# Seconds until a reader requests a sample that it misses.
+_RESEND_DELAY = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weather:
-    """What happens to envelopes under way.
+class Impairment:
+    """Impairments of the network, as of netem (tc-netem(8)).
 
-    `loss`, `reorder` and `repeat` are shares from 0 to 1: of those that have to be sent again, of
-    those that others overtake, and of those that come twice. `delay` is in seconds for each
-    sending; `lease` is how long it takes to see that somebody is gone who did not say so.
+    `loss`, `reorder` and `duplicate` are shares of the envelopes, from 0 to 1. `delay` is in
+    seconds per transmission; `lease` is the seconds until a node that crashed counts as gone.
     """
 
     loss: float = 0.0
     delay: float = 0.0
     reorder: float = 0.0
-    repeat: float = 0.0
+    duplicate: float = 0.0
     lease: float = 0.0
 
 
 class MemoryNetwork:
-    """What the buses of a test are connected by. For one event loop."""
+    """Connects the buses of a test. For one event loop."""
 
     def __init__(
-        self, *, seed: int = 0, weather: Weather | None = None, later: Later | None = None
+        self, *, seed: int = 0, impairment: Impairment | None = None, later: CallLater | None = None
     ) -> None:
-        """Have all chance come from `seed`; `later` takes the place of the event loop's timer."""
-        self.weather = weather or Weather()
+        """Draw all random values from `seed`; `later` replaces the timer of the event loop."""
+        self.impairment = impairment or Impairment()
         self._later = later
         self._random = random.Random(seed)  # noqa: S311 - repeatable, and protects nothing
         self._nodes: dict[tuple[int, BusPeer], _Node] = {}
-        self._cut: set[frozenset[IPv4Address]] = set()
+        self._disconnected: set[frozenset[IPv4Address]] = set()
 
     def bus(self) -> MemoryBus:
-        """Return a bus for one more node."""
+        """Return the bus of another node."""
         return MemoryBus(self)
 
-    def cut(self, one: IPv4Address, other: IPv4Address) -> None:
-        """Let nothing pass between two addresses."""
-        self._cut.add(frozenset({one, other}))
-        self._after(self.weather.lease, self.refresh)
+    def disconnect(self, one: IPv4Address, other: IPv4Address) -> None:
+        """Drop everything between two addresses."""
+        self._disconnected.add(frozenset({one, other}))
+        self._after(self.impairment.lease, self.refresh)
 
-    def mend(self, one: IPv4Address, other: IPv4Address) -> None:
-        """Undo `cut`. Each gets what the other has written meanwhile."""
-        self._cut.discard(frozenset({one, other}))
+    def reconnect(self, one: IPv4Address, other: IPv4Address) -> None:
+        """Undo `disconnect`. Each receives what the other has written meanwhile."""
+        self._disconnected.discard(frozenset({one, other}))
         self.refresh()
 
     def redeliver(self) -> None:
-        """Have everybody get again what there is to get, as after an outage."""
+        """Deliver everything to all nodes again, as after an outage."""
         for node in self._nodes.values():
             node.known.clear()
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring everybody what there is, and tell who is there."""
+        """Deliver all that is missing, and report presence, to all nodes."""
         for node in list(self._nodes.values()):
             for channel in sorted(node.channels, key=_name):
                 self.catch_up(node, channel)
 
     def join(self, node: _Node) -> None:
-        """Put a node where its configuration says. Raises `UnoError` if somebody is there."""
+        """Add a node. Raises `UnoError` if another one has its address and index."""
         if self._nodes.setdefault(node.place, node) is not node:
             raise ActionNeeded(
                 f"the address {node.config.address} is in use on the bus",
@@ -90,24 +89,24 @@ class MemoryNetwork:
         self.refresh()
 
     def leave(self, node: _Node, *, seen_after: float = 0.0) -> None:
-        """Take a node away; others see it after so many seconds."""
+        """Remove a node; others notice after so many seconds."""
         self._nodes.pop(node.place, None)
         self._after(seen_after, self.refresh)
 
     def published(self, writer: _Node, channel: Channel) -> None:
-        """Bring what a node has written to a channel to those who read it."""
+        """Deliver what a node has written to a channel to the readers."""
         for reader in list(self._nodes.values()):
             if channel in reader.channels and self._connected(writer, reader):
                 self.catch_up(reader, channel)
 
     def catch_up(self, reader: _Node, channel: Channel) -> None:
-        """Bring what is on a channel to a node that reads it."""
-        self._after(0.0, lambda: self._tell(reader, channel))
+        """Deliver what is on a channel to a reader."""
+        self._after(0.0, lambda: self._report_presence(reader, channel))
         for writer in self._visible_to(reader):
             for subject in writer.written.get(channel, {}):
-                self._send(_Parcel(writer, reader, channel, subject))
+                self._send(_Delivery(writer, reader, channel, subject))
 
-    def _tell(self, reader: _Node, channel: Channel) -> None:
+    def _report_presence(self, reader: _Node, channel: Channel) -> None:
         alive = sum(channel in it.written for it in self._visible_to(reader))
         if self._is_here(reader) and alive != reader.alive.get(channel, 0):
             reader.alive[channel] = alive
@@ -124,34 +123,36 @@ class MemoryNetwork:
             and self._is_here(other)
             and (mine.domain, mine.tag) == (theirs.domain, theirs.tag)
             and (one.place[1] in theirs.peers or other.place[1] in mine.peers)
-            and frozenset({mine.address, theirs.address}) not in self._cut
+            and frozenset({mine.address, theirs.address}) not in self._disconnected
         )
 
     def _is_here(self, node: _Node) -> bool:
         return self._nodes.get(node.place) is node
 
-    def _send(self, parcel: _Parcel) -> None:
-        envelope = parcel.newest
-        if envelope is None or parcel.known == envelope:
+    def _send(self, delivery: _Delivery) -> None:
+        envelope = delivery.newest
+        if envelope is None or delivery.known == envelope:
             return
-        weather, chance = self.weather, self._random
-        if chance.random() < weather.loss:
-            self._after(weather.delay + _ASKS_AGAIN, lambda: self._send(parcel))
+        impairment, chance = self.impairment, self._random
+        if chance.random() < impairment.loss:
+            self._after(impairment.delay + _RESEND_DELAY, lambda: self._send(delivery))
             return
-        overtaken = chance.random() < weather.reorder
-        late = chance.uniform(1.0, 4.0) * (weather.delay + _ASKS_AGAIN) if overtaken else 0.0
-        self._after(weather.delay + late, lambda: self._arrive(parcel, envelope))
+        is_reordered = chance.random() < impairment.reorder
+        late = (
+            chance.uniform(1.0, 4.0) * (impairment.delay + _RESEND_DELAY) if is_reordered else 0.0
+        )
+        self._after(impairment.delay + late, lambda: self._arrive(delivery, envelope))
 
-    def _arrive(self, parcel: _Parcel, envelope: Envelope) -> None:
-        reader, key = parcel.reader, parcel.key
-        if not self._connected(parcel.writer, reader):
-            return  # `mend` brings it
-        if parcel.newest != envelope or parcel.known == envelope:
-            return  # a newer one is under way, or it came already
+    def _arrive(self, delivery: _Delivery, envelope: Envelope) -> None:
+        reader, key = delivery.reader, delivery.key
+        if not self._connected(delivery.writer, reader):
+            return  # `reconnect` delivers it
+        if delivery.newest != envelope or delivery.known == envelope:
+            return  # a newer one is in transit, or this one was delivered
         reader.known[key] = envelope
-        reader.deliver(Received(parcel.channel, envelope))
-        if self._random.random() < self.weather.repeat:
-            reader.deliver(Received(parcel.channel, envelope))
+        reader.deliver(Received(delivery.channel, envelope))
+        if self._random.random() < self.impairment.duplicate:
+            reader.deliver(Received(delivery.channel, envelope))
 
     def _after(self, seconds: float, call: Callable[[], None]) -> None:
         if self._later is not None:
@@ -159,7 +160,7 @@ class MemoryNetwork:
         elif seconds > 0:
             asyncio.get_running_loop().call_later(seconds, call)
         else:
-            # Timers of the same moment fire in no certain order; these do.
+            # Timers that are due together fire in no defined order; these callbacks do.
             asyncio.get_running_loop().call_soon(call)
 
 
@@ -167,7 +168,7 @@ class MemoryBus:
     """`ports.bus.Bus` on a `MemoryNetwork`."""
 
     def __init__(self, network: MemoryNetwork) -> None:
-        """Be a node of `network`, once configured."""
+        """Become a node of `network` once configured."""
         self._network = network
         self._node: _Node | None = None
         self._channels: set[Channel] = set()
@@ -175,7 +176,7 @@ class MemoryBus:
         self._alive: dict[Channel, int] = {}
 
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
-        """Be on the bus as `config` says; nothing if it does already."""
+        """Join the bus with `config`; no effect if joined with an equal one."""
         if self._node is not None and self._node.config == config:
             self._node.deliver = deliver
             return
@@ -185,49 +186,49 @@ class MemoryBus:
         self._node = node
 
     def rejoin(self) -> None:
-        """Leave and join again; everything comes again."""
+        """Leave and join again; everything is delivered again."""
         if self._node is not None:
             config, deliver = self._node.config, self._node.deliver
             self.close()
             self.configure(config, deliver)
 
     def subscribe(self, channel: Channel) -> None:
-        """Have what is on a channel delivered."""
+        """Deliver what is on a channel from now on; no effect if subscribed."""
         if channel not in self._channels:
             self._channels.add(channel)
             if self._node is not None:
                 self._network.catch_up(self._node, channel)
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Make `envelope` the newest of its `about` on a channel."""
+        """Make `envelope` the newest of its subject on a channel."""
         self._written.setdefault(channel, {})[envelope.subject] = envelope
         if self._node is not None:
             self._network.published(self._node, channel)
 
     def withdraw(self, channel: Channel, subject: int) -> None:
-        """Take back what was written about `about`."""
+        """Withdraw what was written about a subject."""
         written = self._written.get(channel, {})
         if written.pop(subject, None) is not None and not written:
             del self._written[channel]
             self._network.refresh()
 
     def close(self) -> None:
-        """Leave, and have everybody see it."""
+        """Leave the bus; other nodes are notified."""
         if self._node is not None:
             self._network.leave(self._node)
             self._node = None
 
     def crash(self) -> None:
-        """Vanish without a word, as after kill -9: nothing that was written is there any more."""
+        """Leave without a notification, as after kill -9, and lose all that was written."""
         if self._node is not None:
-            self._network.leave(self._node, seen_after=self._network.weather.lease)
+            self._network.leave(self._node, seen_after=self._network.impairment.lease)
             self._node = None
         self._channels, self._written, self._alive = set(), {}, {}
 
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A bus as it is configured; what it reads and has written outlives that."""
+    """A configured bus; its subscriptions and writes outlive the configuration."""
 
     config: BusConfig
     deliver: Callable[[BusEvent], None]
@@ -242,8 +243,8 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parcel:
-    """The newest that one node has written about one cell, under way to another."""
+class _Delivery:
+    """The newest envelope about a subject, in transit from one node to another."""
 
     writer: _Node
     reader: _Node

@@ -1,6 +1,6 @@
 """Envelopes as bytes: XCDR version 2, little-endian, of the mutable type `uno::Envelope`.
 
-This is what any DDS writes for
+Equal to what a DDS implementation serializes for
 
     @mutable struct Envelope {
         @key @id(1) uint32 subject;     @id(2) uint16 kind;              @id(3) uint64 sequence;
@@ -8,8 +8,8 @@ This is what any DDS writes for
         @id(6) sequence<octet, 64> signature;
     };
 
-(DDS-XTypes 1.3, section 7.4.3), held by tests against both vendors' own serializers. Cyclone's in
-Python takes 80 ms for a megabyte of octets, one by one; here it is one copy.
+(DDS-XTypes 1.3, section 7.4.3); tests compare it with the serializers of both vendors. Cyclone's
+serializer in Python takes 80 ms for a megabyte of octets, one by one; this one copies it once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEADER_SIZE = 4
 
 
 class Member(IntEnum):
-    """Ids of the members: on the wire, so that they never get another meaning."""
+    """Member ids. They are on the wire and are never reused."""
 
     SUBJECT = 1
     KIND = 2
@@ -41,13 +41,13 @@ class Member(IntEnum):
 
 
 class Malformed(ValueError):
-    """Bytes that are no envelope."""
+    """The bytes are not an envelope."""
 
 
 def encode(envelope: Envelope) -> bytes:
     """Return the serialized envelope, its encapsulation header included.
 
-    Raises `Malformed` for numbers that do not fit, or a body or signature that is too long.
+    Raises `Malformed` for a number out of range, or a body or signature that is too long.
     """
     body = envelope.body
     if len(body) > BODY_LIMIT or len(envelope.signature) > SIGNATURE_SIZE:
@@ -68,14 +68,14 @@ def encode(envelope: Envelope) -> bytes:
 
 
 def encode_key(subject: int) -> bytes:
-    """Return what stands for all envelopes about one cell, its encapsulation header included."""
+    """Return the serialized key of all envelopes about one subject, with encapsulation header."""
     return _HEADER + struct.pack("<III", 8, _em(Member.SUBJECT, 2), subject)
 
 
 def decode(data: bytes) -> Envelope:
-    """Return the envelope in serialized bytes. Members with other ids are passed over.
+    """Parse serialized bytes; members with other ids are ignored.
 
-    Raises `Malformed`, and nothing else, whatever the bytes.
+    Raises `Malformed`, and nothing else, for any bytes.
     """
     found = dict(_members(memoryview(data)))
     try:
@@ -91,7 +91,7 @@ def decode(data: bytes) -> Envelope:
         raise Malformed(f"member {error} is missing") from error
 
 
-# Length code of a sequence whose own count of octets is the member's length, too.
+# The length code of a sequence whose own octet count also gives the length of the member.
 _LENGTH_IS_ITS_OWN = 5
 _FIXED: Final = struct.Struct("<IIIH2xIQIIII")
 _COUNTED: Final = struct.Struct("<II")
@@ -109,45 +109,45 @@ def _members(data: memoryview) -> Iterator[tuple[int, memoryview]]:
         raise Malformed("not XCDR version 2 of a mutable type")
     end = _HEADER_SIZE + 4 + _word(data, _HEADER_SIZE)
     if end > len(data):
-        raise Malformed("its end is missing")
+        raise Malformed("it is truncated")
     at = _HEADER_SIZE + 4
     while at < end:
         header = _word(data, at)
         code = header >> 28 & 7
         start, size = _extent(data, at + 4, code)
         if start + size > end:
-            raise Malformed("a member does not end")
+            raise Malformed("a member is truncated")
         member = header & 0x0FFFFFFF
         if header & _MUST_UNDERSTAND and member not in _KNOWN:
-            raise Malformed(f"member {member} is from a newer version that cannot be left out")
+            raise Malformed(f"member {member} is from a newer version and must be understood")
         yield member, data[start : start + size]
         at = start + size + -size % 4
 
 
 def _extent(data: memoryview, at: int, code: int) -> tuple[int, int]:
-    """Return where a member starts and its size, by its length code."""
+    """Return the offset and size of a member's value, by its length code."""
     if code < 4:
         return at, 1 << code
     size = _word(data, at) << (0, 0, 2, 3)[code - 4]
-    # From code 5 on the word is the sequence's own count, which belongs to the member.
+    # From code 5 on, the word is the sequence's own count and belongs to the member.
     return (at, size + 4) if code > 4 else (at + 4, size)
 
 
 def _word(data: memoryview, at: int) -> int:
     word = data[at : at + 4]
     if len(word) != 4:
-        raise Malformed("its end is missing")
+        raise Malformed("it is truncated")
     return int.from_bytes(word, "little")
 
 
 def _number(member: memoryview, size: int) -> int:
     if len(member) != size:
-        raise Malformed("a number has another size")
+        raise Malformed("a number has the wrong size")
     return int.from_bytes(member, "little")
 
 
 def _octets(member: memoryview, *, most: int) -> bytes:
     size = _word(member, 0)
     if size != len(member) - 4 or size > most:
-        raise Malformed("a sequence has another size")
+        raise Malformed("a sequence has the wrong size")
     return bytes(member[4:])

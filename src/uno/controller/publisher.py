@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from uno.diagnostics import ActionNeeded
 from uno.model import codec
 from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
-from uno.ports.bus import Channel, Topic, offers_for, offers_near
+from uno.ports.bus import Channel, Topic, offers_for, offers_to_relay
 from uno.statesync import envelope
 from uno.statesync.timers import REFRESH_INTERVAL
 
@@ -113,9 +113,9 @@ class Publisher:
             self._bus.write(offers_for(cell), made)
             known = _Offer(content, made, near=False)
         if near and not known.near:
-            self._bus.write(offers_near(cell), known.envelope)
+            self._bus.write(offers_to_relay(cell), known.envelope)
         elif known.near and not near:
-            self._bus.withdraw(offers_near(cell), cell)
+            self._bus.withdraw(offers_to_relay(cell), cell)
         self._offers[cell] = _Offer(known.content, known.envelope, near)
 
     def withdraw(self, cell: int) -> None:
@@ -124,7 +124,7 @@ class Publisher:
         if known is not None:
             self._bus.withdraw(offers_for(cell), cell)
         if known is not None and known.near:
-            self._bus.withdraw(offers_near(cell), cell)
+            self._bus.withdraw(offers_to_relay(cell), cell)
 
     @property
     def offered(self) -> frozenset[int]:

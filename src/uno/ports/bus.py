@@ -1,9 +1,8 @@
-"""The bus as agents see it: the newest envelope of every channel and cell, and who is there.
+"""The bus: the newest envelope of each channel and subject, and the presence of its writers.
 
-A channel is a topic and a partition. Who writes to a channel and who reads from it find each other
-if both are on the bus; a reader gets the newest envelope of each `about` that each writer has
-written, also when it comes later than the writer, and may get it again. Nothing that is written is
-ever waited for: a newer envelope takes the place of the one before.
+A channel is a topic and a partition of it. A reader receives the newest envelope of each subject
+from each writer of the channel, also if it joins after the writer, and may receive it again. A
+write does not block: a newer envelope replaces one that has not been sent.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from uno.model.messages import Envelope
 
 
 class Topic(StrEnum):
-    """What is talked about; the names on the wire."""
+    """The topics; the values are their names on the wire."""
 
     UVN = "uno/uvn"
     STATUS = "uno/status"
@@ -28,13 +27,13 @@ class Topic(StrEnum):
 
 
 OWN = "own"
-"""The partition of what the writer itself is the author of."""
+"""The partition of what the writer originates."""
 
 RELAY = "relay"
-"""The partition in which cells pass on what others said, to other cells."""
+"""The partition of what cells relay to other cells."""
 
 FOR_REGISTRY = "for-registry"
-"""The partition in which cells pass on to the registry what it does not hear itself."""
+"""The partition of what cells relay to the registry, from cells that it cannot reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +49,20 @@ def offers_for(cell: int) -> Channel:
     return Channel(Topic.OFFER, f"cell-{cell}")
 
 
-def offers_near(cell: int) -> Channel:
-    """The channel of packages for a cell that its neighbours are to pass on to it."""
-    return Channel(Topic.OFFER, f"near-{cell}")
+def offers_to_relay(cell: int) -> Channel:
+    """The channel of packages for a cell that its neighbours relay to it."""
+    return Channel(Topic.OFFER, f"relay-{cell}")
 
 
-# Participant indices (RTPS 2.5, section 9.6.2.3), which ports follow from. They differ, so that the
-# registry and a cell can share a host.
+# Participant indices, from which the UDP ports follow (RTPS 2.5, section 9.6.2.3). Two of them, so
+# that the registry and a cell can share a host.
 CELL_INDEX = 0
 REGISTRY_INDEX = 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class BusPeer:
-    """Where another participant is: its address and index."""
+    """The address and index of another participant."""
 
     address: IPv4Address
     index: int = CELL_INDEX
@@ -71,7 +70,7 @@ class BusPeer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """Files of DDS Security 1.1: paths of PEM and signed documents, of one participant."""
+    """Paths of the files of one participant for DDS Security 1.1: PEM and signed documents."""
 
     identity_ca: str
     permissions_ca: str
@@ -83,10 +82,10 @@ class Security:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusConfig:
-    """How a node is on the bus.
+    """The participant of a node.
 
-    `address` is its stable address, which has to be on an interface already; `tag` keeps other
-    UVNs out of sight. `licence` is the path of a licence file, for a middleware that needs one.
+    `address` is the node's stable address, which an interface must have. `tag` separates UVNs that
+    share a domain. `licence` is the path of a licence file, for a middleware that needs one.
     """
 
     domain: int
@@ -100,7 +99,7 @@ class BusConfig:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An envelope, as it came; nobody has verified it."""
+    """An envelope as received; not verified."""
 
     channel: Channel
     envelope: Envelope
@@ -108,7 +107,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How many writers of a channel are there now."""
+    """The number of writers of a channel that are present, after a change."""
 
     channel: Channel
     alive: int
@@ -127,34 +126,33 @@ class Bus(Protocol):
     """A node's connection to all others. Not thread-safe: for one event loop."""
 
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
-        """Be on the bus as `config` says; nothing if it does already.
+        """Join the bus with `config`; no effect if the node has joined with an equal one.
 
-        What was subscribed and written before is so again. `deliver` is called in the running event
-        loop. Raises `UnoError`, and then the node is not on the bus.
+        Earlier subscriptions and writes are repeated. `deliver` is called in the running event
+        loop. Raises `UnoError`; the node has then left the bus.
         """
         ...
 
     def rejoin(self) -> None:
-        """Leave and join again with the same configuration; nothing if the node is not on the bus.
+        """Leave and join again with the same configuration; no effect if the node has not joined.
 
-        What is said again is delivered again. For a node that hears nothing of others that it
-        should hear, since forged RTPS messages can make DDS take what is new for old. Raises as
-        `configure` does.
+        The newest envelopes are delivered again. Forged RTPS messages can make DDS discard new
+        messages as duplicates; a new participant has none of that state. Raises as `configure`.
         """
         ...
 
     def subscribe(self, channel: Channel) -> None:
-        """Have what is on a channel delivered."""
+        """Deliver what is on a channel from now on; no effect if subscribed."""
         ...
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Make `envelope` the newest of its `about` on a channel. Does not wait."""
+        """Make `envelope` the newest of its subject on a channel, without blocking."""
         ...
 
     def withdraw(self, channel: Channel, subject: int) -> None:
-        """Take back what was written about `about`, so that nobody who comes later gets it."""
+        """Withdraw what was written about a subject, so that later readers do not receive it."""
         ...
 
     def close(self) -> None:
-        """Leave, and have everybody see it."""
+        """Leave the bus; other nodes are notified."""
         ...

@@ -29,7 +29,7 @@ from uno.ports.bus import (
     Presence,
     Topic,
     offers_for,
-    offers_near,
+    offers_to_relay,
 )
 from uno.statesync.envelope import UnknownOrigin, Untrusted, signed, signer
 from uno.statesync.flood_queue import FloodQueue
@@ -235,7 +235,7 @@ class Flood:
     def _subscribe(self) -> None:
         channels = [Channel(topic, part) for topic in _FLOODED for part in (OWN, RELAY)]
         channels.append(offers_for(self.cell))
-        channels.extend(offers_near(link.cell) for link in self._package.plan.links)
+        channels.extend(offers_to_relay(link.cell) for link in self._package.plan.links)
         self._commands.extend(map(Subscribe, channels))
 
     def _note_presence(self, event: Presence, *, now: float) -> None:
@@ -292,7 +292,7 @@ class Flood:
         subject = envelope.subject
         if subject == self.cell:
             self.unhandled.offer = True
-        elif channel == offers_near(subject):
+        elif channel == offers_to_relay(subject):
             self._relay(offers_for(subject), envelope)
 
     def _withdraw_answered_offer(self, subject: int) -> None:

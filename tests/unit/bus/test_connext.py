@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 
 from uno.bus import connext, cyclone, wire
 from uno.bus.connext import ConnextBus, Sample, to_envelope, to_sample
-from uno.bus.dds import UNREAD
+from uno.bus.dds import READER_DEPTH
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Security, Topic
@@ -97,7 +97,7 @@ def test_ports_are_those_of_the_standard_as_with_cyclone() -> None:
     [
         (connext.writer_qos(), 1),
         (connext.reader_qos(Topic.OFFER), 1),
-        (connext.reader_qos(Topic.STATUS), UNREAD),
+        (connext.reader_qos(Topic.STATUS), READER_DEPTH),
     ],
     ids=["write", "read offers", "read what neighbours pass on"],
 )

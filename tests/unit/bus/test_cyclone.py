@@ -400,7 +400,7 @@ def test_a_malformed_sample_is_dropped_and_told_once(
     run(scene())
 
     assert [it.getMessage() for it in caplog.records] == [
-        "somebody sends malformed messages to uno/status"
+        "received malformed messages on uno/status"
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
+from uno.bus.memory import Impairment, MemoryBus, MemoryNetwork
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope, Kind
 from uno.ports.bus import (
@@ -94,11 +94,11 @@ def test_what_is_cut_off_catches_up_when_it_is_mended() -> None:
         writer.write(STATUS, status(subject=1, sequence=1))
         joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
         await until(lambda: len(heard) == 2)
-        network.cut(A, B)
+        network.disconnect(A, B)
         writer.write(STATUS, status(subject=1, sequence=2))
         await until(lambda: Presence(STATUS, 0) in heard)
 
-        network.mend(B, A)
+        network.reconnect(B, A)
 
         await until(lambda: len(heard) == 5)
         return heard[3:]
@@ -158,7 +158,7 @@ def test_who_crashes_is_missed_after_the_lease_and_who_closes_at_once() -> None:
     async def scene() -> list[tuple[float, BusEvent]]:
         clock = asyncio.get_running_loop()
         start = clock.time()
-        network, heard = MemoryNetwork(weather=Weather(lease=0.2)), []
+        network, heard = MemoryNetwork(impairment=Impairment(lease=0.2)), []
         first, second = joined(network, A), joined(network, IPv4Address("10.255.128.3"))
         for node in (first, second):
             node.write(STATUS, status(subject=1))
@@ -182,10 +182,10 @@ def test_who_crashes_is_missed_after_the_lease_and_who_closes_at_once() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_in_bad_weather_the_newest_comes_through(seed: int) -> None:
+def test_in_bad_impairment_the_newest_comes_through(seed: int) -> None:
     async def scene() -> list[BusEvent]:
-        weather = Weather(loss=0.5, delay=0.002, reorder=0.5, repeat=0.5)
-        network, heard = MemoryNetwork(seed=seed, weather=weather), list[BusEvent]()
+        impairment = Impairment(loss=0.5, delay=0.002, reorder=0.5, duplicate=0.5)
+        network, heard = MemoryNetwork(seed=seed, impairment=impairment), list[BusEvent]()
         writer = joined(network, A)
         joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
         for sequence in range(20):

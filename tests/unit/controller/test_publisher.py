@@ -9,7 +9,7 @@ import pytest
 from uno.controller.publisher import DuplicateRegistry, Publisher
 from uno.diagnostics import ActionNeeded
 from uno.model.messages import Activation, Envelope, UvnAnnouncement
-from uno.ports.bus import Bus, BusConfig, Channel, Topic, offers_for, offers_near
+from uno.ports.bus import Bus, BusConfig, Channel, Topic, offers_for, offers_to_relay
 from uno.statesync.sequence import Sequence
 from uno.statesync.timers import REFRESH_INTERVAL
 
@@ -89,7 +89,7 @@ def test_the_same_package_is_offered_anew_in_another_attempt(
     publisher.offer(3, "content", lambda: next(seals), near=True, since=attempt)
 
     assert bus.newest[offers_for(3), 3].sequence > attempt
-    assert bus.newest[offers_near(3), 3] == bus.newest[offers_for(3), 3]
+    assert bus.newest[offers_to_relay(3), 3] == bus.newest[offers_for(3), 3]
 
 
 def test_neighbours_get_an_offer_only_while_a_cell_has_no_direct_contact(

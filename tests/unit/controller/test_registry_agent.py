@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from scripted_cells import Does, ScriptedCell, installed, until
 from uno import control
-from uno.bus.memory import MemoryBus, MemoryNetwork, Weather
+from uno.bus.memory import Impairment, MemoryBus, MemoryNetwork
 from uno.controller import release_store
 from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
 from uno.controller.release_record import ReleaseRecord
@@ -199,7 +199,7 @@ def test_it_takes_its_network_down_when_it_ends_and_leaves_it_when_it_is_killed(
 
 @pytest.mark.parametrize("loss", [0.2])
 def test_a_network_that_loses_much_only_takes_longer(scene: Scene, loss: float) -> None:
-    scene.network.weather = Weather(loss=loss, delay=0.002, reorder=0.3, repeat=0.2)
+    scene.network.impairment = Impairment(loss=loss, delay=0.002, reorder=0.3, duplicate=0.2)
 
     async def play() -> None:
         async with scene.agent_at_work() as agent:

@@ -9,7 +9,7 @@ from flooding import GRACE, Cells, advertisement, writes
 from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Ack, Activation, Kind, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
-from uno.ports.bus import OWN, Channel, Presence, Topic, offers_for, offers_near
+from uno.ports.bus import OWN, Channel, Presence, Topic, offers_for, offers_to_relay
 from uno.statesync.flood_queue import HOLD, MAX_HOLD, MAX_PACING, PACING
 from uno.statesync.flooding import ReserveSequence, StateChanged, Subscribe, Warn, Withdraw, Write
 from uno.statesync.sequence import BLOCK
@@ -188,7 +188,7 @@ def test_an_offer_for_a_neighbour_is_relayed_until_it_is_acknowledged() -> None:
     cells = Cells(3)
     offer = advertisement(2, Kind.OFFER, b"sealed", sequence=5, signed_by=REGISTRY)
 
-    assert writes(cells.receive(1, offers_near(2), offer)) == [("OFFER", "cell-2", 2)]
+    assert writes(cells.receive(1, offers_to_relay(2), offer)) == [("OFFER", "cell-2", 2)]
 
     ack = Ack(generation=2, phase=Phase.STAGED, running=1, offer=5)
     cells.originate(2, ack, Kind.ACK)

@@ -270,7 +270,7 @@ def _permissions(subject: str, *, node: int, domain: int) -> str:
 def _of_the_registry() -> str:
     return (
         _may("publish", (Topic.UVN, Topic.ACTIVATION), (OWN,))
-        + _may("publish", (Topic.OFFER,), ("cell-*", "near-*"))
+        + _may("publish", (Topic.OFFER,), ("cell-*", "relay-*"))
         + _may("subscribe", (Topic.STATUS, Topic.ACK), (OWN, FOR_REGISTRY))
         # What it said itself, before it was restored.
         + _may("subscribe", (Topic.UVN, Topic.ACTIVATION), (RELAY,))
@@ -284,7 +284,7 @@ def _of_a_cell(cell: int) -> str:
         + _may("publish", (Topic.UVN, Topic.ACTIVATION), (RELAY, FOR_REGISTRY))
         + _may("publish", (Topic.OFFER,), ("cell-*",))
         + _may("subscribe", statements, (OWN, RELAY))
-        + _may("subscribe", (Topic.OFFER,), (f"cell-{cell}", "near-*"))
+        + _may("subscribe", (Topic.OFFER,), (f"cell-{cell}", "relay-*"))
     )
 
 

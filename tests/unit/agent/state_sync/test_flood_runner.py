@@ -108,7 +108,7 @@ def test_a_forged_message_is_logged(runner: FloodRunner, caplog: pytest.LogCaptu
 
 def test_an_answered_offer_is_withdrawn(runner: FloodRunner, bus: Calls) -> None:
     offer = advertisement(2, Kind.OFFER, b"sealed", sequence=5, signed_by=REGISTRY)
-    runner.receive(Received(Channel(Topic.OFFER, "near-2"), offer))
+    runner.receive(Received(Channel(Topic.OFFER, "relay-2"), offer))
     ack = encode(Ack(generation=1, phase=Phase.STAGED, running=1, offer=5))
 
     runner.receive(Received(Channel(Topic.ACK), advertisement(2, Kind.ACK, ack, sequence=1)))

@@ -105,7 +105,7 @@ def test_a_cell_speaks_for_the_registry_only_where_it_passes_on(
         "<publish><topics><topic>uno/uvn</topic><topic>uno/activation</topic></topics>"
         "<partitions><partition>relay</partition><partition>for-registry</partition></partitions></publish>"
     ) in document
-    assert "<partition>cell-3</partition><partition>near-*</partition>" in document
+    assert "<partition>cell-3</partition><partition>relay-*</partition>" in document
 
 
 def test_the_registry_may_do_what_cells_may_not(authority: bytes, tmp_path: Path) -> None:
