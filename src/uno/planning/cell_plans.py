@@ -1,4 +1,4 @@
-"""The parts of a plan that cells are given: the roster that all have, and each one's own part."""
+"""The parts of a plan for its cells: the roster, the same for all, and a `CellPlan` for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from uno.model.syntax import host_port, interface_name
 
 
 def roster(plan: Plan) -> Roster:
-    """Return what every cell knows of all."""
+    """Return the roster of `plan`."""
     return Roster(
         uvn=plan.uvn,
         identity=plan.identity,
@@ -36,7 +36,7 @@ def _with_key(plan: Plan, member: Member) -> Member:
 
 
 def cell_plans(plan: Plan) -> dict[int, CellPlan]:
-    """Return each cell's part of `plan`, by cell id. A key that is not drawn yet is empty text."""
+    """Return each cell's part of `plan`, by cell id. A key that does not exist yet is empty."""
     members = {cell.member.id: cell.member for cell in plan.cells}
     peers: dict[int, list[tuple[int, BackbonePeer]]] = {cell: [] for cell in members}
     for link in plan.links:
@@ -96,7 +96,7 @@ def _root_peer(plan: Plan, cell: PlannedCell) -> RootPeer | None:
     root = plan.root
     if root is None:
         return None
-    # A public cell waits for the registry to push; a private one dials in and pulls.
+    # The registry connects to a public cell; a private cell connects to the registry.
     dials = cell.member.endpoint is None
     return RootPeer(
         interface=root.cell_interface,

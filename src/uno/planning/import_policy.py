@@ -1,7 +1,7 @@
-"""Which cells' prefixes may come through each end of each link.
+"""The import policy: of which cells each end of each link imports prefixes.
 
-Without the cell itself, whatever the neighbour can still reach may come through it, and nothing
-else: a route that would have to pass through the cell on its way to the cell is a loop or a lie.
+A cell imports from a neighbour the prefixes of the cells that the neighbour reaches without it, and
+no others: any other route would pass through the cell itself, so it is a loop or forged.
 """
 
 from __future__ import annotations

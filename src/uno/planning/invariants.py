@@ -1,6 +1,6 @@
-"""Whether a plan is sound: what must hold of every plan, whoever made it and from whatever parent.
+"""The invariants of a plan: what holds for every plan, from whatever definition and parent.
 
-Written from the plan alone, and not from the rules that made it, so that a mistake in those shows.
+They are computed from the plan alone, independently of the planner, so that its mistakes show.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def broken_invariants(plan: Plan) -> tuple[str, ...]:
     names = {cell.member.id: cell.member.name for cell in plan.cells}
     dangling = [link for link in plan.links for cell in link.cells if cell not in names]
     if dangling:
-        # Nothing else can be asked of links to nowhere.
+        # No other check can be made with such links.
         return tuple(f"link {link.name} ends at a cell that there is not" for link in dangling)
     return tuple(broken for check in _CHECKS for broken in check(plan))
 
@@ -51,7 +51,7 @@ def _ends(plan: Plan) -> Iterator[str]:
 
 
 def _policy(plan: Plan) -> Iterator[str]:
-    # What `planning.survivability.failures` says of the graph is true of BGP on this condition.
+    # On this condition `planning.survivability.failures` holds for BGP and not only for the graph.
     everyone = [cell.member.id for cell in plan.cells]
     needed = import_origins(everyone, (link.cells for link in plan.links))
     for link in plan.links:
@@ -140,7 +140,7 @@ def _reach(plan: Plan) -> Iterator[str]:
 
 def _connected(plan: Plan) -> Iterator[str]:
     if plan.strategy is Strategy.STATIC:
-        # The owner chose; `planning.survivability.failures` says what it costs.
+        # The owner chose the links; `planning.survivability.failures` reports the cost.
         return
     cells = [cell.member for cell in plan.cells]
     backbone = dfs_tree((cell.id for cell in cells), (link.cells for link in plan.links))

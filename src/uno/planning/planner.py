@@ -1,7 +1,7 @@
-"""From a definition and the plan before it to the plan after it. The first module to read here.
+"""From a definition and its parent plan to the next plan. The first module to read here.
 
-What the parent decided stays as long as the definition allows: nobody's id-given addresses, kept
-links' numbers, slots and ports, and keys that are still needed ever change because of others.
+Decisions of the parent are kept as long as the definition allows. A change of one cell never
+changes another cell's addresses, nor numbers, slots, ports and keys of links that are kept.
 """
 
 from __future__ import annotations

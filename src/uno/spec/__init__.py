@@ -1,8 +1,8 @@
 """Text to model: reads a UVN's definition from YAML or JSON, and writes it.
 
-`load` goes the whole way, and `merge` does on top of a definition that there is: commands call
-these. `parse` stops at what was written; `to_yaml` goes back; `json_schema` is for editors. Nothing
-here reads a file, and nothing is ever raised because of a text but `diagnostics.Rejected`.
+Commands call `load`, which returns a new definition, or `merge`, which changes one. `parse` returns
+the keys as written; `to_yaml` writes a definition; `json_schema` is for editors. No function reads
+a file, and a text causes no exception but `diagnostics.Rejected`.
 """
 
 from __future__ import annotations

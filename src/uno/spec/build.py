@@ -1,4 +1,4 @@
-"""From what was written to what it means: defaults filled in, ids given."""
+"""From the keys as written to a definition: fills in defaults and assigns ids."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ NEW_PARTICLE = Particle(id=0, name="", owner="")
 
 
 def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[str], str]) -> Uvn:
-    """Return the definition that `spec` writes, under `name`.
+    """Return the definition of `spec`, with the name `name`.
 
-    Cells and particles get ids from 1 in the order in which they stand. A spec that lists no users
-    has one, its owner. Nothing is checked: `model.checks` does that. `hash_password` turns a plain
-    password into an argon2id hash; hashes that the spec holds are taken as they are.
+    Cells and particles get ids from 1 in the order of the text. A spec that lists no users has
+    one, its owner. Nothing is checked: `model.checks` does that. `hash_password` returns the
+    argon2id hash of a plain password; hashes in the spec are kept as they are.
     """
     owner = spec.owner.email if spec.owner else ""
     users = _users(spec, hash_password)

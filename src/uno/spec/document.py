@@ -1,4 +1,4 @@
-"""A spec's text as a value, with the place of everything in it and all that is wrong with it."""
+"""A spec's text as a value, with the position of every key and all problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uno.spec.written_values import Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a text says. `problems` are those of the text itself, `broken` the paths they spoil."""
+    """A text that was read. `problems` are those of the text; values at `broken` are missing."""
 
     spec: Spec
     file: str
@@ -28,8 +28,8 @@ class Document:
 def parse(text: str, *, file: str) -> Document:
     """Read a spec from YAML 1.2 or JSON. `file` is what problems call the text.
 
-    Raises `Rejected` with every problem of the text, and nothing else, for any text. Whether the
-    definition makes sense is not asked here.
+    Raises `Rejected` with every problem of the text, and nothing else, for any text. The
+    definition is not checked.
     """
     document = read(text, file=file)
     refuse_errors(document.problems)
@@ -52,7 +52,7 @@ def arguments(text: str, *, file: str) -> dict[str, Any]:
 
 
 def read(text: str, *, file: str) -> Document:
-    """Read as much of a spec as can be read; `problems` has what could not."""
+    """Read a spec; `problems` of the result has what could not be read."""
     start = Position(file=file, line=1, column=1)
     try:
         root = compose(text, file=file)
@@ -80,10 +80,10 @@ def read(text: str, *, file: str) -> Document:
 def problems(
     findings: Iterable[Finding], positions: Mapping[Path, Position], file: str
 ) -> tuple[Problem, ...]:
-    """Give each finding its place in the text.
+    """Add to each finding its position in the text.
 
-    That is the first of its paths that was written at all; where none was, since a default is
-    wrong or something is missing, the nearest that is around its own path.
+    That is the first of its paths that the text writes. If it writes none (a default is wrong, a
+    key is missing), it is the nearest key around the finding's own path.
     """
     return tuple(_problem(finding, positions, file) for finding in findings)
 

@@ -1,4 +1,4 @@
-"""A definition as a spec: what differs from the defaults, in the order of the documentation.
+"""Writes a definition as a spec: what differs from the defaults, in the order of the reference.
 
 Ids are not part of a spec: reading the text again gives the cells and particles ids from 1.
 """

@@ -1,4 +1,4 @@
-"""The specification as JSON Schema, for editors that complete and check YAML while one types."""
+"""The specification as JSON Schema, for editors that complete and check YAML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from uno.spec.known_keys import SPEC
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a spec.
 
-    It knows keys, types, ranges and patterns. What takes the whole definition to judge, such as
-    LANs that overlap, it does not.
+    It covers keys, types, ranges and patterns, but no check across values, such as overlapping
+    LANs.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,4 +1,4 @@
-"""The sorts of single values that a spec holds, and lists of them."""
+"""The types of values in a spec: how each is read, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def whole_number(**schema: Any) -> ValueKind:
 
 
 def within(allowed: range) -> ValueKind:
-    """An integer that `model.checks` wants in `allowed`; editors refuse any other."""
+    """An integer whose range `model.checks` checks; the schema has the range for editors."""
     return whole_number(minimum=allowed[0], maximum=allowed[-1])
 
 
@@ -147,7 +147,7 @@ def each(kind: ValueKind) -> ValueKind:
             place = (*path, len(found))
             value = _item(kind, reading, item, place)
             if value is None:
-                # The next item takes this place.
+                # The next item gets this path.
                 reading.move(place, (*path, "refused", index))
             else:
                 found.append(value)
@@ -174,9 +174,16 @@ def _truth_hint(node: Node) -> str:
         return "write true or false"
     if meaning(node.text) is Meaning.BOOLEAN:
         return "remove the quotes"
-    # What YAML 1.1 took for truth values.
-    words = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
-    return f"write {words.get(node.text.lower(), 'true or false')}"
+    # The booleans of YAML 1.1.
+    booleans = {
+        "yes": "true",
+        "on": "true",
+        "y": "true",
+        "no": "false",
+        "off": "false",
+        "n": "false",
+    }
+    return f"write {booleans.get(node.text.lower(), 'true or false')}"
 
 
 def _item(kind: ValueKind, reading: Reading, node: Node, path: Path) -> Any:

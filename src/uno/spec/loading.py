@@ -1,4 +1,4 @@
-"""The whole way from a text to a definition that can be deployed."""
+"""From a text to a definition that can be deployed: read, build, check."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def load(
 ) -> tuple[Uvn, tuple[Problem, ...]]:
     """Read, build and check a definition; return it with the warnings about it.
 
-    `name` is the UVN's, where it is known from elsewhere; the text may leave it out, but not say
-    otherwise. `options` is what was said beside the text (on the command line), and wins over it;
-    its users are added to those of the text, or laid over those with the same e-mail address.
-    Raises `Rejected` with every problem of the text and of the definition. No password is hashed
-    before all is well.
+    `name` is the UVN's name if the command gives it; the text may leave it out, but not give
+    another. `options` are the values of the command line; they replace those of the text. Users in
+    it are added to those of the text, or merged with the one of the same e-mail address.
+    Raises `Rejected` with every problem of the text and of the definition. Passwords are hashed
+    only if there is no problem.
     """
     document = read(text, file=file)
     found = list(document.problems)
@@ -47,7 +47,7 @@ def load(
 
 
 def with_options(spec: Spec, options: Spec) -> Spec:
-    """Return `spec` with what `options` says beside it."""
+    """Return `spec` with the values of `options` in place of its own."""
     if options.users is None:
         return overlaid(spec, options)
     beside = {user.email: user for user in options.users}
@@ -59,7 +59,7 @@ def with_options(spec: Spec, options: Spec) -> Spec:
 
 
 def trusted(findings: Iterable[Finding], broken: frozenset[Path]) -> tuple[Finding, ...]:
-    """Return the findings that follow from nothing that could not be read."""
+    """Return the findings that do not depend on a value that could not be read."""
     around = {path[:length] for path in broken for length in range(len(path) + 1)}
     return tuple(
         finding

@@ -1,12 +1,12 @@
-"""A spec on top of a definition: what `uno apply` makes of a registry.
+"""Merges a spec into a definition, for `uno apply`.
 
-What the text says is made so. What it does not say stays as it is, or, with `prune`, goes back to
-what it would be if nobody had ever said it: cells, particles and users that are not in the text go,
-settings get their defaults. Three things stay in either case, since their absence from a text that
-is shared means nothing: passwords, bans, and the seed that the random strategy draws from.
+A key that the text writes replaces the value of the definition. A key that it leaves out keeps its
+value; with `prune` it gets the default, and cells, particles and users that are not in the text are
+removed. Passwords, bans and the seed of the random strategy are kept in either case: they are often
+left out of a text on purpose.
 
-Names are the identity: a cell or particle that keeps its name keeps its id, and with it its keys
-and addresses. New ones get the next ids, in the order in which they stand in the text.
+Cells and particles are identified by name: one that keeps its name keeps its id, and with it its
+keys and addresses. New ones get the next ids, in the order of the text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from uno.spec.kinds import HASH_MARK
 from uno.spec.loading import trusted
 from uno.spec.written_values import CellSpec, ParticleSpec, Spec, UserSpec, filled
 
-# Gives the hash to keep for a password, from the password and the hash that there was.
+# Returns the hash of a password; the second argument is the hash stored so far, if any.
 Hashing = Callable[[str, str | None], str]
 
 _T = TypeVar("_T")
@@ -36,7 +36,7 @@ _Thing = TypeVar("_Thing", bound=Cell | Particle)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """What a definition has and a text lacks, by name."""
+    """Names that are in a definition and not in a text."""
 
     users: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """A definition with a text on top of it. `lacking` is what the text does not speak of."""
+    """A definition with a text merged into it. `lacking`: what the text does not have."""
 
     uvn: Uvn
     lacking: Removal
@@ -56,9 +56,9 @@ class Merged:
 
 
 def merge(text: str, *, file: str, uvn: Uvn, prune: bool, hash_password: Hashing) -> Merged:
-    """Read a spec and put it on top of `uvn`; raises `Rejected` with every problem of both.
+    """Read a spec and merge it into `uvn`. Raises `Rejected` with every problem of both.
 
-    No password is hashed before all is well.
+    Passwords are hashed only if there is no problem.
     """
     document = read(text, file=file)
     found = list(document.problems)
@@ -73,7 +73,7 @@ def merge(text: str, *, file: str, uvn: Uvn, prune: bool, hash_password: Hashing
 
 
 def overlay(uvn: Uvn, spec: Spec, *, prune: bool, hash_password: Hashing) -> Uvn:
-    """Return `uvn` with `spec` on top of it. Nothing is checked."""
+    """Return `uvn` with `spec` merged into it. Nothing is checked."""
     owner = spec.owner.email if spec.owner else uvn.owner
     users = _users(uvn, spec, prune=prune, hash_password=hash_password)
     cells, next_cell = _placed(uvn.cells, spec.cells or (), prune=prune, start=uvn.next_cell)
@@ -96,7 +96,7 @@ def overlay(uvn: Uvn, spec: Spec, *, prune: bool, hash_password: Hashing) -> Uvn
 
 
 def lacking(uvn: Uvn, spec: Spec) -> Removal:
-    """Return what `uvn` has and `spec` does not speak of."""
+    """Return what is in `uvn` and not in `spec`."""
     emails = {user.email for user in listed_users(spec)} or {uvn.owner}
     cells = {cell.name for cell in spec.cells or ()}
     particles = {particle.name for particle in spec.particles or ()}
@@ -109,7 +109,7 @@ def lacking(uvn: Uvn, spec: Spec) -> Removal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place(Generic[_Thing]):
-    """A thing that there is to be: what there was of it, what is said of it, and where."""
+    """A cell or particle of the result: the old one, what the spec writes, and its index there."""
 
     id: int
     old: _Thing | None = None
@@ -119,24 +119,24 @@ class _Place(Generic[_Thing]):
 
 def _placed(
     olds: Sequence[_Thing],
-    said: Sequence[CellSpec | ParticleSpec],
+    specs: Sequence[CellSpec | ParticleSpec],
     *,
     prune: bool,
     start: int = 0,
 ) -> tuple[list[_Place[_Thing]], int]:
     first: dict[str | None, int] = {}
-    for at, spec in enumerate(said):
+    for at, spec in enumerate(specs):
         first.setdefault(spec.name, at)
     kept: list[_Place[_Thing]] = []
     for old in olds:
-        # Taken out, so that a name that stands twice is a second thing, and found by the checks.
+        # Popped, so that a second one of the same name is new, and refused by the checks.
         at_old = first.pop(old.name, None)
         if at_old is not None:
-            kept.append(_Place(id=old.id, old=old, spec=said[at_old], at=at_old))
+            kept.append(_Place(id=old.id, old=old, spec=specs[at_old], at=at_old))
         elif not prune:
             kept.append(_Place(id=old.id, old=old))
     known = {place.at for place in kept}
-    new = [(at, spec) for at, spec in enumerate(said) if at not in known]
+    new = [(at, spec) for at, spec in enumerate(specs) if at not in known]
     added: list[_Place[_Thing]] = [
         _Place(id=start + i, spec=spec, at=at) for i, (at, spec) in enumerate(new)
     ]
@@ -144,7 +144,7 @@ def _placed(
 
 
 def _merged(place: _Place[_Thing], new: _Thing, *, prune: bool) -> _Thing:
-    """Return what is at `place`; what the text does not write is that of `new` or the old."""
+    """Return the cell or particle of `place`; keys that are left out come from the old or `new`."""
     old, spec = place.old, place.spec
     if spec is None:
         assert old is not None
@@ -158,7 +158,7 @@ def _merged(place: _Place[_Thing], new: _Thing, *, prune: bool) -> _Thing:
         owner=spec.owner.email if spec.owner else base.owner,
         excluded=_is_banned(spec.excluded, old),
     )
-    # LANs that are the same, in another order, are no change.
+    # The same LANs in another order are no change.
     if isinstance(merged, Cell) and isinstance(old, Cell) and _same_lans(merged, old):
         return replace(merged, allowed_lans=old.allowed_lans)
     return merged
@@ -171,20 +171,20 @@ def _same_lans(one: Cell, other: Cell) -> bool:
 def _users(
     uvn: Uvn, spec: Spec, *, prune: bool, hash_password: Hashing
 ) -> list[tuple[User, int | None]]:
-    """Return the users by e-mail, each with its place in the text."""
+    """Return the users by e-mail, each with its index in the text."""
     olds = {user.email: user for user in uvn.users}
     names = {each.email: each.name for each in mailboxes(spec) if each.name}
     listed = listed_users(spec)
-    said: list[tuple[User, int | None]] = [
+    written_users: list[tuple[User, int | None]] = [
         (_user(each, olds.get(each.email or ""), names, prune, hash_password), at)
         for at, each in enumerate(listed)
     ]
-    emails = {user.email for user, _ in said}
+    emails = {user.email for user, _ in written_users}
     gone = prune and bool(listed)
     kept = [] if gone else [(user, None) for user in uvn.users if user.email not in emails]
     if not listed and prune:
         kept = [(user, at) for user, at in kept if user.email == uvn.owner]
-    return sorted([*said, *kept], key=lambda each: each[0].email)
+    return sorted([*written_users, *kept], key=lambda each: each[0].email)
 
 
 def _user(
@@ -208,8 +208,8 @@ def _user(
     )
 
 
-def _is_banned(said: bool | None, old: User | Cell | Particle | None) -> bool:  # noqa: FBT001
-    return (old is not None and old.excluded) if said is None else said
+def _is_banned(written: bool | None, old: User | Cell | Particle | None) -> bool:  # noqa: FBT001
+    return (old is not None and old.excluded) if written is None else written
 
 
 def _settings(old: Settings, spec: Spec, *, prune: bool) -> Settings:
@@ -221,7 +221,7 @@ def _settings(old: Settings, spec: Spec, *, prune: bool) -> Settings:
 
 
 def _findings(document: Document, uvn: Uvn, *, prune: bool) -> Iterable[Problem]:
-    """Return what is wrong with the definition that comes out, and was not with that before."""
+    """Return the problems of the result that `uvn` did not have."""
     spec = document.spec
     draft = overlay(uvn, spec, prune=prune, hash_password=lambda _, old: old or "")
     places = _as_in_uvn(document.positions, uvn, spec, prune=prune)
@@ -233,7 +233,7 @@ def _findings(document: Document, uvn: Uvn, *, prune: bool) -> Iterable[Problem]
 
 
 def _as_in_uvn(by_path: Mapping[Path, _T], uvn: Uvn, spec: Spec, *, prune: bool) -> dict[Path, _T]:
-    """Return `by_path`, whose paths are those of the text, with those of what comes out."""
+    """Return `by_path` with the paths of the result in place of those of the text."""
     moved = {
         "users": {
             at: index
@@ -269,7 +269,7 @@ def _two_names(document: Document, uvn: Uvn) -> Iterable[Problem]:
 
 
 def _renamed(document: Document, uvn: Uvn, *, is_pruned: bool) -> Iterable[Problem]:
-    """Warn where a cell or particle comes that looks like one that the text lacks."""
+    """Warn where a new cell or particle is probably a renamed one that the text lacks."""
     spec = document.spec
     gone = lacking(uvn, spec)
     known = {cell.name for cell in uvn.cells}

@@ -17,16 +17,16 @@ from uno.model.syntax import quoted
 from uno.spec.scalars import Meaning, means
 from uno.spec.tree import MappingNode, Node, Scalar
 
-# More than anybody mends in one go; a text of garbage would fill the screen for minutes.
+# More than a person fixes at once; a binary file would otherwise fill the screen for minutes.
 MAX_PROBLEMS = 200
 
 
 @dataclass(slots=True)
 class Reading:
-    """What has come to light of a text so far.
+    """The state of reading one text.
 
-    `positions` has the place of every value, by its path in the definition. `broken` are the paths
-    of what was refused, so that nothing is concluded from its absence.
+    `positions` has the position of every value, by its path in the definition. `broken` are the
+    paths of refused values: a check must conclude nothing from their absence.
     """
 
     positions: dict[Path, Position] = field(default_factory=dict)
@@ -34,17 +34,17 @@ class Reading:
     broken: set[Path] = field(default_factory=set)
 
     def refuse(self, node: Node, path: Path, what: str, hint: str) -> None:
-        """Note that the value at `path` cannot be used."""
+        """Record that the value at `path` cannot be used."""
         self.broken.add(path)
         self.report(Problem(what=what, hint=hint, where=node.position))
 
     def report(self, problem: Problem) -> None:
-        """Note a problem that spoils no value."""
+        """Record a problem; all values stay usable."""
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(problem)
 
     def move(self, old: Path, new: Path) -> None:
-        """Give what was noted of a refused value at `old` the path `new` instead."""
+        """Record a refused value at the path `new` instead of `old`."""
         self.positions[new] = self.positions.pop(old)
         self.broken.remove(old)
         self.broken.add(new)
@@ -55,14 +55,14 @@ Read: TypeAlias = Callable[[Reading, Node, Path], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueKind:
-    """How one sort of value is read, and how JSON Schema describes it."""
+    """How one type of value is read, and its JSON Schema."""
 
     read: Read
     schema: Mapping[str, Any]
 
 
 def label(path: Path) -> str:
-    """Return what messages call the value at `path`."""
+    """Return the name of the value at `path` for messages."""
     match path:
         case (*_, str(group), int()):
             return f"an item of {group}"
@@ -73,7 +73,7 @@ def label(path: Path) -> str:
 
 
 def described(node: Node) -> str:
-    """Return what a node is, for messages that expected something else."""
+    """Return a description of a node of the wrong type, for messages."""
     if isinstance(node, Scalar):
         return _described_scalar(node)
     return "a mapping" if isinstance(node, MappingNode) else "a list"

@@ -1,6 +1,6 @@
-"""What a plain scalar means: the core schema of YAML 1.2 (section 10.3.2), and nothing of 1.1.
+"""Resolution of plain scalars: the core schema of YAML 1.2 (section 10.3.2), and nothing of 1.1.
 
-So `no` is text, 012 is twelve, and 2024-01-01 is no date.
+So `no` is text, 012 is twelve, and 2024-01-01 is text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Meaning(Enum):
-    """What a scalar is."""
+    """The type of a scalar."""
 
     NULL = auto()
     BOOLEAN = auto()
@@ -24,12 +24,12 @@ class Meaning(Enum):
 
 
 def meaning(text: str) -> Meaning:
-    """Return what `text` means where it stands without quotes."""
+    """Return the type of `text` without quotes."""
     return next((what for what, form in _FORMS if re.fullmatch(form, text)), Meaning.TEXT)
 
 
 def means(scalar: Scalar) -> Meaning:
-    """Return what a scalar is, quotes considered."""
+    """Return the type of a scalar; one in quotes is text."""
     return meaning(scalar.text) if scalar.is_plain else Meaning.TEXT
 
 

@@ -1,4 +1,4 @@
-"""Mappings of a spec: the keys that each may have, and how each is read."""
+"""Mappings of a spec: which keys each may have, and how each is read."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from uno.spec.written_values import overlaid
 class SpecSection:
     """A mapping with known keys that becomes a value of `type`.
 
-    `groups` are the keys that hold sections of their own. The group `config` is laid over the
-    section itself: what it says of a key is said of that key here.
+    `groups` are the keys that hold sections of their own. A key in the group `config` replaces the
+    key of that name in the section itself.
     """
 
     type: type[Struct]
@@ -46,7 +46,7 @@ class SpecSection:
         }
 
     def read(self, reading: Reading, node: Node, path: Path) -> Struct:
-        """Return what `node` says; nothing at all if it is no mapping."""
+        """Return the value of `node`; one without any key if it is no mapping."""
         if not isinstance(node, MappingNode):
             what = f"{label(path)} must be a mapping, not {described(node)}"
             reading.refuse(node, path, what, "write it as key: value")
@@ -66,12 +66,12 @@ class SpecSection:
 
     def _read_config(self, reading: Reading, node: Node, path: Path) -> Struct:
         if isinstance(node, MappingNode):
-            # At the paths of the section itself, since that is what it sets.
+            # With the paths of the section itself, whose keys it sets.
             return self.groups["config"].read(reading, node, path)
         return self.groups["config"].read(reading, node, (*path, "config"))
 
     def _entries(self, reading: Reading, node: MappingNode, path: Path) -> dict[str, Node]:
-        """Return the values of the known keys, the first where a key is there twice."""
+        """Return the values of the known keys; of a key that occurs twice, the first."""
         first: dict[str, Scalar] = {}
         found: dict[str, Node] = {}
         for key, value in node.pairs:

@@ -1,7 +1,7 @@
-"""YAML text to a tree of nodes that know their places.
+"""YAML text to a tree of nodes with their positions.
 
-Nothing is resolved here: a scalar keeps the text that was written, and `scalars` says what it
-means. The tree is bounded in size and depth, so that a text cannot cost more than its length.
+Scalars keep the text as written; `scalars` resolves them. The tree is bounded in size and depth, so
+that aliases cannot make a short text expensive.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class _Builder:
         self._open.append(_Open(event, self._here))
 
     def _is_text(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> bool:
-        """Whether a tag says that this is text."""
+        """Whether a tag marks this as text. Any other tag is refused."""
         if event.tag is None:
             return False
         if isinstance(event, ScalarEvent) and event.tag in {"!", "tag:yaml.org,2002:str"}:

@@ -62,7 +62,7 @@ def _check_kind(claim: _Claim) -> Findings:
     if network.prefixlen == 0:
         kind = "is every address there is"
     elif network.is_multicast or network.is_loopback or network.is_link_local:
-        kind = "is multicast, loopback or link-local, which nobody routes"
+        kind = "is multicast, loopback or link-local, which no router forwards"
     elif network.network_address.is_unspecified:
         kind = "holds the unspecified address"
     if kind:

@@ -60,7 +60,7 @@ def _check_private(uvn: Uvn) -> Findings:
         if _is_private(cell) and cell.is_roaming:
             yield Finding(
                 path=("cells", index),
-                what=f"private cell {shown(cell.name)} has no LAN, and nobody can connect to it",
+                what=f"private cell {shown(cell.name)} has no LAN and accepts no connections",
                 hint="give it allowed_lans or an address",
                 severity=Severity.WARNING,
             )

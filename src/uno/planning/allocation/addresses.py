@@ -1,9 +1,8 @@
-"""The address plan: which address each cell, particle and link has, from its id or number alone.
+"""The address plan: the addresses of each cell, particle and link follow from its id or number.
 
-An id or link number fixes its addresses, so nothing has to be remembered, and nobody's address
-depends on who else there is. IPv4 comes from the three configured pools. IPv6 comes from one unique
-local /48 (RFC 4193), drawn from the UVN's identity: its subnet 0 holds the nodes, 1 the particles,
-2 the links.
+So no address has to be stored, and none depends on other cells. IPv4 addresses are from the three
+configured pools. IPv6 addresses are from one unique local /48 (RFC 4193), derived from the UVN's
+identity: subnet 0 is for the nodes, 1 for the particles, 2 for the links.
 """
 
 from __future__ import annotations

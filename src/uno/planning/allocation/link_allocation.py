@@ -1,9 +1,9 @@
-"""What each linked pair gets: a number in the pool, a slot and a port at each end, a scope.
+"""Allocates to each link a number in the pool and, per end, a slot, a port and an import policy.
 
-A pair that the parent linked keeps its number and slots; new pairs take the lowest that are free,
-in the parent, too, so that new links can be up before the old ones between others go down.
-Addresses follow from the number and ports from the slot, so a changed pool re-addresses all links,
-a changed base port re-ports its cell's, and nothing else touches a link that stays.
+A link of the parent keeps its number and slots. A new link gets the lowest that are free both now
+and in the parent, so that it can be up before old links are removed. Addresses follow from the
+number and ports from the slot: a new pool re-addresses all links, a new base port changes the ports
+of its cell, and nothing else changes a link that is kept.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def links(uvn: Uvn, draft: Plan, pairs: Iterable[Pair], parent: Plan | None) -> 
 
 
 def listeners(cells: Iterable[PlannedCell], root: RootVpn | None) -> tuple[Listener, ...]:
-    """Return who listens at a fixed port of a public host: the registry, and the cells' hubs."""
+    """Return the listeners at fixed ports of public hosts: the registry, and the cells' hubs."""
     found = []
     if root and root.endpoint and root.port:
         found.append(_listener("the registry", root.endpoint, root.port, "root_vpn.port"))
@@ -77,8 +77,8 @@ def listeners(cells: Iterable[PlannedCell], root: RootVpn | None) -> tuple[Liste
     return tuple(found)
 
 
-def _listener(who: str, endpoint: str, port: int, setting: str) -> Listener:
-    return Listener(who=who, host=same_host(endpoint), port=port, setting=setting)
+def _listener(what: str, endpoint: str, port: int, setting: str) -> Listener:
+    return Listener(what=what, host=same_host(endpoint), port=port, setting=setting)
 
 
 def _sites(uvn: Uvn) -> dict[int, Site]:
@@ -96,7 +96,7 @@ def _sites(uvn: Uvn) -> dict[int, Site]:
 def _leaving(
     pairs: Iterable[Pair], before: Mapping[Pair, Link], cells: set[int]
 ) -> tuple[Link, ...]:
-    """Return the parent's links that go away between cells that stay."""
+    """Return the parent's links that are removed though both of their cells stay."""
     staying = set(pairs)
     gone = (link for pair, link in before.items() if pair not in staying)
     return tuple(link for link in gone if cells.issuperset(link.cells))
@@ -131,7 +131,7 @@ def _kept(
         same_port = slots.port(end.cell, end.slot) == end.port
         return not same_port or slots.host(end.cell) != endpoints.get(end.cell), key
 
-    # Where a change makes two ports collide, it is the cell that changed whose links move.
+    # Where a change makes two ports collide, the links of the changed cell get other ports.
     return {
         key: ends[key].slot
         for key in sorted(ends, key=moved)

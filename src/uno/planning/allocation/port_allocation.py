@@ -1,8 +1,8 @@
-"""Slots and the ports that go with them: no cell uses a slot twice, no host a port twice.
+"""Allocates slots and their ports: no cell uses a slot twice, no host a port twice.
 
-A slot numbers a cell's links from 0. On a public cell it also gives the port, the cell's first
-backbone port plus the slot. Cells that share a public address (behind one router, say) share its
-ports, so a slot whose port is in use there by anybody is passed over.
+Slots number the links of a cell from 0. On a public cell a slot also gives the port: the cell's
+first backbone port plus the slot. Cells that share a public address (behind one router, for
+example) share its ports, so a slot is skipped if its port is in use on that host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LAST_PORT = 65535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where a cell's links end: its host (None if private) and its first backbone port."""
+    """The host of a cell's links (None if private) and its first backbone port."""
 
     name: str
     host: str | None
@@ -26,9 +26,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Somebody who listens at a fixed UDP port of a host. `setting` is how to move it."""
+    """A listener at a fixed UDP port of a host. `setting` is the key that changes the port."""
 
-    who: str
+    what: str
     host: str
     port: int
     setting: str
@@ -67,7 +67,7 @@ class Slots:
         return True
 
     def spare(self, cell: int, slot: int) -> None:
-        """Leave a slot free while there are others: something else may still be in its place."""
+        """Use a slot only when no other is left: the old link in it may still be up."""
         self._spared.add((cell, slot))
 
     def take(self, cell: int) -> int:
@@ -101,7 +101,7 @@ def _distinct(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
 
 def _same_port(one: Listener, other: Listener) -> Problem:
     return Problem(
-        what=f"{one.who} and {other.who} would both listen on UDP port {one.port} of {one.host}",
+        what=f"{one.what} and {other.what} would both listen on UDP port {one.port} of {one.host}",
         hint=f"give one of them another port with `{other.setting}`",
     )
 

@@ -1,4 +1,4 @@
-"""How the parts of a plan, and changes to them, are put into words."""
+"""Parts of a plan, and changes to them, as text for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def settings(old: Plan, new: Plan) -> tuple[str, ...]:
 
 
 def cell(item: PlannedCell) -> tuple[str, ...]:
-    """Return what a cell is: where, and with which LANs."""
+    """Return the address, node address and LANs of a cell."""
     return (
         item.member.endpoint or "private",
         str(item.member.node4),
@@ -42,7 +42,7 @@ def cell_changes(old: PlannedCell, new: PlannedCell) -> tuple[str, ...]:
 
 
 def particle(item: PlannedParticle) -> tuple[str, ...]:
-    """Return where a particle is found."""
+    """Return the address of a particle."""
     return (str(item.address4),)
 
 
@@ -57,7 +57,7 @@ def link(item: Link) -> tuple[str, ...]:
 
 
 def link_changes(old: Link, new: Link, names: Mapping[int, str]) -> tuple[str, ...]:
-    """Return what changes about a link, but for what it carries."""
+    """Return what changes about a link, without its import policy."""
     before, after = _network(old), _network(new)
     found = [f"{before} → {after}"] if before != after else []
     if before == after and old.a.address6 != new.a.address6:

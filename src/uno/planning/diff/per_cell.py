@@ -74,7 +74,7 @@ def impacts(old: Plan | None, new: Plan) -> tuple[Impact, ...]:
 
 
 class _State(Struct, kw_only=True):
-    """What a cell has, each by what tells it from others, with the value that may change."""
+    """Links, addresses, ports and keys of a cell: by identity, with the value that may change."""
 
     name: str
     links: dict[str, object] = {}

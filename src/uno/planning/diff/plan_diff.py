@@ -18,7 +18,7 @@ class Item(Struct, frozen=True, kw_only=True):
     """A cell, particle or link that comes, goes or changes.
 
     `id` is that of the cell or particle, for a link the ids of its cells (`1-2`). `name` is for
-    people. `details` say what it is, or if it changes, what changes.
+    people. `details` describe it, or what changes about it.
     """
 
     id: str
@@ -46,8 +46,8 @@ class PlanDiff(Struct, frozen=True, kw_only=True):
     """What is different in a new plan.
 
     `settings` are changes of the UVN as a whole. `cell_plans` are the ids of the cells whose
-    packages are no longer right on account of their own part of the plan (those that come included,
-    those that go not); `roster` says whether all are, on account of the part that they share.
+    `CellPlan` changes (new cells included, removed ones not). `roster`: the roster changes, and
+    with it the packages of all cells.
     """
 
     settings: tuple[str, ...] = ()
@@ -98,8 +98,8 @@ def lines(diff: PlanDiff) -> tuple[str, ...]:
         for sign, group in (("+", items.added), ("-", items.removed), ("~", items.changed)):
             found += ["  ".join((f"{sign} {kind} {each.name}", *each.details)) for each in group]
     counts = {"new": diff.keys.added, "removed": diff.keys.removed, "replaced": diff.keys.replaced}
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    return (*found, f"  keys: {told}") if told else tuple(found)
+    keys = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return (*found, f"  keys: {keys}") if keys else tuple(found)
 
 
 _T = TypeVar("_T", PlannedCell, PlannedParticle, Link)
@@ -128,7 +128,7 @@ def _items(
 def _link_changes(
     old: Plan | None, new: Plan, names: Mapping[int, str]
 ) -> Callable[[Link, Link], tuple[str, ...]]:
-    # Cells that come or go change what every link carries; that they do is said once, of them.
+    # A new or removed cell changes the import policy of every link; the cell is listed once.
     both = {cell.member.id for cell in old.cells} if old else set()
     both &= {cell.member.id for cell in new.cells}
 

@@ -1,13 +1,12 @@
 """What failures cost: which LANs lose each other when links or a cell are lost.
 
-What counts is traffic: between any two LANs, and from the particles at each cell that serves them
-to each LAN. A cell that fails takes its own LANs with it, which no backbone can prevent; that is
-no loss here, and neither is a cell cut off that has no LAN and serves nobody.
+Counted is traffic between any two LANs, and from the particles at each serving cell to each LAN.
+The LANs of a failed cell do not count, since no backbone can save them; neither does a cell that is
+cut off and has no LAN and serves no particles.
 
-The graph of links is all that has to be looked at, since BGP's policy stops no path in it: each
-end accepts whatever its neighbour can reach without it (`planning.import_policy`), which every
-simple path fulfils, with links and cells missing too. That a plan's ends do is an invariant of
-`planning.invariants`.
+The graph of links suffices, since BGP's import policy (`planning.import_policy`) stops no path in
+it: each end imports whatever its neighbour reaches without it, which every simple path fulfils,
+also when links and cells are missing. `planning.invariants` checks this of every plan.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `uno verify` says: what failures cost, as a value for programs and as lines for people."""
+"""The report of `uno verify`: what failures cost, as a value for programs and as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = 3
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """What was looked at, what failures cost, and what would mend it.
+    """What was examined, what failures cost, and a change that would prevent it.
 
     `depth` is how many links may be lost at once. `cells`, `links`, `lans` and `hubs` (cells that
     serve particles) are how many there are.
@@ -44,12 +44,12 @@ class Verification(Struct, frozen=True, kw_only=True):
 
     @property
     def is_safe(self) -> bool:
-        """Whether no failure that was looked at costs anything."""
+        """Whether no failure that was examined costs anything."""
         return not (self.failure_impacts or self.cut_pairs)
 
 
 def verify(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Verification:
-    """Look at every single link and cell failure of `plan`, and for `depth` 2 at pairs of links."""
+    """Examine every failure of one link or cell of `plan`, and for `depth` 2 of pairs of links."""
     return Verification(
         depth=depth,
         cells=len(plan.cells),
@@ -85,8 +85,8 @@ def _mended(found: Verification) -> Iterator[str]:
     if found.suggestion and found.suggestion.what:
         what, left = found.suggestion.what, found.suggestion.left
         # The key of a setting stays as it is written in a specification.
-        told = what if found.suggestion.private_uplinks else f"{what[0].upper()}{what[1:]}"
-        yield f"{told} would fix {f'all but {left:,}' if left else 'it'}."
+        shown = what if found.suggestion.private_uplinks else f"{what[0].upper()}{what[1:]}"
+        yield f"{shown} would fix {f'all but {left:,}' if left else 'it'}."
 
 
 def _dependences(found: Iterable[FailureImpact], members: Mapping[int, Member]) -> Iterator[str]:
@@ -96,13 +96,13 @@ def _dependences(found: Iterable[FailureImpact], members: Mapping[int, Member]) 
         for group in loss.cut_off:
             by_group.setdefault(group, []).append(loss.failed)
     for group, failures in by_group.items():
-        who = _who(group, members)
-        if who is None:
+        name = _name(group, members)
+        if name is None:
             continue
         if () in failures:
-            yield f"{who} {_do(group, members, 'is', 'are')} apart from the others."
-        elif said := _failures(failures, members):
-            yield f"{who} {_do(group, members, 'depends', 'depend')} on {said}."
+            yield f"{name} {_do(group, members, 'is', 'are')} apart from the others."
+        elif causes := _failures(failures, members):
+            yield f"{name} {_do(group, members, 'depends', 'depend')} on {causes}."
 
 
 def _failures(failures: list[tuple[int, ...]], members: Mapping[int, Member]) -> str:
@@ -124,16 +124,16 @@ def _together(found: Iterable[CutPairs], members: Mapping[int, Member]) -> Itera
             continue
         lighter = min(cycle.pieces, key=lambda piece: (_weight(piece, members), len(piece), piece))
         one, other = (_link(each, members) for each in sorted(cycle.links))
-        who = _who(lighter, members) or "a part"
+        name = _name(lighter, members) or "a part"
         are = _do(lighter, members, "depends", "depend")
-        yield f"{who} {are} on one of two links: {one}, {other}."
+        yield f"{name} {are} on one of two links: {one}, {other}."
 
 
 def _weight(group: Group, members: Mapping[int, Member]) -> int:
     return sum(len(members[cell].lans) + members[cell].serves_particles for cell in group)
 
 
-def _who(group: Group, members: Mapping[int, Member]) -> str | None:
+def _name(group: Group, members: Mapping[int, Member]) -> str | None:
     """Name what is lost in a group: its LANs, or else its particles; None if there is neither."""
     with_lans = [members[cell] for cell in group if members[cell].lans]
     if with_lans:

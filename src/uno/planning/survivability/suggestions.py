@@ -1,4 +1,4 @@
-"""The least change of a definition after which failures cost less: tried, and not guessed."""
+"""The least change of a definition after which failures cost less, found by trial."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _ADDRESS = "new.invalid"
 class Suggestion(Struct, frozen=True, kw_only=True):
     """A change, for people, and how many of the findings stay with it.
 
-    `private_uplinks`, `public_cells` (how many more) and `links` (by names of cells) say the same
-    for programs.
+    `private_uplinks`, `public_cells` (how many more) and `links` (by names of cells) are the same
+    change for programs.
     """
 
     what: str
@@ -139,9 +139,9 @@ def _static(plan: Plan, members: list[Member], depth: int) -> Suggestion:
         added.append(chosen)
     left = cost.findings
     links = tuple((names[one], names[other]) for one, other in added)
-    told = ", ".join(f"{one} ↔ {other}" for one, other in links)
+    named = ", ".join(f"{one} ↔ {other}" for one, other in links)
     return Suggestion(
-        what=f"{'a link' if len(links) == 1 else 'links'} {told}" if links else "",
+        what=f"{'a link' if len(links) == 1 else 'links'} {named}" if links else "",
         left=left,
         links=links,
     )

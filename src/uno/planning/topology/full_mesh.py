@@ -1,4 +1,4 @@
-"""Everybody with everybody: each cell is linked with each public one."""
+"""The full-mesh strategy: each cell is linked with each public cell."""
 
 from __future__ import annotations
 

@@ -24,14 +24,14 @@ class LinkSelection:
 def select_links(uvn: Uvn, parent: Plan | None) -> LinkSelection:
     """Choose the links of `uvn` by its strategy.
 
-    The ring is kept under every strategy, so that going back to one that uses it restores it.
+    The ring is kept under every strategy, so that a later change to crossed or circular uses it.
     Raises `Rejected` if there are cells but no public one.
     """
     cells = uvn.active_cells
     public = frozenset(cell.id for cell in cells if cell.is_public)
     private = frozenset(cell.id for cell in cells if not cell.is_public)
     if private and not public:
-        raise Rejected(_nobody_listens(cells))
+        raise Rejected(_no_public_cell(cells))
     across = uvn.settings.deployment.strategy is not Strategy.CIRCULAR
     order = ring.evolve(parent.ring if parent else (), public, across=across)
     return LinkSelection(ring=order, pairs=_pairs(uvn, order, private, parent))
@@ -66,7 +66,7 @@ def _neighbours(parent: Plan | None) -> dict[int, set[int]]:
     return neighbours
 
 
-def _nobody_listens(cells: Iterable[Cell]) -> Problem:
+def _no_public_cell(cells: Iterable[Cell]) -> Problem:
     names = ", ".join(cell.name for cell in cells)
     return Problem(
         what=f"no cell has a public address, so none can be reached by another ({names})",

@@ -1,13 +1,13 @@
-"""The random strategy: each cell draws its peers among the cells that came before it.
+"""The random strategy: each cell draws its peers among the cells with lower ids.
 
-The seed's limits hold: a public cell has fewer links than there are cells, a private one at most
-two, both to public cells. The graph is connected as soon as there is a public cell, and no loss of
-one cell parts it as soon as there are two, since everybody then joins by two links where it can.
+A public cell has fewer links than there are cells, a private one at most two, both to public cells.
+With one public cell or more the graph is connected; with two or more it has no articulation point,
+since each cell then has two links where possible.
 
-Each cell draws from a generator of its own, over all ids below its own, whether or not they take
-part. So the graph depends on the seed and the cells alone and needs no parent: a new cell adds its
-own links and moves no other (but for a private cell that still lacks its second), a cell that
-leaves is replaced only where it had been drawn, and comes back to where it was.
+Each cell draws from a generator of its own, over all ids below its own, excluded cells included. So
+the graph depends on the seed and the cells alone, not on the parent: a new cell adds its own links
+and changes no other (but for a private cell that lacks its second link); a cell that leaves is
+replaced only where it had been drawn, and gets the same links when it comes back.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _drawn(cell: int, candidates: Iterator[int], count: int) -> set[Pair]:
 def _before(cell: int, seed: int, linkable: frozenset[int]) -> Iterator[int]:
     draw = _generator(seed, cell, use="peers")
     # Sorting by `random()` and not `shuffle` or `sample`: of the generator's methods only this one
-    # is promised to give the same numbers under every version of Python.
+    # is guaranteed to return the same numbers under every version of Python.
     shuffled = sorted(range(1, cell), key=lambda _: draw.random())
     return (peer for peer in shuffled if peer in linkable)
 

@@ -1,17 +1,17 @@
-"""The ring of public cells, and the links that crossed and circular make of it.
+"""The ring of public cells, from which the crossed and circular strategies choose their links.
 
-The ring is an order, and the links follow from the places in it: previous, next, and for crossed
-the cell half a ring further on. With an odd number of cells the last place has nobody across. So
-whoever chooses places well keeps links, and everybody stays exactly across from their partner:
+The ring is an order of cells. A cell is linked with the previous and the next one, and under
+crossed with its partner half a ring further on. In a ring of odd size the last cell has no partner.
+Positions are chosen so that as few links as possible change and partners stay partners:
 
-- a new cell, in a ring of even size, becomes the last: one ring link goes, two come;
-- in a ring of odd size it goes across from the last, and the two become partners: one ring link
-  goes, three come;
-- a cell that leaves a ring of even size leaves its partner without one, so that one is now last;
-- one that leaves a ring of odd size leaves a partner who must be paired with the last. Where these
-  are not across from each other, either the across links between them move by one place each, or
-  the last moves into the gap; whichever changes less, and never more than two links;
-- a new cell that comes while another leaves takes its place, and no other link changes.
+- a new cell in a ring of even size becomes the last: one ring link is removed, two are added;
+- in a ring of odd size it is inserted across from the last cell and becomes its partner: one ring
+  link is removed, three are added;
+- if a cell leaves a ring of even size, its former partner becomes the last;
+- if a cell leaves a ring of odd size, its former partner needs the last cell as its new partner.
+  Where these are not across from each other, either the links across between them move by one
+  position each, or the last cell moves into the gap: whichever changes less, two links at most;
+- a new cell that is added while another is removed takes its position; no other link changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NEAR = 3
 
 
 def pairs(ring: Ring, *, across: bool) -> frozenset[Pair]:
-    """Return the links that the places in `ring` stand for."""
+    """Return the links of `ring`."""
     count = len(ring)
     half = count // 2
     links = {pair(ring[i - 1], ring[i]) for i in range(count) if count > 1}
@@ -40,7 +40,7 @@ def pairs(ring: Ring, *, across: bool) -> frozenset[Pair]:
 def evolve(ring: Ring, cells: AbstractSet[int], *, across: bool) -> Ring:
     """Return a ring of `cells` that shares as many links as it can with `ring`.
 
-    Without an earlier ring, cells stand in order of their ids.
+    Without an earlier ring, cells are in order of their ids.
     """
     if not ring:
         return tuple(sorted(cells))

@@ -1,4 +1,4 @@
-"""The links that the owner wrote down."""
+"""The static strategy: the links that the owner lists."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from uno.planning.topology.graph import Pair, pair
 def pairs(cells: Iterable[Cell], peers: Mapping[str, Any]) -> frozenset[Pair]:
     """Return the links of `peers`, which maps a cell's name to the names of its peers.
 
-    A link that one side names is a link of both. Names of cells that do not take part are passed
-    over, so that excluding a cell needs no change here. Raises `Rejected` for two private cells.
+    A link that one side names is a link of both. Names of excluded cells are ignored, so that
+    excluding a cell needs no change of the list. Raises `Rejected` for two private cells.
     """
     known = {cell.name: cell for cell in cells}
     named = [

@@ -1,4 +1,4 @@
-"""Where private cells dial in: evenly spread over the public ones, and staying where they were."""
+"""The uplinks of private cells: spread evenly over the public cells, and stable."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ def uplinks(
     """Link every private cell with `each` different public ones, fewer if there are fewer.
 
     The loads of any two public cells differ by one at most. `before` are the neighbours that each
-    private cell had: it keeps them unless they left, are more than it may have, or carry more than
-    their share. A new private cell moves nobody; a new public cell takes its share from the others.
+    private cell had: it keeps them unless they left, exceed `each`, or carry more than their share.
+    A new private cell moves no uplink of another; a new public cell takes its share of uplinks.
     """
-    homes = _Homes(public, before)
-    wanted = min(each, len(homes.load))
+    balancer = _Balancer(public, before)
+    wanted = min(each, len(balancer.load))
     for cell in sorted(private):
-        homes.keep(cell, wanted)
-    for cell in sorted(homes.of):
-        homes.fill(cell, wanted)
-    homes.level()
-    return frozenset(pair(cell, home) for cell, own in homes.of.items() for home in own)
+        balancer.keep(cell, wanted)
+    for cell in sorted(balancer.of):
+        balancer.fill(cell, wanted)
+    balancer.level()
+    return frozenset(pair(cell, hub) for cell, own in balancer.of.items() for hub in own)
 
 
-class _Homes:
+class _Balancer:
+    """The uplinks chosen so far; `load` counts those of each public cell."""
+
     def __init__(self, public: Iterable[int], before: Mapping[int, AbstractSet[int]]) -> None:
         self.load = dict.fromkeys(sorted(public), 0)
         self.of: dict[int, set[int]] = {}
@@ -40,31 +42,29 @@ class _Homes:
     def keep(self, cell: int, wanted: int) -> None:
         known = sorted(self._before.get(cell, set()) & self.load.keys(), key=self._lightest)
         self.of[cell] = set()
-        for home in known[:wanted]:
-            self._move_in(cell, home)
+        for hub in known[:wanted]:
+            self._add(cell, hub)
 
     def fill(self, cell: int, wanted: int) -> None:
         while len(self.of[cell]) < wanted:
-            free = (home for home in self.load if home not in self.of[cell])
-            self._move_in(cell, min(free, key=self._lightest))
+            free = (hub for hub in self.load if hub not in self.of[cell])
+            self._add(cell, min(free, key=self._lightest))
 
     def level(self) -> None:
-        """Move one uplink at a time from the fullest to the emptiest, the newest cell's first."""
+        """Move one uplink at a time from the most to the least loaded, the newest cell's first."""
         while self.load:
-            emptiest = min(self.load, key=self._lightest)
-            fullest = max(self.load, key=self._lightest)
-            if self.load[fullest] - self.load[emptiest] <= 1:
+            least = min(self.load, key=self._lightest)
+            most = max(self.load, key=self._lightest)
+            if self.load[most] - self.load[least] <= 1:
                 return
-            mover = max(
-                cell for cell, own in self.of.items() if fullest in own and emptiest not in own
-            )
-            self.of[mover].remove(fullest)
-            self.load[fullest] -= 1
-            self._move_in(mover, emptiest)
+            mover = max(cell for cell, own in self.of.items() if most in own and least not in own)
+            self.of[mover].remove(most)
+            self.load[most] -= 1
+            self._add(mover, least)
 
-    def _move_in(self, cell: int, home: int) -> None:
-        self.of[cell].add(home)
-        self.load[home] += 1
+    def _add(self, cell: int, hub: int) -> None:
+        self.of[cell].add(hub)
+        self.load[hub] += 1
 
-    def _lightest(self, home: int) -> tuple[int, int]:
-        return self.load[home], home
+    def _lightest(self, hub: int) -> tuple[int, int]:
+        return self.load[hub], hub

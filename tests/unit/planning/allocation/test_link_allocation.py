@@ -61,6 +61,21 @@ def test_a_new_link_takes_nothing_from_one_that_goes_away_between_cells_that_sta
     assert taken.isdisjoint({(end.cell, end.slot) for end in (gone.a, gone.b)})
 
 
+def test_a_new_link_takes_the_number_and_slots_of_a_cell_that_left(
+    define: Callable[..., Uvn],
+) -> None:
+    uvn = define(public=4)
+    before = plan(replace(uvn, cells=uvn.cells[:3]), None)
+
+    after = plan(replace(uvn, cells=(*uvn.cells[:2], uvn.cells[3])), before)
+
+    assert [shown(link) for link in after.links] == [
+        "1:0 10.255.192.2 63550 - 2:0 10.255.192.3 63550",
+        "1:1 10.255.192.4 63551 - 4:0 10.255.192.5 63550",
+        "2:1 10.255.192.6 63551 - 4:1 10.255.192.7 63551",
+    ]
+
+
 def test_where_nothing_else_is_free_a_new_link_takes_the_place_of_an_old_one(
     define: Callable[..., Uvn],
 ) -> None:

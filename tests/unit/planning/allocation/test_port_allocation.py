@@ -11,7 +11,7 @@ SHARING = Site(name="lan-b", host="a.example.org", base=63551)
 
 
 def listener(port: int, who: str = "lan-a (root VPN)") -> Listener:
-    return Listener(who=who, host="a.example.org", port=port, setting="root_vpn_port")
+    return Listener(what=who, host="a.example.org", port=port, setting="root_vpn_port")
 
 
 @pytest.mark.feature("F063")
