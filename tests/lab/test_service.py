@@ -146,7 +146,7 @@ def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(s
 
     steps = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in said.items()}
     assert steps.pop("lan-d") == []
-    assert list(steps.values()) == [["make what is new", "configure interface uwg-p1"]] * 4
+    assert list(steps.values()) == [["add new links", "configure interface uwg-p1"]] * 4
     assert [flow.lost for flow in stream.flows.values()] == [0, 0]
     for cell in deployment.cells:
         assert_sessions_go_on(before[cell.name], fingerprint(cell))
@@ -175,8 +175,8 @@ def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
         pause(2)
 
     changed = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in said.items()}
-    steps = {"make what is new", "replace the firewall table", "reload routing"}
-    assert set(changed["lan-d"]) - {"be as planned"} == steps
+    steps = {"add new links", "replace the firewall table", "reload routing"}
+    assert set(changed["lan-d"]) - {"complete the change"} == steps
     for cell in deployment.cells:
         # What attracts traffic comes last, and only then what nobody needs any more goes.
         assert re.search(

@@ -1,21 +1,21 @@
-"""The way from one package to the next without losing a packet: what a host should be like, when.
+"""The steps from one package to the next without losing a packet: the host's state in each step.
 
-Pure. New links are made beside the old ones. Links that go away, and those that change where they
-are, are drained first: see `routing_policy.Drain`. Both ends of a link do the same at the same time
-after the word to change over, without asking each other; so the times are what they agree on.
+Pure. New links are added beside the old ones. Links that are removed, and those that change in
+place, are drained first: see `routing_policy.Drain`. Both ends of a link take the same steps at the
+same time after the activation, without a message between them: the times are the protocol.
 
-    0               make: all that is new, beside all that is old
+    0               add everything new, beside everything old
     k × period      batch k: its links are tagged,
       + 1.0           avoided,
-      + 1.5           changed, called until they answer, and used again
-    settle          links that go away, when the new ones of others are up, too, are tagged,
+      + 1.5           changed, handshakes initiated until they are answered, and used again
+    remove_after    links that are removed, once the new links of other cells are up, are tagged,
       + 1.0           avoided,
       + 2.0           without sessions,
       + 2.5           removed
-    + 5             narrow: accept no more what can come through the old links only
+    + 5             narrow the import filters: accept no more what only the old links can bring
 
-On a host that is late the steps follow each other as soon as they have had their effect.
-A link to a member that is in the roster no more goes away at once.
+On a host that is late, each step follows as soon as the one before has had its effect. A link to a
+cell that is not in the roster any more is removed at once.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ from uno.model.package import Package
 from uno.model.plan import BackbonePeer, CellPlan, CellSet, Roster
 from uno.model.routing_policy import Drain
 
-# Seconds from telling others to leave a link until this cell leaves it: for the news to go round
-# and for routes to be in the kernels, so that no two cells send a packet to each other.
+# Seconds from tagging a link until this cell avoids it: for the routes to spread and to be in the
+# kernels of other cells, so that no two cells send a packet to each other.
 TAGGED_FOR = 1.0
 
-# And from there until the link changes, or its sessions end because it is to go: for this cell's
-# routes, the neighbour's, and what is on its way. Who has but one path waits for a change, and
-# nobody for a link to go.
+# Seconds from there until the link changes, or until its sessions end because it is removed: for
+# the routes of this cell and of the neighbour, and for packets in flight. A cell with only one path
+# loses packets during a change; so the first is short. It loses none by a removal.
 AVOIDED_FOR, GOING_FOR = 0.5, 1.0
 
-# Seconds without sessions until a link goes. A neighbour that is behind, and has sent through it
-# until it lost its session, finds another way meanwhile.
+# Seconds without sessions until a link is removed. A neighbour that is late, and has used the link
+# until its session ended, finds another path meanwhile.
 CLOSED_FOR = 0.5
 
-# Seconds after the last links were left until nobody can need what came through them.
+# Seconds after the last links were drained until no cell needs routes that came over them.
 NARROW_AFTER = 5.0
 
-# Seconds at the most until nothing leads through a link any more that is about to change, or to
-# go. Where something still does, there is no other way.
+# Seconds at most to wait until no route uses a link that is to change, or to be removed. Where one
+# still does after that, there is no other path.
 DRAINED_WITHIN, GIVEN_UP_WITHIN = 0.5, 10.0
 
-# What changes of a link without its neighbour noticing.
+# Fields of a link that change without an effect on its neighbour.
 _HARMLESS = {"import_origins": CellSet(), "endpoint": None, "keepalive": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainSchedule:
-    """When what changes, in seconds from the word to change over; links are named `1-2`.
+    """Times of a change, in seconds from its activation; links are named `1-2`.
 
-    `batches` of links change where they are one `period` after the other; those in `hold` do not
-    change. Links go away after `remove_after`. `timeout` is how long links may take to come up.
-    With `at_once` all changes at once. `started_at` is when the word was heard, by the clock of
-    whoever changes over, None for now.
+    Links in `batches` change in place, each batch one `period` after the one before; those in
+    `hold` do not change. Links are removed after `remove_after`. `timeout` is how long new links
+    may take to come up. With `at_once` everything changes in one step. `started_at` is when the
+    activation was received, by the clock of this cell, None for now.
     """
 
     batches: tuple[tuple[str, ...], ...] = ()
@@ -75,7 +75,7 @@ class DrainSchedule:
 
 
 def schedule_of(activation: Activation, *, started_at: float | None) -> DrainSchedule:
-    """Return the schedule that an activation asks for which was heard at `started_at`."""
+    """Return the schedule of an activation that was received at `started_at`."""
     return DrainSchedule(
         batches=activation.batches,
         period=activation.period,
@@ -86,7 +86,7 @@ def schedule_of(activation: Activation, *, started_at: float | None) -> DrainSch
 
 
 class DeferredLinks(Struct, frozen=True, kw_only=True):
-    """Links that stay as they were in an earlier package, with the secrets that they need."""
+    """Links that stay as in an earlier package, with the secrets that they need."""
 
     links: tuple[BackbonePeer, ...] = ()
     secrets: dict[str, str] = {}
@@ -101,7 +101,7 @@ def deferred(old: Package, names: Collection[str]) -> DeferredLinks:
 
 
 def with_deferred(package: Package, kept: DeferredLinks) -> Package:
-    """Return a package with the links that are held in place of its own to the same neighbours."""
+    """Return a package with the links in `kept` in place of its own to the same neighbours."""
     old = {link.cell: link for link in kept.links}
     links = tuple(
         altered(old[link.cell], import_origins=link.import_origins) if link.cell in old else link
@@ -117,15 +117,14 @@ def link_name(plan: CellPlan, link: BackbonePeer) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainStep:
-    """What a host should be like for a while.
+    """One step: the state of the host until the next one.
 
-    It is entered `at` so many seconds from the word to change over, `after` so many from the stage
-    before at the least, and when nothing leads through the interfaces in `wait_drained` any more,
-    or `drained_within` seconds have passed in which it did. Then links of the interfaces in
-    `initiate_handshake` are called until they answer, and BGP and BFD sessions of those in
-    `await_sessions` awaited, for `timeout` seconds at the most. With `is_cleanup`, all that is new
-    is in force already, and what is left to do, here and in what follows, is to take back what is
-    old.
+    It begins `at` so many seconds from the activation, at least `after` so many from the step
+    before, and once no route uses the interfaces in `wait_drained`, or `drained_within` seconds
+    after that time. Then handshakes are initiated on the interfaces in `initiate_handshake` until
+    they are answered, and the BGP and BFD sessions of those in `await_sessions` awaited, for
+    `timeout` seconds at most. From the first step with `is_cleanup` on, everything new is in force,
+    and only what is old remains to be removed.
     """
 
     what: str
@@ -144,20 +143,20 @@ class DrainStep:
 def drain_steps(
     old: Package | None, new: Package, schedule: DrainSchedule
 ) -> tuple[DrainStep, ...]:
-    """Return the stages from a host that is as `old` says to `new`. The last is always `new`.
+    """Return the steps from a host that runs `old` to `new`.
 
-    `new` but for the links that are to be held.
+    The last step is `new`, but for the links that the schedule holds.
     """
     if old is None or old.plan.cell != new.plan.cell:
         return (DrainStep(what="connect", package=new),)
     target = with_deferred(new, deferred(old, schedule.hold))
     if schedule.at_once:
         return (DrainStep(what="change at once", package=target),)
-    return tuple(_PackageChange(old, target, schedule).drain_steps())
+    return tuple(_PackageChange(old, target, schedule).steps())
 
 
 class _PackageChange:
-    """The links of two packages, sorted by what becomes of them."""
+    """The links of two packages, sorted by what happens to them."""
 
     def __init__(self, old: Package, new: Package, schedule: DrainSchedule) -> None:
         self._old, self._new, self._schedule = old, new, schedule
@@ -172,12 +171,12 @@ class _PackageChange:
         )
         self._added = frozenset(after.keys() - self._before.keys())
 
-    def drain_steps(self) -> Iterator[DrainStep]:
+    def steps(self) -> Iterator[DrainStep]:
         waiting = self._gone | self._changed
         schedule = self._schedule
         groups = list(self._groups())
-        first = self._stage("make what is new", waiting)
-        # Where it takes a while until a link is left, those that are new have that time to come up.
+        first = self._step("add new links", waiting)
+        # New links have until the first drain to come up; beyond that they are awaited.
         timeout = schedule.timeout - groups[0][0] if groups else 0.0
         if timeout > 0:
             added = self._links(first.package, self._added)
@@ -185,7 +184,7 @@ class _PackageChange:
         last = first
         yield first
         for at, cells in groups:
-            for last in self._leave(cells, waiting, at):
+            for last in self._drain(cells, waiting, at):
                 yield replace(last, is_cleanup=cells == self._gone)
             waiting -= cells
         end = groups[-1][0] + TAGGED_FOR + GOING_FOR + CLOSED_FOR if groups else 0.0
@@ -193,10 +192,10 @@ class _PackageChange:
             others = max(schedule.remove_after, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
         if last.package != self._new or last.drained:
-            yield DrainStep(what="be as planned", package=self._new, at=end, is_cleanup=True)
+            yield DrainStep(what="complete the change", package=self._new, at=end, is_cleanup=True)
 
     def _groups(self) -> Iterator[tuple[float, frozenset[int]]]:
-        """Yield the neighbours whose links are left together, with the time to begin."""
+        """Yield the neighbours whose links are drained together, with the time to begin."""
         batches = self._schedule.batches
         left = self._changed
         for number, names in enumerate(batches):
@@ -213,22 +212,22 @@ class _PackageChange:
         if self._gone:
             yield max(over, self._schedule.remove_after), self._gone
 
-    def _leave(
+    def _drain(
         self, cells: frozenset[int], waiting: frozenset[int], at: float
     ) -> Iterator[DrainStep]:
         there = self._links(self._old, cells)
         what = ", ".join(there)
         drained = dict.fromkeys(there, Drain.TAGGED)
-        yield replace(self._stage(f"have others leave {what}", waiting, drained), at=at)
+        yield replace(self._step(f"tag {what}", waiting, drained), at=at)
         at += TAGGED_FOR
         drained = dict.fromkeys(there, Drain.AVOIDED)
-        avoided = self._stage(f"leave {what}", waiting, drained)
+        avoided = self._step(f"avoid {what}", waiting, drained)
         yield replace(avoided, at=at, after=TAGGED_FOR / 2)
         if cells <= self._gone:
             yield from self._remove(there, cells, waiting, at + GOING_FOR)
             return
         at += AVOIDED_FOR
-        changed = self._stage(f"change {what}", waiting - cells)
+        changed = self._step(f"change {what}", waiting - cells)
         again = self._links(changed.package, cells)
         yield replace(
             changed,
@@ -247,14 +246,16 @@ class _PackageChange:
         self, there: tuple[str, ...], cells: frozenset[int], waiting: frozenset[int], at: float
     ) -> Iterator[DrainStep]:
         what = ", ".join(there)
-        closed = self._stage(f"close {what}", waiting, dict.fromkeys(there, Drain.CLOSED))
+        closed = self._step(
+            f"close sessions of {what}", waiting, dict.fromkeys(there, Drain.CLOSED)
+        )
         yield replace(
             closed, at=at, after=0.8 * GOING_FOR, wait_drained=there, drained_within=GIVEN_UP_WITHIN
         )
-        removed = self._stage(f"remove {what}", waiting - cells)
+        removed = self._step(f"remove {what}", waiting - cells)
         yield replace(removed, at=at + CLOSED_FOR, after=CLOSED_FOR)
 
-    def _stage(
+    def _step(
         self, what: str, waiting: frozenset[int], drained: dict[str, Drain] | None = None
     ) -> DrainStep:
         return DrainStep(what=what, package=self._blend(waiting), drained=drained or {})
@@ -262,7 +263,7 @@ class _PackageChange:
     def _blend(self, waiting: frozenset[int]) -> Package:
         """Return `new`, with the links to the neighbours in `waiting` as they are in `old`.
 
-        What can come through a link in either is accepted, while other cells are under way too.
+        Each link imports what either package imports: other cells are changing too.
         """
         roster = self._new.roster
         kept = [self._before[cell] for cell in waiting]
@@ -308,7 +309,7 @@ def _place(link: BackbonePeer) -> tuple[int, str]:
 
 
 def _collide(one: BackbonePeer, other: BackbonePeer) -> bool:
-    """Whether two links cannot both be there: not both are, in any one package."""
+    """Whether two links cannot exist at once: no one package has both."""
     return (
         one.interface == other.interface
         or (one.port is not None and one.port == other.port)
@@ -317,7 +318,7 @@ def _collide(one: BackbonePeer, other: BackbonePeer) -> bool:
 
 
 def _differ(old: Package, before: BackbonePeer, new: Package, after: BackbonePeer) -> bool:
-    """Whether a link to the same neighbour is another one for WireGuard, BFD or BGP."""
+    """Whether a link to the same neighbour differs for WireGuard, BFD or BGP."""
     return (
         altered(before, **_HARMLESS) != altered(after, **_HARMLESS)
         or old.secrets.get(before.key) != new.secrets.get(after.key)
@@ -326,7 +327,7 @@ def _differ(old: Package, before: BackbonePeer, new: Package, after: BackbonePee
 
 
 def _either(one: CellSet, other: CellSet, roster: Roster) -> CellSet:
-    """Return the scope of the cells of `roster` that are in either; `other` if that is it."""
+    """Return the cells of `roster` that are in either set, as `other` itself if equal."""
     cells = [member.id for member in roster.members]
     if all(cell in other for cell in cells if cell in one):
         return other

@@ -1,4 +1,4 @@
-"""Takes a host from one package to the next while it forwards, in the stages of `drain_plan`."""
+"""Changes a host from one package to the next while it forwards, in the steps of `drain_plan`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from uno.model.tunnel import Tunnel
 from uno.ports.host import Action, Host
 from uno.reconcile.converge import cell_target
 
-# Seconds between two calls of a link that has new keys. Its neighbour, which may change them a
-# little later, answers the first call that comes after that. A call breaks off the one before it,
-# so that after so many the pauses double: a neighbour may be so far away that its answers are late.
+# Seconds between two handshakes initiated on a link that has new keys. Its neighbour, which may
+# change its keys a little later, answers the first one after that. Each initiation cancels the one
+# before; so after `QUICK_RETRIES` the interval doubles, for neighbours with a long round trip.
 RETRY_INTERVAL = 0.15
 QUICK_RETRIES = 4
 
-# Seconds between two looks at what is waited for.
+# Seconds between two polls of what is awaited.
 POLL_INTERVAL = 0.1
 
 Pause = Callable[[float], object]
@@ -29,14 +29,14 @@ Progress = Callable[[str], None]
 
 
 class DrainCancelled(TransientFailure):
-    """A change-over was broken off. The host forwards; a pass or another change-over goes on."""
+    """A change of package was cancelled. The host forwards, and the next pass completes it."""
 
-    def __init__(self, stage: str) -> None:
-        """Say before which stage."""
-        super().__init__(f"the change was broken off before this step: {stage}")
+    def __init__(self, step: str) -> None:
+        """Name the step that was not taken."""
+        super().__init__(f"the change was cancelled before this step: {step}")
 
 
-def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
+def switch(  # noqa: PLR0913 - the fields of `DrainRunner`
     host: Host,
     *,
     old: Package | None,
@@ -47,12 +47,12 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
     now: Clock,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[Action, ...]:
-    """Take a host from `old`, which it runs, to `new`; return what was done. Blocks for seconds.
+    """Change a host from `old`, which it runs, to `new`; return what was done. Blocks for seconds.
 
-    Links that the schedule holds stay as in `old`, which is `drain_steps.with_held` of a package if
-    there were such links already. `pause` waits for so many seconds, of which `now` tells the time.
+    Links that the schedule holds stay as in `old`. If links were deferred already, `old` is the
+    package from `drain_plan.with_deferred`. `pause` waits for so many seconds of the clock `now`.
     Raises `UnoError` if a step fails; then the host is as `old` says. Raises `DrainCancelled` soon
-    after `cancelled` says so.
+    after `cancelled` returns true.
     """
     runner = DrainRunner(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)
     done, remaining = runner.begin(old, new, schedule or DrainSchedule())
@@ -70,9 +70,9 @@ def switch(  # noqa: PLR0913 - what a thread of the agent's has no other way to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemainingSteps:
-    """What is left of a change-over when all that is new is in force: to take back what is old.
+    """The steps left when everything new is in force: they remove what is old.
 
-    The change-over `began`, and its last stage was `entered`, at these times of its clock.
+    `began` is when the change began, and `entered` when its last step was taken.
     """
 
     steps: tuple[DrainStep, ...]
@@ -81,13 +81,13 @@ class RemainingSteps:
 
     @property
     def due(self) -> float:
-        """When the next stage is due, unless something keeps it longer."""
+        """When the next step is due, unless its links are still in use."""
         return max(self.began + self.steps[0].at, self.entered + self.steps[0].after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainRunner:
-    """Takes a host through stages. `pause`, `now` and `cancelled` are as for `switch`."""
+    """Takes the steps on a host. `pause`, `now` and `cancelled` are as for `switch`."""
 
     host: Host
     progress: Progress
@@ -98,82 +98,83 @@ class DrainRunner:
     def begin(
         self, old: Package | None, new: Package, schedule: DrainSchedule
     ) -> tuple[tuple[Action, ...], RemainingSteps | None]:
-        """Put all that is new in force; return what was done, and what is left to do.
+        """Put everything new in force; return what was done, and the steps that are left.
 
         Blocks, and raises, as `switch` does.
         """
         steps = drain_steps(old, new, schedule)
         began = self.now() if schedule.started_at is None else schedule.started_at
         done: list[Action] = []
-        for number, stage in enumerate(steps):
-            if stage.is_cleanup:
+        for number, step in enumerate(steps):
+            if step.is_cleanup:
                 return tuple(done), RemainingSteps(
                     steps=steps[number:], began=began, entered=self.now()
                 )
-            self.wait(stage, max(began + stage.at, self.now() + stage.after))
+            self.wait(step, max(began + step.at, self.now() + step.after))
             try:
-                actions, tunnels = self.enter(stage)
+                actions, tunnels = self.enter(step)
             except BaseException as error:
-                # The stage is undone, but those before it are not.
+                # The failed step is undone, but those before it are not.
                 if number and old is not None:
                     self.roll_back(old, error)
                 raise
             done += actions
-            # What is new has its time from the word on: the next step is one that others take too.
-            self.wait_up(stage, tunnels, (self.now() if number else began) + stage.timeout)
+            # New links have their time from the activation on: the next step is common to all
+            # cells.
+            self.wait_up(step, tunnels, (self.now() if number else began) + step.timeout)
         return tuple(done), None
 
     def must_wait(self, remaining: RemainingSteps) -> bool:
-        """Whether the next stage has to wait, since it is not due or its links are in use."""
-        stage, now = remaining.steps[0], self.now()
+        """Whether the next step has to wait: it is not due, or its links are in use."""
+        step, now = remaining.steps[0], self.now()
         return now < remaining.due or (
-            now < remaining.due + stage.drained_within and self._carries(stage.wait_drained)
+            now < remaining.due + step.drained_within and self._carries(step.wait_drained)
         )
 
     def proceed(
         self, remaining: RemainingSteps
     ) -> tuple[tuple[Action, ...], RemainingSteps | None]:
-        """Enter the next stage; return what was done and what is left. Raises `UnoError`."""
+        """Take the next step; return what was done and what is left. Raises `UnoError`."""
         actions, _ = self.enter(remaining.steps[0])
         left = remaining.steps[1:]
         return actions, RemainingSteps(
             steps=left, began=remaining.began, entered=self.now()
         ) if left else None
 
-    def wait(self, stage: DrainStep, time: float) -> None:
-        """Wait until it is time for a stage. Raises `DrainCancelled`."""
+    def wait(self, step: DrainStep, time: float) -> None:
+        """Wait until a step is due and its links are drained. Raises `DrainCancelled`."""
         while self._sleeps_until(time, POLL_INTERVAL):
             pass
-        end = time + stage.drained_within
-        while self._carries(stage.wait_drained) and self._sleeps_until(end, POLL_INTERVAL):
+        end = time + step.drained_within
+        while self._carries(step.wait_drained) and self._sleeps_until(end, POLL_INTERVAL):
             pass
         if self.cancelled():
-            raise DrainCancelled(stage.what)
+            raise DrainCancelled(step.what)
 
-    def enter(self, stage: DrainStep) -> tuple[tuple[Action, ...], tuple[Tunnel, ...]]:
-        """Make the host as a stage says, and return its tunnels and what was done.
+    def enter(self, step: DrainStep) -> tuple[tuple[Action, ...], tuple[Tunnel, ...]]:
+        """Reconcile the host with a step; return what was done, and the tunnels of the step.
 
-        A stage that fails is undone. Raises `UnoError`.
+        A step that fails is undone. Raises `UnoError`.
         """
-        self.progress(stage.what)
-        target = cell_target(self.host, stage.package, drained=stage.drained)
+        self.progress(step.what)
+        target = cell_target(self.host, step.package, drained=step.drained)
         difference = target.compare(self.host)
         difference.apply(self.host, progress=self.progress)
         return difference.actions, target.desired.tunnels
 
     def roll_back(self, old: Package, error: BaseException) -> None:
-        """Make the host as it was before all stages; a failure is noted on `error`."""
+        """Reconcile the host with `old` again; a failure is noted on `error`."""
         try:
-            self.enter(DrainStep(what="go back", package=old))
+            self.enter(DrainStep(what="roll back", package=old))
         except UnoError as another:
-            error.add_note(f"nor could the host be made as it was before: {another}")
+            error.add_note(f"and the host could not be rolled back: {another}")
 
-    def wait_up(self, stage: DrainStep, tunnels: Iterable[Tunnel], until: float) -> None:
-        """Call what has to be called, and wait until all is up, or it is `until`."""
-        links = {link.interface: link for link in stage.package.plan.links}
-        awaited = [each for each in tunnels if each.name in stage.initiate_handshake]
-        mine = [each for each in awaited if _initiates(links[each.name], stage.package)]
-        # A session with the keys from before would be taken for a new one.
+    def wait_up(self, step: DrainStep, tunnels: Iterable[Tunnel], until: float) -> None:
+        """Initiate handshakes, and wait for them and for sessions, at most until `until`."""
+        links = {link.interface: link for link in step.package.plan.links}
+        awaited = [each for each in tunnels if each.name in step.initiate_handshake]
+        mine = [each for each in awaited if _initiates(links[each.name], step.package)]
+        # Before the first poll: a session with the old keys would be taken for a new one.
         self._initiate(mine)
         pauses = _retry_intervals()
         due = self.now() + next(pauses)
@@ -181,12 +182,12 @@ class DrainRunner:
             if self.now() >= due:
                 self._initiate(self._unanswered(mine))
                 due = self.now() + next(pauses)
-        watched = {str(links[each].remote4) for each in stage.await_sessions}
+        watched = {str(links[each].remote4) for each in step.await_sessions}
         while not self._are_up(watched) and self._sleeps_until(until, POLL_INTERVAL):
             pass
 
     def _sleeps_until(self, until: float, seconds: float) -> bool:
-        """Wait a little, if there is time."""
+        """Wait for at most so many seconds; return whether there was time left to."""
         left = until - self.now()
         if left <= 0 or self.cancelled():
             return False
@@ -218,13 +219,13 @@ class DrainRunner:
 
 
 def _retry_intervals() -> Iterator[float]:
-    """Yield the seconds from one call to the next."""
+    """Yield the seconds from one initiation to the next."""
     yield from repeat(RETRY_INTERVAL, QUICK_RETRIES)
     for doublings in count(1):
         yield RETRY_INTERVAL * 2.0**doublings
 
 
 def _initiates(link: BackbonePeer, package: Package) -> bool:
-    """Whether it is this end that calls. If both did, each would break off what the other began."""
+    """Whether this end initiates. If both did, each would cancel the handshake of the other."""
     is_only_end = link.port is None or package.own.endpoint is None
     return link.endpoint is not None and (is_only_end or package.plan.cell < link.cell)

@@ -61,8 +61,8 @@ class Switching:
 
     def steps(self) -> list[tuple[float, str]]:
         """What was said of drain_steps, without the actions in them."""
-        verbs = ("make", "have", "leave", "change", "close", "remove uwg-", "use", "be ")
-        verbs += ("connect", "go back")
+        verbs = ("add", "tag", "avoid", "change", "close", "remove uwg-", "use", "complete")
+        verbs += ("connect", "roll back")
         return [each for each in self.said if each[1].startswith(verbs)]
 
 
@@ -72,7 +72,7 @@ def test_a_change_that_touches_no_link_is_made_at_once() -> None:
 
     switching.to(package_of(planned(lan, CROSSED)), DrainSchedule())
 
-    assert switching.steps() == [(0.0, "make what is new")]
+    assert switching.steps() == [(0.0, "add new links")]
     assert switching.seconds == 0
 
 
@@ -86,10 +86,10 @@ def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_g
 
     (interface,) = gone
     assert switching.steps() == [
-        (0.0, "make what is new"),
-        (5.0, f"have others leave {interface}"),
-        (6.0, f"leave {interface}"),
-        (7.0, f"close {interface}"),
+        (0.0, "add new links"),
+        (5.0, f"tag {interface}"),
+        (6.0, f"avoid {interface}"),
+        (7.0, f"close sessions of {interface}"),
         (7.5, f"remove {interface}"),
     ]
     assert [each for each in switching.host.performed if isinstance(each, RemoveTunnel)] == [
@@ -177,12 +177,12 @@ def test_links_change_keys_in_their_batches_at_the_times_that_both_ends_know() -
     others = ", ".join(each for each in links.values() if each != links[first])
     changes = [each for each in switching.steps() if "again" not in each[1]]
     assert changes == [
-        (0.0, "make what is new"),
-        (4.0, f"have others leave {links[first]}"),
-        (5.0, f"leave {links[first]}"),
+        (0.0, "add new links"),
+        (4.0, f"tag {links[first]}"),
+        (5.0, f"avoid {links[first]}"),
         (5.5, f"change {links[first]}"),
-        (8.0, f"have others leave {others}"),
-        (9.0, f"leave {others}"),
+        (8.0, f"tag {others}"),
+        (9.0, f"avoid {others}"),
         (9.5, f"change {others}"),
     ]
     changed = [each for each in switching.host.performed if isinstance(each, ConfigureTunnel)]
@@ -220,7 +220,7 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
     ]
     assert there.secrets[one.key] == old.secrets[one.key]
     assert drain_steps(there, there, DrainSchedule()) == (
-        DrainStep(what="make what is new", package=there),
+        DrainStep(what="add new links", package=there),
     )
     assert with_deferred(new, DeferredLinks()) == new
     assert "private" not in repr(kept)
@@ -283,7 +283,7 @@ def test_what_is_broken_off_says_before_which_step() -> None:
     host, clock = switching.host, switching.clock
     end = clock.time + 5.5
 
-    with pytest.raises(DrainCancelled, match="leave uwg-b"):
+    with pytest.raises(DrainCancelled, match="avoid uwg-b"):
         switch(
             host,
             old=package_of(CROSSED),
@@ -319,7 +319,7 @@ def test_a_newer_package_is_changed_to_by_hand_in_stages_where_the_one_before_ru
     done = by_hand(switching, old=package_of(CROSSED), new=package_of(RING), said=said)
 
     assert any(isinstance(each, RemoveTunnel) for each in done)
-    assert [each for each in said if each.startswith(("have", "leave"))] != []
+    assert [each for each in said if each.startswith(("tag", "avoid"))] != []
 
 
 def test_by_hand_nothing_is_done_in_stages_where_something_else_runs_or_nothing() -> None:
