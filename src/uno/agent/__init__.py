@@ -1,1 +1,1 @@
-"""The cell's side: accepts packages, and makes its host what the accepted one says."""
+"""The cell's side: accepts packages, and reconciles its host with the accepted one."""

@@ -374,7 +374,7 @@ class CellAgent:
     # The bus.
 
     def _join_bus(self) -> None:
-        """Join the bus as the package says; without the bus the network works all the same."""
+        """Join the bus with the configuration of the package; the network works without it too."""
         package = self._commit.package
         self._prober.set_targets(cell_status.targets(package))
         try:

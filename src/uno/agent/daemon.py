@@ -1,6 +1,6 @@
-"""The agent of a cell as a process: one event loop, one thread for what blocks, one per cell.
+"""The agent of a cell as a process: one event loop, and one thread for blocking calls.
 
-When it ends, however it ends, the network stays as it is.
+When it ends, in any way, the network stays up.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _T = TypeVar("_T")
 
 
 async def run(ledger: Ledger, environment: AgentEnvironment) -> None:
-    """Be the agent of the cell in `ledger` until SIGTERM or SIGINT; SIGHUP makes a pass.
+    """Run the agent of the cell in `ledger` until SIGTERM or SIGINT; on SIGHUP it reconciles.
 
-    Raises `UnoError` where the agent cannot start: there is another one, a LAN is missing, the
-    package is too old, the host cannot be made what it should be.
+    Raises `UnoError` if the agent cannot start: another one runs, a LAN is missing, the package is
+    too old, or the host cannot be reconciled with it.
     """
     package = ledger.current()
     if package is None:
@@ -54,7 +54,7 @@ async def run(ledger: Ledger, environment: AgentEnvironment) -> None:
             try:
                 await job
             except asyncio.CancelledError:
-                _log.info("the agent of %s ends; the network stays up", name)
+                _log.info("the agent of %s stops; the network stays up", name)
             finally:
                 agent.close()
 
@@ -67,7 +67,7 @@ def _on_signals(calls: dict[signal.Signals, Callable[[], object]]) -> None:
 
 @asynccontextmanager
 async def _worker() -> AsyncIterator[RunBlocking]:
-    """Yield what does blocking work in one thread, one piece after the other."""
+    """Yield a function that runs blocking calls in one thread, one after the other."""
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="host")
     loop = asyncio.get_running_loop()
 
@@ -77,5 +77,5 @@ async def _worker() -> AsyncIterator[RunBlocking]:
     try:
         yield run_blocking
     finally:
-        # What is under way comes to its end, so that the host is never left half done.
+        # The running call completes, so that the host is never left half changed.
         pool.shutdown(wait=True, cancel_futures=True)

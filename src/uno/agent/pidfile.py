@@ -1,4 +1,4 @@
-"""One agent for each cell and host: who holds the lock file is it."""
+"""One agent for each cell and host: the process that holds the lock on the pid file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "agent.pid"
 
 @contextmanager
 def hold_pidfile(folder: Path, *, name: str) -> Iterator[None]:
-    """Be the one agent whose lock is in `folder`; `name` is what to call it.
+    """Be the one agent whose lock is in `folder`; `name` is for messages.
 
     Raises UnoError if there is one already. The file has the process id, as long as it runs.
     """
@@ -28,7 +28,7 @@ def hold_pidfile(folder: Path, *, name: str) -> Iterator[None]:
         raise _taken(name, holder)
     with ExitStack() as held:
         try:
-            # A moment, since who looks whether an agent runs holds it that long.
+            # `running` holds the lock for a moment.
             held.enter_context(files.locked(folder / FILE, wait_seconds=1))
         except UnoError as error:
             if (holder := running(folder)) is not None:
@@ -40,7 +40,7 @@ def hold_pidfile(folder: Path, *, name: str) -> Iterator[None]:
 def running(folder: Path) -> int | None:
     """Return the process id of the agent whose lock is in `folder`, 0 if that is not known.
 
-    None says that there is no agent.
+    None means that no agent runs.
     """
     try:
         descriptor = os.open(folder / FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -49,8 +49,8 @@ def running(folder: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        said = os.read(descriptor, 100).split()
-        return int(said[0]) if said and said[0].isdigit() else 0
+        content = os.read(descriptor, 100).split()
+        return int(content[0]) if content and content[0].isdigit() else 0
     finally:
         os.close(descriptor)
     return None

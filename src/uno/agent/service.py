@@ -1,6 +1,6 @@
-"""Connecting this host to the UVN and disconnecting it, once, without a daemon.
+"""Connects this host to the UVN and disconnects it, once, without a daemon.
 
-Each is one pass: observe, reconcile, apply. Doing it again changes nothing.
+Each is one pass: observe, reconcile, apply. A second pass changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkStatus:
-    """A backbone link at work. `session` is None where routing does not run."""
+    """The status of a backbone link. `session` is None if routing does not run."""
 
     interface: str
     neighbor: str
@@ -35,9 +35,9 @@ class LinkStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """How this host stands to its cell's package.
+    """This host compared with its cell's package.
 
-    `pending` are the actions that `up` would take; `running` tells that uno owns something here.
+    `pending` are the actions that `up` would take; `running` is whether uno owns anything here.
     """
 
     package: Package
@@ -58,14 +58,13 @@ class ServiceStatus:
 def up(host: Host, package: Package, *, progress: Progress) -> tuple[Action, ...]:
     """Connect the host to the UVN, and return what was done.
 
-    Raises `UnoError`; then the host is as it was. A LAN that the cell should attach and that is
-    not there is such an error.
+    Raises `UnoError`, also for a LAN of the cell that is not attached; then the host is as it was.
     """
     difference = cell_target(host, package, all_lans=True).compare(host)
     try:
         difference.apply(host, progress=progress)
     except BaseException:
-        _forget_nothing_owned(host)
+        _forget_if_nothing_owned(host)
         raise
     return difference.actions
 
@@ -79,10 +78,10 @@ def change_over(
     pause: Callable[[float], object],
     now: Callable[[], float],
 ) -> tuple[Action, ...]:
-    """Take a host that runs `old` to `new` while it forwards, and return what was done.
+    """Change a host that runs `old` to `new` while it forwards, and return what was done.
 
-    Nothing on a host that does not run `old`. Other cells change when somebody tells them to, so
-    that none is waited for. Raises `UnoError` as `up` does.
+    Does nothing on a host that does not run `old`. Other cells are changed by hand too, so this
+    waits for none of them. Raises `UnoError` as `up` does.
     """
     running = cell_target(host, old)
     require_all(new.own.lans, running.facts.nics)
@@ -101,9 +100,9 @@ def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
 
 
 def retry_handshakes(host: Host, actions: tuple[Action, ...]) -> bool:
-    """Call again the neighbours that only this cell can call, and that have not answered yet.
+    """Initiate handshakes on links that only this cell can open and that have had none.
 
-    Looks at the interfaces that `actions` created. Returns whether all have answered.
+    These are among the interfaces that `actions` created. Returns whether all have had one.
     """
     status = host.peer_status()
     silent = [
@@ -118,7 +117,7 @@ def retry_handshakes(host: Host, actions: tuple[Action, ...]) -> bool:
 
 
 def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
-    """Return the links among `actions` that only this cell can open: it does not listen itself."""
+    """Return the links created by `actions` that only this cell can open: it has no listen port."""
     return tuple(
         action.tunnel
         for action in actions
@@ -144,8 +143,8 @@ def status(host: Host, package: Package) -> ServiceStatus:
     )
 
 
-def _forget_nothing_owned(host: Host) -> None:
-    """Have the host remember nothing of a cell that, after a failure, owns nothing on it."""
+def _forget_if_nothing_owned(host: Host) -> None:
+    """Remove the host's record of a cell that, after a failure, owns nothing on it."""
     with suppress(UnoError):
         if not compare(host, Desired()).actions:
             host.forget()

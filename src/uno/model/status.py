@@ -15,6 +15,14 @@ from uno.model.net import Address, Network
 SESSION_SECONDS = 180
 
 
+def sessions_up(*, bgp: str, bfd: str) -> bool:
+    """Whether BGP exchanges routes (RFC 4271) and BFD would detect a dead link (RFC 5880).
+
+    The states are those that FRR prints.
+    """
+    return bgp == "Established" and bfd == "up"
+
+
 class LinkState(Struct, frozen=True, kw_only=True):
     """A backbone link as one end sees it.
 
@@ -37,8 +45,8 @@ class LinkState(Struct, frozen=True, kw_only=True):
 
     @property
     def works(self) -> bool:
-        """Whether routes are exchanged, and a dead link would be noticed at once."""
-        return self.bgp == "Established" and self.bfd == "up"
+        """Whether BGP is Established and BFD is up."""
+        return sessions_up(bgp=self.bgp, bfd=self.bfd)
 
 
 class LanState(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from uno.model.net import Network
+from uno.model.status import sessions_up
 from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
 
 
@@ -253,7 +254,7 @@ class SessionStatus:
     @property
     def works(self) -> bool:
         """Whether the session is Established and BFD monitors the link."""
-        return self.state == "Established" and self.bfd == "up"
+        return sessions_up(bgp=self.state, bfd=self.bfd)
 
 
 class Host(Protocol):

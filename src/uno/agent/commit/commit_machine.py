@@ -212,7 +212,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileFailed:
-    """The host cannot be made as the running package says, when the agent starts."""
+    """The host cannot be reconciled with the running package when the agent starts."""
 
     reason: str
     registry_sequence: int = 0
@@ -286,7 +286,7 @@ class PendingPut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """The host is as the accepted package says, but for what `cleanup` has left to remove."""
+    """The accepted package is in force on the host; `cleanup` remains to be removed."""
 
     now: float
     cleanup: Cleanup
@@ -296,7 +296,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyFailed:
-    """The host cannot be made as the accepted package says, and is as the one before says."""
+    """The accepted package cannot be applied; the host runs the one before it."""
 
     generation: int
     reason: str
@@ -319,7 +319,7 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinksReleased:
-    """Links that were deferred are as the running package says, but for those still deferred."""
+    """Links that were deferred are changed to the running package, but for those still held."""
 
     cleanup: Cleanup
     ledger: CellState

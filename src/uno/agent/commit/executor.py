@@ -198,7 +198,7 @@ class CommitExecutor:
         return await self._handle(await self._observed(status, probes))
 
     async def report_failure(self, reason: str) -> None:
-        """Report that the host cannot be made as the package of the pending commit says."""
+        """Report that the host cannot be reconciled with the package of the pending commit."""
         sequence = self._flood.state.database.highest_sequence(REGISTRY)
         await self._handle(ReconcileFailed(reason=reason, registry_sequence=sequence))
 

@@ -47,12 +47,12 @@ STATE = "state.json"
 DEFERRED = "deferred-links.json"
 LOCK = "ledger.lock"
 
-# What a record of ours can have at most, in bytes.
+# The most bytes that a record of uno has.
 _RECORD_LIMIT = 1 << 20
 
 
 class AcceptOutcome(StrEnum):
-    """What accepting a package came to."""
+    """The result of accepting a package."""
 
     FIRST = "first"
     NEWER = "newer"
@@ -61,7 +61,7 @@ class AcceptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedPackage:
-    """A package that is the current one. `replaced` is the generation that was before, if any."""
+    """A package that is the current one. `replaced` is the generation before it, if any."""
 
     outcome: AcceptOutcome
     package: Package
@@ -79,7 +79,7 @@ class Ledger:
     """The packages in one directory; many processes may use it at once."""
 
     def __init__(self, directory: Path) -> None:
-        """Look at `directory`, which need not exist yet."""
+        """Use `directory`, which need not exist yet."""
         self.directory = directory
 
     def current(self) -> Package | None:
@@ -93,8 +93,9 @@ class Ledger:
     def accept(self, content: bytes, *, registry_key: str | None = None) -> AcceptedPackage:
         """Make a package the current one, or raise PackageRejected and change nothing.
 
-        `registry_key` is the key or fingerprint of the only registry to believe. The directory is
-        made if it is missing. Raises UnoError if it is somebody else's, or cannot be written.
+        `registry_key` is the key or fingerprint of the only registry to trust. The directory is
+        created if it is missing. Raises UnoError if it belongs to another user or cannot be
+        written.
         """
         offered = package_file.read_manifest(content, registry_key=registry_key)
         self._refuse_foreign()
@@ -129,7 +130,7 @@ class Ledger:
     def stage(self, content: bytes) -> AcceptOutcome:
         """Keep a package until it is activated, or raise PackageRejected and change nothing.
 
-        `SAME` says that it is the accepted one already. Raises UnoError if it cannot be written.
+        `SAME` means that it is the accepted one. Raises UnoError if it cannot be written.
         """
         offered = package_file.read_manifest(content)
         with files.locked(self.directory / LOCK):
@@ -145,12 +146,12 @@ class Ledger:
             return AcceptOutcome.NEWER
 
     def discard(self) -> None:
-        """Drop the staged package, if there is one."""
+        """Remove the staged package, if there is one."""
         with files.locked(self.directory / LOCK):
             files.remove(self.directory / STAGED)
 
     def activate(self, pending: PendingCommit) -> Package:
-        """Make the staged package the accepted one, on pending, and return it.
+        """Make the staged package the accepted one, with a pending commit, and return it.
 
         Raises UnoError, and then the accepted package is the one before.
         """
@@ -165,17 +166,17 @@ class Ledger:
             return staged
 
     def put_pending(self, pending: PendingCommit) -> None:
-        """Have the accepted package, which came another way, go back if it fails."""
+        """Record a pending commit for the accepted package, which a person has installed."""
         with files.locked(self.directory / LOCK):
             self._write_record(PENDING, pending)
 
     def confirm(self) -> None:
-        """End the pending: the accepted package stays."""
+        """Remove the pending commit: the accepted package stays."""
         with files.locked(self.directory / LOCK):
             files.remove(self.directory / PENDING)
 
     def persist(self, state: PersistentState) -> None:
-        """Keep what has been handled of the registry's messages."""
+        """Record the persistent state."""
         self._write_record(STATE, state)
 
     def deferred(self) -> dict[int, DeferredLinks]:
@@ -192,7 +193,7 @@ class Ledger:
     def roll_back(self) -> Package:
         """Make the previous package the current one again, and return it.
 
-        A generation that was gone back from is accepted again if it is offered again.
+        A generation that was rolled back is accepted again if it is offered again.
         """
         with files.locked(self.directory / LOCK):
             before = self.previous()
@@ -200,7 +201,7 @@ class Ledger:
                 raise ActionNeeded(
                     f"there is no package before the current one in {self.directory}"
                 )
-            # A rename, because it has to work on a full disk too.
+            # A rename works on a full disk too.
             files.rename(self.directory / PREVIOUS, self.directory / CURRENT)
             files.remove(self.directory / PENDING)
             return before
@@ -218,14 +219,14 @@ class Ledger:
         try:
             return codec.decode(files.read(path, limit=_RECORD_LIMIT), kind)
         except codec.Malformed:
-            # Marks are written whole, so somebody else wrote it; without it a cell still runs.
+            # uno writes records atomically, so this is not its own. A cell runs without it.
             return None
 
     def _write_record(self, name: str, record: Struct) -> None:
         files.write_if_changed(self.directory / name, codec.encode(record))
 
     def _accept(self, manifest: Manifest, content: bytes) -> AcceptedPackage:
-        # Again, because another process may have been quicker.
+        # Again, now under the lock: another process may have accepted a package.
         self._refuse_foreign()
         current = self.current()
         if current is None:
@@ -262,7 +263,7 @@ class Ledger:
             ) from error
 
     def _refuse_foreign(self) -> None:
-        """Refuse a directory that others own, or that has been something else than a ledger."""
+        """Refuse a directory that another user owns, or that holds other files than a ledger."""
         directory = self.directory
         try:
             names = {path.name for path in directory.iterdir()}
@@ -278,7 +279,7 @@ class Ledger:
                 f"{directory} is not empty, and is not the directory of a cell",
                 "name a directory that is empty or does not exist",
             )
-        # Who owns the directory can put another package there, and the agent runs as root.
+        # The owner of the directory can replace the package, and the agent runs as root.
         if owner != os.geteuid():
             raise ActionNeeded(
                 f"{directory} belongs to user {owner}",
@@ -286,7 +287,7 @@ class Ledger:
             )
 
 
-# The current package, the one before and a staged one are looked at in every step of a change.
+# The current, the previous and the staged package are read in every step of a change.
 @lru_cache(maxsize=3)
 def _parsed(content: bytes) -> Package:
     return package_file.read(content)
@@ -299,7 +300,7 @@ def _newer(staged: Package | None, running: int) -> int | None:
 
 
 def _older(previous: Package | None, running: int) -> int | None:
-    """Return the generation of a package to go back to; a crash may leave the same one twice."""
+    """Return the generation to roll back to; a crash may leave the same package twice."""
     generation = previous.manifest.generation if previous else running
     return generation if generation < running else None
 

@@ -1,6 +1,6 @@
-"""What a cell says of itself, put together from what the host, the probes and the agent know.
+"""The status of a cell, from its host, its probes and its agent.
 
-Asking the host is one call for WireGuard and one for the routing daemons; all else is given.
+It takes one query of WireGuard and one of the routing daemons; the rest is given.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from uno.ports.prober import ProbeResult, ProbeTarget
 from uno.reconcile.lans import attached
 
 FORGET_PARTICLE = 3600
-"""Seconds after which a particle that has left is not named any more: statuses stay short."""
+"""Seconds without a handshake after which a particle is left out, so that statuses stay short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusInputs:
-    """What the agent knows already, and need not ask the host.
+    """What the agent knows already, and need not query.
 
-    `facts` and `wireguard` (the implementation) are those of its last pass; `probes` is what the
-    prober measured; `routed` are the destinations of routes into the cell's links. `now` is the
-    host's time in seconds since the epoch, whether it is right or not. The others are as in
-    `CellStatus`.
+    `facts` and `wireguard` (the implementation) are those of its last pass; `probes` are the
+    results of the prober; `routed` are the destinations of routes over the cell's links. `now` is
+    the host's clock in seconds since the epoch, right or wrong. The others are as in `CellStatus`.
     """
 
     facts: Facts
@@ -50,34 +49,34 @@ class StatusInputs:
     problem: str = ""
 
 
-def collect(host: Host, package: Package, known: StatusInputs) -> CellStatus:
-    """Look at the host, and return what the cell of `package` says of itself. Changes nothing.
+def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
+    """Observe the host, and return the status of the cell of `package`. Changes nothing.
 
-    Raises `UnoError` where WireGuard cannot be asked.
+    Raises `UnoError` if WireGuard cannot be queried.
     """
     peers = host.peer_status()
     sessions = {session.neighbor: session for session in host.session_status()}
     own, others = _members(package)
-    reached = {lan: _is_reached(member, lan, known) for member in others for lan in member.lans}
+    reached = {lan: _is_reached(member, lan, inputs) for member in others for lan in member.lans}
     return CellStatus(
         generation=package.manifest.generation,
-        staged=known.staged,
-        lans=tuple(_lans(own, known.facts)),
-        links=tuple(_link(link, peers, sessions, known) for link in package.plan.links),
-        paths=tuple(_path(member, known) for member in others),
-        particles=tuple(_particles(package, peers, known.now)),
+        staged=inputs.staged,
+        lans=tuple(_lans(own, inputs.facts)),
+        links=tuple(_link(link, peers, sessions, inputs) for link in package.plan.links),
+        paths=tuple(_path(member, inputs) for member in others),
+        particles=tuple(_particles(package, peers, inputs.now)),
         reachable=tuple(lan for lan, is_reached in reached.items() if is_reached),
         unreachable=tuple(lan for lan, is_reached in reached.items() if not is_reached),
-        registry=known.registry,
-        wireguard=known.wireguard,
+        registry=inputs.registry,
+        wireguard=inputs.wireguard,
         version=__version__,
-        pending=known.pending,
-        problem=known.problem,
+        pending=inputs.pending,
+        problem=inputs.problem,
     )
 
 
 def targets(package: Package) -> tuple[ProbeTarget, ...]:
-    """Return whom the cell probes: the other end of each link, and every other cell."""
+    """Return what the cell probes: the other end of each link, and every other cell."""
     own, others = _members(package)
     links = (
         ProbeTarget(
@@ -94,16 +93,16 @@ def _members(package: Package) -> tuple[Member, tuple[Member, ...]]:
     return own, tuple(each for each in package.roster.members if each.id != own.id)
 
 
-def _is_reached(member: Member, lan: Network, known: StatusInputs) -> bool:
-    """Whether packets for a LAN have a way, and the cell that has it is at the end of one.
+def _is_reached(member: Member, lan: Network, inputs: StatusInputs) -> bool:
+    """Whether a LAN has a route, and its cell answers probes.
 
-    Nobody announces a LAN that is not attached, so the route tells that, too.
+    A cell advertises no LAN that is not attached, so the route shows that it is.
     """
-    return lan in known.routed and _path(member, known).answers
+    return lan in inputs.routed and _path(member, inputs).answers
 
 
-def _path(member: Member, known: StatusInputs) -> PathState:
-    found = known.probes.get(member.node4, ProbeResult())
+def _path(member: Member, inputs: StatusInputs) -> PathState:
+    found = inputs.probes.get(member.node4, ProbeResult())
     return PathState(cell=member.id, rtt=found.rtt, loss=found.loss)
 
 
@@ -134,15 +133,15 @@ def _link(
     link: BackbonePeer,
     peers: Mapping[str, tuple[PeerStatus, ...]],
     sessions: Mapping[str, SessionStatus],
-    known: StatusInputs,
+    inputs: StatusInputs,
 ) -> LinkState:
     peer = next(iter(peers.get(link.interface, ())), None)
     session = sessions.get(str(link.remote4))
-    probed = known.probes.get(link.remote4, ProbeResult())
+    probed = inputs.probes.get(link.remote4, ProbeResult())
     return LinkState(
         interface=link.interface,
         cell=link.cell,
-        handshake=_age(peer, known.now),
+        handshake=_age(peer, inputs.now),
         bgp=session.state if session else "",
         bfd=session.bfd if session else "",
         rtt=probed.rtt,

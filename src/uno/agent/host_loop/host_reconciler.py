@@ -91,7 +91,7 @@ class HostReconciler:
         """
         target = cell_target(self.host, package)
         difference = target.compare(self.host)
-        again = self._is_coming_back(difference.observed)
+        again = self._may_restart_itself(difference.observed)
         if again:
             difference = difference.without(StartRouting)
         if difference.actions:
@@ -139,26 +139,26 @@ class HostReconciler:
             if link.interface in due:
                 self.host.drop_routes(str(link.remote4))
                 self._stale_routes.dropped(link.interface)
-                _log.info("%s is dead: dropped routes that were kept through it", link.interface)
+                _log.info("%s is dead: dropped the stale routes through it", link.interface)
 
     def _retry_handshakes(self, links: Iterable[LinkState]) -> None:
-        peers = {name: _callable(tunnel) for name, tunnel in self._tunnels.items()}
+        peers = {name: _reachable_peer(tunnel) for name, tunnel in self._tunnels.items()}
         mine = [link for link in links if peers.get(link.interface)]
         due = self._handshake_retry.due(mine, now=self._now())
         known = self.host.peer_status() if due else {}
-        # One that has answered for the first time since it was looked at would be broken off.
+        # A handshake would cancel a first session that is newer than `links`.
         new = {link.interface for link in mine if link.handshake is None}
         for name in due:
             answered = name in new and any(each.handshake for each in known.get(name, ()))
             if (peer := peers[name]) is not None and not answered:
-                self._call(name, peer)
+                self._initiate_handshake(name, peer)
 
     def find_registry(self, interface: str) -> None:
-        """Look up the registry's name again if it has not been heard for long. Raises `UnoError`.
+        """Resolve the registry's name again if its last handshake has expired. Raises `UnoError`.
 
-        It may be off for weeks, so that it is asked for once in a while only.
+        The registry may be off for weeks, so it is not resolved more often than sessions expire.
         """
-        peer = _callable(self._tunnels.get(interface))
+        peer = _reachable_peer(self._tunnels.get(interface))
         if peer is None or not is_name(peer.endpoint) or self._now() < self._registry_due:
             return
         self._registry_due = self._now() + EXPIRED
@@ -166,18 +166,18 @@ class HostReconciler:
         if all(self._wall() - each.handshake > EXPIRED for each in known):
             self.host.refresh_endpoint(interface, peer)
 
-    def _call(self, name: str, peer: Peer) -> None:
+    def _initiate_handshake(self, name: str, peer: Peer) -> None:
         if is_name(peer.endpoint) and self.host.refresh_endpoint(name, peer):
-            _log.info("%s leads elsewhere now: called %s there", peer.endpoint, name)
+            _log.info("%s has another address now: set it for %s", peer.endpoint, name)
             return
         self.host.initiate_handshake(name, peer)
 
-    def _is_coming_back(self, observed: Observed) -> bool:
-        """Whether routing has just died: watchfrr starts single daemons again, and loses less."""
+    def _may_restart_itself(self, observed: Observed) -> bool:
+        """Whether routing has just died: watchfrr restarts single daemons, and loses less."""
         return observed.routing is None and self._had_routing
 
 
-def _callable(tunnel: Tunnel | None) -> Peer | None:
+def _reachable_peer(tunnel: Tunnel | None) -> Peer | None:
     """Return the one peer of a tunnel that has an endpoint."""
     if tunnel is None or len(tunnel.peers) != 1:
         return None

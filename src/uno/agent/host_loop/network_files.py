@@ -27,12 +27,12 @@ def write(
     status: CellStatus,
     others: Mapping[int, CellStatus] | None = None,
 ) -> None:
-    """Bring the files up to date with what the cell and the `others`, by id, say of themselves.
+    """Write the files from the status of the cell and of the `others`, by id.
 
-    Files that are so already are not written. Raises `UnoError` where the disk refuses.
+    Files that would not change are not written. Raises `UnoError` if one cannot be written.
     """
     for kind, text in render(package, status, others=others or {}).items():
-        # They can be made again: nothing is lost with them in a power cut.
+        # They are written again after a power cut, so they need not be synced to the disk.
         files.write_if_changed(directory / f"networks.{kind}", text.encode(), durable=False)
 
 
@@ -41,20 +41,20 @@ def render(
 ) -> dict[str, str]:
     """Return what is in each file, by kind.
 
-    The address of a cell that has not said its own in its LAN is its node address.
+    A cell that reports no address in its LAN has its node address there.
     """
     here = package.plan.cell
     known: list[tuple[Network, Address]] = []
     for member in package.roster.members:
-        said = status if member.id == here else others.get(member.id)
-        addresses = {lan.network: lan.address for lan in said.lans} if said else {}
+        reported = status if member.id == here else others.get(member.id)
+        addresses = {lan.network: lan.address for lan in reported.lans} if reported else {}
         known += [
             (lan, addresses.get(lan) or _node(lan, member.node4, member.node6))
             for lan in member.lans
         ]
     there = {lan.network for lan in status.lans if lan.interface}
     reached = there.union(status.reachable)
-    own = next(member.lans for member in package.roster.members if member.id == here)
+    own = package.own.lans
     lost = {*status.unreachable, *own} - there
     return {
         "known": _with_addresses(known),

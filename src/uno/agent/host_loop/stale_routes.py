@@ -17,26 +17,26 @@ from uno.model.status import LinkState
 # started anew, here or at the other end.
 DEAD_AFTER = 3.0
 
-# BGP has no session, and nobody is about to open one.
+# BGP has no session, and neither end is opening one.
 _WITHOUT_SESSION = frozenset({"Idle", "Connect", "Active"})
 
 
 class StaleRoutes:
-    """Remembers when routes through links that are dead are to be dropped."""
+    """Keeps when the routes through each dead link are due to be dropped."""
 
     def __init__(self) -> None:
         """Start with none."""
         self._due: dict[str, float] = {}
 
     def due(self, links: Iterable[LinkState], *, now: float) -> frozenset[str]:
-        """Return the interfaces of those `links` through which no route is to lead `now`."""
+        """Return the interfaces of those `links` whose routes are due to be dropped `now`."""
         later = now + DEAD_AFTER
         dead = (link.interface for link in links if _is_dead(link))
         self._due = {name: self._due.get(name, later) for name in dead}
         return frozenset(name for name, at in self._due.items() if at <= now)
 
     def dropped(self, name: str) -> None:
-        """Note that it was done, which is not to be done again before the link has been back."""
+        """Note that its routes were dropped; they are not dropped again until it has been up."""
         self._due[name] = math.inf
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from uno.agent.host_loop.handshake_retry import LONGEST, PATIENCE, HandshakeRetry, is_name
+from uno.agent.host_loop.handshake_retry import LONGEST_PAUSE, RETRY_AFTER, HandshakeRetry, is_name
 from uno.model.status import LinkState
 
 
@@ -25,9 +25,9 @@ def test_a_link_that_is_down_is_called_after_a_while_and_then_ever_more_seldom()
 
     called = calls(HandshakeRetry(), [(now, link()) for now in seconds])
 
-    assert called[:4] == [PATIENCE, 30.0, 70.0, 130.0]
+    assert called[:4] == [RETRY_AFTER, 30.0, 70.0, 130.0]
     pauses = [after - before for before, after in pairwise(called)]
-    assert set(pauses[2:]) == {LONGEST}
+    assert set(pauses[2:]) == {LONGEST_PAUSE}
 
 
 def test_a_link_that_works_is_left_alone() -> None:
@@ -61,7 +61,7 @@ def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
 def test_a_session_that_has_expired_is_silence_whatever_bfd_says() -> None:
     states = [(float(now), link(bfd="up", handshake=181)) for now in range(20)]
 
-    assert calls(HandshakeRetry(), states) == [PATIENCE]
+    assert calls(HandshakeRetry(), states) == [RETRY_AFTER]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from transitions import CROSSED, Clock, package_of
-from uno.agent.host_loop.handshake_retry import PATIENCE
+from uno.agent.host_loop.handshake_retry import RETRY_AFTER
 from uno.agent.host_loop.host_reconciler import HostReconciler
 from uno.agent.host_loop.stale_routes import DEAD_AFTER
 from uno.host.fake.fake_host import FakeHost
@@ -20,16 +20,16 @@ def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
     tmp_path: Path, *, answers: bool
 ) -> None:
     host, clock, package = FakeHost(), Clock(), package_of(CROSSED)
-    upkeep = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
-    upkeep.reconcile(package)
+    reconciler = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
+    reconciler.reconcile(package)
     link = package.plan.links[0]
     silent = [LinkState(interface=link.interface, cell=link.cell, bfd="down")]
-    upkeep.maintain_links(package, silent)
-    clock.pause(PATIENCE)
+    reconciler.maintain_links(package, silent)
+    clock.pause(RETRY_AFTER)
 
     if answers:
         host.handshakes = {link.public_key: 1}
-    upkeep.maintain_links(package, silent)
+    reconciler.maintain_links(package, silent)
 
     assert [name for name, _ in host.handshakes_initiated] == ([] if answers else [link.interface])
 
@@ -37,18 +37,18 @@ def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
 @pytest.mark.feature("G12")
 def test_routes_that_are_kept_through_a_dead_link_are_dropped(tmp_path: Path) -> None:
     host, clock, package = FakeHost(), Clock(), package_of(CROSSED)
-    upkeep = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
-    upkeep.reconcile(package)
+    reconciler = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
+    reconciler.reconcile(package)
     link, other = package.plan.links[:2]
     dead = [LinkState(interface=link.interface, cell=link.cell, bfd="down", bgp="Active")]
     host.interfaces_with_routes = {other.interface}
 
-    upkeep.maintain_links(package, dead)
+    reconciler.maintain_links(package, dead)
     clock.pause(DEAD_AFTER)
-    upkeep.maintain_links(package, dead)
+    reconciler.maintain_links(package, dead)
     assert host.dropped == []
     host.interfaces_with_routes = {link.interface, other.interface}
     for _ in range(2):
-        upkeep.maintain_links(package, dead)
+        reconciler.maintain_links(package, dead)
 
     assert host.dropped == [str(link.remote4)]
