@@ -88,9 +88,9 @@ def test_held_links_change_once_their_other_end_is_activated(plans: dict[int, Pl
 def test_a_cell_that_has_confirmed_is_not_left_behind(plans: dict[int, Plan]) -> None:
     observed = {1: OLD, 2: OLD, 3: OLD, 4: CONFIRMED}
 
-    found = made(FIRST, observed, plans, {1: 1, 2: 1, 3: 1, 4: 2})
-
-    assert found.hold == ()
+    # Whatever generation is recorded for it.
+    for recorded in (1, 2):
+        assert made(FIRST, observed, plans, {1: 1, 2: 1, 3: 1, 4: recorded}).hold == ()
 
 
 def test_nothing_is_rekeyed_for_cells_with_an_unknown_generation(plans: dict[int, Plan]) -> None:

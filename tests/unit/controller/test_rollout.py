@@ -62,6 +62,12 @@ def test_all_cells_are_activated_as_soon_as_all_have_staged() -> None:
     assert ready.activated_at == 1.5
 
 
+def test_a_cell_is_activated_once() -> None:
+    ready = step(START, {1: STAGED, 2: STAGED}, now=1.5)
+
+    assert step(ready, {1: STAGED, 2: STAGED}, now=9.0).activated_at == 1.5
+
+
 def test_a_release_of_which_no_cell_has_staged_activates_none() -> None:
     assert step(START, {1: OLD, 2: OLD}, now=10000.0).activated == {}
 
