@@ -19,9 +19,26 @@ from uno.lab.evidence import lan_pairs
 from uno.lab.world import World, temporary_world
 from uno.model.uvn import Uvn
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "four-sites" / "uvn.yml"
+# The files that take longest come first: one that starts last keeps the other processes waiting.
+LONGEST_FIRST = (
+    *("test_sync", "test_undo", "test_faults", "test_root_vpn", "test_agents", "test_acceptance"),
+    *("test_demo", "test_trust", "test_hostile", "test_service", "test_handover", "test_chaos"),
+)
+
+EXAMPLE = HERE.parents[1] / "examples" / "four-sites" / "uvn.yml"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files of labs by how long they take, and keep the order of the tests in each."""
+
+    def rank(item: pytest.Item) -> int:
+        is_ranked = item.path.parent == HERE and item.path.stem in LONGEST_FIRST
+        return LONGEST_FIRST.index(item.path.stem) if is_ranked else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,7 +23,7 @@ from uno.lab.deploy import Deployment, uno
 from uno.lab.node import Node
 from uno.lab.world_layout import Role
 
-pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from chaos import chaos, living
 from watching import note
 
-pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 SEED = 4
 FAULTS = 12

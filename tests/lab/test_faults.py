@@ -39,7 +39,7 @@ from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix
 
-pytestmark = [pytest.mark.lab, pytest.mark.alone]
+pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,7 @@ def down(bare: dict[str, str], running: Deployment) -> Deployment:
     return running
 
 
+@pytest.mark.alone
 @pytest.mark.feature("G12")
 @pytest.mark.parametrize(
     ("daemon", "outage"),
@@ -102,6 +103,7 @@ def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
     assert int(niceness) == daemons.NICENESS[daemon]
 
 
+@pytest.mark.alone
 @pytest.mark.feature("G07")
 def test_an_update_that_comes_while_filters_are_applied_has_its_effect(well: Deployment) -> None:
     """By itself bgpd stores it, and stays on the way from before."""

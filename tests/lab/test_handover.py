@@ -13,7 +13,7 @@ from uno.lab.node import Node
 from uno.lab.world_layout import Role
 from uno.model.status import CellStatus
 
-pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath
 
-pytestmark = [pytest.mark.lab, pytest.mark.alone]
+pytestmark = pytest.mark.lab
 
 # The cell whose host has other things: it is on the Internet, and in its LAN.
 CROWDED = "lan-b"
@@ -131,6 +131,7 @@ def test_no_socket_of_uno_sees_all_packets_of_the_host(site: Site) -> None:
         assert len(cell.run(["cat", "/proc/net/packet"]).stdout.splitlines()) == 1
 
 
+@pytest.mark.alone
 @pytest.mark.feature("F102")
 @pytest.mark.feature("F070")
 def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(site: Site) -> None:
@@ -152,6 +153,7 @@ def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(s
         assert_sessions_go_on(before[cell.name], fingerprint(cell))
 
 
+@pytest.mark.alone
 @pytest.mark.feature("F102")
 @pytest.mark.usefixtures("_restored")
 def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
@@ -189,6 +191,7 @@ def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
     await_well(deployment, (*deployment.cells, kiosk))
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("_restored")
 def test_another_strategy_loses_nothing_on_links_that_stay(site: Site) -> None:
     deployment, world = site.deployment, site.deployment.world
@@ -280,6 +283,7 @@ def test_status_of_a_cell_that_is_down_is_1_and_says_what_up_would_do(site: Site
     assert uno(site.deployment, site.crowded, "status").status == 1
 
 
+@pytest.mark.alone
 @pytest.mark.feature("F083")
 @pytest.mark.feature("G25")
 @pytest.mark.usefixtures("_restored")
