@@ -1,7 +1,8 @@
-"""Prints each row of the feature table with its tests, and the rows that have none.
+"""Prints each row of the feature table with its tests and their kinds, and the rows without a test.
 
 A test proves a row when it is marked with its id: `@pytest.mark.feature("F054")`, on the test,
-on its class, on a parameter, or as `pytestmark` of the module. Tests are read, not run.
+on its class, on a parameter, or as `pytestmark` of the module. Tests are parsed, not run. The kind
+of a test is the folder of `tests` that it is in: lab, unit, golden or property.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import ast
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +33,12 @@ class Feature:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table, or with `--check` say which of the given rows have no test."""
+    """Print the table, or with `--check` the given rows that have no test."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "--check", nargs="+", metavar="ID", help="exit 1 if one of these has no test"
+        "--check", nargs="+", metavar="ID", help="exit with 1 if one of these has no test"
     )
-    parser.add_argument(
-        "--missing", action="store_true", help="print the rows without a test alone"
-    )
+    parser.add_argument("--missing", action="store_true", help="print only the rows without a test")
     options = parser.parse_args(arguments)
     table = read_table(TABLE.read_text())
     proofs = find_proofs(TESTS)
@@ -70,6 +69,11 @@ def find_proofs(tests: Path) -> dict[str, list[str]]:
             for feature in ids:
                 proofs[feature].append(f"{name}::{test}")
     return dict(proofs)
+
+
+def kind_of(test: str) -> str:
+    """Return the kind of a test by its name, `tests/KIND/...`."""
+    return test.split("/")[1]
 
 
 def marked_tests(source: str) -> Iterator[tuple[str, list[str]]]:
@@ -131,13 +135,19 @@ def _report(
         for row in table.values():
             if row.id in proofs:
                 yield f"{row.id}  {row.area}: {row.text}"
-                yield from (f"        {test}" for test in proofs[row.id])
+                yield from (f"        {kind_of(test):<8}  {test}" for test in proofs[row.id])
         yield ""
     without = [row for row in table.values() if row.id not in proofs]
     yield "Without a test:"
     yield from (f"  {row.id}  {row.area}: {row.text}" for row in without)
     yield ""
     yield f"{len(table) - len(without)} of {len(table)} rows have a test."
+    kinds = Counter(
+        kind for row in table for kind in {kind_of(test) for test in proofs.get(row, ())}
+    )
+    yield "Rows with a test of each kind: " + ", ".join(
+        f"{kind} {count}" for kind, count in sorted(kinds.items())
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What is not there yet: the agent, DDS, the web page, packages for distributions.
-# It may only shrink.
+# Not built yet: the web UI, packaging, cloud storage and others. The set may only shrink.
 NOT_YET = frozenset(
     {
         *(f"F{number}" for number in range(106, 133)),
@@ -103,3 +102,24 @@ def test_check_fails_for_a_row_without_a_test(
 
     assert status == 1
     assert capsys.readouterr().err == "F999: not in the feature table\n"
+
+
+def test_the_kind_of_a_test_is_its_folder(features: ModuleType) -> None:
+    kinds = {
+        features.kind_of(test)
+        for tests in features.find_proofs(features.TESTS).values()
+        for test in tests
+    }
+
+    assert kinds <= {"golden", "lab", "property", "unit"}
+    assert features.kind_of("tests/lab/test_routes.py::test_it") == "lab"
+
+
+def test_each_row_is_printed_with_the_kind_of_each_of_its_tests(
+    features: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert features.main([]) == 0
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "tests/" in line]
+    assert rows
+    assert all(kind == test.split("/")[1] for kind, test in rows)
