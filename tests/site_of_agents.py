@@ -116,7 +116,7 @@ class Cell:
     host: FakeHost
     probes: Probes = field(default_factory=Probes)
     watch: Watch = field(default_factory=Watch)
-    told: list[str] = field(default_factory=list)
+    notified: list[str] = field(default_factory=list)
     supervised: bool = False
     agent: CellAgent | None = None
     job: asyncio.Task[None] | None = None
@@ -127,7 +127,7 @@ class Cell:
         assert found is not None
         return found
 
-    def meet(self, cells: Iterable[int] | None = None) -> None:
+    def bring_up_links(self, cells: Iterable[int] | None = None) -> None:
         """Have the links to these neighbours work, or all; and no others."""
         links = self.package.plan.links
         chosen = {link.cell for link in links} if cells is None else set(cells)
@@ -151,8 +151,8 @@ class Site:
     sign: Callable[[bytes], bytes]
     sequence: int = 0
     acks: dict[int, list[Ack]] = field(default_factory=dict)
-    heard_lost: list[Envelope] = field(default_factory=list)
-    hear_own: Callable[[Envelope], None] = lambda _: None
+    received_for_unreachable: list[Envelope] = field(default_factory=list)
+    receive_own: Callable[[Envelope], None] = lambda _: None
 
     def number(self, name: str) -> int:
         return self.cells[name].package.plan.cell
@@ -181,21 +181,21 @@ class Site:
                 tag=one.plan.identity,
                 index=REGISTRY_INDEX,
             ),
-            self._hear,
+            self._receive,
         )
         for topic in (Topic.STATUS, Topic.ACK):
             for partition in (OWN, FOR_REGISTRY):
                 self.bus.subscribe(Channel(topic, partition))
 
-    def listen(self, hear: Callable[[Envelope], None]) -> None:
-        """Join again as a registry that hears what is passed on of its own words."""
-        self.hear_own = hear
+    def listen(self, receive: Callable[[Envelope], None]) -> None:
+        """Join again as a registry that receives its own messages when cells relay them."""
+        self.receive_own = receive
         self.join()
         for topic in (Topic.UVN, Topic.ACTIVATION):
             self.bus.subscribe(Channel(topic, RELAY))
 
-    def announce(self, said: UvnAnnouncement) -> None:
-        self.bus.write(Channel(Topic.UVN), self.signed(Kind.UVN, encode(said)))
+    def announce(self, announcement: UvnAnnouncement) -> None:
+        self.bus.write(Channel(Topic.UVN), self.signed(Kind.UVN, encode(announcement)))
 
     def activate(self, activation: Activation) -> Envelope:
         made = self.signed(Kind.ACTIVATION, encode(activation))
@@ -236,7 +236,7 @@ class Site:
         return envelope.signed(plain, identity=identity, sign=self.sign)
 
     def roll_out(self, *names: str, confirm_timeout: float = 1.0) -> Activation:
-        """Offer the newest packages to these cells; return the word to change over."""
+        """Offer the newest packages to these cells; return the activation for them."""
         for name in names:
             self.offer(name)
         cells = {self.number(name): self.generation(name) for name in names}
@@ -251,7 +251,7 @@ class Site:
         return self.statements.ack(self.number(name))
 
     async def start(self, *names: str) -> None:
-        """Start the agents of these cells, or all, and wait until they are heard."""
+        """Start the agents of these cells, or all, and wait for their status."""
         chosen = names or tuple(self.cells)
         for name in chosen:
             self.launch(name)
@@ -268,7 +268,7 @@ class Site:
             folder=cell.folder,
             now=time.monotonic,
             wall=lambda: 1_700_000_000.0,
-            notify=cell.told.append if cell.supervised else None,
+            notify=cell.notified.append if cell.supervised else None,
             intervals=QUICK,
             confirm_limits=SEEN,
         )
@@ -288,12 +288,12 @@ class Site:
             cell.job = None
 
     async def crash(self, name: str) -> None:
-        """End an agent as kill -9 does: it says goodbye to nobody, and forgets all."""
+        """End an agent as kill -9 does: it sends nothing more, and loses its memory."""
         self.cells[name].bus.crash()
         await self.stop(name)
 
     def cut_off(self, name: str) -> None:
-        """Let the registry and a cell not hear each other."""
+        """Cut the path between the registry and a cell."""
         plan = self.cells[name].package.plan
         own = next(each for each in self.cells[name].package.roster.members if each.id == plan.cell)
         assert plan.root is not None
@@ -320,23 +320,24 @@ class Site:
 
     def _has_started(self, name: str) -> bool:
         job = self.cells[name].job
-        said = self.status(name)
-        heard = said is not None and said.generation == self.cells[name].ledger.cell_state().running
-        return heard or bool(job and job.done() and not job.result())
+        status = self.status(name)
+        running = self.cells[name].ledger.cell_state().running
+        is_received = status is not None and status.generation == running
+        return is_received or bool(job and job.done() and not job.result())
 
-    def _hear(self, event: BusEvent) -> None:
+    def _receive(self, event: BusEvent) -> None:
         if not isinstance(event, Received):
             return
         if event.channel.partition == RELAY:
-            self.hear_own(event.envelope)
+            self.receive_own(event.envelope)
             return
         if event.channel.partition == FOR_REGISTRY:
-            self.heard_lost.append(event.envelope)
+            self.received_for_unreachable.append(event.envelope)
         if self.statements.accept(event.envelope, now=time.monotonic()):
             ack = self.statements.ack(event.envelope.subject)
-            said = self.acks.setdefault(event.envelope.subject, [])
-            if ack is not None and (not said or said[-1] != ack):
-                said.append(ack)
+            acks = self.acks.setdefault(event.envelope.subject, [])
+            if ack is not None and (not acks or acks[-1] != ack):
+                acks.append(ack)
 
 
 def in_a_thread(call: Callable[..., _T], /, *arguments: Any) -> Awaitable[_T]:
@@ -390,7 +391,7 @@ async def site(
         sign=sign,
     )
     for cell in cells.values():
-        cell.meet()
+        cell.bring_up_links()
     made.join()
     try:
         yield made

@@ -71,7 +71,7 @@ RING = planned(uvn(strategy=Strategy.CIRCULAR), CROSSED)
 
 
 class Clock:
-    """Time that passes when somebody waits."""
+    """Time that passes when a caller pauses."""
 
     def __init__(self) -> None:
         self.time = 1000.0

@@ -155,7 +155,7 @@ def test_a_link_is_left_before_it_goes_unless_its_neighbour_is_out(pair: Pair) -
 @pytest.mark.feature("G07")
 @slow
 @given(pair=pairs(), hold=st.booleans())
-def test_a_switched_host_is_as_the_new_package_says_and_a_second_switch_does_nothing(
+def test_a_switched_host_equals_the_new_package_and_a_second_switch_does_nothing(
     pair: Pair, *, hold: bool
 ) -> None:
     old, new = pair
@@ -176,7 +176,7 @@ def test_a_switched_host_is_as_the_new_package_says_and_a_second_switch_does_not
 @pytest.mark.feature("G07")
 @slow
 @given(pair=pairs(), at=st.integers(1, 40), halfway=st.booleans())
-def test_a_switch_that_fails_anywhere_leaves_the_host_as_the_old_package_says(
+def test_a_switch_that_fails_anywhere_leaves_the_host_equal_to_the_old_package(
     pair: Pair, at: int, *, halfway: bool
 ) -> None:
     old, new = pair
@@ -193,7 +193,7 @@ def test_a_switch_that_fails_anywhere_leaves_the_host_as_the_old_package_says(
 
 
 class Clock:
-    """Time that passes when somebody waits."""
+    """Time that passes when a caller pauses."""
 
     def __init__(self) -> None:
         self.time = 1000.0

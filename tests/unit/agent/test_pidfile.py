@@ -12,7 +12,7 @@ from uno.diagnostics import UnoError
 
 
 @pytest.mark.feature("F088")
-def test_a_second_agent_is_told_who_the_first_one_is(tmp_path: Path) -> None:
+def test_a_second_agent_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "cell"
 
     with hold_pidfile(folder, name="lan-a of corp"):

@@ -34,20 +34,22 @@ class Switching:
 
     def __init__(self, old: Package) -> None:
         self.host, self.clock, self.old = FakeHost(), Clock(), old
-        self.said: list[tuple[float, str]] = []
+        self.progress: list[tuple[float, str]] = []
         self.run(None, old, QUICK)
         self.began = self.clock.time
 
     def run(self, old: Package | None, new: Package, schedule: DrainSchedule) -> None:
         self.began = self.clock.time
-        self.said.clear()
+        self.progress.clear()
         self.host.performed.clear()
         switch(
             self.host,
             old=old,
             new=new,
             schedule=schedule,
-            progress=lambda text: self.said.append((round(self.clock.time - self.began, 1), text)),
+            progress=lambda text: self.progress.append(
+                (round(self.clock.time - self.began, 1), text)
+            ),
             pause=self.clock.pause,
             now=self.clock.now,
         )
@@ -60,10 +62,10 @@ class Switching:
         return round(self.clock.time - self.began, 1)
 
     def steps(self) -> list[tuple[float, str]]:
-        """What was said of drain_steps, without the actions in them."""
+        """The progress messages of steps, without the actions in them."""
         verbs = ("add", "tag", "avoid", "change", "close", "remove uwg-", "use", "complete")
         verbs += ("connect", "roll back")
-        return [each for each in self.said if each[1].startswith(verbs)]
+        return [each for each in self.progress if each[1].startswith(verbs)]
 
 
 def test_a_change_that_touches_no_link_is_made_at_once() -> None:
@@ -113,7 +115,7 @@ def test_a_link_without_sessions_still_carries_what_is_on_its_way() -> None:
 
 
 @pytest.mark.feature("G07")
-def test_steps_are_counted_from_when_the_word_was_heard() -> None:
+def test_steps_are_timed_from_when_the_activation_was_received() -> None:
     switching = Switching(package_of(CROSSED))
 
     switching.to(package_of(RING), DrainSchedule(started_at=switching.clock.time - 3))
@@ -244,7 +246,7 @@ def test_an_undo_changes_all_at_once() -> None:
     assert switching.seconds == 0
 
 
-def test_an_activation_says_when_what_changes() -> None:
+def test_an_activation_has_the_schedule_of_the_change() -> None:
     activation = Activation(generation=2, batches=(("1-2",),), period=7.5, hold=("1-3",))
 
     schedule = schedule_of(activation, started_at=8.5)
@@ -268,7 +270,7 @@ def test_a_link_that_is_changed_stays_avoided_until_it_answers() -> None:
     assert way[3].package == way[4].package == new
 
 
-def test_a_link_to_who_is_in_the_uvn_no_more_goes_at_once() -> None:
+def test_a_link_to_a_cell_that_left_the_uvn_is_removed_at_once() -> None:
     smaller = replace(uvn(), cells=uvn().cells[:-1])
     old, new = package_of(CROSSED), package_of(planned(smaller, CROSSED))
 
@@ -278,7 +280,7 @@ def test_a_link_to_who_is_in_the_uvn_no_more_goes_at_once() -> None:
     assert 6 not in {link.cell for link in first.package.plan.links}
 
 
-def test_what_is_broken_off_says_before_which_step() -> None:
+def test_a_cancelled_change_names_the_step_that_was_not_taken() -> None:
     switching = Switching(package_of(CROSSED))
     host, clock = switching.host, switching.clock
     end = clock.time + 5.5
@@ -296,7 +298,7 @@ def test_what_is_broken_off_says_before_which_step() -> None:
     assert clock.time == pytest.approx(end, abs=0.2)
 
 
-def test_a_failure_says_what_failed_and_leaves_the_host_as_it_was() -> None:
+def test_a_failure_is_reported_and_leaves_the_host_as_it_was() -> None:
     switching = Switching(package_of(CROSSED))
     before = str(switching.host)
     changes = sum(

@@ -157,7 +157,7 @@ def test_going_back_works_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Mon
         ledger.roll_back()
 
 
-def test_what_was_gone_back_from_can_be_accepted_again(tmp_path: Path) -> None:
+def test_a_generation_that_was_rolled_back_can_be_accepted_again(tmp_path: Path) -> None:
     ledger = with_first(tmp_path)
     ledger.accept(SECOND)
     ledger.roll_back()
@@ -201,7 +201,7 @@ def test_a_directory_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "uvn").read_text() == "precious"
 
 
-def test_an_empty_directory_of_somebody_else_is_refused(
+def test_an_empty_directory_of_another_user_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "uvn").mkdir()
@@ -233,7 +233,7 @@ def test_a_package_that_was_damaged_on_disk_is_not_believed_nor_replaced(tmp_pat
         assert "install the cell's package again" in caught.value.hint
 
 
-def test_who_writes_at_the_same_time_is_named(
+def test_a_process_that_writes_at_the_same_time_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = with_first(tmp_path)

@@ -1,4 +1,4 @@
-"""What a cell says of itself, from a host in memory and from what the agent knows."""
+"""The status of a cell, from a host in memory and from the inputs of the agent."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Cell:
     def node(self, cell: int) -> IPv4Address:
         return next(each.node4 for each in self.package.roster.members if each.id == cell)
 
-    def hears(self, cell: int, measured: ProbeResult) -> None:
+    def probe_result(self, cell: int, measured: ProbeResult) -> None:
         self.known = replace(self.known, probes={**self.known.probes, self.node(cell): measured})
 
     @property
@@ -71,7 +71,7 @@ def cell() -> Cell:
     return Cell()
 
 
-def test_a_cell_says_what_it_runs_and_what_it_waits_for(cell: Cell) -> None:
+def test_a_status_has_what_runs_and_what_is_pending(cell: Cell) -> None:
     cell.known = replace(
         cell.known, staged=8, wireguard="kernel", pending=("set a key",), problem="no FRR"
     )
@@ -98,7 +98,7 @@ def test_a_link_has_its_sessions_and_what_was_measured_through_it(cell: Cell) ->
     )
 
 
-def test_a_link_of_which_nothing_is_known_says_so(cell: Cell) -> None:
+def test_a_link_of_which_nothing_is_known_has_no_values(cell: Cell) -> None:
     cell.host.sessions = ()
     cell.host.handshakes.clear()
     cell.known = replace(cell.known, probes={})
@@ -145,13 +145,13 @@ def test_a_lan_without_a_route_is_unreachable_though_its_cell_answers(cell: Cell
 
 
 def test_the_lans_of_a_cell_that_does_not_answer_are_unreachable(cell: Cell) -> None:
-    cell.hears(HUB, SILENT)
+    cell.probe_result(HUB, SILENT)
 
     assert (cell.status.reachable, cell.status.unreachable) == ((), (LAN, LAN6))
 
 
 def test_other_cells_are_named_with_how_they_answer(cell: Cell) -> None:
-    cell.hears(ROAM, SILENT)
+    cell.probe_result(ROAM, SILENT)
 
     assert [(path.cell, path.rtt, path.loss, path.answers) for path in cell.status.paths] == [
         (HUB, 20.0, 0.0, True),
@@ -208,12 +208,12 @@ def measured(cell: Cell, found: ProbeResult) -> None:
         lambda cell: handshake(cell, 5),
         lambda cell: handshake(cell, 179),
         lambda cell: measured(cell, ProbeResult(rtt=90.0, loss=0.3, mtu=1320)),
-        lambda cell: cell.hears(HUB, ProbeResult(rtt=300.0, loss=0.2)),
+        lambda cell: cell.probe_result(HUB, ProbeResult(rtt=300.0, loss=0.2)),
         lambda cell: setattr(cell, "known", replace(cell.known, staged=8)),
     ],
     ids=["a handshake", "no handshake for long", "a slower link", "a slower path", "staged"],
 )
-def test_measures_and_what_is_told_otherwise_can_wait(
+def test_measurements_and_what_is_advertised_otherwise_can_wait(
     cell: Cell, change: Callable[[Cell], None]
 ) -> None:
     before = significant(cell.status)
@@ -230,14 +230,14 @@ def test_measures_and_what_is_told_otherwise_can_wait(
         lambda cell: session(cell, state="Idle", bfd="up"),
         lambda cell: session(cell, state="Established", bfd="down"),
         lambda cell: measured(cell, ProbeResult(rtt=20.0, loss=0.0, mtu=1000)),
-        lambda cell: cell.hears(ROAM, SILENT),
+        lambda cell: cell.probe_result(ROAM, SILENT),
         lambda cell: routed(cell, LAN),
         lambda cell: setattr(cell, "known", replace(cell.known, registry=False)),
         lambda cell: setattr(cell, "known", replace(cell.known, problem="no FRR")),
         lambda cell: setattr(cell, "known", replace(cell.known, facts=Facts())),
     ],
 )
-def test_what_somebody_else_may_act_upon_is_told_at_once(
+def test_what_another_cell_may_act_on_is_advertised_at_once(
     cell: Cell, change: Callable[[Cell], None]
 ) -> None:
     before = significant(cell.status)

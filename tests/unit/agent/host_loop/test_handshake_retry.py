@@ -58,7 +58,7 @@ def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
 
 
 @pytest.mark.feature("G13")
-def test_a_session_that_has_expired_is_silence_whatever_bfd_says() -> None:
+def test_a_link_with_an_expired_session_is_silent_even_with_bfd_up() -> None:
     states = [(float(now), link(bfd="up", handshake=181)) for now in range(20)]
 
     assert calls(HandshakeRetry(), states) == [RETRY_AFTER]

@@ -16,7 +16,7 @@ from uno.model.status import LinkState
 
 @pytest.mark.feature("G13")
 @pytest.mark.parametrize("answers", [True, False])
-def test_a_link_that_has_answered_since_it_was_looked_at_is_not_called(
+def test_a_link_that_has_answered_since_the_observation_gets_no_new_handshake(
     tmp_path: Path, *, answers: bool
 ) -> None:
     host, clock, package = FakeHost(), Clock(), package_of(CROSSED)

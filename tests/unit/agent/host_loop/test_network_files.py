@@ -42,7 +42,7 @@ def test_each_kind_of_network_has_a_file_with_a_line_for_each(tmp_path: Path) ->
     }
 
 
-def test_a_cell_that_was_not_heard_is_named_with_its_node_addresses(tmp_path: Path) -> None:
+def test_a_cell_without_a_status_is_listed_with_its_node_addresses(tmp_path: Path) -> None:
     home = package_of(HOME)
     hub = next(each for each in home.roster.members if each.id == HUB)
 

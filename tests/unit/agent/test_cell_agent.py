@@ -1,4 +1,4 @@
-"""Agents at work: how they start, change over, go back, and what they make of what goes wrong."""
+"""Agents of cells: how they start, commit packages, roll back, and handle what fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from uno.ports.events import NetworkChange
 from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
 from uno.ports.prober import ProbeResult
 
-# An agent applies in less time than it may take to look at it.
+# An agent may apply a package in less time than a test needs to observe it.
 CHANGING = {Phase.APPLYING, Phase.APPLIED}
 
 
@@ -59,16 +59,16 @@ Play = Callable[[Callable[[Site], Awaitable[None]]], None]
 
 
 @pytest.mark.feature("F076")
-def test_an_agent_connects_its_host_and_tells_everyone_how_it_is(play: Play) -> None:
+def test_an_agent_connects_its_host_and_advertises_its_status(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start()
 
         for name in "abc":
-            said = site.status(name)
-            assert said is not None
-            assert said.generation == site.generation(name)
-            assert said.content == site.cells[name].package.manifest.content
-            assert all(lan.interface == "lan0" for lan in said.lans)
+            status = site.status(name)
+            assert status is not None
+            assert status.generation == site.generation(name)
+            assert status.content == site.cells[name].package.manifest.content
+            assert all(lan.interface == "lan0" for lan in status.lans)
             assert "uno0" in str(site.cells[name].host)
 
     play(scene)
@@ -90,7 +90,7 @@ def test_a_second_pass_changes_nothing(play: Play) -> None:
 
 
 @pytest.mark.feature("F078")
-def test_it_does_not_start_without_its_lans_and_says_which_are_missing(play: Play) -> None:
+def test_it_does_not_start_without_its_lans_and_names_those_missing(play: Play) -> None:
     async def scene(site: Site) -> None:
         site.cells["a"].host.unplug("lan0")
 
@@ -110,12 +110,12 @@ def test_at_boot_lans_may_come_a_little_later(play: Play) -> None:
         nic = cell.host.facts().nics[0]
         cell.host.unplug("lan0")
         site.launch("a")
-        await site.until(lambda: cell.told)
-        assert cell.told == ["STATUS=waiting for 192.168.1.0/24"]
+        await site.until(lambda: cell.notified)
+        assert cell.notified == ["STATUS=waiting for 192.168.1.0/24"]
 
         cell.host.plug(nic)
 
-        await site.until(lambda: cell.told[-1].startswith("READY=1\n"))
+        await site.until(lambda: cell.notified[-1].startswith("READY=1\n"))
 
     play(scene)
 
@@ -128,7 +128,7 @@ def test_a_host_that_boots_without_a_lan_that_it_was_in_connects_the_rest(play: 
         cell = site.cells["a"]
         cell.host = FakeHost()
         cell.supervised = True
-        cell.meet()
+        cell.bring_up_links()
 
         site.launch("a")
 
@@ -169,15 +169,15 @@ def test_a_package_is_staged_activated_applied_and_confirmed(play: Play) -> None
         await site.start()
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
 
-        word = site.roll_out("a", "b", "c")
+        activation = site.roll_out("a", "b", "c")
         for name in "abc":
             await site.until(lambda name=name: phase(site, name) is Phase.STAGED)
-            assert site.cells[name].ledger.cell_state().running < word.generation
-        site.activate(word)
+            assert site.cells[name].ledger.cell_state().running < activation.generation
+        site.activate(activation)
 
         for name in "abc":
             await site.until(lambda name=name: phase(site, name) is Phase.CONFIRMED)
-            assert site.cells[name].ledger.cell_state().running == word.generation
+            assert site.cells[name].ledger.cell_state().running == activation.generation
             assert [each.phase for each in site.acks[site.number(name)]][-3:] == [
                 Phase.APPLYING,
                 Phase.APPLIED,
@@ -187,7 +187,7 @@ def test_a_package_is_staged_activated_applied_and_confirmed(play: Play) -> None
     play(scene)
 
 
-def test_the_word_to_change_over_may_come_before_the_package(play: Play) -> None:
+def test_an_activation_may_arrive_before_its_package(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
         generation = site.edit("config", "uvn", "-U", "--timing-profile", "fast")
@@ -205,7 +205,7 @@ def test_the_word_to_change_over_may_come_before_the_package(play: Play) -> None
 def test_a_package_is_not_staged_while_the_change_before_is_not_over(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All are to begin together, and none has to wait for links that another still has."""
+    """All cells begin together, and none waits for links that another still has."""
 
     async def scene(site: Site) -> None:
         await site.start("a")
@@ -247,26 +247,26 @@ def test_a_route_through_a_link_that_is_still_to_go_leads_somewhere(play: Play) 
 
 
 @pytest.mark.feature("G04")
-def test_a_cell_that_loses_its_neighbours_goes_back_and_says_whom_it_lost(play: Play) -> None:
+def test_a_cell_that_loses_its_neighbours_rolls_back_and_names_them(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start()
         before = site.generation("b")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        word = site.roll_out("b")
+        activation = site.roll_out("b")
         await site.until(lambda: phase(site, "b") is Phase.STAGED)
 
         site.cells["b"].host.sessions = ()
-        # It still saw them when it was told to change over.
-        site.cells["b"].meet()
-        site.activate(word)
+        # It still reaches them when the activation arrives.
+        site.cells["b"].bring_up_links()
+        site.activate(activation)
         await site.until(lambda: phase(site, "b") in CHANGING)
         site.cells["b"].host.sessions = ()
 
         await site.until(lambda: phase(site, "b") is Phase.REVERTED)
-        said = site.ack("b")
-        assert said is not None
-        assert (said.generation, said.running) == (word.generation, before)
-        assert said.reason == "it lost a"
+        ack = site.ack("b")
+        assert ack is not None
+        assert (ack.generation, ack.running) == (activation.generation, before)
+        assert ack.reason == "it lost a"
         await site.settle()
         assert site.cells["b"].ledger.cell_state().running == before
 
@@ -278,10 +278,10 @@ def test_sessions_that_outlive_the_keys_of_their_link_are_no_contact(play: Play)
     async def scene(site: Site) -> None:
         await site.start()
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        word = site.roll_out("b")
+        activation = site.roll_out("b")
         await site.until(lambda: phase(site, "b") is Phase.STAGED)
-        site.cells["b"].meet()
-        site.activate(word)
+        site.cells["b"].bring_up_links()
+        site.activate(activation)
         await site.until(lambda: phase(site, "b") in CHANGING)
 
         site.cells["b"].host.handshakes = {}
@@ -292,14 +292,16 @@ def test_sessions_that_outlive_the_keys_of_their_link_are_no_contact(play: Play)
 
 
 @pytest.mark.feature("G04")
-def test_an_agent_that_is_killed_before_it_knows_goes_on_and_goes_back(play: Play) -> None:
+def test_an_agent_that_is_killed_before_the_timeout_rolls_back_after_its_restart(
+    play: Play,
+) -> None:
     async def scene(site: Site) -> None:
         await site.start()
         before = site.generation("a")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        word = site.roll_out("a", confirm_timeout=1.5)
+        activation = site.roll_out("a", confirm_timeout=1.5)
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
-        site.activate(word)
+        site.activate(activation)
         await site.until(lambda: phase(site, "a") in CHANGING)
         site.cells["a"].host.sessions = ()
         await site.until(lambda: phase(site, "a") is Phase.APPLIED)
@@ -318,7 +320,7 @@ def test_an_agent_that_is_killed_before_it_knows_goes_on_and_goes_back(play: Pla
 def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # BFD would never have its say.
+    # BFD alone would never suffice.
     monkeypatch.setattr(executor, "detection_time", lambda _: math.inf)
 
     async def scene(site: Site) -> None:
@@ -331,7 +333,7 @@ def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
         await site.until(lambda: phase(site, "a") is Phase.APPLIED)
         await site.until(lambda: set(cell.probes.called) == links)
         await site.settle()
-        assert phase(site, "a") is Phase.APPLIED, "what was sent before tells nothing"
+        assert phase(site, "a") is Phase.APPLIED, "a probe sent before shows nothing"
 
         cell.probes.answers = {each: ProbeResult(last_answered=time.monotonic()) for each in links}
 
@@ -346,11 +348,11 @@ def test_what_is_undone_for_all_is_undone_where_it_was_confirmed(play: Play) -> 
         await site.start("a")
         before = site.generation("a")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        word = site.roll_out("a")
-        site.activate(word)
+        activation = site.roll_out("a")
+        site.activate(activation)
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
 
-        undo = Activation(generation=word.generation, cells=word.cells, undo=True)
+        undo = Activation(generation=activation.generation, cells=activation.cells, undo=True)
         site.activate(undo)
 
         await site.until(lambda: phase(site, "a") is Phase.REVERTED)
@@ -359,27 +361,29 @@ def test_what_is_undone_for_all_is_undone_where_it_was_confirmed(play: Play) -> 
         site.offer("a")
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
         await site.settle()
-        assert phase(site, "a") is Phase.STAGED, "the old word does not discard it"
-        site.activate(word)
+        assert phase(site, "a") is Phase.STAGED, "the old activation does not discard it"
+        site.activate(activation)
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
 
     play(scene)
 
 
 @pytest.mark.feature("G04")
-def test_what_is_undone_for_all_is_undone_at_once_where_it_is_on_trial(play: Play) -> None:
+def test_what_is_undone_for_all_is_undone_at_once_where_it_is_pending(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
         before = site.generation("a")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        word = site.roll_out("a", confirm_timeout=PATIENCE)
+        activation = site.roll_out("a", confirm_timeout=PATIENCE)
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
-        site.activate(word)
+        site.activate(activation)
         await site.until(lambda: phase(site, "a") in CHANGING)
         site.cells["a"].host.sessions = ()
         await site.until(lambda: phase(site, "a") is Phase.APPLIED)
 
-        site.activate(Activation(generation=word.generation, cells=word.cells, undo=True))
+        site.activate(
+            Activation(generation=activation.generation, cells=activation.cells, undo=True)
+        )
 
         await site.until(lambda: phase(site, "a") is Phase.REVERTED)
         assert site.cells["a"].ledger.cell_state().running == before
@@ -387,7 +391,7 @@ def test_what_is_undone_for_all_is_undone_at_once_where_it_is_on_trial(play: Pla
     play(scene)
 
 
-def test_what_changes_during_a_look_is_looked_at_again(
+def test_a_change_during_an_observation_is_observed_again(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -402,9 +406,9 @@ def test_what_changes_during_a_look_is_looked_at_again(
 
         def collect_slowly(*words: Any) -> CellStatus:
             if not looks:
-                told = threading.Event()
-                loop.call_soon_threadsafe(lambda: (agent.observe_soon(), told.set()))
-                assert told.wait(PATIENCE)
+                requested = threading.Event()
+                loop.call_soon_threadsafe(lambda: (agent.observe_soon(), requested.set()))
+                assert requested.wait(PATIENCE)
             looks.append(collect(*words))
             return looks[-1]
 
@@ -417,7 +421,7 @@ def test_what_changes_during_a_look_is_looked_at_again(
     play(scene)
 
 
-def test_a_host_that_cannot_be_looked_at_ends_no_agent(
+def test_a_host_that_cannot_be_observed_ends_no_agent(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene(site: Site) -> None:
@@ -485,7 +489,7 @@ def test_a_link_whose_other_end_is_not_ready_keeps_its_keys_until_it_is(play: Pl
         cell = site.cells["a"]
         old = {link.cell: link.public_key for link in cell.package.plan.links}
         site.edit("rekey", "backbone", "-y")
-        word = site.roll_out("a")
+        activation = site.roll_out("a")
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
         staged = cell.ledger.staged()
         assert staged is not None
@@ -493,7 +497,7 @@ def test_a_link_whose_other_end_is_not_ready_keeps_its_keys_until_it_is(play: Pl
         assert old[2] != new[2]
         cell.host.handshakes |= dict.fromkeys(new.values(), 1)
 
-        site.activate(structs.replace(word, hold=("1-2",)))
+        site.activate(structs.replace(activation, hold=("1-2",)))
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
         assert keys_of(cell) == {**new, 2: old[2]}
         # It does so after a crash, too.
@@ -504,7 +508,7 @@ def test_a_link_whose_other_end_is_not_ready_keeps_its_keys_until_it_is(play: Pl
         await site.settle()
         assert keys_of(cell) == {**new, 2: old[2]}
 
-        site.activate(word)
+        site.activate(activation)
         await site.until(lambda: keys_of(cell) == new)
         await site.settle()
         assert phase(site, "a") is Phase.CONFIRMED
@@ -512,16 +516,16 @@ def test_a_link_whose_other_end_is_not_ready_keeps_its_keys_until_it_is(play: Pl
     play(scene)
 
 
-def test_what_cannot_be_applied_is_left_and_said(play: Play) -> None:
+def test_a_package_that_cannot_be_applied_is_left_and_acknowledged_as_failed(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
         before = site.generation("a")
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        word = site.roll_out("a")
+        activation = site.roll_out("a")
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
         site.cells["a"].host.fail_at(1)
 
-        site.activate(word)
+        site.activate(activation)
 
         await site.until(lambda: phase(site, "a") is Phase.FAILED)
         assert site.cells["a"].ledger.cell_state().running == before
@@ -539,10 +543,10 @@ def test_a_lan_that_the_host_is_not_in_is_refused_before_anything_changes(play: 
         offer = site.offer("a")
 
         await site.until(lambda: phase(site, "a") is Phase.REFUSED)
-        said = site.ack("a")
-        assert said is not None
-        assert said.offer == offer.sequence
-        assert said.reason == "the host of a has no interface in 10.9.9.0/24"
+        ack = site.ack("a")
+        assert ack is not None
+        assert ack.offer == offer.sequence
+        assert ack.reason == "the host of a has no interface in 10.9.9.0/24"
         assert site.cells["a"].ledger.staged() is None
 
     play(scene)
@@ -563,7 +567,7 @@ def test_what_is_for_another_cell_older_or_altered_is_refused_and_changes_nothin
             offer = site.offer("a", content=wrong).sequence
             await site.until(lambda offer=offer: answered(site, "a") == offer)
             assert phase(site, "a") is Phase.REFUSED
-            # It comes again, by another way: it is not worth another word.
+            # It arrives again by another path: it is answered once.
             site.network.redeliver()
         await site.settle()
 
@@ -574,7 +578,7 @@ def test_what_is_for_another_cell_older_or_altered_is_refused_and_changes_nothin
     play(scene)
 
 
-def test_the_package_that_runs_already_needs_no_word(play: Play) -> None:
+def test_the_package_that_runs_already_needs_no_activation(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
 
@@ -594,15 +598,15 @@ def test_a_package_that_is_installed_by_hand_is_changed_over_to(play: Play) -> N
         site.cells["a"].ledger.accept(site.package_bytes("a"))
 
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
-        said = site.ack("a")
-        assert said is not None
-        assert said.running == site.generation("a")
+        ack = site.ack("a")
+        assert ack is not None
+        assert ack.running == site.generation("a")
 
     play(scene)
 
 
 @pytest.mark.feature("F095")
-def test_what_a_cell_says_reaches_who_hears_it_only_through_another(play: Play) -> None:
+def test_a_status_reaches_a_node_that_receives_it_only_through_another(play: Play) -> None:
     async def scene(site: Site) -> None:
         for name in "bc":
             site.cut_off(name)
@@ -611,9 +615,9 @@ def test_what_a_cell_says_reaches_who_hears_it_only_through_another(play: Play) 
             site.launch(name)
         site.announce(UvnAnnouncement(generation=1, unreachable_from_registry=(2, 3)))
 
-        # Cells hear each other, and the registry through the one that hears it.
+        # Cells reach each other, and the registry through the one that reaches it.
         await site.until(lambda: site.status("b") and site.status("c"))
-        assert {each.relayed_by for each in site.heard_lost} == {site.number("a")}
+        assert {each.relayed_by for each in site.received_for_unreachable} == {site.number("a")}
         await site.until(lambda: site.view("c").registry)
         assert site.view("c").generation == 1
         assert all(each.alive for each in site.view("c").cells)
@@ -621,7 +625,9 @@ def test_what_a_cell_says_reaches_who_hears_it_only_through_another(play: Play) 
     play(scene)
 
 
-def test_a_package_comes_through_a_neighbour_where_the_registry_is_not_heard(play: Play) -> None:
+def test_a_package_arrives_through_a_neighbour_where_the_registry_is_not_reached(
+    play: Play,
+) -> None:
     async def scene(site: Site) -> None:
         site.cut_off("b")
         await site.start("a")
@@ -637,7 +643,7 @@ def test_a_package_comes_through_a_neighbour_where_the_registry_is_not_heard(pla
     play(scene)
 
 
-def test_a_cell_that_forgot_what_it_had_said_is_heard_again(play: Play) -> None:
+def test_a_cell_that_lost_its_sequence_is_accepted_again(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start()
         first = site.statements.highest_sequence(site.number("a"))
@@ -653,19 +659,19 @@ def test_a_cell_that_forgot_what_it_had_said_is_heard_again(play: Play) -> None:
 
 
 @pytest.mark.feature("G14")
-def test_what_the_registry_said_last_is_known_after_all_cells_booted_without_it(
+def test_the_last_registry_messages_are_known_after_all_cells_booted_without_it(
     play: Play,
 ) -> None:
     async def scene(site: Site) -> None:
         await site.start()
         site.edit("config", "uvn", "-U", "--timing-profile", "fast")
-        word = site.roll_out("a", "b", "c")
-        site.announce(UvnAnnouncement(generation=word.generation, cells=word.cells))
+        activation = site.roll_out("a", "b", "c")
+        site.announce(UvnAnnouncement(generation=activation.generation, cells=activation.cells))
         await site.until(lambda: phase(site, "a") is Phase.STAGED)
-        site.activate(word)
+        site.activate(activation)
         for name in "abc":
             await site.until(lambda name=name: phase(site, name) is Phase.CONFIRMED)
-        heard: list[int] = []
+        received: list[int] = []
 
         site.bus.close()
         for name in "abc":
@@ -674,11 +680,11 @@ def test_what_the_registry_said_last_is_known_after_all_cells_booted_without_it(
             site.launch(name)
         await site.until(lambda: all(site.view(name).consistent for name in "abc"))
 
-        assert site.view("c").generation == word.generation
+        assert site.view("c").generation == activation.generation
         await site.until(lambda: not site.view("c").registry)
-        # And a registry that has lost count hears how far it had counted.
-        site.listen(lambda envelope: heard.append(envelope.sequence))
-        await site.until(lambda: site.sequence in heard)
+        # A registry that lost its sequence receives the highest one that it had used.
+        site.listen(lambda envelope: received.append(envelope.sequence))
+        await site.until(lambda: site.sequence in received)
 
     play(scene)
 
@@ -701,7 +707,7 @@ def test_an_agent_that_starts_over_a_running_network_changes_nothing(play: Play)
 
 
 @pytest.mark.feature("G12")
-def test_what_somebody_removed_is_made_again(play: Play) -> None:
+def test_what_was_removed_by_hand_is_restored(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
         cell = site.cells["a"]
@@ -717,22 +723,22 @@ def test_what_somebody_removed_is_made_again(play: Play) -> None:
     play(scene)
 
 
-# What is looked at.
+# What is observed.
 
 
 def phase(site: Site, name: str) -> Phase | None:
-    said = site.ack(name)
-    return said.phase if said else None
+    ack = site.ack(name)
+    return ack.phase if ack else None
 
 
 def answered(site: Site, name: str) -> int:
-    said = site.ack(name)
-    return said.offer if said else 0
+    ack = site.ack(name)
+    return ack.offer if ack else 0
 
 
 def lan_of(site: Site) -> str | None:
-    said = site.status("a")
-    return said.lans[0].interface if said else None
+    status = site.status("a")
+    return status.lans[0].interface if status else None
 
 
 def keys_of(cell: Cell) -> dict[int, str]:
@@ -743,10 +749,10 @@ def keys_of(cell: Cell) -> dict[int, str]:
 
 
 def works(site: Site) -> bool:
-    said = site.status("a")
-    return said is not None and any(link.works for link in said.links)
+    status = site.status("a")
+    return status is not None and any(link.works for link in status.links)
 
 
 def problem_of(site: Site) -> str:
-    said = site.status("a")
-    return said.problem if said else ""
+    status = site.status("a")
+    return status.problem if status else ""

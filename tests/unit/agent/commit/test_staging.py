@@ -1,4 +1,4 @@
-"""How packages wait, are activated and gone back from, and what a crash or a full disk leaves."""
+"""How packages are staged, activated and rolled back, and what a crash or a full disk leaves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uno.host import command
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 
-TRIAL = PendingCommit(
+PENDING = PendingCommit(
     generation=2, previous=1, before=Reachability(registry=True, neighbours=frozenset({2}))
 )
 
@@ -55,7 +55,7 @@ def generation(content: bytes) -> int:
     return package_file.read_manifest(content).generation
 
 
-def trial(packages: dict[int, bytes], *, to: int = 2) -> PendingCommit:
+def pending_commit(packages: dict[int, bytes], *, to: int = 2) -> PendingCommit:
     return PendingCommit(generation=generation(packages[to]), previous=generation(packages[1]))
 
 
@@ -72,29 +72,29 @@ def test_a_staged_package_waits_and_changes_nothing(
     assert ledger.cell_state().staged == generation(packages[2])
 
 
-def test_an_activated_package_is_on_trial_until_it_is_confirmed(
+def test_an_activated_package_is_pending_until_it_is_confirmed(
     ledger: Ledger, packages: dict[int, bytes]
 ) -> None:
     ledger.stage(packages[2])
 
-    ledger.activate(trial(packages))
+    ledger.activate(pending_commit(packages))
 
     standing = ledger.cell_state()
     assert (standing.running, standing.previous) == (
         generation(packages[2]),
         generation(packages[1]),
     )
-    assert standing.pending == trial(packages)
+    assert standing.pending == pending_commit(packages)
     ledger.confirm()
     assert ledger.cell_state().pending is None
     assert ledger.cell_state().running == generation(packages[2])
 
 
-def test_going_back_ends_the_trial_and_the_package_can_be_staged_again(
+def test_a_roll_back_removes_the_pending_commit_and_the_package_can_be_staged_again(
     ledger: Ledger, packages: dict[int, bytes]
 ) -> None:
     ledger.stage(packages[2])
-    ledger.activate(trial(packages))
+    ledger.activate(pending_commit(packages))
 
     ledger.roll_back()
 
@@ -138,13 +138,13 @@ def test_what_was_installed_by_hand_meanwhile_makes_a_staged_package_worthless(
 
     assert ledger.cell_state().staged is None
     with pytest.raises(UnoError):
-        ledger.activate(trial(packages))
+        ledger.activate(pending_commit(packages))
     assert ledger.cell_state().running == generation(packages[3])
 
 
 def test_only_what_is_staged_is_activated(ledger: Ledger, packages: dict[int, bytes]) -> None:
     with pytest.raises(UnoError, match="is staged"):
-        ledger.activate(trial(packages))
+        ledger.activate(pending_commit(packages))
 
     assert ledger.cell_state().running == generation(packages[1])
 
@@ -168,7 +168,7 @@ def test_a_disk_that_fills_up_once_staged_lets_nothing_be_half_activated(
     fill_disk(monkeypatch)
 
     with pytest.raises(UnoError, match="the disk is full"):
-        ledger.activate(trial(packages))
+        ledger.activate(pending_commit(packages))
 
     assert ledger.cell_state().running == generation(packages[1])
     assert ledger.cell_state().pending is None
@@ -178,7 +178,7 @@ def test_confirming_and_going_back_need_no_room(
     ledger: Ledger, packages: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.stage(packages[2])
-    ledger.activate(trial(packages))
+    ledger.activate(pending_commit(packages))
     fill_disk(monkeypatch)
 
     ledger.roll_back()
@@ -193,7 +193,7 @@ def test_what_was_handled_is_remembered(ledger: Ledger) -> None:
     assert ledger.cell_state().persistent == PersistentState(handled=7, offer=5)
 
 
-def test_marks_that_somebody_else_wrote_do_not_keep_a_cell_from_running(ledger: Ledger) -> None:
+def test_malformed_records_do_not_keep_a_cell_from_running(ledger: Ledger) -> None:
     (ledger.directory / "pending-commit.json").write_bytes(b"\xff")
     (ledger.directory / "state.json").write_bytes(b"[]")
 
