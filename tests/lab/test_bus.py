@@ -1,7 +1,7 @@
 """The bus over links that come and go: each node has one address, on none of the links.
 
 Two namespaces, a cable between them that carries 1280 bytes at once, and Cyclone DDS in each; all
-in this process, since sockets stay in the namespace that they were made in.
+in this process, since a socket stays in the namespace in which it was created.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class Host:
     namespace: str
     address: IPv4Address
 
-    def ip(self, *words: str) -> None:
-        run(["ip", "-n", self.namespace, *words])
+    def ip(self, *arguments: str) -> None:
+        run(["ip", "-n", self.namespace, *arguments])
 
     def join(self, *peers: Host) -> tuple[CycloneBus, list[BusEvent]]:
-        """Be on the bus."""
-        bus, heard = CycloneBus(), list[BusEvent]()
+        """Join the bus."""
+        bus, received = CycloneBus(), list[BusEvent]()
         config = BusConfig(
             domain=DOMAIN,
             address=self.address,
@@ -64,8 +64,8 @@ class Host:
             peers=tuple(BusPeer(it.address) for it in peers),
         )
         with netns.entered(self.namespace):
-            bus.configure(config, heard.append)
-        return bus, heard
+            bus.configure(config, received.append)
+        return bus, received
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def hosts() -> Iterator[tuple[Host, Host]]:
             run(["ip", "netns", "add", host.namespace])
             made.append(host)
             host.ip("link", "set", "lo", "up")
-            # As the agent does: what has no path goes nowhere, and not out in plain text.
+            # As the agent does: packets without a path are dropped, and do not leave in plain text.
             host.ip("link", "add", "uno0", "type", "bridge")
             host.ip("address", "add", f"{host.address}/32", "dev", "uno0")
             host.ip("link", "set", "uno0", "up")
@@ -91,7 +91,7 @@ def hosts() -> Iterator[tuple[Host, Host]]:
             run(["ip", "netns", "delete", host.namespace])
 
 
-def test_a_package_comes_through_in_datagrams_that_fit_the_link(
+def test_a_package_is_delivered_in_datagrams_that_fit_the_link(
     hosts: tuple[Host, Host],
 ) -> None:
     cell, registry = hosts
@@ -99,12 +99,12 @@ def test_a_package_comes_through_in_datagrams_that_fit_the_link(
 
     async def scene() -> list[bytes]:
         with tap(registry) as packets:
-            at_cell, heard = cell.join(registry)
+            at_cell, received = cell.join(registry)
             at_registry, _ = registry.join()
             with leaving(at_cell, at_registry):
                 at_cell.subscribe(offers_for(1))
                 at_registry.write(offers_for(1), offer)
-                await until(lambda: Received(offers_for(1), offer) in heard)
+                await until(lambda: Received(offers_for(1), offer) in received)
             return packets()
 
     sent = run_scene(scene())
@@ -114,50 +114,50 @@ def test_a_package_comes_through_in_datagrams_that_fit_the_link(
     assert not any(is_fragment(packet) for packet in sent)
 
 
-def test_links_are_replaced_by_others_and_nobody_notices(hosts: tuple[Host, Host]) -> None:
+def test_replacing_a_link_does_not_interrupt_the_bus(hosts: tuple[Host, Host]) -> None:
     cell, registry = hosts
 
     async def scene() -> list[BusEvent]:
-        at_cell, heard = cell.join(registry)
+        at_cell, received = cell.join(registry)
         at_registry, _ = registry.join()
         with leaving(at_cell, at_registry):
             at_cell.subscribe(STATUS)
             at_registry.write(STATUS, envelope(subject=1))
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
 
             cell.ip("link", "delete", "wire")
             connect(cell, registry, net="198.51.100.0")
             at_registry.write(STATUS, envelope(subject=1, sequence=2))
 
-            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2)) in heard)
-            return heard
+            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2)) in received)
+            return received
 
     assert [type(it) for it in run_scene(scene())] == [Presence, Received, Received]
 
 
-def test_after_an_outage_each_has_the_newest_of_the_other(
+def test_after_an_outage_each_agent_receives_the_newest_of_the_other(
     hosts: tuple[Host, Host], capfd: pytest.CaptureFixture[str]
 ) -> None:
     cell, registry = hosts
 
     async def scene() -> None:
         clock = asyncio.get_running_loop()
-        at_cell, heard = cell.join(registry)
+        at_cell, received = cell.join(registry)
         at_registry, _ = registry.join()
         with leaving(at_cell, at_registry):
             at_cell.subscribe(STATUS)
             at_registry.write(STATUS, envelope(subject=1))
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
 
             cell.ip("link", "delete", "wire")
-            await until(lambda: Presence(STATUS, 0) in heard)
+            await until(lambda: Presence(STATUS, 0) in received)
             at_registry.write(STATUS, envelope(subject=1, sequence=2))
-            # Longer than RTPS remembers participants, so that they have to find each other anew.
+            # Longer than the lease of participants, so that they have to discover each other again.
             await asyncio.sleep(12)
             connect(cell, registry, net="198.51.100.0")
 
             mended = clock.time()
-            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2)) in received)
             assert clock.time() - mended < 4
 
     run_scene(scene())
@@ -165,40 +165,40 @@ def test_after_an_outage_each_has_the_newest_of_the_other(
     assert capfd.readouterr().err == ""
 
 
-def test_altered_datagrams_kill_nobody_and_who_joins_anew_is_heard(
+def test_agents_survive_altered_datagrams_and_communicate_after_they_rejoin(
     hosts: tuple[Host, Host], capfd: pytest.CaptureFixture[str]
 ) -> None:
     cell, registry = hosts
 
     async def scene() -> None:
         with tap(registry) as packets:
-            at_cell, at_cell_heard = cell.join(registry)
-            at_registry, at_registry_heard = registry.join()
+            at_cell, cell_received = cell.join(registry)
+            at_registry, registry_received = registry.join()
             with leaving(at_cell, at_registry):
                 for bus in (at_cell, at_registry):
                     bus.subscribe(STATUS)
                     for subject in (1, 2):
                         bus.write(STATUS, envelope(subject=subject, body=bytes(3000)))
-                await until(lambda: len(at_cell_heard) >= 3 and len(at_registry_heard) >= 3)
+                await until(lambda: len(cell_received) >= 3 and len(registry_received) >= 3)
                 seen = [it for it in map(datagram_to(registry), packets()) if it]
 
-                relayed_by = netns.socket_in(cell.namespace, socket.AF_INET, socket.SOCK_DGRAM)
-                with relayed_by:
-                    relayed_by.bind((str(cell.address), 0))
+                sender = netns.socket_in(cell.namespace, socket.AF_INET, socket.SOCK_DGRAM)
+                with sender:
+                    sender.bind((str(cell.address), 0))
                     for turn in range(10_000):
                         port, payload = CHANCE.choice(seen)
-                        relayed_by.sendto(altered(payload), (str(registry.address), port))
+                        sender.sendto(altered(payload), (str(registry.address), port))
                         if turn % 50 == 0:
                             await asyncio.sleep(0.001)
 
-                # They may have said that all to come is old, in the name of either.
+                # Forged datagrams may have made either discard new messages as duplicates.
                 for host, bus in ((cell, at_cell), (registry, at_registry)):
                     with netns.entered(host.namespace):
                         bus.rejoin()
                 at_cell.write(STATUS, envelope(subject=1, sequence=2))
                 at_registry.write(STATUS, envelope(subject=1, sequence=2))
                 newest = Received(STATUS, envelope(subject=1, sequence=2))
-                await until(lambda: newest in at_cell_heard and newest in at_registry_heard)
+                await until(lambda: newest in cell_received and newest in registry_received)
 
     run_scene(scene())
 
@@ -206,7 +206,7 @@ def test_altered_datagrams_kill_nobody_and_who_joins_anew_is_heard(
 
 
 def connect(one: Host, other: Host, *, net: str) -> None:
-    """Lay a cable between two hosts, and have each find the other through it."""
+    """Create a cable between two hosts, and their routes to each other over it."""
     first = IPv4Address(net)
     one.ip(
         *("link", "add", "wire", "mtu", str(MTU), "type", "veth"),
@@ -257,7 +257,7 @@ def is_fragment(packet: bytes) -> bool:
 
 
 def datagram_to(host: Host) -> Callable[[bytes], tuple[int, bytes] | None]:
-    """Return what tells the port and the payload of a packet to the host's bus."""
+    """Return a parser that gives port and payload of a packet to the host's bus."""
 
     def payload(packet: bytes) -> tuple[int, bytes] | None:
         start = 4 * (packet[0] & 15)
@@ -271,7 +271,7 @@ def datagram_to(host: Host) -> Callable[[bytes], tuple[int, bytes] | None]:
 
 def altered(payload: bytes) -> bytes:
     changed = bytearray(payload)
-    # The first four bytes say that it is RTPS at all.
+    # The first four bytes identify RTPS.
     for _ in range(CHANCE.randint(1, 6)):
         changed[CHANCE.randrange(4, len(changed))] = CHANCE.randrange(256)
     end = len(changed) if CHANCE.random() < 0.7 else CHANCE.randrange(4, len(changed))
@@ -288,7 +288,7 @@ def envelope(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - nothing here tells when it holds
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.002)
 
 
@@ -296,4 +296,4 @@ def run_scene(scene: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(scene)
 
 
-CHANCE = random.Random(7)  # noqa: S311 - nothing that it protects
+CHANCE = random.Random(7)  # noqa: S311 - not for security

@@ -1,6 +1,6 @@
-"""10,000 messages and packages that somebody has tampered with: refused, logged once, nothing done.
+"""10,000 altered messages and packages are refused and logged once, and change nothing.
 
-A cell hears them from a neighbour who is a member, and so can put anything on the bus.
+A cell receives them from a compromised neighbour: a member, which can write anything to the bus.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ A, B = 1, 2
 
 
 @dataclass
-class Silence(Bus):
-    """A bus that keeps what is written to it."""
+class RecordingBus(Bus):
+    """A bus that records writes."""
 
     written: list[tuple[Channel, Envelope]] = field(default_factory=list)
 
@@ -65,7 +65,7 @@ class Silence(Bus):
         """Do nothing."""
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Keep it."""
+        """Record it."""
         self.written.append((channel, envelope))
 
     def withdraw(self, channel: Channel, subject: int) -> None:
@@ -80,7 +80,7 @@ class Silence(Bus):
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Cell a with its package, the next one, that of cell b, and everybody's signatures."""
+    """The package of cell a, its next one, that of cell b, and the signing keys of all."""
 
     first: bytes
     second: bytes
@@ -96,7 +96,9 @@ class Site:
     def identity(self) -> str:
         return self.running.manifest.identity
 
-    def said(self, kind: Kind, subject: int, body: object, *, by: int, sequence: int) -> Envelope:
+    def signed_message(
+        self, kind: Kind, subject: int, body: object, *, by: int, sequence: int
+    ) -> Envelope:
         plain = Envelope(
             subject=subject,
             kind=kind,
@@ -116,8 +118,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     root = tmp_path_factory.mktemp("hostile") / "uvn"
     package = root / "cells" / "net__a.uvn-agent"
 
-    def do(words: str) -> None:
-        done = run(*words.split(), "-r", str(root))
+    def do(arguments: str) -> None:
+        done = run(*arguments.split(), "-r", str(root))
         assert done.status == 0, done.err
 
     do("define uvn net -o john@example.org -p secret -a registry.example.org")
@@ -135,7 +137,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         first=first,
         second=package.read_bytes(),
         of_b=(root / "cells" / "net__b.uvn-agent").read_bytes(),
-        sign={who: signer(text(secrets[key].private)) for who, key in keys.items()},
+        sign={node: signer(text(secrets[key].private)) for node, key in keys.items()},
         sealing=text(secrets[cell_sealing(A)].public or b""),
     )
 
@@ -148,17 +150,25 @@ def ledger(tmp_path: Path, site: Site) -> Ledger:
 
 
 @pytest.mark.feature("G20")
-def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_once(
+def test_altered_messages_change_nothing_and_are_logged_once(
     site: Site, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bus, chance = Silence(), Random(1)  # noqa: S311 - the same every time
+    bus, chance = RecordingBus(), Random(1)  # noqa: S311 - the same every time
     flood = FloodRunner(bus, site.running, directory=ledger.directory, clock=lambda: 0.0)
     true = [
-        site.said(Kind.UVN, REGISTRY, UvnAnnouncement(generation=3), by=REGISTRY, sequence=10),
-        site.said(Kind.ACTIVATION, REGISTRY, Activation(generation=3), by=REGISTRY, sequence=10),
-        site.said(Kind.OFFER, A, site.sealed(site.second, cell=A), by=REGISTRY, sequence=10),
-        site.said(Kind.STATUS, B, CellStatus(generation=3), by=B, sequence=10),
-        site.said(Kind.ACK, B, Ack(generation=3, phase=Phase.STAGED, running=2), by=B, sequence=10),
+        site.signed_message(
+            Kind.UVN, REGISTRY, UvnAnnouncement(generation=3), by=REGISTRY, sequence=10
+        ),
+        site.signed_message(
+            Kind.ACTIVATION, REGISTRY, Activation(generation=3), by=REGISTRY, sequence=10
+        ),
+        site.signed_message(
+            Kind.OFFER, A, site.sealed(site.second, cell=A), by=REGISTRY, sequence=10
+        ),
+        site.signed_message(Kind.STATUS, B, CellStatus(generation=3), by=B, sequence=10),
+        site.signed_message(
+            Kind.ACK, B, Ack(generation=3, phase=Phase.STAGED, running=2), by=B, sequence=10
+        ),
     ]
     for each in true:
         assert flood.receive(Received(Channel(TOPICS[Kind(each.kind)], OWN), each))
@@ -179,7 +189,7 @@ def test_messages_that_were_tampered_with_change_nothing_and_are_complained_of_o
 
 
 @pytest.mark.feature("G20")
-def test_packages_that_were_tampered_with_are_refused_and_leave_the_directory_as_it_was(
+def test_altered_packages_are_refused_and_leave_the_directory_unchanged(
     site: Site, ledger: Ledger
 ) -> None:
     chance = Random(2)  # noqa: S311 - the same every time
@@ -192,7 +202,7 @@ def test_packages_that_were_tampered_with_are_refused_and_leave_the_directory_as
             ledger.stage(package)
         except PackageRejected:
             continue
-        # What gzip says of itself is not signed, and of no account.
+        # The header of gzip is not signed, and has no effect.
         assert package_file.read(package) == package_file.read(site.second)
         staged += 1
         ledger.discard()
@@ -204,7 +214,7 @@ def test_packages_that_were_tampered_with_are_refused_and_leave_the_directory_as
 
 
 @pytest.mark.feature("G20")
-def test_sealed_packages_that_were_tampered_with_are_not_opened(site: Site) -> None:
+def test_altered_sealed_packages_are_not_opened(site: Site) -> None:
     chance = Random(3)  # noqa: S311 - the same every time
     sealed = site.sealed(site.second, cell=A)
     key = site.running.secrets[cell_sealing(A)]
@@ -217,7 +227,7 @@ def test_sealed_packages_that_were_tampered_with_are_not_opened(site: Site) -> N
 
 
 @pytest.mark.feature("G21")
-def test_a_sealed_package_is_opened_by_its_cell_alone(site: Site) -> None:
+def test_only_its_cell_can_open_a_sealed_package(site: Site) -> None:
     sealed = site.sealed(site.second, cell=A)
     key_a = site.running.secrets[cell_sealing(A)]
     key_b = package_file.read(site.of_b).secrets[cell_sealing(B)]
@@ -235,7 +245,7 @@ def test_a_sealed_package_is_opened_by_its_cell_alone(site: Site) -> None:
 
 
 @pytest.mark.feature("G20")
-def test_a_package_of_another_cell_does_not_pass_in_any_wrapping(
+def test_a_package_of_another_cell_is_refused_however_it_is_delivered(
     site: Site, ledger: Ledger
 ) -> None:
     """Cell b has a package of its own that the registry has signed, and offers it to cell a."""
@@ -243,8 +253,8 @@ def test_a_package_of_another_cell_does_not_pass_in_any_wrapping(
 
     with pytest.raises(UnoError, match="this package is for cell b, and this is cell a"):
         ledger.stage(site.of_b)
-    offer = site.said(Kind.OFFER, A, site.sealed(site.of_b, cell=A), by=B, sequence=99)
-    flood = FloodRunner(Silence(), site.running, directory=ledger.directory, clock=lambda: 0.0)
+    offer = site.signed_message(Kind.OFFER, A, site.sealed(site.of_b, cell=A), by=B, sequence=99)
+    flood = FloodRunner(RecordingBus(), site.running, directory=ledger.directory, clock=lambda: 0.0)
 
     assert not flood.receive(Received(Channel(Topic.OFFER, "cell-1"), offer))
     assert not flood.state.unhandled.offer
@@ -252,7 +262,7 @@ def test_a_package_of_another_cell_does_not_pass_in_any_wrapping(
 
 
 @pytest.mark.feature("G20")
-def test_an_older_package_is_not_taken_back(site: Site, ledger: Ledger) -> None:
+def test_an_older_package_is_refused(site: Site, ledger: Ledger) -> None:
     ledger.accept(site.second)
     before = content(ledger.directory)
 
@@ -263,9 +273,9 @@ def test_an_older_package_is_not_taken_back(site: Site, ledger: Ledger) -> None:
 
 
 def tampered(true: Envelope, site: Site, chance: Random) -> Envelope:
-    """Change a message so that it is not what its author has said."""
+    """Alter a message, so that its signature does not match."""
     later = replace(true, sequence=true.sequence + chance.randrange(1, 1 << 40))
-    # Said again by a member whom it is not about.
+    # Signed by a member that is not its originator.
     other = B if true.kind in OF_REGISTRY else A
     ways: tuple[Callable[[], Envelope], ...] = (
         lambda: replace(later, body=mutated(true.body, chance)),

@@ -1,4 +1,4 @@
-"""RTI Connext DDS, as far as it goes without a licence: it makes no participant without one."""
+"""RTI Connext DDS without a licence, and therefore without a participant."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_whole_package_has_the_same_bytes_too() -> None:
     assert to_envelope(connexts.deserialize(wire.encode(package))) == package
 
 
-def test_a_participant_talks_to_its_peers_alone_and_from_one_address() -> None:
+def test_a_participant_uses_unicast_to_its_peers_from_one_address() -> None:
     qos = connext.participant_qos(CONFIG)
 
     assert list(qos.discovery.initial_peers) == ["[0]@udpv4://10.0.0.2", "[1]@udpv4://10.0.0.1"]
@@ -112,7 +112,7 @@ def test_both_ends_are_reliable_and_keep_the_newest(
     assert list(qos.data_representation.value) == [dds.DataRepresentation.XCDR2]
 
 
-def test_what_was_written_holds_when_the_writer_has_left() -> None:
+def test_samples_stay_valid_after_the_writer_leaves() -> None:
     qos = connext.writer_qos()
 
     assert not qos.writer_data_lifecycle.autodispose_unregistered_instances
@@ -131,7 +131,7 @@ def test_without_a_licence_there_is_one_error_that_names_the_variable(
 
 
 @pytest.mark.feature("F098")
-def test_a_licence_that_is_none_is_one_error_with_its_path(
+def test_an_invalid_licence_is_one_error_with_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RTI_LICENSE_FILE", "to be put back")

@@ -1,4 +1,4 @@
-"""Cyclone DDS: participants that really talk, through the loopback interface."""
+"""Cyclone DDS: real participants on the loopback interface."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ from uno.statesync.envelope import BODY_LIMIT
 
 STATUS = Channel(Topic.STATUS)
 LOOPBACK = IPv4Address("127.0.0.1")
-CHANCE = random.Random()  # noqa: S311 - nothing that it protects
+CHANCE = random.Random()  # noqa: S311 - not for security
 
 
-def test_agents_find_each_other_and_who_is_later_gets_the_newest(domain: int) -> None:
+def test_agents_discover_each_other_and_a_late_reader_receives_the_newest(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
@@ -54,89 +54,89 @@ def test_agents_find_each_other_and_who_is_later_gets_the_newest(domain: int) ->
                 registry.write(STATUS, envelope(subject=1, sequence=sequence))
             registry.write(STATUS, envelope(subject=2))
 
-            cell, heard = agents.join(1, peers=(0,))
+            cell, received = agents.join(1, peers=(0,))
             cell.subscribe(STATUS)
-            await until(lambda: len(heard) == 3)
+            await until(lambda: len(received) == 3)
 
-            assert heard[0] == Presence(STATUS, 1)
-            assert Received(STATUS, envelope(subject=1, sequence=3)) in heard
-            assert Received(STATUS, envelope(subject=2)) in heard
+            assert received[0] == Presence(STATUS, 1)
+            assert Received(STATUS, envelope(subject=1, sequence=3)) in received
+            assert Received(STATUS, envelope(subject=2)) in received
 
     run(scene())
 
 
-def test_who_has_no_peers_is_called_by_those_who_have(domain: int) -> None:
+def test_an_agent_without_peers_is_discovered_by_those_that_have_it_as_a_peer(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
-            registry, heard = agents.join(0)
+            registry, received = agents.join(0)
             registry.subscribe(STATUS)
 
             cell, _ = agents.join(1, peers=(0,))
             cell.write(STATUS, envelope(subject=1))
 
-            await until(lambda: Received(STATUS, envelope(subject=1)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1)) in received)
 
     run(scene())
 
 
-def test_an_agent_does_not_hear_itself_nor_other_partitions(domain: int) -> None:
+def test_an_agent_does_not_receive_its_own_samples_or_other_partitions(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
-            first, heard = agents.join(0)
+            first, received = agents.join(0)
             first.subscribe(STATUS)
             first.write(STATUS, envelope(subject=1))
             second, _ = agents.join(1, peers=(0,))
             second.write(Channel(Topic.STATUS, RELAY), envelope(subject=1))
             second.write(STATUS, envelope(subject=2))
 
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
 
-            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(subject=2))]
+            assert received == [Presence(STATUS, 1), Received(STATUS, envelope(subject=2))]
 
     run(scene())
 
 
 @pytest.mark.parametrize("size", [300_000, 1_000_000, BODY_LIMIT])
-def test_a_package_of_any_size_comes_through(domain: int, size: int) -> None:
+def test_a_package_of_any_size_is_delivered(domain: int, size: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
-            cell, heard = agents.join(1, peers=(0,))
+            cell, received = agents.join(1, peers=(0,))
             cell.subscribe(offers_for(1))
             offer = envelope(subject=1, kind=Kind.OFFER, body=CHANCE.randbytes(size))
 
             registry.write(offers_for(1), offer)
 
-            await until(lambda: Received(offers_for(1), offer) in heard)
+            await until(lambda: Received(offers_for(1), offer) in received)
 
     run(scene())
 
 
-def test_the_newest_is_not_lost_when_a_neighbour_comes_that_is_behind(domain: int) -> None:
+def test_an_older_copy_from_a_slow_neighbour_does_not_replace_the_newest(domain: int) -> None:
     relayed, busy = Channel(Topic.STATUS, RELAY), Event()
 
     async def scene() -> None:
         async with Agents(domain) as agents:
-            hub, heard = agents.join(0)
+            hub, received = agents.join(0)
             hub.subscribe(relayed)
             ahead, _ = agents.join(1, peers=(0,))
             behind, _ = agents.join(2, peers=(0,))
             for neighbour in (ahead, behind):
                 neighbour.write(relayed, envelope(subject=9))
-            await until(lambda: sum(isinstance(each, Received) for each in heard) == 2)
+            await until(lambda: sum(isinstance(each, Received) for each in received) == 2)
 
-            # Nothing is taken meanwhile: the loop that hears is this one.
+            # The event loop takes nothing meanwhile: this coroutine does not yield.
             for neighbour, sequence in ((ahead, 3), (ahead, 5), (behind, 4)):
                 neighbour.write(relayed, envelope(subject=9, sequence=sequence))
                 busy.wait(0.2)
-            await until(lambda: Received(relayed, envelope(subject=9, sequence=4)) in heard)
+            await until(lambda: Received(relayed, envelope(subject=9, sequence=4)) in received)
 
-            assert Received(relayed, envelope(subject=9, sequence=5)) in heard
+            assert Received(relayed, envelope(subject=9, sequence=5)) in received
 
     run(scene())
 
 
-def test_what_is_larger_is_refused(domain: int) -> None:
+def test_a_larger_body_is_refused(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
@@ -165,19 +165,19 @@ def test_another_configuration_keeps_what_was_written_and_subscribed(domain: int
     run(scene())
 
 
-def test_a_new_configuration_does_not_look_like_an_outage(domain: int) -> None:
+def test_a_new_configuration_is_not_reported_as_an_outage(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
             registry.write(STATUS, envelope(subject=9))
-            cell, heard = agents.join(1, peers=(0,))
+            cell, received = agents.join(1, peers=(0,))
             cell.subscribe(STATUS)
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
 
-            cell.configure(agents.config(1, peers=(0, 2)), heard.append)
-            await until(lambda: len(heard) == 3)
+            cell.configure(agents.config(1, peers=(0, 2)), received.append)
+            await until(lambda: len(received) == 3)
 
-            assert heard[2] == Received(STATUS, envelope(subject=9))
+            assert received[2] == Received(STATUS, envelope(subject=9))
 
     run(scene())
 
@@ -187,11 +187,11 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
 ) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
-            registry, heard = agents.join(0)
+            registry, received = agents.join(0)
             registry.subscribe(STATUS)
             cell, _ = agents.join(1, peers=(0,))
             cell.write(STATUS, envelope(subject=1))
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
             before = threads(), descriptors()
             cell.configure(agents.config(1, peers=(0,)), ignore)
             assert (threads(), descriptors()) == before
@@ -201,7 +201,8 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
                 cell.write(STATUS, envelope(subject=1, sequence=turn + 2))
                 await until(
                     partial(
-                        heard.__contains__, Received(STATUS, envelope(subject=1, sequence=turn + 2))
+                        received.__contains__,
+                        Received(STATUS, envelope(subject=1, sequence=turn + 2)),
                     )
                 )
 
@@ -213,7 +214,7 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
     assert (threads(), descriptors()) == before
 
 
-def test_who_joins_anew_gets_and_says_everything_again(domain: int) -> None:
+def test_an_agent_that_rejoins_receives_and_writes_everything_again(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, at_registry = agents.join(0)
@@ -231,7 +232,7 @@ def test_who_joins_anew_gets_and_says_everything_again(domain: int) -> None:
     run(scene())
 
 
-def test_what_is_withdrawn_does_not_come_to_who_is_later(domain: int) -> None:
+def test_a_late_reader_does_not_receive_what_is_withdrawn(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
@@ -241,30 +242,30 @@ def test_what_is_withdrawn_does_not_come_to_who_is_later(domain: int) -> None:
             registry.withdraw(STATUS, 1)
             registry.withdraw(offers_for(1), 1)
 
-            cell, heard = agents.join(1, peers=(0,))
+            cell, received = agents.join(1, peers=(0,))
             cell.subscribe(offers_for(1))
             cell.subscribe(STATUS)
-            await until(lambda: len(heard) == 2)
-            assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(subject=2))]
+            await until(lambda: len(received) == 2)
+            assert received == [Presence(STATUS, 1), Received(STATUS, envelope(subject=2))]
 
             registry.write(STATUS, envelope(subject=1, sequence=2))
-            await until(lambda: heard[2:] == [Received(STATUS, envelope(subject=1, sequence=2))])
+            await until(lambda: received[2:] == [Received(STATUS, envelope(subject=1, sequence=2))])
 
     run(scene())
 
 
-def test_who_leaves_is_missed_at_once(domain: int) -> None:
+def test_an_agent_that_leaves_is_noticed_at_once(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
-            registry, heard = agents.join(0)
+            registry, received = agents.join(0)
             registry.subscribe(STATUS)
             cell, _ = agents.join(1, peers=(0,))
             cell.write(STATUS, envelope(subject=1))
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
 
             cell.close()
 
-            await until(lambda: heard[2:] == [Presence(STATUS, 0)], seconds=2)
+            await until(lambda: received[2:] == [Presence(STATUS, 0)], seconds=2)
 
     run(scene())
 
@@ -290,30 +291,30 @@ asyncio.run(main())
 """
 
 
-def test_who_is_killed_is_missed_after_the_lease(domain: int) -> None:
+def test_a_killed_agent_is_noticed_after_the_lease(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
-            registry, heard = agents.join(0)
+            registry, received = agents.join(0)
             registry.subscribe(STATUS)
             cell = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", KILLED.format(domain=domain)
             )
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
 
             cell.kill()
             await cell.wait()
 
-            await until(lambda: heard[2:] == [Presence(STATUS, 0)])
+            await until(lambda: received[2:] == [Presence(STATUS, 0)])
 
     run(scene())
 
 
-def test_noise_at_the_ports_harms_nobody_and_is_told_once(
+def test_noise_at_the_ports_does_no_harm_and_is_logged_once(
     domain: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scene() -> list[BusEvent]:
         async with Agents(domain) as agents:
-            registry, heard = agents.join(0)
+            registry, received = agents.join(0)
             registry.subscribe(STATUS)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as relayed_by:
                 for turn in range(10_000):
@@ -325,17 +326,17 @@ def test_noise_at_the_ports_harms_nobody_and_is_told_once(
 
             cell, _ = agents.join(1, peers=(0,))
             cell.write(STATUS, envelope(subject=1))
-            await until(lambda: len(heard) >= 2)
-            return heard
+            await until(lambda: len(received) >= 2)
+            return received
 
-    heard = run(scene())
+    received = run(scene())
 
-    assert heard == [Presence(STATUS, 1), Received(STATUS, envelope(subject=1))]
+    assert received == [Presence(STATUS, 1), Received(STATUS, envelope(subject=1))]
     assert capfd.readouterr().err == ""
     assert 1 <= len(caplog.records) < 10
 
 
-def test_a_newer_agent_whose_envelopes_have_one_more_member_is_understood(domain: int) -> None:
+def test_an_envelope_of_a_newer_version_with_one_more_member_is_accepted(domain: int) -> None:
     newer: Any = idl_annotations.mutable(
         make_idl_struct(
             "Newer",
@@ -361,7 +362,7 @@ def test_a_newer_agent_whose_envelopes_have_one_more_member_is_understood(domain
 
     async def scene() -> None:
         async with Agents(domain) as agents:
-            cell, heard = agents.join(0)
+            cell, received = agents.join(0)
             cell.subscribe(STATUS)
             theirs = Domain(200, xml(agents.config(1, peers=(0,))))
             participant = DomainParticipant(200)
@@ -370,14 +371,14 @@ def test_a_newer_agent_whose_envelopes_have_one_more_member_is_understood(domain
             writer = DataWriter(publisher, topic, qos=cyclone._WRITER_QOS)
             writer.write(newer(1, 2, 99, 1, 1, b"{}", bytes(64)))
 
-            await until(lambda: Received(STATUS, envelope(subject=1)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1)) in received)
             for entity in (writer, publisher, topic, participant, theirs):
                 entity.__del__()
 
     run(scene())
 
 
-def test_a_malformed_sample_is_dropped_and_told_once(
+def test_a_malformed_sample_is_dropped_and_logged_once(
     domain: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def unreadable(_data: bytes) -> Envelope:
@@ -385,7 +386,7 @@ def test_a_malformed_sample_is_dropped_and_told_once(
 
     async def scene() -> None:
         async with Agents(domain) as agents:
-            registry, heard = agents.join(0)
+            registry, received = agents.join(0)
             registry.subscribe(STATUS)
             cell, _ = agents.join(1, peers=(0,))
             with monkeypatch.context() as patched:
@@ -395,7 +396,7 @@ def test_a_malformed_sample_is_dropped_and_told_once(
                 await until(lambda: bool(caplog.records))
             cell.write(STATUS, envelope(subject=99))
 
-            await until(lambda: Received(STATUS, envelope(subject=99)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=99)) in received)
 
     run(scene())
 
@@ -404,21 +405,21 @@ def test_a_malformed_sample_is_dropped_and_told_once(
     ]
 
 
-def test_a_loop_that_is_behind_gets_the_newest_and_not_all(domain: int) -> None:
+def test_a_slow_event_loop_receives_the_newest_and_not_all(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, _ = agents.join(0)
-            cell, heard = agents.join(1, peers=(0,))
+            cell, received = agents.join(1, peers=(0,))
             cell.subscribe(STATUS)
             registry.write(STATUS, envelope(subject=1))
-            await until(lambda: len(heard) == 2)
+            await until(lambda: len(received) == 2)
 
-            # Nobody else runs while this loop does.
+            # No other task runs during this loop.
             for sequence in range(2, 2002):
                 registry.write(STATUS, envelope(subject=1, sequence=sequence))
-            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2001)) in heard)
+            await until(lambda: Received(STATUS, envelope(subject=1, sequence=2001)) in received)
 
-            assert len(heard) < 1000
+            assert len(received) < 1000
 
     run(scene())
 
@@ -432,7 +433,7 @@ def test_an_address_that_the_host_does_not_have_is_an_error(domain: int) -> None
     run(scene())
 
 
-def test_a_second_agent_of_the_same_cell_is_told_which_port_is_in_use(domain: int) -> None:
+def test_the_error_of_a_second_agent_names_the_port_in_use(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             agents.join(0)
@@ -443,7 +444,7 @@ def test_a_second_agent_of_the_same_cell_is_told_which_port_is_in_use(domain: in
     run(scene())
 
 
-def test_dds_security_without_the_plugins_is_an_error_and_not_plain_text(
+def test_dds_security_without_the_plugins_is_an_error(
     domain: int,
 ) -> None:
     files = Security(
@@ -476,7 +477,7 @@ def test_closing_twice_or_before_joining_is_no_error(domain: int) -> None:
 
 
 class Agents:
-    """Buses of one UVN on the loopback interface, told apart by their indices."""
+    """Buses of one UVN on the loopback interface, with distinct indices."""
 
     def __init__(self, domain: int) -> None:
         self.domain = domain
@@ -493,10 +494,10 @@ class Agents:
         return config_of(self.domain, index, peers=peers)
 
     def join(self, index: int, *, peers: tuple[int, ...] = ()) -> tuple[CycloneBus, list[BusEvent]]:
-        bus, heard = CycloneBus(), list[BusEvent]()
-        bus.configure(self.config(index, peers=peers), heard.append)
+        bus, received = CycloneBus(), list[BusEvent]()
+        bus.configure(self.config(index, peers=peers), received.append)
         self.buses.append(bus)
-        return bus, heard
+        return bus, received
 
 
 def config_of(domain: int, index: int, *, peers: tuple[int, ...] = ()) -> BusConfig:
@@ -519,7 +520,7 @@ def envelope(
 
 @pytest.fixture
 def domain() -> int:
-    """A DDS domain whose ports nobody here uses, other runs of these tests included."""
+    """A DDS domain whose ports are free, also of other runs of these tests."""
     while True:
         found = CHANCE.randrange(50, 190)
         if all(is_free(port) for index in range(3) for port in ports(found, index)):
@@ -549,7 +550,7 @@ def ignore(_event: BusEvent) -> None:
 
 async def until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - nothing here tells when it holds
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.002)
 
 

@@ -1,4 +1,4 @@
-"""What is told of what Cyclone DDS prints: one line of each kind."""
+"""What is reported of the lines that Cyclone DDS prints: one of each kind."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from uno.bus.cyclone_warnings import DistinctWarnings, captured_stderr
 LINE = "1795406092.773989 [76]       recv: malformed packet received from vendor 1.16 length {}\n"
 
 
-def test_each_kind_is_told_once_without_its_stamp() -> None:
-    heard = DistinctWarnings()
+def test_each_kind_is_reported_once_without_its_timestamp() -> None:
+    warnings = DistinctWarnings()
     write(LINE.format(10) + LINE.format(20))
     write("1795406093.1 [0] tev: ddsi_udp_conn_write to udp/10.0.0.1:7410 failed\n")
 
-    assert heard.new() == [
+    assert warnings.new() == [
         "malformed packet received from vendor 1.16 length 10",
         "ddsi_udp_conn_write to udp/10.0.0.1:7410 failed",
     ]
     write(LINE.format(30))
-    assert heard.new() == []
+    assert warnings.new() == []
 
 
-def test_more_kinds_than_anybody_reads_are_not_told() -> None:
-    heard = DistinctWarnings()
+def test_the_number_of_reported_kinds_is_limited() -> None:
+    warnings = DistinctWarnings()
     words = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
     for one in words:
         write("".join(f"1.0 [1] x: {one} {other}\n" for other in words))
 
-    assert len(heard.new()) == 20
+    assert len(warnings.new()) == 20
 
 
-def test_a_pipe_that_nobody_empties_keeps_nobody_waiting() -> None:
-    heard = DistinctWarnings()
+def test_a_full_pipe_does_not_block_the_writer() -> None:
+    warnings = DistinctWarnings()
     for number in range(3000):
         write(LINE.format(number))
 
-    assert len(heard.new()) == 1
+    assert len(warnings.new()) == 1
 
 
-def test_the_pipe_is_made_once_and_closed_in_other_programs() -> None:
+def test_there_is_one_pipe_and_child_processes_do_not_inherit_it() -> None:
     with captured_stderr():
         pass
 
@@ -52,7 +52,7 @@ def test_the_pipe_is_made_once_and_closed_in_other_programs() -> None:
 
 
 def write(text: str) -> None:
-    """Write as a C library does that has remembered `stderr` when it was ours."""
+    """Write to the captured `stderr`, as a C library does that has copied it."""
     libc = ctypes.CDLL(None)
     libc.fputs.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
     with captured_stderr():

@@ -1,4 +1,4 @@
-"""What the bus in memory promises, which is what `ports.bus` does."""
+"""The bus in memory keeps the contract of `ports.bus`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STATUS = Channel(Topic.STATUS)
 A, B = IPv4Address("10.255.128.1"), IPv4Address("10.255.128.2")
 
 
-def test_who_comes_later_gets_the_newest_of_each_cell() -> None:
+def test_a_late_reader_receives_the_newest_of_each_subject() -> None:
     async def scene() -> list[BusEvent]:
         network = MemoryNetwork()
         writer = joined(network, A)
@@ -37,42 +37,42 @@ def test_who_comes_later_gets_the_newest_of_each_cell() -> None:
             writer.write(STATUS, status(subject=1, sequence=sequence))
         writer.write(STATUS, status(subject=2, sequence=1))
 
-        heard: list[BusEvent] = []
-        reader = joined(network, B, peers=(A,), heard=heard)
+        received: list[BusEvent] = []
+        reader = joined(network, B, peers=(A,), received=received)
         reader.subscribe(STATUS)
 
-        await until(lambda: len(heard) == 3)
-        return heard
+        await until(lambda: len(received) == 3)
+        return received
 
-    heard = run(scene())
+    received = run(scene())
 
-    assert Presence(STATUS, 1) in heard
-    assert Received(STATUS, status(subject=1, sequence=3)) in heard
-    assert Received(STATUS, status(subject=2, sequence=1)) in heard
+    assert Presence(STATUS, 1) in received
+    assert Received(STATUS, status(subject=1, sequence=3)) in received
+    assert Received(STATUS, status(subject=2, sequence=1)) in received
 
 
-def test_one_peer_of_the_two_is_enough_and_none_is_not() -> None:
+def test_two_nodes_connect_if_one_has_the_other_as_a_peer() -> None:
     async def scene() -> tuple[list[BusEvent], list[BusEvent]]:
         network = MemoryNetwork()
-        known, stranger = list[BusEvent](), list[BusEvent]()
-        joined(network, A, heard=known).subscribe(STATUS)
-        joined(network, B, heard=stranger).subscribe(STATUS)
+        known, unconnected = list[BusEvent](), list[BusEvent]()
+        joined(network, A, received=known).subscribe(STATUS)
+        joined(network, B, received=unconnected).subscribe(STATUS)
 
         joined(network, IPv4Address("10.255.128.3"), peers=(A,)).write(STATUS, status(subject=3))
 
         await until(lambda: Received(STATUS, status(subject=3)) in known)
-        return known, stranger
+        return known, unconnected
 
-    known, stranger = run(scene())
+    known, unconnected = run(scene())
 
     assert known == [Presence(STATUS, 1), Received(STATUS, status(subject=3))]
-    assert stranger == []
+    assert unconnected == []
 
 
-def test_nothing_passes_between_uvns_or_partitions() -> None:
+def test_uvns_and_partitions_are_separate() -> None:
     async def scene() -> list[BusEvent]:
-        network, heard = MemoryNetwork(), list[BusEvent]()
-        reader = joined(network, A, heard=heard)
+        network, received = MemoryNetwork(), list[BusEvent]()
+        reader = joined(network, A, received=received)
         reader.subscribe(STATUS)
         foreign = network.bus()
         foreign.configure(config(B, peers=(A,), tag="other"), ignore)
@@ -81,43 +81,43 @@ def test_nothing_passes_between_uvns_or_partitions() -> None:
         other.write(Channel(Topic.STATUS, FOR_REGISTRY), status(subject=3))
         other.write(STATUS, status(subject=3, sequence=9))
 
-        await until(lambda: len(heard) == 2)
-        return heard
+        await until(lambda: len(received) == 2)
+        return received
 
     assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(subject=3, sequence=9))]
 
 
-def test_what_is_cut_off_catches_up_when_it_is_mended() -> None:
+def test_a_reconnected_node_catches_up() -> None:
     async def scene() -> list[BusEvent]:
-        network, heard = MemoryNetwork(), list[BusEvent]()
+        network, received = MemoryNetwork(), list[BusEvent]()
         writer = joined(network, A)
         writer.write(STATUS, status(subject=1, sequence=1))
-        joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
-        await until(lambda: len(heard) == 2)
+        joined(network, B, peers=(A,), received=received).subscribe(STATUS)
+        await until(lambda: len(received) == 2)
         network.disconnect(A, B)
         writer.write(STATUS, status(subject=1, sequence=2))
-        await until(lambda: Presence(STATUS, 0) in heard)
+        await until(lambda: Presence(STATUS, 0) in received)
 
         network.reconnect(B, A)
 
-        await until(lambda: len(heard) == 5)
-        return heard[3:]
+        await until(lambda: len(received) == 5)
+        return received[3:]
 
     assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(subject=1, sequence=2))]
 
 
-def test_what_is_withdrawn_comes_to_nobody_any_more() -> None:
+def test_a_withdrawn_envelope_is_not_delivered() -> None:
     async def scene() -> list[BusEvent]:
-        network, heard = MemoryNetwork(), list[BusEvent]()
+        network, received = MemoryNetwork(), list[BusEvent]()
         writer = joined(network, A)
         writer.write(STATUS, status(subject=1))
         writer.withdraw(STATUS, 1)
-        joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
+        joined(network, B, peers=(A,), received=received).subscribe(STATUS)
         writer.write(Channel(Topic.ACK), status(subject=1))
         joined(network, IPv4Address("10.255.128.3"), peers=(B,)).write(STATUS, status(subject=3))
 
-        await until(lambda: len(heard) == 2)
-        return heard
+        await until(lambda: len(received) == 2)
+        return received
 
     assert run(scene()) == [Presence(STATUS, 1), Received(STATUS, status(subject=3))]
 
@@ -125,8 +125,8 @@ def test_what_is_withdrawn_comes_to_nobody_any_more() -> None:
 def test_another_configuration_keeps_what_was_written_and_subscribed() -> None:
     async def scene() -> tuple[list[BusEvent], list[BusEvent]]:
         network, near, far = MemoryNetwork(), list[BusEvent](), list[BusEvent]()
-        joined(network, A, heard=far).subscribe(STATUS)
-        node = joined(network, B, heard=near)
+        joined(network, A, received=far).subscribe(STATUS)
+        node = joined(network, B, received=near)
         node.subscribe(STATUS)
         node.write(STATUS, status(subject=2))
 
@@ -154,27 +154,27 @@ def test_an_address_is_for_one_node_but_two_indices_can_share_it() -> None:
     run(scene())
 
 
-def test_who_crashes_is_missed_after_the_lease_and_who_closes_at_once() -> None:
+def test_a_crash_is_noticed_after_the_lease_and_a_close_at_once() -> None:
     async def scene() -> list[tuple[float, BusEvent]]:
         clock = asyncio.get_running_loop()
         start = clock.time()
-        network, heard = MemoryNetwork(impairment=Impairment(lease=0.2)), []
+        network, received = MemoryNetwork(impairment=Impairment(lease=0.2)), []
         first, second = joined(network, A), joined(network, IPv4Address("10.255.128.3"))
         for node in (first, second):
             node.write(STATUS, status(subject=1))
         reader = network.bus()
         peers = (A, IPv4Address("10.255.128.3"))
         reader.configure(
-            config(B, peers=peers), lambda event: heard.append((clock.time() - start, event))
+            config(B, peers=peers), lambda event: received.append((clock.time() - start, event))
         )
         reader.subscribe(STATUS)
-        await until(lambda: len(heard) == 3)
+        await until(lambda: len(received) == 3)
 
         first.close()
-        await until(lambda: heard[-1][1] == Presence(STATUS, 1))
+        await until(lambda: received[-1][1] == Presence(STATUS, 1))
         second.crash()
-        await until(lambda: heard[-1][1] == Presence(STATUS, 0))
-        return heard
+        await until(lambda: received[-1][1] == Presence(STATUS, 0))
+        return received
 
     *_, closed, crashed = run(scene())
 
@@ -182,60 +182,60 @@ def test_who_crashes_is_missed_after_the_lease_and_who_closes_at_once() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_in_bad_impairment_the_newest_comes_through(seed: int) -> None:
+def test_with_loss_and_reordering_the_newest_arrives_in_order(seed: int) -> None:
     async def scene() -> list[BusEvent]:
         impairment = Impairment(loss=0.5, delay=0.002, reorder=0.5, duplicate=0.5)
-        network, heard = MemoryNetwork(seed=seed, impairment=impairment), list[BusEvent]()
+        network, received = MemoryNetwork(seed=seed, impairment=impairment), list[BusEvent]()
         writer = joined(network, A)
-        joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
+        joined(network, B, peers=(A,), received=received).subscribe(STATUS)
         for sequence in range(20):
             for subject in (1, 2, 3):
                 writer.write(STATUS, status(subject=subject, sequence=sequence))
             await asyncio.sleep(0.001)
 
         newest = [Received(STATUS, status(subject=subject, sequence=19)) for subject in (1, 2, 3)]
-        await until(lambda: all(it in heard for it in newest))
-        return heard
+        await until(lambda: all(it in received for it in newest))
+        return received
 
-    heard = [it.envelope for it in run(scene()) if isinstance(it, Received)]
+    received = [it.envelope for it in run(scene()) if isinstance(it, Received)]
 
     for subject in (1, 2, 3):
-        sequences = [it.sequence for it in heard if it.subject == subject]
+        sequences = [it.sequence for it in received if it.subject == subject]
         assert sequences == sorted(sequences)
 
 
-def test_everything_may_come_again() -> None:
+def test_envelopes_may_be_delivered_again() -> None:
     async def scene() -> list[BusEvent]:
-        network, heard = MemoryNetwork(), list[BusEvent]()
+        network, received = MemoryNetwork(), list[BusEvent]()
         joined(network, A).write(STATUS, status(subject=1))
-        joined(network, B, peers=(A,), heard=heard).subscribe(STATUS)
-        await until(lambda: len(heard) == 2)
+        joined(network, B, peers=(A,), received=received).subscribe(STATUS)
+        await until(lambda: len(received) == 2)
 
         network.redeliver()
 
-        await until(lambda: len(heard) == 3)
-        return heard
+        await until(lambda: len(received) == 3)
+        return received
 
     assert run(scene())[-1] == Received(STATUS, status(subject=1))
 
 
-def test_who_joins_anew_gets_everything_again() -> None:
+def test_a_node_that_rejoins_receives_everything_again() -> None:
     async def scene() -> list[BusEvent]:
-        network, heard = MemoryNetwork(), list[BusEvent]()
+        network, received = MemoryNetwork(), list[BusEvent]()
         joined(network, A).write(STATUS, status(subject=1))
-        reader = joined(network, B, peers=(A,), heard=heard)
+        reader = joined(network, B, peers=(A,), received=received)
         reader.subscribe(STATUS)
-        await until(lambda: len(heard) == 2)
+        await until(lambda: len(received) == 2)
 
         reader.rejoin()
 
-        await until(lambda: len(heard) == 3)
-        return heard
+        await until(lambda: len(received) == 3)
+        return received
 
     assert run(scene())[1:] == 2 * [Received(STATUS, status(subject=1))]
 
 
-def test_the_bus_in_memory_is_a_bus() -> None:
+def test_the_bus_in_memory_implements_the_port() -> None:
     bus: Bus = MemoryNetwork().bus()
 
     bus.close()
@@ -269,10 +269,10 @@ def joined(
     address: IPv4Address,
     *,
     peers: tuple[IPv4Address, ...] = (),
-    heard: list[BusEvent] | None = None,
+    received: list[BusEvent] | None = None,
 ) -> MemoryBus:
     bus = network.bus()
-    bus.configure(config(address, peers=peers), ignore if heard is None else heard.append)
+    bus.configure(config(address, peers=peers), ignore if received is None else received.append)
     return bus
 
 
@@ -282,7 +282,7 @@ def ignore(_event: BusEvent) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - nothing here tells when it holds
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
 
 
