@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model import codec
-from uno.model.codec import Malformed
+from uno.model.codec import MalformedJson
 from uno.model.status import UvnView
 
 RUN = Path("/run/uno")
@@ -199,11 +199,11 @@ def _connect(one: socket.socket, path: Path) -> None:
 def _understood(line: bytes) -> UvnView:
     try:
         return codec.decode(line, UvnView)
-    except Malformed:
+    except MalformedJson:
         pass
     try:
         refusal = codec.decode(line, _Refusal)
-    except Malformed as error:
+    except MalformedJson as error:
         raise ActionNeeded(
             f"the agent's answer makes no sense: {error}",
             "it may be another version of uno: restart it",

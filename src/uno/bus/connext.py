@@ -38,7 +38,7 @@ from uno.bus.dds import (
     reader_depth,
     secured,
 )
-from uno.bus.wire import Member
+from uno.bus.wire import MemberId
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Security, Topic
@@ -74,15 +74,15 @@ def _octets() -> Any:
         idl.allowed_data_representation(xcdr1=False, xcdr2=True),  # type: ignore[no-untyped-call]
     ],
     member_annotations={
-        "subject": [idl.key, idl.id(Member.SUBJECT)],
-        "kind": [idl.id(Member.KIND)],
-        "sequence": [idl.id(Member.SEQUENCE)],
-        "relayed_by": [idl.id(Member.RELAYED_BY)],
-        "body": [idl.id(Member.BODY), idl.unbounded],
-        "signature": [idl.id(Member.SIGNATURE), idl.bound(SIGNATURE_SIZE)],
+        "subject": [idl.key, idl.id(MemberId.SUBJECT)],
+        "kind": [idl.id(MemberId.KIND)],
+        "sequence": [idl.id(MemberId.SEQUENCE)],
+        "relayed_by": [idl.id(MemberId.RELAYED_BY)],
+        "body": [idl.id(MemberId.BODY), idl.unbounded],
+        "signature": [idl.id(MemberId.SIGNATURE), idl.bound(SIGNATURE_SIZE)],
     },
 )
-class Sample:
+class ConnextSample:
     """The sample type of Connext."""
 
     subject: idl.uint32 = 0  # type: ignore[assignment]
@@ -93,9 +93,9 @@ class Sample:
     signature: Sequence[idl.uint8] = _octets()
 
 
-def to_sample(envelope: Envelope) -> Sample:
+def to_sample(envelope: Envelope) -> ConnextSample:
     """Return the sample of an envelope."""
-    made: Any = Sample
+    made: Any = ConnextSample
     return made(  # type: ignore[no-any-return]
         subject=envelope.subject,
         kind=envelope.kind,
@@ -106,7 +106,7 @@ def to_sample(envelope: Envelope) -> Sample:
     )
 
 
-def to_envelope(sample: Sample) -> Envelope:
+def to_envelope(sample: ConnextSample) -> Envelope:
     """Return the envelope in a sample."""
     return Envelope(
         subject=sample.subject,
@@ -159,7 +159,7 @@ def reader_qos(topic: Topic) -> dds.DataReaderQos:
 
 
 @dataclass(slots=True, eq=False)
-class _Reader:
+class _ConnextReader:
     channel: Channel
     entity: Any
     condition: Any
@@ -173,7 +173,7 @@ class _ConnextSession:
         self._post = post
         self._participant = _participant(config)
         self._topics: dict[str, Any] = {}
-        self._readers: list[_Reader] = []
+        self._readers: list[_ConnextReader] = []
         self._writers: dict[Channel, tuple[Any, Any]] = {}
         self._stop = threading.Event()
         self._waitset, self._wake = dds.WaitSet(), dds.GuardCondition()
@@ -191,7 +191,7 @@ class _ConnextSession:
             condition = dds.ReadCondition(entity, dds.DataState.any_data)
             liveliness = dds.StatusCondition(entity)
             liveliness.enabled_statuses = dds.StatusMask.LIVELINESS_CHANGED
-            self._readers.append(_Reader(channel, entity, condition))
+            self._readers.append(_ConnextReader(channel, entity, condition))
             self._waitset.attach_condition(condition)
             self._waitset.attach_condition(liveliness)
 
@@ -230,7 +230,7 @@ class _ConnextSession:
     def _topic(self, channel: Channel) -> Any:
         name = channel.topic.value
         if name not in self._topics:
-            self._topics[name] = dds.Topic(self._participant, name, Sample)
+            self._topics[name] = dds.Topic(self._participant, name, ConnextSample)
         return self._topics[name]
 
     def _run(self) -> None:
@@ -243,7 +243,7 @@ class _ConnextSession:
                 _log.warning("the bus cannot receive; retrying: %s", error)
                 self._stop.wait(_PAUSE)
 
-    def _take(self, reader: _Reader) -> None:
+    def _take(self, reader: _ConnextReader) -> None:
         alive = reader.entity.liveliness_changed_status.alive_count
         if alive != reader.alive:
             reader.alive = alive

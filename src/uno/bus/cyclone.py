@@ -42,7 +42,7 @@ from uno.bus import wire
 from uno.bus.cyclone_config import xml
 from uno.bus.cyclone_warnings import DistinctWarnings, captured_stderr
 from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, reader_depth, secured
-from uno.bus.wire import Member
+from uno.bus.wire import MemberId
 from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, Channel, Presence, Received, Security
@@ -68,7 +68,7 @@ class CycloneBus(DdsBus):
 
 
 @annotations.mutable
-class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
+class CycloneSample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
     """The sample type: an envelope that `wire` serializes.
 
     The members are declared for type matching, and to give Cyclone the key. `envelope` is None if
@@ -77,17 +77,17 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
 
     subject: types.uint32
     annotations.key("subject")
-    annotations.member_id("subject", Member.SUBJECT.value)
+    annotations.member_id("subject", MemberId.SUBJECT.value)
     kind: types.uint16
-    annotations.member_id("kind", Member.KIND.value)
+    annotations.member_id("kind", MemberId.KIND.value)
     sequence: types.uint64
-    annotations.member_id("sequence", Member.SEQUENCE.value)
+    annotations.member_id("sequence", MemberId.SEQUENCE.value)
     relayed_by: types.uint32
-    annotations.member_id("relayed_by", Member.RELAYED_BY.value)
+    annotations.member_id("relayed_by", MemberId.RELAYED_BY.value)
     body: types.sequence[types.uint8]  # type: ignore[type-arg]
-    annotations.member_id("body", Member.BODY.value)
+    annotations.member_id("body", MemberId.BODY.value)
     signature: types.sequence[types.uint8, SIGNATURE_SIZE]  # type: ignore[type-arg, valid-type]
-    annotations.member_id("signature", Member.SIGNATURE.value)
+    annotations.member_id("signature", MemberId.SIGNATURE.value)
 
     def __init__(self, envelope: Envelope | None = None) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Sample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
         """Return the sample in received bytes."""
         try:
             return cls(wire.decode(data))
-        except wire.Malformed:
+        except wire.MalformedSample:
             return cls()
 
     @classmethod
@@ -132,7 +132,7 @@ _WRITER_QOS = Qos(
 
 
 @dataclass(slots=True, eq=False)
-class _Reader:
+class _CycloneReader:
     channel: Channel
     entity: Any
     condition: ReadCondition
@@ -153,7 +153,7 @@ class _CycloneSession:
         self._post = post
         self._entities: list[Entity] = []
         self._topics: dict[str, Any] = {}
-        self._readers: list[_Reader] = []
+        self._readers: list[_CycloneReader] = []
         self._writers: dict[Channel, tuple[Publisher, Any]] = {}
         self._stop = threading.Event()
         self._warnings = DistinctWarnings()
@@ -175,7 +175,7 @@ class _CycloneSession:
             entity.set_status_mask(DDSStatus.LivelinessChanged)
             is_unread = SampleState.NotRead | ViewState.Any | InstanceState.Any
             condition = self._keep(ReadCondition(entity, is_unread))
-            self._readers.append(_Reader(channel, entity, condition))
+            self._readers.append(_CycloneReader(channel, entity, condition))
             self._waitset.attach(condition)
             self._waitset.attach(entity)
             self._wake.set(True)
@@ -187,12 +187,12 @@ class _CycloneSession:
                 publisher = Publisher(self._participant, qos=_partition(channel))
                 writer = DataWriter(publisher, self._topic(channel), qos=_WRITER_QOS)
                 self._writers[channel] = publisher, writer
-            self._writers[channel][1].write(Sample(envelope))
+            self._writers[channel][1].write(CycloneSample(envelope))
 
     def withdraw(self, channel: Channel, envelope: Envelope) -> None:
         """Dispose of one envelope."""
         with _explained(f"withdraw from {channel.topic}"):
-            self._writers[channel][1].dispose(Sample(envelope))
+            self._writers[channel][1].dispose(CycloneSample(envelope))
 
     def delete_writer(self, channel: Channel) -> None:
         """Delete the writer of a channel with all that it wrote."""
@@ -231,7 +231,7 @@ class _CycloneSession:
     def _topic(self, channel: Channel) -> Any:
         name = channel.topic.value
         if name not in self._topics:
-            self._topics[name] = self._keep(Topic(self._participant, name, Sample, qos=_QOS))
+            self._topics[name] = self._keep(Topic(self._participant, name, CycloneSample, qos=_QOS))
         return self._topics[name]
 
     def _delete_all(self) -> None:
@@ -255,14 +255,14 @@ class _CycloneSession:
                 _log.warning("the bus cannot receive; retrying: %s", error)
                 self._stop.wait(_PAUSE)
 
-    def _take(self, reader: _Reader) -> None:
+    def _take(self, reader: _CycloneReader) -> None:
         alive = reader.entity.get_liveliness_changed_status().alive_count
         if alive != reader.alive:
             reader.alive = alive
             self._post([Presence(reader.channel, alive)])
         while samples := reader.entity.take(BATCH, condition=reader.condition):
             # The rest are invalid samples: disposals.
-            valid = [it for it in samples if isinstance(it, Sample)]
+            valid = [it for it in samples if isinstance(it, CycloneSample)]
             envelopes = [it.envelope for it in valid if it.envelope is not None]
             if len(envelopes) < len(valid):
                 reader.report_malformed()

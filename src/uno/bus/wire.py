@@ -29,7 +29,7 @@ _HEADER: Final = b"\x00\x0b\x00\x00"
 _HEADER_SIZE = 4
 
 
-class Member(IntEnum):
+class MemberId(IntEnum):
     """Member ids. They are on the wire and are never reused."""
 
     SUBJECT = 1
@@ -40,55 +40,55 @@ class Member(IntEnum):
     SIGNATURE = 6
 
 
-class Malformed(ValueError):
+class MalformedSample(ValueError):
     """The bytes are not an envelope."""
 
 
 def encode(envelope: Envelope) -> bytes:
     """Return the serialized envelope, its encapsulation header included.
 
-    Raises `Malformed` for a number out of range, or a body or signature that is too long.
+    Raises `MalformedSample` for a number out of range, or a body or signature that is too long.
     """
     body = envelope.body
     if len(body) > BODY_LIMIT or len(envelope.signature) > SIGNATURE_SIZE:
-        raise Malformed("a message is too large")
+        raise MalformedSample("a message is too large")
     try:
         head = _FIXED.pack(
-            _em(Member.SUBJECT, 2), envelope.subject,
-            _em(Member.KIND, 1), envelope.kind,
-            _em(Member.SEQUENCE, 3), envelope.sequence,
-            _em(Member.RELAYED_BY, 2), envelope.relayed_by,
-            _em(Member.BODY, _LENGTH_IS_ITS_OWN), len(body),
+            _em(MemberId.SUBJECT, 2), envelope.subject,
+            _em(MemberId.KIND, 1), envelope.kind,
+            _em(MemberId.SEQUENCE, 3), envelope.sequence,
+            _em(MemberId.RELAYED_BY, 2), envelope.relayed_by,
+            _em(MemberId.BODY, _LENGTH_IS_ITS_OWN), len(body),
         )  # fmt: skip
-        tail = _COUNTED.pack(_em(Member.SIGNATURE, _LENGTH_IS_ITS_OWN), len(envelope.signature))
+        tail = _COUNTED.pack(_em(MemberId.SIGNATURE, _LENGTH_IS_ITS_OWN), len(envelope.signature))
     except struct.error as error:
-        raise Malformed(str(error)) from error
+        raise MalformedSample(str(error)) from error
     content = b"".join((head, body, bytes(-len(body) % 4), tail, envelope.signature))
     return _HEADER + len(content).to_bytes(4, "little") + content
 
 
 def encode_key(subject: int) -> bytes:
     """Return the serialized key of all envelopes about one subject, with encapsulation header."""
-    return _HEADER + struct.pack("<III", 8, _em(Member.SUBJECT, 2), subject)
+    return _HEADER + struct.pack("<III", 8, _em(MemberId.SUBJECT, 2), subject)
 
 
 def decode(data: bytes) -> Envelope:
     """Parse serialized bytes; members with other ids are ignored.
 
-    Raises `Malformed`, and nothing else, for any bytes.
+    Raises `MalformedSample`, and nothing else, for any bytes.
     """
     found = dict(_members(memoryview(data)))
     try:
         return Envelope(
-            subject=_number(found[Member.SUBJECT], 4),
-            kind=_number(found[Member.KIND], 2),
-            sequence=_number(found[Member.SEQUENCE], 8),
-            relayed_by=_number(found[Member.RELAYED_BY], 4),
-            body=_octets(found[Member.BODY], most=BODY_LIMIT),
-            signature=_octets(found[Member.SIGNATURE], most=SIGNATURE_SIZE),
+            subject=_number(found[MemberId.SUBJECT], 4),
+            kind=_number(found[MemberId.KIND], 2),
+            sequence=_number(found[MemberId.SEQUENCE], 8),
+            relayed_by=_number(found[MemberId.RELAYED_BY], 4),
+            body=_octets(found[MemberId.BODY], most=BODY_LIMIT),
+            signature=_octets(found[MemberId.SIGNATURE], most=SIGNATURE_SIZE),
         )
     except KeyError as error:
-        raise Malformed(f"member {error} is missing") from error
+        raise MalformedSample(f"member {error} is missing") from error
 
 
 # The length code of a sequence whose own octet count also gives the length of the member.
@@ -96,30 +96,30 @@ _LENGTH_IS_ITS_OWN = 5
 _FIXED: Final = struct.Struct("<IIIH2xIQIIII")
 _COUNTED: Final = struct.Struct("<II")
 _MUST_UNDERSTAND = 1 << 31
-_KNOWN = frozenset(Member)
+_KNOWN = frozenset(MemberId)
 
 
-def _em(member: Member, length_code: int) -> int:
+def _em(member: MemberId, length_code: int) -> int:
     """Return the header of a member (DDS-XTypes 1.3, section 7.4.3.4.2)."""
     return length_code << 28 | member
 
 
 def _members(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     if data[:2] != _HEADER[:2]:
-        raise Malformed("not XCDR version 2 of a mutable type")
-    end = _HEADER_SIZE + 4 + _word(data, _HEADER_SIZE)
+        raise MalformedSample("not XCDR version 2 of a mutable type")
+    end = _HEADER_SIZE + 4 + _uint32(data, _HEADER_SIZE)
     if end > len(data):
-        raise Malformed("it is truncated")
+        raise MalformedSample("it is truncated")
     at = _HEADER_SIZE + 4
     while at < end:
-        header = _word(data, at)
+        header = _uint32(data, at)
         code = header >> 28 & 7
         start, size = _extent(data, at + 4, code)
         if start + size > end:
-            raise Malformed("a member is truncated")
+            raise MalformedSample("a member is truncated")
         member = header & 0x0FFFFFFF
         if header & _MUST_UNDERSTAND and member not in _KNOWN:
-            raise Malformed(f"member {member} is from a newer version and must be understood")
+            raise MalformedSample(f"member {member} is from a newer version and must be understood")
         yield member, data[start : start + size]
         at = start + size + -size % 4
 
@@ -128,26 +128,26 @@ def _extent(data: memoryview, at: int, code: int) -> tuple[int, int]:
     """Return the offset and size of a member's value, by its length code."""
     if code < 4:
         return at, 1 << code
-    size = _word(data, at) << (0, 0, 2, 3)[code - 4]
-    # From code 5 on, the word is the sequence's own count and belongs to the member.
+    size = _uint32(data, at) << (0, 0, 2, 3)[code - 4]
+    # From code 5 on, the number is the sequence's own count and belongs to the member.
     return (at, size + 4) if code > 4 else (at + 4, size)
 
 
-def _word(data: memoryview, at: int) -> int:
-    word = data[at : at + 4]
-    if len(word) != 4:
-        raise Malformed("it is truncated")
-    return int.from_bytes(word, "little")
+def _uint32(data: memoryview, at: int) -> int:
+    octets = data[at : at + 4]
+    if len(octets) != 4:
+        raise MalformedSample("it is truncated")
+    return int.from_bytes(octets, "little")
 
 
 def _number(member: memoryview, size: int) -> int:
     if len(member) != size:
-        raise Malformed("a number has the wrong size")
+        raise MalformedSample("a number has the wrong size")
     return int.from_bytes(member, "little")
 
 
 def _octets(member: memoryview, *, most: int) -> bytes:
-    size = _word(member, 0)
+    size = _uint32(member, 0)
     if size != len(member) - 4 or size > most:
-        raise Malformed("a sequence has the wrong size")
+        raise MalformedSample("a sequence has the wrong size")
     return bytes(member[4:])

@@ -34,7 +34,7 @@ def read(store: Store) -> ReleaseRecord | None:
     text = agent_rows.release(store.database)
     try:
         return None if text is None else codec.decode(text.encode(), ReleaseRecord)
-    except codec.Malformed as error:
+    except codec.MalformedJson as error:
         raise ActionNeeded(
             f"the record of the release cannot be read: {error}",
             "was the registry made by a newer uno?",

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.files import write_atomic
-from uno.model.codec import Malformed, decode, encode
+from uno.model.codec import MalformedJson, decode, encode
 
 
 class TunnelNote(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class StateFile:
         """Return what was last written."""
         try:
             return decode(self._path.read_bytes(), HostState)
-        except (FileNotFoundError, Malformed):
+        except (FileNotFoundError, MalformedJson):
             return HostState()
 
     def write(self, state: HostState) -> None:

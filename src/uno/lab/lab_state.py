@@ -90,7 +90,7 @@ def load(lab_id: str | None = None) -> Lab:
     lab_id = chosen(lab_id)
     try:
         return codec.decode((folder() / lab_id / _RECORD).read_bytes(), Lab)
-    except (OSError, codec.Malformed) as error:
+    except (OSError, codec.MalformedJson) as error:
         raise ActionNeeded(
             f"lab {lab_id} was never finished", f"remove it with `uno lab down {lab_id}`"
         ) from error

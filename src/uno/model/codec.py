@@ -1,4 +1,4 @@
-"""Model values to JSON and back, byte for byte the same for equal values."""
+"""Model values as JSON, and back. Equal values give equal bytes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from uno.model.net import Address, Network, address, network, written
 T = TypeVar("T")
 
 
-class Malformed(ValueError):
-    """The bytes are not JSON, or not the JSON of the expected type; the message names the place."""
+class MalformedJson(ValueError):
+    """The text is not JSON, or not of the expected type; the message names the path in it."""
 
 
 def encode(value: object) -> bytes:
@@ -24,7 +24,7 @@ def encode(value: object) -> bytes:
     try:
         return _ENCODER.encode(value)
     except TypeError:
-        # Numbers as keys are text in JSON, and msgspec orders those alone.
+        # JSON keys are text; msgspec sorts mappings only if their keys are text already.
         return _ENCODER.encode(msgspec.to_builtins(value, enc_hook=_to_text, str_keys=True))
 
 
@@ -34,15 +34,15 @@ def encode_pretty(value: object) -> bytes:
 
 
 def decode(text: bytes | str, kind: type[T]) -> T:
-    """Read a `kind` from its JSON. Raises `Malformed`."""
+    """Parse the JSON of a `kind`. Raises `MalformedJson`."""
     try:
         return _decoder(kind).decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(str(error)) from error
+        raise MalformedJson(str(error)) from error
 
 
-# Where two threads have it look at a type for the first time at once, msgspec crashes the process.
-_FIRST_LOOK = threading.Lock()
+# msgspec crashes the process if two threads inspect a new type at the same time.
+_NEW_TYPE = threading.Lock()
 
 
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
@@ -50,13 +50,13 @@ _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     if kind not in _DECODERS:
-        with _FIRST_LOOK:
+        with _NEW_TYPE:
             _DECODERS.setdefault(kind, msgspec.json.Decoder(kind, dec_hook=_from_text))
     return _DECODERS[kind]
 
 
 def to_builtins(value: object) -> Any:
-    """Return `value` as dictionaries, lists, strings, numbers."""
+    """Return `value` as dictionaries, lists, strings and numbers."""
     return msgspec.to_builtins(value, enc_hook=_to_text, order="deterministic")
 
 
@@ -78,18 +78,18 @@ _READERS: dict[Any, Callable[[str], object]] = {
 
 def _from_text(kind: type, text: object) -> object:
     if not isinstance(text, str):
-        # A ValueError, since msgspec adds the path to those alone.
+        # A ValueError: msgspec adds the path to no other exception.
         raise ValueError(f"expected text, got {type(text).__name__}")  # noqa: TRY004
-    return _read_again(kind, text) if len(text) <= _SHORT else _READERS[kind](text)
+    return _cached(kind, text) if len(text) <= _CACHED_LENGTH else _READERS[kind](text)
 
 
-# Every cell's status names the same networks. What is longer than these are has a scope, which may
-# be of any length, and is not worth to be kept.
-_SHORT = 49
+# The statuses of all cells name the same networks. A longer text has a scope id, which can have any
+# length.
+_CACHED_LENGTH = 49
 
 
 @lru_cache(maxsize=8192)
-def _read_again(kind: type, text: str) -> object:
+def _cached(kind: type, text: str) -> object:
     return _READERS[kind](text)
 
 

@@ -102,7 +102,7 @@ def public_keys_in(packed: bytes) -> dict[str, str]:
     try:
         # The identities stay encoded: reading a thousand addresses takes longer than all the rest.
         peers = codec.decode(content, list[EncodedPeer])
-    except codec.Malformed as error:
+    except codec.MalformedJson as error:
         raise _damaged(f"{PARTICLES} is not readable") from error
     return {peer.psk: peer.public_key for peer in peers}
 
@@ -302,7 +302,7 @@ def _read_manifest(content: bytes) -> Manifest:
                 "install the version of uno that the registry has",
             )
         manifest = codec.decode(content, Manifest)
-    except codec.Malformed as error:
+    except codec.MalformedJson as error:
         raise _damaged(f"{_MANIFEST} is not readable") from error
     names = (manifest.uvn, manifest.identity, manifest.cell_name)
     # They are shown before anybody trusts the package.
@@ -356,7 +356,7 @@ def _read_members(manifest: Manifest, packed: bytes) -> Package:
             plan=codec.decode(contents[2], CellPlan),
             secrets=codec.decode(contents[3], dict[str, str]),
         )
-    except codec.Malformed as error:
+    except codec.MalformedJson as error:
         raise PackageRejected("this package has values that cannot be", _MAKE_AGAIN) from error
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from uno.model.codec import Malformed, decode
+from uno.model.codec import MalformedJson, decode
 from uno.model.messages import (
     OF_REGISTRY,
     REGISTRY,
@@ -224,5 +224,5 @@ def _body(kind: Kind, envelope: Envelope) -> Body | None:
         return None
     try:
         return decode(envelope.body, shape)
-    except Malformed as error:
+    except MalformedJson as error:
         raise Untrusted("a message has a body that this version cannot parse") from error

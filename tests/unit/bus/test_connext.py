@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from uno.bus import connext, cyclone, wire
-from uno.bus.connext import ConnextBus, Sample, to_envelope, to_sample
+from uno.bus.connext import ConnextBus, ConnextSample, to_envelope, to_sample
 from uno.bus.dds import READER_DEPTH
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
@@ -42,13 +42,13 @@ CONFIG = BusConfig(
 @pytest.mark.feature("F099")
 @given(ENVELOPES)
 def test_both_middlewares_write_the_same_bytes_and_read_each_other(envelope: Envelope) -> None:
-    connexts: Any = idl.get_type_support(Sample)
+    connexts: Any = idl.get_type_support(ConnextSample)
 
     by_connext = bytes(connexts.serialize(to_sample(envelope)))
-    by_cyclone = cyclone.Sample(envelope).serialize()
+    by_cyclone = cyclone.CycloneSample(envelope).serialize()
 
     assert by_connext == by_cyclone
-    assert cyclone.Sample.deserialize(by_connext).envelope == envelope
+    assert cyclone.CycloneSample.deserialize(by_connext).envelope == envelope
     assert to_envelope(connexts.deserialize(by_cyclone)) == envelope
 
 
@@ -61,7 +61,7 @@ def test_a_whole_package_has_the_same_bytes_too() -> None:
         body=bytes(range(256)) * 4000,
         signature=bytes(64),
     )
-    connexts: Any = idl.get_type_support(Sample)
+    connexts: Any = idl.get_type_support(ConnextSample)
 
     assert bytes(connexts.serialize(to_sample(package))) == wire.encode(package)
     assert to_envelope(connexts.deserialize(wire.encode(package))) == package

@@ -24,6 +24,7 @@ from cyclonedds.topic import Topic as DdsTopic
 from uno.bus import cyclone, wire
 from uno.bus.cyclone import CycloneBus
 from uno.bus.cyclone_config import xml
+from uno.bus.cyclone_warnings import captured_stderr
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope, Kind
 from uno.ports.bus import (
@@ -208,6 +209,9 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
 
             assert (threads(), descriptors()) == before
 
+    # The pipe for warnings stays open until the process ends.
+    with captured_stderr():
+        pass
     before = threads(), descriptors()
     run(scene())
 
@@ -382,7 +386,7 @@ def test_a_malformed_sample_is_dropped_and_logged_once(
     domain: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def unreadable(_data: bytes) -> Envelope:
-        raise wire.Malformed("as another DDS may send it")
+        raise wire.MalformedSample("as another DDS may send it")
 
     async def scene() -> None:
         async with Agents(domain) as agents:

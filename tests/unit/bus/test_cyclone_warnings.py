@@ -26,9 +26,9 @@ def test_each_kind_is_reported_once_without_its_timestamp() -> None:
 
 def test_the_number_of_reported_kinds_is_limited() -> None:
     warnings = DistinctWarnings()
-    words = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
-    for one in words:
-        write("".join(f"1.0 [1] x: {one} {other}\n" for other in words))
+    names = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
+    for one in names:
+        write("".join(f"1.0 [1] x: {one} {other}\n" for other in names))
 
     assert len(warnings.new()) == 20
 

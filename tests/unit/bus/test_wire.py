@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from uno.bus import wire
-from uno.bus.cyclone import Sample
+from uno.bus.cyclone import CycloneSample
 from uno.model.messages import Envelope
 from uno.statesync.envelope import BODY_LIMIT
 
@@ -33,7 +33,7 @@ def test_an_envelope_survives_a_round_trip(envelope: Envelope) -> None:
 
 @given(ENVELOPES)
 def test_the_bytes_equal_those_of_cyclone(envelope: Envelope) -> None:
-    declared: Any = Sample.__idl__
+    declared: Any = CycloneSample.__idl__
     members = SimpleNamespace(
         **{name: getattr(envelope, name) for name in Envelope.__struct_fields__}
     )
@@ -51,7 +51,7 @@ def test_the_bytes_equal_those_of_cyclone(envelope: Envelope) -> None:
 @example(b"\x00\x0b\x00\x00\xff\xff\xff\xff")
 @example(b"\x00\x0b\x00\x00\x04\x00\x00\x00\x05\x00\x00\x70")
 def test_any_other_bytes_are_malformed(data: bytes) -> None:
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(wire.MalformedSample):
         wire.decode(data)
 
 
@@ -66,7 +66,7 @@ def test_altered_bytes_are_malformed_or_another_envelope(
 
     try:
         decoded = wire.decode(bytes(data))
-    except wire.Malformed:
+    except wire.MalformedSample:
         return
 
     assert isinstance(decoded, Envelope)
@@ -81,12 +81,12 @@ def test_an_unknown_member_is_ignored() -> None:
 def test_an_unknown_member_that_must_be_understood_is_malformed() -> None:
     newer = with_member(wire.encode(ENVELOPE), b"\x07\x00\x00\xa0" + b"abcd")
 
-    with pytest.raises(wire.Malformed, match="newer version"):
+    with pytest.raises(wire.MalformedSample, match="newer version"):
         wire.decode(newer)
 
 
 def test_a_missing_member_is_malformed() -> None:
-    with pytest.raises(wire.Malformed, match="missing"):
+    with pytest.raises(wire.MalformedSample, match="missing"):
         wire.decode(wire.encode_key(1))
 
 
@@ -103,7 +103,7 @@ def test_a_missing_member_is_malformed() -> None:
 def test_values_out_of_range_are_not_serialized(wrong: dict[str, Any]) -> None:
     fields = {name: getattr(ENVELOPE, name) for name in Envelope.__struct_fields__}
 
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(wire.MalformedSample):
         wire.encode(Envelope(**(fields | wrong)))
 
 

@@ -218,7 +218,7 @@ class Ledger:
             return None
         try:
             return codec.decode(files.read(path, limit=_RECORD_LIMIT), kind)
-        except codec.Malformed:
+        except codec.MalformedJson:
             # uno writes records atomically, so this is not its own. A cell runs without it.
             return None
 

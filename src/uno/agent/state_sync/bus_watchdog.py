@@ -1,7 +1,7 @@
 """Whether a cell has to rejoin the bus, since it receives nothing from its neighbours. Pure.
 
 Forged RTPS packets can make DDS discard new messages as duplicates. To rejoin repairs that at
-little cost. A neighbour whose agent does not run looks the same, so attempts become rarer.
+little cost. A stopped agent has the same symptom, so attempts become rarer.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, Lock]:
         if codec.decode(text, _Format).format > FORMAT:
             raise BackupRejected(path, "was made by a newer uno", "update uno on this machine")
         found = codec.decode(text, _Header)
-    except codec.Malformed as error:
+    except codec.MalformedJson as error:
         raise _damaged(path) from error
     slowness = Slowness(
         salt=found.salt, passes=found.passes, memory=found.memory, lanes=found.lanes

@@ -290,7 +290,7 @@ class Store:
             if _digest(definition, plan) != entry.digest:
                 raise StoreError(f"generation {number} in {self._path} is damaged", RESTORE)
             return codec.decode(definition, Uvn), codec.decode(plan, Plan)
-        except (zlib.error, codec.Malformed) as error:
+        except (zlib.error, codec.MalformedJson) as error:
             raise StoreError(
                 f"generation {number} in {self._path} cannot be read: {error}", RESTORE
             ) from error
