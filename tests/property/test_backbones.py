@@ -1,6 +1,6 @@
-"""What the seed says of each strategy, for every mix of public and private cells.
+"""The properties of each strategy, for every mix of public and private cells.
 
-Written from the seed's words and with sets of bits, and not with the code that lays links out.
+They are computed with sets of bits, independently of the code that chooses the links.
 Cells are public and private in mixed order, as sites come to a network.
 """
 
@@ -77,7 +77,7 @@ def test_a_random_graph_without_public_cells_is_empty_or_refused(mix: tuple[int,
 @pytest.mark.feature("F056")
 @pytest.mark.parametrize("public_count", range(1, MOST + 1))
 @pytest.mark.parametrize("strategy", [Strategy.CROSSED, Strategy.CIRCULAR], ids=str)
-def test_rings_are_what_the_seed_says(strategy: Strategy, public_count: int) -> None:
+def test_rings_follow_the_specification_of_the_seed(strategy: Strategy, public_count: int) -> None:
     for private_count in range(MOST + 1):
         public, private = cells_of(public_count, private_count, order=public_count)
 
@@ -101,8 +101,8 @@ def test_a_full_mesh_links_every_cell_with_every_public_one(public_count: int) -
             uvn_of(public_count, private_count, strategy=Strategy.FULL_MESH), None
         ).pairs
 
-        everybody = combinations(sorted(public + private), 2)
-        assert links == {link for link in everybody if {*public} & {*link}}
+        everyone = combinations(sorted(public + private), 2)
+        assert links == {link for link in everyone if {*public} & {*link}}
 
 
 @pytest.mark.feature("F008")
@@ -127,7 +127,7 @@ def wanted(public: Iterable[int], *, across: bool) -> set[tuple[int, int]]:
 
 
 def cells_of(public: int, private: int, *, order: int) -> tuple[list[int], list[int]]:
-    """Return the ids of public and of private cells, mixed as `order` says."""
+    """Return the ids of public and of private cells, mixed by `order`."""
     ids = range(1, public + private + 1)
     chosen = set(random.Random(order).sample(ids, public))  # noqa: S311 - lots to draw
     return sorted(chosen), [cell for cell in ids if cell not in chosen]
@@ -167,12 +167,12 @@ def bits(cells: Iterable[int], links: Iterable[tuple[int, int]]) -> dict[int, in
 
 def is_connected(neighbours: Mapping[int, int], *, without: int = 0) -> bool:
     """Whether all cells but `without` reach each other without it."""
-    everybody = sum(1 << cell for cell in neighbours if cell != without)
-    reached = fresh = everybody & -everybody
+    everyone = sum(1 << cell for cell in neighbours if cell != without)
+    reached = fresh = everyone & -everyone
     while fresh:
         cell = fresh.bit_length() - 1
         fresh &= ~(1 << cell)
-        news = neighbours[cell] & everybody & ~reached
+        news = neighbours[cell] & everyone & ~reached
         reached |= news
         fresh |= news
-    return reached == everybody
+    return reached == everyone

@@ -19,7 +19,7 @@ IDENTITY = "0123456789abcdef" * 2
 
 def merged(text: str, uvn: Uvn, *, prune: bool) -> Merged:
     return merge(
-        text, file="uvn.yml", uvn=uvn, prune=prune, hash_password=lambda word, _: f"#{word}"
+        text, file="uvn.yml", uvn=uvn, prune=prune, hash_password=lambda password, _: f"#{password}"
     )
 
 
@@ -48,7 +48,7 @@ def test_a_new_registry_gets_the_same_definition(uvn: Uvn) -> None:
 @pytest.mark.feature("G09")
 @settings(max_examples=30, deadline=None)
 @given(uvn=uvns(), other=uvns())
-def test_pruned_it_is_what_the_file_says(uvn: Uvn, other: Uvn) -> None:
+def test_with_prune_the_result_is_the_file(uvn: Uvn, other: Uvn) -> None:
     try:
         found = merged(to_yaml(other), uvn, prune=True).uvn
     except Rejected:

@@ -41,8 +41,8 @@ def test_losses_are_those_of_a_search_for_every_failure(uvn: Uvn) -> None:
         expected[gone,] = cost(made, left - reachable(made, cells=[gone]))
     assert found == {failed: lost for failed, lost in expected.items() if lost != (0, 0)}
     members, pairs = [cell.member for cell in made.cells], [link.cells for link in made.links]
-    told = failure_cost(members, pairs)
-    assert (told.findings, told.cost) == (len(found), sum(map(sum, found.values())))
+    computed = failure_cost(members, pairs)
+    assert (computed.findings, computed.cost) == (len(found), sum(map(sum, found.values())))
 
 
 @pytest.mark.feature("G03")
@@ -80,7 +80,7 @@ def test_a_cell_cut_off_is_in_one_group(uvn: Uvn) -> None:
 @pytest.mark.feature("G03")
 @settings(max_examples=60, deadline=None)
 @given(uvn=uvns(), depth=st.sampled_from([1, 2]))
-def test_what_is_said_to_help_helps_as_much_as_is_said(uvn: Uvn, depth: int) -> None:
+def test_a_suggestion_leaves_as_many_findings_as_it_counts(uvn: Uvn, depth: int) -> None:
     made = plan(uvn, None)
     found = verify(uvn, made, depth=depth)
     if found.suggestion is None:
@@ -119,7 +119,7 @@ def carried_out(uvn: Uvn, suggestion: Suggestion) -> Uvn:
 
 
 def possible(made: Plan) -> Traffic:
-    """The ordered pairs (from, to) of cells that have something to say to each other."""
+    """The ordered pairs (from, to) of cells with traffic between them."""
     return {
         (one.member.id, other.member.id)
         for one in made.cells
@@ -133,21 +133,21 @@ def possible(made: Plan) -> Traffic:
 def reachable(made: Plan, *, links: Iterable[Pair] = (), cells: Iterable[int] = ()) -> Traffic:
     """Of `possible`, what has a way there and back without these links and cells.
 
-    A prefix goes from cell to cell where the one that hears of it accepts it.
+    A prefix goes from cell to cell where the receiver imports it.
     """
     down, gone = set(links), set(cells)
     known: dict[int, set[int]] = {}
     for cell in made.cells:
         origin = cell.member.id
-        heard = nx.DiGraph()
-        heard.add_node(origin)
+        imports = nx.DiGraph()
+        imports.add_node(origin)
         for link in made.links:
             if link.cells in down or gone & set(link.cells):
                 continue
-            for teller, hearer in ((link.a, link.b), (link.b, link.a)):
-                if origin in hearer.import_origins:
-                    heard.add_edge(teller.cell, hearer.cell)
-        known[origin] = set(nx.descendants(heard, origin))
+            for sender, receiver in ((link.a, link.b), (link.b, link.a)):
+                if origin in receiver.import_origins:
+                    imports.add_edge(sender.cell, receiver.cell)
+        known[origin] = set(nx.descendants(imports, origin))
     return {
         (one, other)
         for one, other in possible(made)

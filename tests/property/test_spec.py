@@ -59,7 +59,7 @@ FRAGMENTS = [
 
 
 def answer(text: str) -> tuple[Problem, ...]:
-    """What a person is told about `text`; anything but `Rejected` fails the test."""
+    """The problems of `text`; any exception but `Rejected` fails the test."""
     try:
         _, problems = load(text, file="uvn.yml", identity=IDENTITY, hash_password=lambda _: HASH)
     except Rejected as rejected:
@@ -292,7 +292,7 @@ def test_a_text_has_the_problems_of_the_definition_that_it_writes(uvn: Uvn) -> N
 
 @settings(max_examples=50, deadline=None)
 @given(uvn=uvns())
-def test_every_finding_says_what_to_do(uvn: Uvn) -> None:
+def test_every_finding_has_a_hint(uvn: Uvn) -> None:
     for finding in check(uvn):
         assert finding.what
         assert finding.hint

@@ -1,4 +1,4 @@
-"""Specs with mistakes, and exactly what the person who wrote them is told.
+"""Specs with mistakes, and the exact text of their problems.
 
 `NAME.yml` is the spec, `NAME.txt` the answer. UPDATE_GOLDEN=1 writes the answers anew.
 """
@@ -21,11 +21,11 @@ SPECS = sorted(HERE.glob("*.yml"))
 @pytest.mark.feature("G23")
 @pytest.mark.parametrize("spec", SPECS, ids=[spec.stem for spec in SPECS])
 def test_a_mistake_is_answered_with(spec: Path) -> None:
-    told = "".join(f"{each.severity}: {each}\n" for each in problems_of(spec.read_text()))
+    printed = "".join(f"{each.severity}: {each}\n" for each in problems_of(spec.read_text()))
 
     if os.environ.get("UPDATE_GOLDEN"):
-        spec.with_suffix(".txt").write_text(told)
-    assert told == spec.with_suffix(".txt").read_text()
+        spec.with_suffix(".txt").write_text(printed)
+    assert printed == spec.with_suffix(".txt").read_text()
 
 
 def test_there_is_an_answer_for_every_mistake_and_no_other() -> None:

@@ -131,7 +131,7 @@ def test_a_good_name_is_shown_as_it_is() -> None:
     assert shown("Lan A") == "'Lan A'"
 
 
-def test_a_likely_word_is_suggested() -> None:
+def test_a_likely_name_is_suggested() -> None:
     assert suggestion("adress", ["owner", "address"]) == "did you mean address?"
     assert suggestion("zzz", ["owner", "address"]) == ""
     assert suggestion("x" * 1_000_000, ["owner"]) == ""

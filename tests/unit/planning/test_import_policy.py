@@ -7,7 +7,7 @@ from uno.planning.import_policy import import_origins
 
 
 @pytest.mark.feature("G22")
-def test_a_leaf_is_listed_and_its_neighbour_is_everybody_else() -> None:
+def test_a_leaf_is_listed_and_its_neighbour_is_the_complement() -> None:
     accepted = import_origins([1, 2, 3, 4, 5], [(1, 2), (2, 3), (1, 3), (3, 4), (3, 5)])
 
     assert accepted[3, 4] == CellSet(cells=(4,))
@@ -29,7 +29,7 @@ def test_a_tie_is_listed() -> None:
     }
 
 
-def test_what_is_in_another_piece_comes_through_nobody() -> None:
+def test_prefixes_of_another_component_are_imported_from_no_neighbour() -> None:
     accepted = import_origins([1, 2, 3, 4, 5], [(1, 2), (2, 3), (4, 5)])
 
     assert accepted[2, 1] == CellSet(cells=(1,))

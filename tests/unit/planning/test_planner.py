@@ -125,7 +125,7 @@ def test_keys_come_over_from_the_parent_while_they_are_needed(define: Callable[.
     assert after.public_keys == {key: f"key of {key}" for key in required_keys(after).pairs}
 
 
-def test_keys_that_nobody_needs_are_left_out(define: Callable[..., Uvn]) -> None:
+def test_keys_that_are_not_needed_are_left_out(define: Callable[..., Uvn]) -> None:
     made = plan(define(public=1), None)
 
     keyed = with_keys(with_keys(made, {"root/1": "old", "root/2": "x"}), {"root/1": "new"})

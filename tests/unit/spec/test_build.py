@@ -79,7 +79,7 @@ def test_the_name_of_a_user_beats_the_name_of_an_owner() -> None:
     assert build(spec).users[0].name == "J"
 
 
-def test_defaults_fill_what_was_not_said() -> None:
+def test_defaults_fill_in_missing_keys() -> None:
     spec = Spec(
         owner=JOHN,
         settings=SettingsSpec(
@@ -98,7 +98,7 @@ def test_defaults_fill_what_was_not_said() -> None:
 
 
 def test_defaults_that_are_written_out_change_no_byte() -> None:
-    said = Spec(
+    written = Spec(
         owner=JOHN,
         cells=(CellSpec(name="a", settings=CellSettingsSpec(httpd_port=443)),),
         settings=SettingsSpec(
@@ -107,10 +107,10 @@ def test_defaults_that_are_written_out_change_no_byte() -> None:
             root_vpn=VpnSpec(port=63447),
         ),
     )
-    unsaid = Spec(owner=JOHN, cells=(CellSpec(name="a"),))
+    unwritten = Spec(owner=JOHN, cells=(CellSpec(name="a"),))
 
-    assert build(said).settings == Settings()
-    assert build(said).cells == (
+    assert build(written).settings == Settings()
+    assert build(written).cells == (
         Cell(id=1, name="a", owner=JOHN.email, settings=CellSettings(httpd_port=443)),
     )
-    assert codec.encode(build(said)) == codec.encode(build(unsaid))
+    assert codec.encode(build(written)) == codec.encode(build(unwritten))

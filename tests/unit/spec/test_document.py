@@ -62,7 +62,7 @@ def test_null_is_unset_wherever_it_stands() -> None:
     assert spec_of("settings: {dds_domain: null}") == Spec(settings=SettingsSpec())
 
 
-def test_no_users_and_users_unsaid_are_different() -> None:
+def test_an_empty_list_of_users_differs_from_none() -> None:
     assert spec_of("users: []").users == ()
     assert spec_of("users:").users is None
 
@@ -127,7 +127,7 @@ def test_an_owner_has_an_e_mail_address_and_perhaps_a_name(text: str, owner: Mai
     assert spec_of(f"owner: {text}").owner == owner
 
 
-def test_parse_tells_every_problem_of_the_text_at_once() -> None:
+def test_parse_reports_every_problem_of_the_text_at_once() -> None:
     with pytest.raises(Rejected) as caught:
         parse("nam: net\ncells: 4\nsettings: {dds_domain: x}\n", file="uvn.yml")
 

@@ -50,7 +50,7 @@ def refused(text: str, **more: object) -> list[str]:
 
 @pytest.mark.feature("F019")
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*/uvn.yml")), ids=lambda p: p.parent.name)
-def test_the_examples_load_without_a_word(example: Path) -> None:
+def test_the_examples_load_without_a_warning(example: Path) -> None:
     uvn, warnings = loaded(example.read_text(), name=None if "four" in str(example) else "my-uvn")
 
     assert warnings == ()
@@ -60,7 +60,7 @@ def test_the_examples_load_without_a_word(example: Path) -> None:
 @pytest.mark.feature("F002")
 @pytest.mark.feature("F006")
 @pytest.mark.feature("F009")
-def test_the_four_sites_are_what_they_say() -> None:
+def test_the_four_sites_are_loaded_as_written() -> None:
     uvn, _ = loaded((EXAMPLES / "four-sites" / "uvn.yml").read_text())
 
     assert [cell.name for cell in uvn.cells if cell.is_public] == [
@@ -128,14 +128,14 @@ def test_users_of_options_are_laid_over_those_of_the_text_or_added() -> None:
     ]
 
 
-def test_what_options_say_has_no_place_in_the_text() -> None:
+def test_a_value_of_an_option_has_no_position_in_the_text() -> None:
     (problem,) = refused(SOUND, options=Spec(address="x:1"))
 
     assert problem.startswith("'x:1' is not a host name")
 
 
 @pytest.mark.feature("G46")
-def test_problems_of_text_and_definition_are_told_together() -> None:
+def test_problems_of_text_and_definition_are_reported_together() -> None:
     problems = refused(SOUND.replace("password: secret\n", "pass: x\n").replace("lan-a", "Lan A"))
 
     assert [problem.split(":")[1] for problem in problems] == ["5", "9"]

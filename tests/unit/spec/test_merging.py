@@ -9,7 +9,7 @@ from uno.diagnostics import Rejected
 from uno.model.uvn import Cell, CellSettings, Particle, Settings, Strategy, User, Uvn
 from uno.spec.merging import Merged, Removal, merge
 
-JANE, JOHN, NEW = (f"$argon2id${word}" for word in ("jane", "john", "new"))
+JANE, JOHN, NEW = (f"$argon2id${name}" for name in ("jane", "john", "new"))
 UVN = Uvn(
     name="net",
     identity="ab" * 16,
@@ -47,8 +47,8 @@ UVN = Uvn(
 
 
 def merged(text: str, *, prune: bool = False, uvn: Uvn = UVN) -> Merged:
-    def hashed(word: str, old: str | None) -> str:
-        return old if old == f"$argon2id${word}" else f"$argon2id${word}"
+    def hashed(password: str, old: str | None) -> str:
+        return old if old == f"$argon2id${password}" else f"$argon2id${password}"
 
     return merge(text, file="uvn.yml", uvn=uvn, prune=prune, hash_password=hashed)
 
@@ -60,7 +60,7 @@ def refused(text: str, *, prune: bool = False) -> list[str]:
 
 
 @pytest.mark.feature("G09")
-def test_what_is_not_said_stays() -> None:
+def test_missing_keys_keep_their_values() -> None:
     found = merged("cells: [{name: a, allowed_lans: [10.1.0.0/16]}]")
 
     a = replace(UVN.cells[0], allowed_lans=(IPv4Network("10.1.0.0/16"),))
@@ -68,7 +68,7 @@ def test_what_is_not_said_stays() -> None:
 
 
 @pytest.mark.feature("G09")
-def test_pruned_what_is_not_said_goes_back_to_its_default() -> None:
+def test_with_prune_missing_keys_get_their_defaults() -> None:
     text = """\
 owner: john@example.org
 cells: [{name: a, address: a.example.org}]
@@ -104,7 +104,7 @@ def test_new_things_get_the_next_ids_in_the_order_of_the_file() -> None:
 
 
 @pytest.mark.feature("G09")
-def test_what_the_file_lacks_is_told() -> None:
+def test_lacking_names_what_the_file_lacks() -> None:
     assert merged("cells: [{name: b}]").lacking == Removal(
         users=("jane@example.org",), cells=("a",), particles=("phone", "lost")
     )
@@ -128,7 +128,7 @@ particles: [{name: lost}]
 
 
 @pytest.mark.feature("G09")
-def test_a_ban_is_lifted_by_saying_so() -> None:
+def test_excluded_false_lifts_a_ban() -> None:
     found = merged("particles: [{name: lost, config: {excluded: false}}]").uvn
 
     assert not found.particles[1].excluded
@@ -158,7 +158,7 @@ def test_the_seed_stays_unless_it_is_written() -> None:
 
 @pytest.mark.feature("G09")
 @pytest.mark.feature("G46")
-def test_every_problem_is_told_at_its_place() -> None:
+def test_every_problem_has_its_position() -> None:
     text = """\
 name: other
 cells:

@@ -13,7 +13,7 @@ JOHN = "john@example.org"
 
 @pytest.fixture
 def cell() -> Callable[..., Cell]:
-    """Make a cell: public unless told otherwise. Ids follow from the order in `net`."""
+    """Make a cell: public by default. Ids follow from the order in `net`."""
 
     def make(name: str, *lans: str, address: str | None = "", **fields: Any) -> Cell:
         own = {key: fields.pop(key) for key in [*fields] if key in CellSettings.__struct_fields__}

@@ -51,7 +51,7 @@ def test_every_owner_is_a_user(net: Make, cell: MakeCell) -> None:
 
 
 @pytest.mark.feature("F028")
-def test_an_unknown_owner_of_all_is_told_once(net: Make, cell: MakeCell) -> None:
+def test_an_unknown_owner_of_all_is_reported_once(net: Make, cell: MakeCell) -> None:
     (finding,) = check(net(cell("a"), cell("b"), users=(User(email=JANE),)))
 
     assert finding.path == ("owner",)
@@ -70,8 +70,8 @@ def test_the_owner_of_the_uvn_is_not_excluded(net: Make, cell: MakeCell) -> None
 
 
 @pytest.mark.feature("F046")
-def test_what_belongs_to_somebody_excluded_is_a_warning(net: Make, cell: MakeCell) -> None:
-    # And not an error: nobody should have to move cells before they can lock a user out.
+def test_an_excluded_owner_of_a_cell_is_a_warning(net: Make, cell: MakeCell) -> None:
+    # A warning, so that a user can be locked out before their cells are moved.
     uvn = net(
         cell("a", owner=JANE),
         cell("b", owner=JANE, excluded=True),

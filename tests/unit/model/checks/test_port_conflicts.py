@@ -16,7 +16,7 @@ def found(uvn: Uvn) -> list[str]:
     return [finding.what for finding in check(uvn)]
 
 
-def test_ports_that_are_wrong_for_all_are_told_once(net: Make, cell: MakeCell) -> None:
+def test_a_wrong_port_of_all_cells_is_reported_once(net: Make, cell: MakeCell) -> None:
     settings = Settings(particles_vpn=replace(PARTICLES_VPN, port=63448))
 
     (finding,) = check(net(cell("a"), cell("b"), settings=settings))

@@ -104,7 +104,7 @@ def test_one_lan_around_many_overlaps_each(net: Make, cell: MakeCell) -> None:
     "lan",
     ["0.0.0.0/0", "::/0", "127.0.0.0/8", "224.0.0.0/8", "ff00::/8", "169.254.0.0/16", "fe80::/64"],
 )
-def test_what_nobody_routes_is_no_lan(net: Make, cell: MakeCell, lan: str) -> None:
+def test_a_network_that_is_never_routed_is_no_lan(net: Make, cell: MakeCell, lan: str) -> None:
     (finding,) = check(net(cell("a", lan)))
 
     assert finding.path == ("cells", 0, "allowed_lans", 0)

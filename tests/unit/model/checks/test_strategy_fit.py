@@ -93,7 +93,7 @@ def test_uplinks_beyond_the_public_cells_are_a_warning(net: Make, cell: MakeCell
     assert found(net(cell("a"), cell("b"), settings=settings)) == []
 
 
-def test_arguments_that_nobody_reads_are_a_warning(net: Make, cell: MakeCell) -> None:
+def test_arguments_without_effect_are_a_warning(net: Make, cell: MakeCell) -> None:
     settings = Settings(deployment=DeploymentSettings(strategy_args={"a": []}))
 
     (finding,) = check(net(cell("a"), settings=settings))
@@ -161,7 +161,7 @@ def test_islands_are_a_warning(net: Make, cell: MakeCell) -> None:
     assert finding.what == "the static links leave a, b apart from c, d"
 
 
-def test_everything_found_says_what_to_do(net: Make, cell: MakeCell) -> None:
+def test_every_finding_has_a_hint(net: Make, cell: MakeCell) -> None:
     findings: tuple[Finding, ...] = check(net(cell("a", address=None), settings=static(x="y")))
 
     assert findings

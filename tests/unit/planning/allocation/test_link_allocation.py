@@ -76,6 +76,16 @@ def test_a_new_link_takes_the_number_and_slots_of_a_cell_that_left(
     ]
 
 
+def test_a_link_keeps_the_last_number_of_the_pool(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=4, backbone_vpn=replace(BACKBONE_VPN, subnet=IPv4Network("10.0.0.0/29")))
+    before = plan(replace(uvn, cells=uvn.cells[:3]), None)
+
+    after = plan(replace(uvn, cells=uvn.cells[1:]), before)
+
+    assert (before.links[-1].cells, before.links[-1].number) == ((2, 3), 3)
+    assert (after.links[0].cells, after.links[0].number) == ((2, 3), 3)
+
+
 def test_where_nothing_else_is_free_a_new_link_takes_the_place_of_an_old_one(
     define: Callable[..., Uvn],
 ) -> None:

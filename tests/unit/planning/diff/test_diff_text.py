@@ -11,7 +11,7 @@ from uno.planning.diff import diff_text
 from uno.planning.planner import plan
 
 
-def test_a_cell_says_what_it_announces(define: Callable[..., Uvn]) -> None:
+def test_a_cell_is_listed_with_its_lans(define: Callable[..., Uvn]) -> None:
     old = one_cell(define)
     lans = (*old.member.lans, IPv4Network("10.1.0.0/16"))
 
@@ -21,7 +21,7 @@ def test_a_cell_says_what_it_announces(define: Callable[..., Uvn]) -> None:
     assert diff_text.cell_changes(more, old) == ("no longer announces 10.1.0.0/16",)
 
 
-def test_a_changed_field_is_said_with_both_values(define: Callable[..., Uvn]) -> None:
+def test_a_changed_field_is_listed_with_both_values(define: Callable[..., Uvn]) -> None:
     old = one_cell(define)
     moved = replace(old.member, name="rome", endpoint=None)
 
@@ -43,7 +43,7 @@ def test_a_cell_without_lans_is_roaming(define: Callable[..., Uvn]) -> None:
     assert diff_text.cell(roaming)[-1] == "roaming"
 
 
-def test_a_particle_says_who_owns_it_now(define: Callable[..., Uvn]) -> None:
+def test_a_new_owner_of_a_particle_is_listed(define: Callable[..., Uvn]) -> None:
     (particle,) = plan(define(public=1, particles=1), None).particles
 
     assert diff_text.particle_changes(particle, replace(particle, owner="guest@example.org")) == (
@@ -51,7 +51,7 @@ def test_a_particle_says_who_owns_it_now(define: Callable[..., Uvn]) -> None:
     )
 
 
-def test_settings_say_what_is_switched_on(define: Callable[..., Uvn]) -> None:
+def test_settings_list_what_is_switched_on(define: Callable[..., Uvn]) -> None:
     without = plan(define(public=1, enable_particles_vpn=False), None)
 
     changes = diff_text.settings(

@@ -42,7 +42,7 @@ def test_a_cell_that_goes_takes_all_of_its_own_with_it(define: Callable[..., Uvn
 
 
 @pytest.mark.feature("G01")
-def test_keys_in_place_of_others_are_told(define: Callable[..., Uvn]) -> None:
+def test_replaced_keys_are_listed(define: Callable[..., Uvn]) -> None:
     made = plan(define(public=2), None)
     names = required_keys(made).pairs
     before = with_keys(made, dict.fromkeys(names, "old"))
@@ -54,7 +54,7 @@ def test_keys_in_place_of_others_are_told(define: Callable[..., Uvn]) -> None:
 
 
 @pytest.mark.feature("G01")
-def test_links_that_move_are_told(define: Callable[..., Uvn]) -> None:
+def test_moved_links_are_listed(define: Callable[..., Uvn]) -> None:
     uvn = define(public=2)
     before = plan(uvn, None)
     backbone = replace(uvn.settings.backbone_vpn, port=50000)

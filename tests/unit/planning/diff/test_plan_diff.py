@@ -102,7 +102,7 @@ def test_a_replaced_key_concerns_the_other_end(define: Callable[..., Uvn]) -> No
     assert lines(found) == ("  keys: 1 replaced",)
 
 
-def test_what_comes_through_a_link_is_said_of_cells_that_stay(define: Callable[..., Uvn]) -> None:
+def test_import_policy_changes_are_listed_for_cells_that_stay(define: Callable[..., Uvn]) -> None:
     chain = {"c1": ["c2"], "c2": ["c3"], "c3": ["c4"]}
     closed = {**chain, "c4": ["c1"]}
 

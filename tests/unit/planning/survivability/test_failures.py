@@ -37,7 +37,7 @@ def test_a_second_uplink_makes_it_independent(define: Callable[..., Uvn]) -> Non
 
 
 @pytest.mark.feature("G03")
-def test_what_static_links_leave_apart_is_said_first(define: Callable[..., Uvn]) -> None:
+def test_what_static_links_leave_apart_is_reported_first(define: Callable[..., Uvn]) -> None:
     links = {"c1": ["c2"], "c2": ["c3"], "c4": ["c5"]}
     uvn = define(public=5, deployment={"strategy": "static", "strategy_args": links})
 

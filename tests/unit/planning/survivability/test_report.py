@@ -15,7 +15,7 @@ SAFE = "Every LAN stays reachable under any single link or cell failure."
 EXCEPT = "Every LAN stays reachable under any single link or cell failure, except:"
 
 
-def told(uvn: Uvn, **options: Any) -> tuple[str, ...]:
+def report_of(uvn: Uvn, **options: Any) -> tuple[str, ...]:
     made = plan(uvn, None)
     return lines(verify(uvn, made, **options), made)
 
@@ -23,12 +23,12 @@ def told(uvn: Uvn, **options: Any) -> tuple[str, ...]:
 @pytest.mark.feature("G03")
 @pytest.mark.parametrize("strategy", ["crossed", "circular", "full-mesh", "random"])
 def test_nothing_is_lost_among_public_cells(strategy: str, define: Callable[..., Uvn]) -> None:
-    assert told(define(public=5, deployment={"strategy": strategy})) == (SAFE,)
+    assert report_of(define(public=5, deployment={"strategy": strategy})) == (SAFE,)
 
 
 @pytest.mark.feature("G03")
 def test_a_private_cell_depends_on_its_home(define: Callable[..., Uvn]) -> None:
-    assert told(define(public=3, private=1)) == (
+    assert report_of(define(public=3, private=1)) == (
         EXCEPT,
         "! 192.168.4.0/24 (private cell c4) depends on cell c1.",
         "private_uplinks: 2 would fix it.",
@@ -37,7 +37,7 @@ def test_a_private_cell_depends_on_its_home(define: Callable[..., Uvn]) -> None:
 
 @pytest.mark.feature("G03")
 @pytest.mark.parametrize(
-    ("cells", "deployment", "said"),
+    ("cells", "deployment", "last"),
     [
         ((2, 0), {}, "One more public cell would fix it."),
         ((1, 2), {}, "private_uplinks: 2 and one more public cell would fix it."),
@@ -52,24 +52,24 @@ def test_a_private_cell_depends_on_its_home(define: Callable[..., Uvn]) -> None:
     ],
 )
 def test_the_least_change_that_would_help_is_named(
-    cells: tuple[int, int], deployment: dict[str, Any], said: str, define: Callable[..., Uvn]
+    cells: tuple[int, int], deployment: dict[str, Any], last: str, define: Callable[..., Uvn]
 ) -> None:
     public, private = cells
 
-    assert told(define(public=public, private=private, deployment=deployment))[-1] == said
+    assert report_of(define(public=public, private=private, deployment=deployment))[-1] == last
 
 
 @pytest.mark.feature("G03")
 @pytest.mark.parametrize(
     ("public", "private", "uplinks"), [(2, 1, 1), (3, 5, 1), (5, 0, 1), (2, 4, 1), (4, 4, 2)]
 )
-def test_what_is_said_to_help_does(
+def test_a_suggestion_has_the_effect_it_names(
     public: int, private: int, uplinks: int, define: Callable[..., Uvn]
 ) -> None:
     uvn = define(public=public, private=private, deployment={"private_uplinks": uplinks})
     suggestion = verify(uvn, plan(uvn, None)).suggestion
     if suggestion is None:
-        assert told(uvn) == (SAFE,)
+        assert report_of(uvn) == (SAFE,)
         return
 
     mended = define(
@@ -78,11 +78,11 @@ def test_what_is_said_to_help_does(
         deployment={"private_uplinks": suggestion.private_uplinks or uplinks},
     )
 
-    assert told(mended) == (SAFE,)
+    assert report_of(mended) == (SAFE,)
 
 
 @pytest.mark.feature("G03")
-def test_what_is_apart_already_is_said_first(define: Callable[..., Uvn]) -> None:
+def test_what_is_apart_already_is_reported_first(define: Callable[..., Uvn]) -> None:
     links = {"c1": ["c2"], "c2": ["c3"], "c4": ["c5"]}
     uvn = define(public=5, deployment={"strategy": "static", "strategy_args": links})
     made = plan(uvn, None)
@@ -101,8 +101,8 @@ def test_what_is_apart_already_is_said_first(define: Callable[..., Uvn]) -> None
 def test_two_links_at_once_are_looked_at_when_asked(define: Callable[..., Uvn]) -> None:
     uvn = define(public=4, private=1, deployment={"private_uplinks": 2})
 
-    assert told(uvn) == (SAFE,)
-    assert told(uvn, depth=2)[1:] == (
+    assert report_of(uvn) == (SAFE,)
+    assert report_of(uvn, depth=2)[1:] == (
         "! 192.168.5.0/24 (private cell c5) depends on one of two links: c1 ↔ c5, c2 ↔ c5.",
         "private_uplinks: 3 would fix it.",
     )
@@ -125,7 +125,7 @@ def test_particles_at_a_cell_without_lans_are_counted(define: Callable[..., Uvn]
     uvn = define(public=2)
     uvn = replace(uvn, cells=(uvn.cells[0], replace(uvn.cells[1], allowed_lans=())))
 
-    assert told(uvn)[1] == "! particles at cell c2 depend on the link c1 ↔ c2."
+    assert report_of(uvn)[1] == "! particles at cell c2 depend on the link c1 ↔ c2."
 
 
 def test_the_finding_is_a_value_for_programs(define: Callable[..., Uvn]) -> None:

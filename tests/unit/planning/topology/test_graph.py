@@ -20,7 +20,7 @@ def test_neighbours_are_in_order() -> None:
     assert adjacency(CELLS, PAIRS)[3] == [1, 2, 4, 5]
 
 
-def test_a_walk_finds_the_cells_and_links_that_part_others() -> None:
+def test_a_search_finds_articulation_points_and_bridges() -> None:
     seen = dfs_tree(CELLS, PAIRS)
 
     assert sorted(seen.articulation_points) == [3, 5, 6]
@@ -28,7 +28,7 @@ def test_a_walk_finds_the_cells_and_links_that_part_others() -> None:
     assert seen.roots == (1, 8)
 
 
-def test_what_falls_off_without_a_cell_is_a_slice_of_the_walk() -> None:
+def test_what_a_cell_cuts_off_is_a_slice_of_the_search_order() -> None:
     seen = dfs_tree(CELLS, PAIRS)
 
     parts = [sorted(seen.order[seen.subtree(top)]) for top in seen.articulation_children(3)]
