@@ -18,20 +18,20 @@ from uno.agent.commit.commit_machine import (
     ApplyFailed,
     CellState,
     Cleanup,
-    Command,
+    CommitCommand,
+    CommitEvent,
     CommitState,
     CommitVerdict,
     Confirm,
     Confirmed,
     Discard,
     Discarded,
-    Event,
     MessagesReceived,
     Observe,
-    Observed,
     OfferStaged,
     PendingCommit,
     Persist,
+    ReachabilityObserved,
     ReceivedActivation,
     RollBack,
     RolledBack,
@@ -89,7 +89,9 @@ def test_a_pending_commit_ends_within_its_timeout_one_way_or_the_other(
 ) -> None:
     pending = PendingCommit(generation=2, previous=1, before=before, confirm_timeout=30)
     state = CommitState(cell=CELL, ledger=CellState(running=2, previous=1, pending=pending))
-    seen = Observed(now=elapsed, reachability=now, planned=NEIGHBOURS, registry_elsewhere=elsewhere)
+    seen = ReachabilityObserved(
+        now=elapsed, reachability=now, planned=NEIGHBOURS, registry_elsewhere=elsewhere
+    )
 
     verdict, missing = evaluate(state, pending, seen)
 
@@ -114,11 +116,11 @@ class Node:
     newest: int = 0
     fails: bool = False
     crash_after: int | None = None
-    executed: list[Command] = field(default_factory=list)
+    executed: list[CommitCommand] = field(default_factory=list)
 
     def execute(  # noqa: C901, PLR0911 - one case for each command
-        self, command: Command
-    ) -> Event | None:
+        self, command: CommitCommand
+    ) -> CommitEvent | None:
         if self.crash_after is not None:
             if self.crash_after == 0:
                 raise Crash
@@ -164,8 +166,8 @@ class Node:
                 pass
         return None
 
-    def observed(self) -> Observed:
-        return Observed(
+    def observed(self) -> ReachabilityObserved:
+        return ReachabilityObserved(
             now=self.now,
             reachability=self.reachability,
             planned=NEIGHBOURS,
@@ -175,7 +177,7 @@ class Node:
             registry_sequence=self.newest,
         )
 
-    def _stage(self, command: Stage) -> Event:
+    def _stage(self, command: Stage) -> CommitEvent:
         generation = self.offered[command.sequence]
         is_newer = generation > self.disk.running
         if is_newer:
@@ -205,7 +207,7 @@ class Changes(RuleBasedStateMachine):
         self.state = CommitState(cell=CELL, ledger=self.node.disk)
         self.report(Started(now=self.node.now))
 
-    def report(self, event: Event) -> None:
+    def report(self, event: CommitEvent) -> None:
         """Report an event, and execute all that follows from it."""
         self.state, commands = step(self.state, event)
         for command in commands:

@@ -15,8 +15,8 @@ itself from a package that cuts it off. All messages of the registry share one s
 with a sequence up to `handled` has had its effect, and has none again however often it arrives:
 otherwise a cell that has rolled back would at once activate the same package again.
 
-Inputs:         Started, MessagesReceived, PackageInstalled, Observed, ReconcileFailed,
-                LansAttached, CleanupAdvanced
+Inputs:         Started, MessagesReceived, PackageInstalled, ReachabilityObserved,
+                ReconcileFailed, LansAttached, CleanupAdvanced
 Results:        each command that changes packages has its own, named at the command
 """
 
@@ -124,7 +124,7 @@ class CommitState:
     this process has answered. `announced` is the generation that the registry announces for the
     cell. `installed` is the generation of a package that a person has installed, until it is
     applied. `applied_at` is when the running package was applied, or taken over at a start, and
-    `registry_bytes` how many bytes had been received from the registry then.
+    `registry_bytes` how many bytes had been received from the registry then, None if unknown.
     """
 
     cell: int
@@ -137,7 +137,7 @@ class CommitState:
     installed: int | None = None
     cleanup: Cleanup = Cleanup.DONE
     applied_at: float = 0.0
-    registry_bytes: int = 0
+    registry_bytes: int | None = None
 
     @property
     def persistent(self) -> PersistentState:
@@ -166,7 +166,7 @@ class Started:
     """The agent has started, and the running package is applied."""
 
     now: float
-    registry_bytes: int = 0
+    registry_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ class PackageInstalled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class ReachabilityObserved:
     """What the cell reaches `now`.
 
     `planned` are the neighbours in the running package, and `answered` has for each link of the
@@ -204,7 +204,7 @@ class Observed:
     answered: Mapping[int, float | None] = field(default_factory=dict)
     detection: float = 0.0
     registry_elsewhere: bool = False
-    registry_bytes: int = 0
+    registry_bytes: int | None = None
     registry_contact_at: float | None = None
     registry_sequence: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
@@ -291,7 +291,7 @@ class Applied:
     now: float
     cleanup: Cleanup
     ledger: CellState
-    registry_bytes: int = 0
+    registry_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,11 +325,11 @@ class LinksReleased:
     ledger: CellState
 
 
-Event: TypeAlias = (
+CommitEvent: TypeAlias = (
     Started
     | MessagesReceived
     | PackageInstalled
-    | Observed
+    | ReachabilityObserved
     | ReconcileFailed
     | LansAttached
     | CleanupAdvanced
@@ -352,7 +352,7 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observe:
-    """Observe links and routes now. Result: `Observed`."""
+    """Observe links and routes now. Result: `ReachabilityObserved`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,7 +460,7 @@ class Acknowledge:
     ack: Ack
 
 
-Command: TypeAlias = (
+CommitCommand: TypeAlias = (
     Observe
     | RestoreMessages
     | Stage
@@ -476,10 +476,10 @@ Command: TypeAlias = (
     | Acknowledge
 )
 
-Transition: TypeAlias = tuple[CommitState, tuple[Command, ...]]
+Transition: TypeAlias = tuple[CommitState, tuple[CommitCommand, ...]]
 
 
-def step(state: CommitState, event: Event) -> Transition:  # noqa: PLR0911 - one for each event
+def step(state: CommitState, event: CommitEvent) -> Transition:  # noqa: PLR0911 - one for each event
     """Return the state after an event, and the commands to execute, in this order."""
     match event:
         case Started():
@@ -495,7 +495,7 @@ def step(state: CommitState, event: Event) -> Transition:  # noqa: PLR0911 - one
             )
         case PackageInstalled():
             return _decide(replace(state, installed=event.generation))
-        case Observed():
+        case ReachabilityObserved():
             return _observed(state, event)
         case ReconcileFailed():
             return state, _roll_back(state, event.reason, event.registry_sequence)
@@ -532,7 +532,7 @@ def _decide(state: CommitState) -> Transition:
     return _activation(state, None)
 
 
-def _observed(state: CommitState, event: Observed) -> Transition:
+def _observed(state: CommitState, event: ReachabilityObserved) -> Transition:
     if state.pending is not None:
         verdict, missing = evaluate(state, state.pending, event)
         if verdict is CommitVerdict.CONFIRM:
@@ -584,7 +584,7 @@ def _activation(state: CommitState, before: Reachability | None) -> Transition:
 
 def _activate(
     state: CommitState, received: ReceivedActivation, before: Reachability | None
-) -> Command:
+) -> CommitCommand:
     if before is None:
         return Observe()
     activation = received.activation
@@ -598,7 +598,7 @@ def _activate(
     return Activate(pending=pending, sequence=received.sequence, schedule=schedule)
 
 
-def _undo(state: CommitState, activation: Activation, sequence: int) -> tuple[Command, ...]:
+def _undo(state: CommitState, activation: Activation, sequence: int) -> tuple[CommitCommand, ...]:
     undone = activation.cells.get(state.cell, activation.generation)
     if undone == state.ledger.running and state.ledger.previous is not None:
         return _roll_back(state, "it was undone for all", sequence)
@@ -608,7 +608,7 @@ def _undo(state: CommitState, activation: Activation, sequence: int) -> tuple[Co
     return ()
 
 
-def _roll_back(state: CommitState, reason: str, handled: int) -> tuple[Command, ...]:
+def _roll_back(state: CommitState, reason: str, handled: int) -> tuple[CommitCommand, ...]:
     return (
         RollBack(
             generation=state.ledger.running, phase=Phase.REVERTED, reason=reason, handled=handled
@@ -635,7 +635,7 @@ class CommitVerdict(Enum):
 
 
 def evaluate(
-    state: CommitState, pending: PendingCommit, seen: Observed
+    state: CommitState, pending: PendingCommit, seen: ReachabilityObserved
 ) -> tuple[CommitVerdict, Reachability]:
     """Return what an observation means for a pending commit, and what is not reached again.
 
@@ -654,7 +654,7 @@ def evaluate(
     return CommitVerdict.WAIT, missing
 
 
-def _is_settled(state: CommitState, before: Reachability, seen: Observed) -> bool:
+def _is_settled(state: CommitState, before: Reachability, seen: ReachabilityObserved) -> bool:
     """Whether nothing that is observed can be from before the change."""
     elapsed = seen.now - state.applied_at
     if elapsed < seen.detection and not have_answered(
@@ -666,6 +666,8 @@ def _is_settled(state: CommitState, before: Reachability, seen: Observed) -> boo
     contact_at = seen.registry_contact_at
     if contact_at is not None and contact_at > state.applied_at:
         return True
+    if seen.registry_bytes is None or state.registry_bytes is None:
+        return False
     return seen.registry_bytes not in {0, state.registry_bytes}
 
 

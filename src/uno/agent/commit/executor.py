@@ -22,25 +22,25 @@ from uno.agent.commit.commit_machine import (
     CellState,
     Cleanup,
     CleanupAdvanced,
-    Command,
+    CommitCommand,
+    CommitEvent,
     CommitState,
     Confirm,
     Confirmed,
     ConfirmLimits,
     Discard,
     Discarded,
-    Event,
     LansAttached,
     LinksReleased,
     MessagesReceived,
     Observe,
-    Observed,
     OfferRefused,
     OfferStaged,
     PackageInstalled,
     PendingPut,
     Persist,
     PutPending,
+    ReachabilityObserved,
     ReceivedActivation,
     ReconcileFailed,
     ReleaseLinks,
@@ -217,7 +217,7 @@ class CommitExecutor:
 
     # Executing commands.
 
-    async def _handle(self, event: Event) -> bool:
+    async def _handle(self, event: CommitEvent) -> bool:
         self.state, commands = step(self.state, event)
         changed = False
         for command in commands:
@@ -228,8 +228,8 @@ class CommitExecutor:
         return changed
 
     async def _execute(  # noqa: C901, PLR0911, PLR0912 - one for each command
-        self, command: Command
-    ) -> Event | None:
+        self, command: CommitCommand
+    ) -> CommitEvent | None:
         match command:
             case Observe():
                 return await self._observed(*await self._observe())
@@ -265,7 +265,7 @@ class CommitExecutor:
                 assert_never(command)
         return None
 
-    async def _stage(self) -> Event:
+    async def _stage(self) -> CommitEvent:
         envelope = self._flood.state.database.newest(Kind.OFFER, self.state.cell)
         if envelope is None:
             raise InternalError("an offer was dropped from the state database")
@@ -297,7 +297,7 @@ class CommitExecutor:
         require_new_lans(offered, self.package, self._reconciler.host.facts().nics)
         return self._ledger.stage(content)
 
-    async def _activate(self, command: Activate) -> Event:
+    async def _activate(self, command: Activate) -> CommitEvent:
         generation = command.pending.generation
         try:
             await self._defer(generation, command.schedule)
@@ -307,7 +307,7 @@ class CommitExecutor:
             return ActivationFailed(command=command, reason=error.what)
         return Activated(command=command)
 
-    async def _apply(self, command: Apply) -> Event:
+    async def _apply(self, command: Apply) -> CommitEvent:
         old, new, generation = self.effective, self._accepted, command.generation
         _log.info("changing from generation %s to %s", old.manifest.generation, generation)
         try:
@@ -323,7 +323,7 @@ class CommitExecutor:
             ledger=await self._read_ledger(),
         )
 
-    async def _release(self, command: ReleaseLinks) -> Event:
+    async def _release(self, command: ReleaseLinks) -> CommitEvent:
         old = self.effective
         _log.info("changing links that were deferred")
         try:
@@ -333,7 +333,7 @@ class CommitExecutor:
             _log.warning("links that were deferred cannot be changed: %s", error)
         return LinksReleased(cleanup=self._cleanup, ledger=await self._read_ledger())
 
-    async def _roll_back(self, command: RollBack) -> Event:
+    async def _roll_back(self, command: RollBack) -> CommitEvent:
         reason = command.reason
         _log.warning("rolling back from generation %s: %s", command.generation, reason)
         self._on_host = self.effective
@@ -410,19 +410,24 @@ class CommitExecutor:
             return Cleanup.LINKS
         return Cleanup.FILTERS if self._remaining else Cleanup.DONE
 
-    async def _registry_bytes(self) -> int:
-        """Return how many bytes came from the registry: WireGuard counts authentic ones only."""
+    async def _registry_bytes(self) -> int | None:
+        """Return how many bytes came from the registry: WireGuard counts authentic ones only.
+
+        None if WireGuard cannot be queried, which must not keep a change from being recorded.
+        """
         root = self.package.plan.root
         if root is None:
             return 0
-        peers = (await self._run_blocking(self._reconciler.host.peer_status)).get(
-            root.interface, ()
-        )
-        return sum(each.received for each in peers)
+        try:
+            peers = await self._run_blocking(self._reconciler.host.peer_status)
+        except UnoError as error:
+            _log.warning("%s", error)
+            return None
+        return sum(each.received for each in peers.get(root.interface, ()))
 
-    async def _observed(self, status: CellStatus, probes: ProbeResults) -> Observed:
+    async def _observed(self, status: CellStatus, probes: ProbeResults) -> ReachabilityObserved:
         flood, package = self._flood.state, self.package
-        return Observed(
+        return ReachabilityObserved(
             now=self._clock(),
             reachability=observed(status.links, registry=flood.registry_present),
             planned=frozenset(link.cell for link in package.plan.links),
@@ -432,7 +437,7 @@ class CommitExecutor:
             },
             detection=detection_time(package.roster.timing),
             registry_elsewhere=self._is_registry_elsewhere(status),
-            registry_bytes=await self._registry_bytes() if self.awaiting_confirm else 0,
+            registry_bytes=await self._registry_bytes() if self.awaiting_confirm else None,
             registry_contact_at=flood.registry_contact_at,
             registry_sequence=flood.database.highest_sequence(REGISTRY),
             names={each.id: each.name for each in package.roster.members},

@@ -30,7 +30,6 @@ from uno.agent.commit.commit_machine import (
     LinksReleased,
     MessagesReceived,
     Observe,
-    Observed,
     OfferRefused,
     OfferStaged,
     PackageInstalled,
@@ -39,6 +38,7 @@ from uno.agent.commit.commit_machine import (
     Persist,
     PersistentState,
     PutPending,
+    ReachabilityObserved,
     ReceivedActivation,
     ReconcileFailed,
     ReleaseLinks,
@@ -87,9 +87,9 @@ def receive(
     return step(state, MessagesReceived(offer=offer, activation=received))[1]
 
 
-def seen(**fields: object) -> Observed:
+def seen(**fields: object) -> ReachabilityObserved:
     return replace(
-        Observed(
+        ReachabilityObserved(
             now=100.0,
             reachability=REACHED,
             planned=frozenset({1, 2}),
@@ -393,7 +393,7 @@ def test_handled_never_decreases() -> None:
 # Confirm.
 
 
-def verdict(observed: Observed, **fields: object) -> CommitVerdict:
+def verdict(observed: ReachabilityObserved, **fields: object) -> CommitVerdict:
     pending = replace_pending(fields.pop("before", REACHED))
     ledger = altered(ON_PENDING, pending=pending)
     return evaluate(cell(ledger, **fields), pending, observed)[0]
@@ -423,7 +423,7 @@ def test_links_count_when_a_broken_one_would_be_down_or_all_have_answered() -> N
     early = seen(now=100.9, reachability=neighbours)
     answered = {1: 100.0, 2: 100.5}
 
-    def is_confirmed(observed: Observed) -> bool:
+    def is_confirmed(observed: ReachabilityObserved) -> bool:
         return verdict(observed, before=neighbours, applied_at=100.0) is CommitVerdict.CONFIRM
 
     assert not is_confirmed(early)
@@ -433,7 +433,7 @@ def test_links_count_when_a_broken_one_would_be_down_or_all_have_answered() -> N
 
 
 def test_the_registry_counts_when_it_was_in_contact_after_the_change_or_its_lease_is_over() -> None:
-    def is_confirmed(observed: Observed) -> bool:
+    def is_confirmed(observed: ReachabilityObserved) -> bool:
         found = verdict(observed, applied_at=100.0, registry_bytes=500)
         return found is CommitVerdict.CONFIRM
 
@@ -443,8 +443,15 @@ def test_the_registry_counts_when_it_was_in_contact_after_the_change_or_its_leas
     assert is_confirmed(replace(later, registry_contact_at=100.1))
     assert not is_confirmed(replace(later, registry_bytes=500))
     assert not is_confirmed(replace(later, registry_bytes=0))
+    assert not is_confirmed(replace(later, registry_bytes=None))
     assert is_confirmed(replace(later, registry_bytes=501))
     assert is_confirmed(replace(later, now=107.0))
+
+
+def test_bytes_of_the_registry_show_nothing_where_those_before_are_unknown() -> None:
+    later = seen(now=106.9, registry_bytes=501)
+
+    assert verdict(later, applied_at=100.0, registry_bytes=None) is CommitVerdict.WAIT
 
 
 def test_a_cell_without_the_registry_before_does_not_wait_for_its_lease() -> None:

@@ -214,6 +214,10 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
 
     switching.to(new, DrainSchedule(hold=(f"1-{one.cell}",)))
 
+    changed = [each for each in switching.host.performed if isinstance(each, ConfigureTunnel)]
+    assert {each.tunnel.name for each in changed} == {
+        link.interface for link in new.plan.links if link.cell != one.cell
+    }
     kept = deferred(old, (f"1-{one.cell}",))
     there = with_deferred(new, kept)
     assert [link.public_key for link in there.plan.links] == [
@@ -228,6 +232,23 @@ def test_a_link_whose_other_end_is_not_ready_is_held() -> None:
     assert "private" not in repr(kept)
     # Later, when it is ready, that link alone changes.
     assert [set(stage.drained) for stage in drain_steps(there, new, DrainSchedule())] == [
+        set(),
+        {one.interface},
+        {one.interface},
+        {one.interface},
+        set(),
+    ]
+
+
+@pytest.mark.parametrize("secret", ["key", "psk"])
+def test_a_link_with_a_new_secret_is_drained_before_it_changes(secret: str) -> None:
+    old = package_of(CROSSED)
+    one = old.plan.links[0]
+    new = replace(old, secrets=old.secrets | {getattr(one, secret): "another"})
+
+    steps = drain_steps(old, new, DrainSchedule())
+
+    assert [set(step.drained) for step in steps] == [
         set(),
         {one.interface},
         {one.interface},
