@@ -118,7 +118,7 @@ def test_an_update_that_comes_while_filters_are_applied_has_its_effect(well: Dep
         tell = f"neighbor {session(there, 'lan-b')} route-map {map_} out"
         vty.configure(there, "bgpd", [(*family, tell, "exit", "exit")])
         apply_filters(here, seconds=1)
-        Frr(here)._decide_anew(text)
+        Frr(here)._refilter(text)
         await_true(
             lambda is_used=is_used: (best(here, "192.168.1.0/24") == straight) == is_used,
             f"lan-b {'takes' if is_used else 'leaves'} the way that lan-a has told of",

@@ -1,4 +1,4 @@
-"""Running other programs: the only module that starts processes."""
+"""Runs other programs: the only module that starts processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uno.diagnostics import ActionNeeded, TransientFailure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a program that has ended left behind."""
+    """The result of a program that has ended."""
 
     argv: tuple[str, ...]
     status: int
@@ -36,11 +36,11 @@ class CommandFailed(TransientFailure):
     def __init__(
         self, argv: Sequence[str], reason: str, *, stderr: str = "", hint: str = ""
     ) -> None:
-        """Name the command as it would be typed, and what it said."""
+        """Include the command as typed in a shell, and its error output."""
         self.argv = tuple(argv)
         self.stderr = stderr.strip()
-        said = f": {self.stderr}" if self.stderr else ""
-        super().__init__(f"command `{shlex.join(argv)}` {reason}{said}", hint)
+        output = f": {self.stderr}" if self.stderr else ""
+        super().__init__(f"command `{shlex.join(argv)}` {reason}{output}", hint)
 
 
 def run(
@@ -100,7 +100,7 @@ class Process:
         return self.popen.poll()
 
     def stop(self, *, within: float = 5) -> int:
-        """Ask it to end, insist after `within` seconds, and return its status."""
+        """Send SIGTERM, after `within` seconds SIGKILL, and return the exit status."""
         self.popen.terminate()
         try:
             return self.popen.wait(within)
@@ -121,7 +121,7 @@ def start(
 ) -> Process:
     """Start a program in the background, its output appended to `log`, or dropped.
 
-    Output never goes to a pipe: a daemon that keeps the pipe open would hang whoever reads it.
+    Output never goes to a pipe: a daemon that keeps the pipe open would block its reader.
     """
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log else None
     try:
@@ -153,5 +153,5 @@ def _argv(popen: subprocess.Popen[bytes]) -> tuple[str, ...]:
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
-    # LC_ALL=C so that messages which are parsed or shown are the documented ones.
+    # LC_ALL=C: messages that are parsed or shown are the documented ones.
     return {**os.environ, "LC_ALL": "C", **(extra or {})}

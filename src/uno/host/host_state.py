@@ -1,4 +1,4 @@
-"""What uno remembers of a host between runs; kept in /run, since it ends with a reboot."""
+"""State of a host that uno records between runs; in /run, as it ends with a reboot."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HostState(Struct, frozen=True, kw_only=True):
     listing: str | None = None
 
     def owns(self, interface: str) -> bool:
-        """Whether uno made, or was about to make, an interface of this name."""
+        """Whether uno created, or was about to create, an interface of this name."""
         return interface == self.node or interface in self.tunnels
 
 
@@ -46,7 +46,7 @@ class StateFile:
     """The state of one cell on this host."""
 
     def __init__(self, path: Path) -> None:
-        """Keep the state in `path`; a file that cannot be read counts as none."""
+        """Keep the state in `path`; a file that cannot be decoded counts as missing."""
         self._path = path
 
     def read(self) -> HostState:
@@ -57,24 +57,24 @@ class StateFile:
             return HostState()
 
     def write(self, state: HostState) -> None:
-        """Write `state`, whole or not at all; nothing if it is there already."""
+        """Write `state` atomically, unless the file has it already."""
         if state == self.read():
             return
         self._path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         write_atomic(self._path, encode(state), durable=False)
 
     def note_tunnel(self, name: str, note: TunnelNote | None) -> None:
-        """Remember what was configured on an interface, or forget it."""
+        """Record what was configured on an interface; None deletes the record."""
         state = self.read()
         others = {key: value for key, value in state.tunnels.items() if key != name}
         self.write(replace(state, tunnels=others if note is None else {**others, name: note}))
 
     def note_node(self, name: str | None) -> None:
-        """Remember the interface of the node's addresses, or forget it."""
+        """Record the interface of the node's addresses; None deletes the record."""
         self.write(replace(self.read(), node=name))
 
     def note_sysctl(self, key: str, original: str | None) -> None:
-        """Remember the first value of a kernel parameter, or forget it."""
+        """Record the first value of a kernel parameter; None deletes the record."""
         state = self.read()
         if original is None:
             kept = {name: value for name, value in state.sysctls.items() if name != key}
@@ -83,5 +83,5 @@ class StateFile:
         self.write(replace(state, sysctls=kept))
 
     def note_firewall(self, ruleset: str | None, listing: str | None) -> None:
-        """Remember the firewall's ruleset and how nft lists it."""
+        """Record the firewall's ruleset, and its listing by nft."""
         self.write(replace(self.read(), firewall=ruleset, listing=listing))

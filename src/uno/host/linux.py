@@ -58,7 +58,7 @@ class LinuxHost:
     """This machine, in the network namespace of this process, for one cell or the registry."""
 
     def __init__(self, identity: str, cell: int) -> None:
-        """Work for the cell with this id, 0 for the registry, of the UVN with this identity.
+        """Act for the cell with this id, 0 for the registry, of the UVN with this identity.
 
         The registry owns no unreachable routes, no rules in foreign chains, and no FRR; a cell on
         the same host may.
@@ -68,26 +68,26 @@ class LinuxHost:
         self._is_cell = cell != REGISTRY
         self._table = nftables.TABLE if self._is_cell else nftables.REGISTRY_TABLE
         self._alias = f"uno {identity} {cell}"
-        # The ruleset's number, and what was found when it had that.
+        # The ruleset's generation number, and what was observed at that generation.
         self._filtered: tuple[bytes, str | None, tuple[ForeignForwardChain, ...]] | None = None
         self._state = StateFile(self.folder / "state.json")
         self._frr = daemons.Frr(self.folder / "frr")
 
     def facts(self) -> Facts:
-        """Look at what the host is like. Raises `UnoError` where a cell finds no FRR."""
+        """Return the host's properties. Raises `UnoError` where a cell has no FRR."""
         state = self._state.read()
         before = state.sysctls.get(FORWARD)
         found = inventory.interfaces()
         return Facts(
             nics=inventory.nics(each for each in found if not self._own(each, state)),
-            # Switched off for interfaces is another thing: uno's own can have it all the same.
+            # IPv6 may be disabled on interfaces: uno enables it on its own.
             has_ipv6=sysctl.path("net.ipv6.conf").exists(),
             forwarded=(before or sysctl.read(FORWARD)) == "1",
             **({"frr": daemons.version()} if self._is_cell else {}),
         )
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
-        """Look at what is there, reading these kernel parameters and those changed before."""
+        """Return what uno owns now, and these kernel parameters and those that uno changed."""
         state = self._state.read()
         interfaces = inventory.interfaces()
         own = {each.name: each for each in interfaces if self._own(each, state)}
@@ -122,11 +122,11 @@ class LinuxHost:
         )
 
     def perform(self, action: Action) -> None:
-        """Do one thing. Raises `UnoError` with the command and what it said."""
+        """Carry out one action. Raises `UnoError` with the command and its error message."""
         try:
             self._perform(action)
         except OSError as error:
-            # Or what was done before would not be undone.
+            # As `UnoError`, so that the actions before it are undone.
             raise failure(error, f"cannot use {error.filename or self.folder}") from error
 
     def _perform(self, action: Action) -> None:  # noqa: C901, PLR0912 - one line per kind
@@ -143,7 +143,7 @@ class LinuxHost:
                 self._state.note_sysctl(key, sysctl.read(key))
                 sysctl.write(key, value)
             case RestoreSysctl(key, value):
-                # What could not be written before cannot be written now.
+                # A read-only parameter that has its value needs no write, which would fail.
                 if sysctl.read(key) != value:
                     sysctl.write(key, value)
                 self._state.note_sysctl(key, None)
@@ -168,7 +168,7 @@ class LinuxHost:
                 assert_never(action)
 
     def wireguard_kind(self) -> str:
-        """Say which WireGuard runs."""
+        """Return the WireGuard in use."""
         names = self._state.read().tunnels
         return wireguard.kind(each.kind for each in inventory.interfaces() if each.name in names)
 
@@ -186,7 +186,7 @@ class LinuxHost:
         return rtnetlink.interfaces_with_routes(rtnetlink.BGP)
 
     def drop_routes(self, neighbor: str) -> None:
-        """Forget what a neighbour has announced that BGP has no session with any more."""
+        """Remove the stale routes of a neighbour whose BGP session is down."""
         self._frr.drop_routes(neighbor)
 
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
@@ -218,11 +218,11 @@ class LinuxHost:
         ]
 
     def forget(self) -> None:
-        """Remove what is kept in /run about a cell that owns nothing on this host any more."""
+        """Remove the recorded state of a cell that owns nothing on this host any more."""
         for name in self._state.read().tunnels:
-            # Of an interface that has died: rules outlive it.
+            # Rules outlive their interface.
             self._remove_rules(name)
-        # All of it: a kill may have left a file half-written beside the others.
+        # The whole folder: a kill may have left a half-written file in it.
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _own(self, each: inventory.Interface, state: HostState) -> bool:
@@ -264,7 +264,7 @@ class LinuxHost:
             self._state.note_node(node.name)
             _create_node(node.name)
         _enable_ipv6(node.name)
-        # Routes with an address as their source go with it, so one that stays is left alone.
+        # Addresses that stay are not touched: with an address go the routes that it is source of.
         there = self._observed_node(node.name)
         name = node.name
         lines = [f'link set dev {name} alias "{self._alias}" arp off up']
@@ -284,17 +284,17 @@ class LinuxHost:
 
     def _create_tunnel(self, tunnel: Tunnel) -> None:
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-        # Noted first: what a kill leaves behind must be known as ours.
+        # Recorded first: an interface that a kill leaves behind must be recognized as uno's.
         self._state.note_tunnel(tunnel.name, TunnelNote())
         try:
-            # What has routes is the root VPN, whose other end may not have called yet.
+            # A tunnel with routes is the root VPN: a peer may not have an endpoint yet.
             wireguard.create(
                 tunnel.name,
                 log=self.folder / f"{tunnel.name}.log",
-                patient=bool(tunnel.routes),
+                queue=bool(tunnel.routes),
             )
         except UnoError:
-            # Somebody else may have an interface of this name, which is not ours to remove.
+            # An interface of this name may exist that uno does not own: it must never be removed.
             self._state.note_tunnel(tunnel.name, None)
             raise
         self._set_tunnel(tunnel, before=None)
@@ -307,7 +307,7 @@ class LinuxHost:
         resolved = self._resolve(tunnel.peers)
         as_is = tunnel
         if before and before.port is None and tunnel.port is None:
-            # Without a port `wg syncconf` draws another, and a NAT on the way has to follow.
+            # Without a port `wg syncconf` chooses another, and the mapping of a NAT is lost.
             as_is = replace(tunnel, port=wireguard.port(tunnel.name))
         wireguard.configure(as_is, endpoints=resolved, fresh=before is None)
         name = tunnel.name
@@ -317,8 +317,8 @@ class LinuxHost:
         lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         lines += [_add_address(name, a) for a in tunnel.addresses if a not in there]
         interface_changes.batch([*lines, *observed_tunnels.route_lines(tunnel, before)])
-        # Paths may be asymmetric: strict reverse path filtering would drop. The kernel takes the
-        # larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
+        # Paths may be asymmetric: strict reverse path filtering would drop packets. The kernel
+        # uses the larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
         sysctl.write(f"net.ipv4.conf.{name.replace('.', '/')}.rp_filter", "2")
         written = {
             peer.public_key: peer.endpoint
@@ -334,7 +334,7 @@ class LinuxHost:
         self._set_rules(tunnel, note)
 
     def _set_rules(self, tunnel: Tunnel, note: TunnelNote) -> None:
-        """Have what the interface's addresses send go by its table, and remember all."""
+        """Add the rules that select the interface's table, and record the note."""
         wanted = observed_tunnels.rules_of(tunnel)
         tables = {self._state.read().tunnels.get(tunnel.name, note).table, tunnel.table} - {None}
         self._state.note_tunnel(tunnel.name, note)
@@ -343,16 +343,16 @@ class LinuxHost:
             interface_changes.change_rules(add=wanted - there, remove=there - wanted)
 
     def _resolve(self, peers: Iterable[Peer]) -> dict[str, str]:
-        """Return the address and port of each endpoint; one that cannot be found is a warning."""
+        """Return address and port of each endpoint; add a warning for each without."""
         names = {peer.endpoint for peer in peers if peer.endpoint}
         found = endpoint_lookup.resolve(names)
-        said = (
+        unresolved = (
             f"the name {name.rpartition(':')[0]} cannot be resolved; "
             "its link waits until the next `uno service up`"
             for name in sorted(names - found.keys())
         )
-        # An agent tries again and again.
-        self.warnings += [each for each in said if each not in self.warnings]
+        # An agent resolves again and again: one warning for each name.
+        self.warnings += [each for each in unresolved if each not in self.warnings]
         return found
 
     def _start_routing(self, routing: Routing) -> None:
@@ -364,7 +364,7 @@ class LinuxHost:
 
     def _stop_routing(self) -> None:
         self._frr.stop()
-        # What a killed zebra left: its routes into uno's interfaces.
+        # A killed zebra leaves its routes into uno's interfaces.
         for name in self._own_names():
             for family in ("-4", "-6"):
                 run(["ip", family, "route", "flush", "dev", name, "proto", "bgp"], check=False)
@@ -375,24 +375,24 @@ class LinuxHost:
 
 
 def _observed_firewall(state: HostState, now: str | None) -> str | None:
-    """Return the ruleset as given, or, where somebody has changed the table, as it is now."""
+    """Return the ruleset as given; where the table was changed since, the table as it is now."""
     return state.firewall if now is not None and now == state.listing else now
 
 
 def _create_node(name: str) -> None:
-    """Make an interface with no other side: a dummy, or a bridge where the kernel has none."""
+    """Create a dummy interface, or a bridge where the kernel has no dummy driver."""
     done = run(["ip", "link", "add", "dev", name, "type", "dummy"], check=False)
     if done.status != 0:
         run(["ip", "link", "add", "dev", name, "type", "bridge"])
 
 
 def _enable_ipv6(name: str) -> None:
-    """Let an interface of uno's have IPv6 addresses where the host's default is that none has."""
+    """Enable IPv6 on one of uno's interfaces where the host's default disables it."""
     key = f"net.ipv6.conf.{name.replace('.', '/')}.disable_ipv6"
     if sysctl.exists(key) and sysctl.read(key) != "0":
         sysctl.write(key, "0")
 
 
 def _add_address(name: str, address: InterfaceAddress) -> str:
-    # No duplicate address detection: the other side of a tunnel is known, and waiting costs 1 s.
+    # nodad: duplicate address detection would take 1 s, and both ends of a tunnel are planned.
     return f"addr add {address} dev {name}{' nodad' if address.version == 6 else ''}"

@@ -16,7 +16,7 @@ def exists(key: str) -> bool:
 
 
 def path(key: str) -> Path:
-    """Return where a parameter is; a slash in its name stands for a dot within a part of it.
+    """Return the file of a parameter; a slash in its name stands for a dot within a component.
 
     Source: sysctl(8).
     """

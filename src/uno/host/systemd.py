@@ -17,16 +17,16 @@ UNIT = "uvn-agent.service"
 REGISTRY_UNIT = "uvn-registry.service"
 UNITS = Path("/etc/systemd/system")
 
-# systemd's own sign that it is the init system: sd_booted(3).
+# Exists where systemd is the init system: sd_booted(3).
 BOOTED = Path("/run/systemd/system")
 
-# Seconds: at boot names may not be resolved yet, and neighbours after a power cut be slower.
+# Seconds: at boot, names may not resolve yet, and neighbours may start later after a power cut.
 BOOT_WAIT = 90
 
-# Seconds after which an agent that gives no sign of life is ended and started again.
+# WatchdogSec: systemd restarts an agent that sends no WATCHDOG=1 for so many seconds.
 WATCHDOG = 60
 
-# A minute for LANs to come up, and what a start takes on a small machine.
+# Seconds: a minute for LANs to come up, and the time of a start on a small machine.
 _START = 180
 
 # Seconds for systemctl, which waits until a unit has started.
@@ -36,9 +36,9 @@ _OWNED = "# Made by `uno service install` for "
 
 
 def unit(root: Path, *, program: Sequence[str], name: str) -> str:
-    """Return the unit that connects the cell in `root` once, with `program`, the words of `uno`.
+    """Return the unit that connects the cell in `root` once. `program` is `uno` and its arguments.
 
-    The processes that stay (WireGuard, FRR) live in the unit's control group until it stops.
+    Processes that go on running (WireGuard, FRR) are in the unit's control group until it stops.
     """
     command = " ".join(_quoted(word) for word in program)
     where = _quoted(str(root))
@@ -73,8 +73,8 @@ def agent_unit(
 ) -> str:
     """Return the unit that runs the agent of `root`, a cell's or the registry's.
 
-    Only the agent itself is ended when a cell's unit stops: WireGuard and FRR run on, and the agent
-    that comes next finds them. The registry's agent takes its network down itself.
+    When a cell's unit stops, systemd ends the agent alone: WireGuard and FRR run on, and the next
+    agent finds them. The registry's agent takes its network down itself.
     """
     words = (*program, "agent", "-r", str(root), *options)
     of_a_cell = "ExecReload=/bin/kill -HUP $MAINPID\nKillMode=process\n" if of_cell else ""
@@ -99,10 +99,10 @@ WantedBy=multi-user.target
 
 
 def install(text: str, root: Path, *, unit: str = UNIT) -> bool:
-    """Put a unit for `root` in place, and return whether that changed anything.
+    """Write the unit file for `root`, and return whether it changed.
 
-    A daemon that the unit before ran is ended first, without what a unit does when it stops.
-    Raises `UnoError` where a unit of that name is another directory's or somebody else's.
+    A daemon of the unit's former version is stopped first, without the new version's ExecStop.
+    Raises `UnoError` if a unit of that name is for another directory, or is not uno's.
     """
     _require_systemd()
     path = UNITS / unit
@@ -121,14 +121,14 @@ def install(text: str, root: Path, *, unit: str = UNIT) -> bool:
 
 
 def start(text: str, *, changed: bool, unit: str = UNIT) -> None:
-    """Start the unit that is in place, `text`; one that has `changed` and runs is started anew."""
-    # Of one that connects once, "running" means that it has done so: reloading applies the rest.
+    """Start the installed unit `text`; restart it if it runs and has `changed`."""
+    # A oneshot unit is active once it has connected: a reload applies what has changed.
     again = "restart" if _is_daemon(text) else "reload-or-restart"
     switch(again if changed else "start", unit=unit)
 
 
 def switch(verb: str, *, unit: str = UNIT) -> None:
-    """Have systemctl do one thing with a unit, such as `enable`."""
+    """Run one systemctl verb on a unit, such as `enable`."""
     _require_systemd()
     run(["systemctl", verb, unit], timeout=_PATIENCE)
 
@@ -155,7 +155,7 @@ def _is_daemon(text: str) -> bool:
 
 
 def _owner(path: Path) -> str | None:
-    """Return the directory that a unit is for; empty if uno did not make it, None if none is."""
+    """Return the directory of a unit; empty if it is not uno's, None if there is no unit."""
     try:
         first = path.read_text(errors="replace").partition("\n")[0]
     except FileNotFoundError:
@@ -173,6 +173,6 @@ def _require_systemd() -> None:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word for ExecStart=: systemd.service(5), "Command lines"."""
+    """Quote an argument of ExecStart=: systemd.service(5), "Command lines"."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return escaped if word and not set(word) & set(" \t'\";") else f'"{escaped}"'

@@ -1,9 +1,9 @@
-"""Other firewalls that stand in the way of forwarding: docker's and ufw's.
+"""Forward chains of other firewalls: docker's and ufw's.
 
-Both set the policy of iptables' FORWARD chain to DROP. What uno's own table accepts would be lost
-there, since a packet passes every table. Docker keeps a chain for rules of others, DOCKER-USER
-(its manual, "Packet filtering and firewalls"); elsewhere the rules go to the top of FORWARD itself.
-uno's own rules are known by their comment. Source: iptables(8), iptables-restore(8).
+Both set the policy of iptables' FORWARD chain to DROP, which drops what uno's own table accepts,
+since a packet passes every table. Docker keeps a chain for rules of others, DOCKER-USER (its
+manual, "Packet filtering and firewalls"); elsewhere the rules go to the top of FORWARD itself. A
+comment marks uno's own rules. Source: iptables(8), iptables-restore(8).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""uno's nftables tables: put in place in one transaction, looked at, removed. Source: nft(8).
+"""uno's nftables tables: replaced in one transaction, listed, removed. Source: nft(8).
 
-A cell has one, and a registry another: both may be on one host.
+A cell has one, the registry another: both may be on one host.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _SUBSYSTEM, _GETGEN = 10, 16
 _HEADER = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
 _GENERATION = 1
 
-# What a table consists of: `	chain forward {`
+# The head of a set or chain in a listing: `	chain forward {`
 _BLOCK = re.compile(r"^[ \t]+(\w+) ([\w-]+) \{$", re.MULTILINE)
 
 
 def replace_table(table: str, ruleset: str | None) -> None:
-    """Put `ruleset` in place of the table of this name; None removes it. All or nothing.
+    """Replace the table of this name by `ruleset` in one transaction; None removes it.
 
-    A table that is there keeps its chains. One that is deleted in the same transaction in which
-    another takes its name drops packets that are on their way through it (seen on Linux 6.18: one
-    packet in twenty such transactions, at some thousand packets a second).
+    An existing table keeps its chains. A table that is deleted in the transaction that creates
+    another of its name drops packets that are inside it (measured on Linux 6.18: one packet in
+    twenty such transactions, at some thousand packets a second).
     """
     name = f"{FAMILY} {table}"
     there = listing(table) if ruleset else None
@@ -49,9 +49,9 @@ def listing(table: str) -> str | None:
 
 
 def _emptied(name: str, there: str, ruleset: str) -> str | None:
-    """Return what makes room for `ruleset` in a table with other rules; None if nothing can.
+    """Return the commands that empty a table for `ruleset`; None if it cannot be emptied.
 
-    What has the same name in both stays, without its content.
+    Sets and chains whose name is in both stay, without their content.
     """
     found = _BLOCK.findall(there)
     kept = set(_BLOCK.findall(ruleset))
@@ -64,6 +64,6 @@ def _emptied(name: str, there: str, ruleset: str) -> str | None:
 
 
 def generation() -> bytes:
-    """Return the number of the ruleset: every change of any table makes another one."""
-    said = rtnetlink.answered(_SUBSYSTEM << 8 | _GETGEN, _HEADER, family=_NETFILTER)
-    return rtnetlink.attributes(said.body, len(_HEADER))[_GENERATION]
+    """Return the ruleset's generation number, which every change of any table increments."""
+    answer = rtnetlink.answered(_SUBSYSTEM << 8 | _GETGEN, _HEADER, family=_NETFILTER)
+    return rtnetlink.attributes(answer.body, len(_HEADER))[_GENERATION]

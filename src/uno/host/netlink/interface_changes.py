@@ -12,12 +12,11 @@ from typing import Any
 from uno.host.command import CommandFailed, run
 from uno.model.net import Address, Network
 
-# Marks the routes that are uno's own; FRR's are marked bgp. A number that /etc/iproute2/rt_protos
-# does not name.
+# The protocol of uno's own routes; FRR's have bgp. /etc/iproute2/rt_protos has no name for it.
 PROTOCOL = "98"
 
 # The highest byte is the distance that zebra gives a kernel route (FRR manual, Administrative
-# Distance): at 255 every other route beats it.
+# Distance): every other route is preferred to one with 255.
 UNREACHABLE_METRIC = "4278198272"
 
 # Preferred to an unreachable route for the same prefix; zebra gives both the same distance.
@@ -30,21 +29,21 @@ RULE_PRIORITY = 6344
 
 
 def batch(lines: Iterable[str], *, force: bool = False, family: str | None = None) -> None:
-    """Do several `ip` commands in order; with `force` go on after one that fails.
+    """Run `ip -batch`, the commands in order; with `force` go on after one that fails.
 
-    `family` is an option of ip, for commands that do not tell it from the addresses in them.
+    `family` is the option of ip(8) for commands whose addresses do not determine it.
     """
     text = "".join(f"{line}\n" for line in lines)
     if not text:
         return
-    words = ["ip", *([family] if family else []), *(["-force"] if force else []), "-batch", "-"]
-    done = run(words, stdin=text, check=False)
+    argv = ["ip", *([family] if family else []), *(["-force"] if force else []), "-batch", "-"]
+    done = run(argv, stdin=text, check=False)
     if done.status != 0 and not force:
         raise CommandFailed(["ip", "-batch", "-"], _failed_line(done.stderr, text))
 
 
 def delete(name: str) -> None:
-    """Delete an interface; one that is not there is gone already."""
+    """Delete an interface, if it exists."""
     done = run(["ip", "link", "delete", "dev", name], check=False)
     if done.status != 0 and "Cannot find device" not in done.stderr:
         raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
@@ -53,9 +52,9 @@ def delete(name: str) -> None:
 def change_rules(
     *, add: Iterable[tuple[Address, int]] = (), remove: Iterable[tuple[Address, int]] = ()
 ) -> None:
-    """Make rules, and take others back: what is sent from the address goes by the table.
+    """Add and remove rules, each of which selects a table for a source address.
 
-    Those to add must not be there yet; one to remove that is not there is gone already.
+    Rules to add must not exist yet; rules to remove may be missing.
     """
     for version, family in ((4, "-4"), (6, "-6")):
         gone = [_rule("del", *each) for each in remove if each[0].version == version]
@@ -74,7 +73,7 @@ def remove_unreachable_routes(networks: Iterable[Network]) -> None:
 
 
 def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
-    """Whether routes of these protocols lead elsewhere than into the interfaces named."""
+    """Whether there are routes of these protocols into other interfaces than those named."""
     return any(
         route.get("protocol") in protocols and route.get("dev") not in except_on
         for family in ("-4", "-6")
@@ -88,7 +87,7 @@ def add_route(name: str, prefix: Network, *, table: int | None = None) -> str:
 
 
 def remove_route(name: str, prefix: Network, *, table: int | None = None) -> str:
-    """Return the batch line that takes `add_route` back."""
+    """Return the batch line that removes the route of `add_route`."""
     return f"route del {prefix} dev {name} table {table or MAIN_TABLE} proto {PROTOCOL}"
 
 
@@ -117,7 +116,7 @@ def _json(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 def _failed_line(stderr: str, text: str) -> str:
-    """Name the line that failed: ip says `Command failed -:LINE` after its reason."""
+    """Return the command that failed; after the reason ip prints `Command failed -:LINE`."""
     number = stderr.rpartition("Command failed -:")[2].strip()
     lines = text.splitlines()
     if not number.isdigit() or not 0 < int(number) <= len(lines):

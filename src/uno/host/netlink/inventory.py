@@ -1,7 +1,7 @@
-"""What there is: interfaces, addresses, routes and rules, as the kernel tells them.
+"""Interfaces, addresses, routes and rules, read by rtnetlink.
 
-Sources: rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/fib_rules.h. An agent looks again and
-again, also on a small router; asking the kernel takes a hundredth of the time of starting `ip`.
+Sources: rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/fib_rules.h. An agent observes often,
+also on a small router; a netlink request takes a hundredth of the time of starting `ip`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _INFO_KIND = 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
 _UP = 0x1
-# Counters are most of what is said of an interface: leave them out.
+# RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
 _SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
-# What made a route that came by router advertisement.
+# The protocol of routes from router advertisements (RTPROT_RA).
 _ADVERTISED = 9
 
 
@@ -53,10 +53,10 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnRoutes:
-    """The routes that uno made: unreachable prefixes, and for each interface those into it.
+    """uno's routes: unreachable prefixes, and for each interface the prefixes routed into it.
 
-    `into` has those of the main table, `aside` those of other tables, by interface and table.
-    Interfaces are by their index.
+    `into` has those of the main table by interface index, `aside` those of other tables by
+    interface index and table.
     """
 
     unreachable_routes: frozenset[Network]
@@ -76,7 +76,7 @@ def interfaces() -> tuple[Interface, ...]:
 
 
 def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
-    """Return interfaces as the host's own, without loopback and link-local addresses."""
+    """Return interfaces as `Nic`, without loopback and link-local addresses."""
     ways_out = rtnetlink.default_routes()
     leading = {index for way in ways_out for index in way.interfaces}
     advertised = {i for way in ways_out for i in way.interfaces if way.protocol == _ADVERTISED}
@@ -114,28 +114,28 @@ def own_routes() -> OwnRoutes:
 
 
 def rules() -> frozenset[tuple[Address, int]]:
-    """Return uno's rules: what is sent from the address goes by the routing table."""
-    told = (
+    """Return uno's rules, as source address and routing table."""
+    attributes = (
         rtnetlink.attributes(each.body, _RULE.size)
         for each in rtnetlink.dumped(_GETRULE, _RULE.pack(*[0] * 9))
     )
     return frozenset(
         (ip_address(rule[_FRA_SRC]), rtnetlink.number(rule, _FRA_TABLE, 0))
-        for rule in told
+        for rule in attributes
         if rule.get(_FRA_PROTOCOL) == bytes([int(PROTOCOL)]) and _FRA_SRC in rule
     )
 
 
 def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> Interface:
     _, _, _, index, flags, _ = _LINK.unpack_from(body)
-    told = rtnetlink.attributes(body, _LINK.size)
-    about = rtnetlink.attributes(told.get(_LINKINFO, b""), 0)
+    attributes = rtnetlink.attributes(body, _LINK.size)
+    about = rtnetlink.attributes(attributes.get(_LINKINFO, b""), 0)
     return Interface(
         index=index,
-        name=_text(told.get(_IFNAME)),
+        name=_text(attributes.get(_IFNAME)),
         kind=_text(about.get(_INFO_KIND)),
-        alias=_text(told.get(_IFALIAS)),
-        mtu=rtnetlink.number(told, _MTU, 0),
+        alias=_text(attributes.get(_IFALIAS)),
+        mtu=rtnetlink.number(attributes, _MTU, 0),
         up=bool(flags & _UP),
         addresses=tuple(addresses.get(index, ())),
     )
@@ -143,9 +143,9 @@ def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> 
 
 def _address(body: bytes) -> tuple[int, InterfaceAddress]:
     family, length, _, _, index = _ADDRESS.unpack_from(body)
-    told = rtnetlink.attributes(body, _ADDRESS.size)
-    # On a link with two ends the other one's address comes beside the own one.
-    octets = told.get(_IFA_LOCAL) or told[_IFA_ADDRESS]
+    attributes = rtnetlink.attributes(body, _ADDRESS.size)
+    # On a point-to-point link IFA_ADDRESS is the other end's address.
+    octets = attributes.get(_IFA_LOCAL) or attributes[_IFA_ADDRESS]
     kind = IPv4Interface if family == socket.AF_INET else IPv6Interface
     return index, kind((octets, length))
 

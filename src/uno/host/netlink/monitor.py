@@ -1,4 +1,4 @@
-"""Changes of the host's network, as the kernel tells them."""
+"""Notifications of changes in the host's network, by rtnetlink(7)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uno.model.net import Network
 from uno.ports.events import NetworkChange
 
 SETTLE = 0.2
-"""Seconds from a change until it is told: changes seldom come alone."""
+"""Seconds for which notifications are collected: changes seldom come alone."""
 
 # linux/rtnetlink.h: zebra, and from bgp on those that FRR's other daemons have (lib/route_types.txt
 # and zebra's rt_netlink.h in FRR).
@@ -27,27 +27,27 @@ _LINK = struct.Struct("=BBHiII")
 _ADDRESS = struct.Struct("=4Bi")
 _IFNAME, _MTU, _OPERSTATE = 3, 4, 16
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-# linux/if.h: up, running, with carrier. linux/if_addr.h: doubled, and not yet known whether it is.
+# linux/if.h: IFF_UP, IFF_RUNNING, IFF_LOWER_UP. linux/if_addr.h: IFA_F_DADFAILED, IFA_F_TENTATIVE.
 _STATE = 0x1 | 0x40 | 0x10000
 _DUPLICATE = 0x08 | 0x40
 _PART = 1 << 16
 
 
 class NetlinkWatch:
-    """The network namespace that this is made in. Close it in the end."""
+    """Watches the network namespace that it is constructed in. Must be closed."""
 
     def __init__(self, *, settle: float = SETTLE) -> None:
-        """Gather changes for `settle` seconds after the first. Raises `UnoError`."""
+        """Collect changes for `settle` seconds after the first. Raises `UnoError`."""
         self._socket = rtnetlink.subscribe()
         self._settle = settle
         self._known: dict[object, object] = {}
 
     def close(self) -> None:
-        """Hear no more."""
+        """Close the socket."""
         self._socket.close()
 
     async def changes(self) -> AsyncIterator[frozenset[NetworkChange]]:
-        """Yield what has changed since the last time, once it has."""
+        """Yield the kinds of changes since the last item."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -55,7 +55,7 @@ class NetlinkWatch:
             except OSError as error:
                 found = _lost(error)
             else:
-                found = self._told(part)
+                found = self._changes_in(part)
             if found:
                 await asyncio.sleep(self._settle)
                 yield frozenset(found | self._rest())
@@ -75,17 +75,17 @@ class NetlinkWatch:
         )
 
     def _rest(self) -> set[NetworkChange]:
-        """Return what else has been told by now."""
+        """Return the changes in all notifications that are in the socket's buffer."""
         found: set[NetworkChange] = set()
         while True:
             try:
-                found |= self._told(self._socket.recv(_PART))
+                found |= self._changes_in(self._socket.recv(_PART))
             except BlockingIOError:
                 return found
             except OSError as error:
                 found |= _lost(error)
 
-    def _told(self, part: bytes) -> set[NetworkChange]:
+    def _changes_in(self, part: bytes) -> set[NetworkChange]:
         return {change for each in rtnetlink.messages(part) if (change := self._change(each))}
 
     def _change(self, message: NetlinkMessage) -> NetworkChange | None:
@@ -107,33 +107,39 @@ class NetlinkWatch:
             return NetworkChange.ROUTING
         gone = message.kind == rtnetlink.DELROUTE
         if route.protocol == _OWN:
-            # uno makes them itself; that somebody else removes one is another thing.
+            # uno adds them itself; a removed one must be added again.
             return NetworkChange.HOST if gone else None
         key = ("route", route.destination, route.priority)
-        return self._notice(key, None if gone else route)
+        return self._record(key, None if gone else route)
 
     def _link(self, message: NetlinkMessage) -> NetworkChange | None:
         family, _, _, index, flags, _ = _LINK.unpack_from(message.body)
         if family != socket.AF_UNSPEC:
-            # A bridge tells of its ports.
+            # AF_BRIDGE: ports of a bridge.
             return None
-        told = rtnetlink.attributes(message.body, _LINK.size)
-        now = (flags & _STATE, told.get(_IFNAME), told.get(_MTU), told.get(_OPERSTATE))
-        return self._notice(("link", index), None if message.kind == rtnetlink.DELLINK else now)
+        attributes = rtnetlink.attributes(message.body, _LINK.size)
+        now = (
+            flags & _STATE,
+            attributes.get(_IFNAME),
+            attributes.get(_MTU),
+            attributes.get(_OPERSTATE),
+        )
+        return self._record(("link", index), None if message.kind == rtnetlink.DELLINK else now)
 
     def _address(self, message: NetlinkMessage) -> NetworkChange | None:
         _, length, flags, _, index = _ADDRESS.unpack_from(message.body)
-        told = rtnetlink.attributes(message.body, _ADDRESS.size)
-        address = told.get(_IFA_LOCAL) or told.get(_IFA_ADDRESS)
+        attributes = rtnetlink.attributes(message.body, _ADDRESS.size)
+        address = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
         gone = message.kind == rtnetlink.DELADDR
-        return self._notice(
+        return self._record(
             ("address", index, address, length), None if gone else flags & _DUPLICATE
         )
 
-    def _notice(self, key: object, now: object) -> NetworkChange | None:
-        """Remember how something is, or with None that it is gone; tell if it was otherwise.
+    def _record(self, key: object, now: object) -> NetworkChange | None:
+        """Record the state of an object, None for removed; return HOST if it changed.
 
-        The kernel repeats itself: with every router advertisement, with every scan of a radio.
+        The kernel sends notifications without a change: for every router advertisement, for every
+        scan of a radio.
         """
         if now is None:
             self._known.pop(key, None)
@@ -145,7 +151,7 @@ class NetlinkWatch:
 
 
 def _lost(error: OSError) -> set[NetworkChange]:
-    """Return what may have changed when the kernel had more to tell than there was room for."""
+    """Return every kind of change after ENOBUFS: notifications were lost (netlink(7))."""
     if error.errno != errno.ENOBUFS:
         raise error
     return set(NetworkChange)

@@ -1,6 +1,6 @@
-"""The kernel's own words on interfaces, addresses and routes. Sources: netlink(7), rtnetlink(7).
+"""Requests and notifications of rtnetlink. Sources: netlink(7), rtnetlink(7).
 
-Here they are only read; iproute2 changes things.
+Read only: `interface_changes` changes the host through iproute2.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAIN_TABLE = 254
 UNICAST, UNREACHABLE = 1, 7
 BGP = 186
 CLONED = 0x200
-# The groups of notifications that are told, as bits: links, addresses and routes of both families.
+# Multicast groups of the notifications, as bits: links, addresses and routes of both families.
 GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
 # linux/netlink.h
@@ -42,7 +42,7 @@ _DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE = 1, 4, 5, 6, 9, 15
 # Without the bits for nested and byte order.
 _TYPE_MASK = 0x3FFF
 
-# Enough for thousands of notifications that come at once, and for any one answer.
+# Room for a burst of thousands of notifications, and for any one response.
 BUFFER = 1 << 20
 _PART = 1 << 16
 
@@ -57,7 +57,7 @@ class NetlinkMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRoute:
-    """A route. `interfaces` are the indices of those that its hops, `via`, go out by."""
+    """A route. `interfaces` are the output interfaces' indices of its next hops, `via`."""
 
     destination: Network
     table: int
@@ -70,7 +70,7 @@ class KernelRoute:
 
 
 def subscribe() -> socket.socket:
-    """Return a socket that does not block and gets all notifications from now on.
+    """Return a non-blocking socket that receives all notifications from now on.
 
     Raises `UnoError`.
     """
@@ -79,26 +79,26 @@ def subscribe() -> socket.socket:
 
 def routes() -> tuple[KernelRoute, ...]:
     """Return all routes of this network namespace. Raises `UnoError`."""
-    told = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
-    return tuple(route(each.body) for each in told if each.kind == NEWROUTE)
+    response = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
+    return tuple(route(each.body) for each in response if each.kind == NEWROUTE)
 
 
 def routes_of(protocol: int, family: int) -> tuple[KernelRoute, ...]:
     """Return the routes that a protocol made, of all tables. Raises `UnoError`.
 
-    There may be thousands of others, so that it is the kernel that chooses.
+    The kernel filters: there may be thousands of others.
     """
-    told = dumped(GETROUTE, _ROUTE.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0), chosen=True)
-    found = (route(each.body) for each in told if each.kind == NEWROUTE)
-    # Linux before 4.20 tells all.
+    response = dumped(GETROUTE, _ROUTE.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0), chosen=True)
+    found = (route(each.body) for each in response if each.kind == NEWROUTE)
+    # Linux before 4.20 ignores the filter.
     return tuple(each for each in found if each.protocol == protocol)
 
 
 def default_routes() -> tuple[KernelRoute, ...]:
     """Return the default routes of the main table. Raises `UnoError`."""
-    told = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
+    response = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
     # The second byte is the length of the prefix: most routes need not be read any further.
-    found = (route(each.body) for each in told if each.kind == NEWROUTE and not each.body[1])
+    found = (route(each.body) for each in response if each.kind == NEWROUTE and not each.body[1])
     return tuple(each for each in found if each.table == MAIN_TABLE)
 
 
@@ -108,21 +108,22 @@ def interfaces_with_routes(protocol: int) -> frozenset[str]:
     found = (route for family in families for route in routes_of(protocol, family))
     names = set()
     for index in {index for route in found for index in route.interfaces}:
-        with suppress(OSError):  # it may be gone by now
+        with suppress(OSError):  # removed since
             names.add(socket.if_indextoname(index))
     return frozenset(names)
 
 
 def dumped(kind: int, body: bytes, *, chosen: bool = False) -> tuple[NetlinkMessage, ...]:
-    """Return all that the kernel answers to a request for everything of a kind.
+    """Return the response to a dump request (NLM_F_DUMP).
 
-    `chosen` asks it to heed what `body` says of the answers, as far as it can. Raises `UnoError`.
+    With `chosen` the kernel filters by the fields of `body` (NETLINK_GET_STRICT_CHK), where it
+    can. Raises `UnoError`.
     """
     return _answer(kind, body, flags=_REQUEST | _DUMP, chosen=chosen)
 
 
 def answered(kind: int, body: bytes, *, family: int) -> NetlinkMessage:
-    """Return the one answer to a request of a netlink family. Raises `UnoError`."""
+    """Return the one response to a request of a netlink family. Raises `UnoError`."""
     return _answer(kind, body, flags=_REQUEST, family=family)[0]
 
 
@@ -146,12 +147,12 @@ def _answer(
             return (_accepted(next(messages(one.recv(_PART)))),)
         except OSError as error:
             raise TransientFailure(
-                f"the kernel does not tell of its network ({error.strerror})"
+                f"cannot read the network configuration of the kernel ({error.strerror})"
             ) from error
 
 
 def messages(part: bytes) -> Iterator[NetlinkMessage]:
-    """Yield the messages in what was received."""
+    """Yield the messages in a datagram."""
     at = 0
     while at + _HEADER.size <= len(part):
         length, kind, _, _, _ = _HEADER.unpack_from(part, at)
@@ -177,22 +178,22 @@ def attributes(body: bytes, start: int) -> dict[int, bytes]:
 def route(body: bytes) -> KernelRoute:
     """Read a route from the body of its message."""
     family, length, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(body)
-    told = attributes(body, _ROUTE.size)
+    found = attributes(body, _ROUTE.size)
     return KernelRoute(
-        destination=_network(family, told.get(_DST, b""), length),
-        table=number(told, _TABLE, table),
+        destination=_network(family, found.get(_DST, b""), length),
+        table=number(found, _TABLE, table),
         protocol=protocol,
         kind=kind,
         flags=flags,
-        priority=number(told, _PRIORITY, 0),
-        interfaces=_interfaces(told),
-        via=told.get(_GATEWAY, b"") + told.get(_MULTIPATH, b""),
+        priority=number(found, _PRIORITY, 0),
+        interfaces=_interfaces(found),
+        via=found.get(_GATEWAY, b"") + found.get(_MULTIPATH, b""),
     )
 
 
-def number(told: dict[int, bytes], kind: int, default: int) -> int:
+def number(found: dict[int, bytes], kind: int, default: int) -> int:
     """Return a 32 bit attribute."""
-    return int.from_bytes(told[kind][:4], sys.byteorder) if kind in told else default
+    return int.from_bytes(found[kind][:4], sys.byteorder) if kind in found else default
 
 
 def _open(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.socket:
@@ -203,7 +204,7 @@ def _open(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.sock
     except OSError as error:
         one.close()
         raise TransientFailure(
-            f"cannot listen to the kernel's network ({error.strerror})"
+            f"cannot subscribe to the kernel's network notifications ({error.strerror})"
         ) from error
     one.settimeout(0)
     return one
@@ -224,10 +225,10 @@ def _accepted(each: NetlinkMessage) -> NetlinkMessage:
     return each
 
 
-def _interfaces(told: dict[int, bytes]) -> tuple[int, ...]:
-    if _OIF in told:
-        return (number(told, _OIF, 0),)
-    hops = told.get(_MULTIPATH, b"")
+def _interfaces(attributes: dict[int, bytes]) -> tuple[int, ...]:
+    if _OIF in attributes:
+        return (number(attributes, _OIF, 0),)
+    hops = attributes.get(_MULTIPATH, b"")
     found = []
     at = 0
     while at + _NEXT_HOP.size <= len(hops):

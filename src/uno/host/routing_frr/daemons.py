@@ -38,26 +38,26 @@ RELOAD = PROGRAMS / "frr-reload.py"
 
 STOP_SECONDS = 5.0
 
-# zebra deletes routes that it finds with FRR's marks and does not learn again within this time.
-# It covers graceful restart (120 s).
+# zebra deletes routes of FRR's protocols that it finds and does not learn again within this time,
+# which is longer than a graceful restart (120 s).
 SWEEP_SECONDS = 150
 
 # A BFD packet or a route that waits for a busy processor costs traffic; FRR's own systemd unit has
-# -5 for all. What others were told of is to be in the kernel before anybody works out more. Where
-# it is not allowed, nice(1) says so, and they run as everything else does.
+# -5 for all. zebra comes before bgpd: a route that was advertised must be in the kernel before more
+# are computed. Where that is not permitted, nice(1) warns, and they run at the default niceness.
 NICENESS = {"zebra": -15, "bfdd": -15, "bgpd": -10}
 
-# Where another FRR has routes on this host, zebra must never sweep: they would be among them.
+# Where another FRR has routes on this host zebra must never sweep: it would delete them too.
 NEVER_SECONDS = 2_000_000_000
 
 
 def version() -> tuple[int, int]:
     """Return the major and minor version that is installed. Raises `UnoError` if none is."""
     _require_programs()
-    said = programs.version(PROGRAMS / "zebra")
-    found = re.search(r"version (\d+)\.(\d+)", said)
+    printed = programs.version(PROGRAMS / "zebra")
+    found = re.search(r"version (\d+)\.(\d+)", printed)
     if found is None:
-        raise ActionNeeded(f"cannot tell FRR's version from {said.splitlines()[:1]}")
+        raise ActionNeeded(f"cannot read FRR's version from {printed.splitlines()[:1]}")
     return int(found[1]), int(found[2])
 
 
@@ -101,20 +101,20 @@ class Frr:
     def reload(self, routing: Routing) -> None:
         """Change the running daemons to `routing`, by the difference alone.
 
-        What a neighbour may announce is decided anew at once, and no session ends that goes on.
+        New filters take effect at once, and no session ends that both configurations have.
         """
         before = self._configured()
         try:
             self._apply(before, routing)
         except (frr_diff.Unknown, UnoError, OSError):
-            # More differs than is known of, or is not as it was written. Slower, and sure.
+            # A difference of another kind, or a changed running configuration: compare all of it.
             self._compare_all(routing)
         if not before or frr_diff.filters_differ(before, routing.daemons):
-            self._decide_anew(dict(routing.daemons)["bgpd"])
+            self._refilter(dict(routing.daemons)["bgpd"])
         self._write(routing)
 
     def _apply(self, before: tuple[tuple[str, str], ...], routing: Routing) -> None:
-        """Make the difference between two texts. Raises `UnoError`, `Unknown`, OSError."""
+        """Apply the difference between two texts. Raises `UnoError`, `Unknown`, OSError."""
         changes = frr_diff.steps(before, routing.daemons)
         for daemon, group in groupby(changes, key=lambda each: each.daemon):
             vty.configure(self._folder, daemon, [each.commands for each in group])
@@ -123,36 +123,36 @@ class Frr:
             if text != old[daemon]:
                 shown = vty.ask(self._folder, daemon, "show running-config")
                 if left := frr_diff.missing(shown, old[daemon], text):
-                    raise TransientFailure(f"FRR's {daemon} did not take: {'; '.join(left)}")
+                    raise TransientFailure(f"FRR's {daemon} did not apply: {'; '.join(left)}")
 
     def drop_routes(self, neighbor: str) -> None:
-        """Forget what a neighbour has announced whose session is down.
+        """Remove the stale routes (RFC 4724) of a neighbour whose session is down.
 
-        bgpd keeps it for the restart time, and no command clears it; but a neighbour that is shut
-        down has nothing to come back for (`peer_flag_modify_action` in bgpd/bgpd.c). Raises
-        `UnoError` if bgpd does not answer.
+        bgpd keeps them for the restart time, and no command clears them; but it removes those of
+        a neighbour that is shut down (`peer_flag_modify_action` in bgpd/bgpd.c). Raises `UnoError`
+        if bgpd does not respond.
         """
         router = _router(dict(self._configured()).get("bgpd", ""))
-        about = f"neighbor {neighbor} shutdown"
+        shutdown = f"neighbor {neighbor} shutdown"
         with _answering():
-            # One step, since whoever sends it may be killed in the middle of two.
-            vty.configure(self._folder, "bgpd", [(router, about, f"no {about}", "exit")])
+            # One step: this process may be killed between two, and leave the neighbour shut down.
+            vty.configure(self._folder, "bgpd", [(router, shutdown, f"no {shutdown}", "exit")])
 
-    def _decide_anew(self, text: str) -> None:
-        """Have all that neighbours have announced go through the filters again.
+    def _refilter(self, text: str) -> None:
+        """Apply the import filters to all received routes again, and select routes.
 
-        Raises `UnoError` if bgpd, which runs with the configuration `text`, does not answer.
+        Raises `UnoError` if bgpd, which runs with the configuration `text`, does not respond.
         """
         router, paths = _router(text), f"maximum-paths {MAXIMUM_PATHS}"
         with _answering():
             for family in ("ipv4", "ipv6"):
                 vty.ask(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
-            # bgpd chooses no path by an update that comes while it does that, and afterwards takes
-            # it for one that it knows already: the way from before stays until something else
-            # happens (BGP_NODE_SOFT_RECONFIG in `bgp_process`, "Same attribute comes in" in
-            # `bgp_update`, both in bgpd/bgp_route.c). Told the number of paths, it chooses anew.
-            choose = (router, "address-family ipv4 unicast", paths, "exit-address-family", "exit")
-            vty.configure(self._folder, "bgpd", [choose])
+            # bgpd runs no route selection for an update that arrives meanwhile, and drops a later
+            # copy as a duplicate: the former path stays until another event (BGP_NODE_SOFT_RECONFIG
+            # in `bgp_process`, "Same attribute comes in" in `bgp_update`, both in
+            # bgpd/bgp_route.c). Setting the number of paths makes it select again.
+            select = (router, "address-family ipv4 unicast", paths, "exit-address-family", "exit")
+            vty.configure(self._folder, "bgpd", [select])
 
     def _compare_all(self, routing: Routing) -> None:
         path = self._folder / "frr.conf"
@@ -162,17 +162,17 @@ class Frr:
         try:
             run([*words, "--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)])
         except UnoError:
-            # It may have changed some of it: what runs is not what the files say any more.
+            # It may have applied a part: the files no longer describe what runs.
             (self._folder / "bgpd.conf").unlink(missing_ok=True)
             raise
 
     def stop(self) -> None:
-        """End everything and remove the folder. The neighbours are told, so that none waits."""
+        """Shut all sessions down administratively, end the daemons, and remove the folder."""
         if not self.leftovers():
             return
         self._end("watchfrr")
         with suppress(UnoError, FileNotFoundError):
-            self._say_goodbye()
+            self._shut_sessions_down()
         for name in reversed(DAEMONS):
             self._end(name)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -184,9 +184,9 @@ class Frr:
         except OSError:
             return ()
 
-    def _say_goodbye(self) -> None:
-        # Without it the neighbours, told of a graceful restart, would keep sending to us until
-        # the restart time is over. An administrative shutdown is a hard reset (RFC 8538, 9003).
+    def _shut_sessions_down(self) -> None:
+        # Without it the neighbours would assume a graceful restart, and send to this cell for the
+        # whole restart time. An administrative shutdown is a hard reset (RFC 8538, 9003).
         router = _router((self._folder / "bgpd.conf").read_text())
         words = ["vtysh", "--vty_socket", str(self._folder), "-d", "bgpd"]
         for command in ("configure terminal", router, "bgp shutdown message uno service down"):
@@ -201,8 +201,8 @@ class Frr:
             os.chown(path, owner.pw_uid, owner.pw_gid)
 
     def _watchfrr(self, script: Path, routing: Routing) -> list[str]:
-        # In a pathspace of its own, whose folder is not there, it makes no socket and no mark of
-        # its own: without one it takes those of the host's own watchfrr, -S or not.
+        # In a pathspace whose folder does not exist, watchfrr makes no socket and no started file;
+        # without a pathspace it uses those of the host's own watchfrr, -S or not.
         words = [str(PROGRAMS / "watchfrr"), "-N", f"uno-{self._folder.parent.name}"]
         words += ["-S", str(self._folder)]
         words += ["-p", str(self._folder / "watchfrr.pid"), "-i", "1", "-t", "10", "-T", "5"]
@@ -219,9 +219,9 @@ class Frr:
         while missing := [path for path in waiting if not path.exists()]:
             if time.monotonic() > deadline:
                 log = self._folder / "frr.log"
-                said = log.read_text(errors="replace")[-500:] if log.exists() else ""
+                output = log.read_text(errors="replace")[-500:] if log.exists() else ""
                 raise TransientFailure(
-                    f"FRR's {missing[0].stem} did not start: {said}".rstrip(": ")
+                    f"FRR's {missing[0].stem} did not start: {output}".rstrip(": ")
                 )
             threading.Event().wait(0.01)
 
@@ -257,15 +257,15 @@ class Frr:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Raise `UnoError` where bgpd does not answer."""
+    """Raise `UnoError` where bgpd does not respond."""
     try:
         yield
     except OSError as error:
-        raise TransientFailure(f"FRR's bgpd does not answer: {error}") from error
+        raise TransientFailure(f"FRR's bgpd does not respond: {error}") from error
 
 
 def _router(text: str) -> str:
-    """Return the command that leads to the neighbours in a configuration of bgpd's."""
+    """Return the command that enters the router block of a configuration of bgpd."""
     return next((line for line in text.splitlines() if line.startswith("router bgp ")), "")
 
 
@@ -279,7 +279,7 @@ def _require_programs() -> None:
 
 
 def _require_port() -> None:
-    """Raise `UnoError` where another program listens: bgpd would run, and not be reached."""
+    """Raise `UnoError` where another program has the port: bgpd would run unreachable."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             with socket.socket(family, socket.SOCK_STREAM) as one:
@@ -289,12 +289,12 @@ def _require_port() -> None:
             if error.errno == errno.EADDRINUSE:
                 raise ActionNeeded(
                     f"another program has TCP port {BGP_PORT}, which uno's BGP listens on",
-                    "see who it is with `ss -ltnp`, and end it",
+                    "find it with `ss -ltnp`, and end it",
                 ) from error
 
 
 def _pid(path: Path, folder: Path) -> int | None:
-    """Return the process that a pid file names, if it lives and is not a later namesake."""
+    """Return the process of a pid file, if it runs and is not another with the same number."""
     try:
         pid = int(path.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
@@ -306,13 +306,13 @@ def _pid(path: Path, folder: Path) -> int | None:
 
 def _script(folder: Path, sweep: int) -> str:
     here = shlex.quote(str(folder))
-    python, unseeing = shlex.quote(sys.executable), shlex.quote(seccomp_no_socket_filter.__file__)
+    python, seccomp = shlex.quote(sys.executable), shlex.quote(seccomp_no_socket_filter.__file__)
     return f"""#!/bin/sh
-# Starts and stops uno's FRR daemons; FRR's watchdog calls it too.
+# Starts and stops uno's FRR daemons; FRR's watchdog runs it too.
 here={here}
-unseeing() {{
-  # uno may have moved since this was written.
-  if [ -x {python} ] && [ -r {unseeing} ]; then {python} -I -S {unseeing} "$@"; else "$@"; fi
+without_socket_filter() {{
+  # uno may have been moved since this file was written.
+  if [ -x {python} ] && [ -r {seccomp} ]; then {python} -I -S {seccomp} "$@"; else "$@"; fi
 }}
 stop() {{
   pid=$(cat "$here/$1.pid" 2>/dev/null) || return 0
@@ -330,7 +330,7 @@ begin() {{
     zebra) nice={NICENESS["zebra"]} extra="-s 2000000 --v6-rr-semantics -K {sweep}" ;;
     # FRR 10 has no such socket, and no option for it.
     bfdd)
-      nice={NICENESS["bfdd"]} within=unseeing
+      nice={NICENESS["bfdd"]} within=without_socket_filter
       extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock")
       ;;
     bgpd) nice={NICENESS["bgpd"]} extra="-p {BGP_PORT}" ;;
@@ -342,17 +342,17 @@ begin() {{
     cat "$here/$1.start" >&2
     return 1
   }}
-  # Where the kernel shares processors out to sessions, nice counts only within one (sched(7), "The
-  # autogroup feature"), and a daemon begins one of its own.
+  # With autogroup scheduling, nice has effect within a session only (sched(7), "The autogroup
+  # feature"), and a daemon has a session of its own.
   {{ echo "$nice" >"/proc/$(cat "$here/$1.pid")/autogroup"; }} 2>/dev/null || :
 }}
 alive() {{
   pid=$(cat "$here/$1.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
 }}
-remind() {{
-  # bgpd does not tell a new zebra what it told the one before (bgp_zebra_connected in bgp_zebra.c),
-  # and the routes that it left in the kernel are swept in the end. Taking away a table-map, also
-  # where there is none, has it tell all of them again. It connects within 10 s (lib/zclient.c).
+resend_routes() {{
+  # bgpd does not send its routes to a new zebra (bgp_zebra_connected in bgp_zebra.c), which sweeps
+  # those that the former one left in the kernel. Removing a table-map, also where there is none,
+  # makes bgpd send all of them again. It connects within 10 s (lib/zclient.c).
   for _ in $(seq 60); do
     vtysh --vty_socket "$here" -d zebra -c 'show zebra client summary' | grep -q '^bgp ' && break
     sleep 0.5
@@ -363,11 +363,11 @@ remind() {{
     -c 'address-family ipv6 unicast' -c 'no table-map all'
 }}
 case $1-$2 in
-  # What the watchdog asks for when zebra has died. The others connect to the new one by
-  # themselves; restarting them would cost their sessions.
+  # The watchdog runs this when zebra has died. The others connect to the new one by themselves;
+  # a restart would cost their sessions.
   restart-all)
     for daemon in zebra bfdd bgpd; do alive $daemon || begin $daemon; done
-    remind </dev/null >/dev/null 2>&1 &
+    resend_routes </dev/null >/dev/null 2>&1 &
     ;;
   start-*) begin "$2" ;;
   stop-*) stop "$2" ;;

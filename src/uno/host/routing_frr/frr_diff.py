@@ -1,12 +1,12 @@
-"""From one configuration of uno's FRR to another, as the commands for what differs. Pure.
+"""The commands that turn one configuration of uno's FRR into another. Pure.
 
-Only what `render.frr` writes is understood, and changes of it that can be made without ending a
-session that goes on; for anything else there is frr-reload.py, which starts Python and several
-vtysh to compare everything.
+It handles what `render.frr` writes, and changes that need not end a session that both
+configurations have. frr-reload.py, which starts Python and several vtysh to compare everything,
+does the rest.
 
-At no moment a cell may announce more than what is its own in either configuration, through other
-links than in either, nor less than what both let in. So what filters use comes before what uses
-it and goes after it, and the commands of one `Step` have their effect together.
+At every moment a session accepts no route that neither configuration accepts, and all routes that
+both accept. So a list is added before the route-map that uses it, and removed after it; and the
+commands of one `Step` take effect together.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import TypeAlias
 # Daemons with their texts, as in `ports.host.Routing`.
 Texts: TypeAlias = tuple[tuple[str, str], ...]
 
-# Where a line stands: the lines that lead there, each within the one before.
+# The nesting of a line: the lines that open its block, from the outermost.
 Place: TypeAlias = tuple[str, ...]
 Config: TypeAlias = dict[Place, tuple[str, ...]]
 
-# What opens a place, at the top and within another.
+# Lines that open a block, at the top and within another.
 _OUTER = ("route-map ", "router bgp ", "bfd")
 _INNER = {"router": ("address-family ",), "bfd": ("profile ", "peer "), "route-map": ()}
 _CLOSERS = frozenset({"exit", "exit-address-family", "end"})
 _NOISE = ("!", "frr ", "hostname ", "log ")
 
-# Lines of which one stands for another with the same first words.
+# Lines of which a new one replaces another that begins alike.
 _SINGLE = {
     "router": ("timers bgp", "bgp graceful-restart restart-time"),
     "family": ("maximum-paths",),
@@ -37,33 +37,33 @@ _SINGLE = {
 }
 _SWITCH = "no bgp network import-check"
 
-# What of a neighbour changes without ending its session, by another line of the same kind.
+# Settings of a neighbour that another line replaces without ending its session.
 _REPLACED = frozenset({"description", "timers", "route-map"})
 
-# What FRR leaves out of a configuration that it shows when it is the default.
+# Settings that `show running-config` leaves out if they have their default.
 _UNSHOWN = ("bgp graceful-restart restart-time", *_SINGLE["bfd"][:3])
 
 
 class Unknown(Exception):
-    """A difference that takes more than these few commands."""
+    """A difference that these commands cannot make."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Commands for one daemon, to be given at once, in its configuration mode."""
+    """Commands for one daemon in configuration mode, to be sent together."""
 
     daemon: str
     commands: tuple[str, ...]
 
 
 def steps(old: Texts, new: Texts) -> tuple[Step, ...]:
-    """Return what turns `old`, which runs, into `new`. Raises `Unknown`."""
+    """Return the steps that turn the running configuration `old` into `new`. Raises `Unknown`."""
     before, after = dict(old), dict(new)
     if before.keys() != after.keys() or before["zebra"] != after["zebra"]:
         raise Unknown
     bfd = parse(before["bfdd"]), parse(after["bfdd"])
     bgp = parse(before["bgpd"]), parse(after["bgpd"])
-    # bgpd takes the session that bfdd has for a new neighbour, if there is one.
+    # First: bgpd uses the session that bfdd has for a new neighbour, if there is one.
     return (
         *(Step("bfdd", each) for each in _bfd_added(*bfd)),
         *(Step("bgpd", each) for each in _bgp(*bgp)),
@@ -72,14 +72,14 @@ def steps(old: Texts, new: Texts) -> tuple[Step, ...]:
 
 
 def filters_differ(old: Texts, new: Texts) -> bool:
-    """Whether what a neighbour may announce is decided in another way."""
+    """Whether the import filters differ."""
     return _filters(dict(old).get("bgpd", "")) != _filters(dict(new).get("bgpd", ""))
 
 
 def missing(shown: str, old: str, new: str) -> tuple[str, ...]:
-    """Return what a daemon's configuration, as it shows it, still lacks or has to lose.
+    """Return the lines that `shown`, a running configuration, still lacks or has too many.
 
-    Looks only at what differs between `old` and `new`.
+    Compares lines that differ between `old` and `new` alone.
     """
     there = _lines(parse(shown))
     before, after = _lines(parse(old)), _lines(parse(new))
@@ -88,7 +88,7 @@ def missing(shown: str, old: str, new: str) -> tuple[str, ...]:
 
 
 def parse(text: str) -> Config:
-    """Return the lines of a configuration by the place that they stand at."""
+    """Return the lines of a configuration by their place."""
     config: dict[Place, list[str]] = {(): []}
     place: Place = ()
     for line in map(str.strip, text.splitlines()):
@@ -160,10 +160,10 @@ def _lists_added(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[tuple[s
     removed = [line for line in old if line not in after]
     if any(" seq " not in line for line in (*added, *removed)):
         raise Unknown
-    # FRR ignores an entry that is there under another number.
+    # FRR ignores a new entry that exists under another number.
     if {_content(line) for line in added} & {_content(line) for line in removed}:
         raise Unknown
-    # What denies comes first: after it, what permits all may come.
+    # Entries that deny come before one that permits all.
     yield from ((line,) for line in sorted(added, key=lambda line: " deny " not in line))
 
 
@@ -175,13 +175,13 @@ def _lists_removed(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[tuple
 
 
 def _content(line: str) -> tuple[str, str]:
-    """Return the list of an entry and what it says, without its number."""
+    """Return the list of an entry and its rule, without the sequence number."""
     head, _, rest = line.partition(" seq ")
     return head, rest.partition(" ")[2]
 
 
 def _entry(line: str) -> str:
-    """Return the list and number of an entry: `ip prefix-list PREFIXES-2 seq 5`."""
+    """Return list and sequence number of an entry: `ip prefix-list PREFIXES-2 seq 5`."""
     head, _, rest = line.partition(" seq ")
     return f"{head} {rest.partition(' ')[0]}"
 
@@ -199,8 +199,8 @@ def _router(old: Config, new: Config, routers: list[Place]) -> Iterator[tuple[st
         if address not in before or before[address][router][0] != its[router][0]:
             if address in before:
                 yield (router[0], f"no neighbor {address}", "exit")
-            # Its routes are asked for last, when everything is there that they have to pass, and
-            # those of both families at once: a session has to start again for another family.
+            # `activate` comes last, when the filters exist, and for both families at once: the
+            # session would restart for another family.
             yield _entering(its, lambda _, lines: filter(_describes, lines))
             yield _entering(its, lambda _, lines: filter(_activates, lines))
         elif before[address] != its:
@@ -213,7 +213,7 @@ def _router(old: Config, new: Config, routers: list[Place]) -> Iterator[tuple[st
 
 
 def _neighbours(config: Config, routers: list[Place]) -> dict[str, Config]:
-    """Return what is said of each neighbour, by its address and where it stands."""
+    """Return the lines of each neighbour, by its address and their place."""
     found: dict[str, dict[Place, list[str]]] = {}
     for place in routers:
         for line in config[place]:
@@ -265,12 +265,12 @@ def _settings(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[str]:
 
 
 def _entering(
-    its: Config, said: Callable[[Place, tuple[str, ...]], Iterable[str]]
+    its: Config, select: Callable[[Place, tuple[str, ...]], Iterable[str]]
 ) -> tuple[str, ...]:
-    """Return commands for the router and its address families, with those that lead there."""
+    """Return commands for the router and its address families, with those that enter these."""
     commands: list[str] = []
     for place, lines in its.items():
-        inner = list(said(place, lines))
+        inner = list(select(place, lines))
         if len(place) == 1:
             commands += [place[0], *inner]
         elif inner:
@@ -279,7 +279,7 @@ def _entering(
 
 
 def _changed(old: tuple[str, ...], new: tuple[str, ...], singles: tuple[str, ...]) -> Iterator[str]:
-    """Yield what is added, then what is taken back and nothing has taken the place of."""
+    """Yield the lines that are added, then `no` for those that are removed and not replaced."""
     added = [line for line in new if line not in old]
     yield from added
     replaced = {_kind(line, singles) for line in added} - {None}
@@ -289,7 +289,7 @@ def _changed(old: tuple[str, ...], new: tuple[str, ...], singles: tuple[str, ...
 
 
 def _kind(line: str, singles: tuple[str, ...]) -> str | None:
-    """Return what two lines have in common of which one replaces the other."""
+    """Return the prefix by which one line replaces another, None if it replaces none."""
     single = next((each for each in singles if line.startswith(f"{each} ")), None)
     if single in _SINGLE["route-map"]:
         return " ".join(line.split(" ")[: 1 if single == "call" else 2])

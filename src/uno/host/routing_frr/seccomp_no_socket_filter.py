@@ -1,13 +1,15 @@
-"""Run a program that is refused socket filters: `python -I -S unseen.py PROGRAM [ARGUMENT...]`.
+"""Run a program without the right to set socket filters.
+
+Usage: `python -I -S seccomp_no_socket_filter.py PROGRAM [ARGUMENT...]`.
 
 FRR's bfdd opens a packet socket for BFD's echo packets, which uno does not use, and there is no
 setting against it (`bp_echo_socket` in bfdd/bfd_packet.c). It is bound to every interface, so that
 the kernel has to clone each IPv4 packet that the host receives, and to copy its headers when it is
 forwarded, before the socket's filter drops it (packet(7)). A bfdd that cannot set the filter closes
-that socket, says so once, and goes on without; one that cannot open it at all would abort.
+that socket, logs it once, and goes on without; one that cannot open it at all aborts.
 
-The kernel refuses it by a filter of system calls (seccomp(2)), which the program inherits. Where
-that cannot be had the program is run all the same: this saves time, and protects nothing.
+A filter of system calls (seccomp(2)), which the program inherits, refuses it. Where the kernel has
+no seccomp the program runs all the same: the filter saves time, and protects nothing.
 
 A shell script starts this before FRR, so it imports as little as it can, and nothing of uno.
 """
@@ -34,14 +36,14 @@ _SOL_SOCKET, _SO_ATTACH_FILTER = 1, 26
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.ENOPROTOOPT
 
-# Classic BPF (linux/bpf_common.h): load a word of struct seccomp_data, compare, return. Words are
+# Classic BPF (linux/bpf_common.h): load 32 bits of struct seccomp_data, compare, return. These are
 # the lower halves of the 64 bits that each argument has, on a little-endian machine.
 _LOAD, _IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _NUMBER_AT, _LEVEL_AT, _OPTION_AT = 0, 24, 32
 
 
 def refuse_socket_filters(machine: str) -> bool:
-    """Let this process and its children attach no filter to a socket; return whether that worked.
+    """Refuse this process and its children SO_ATTACH_FILTER; return whether that succeeded.
 
     `machine` is the kernel's name of it, as in uname(2).
     """
@@ -68,7 +70,7 @@ def refuse_socket_filters(machine: str) -> bool:
         status: int = prctl(_PR_SET_SECCOMP, _MODE_FILTER, program, 0, 0)
         return status == 0
 
-    # Root may do without the promise that no program has more privileges than the one before.
+    # Root needs no PR_SET_NO_NEW_PRIVS (seccomp(2)).
     return install() or (prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 and install())
 
 

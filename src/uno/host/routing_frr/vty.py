@@ -1,6 +1,6 @@
-"""Asking FRR's daemons through their sockets, as vtysh does, in a fraction of its time.
+"""Commands to FRR's daemons over their vty sockets, as vtysh sends them, in a fraction of its time.
 
-A command ends with a NUL byte. The answer is text, then three NUL bytes and a status byte
+A command ends with a NUL byte. The response is text, then three NUL bytes and a status byte
 (lib/vty.c in FRR, `vty_event` of a VTY_SHELL_SERV).
 """
 
@@ -20,7 +20,7 @@ _SUCCESS = 0
 
 
 def ask(folder: Path, daemon: str, command: str) -> str:
-    """Return what a daemon answers in its enable mode. Raises OSError where it does not."""
+    """Return the output of a command in enable mode. Raises OSError without a response."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(5)
         one.connect(str(folder / f"{daemon}.vty"))
@@ -29,26 +29,24 @@ def ask(folder: Path, daemon: str, command: str) -> str:
 
 
 def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> None:
-    """Have a daemon do the commands of each step, in its configuration mode.
+    """Run the commands of each step in a daemon's configuration mode.
 
-    A step is sent in one go: what fits into one read of the daemon's (512 bytes, VTY_READ_BUFSIZ in
-    lib/vty.h) it does before it looks at anything else. Raises `UnoError` with what was refused,
-    OSError where the daemon does not answer.
+    A step is one write: the daemon runs what fits into one of its reads (512 bytes, VTY_READ_BUFSIZ
+    in lib/vty.h) before it handles any other event. Raises `UnoError` with the command that was
+    refused, OSError without a response.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(10)
         one.connect(str(folder / f"{daemon}.vty"))
         for step in (("enable", "configure terminal"), *steps):
             one.sendall(b"".join(command.encode() + b"\0" for command in step))
-            for command, (said, status) in zip(step, _answers(one, len(step)), strict=True):
+            for command, (output, status) in zip(step, _responses(one, len(step)), strict=True):
                 if status != _SUCCESS:
-                    raise TransientFailure(
-                        f"FRR's {daemon} does not take `{command}`: {said.strip()}"
-                    )
+                    raise TransientFailure(f"FRR's {daemon} refused `{command}`: {output.strip()}")
 
 
 def sessions(folder: Path) -> tuple[SessionStatus, ...]:
-    """Return bgpd's sessions with what bfdd says of each neighbour. Raises OSError."""
+    """Return bgpd's sessions, each with the state of its BFD session in bfdd. Raises OSError."""
     summary = _object(ask(folder, "bgpd", "show bgp summary json"))
     bfd = {
         peer["peer"]: peer.get("status", "unknown")
@@ -67,23 +65,23 @@ def sessions(folder: Path) -> tuple[SessionStatus, ...]:
     return tuple(neighbors[name] for name in sorted(neighbors))
 
 
-def _answers(one: socket.socket, count: int) -> Iterator[tuple[str, int]]:
-    """Yield the answers to so many commands, each with its status."""
-    said = b""
+def _responses(one: socket.socket, count: int) -> Iterator[tuple[str, int]]:
+    """Yield output and status of so many commands."""
+    output = b""
     for _ in range(count):
-        while (end := said.find(_END)) < 0 or len(said) < end + 4:
+        while (end := output.find(_END)) < 0 or len(output) < end + 4:
             part = one.recv(65536)
             if not part:
                 raise ConnectionResetError("the daemon closed the connection")
-            said += part
-        yield said[:end].decode(errors="replace"), said[end + 3]
-        said = said[end + 4 :]
+            output += part
+        yield output[:end].decode(errors="replace"), output[end + 3]
+        output = output[end + 4 :]
 
 
 def _exchange(one: socket.socket, command: str) -> str:
     one.sendall(command.encode() + b"\0")
-    (said, _), *_ = _answers(one, 1)
-    return said
+    (output, _), *_ = _responses(one, 1)
+    return output
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Endpoints of WireGuard peers: names looked up as `wg` takes them."""
+"""Resolves endpoints of WireGuard peers to the form that wg(8) accepts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def resolve(names: Iterable[str]) -> dict[str, str]:
-    """Return the address and port of each `host:port`, all looked up at once.
+    """Return address and port of each `host:port`, resolved concurrently.
 
-    Those that cannot be found are left out.
+    Names that cannot be resolved are left out.
     """
     wanted = sorted(names)
     if not wanted:
@@ -21,7 +21,7 @@ def resolve(names: Iterable[str]) -> dict[str, str]:
 
 
 def lookup(endpoint: str) -> str | None:
-    """Return the address and port of one `host:port`, or None if it cannot be found."""
+    """Return the address and port of one `host:port`, or None if it cannot be resolved."""
     host, _, port = endpoint.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)

@@ -29,8 +29,8 @@ from uno.ports.host import PeerStatus
 # Not /dev/stdin, which is made at boot and not everywhere.
 STDIN = "/proc/self/fd/0"
 
-# What a kernel does for a packet waits for no program, and a userspace process should wait for few;
-# below FRR's daemons (`frr.NICENESS`), whose packets it carries.
+# A userspace process forwards packets, and should wait for few programs; it has less priority than
+# FRR's daemons (`daemons.NICENESS`), whose packets it carries.
 NICENESS = -5
 
 # Time for a userspace process to answer; it takes 6 ms on an idle machine.
@@ -39,7 +39,7 @@ READY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dump:
-    """One interface as it is now; endpoints are where the peers were last heard."""
+    """One interface as it is now; endpoints are those that peers roamed to."""
 
     name: str
     private_key: Secret
@@ -48,15 +48,15 @@ class Dump:
     status: tuple[PeerStatus, ...]
 
 
-def create(name: str, *, log: Path, patient: bool = False) -> None:
-    """Make an interface, by the kernel or else by the userspace implementation.
+def create(name: str, *, log: Path, queue: bool = False) -> None:
+    """Create an interface, in the kernel or else by the userspace implementation.
 
-    With `patient` it takes what is sent to a peer that nobody has heard of yet without an error.
+    With `queue`, sending to a peer without an endpoint is no error.
     """
     done = run(["ip", "link", "add", "dev", name, "type", "wireguard"], check=False)
     if done.status == 0:
-        if patient:
-            _queue(name)
+        if queue:
+            _set_queue(name)
         return
     if "Unknown device type" not in done.stderr and "not supported" not in done.stderr:
         raise CommandFailed(done.argv, f"ended with status {done.status}", stderr=done.stderr)
@@ -88,10 +88,10 @@ def port(name: str) -> int:
 
 
 def initiate_handshake(name: str, peer: Peer, *, endpoint: str) -> None:
-    """Forget a peer's session and start a new one at once.
+    """Remove a peer's session, and initiate a handshake at once.
 
-    A handshake that met nobody is repeated after 5 s (REKEY_TIMEOUT in the WireGuard paper,
-    section 6.1), and later ones wait as long; a peer that is new has no such wait.
+    An unanswered handshake is retried after 5 s (REKEY_TIMEOUT in the WireGuard paper, section
+    6.1), and so are later ones; a new peer has no such delay.
     """
     run(["wg", "set", name, "peer", peer.public_key, "remove"])
     allowed = ",".join(map(str, peer.allowed_ips))
@@ -104,23 +104,23 @@ def initiate_handshake(name: str, peer: Peer, *, endpoint: str) -> None:
 
 
 def set_endpoint(name: str, peer: Peer, *, endpoint: str) -> None:
-    """Send to a peer at another address and port from now on; its session stays."""
+    """Set a peer's endpoint; its session stays."""
     run(["wg", "set", name, "peer", peer.public_key, "endpoint", endpoint])
 
 
 def dump(names: Iterable[str]) -> dict[str, Dump]:
-    """Return those of these interfaces that are there, by name."""
+    """Return those of these interfaces that exist, by name."""
     wanted = frozenset(names)
-    told = {name: uapi.ask(name) for name in sorted(wanted)}
-    found = {name: _told(name, each) for name, each in told.items() if each is not None}
+    settings = {name: uapi.ask(name) for name in sorted(wanted)}
+    found = {name: _from_uapi(name, each) for name, each in settings.items() if each is not None}
     if found.keys() == wanted:
         return found
-    return found | {name: each for name, each in _shown().items() if name in wanted}
+    return found | {name: each for name, each in _from_wg().items() if name in wanted}
 
 
-def _told(name: str, told: list[tuple[str, str]]) -> Dump:
-    private_key, port = uapi.interface(told)
-    peers = uapi.peers(told)
+def _from_uapi(name: str, settings: list[tuple[str, str]]) -> Dump:
+    private_key, port = uapi.interface(settings)
+    peers = uapi.peers(settings)
     return Dump(
         name=name,
         private_key=private_key,
@@ -130,8 +130,8 @@ def _told(name: str, told: list[tuple[str, str]]) -> Dump:
     )
 
 
-def _shown() -> dict[str, Dump]:
-    """Return what `wg` knows of, which includes the kernel's own interfaces."""
+def _from_wg() -> dict[str, Dump]:
+    """Return all interfaces that `wg` shows, those of the kernel included."""
     rows = [line.split("\t") for line in run(["wg", "show", "all", "dump"]).stdout.splitlines()]
     return {
         row[0]: Dump(
@@ -147,7 +147,7 @@ def _shown() -> dict[str, Dump]:
 
 
 def kind(interface_kinds: Iterable[str]) -> str:
-    """Say which implementation interfaces of these driver kinds have."""
+    """Return the implementation of interfaces of these driver kinds."""
     kinds = set(interface_kinds)
     if not kinds:
         return "none"
@@ -156,17 +156,17 @@ def kind(interface_kinds: Iterable[str]) -> str:
     program = _program()
     if program is None:
         return "userspace"
-    said = programs.version(Path(program)).splitlines()
-    return said[0].strip() if said else Path(program).name
+    printed = programs.version(Path(program)).splitlines()
+    return printed[0].strip() if printed else Path(program).name
 
 
-def _queue(name: str) -> None:
-    """Put a queue before an interface of the kernel's, as one of the userspace has by default.
+def _set_queue(name: str) -> None:
+    """Give an interface of the kernel a queueing discipline, as a userspace one has by default.
 
-    Without one whoever sends is told each time: `Destination address required` while a peer has no
-    endpoint, `Required key not available` without a peer (Linux 6.1).
+    Without one, sending fails each time: with `Destination address required` while a peer has no
+    endpoint, with `Required key not available` without a peer (Linux 6.1).
     """
-    # Without tc, or a kernel for it, programs that go on sending only say so again and again.
+    # Without tc, or kernel support for it, programs that send get those errors, and lose nothing.
     with suppress(UnoError):
         run(["tc", "qdisc", "replace", "dev", name, "root", "pfifo"], check=False)
 
@@ -181,8 +181,8 @@ def _create_userspace(name: str, log: Path) -> None:
         )
     words = ["nice", "-n", str(NICENESS), program, "--foreground", name]
     process = start(words, log=log, env={"LOG_LEVEL": "error"})
-    # Where the kernel shares processors out to sessions, nice counts only within one (sched(7),
-    # "The autogroup feature"), and this program has one of its own.
+    # With autogroup scheduling, nice has effect within a session only (sched(7), "The autogroup
+    # feature"), and this program has a session of its own.
     with suppress(OSError):
         Path(f"/proc/{process.pid}/autogroup").write_text(str(NICENESS))
     deadline = time.monotonic() + READY_SECONDS
@@ -192,7 +192,7 @@ def _create_userspace(name: str, log: Path) -> None:
         if time.monotonic() > deadline:
             process.stop()
             raise TransientFailure(
-                f"`{program} {name}` did not answer in {READY_SECONDS:g} s", _NO_TUN
+                f"`{program} {name}` did not respond within {READY_SECONDS:g} s", _NO_TUN
             )
         threading.Event().wait(0.005)
 
@@ -210,7 +210,7 @@ def _program() -> str | None:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"
 
 
 def _configuration(tunnel: Tunnel, endpoints: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""uno's interfaces as they were found on the host, as the values that were asked for."""
+"""Observed interfaces, as the values that they were configured with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uno.ports.host import NodeInterface
 
 
 def node(each: inventory.Interface, routes: inventory.OwnRoutes) -> NodeInterface:
-    """Return the node interface that was found, with the prefixes that it blackhole_routes."""
+    """Return the node interface that was found, with its blackhole routes."""
     addresses = tuple(a for a in each.addresses if not a.ip.is_link_local)
     blackhole_routes = routes.into.get(each.index, ())
     return NodeInterface(name=each.name, addresses=addresses, blackhole_routes=blackhole_routes)
@@ -42,7 +42,7 @@ def tunnel(
     if note.table is None:
         return found
     aside = replace(found, routes=routes.aside.get((each.index, note.table), ()), table=note.table)
-    # Without its rules the table is of no use: seen as no table, it is set anew.
+    # Without its rules the table has no effect: None makes the diff configure it again.
     return aside if rules_of(aside) <= rules else replace(aside, table=None)
 
 

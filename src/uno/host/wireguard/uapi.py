@@ -1,7 +1,7 @@
-"""Userspace WireGuard asked through its own socket.
+"""The configuration protocol of userspace WireGuard, over its UNIX socket.
 
-Source: WireGuard's Cross-Platform Userspace Implementation page (configuration protocol). It is
-what `wg` does, without starting a program for it.
+Source: WireGuard's Cross-Platform Userspace Implementation page (configuration protocol). `wg` does
+the same, but is a program to start.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from uno.ports.host import PeerStatus
 
 SOCKETS = Path("/var/run/wireguard")
 
-# Of a process that has hung.
-_PATIENCE = 5.0
+# Seconds to wait for a process that hangs.
+_TIMEOUT = 5.0
 _ZERO = "0" * 64
 
 
@@ -33,62 +33,62 @@ def answers(name: str) -> bool:
 
 
 def ask(name: str) -> list[tuple[str, str]] | None:
-    """Return the settings of an interface in the order told, or None where nobody answers."""
+    """Return the settings of an interface in the order received, or None without a response."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-        one.settimeout(_PATIENCE)
-        said = b""
+        one.settimeout(_TIMEOUT)
+        response = b""
         try:
             one.connect(_path(name))
             one.sendall(b"get=1\n\n")
-            # The answer ends with an empty line.
-            while not said.endswith(b"\n\n"):
+            # The response ends with an empty line.
+            while not response.endswith(b"\n\n"):
                 part = one.recv(1 << 16)
                 if not part:
                     return None
-                said += part
+                response += part
         except OSError:
             return None
-    pairs = (line.partition("=") for line in said.decode(errors="replace").splitlines() if line)
+    pairs = (line.partition("=") for line in response.decode(errors="replace").splitlines() if line)
     return [(key, value) for key, _, value in pairs]
 
 
-def interface(told: list[tuple[str, str]]) -> tuple[Secret, int]:
+def interface(settings: list[tuple[str, str]]) -> tuple[Secret, int]:
     """Return the private key and the port of an interface."""
-    own = dict(_sections(told)[0])
+    own = dict(_sections(settings)[0])
     return Secret(_base64(own.get("private_key", _ZERO))), int(own.get("listen_port", "0"))
 
 
-def peers(told: list[tuple[str, str]]) -> tuple[tuple[Peer, PeerStatus], ...]:
+def peers(settings: list[tuple[str, str]]) -> tuple[tuple[Peer, PeerStatus], ...]:
     """Return the peers of an interface, sorted by key, and how they are."""
-    found = (_peer(section) for section in _sections(told)[1:])
+    found = (_peer(section) for section in _sections(settings)[1:])
     return tuple(sorted(found, key=lambda each: each[0].public_key))
 
 
 def _peer(section: list[tuple[str, str]]) -> tuple[Peer, PeerStatus]:
-    said = dict(section)
-    key, psk = _base64(said["public_key"]), said.get("preshared_key", _ZERO)
+    settings = dict(section)
+    key, psk = _base64(settings["public_key"]), settings.get("preshared_key", _ZERO)
     networks = (network(value) for name, value in section if name == "allowed_ip")
     peer = Peer(
         public_key=key,
         psk=None if psk == _ZERO else Secret(_base64(psk)),
-        endpoint=said.get("endpoint"),
+        endpoint=settings.get("endpoint"),
         allowed_ips=tuple(sorted(networks, key=network_order)),
-        keepalive=int(said.get("persistent_keepalive_interval", "0")),
+        keepalive=int(settings.get("persistent_keepalive_interval", "0")),
     )
     status = PeerStatus(
         public_key=key,
         endpoint=peer.endpoint,
-        handshake=int(said.get("last_handshake_time_sec", "0")),
-        received=int(said.get("rx_bytes", "0")),
-        sent=int(said.get("tx_bytes", "0")),
+        handshake=int(settings.get("last_handshake_time_sec", "0")),
+        received=int(settings.get("rx_bytes", "0")),
+        sent=int(settings.get("tx_bytes", "0")),
     )
     return peer, status
 
 
-def _sections(told: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+def _sections(settings: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     """Return the interface's own settings, and those of each peer."""
     sections: list[list[tuple[str, str]]] = [[]]
-    for pair in told:
+    for pair in settings:
         if pair[0] == "public_key":
             sections.append([])
         sections[-1].append(pair)

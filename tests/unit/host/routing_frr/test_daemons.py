@@ -202,7 +202,9 @@ def reloading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Reloading:
 
 
 @pytest.mark.feature("G07")
-def test_only_what_differs_is_changed_and_then_decided_anew(reloading: Reloading) -> None:
+def test_only_what_differs_is_changed_and_then_routes_are_filtered_again(
+    reloading: Reloading,
+) -> None:
     Frr(reloading.folder).reload(OTHER)
 
     assert reloading.steps == [
@@ -220,10 +222,10 @@ def test_only_what_differs_is_changed_and_then_decided_anew(reloading: Reloading
 
 
 @pytest.mark.feature("G07")
-def test_what_is_not_decided_anew_does_not_count_as_changed(reloading: Reloading) -> None:
+def test_a_change_whose_routes_are_not_filtered_again_is_not_recorded(reloading: Reloading) -> None:
     reloading.is_gone = True
 
-    with pytest.raises(UnoError, match="bgpd does not answer: nobody listens"):
+    with pytest.raises(UnoError, match="bgpd does not respond: nobody listens"):
         Frr(reloading.folder).reload(OTHER)
 
     assert reloading.configured["bgpd"] == dict(ROUTING.daemons)["bgpd"]

@@ -61,7 +61,7 @@ def test_a_command_that_is_refused_is_named_with_the_reason(tmp_path: Path) -> N
 
     with (
         daemon(tmp_path, "bfdd", said),
-        pytest.raises(UnoError, match=r"bfdd does not take `peer x`: % \[BFD\] Unknown command"),
+        pytest.raises(UnoError, match=r"bfdd refused `peer x`: % \[BFD\] Unknown command"),
     ):
         vty.configure(tmp_path, "bfdd", [("bfd",), ("peer x",), ("exit",)])
 

@@ -167,7 +167,7 @@ def test_a_new_session_is_started_by_removing_the_peer_and_adding_it(
         (["tun", "wireguard"], "wireguard-go v0.0.20220316"),
     ],
 )
-def test_it_is_said_which_wireguard_runs(
+def test_the_kind_is_the_kernel_or_name_and_version_of_the_program(
     kinds: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interfaces, "_program", lambda: "/usr/bin/wireguard-go")
@@ -176,14 +176,14 @@ def test_it_is_said_which_wireguard_runs(
     assert interfaces.kind(kinds) == said
 
 
-@pytest.mark.parametrize("patient", [False, True])
-def test_an_interface_of_the_kernels_is_given_a_queue_where_nobody_is_to_be_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, patient: bool
+@pytest.mark.parametrize("queue", [False, True])
+def test_an_interface_of_the_kernel_gets_a_queue_on_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, queue: bool
 ) -> None:
     program = Wg()
     monkeypatch.setattr(interfaces, "run", program)
 
-    interfaces.create("uwg-v0", log=tmp_path / "log", patient=patient)
+    interfaces.create("uwg-v0", log=tmp_path / "log", queue=queue)
 
-    queue = ["tc", "qdisc", "replace", "dev", "uwg-v0", "root", "pfifo"]
-    assert program.asked[1:] == ([queue] if patient else [])
+    command = ["tc", "qdisc", "replace", "dev", "uwg-v0", "root", "pfifo"]
+    assert program.asked[1:] == ([command] if queue else [])
