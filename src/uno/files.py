@@ -69,15 +69,6 @@ def write_together(
                 temporary.unlink()
 
 
-def write_chunks(path: Path, chunks: Iterable[bytes], *, mode: int = PRIVATE_FILE) -> None:
-    """Write as `write_atomic` does, durably, what is too much to be held in one piece."""
-    try:
-        _write_temporary(path, chunks, mode=mode, durable=True).replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise failure(error, f"cannot write {path}") from error
-
-
 def write_if_changed(
     path: Path, content: bytes, *, mode: int = PRIVATE_FILE, durable: bool = True
 ) -> bool:

@@ -168,7 +168,7 @@ def test_missing_packages_of_a_sealed_registry_are_told_and_not_asked_for(
 def test_a_backup_is_made_and_restored(
     site: Uno, root: Path, tmp_path: Path, phrase_file: Path
 ) -> None:
-    kept, other = tmp_path / "kept.uno", tmp_path / "other"
+    kept, other = tmp_path / "kept.age", tmp_path / "other"
     phrase = ("--passphrase-file", str(phrase_file))
 
     made = site("backup", str(kept), *phrase)
@@ -187,7 +187,7 @@ def test_a_backup_is_made_and_restored(
 def test_a_sealed_registry_is_restored_sealed(
     sealed: Uno, tmp_path: Path, phrase_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, other = tmp_path / "kept.uno", tmp_path / "other"
+    kept, other = tmp_path / "kept.age", tmp_path / "other"
     monkeypatch.setenv("UNO_PASSPHRASE", OTHER)
     assert sealed("backup", str(kept)).status == 0
 
@@ -209,7 +209,7 @@ def test_a_backup_is_not_replaced_without_a_yes_nor_put_into_the_registry(
     phrase = ("--passphrase-file", str(phrase_file))
 
     kept = site("backup", str(tmp_path / "precious"), *phrase)
-    inside = site("backup", str(root / "kept.uno"), *phrase)
+    inside = site("backup", str(root / "kept.age"), *phrase)
     without = site("backup", str(tmp_path / "new"))
 
     assert (kept.status, inside.status, without.status) == (2, 2, 2)
@@ -221,7 +221,7 @@ def test_a_backup_is_not_replaced_without_a_yes_nor_put_into_the_registry(
 
 
 def test_a_restore_can_go_on_at_a_number(site: Uno, tmp_path: Path, phrase_file: Path) -> None:
-    kept, other = str(tmp_path / "kept.uno"), str(tmp_path / "other")
+    kept, other = str(tmp_path / "kept.age"), str(tmp_path / "other")
     phrase = ("--passphrase-file", str(phrase_file))
     site("backup", kept, *phrase)
 

@@ -1,33 +1,31 @@
-"""A whole registry in one file that is sealed with a passphrase, and back.
+"""A whole registry in one file, encrypted with a passphrase, and back.
 
-    magic, length (2 octets), header as JSON     the format, and the lock of the data key (`vault`)
-    chunks of 64 KiB, each sealed                length (4 octets), manifest as JSON, registry.db
+The file is in the age format v1 with a scrypt recipient (https://age-encryption.org/v1), so that
+`age -d` opens it without uno. It contains a tar archive:
 
-Each chunk is sealed with ChaCha20-Poly1305 under its number and whether it is the last, with the
-header as associated data: the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015). So
-chunks that are changed, left out, moved or cut off at the end are noticed. What can be made again
-from the database, cell and particle packages, is not in it.
+    manifest.json    the UVN, the generation, the time, and the SHA-256 of the database
+    registry.db      the registry's SQLite file at one moment
+
+Packages are not in it: `uno restore` makes them again from the database.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+import tarfile
+import unicodedata
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec import Struct
 
 from uno import files
 from uno.diagnostics import InvalidInput
 from uno.model import codec
-from uno.registry.store import agent_rows, directory, key_wrapping
+from uno.registry.store import agent_rows, directory
 from uno.registry.store.generation_store import Store
-from uno.registry.store.key_wrapping import Lock, Slowness, Vault
+from uno.registry.store.key_wrapping import WrongPassphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,26 +35,28 @@ if TYPE_CHECKING:
     from uno.registry.store.directory import Registry
 
 FORMAT = 1
-# So far the numbers of a restored registry leave off: more changes than are made between backups.
+# How many generation numbers a restored registry skips: more than are made between two backups.
 GAP = 1000
 
-_MAGIC = b"uno-backup\n"
-_CHUNK = 64 << 10
-_TAG = 16
-_HEADER_LIMIT = 4096
+_AGE = b"age-encryption.org/"
+_MANIFEST = "manifest.json"
+_DATABASE = "registry.db"
+# A registry of 1,000 cells has 30 MB. Both are held in memory, since they hold secrets.
+_LARGEST = 4 << 30
 
 
 class BackupRejected(InvalidInput):
-    """A file that cannot be restored from. Nothing was left behind."""
+    """A file that cannot be restored from. Nothing is left behind."""
 
     def __init__(self, path: Path, why: str, hint: str) -> None:
-        """Say why `path` is refused."""
+        """Refuse `path` for the reason `why`."""
         super().__init__(f"{path} {why}", hint)
 
 
-class Manifest(Struct, frozen=True, kw_only=True):
-    """What a backup says of itself, to whom can open it. `size` is that of the database."""
+class BackupManifest(Struct, frozen=True, kw_only=True):
+    """What a backup contains. `size` (octets) and `digest` (SHA-256) are those of the database."""
 
+    format: int
     uvn: str
     identity: str
     generation: int
@@ -69,24 +69,15 @@ class Manifest(Struct, frozen=True, kw_only=True):
 class Restored:
     """What was restored, and the number that the next generation has."""
 
-    manifest: Manifest
+    manifest: BackupManifest
     next_generation: int
 
 
-class _Header(Struct, frozen=True, kw_only=True):
-    format: int
-    salt: bytes
-    passes: int
-    memory: int
-    lanes: int
-    nonce: bytes
-    wrapped: bytes
-
-
-def write(registry: Registry, path: Path, *, passphrase: str, now: datetime) -> Manifest:
-    """Write all of `registry` to `path`, as it is at one moment; what was there is replaced."""
+def write(registry: Registry, path: Path, *, passphrase: str, now: datetime) -> BackupManifest:
+    """Write all of `registry` to `path`, as it is at one moment; an existing file is replaced."""
     head, content = registry.store.head(), registry.store.database.snapshot()
-    manifest = Manifest(
+    manifest = BackupManifest(
+        format=FORMAT,
         uvn=head.uvn.name,
         identity=head.uvn.identity,
         generation=head.number,
@@ -94,143 +85,111 @@ def write(registry: Registry, path: Path, *, passphrase: str, now: datetime) -> 
         size=len(content),
         digest=hashlib.sha256(content).hexdigest(),
     )
-    lock, opened = key_wrapping.locked(passphrase)
-    said = codec.encode(manifest)
-    plain = memoryview(len(said).to_bytes(4, "big") + said + content)
-    files.write_chunks(path, _sealed(_header(lock), opened, plain))
+    archive = _archive({_MANIFEST: codec.encode(manifest), _DATABASE: content}, now)
+    files.write_atomic(path, _encrypted(archive, passphrase))
     return manifest
 
 
 def restore(
     path: Path, root: Path, *, ask: Callable[[], str], generation: int | None = None
 ) -> Restored:
-    """Make the registry in `root`, empty or not there, that is in the backup at `path`.
+    """Make the registry in `root`, which is empty or does not exist, from the backup at `path`.
 
-    All of it is checked before there is a registry, and nothing is left if it is refused. Packages
-    and packages are not written yet. The next generation is `generation`, or leaves a gap of `GAP`
-    after the last, because cells may have seen what came after the backup.
+    The backup is checked as a whole before there is a registry, and a refused one leaves nothing.
+    Packages are not written yet. The next generation is `generation`, or `GAP` after the last one,
+    because cells may have seen generations that were made after the backup.
     """
     directory.require_empty(root)
-    with _reading(path) as file:
-        header, lock = _read_header(file, path)
-        opened = key_wrapping.unlocked(lock, ask(), of=f"the backup {path}")
-        done: list[Restored] = []
+    content = files.read(path, limit=_LARGEST)
+    if not content.startswith(_AGE):
+        raise _not_a_backup(path)
+    manifest, database = _unpacked(_decrypted(content, ask(), path), path)
+    done: list[Restored] = []
 
-        def make(new: Path) -> None:
-            manifest = _unpack(_unsealed(file, path, header, opened), new, path)
-            directory.bring_up_to_date(new)
-            following = _check(new, manifest, path, generation)
-            done.append(Restored(manifest=manifest, next_generation=following))
+    def make(new: Path) -> None:
+        files.write_atomic(new, database)
+        directory.bring_up_to_date(new)
+        following = _check(new, manifest, path, generation)
+        done.append(Restored(manifest=manifest, next_generation=following))
 
-        with directory.received(root, make):
-            return done[0]
-
-
-def _header(lock: Lock) -> bytes:
-    slow = lock.slowness
-    header = _Header(
-        format=FORMAT,
-        salt=slow.salt,
-        passes=slow.passes,
-        memory=slow.memory,
-        lanes=slow.lanes,
-        nonce=lock.nonce,
-        wrapped=lock.wrapped,
-    )
-    text = codec.encode(header)
-    return _MAGIC + len(text).to_bytes(2, "big") + text
+    with directory.received(root, make):
+        return done[0]
 
 
-def _sealed(header: bytes, opened: Vault, plain: memoryview) -> Iterator[bytes]:
-    cipher = ChaCha20Poly1305(opened.data_key)
-    yield header
-    last = max(0, (len(plain) - 1) // _CHUNK)
-    for number in range(last + 1):
-        chunk = plain[number * _CHUNK : (number + 1) * _CHUNK]
-        yield cipher.encrypt(_nonce(number, is_last=number == last), chunk, header)
+def _archive(members: dict[str, bytes], now: datetime) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode, member.mtime = len(content), 0o600, int(now.timestamp())
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
 
 
-def _nonce(number: int, *, is_last: bool) -> bytes:
-    return number.to_bytes(key_wrapping.NONCE_SIZE - 1, "big") + bytes([is_last])
+def _encrypted(plain: bytes, passphrase: str) -> bytes:
+    # Only these two commands need it.
+    from pyrage import passphrase as age  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    return bytes(age.encrypt(plain, _normalized(passphrase)))
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
+def _decrypted(content: bytes, passphrase: str, path: Path) -> bytes:
+    from pyrage import DecryptError  # noqa: PLC0415
+    from pyrage import passphrase as age  # noqa: PLC0415
+
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise files.failure(error, f"cannot read {path}") from error
-    with file:
-        yield file
+        return bytes(age.decrypt(content, _normalized(passphrase)))
+    except DecryptError as error:
+        reason = str(error)
+    # The library has one exception for all reasons. Its texts are pinned by the tests.
+    if reason == "Decryption failed":
+        raise WrongPassphrase(f"the backup {path}")
+    if reason.startswith("Unknown age format"):
+        raise _newer(path)
+    if reason.startswith("Excessive work"):
+        raise BackupRejected(
+            path,
+            "asks for more work to open it than this machine should do",
+            "open it on the machine that wrote it, or with age -d",
+        )
+    if reason == "No matching keys found":
+        raise _not_a_backup(path)
+    raise _damaged(path)
 
 
-def _read(file: BinaryIO, path: Path, size: int) -> bytes:
+def _normalized(passphrase: str) -> str:
+    """Return NFC: another keyboard may produce other code points for the same characters."""
+    return unicodedata.normalize("NFC", passphrase)
+
+
+def _unpacked(archive: bytes, path: Path) -> tuple[BackupManifest, bytes]:
+    """Return the manifest and the database that it describes."""
     try:
-        return file.read(size)
-    except OSError as error:
-        raise files.failure(error, f"cannot read {path}") from error
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+            text, database = _member(tar, _MANIFEST), _member(tar, _DATABASE)
+        if codec.decode(text, _BackupFormat).format > FORMAT:
+            raise _newer(path)
+        manifest = codec.decode(text, BackupManifest)
+    except (tarfile.TarError, KeyError, codec.MalformedJson) as error:
+        raise _not_a_backup(path) from error
+    if (len(database), hashlib.sha256(database).hexdigest()) != (manifest.size, manifest.digest):
+        raise _damaged(path)
+    return manifest, database
 
 
-def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, Lock]:
-    """Return the header's bytes and what is in it."""
-    start = _read(file, path, len(_MAGIC) + 2)
-    if not start.startswith(_MAGIC):
-        raise BackupRejected(path, "is not a backup of a registry", "uno backup FILE makes one")
-    size = int.from_bytes(start[len(_MAGIC) :], "big")
-    text = _read(file, path, min(size, _HEADER_LIMIT))
-    try:
-        if codec.decode(text, _Format).format > FORMAT:
-            raise BackupRejected(path, "was made by a newer uno", "update uno on this machine")
-        found = codec.decode(text, _Header)
-    except codec.MalformedJson as error:
-        raise _damaged(path) from error
-    slowness = Slowness(
-        salt=found.salt, passes=found.passes, memory=found.memory, lanes=found.lanes
-    )
-    return start + text, Lock(slowness=slowness, nonce=found.nonce, wrapped=found.wrapped)
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    member = tar.extractfile(name)
+    if member is None:
+        raise KeyError(name)
+    return member.read()
 
 
-class _Format(Struct, frozen=True):
+class _BackupFormat(Struct, frozen=True):
     format: int
 
 
-def _unsealed(file: BinaryIO, path: Path, header: bytes, opened: Vault) -> Iterator[bytes]:
-    """Yield the contents of all chunks, the last one known to be the last."""
-    cipher = ChaCha20Poly1305(opened.data_key)
-    number, chunk = 0, _read(file, path, _CHUNK + _TAG)
-    while True:
-        following = _read(file, path, _CHUNK + _TAG)
-        try:
-            yield cipher.decrypt(_nonce(number, is_last=not following), chunk, header)
-        except InvalidTag as error:
-            raise _damaged(path) from error
-        if not following:
-            return
-        number, chunk = number + 1, following
-
-
-def _unpack(chunks: Iterator[bytes], new: Path, path: Path) -> Manifest:
-    """Write the database to `new`; return the manifest before it."""
-    head = next(chunks)
-    size = int.from_bytes(head[:4], "big")
-    manifest = codec.decode(head[4 : 4 + size], Manifest)
-    digest, written = hashlib.sha256(), 0
-
-    def contents() -> Iterator[bytes]:
-        nonlocal written
-        for chunk in chain([head[4 + size :]], chunks):
-            digest.update(chunk)
-            written += len(chunk)
-            yield chunk
-
-    files.write_chunks(new, contents())
-    if (written, digest.hexdigest()) != (manifest.size, manifest.digest):
-        raise _damaged(path)
-    return manifest
-
-
-def _check(new: Path, manifest: Manifest, path: Path, generation: int | None) -> int:
-    """Check the restored database as a whole, and let its numbers jump; return where to."""
+def _check(new: Path, manifest: BackupManifest, path: Path, generation: int | None) -> int:
+    """Check the restored database, make its numbers jump; return the next generation."""
     store = Store(new)
     try:
         head = store.head()
@@ -250,6 +209,14 @@ def _check(new: Path, manifest: Manifest, path: Path, generation: int | None) ->
         return store.numbering.next
     finally:
         store.close()
+
+
+def _not_a_backup(path: Path) -> BackupRejected:
+    return BackupRejected(path, "is not a backup of a registry", "uno backup FILE makes one")
+
+
+def _newer(path: Path) -> BackupRejected:
+    return BackupRejected(path, "was made by a newer uno", "update uno on this machine")
 
 
 def _damaged(path: Path) -> BackupRejected:

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import os
+import pty
+import re
+import shutil
 import stat
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from uno.diagnostics import UnoError
@@ -20,7 +29,7 @@ PHRASE = "correct horse"
 @pytest.fixture
 def kept(registry: Registry, tmp_path: Path, by: Author) -> Path:
     """A backup of a registry at generation 1."""
-    path = tmp_path / "kept.uno"
+    path = tmp_path / "kept.age"
     backup.write(registry, path, passphrase=PHRASE, now=by.time)
     return path
 
@@ -121,6 +130,16 @@ def cut_in_the_header(content: bytes) -> bytes:
     return content[:40]
 
 
+def cut_after_the_first_chunk(content: bytes) -> bytes:
+    # A chunk is 64 KiB and a tag of 16 octets, after the header and a nonce of 16 octets.
+    return content[: _payload(content) + 16 + (64 << 10) + 16]
+
+
+def first_chunk_left_out(content: bytes) -> bytes:
+    start = _payload(content) + 16
+    return content[:start] + content[start + (64 << 10) + 16 :]
+
+
 def longer(content: bytes) -> bytes:
     return content + b"x"
 
@@ -130,53 +149,99 @@ def one_bit(content: bytes) -> bytes:
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
 
 
-def other_parameters(content: bytes) -> bytes:
-    return content.replace(b'"lanes":4', b'"lanes":2')
+def other_work_factor(content: bytes) -> bytes:
+    return re.sub(rb"(-> scrypt \S+) \d+", rb"\1 10", content, count=1)
 
 
 def nothing(_: bytes) -> bytes:
     return b""
 
 
-@pytest.mark.feature("G27")
-@pytest.mark.parametrize(
-    "harm",
-    [cut, cut_in_the_header, longer, one_bit, other_parameters, nothing],
-    ids=lambda harm: harm.__name__,
+HARMS: tuple[Callable[[bytes], bytes], ...] = (
+    cut,
+    cut_in_the_header,
+    cut_after_the_first_chunk,
+    first_chunk_left_out,
+    longer,
+    one_bit,
+    other_work_factor,
+    nothing,
 )
+
+
+# One backup for all of them: age spends a second of CPU on each passphrase.
+@pytest.mark.feature("G27")
 def test_what_was_harmed_is_refused_in_one_line_and_leaves_nothing(
-    harm: Callable[[bytes], bytes],
-    kept: Path,
+    registry: Registry, tmp_path: Path, by: Author
+) -> None:
+    kept = tmp_path / "kept.age"
+    registry.store.database.do("INSERT INTO meta VALUES ('padding', ?)", "x" * 100_000)
+    backup.write(registry, kept, passphrase=PHRASE, now=by.time)
+    whole = kept.read_bytes()
+
+    for harm in HARMS:
+        kept.write_bytes(harm(whole))
+
+        with pytest.raises(UnoError) as refused:
+            backup.restore(kept, tmp_path / "other", ask=ask)
+
+        assert refused.value.exit_status == 2, harm
+        assert "\n" not in str(refused.value)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.age", "registry"]
+
+
+@pytest.mark.feature("G27")
+def test_age_opens_a_backup_without_uno(kept: Path, registry: Registry, tmp_path: Path) -> None:
+    opened = tmp_path / "opened.tar"
+
+    age_decrypt(kept, opened, passphrase=PHRASE)
+
+    with tarfile.open(opened) as tar:
+        tar.extractall(tmp_path / "opened", filter="data")
+        assert tar.getnames() == ["manifest.json", "registry.db"]
+    manifest = json.loads((tmp_path / "opened" / "manifest.json").read_text())
+    database = (tmp_path / "opened" / "registry.db").read_bytes()
+    assert (manifest["uvn"], manifest["generation"], manifest["size"]) == ("net", 1, len(database))
+    assert hashlib.sha256(database).hexdigest() == manifest["digest"]
+    (tmp_path / "opened" / "manifest.json").unlink()
+    with operations.opened(tmp_path / "opened") as restored:
+        assert restored.store.head() == registry.store.head()
+
+
+def test_what_age_encrypted_with_a_passphrase_is_a_backup_only_if_uno_wrote_its_content(
     tmp_path: Path,
 ) -> None:
-    kept.write_bytes(harm(kept.read_bytes()))
+    path = tmp_path / "other.age"
+    for plain in (b"some text", tar_of({"registry.db": b"x"}), tar_of({"manifest.json": b"{}"})):
+        path.write_bytes(pyrage.passphrase.encrypt(plain, PHRASE))
 
-    with pytest.raises(UnoError) as refused:
-        backup.restore(kept, tmp_path / "other", ask=ask)
-
-    assert refused.value.exit_status == 2
-    assert "\n" not in str(refused.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.uno", "registry"]
-
-
-def test_a_backup_of_many_chunks_is_restored_and_none_can_be_left_out(
-    tmp_path: Path, registry: Registry, by: Author, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backup, "_CHUNK", 1024)
-    path = tmp_path / "many.uno"
-    backup.write(registry, path, passphrase=PHRASE, now=by.time)
-    whole = path.read_bytes()
-    backup.restore(path, tmp_path / "whole", ask=ask)
-    chunk, start = 1024 + 16, 13 + int.from_bytes(whole[11:13], "big")
-
-    for harmed in (
-        whole[: start + 3 * chunk],
-        whole[: start + chunk] + whole[start + 2 * chunk :],
-        whole[:start] + whole[start + chunk : start + 2 * chunk] + whole[start:],
-    ):
-        path.write_bytes(harmed)
-        with pytest.raises(UnoError, match="is damaged or was cut short"):
+        with pytest.raises(UnoError, match="is not a backup of a registry; uno backup FILE makes"):
             backup.restore(path, tmp_path / "other", ask=ask)
+
+
+@pytest.mark.parametrize("content", [b"some text", b"age-encryption.org"])
+def test_another_file_is_refused_before_the_passphrase_is_asked_for(
+    content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "other.age").write_bytes(content)
+
+    with pytest.raises(UnoError, match="is not a backup of a registry"):
+        backup.restore(tmp_path / "other.age", tmp_path / "other", ask=lambda: pytest.fail("asked"))
+
+
+def test_what_age_encrypted_to_a_public_key_is_not_a_backup(tmp_path: Path) -> None:
+    recipient = pyrage.x25519.Identity.generate().to_public()
+    (tmp_path / "other.age").write_bytes(pyrage.encrypt(b"x", [recipient]))
+
+    with pytest.raises(UnoError, match="is not a backup of a registry"):
+        backup.restore(tmp_path / "other.age", tmp_path / "other", ask=ask)
+
+
+def test_a_work_factor_that_would_take_hours_is_refused_at_once(kept: Path, tmp_path: Path) -> None:
+    kept.write_bytes(re.sub(rb"(-> scrypt \S+) \d+", rb"\1 30", kept.read_bytes(), count=1))
+
+    with pytest.raises(UnoError, match="asks for more work to open it than this machine should"):
+        backup.restore(kept, tmp_path / "other", ask=ask)
 
 
 def test_only_an_empty_directory_is_restored_into(kept: Path, root: Path, tmp_path: Path) -> None:
@@ -202,8 +267,50 @@ def test_a_backup_of_a_newer_uno_is_refused(
     registry: Registry, tmp_path: Path, by: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "FORMAT", 9)
-    backup.write(registry, tmp_path / "new.uno", passphrase=PHRASE, now=by.time)
+    backup.write(registry, tmp_path / "new.age", passphrase=PHRASE, now=by.time)
     monkeypatch.undo()
 
     with pytest.raises(UnoError, match="was made by a newer uno; update uno"):
-        backup.restore(tmp_path / "new.uno", tmp_path / "other", ask=ask)
+        backup.restore(tmp_path / "new.age", tmp_path / "other", ask=ask)
+
+
+def test_a_backup_in_a_newer_age_format_is_refused(kept: Path, tmp_path: Path) -> None:
+    kept.write_bytes(kept.read_bytes().replace(b"age-encryption.org/v1", b"age-encryption.org/v2"))
+
+    with pytest.raises(UnoError, match="was made by a newer uno; update uno"):
+        backup.restore(kept, tmp_path / "other", ask=ask)
+
+
+# --- How the tests open and make files --------------------------------------------------------
+
+
+def _payload(content: bytes) -> int:
+    """Return where the header of an age file ends."""
+    return content.index(b"\n", content.index(b"\n--- ") + 1) + 1
+
+
+def tar_of(members: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def age_decrypt(path: Path, into: Path, *, passphrase: str) -> None:
+    """Run `age -d`, which reads passphrases from a terminal alone: it gets one of its own."""
+    program = shutil.which("age")
+    if program is None:
+        pytest.skip("needs the program age")
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(program, ["age", "-d", "-o", str(into), str(path)])  # noqa: S606
+    with open(terminal, "r+b", buffering=0) as dialog:  # noqa: PTH123
+        shown = b""
+        while b"passphrase" not in shown:
+            shown += dialog.read(1024)
+        dialog.write(passphrase.encode() + b"\n")
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == 0, shown
