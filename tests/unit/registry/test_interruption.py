@@ -270,7 +270,7 @@ def test_killed_anywhere_in_a_restore_there_is_a_whole_registry_or_none(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNO_PASSPHRASE", "correct horse")
-    kept = tmp_path / "kept.uno"
+    kept = tmp_path / "kept.age"
     assert run("backup", str(kept), "-r", str(start)).status == 0
 
     attempts = stopped(
