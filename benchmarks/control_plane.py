@@ -1,6 +1,6 @@
 """Agents without a network of their own to change: what `scale.py` starts.
 
-All is as `uno agent` has it but the host, which only remembers (`uno.host.fake`), and says that
+Everything is as in `uno agent` but the host, which is in memory (`uno.host.fake`), and reports that
 every link works.
 """
 
@@ -101,7 +101,7 @@ _CRYPTOGRAPHY = tuple(
 
 
 class _LivelyHost(FakeHost):
-    """A host whose peers are heard all the time, as agents hear each other through WireGuard."""
+    """A host whose peers always have a recent handshake."""
 
     def __init__(self, nics: Iterable[Nic]) -> None:
         super().__init__(nics=nics)

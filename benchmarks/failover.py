@@ -8,7 +8,7 @@ one of another LAN. Then
 - link: the one link that carries them goes dark: its UDP is dropped on the Internet, no interface
   goes down;
 - cell: the link between the two sites stays cut, so that a third cell carries them, and that one
-  loses its power: its cables first, so that it cannot say goodbye.
+  loses its power: its cables first, so that it sends no final message.
 
 A gap is the longest time in which no ping that was sent was answered. At rest, with no traffic, no
 BFD session may go down. Exit status 1 if a goal is missed.

@@ -11,8 +11,8 @@ another LAN, and back, while `uno sync` brings, by turns,
 - strategy: circular instead of crossed, and back.
 
 Pairs that a change concerns are left out: the cell that changes, and those on one path alone while
-that path gets new keys, of whom the longest gap is told. A deleted cell loses all its links at
-once, and whoever went through it loses packets until there is another way: no goal. Time is that of
+that path gets new keys, whose longest gap is reported. A deleted cell loses all its links at
+once, and traffic through it loses packets until there is another path: no goal. Time is that of
 `uno sync -C`, until every cell has confirmed the new generation, beside all those pings, which
 take a good part of one machine: `benchmarks/sync.py` has the time without them. Exit status 1 if a
 goal is missed.
@@ -52,7 +52,7 @@ PRIVATE = frozenset({"site-7", "site-8", "site-9"})
 class Change:
     """One change: packets sent and lost by those not concerned, and seconds until all had it.
 
-    `gap` is the longest time, in seconds, that somebody on one path alone was cut off.
+    `gap` is the longest time, in seconds, that a cell with a single path was disconnected.
     """
 
     what: str
@@ -69,7 +69,7 @@ class Found:
     changes: dict[str, list[Change]] = field(default_factory=dict)
 
     def add(self, kind: str, change: Change) -> None:
-        """Keep one, and say it."""
+        """Store a result, and print it."""
         self.changes.setdefault(kind, []).append(change)
         say(
             f"{change.what}: {change.lost} of {change.sent} packets lost, longest gap on one path "
@@ -146,9 +146,9 @@ def change_strategy(agents: Agents, found: Found) -> None:
         found.add("strategy", sync(agents, f"links are {strategy}"))
 
 
-def edit(agents: Agents, *words: str) -> None:
-    """Change the definition; nobody knows yet."""
-    agents.deployment.registry(*words, "-y")
+def edit(agents: Agents, *arguments: str) -> None:
+    """Change the definition in the registry only."""
+    agents.deployment.registry(*arguments, "-y")
 
 
 def sync(

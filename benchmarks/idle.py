@@ -101,7 +101,7 @@ def main() -> int:
 
 
 def rest(agents: Agents, seconds: float) -> tuple[list[Cost], dict[str, Traffic]]:
-    """Do nothing for some seconds, and say what it cost."""
+    """Measure the cost of some seconds at rest."""
     nodes = [agent.node for agent in agents.cells.values()]
     for node in nodes:
         node.run(["nft", "-f", "-"], stdin=counters())

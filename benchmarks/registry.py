@@ -2,10 +2,10 @@
 
     python benchmarks/registry.py [--size N] [--runs N] [--json FILE]
 
-A UVN of N cells, every second one private, and N particles (1,000 of each if not said). Each
+A UVN of N cells, every second one private, and N particles (1,000 of each by default). Each
 figure is the median of several runs of the command, interpreter start included; what changes
-something changes something else in every run. Then the history: as many generations as `HISTORY`
-says, each with another setting, and how large the registry's file is. Exit status 1 if a goal is
+something changes something else in every run. Then the history: `HISTORY` generations,
+each with another setting, and how large the registry's file is. Exit status 1 if a goal is
 missed.
 """
 
@@ -71,8 +71,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "registry"
         operations.define_uvn(root, Edited(uvn=definition(asked.size)), by=BY)
-        for name, words in commands(root, asked.size).items():
-            found[name] = timed(asked.runs, partial(command, root, words))
+        for name, arguments in commands(root, asked.size).items():
+            found[name] = timed(asked.runs, partial(command, root, arguments))
             say(f"{name:34} {found[name]}")
         for size in (asked.size, 100):
             name = f"verify {size:,} cells, in process"
@@ -135,11 +135,11 @@ def goal(name: str, summary: Summary) -> Goal:
     return below(what, summary.median, limit)
 
 
-def command(root: Path, words: Callable[[int], Sequence[str]], at: int) -> None:
+def command(root: Path, arguments: Callable[[int], Sequence[str]], at: int) -> None:
     """Run a command of uno to its end; anything but success is an error."""
-    done = run([*UNO, *words(at)], check=False, timeout=120)
+    done = run([*UNO, *arguments(at)], check=False, timeout=120)
     if done.status not in (0, DIFFERS):
-        raise SystemExit(f"uno {' '.join(words(at))} in {root}: {done.stderr}")
+        raise SystemExit(f"uno {' '.join(arguments(at))} in {root}: {done.stderr}")
 
 
 def timed(runs: int, work: Callable[[int], object]) -> Timing:

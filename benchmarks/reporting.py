@@ -88,7 +88,7 @@ def finish(
 ) -> int:
     """Print the goals, write all of it to `file`, and return the exit status.
 
-    `before` is what `machine` said at the beginning.
+    `before` is the result of `machine` at the beginning.
     """
     for goal in goals:
         say(f"{'met ' if goal.met else 'MISSED'} {goal.what}: {goal.value:.3g}")

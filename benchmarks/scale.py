@@ -1,9 +1,9 @@
-"""How agents get on when there are many: 2 to 64 on this machine, and what that says of 500.
+"""Scaling of agents: 2 to 64 on this machine, extrapolated to 500.
 
     python benchmarks/scale.py [--sizes N,N,...] [--json FILE]
 
 The control plane alone: real agents, real DDS between network namespaces, and hosts that only
-remember what they were told (`uno.host.fake`), so that there is no WireGuard and no FRR. Processes
+are in memory (`uno.host.fake`), so that there is no WireGuard and no FRR. Processes
 are forked from one that has loaded everything, since in earnest each has a machine of its own to
 start on. For each size
 
@@ -308,9 +308,9 @@ def launch(world: World, node: Node, places: Path) -> int:
         os._exit(status)
 
 
-def uno(*words: str, root: Path) -> None:
+def uno(*arguments: str, root: Path) -> None:
     """Run a command of uno for a registry."""
-    run([sys.executable, "-m", "uno", *words, "-r", str(root)], timeout=PATIENCE)
+    run([sys.executable, "-m", "uno", *arguments, "-r", str(root)], timeout=PATIENCE)
 
 
 if __name__ == "__main__":

@@ -118,12 +118,12 @@ def with_routers(layout: WorldLayout, cells: frozenset[str]) -> WorldLayout:
 
 
 def _led(line: str, via: dict[int, str]) -> str:
-    words, _, gateway = line.rpartition(" ")
-    return f"{words} {via[6 if ':' in gateway else 4]}" if "default via" in line else line
+    prefix, _, gateway = line.rpartition(" ")
+    return f"{prefix} {via[6 if ':' in gateway else 4]}" if "default via" in line else line
 
 
 def await_sessions(deployment: Deployment, *, but: Broken = frozenset()) -> float:
-    """Wait until every BGP and BFD session is up, and those in `but` are not; say how long."""
+    """Wait until all BGP and BFD sessions but those in `but` are up; return the seconds."""
     try:
         return await_true(lambda: broken(deployment) == but, "not every session is as it should be")
     except UnoError as error:
@@ -153,7 +153,7 @@ def frr(cell: Node) -> Path:
 
 
 def await_true(condition: Callable[[], bool], otherwise: str, *, within: float = 60) -> float:
-    """Wait for `condition`, and say how long. Raises `UnoError` if it does not come true."""
+    """Wait for `condition`; return the seconds. Raises `UnoError` if it does not come true."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() > began + within:

@@ -93,7 +93,7 @@ def start(deployment: Deployment) -> dict[str, float]:
 
 
 def stages_on_disk(cell: Node, began: float) -> dict[str, float]:
-    """What the times of a cell's files tell, in seconds since `began`."""
+    """The times of a cell's files, in seconds since `began`."""
     of_uno = cell.directory / "run" / "uno"
     return {
         "first change": of_uno.stat().st_mtime - began,
@@ -105,7 +105,7 @@ def stages_on_disk(cell: Node, began: float) -> dict[str, float]:
 class Looks:
     """Looks at the kernel's tables of each cell, for the length of a `with`.
 
-    `interface` and `route` tell when a cell had its first of them, by its name.
+    `interface` and `route` are the times of the first ones, by cell name.
     """
 
     def __init__(self, cells: tuple[Node, ...]) -> None:
@@ -155,7 +155,7 @@ def whole_processes(deployment: Deployment, runs: int) -> dict[str, Summary]:
 
 
 def timed(work: Callable[[], object], runs: int) -> Summary:
-    """Do something several times, and say how long each took."""
+    """Do something several times; return the seconds of each."""
     values = []
     for _ in range(runs):
         began = time.perf_counter()

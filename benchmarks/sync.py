@@ -9,7 +9,7 @@ Ten cells with agents, in a lab. By turns
 - location: a change that concerns one cell's package alone.
 
 What is measured is the command, from its start to its end: `uno sync -C` until all cells run the
-new generation and have confirmed it; when the registry had heard that of all cells but the one
+new generation and have confirmed it; when the registry had received that from all cells but the one
 added, by its log; and how long after the start every agent sees all well. Exit status 1 if a goal
 is missed.
 """
@@ -36,7 +36,7 @@ PATIENCE = 120.0
 # Seconds that a changed LAN may take, and the others when a cell is added.
 LIMIT = 3.0
 
-# What the registry's agent says of a cell, and when.
+# A line of the registry's agent about a cell, with its time.
 CONFIRMED = re.compile(r"^(\S+ \S+) .*?(\S+) +confirmed generation (\d+)$", re.MULTILINE)
 
 
@@ -60,7 +60,7 @@ class Found:
     changes: dict[str, list[Change]] = field(default_factory=dict)
 
     def add(self, kind: str, change: Change) -> None:
-        """Keep one, and say it."""
+        """Store a result, and print it."""
         self.changes.setdefault(kind, []).append(change)
         say(
             f"{change.what}: consistent {change.consistent:.2f} s, but for a cell that is added "
@@ -131,7 +131,7 @@ def change_cells(agents: Agents, found: Found) -> None:
 
 
 def change_location(agents: Agents, found: Found, number: int) -> None:
-    """Change one cell's package, and nobody else's."""
+    """Change the package of one cell only."""
     agents.deployment.registry("config", "cell", "site-5", "-U", "--location", f"at-{number}", "-y")
     found.add("one package", sync(agents, "site-5 is elsewhere"))
 
@@ -139,7 +139,7 @@ def change_location(agents: Agents, found: Found, number: int) -> None:
 def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
     """Run the command, and wait until every agent sees all well."""
     before = agents.registry.view().generation
-    said = len(agents.registry.log_text())
+    offset = len(agents.registry.log_text())
     began = time.monotonic()
     began_at = time.time()  # noqa: TID251 - logs have times of day
     agents.sync("-C", "-t", f"{PATIENCE:.0f}", timeout=PATIENCE + 30)
@@ -151,12 +151,12 @@ def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
         raise UnoError(f"nothing has changed: {what}")
     # The next change would have to wait for what is left to take back of this one.
     agents.await_settled(agents=chosen, within=PATIENCE)
-    heard = [
+    times = [
         datetime.fromisoformat(at).timestamp() - began_at
-        for at, name, _ in CONFIRMED.findall(agents.registry.log_text()[said:])
+        for at, name, _ in CONFIRMED.findall(agents.registry.log_text()[offset:])
         if name != LATER_CELL
     ]
-    return Change(what=what, consistent=consistent, routed=routed, others=max(heard, default=0.0))
+    return Change(what=what, consistent=consistent, routed=routed, others=max(times, default=0.0))
 
 
 if __name__ == "__main__":

@@ -139,8 +139,8 @@ def transfer(world: World, address: str, streams: int, seconds: int) -> Speed:
         await_true(
             lambda: listening in world.nodes[TARGET].run(look).stdout, "iperf3 does not listen"
         )
-        words = ["iperf3", "-c", address, "-t", str(seconds), "-P", str(streams), "-J"]
-        end = json.loads(world.nodes[SOURCE].run(words, timeout=seconds + 30).stdout)["end"]
+        argv = ["iperf3", "-c", address, "-t", str(seconds), "-P", str(streams), "-J"]
+        end = json.loads(world.nodes[SOURCE].run(argv, timeout=seconds + 30).stdout)["end"]
     finally:
         server.stop()
     return Speed(

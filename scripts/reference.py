@@ -1,7 +1,7 @@
 """Writes the reference of the commands from the commands themselves, in two forms.
 
     python scripts/reference.py            writes man/uno.1 and docs/reference/commands.md
-    python scripts/reference.py --check    says which of them is not current; exit status 1
+    python scripts/reference.py --check    prints which of them is not current; exit status 1
 
 In the Markdown only what stands between the two marks is written; the rest is by hand, and the man
 page takes its tables of exit statuses and environment variables from there.
@@ -35,10 +35,10 @@ ON_THE_CELL = ("install", "cell", "service")
 ON_BOTH = ("agent", "status")
 ANYWHERE = ("lab", "schema")
 PLACES = (
-    ("On the registry's machine", lambda word: word not in (*ON_THE_CELL, *ON_BOTH, *ANYWHERE)),
-    ("On a cell's host", lambda word: word in ON_THE_CELL),
-    ("On both", lambda word: word in ON_BOTH),
-    ("On any machine", lambda word: word in ANYWHERE),
+    ("On the registry's machine", lambda name: name not in (*ON_THE_CELL, *ON_BOTH, *ANYWHERE)),
+    ("On a cell's host", lambda name: name in ON_THE_CELL),
+    ("On both", lambda name: name in ON_BOTH),
+    ("On any machine", lambda name: name in ANYWHERE),
 )
 # Every command of the registry takes these.
 COMMON = {field.name for field in fields(Common)}
@@ -54,9 +54,9 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One command; `is_common` tells that it takes the common options too."""
+    """One command; `is_common` if it also takes the common options."""
 
-    words: tuple[str, ...]
+    tokens: tuple[str, ...]
     arguments: str
     about: tuple[str, ...]
     options: tuple[Option, ...]
@@ -65,7 +65,7 @@ class Command:
     @property
     def typed(self) -> str:
         """The command with its arguments."""
-        return " ".join(filter(None, ("uno", *self.words, self.arguments)))
+        return " ".join(filter(None, ("uno", *self.tokens, self.arguments)))
 
 
 def main() -> int:
@@ -106,17 +106,17 @@ def common_options() -> tuple[Option, ...]:
     return tuple(_option(each) for each in some.params if each.name in COMMON)
 
 
-def _leaves(command: Any, words: tuple[str, ...]) -> Iterator[Command]:
+def _leaves(command: Any, tokens: tuple[str, ...]) -> Iterator[Command]:
     if hasattr(command, "commands"):
         for name, inner in command.commands.items():
-            yield from _leaves(inner, (*words, name))
+            yield from _leaves(inner, (*tokens, name))
         return
     if command.hidden:
         return
     is_common = {each.name for each in command.params} >= COMMON
     own = [each for each in command.params if not (is_common and each.name in COMMON)]
     yield Command(
-        words=words,
+        tokens=tokens,
         arguments=" ".join(_argument(each) for each in own if each.param_type_name == "argument"),
         about=tuple(" ".join(part.split()) for part in (command.help or "").split("\n\n")),
         options=tuple(
@@ -161,7 +161,7 @@ def _value(parameter: Any) -> str:
 
 
 def _default(parameter: Any) -> str:
-    """Return the default as `--help` shows it; most options have none, or say it in words."""
+    """Return the default as `--help` shows it; most options have none, or have it in their help."""
     if isinstance(parameter.show_default, str):
         return parameter.show_default
     plain = isinstance(parameter.default, str | int | float | Path)
@@ -183,14 +183,14 @@ def markdown(page: str) -> str:
 def _markdown_parts() -> Iterator[str]:
     everything = commands()
     for place, belongs in PLACES:
-        chosen = [each for each in everything if belongs(each.words[0])]
+        chosen = [each for each in everything if belongs(each.tokens[0])]
         yield f"## {place}"
         yield _table(("command", "what it does"), ((_code(it.typed), it.about[0]) for it in chosen))
     yield "## Options of every command of the registry"
     yield _option_table(common_options())
     yield "## Command by command"
     for each in everything:
-        yield f"### uno {' '.join(each.words)}"
+        yield f"### uno {' '.join(each.tokens)}"
         yield f"```text\n{each.typed}{' [OPTIONS]' if each.options else ''}\n```"
         yield from map(_text, each.about)
         if each.options:
@@ -210,9 +210,9 @@ def _code(text: str) -> str:
     return f"`{text.replace('|', chr(92) + '|')}`"
 
 
-def _text(words: str) -> str:
+def _text(tokens: str) -> str:
     """Escape what Markdown would take for HTML, outside of code."""
-    pieces = re.split(r"(`[^`]*`)", words)
+    pieces = re.split(r"(`[^`]*`)", tokens)
     return "".join(it if it.startswith("`") else re.sub(r"([<>|*_])", r"\\\1", it) for it in pieces)
 
 
@@ -234,7 +234,7 @@ def _roff_lines(page: str) -> Iterator[str]:
     for place, belongs in PLACES:
         yield f".SH {_roff(place.upper())}"
         for each in commands():
-            if belongs(each.words[0]):
+            if belongs(each.tokens[0]):
                 yield from _roff_command(each)
     yield ".SH COMMON OPTIONS"
     yield "Every command of the registry takes these."
@@ -250,8 +250,8 @@ def _roff_lines(page: str) -> Iterator[str]:
 def _introduction(page: str) -> Iterator[str]:
     body = page.partition("\n")[2].partition("\n## ")[0]
     for paragraph in body.partition(BEGIN)[0].split("\n\n"):
-        if words := re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(paragraph.split())):
-            yield words.replace("`", "")
+        if tokens := re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(paragraph.split())):
+            yield tokens.replace("`", "")
             yield ""
 
 

@@ -26,14 +26,14 @@ class Outcome:
 Uno: TypeAlias = Callable[..., Outcome]
 
 
-def run(*words: str) -> Outcome:
-    """Run `uno WORDS` with its output going to a pipe."""
+def run(*arguments: str) -> Outcome:
+    """Run `uno ARGUMENTS` with its output going to a pipe."""
     out, err = StringIO(), StringIO()
     log = logging.getLogger("uno")
     before = (log.handlers, log.level, log.propagate)
     try:
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as caught:
-            main(words)
+            main(arguments)
     finally:
         log.handlers, log.propagate = before[0], before[2]
         log.setLevel(before[1])

@@ -1,7 +1,7 @@
 """Scripts of commands with what they print, played in a directory of their own.
 
 A script begins with a title, `#` and an empty line; then come blocks of `$ COMMAND` and its output,
-with comments between them. `uno` runs within the test's process, other commands as they are.
+with comments between them. `uno` runs in the test's process, other commands in their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from commands import run
 from uno.host import command as processes
 
-# What is drawn by lot, or is a matter of the clock.
+# Random values, and times.
 MASKS = (
     (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:(fingerprint)"),
     (r"\bfd[0-9a-f]{2}:[0-9a-f]{1,4}:[0-9a-f]{1,4}:", "fd(ula):"),
@@ -38,7 +38,7 @@ def compare(script: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setenv("SUDO_USER", "john")
     monkeypatch.setattr(socket, "gethostname", lambda: "desk")
 
-    # Where the test runs is no part of what is told.
+    # The directory of the test is not part of the output.
     played = "".join(play(script.read_text())).replace(str(directory), "(here)")
 
     if os.environ.get("UPDATE_GOLDEN"):
@@ -59,13 +59,13 @@ def play(script: str) -> Iterator[str]:
 
 
 def printed(command: str) -> str:
-    words = shlex.split(command)
-    if words == ["ls", "-lR"]:
+    arguments = shlex.split(command)
+    if arguments == ["ls", "-lR"]:
         return "".join(f"{line}\n" for line in listed(Path()))
-    if words[0] != "uno":
-        ended = processes.run(words, check=False)
+    if arguments[0] != "uno":
+        ended = processes.run(arguments, check=False)
         return ended.stdout + ended.stderr
-    done = run(*words[1:])
+    done = run(*arguments[1:])
     status = f"(exit status {done.status})\n" if done.status else ""
     return done.out + done.err + status
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOptions:
-    """The VPNs whose keys to draw anew."""
+    """The VPNs whose keys to replace."""
 
     root_vpn: Annotated[
         bool, typer.Option("-R", "--root-vpn", help="The keys of the root VPN.")

@@ -283,6 +283,8 @@ def owned(uvn: Uvn, text: str | None, *, new_owners: bool) -> tuple[Uvn, str, tu
     someone = mailbox(text)
     if is_user(uvn, someone.email):
         return uvn, someone.email, ()
+    if not someone.email:
+        return uvn, uvn.owner, (Problem(what="empty", hint="give the owner's e-mail", option="-o"),)
     if new_owners:
         return with_user(uvn, User(email=someone.email, name=someone.name)), someone.email, ()
     similar = suggestion(someone.email, [user.email for user in uvn.users])
@@ -291,7 +293,7 @@ def owned(uvn: Uvn, text: str | None, *, new_owners: bool) -> tuple[Uvn, str, tu
         hint=similar or f"add them with: uno define user {someone.email}",
         option="-o",
     )
-    # The owner stands in, so that nothing else is said of somebody who is not there.
+    # The UVN's owner in its place, so that the missing user causes no other problem.
     return uvn, uvn.owner, (unknown,)
 
 

@@ -77,15 +77,15 @@ def _rekeyed(uvn: Uvn, networks: Networks, cell: Cell | None) -> Edited:
     if networks == Networks():
         raise Rejected(
             Problem(
-                what="nothing was named to draw new keys for",
+                what="no keys to replace are named",
                 hint="add -R for the root VPN, -P for the particle VPN, or -B for the backbone",
             )
         )
     if networks.root and networks.backbone:
         raise Rejected(
             Problem(
-                what="keys of the root VPN and of the backbone are not replaced together",
-                hint="the news of the one travels over the other: use -R, deploy, and then -B",
+                what="-R and -B cannot be combined",
+                hint="run with -R first, then uno sync, then with -B, then uno sync",
                 option="-R",
             )
         )
