@@ -93,7 +93,7 @@ class Fleet:
     def seen(self, cell: int) -> UvnView | None:
         """What an agent sees, None while it does not answer."""
         try:
-            return control.ask(self.socket(cell))
+            return control.request_view(self.socket(cell))
         except UnoError:
             return None
 
@@ -187,7 +187,7 @@ def push_to_all(agents: Fleet, cells: int) -> tuple[float, float]:
     assert view is not None
     old, used = view.generation, agents.cpu(REGISTRY)
     began = time.monotonic()
-    control.ask(agents.socket(REGISTRY), control.Want.SYNC)
+    control.request_view(agents.socket(REGISTRY), control.ControlRequest.SYNC)
 
     def done() -> bool:
         found = agents.seen(REGISTRY)

@@ -1,4 +1,4 @@
-"""Cells that do what the protocol says, and what a test has them do wrong, in a few lines."""
+"""Cells that follow the protocol, but for what a test makes them do wrong."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from uno.render import package_file
 from uno.statesync import envelope
 
 
-class Does(Enum):
+class Behaviour(Enum):
     """What a cell does with a package that is offered, or activated."""
 
-    RIGHT = auto()
+    NORMAL = auto()
     REFUSE = auto()
     FAIL = auto()
     REVERT = auto()
@@ -49,7 +49,7 @@ class ScriptedCell:
 
     network: MemoryNetwork
     running: Package
-    does: Does = Does.RIGHT
+    behaviour: Behaviour = Behaviour.NORMAL
     reachable_lans: bool = True
     relays_for: int | None = None
     previous: Package | None = None
@@ -73,10 +73,10 @@ class ScriptedCell:
     def address(self) -> IPv4Address:
         return next(m.node4 for m in self.running.roster.members if m.id == self.id)
 
-    def start(self, *, hears_registry: bool = True, near: tuple[ScriptedCell, ...] = ()) -> None:
+    def start(self, *, reaches_registry: bool = True, near: tuple[ScriptedCell, ...] = ()) -> None:
         root = self.running.plan.root
         assert root is not None
-        registry = (BusPeer(root.remote4, REGISTRY_INDEX),) if hears_registry else ()
+        registry = (BusPeer(root.remote4, REGISTRY_INDEX),) if reaches_registry else ()
         peers = (*registry, *(BusPeer(each.address) for each in near))
         self._bus = self.network.bus()
         self._bus.configure(
@@ -86,7 +86,7 @@ class ScriptedCell:
                 tag=self.running.manifest.identity,
                 peers=peers,
             ),
-            self._hear,
+            self._receive,
         )
         for topic in (Topic.UVN, Topic.ACTIVATION):
             self._bus.subscribe(Channel(topic))
@@ -96,20 +96,20 @@ class ScriptedCell:
             self._bus.subscribe(Channel(Topic.STATUS))
             self._bus.subscribe(Channel(Topic.ACK))
             self._bus.subscribe(offers_to_relay(self.relays_for))
-        self._live(self._bus)
+        self._refresh_status(self._bus)
 
     def stop(self) -> None:
         assert self._bus is not None
         self._bus.crash()
         self._bus = None
 
-    def _live(self, bus: MemoryBus) -> None:
-        """Repeat the status every now and then until the cell is stopped."""
+    def _refresh_status(self, bus: MemoryBus) -> None:
+        """Refresh the status until the cell is stopped."""
         if self._bus is bus:
-            self.say()
-            asyncio.get_running_loop().call_later(0.5, self._live, bus)
+            self.advertise()
+            asyncio.get_running_loop().call_later(0.5, self._refresh_status, bus)
 
-    def say(self) -> None:
+    def advertise(self) -> None:
         """Publish the cell's status."""
         lost: tuple[Network, ...] = ()
         if not self.reachable_lans:
@@ -126,45 +126,45 @@ class ScriptedCell:
             ),
         )
 
-    def _hear(self, event: BusEvent) -> None:
+    def _receive(self, event: BusEvent) -> None:
         if not isinstance(event, Received):
             return
-        said = event.envelope
+        received = event.envelope
         if event.channel.topic in {Topic.STATUS, Topic.ACK}:
-            self._pass_on(event)
+            self._relay_to_registry(event)
             return
-        # Another's sequence counts for each kind and cell; one that is not newer is no news.
-        key = (said.kind, said.subject)
-        if said.sequence <= self._seen.get(key, 0):
+        # Sequences count for each kind and subject.
+        key = (received.kind, received.subject)
+        if received.sequence <= self._seen.get(key, 0):
             return
         envelope.verify(
-            said,
+            received,
             identity=self.running.manifest.identity,
             public_key=self.running.manifest.registry_key,
         )
-        self._seen[key] = said.sequence
-        if event.channel == offers_to_relay(said.subject):
-            self.write(offers_for(said.subject), said)
-        elif said.kind == Kind.OFFER:
-            self._offered(said)
-        elif said.kind == Kind.ACTIVATION:
+        self._seen[key] = received.sequence
+        if event.channel == offers_to_relay(received.subject):
+            self.write(offers_for(received.subject), received)
+        elif received.kind == Kind.OFFER:
+            self._offered(received)
+        elif received.kind == Kind.ACTIVATION:
             self._relay(event)
-            self._told(codec.decode(said.body, Activation), said.sequence)
+            self._activate(codec.decode(received.body, Activation), received.sequence)
         else:
             self._relay(event)
 
-    def _pass_on(self, event: Received) -> None:
+    def _relay_to_registry(self, event: Received) -> None:
         if event.envelope.subject == self.relays_for:
             self.write(Channel(event.channel.topic, FOR_REGISTRY), event.envelope)
 
     def _relay(self, event: Received) -> None:
         self.write(Channel(event.channel.topic, RELAY), event.envelope)
 
-    def _offered(self, said: Envelope) -> None:
-        if self.does is Does.STAGE_NOTHING:
+    def _offered(self, received: Envelope) -> None:
+        if self.behaviour is Behaviour.STAGE_NOTHING:
             return
         content = envelope.unseal(
-            said.body,
+            received.body,
             private_key=self.running.secrets[cell_sealing(self.id)],
             identity=self.running.manifest.identity,
             cell=self.id,
@@ -172,28 +172,28 @@ class ScriptedCell:
         offered = package_file.read(content)
         generation = offered.manifest.generation
         if offered.manifest == self.running.manifest:
-            self._ack(Phase.CONFIRMED, generation, said.sequence)
-        elif self.does is Does.REFUSE:
-            self._ack(Phase.REFUSED, generation, said.sequence, "the disk is full")
+            self._ack(Phase.CONFIRMED, generation, received.sequence)
+        elif self.behaviour is Behaviour.REFUSE:
+            self._ack(Phase.REFUSED, generation, received.sequence, "the disk is full")
         elif generation <= self.generation:
-            self._ack(Phase.REFUSED, generation, said.sequence, "it is not newer")
+            self._ack(Phase.REFUSED, generation, received.sequence, "it is not newer")
         else:
             self.staged = offered
-            self._ack(Phase.STAGED, generation, said.sequence)
-            self.say()
+            self._ack(Phase.STAGED, generation, received.sequence)
+            self.advertise()
 
-    def _told(self, told: Activation, sequence: int) -> None:
-        if told.undo:
-            undone = told.cells.get(self.id, told.generation)
+    def _activate(self, activation: Activation, sequence: int) -> None:
+        if activation.undo:
+            undone = activation.cells.get(self.id, activation.generation)
             if self.previous is not None and self.generation == undone:
                 self.running, self.previous = self.previous, None
                 self._ack(Phase.REVERTED, undone, 0, "undone")
-                self.say()
+                self.advertise()
             elif self.staged is not None and self.staged.manifest.generation == undone:
                 self.staged = None
-                self.say()
+                self.advertise()
             return
-        wanted = told.cells.get(self.id)
+        wanted = activation.cells.get(self.id)
         if wanted is None or sequence <= self._handled or wanted == self.generation:
             return
         if self.staged is None or self.staged.manifest.generation != wanted:
@@ -206,14 +206,14 @@ class ScriptedCell:
     def _change_over(self, wanted: int) -> None:
         assert self.staged is not None
         before, self.staged, staged = self.running, None, self.staged
-        if self.does is Does.FAIL:
-            self._ack(Phase.FAILED, wanted, 0, "nft said no")
+        if self.behaviour is Behaviour.FAIL:
+            self._ack(Phase.FAILED, wanted, 0, "nft refuses the ruleset")
             return
         self.running, self.previous = staged, before
         self._ack(Phase.APPLIED, wanted, 0)
-        self.say()
+        self.advertise()
         later = asyncio.get_running_loop().call_later
-        later(0.05, self._go_back if self.does is Does.REVERT else self._confirm, wanted)
+        later(0.05, self._go_back if self.behaviour is Behaviour.REVERT else self._confirm, wanted)
 
     def _confirm(self, wanted: int) -> None:
         if self._bus is not None and self.generation == wanted:
@@ -223,7 +223,7 @@ class ScriptedCell:
         assert self.previous is not None
         self.running, self.previous = self.previous, None
         self._ack(Phase.REVERTED, wanted, 0, "lost the registry")
-        self.say()
+        self.advertise()
 
     def _ack(self, phase: Phase, generation: int, offer: int, reason: str = "") -> None:
         self.log.append((phase, generation))
@@ -250,9 +250,9 @@ class ScriptedCell:
         identity = self.running.manifest.identity
         self.write(Channel(topic), envelope.signed(plain, identity=identity, sign=sign))
 
-    def write(self, channel: Channel, said: Envelope) -> None:
+    def write(self, channel: Channel, received: Envelope) -> None:
         if self._bus is not None:
-            self._bus.write(channel, said)
+            self._bus.write(channel, received)
 
 
 def installed(root: Path, name: str) -> Package:
@@ -264,7 +264,7 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 20) -
     """Wait until something is so."""
     try:
         async with asyncio.timeout(seconds):
-            # Nothing tells when what a test waits for is so.
+            # Polls: no event marks what a test waits for.
             while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     except TimeoutError:

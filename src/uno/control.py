@@ -1,8 +1,8 @@
-"""How commands talk to the agent on the same host: JSON lines through a unix socket.
+"""The protocol between commands and the agent on the same host: JSON lines over a unix socket.
 
-A client sends one line, `{"want": "view"}`. The answer is one line with the agent's `UvnView`; for
-`watch` and `sync` it goes on with another after each change. What cannot be done is answered with
-`{"error": what, "hint": what to do}`. Only root and the agent's own user can open the socket.
+A client sends one line, `{"request": "view"}`. The response is one line with the agent's `UvnView`;
+for `watch` and `sync` another follows after each change. An error is `{"error": what, "hint": what
+to do}`. Only root and the agent's own user can open the socket.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from uno.model.status import UvnView
 RUN = Path("/run/uno")
 SOCKET = "agent.sock"
 
-SHORTEST = 0.1
+MIN_INTERVAL = 0.1
 """Seconds between two lines to the same client, at least."""
 
-LONGEST = 2.0
-"""Seconds between two lines to the same client, at most: ages grow where nothing changes."""
+MAX_INTERVAL = 2.0
+"""Seconds between two lines to the same client, at most: ages grow without a change."""
 
-# An agent on a small machine may be busy applying a change; this long it never is.
-PATIENCE = 20.0
+# Seconds. An agent on a small machine that applies a change may take some of them.
+RESPONSE_TIMEOUT = 20.0
 
-_QUESTION_LIMIT = 4096
+_REQUEST_LIMIT = 4096
 
 
-class Want(StrEnum):
-    """What a client asks for. `sync` is for the registry: release the newest generation."""
+class ControlRequest(StrEnum):
+    """The requests of clients. `sync` is for the registry: release the newest generation."""
 
     VIEW = "view"
     WATCH = "watch"
@@ -46,32 +46,32 @@ class Want(StrEnum):
 
 
 class NoAgent(ActionNeeded):
-    """Nobody listens: the agent does not run."""
+    """No agent runs: the socket is not served."""
 
 
 class AgentEnded(TransientFailure):
-    """The agent ended while it was listened to."""
+    """The agent closed the connection."""
 
 
-class _Question(Struct, frozen=True):
-    want: str
+class _Message(Struct, frozen=True):
+    request: str
 
 
-class _Refusal(Struct, frozen=True):
+class _Error(Struct, frozen=True):
     error: str
     hint: str = ""
 
 
 def socket_path(identity: str, cell: int, *, run: Path | None = None) -> Path:
-    """Return where the agent of a cell listens; the registry's has the cell id 0.
+    """Return the path of an agent's socket; the registry's agent has the cell id 0.
 
-    `run` is for sockets that are elsewhere than in `RUN`.
+    `run` is the directory for sockets, `RUN` if it is None.
     """
     return (run or RUN) / f"{identity[:8]}-{cell}" / SOCKET
 
 
 class ControlServer:
-    """The agent's end. For one event loop."""
+    """The agent's end of the socket. For one event loop."""
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class ControlServer:
         view: Callable[[], UvnView],
         sync: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Answer at `path` with what `view` returns then.
+        """Serve `path`; `view` returns the current view.
 
-        `sync` does what the registry's agent is asked to; an UnoError from it goes to the client.
+        `sync` carries out such a request; its UnoError is sent to the client.
         """
         self._path = path
         self._view = view
@@ -90,43 +90,43 @@ class ControlServer:
         self._change = asyncio.Event()
 
     def changed(self) -> None:
-        """Have everyone who watches look again."""
+        """Send the view to all clients that watch."""
         self._change.set()
         self._change = asyncio.Event()
 
     async def serve(self) -> None:
-        """Answer until cancelled. Raises UnoError where the socket cannot be made."""
+        """Serve clients until cancelled. Raises UnoError if the socket cannot be created."""
         loop = asyncio.get_running_loop()
         with _listening(self._path) as listening:
             async with asyncio.TaskGroup() as clients:
                 while True:
                     client, _ = await loop.sock_accept(listening)
-                    clients.create_task(self._answer(client))
+                    clients.create_task(self._serve_client(client))
 
-    async def _answer(self, client: socket.socket) -> None:
-        # Whoever goes away, says too much or nothing at all gets no answer.
+    async def _serve_client(self, client: socket.socket) -> None:
+        # A client that disconnects, or sends too much or nothing, gets no response.
         with client, suppress(OSError, TimeoutError):
-            await self._converse(client)
+            await self._respond(client)
 
-    async def _converse(self, client: socket.socket) -> None:
+    async def _respond(self, client: socket.socket) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(RESPONSE_TIMEOUT):
                 line = await _read_line(client)
-            want = Want(codec.decode(line, _Question).want)
-            if want is Want.SYNC:
+            request = ControlRequest(codec.decode(line, _Message).request)
+            if request is ControlRequest.SYNC:
                 await self._start_sync()
         except ValueError:
-            await _send(client, _Refusal(error="the agent was asked for what it does not know"))
+            await _send(client, _Error(error="the agent does not know this request"))
             return
         except UnoError as error:
-            await _send(client, _Refusal(error=error.what, hint=error.hint))
+            await _send(client, _Error(error=error.what, hint=error.hint))
             return
         await _send(client, self._view())
-        while want is not Want.VIEW:
+        while request is not ControlRequest.VIEW:
             change = self._change
-            await asyncio.sleep(SHORTEST)
+            await asyncio.sleep(MIN_INTERVAL)
             with suppress(TimeoutError):
-                async with asyncio.timeout(LONGEST - SHORTEST):
+                async with asyncio.timeout(MAX_INTERVAL - MIN_INTERVAL):
                     await change.wait()
             await _send(client, self._view())
 
@@ -134,46 +134,46 @@ class ControlServer:
         if self._sync is None:
             raise ActionNeeded(
                 "this is the agent of a cell, which has nothing to synchronise",
-                "type uno sync where the registry is",
+                "run uno sync at the registry",
             )
         await self._sync()
 
 
-def ask(path: Path, want: Want = Want.VIEW) -> UvnView:
-    """Return the view of the agent that listens at `path`. Raises as `follow` does."""
-    for view in follow(path, want):
+def request_view(path: Path, request: ControlRequest = ControlRequest.VIEW) -> UvnView:
+    """Return the view of the agent that serves `path`. Raises as `watch_views` does."""
+    for view in watch_views(path, request):
         return view
-    raise _gone()
+    raise _ended()
 
 
-def follow(path: Path, want: Want = Want.WATCH) -> Iterator[UvnView]:
-    """Yield the agent's view at once and after each change, and every `LONGEST` seconds at least.
+def watch_views(path: Path, request: ControlRequest = ControlRequest.WATCH) -> Iterator[UvnView]:
+    """Yield the agent's view at once, after each change, and at least every `MAX_INTERVAL`.
 
-    Raises NoAgent where none listens, AgentEnded if it ends, UnoError if it refuses, or is silent
-    for `PATIENCE`.
+    Raises NoAgent if none serves `path`, AgentEnded if it ends, UnoError if it sends an error, or
+    nothing for `RESPONSE_TIMEOUT`.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-        one.settimeout(PATIENCE)
+        one.settimeout(RESPONSE_TIMEOUT)
         _connect(one, path)
         try:
-            one.sendall(codec.encode(_Question(want=want)) + b"\n")
+            one.sendall(codec.encode(_Message(request=request)) + b"\n")
             with one.makefile("rb") as lines:
                 for line in lines:
-                    yield _understood(line)
+                    yield _decode(line)
         except TimeoutError as error:
             raise TransientFailure(
-                f"the agent has not answered for {PATIENCE:g} s", "see its log"
+                f"the agent has not answered for {RESPONSE_TIMEOUT:g} s", "see its log"
             ) from error
         except OSError as error:
-            raise _gone() from error
-    if want is not Want.VIEW:
-        raise _gone()
+            raise _ended() from error
+    if request is not ControlRequest.VIEW:
+        raise _ended()
 
 
 def is_served(path: Path) -> bool:
-    """Whether an agent listens at `path`, as far as this user can tell."""
+    """Whether an agent serves `path`; False if this user may not connect."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-        one.settimeout(PATIENCE)
+        one.settimeout(RESPONSE_TIMEOUT)
         try:
             one.connect(str(path))
         except OSError:
@@ -185,55 +185,55 @@ def _connect(one: socket.socket, path: Path) -> None:
     try:
         one.connect(str(path))
     except PermissionError as error:
-        raise ActionNeeded("only root can ask the agent", "run it with sudo") from error
+        raise ActionNeeded("only root can connect to the agent", "run it with sudo") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NoAgent(
-            f"no agent runs here: nobody listens at {path}", "start it with: uno agent -r DIR"
+            f"no agent runs here: {path} is not served", "start it with: uno agent -r DIR"
         ) from error
     except OSError as error:
         raise TransientFailure(
-            f"cannot ask the agent at {path} ({error.strerror or error})"
+            f"cannot connect to the agent at {path} ({error.strerror or error})"
         ) from error
 
 
-def _understood(line: bytes) -> UvnView:
+def _decode(line: bytes) -> UvnView:
     try:
         return codec.decode(line, UvnView)
     except MalformedJson:
         pass
     try:
-        refusal = codec.decode(line, _Refusal)
+        refusal = codec.decode(line, _Error)
     except MalformedJson as error:
         raise ActionNeeded(
-            f"the agent's answer makes no sense: {error}",
+            f"the agent's response cannot be decoded: {error}",
             "it may be another version of uno: restart it",
         ) from error
     raise ActionNeeded(refusal.error, refusal.hint)
 
 
-def _gone() -> AgentEnded:
+def _ended() -> AgentEnded:
     return AgentEnded("the agent has ended", "see its log")
 
 
 async def _read_line(client: socket.socket) -> bytes:
     line = b""
-    while not line.endswith(b"\n") and len(line) < _QUESTION_LIMIT:
-        part = await asyncio.get_running_loop().sock_recv(client, _QUESTION_LIMIT)
+    while not line.endswith(b"\n") and len(line) < _REQUEST_LIMIT:
+        part = await asyncio.get_running_loop().sock_recv(client, _REQUEST_LIMIT)
         if not part:
             raise ConnectionResetError("the client has gone")
         line += part
     return line
 
 
-async def _send(client: socket.socket, value: UvnView | _Refusal) -> None:
+async def _send(client: socket.socket, value: UvnView | _Error) -> None:
     await asyncio.get_running_loop().sock_sendall(client, codec.encode(value) + b"\n")
 
 
 @contextmanager
 def _listening(path: Path) -> Iterator[socket.socket]:
-    """Listen at `path`, in place of a socket that nobody serves any more."""
+    """Listen at `path`, and replace a socket that is not served any more."""
     if is_served(path):
-        raise ActionNeeded(f"another agent listens at {path} already", "end it first")
+        raise ActionNeeded(f"another agent serves {path} already", "end it first")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
         made.settimeout(0)
         try:
@@ -246,7 +246,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             yield made
         finally:
             with suppress(OSError):
-                # Whoever came after us has a socket of its own there.
+                # Another agent may have replaced the socket.
                 if path.stat().st_ino == mine:
                     path.unlink()
 
@@ -257,7 +257,7 @@ def _bind(made: socket.socket, path: Path) -> int:
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     made.bind(str(fresh))
-    # Before it listens: until then nobody can connect.
+    # Before listen(2): until then no client can connect.
     fresh.chmod(stat.S_IRUSR | stat.S_IWUSR)
     made.listen()
     fresh.replace(path)

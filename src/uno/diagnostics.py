@@ -46,7 +46,7 @@ class Position:
 class Problem:
     """One thing that is wrong with what a person gave.
 
-    `what` is a sentence without a full stop; `hint` says what to do about it; `where` is its place
+    `what` is a sentence without a full stop; `hint` is what to do about it; `where` is its place
     in a file, `option` the command-line option that it came from; `also` are the other places that
     it involves.
     """

@@ -234,7 +234,7 @@ class Chaos:
         registry = self.agents.registry
         if self.random.random() < 0.7 or self.syncs:
             try:
-                control.ask(registry.socket, control.Want.SYNC)
+                control.request_view(registry.socket, control.ControlRequest.SYNC)
             except UnoError:
                 if self.syncs:
                     return

@@ -1,7 +1,7 @@
-"""Whatever cells say, and whenever the registry is killed: what a roll-out never does.
+"""What a rollout never does, whatever cells advertise and whenever the registry is killed.
 
-Cells are played by a few rules. The registry's agent is played by a loop that keeps what it must
-keep, and forgets the rest when it is killed.
+A few rules stand for the cells. For the registry's agent stands a loop that keeps what is in the
+store, and loses the rest when it is killed.
 """
 
 from __future__ import annotations
@@ -23,34 +23,36 @@ OLD, NEW = 1, 2
 
 @dataclass
 class Cell:
-    """What a cell does, and what the registry has heard of it."""
+    """A cell, and what the registry has received from it."""
 
     running: int = OLD
     staged: bool = False
-    trial: bool = False
+    pending: bool = False
     alive: bool = False
     works: bool = True
     sequence: int = 0
     staged_ever: bool = False
     went_wrong: int = 0
-    heard: CellObservation = field(default_factory=CellObservation)
+    observation: CellObservation = field(default_factory=CellObservation)
 
-    def says(self, phase: Phase | None = None, offer: int = 0) -> None:
-        """Be heard."""
+    def advertise(self, phase: Phase | None = None, offer: int = 0) -> None:
+        """Advertise a status, or with `phase` an ack."""
         self.sequence += 1
         self.alive = True
         if phase is None:
             status = CellStatus(generation=self.running)
-            self.heard = replace(
-                self.heard, alive=True, status=status, status_sequence=self.sequence
+            self.observation = replace(
+                self.observation, alive=True, status=status, status_sequence=self.sequence
             )
         else:
             ack = Ack(generation=NEW, phase=phase, running=self.running, offer=offer)
-            self.heard = replace(self.heard, alive=True, ack=ack, ack_sequence=self.sequence)
+            self.observation = replace(
+                self.observation, alive=True, ack=ack, ack_sequence=self.sequence
+            )
 
-    def falls_silent(self) -> None:
+    def disconnect(self) -> None:
         self.alive = False
-        self.heard = replace(self.heard, alive=False)
+        self.observation = replace(self.observation, alive=False)
 
 
 class RolloutMachine(RuleBasedStateMachine):
@@ -64,7 +66,7 @@ class RolloutMachine(RuleBasedStateMachine):
         self.cells = {number: Cell() for number, _ in enumerate(here, start=1)}
         for cell, is_here in zip(self.cells.values(), here, strict=True):
             if is_here:
-                cell.says()
+                cell.advertise()
         packages = {
             number: ReleasedPackage(name=f"c{number}", generation=NEW, content="x")
             for number in self.cells
@@ -81,20 +83,20 @@ class RolloutMachine(RuleBasedStateMachine):
             newest_generation=NEW,
         )
 
-    def heard(self) -> dict[int, CellObservation]:
-        return {number: cell.heard for number, cell in self.cells.items()}
+    def observed(self) -> dict[int, CellObservation]:
+        return {number: cell.observation for number, cell in self.cells.items()}
 
-    def look(self) -> None:
-        """The agent's step, and what must be true of each."""
-        before, heard = self.rollout, self.heard()
-        after = step(before, heard, now=self.now)
+    def take_step(self) -> None:
+        """Take a step of the agent, and check it."""
+        before, observed = self.rollout, self.observed()
+        after = step(before, observed, now=self.now)
         for cell in after.activated.keys() - before.activated.keys():
-            ack = heard[cell].ack
+            ack = observed[cell].ack
             assert ack is not None
             assert ack.phase is Phase.STAGED
             assert self.cells[cell].staged_ever
         if after.activated and not before.activated:
-            self.is_time(heard, after)
+            self.check_waited(observed, after)
         if before.failure:
             assert after == before
         if after.failure and not before.failure:
@@ -106,16 +108,16 @@ class RolloutMachine(RuleBasedStateMachine):
         self.rollout = after
 
     def is_wrong(self, number: int) -> bool:
-        """Whether a cell said in this attempt that it will not go on."""
-        ack = self.cells[number].heard.ack
+        """Whether a cell rejected its package, or rolled back, in this attempt."""
+        ack = self.cells[number].observation.ack
         if ack is None or ack.phase is Phase.REFUSED:
             return ack is not None and ack.offer >= self.rollout.release.attempt
         return ack.phase is Phase.REVERTED and number in self.rollout.activated
 
-    def is_time(self, heard: dict[int, CellObservation], after: Rollout) -> None:
+    def check_waited(self, observed: dict[int, CellObservation], after: Rollout) -> None:
         left = {
             cell: one
-            for cell, one in heard.items()
+            for cell, one in observed.items()
             if cell not in after.activated and not is_confirmed(after.release.cells[cell], one)
         }
         if any(one.alive for one in left.values()):
@@ -126,70 +128,70 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 20, 40, 400, 86400]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        self.look()
+        self.take_step()
 
     @rule(data=st.data())
-    def a_cell_says_how_it_is(self, data: st.DataObject) -> None:
-        self.one(data).says()
-        self.look()
+    def a_cell_advertises_its_status(self, data: st.DataObject) -> None:
+        self.one(data).advertise()
+        self.take_step()
 
     @rule(data=st.data())
-    def a_cell_falls_silent(self, data: st.DataObject) -> None:
-        self.one(data).falls_silent()
-        self.look()
+    def a_cell_disconnects(self, data: st.DataObject) -> None:
+        self.one(data).disconnect()
+        self.take_step()
 
     @rule(data=st.data(), refuses=st.sampled_from([False, False, False, True]))
     def a_cell_gets_an_offer(self, data: st.DataObject, refuses: bool) -> None:  # noqa: FBT001
         number = data.draw(st.sampled_from(sorted(self.cells)))
         cell = self.cells[number]
-        if number not in rollouts.cells_to_offer(self.rollout, self.heard()) or cell.trial:
+        if number not in rollouts.cells_to_offer(self.rollout, self.observed()) or cell.pending:
             return
         self.sequence += 1
         if refuses:
-            cell.says(Phase.REFUSED, self.sequence)
+            cell.advertise(Phase.REFUSED, self.sequence)
         else:
             cell.staged = cell.staged_ever = True
-            cell.says(Phase.STAGED, self.sequence)
-        self.look()
+            cell.advertise(Phase.STAGED, self.sequence)
+        self.take_step()
 
     @rule(data=st.data(), works=st.sampled_from([True, True, True, False]))
-    def a_cell_changes_over(self, data: st.DataObject, works: bool) -> None:  # noqa: FBT001
+    def a_cell_applies(self, data: st.DataObject, works: bool) -> None:  # noqa: FBT001
         number = data.draw(st.sampled_from(sorted(self.cells)))
         cell = self.cells[number]
         if number not in self.rollout.activated or not cell.staged or self.rollout.failure:
             return
         assert cell.running == OLD
-        cell.running, cell.staged, cell.trial, cell.works = NEW, False, True, works
-        cell.says(Phase.APPLIED)
-        self.look()
+        cell.running, cell.staged, cell.pending, cell.works = NEW, False, True, works
+        cell.advertise(Phase.APPLIED)
+        self.take_step()
 
     @rule(data=st.data())
-    def a_trial_ends(self, data: st.DataObject) -> None:
+    def a_pending_commit_ends(self, data: st.DataObject) -> None:
         cell = self.one(data)
-        if not cell.trial:
+        if not cell.pending:
             return
-        cell.trial = False
+        cell.pending = False
         if cell.works:
-            cell.says(Phase.CONFIRMED)
+            cell.advertise(Phase.CONFIRMED)
         else:
             cell.running, cell.went_wrong = OLD, cell.went_wrong + 1
-            cell.says(Phase.REVERTED)
-        self.look()
+            cell.advertise(Phase.REVERTED)
+        self.take_step()
 
     @rule()
-    def the_undo_is_heard(self) -> None:
+    def the_undo_is_received(self) -> None:
         if not self.rollout.failure:
             return
         for number, cell in self.cells.items():
             if number in self.rollout.activated and cell.running == NEW:
-                cell.running, cell.trial = OLD, False
-                cell.says(Phase.REVERTED)
+                cell.running, cell.pending = OLD, False
+                cell.advertise(Phase.REVERTED)
             cell.staged = False
-        self.look()
+        self.take_step()
 
     @rule()
     def the_registry_is_killed(self) -> None:
-        """What is in the store stays, and what cells say is heard again."""
+        """The store is kept, and what cells advertise is received again."""
         kept = self.rollout
         self.rollout = Rollout(
             release=kept.release,
@@ -202,67 +204,67 @@ class RolloutMachine(RuleBasedStateMachine):
             failure=kept.failure,
         )
         for cell in self.cells.values():
-            cell.heard = replace(cell.heard, alive=False)
-        self.look()
+            cell.observation = replace(cell.observation, alive=False)
+        self.take_step()
 
     @precondition(lambda self: self.rollout.failure)
     @rule()
     def a_person_tries_again(self) -> None:
-        self.the_undo_is_heard()
+        self.the_undo_is_received()
         self.attempts += 1
         self.sequence += 1
         release = Release(generation=NEW, cells=self.rollout.release.cells, attempt=self.sequence)
         self.rollout = Rollout(
             release=release, receiving_since=self.now, started_at=self.now, newest_generation=NEW
         )
-        self.look()
+        self.take_step()
 
     @invariant()
-    def nothing_is_on_offer_that_failed(self) -> None:
+    def no_failed_package_is_offered(self) -> None:
         if self.rollout.failure:
-            assert rollouts.cells_to_offer(self.rollout, self.heard()) == frozenset()
-        for number in rollouts.cells_to_offer(self.rollout, self.heard()):
+            assert rollouts.cells_to_offer(self.rollout, self.observed()) == frozenset()
+        for number in rollouts.cells_to_offer(self.rollout, self.observed()):
             assert not self.is_wrong(number)
 
     @invariant()
-    def nobody_runs_what_nobody_was_told_to(self) -> None:
+    def no_cell_runs_what_was_not_activated(self) -> None:
         for number, cell in self.cells.items():
             assert cell.running == OLD or number in self.rollout.activated or self.rollout.failure
 
     def teardown(self) -> None:
-        """Left alone, with all cells there and well, it comes to an end and says who is not."""
+        """With all cells reachable and well, the rollout ends."""
         if not hasattr(self, "cells"):
             return
         for _ in range(20):
             for cell in self.cells.values():
-                cell.says()
+                cell.advertise()
                 cell.works = True
             self.now += 10
-            self.look()
-            for number in sorted(rollouts.cells_to_offer(self.rollout, self.heard())):
+            self.take_step()
+            for number in sorted(rollouts.cells_to_offer(self.rollout, self.observed())):
                 self.sequence += 1
                 self.cells[number].staged = self.cells[number].staged_ever = True
-                self.cells[number].says(Phase.STAGED, self.sequence)
-            self.look()
+                self.cells[number].advertise(Phase.STAGED, self.sequence)
+            self.take_step()
             for number, cell in self.cells.items():
                 if number in self.rollout.activated and cell.staged and not self.rollout.failure:
-                    cell.running, cell.staged, cell.trial = NEW, False, True
-                    cell.says(Phase.APPLIED)
-                if cell.trial:
-                    cell.trial = False
-                    cell.says(Phase.CONFIRMED)
+                    cell.running, cell.staged, cell.pending = NEW, False, True
+                    cell.advertise(Phase.APPLIED)
+                if cell.pending:
+                    cell.pending = False
+                    cell.advertise(Phase.CONFIRMED)
             if self.rollout.failure:
-                self.the_undo_is_heard()
-            self.look()
-        heard = self.heard()
-        assert not rollouts.progress(self.rollout, heard)
+                self.the_undo_is_received()
+            self.take_step()
+        observed = self.observed()
+        assert not rollouts.progress(self.rollout, observed)
         if not self.rollout.failure:
             packages = self.rollout.release.cells
-            left = {cell for cell, it in packages.items() if not is_confirmed(it, heard[cell])}
-            # Who went wrong alone, after all others had confirmed, is not asked again.
-            said = {cell: heard[cell].ack for cell in left}
+            left = {cell for cell, it in packages.items() if not is_confirmed(it, observed[cell])}
+            # A cell that rolled back alone, after the others had confirmed, gets no offer.
+            acks = {cell: observed[cell].ack for cell in left}
             wrong = {Phase.REVERTED, Phase.REFUSED, Phase.FAILED}
-            assert all(ack is not None and ack.phase in wrong for ack in said.values())
+            assert all(ack is not None and ack.phase in wrong for ack in acks.values())
 
     def one(self, data: st.DataObject) -> Cell:
         return self.cells[data.draw(st.sampled_from(sorted(self.cells)))]

@@ -1,4 +1,4 @@
-"""Asking the agent on the same host, over a real socket."""
+"""Requests to the agent on the same host, over a real socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from uno import control
-from uno.control import ControlServer, NoAgent, Want
+from uno.control import ControlRequest, ControlServer, NoAgent
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model.status import UvnView
 
@@ -31,7 +31,7 @@ class Agent:
 
     def __init__(self, path: Path, *, syncs: bool = False) -> None:
         self.view = VIEW
-        self.asked_to_sync = 0
+        self.sync_requests = 0
         self.server = ControlServer(
             path, view=lambda: self.view, sync=self._sync if syncs else None
         )
@@ -47,12 +47,12 @@ class Agent:
             asyncio.run(self._serve())
 
     def stop(self) -> None:
-        # Whoever was stopped before has closed its loop, at any moment.
+        # A server that was stopped before may have closed its loop.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.task.cancel)
 
     async def _sync(self) -> None:
-        self.asked_to_sync += 1
+        self.sync_requests += 1
         if self.refusal:
             raise self.refusal
 
@@ -86,7 +86,7 @@ def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not come to be within 10 s")
 
 
-def say(path: Path, line: bytes) -> bytes:
+def send(path: Path, line: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(10)
         one.connect(str(path))
@@ -99,14 +99,14 @@ def test_each_cell_has_a_socket_of_its_own() -> None:
     assert control.socket_path("0123456789abcdef", 3) == Path("/run/uno/01234567-3/agent.sock")
 
 
-def test_who_asks_is_answered_with_the_view(path: Path) -> None:
+def test_the_response_to_a_view_request_is_the_view(path: Path) -> None:
     with running(Agent(path)):
-        assert control.ask(path) == VIEW
+        assert control.request_view(path) == VIEW
 
 
-def test_who_follows_gets_the_view_at_once_and_after_a_change(path: Path) -> None:
+def test_a_watcher_gets_the_view_at_once_and_after_a_change(path: Path) -> None:
     with running(Agent(path)) as agent:
-        views = control.follow(path)
+        views = control.watch_views(path)
         first = next(views)
         agent.show(UvnView(uvn="home", viewer=1, generation=8))
         then = next(views)
@@ -114,14 +114,14 @@ def test_who_follows_gets_the_view_at_once_and_after_a_change(path: Path) -> Non
     assert (first.generation, then.generation) == (7, 8)
 
 
-def test_who_follows_hears_of_growing_ages_too(path: Path) -> None:
+def test_a_watcher_gets_growing_ages_too(path: Path) -> None:
     with running(Agent(path)):
-        assert len(list(islice(control.follow(path), 2))) == 2
+        assert len(list(islice(control.watch_views(path), 2))) == 2
 
 
 def test_many_changes_at_once_are_one_line(path: Path) -> None:
     with running(Agent(path)) as agent:
-        views = control.follow(path)
+        views = control.watch_views(path)
         next(views)
         for generation in range(100):
             agent.show(UvnView(uvn="home", viewer=1, generation=generation))
@@ -130,43 +130,43 @@ def test_many_changes_at_once_are_one_line(path: Path) -> None:
     assert then.generation == 99
 
 
-def test_a_registry_is_asked_to_synchronise_and_then_followed(path: Path) -> None:
+def test_a_sync_request_is_carried_out_and_then_watched(path: Path) -> None:
     with running(Agent(path, syncs=True)) as agent:
-        first = next(control.follow(path, Want.SYNC))
+        first = next(control.watch_views(path, ControlRequest.SYNC))
 
     assert first == VIEW
-    assert agent.asked_to_sync == 1
+    assert agent.sync_requests == 1
 
 
-def test_why_a_registry_cannot_synchronise_reaches_who_asked(path: Path) -> None:
+def test_the_error_of_a_sync_is_sent_to_the_client(path: Path) -> None:
     with running(Agent(path, syncs=True)) as agent:
         agent.refusal = ActionNeeded("the registry is locked", "give its passphrase")
         with pytest.raises(UnoError, match="the registry is locked; give its passphrase"):
-            control.ask(path, Want.SYNC)
+            control.request_view(path, ControlRequest.SYNC)
 
 
 def test_a_cell_does_not_synchronise(path: Path) -> None:
-    with running(Agent(path)), pytest.raises(UnoError, match="type uno sync where the registry is"):
-        control.ask(path, Want.SYNC)
+    with running(Agent(path)), pytest.raises(UnoError, match="run uno sync at the registry"):
+        control.request_view(path, ControlRequest.SYNC)
 
 
-@pytest.mark.parametrize("line", [b"nonsense\n", b'{"want": "tea"}\n', b"{}\n", b"\n"])
-def test_what_is_no_question_is_refused(path: Path, line: bytes) -> None:
+@pytest.mark.parametrize("line", [b"nonsense\n", b'{"request": "tea"}\n', b"{}\n", b"\n"])
+def test_a_malformed_request_is_refused(path: Path, line: bytes) -> None:
     with running(Agent(path)):
-        assert b"was asked for what it does not know" in say(path, line)
+        assert b"does not know this request" in send(path, line)
 
 
-def test_a_question_without_end_is_cut_off(path: Path) -> None:
+def test_an_endless_request_is_cut_off(path: Path) -> None:
     with running(Agent(path)):
         with suppress(ConnectionError):
-            assert say(path, b"x" * 100_000) == b""
+            assert send(path, b"x" * 100_000) == b""
 
-        assert control.ask(path) == VIEW
+        assert control.request_view(path) == VIEW
 
 
-def test_without_an_agent_the_error_says_how_to_start_one(path: Path) -> None:
+def test_without_an_agent_the_hint_is_how_to_start_one(path: Path) -> None:
     with pytest.raises(NoAgent, match=r"no agent runs here.*start it with: uno agent -r DIR"):
-        control.ask(path)
+        control.request_view(path)
 
 
 def test_a_socket_that_a_killed_agent_left_is_replaced(path: Path) -> None:
@@ -174,29 +174,29 @@ def test_a_socket_that_a_killed_agent_left_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
         left.bind(str(path))
     with pytest.raises(NoAgent):
-        control.ask(path)
+        control.request_view(path)
 
     with running(Agent(path)):
-        assert control.ask(path) == VIEW
+        assert control.request_view(path) == VIEW
 
 
 def test_a_second_agent_does_not_take_the_socket_of_the_first(path: Path) -> None:
     with running(Agent(path)):
-        with pytest.raises(UnoError, match="another agent listens"):
+        with pytest.raises(UnoError, match="another agent serves"):
             asyncio.run(ControlServer(path, view=lambda: VIEW).serve())
 
-        assert control.ask(path) == VIEW
+        assert control.request_view(path) == VIEW
 
 
 def test_only_the_owner_can_open_the_socket(path: Path) -> None:
     with running(Agent(path)):
-        control.ask(path)
+        control.request_view(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_an_agent_that_ends_takes_its_socket_with_it_and_tells_who_follows(path: Path) -> None:
+def test_an_agent_that_ends_removes_its_socket_and_ends_its_watchers(path: Path) -> None:
     with running(Agent(path)) as agent:
-        views = control.follow(path)
+        views = control.watch_views(path)
         next(views)
         agent.stop()
         with pytest.raises(UnoError, match="the agent has ended"):
@@ -212,8 +212,8 @@ def test_an_answer_of_another_version_is_an_error_for_people(path: Path) -> None
         listening.listen()
         other = threading.Thread(target=_answer_once, args=(listening, b'{"hello": 1}\n'))
         other.start()
-        with pytest.raises(UnoError, match=r"makes no sense.*restart it"):
-            control.ask(path)
+        with pytest.raises(UnoError, match=r"cannot be decoded.*restart it"):
+            control.request_view(path)
         other.join(10)
 
 

@@ -32,7 +32,7 @@ def at(line: int, column: int = 1) -> Position:
     return Position(file="uvn.yml", line=line, column=column)
 
 
-def test_a_problem_says_where_and_what_and_what_to_do() -> None:
+def test_a_problem_is_printed_with_its_places_and_hint() -> None:
     problem = Problem(what="it is wrong", hint="mend it", where=at(3, 7), also=(at(1), at(2)))
 
     assert str(problem) == ("uvn.yml:3:7: it is wrong (see also uvn.yml:1:1, uvn.yml:2:1); mend it")
@@ -46,7 +46,7 @@ def test_a_problem_without_a_place_is_a_sentence() -> None:
     assert str(Problem(what="it is wrong")) == "it is wrong"
 
 
-def test_problems_are_told_in_reading_order_and_those_without_a_place_last() -> None:
+def test_problems_are_in_reading_order_and_those_without_a_place_last() -> None:
     nowhere = Problem(what="nowhere")
     late, early = Problem(what="late", where=at(10)), Problem(what="early", where=at(9, 80))
 

@@ -71,7 +71,7 @@ def newest(root: Path) -> Generation:
 
 
 def require_root() -> None:
-    """Raise ActionNeeded unless this is root, who alone can change the host's network."""
+    """Raise ActionNeeded unless the process may change the host's network: it runs as root."""
     if os.geteuid() != 0:
         raise ActionNeeded("this needs root: it changes the host's network", "run it with sudo")
 

@@ -89,7 +89,7 @@ class Agent:
 
     def view(self) -> UvnView:
         """Its view of the UVN. Raises `UnoError` if it does not answer."""
-        return control.ask(self.socket, control.Want.VIEW)
+        return control.request_view(self.socket, control.ControlRequest.VIEW)
 
     def view_or_none(self) -> UvnView | None:
         """Its view of the UVN, or None while it does not answer."""

@@ -119,13 +119,13 @@ def announced(bus: RecordingBus) -> int:
 def test_an_announcement_is_published_when_it_changes_and_refreshed(
     publisher: Publisher, bus: RecordingBus
 ) -> None:
-    said = UvnAnnouncement(generation=1)
-    publisher.announce(said, now=10.0)
+    announcement = UvnAnnouncement(generation=1)
+    publisher.announce(announcement, now=10.0)
     first = announced(bus)
 
-    publisher.announce(said, now=10.0 + REFRESH_INTERVAL - 0.1)
+    publisher.announce(announcement, now=10.0 + REFRESH_INTERVAL - 0.1)
     assert announced(bus) == first
-    publisher.announce(said, now=10.0 + REFRESH_INTERVAL)
+    publisher.announce(announcement, now=10.0 + REFRESH_INTERVAL)
     assert announced(bus) > first
     refreshed = announced(bus)
     publisher.announce(UvnAnnouncement(generation=2), now=10.1 + REFRESH_INTERVAL)

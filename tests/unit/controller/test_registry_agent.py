@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from scripted_cells import Does, ScriptedCell, installed, until
+from scripted_cells import Behaviour, ScriptedCell, installed, until
 from uno import control
 from uno.bus.memory import Impairment, MemoryBus, MemoryNetwork
 from uno.controller import release_store
@@ -164,7 +164,7 @@ def test_a_release_is_staged_everywhere_activated_together_and_confirmed(scene: 
         assert cell.violations == []
 
 
-def test_what_is_edited_and_not_released_reaches_nobody(scene: Scene) -> None:
+def test_an_edit_that_is_not_released_reaches_no_cell(scene: Scene) -> None:
     async def play() -> None:
         async with scene.agent_at_work():
             scene.start_cells()
@@ -216,7 +216,7 @@ def test_a_network_that_loses_much_only_takes_longer(scene: Scene, loss: float) 
 
 @pytest.mark.feature("G04")
 def test_a_cell_that_refuses_keeps_all_of_them_where_they_are(scene: Scene) -> None:
-    scene.cells[2].does = Does.REFUSE
+    scene.cells[2].behaviour = Behaviour.REFUSE
 
     async def play() -> tuple[UvnView, UvnView]:
         async with scene.agent_at_work() as agent:
@@ -226,8 +226,8 @@ def test_a_cell_that_refuses_keeps_all_of_them_where_they_are(scene: Scene) -> N
             await agent.release()
             await until(lambda: agent.view().undone == 2, "it is given up")
             refused = agent.view()
-            # The person mends what was wrong, and says so.
-            scene.cells[2].does = Does.RIGHT
+            # A person corrects what was wrong, and releases again.
+            scene.cells[2].behaviour = Behaviour.NORMAL
             await agent.release()
             return refused, await scene.until_consistent(2)
 
@@ -241,9 +241,9 @@ def test_a_cell_that_refuses_keeps_all_of_them_where_they_are(scene: Scene) -> N
 
 
 @pytest.mark.feature("G05")
-@pytest.mark.parametrize("does", [Does.REVERT, Does.FAIL])
-def test_a_cell_that_goes_back_takes_all_with_it_once(scene: Scene, does: Does) -> None:
-    scene.cells[3].does = does
+@pytest.mark.parametrize("behaviour", [Behaviour.REVERT, Behaviour.FAIL])
+def test_a_cell_that_goes_back_takes_all_with_it_once(scene: Scene, behaviour: Behaviour) -> None:
+    scene.cells[3].behaviour = behaviour
 
     async def play() -> tuple[UvnView, UvnView]:
         async with scene.agent_at_work() as agent:
@@ -253,7 +253,7 @@ def test_a_cell_that_goes_back_takes_all_with_it_once(scene: Scene, does: Does) 
             await agent.release()
             await until(lambda: agent.view().undone == 2 and agent.view().consistent, "undone")
             undone = agent.view()
-        scene.cells[3].does = Does.RIGHT
+        scene.cells[3].behaviour = Behaviour.NORMAL
         async with scene.agent_at_work() as agent:
             # A restart does not try again by itself; a person does.
             await until(lambda: agent.view().consistent, "still undone")
@@ -276,7 +276,7 @@ def test_a_cell_that_goes_back_takes_all_with_it_once(scene: Scene, does: Does) 
 PHASES: dict[str, Callable[[Scene], bool]] = {
     "released": lambda scene: scene.record().release.generation == 2,
     "staged": lambda scene: any(cell.staged for cell in scene.cells.values()),
-    "told": lambda scene: scene.record().activation is not None,
+    "activated": lambda scene: scene.record().activation is not None,
     "changed": lambda scene: any(cell.generation == 2 for cell in scene.cells.values()),
     "confirmed": lambda scene: any((Phase.CONFIRMED, 2) in c.log for c in scene.cells.values()),
 }
@@ -333,13 +333,13 @@ def test_one_that_comes_late_and_goes_back_is_asked_again_only_if_a_person_asks(
             generation = scene.edit(add_lan("c1"))
             await agent.release()
             await until(partial(present_cells_run, scene, agent, generation), "the others")
-            late.does = Does.REVERT
+            late.behaviour = Behaviour.REVERT
             late.start()
             await until(lambda: (Phase.REVERTED, 2) in late.log, "it goes back")
             await asyncio.sleep(0.5)
             assert [phase for phase, _ in late.log].count(Phase.STAGED) == 1
             assert {scene.cells[it].generation for it in (1, 2)} == {2}
-            late.does = Does.RIGHT
+            late.behaviour = Behaviour.NORMAL
             await agent.release()
             await scene.until_consistent(2)
 
@@ -374,7 +374,9 @@ def test_a_copy_of_the_registry_that_went_another_way_is_refused(
     assert scene.cells[1].running.manifest.content == content
 
 
-def test_a_registry_from_an_old_backup_says_that_it_is_older(scene: Scene, tmp_path: Path) -> None:
+def test_a_registry_from_an_old_backup_announces_that_it_is_older(
+    scene: Scene, tmp_path: Path
+) -> None:
     saved, restored = tmp_path / "saved", tmp_path / "restored"
 
     async def play() -> tuple[UvnView, UvnView]:
@@ -390,7 +392,7 @@ def test_a_registry_from_an_old_backup_says_that_it_is_older(scene: Scene, tmp_p
         backup.restore(saved, restored, ask=lambda: PASSPHRASE)
         scene.root = restored
         async with scene.agent_at_work(release=True) as agent:
-            await until(lambda: agent.view().undone is not None, "it says so")
+            await until(lambda: agent.view().undone is not None, "it announces so")
             older = agent.view()
             with operations.opened(restored, for_change=True) as registry:
                 operations.change(
@@ -416,7 +418,7 @@ def test_clocks_that_are_wrong_by_a_day_do_no_harm(scene: Scene, jump: float) ->
             await agent.release()
             scene.drift += jump
             for cell in scene.cells.values():
-                cell.say()
+                cell.advertise()
             await scene.until_consistent(2)
 
     asyncio.run(play())
@@ -424,14 +426,14 @@ def test_clocks_that_are_wrong_by_a_day_do_no_harm(scene: Scene, jump: float) ->
     assert all(cell.violations == [] for cell in scene.cells.values())
 
 
-def test_who_is_banned_is_nobodys_peer_before_anything_is_staged(scene: Scene) -> None:
+def test_a_banned_cell_is_no_peer_before_anything_is_staged(scene: Scene) -> None:
     async def play() -> None:
         async with scene.agent_at_work() as agent:
             scene.start_cells()
             await scene.until_consistent(1)
             assert len(scene.networks[-1].tunnels[0].peers) == 3
             for cell in scene.cells.values():
-                cell.does = Does.STAGE_NOTHING
+                cell.behaviour = Behaviour.STAGE_NOTHING
             scene.edit(lambda uvn: membership.exclude_cell(uvn, "c3", excluded=True))
             await agent.release()
             await until(lambda: len(scene.networks[-1].tunnels[0].peers) == 2, "dropped")
@@ -442,7 +444,7 @@ def test_who_is_banned_is_nobodys_peer_before_anything_is_staged(scene: Scene) -
 
 
 @pytest.mark.feature("F051")
-def test_new_keys_of_the_root_vpn_are_taken_when_all_were_told_and_old_ones_kept_for_who_was_not(
+def test_the_root_vpn_switches_keys_after_the_activation_and_falls_back_for_cells_that_missed_it(
     scene: Scene,
 ) -> None:
     def keys_of(desired: Desired) -> tuple[str, ...]:
@@ -457,14 +459,14 @@ def test_new_keys_of_the_root_vpn_are_taken_when_all_were_told_and_old_ones_kept
             scene.cells[3].stop()
             scene.drift += 100
             for cell in (scene.cells[1], scene.cells[2]):
-                cell.say()
+                cell.advertise()
             scene.edit(lambda uvn: rekey_requests.rekey_uvn(uvn, Networks(root=True)))
             await agent.release()
             assert keys_of(scene.networks[-1]) == old
             await until(lambda: scene.cells[1].generation == 2, "one has them")
             await until(lambda: keys_of(scene.networks[-1]) != old, "so has the registry")
             new = keys_of(scene.networks[-1])
-            # Nobody hears of the third: now and then it is called as it was before.
+            # The third cell is unreachable: in fallback phases the registry uses its earlier keys.
             await until(lambda: keys_of(scene.networks[-1]) == old, "a turn")
             scene.cells[3].start()
             await until(lambda: scene.cells[3].generation == 2, "it caught up")
@@ -479,7 +481,7 @@ def test_new_keys_of_the_root_vpn_are_taken_when_all_were_told_and_old_ones_kept
     asyncio.run(play())
 
 
-def test_a_cell_that_the_registry_cannot_hear_is_reached_through_its_neighbour(
+def test_a_cell_without_direct_contact_is_reached_through_its_neighbour(
     scene: Scene,
 ) -> None:
     near, far = scene.cells[1], scene.cells[3]
@@ -489,7 +491,7 @@ def test_a_cell_that_the_registry_cannot_hear_is_reached_through_its_neighbour(
         async with scene.agent_at_work() as agent:
             near.start()
             scene.cells[2].start()
-            far.start(hears_registry=False, near=(near,))
+            far.start(reaches_registry=False, near=(near,))
             await scene.until_consistent(1)
             scene.edit(add_lan("c1"))
             await agent.release()
@@ -511,7 +513,7 @@ def test_others_ask_it_through_its_socket_and_follow(scene: Scene) -> None:
 
             def follow() -> list[UvnView]:
                 seen = []
-                for view in control.follow(path, control.Want.SYNC):
+                for view in control.watch_views(path, control.ControlRequest.SYNC):
                     seen.append(view)
                     if view.generation == 2 and view.consistent and not view.rollout:
                         break
@@ -532,17 +534,19 @@ def test_two_copies_at_work_at_once_end_with_a_clear_message(scene: Scene) -> No
     identity = scene.cells[1].running.manifest.identity
     plain = Envelope(subject=0, kind=Kind.UVN, sequence=0, relayed_by=1, body=b"", signature=b"")
 
-    def copy_speaks(sequence: int) -> Envelope:
+    def published_by_copy(sequence: int) -> Envelope:
         body = codec.encode(UvnAnnouncement(generation=7))
-        said = replace(plain, sequence=sequence, body=body)
-        return envelope.signed(said, identity=identity, sign=sign)
+        numbered = replace(plain, sequence=sequence, body=body)
+        return envelope.signed(numbered, identity=identity, sign=sign)
 
     async def play() -> None:
         async with scene.agent_at_work():
             scene.start_cells()
             for times in range(1, 8):
                 await asyncio.sleep(0.1)
-                scene.cells[1].write(Channel(Topic.UVN, RELAY), copy_speaks(1_000_000 * times))
+                scene.cells[1].write(
+                    Channel(Topic.UVN, RELAY), published_by_copy(1_000_000 * times)
+                )
 
     with pytest.raises(ExceptionGroup) as caught:
         asyncio.run(play())

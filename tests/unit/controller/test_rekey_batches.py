@@ -114,7 +114,7 @@ def test_a_link_is_rekeyed_if_it_stays_where_it_is_and_has_other_keys(plan: Plan
     assert rekeyed(plan, plan) == ()
 
 
-def test_a_cell_needs_new_keys_on_its_own_links_and_who_is_unknown_on_none(plan: Plan) -> None:
+def test_a_cell_rekeys_its_own_links_and_one_with_an_unknown_plan_none(plan: Plan) -> None:
     names = tuple(link.name for link in plan.links)
     of_first = tuple(link.name for link in plan.links if 1 in link.cells)
     new = with_new_keys(plan, *names)

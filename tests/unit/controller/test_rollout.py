@@ -205,7 +205,7 @@ def replace_content(status: CellStatus, content: str) -> CellStatus:
     return CellStatus(generation=status.generation, content=content)
 
 
-def test_the_later_of_status_and_ack_tells_what_a_cell_runs() -> None:
+def test_the_later_of_status_and_ack_has_the_generation_that_a_cell_runs() -> None:
     ack = Ack(generation=7, phase=Phase.CONFIRMED, running=7)
     both = replace(OLD, ack=ack)
 

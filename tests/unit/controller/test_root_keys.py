@@ -59,7 +59,7 @@ def test_keys_that_no_plan_has_any_more_are_deleted(registry: Registry, by: Auth
     root_keys.prune(registry.store, (new,))
 
 
-def test_who_left_is_no_peer_and_who_came_is_one(registry: Registry, by: Author) -> None:
+def test_a_cell_that_left_is_no_peer_and_an_added_one_is(registry: Registry, by: Author) -> None:
     old = registry.store.head().plan
     operations.change(
         registry, lambda it: membership.exclude_cell(it, "c3", excluded=True), by=by, why="test"

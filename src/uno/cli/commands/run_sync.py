@@ -187,7 +187,7 @@ def _follow(root: Path, identity: str, follower: RolloutFollower) -> None:
             if not control.is_served(path):
                 registry_agent_adapters.run(root, release=True, until=follower.evaluate)
                 return
-            for view in control.follow(path, control.Want.SYNC):
+            for view in control.watch_views(path, control.ControlRequest.SYNC):
                 if follower.evaluate(view):
                     return
         except (control.AgentEnded, control.NoAgent):

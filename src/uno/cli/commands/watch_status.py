@@ -58,8 +58,8 @@ def status(
 
     common.start()
     here = agent_identity(common.root)
-    want = control.Want.WATCH if watch else control.Want.VIEW
-    views = control.follow(here.socket, want)
+    request = control.ControlRequest.WATCH if watch else control.ControlRequest.VIEW
+    views = control.watch_views(here.socket, request)
     try:
         last = _show(views, as_json=output.json, in_place=watch)
     except control.NoAgent as error:
