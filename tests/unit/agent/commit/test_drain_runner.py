@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from transitions import CROSSED, RING, Clock, package_of, planned, rekeyed, uvn
 from uno.agent.commit.drain_plan import (
+    NARROW_AFTER,
     DeferredLinks,
     DrainSchedule,
     DrainStep,
@@ -21,6 +22,7 @@ from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation
 from uno.model.package import Package
+from uno.model.plan import CellSet
 from uno.model.routing_policy import Drain, routing_policy
 from uno.model.uvn import Strategy
 from uno.ports.host import Action, ConfigureTunnel, CreateTunnel, RemoveTunnel, SessionStatus
@@ -255,6 +257,24 @@ def test_a_link_with_a_new_secret_is_drained_before_it_changes(secret: str) -> N
         {one.interface},
         set(),
     ]
+
+
+def test_a_link_imports_what_either_package_imports_until_all_cells_have_changed() -> None:
+    old = importing(package_of(CROSSED), 2)
+    new = importing(package_of(CROSSED), 3)
+
+    steps = drain_steps(old, new, DrainSchedule(remove_after=5))
+
+    first, last = steps
+    assert {2, 3} <= set(first.package.plan.links[0].import_origins.cells)
+    assert last.package == new
+    assert (last.at, last.is_cleanup) == (5 + NARROW_AFTER, True)
+
+
+def importing(package: Package, cell: int) -> Package:
+    first, *others = package.plan.links
+    first = replace(first, import_origins=CellSet(cells=(cell,)))
+    return replace(package, plan=replace(package.plan, links=(first, *others)))
 
 
 def test_an_undo_changes_all_at_once() -> None:
