@@ -376,7 +376,7 @@ class CellAgent:
     def _join_bus(self) -> None:
         """Join the bus with the configuration of the package; the network works without it too."""
         package = self._commit.package
-        self._prober.set_targets(cell_status.targets(package))
+        self._prober.set_targets(cell_status.probe_targets(package))
         try:
             self._environment.bus.configure(self._environment.config(package), self._receive)
             if self._bus_watchdog.is_due(self._contact_ages(), now=self._now()):

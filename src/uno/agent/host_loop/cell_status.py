@@ -75,7 +75,7 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
     )
 
 
-def targets(package: Package) -> tuple[ProbeTarget, ...]:
+def probe_targets(package: Package) -> tuple[ProbeTarget, ...]:
     """Return what the cell probes: the other end of each link, and every other cell."""
     own, others = _members(package)
     links = (

@@ -16,7 +16,7 @@ from uno.agent.host_loop.cell_status import (
     FORGET_PARTICLE,
     StatusInputs,
     collect,
-    targets,
+    probe_targets,
 )
 from uno.agent.state_sync.status_publisher import significant
 from uno.host.fake.fake_host import FakeHost
@@ -174,7 +174,7 @@ def test_each_link_and_each_other_cell_is_probed_from_the_address_that_it_knows(
     home = package_of(HOME)
     own = next(each.node4 for each in home.roster.members if each.id == HOME)
 
-    found = targets(home)
+    found = probe_targets(home)
 
     assert [(each.address, each.source, each.mtu) for each in found if each.adjacent] == [
         (link.remote4, link.local4, home.plan.backbone_mtu) for link in home.plan.links
