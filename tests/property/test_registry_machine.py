@@ -205,7 +205,7 @@ class Commands(RuleBasedStateMachine):
 
     @rule(strategy=st.sampled_from(CHOSEN_BY_UNO), seed=st.integers(0, 5))
     def redeploy(self, strategy: Strategy, seed: int) -> None:
-        self.change(lambda uvn: edits.set_strategy(uvn, strategy, None, seed=seed), relay=True)
+        self.change(lambda uvn: edits.set_strategy(uvn, strategy, None, seed=seed), relayout=True)
 
     @rule(choice=st.integers(0, 1000))
     def rollback(self, choice: int) -> None:
@@ -287,13 +287,15 @@ class Commands(RuleBasedStateMachine):
         edit: Callable[[Uvn], Edited],
         *,
         about: Collection[str] = (),
-        relay: bool = False,
+        relayout: bool = False,
     ) -> bool:
         """Make a change; return whether it was accepted, and check what it was not about."""
         with operations.opened(self.root, for_change=True) as registry:
             before = registry.store.head()
             try:
-                made = operations.change(registry, edit, by=self.author(), why="test", relay=relay)
+                made = operations.change(
+                    registry, edit, by=self.author(), why="test", relayout=relayout
+                )
             except Rejected:
                 assert registry.store.head() == before
                 return False

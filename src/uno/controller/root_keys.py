@@ -77,11 +77,11 @@ class RootKeys:
 
 def read(store: Store) -> RootKeys:
     """Return the stored keys. Needs the passphrase if the registry has one."""
-    return RootKeys(epochs=store.safe.epochs(_PREFIX))
+    return RootKeys(epochs=store.secret_table.epochs(_PREFIX))
 
 
 def prune(store: Store, plans: Iterable[Plan]) -> None:
     """Delete the keys of the root VPN that none of `plans` uses."""
     if unused := read(store).unused(plans):
         with store.transaction():
-            store.safe.drop_epochs(unused)
+            store.secret_table.drop_epochs(unused)

@@ -140,19 +140,6 @@ def write(  # noqa: PLR0913 - all of them are parts of the package
     return b"".join((_gzip(head), roster.packed, particles.packed, _gzip(tail)))
 
 
-def content_digest(
-    *,
-    registry_key: str,
-    roster: Segment,
-    particles: Segment,
-    plan: CellPlan,
-    secrets: Mapping[str, str],
-) -> str:
-    """Return a digest of all that `write` would put into the package but for the generation."""
-    digests = _digests(roster, particles, codec.encode(plan), codec.encode(dict(secrets)))
-    return _digest(codec.encode((FORMAT, registry_key, digests)))
-
-
 def read(content: bytes, *, registry_key: str | None = None) -> Package:
     """Return what is in a package, after checking all of it.
 

@@ -396,7 +396,7 @@ def test_a_registry_from_an_old_backup_announces_that_it_is_older(
             older = agent.view()
             with operations.opened(restored, for_change=True) as registry:
                 operations.change(
-                    registry, lambda it: Edited(uvn=it), by=scene.by, why="anew", relay=True
+                    registry, lambda it: Edited(uvn=it), by=scene.by, why="anew", relayout=True
                 )
             await agent.release()
             return older, await scene.until_consistent(1001)
@@ -476,7 +476,7 @@ def test_the_root_vpn_switches_keys_after_the_activation_and_falls_back_for_cell
 
     def epochs() -> set[int]:
         with operations.opened(scene.root) as registry:
-            return {each.epoch for each in registry.store.safe.epochs("root/")}
+            return {each.epoch for each in registry.store.secret_table.epochs("root/")}
 
     asyncio.run(play())
 

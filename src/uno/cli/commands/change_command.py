@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    common: Changing, edit: Edit, *, done: str, relay: bool = False, notes: Sequence[str] = ()
+    common: Changing, edit: Edit, *, done: str, relayout: bool = False, notes: Sequence[str] = ()
 ) -> None:
     """Apply `edit`, or rehearse it with `--dry-run`, and report; `done` is the report's title."""
     from uno.cli.input import registry_change
     from uno.cli.output import change_report
 
-    made = registry_change.make(common, edit, relay=relay)
+    made = registry_change.make(common, edit, relayout=relayout)
     change_report.print_change(common, done, made, notes=notes)

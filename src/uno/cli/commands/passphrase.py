@@ -71,11 +71,11 @@ def _require(common: Common, *, sealed: bool) -> None:
     common.start()
     with operations.opened(common.root) as registry:
         _require_state(registry, sealed=sealed)
-        registry.store.safe.open()
+        registry.store.secret_table.open()
 
 
 def _require_state(registry: Registry, *, sealed: bool) -> None:
-    if registry.store.safe.is_sealed == sealed:
+    if registry.store.secret_table.is_sealed == sealed:
         return
     what, hint = (
         ("has no passphrase", "set one with: uno passphrase set")
@@ -91,9 +91,9 @@ def _seal(common: Common, passphrase: str | None) -> None:
     from uno.registry.store import directory
 
     with operations.opened(common.root, for_change=True) as registry:
-        was_sealed = registry.store.safe.is_sealed
+        was_sealed = registry.store.secret_table.is_sealed
         with registry.store.transaction():
-            registry.store.safe.seal(passphrase)
+            registry.store.secret_table.seal(passphrase)
         copies = directory.older_copies(registry.layout)
     if common.verbosity < 0:
         return

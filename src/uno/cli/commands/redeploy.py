@@ -29,7 +29,7 @@ def redeploy(deployment: DeploymentOptions, common: Changing) -> None:
         common,
         lambda it: definition_input.laid_out(it, deployment, redraw=True),
         done="Chose all links again.",
-        relay=True,
+        relayout=True,
     )
 
 

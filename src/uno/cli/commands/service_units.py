@@ -120,7 +120,7 @@ def _of_registry(root: Path, passphrase_file: Path | None) -> _Unit:
 
     with operations.opened(root) as registry:
         uvn = registry.store.head().uvn.name
-        sealed = registry.store.safe.is_sealed
+        sealed = registry.store.secret_table.is_sealed
     if sealed and passphrase_file is None:
         raise ActionNeeded(
             "the registry is encrypted with a passphrase, which cannot be typed at boot",

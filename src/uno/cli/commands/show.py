@@ -68,7 +68,7 @@ def list_keys(output: JsonOption, common: Common) -> None:
 
     common.start()
     with operations.opened(common.root) as registry:
-        head, found = registry.store.head(), registry.store.safe.public()
+        head, found = registry.store.head(), registry.store.secret_table.public()
     list_views.print_listing(list_views.secrets(head, found), output, empty="There are no keys.")
 
 

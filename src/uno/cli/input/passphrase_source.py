@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from uno import files
 from uno.diagnostics import ActionNeeded, InvalidInput
-from uno.registry.store.passphrase_cache import Keyring, keyring
+from uno.registry.store.passphrase_cache import PassphraseCache, passphrases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ _LIMIT = 4096
 
 def use(file: Path | None) -> None:
     """Make this module the source of passphrases for the registries that this command opens."""
-    keyring.set(Keyring(partial(current, file)))
+    passphrases.set(PassphraseCache(partial(current, file)))
 
 
 def given(file: Path | None) -> str | None:

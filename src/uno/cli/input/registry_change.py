@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uno.registry.store.generation_store import Generation
 
 
-def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
+def make(common: Changing, edit: Edit, *, relayout: bool = False) -> Change:
     """Make a change, or rehearse it."""
     with opened(common) as registry:
         return operations.change(
@@ -31,7 +31,7 @@ def make(common: Changing, edit: Edit, *, relay: bool = False) -> Change:
             edit,
             by=author(common),
             why=reason(common),
-            relay=relay,
+            relayout=relayout,
             dry_run=common.dry_run,
         )
 

@@ -48,7 +48,7 @@ def print_text(common: Common, done: str, made: Change, *, notes: Sequence[str] 
         out.print(f"No change: generation {made.after.number} already has this.")
         return
     before = f"{made.before} → " if made.before else ""
-    title = "Dry run: nothing was changed." if made.is_rehearsal else done
+    title = "Dry run: nothing was changed." if made.is_dry_run else done
     out.print(title, style="bold", markup=False)
     out.print(f"generation {before}{made.after.number}")
     _diff(out, made.lines or _declared(made), everything=common.verbosity > 0)
@@ -105,7 +105,7 @@ def _files(common: Common, made: Change) -> list[str]:
     if done.particle_packages:
         lines.append(_written("particle package", done.particle_packages, root / "particles", made))
     if done.removed:
-        verb = "would delete" if made.is_rehearsal else "deleted"
+        verb = "would delete" if made.is_dry_run else "deleted"
         noun = "package" if len(done.removed) == 1 else "packages"
         lines.append(f"{verb} outdated {noun}: {_some(done.removed)}")
     if done.stale:
@@ -118,7 +118,7 @@ def _files(common: Common, made: Change) -> list[str]:
 
 
 def _written(noun: str, names: Sequence[str], place: Path, made: Change) -> str:
-    verb = "would be written" if made.is_rehearsal else "written"
+    verb = "would be written" if made.is_dry_run else "written"
     return f"{count(len(names), noun)} {verb} to {place}: {_some(names)}"
 
 
@@ -130,7 +130,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _next(made: Change) -> str:
     plan = made.after.plan
-    if made.is_rehearsal:
+    if made.is_dry_run:
         return ""
     if not plan.cells:
         return "next: uno define cell NAME -a ADDRESS -N LAN"

@@ -28,7 +28,7 @@ def value(made: Change) -> dict[str, Any]:
     done = made.published
     return {
         "changed": made.is_made,
-        "rehearsal": made.is_rehearsal,
+        "dry_run": made.is_dry_run,
         "before": made.before,
         "after": made.after.number,
         "declared": codec.to_builtins(

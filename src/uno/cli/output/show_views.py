@@ -309,7 +309,7 @@ def show_backbone(head: Generation, output: JsonOption) -> None:
 
 
 def _registry_key(registry: Registry) -> str:
-    return keygen.text(registry.store.safe.public_half(keygen.SIGNING))
+    return keygen.text(registry.store.secret_table.public_half(keygen.SIGNING))
 
 
 def _ends(plan: Plan, cell: int) -> Iterable[tuple[LinkEnd, LinkEnd]]:

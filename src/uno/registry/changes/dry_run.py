@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uno.registry.store.directory import Registry
 
 
-def generation(
+def planned_generation(
     number: int, uvn: Uvn, plan: Plan, *, time: datetime, who: str, why: str = ""
 ) -> Generation:
     """Return the generation that would be made. Its digest tells it from others, and no more."""
@@ -28,7 +28,7 @@ def generation(
     return Generation(entry=entry, uvn=uvn, plan=plan)
 
 
-def published(registry: Registry | None, plan: Plan, made: cell_packages.Sources) -> Published:
+def planned_files(registry: Registry | None, plan: Plan, made: cell_packages.Sources) -> Published:
     """Return the names of the files that would be written, and of those that would be removed."""
     cells = {
         each.member.id: cell_packages.file_name(plan.uvn, each.member.name) for each in plan.cells

@@ -215,14 +215,6 @@ def replace_path(setting: Setting, above: Path) -> Setting:
     return Setting(option=setting.option, path=(*above, *setting.path), value=setting.value)
 
 
-def value_at(uvn: Uvn, path: Path) -> object:
-    """Return the value at `path` of a definition."""
-    found: Any = uvn
-    for step in path:
-        found = found[step] if isinstance(step, int) else getattr(found, step)
-    return found
-
-
 def with_user(uvn: Uvn, user: User) -> Uvn:
     """Return `uvn` with `user` in place of whoever has the same e-mail address."""
     others = [other for other in uvn.users if other.email != user.email]

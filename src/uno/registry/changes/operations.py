@@ -28,8 +28,8 @@ from uno.model.plan import Plan
 from uno.model.uvn import Uvn
 from uno.planning import invariants, planner
 from uno.planning.diff import plan_diff
-from uno.registry.changes import dry_run as rehearsal
 from uno.registry.changes import rekey_selection
+from uno.registry.changes.dry_run import planned_files, planned_generation
 from uno.registry.changes.edits import Edited
 from uno.registry.publish import cell_packages, package_files, particle_packages
 from uno.registry.publish import keygen as keys
@@ -53,7 +53,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What an operation did, or, if `is_rehearsal`, what it would do; then nothing was written.
+    """What an operation did, or, if `is_dry_run`, what it would do; then nothing was written.
 
     `before` is the number of the generation before and `parent` that generation, None for a new
     UVN; `before` and `after.number` are the same if there was nothing to change. `keys` counts the
@@ -68,7 +68,7 @@ class Change:
     parent: Generation | None = None
     keys: int = 0
     revoked: int = 0
-    is_rehearsal: bool = False
+    is_dry_run: bool = False
 
     @property
     def is_made(self) -> bool:
@@ -108,7 +108,7 @@ def define_uvn(
     def fill(store: Store) -> None:
         with store.transaction():
             if passphrase is not None:
-                store.safe.seal(passphrase)
+                store.secret_table.seal(passphrase)
             store.put_secrets([signing])
             _record(store, edited.uvn, decided, made, by=by, why=because)
 
@@ -120,12 +120,12 @@ def define_uvn(
             published=published,
             warnings=warnings,
             keys=len(decided.renewal.made) + 1,
-            is_rehearsal=dry_run,
+            is_dry_run=dry_run,
         )
 
     if dry_run:
-        first = rehearsal.generation(1, edited.uvn, decided.plan, time=by.time, who=by.who)
-        return told(first, rehearsal.published(None, decided.plan, made))
+        first = planned_generation(1, edited.uvn, decided.plan, time=by.time, who=by.who)
+        return told(first, planned_files(None, decided.plan, made))
     with directory.created(root, fill) as registry:
         return told(registry.store.head(), package_files.publish(registry, made=made))
 
@@ -136,12 +136,12 @@ def change(
     *,
     by: Author,
     why: str,
-    relay: bool = False,
+    relayout: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Make the generation that `edit` leads to, unless it leads to what there is.
 
-    With `relay` the links are chosen as if there had been none before; those chosen again keep
+    With `relayout` the links are chosen as if there had been none before; those chosen again keep
     their numbers and keys. Raises `Rejected` with every problem, and then nothing was changed. With
     `dry_run` nothing is written at all, and the registry may be open for reading.
     """
@@ -149,10 +149,10 @@ def change(
     head, secrets = store.head(), store.secrets()
     edited = edit(head.uvn)
     warnings = _judge(edited, before=head.uvn)
-    parent = replace(head.plan, ring=()) if relay else head.plan
+    parent = replace(head.plan, ring=()) if relayout else head.plan
     decided = _decide(edited, parent, secrets)
     # After a restore, laying out the same anew gives every cell a package that is newer for it.
-    is_reissue = relay and store.numbering.jump is not None
+    is_reissue = relayout and store.numbering.jump is not None
     if _is_same(head, edited.uvn, decided) and not is_reissue:
         healed = Published() if dry_run else package_files.heal(registry)
         return Change(
@@ -161,16 +161,16 @@ def change(
             lines=(),
             published=healed,
             parent=head,
-            is_rehearsal=dry_run,
+            is_dry_run=dry_run,
         )
     made = cell_packages.sources(decided.plan, decided.renewal.all)
     new, gone = len(decided.renewal.made), len(decided.renewal.dropped)
     _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)
     if dry_run:
-        after = rehearsal.generation(
+        after = planned_generation(
             store.numbering.next, edited.uvn, decided.plan, time=by.time, who=by.who, why=why
         )
-        published = rehearsal.published(registry, decided.plan, made)
+        published = planned_files(registry, decided.plan, made)
     else:
         with store.transaction():
             after = _record(store, edited.uvn, decided, made, by=by, why=why)
@@ -184,7 +184,7 @@ def change(
         parent=head,
         keys=new,
         revoked=gone,
-        is_rehearsal=dry_run,
+        is_dry_run=dry_run,
     )
 
 
@@ -206,7 +206,7 @@ def opened(root: Path, *, for_change: bool = False, dry_run: bool = False) -> It
 
 
 def _heal_unless_busy(registry: Registry) -> None:
-    if registry.store.safe.is_sealed:
+    if registry.store.secret_table.is_sealed:
         # Who only looks is not asked for the passphrase.
         _log.warning("not all cell and particle packages are written; uno packages writes them")
         return
@@ -248,7 +248,7 @@ def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSec
     plan = planner.plan(edited.uvn, parent)
     required = planner.required_keys(plan)
     authority = {DDS_AUTHORITY} if plan.bus.security else set()
-    wanted = keys.Wanted(
+    wanted = keys.RequiredSecrets(
         pairs=frozenset(required.pairs) | authority,
         psks=frozenset(required.psks),
         seeds=_seeds(plan),

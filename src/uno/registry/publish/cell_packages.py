@@ -117,7 +117,7 @@ def write(made: Sources, jobs: Iterable[Job]) -> dict[int, CellPackageRow]:
     waiting = list(jobs)
     durable = len(waiting) <= _WORTH_ONE_SYNC
     fresh = sum(len(made.particles) for job in waiting if not _is_reusable(made, job.row))
-    maker = _Maker(sources=made, durable=durable)
+    maker = _CellPackageWriter(sources=made, durable=durable)
     if fresh > _WORTH_PROCESSES and workers.processors() > 1:
         written = workers.shared(maker.write, waiting, chunk=4)
     else:
@@ -137,7 +137,7 @@ def hashed(*parts: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Maker:
+class _CellPackageWriter:
     """Writes packages, here or in another process."""
 
     sources: Sources

@@ -32,7 +32,7 @@ PAIR, PSK, SEED, SIGN = "pair", "psk", "seed", "sign"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RequiredSecrets:
     """The ids of all secrets that a plan calls for, by kind."""
 
     pairs: frozenset[str]
@@ -59,7 +59,7 @@ def none(_plan: Plan) -> tuple[str, ...]:
 
 
 def renew(
-    stored: Mapping[str, StoredSecret], wanted: Wanted, *, anew: Collection[str] = ()
+    stored: Mapping[str, StoredSecret], wanted: RequiredSecrets, *, anew: Collection[str] = ()
 ) -> Renewal:
     """Make what is missing, drop what nobody wants, draw `anew`, leave the rest as it is.
 

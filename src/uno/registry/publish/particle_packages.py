@@ -95,7 +95,7 @@ def configurations(plan: Plan, made: Sources, particle: int) -> tuple[Configurat
 
 def write(made: Sources, plan: Plan, paths: Mapping[int, Path]) -> None:
     """Write the packages of the particles whose ids `paths` has."""
-    maker = _Maker(sources=made, plan=plan)
+    maker = _ParticlePackageWriter(sources=made, plan=plan)
     if len(paths) * per_particle(plan) < _WORTH_PROCESSES:
         for job in paths.items():
             maker.write(job)
@@ -121,7 +121,7 @@ def reachable(plan: Plan) -> tuple[Network, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Maker:
+class _ParticlePackageWriter:
     """Writes packages, here or in another process."""
 
     sources: Sources

@@ -82,7 +82,7 @@ def opened(root: Path, *, for_change: bool) -> Iterator[Registry]:
     if for_change:
         # Before the lock is taken, so that nobody waits for a person to type.
         with _open(layout) as registry:
-            registry.store.safe.open()
+            registry.store.secret_table.open()
         with files.locked(layout.lock), _open(layout) as registry:
             yield registry
     else:

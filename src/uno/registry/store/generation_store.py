@@ -17,7 +17,7 @@ from uno.model import codec
 from uno.model.plan import Plan
 from uno.model.uvn import Uvn
 from uno.registry.store import schema
-from uno.registry.store.secret_table import Safe, StoredSecret
+from uno.registry.store.secret_table import SecretTable, StoredSecret
 from uno.registry.store.sqlite import RESTORE, Database, StoreError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Store:
         except BaseException:
             self.database.close()
             raise
-        self.safe = Safe(self.database)
+        self.secret_table = SecretTable(self.database)
         self.numbering = Numbering(self.database)
 
     @classmethod
@@ -230,15 +230,15 @@ class Store:
 
     def secrets(self) -> dict[str, StoredSecret]:
         """Return the newest epoch of every secret, by id; takes the passphrase if there is one."""
-        return self.safe.newest()
+        return self.secret_table.newest()
 
     def put_secrets(self, secrets: Iterable[StoredSecret]) -> None:
         """Add `secrets`; one whose id exists under the same epoch is an error."""
-        self.safe.put(secrets)
+        self.secret_table.put(secrets)
 
     def drop_secrets(self, ids: Iterable[str]) -> None:
         """Delete every epoch of the secrets called `ids`, and overwrite them in the file."""
-        self.safe.drop(ids)
+        self.secret_table.drop(ids)
 
     def cell_packages(self) -> dict[int, CellPackageRow]:
         """Return what is known of each cell's package."""

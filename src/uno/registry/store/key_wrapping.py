@@ -41,7 +41,7 @@ class WrongPassphrase(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slowness:
+class KdfParameters:
     """The parameters of argon2id: `memory` is in KiB. The second recommended choice of RFC 9106."""
 
     salt: bytes
@@ -51,16 +51,16 @@ class Slowness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class WrappedKey:
     """A data key, wrapped. Everybody may see it."""
 
-    slowness: Slowness
+    parameters: KdfParameters
     nonce: bytes
     wrapped: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedSecret:
     """A secret that only the vault that sealed it can read."""
 
     nonce: bytes
@@ -68,17 +68,17 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Vault:
+class DataKey:
     """An open lock."""
 
     data_key: bytes = field(repr=False)
 
-    def seal(self, secret: bytes, *, name: bytes) -> Sealed:
+    def seal(self, secret: bytes, *, name: bytes) -> SealedSecret:
         """Seal `secret` for the place called `name`: it cannot be opened as anything else."""
         nonce = secrets.token_bytes(NONCE_SIZE)
-        return Sealed(nonce, ChaCha20Poly1305(self.data_key).encrypt(nonce, secret, name))
+        return SealedSecret(nonce, ChaCha20Poly1305(self.data_key).encrypt(nonce, secret, name))
 
-    def unseal(self, sealed: Sealed, *, name: bytes) -> bytes | None:
+    def unseal(self, sealed: SealedSecret, *, name: bytes) -> bytes | None:
         """Return the secret, or None if it was damaged or is not what `name` calls."""
         try:
             return ChaCha20Poly1305(self.data_key).decrypt(sealed.nonce, sealed.content, name)
@@ -86,42 +86,42 @@ class Vault:
             return None
 
 
-def fresh_slowness() -> Slowness:
+def fresh_parameters() -> KdfParameters:
     """Return the parameters for a new lock, with a salt of its own."""
-    return Slowness(salt=secrets.token_bytes(_SALT_SIZE))
+    return KdfParameters(salt=secrets.token_bytes(_SALT_SIZE))
 
 
-def locked(passphrase: str) -> tuple[Lock, Vault]:
+def wrapped(passphrase: str) -> tuple[WrappedKey, DataKey]:
     """Draw a data key and lock it with `passphrase`."""
-    slowness, vault = fresh_slowness(), Vault(secrets.token_bytes(KEY_SIZE))
-    wrapped = Vault(stretched(passphrase, slowness)).seal(vault.data_key, name=_WRAPPING)
-    return Lock(slowness=slowness, nonce=wrapped.nonce, wrapped=wrapped.content), vault
+    parameters, vault = fresh_parameters(), DataKey(secrets.token_bytes(KEY_SIZE))
+    wrapped = DataKey(derived(passphrase, parameters)).seal(vault.data_key, name=_WRAPPING)
+    return WrappedKey(parameters=parameters, nonce=wrapped.nonce, wrapped=wrapped.content), vault
 
 
-def unlocked(lock: Lock, passphrase: str, *, of: str) -> Vault:
+def unwrapped(lock: WrappedKey, passphrase: str, *, of: str) -> DataKey:
     """Open `lock`. Raises `WrongPassphrase`, which names the thing `of` which it is the lock."""
-    wrapping = Vault(stretched(passphrase, lock.slowness))
-    data_key = wrapping.unseal(Sealed(lock.nonce, lock.wrapped), name=_WRAPPING)
+    wrapping = DataKey(derived(passphrase, lock.parameters))
+    data_key = wrapping.unseal(SealedSecret(lock.nonce, lock.wrapped), name=_WRAPPING)
     if data_key is None:
         raise WrongPassphrase(of)
-    return Vault(data_key)
+    return DataKey(data_key)
 
 
-def stretched(passphrase: str, slowness: Slowness) -> bytes:
-    """Make a key of `passphrase`, as slowly as `slowness` says.
+def derived(passphrase: str, parameters: KdfParameters) -> bytes:
+    """Make a key of `passphrase`, as slowly as `parameters` says.
 
     The same passphrase typed on another keyboard may be other code points: NFC makes them one.
     """
     # 20 ms that only who has a passphrase pays.
     from argon2.low_level import Type, hash_secret_raw  # noqa: PLC0415
 
-    _refuse_excess(slowness)
+    _refuse_excessive(parameters)
     return hash_secret_raw(
         unicodedata.normalize("NFC", passphrase).encode(),
-        slowness.salt,
-        time_cost=slowness.passes,
-        memory_cost=slowness.memory,
-        parallelism=slowness.lanes,
+        parameters.salt,
+        time_cost=parameters.passes,
+        memory_cost=parameters.memory,
+        parallelism=parameters.lanes,
         hash_len=KEY_SIZE,
         type=Type.ID,
     )
@@ -136,12 +136,12 @@ def refuse_weak(passphrase: str, source: str) -> None:
         )
 
 
-def _refuse_excess(slowness: Slowness) -> None:
+def _refuse_excessive(parameters: KdfParameters) -> None:
     if not (
-        1 <= slowness.passes <= _MOST_PASSES
-        and 1 <= slowness.lanes <= _MOST_LANES
-        and 8 * slowness.lanes <= slowness.memory <= _MOST_MEMORY
-        and len(slowness.salt) >= 8
+        1 <= parameters.passes <= _MOST_PASSES
+        and 1 <= parameters.lanes <= _MOST_LANES
+        and 8 * parameters.lanes <= parameters.memory <= _MOST_MEMORY
+        and len(parameters.salt) >= 8
     ):
         raise ActionNeeded(
             "the lock asks for what no uno would ask for", "it has been tampered with"

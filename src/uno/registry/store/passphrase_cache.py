@@ -9,37 +9,38 @@ from typing import TYPE_CHECKING
 from uno.diagnostics import InvalidInput
 
 if TYPE_CHECKING:
-    from uno.registry.store.key_wrapping import Lock, Vault
+    from uno.registry.store.key_wrapping import DataKey, WrappedKey
 
 
-class Keyring:
+class PassphraseCache:
     """Opens locks with the passphrase that `ask` returns; each is asked for and stretched once."""
 
     def __init__(self, ask: Callable[[], str]) -> None:
         """Hold nothing yet."""
         self._ask = ask
-        self._open: dict[bytes, Vault] = {}
+        self._open: dict[bytes, DataKey] = {}
 
-    def open(self, lock: Lock, *, of: str) -> Vault:
+    def open(self, lock: WrappedKey, *, of: str) -> DataKey:
         """Return what `lock` locks. Raises `UnoError` if there is no passphrase or a wrong one."""
         if lock.wrapped not in self._open:
             # Most commands read public facts alone.
             from uno.registry.store import key_wrapping  # noqa: PLC0415
 
-            self._open[lock.wrapped] = key_wrapping.unlocked(lock, self._ask(), of=of)
+            self._open[lock.wrapped] = key_wrapping.unwrapped(lock, self._ask(), of=of)
         return self._open[lock.wrapped]
 
-    def add(self, lock: Lock, opened: Vault) -> None:
+    def add(self, lock: WrappedKey, opened: DataKey) -> None:
         """Keep a vault that was made in this process."""
         self._open[lock.wrapped] = opened
 
 
-def _nobody() -> str:
+def _no_passphrase() -> str:
     raise InvalidInput(
         "the registry's secrets are encrypted with a passphrase",
         "set UNO_PASSPHRASE, or add --passphrase-file FILE",
     )
 
 
+_NONE = PassphraseCache(_no_passphrase)
 # One for the whole command, since a command may open its registry more than once.
-keyring: ContextVar[Keyring] = ContextVar("keyring", default=Keyring(_nobody))  # noqa: B039
+passphrases: ContextVar[PassphraseCache] = ContextVar("passphrases", default=_NONE)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from uno.registry.store import key_wrapping
-from uno.registry.store.key_wrapping import Lock, Sealed, Slowness, Vault
-from uno.registry.store.passphrase_cache import keyring
+from uno.registry.store.key_wrapping import DataKey, KdfParameters, SealedSecret, WrappedKey
+from uno.registry.store.passphrase_cache import passphrases
 from uno.registry.store.sqlite import RESTORE, StoreError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PublicFacts:
     epoch: int
 
 
-class Safe:
+class SecretTable:
     """The secrets of an open registry file. Public halves are there for everybody."""
 
     def __init__(self, db: Database) -> None:
@@ -51,7 +51,7 @@ class Safe:
 
     def open(self) -> None:
         """Ask for the passphrase if there is one, so that nobody is asked later."""
-        self._vault()
+        self._data_key()
 
     def public_half(self, name: str) -> bytes:
         """Return the public half of the newest secret `name`."""
@@ -72,7 +72,7 @@ class Safe:
     def newest(self) -> dict[str, StoredSecret]:
         """Return the newest epoch of every secret, by id."""
         rows = self._db.rows(f"SELECT {_COLUMNS}, max(epoch) FROM secrets GROUP BY id")  # noqa: S608
-        opened = self._vault()
+        opened = self._data_key()
         return {row[0]: self._read(row, opened) for row in rows}
 
     def epochs(self, prefix: str) -> tuple[StoredSecret, ...]:
@@ -80,7 +80,7 @@ class Safe:
         statement = f"SELECT {_COLUMNS} FROM secrets WHERE id >= ? AND id < ? ORDER BY id, epoch"  # noqa: S608
         # The character after the last that an id can end with.
         rows = self._db.rows(statement, prefix, prefix + "\uffff")
-        opened = self._vault()
+        opened = self._data_key()
         return tuple(self._read(row, opened) for row in rows)
 
     def drop_epochs(self, gone: Iterable[tuple[str, int]]) -> None:
@@ -89,7 +89,7 @@ class Safe:
 
     def put(self, added: Iterable[StoredSecret]) -> None:
         """Add secrets; one whose id exists under the same epoch is an error."""
-        opened = self._vault()
+        opened = self._data_key()
         self._db.do_many(
             f"INSERT INTO secrets ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
             (_row(each, opened) for each in added),
@@ -107,9 +107,9 @@ class Safe:
         kept = self._all()
         self._db.do("DELETE FROM lock")
         if passphrase is not None:
-            lock, opened = key_wrapping.locked(passphrase)
-            keyring.get().add(lock, opened)
-            slow = lock.slowness
+            lock, opened = key_wrapping.wrapped(passphrase)
+            passphrases.get().add(lock, opened)
+            slow = lock.parameters
             self._db.do(
                 "INSERT INTO lock VALUES (1, ?, ?, ?, ?, ?, ?)",
                 *(slow.salt, slow.passes, slow.memory, slow.lanes, lock.nonce, lock.wrapped),
@@ -119,28 +119,28 @@ class Safe:
 
     def _all(self) -> tuple[StoredSecret, ...]:
         rows = self._db.rows(f"SELECT {_COLUMNS} FROM secrets")  # noqa: S608
-        opened = self._vault()
+        opened = self._data_key()
         return tuple(self._read(row, opened) for row in rows)
 
-    def _lock(self) -> Lock | None:
+    def _lock(self) -> WrappedKey | None:
         rows = self._db.rows("SELECT salt, passes, memory, lanes, nonce, wrapped FROM lock")
         if not rows:
             return None
         salt, passes, memory, lanes, nonce, wrapped = rows[0]
-        slowness = Slowness(salt=salt, passes=passes, memory=memory, lanes=lanes)
-        return Lock(slowness=slowness, nonce=nonce, wrapped=wrapped)
+        parameters = KdfParameters(salt=salt, passes=passes, memory=memory, lanes=lanes)
+        return WrappedKey(parameters=parameters, nonce=nonce, wrapped=wrapped)
 
-    def _vault(self) -> Vault | None:
+    def _data_key(self) -> DataKey | None:
         lock = self._lock()
         if lock is None:
             return None
-        return keyring.get().open(lock, of=f"the registry in {self._db.path.parent.absolute()}")
+        return passphrases.get().open(lock, of=f"the registry in {self._db.path.parent.absolute()}")
 
-    def _read(self, row: tuple[Any, ...], opened: Vault | None) -> StoredSecret:
+    def _read(self, row: tuple[Any, ...], opened: DataKey | None) -> StoredSecret:
         name, epoch, kind, private, public, nonce, *_ = row
         if opened is not None:
             place = _place(name, epoch, kind, public)
-            private = nonce and opened.unseal(Sealed(nonce, private), name=place)
+            private = nonce and opened.unseal(SealedSecret(nonce, private), name=place)
         if private is None or (opened is None and nonce is not None):
             raise StoreError(f"the secret {name} in {self._db.path} is damaged", RESTORE)
         return StoredSecret(id=name, epoch=epoch, kind=kind, private=private, public=public)
@@ -149,7 +149,7 @@ class Safe:
 _COLUMNS = "id, epoch, kind, private, public, nonce"
 
 
-def _row(secret: StoredSecret, opened: Vault | None) -> tuple[object, ...]:
+def _row(secret: StoredSecret, opened: DataKey | None) -> tuple[object, ...]:
     named = (secret.id, secret.epoch, secret.kind)
     if opened is None:
         return (*named, secret.private, secret.public, None)

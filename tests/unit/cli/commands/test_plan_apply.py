@@ -74,7 +74,7 @@ def test_a_plan_is_a_value_for_programs(site: Uno) -> None:
 
     found = json.loads(done.out)
     assert done.status == 3
-    assert (found["changed"], found["rehearsal"]) == (True, True)
+    assert (found["changed"], found["dry_run"]) == (True, True)
     assert (found["before"], found["after"]) == (4, 5)
     assert [each["name"] for each in found["cells"]] == ["a", "b", "c"]
     assert found["cells"][0]["ports"] == {"added": ["63551"], "removed": []}
@@ -211,5 +211,5 @@ def test_every_change_is_a_value_for_programs(site: Uno, words: str) -> None:
     assert (done.status, done.err) == (0, "")
     assert found["before"] == 4
     assert found["after"] == 4 + found["changed"]
-    assert found["rehearsal"] == ("--dry-run" in words)
+    assert found["dry_run"] == ("--dry-run" in words)
     assert "failure_impacts" in found["verification"]

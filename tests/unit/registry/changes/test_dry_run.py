@@ -34,7 +34,7 @@ def test_a_rehearsal_tells_what_the_change_then_does(
     assert registry.store.head().number == 1
     done = operations.change(registry, edit, by=by, why="test")
 
-    assert (told.is_rehearsal, done.is_rehearsal) == (True, False)
+    assert (told.is_dry_run, done.is_dry_run) == (True, False)
     assert (told.is_made, told.lines, told.warnings) == (done.is_made, done.lines, done.warnings)
     assert told.published == done.published
     assert (told.keys, told.revoked) == (done.keys, done.revoked)

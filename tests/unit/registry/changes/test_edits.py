@@ -136,7 +136,7 @@ def test_settings_land_in_their_places(definition: Callable[..., Uvn]) -> None:
         definition(), [Setting(option="--root-vpn-subnet", path=path, value="10.9.0.0/16")]
     )
 
-    assert edits.value_at(edited.uvn, path) == IPv4Network("10.9.0.0/16")
+    assert edited.uvn.settings.root_vpn.subnet == IPv4Network("10.9.0.0/16")
     assert edited.options == {path: "--root-vpn-subnet"}
 
 

@@ -267,7 +267,7 @@ def test_redeploy_lays_out_the_backbone_anew_and_keeps_what_is_chosen_again(
         lambda it: edits.set_strategy(it, Strategy.FULL_MESH, None, seed=1),
         by=by,
         why="redeploy",
-        relay=True,
+        relayout=True,
     )
 
     old = {link.name: link.number for link in before.plan.links}
@@ -281,7 +281,7 @@ def test_redeploy_lays_out_the_backbone_anew_and_keeps_what_is_chosen_again(
 def test_redeploy_of_a_backbone_that_is_as_it_should_be_changes_nothing(
     registry: Registry, by: Author
 ) -> None:
-    made = operations.change(registry, lambda it: Edited(uvn=it), by=by, why="r", relay=True)
+    made = operations.change(registry, lambda it: Edited(uvn=it), by=by, why="r", relayout=True)
 
     assert not made.is_made
 
@@ -296,7 +296,7 @@ def test_the_random_strategy_draws_from_the_seed_it_is_given(
             lambda it: edits.set_strategy(it, Strategy.RANDOM, None, seed=seed),
             by=by,
             why="redeploy",
-            relay=True,
+            relayout=True,
         )
 
     assert redeploy(7).is_made

@@ -6,13 +6,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from uno.registry.publish import keygen
-from uno.registry.publish.keygen import Wanted
+from uno.registry.publish.keygen import RequiredSecrets
 
-NOTHING = Wanted(pairs=frozenset(), psks=frozenset(), seeds=frozenset())
+NOTHING = RequiredSecrets(pairs=frozenset(), psks=frozenset(), seeds=frozenset())
 
 
-def wanted(*, pairs: tuple[str, ...] = (), psks: tuple[str, ...] = ()) -> Wanted:
-    return Wanted(pairs=frozenset(pairs), psks=frozenset(psks), seeds=frozenset())
+def wanted(*, pairs: tuple[str, ...] = (), psks: tuple[str, ...] = ()) -> RequiredSecrets:
+    return RequiredSecrets(pairs=frozenset(pairs), psks=frozenset(psks), seeds=frozenset())
 
 
 @pytest.mark.feature("F065")
@@ -52,9 +52,10 @@ def test_the_seed_of_a_pair_stays_as_long_as_both_its_ends() -> None:
     }
     seeds = frozenset({keygen.particle_seed(1), keygen.hub_seed(7)})
 
-    both = keygen.renew(stored, Wanted(pairs=frozenset(), psks=frozenset(), seeds=seeds))
+    both = keygen.renew(stored, RequiredSecrets(pairs=frozenset(), psks=frozenset(), seeds=seeds))
     one = keygen.renew(
-        stored, Wanted(pairs=frozenset(), psks=frozenset(), seeds=seeds - {keygen.hub_seed(7)})
+        stored,
+        RequiredSecrets(pairs=frozenset(), psks=frozenset(), seeds=seeds - {keygen.hub_seed(7)}),
     )
 
     assert both.dropped == ()

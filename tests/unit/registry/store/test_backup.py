@@ -102,8 +102,8 @@ def test_laying_out_anew_after_a_restore_reaches_every_cell_although_nothing_dif
     backup.restore(kept, other, ask=ask, generation=77)
 
     with operations.opened(other, for_change=True) as restored:
-        made = operations.change(restored, same, by=by, why="redeploy", relay=True)
-        again = operations.change(restored, same, by=by, why="redeploy", relay=True)
+        made = operations.change(restored, same, by=by, why="redeploy", relayout=True)
+        again = operations.change(restored, same, by=by, why="redeploy", relayout=True)
 
     assert (made.after.number, made.is_made, again.is_made) == (77, True, False)
     read = [package_file.read(content) for content in contents(other, "cells/*").values()]

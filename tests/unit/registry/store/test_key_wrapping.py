@@ -4,16 +4,16 @@ import pytest
 
 from uno.diagnostics import UnoError
 from uno.registry.store import key_wrapping
-from uno.registry.store.key_wrapping import Sealed, Slowness, WrongPassphrase
-from uno.registry.store.passphrase_cache import Keyring
+from uno.registry.store.key_wrapping import KdfParameters, SealedSecret, WrongPassphrase
+from uno.registry.store.passphrase_cache import PassphraseCache
 
 
 @pytest.mark.feature("G27")
 def test_who_has_the_passphrase_opens_what_was_sealed() -> None:
-    lock, made = key_wrapping.locked("correct horse")
+    lock, made = key_wrapping.wrapped("correct horse")
     sealed = made.seal(b"secret", name=b"place")
 
-    opened = key_wrapping.unlocked(lock, "correct horse", of="it")
+    opened = key_wrapping.unwrapped(lock, "correct horse", of="it")
 
     assert opened.unseal(sealed, name=b"place") == b"secret"
     assert b"secret" not in sealed.content
@@ -21,41 +21,41 @@ def test_who_has_the_passphrase_opens_what_was_sealed() -> None:
 
 @pytest.mark.feature("G27")
 def test_another_passphrase_is_refused_in_one_line() -> None:
-    lock, _ = key_wrapping.locked("correct horse")
+    lock, _ = key_wrapping.wrapped("correct horse")
 
     with pytest.raises(WrongPassphrase, match="is not the passphrase of it; give the") as refused:
-        key_wrapping.unlocked(lock, "battery staple", of="it")
+        key_wrapping.unwrapped(lock, "battery staple", of="it")
 
     assert refused.value.exit_status == 2
     assert "\n" not in str(refused.value)
 
 
 def test_what_was_moved_or_changed_cannot_be_opened() -> None:
-    _, made = key_wrapping.locked("correct horse")
+    _, made = key_wrapping.wrapped("correct horse")
     sealed = made.seal(b"secret", name=b"place")
 
     assert made.unseal(sealed, name=b"elsewhere") is None
-    assert made.unseal(Sealed(sealed.nonce, sealed.content[:-1]), name=b"place") is None
-    assert made.unseal(Sealed(b"", b""), name=b"place") is None
+    assert made.unseal(SealedSecret(sealed.nonce, sealed.content[:-1]), name=b"place") is None
+    assert made.unseal(SealedSecret(b"", b""), name=b"place") is None
 
 
 def test_the_same_secret_never_looks_the_same_twice() -> None:
-    _, made = key_wrapping.locked("correct horse")
+    _, made = key_wrapping.wrapped("correct horse")
 
     assert made.seal(b"secret", name=b"place") != made.seal(b"secret", name=b"place")
 
 
 def test_letters_typed_as_one_code_point_or_two_are_the_same_passphrase() -> None:
-    lock, made = key_wrapping.locked("caf\u00e9 au lait")
+    lock, made = key_wrapping.wrapped("caf\u00e9 au lait")
 
-    assert key_wrapping.unlocked(lock, "cafe\u0301 au lait", of="it") == made
+    assert key_wrapping.unwrapped(lock, "cafe\u0301 au lait", of="it") == made
 
 
 def test_a_lock_that_asks_for_all_memory_is_refused() -> None:
-    greedy = Slowness(salt=b"x" * 16, memory=1 << 30)
+    greedy = KdfParameters(salt=b"x" * 16, memory=1 << 30)
 
     with pytest.raises(UnoError, match="has been tampered with"):
-        key_wrapping.stretched("correct horse", greedy)
+        key_wrapping.derived("correct horse", greedy)
 
 
 def test_a_passphrase_that_can_be_guessed_is_refused() -> None:
@@ -64,20 +64,20 @@ def test_a_passphrase_that_can_be_guessed_is_refused() -> None:
 
 
 def test_secrets_do_not_print_themselves() -> None:
-    _, made = key_wrapping.locked("correct horse")
+    _, made = key_wrapping.wrapped("correct horse")
 
-    assert repr(made) == "Vault()"
+    assert repr(made) == "DataKey()"
 
 
 def test_a_keyring_asks_once() -> None:
-    lock, made = key_wrapping.locked("correct horse")
+    lock, made = key_wrapping.wrapped("correct horse")
     asked = []
 
     def ask() -> str:
         asked.append(1)
         return "correct horse"
 
-    ring = Keyring(ask)
+    ring = PassphraseCache(ask)
 
     assert ring.open(lock, of="it") == ring.open(lock, of="it") == made
     assert len(asked) == 1

@@ -8,7 +8,7 @@ import pytest
 from uno.diagnostics import UnoError
 from uno.registry.publish import keygen
 from uno.registry.store.generation_store import Store, StoreError
-from uno.registry.store.passphrase_cache import Keyring, _nobody, keyring
+from uno.registry.store.passphrase_cache import PassphraseCache, _no_passphrase, passphrases
 
 PAIR, PSK = keygen.new_pair("a"), keygen.new_shared("b", keygen.PSK)
 
@@ -16,18 +16,18 @@ PAIR, PSK = keygen.new_pair("a"), keygen.new_shared("b", keygen.PSK)
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store with two secrets, sealed with a passphrase."""
-    token = keyring.set(Keyring(lambda: "correct horse"))
+    token = passphrases.set(PassphraseCache(lambda: "correct horse"))
     made = Store.create(tmp_path / "registry.db")
     with made.transaction():
-        made.safe.seal("correct horse")
+        made.secret_table.seal("correct horse")
         made.put_secrets([PAIR, PSK])
     yield made
     made.close()
-    keyring.reset(token)
+    passphrases.reset(token)
 
 
 def reopened(store: Store, said: str = "correct horse") -> Store:
-    keyring.set(Keyring(lambda: said))
+    passphrases.set(PassphraseCache(lambda: said))
     return Store(store._path)
 
 
@@ -51,7 +51,7 @@ def test_no_private_half_is_in_the_file(store: Store) -> None:
 def test_public_halves_are_there_without_the_passphrase(store: Store) -> None:
     opened = reopened(store, "not this one")
 
-    assert opened.safe.public_half("a") == PAIR.public
+    assert opened.secret_table.public_half("a") == PAIR.public
     with pytest.raises(UnoError, match="not the passphrase"):
         opened.secrets()
     with pytest.raises(UnoError, match="not the passphrase"):
@@ -60,9 +60,9 @@ def test_public_halves_are_there_without_the_passphrase(store: Store) -> None:
 
 
 def test_without_anybody_to_ask_it_says_what_to_set(store: Store) -> None:
-    keyring.set(Keyring(_nobody))
+    passphrases.set(PassphraseCache(_no_passphrase))
 
-    with pytest.raises(UnoError, match="sealed with a passphrase; set UNO_PASSPHRASE") as refused:
+    with pytest.raises(UnoError, match="encrypted with a passphrase; set UNO_PASSPHRASE") as refused:
         store.secrets()
 
     assert refused.value.exit_status == 2
@@ -105,7 +105,7 @@ def test_another_passphrase_is_another_data_key_and_the_old_one_opens_nothing(
     before = store.database.rows("SELECT private FROM secrets")
 
     with store.transaction():
-        store.safe.seal("battery staple")
+        store.secret_table.seal("battery staple")
 
     assert store.database.rows("SELECT private FROM secrets") != before
     with pytest.raises(UnoError, match="not the passphrase"):
@@ -115,9 +115,9 @@ def test_another_passphrase_is_another_data_key_and_the_old_one_opens_nothing(
 
 def test_a_passphrase_can_be_taken_away(store: Store) -> None:
     with store.transaction():
-        store.safe.seal(None)
+        store.secret_table.seal(None)
 
-    assert not store.safe.is_sealed
+    assert not store.secret_table.is_sealed
     assert reopened(store, "whatever it is").secrets() == {"a": PAIR, "b": PSK}
 
 
@@ -129,7 +129,7 @@ def test_sealing_leaves_no_clear_text_behind(tmp_path: Path) -> None:
     assert many[7].private in store._path.read_bytes()
 
     with store.transaction():
-        store.safe.seal("correct horse")
+        store.secret_table.seal("correct horse")
     store.close()
 
     content = store._path.read_bytes()
