@@ -62,7 +62,7 @@ def test_public_halves_are_there_without_the_passphrase(store: Store) -> None:
 def test_without_anybody_to_ask_it_says_what_to_set(store: Store) -> None:
     passphrases.set(PassphraseCache(_no_passphrase))
 
-    with pytest.raises(UnoError, match="encrypted with a passphrase; set UNO_PASSPHRASE") as refused:
+    with pytest.raises(UnoError, match="encrypted with a passphrase; set UNO") as refused:
         store.secrets()
 
     assert refused.value.exit_status == 2
