@@ -4,7 +4,7 @@
 
 Five cells with agents and a registry. Every second or so something breaks or is mended; every few
 seconds the registry is changed. After every few faults the world is left alone until the LANs
-that reach each other are those that the model says (`uno.lab.reachability_oracle`), with the
+that reach each other are those of the model (`uno.lab.reachability_oracle`), with the
 cuts as they are; now and then everything is mended, and then all has to be consistent. All the time
 every cell runs a package that its registry signed and released. The same seed gives the same
 faults, though not at the same moments.
@@ -47,14 +47,14 @@ SPEC = Path(__file__).parents[2] / "examples" / "four-sites" / "uvn.yml"
 # Faults until the world is left alone, and quiet moments until everything is mended.
 ROUND = 6
 CALM = 4
-# Seconds until the lab has to be as the model says, and until all is consistent.
+# Seconds until the lab has to match the model, and until all is consistent.
 QUIET_LIMIT = 60.0
 CALM_LIMIT = 180.0
 # Cuts and dark cells at the same time, at the most: or there would be nothing left to break.
 MOST_CUTS = 3
 MOST_DARK = 1
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Broken(TransientFailure):
@@ -76,7 +76,7 @@ class Chaos:
 
     agents: Agents
     random: Random
-    say: Say
+    report: Report
     model: ReachabilityModel
     names: Mapping[int, str]
     registry_key: str
@@ -109,8 +109,8 @@ class Chaos:
             else:
                 self.quiet()
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.counts.items()))
-        self.tell(f"{self.done} faults ({kinds}), {self.changes} changes")
-        self.tell(f"slowest to be as the model says: {self.slowest:.1f} s")
+        self.note(f"{self.done} faults ({kinds}), {self.changes} changes")
+        self.note(f"slowest to match the model: {self.slowest:.1f} s")
 
     def fault(self) -> None:
         """Break or restore something, or change the registry."""
@@ -146,18 +146,18 @@ class Chaos:
         pair = self.random.choice([each for each in pairs if each not in self.model.cuts])
         self.world.cut(*(self.names[each] for each in pair))
         self.model = self.model.cut(pair)
-        self.tell(f"cut {self.called(pair)}")
+        self.note(f"cut {self.called(pair)}")
 
     def restore(self) -> None:
         pair = self.random.choice(sorted(self.model.cuts))
         self.world.restore(*(self.names[each] for each in pair))
         self.model = self.model.restore(pair)
-        self.tell(f"restore {self.called(pair)}")
+        self.note(f"restore {self.called(pair)}")
 
     def lose(self) -> None:
         self.lossy = not self.lossy
         self.world.loss(10 if self.lossy else 0)
-        self.tell("10 % loss" if self.lossy else "no more loss")
+        self.note("10 % loss" if self.lossy else "no more loss")
 
     def kill_agent(self) -> None:
         running = [agent for agent in self.lit() if agent.pid is not None]
@@ -171,14 +171,14 @@ class Chaos:
         agent.kill()
         after = self.random.uniform(0.1, 6.0)
         self.due.append(Due(at=time.monotonic() + after, agent=agent))
-        self.tell(f"kill -9 the agent of {agent.name}, back in {after:.1f} s")
+        self.note(f"kill -9 the agent of {agent.name}, back in {after:.1f} s")
 
     def kill_daemon(self) -> None:
         cell = self.random.choice(self.lit()).node
         daemon = self.random.choice(("bfdd", "bgpd", "zebra"))
         if alive(cell, daemon):
             cell.run(["kill", "-9", str(pids(cell)[daemon])], check=False)
-            self.tell(f"kill -9 {daemon} of {cell.name}")
+            self.note(f"kill -9 {daemon} of {cell.name}")
 
     def kill_wireguard(self) -> None:
         cell = self.random.choice(self.lit()).node
@@ -186,7 +186,7 @@ class Chaos:
         if running:
             victims = self.random.choice((running[:1], running))
             cell.run(["kill", "-9", *victims], check=False)
-            self.tell(f"kill -9 {len(victims)} of {len(running)} wireguard-go of {cell.name}")
+            self.note(f"kill -9 {len(victims)} of {len(running)} wireguard-go of {cell.name}")
 
     def reboot(self) -> None:
         agent = self.random.choice(self.lit())
@@ -195,12 +195,12 @@ class Chaos:
         self.model = self.model.lose_power(agent.cell)
         after = self.random.uniform(1.0, 15.0)
         self.due.append(Due(at=time.monotonic() + after, agent=agent, boots=True))
-        self.tell(f"no power at {agent.name}, back in {after:.1f} s")
+        self.note(f"no power at {agent.name}, back in {after:.1f} s")
 
     def boot(self, agent: Agent) -> None:
         agent.start()
         self.model = self.model.boot(agent.cell)
-        self.tell(f"power at {agent.name}")
+        self.note(f"power at {agent.name}")
 
     # What changes.
 
@@ -226,10 +226,10 @@ class Chaos:
             raise Broken(f"`uno {command}` failed: {error}") from error
         self.note_released()
         self.sync()
-        self.tell(f"uno {command}; uno sync")
+        self.note(f"uno {command}; uno sync")
 
     def sync(self) -> None:
-        """Have the newest generation rolled out by whoever can, and do not wait for it."""
+        """Have the newest generation rolled out by any agent; do not wait for it."""
         self.syncs = [each for each in self.syncs if each.status() is None]
         registry = self.agents.registry
         if self.random.random() < 0.7 or self.syncs:
@@ -256,7 +256,7 @@ class Chaos:
         """Leave the world alone, and wait until the LANs reach each other as they must."""
         self.restart()
         took = self.await_model(QUIET_LIMIT)
-        self.tell(f"quiet: as the model says after {took:.1f} s")
+        self.note(f"quiet: matches the model after {took:.1f} s")
 
     def calm(self) -> None:
         """Mend everything, and wait until every cell is consistent and routed."""
@@ -277,7 +277,7 @@ class Chaos:
             raise Broken(f"`uno sync` does not come to an end: {done.stdout}{done.stderr}")
         self.agents.await_settled(within=CALM_LIMIT)
         self.await_model(QUIET_LIMIT)
-        self.tell(f"calm: all consistent and routed after {time.monotonic() - began:.1f} s")
+        self.note(f"calm: all consistent and routed after {time.monotonic() - began:.1f} s")
         if self.model.reaching() != self.model.pairs():
             raise Broken("all is mended, and the cells' packages join not all LANs")
 
@@ -307,7 +307,7 @@ class Chaos:
             return frozenset(lines[each] for each in prober.reach(within=1.0).at)
 
     def look_at_packages(self) -> None:
-        """Check the package of every cell, and tell the model what it holds."""
+        """Check the package of every cell, and update the model with what it holds."""
         for agent in self.agents.cells.values():
             manifest = self.verified(agent.name, agent.root / CURRENT)
             if manifest.content not in self.released[agent.cell]:
@@ -321,7 +321,7 @@ class Chaos:
             self.model = self.model.hold({agent.cell: holding})
 
     def verified(self, name: str, package: Path) -> Manifest:
-        """What a package says of itself, if this registry signed it. Raises `Broken`."""
+        """The manifest of a package that this registry signed. Raises `Broken`."""
         try:
             content = package.read_bytes()
             manifest = package_file.read_manifest(content, registry_key=self.registry_key)
@@ -374,12 +374,12 @@ class Chaos:
     def called(self, pair: Pair) -> str:
         return " - ".join(self.names[each] for each in pair)
 
-    def tell(self, text: str) -> None:
-        self.say(f"{time.monotonic() - self.began:7.1f}  {text}")
+    def note(self, text: str) -> None:
+        self.report(f"{time.monotonic() - self.began:7.1f}  {text}")
 
 
 @contextmanager
-def living(folder: Path, *, say: Say) -> Iterator[Agents]:
+def living(folder: Path, *, report: Report) -> Iterator[Agents]:
     """Four sites and a relay, with agents, consistent and routed."""
     spec = folder / "uvn.yml"
     spec.write_text(SPEC.read_text() + "settings:\n  deployment:\n    private_uplinks: 2\n")
@@ -389,7 +389,7 @@ def living(folder: Path, *, say: Say) -> Iterator[Agents]:
         deployment = Deployment(world=world, uvn=uvn.name)
         deployment.define(spec)
         deployment.install()
-        agents = rehearsal.start_agents(deployment, report=say)
+        agents = rehearsal.start_agents(deployment, report=report)
         try:
             yield agents
         finally:
@@ -397,7 +397,7 @@ def living(folder: Path, *, say: Say) -> Iterator[Agents]:
                 agent.kill()
 
 
-def chaos(agents: Agents, *, seed: int, say: Say) -> Chaos:
+def chaos(agents: Agents, *, seed: int, report: Report) -> Chaos:
     """A run that begins with everything whole."""
     deployment = agents.deployment
     first = next(iter(agents.cells.values()))
@@ -406,7 +406,7 @@ def chaos(agents: Agents, *, seed: int, say: Say) -> Chaos:
     run = Chaos(
         agents=agents,
         random=Random(seed),  # noqa: S311 - the same faults for the same seed
-        say=say,
+        report=report,
         model=ReachabilityModel(
             holdings={},
             lans=frozenset(m.id for m in installed.roster.members if m.lans),
@@ -421,7 +421,7 @@ def chaos(agents: Agents, *, seed: int, say: Say) -> Chaos:
 
 
 def keep_evidence(agents: Agents, folder: Path) -> None:
-    """Write down what each node is like, and have each agent say where it is and end."""
+    """Record the state of each node, and have each agent dump its stacks and end."""
     for agent in agents.all:
         shown = agent.node.run(["sh", "-c", EVIDENCE], check=False)
         folder.joinpath(f"{agent.name}.txt").write_text(shown.stdout + shown.stderr)
@@ -457,15 +457,15 @@ def main() -> int:
     os.environ["PYTHONFAULTHANDLER"] = "1"
     sys.stdout.write(f"seed {asked.seed}\n")
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
-    with ended_by_signals(), living(asked.folder, say=say) as agents:
+    with ended_by_signals(), living(asked.folder, report=report) as agents:
         try:
-            chaos(agents, seed=asked.seed, say=say).run(asked.faults)
+            chaos(agents, seed=asked.seed, report=report).run(asked.faults)
         except UnoError as error:
-            say(f"BROKEN: {error}")
+            report(f"BROKEN: {error}")
             keep_evidence(agents, asked.folder)
             return 1
     return 0

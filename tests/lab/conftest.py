@@ -1,4 +1,4 @@
-"""Worlds for tests. Without root or a program, lab tests are skipped and say what is missing.
+"""Worlds for tests. Without root or a program, lab tests are skipped with the reason.
 
 Also lets the tests here import `watching`.
 """
@@ -81,7 +81,7 @@ def ring_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def four_sites(four_sites_spec: Path) -> Uvn:
-    """What it says."""
+    """Return the definition of that specification."""
     return rehearsal.definition(four_sites_spec)
 
 

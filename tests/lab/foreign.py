@@ -43,7 +43,7 @@ def docker(node: Node) -> None:
 
 
 def nftables(node: Node) -> None:
-    """Add tables of somebody's own."""
+    """Add tables that uno does not own."""
     node.run(["nft", "-f", "-"], stdin=NFTABLES)
 
 

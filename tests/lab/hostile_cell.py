@@ -1,4 +1,4 @@
-"""A cell that has been taken over: on the bus with its own keys, it writes what it is told.
+"""A compromised cell: on the bus with its own keys, it writes given messages.
 
     hostile_cell.py DIRECTORY FORGERIES SECONDS
 

@@ -1,4 +1,4 @@
-"""Datagrams sent to ports on which somebody listens at every address of a node."""
+"""Datagrams sent to ports that have a listener at every address of a node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uno.lab.node import Node
 MARK = b"knock"
 
 
-def heard(
+def is_received(
     listener: Node, sender: Node, address: str, port: int, *, source: str | None = None
 ) -> bool:
     """Whether what is sent to an address and port of a node gets to one who is bound to all."""
@@ -30,7 +30,7 @@ def heard(
 
 
 def knock(sender: Node, address: str, port: int, *, source: str | None = None) -> OSError | None:
-    """Send a datagram; return the error that the sender is told, if it is."""
+    """Send a datagram; return the error that the sender receives, if any."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with netns.socket_in(sender.namespace, family, socket.SOCK_DGRAM) as hand:
         if source:

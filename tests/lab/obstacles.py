@@ -17,11 +17,11 @@ from uno.lab.node import Node
 
 @dataclass(frozen=True, kw_only=True)
 class Obstacle:
-    """Something that is in the way of `up`, and the words that it should use for it."""
+    """Something that is in the way of `up`, and the fragments that its message must have."""
 
     name: str
     put: Callable[[Node], AbstractContextManager[None]]
-    words: tuple[str, ...]
+    fragments: tuple[str, ...]
 
 
 @contextmanager
@@ -88,47 +88,47 @@ OBSTACLES = (
     Obstacle(
         name="unreachable routes",
         put=lambda n: shim(n, "ip", fails="-batch*"),
-        words=("could not block", "`ip -batch -`", "no luck today"),
+        fragments=("could not block", "`ip -batch -`", "no luck today"),
     ),
     Obstacle(
         name="firewall",
         put=lambda n: shim(n, "nft", fails="-f*"),
-        words=("could not replace the firewall table", "`nft -f -`", "no luck today"),
+        fragments=("could not replace the firewall table", "`nft -f -`", "no luck today"),
     ),
     Obstacle(
         name="docker",
         put=docker_without_restore,
-        words=("could not let uno through", "iptables-restore", "no luck today"),
+        fragments=("could not let uno through", "iptables-restore", "no luck today"),
     ),
     Obstacle(
         name="node",
         put=lambda n: shim(n, "ip", fails="-batch*", after=1),
-        words=("could not set the node's addresses", "no luck today"),
+        fragments=("could not set the node's addresses", "no luck today"),
     ),
     Obstacle(
         name="third tunnel",
         put=lambda n: shim(n, "wg", fails="setconf*uwg-b2*"),
-        words=("could not create interface uwg-b2", "`wg setconf uwg-b2", "no luck today"),
+        fragments=("could not create interface uwg-b2", "`wg setconf uwg-b2", "no luck today"),
     ),
     Obstacle(
         name="particles",
         put=lambda n: shim(n, "wg", fails="setconf*uwg-p1*"),
-        words=("could not create interface uwg-p1", "no luck today"),
+        fragments=("could not create interface uwg-p1", "no luck today"),
     ),
     Obstacle(
         name="userspace WireGuard",
         put=lambda n: shim(n, "wireguard-go", fails="*uwg-b1*"),
-        words=("could not create interface uwg-b1", "wireguard-go", "no luck today"),
+        fragments=("could not create interface uwg-b1", "wireguard-go", "no luck today"),
     ),
     Obstacle(
         name="UDP port",
         put=lambda n: port_taken(n, socket.SOCK_DGRAM, 63551),
-        words=("could not create interface uwg-b1", "in use", "see who has UDP port 63551"),
+        fragments=("could not create interface uwg-b1", "in use", "see who has UDP port 63551"),
     ),
     Obstacle(
         name="BGP port",
         put=lambda n: port_taken(n, socket.SOCK_STREAM, 1790),
-        words=("could not start routing", "1790"),
+        fragments=("could not start routing", "1790"),
     ),
     Obstacle(
         name="kernel parameters",
@@ -137,41 +137,45 @@ OBSTACLES = (
             "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys",
             "umount /proc/sys",
         ),
-        words=("cannot set the kernel parameter", "Read-only file system", "needs to be root"),
+        fragments=("cannot set the kernel parameter", "Read-only file system", "needs to be root"),
     ),
     Obstacle(
         name="zebra",
         put=lambda n: shim(n, "/usr/lib/frr/zebra", fails="-d*"),
-        words=("could not start routing", "no luck today"),
+        fragments=("could not start routing", "no luck today"),
     ),
     Obstacle(
         name="bgpd",
         put=lambda n: shim(n, "/usr/lib/frr/bgpd", fails="-d*"),
-        words=("could not start routing", "no luck today"),
+        fragments=("could not start routing", "no luck today"),
     ),
     Obstacle(
         name="watchdog",
         put=lambda n: shim(n, "/usr/lib/frr/watchfrr", fails="*"),
-        words=("could not start routing", "watchfrr"),
+        fragments=("could not start routing", "watchfrr"),
     ),
     Obstacle(
         name="no FRR",
         put=lambda n: mounted(n, ["-t", "tmpfs", "none"], "/usr/lib/frr"),
-        words=("FRR is not complete", "install the packages frr and frr-pythontools"),
+        fragments=("FRR is not complete", "install the packages frr and frr-pythontools"),
     ),
     Obstacle(
-        name="an interface of somebody else's",
+        name="an interface that uno does not own",
         put=lambda n: done_and_undone(n, "ip link add uwg-b0 type bridge", "ip link del uwg-b0"),
-        words=("interface uwg-b0 exists and is not uno's", "remove or rename it"),
+        fragments=("interface uwg-b0 exists and is not uno's", "remove or rename it"),
     ),
     Obstacle(
-        name="a node interface of somebody else's",
+        name="a node interface that uno does not own",
         put=lambda n: done_and_undone(n, "ip link add uno0 type bridge", "ip link del uno0"),
-        words=("interface uno0 exists and is not uno's",),
+        fragments=("interface uno0 exists and is not uno's",),
     ),
     Obstacle(
         name="/run cannot be written",
         put=lambda n: mounted(n, ["-t", "tmpfs", "-o", "ro", "none"], "/run/uno"),
-        words=("could not replace the firewall table", "/run/uno/", "the file system is read-only"),
+        fragments=(
+            "could not replace the firewall table",
+            "/run/uno/",
+            "the file system is read-only",
+        ),
     ),
 )

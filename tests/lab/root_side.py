@@ -34,8 +34,8 @@ def drop_root(node: Node, root: Path) -> list[str]:
     return _on(node, "down", str(root))
 
 
-def _on(node: Node, *words: str) -> list[str]:
-    return node.run([sys.executable, __file__, *words]).stdout.splitlines()
+def _on(node: Node, *arguments: str) -> list[str]:
+    return node.run([sys.executable, __file__, *arguments]).stdout.splitlines()
 
 
 def _main(verb: str, root: str, *without: str) -> None:

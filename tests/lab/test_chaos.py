@@ -17,8 +17,8 @@ FAULTS = 12
 @pytest.mark.feature("G04")
 @pytest.mark.feature("G12")
 def test_whatever_breaks_what_can_be_reached_is_and_all_comes_to_rest(tmp_path: Path) -> None:
-    with living(tmp_path, say=note) as agents:
-        run = chaos(agents, seed=SEED, say=note)
+    with living(tmp_path, report=note) as agents:
+        run = chaos(agents, seed=SEED, report=note)
 
         run.run(FAULTS)
 

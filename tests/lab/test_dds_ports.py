@@ -1,7 +1,7 @@
 """Who reaches the bus of a cell, whose sockets listen at every address of its host.
 
 Somebody listens on the bus's ports of a cell, at every address, and others knock: nodes of the UVN
-are heard, and nobody else.
+are received, and no others.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from knocking import heard, knock
+from knocking import is_received, knock
 from watching import (
     address_of,
+    await_healthy,
     await_true,
-    await_well,
     bgp_routes,
     node_addresses,
     pause,
@@ -37,7 +37,7 @@ OTHER = 7777
 
 @pytest.fixture(scope="module", autouse=True)
 def _settled(running: Deployment) -> None:
-    await_well(running)
+    await_healthy(running)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_other_nodes_are_heard(running: Deployment, cell: Node, name: str, port:
     sender = running.world.nodes[name]
     source, target = (str(node_addresses(each)[0]) for each in (sender, cell))
 
-    assert heard(cell, sender, target, port, source=source)
+    assert is_received(cell, sender, target, port, source=source)
 
 
 @pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
@@ -62,8 +62,8 @@ def test_the_internet_is_not_heard(running: Deployment, cell: Node, port: int) -
 
     before = dropped(cell)
 
-    assert heard(cell, server, public, OTHER)
-    assert not heard(cell, server, public, port)
+    assert is_received(cell, server, public, OTHER)
+    assert not is_received(cell, server, public, port)
     assert dropped(cell) == before + 3
 
 
@@ -73,8 +73,8 @@ def test_the_own_lan_is_not_heard(running: Deployment, cell: Node, port: int) ->
     for target in (str(address_of(cell)), str(node_addresses(cell)[0])):
         before = dropped(cell)
 
-        assert heard(cell, host, target, OTHER)
-        assert not heard(cell, host, target, port)
+        assert is_received(cell, host, target, OTHER)
+        assert not is_received(cell, host, target, port)
         assert dropped(cell) == before + 3
 
 
@@ -83,8 +83,8 @@ def test_other_lans_are_not_heard(running: Deployment, cell: Node, port: int) ->
     host = running.world.nodes["lan-c-host1"]
     target = str(node_addresses(cell)[0])
 
-    assert heard(cell, host, target, OTHER)
-    assert not heard(cell, host, target, port)
+    assert is_received(cell, host, target, OTHER)
+    assert not is_received(cell, host, target, port)
 
 
 @pytest.mark.parametrize("served_by", ["lan-b", "relay"])
@@ -97,9 +97,9 @@ def test_particles_are_not_heard(running: Deployment, cell: Node, served_by: str
     with connected(john, tunnel):
         with PingMatrix([PingPath(john.namespace, target)]) as prober:
             assert not prober.reach(within=10).missing
-        assert heard(cell, john, str(target), OTHER)
+        assert is_received(cell, john, str(target), OTHER)
         for port in (DISCOVERY, TRAFFIC):
-            assert not heard(cell, john, str(target), port)
+            assert not is_received(cell, john, str(target), port)
 
 
 @pytest.mark.feature("G24")
@@ -111,7 +111,7 @@ def test_a_lan_host_that_pretends_to_be_a_node_is_not_heard(
     for source in (str(node_addresses(running.world.nodes["relay"])[0]), "10.255.128.1"):
         host.run(["ip", "address", "add", source, "dev", "lo"])
 
-        found = heard(cell, host, target, DISCOVERY, source=source)
+        found = is_received(cell, host, target, DISCOVERY, source=source)
 
         host.run(["ip", "address", "del", source, "dev", "lo"])
         assert not found
@@ -121,10 +121,10 @@ def test_what_is_dropped_is_not_answered(running: Deployment, cell: Node) -> Non
     server = running.world.nodes["server"]
     public = str(cell.station.public)
     with server.capture("wan", f"icmp and src {public}") as answers:
-        # Nobody listens on either: only one is to be told so.
+        # Neither has a listener: only one is to send an error.
         for port in (DISCOVERY, OTHER):
             knock(server, public, port)
-        await_true(answers.packets, "the other port is said to be closed")
+        await_true(answers.packets, "the other port is reported as closed")
         pause(0.3)
 
     assert [f"udp port {OTHER} unreachable" in each for each in answers.packets()] == [True]
@@ -149,12 +149,12 @@ def test_what_is_sent_to_nodes_without_a_path_is_lost_without_an_error_or_a_leak
     targets = [str(node_addresses(running.world.nodes["relay"])[0]), str(own + 77)]
 
     with wiretaps(running, [alone]) as leaks:
-        told = [knock(alone, target, DISCOVERY, source=str(own)) for target in targets]
-        told += [knock(alone, target, DISCOVERY) for target in targets]
+        errors = [knock(alone, target, DISCOVERY, source=str(own)) for target in targets]
+        errors += [knock(alone, target, DISCOVERY) for target in targets]
         pause(0.5)
         leaked = leaks()
 
-    assert told == [None] * 4
+    assert errors == [None] * 4
     assert leaked == []
 
 
@@ -166,10 +166,10 @@ def test_a_lan_host_is_told_that_there_is_no_path_to_a_node(
     target = str(node_addresses(alone)[0] + 77)
 
     with wiretaps(running, [alone]) as leaks:
-        said = host.run(["ping", "-c", "3", "-i", "0.5", "-W", "1", target], check=False).stdout
+        output = host.run(["ping", "-c", "3", "-i", "0.5", "-W", "1", target], check=False).stdout
         leaked = leaks()
 
-    assert re.search(r"(Host|Net) Unreachable", said)
+    assert re.search(r"(Host|Net) Unreachable", output)
     assert leaked == []
 
 

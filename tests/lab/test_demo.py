@@ -113,7 +113,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing(
 ) -> None:
     log = labs.with_suffix(".log")
     demo = start([*DEMO, "-s", str(four_sites_spec)], log=log)
-    await_true(lambda: log.exists() and moment in log.read_text(), f"the demo says {moment}")
+    await_true(lambda: log.exists() and moment in log.read_text(), f"the demo prints {moment}")
 
     demo.popen.send_signal(number)
 
@@ -133,7 +133,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing(
         (rehearsal, "build"),
         (cli, "_say"),
     ],
-    ids=["known", "files", "processes", "thread", "built", "said"],
+    ids=["known", "files", "processes", "thread", "built", "reported"],
 )
 @pytest.mark.parametrize("command", [cli.demo, cli.up])
 def test_a_signal_while_the_world_is_made_leaves_nothing(
@@ -200,7 +200,7 @@ def labs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def namespaces_named_in(output: str) -> list[str]:
-    """The namespaces that there still are of the lab that a demo said it made."""
+    """The namespaces that are left of the lab that a demo reported."""
     found = re.search(r"lab ([0-9a-f]{6}):", output)
     assert found is not None
     return [path.name for path in netns.NAMES.iterdir() if found[1] in path.name]

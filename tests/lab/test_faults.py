@@ -1,4 +1,4 @@
-"""What dies comes back; what cannot be done leaves the host as it was, and says why."""
+"""What dies comes back; what cannot be done leaves the host as it was, with a reason."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from obstacles import OBSTACLES, Obstacle, shim
 from watching import (
     UNO,
     alive,
+    await_healthy,
     await_same,
     await_true,
-    await_well,
     differences,
     line,
     note,
@@ -89,7 +89,7 @@ def test_an_frr_daemon_that_is_killed_comes_back_by_itself(
         back = await_true(
             lambda: alive(cell, daemon, besides=before[daemon]), f"{daemon} is back", within=20
         )
-        await_well(well, [cell])
+        await_healthy(well, [cell])
         pause(1)
 
     gap = max(flow.longest_gap for flow in stream.flows.values())
@@ -115,13 +115,13 @@ def test_an_update_that_comes_while_filters_are_applied_has_its_effect(well: Dep
     family = (router, "address-family ipv4 unicast")
 
     for map_, is_used in (("EXPORT-GSHUT", False), ("EXPORT", True)) * 2:
-        tell = f"neighbor {session(there, 'lan-b')} route-map {map_} out"
-        vty.configure(there, "bgpd", [(*family, tell, "exit", "exit")])
+        policy = f"neighbor {session(there, 'lan-b')} route-map {map_} out"
+        vty.configure(there, "bgpd", [(*family, policy, "exit", "exit")])
         apply_filters(here, seconds=1)
         Frr(here)._refilter(text)
         await_true(
             lambda is_used=is_used: (best(here, "192.168.1.0/24") == straight) == is_used,
-            f"lan-b {'takes' if is_used else 'leaves'} the way that lan-a has told of",
+            f"lan-b {'takes' if is_used else 'leaves'} the path that lan-a has advertised",
             within=1,
         )
 
@@ -135,8 +135,8 @@ def session(folder: Path, cell: str) -> str:
 
 def best(folder: Path, prefix: str) -> str | None:
     """The neighbour whose way to a prefix bgpd takes."""
-    said = json.loads(vty.ask(folder, "bgpd", f"show bgp ipv4 unicast {prefix} json"))
-    taken = (path for path in said["paths"] if path.get("bestpath", {}).get("overall"))
+    output = json.loads(vty.ask(folder, "bgpd", f"show bgp ipv4 unicast {prefix} json"))
+    taken = (path for path in output["paths"] if path.get("bestpath", {}).get("overall"))
     return next((str(path["peer"]["peerId"]) for path in taken), None)
 
 
@@ -161,19 +161,19 @@ def apply_filters(folder: Path, *, seconds: float) -> None:
 def test_every_new_zebra_is_told_all_routes(well: Deployment) -> None:
     """Those that the one before left in the kernel are swept after some minutes."""
     cell = well.world.nodes["lan-b"]
-    told = re.compile(r"^bgp .* (\d+)/\d+ +(\d+)/\d+ *$", re.MULTILINE)
+    line = re.compile(r"^bgp .* (\d+)/\d+ +(\d+)/\d+ *$", re.MULTILINE)
 
     def has_all() -> bool:
-        found = told.search(vtysh(cell, "show zebra client summary"))
+        found = line.search(vtysh(cell, "show zebra client summary"))
         return found is not None and min(map(int, found.groups())) > 0
 
     for _ in range(3):
         before = pids(cell)["zebra"]
         cell.run(["kill", "-9", str(before)])
         await_true(lambda: alive(cell, "zebra", besides=before), "zebra is back", within=20)  # noqa: B023
-        await_true(has_all, "zebra has been told all routes", within=30)
+        await_true(has_all, "zebra has all routes", within=30)
 
-    await_well(well, [cell])
+    await_healthy(well, [cell])
     assert unreached(well) == []
 
 
@@ -233,9 +233,11 @@ def test_two_ups_at_once_come_to_the_same_as_one(down: Deployment) -> None:
 
     done = in_parallel(lambda _: uno(down, cell, "up"), [cell, down.world.nodes["lan-a"]])
 
-    said = sorted(each.stdout.rpartition(" links, ")[2].partition(";")[0] for each in done.values())
+    output = sorted(
+        each.stdout.rpartition(" links, ")[2].partition(";")[0] for each in done.values()
+    )
     assert [each.status for each in done.values()] == [0, 0], done
-    assert said[1] == "no change"
+    assert output[1] == "no change"
     restore(down)
 
 
@@ -264,7 +266,7 @@ def test_up_that_fails_leaves_the_host_as_it_was_and_says_why(
         done = uno(down, cell, "up")
         after = snapshot(cell)
 
-    assert_one_message(done, obstacle.words)
+    assert_one_message(done, obstacle.fragments)
     assert differences(before, after) == []
 
 
@@ -338,19 +340,19 @@ def test_after_a_power_cut_everywhere_up_alone_restores_all_without_the_registry
 
 
 def kill_up_at(deployment: Deployment, cell: Node, moment: str) -> None:
-    """Kill `uno service up` when it says that it begins a step."""
+    """Kill `uno service up` when it prints that it begins a step."""
     log = cell.directory / "up.log"
     log.unlink(missing_ok=True)
     root = str(deployment.cell_root(cell))
     rising = cell.start([*UNO, "service", "up", "-v", "-r", root], log=log)
-    await_true(lambda: log.exists() and f"  {moment}" in log.read_text(), f"up says {moment}")
+    await_true(lambda: log.exists() and f"  {moment}" in log.read_text(), f"up prints {moment}")
     os.killpg(rising.pid, signal.SIGKILL)
     assert rising.wait(5) != 0
 
 
-def assert_one_message(done: Completed, words: tuple[str, ...]) -> None:
+def assert_one_message(done: Completed, fragments: tuple[str, ...]) -> None:
     assert done.status == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("uno: ")
-    assert [word for word in words if word not in done.stderr] == [], done.stderr
+    assert [each for each in fragments if each not in done.stderr] == [], done.stderr

@@ -154,13 +154,13 @@ def test_a_package_that_is_copied_by_hand_is_changed_over_to_at_once(well: Agent
     well.sync("-t", "60")
 
 
-def uno(node: Node, *words: str) -> Completed:
+def uno(node: Node, *arguments: str) -> Completed:
     """Run `uno WORDS` on a node, whatever its exit status."""
-    return node.run([*UNO, *words], timeout=60, check=False)
+    return node.run([*UNO, *arguments], timeout=60, check=False)
 
 
 def own(agent: Agent) -> CellStatus | None:
-    """What an agent says of itself."""
+    """The status that an agent has of its own cell."""
     view = agent.view_or_none()
     return next((c.status for c in view.cells if c.id == agent.cell), None) if view else None
 

@@ -1,4 +1,4 @@
-"""What changes in a UVN that runs costs those whom it does not concern not a packet."""
+"""A change in a running UVN costs no packet on paths that it does not concern."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_other_links_are_there_before_those_of_before_go(well: Agents) -> None:
 @pytest.mark.feature("G07")
 def test_a_change_ends_no_session(well: Agents) -> None:
     def dropped() -> list[str]:
-        said = [vtysh(cell, "show bgp neighbors") for cell in cells(well)]
-        return [each.strip() for text in said for each in text.splitlines() if "dropped" in each]
+        output = [vtysh(cell, "show bgp neighbors") for cell in cells(well)]
+        return [each.strip() for text in output for each in text.splitlines() if "dropped" in each]
 
     before = dropped()
 
@@ -116,42 +116,42 @@ def test_what_is_told_to_be_left_is_the_last_choice_and_passes_the_filters_like_
     well: Agents,
 ) -> None:
     nodes = well.deployment.world.nodes
-    teller, hearer = nodes["lan-b"], nodes["lan-a"]
+    sender, receiver = nodes["lan-b"], nodes["lan-a"]
     own, stolen = "192.168.2.0/24", "192.168.4.0/24"
     configure = ("configure terminal", f"router bgp {FIRST_ASN + 2}", "address-family ipv4")
-    tell = ("configure terminal", "route-map EXPORT permit 20")
+    policy = ("configure terminal", "route-map EXPORT permit 20")
 
-    vtysh(teller, *tell, "set community graceful-shutdown additive")
-    vtysh(teller, APPLY)
-    vtysh(teller, *configure, f"network {stolen}")
+    vtysh(sender, *policy, "set community graceful-shutdown additive")
+    vtysh(sender, APPLY)
+    vtysh(sender, *configure, f"network {stolen}")
     try:
-        await_true(lambda: "localpref 0" in told(hearer, own, "2"), "the route is left")
-        await_true(lambda: stolen in vtysh(teller, SENT_TO_LAN_A), "it is announced")
+        await_true(lambda: "localpref 0" in path_of(receiver, own, "2"), "the route is left")
+        await_true(lambda: stolen in vtysh(sender, SENT_TO_LAN_A), "it is announced")
 
-        assert "graceful-shutdown" in told(hearer, own, "2")
-        assert told(hearer, stolen, "2") == ""
+        assert "graceful-shutdown" in path_of(receiver, own, "2")
+        assert path_of(receiver, stolen, "2") == ""
     finally:
-        vtysh(teller, *configure, f"no network {stolen}")
-        vtysh(teller, *tell, "no set community")
-        vtysh(teller, APPLY)
-        await_true(lambda: "localpref 0" not in told(hearer, own, "2"), "it is used again")
+        vtysh(sender, *configure, f"no network {stolen}")
+        vtysh(sender, *policy, "no set community")
+        vtysh(sender, APPLY)
+        await_true(lambda: "localpref 0" not in path_of(receiver, own, "2"), "it is used again")
 
 
 APPLY = "clear bgp ipv4 unicast * soft out"
 SENT_TO_LAN_A = "show bgp ipv4 unicast neighbors 10.255.192.2 advertised-routes"
 
 
-def told(cell: Node, prefix: str, origin: str) -> str:
+def path_of(cell: Node, prefix: str, origin: str) -> str:
     """What a cell has taken of a prefix that comes straight from the cell with this id."""
-    said = vtysh(cell, f"show bgp ipv4 unicast {prefix}")
-    paths = said.split(f"\n  {FIRST_ASN + int(origin)}\n")
+    output = vtysh(cell, f"show bgp ipv4 unicast {prefix}")
+    paths = output.split(f"\n  {FIRST_ASN + int(origin)}\n")
     return paths[1].partition("\n  42")[0] if len(paths) > 1 else ""
 
 
-def change_to(agents: Agents, *words: str) -> None:
+def change_to(agents: Agents, *arguments: str) -> None:
     """Change the definition, and have the network follow."""
     registry = agents.registry.node
-    uno(registry, *words, "-y", "-r", str(agents.deployment.registry_root))
+    uno(registry, *arguments, "-y", "-r", str(agents.deployment.registry_root))
     agents.sync("-t", "120", timeout=180)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 from hostile_cell import Forgery
-from knocking import heard
+from knocking import is_received
 from watching import address_of, await_true, holds, node_addresses
 
 from uno.agent.commit.ledger import Ledger
@@ -74,7 +74,7 @@ class Taken:
     def victim(self) -> int:
         return self.agents.cells[VICTIM].cell
 
-    def said(
+    def envelope(
         self, kind: Kind, subject: int, body: object, *, by: int, sequence: int = LATER
     ) -> Envelope:
         plain = Envelope(
@@ -94,12 +94,12 @@ class Taken:
             identity=self.identity,
             cell=self.victim,
         )
-        envelope = self.said(Kind.OFFER, self.victim, sealed, by=by, sequence=sequence)
+        envelope = self.envelope(Kind.OFFER, self.victim, sealed, by=by, sequence=sequence)
         return Forgery(Topic.OFFER, offers_for(self.victim).partition, envelope)
 
     @contextmanager
     def writing(self, *forgeries: Forgery) -> Iterator[None]:
-        """Have the thief be on the bus and say this."""
+        """Put the compromised cell on the bus with this message."""
         node = self.agents.cells[THIEF].node
         file, log = node.directory / "forgeries", node.directory / "hostile.log"
         file.write_bytes(codec.encode(list(forgeries)))
@@ -117,9 +117,9 @@ class Taken:
     def view(self, name: str) -> UvnView:
         return (self.agents.registry if name == "registry" else self.agents.cells[name]).view()
 
-    def complaints(self, name: str, words: str) -> int:
+    def warnings(self, name: str, text: str) -> int:
         """How often an agent has complained of something."""
-        return self.agents.cells[name].log_text().count(words)
+        return self.agents.cells[name].log_text().count(text)
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +150,11 @@ def taken(living: Agents) -> Taken:
 def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
     taken: Taken,
 ) -> None:
-    """Another's status, the registry's words, a package of its own making, its own package."""
+    """Another's status, the registry's messages, a package of its own making, its own package."""
     thief, victim = taken.thief, taken.victim
     own = (taken.agents.cells[THIEF].root / "package.uvn-agent").read_bytes()
     forged = [
-        Forgery(TOPICS[kind], partition, taken.said(kind, subject, body, by=thief))
+        Forgery(TOPICS[kind], partition, taken.envelope(kind, subject, body, by=thief))
         for kind, subject, body in (
             (Kind.STATUS, victim, CellStatus(generation=99)),
             (Kind.UVN, REGISTRY, UvnAnnouncement(generation=99, reason="stolen")),
@@ -166,10 +166,10 @@ def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
 
     with taken.writing(*forged, taken.offer(own, by=thief)):
         reason = "a message is not signed with the key of its originator"
-        words = f"dropped a message from cell {thief}: {reason}"
-        await_true(lambda: taken.complaints(VICTIM, words), "the victim complains", within=20)
+        text = f"dropped a message from cell {thief}: {reason}"
+        await_true(lambda: taken.warnings(VICTIM, text), "the victim logs a warning", within=20)
         assert holds(lambda: running(taken) == before, during=5)
-        assert taken.complaints(VICTIM, words) == 1
+        assert taken.warnings(VICTIM, text) == 1
 
     for name in ("registry", VICTIM, "lan-a"):
         found = {cell.id: cell for cell in taken.view(name).cells}[victim]
@@ -181,7 +181,7 @@ def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
 @pytest.mark.feature("G20")
 @pytest.mark.parametrize("just_started", [False, True])
 def test_a_package_from_before_is_not_taken_back(taken: Taken, *, just_started: bool) -> None:
-    """The registry did offer and sign it once; one who has just started has not heard of later."""
+    """The registry signed it once; an agent that has just started has received no later one."""
     victim = taken.agents.cells[VICTIM]
     replayed = taken.offer(taken.first, by=REGISTRY, sequence=1)
     there = (victim.root / "package.uvn-agent").read_bytes()
@@ -193,7 +193,7 @@ def test_a_package_from_before_is_not_taken_back(taken: Taken, *, just_started: 
             taken.agents.start([victim])
             assert holds(lambda: not Ledger(victim.root).cell_state().staged, during=8)
         assert (victim.root / "package.uvn-agent").read_bytes() == there
-        assert taken.complaints(VICTIM, "refused a package") <= 1
+        assert taken.warnings(VICTIM, "refused a package") <= 1
     finally:
         taken.agents.start([taken.agents.registry])
 
@@ -222,10 +222,10 @@ def test_a_banned_cell_has_no_road_left(taken: Taken) -> None:
         assert len(prober.reach(within=3).missing) == len(prober.paths)
 
     for cell in cells:
-        assert not heard(cell, thief, str(node_addresses(cell)[0]), 7777, source=own)
-        assert not heard(thief, cell, own, 7777)
-    said = taken.said(Kind.STATUS, taken.thief, CellStatus(generation=99), by=taken.thief)
-    with taken.writing(Forgery(Topic.STATUS, OWN, said)):
+        assert not is_received(cell, thief, str(node_addresses(cell)[0]), 7777, source=own)
+        assert not is_received(thief, cell, own, 7777)
+    forged = taken.envelope(Kind.STATUS, taken.thief, CellStatus(generation=99), by=taken.thief)
+    with taken.writing(Forgery(Topic.STATUS, OWN, forged)):
         names = [cell.name for cell in taken.view("registry").cells]
         assert THIEF not in names
         assert holds(lambda: unheard(taken, others), during=3)

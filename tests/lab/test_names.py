@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from watching import await_well, status
+from watching import await_healthy, status
 
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
@@ -30,12 +30,12 @@ print(host.refresh_endpoint(tunnel.name, tunnel.peers[0]))
 
 @pytest.mark.feature("G13")
 def test_a_neighbour_that_has_moved_is_called_at_its_new_address(running: Deployment) -> None:
-    await_well(running)
+    await_healthy(running)
     cell = running.world.nodes["lan-d"]
     before = called(cell)
     name, address = named(cell, before)
     assert not refresh_endpoint(running, cell)
-    # It falls silent: WireGuard follows whom it hears.
+    # It sends nothing: WireGuard takes the endpoint of received packets.
     for other in running.cells:
         if other is not cell:
             running.world.cut(cell.name, other.name)
@@ -49,7 +49,7 @@ def test_a_neighbour_that_has_moved_is_called_at_its_new_address(running: Deploy
     assert refresh_endpoint(running, cell)
     assert called(cell) == before
     running.world.restore_all()
-    await_well(running)
+    await_healthy(running)
     assert status(running, cell)["pending"] == []
 
 

@@ -77,7 +77,7 @@ def test_particles_reach_everything_through_hosts_with_docker(running: Deploymen
 def test_a_cell_that_serves_no_particles_does_not_answer_them(
     running: Deployment, name: str
 ) -> None:
-    """Neither one that was told not to, nor a private one."""
+    """Neither one with the setting off, nor a private one."""
     world = running.world
     guest, cell = world.nodes["jane"], world.nodes[name]
     offered = tunnels(running.particle_package(guest))
@@ -135,8 +135,8 @@ def test_a_particle_cannot_send_as_anybody_else(running: Deployment) -> None:
         ping_as_itself()
         for forged in ("192.168.3.99", "10.254.0.9"):
             with address_on(guest, forged):
-                words = ["-c", "3", "-i", "0.1", "-w", "1", "-s", "100", "-I", forged]
-                guest.run(["ping", *words, target], check=False)
+                options = ["-c", "3", "-i", "0.1", "-w", "1", "-s", "100", "-I", forged]
+                guest.run(["ping", *options, target], check=False)
         # What was sent before it would be seen before it.
         ping_as_itself()
 

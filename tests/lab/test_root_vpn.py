@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from knocking import heard, knock
+from knocking import is_received, knock
 from root_side import drop_root, raise_root
 from watching import (
     KERNEL,
+    await_healthy,
     await_same,
     await_true,
-    await_well,
     differences,
     node_addresses,
     snapshot,
@@ -80,7 +80,7 @@ class Rooted:
 
 @pytest.fixture(scope="module")
 def rooted(running: Deployment) -> Rooted:
-    await_well(running)
+    await_healthy(running)
     made = Rooted(running=running, before=snapshot(running.world.registry, HOST))
     assert made.raised() == ["replace the firewall table", "create interface uwg-v1"]
     return made
@@ -96,8 +96,8 @@ def test_the_registry_reaches_every_cell_and_every_cell_the_registry(rooted: Roo
         await_true(partial(pings, registry, REGISTRY4, own), own, within=60)
 
         assert pings(cell, own, REGISTRY4)
-        assert heard(registry, cell, REGISTRY4, ROOT, source=own)
-        assert heard(cell, registry, own, BUS, source=REGISTRY4)
+        assert is_received(registry, cell, REGISTRY4, ROOT, source=own)
+        assert is_received(cell, registry, own, BUS, source=REGISTRY4)
 
 
 def test_nothing_but_the_bus_and_pings_is_heard_from_cells(rooted: Rooted) -> None:
@@ -106,7 +106,7 @@ def test_nothing_but_the_bus_and_pings_is_heard_from_cells(rooted: Rooted) -> No
         cell = rooted.running.world.nodes[name]
         own = str(node_addresses(cell)[0])
         for port in (7777, BUS, 22):
-            assert not heard(registry, cell, REGISTRY4, port, source=own)
+            assert not is_received(registry, cell, REGISTRY4, port, source=own)
 
 
 def test_cells_do_not_reach_each_other_through_the_registry(rooted: Rooted) -> None:
@@ -144,20 +144,20 @@ def test_a_second_time_nothing_is_to_do(rooted: Rooted) -> None:
 
 
 def test_a_cell_on_the_registrys_host_is_well_and_has_nothing_to_do(rooted: Rooted) -> None:
-    said = [rooted.running.service(cell, "up").stdout for cell in rooted.running.cells]
+    output = [rooted.running.service(cell, "up").stdout for cell in rooted.running.cells]
 
-    assert [each for each in said if ", no change;" not in each] == []
+    assert [each for each in output if ", no change;" not in each] == []
 
 
 @pytest.mark.feature("G28")
 def test_what_the_registry_sends_to_cells_is_never_in_clear_text(rooted: Rooted) -> None:
     registry = rooted.registry
-    nobody = "10.255.131.77"
-    with registry.capture("wan", f"net 10.255.128.0/22 or host {nobody}") as capture:
-        for target in (nobody, *(str(node_addresses(cell)[0]) for cell in rooted.running.cells)):
+    unused = "10.255.131.77"
+    with registry.capture("wan", f"net 10.255.128.0/22 or host {unused}") as capture:
+        for target in (unused, *(str(node_addresses(cell)[0]) for cell in rooted.running.cells)):
             knock(registry, target, BUS, source=REGISTRY4)
         registry.run(["ip", "link", "set", "uwg-v1", "down"])
-        knock(registry, nobody, BUS, source=REGISTRY4)
+        knock(registry, unused, BUS, source=REGISTRY4)
         registry.run(["ip", "link", "set", "uwg-v1", "up"])
 
     rooted.raised()
@@ -186,7 +186,7 @@ def test_a_banned_cell_reaches_the_registry_no_more(rooted: Rooted) -> None:
 
     assert did == ["configure interface uwg-v1"]
     assert not pings(cell, own, REGISTRY4)
-    assert not heard(registry, cell, REGISTRY4, ROOT, source=own)
+    assert not is_received(registry, cell, REGISTRY4, ROOT, source=own)
 
 
 def test_it_goes_without_a_trace_and_leaves_the_cell_beside_it_alone(rooted: Rooted) -> None:
@@ -213,8 +213,8 @@ def pings(node: Node, source: str, target: str) -> bool:
 
 def kill_wireguard(node: Node, interface: str) -> None:
     """Kill the process behind an interface, which leaves its socket behind."""
-    said = node.run(["ps", "ax", "-o", "pid=,args="]).stdout
-    pids = re.findall(rf"^ *(\d+) .*wireguard-go .*{interface}$", said, re.MULTILINE)
+    output = node.run(["ps", "ax", "-o", "pid=,args="]).stdout
+    pids = re.findall(rf"^ *(\d+) .*wireguard-go .*{interface}$", output, re.MULTILINE)
     assert pids
     for pid in pids:
         node.run(["kill", f"-{signal.SIGKILL}", pid])

@@ -14,9 +14,9 @@ import pytest
 from watching import (
     UNO,
     alive,
+    await_healthy,
     await_same,
     await_true,
-    await_well,
     differences,
     line,
     note,
@@ -86,11 +86,11 @@ def test_up_a_second_time_changes_nothing(site: Site) -> None:
     cells = site.deployment.cells
     before = in_parallel(snapshot, cells)
 
-    said = in_parallel(lambda cell: site.deployment.service(cell, "up").stdout, cells)
+    output = in_parallel(lambda cell: site.deployment.service(cell, "up").stdout, cells)
 
     after = in_parallel(snapshot, cells)
-    assert [name for name, text in said.items() if ", no change;" not in text] == []
-    assert [differences(before[name], after[name]) for name in said] == [[]] * len(said)
+    assert [name for name, text in output.items() if ", no change;" not in text] == []
+    assert [differences(before[name], after[name]) for name in output] == [[]] * len(output)
 
 
 @pytest.mark.feature("F103")
@@ -142,10 +142,12 @@ def test_a_new_particle_touches_the_particles_interface_of_cells_and_no_stream(s
     with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
         deployment.registry("define", "particle", "tablet", "-o", "jane@example.org", "-y")
         deployment.install()
-        said = in_parallel(lambda cell: uno(deployment, cell, "up", "-v").stdout, deployment.cells)
+        output = in_parallel(
+            lambda cell: uno(deployment, cell, "up", "-v").stdout, deployment.cells
+        )
         pause(1)
 
-    steps = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in said.items()}
+    steps = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in output.items()}
     assert steps.pop("lan-d") == []
     assert list(steps.values()) == [["add new links", "configure interface uwg-p1"]] * 4
     assert [flow.lost for flow in stream.flows.values()] == [0, 0]
@@ -171,16 +173,16 @@ def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
         deployment.registry("define", "cell", "kiosk", "-a", str(kiosk.station.public), *owner)
         deployment.install()
         install_as(deployment, kiosk, "kiosk")
-        said = in_parallel(
+        output = in_parallel(
             lambda cell: uno(deployment, cell, "up", "-v").stdout, (*deployment.cells, kiosk)
         )
         pause(2)
 
-    changed = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in said.items()}
+    changed = {name: re.findall(r"^  (.*)$", text, re.MULTILINE) for name, text in output.items()}
     steps = {"add new links", "replace the firewall table", "reload routing"}
     assert set(changed["lan-d"]) - {"complete the change"} == steps
     for cell in deployment.cells:
-        # What attracts traffic comes last, and only then what nobody needs any more goes.
+        # What attracts traffic comes last, and only then what is unused is removed.
         assert re.search(
             r"reload routing(?:\nremove .*|\nreplace the firewall table)*$",
             "\n".join(changed[cell.name]),
@@ -188,7 +190,7 @@ def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
     assert [flow.lost for flow in stream.flows.values()] == [0] * 4
     for cell in deployment.cells:
         assert_sessions_go_on(before[cell.name], fingerprint(cell))
-    await_well(deployment, (*deployment.cells, kiosk))
+    await_healthy(deployment, (*deployment.cells, kiosk))
 
 
 @pytest.mark.alone
@@ -203,15 +205,15 @@ def test_another_strategy_loses_nothing_on_links_that_stay(site: Site) -> None:
         deployment.registry("redeploy", "-S", "circular", "-y")
         deployment.install()
         install_as(deployment, world.nodes["john"], "kiosk")
-        said = in_parallel(lambda cell: uno(deployment, cell, "up", "-v").stdout, cells)
+        output = in_parallel(lambda cell: uno(deployment, cell, "up", "-v").stdout, cells)
         pause(2)
 
-    assert any("remove interface" in text for text in said.values())
+    assert any("remove interface" in text for text in output.values())
     assert [flow.lost for flow in stream.flows.values()] == [0, 0]
     assert unreached(deployment) == []
     for cell in deployment.cells:
         assert_sessions_go_on(before[cell.name], fingerprint(cell))
-    await_well(deployment, cells)
+    await_healthy(deployment, cells)
 
 
 @pytest.mark.feature("F103")
@@ -221,7 +223,9 @@ def test_status_tells_of_a_link_that_is_cut_and_of_its_return(site: Site) -> Non
     found = carrier(world, cell, line(cell, world.nodes["lan-a-host1"]).target)
 
     found.cut(world)
-    told = await_true(lambda: uno(site.deployment, cell, "status").status == 1, "the cut is told")
+    reported = await_true(
+        lambda: uno(site.deployment, cell, "status").status == 1, "the cut is reported"
+    )
 
     (link,) = [
         link
@@ -233,7 +237,7 @@ def test_status_tells_of_a_link_that_is_cut_and_of_its_return(site: Site) -> Non
     back = await_true(
         lambda: uno(site.deployment, cell, "status").status == 0, "it is back", within=20
     )
-    note(f"a cut is told after {told:.1f} s, a mended link works after {back:.1f} s")
+    note(f"a cut is reported after {reported:.1f} s, a restored link works after {back:.1f} s")
 
 
 @pytest.mark.feature("F102")
@@ -243,9 +247,9 @@ def test_status_tells_of_a_link_that_is_cut_and_of_its_return(site: Site) -> Non
 def test_down_removes_exactly_what_uno_made(site: Site) -> None:
     cells = site.deployment.cells
 
-    said = in_parallel(lambda cell: site.deployment.service(cell, "down").stdout, cells)
+    output = in_parallel(lambda cell: site.deployment.service(cell, "down").stdout, cells)
 
-    assert [name for name, text in said.items() if "is down" not in text] == []
+    assert [name for name, text in output.items() if "is down" not in text] == []
     after = in_parallel(snapshot, cells)
     changed = [
         f"{name}: {change}"
@@ -263,9 +267,9 @@ def test_down_a_second_time_says_that_it_was_down(site: Site) -> None:
     site.deployment.down([site.crowded])
     before = snapshot(site.crowded)
 
-    said = uno(site.deployment, site.crowded, "down")
+    output = uno(site.deployment, site.crowded, "down")
 
-    assert "was down already" in said.stdout
+    assert "was down already" in output.stdout
     await_same(before, lambda: snapshot(site.crowded), "the host is as it was", within=10)
 
 

@@ -63,11 +63,11 @@ def test_either_goes_and_the_other_stays(living: Agents) -> None:
 
 
 def hears_registry(agent: Agent) -> bool:
-    """Whether a cell's agent says that it hears the registry."""
+    """Whether a cell's agent reports contact with the registry."""
     status = {cell.id: cell.status for cell in agent.view().cells}[agent.cell]
     return status is not None and status.registry
 
 
 def misses_registry(agent: Agent) -> bool:
-    """Whether it says that it does not."""
+    """Whether it reports no contact."""
     return not hears_registry(agent)

@@ -48,16 +48,16 @@ def regain_lan(agent: Agent) -> None:
 
 
 def lan_interface(agent: Agent) -> str:
-    said = agent.node.run(["ip", "-j", "-4", "address", "show", "to", LANS["lan-c"][0]]).stdout
-    return str(only([each for each in json.loads(said) if each])["ifname"])
+    output = agent.node.run(["ip", "-j", "-4", "address", "show", "to", LANS["lan-c"][0]]).stdout
+    return str(only([each for each in json.loads(output) if each])["ifname"])
 
 
-def status(agent: Agent, *words: str) -> Completed:
-    argv = [sys.executable, "-m", "uno", "status", "-r", str(agent.root), *words]
+def status(agent: Agent, *arguments: str) -> Completed:
+    argv = [sys.executable, "-m", "uno", "status", "-r", str(agent.root), *arguments]
     return agent.node.run(argv, check=False)
 
 
-def told(agent: Agent) -> dict[str, Any]:
+def status_json(agent: Agent) -> dict[str, Any]:
     found = json.loads(status(agent, "--json").stdout)
     assert isinstance(found, dict)
     return found
@@ -71,17 +71,17 @@ def networks(agent: Agent, kind: str) -> set[str]:
 @pytest.mark.feature("F095")
 def test_every_node_tells_every_cell_its_lans_links_and_what_was_measured(well: Agents) -> None:
     for agent in well.all:
-        cells = {cell["name"]: cell["status"] for cell in told(agent)["cells"]}
+        cells = {cell["name"]: cell["status"] for cell in status_json(agent)["cells"]}
         assert set(cells) == set(well.cells)
-        for name, said in cells.items():
-            assert [lan["network"] for lan in said["lans"]] == [*LANS[name]]
-            assert said["links"]
-            for link in said["links"]:
+        for name, state in cells.items():
+            assert [lan["network"] for lan in state["lans"]] == [*LANS[name]]
+            assert state["links"]
+            for link in state["links"]:
                 assert link["handshake"] < 180
                 assert (link["bgp"], link["bfd"]) == ("Established", "up")
                 assert 0 < link["rtt"] < 5000
                 assert link["loss"] == 0
-            assert all(path["rtt"] for path in said["paths"])
+            assert all(path["rtt"] for path in state["paths"])
 
 
 @pytest.mark.parametrize("where", ["registry", "lan-d"])
@@ -109,7 +109,7 @@ def test_full_packets_pass_through_every_link(well: Agents) -> None:
             for link in (cell.status.links if cell.status else ())
         }
 
-    # Each link is tried some seconds after it came up, and what was found is told in the end.
+    # Each link is tried some seconds after it came up, and the result is reported in the end.
     await_true(lambda: sizes() == {1320}, "every link carries 1320 bytes", within=60)
 
 
@@ -127,7 +127,7 @@ def test_a_lan_that_is_lost_is_unreachable_everywhere_until_it_is_back(well: Age
     )
     await_true(
         lambda: f"lan-c: LAN {LOST} is missing" in status(others[0]).stdout,
-        "uno status elsewhere says so",
+        "uno status elsewhere shows it",
         within=30,
     )
     found = status(others[0])

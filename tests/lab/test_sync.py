@@ -25,8 +25,8 @@ def well(living: Agents) -> Iterator[Agents]:
     living.await_settled(within=120)
 
 
-def change(agents: Agents, *words: str) -> None:
-    uno(agents.registry.node, *words, "-q", "-r", str(agents.deployment.registry_root))
+def change(agents: Agents, *arguments: str) -> None:
+    uno(agents.registry.node, *arguments, "-q", "-r", str(agents.deployment.registry_root))
 
 
 def slower_or_faster(agents: Agents) -> None:
@@ -46,12 +46,12 @@ def test_without_an_agent_it_is_the_agent_until_all_cells_are_there(well: Agents
 
     done = well.sync("-t", "60", "-J")
 
-    told = json.loads(done.stdout)
-    assert told["done"]
-    assert told["consistent"]
-    assert told["missing"] == []
-    # The private cell has pulled by itself; nobody can call it.
-    assert {cell["name"] for cell in told["cells"]} == set(well.cells)
+    result = json.loads(done.stdout)
+    assert result["done"]
+    assert result["consistent"]
+    assert result["missing"] == []
+    # The private cell has pulled by itself; the registry cannot reach it.
+    assert {cell["name"] for cell in result["cells"]} == set(well.cells)
     assert "uwg-v1" not in registry.node.run(["ip", "-o", "link"]).stdout
 
 
@@ -61,9 +61,9 @@ def test_of_two_at_once_one_follows_the_other(well: Agents) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(well.sync, "-t", "90") for _ in range(2)]
-        said = [each.result().stdout for each in both]
+        output = [each.result().stdout for each in both]
 
-    assert all("and reach every LAN" in each for each in said)
+    assert all("and reach every LAN" in each for each in output)
 
 
 @pytest.mark.parametrize("phase", ["staged", "applied"])

@@ -1,4 +1,4 @@
-"""A cell says only what is its own, sends only what is its own, and nothing leaks in clear text."""
+"""A cell advertises only its own, sends only its own, and nothing leaks in clear text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from watching import (
     UNO,
     address_of,
+    await_healthy,
     await_true,
-    await_well,
     bgp_peers,
     bgp_routes,
     differences,
@@ -64,7 +64,7 @@ def four_sites(ring_spec: Path) -> Uvn:
 @pytest.fixture(scope="module", autouse=True)
 def _settled(running: Deployment) -> None:
     """All routes are known to all, and no table changes any more."""
-    await_well(running)
+    await_healthy(running)
     tables = Others(list(running.cells))
     while pause(1.5) or tables.changes():
         tables = Others(list(running.cells))
@@ -102,7 +102,7 @@ def test_a_leaf_that_pretends_to_be_a_transit_is_not_believed(running: Deploymen
 
 @pytest.mark.feature("G22")
 def test_what_a_transit_announces_of_others_attracts_nobody(running: Deployment) -> None:
-    """A transit may say less than it knows; so what it does not transit is announced here."""
+    """A transit may advertise less than it has; so what it does not transit is advertised here."""
     thief = running.world.nodes["lan-b"]
     relay = node_addresses(running.world.nodes["relay"])[0]
     prefixes = ["192.168.3.0/25", "0.0.0.0/0", "8.8.8.0/24", f"{relay}/32", "2001:db8:3::/65"]
@@ -245,7 +245,7 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
             world.cut("lan-b", other.name)
 
     with wiretaps(running, [cell]) as leaks, PingMatrix(paths) as prober, prober.stream(rate=100):
-        await_true(lambda: len(leaks()) > 10, "the taps hear what leaks")
+        await_true(lambda: len(leaks()) > 10, "the taps capture what leaks")
         rising = cell.start([*UNO, "service", "up", "-r", str(running.cell_root(cell))])
         await_true(
             lambda: cell.run(["ip", "route", "show", "proto", "98"]).stdout, "unreachable routes"
@@ -263,22 +263,22 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
 
 
 @pytest.mark.feature("G28")
-def test_a_host_without_a_path_is_told_at_once(running: Deployment) -> None:
+def test_a_host_without_a_path_is_rejected_at_once(running: Deployment) -> None:
     world = running.world
     cell, host, gone = world.nodes["lan-a"], world.nodes["lan-a-host1"], world.nodes["lan-d"]
     gone.kill()
     await_true(lambda: "192.168.4.0/24" not in bgp_routes(cell), "lan-d is gone")
 
-    # Linux limits how often it says so to the same host (icmp_ratelimit), so that one ping in a row
-    # may be left without an answer.
+    # Linux limits how often it sends it to the same host (icmp_ratelimit), so that one ping of
+    # several may be left without an answer.
     target = str(address_of(world.nodes["lan-d-host1"]))
 
-    def is_told() -> bool:
-        said = host.run(["ping", "-c", "1", "-W", "1", target], check=False).stdout
-        return re.search(r"(Host|Net) Unreachable", said) is not None
+    def is_rejected() -> bool:
+        output = host.run(["ping", "-c", "1", "-W", "1", target], check=False).stdout
+        return re.search(r"(Host|Net) Unreachable", output) is not None
 
     try:
-        await_true(is_told, f"{host.name} is told that there is no path", within=10)
+        await_true(is_rejected, f"{host.name} is informed that there is no path", within=10)
     finally:
         restore(running)
 
@@ -348,18 +348,18 @@ def announcing(
 
 
 def assert_received(cell: Node, thief: Node, prefix: str) -> str:
-    """Wait until a cell has heard a prefix from a neighbour; return the path that it was told."""
+    """Wait until a cell has received a prefix from a neighbour; return its path."""
     family = "ipv6" if ":" in prefix else "ipv4"
     peers = bgp_peers(cell)
     (neighbor,) = [name for name, peer in peers.items() if peer["remoteAs"] == ASN[thief.name]]
     found: dict[str, Any] = {}
 
-    def heard() -> bool:
-        said = vtysh(cell, f"show bgp {family} unicast neighbors {neighbor} received-routes json")
-        found.update(json.loads(said)["receivedRoutes"])
+    def is_received() -> bool:
+        output = vtysh(cell, f"show bgp {family} unicast neighbors {neighbor} received-routes json")
+        found.update(json.loads(output)["receivedRoutes"])
         return prefix in found
 
-    await_true(heard, f"{cell.name} hears {prefix} from {thief.name}")
+    await_true(is_received, f"{cell.name} receives {prefix} from {thief.name}")
     path = found[prefix]["path"]
     assert isinstance(path, str)
     return path

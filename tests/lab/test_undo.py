@@ -40,7 +40,7 @@ def well(living: Agents) -> Iterator[Agents]:
 
 
 def wrong_address(agents: Agents) -> None:
-    """The uplink is said to be where nobody is; and, so that it cannot call, at another port."""
+    """Give the uplink an unused address and another port, so that no handshake works."""
     agents.deployment.registry(
         *("config", "cell", UPLINK, "-U", "-a", "203.0.113.200", "--backbone-vpn-port", "40000"),
         "-y",
@@ -95,7 +95,7 @@ def test_a_generation_that_cuts_a_cell_off_is_reverted_by_it_and_then_by_all(
     assert CUT_OFF in done.stdout + done.stderr
     well.await_views(lambda view: bool(is_settled(view)), within=AFTERWARDS)
     view = well.registry.view()
-    note(f"{harm.__name__}: uno sync said after {took:.1f} s: {view.reason}")
+    note(f"{harm.__name__}: uno sync ended after {took:.1f} s: {view.reason}")
     assert view.undone is not None
     assert view.undone > view.generation
     assert CUT_OFF in view.reason

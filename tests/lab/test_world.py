@@ -62,7 +62,7 @@ def test_the_internet_sees_a_private_cell_at_its_router(world: World) -> None:
 
 
 def test_nobody_reaches_a_private_cell_from_the_internet(world: World) -> None:
-    assert heard(world.nodes["server"], world.nodes["lan-d"], port=63550) == 0
+    assert is_received(world.nodes["server"], world.nodes["lan-d"], port=63550) == 0
 
 
 @pytest.mark.feature("F016")
@@ -71,11 +71,11 @@ def test_a_router_forwards_the_ports_of_a_public_cell(world: World, port: int) -
     cell = world.nodes["lan-a"]
     assert cell.station.public not in cell.station.addresses
 
-    assert heard(world.nodes["server"], cell, port=port) == 1
+    assert is_received(world.nodes["server"], cell, port=port) == 1
 
 
 def test_a_router_forwards_no_other_port(world: World) -> None:
-    assert heard(world.nodes["server"], world.nodes["lan-a"], port=5353) == 0
+    assert is_received(world.nodes["server"], world.nodes["lan-a"], port=5353) == 0
 
 
 def test_a_cell_on_the_internet_is_reached_at_its_own_address(world: World) -> None:
@@ -142,19 +142,19 @@ def test_a_program_that_is_stopped_does_not_go_on_in_its_machine(world: World) -
 def test_a_cut_drops_udp_in_both_directions_until_it_is_mended(world: World) -> None:
     one, other = world.nodes["lan-a"], world.nodes["lan-b"]
     world.cut("lan-a", "lan-b")
-    assert heard(other, one, port=63550) == 0
-    assert heard(one, other, port=63550) == 0
+    assert is_received(other, one, port=63550) == 0
+    assert is_received(one, other, port=63550) == 0
 
     world.restore("lan-a", "lan-b")
 
-    assert heard(one, other, port=63550) == 1
+    assert is_received(one, other, port=63550) == 1
 
 
 def test_a_cut_of_one_port_leaves_the_others(world: World) -> None:
     one, other = world.nodes["registry"], world.nodes["lan-b"]
     world.cut("lan-b", "registry", port=63551)
 
-    found = [heard(one, other, port=port) for port in (63551, 63552)]
+    found = [is_received(one, other, port=port) for port in (63551, 63552)]
 
     world.restore_all()
     assert found == [0, 1]
@@ -163,7 +163,7 @@ def test_a_cut_of_one_port_leaves_the_others(world: World) -> None:
 def test_a_cut_between_two_nodes_leaves_the_others(world: World) -> None:
     world.cut("lan-a", "lan-b")
 
-    found = heard(world.nodes["relay"], world.nodes["lan-b"], port=63550)
+    found = is_received(world.nodes["relay"], world.nodes["lan-b"], port=63550)
 
     world.restore_all()
     assert found == 1
@@ -172,7 +172,7 @@ def test_a_cut_between_two_nodes_leaves_the_others(world: World) -> None:
 def test_loss_takes_its_share_of_udp(world: World) -> None:
     world.loss(30)
 
-    found = heard(world.nodes["registry"], world.nodes["relay"], port=7000, times=300)
+    found = is_received(world.nodes["registry"], world.nodes["relay"], port=7000, times=300)
 
     world.loss(0)
     assert 150 < found < 260
@@ -347,7 +347,7 @@ def maker(labs: File, uvn_file: File) -> Iterator[Process]:
     process.stop()
 
 
-def heard(sender: Node, receiver: Node, *, port: int, times: int = 1) -> int:
+def is_received(sender: Node, receiver: Node, *, port: int, times: int = 1) -> int:
     """Send datagrams to where the Internet sees a node; return how many arrived in it."""
     with (
         netns.socket_in(receiver.namespace, socket.AF_INET, socket.SOCK_DGRAM) as there,

@@ -1,4 +1,4 @@
-"""What lab tests look at: all of a host, what a cell says of itself, and when it has come to be."""
+"""Observations of lab tests: a host, the status of a cell, and waiting for a state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from uno.model.net import Address, address
 
 UNO = (sys.executable, "-m", "uno")
 
-# What the kernel is told, and what `up` is to leave alone when there is nothing to do.
+# What the kernel has, and what `up` must not touch when nothing differs.
 KERNEL = {
     "links": "ip -d link | sed 's/ [a-z_]*_timer *[0-9.]*//g'",
     "addresses": "ip address",
@@ -50,8 +50,8 @@ def snapshot(node: Node, parts: Mapping[str, str] | None = None) -> dict[str, st
     mark = "==== "
     script = "\n".join(f"echo '{mark}{name}'\n{command}" for name, command in chosen.items())
     script = script.replace("{labs}", shlex.quote(str(node.directory.parents[2])))
-    said = node.run(["sh", "-c", script]).stdout
-    found = (part.partition("\n") for part in said.split(mark)[1:])
+    output = node.run(["sh", "-c", script]).stdout
+    found = (part.partition("\n") for part in output.split(mark)[1:])
     return {name: content for name, _, content in found}
 
 
@@ -68,24 +68,24 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str
 
 
 def uno(
-    deployment: Deployment, cell: Node, *words: str, env: Mapping[str, str] | None = None
+    deployment: Deployment, cell: Node, *arguments: str, env: Mapping[str, str] | None = None
 ) -> Completed:
     """Run `uno service WORDS` on a cell, whatever its exit status."""
     root = ["-r", str(deployment.cell_root(cell))]
-    return cell.run([*UNO, "service", *words, *root], timeout=60, env=env, check=False)
+    return cell.run([*UNO, "service", *arguments, *root], timeout=60, env=env, check=False)
 
 
 def status(deployment: Deployment, cell: Node) -> dict[str, Any]:
-    """What a cell says of itself."""
+    """The output of `uno service status` on a cell."""
     found = json.loads(uno(deployment, cell, "status", "--json").stdout)
     assert isinstance(found, dict)
     return found
 
 
-def await_well(
+def await_healthy(
     deployment: Deployment, cells: Iterable[Node] | None = None, *, within: float = 30
 ) -> None:
-    """Wait until these cells, or all, say that all is well."""
+    """Wait until these cells, or all, are healthy."""
     chosen = deployment.cells if cells is None else tuple(cells)
 
     def ill() -> list[str]:
@@ -100,7 +100,7 @@ def restore(deployment: Deployment) -> None:
     deployment.world.restore_all()
     deployment.up()
     assert unreached(deployment) == []
-    await_well(deployment)
+    await_healthy(deployment)
 
 
 def unreached(deployment: Deployment, *, within: float = 30) -> list[str]:
@@ -139,8 +139,8 @@ def stream(paths: Iterable[PingPath]) -> tuple[PingMatrix, PingStream]:
 
 def bgp_routes(cell: Node) -> str:
     """What a cell has in the kernel from BGP, of both IP versions."""
-    said = cell.run(["sh", "-c", "ip route show proto bgp; ip -6 route show proto bgp"])
-    return said.stdout
+    output = cell.run(["sh", "-c", "ip route show proto bgp; ip -6 route show proto bgp"])
+    return output.stdout
 
 
 def bgp_peers(cell: Node) -> dict[str, dict[str, Any]]:
@@ -152,14 +152,14 @@ def bgp_peers(cell: Node) -> dict[str, dict[str, Any]]:
 
 def vtysh(cell: Node, *commands: str) -> str:
     """Say something to uno's FRR on a cell."""
-    words = " ".join(f"-c {shlex.quote(each)}" for each in commands)
-    return cell.run(["sh", "-c", f"vtysh --vty_socket /run/uno/*/frr {words}"]).stdout
+    options = " ".join(f"-c {shlex.quote(each)}" for each in commands)
+    return cell.run(["sh", "-c", f"vtysh --vty_socket /run/uno/*/frr {options}"]).stdout
 
 
 def pids(cell: Node) -> dict[str, int]:
     """The process ids of uno's FRR on a cell, as the cell sees them."""
-    said = cell.run(["sh", "-c", "cd /run/uno/*/frr && grep . *.pid"], check=False).stdout
-    return {name: int(pid) for name, pid in re.findall(r"(\w+)\.pid:(\d+)", said)}
+    output = cell.run(["sh", "-c", "cd /run/uno/*/frr && grep . *.pid"], check=False).stdout
+    return {name: int(pid) for name, pid in re.findall(r"(\w+)\.pid:(\d+)", output)}
 
 
 def alive(cell: Node, name: str, *, besides: int = 0) -> bool:
@@ -223,7 +223,7 @@ def holds(condition: Callable[[], object], *, during: float) -> bool:
 
 
 def note(text: str) -> None:
-    """Tell a measured figure to whoever reads what tests say (pytest -s, -rP)."""
+    """Print a measured figure (pytest -s, -rP)."""
     sys.stdout.write(f"{text}\n")
 
 

@@ -1,4 +1,4 @@
-"""What cells send into the UVN in clear text, heard on their wires."""
+"""What cells send into the UVN in clear text, captured on their wires."""
 
 from __future__ import annotations
 
