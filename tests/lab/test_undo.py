@@ -11,15 +11,13 @@ import pytest
 from watching import note, unreached
 
 from uno.lab.agents import Agents, is_settled
-from uno.model.messages import Phase
+from uno.model.messages import CONFIRM_TIMEOUT, Phase
 from uno.model.status import UvnView
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 # lan-d is behind NAT and has one link, to lan-a.
 CUT_OFF, UPLINK = "lan-d", "lan-a"
-# What uno promises: this long is a cell without contact before it goes back.
-WINDOW = 30.0
 # Until the news is with everybody, and the old generation in place.
 AFTERWARDS = 30.0
 
@@ -88,7 +86,7 @@ def test_a_generation_that_cuts_a_cell_off_is_reverted_by_it_and_then_by_all(
     harm(well)
     began = time.monotonic()
 
-    done = well.sync("-t", f"{WINDOW + AFTERWARDS:.0f}", check=False)
+    done = well.sync("-t", f"{CONFIRM_TIMEOUT + AFTERWARDS:.0f}", check=False)
 
     took = time.monotonic() - began
     assert done.status == 1, done

@@ -51,7 +51,7 @@ def switch(  # noqa: PLR0913 - the fields of `DrainRunner`
 
     Links that the schedule holds stay as in `old`. If links were deferred already, `old` is the
     package from `drain_plan.with_deferred`. `pause` waits for so many seconds of the clock `now`.
-    Raises `UnoError` if a step fails; then the host is as `old` says. Raises `DrainCancelled` soon
+    Raises `UnoError` if a step fails; then the host runs `old`. Raises `DrainCancelled` soon
     after `cancelled` returns true.
     """
     runner = DrainRunner(host=host, progress=progress, pause=pause, now=now, cancelled=cancelled)

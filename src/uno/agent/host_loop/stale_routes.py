@@ -1,9 +1,9 @@
 """Which links are dead while BGP keeps the routes through them, and since when. Pure.
 
-BGP keeps the routes of a neighbour whose session has ended and that may come back, as when its
-routing daemon starts anew (RFC 4724). If the link dies before, it does not come back, and bgpd does
-not look at BFD any more (`bfd_session_status_update` in bgpd/bgp_bfd.c of FRR 8.4 and 10.3), as RFC
-5882 says that it should (section 4.3.1).
+BGP keeps the routes of a neighbour whose session has ended, because its routing daemon may be
+restarting (RFC 4724). If the link dies before the session returns, bgpd ignores BFD
+(`bfd_session_status_update` in bgpd/bgp_bfd.c of FRR 8.4 and 10.3), against RFC 5882, section
+4.3.1, and keeps the routes.
 """
 
 from __future__ import annotations
