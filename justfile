@@ -59,7 +59,7 @@ mutants *args:
 bench name="":
     for script in benchmarks/{{ name }}*.py; do python "$script"; done
 
-# random faults and changes in a lab, 200 unless told otherwise; needs root. E.g. --seed 7 --faults 500
+# random faults and changes in a lab, 200 by default; needs root. E.g. --seed 7 --faults 500
 chaos *args:
     scripts/chaos {{ args }}
 

@@ -375,7 +375,7 @@ def _is_wildcard(case: ast.match_case) -> bool:
 
 
 def catches_all(node: ast.AST) -> bool:
-    """Tell whether `node` is an `except` of Exception, BaseException or everything."""
+    """Return whether `node` is an `except` of Exception, BaseException or everything."""
     if not isinstance(node, ast.ExceptHandler):
         return False
     kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
@@ -386,7 +386,7 @@ def catches_all(node: ast.AST) -> bool:
 
 
 def raises_again(handler: ast.AST) -> bool:
-    """Tell whether an `except` ends in a bare `raise`."""
+    """Return whether an `except` ends in a bare `raise`."""
     last = handler.body[-1] if isinstance(handler, ast.ExceptHandler) else None
     return isinstance(last, ast.Raise) and last.exc is None
 
@@ -426,7 +426,7 @@ def _reachable(start: str, edges: Mapping[str, Collection[str]]) -> set[str]:
 
 
 def contracts_kept() -> bool:
-    """Tell whether `lint-imports` keeps every contract of .importlinter."""
+    """Return whether `lint-imports` keeps every contract of .importlinter."""
     with contextlib.redirect_stdout(io.StringIO()):
         return lint_imports(config_filename=str(ROOT / ".importlinter"), no_cache=True) == 0
 

@@ -51,7 +51,7 @@ def parse(path: Path) -> ast.Module:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_a_module_says_what_it_is_for(module: Path) -> None:
+def test_a_module_has_a_docstring(module: Path) -> None:
     assert ast.get_docstring(parse(module)), "a module starts with a docstring"
 
 
@@ -96,12 +96,12 @@ def test_no_path_of_one_machine_is_written_down() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_a_module_that_is_called_pure_is_held_to_it(module: Path) -> None:
-    says_pure = re.search(r"\bpure\b", ast.get_docstring(parse(module)) or "", re.IGNORECASE)
+    is_called_pure = re.search(r"\bpure\b", ast.get_docstring(parse(module)) or "", re.IGNORECASE)
     name = dotted(module)
 
     held = any(name == each or name.startswith(f"{each}.") for each in pure_modules())
 
-    assert held or not says_pure
+    assert held or not is_called_pure
 
 
 def pure_modules() -> list[str]:
