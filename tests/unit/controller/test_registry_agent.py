@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,8 @@ from uno.bus.memory import Impairment, MemoryBus, MemoryNetwork
 from uno.controller import release_store
 from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
 from uno.controller.release_record import ReleaseRecord
+from uno.controller.store_access import StoreAccess
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model import codec
 from uno.model.messages import Envelope, Kind, Phase, UvnAnnouncement
 from uno.model.status import UvnView
@@ -569,3 +572,52 @@ def test_without_a_root_vpn_packages_are_to_be_copied_by_hand(scene: Scene) -> N
         asyncio.run(play())
 
     assert "by hand" in str(caught.value.exceptions[0].hint)  # type: ignore[union-attr]
+
+
+def test_a_transient_failure_of_the_store_is_tried_again_and_loses_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write, failures = StoreAccess.write, list[UnoError]()
+
+    def busy(self: StoreAccess, record: ReleaseRecord) -> None:
+        if record.activation is not None and len(failures) < 3:
+            failures.append(TransientFailure("the registry is in use by process 7 (uno)"))
+            raise failures[-1]
+        write(self, record)
+
+    monkeypatch.setattr(StoreAccess, "write", busy)
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(add_lan("c1"))
+            await agent.release()
+            await scene.until_consistent(2)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(play())
+
+    assert len(failures) == 3
+    assert caplog.messages.count(str(failures[0])) == 1
+    assert scene.record().settled
+
+
+def test_a_failure_that_needs_a_person_ends_the_agent(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: StoreAccess, _record: ReleaseRecord) -> None:
+        raise ActionNeeded("the disk is full")
+
+    monkeypatch.setattr(StoreAccess, "write", full)
+
+    async def play() -> None:
+        async with scene.agent_at_work():
+            scene.start_cells()
+            assert scene.task is not None
+            await until(scene.task.done, "it ends")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(play())
+
+    assert "the disk is full" in str(caught.value.exceptions[0])
