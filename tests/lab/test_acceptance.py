@@ -110,7 +110,7 @@ def test_a_backbone_that_is_laid_out_anew_is_consistent_after_sync(
         )
 
 
-def test_status_says_so_on_every_node(up: Deployment, agents: Agents) -> None:
+def test_status_shows_it_on_every_node(up: Deployment, agents: Agents) -> None:
     assert uno(up.world.registry, "status", "-r", str(up.registry_root)).status == 0
     for agent in agents.cells.values():
         view = agent.view()

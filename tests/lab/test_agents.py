@@ -40,7 +40,7 @@ def well(living: Agents) -> Iterator[Agents]:
 @pytest.mark.feature("F076")
 @pytest.mark.feature("F077")
 @pytest.mark.feature("F095")
-def test_every_agent_sees_all_cells_well_and_says_so(well: Agents) -> None:
+def test_every_agent_has_all_cells_healthy_and_shows_it(well: Agents) -> None:
     for agent in well.all:
         view = agent.view()
         assert {cell.name: cell.id for cell in view.cells} == {

@@ -48,7 +48,7 @@ def cell(running: Deployment) -> Node:
 
 @pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
 @pytest.mark.parametrize("name", ["lan-a", "lan-c", "lan-d", "relay"])
-def test_other_nodes_are_heard(running: Deployment, cell: Node, name: str, port: int) -> None:
+def test_other_nodes_are_received(running: Deployment, cell: Node, name: str, port: int) -> None:
     sender = running.world.nodes[name]
     source, target = (str(node_addresses(each)[0]) for each in (sender, cell))
 
@@ -56,7 +56,7 @@ def test_other_nodes_are_heard(running: Deployment, cell: Node, name: str, port:
 
 
 @pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
-def test_the_internet_is_not_heard(running: Deployment, cell: Node, port: int) -> None:
+def test_the_internet_is_not_received(running: Deployment, cell: Node, port: int) -> None:
     server = running.world.nodes["server"]
     public = str(cell.station.public)
 
@@ -68,7 +68,7 @@ def test_the_internet_is_not_heard(running: Deployment, cell: Node, port: int) -
 
 
 @pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
-def test_the_own_lan_is_not_heard(running: Deployment, cell: Node, port: int) -> None:
+def test_the_own_lan_is_not_received(running: Deployment, cell: Node, port: int) -> None:
     host = running.world.nodes["lan-b-host1"]
     for target in (str(address_of(cell)), str(node_addresses(cell)[0])):
         before = dropped(cell)
@@ -79,7 +79,7 @@ def test_the_own_lan_is_not_heard(running: Deployment, cell: Node, port: int) ->
 
 
 @pytest.mark.parametrize("port", [DISCOVERY, TRAFFIC])
-def test_other_lans_are_not_heard(running: Deployment, cell: Node, port: int) -> None:
+def test_other_lans_are_not_received(running: Deployment, cell: Node, port: int) -> None:
     host = running.world.nodes["lan-c-host1"]
     target = str(node_addresses(cell)[0])
 
@@ -88,7 +88,7 @@ def test_other_lans_are_not_heard(running: Deployment, cell: Node, port: int) ->
 
 
 @pytest.mark.parametrize("served_by", ["lan-b", "relay"])
-def test_particles_are_not_heard(running: Deployment, cell: Node, served_by: str) -> None:
+def test_particles_are_not_received(running: Deployment, cell: Node, served_by: str) -> None:
     """Neither where they connect, nor elsewhere, where they are seen with their cell's address."""
     john = running.world.nodes["john"]
     tunnel = tunnels(running.particle_package(john))[served_by]
@@ -103,7 +103,7 @@ def test_particles_are_not_heard(running: Deployment, cell: Node, served_by: str
 
 
 @pytest.mark.feature("G24")
-def test_a_lan_host_that_pretends_to_be_a_node_is_not_heard(
+def test_a_lan_host_that_pretends_to_be_a_node_is_not_received(
     running: Deployment, cell: Node
 ) -> None:
     host = running.world.nodes["lan-b-host1"]
@@ -159,7 +159,7 @@ def test_what_is_sent_to_nodes_without_a_path_is_lost_without_an_error_or_a_leak
 
 
 @pytest.mark.feature("G28")
-def test_a_lan_host_is_told_that_there_is_no_path_to_a_node(
+def test_a_lan_host_gets_an_error_without_a_path_to_a_node(
     running: Deployment, alone: Node
 ) -> None:
     host = running.world.nodes["lan-b-host1"]

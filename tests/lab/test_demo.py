@@ -108,7 +108,7 @@ def test_the_demo_passes_and_leaves_nothing(labs: Path, four_sites_spec: Path) -
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 @pytest.mark.parametrize("moment", ["Internet", "uno install"])
-def test_a_demo_that_is_told_to_end_leaves_nothing(
+def test_a_demo_that_is_ended_by_a_signal_leaves_nothing(
     labs: Path, four_sites_spec: Path, *, number: int, status: int, moment: str
 ) -> None:
     log = labs.with_suffix(".log")

@@ -158,7 +158,7 @@ def apply_filters(folder: Path, *, seconds: float) -> None:
 
 
 @pytest.mark.feature("G12")
-def test_every_new_zebra_is_told_all_routes(well: Deployment) -> None:
+def test_every_new_zebra_gets_all_routes(well: Deployment) -> None:
     """Those that the one before left in the kernel are swept after some minutes."""
     cell = well.world.nodes["lan-b"]
     line = re.compile(r"^bgp .* (\d+)/\d+ +(\d+)/\d+ *$", re.MULTILINE)
@@ -256,7 +256,7 @@ def test_up_and_down_at_once_leave_one_or_the_other(down: Deployment, bare: dict
 
 @pytest.mark.feature("F078")
 @pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda each: each.name.replace(" ", "-"))
-def test_up_that_fails_leaves_the_host_as_it_was_and_says_why(
+def test_up_that_fails_leaves_the_host_as_it_was_and_shows_why(
     down: Deployment, obstacle: Obstacle
 ) -> None:
     cell = down.world.nodes["lan-b"]

@@ -108,7 +108,7 @@ def test_a_lan_that_goes_and_comes_back_is_withdrawn_and_announced(well: Agents)
 
 
 @pytest.mark.feature("F078")
-def test_an_agent_that_starts_without_its_lan_says_which_is_missing(well: Agents) -> None:
+def test_an_agent_that_starts_without_its_lan_shows_which_is_missing(well: Agents) -> None:
     agent = well.cells["lan-d"]
     agent.stop()
     uno(agent.node, "service", "down", "-r", str(agent.root))
@@ -123,7 +123,7 @@ def test_an_agent_that_starts_without_its_lan_says_which_is_missing(well: Agents
 
 @pytest.mark.feature("G12")
 @pytest.mark.parametrize("name", ["lan-a", "relay"])
-def test_an_interface_that_somebody_removed_comes_back_soon(well: Agents, name: str) -> None:
+def test_an_interface_that_was_removed_comes_back_soon(well: Agents, name: str) -> None:
     agent = well.cells[name]
 
     agent.node.run(["ip", "link", "delete", "uwg-b0"])

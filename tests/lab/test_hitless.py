@@ -112,7 +112,7 @@ def test_a_change_ends_no_session(well: Agents) -> None:
 
 @pytest.mark.feature("G08")
 @pytest.mark.feature("G22")
-def test_what_is_told_to_be_left_is_the_last_choice_and_passes_the_filters_like_all_else(
+def test_a_drained_route_is_the_last_choice_and_passes_the_filters_like_any_other(
     well: Agents,
 ) -> None:
     nodes = well.deployment.world.nodes

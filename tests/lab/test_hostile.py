@@ -147,7 +147,7 @@ def taken(living: Agents) -> Taken:
 
 
 @pytest.mark.feature("G20")
-def test_what_it_says_in_the_name_of_others_is_dropped_and_complained_of_once(
+def test_what_it_forges_in_the_name_of_others_is_dropped_and_logged_once(
     taken: Taken,
 ) -> None:
     """Another's status, the registry's messages, a package of its own making, its own package."""

@@ -100,7 +100,7 @@ def test_the_registry_reaches_every_cell_and_every_cell_the_registry(rooted: Roo
         assert is_received(cell, registry, own, BUS, source=REGISTRY4)
 
 
-def test_nothing_but_the_bus_and_pings_is_heard_from_cells(rooted: Rooted) -> None:
+def test_nothing_but_the_bus_and_pings_is_received_from_cells(rooted: Rooted) -> None:
     registry = rooted.registry
     for name in ("lan-a", "lan-d"):
         cell = rooted.running.world.nodes[name]

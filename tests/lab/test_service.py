@@ -94,7 +94,7 @@ def test_up_a_second_time_changes_nothing(site: Site) -> None:
 
 
 @pytest.mark.feature("F103")
-def test_status_says_that_all_is_well_and_how(site: Site) -> None:
+def test_status_shows_that_all_is_well_and_how(site: Site) -> None:
     done = uno(site.deployment, site.crowded, "status", "--json")
 
     found = json.loads(done.stdout)
@@ -218,7 +218,7 @@ def test_another_strategy_loses_nothing_on_links_that_stay(site: Site) -> None:
 
 @pytest.mark.feature("F103")
 @pytest.mark.usefixtures("_restored")
-def test_status_tells_of_a_link_that_is_cut_and_of_its_return(site: Site) -> None:
+def test_status_shows_of_a_link_that_is_cut_and_of_its_return(site: Site) -> None:
     world, cell = site.deployment.world, site.crowded
     found = carrier(world, cell, line(cell, world.nodes["lan-a-host1"]).target)
 
@@ -263,7 +263,7 @@ def test_down_removes_exactly_what_uno_made(site: Site) -> None:
 
 @pytest.mark.feature("F102")
 @pytest.mark.usefixtures("_restored")
-def test_down_a_second_time_says_that_it_was_down(site: Site) -> None:
+def test_down_a_second_time_shows_that_it_was_down(site: Site) -> None:
     site.deployment.down([site.crowded])
     before = snapshot(site.crowded)
 
@@ -275,7 +275,7 @@ def test_down_a_second_time_says_that_it_was_down(site: Site) -> None:
 
 @pytest.mark.feature("F103")
 @pytest.mark.usefixtures("_restored")
-def test_status_of_a_cell_that_is_down_is_1_and_says_what_up_would_do(site: Site) -> None:
+def test_status_of_a_cell_that_is_down_is_1_and_shows_what_up_would_do(site: Site) -> None:
     site.deployment.down([site.crowded])
 
     done = uno(site.deployment, site.crowded, "status", "--json")

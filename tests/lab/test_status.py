@@ -69,7 +69,7 @@ def networks(agent: Agent, kind: str) -> set[str]:
 
 
 @pytest.mark.feature("F095")
-def test_every_node_tells_every_cell_its_lans_links_and_what_was_measured(well: Agents) -> None:
+def test_every_node_shows_every_cell_with_lans_links_and_measurements(well: Agents) -> None:
     for agent in well.all:
         cells = {cell["name"]: cell["status"] for cell in status_json(agent)["cells"]}
         assert set(cells) == set(well.cells)

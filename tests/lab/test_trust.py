@@ -101,7 +101,7 @@ def test_a_leaf_that_pretends_to_be_a_transit_is_not_believed(running: Deploymen
 
 
 @pytest.mark.feature("G22")
-def test_what_a_transit_announces_of_others_attracts_nobody(running: Deployment) -> None:
+def test_what_a_transit_advertises_of_others_attracts_no_traffic(running: Deployment) -> None:
     """A transit may advertise less than it has; so what it does not transit is advertised here."""
     thief = running.world.nodes["lan-b"]
     relay = node_addresses(running.world.nodes["relay"])[0]

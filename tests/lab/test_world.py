@@ -95,7 +95,7 @@ def test_ipv6_reaches_the_internet_untranslated(world: World) -> None:
     assert result.seen == host.address(6)
 
 
-def test_an_ipv6_lan_lets_nobody_in_from_the_internet(world: World) -> None:
+def test_an_ipv6_lan_accepts_nothing_from_the_internet(world: World) -> None:
     path = path_to(world.nodes["server"], world.nodes["lan-c-host1"], version=6)
 
     result = transfers([path], servers=[world.nodes["lan-c-host1"].namespace], within=0.5)[path]
@@ -178,7 +178,7 @@ def test_loss_takes_its_share_of_udp(world: World) -> None:
     assert 150 < found < 260
 
 
-def test_delay_makes_the_internet_slow_or_says_what_the_kernel_lacks(world: World) -> None:
+def test_delay_makes_the_internet_slow_or_shows_what_the_kernel_lacks(world: World) -> None:
     if not has_netem(world):
         with pytest.raises(UnoError, match="netem"):
             world.delay(20)
@@ -221,7 +221,7 @@ def test_a_capture_holds_what_matches_and_nothing_else(world: World) -> None:
     assert f"{router.station.public} > {server.address()}" in seen.packets()[0]
 
 
-def test_a_capture_with_a_bad_filter_says_so(world: World) -> None:
+def test_a_capture_with_a_bad_filter_fails(world: World) -> None:
     capture = world.internet.capture("p0", "no such filter")
 
     with pytest.raises(UnoError, match="tcpdump does not start"):

@@ -111,12 +111,12 @@ def test_frr_takes_the_configuration(cell: str, daemon: str) -> None:
 
 @as_root
 @pytest.mark.parametrize("daemon", DAEMONS)
-def test_frr_says_what_it_does_not_take(daemon: str) -> None:
+def test_frr_prints_what_it_does_not_accept(daemon: str) -> None:
     assert len(refused(daemon, "!\nnonsense\n")) == 1
 
 
 def refused(daemon: str, text: str) -> list[str]:
-    """Return what a daemon says of lines that it does not know; its exit status is 0 anyway."""
+    """Return a daemon's output for lines that it does not know; its exit status is 0 anyway."""
     program = Path("/usr/lib/frr") / daemon
     if not program.exists():
         pytest.skip(f"there is no {program}")

@@ -20,7 +20,7 @@ SCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
 
 @pytest.mark.feature("G46")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_mistakes_are_told_in_one_way_and_change_nothing(
+def test_mistakes_are_reported_in_one_way_and_change_nothing(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = compare(script, tmp_path / "net", monkeypatch)

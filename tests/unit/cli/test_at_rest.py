@@ -65,7 +65,7 @@ def test_who_only_looks_needs_no_passphrase(sealed: Uno, words: str) -> None:
 @pytest.mark.parametrize(
     "words", ["define particle tablet", "redeploy", "packages", "show particle phone --qr"]
 )
-def test_who_needs_secrets_is_told_what_to_set_or_that_it_is_wrong(
+def test_a_command_that_needs_secrets_names_what_to_set_or_that_it_is_wrong(
     sealed: Uno, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = sealed(*words.split())
@@ -150,7 +150,7 @@ def test_a_passphrase_is_asked_for_on_a_terminal(
     assert asked == ["Passphrase of the registry: "]
 
 
-def test_missing_packages_of_a_sealed_registry_are_told_and_not_asked_for(
+def test_missing_packages_of_a_sealed_registry_are_reported_and_not_asked_for(
     sealed: Uno, root: Path, phrase_file: Path
 ) -> None:
     (root / "particles" / "net__phone.zip").unlink()

@@ -119,7 +119,7 @@ def missing(path: Path) -> None:
     ids=lambda it: getattr(it, "__name__", ""),
 )
 @pytest.mark.parametrize("words", ["show uvn", "define particle p"])
-def test_a_registry_file_that_is_none_is_told_in_one_line(
+def test_a_registry_file_that_is_none_is_reported_in_one_line(
     site: Uno, root: Path, harm: Callable[[Path], None], said: str, words: str
 ) -> None:
     harm(root / "registry.db")
@@ -133,7 +133,7 @@ def test_a_registry_file_that_is_none_is_told_in_one_line(
 
 
 @pytest.mark.feature("F074")
-def test_what_others_could_read_is_closed_to_them_and_told(site: Uno, root: Path) -> None:
+def test_what_others_could_read_is_closed_to_them_and_reported(site: Uno, root: Path) -> None:
     root.chmod(0o755)
     (root / "registry.db").chmod(0o644)
     (root / "cells").chmod(0o750)
@@ -161,7 +161,7 @@ def test_five_commands_at_once_are_five_generations(site: Uno, root: Path, tmp_p
     assert packages == {f"net__{name}.zip" for name in ("phone", *names)}
 
 
-def test_who_waits_too_long_is_told_who_holds_the_lock(
+def test_a_command_that_waits_too_long_names_the_holder_of_the_lock(
     site: Uno, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = files.locked

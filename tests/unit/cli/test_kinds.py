@@ -62,7 +62,7 @@ def test_no_secret_is_among_the_keys_that_are_listed(site: Uno, root: Path) -> N
 
 
 @pytest.mark.feature("G41")
-def test_the_keys_say_what_they_are_for(site: Uno) -> None:
+def test_the_keys_show_what_they_are_for(site: Uno) -> None:
     found = {each["id"]: each["of"] for each in json.loads(site("list", "keys", "-J").out)}
 
     assert found["link/1-2/1"] == "link a ↔ b"
@@ -92,7 +92,7 @@ def test_the_hash_of_a_password_is_not_shown(site: Uno) -> None:
         ("generation 9", "there is no generation 9"),
     ],
 )
-def test_what_there_is_not_is_said(site: Uno, words: str, said: str) -> None:
+def test_an_unknown_object_is_reported(site: Uno, words: str, said: str) -> None:
     done = site("show", *words.split())
 
     assert done.status == 2
@@ -100,7 +100,7 @@ def test_what_there_is_not_is_said(site: Uno, words: str, said: str) -> None:
 
 
 @pytest.mark.feature("G41")
-def test_cells_that_are_not_linked_are_said(site: Uno) -> None:
+def test_cells_that_are_not_linked_are_reported(site: Uno) -> None:
     for at, name in enumerate("cd"):
         site("define", "cell", name, "-N", f"10.{at}.0.0/16")
 

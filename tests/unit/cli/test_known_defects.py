@@ -29,7 +29,7 @@ def packages_in(root: Path) -> dict[int, Package]:
 
 @pytest.mark.feature("F058")
 @pytest.mark.feature("F060")
-def test_w02_the_static_strategy_makes_the_links_that_it_is_told(site: Uno, root: Path) -> None:
+def test_w02_the_static_strategy_makes_the_links_of_its_arguments(site: Uno, root: Path) -> None:
     done = site("config", "uvn", "-U", "-S", "static", "-D", "{a: [b]}")
 
     assert done.status == 0, done.err
@@ -129,7 +129,9 @@ def test_w15_a_random_backbone_is_connected(site: Uno, root: Path) -> None:
 
 
 @pytest.mark.feature("F052")
-def test_w18_nobody_says_yes_in_ci(site: Uno, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_w18_no_question_is_answered_yes_in_ci(
+    site: Uno, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CI", "true")
 
     refused = site("delete", "cell", "b")
@@ -156,7 +158,7 @@ def test_s01_who_is_banned_is_no_peer_in_any_network(site: Uno, root: Path) -> N
 
 
 @pytest.mark.usefixtures("site")
-def test_s03_a_package_that_somebody_changed_is_refused(root: Path) -> None:
+def test_s03_a_package_that_was_changed_is_refused(root: Path) -> None:
     content = bytearray((root / "cells" / "net__a.uvn-agent").read_bytes())
     content[-40] ^= 1  # some bits between the parts mean nothing
 

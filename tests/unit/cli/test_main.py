@@ -43,7 +43,7 @@ def test_an_error_of_the_system_is_one_line(site: Uno, monkeypatch: pytest.Monke
     assert site("list", "cells").err == "uno: /somewhere: No space left on device\n"
 
 
-def test_an_interrupted_command_says_so(site: Uno, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_command_reports_it(site: Uno, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -54,7 +54,7 @@ def test_an_interrupted_command_says_so(site: Uno, monkeypatch: pytest.MonkeyPat
     assert "Traceback" not in done.err
 
 
-def test_what_nobody_foresaw_is_told_without_a_traceback(
+def test_an_unforeseen_error_is_reported_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("UNO_DEBUG", raising=False)
@@ -85,7 +85,7 @@ def _restored_hook(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.feature("G46")
 @pytest.mark.parametrize(("debug", "shown"), [("", False), ("1", True)])
-def test_what_nobody_foresaw_is_one_message_in_a_process_too(debug: str, *, shown: bool) -> None:
+def test_an_unforeseen_error_is_one_message_in_a_process_too(debug: str, *, shown: bool) -> None:
     mistaken = (
         "import sys; sys.argv = ['uno', 'list', 'cells']\n"
         "import uno.registry.store.directory as directory\n"

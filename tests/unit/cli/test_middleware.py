@@ -1,4 +1,4 @@
-"""Which middleware is chosen, and what is said where it cannot be."""
+"""Which middleware is chosen, and the error where it cannot be."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_a_roll_out_is_not_rest() -> None:
     assert describe(busy) == "generation 3, staging generation 4; all cells healthy"
 
 
-def test_what_is_wrong_is_said_of_each_cell() -> None:
+def test_the_fault_of_each_cell_is_described() -> None:
     lost = replace(
         GOOD,
         id=3,

@@ -142,7 +142,7 @@ def test_an_endpoint_that_is_an_address_is_where_the_cell_is() -> None:
     assert set(layout.names) == {"registry.example.net", SERVER_NAME}
 
 
-def test_no_spare_address_is_one_that_somebody_has() -> None:
+def test_no_spare_address_is_in_use() -> None:
     cells = [replace(public(name), address=f"203.0.113.{n}") for n, name in enumerate("abc", 1)]
 
     layout = arrange(uvn(*cells))

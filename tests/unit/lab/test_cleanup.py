@@ -1,4 +1,4 @@
-"""Nothing is left of a lab, at whatever moment its maker is told to end."""
+"""Nothing is left of a lab, at whatever moment its maker gets a signal to end."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_afterwards_signals_are_as_they_were() -> None:
 
 
 def interrupt(work: Callable[[], None], moment: int) -> bool:
-    """Raise what a signal raises after some lines of `work`; say whether it lasted that long."""
+    """Raise what a signal raises after some lines of `work`; return whether it lasted that long."""
     left = moment
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:

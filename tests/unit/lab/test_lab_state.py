@@ -49,7 +49,7 @@ def test_a_lab_that_is_not_there_is_named() -> None:
         lab_state.load("abcdef")
 
 
-def test_a_record_that_cannot_be_read_says_how_to_go_on(folder: Path) -> None:
+def test_a_record_that_cannot_be_read_shows_how_to_go_on(folder: Path) -> None:
     lab = lab_state.create(EMPTY, "abcdef")
     (folder / lab.id / "lab.json").write_text("{")
 

@@ -1,4 +1,4 @@
-"""What nft is told."""
+"""Rules for nft."""
 
 from __future__ import annotations
 

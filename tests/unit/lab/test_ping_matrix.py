@@ -1,4 +1,4 @@
-"""What a stream of pings says of a path."""
+"""Statistics of a stream of pings."""
 
 from __future__ import annotations
 

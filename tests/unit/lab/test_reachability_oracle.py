@@ -1,4 +1,4 @@
-"""What the model of a world says that must reach what."""
+"""Which LANs must reach each other by the model of a world."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_one_cut_leaves_the_other_way_round() -> None:
     assert RING.cut((2, 1)).reaching() == RING.pairs()
 
 
-def test_a_cell_with_all_of_its_links_cut_reaches_nobody() -> None:
+def test_a_cell_with_all_of_its_links_cut_reaches_no_other() -> None:
     found = RING.cut((1, 2)).cut((4, 1)).reaching()
 
     assert found == {(2, 3), (3, 2)}

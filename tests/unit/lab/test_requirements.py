@@ -1,4 +1,4 @@
-"""What is missing for a lab, said before anything is made."""
+"""What is missing for a lab, reported before anything is made."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_things_are_banned_and_admitted_again(janes: Uno, root: Path, thing: str
 @pytest.mark.feature("F048")
 @pytest.mark.feature("F052")
 @pytest.mark.parametrize("thing", ["cell b", "particle phone", f"user {JANE}"])
-def test_nothing_is_deleted_unless_somebody_says_yes(
+def test_nothing_is_deleted_without_a_yes(
     janes: Uno, root: Path, monkeypatch: pytest.MonkeyPatch, thing: str
 ) -> None:
     nobody = janes("delete", *thing.split())
@@ -59,7 +59,7 @@ def test_nothing_is_deleted_unless_somebody_says_yes(
 
 
 @pytest.mark.feature("F049")
-def test_it_is_said_what_goes_to_the_owner_of_the_uvn(janes: Uno) -> None:
+def test_it_is_reported_what_goes_to_the_owner_of_the_uvn(janes: Uno) -> None:
     asked = janes("delete", "user", JANE)
 
     assert "cell c, particle hers will belong to john@example.org" in asked.err
@@ -83,7 +83,7 @@ def test_the_owner_of_the_uvn_is_neither_banned_nor_deleted(
 
 @pytest.mark.parametrize("verb", ["ban", "unban", "delete"])
 @pytest.mark.parametrize("thing", ["cell x", "particle x", "user x@example.org"])
-def test_who_is_not_there_is_said(site: Uno, verb: str, thing: str) -> None:
+def test_an_unknown_name_is_reported(site: Uno, verb: str, thing: str) -> None:
     refused = site(verb, *thing.split(), "-y")
 
     assert refused.status == 2

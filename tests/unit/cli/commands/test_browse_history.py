@@ -24,7 +24,7 @@ def secrets(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.feature("G06")
 @pytest.mark.feature("G26")
-def test_the_history_says_when_who_and_why_newest_first(site: Uno) -> None:
+def test_the_history_shows_when_who_and_why_newest_first(site: Uno) -> None:
     site("define", "user", "eve@example.org", "-p", "x", "-m", "helps us", "--as", "Ann")
 
     lines = site("history").out.splitlines()
@@ -47,7 +47,7 @@ def test_the_history_is_a_value_for_programs(site: Uno) -> None:
 
 
 @pytest.mark.feature("G26")
-def test_the_log_tells_what_changed_too(site: Uno) -> None:
+def test_the_log_shows_what_changed_too(site: Uno) -> None:
     site("define", "user", "eve@example.org", "-p", "x")
 
     shown = site("log", "-n", "2").out
@@ -110,7 +110,7 @@ def test_what_cells_do_not_learn_of_is_compared_too(site: Uno) -> None:
 
 @pytest.mark.feature("G06")
 @pytest.mark.parametrize("words", [("diff", "1", "9"), ("diff", "9", "1"), ("rollback", "9")])
-def test_a_generation_that_there_is_not_is_said(site: Uno, words: tuple[str, ...]) -> None:
+def test_a_generation_that_there_is_not_is_reported(site: Uno, words: tuple[str, ...]) -> None:
     done = site(*words)
 
     assert done.status != 0
@@ -196,7 +196,7 @@ def test_a_rollback_to_what_is_changes_nothing(site: Uno) -> None:
 @pytest.mark.parametrize(
     "words", [("rollback", "3"), ("apply", "--prune", "-s", PRUNED)], ids=["rollback", "apply"]
 )
-def test_nothing_goes_that_nobody_was_asked_about(
+def test_nothing_is_removed_without_a_question(
     site: Uno, root: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(*_: object) -> None:

@@ -193,7 +193,7 @@ def test_a_user_gets_another_name_and_password(site: Uno, root: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("thing", ["uvn", "cell a", "particle phone", "user john@example.org"])
-def test_an_update_of_nothing_says_so(site: Uno, root: Path, thing: str) -> None:
+def test_an_update_of_nothing_is_refused(site: Uno, root: Path, thing: str) -> None:
     refused = site("config", *thing.split(), "-U")
 
     assert refused.status == 2

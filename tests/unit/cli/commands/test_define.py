@@ -88,7 +88,7 @@ def test_a_problem_in_a_specification_names_its_line_and_nothing_is_made(
     assert not root.exists()
 
 
-def test_options_win_over_the_specification_and_that_is_said(uno: Uno) -> None:
+def test_options_win_over_the_specification_and_that_is_reported(uno: Uno) -> None:
     done = uno("define", "uvn", "net", "-s", SPEC, "--dds-domain", "99", "-o", "x@example.org")
 
     assert done.status == 0, done.err
@@ -134,7 +134,7 @@ def test_a_directory_that_is_not_empty_is_refused(uno: Uno, root: Path) -> None:
         ("-o a@b.org -p x --dds-domain 999", "--dds-domain: dds_domain 999 is out of range"),
     ],
 )
-def test_what_is_wrong_is_said_by_option_and_nothing_is_made(
+def test_what_is_wrong_is_reported_by_option_and_nothing_is_made(
     uno: Uno, root: Path, words: str, said: str
 ) -> None:
     done = uno("define", "uvn", "net", *words.split())
@@ -234,7 +234,7 @@ def test_cells_and_particles_belong_to_who_is_named_either_way(site: Uno) -> Non
 
 
 @pytest.mark.feature("F052")
-def test_a_new_owner_is_asked_about_and_nobody_is_no_answer(
+def test_a_new_owner_is_asked_about_and_no_terminal_is_no_answer(
     site: Uno, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("define", "particle", "laptop", "-o", "Jane Doe <jane@example.org>")
@@ -279,7 +279,7 @@ def test_static_links_with_unknown_cells_are_refused(site: Uno) -> None:
 
 
 @pytest.mark.feature("F062")
-def test_redeploy_says_what_changes_and_that_nothing_does(site: Uno) -> None:
+def test_redeploy_shows_what_changes_and_that_nothing_does(site: Uno) -> None:
     assert "No change" in site("redeploy").out
 
     done = site("redeploy", "-S", "full-mesh")

@@ -20,7 +20,7 @@ FINGERPRINT = "SHA256:Vkdap1RjR0wChd9dvyvKtz2mUTWIOem3dIGy6rEHcIw"
 
 @pytest.mark.feature("F075")
 @pytest.mark.parametrize("command", [["install"], ["cell", "install"]])
-def test_installing_makes_the_directory_and_says_what_to_do_next(
+def test_installing_makes_the_directory_and_shows_what_to_do_next(
     command: list[str], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = uno(*command, "lan-a.uvn-agent", "-r", "opt/uvn")
@@ -103,7 +103,7 @@ def test_a_package_that_others_can_read_is_warned_about(
         ),
     ],
 )
-def test_what_cannot_be_installed_is_said_in_one_line(
+def test_what_cannot_be_installed_is_reported_in_one_line(
     name: str, status: int, message: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "folder").mkdir()

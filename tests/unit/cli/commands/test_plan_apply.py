@@ -24,7 +24,7 @@ def exported(uno: Uno, folder: Path) -> Path:
 
 
 @pytest.mark.feature("G01")
-def test_a_plan_says_what_would_change_and_changes_nothing(site: Uno) -> None:
+def test_a_plan_shows_what_would_change_and_changes_nothing(site: Uno) -> None:
     done = site("plan", "-s", THIRD)
 
     assert done.status == 3
@@ -145,7 +145,7 @@ def test_a_new_name_is_hinted_at(site: Uno) -> None:
 
 @pytest.mark.feature("G09")
 @pytest.mark.feature("G46")
-def test_every_mistake_in_the_file_is_told_by_line(site: Uno, tmp_path: Path) -> None:
+def test_every_mistake_in_the_file_is_reported_by_line(site: Uno, tmp_path: Path) -> None:
     file = tmp_path / "uvn.yml"
     file.write_text(
         "name: other\ncells:\n  - name: a\n    colour: red\n  - {name: c, owner: x@y.z}\n"

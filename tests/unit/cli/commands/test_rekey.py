@@ -39,7 +39,7 @@ def test_every_variant_works_twice_in_a_row(site: Uno, root: Path, words: str) -
 
 @pytest.mark.feature("F050")
 @pytest.mark.parametrize("words", ["uvn", "cell a"])
-def test_without_a_network_it_is_said_which_there_are(site: Uno, words: str) -> None:
+def test_without_a_network_the_choices_are_listed(site: Uno, words: str) -> None:
     refused = site("rekey", *words.split())
 
     assert refused.status == 2

@@ -1,4 +1,4 @@
-"""`uno sync`: when it is over, what it says, and how it ends."""
+"""`uno sync`: when it is over, what it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def reported(follower: RolloutFollower) -> list[str]:
 
 
 @pytest.mark.feature("F093")
-def test_it_waits_for_the_configuration_and_unless_told_otherwise_for_routes(
+def test_it_waits_for_the_configuration_and_by_default_for_routes(
     follower: RolloutFollower,
 ) -> None:
     config_only = replace_config_only(follower)
@@ -80,7 +80,9 @@ def test_it_waits_for_the_configuration_and_unless_told_otherwise_for_routes(
 
 
 @pytest.mark.feature("F093")
-def test_it_is_over_when_the_time_is_up_and_says_who_is_missing(follower: RolloutFollower) -> None:
+def test_it_is_over_when_the_time_is_up_and_lists_the_cells_that_lag(
+    follower: RolloutFollower,
+) -> None:
     clock = follower.clock
     assert isinstance(clock, Clock)
     silent = replace(cell(2, 1), alive=False, age=90.0)
@@ -97,7 +99,7 @@ def test_it_is_over_when_the_time_is_up_and_says_who_is_missing(follower: Rollou
     assert "waiting: c2  no contact for 90 s" in reported(follower)
 
 
-def test_it_tells_each_thing_once_as_it_happens(follower: RolloutFollower) -> None:
+def test_it_reports_each_event_once(follower: RolloutFollower) -> None:
     for phase in (None, Phase.STAGED, Phase.STAGED, Phase.APPLIED, Phase.CONFIRMED):
         running = 2 if phase in {Phase.APPLIED, Phase.CONFIRMED} else 1
         follower.evaluate(view(cell(1, running, phase), rollout="at work"))
@@ -145,7 +147,7 @@ def test_it_does_not_wait_for_cells_that_never_go_back(follower: RolloutFollower
     clock.now = 60.0
 
     assert follower.evaluate(failed)
-    # Cells ahead of this registry were never told anything by it.
+    # Cells ahead of this registry got nothing from it.
     ahead = replace(view(cell(1, 9), generation=2), undone=2, reason="older")
     assert follower.evaluate(ahead)
 
@@ -158,7 +160,7 @@ def test_a_generation_before_the_one_that_is_waited_for_is_not_it(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to get that far")
-def test_without_a_root_vpn_it_says_that_packages_are_copied_by_hand(
+def test_without_a_root_vpn_it_shows_that_packages_are_copied_by_hand(
     site: Uno,
 ) -> None:
     site("config", "uvn", "-U", "--disable-root-vpn")
@@ -170,7 +172,7 @@ def test_without_a_root_vpn_it_says_that_packages_are_copied_by_hand(
     assert "by hand" in done.err
 
 
-def test_who_is_not_root_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     done = run("sync", "-r", str(tmp_path))

@@ -79,7 +79,7 @@ def test_a_query_gives_json_for_programs(site: Uno) -> None:
         ("cells[", "write it as cells[0].name"),
     ],
 )
-def test_a_query_that_finds_nothing_says_what_there_is(site: Uno, query: str, said: str) -> None:
+def test_a_query_that_finds_nothing_shows_what_there_is(site: Uno, query: str, said: str) -> None:
     done = site("config", "uvn", "-Q", query)
 
     assert done.status == 2
@@ -106,7 +106,7 @@ def test_lists_are_tables_for_people_and_json_for_programs(site: Uno, kind: str)
     assert max(map(len, table.out.splitlines())) <= 80
 
 
-def test_an_empty_list_says_what_to_do(uno: Uno) -> None:
+def test_an_empty_list_shows_what_to_do(uno: Uno) -> None:
     uno("define", "uvn", "net", "-o", "a@b.org", "-p", "x")
 
     assert "Define one with: uno define cell NAME" in uno("list", "cells").out
@@ -178,7 +178,7 @@ def test_show_particle_lists_its_cells(site: Uno) -> None:
 
 
 @pytest.mark.parametrize("words", ["show cell bb", "config cell bb", "show particle phne"])
-def test_what_is_not_there_is_told_with_a_similar_name(site: Uno, words: str) -> None:
+def test_what_is_not_there_is_reported_with_a_similar_name(site: Uno, words: str) -> None:
     done = site(*words.split())
 
     assert done.status == 2

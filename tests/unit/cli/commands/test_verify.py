@@ -8,7 +8,7 @@ from commands import Uno
 
 
 @pytest.mark.feature("G03")
-def test_verify_says_what_a_failure_would_cost(site: Uno) -> None:
+def test_verify_shows_what_a_failure_would_cost(site: Uno) -> None:
     done = site("verify")
 
     assert done.status == 3
@@ -69,7 +69,7 @@ def test_a_verification_is_a_value_for_programs(site: Uno) -> None:
 
 
 @pytest.mark.feature("G03")
-def test_every_change_of_cells_says_what_failures_would_cost(site: Uno) -> None:
+def test_every_change_of_cells_shows_what_failures_would_cost(site: Uno) -> None:
     private = site("define", "cell", "c", "-N", "192.168.3.0/24")
     user = site("define", "user", "eve@example.org", "-p", "x")
 

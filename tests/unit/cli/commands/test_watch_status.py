@@ -128,7 +128,7 @@ def test_watching_ends_with_the_agent(site: Uno, path: Path) -> None:
     assert found.status == 1
 
 
-def test_without_an_agent_the_registry_says_how_to_start_one(site: Uno) -> None:
+def test_without_an_agent_the_registry_shows_how_to_start_one(site: Uno) -> None:
     found = site("status")
 
     assert found.status == 1

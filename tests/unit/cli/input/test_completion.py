@@ -1,4 +1,4 @@
-"""What a shell is told when somebody presses TAB, by the protocol that typer's scripts speak."""
+"""What a shell gets when a person presses TAB, by the protocol of typer's scripts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.feature("G47")
         ("uno show cell x", []),
     ],
 )
-def test_bash_is_told_commands_choices_and_names(
+def test_bash_gets_commands_choices_and_names(
     typed: str, words: list[str], site: Uno, root: Path
 ) -> None:
     assert site("list", "cells").status == 0
@@ -48,7 +48,7 @@ def test_without_a_registry_there_are_no_names_and_no_message(tmp_path: Path) ->
     assert completed_by_bash("uno show cell ", tmp_path) == []
 
 
-def test_zsh_is_told_names_and_what_options_are_for(site: Uno, root: Path) -> None:
+def test_zsh_gets_names_and_the_help_of_options(site: Uno, root: Path) -> None:
     assert site("list", "cells").status == 0
 
     names = ask({"_TYPER_COMPLETE_ARGS": "uno show cell ", "_UNO_COMPLETE": "complete_zsh"}, root)

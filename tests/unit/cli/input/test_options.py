@@ -71,7 +71,7 @@ def test_verbosity_comes_from_options_and_then_the_environment(
 
 
 @pytest.mark.feature("F053")
-def test_an_unknown_level_is_told_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_level_is_reported_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERBOSITY", "loud")
 
     with pytest.raises(Rejected, match="VERBOSITY is 'loud', which is no level; use one of"):
@@ -79,7 +79,7 @@ def test_an_unknown_level_is_told_with_those_there_are(monkeypatch: pytest.Monke
 
 
 @pytest.mark.feature("F053")
-def test_more_is_said_with_v_and_less_with_q(site: Uno, root: Path) -> None:
+def test_more_is_printed_with_v_and_less_with_q(site: Uno, root: Path) -> None:
     loud = site("define", "particle", "p2", "-vvv")
     quiet = site("define", "particle", "p3", "-q")
 

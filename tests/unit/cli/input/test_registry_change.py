@@ -37,7 +37,7 @@ def contents(root: Path) -> dict[str, tuple[bytes, int]]:
 
 @pytest.mark.feature("G47")
 @pytest.mark.parametrize("words", CHANGES)
-def test_a_rehearsal_writes_nothing_and_says_what_would_happen(
+def test_a_rehearsal_writes_nothing_and_shows_what_would_happen(
     site: Uno, root: Path, words: str
 ) -> None:
     before = contents(root)
@@ -59,7 +59,7 @@ def test_a_uvn_is_rehearsed_without_making_a_directory(uno: Uno, root: Path) -> 
 
 
 @pytest.mark.feature("G26")
-def test_the_history_says_who_and_why(site: Uno, root: Path) -> None:
+def test_the_history_shows_who_and_why(site: Uno, root: Path) -> None:
     site("define", "particle", "tablet", "--as", "Jane", "-m", "for the trip")
     site("config", "user", "john@example.org", "-U", "-p", "hunter2")
 

@@ -1,4 +1,4 @@
-"""How failures are told, to people and to programs."""
+"""How failures are printed, for people and for programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_json_is_wanted_where_its_option_is(words: str, *, wanted: bool) -> None
 
 
 @pytest.mark.feature("G46")
-def test_a_problem_is_told_with_all_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_problem_is_reported_with_all_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     place = Position(file="uvn.yml", line=3, column=7)
     other = Position(file="uvn.yml", line=9, column=1)
     error = Rejected(
@@ -48,7 +48,7 @@ def test_a_problem_is_told_with_all_that_it_has(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.feature("G46")
-def test_what_failed_is_told_on_standard_error_to_people_alone(
+def test_a_failure_is_printed_on_standard_error_for_people_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     error_output.print_error(ActionNeeded("the disk is full", "free some space"), as_json=False)
@@ -66,7 +66,7 @@ def test_with_json_standard_output_is_one_document_also_when_it_fails(uno: Uno) 
     assert error["problems"][0]["what"].startswith("there is no UVN registry in ")
 
 
-def test_without_words_there_is_help_and_nothing_else(uno: Uno) -> None:
+def test_without_arguments_there_is_help_and_nothing_else(uno: Uno) -> None:
     done = uno(in_root=False)
 
     assert done.status == 2

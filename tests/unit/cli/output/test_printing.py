@@ -6,7 +6,7 @@ from commands import Uno
 from uno.cli.output import printing
 
 
-def test_a_large_change_is_cut_and_says_how_to_see_it_all(uno: Uno) -> None:
+def test_a_large_change_is_cut_and_shows_how_to_see_it_all(uno: Uno) -> None:
     cells = ", ".join(f"{{name: c{i}, address: c{i}.example.org}}" for i in range(60))
     spec = f"{{owner: a@b.org, cells: [{cells}]}}"
 
@@ -27,7 +27,7 @@ def test_with_v_a_large_change_is_shown_in_full(uno: Uno) -> None:
 
 
 @pytest.mark.parametrize(("number", "said"), [(1, "1 cell"), (2, "2 cells"), (1200, "1,200 cells")])
-def test_counts_are_words(number: int, said: str) -> None:
+def test_counts_have_their_noun(number: int, said: str) -> None:
     assert printing.count(number, "cell") == said
 
 

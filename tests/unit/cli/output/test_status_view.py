@@ -192,7 +192,7 @@ def test_a_cell_that_is_well_has_no_fault() -> None:
         (link(2, bgp="", bfd=""), "BGP off"),
     ],
 )
-def test_a_link_is_up_if_both_ends_say_so(
+def test_a_link_is_up_if_both_ends_report_it(
     one: LinkState, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = cell(1, status_of(lan(LAN1), links=(one,)))
@@ -208,7 +208,7 @@ def test_of_a_link_the_worse_loss_of_both_ends_is_shown(capsys: pytest.CaptureFi
     assert " 25% " in page(view, capsys)[-1]
 
 
-def test_a_link_to_a_cell_that_is_not_heard_is_shown_by_its_other_end(
+def test_a_link_to_a_cell_without_contact_is_shown_by_its_other_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     gone = cell(2, B.status, alive=False, age=400)
