@@ -34,10 +34,10 @@ from uno.model.plan import Plan
 from uno.model.syntax import Mailbox
 from uno.model.uvn import Cell, Strategy, User, Uvn
 from uno.planning.invariants import broken_invariants
-from uno.registry.changes import edits, history, membership, operations, rekey_requests, updates
+from uno.registry.changes import edits, history, key_rotation, membership, operations, updates
 from uno.registry.changes.edits import Edited, NewCell, Setting
+from uno.registry.changes.key_rotation import Networks
 from uno.registry.changes.operations import Author, Change
-from uno.registry.changes.rekey_requests import Networks
 from uno.registry.changes.updates import CellUpdate, Naming
 from uno.render import package_file as artifact
 from uno.render import particle as particle_artifacts
@@ -193,15 +193,15 @@ class Commands(RuleBasedStateMachine):
 
     @rule(networks=st.sampled_from(NETWORKS))
     def rekey_everything(self, networks: Networks) -> None:
-        self.change(lambda uvn: rekey_requests.rekey_uvn(uvn, networks), about={"keys"})
+        self.change(lambda uvn: key_rotation.rekey_uvn(uvn, networks), about={"keys"})
 
     @rule(cell=cells, networks=st.sampled_from(NETWORKS))
     def rekey_cell(self, cell: str, networks: Networks) -> None:
-        self.change(lambda uvn: rekey_requests.rekey_cell(uvn, cell, networks), about={"keys"})
+        self.change(lambda uvn: key_rotation.rekey_cell(uvn, cell, networks), about={"keys"})
 
     @rule(particle=particles)
     def rekey_particle(self, particle: str) -> None:
-        self.change(lambda uvn: rekey_requests.rekey_particle(uvn, particle), about={"keys"})
+        self.change(lambda uvn: key_rotation.rekey_particle(uvn, particle), about={"keys"})
 
     @rule(strategy=st.sampled_from(CHOSEN_BY_UNO), seed=st.integers(0, 5))
     def redeploy(self, strategy: Strategy, seed: int) -> None:

@@ -74,3 +74,18 @@ class Secret(Struct, frozen=True):
         return "Secret(…)"
 
     __str__ = __repr__
+
+
+def particle_seed(particle: int) -> str:
+    """The id of the secret that all keys of a particle are derived from."""
+    return f"particle/{particle}"
+
+
+def hub_seed(cell: int) -> str:
+    """The id of the secret that the keys of all particles at a cell are derived from."""
+    return f"hub/{cell}"
+
+
+def pair_seed(particle: int, cell: int) -> str:
+    """The id of the secret that, where there is one, re-keys a particle at one cell."""
+    return f"particle/{particle}/{cell}"

@@ -31,10 +31,10 @@ from uno.model.status import UvnView
 from uno.model.uvn import Uvn
 from uno.ports.bus import RELAY, Channel, Topic
 from uno.ports.host import Desired
-from uno.registry.changes import edits, membership, operations, rekey_requests
+from uno.registry.changes import edits, key_rotation, membership, operations
 from uno.registry.changes.edits import Edited, Setting
+from uno.registry.changes.key_rotation import Networks
 from uno.registry.changes.operations import Author
-from uno.registry.changes.rekey_requests import Networks
 from uno.registry.publish import keygen
 from uno.registry.store import backup
 from uno.statesync import envelope
@@ -463,7 +463,7 @@ def test_the_root_vpn_switches_keys_after_the_activation_and_falls_back_for_cell
             scene.drift += 100
             for cell in (scene.cells[1], scene.cells[2]):
                 cell.advertise()
-            scene.edit(lambda uvn: rekey_requests.rekey_uvn(uvn, Networks(root=True)))
+            scene.edit(lambda uvn: key_rotation.rekey_uvn(uvn, Networks(root=True)))
             await agent.release()
             assert keys_of(scene.networks[-1]) == old
             await until(lambda: scene.cells[1].generation == 2, "one has them")

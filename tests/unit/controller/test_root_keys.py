@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from uno.controller import root_keys, root_vpn
 from uno.model.key_ids import ROOT_REGISTRY, root_pair, root_psk
 from uno.model.plan import Plan
-from uno.registry.changes import membership, operations, rekey_requests
+from uno.registry.changes import key_rotation, membership, operations
+from uno.registry.changes.key_rotation import Networks
 from uno.registry.changes.operations import Author
-from uno.registry.changes.rekey_requests import Networks
 from uno.registry.store.directory import Registry
 
 
@@ -20,9 +20,9 @@ def rekeyed(registry: Registry, by: Author, cell: str | None = None) -> tuple[Pl
     operations.change(
         registry,
         lambda it: (
-            rekey_requests.rekey_cell(it, cell, networks)
+            key_rotation.rekey_cell(it, cell, networks)
             if cell
-            else rekey_requests.rekey_uvn(it, networks)
+            else key_rotation.rekey_uvn(it, networks)
         ),
         by=by,
         why="test",

@@ -13,7 +13,7 @@ from uno.cli.input import completion
 from uno.cli.input.options import Changing, takes_groups
 
 if TYPE_CHECKING:
-    from uno.registry.changes.rekey_requests import Networks
+    from uno.registry.changes.key_rotation import Networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +42,12 @@ def register(app: typer.Typer) -> None:
 def uvn(networks: NetworkOptions, common: Changing) -> None:
     """Replace the keys of all cells and of the registry: -R, -P, -B."""
     from uno.cli.commands import change_command
-    from uno.registry.changes import rekey_requests
+    from uno.registry.changes import key_rotation
 
     common.start()
     wanted = _wanted(networks)
     change_command.run(
-        common, lambda it: rekey_requests.rekey_uvn(it, wanted), done="Replaced keys of the UVN."
+        common, lambda it: key_rotation.rekey_uvn(it, wanted), done="Replaced keys of the UVN."
     )
 
 
@@ -58,13 +58,13 @@ def cell(
 ) -> None:
     """Replace the keys of one cell: -R, -P, -B."""
     from uno.cli.commands import change_command
-    from uno.registry.changes import rekey_requests
+    from uno.registry.changes import key_rotation
 
     common.start()
     wanted = _wanted(networks)
     change_command.run(
         common,
-        lambda it: rekey_requests.rekey_cell(it, name, wanted),
+        lambda it: key_rotation.rekey_cell(it, name, wanted),
         done=f"Replaced keys of cell {name}.",
     )
 
@@ -79,12 +79,12 @@ def particle(
 ) -> None:
     """Replace the keys of a particle, at every cell or at some."""
     from uno.cli.commands import change_command
-    from uno.registry.changes import rekey_requests
+    from uno.registry.changes import key_rotation
 
     common.start()
     change_command.run(
         common,
-        lambda it: rekey_requests.rekey_particle(it, name, cells or ()),
+        lambda it: key_rotation.rekey_particle(it, name, cells or ()),
         done=f"Replaced keys of particle {name}.",
     )
 
@@ -100,18 +100,18 @@ def backbone(
 ) -> None:
     """Replace the keys of links."""
     from uno.cli.commands import change_command
-    from uno.registry.changes import rekey_requests
+    from uno.registry.changes import key_rotation
 
     common.start()
     change_command.run(
         common,
-        lambda it: rekey_requests.rekey_backbone(it, links or ()),
+        lambda it: key_rotation.rekey_backbone(it, links or ()),
         done="Replaced keys of the backbone.",
     )
 
 
 def _wanted(networks: NetworkOptions) -> Networks:
-    from uno.registry.changes.rekey_requests import Networks
+    from uno.registry.changes.key_rotation import Networks
 
     return Networks(
         root=networks.root_vpn, particles=networks.particles_vpn, backbone=networks.backbone

@@ -1,7 +1,9 @@
-"""Changes to a definition: each a function from a `Uvn`, and what was asked for, to a `Uvn`.
+"""Edits of a definition: each a function from a `Uvn` and a request to an `Edited`. Pure.
 
-An edit refuses nothing by itself. It notes what it could not read, and which option each value
-came from, so that `operations` can say everything that is wrong at once, by option.
+An edit refuses nothing by itself. It records what it could not read, and which option each value
+came from, so that `operations` can report all problems together, by option. This module adds users,
+cells and particles, and has the parts that all edits share; `updates` changes what exists,
+`membership` bans and deletes, `key_rotation` replaces keys.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from uno.model.uvn import (
     with_added_cell,
     with_added_particle,
 )
-from uno.registry.publish import keygen
+from uno.registry.changes.key_selection import KeySelection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +47,15 @@ class Setting:
 class Edited:
     """A definition as it would be, which option each of its new values came from, and problems.
 
-    `judged` are the places that `problems` already speaks of. `rekey` chooses the secrets of the
-    new plan that are drawn anew.
+    `judged` are the places that `problems` already covers. `rekey` selects the keys of the new plan
+    that are replaced.
     """
 
     uvn: Uvn
     options: Mapping[Path, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     judged: frozenset[Path] = frozenset()
-    rekey: keygen.Choice = keygen.none
+    rekey: KeySelection = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Cells, particles and users by name, for edits; who is not there becomes a problem."""
+"""Cells, particles and users by name, for edits. An unknown name is a problem. Pure."""
 
 from __future__ import annotations
 

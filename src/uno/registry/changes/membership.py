@@ -1,7 +1,8 @@
-"""Who takes part: banning, admitting again, deleting.
+"""Edits that ban, admit again or delete cells, particles and users. Pure.
 
-What is banned or deleted is in no plan, and so in no package, package or roster, and nobody's peer.
-Its keys are deleted with the same transaction; who is admitted again gets new ones.
+A banned or deleted cell or particle is in no plan, and so in no package or roster, and no peer of
+another one. The transaction that stores the edit deletes its keys; admitted again, it gets new
+ones.
 """
 
 from __future__ import annotations

@@ -22,13 +22,13 @@ from uno.diagnostics import InternalError, Problem, Severity, UnoError, refuse_e
 from uno.model import checks
 from uno.model.checks.finding import Finding
 from uno.model.checks.finding import Path as Place
-from uno.model.key_ids import DDS_AUTHORITY, dds_seed
+from uno.model.key_ids import DDS_AUTHORITY, dds_seed, hub_seed, particle_seed
 from uno.model.messages import REGISTRY
 from uno.model.plan import Plan
 from uno.model.uvn import Uvn
 from uno.planning import invariants, planner
 from uno.planning.diff import plan_diff
-from uno.registry.changes import rekey_selection
+from uno.registry.changes import key_selection
 from uno.registry.changes.dry_run import planned_files, planned_generation
 from uno.registry.changes.edits import Edited
 from uno.registry.publish import cell_packages, package_files, particle_packages
@@ -253,7 +253,7 @@ def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSec
         psks=frozenset(required.psks),
         seeds=_seeds(plan),
     )
-    renewal = keys.renew(secrets, wanted, anew=edited.rekey(plan))
+    renewal = keys.renew(secrets, wanted, anew=key_selection.ids(edited.rekey, plan))
     complete = planner.with_keys(plan, keys.public_keys(renewal.all.values()))
     if broken := invariants.broken_invariants(complete):
         raise InternalError(
@@ -266,8 +266,8 @@ def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSec
 def _seeds(plan: Plan) -> frozenset[str]:
     return frozenset(
         (
-            *(keys.particle_seed(particle.id) for particle in plan.particles),
-            *(keys.hub_seed(cell.member.id) for cell in particle_packages.serving(plan)),
+            *(particle_seed(particle.id) for particle in plan.particles),
+            *(hub_seed(cell.member.id) for cell in particle_packages.serving(plan)),
             *(dds_seed(node) for node in _nodes(plan) if plan.bus.security),
         )
     )
@@ -301,5 +301,5 @@ def _record(
 
 def _lines(before: Plan | None, decided: _Decided) -> tuple[str, ...]:
     found = plan_diff.lines(plan_diff.diff(before, decided.plan))
-    replaced = rekey_selection.told(decided.plan, decided.renewal.replaced)
+    replaced = key_selection.described(decided.plan, decided.renewal.replaced)
     return (*found, *(f"~ {line}" for line in replaced))

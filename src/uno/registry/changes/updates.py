@@ -1,7 +1,6 @@
-"""Changes to what there is: each a function from a `Uvn`, and what was asked for, to a `Uvn`.
+"""Edits that change an existing UVN, cell, particle or user (`uno config`). Pure.
 
-Ids stay whatever changes, and addresses and keys follow from ids: a cell or particle that gets
-another name keeps them.
+Ids never change, and addresses and keys follow from ids: a renamed cell or particle keeps them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from msgspec import Raw
 from uno import files
 from uno.diagnostics import InternalError
 from uno.model import codec
-from uno.model.key_ids import cell_sealing, cell_signing
+from uno.model.key_ids import cell_sealing, cell_signing, hub_seed, particle_seed
 from uno.model.plan import CellPlan, Plan, PlannedParticle
 from uno.planning import cell_plans as cells
 from uno.registry.publish import keygen, workers
@@ -75,7 +75,7 @@ def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
     """Gather what the packages of `plan` are made of."""
     signing = secrets[keygen.SIGNING]
     roster = package_file.roster_segment(cells.roster(plan))
-    everyone = tuple((p, secrets[keygen.particle_seed(p.id)].private) for p in plan.particles)
+    everyone = tuple((p, secrets[particle_seed(p.id)].private) for p in plan.particles)
     identities = tuple(codec.encode(particle.identity) for particle in plan.particles)
     common = hashed(
         *(
@@ -188,7 +188,7 @@ def _source(
     particles = hashed()
     if plan.particles:
         needed.add(plan.particles.key)
-        hub = secrets[keygen.hub_seed(plan.cell)].private
+        hub = secrets[hub_seed(plan.cell)].private
         particles = hashed(
             common.encode(), hub, *(b"%d:" % id_ + extras[id_] for id_ in sorted(extras))
         )

@@ -19,13 +19,7 @@ from uno.model.key_ids import DDS_AUTHORITY, is_signing
 from uno.registry.store.generation_store import StoredSecret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-    from typing import TypeAlias
-
-    from uno.model.plan import Plan
-
-    # Which secrets of a plan, by id, are to be drawn anew.
-    Choice: TypeAlias = Callable[[Plan], Collection[str]]
+    from collections.abc import Collection, Iterable, Mapping
 
 SIGNING = "registry/sign"
 PAIR, PSK, SEED, SIGN = "pair", "psk", "seed", "sign"
@@ -51,11 +45,6 @@ class Renewal:
     made: tuple[StoredSecret, ...]
     dropped: tuple[str, ...]
     replaced: tuple[str, ...] = ()
-
-
-def none(_plan: Plan) -> tuple[str, ...]:
-    """Choose nothing to be drawn anew."""
-    return ()
 
 
 def renew(
@@ -110,21 +99,6 @@ def new_signing_key(name: str = SIGNING) -> StoredSecret:
         private=key.private_bytes_raw(),
         public=key.public_key().public_bytes_raw(),
     )
-
-
-def particle_seed(particle: int) -> str:
-    """The id of the secret that all keys of a particle are derived from."""
-    return f"particle/{particle}"
-
-
-def hub_seed(cell: int) -> str:
-    """The id of the secret that the keys of all particles at a cell are derived from."""
-    return f"hub/{cell}"
-
-
-def pair_seed(particle: int, cell: int) -> str:
-    """The id of the secret that, where there is one, re-keys a particle at one cell."""
-    return f"particle/{particle}/{cell}"
 
 
 def particle_private(particle: bytes, hub: bytes, extra: bytes = b"") -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from uno.model.uvn import Uvn
-from uno.registry.changes import edits, membership, operations, rekey_requests, updates
+from uno.registry.changes import edits, key_rotation, membership, operations, updates
 from uno.registry.changes.edits import Edited, NewCell
 from uno.registry.changes.operations import Author
 from uno.registry.changes.updates import CellUpdate, Naming
@@ -22,8 +22,8 @@ from uno.registry.store.directory import Registry
         lambda it: updates.update_cell(it, "c1", CellUpdate(naming=Naming(name="new"))),
         lambda it: membership.exclude_cell(it, "c2", excluded=True),
         lambda it: membership.delete_particle(it, "p1"),
-        lambda it: rekey_requests.rekey_particle(it, "p1", ["c1"]),
-        lambda it: rekey_requests.rekey_uvn(it, rekey_requests.Networks(root=True)),
+        lambda it: key_rotation.rekey_particle(it, "p1", ["c1"]),
+        lambda it: key_rotation.rekey_uvn(it, key_rotation.Networks(root=True)),
         lambda it: Edited(uvn=it),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from uno.model.key_ids import pair_seed
 from uno.model.uvn import Uvn
 from uno.registry.changes import edits, operations
 from uno.registry.changes.edits import Edited
@@ -129,7 +130,7 @@ def test_another_secret_is_another_package_for_those_who_use_it(
 
 def test_re_keying_one_pair_changes_the_package_of_its_cell_alone(registry: Registry) -> None:
     plan, secrets = registry.store.head().plan, registry.store.secrets()
-    extra = keygen.new_shared(keygen.pair_seed(1, 2), keygen.SEED)
+    extra = keygen.new_shared(pair_seed(1, 2), keygen.SEED)
 
     before = cell_packages.sources(plan, secrets)
     after = cell_packages.sources(plan, {**secrets, extra.id: extra})

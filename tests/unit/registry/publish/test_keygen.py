@@ -5,6 +5,7 @@ from base64 import b64decode
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from uno.model.key_ids import hub_seed, pair_seed, particle_seed
 from uno.registry.publish import keygen
 from uno.registry.publish.keygen import RequiredSecrets
 
@@ -48,18 +49,18 @@ def test_the_signing_key_stays_although_no_plan_names_it() -> None:
 def test_the_seed_of_a_pair_stays_as_long_as_both_its_ends() -> None:
     stored = {
         name: keygen.new_shared(name, keygen.SEED)
-        for name in (keygen.particle_seed(1), keygen.hub_seed(7), keygen.pair_seed(1, 7))
+        for name in (particle_seed(1), hub_seed(7), pair_seed(1, 7))
     }
-    seeds = frozenset({keygen.particle_seed(1), keygen.hub_seed(7)})
+    seeds = frozenset({particle_seed(1), hub_seed(7)})
 
     both = keygen.renew(stored, RequiredSecrets(pairs=frozenset(), psks=frozenset(), seeds=seeds))
     one = keygen.renew(
         stored,
-        RequiredSecrets(pairs=frozenset(), psks=frozenset(), seeds=seeds - {keygen.hub_seed(7)}),
+        RequiredSecrets(pairs=frozenset(), psks=frozenset(), seeds=seeds - {hub_seed(7)}),
     )
 
     assert both.dropped == ()
-    assert one.dropped == (keygen.hub_seed(7), keygen.pair_seed(1, 7))
+    assert one.dropped == (hub_seed(7), pair_seed(1, 7))
 
 
 @pytest.mark.feature("F067")

@@ -10,13 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from uno.model.key_ids import particle_seed
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, User, Uvn
 from uno.planning import planner
 from uno.registry.changes import operations
 from uno.registry.changes.edits import Edited
 from uno.registry.changes.operations import Author
-from uno.registry.publish import cell_packages, keygen, package_files, particle_packages
+from uno.registry.publish import cell_packages, package_files, particle_packages
 from uno.registry.store.directory import Registry
 
 
@@ -90,7 +91,7 @@ def test_too_many_lans_for_a_code_are_widened_until_they_fit() -> None:
 
 def test_the_digest_of_a_package_follows_from_what_is_in_it(registry: Registry) -> None:
     plan, secrets = registry.store.head().plan, registry.store.secrets()
-    particle = secrets[keygen.particle_seed(1)]
+    particle = secrets[particle_seed(1)]
     other = {**secrets, particle.id: replace(particle, private=b"x" * 32)}
 
     same = particle_packages.rows(plan, cell_packages.sources(plan, secrets), {})

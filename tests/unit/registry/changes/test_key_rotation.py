@@ -8,10 +8,10 @@ import pytest
 
 from uno.diagnostics import Rejected
 from uno.model.uvn import Uvn
-from uno.registry.changes import edits, membership, operations, rekey_requests
+from uno.registry.changes import edits, key_rotation, membership, operations
 from uno.registry.changes.edits import Edited, Setting
+from uno.registry.changes.key_rotation import Networks
 from uno.registry.changes.operations import Author, Change
-from uno.registry.changes.rekey_requests import Networks
 from uno.registry.store.directory import Registry
 
 
@@ -30,17 +30,17 @@ ROOT = {"root/registry"} | {f"root/{cell}{end}" for cell in (1, 2, 3) for end in
 HUBS = {f"{kind}/{cell}" for kind in ("hub", "particles") for cell in (1, 2)}
 BETWEEN_1_AND_2 = {"link/1-2/1", "link/1-2/2", "link/1-2/psk"}
 CASES = [
-    (lambda it: rekey_requests.rekey_uvn(it, Networks(root=True)), ROOT),
-    (lambda it: rekey_requests.rekey_uvn(it, Networks(particles=True)), HUBS),
-    (lambda it: rekey_requests.rekey_uvn(it, Networks(root=True, particles=True)), ROOT | HUBS),
-    (lambda it: rekey_requests.rekey_cell(it, "c1", Networks(root=True)), {"root/1", "root/1/psk"}),
+    (lambda it: key_rotation.rekey_uvn(it, Networks(root=True)), ROOT),
+    (lambda it: key_rotation.rekey_uvn(it, Networks(particles=True)), HUBS),
+    (lambda it: key_rotation.rekey_uvn(it, Networks(root=True, particles=True)), ROOT | HUBS),
+    (lambda it: key_rotation.rekey_cell(it, "c1", Networks(root=True)), {"root/1", "root/1/psk"}),
     (
-        lambda it: rekey_requests.rekey_cell(it, "c1", Networks(particles=True)),
+        lambda it: key_rotation.rekey_cell(it, "c1", Networks(particles=True)),
         {"hub/1", "particles/1"},
     ),
-    (lambda it: rekey_requests.rekey_particle(it, "p1"), {"particle/1"}),
-    (lambda it: rekey_requests.rekey_particle(it, "p1", ["c2"]), {"particle/1/2"}),
-    (lambda it: rekey_requests.rekey_backbone(it, ["c2:c1"]), BETWEEN_1_AND_2),
+    (lambda it: key_rotation.rekey_particle(it, "p1"), {"particle/1"}),
+    (lambda it: key_rotation.rekey_particle(it, "p1", ["c2"]), {"particle/1/2"}),
+    (lambda it: key_rotation.rekey_backbone(it, ["c2:c1"]), BETWEEN_1_AND_2),
 ]
 
 
@@ -60,8 +60,8 @@ def test_the_whole_backbone_gets_new_keys_or_the_links_of_a_cell(
 ) -> None:
     links = {name for name in registry.store.secrets() if name.startswith("link/")}
 
-    assert replaced(registry, by, rekey_requests.rekey_backbone) == links
-    of_cell = replaced(registry, by, lambda it: rekey_requests.rekey_backbone(it, ["c1"]))
+    assert replaced(registry, by, key_rotation.rekey_backbone) == links
+    of_cell = replaced(registry, by, lambda it: key_rotation.rekey_backbone(it, ["c1"]))
     assert of_cell >= BETWEEN_1_AND_2
 
 
@@ -70,7 +70,7 @@ def test_new_keys_move_nothing_and_change_only_packages_that_hold_them(
 ) -> None:
     before = registry.store.head()
 
-    made = change(registry, by, lambda it: rekey_requests.rekey_backbone(it, ["c1:c2"]))
+    made = change(registry, by, lambda it: key_rotation.rekey_backbone(it, ["c1:c2"]))
 
     assert made.after.uvn == before.uvn
     assert made.after.plan.links == before.plan.links
@@ -82,7 +82,7 @@ def test_new_keys_move_nothing_and_change_only_packages_that_hold_them(
 def test_new_keys_of_a_particle_change_cells_that_serve_it_and_its_package(
     registry: Registry, by: Author
 ) -> None:
-    made = change(registry, by, lambda it: rekey_requests.rekey_particle(it, "p1", ["c2"]))
+    made = change(registry, by, lambda it: key_rotation.rekey_particle(it, "p1", ["c2"]))
 
     assert made.published.cell_packages == ("net__c2.uvn-agent",)
     assert made.published.particle_packages == ("net__p1.zip",)
@@ -92,9 +92,9 @@ def test_new_keys_of_a_particle_change_cells_that_serve_it_and_its_package(
 def test_new_keys_everywhere_take_the_place_of_those_for_one_cell(
     registry: Registry, by: Author
 ) -> None:
-    change(registry, by, lambda it: rekey_requests.rekey_particle(it, "p1", ["c2"]))
+    change(registry, by, lambda it: key_rotation.rekey_particle(it, "p1", ["c2"]))
 
-    everywhere = replaced(registry, by, lambda it: rekey_requests.rekey_particle(it, "p1"))
+    everywhere = replaced(registry, by, lambda it: key_rotation.rekey_particle(it, "p1"))
 
     assert everywhere == {"particle/1", "particle/1/2"}
     assert "particle/1/2" not in registry.store.secrets()
@@ -105,7 +105,7 @@ def test_the_root_keys_before_stay_for_cells_that_were_away_until_they_are_banne
     registry: Registry, root: Path, by: Author
 ) -> None:
     for _ in range(2):
-        change(registry, by, lambda it: rekey_requests.rekey_cell(it, "c2", Networks(root=True)))
+        change(registry, by, lambda it: key_rotation.rekey_cell(it, "c2", Networks(root=True)))
     kept = epochs(root, "root/2")
 
     change(registry, by, lambda it: membership.exclude_cell(it, "c2", excluded=True))
@@ -127,7 +127,7 @@ def epochs(root: Path, name: str) -> list[int]:
 def test_a_key_that_was_replaced_is_not_kept(registry: Registry, root: Path, by: Author) -> None:
     old = registry.store.secrets()
 
-    change(registry, by, lambda it: rekey_requests.rekey_backbone(it, ["c1:c2"]))
+    change(registry, by, lambda it: key_rotation.rekey_backbone(it, ["c1:c2"]))
 
     for name in BETWEEN_1_AND_2:
         assert len(epochs(root, name)) == 1
@@ -138,29 +138,29 @@ def test_a_key_that_was_replaced_is_not_kept(registry: Registry, root: Path, by:
     ("edit", "said"),
     [
         (
-            lambda it: rekey_requests.rekey_uvn(it, Networks()),
-            "nothing was named to draw new keys for",
+            lambda it: key_rotation.rekey_uvn(it, Networks()),
+            "no keys to replace are named",
         ),
-        (lambda it: rekey_requests.rekey_cell(it, "c1", Networks()), "nothing was named"),
+        (lambda it: key_rotation.rekey_cell(it, "c1", Networks()), "no keys to replace are named"),
         (
-            lambda it: rekey_requests.rekey_uvn(it, Networks(root=True, backbone=True)),
-            "not replaced together",
+            lambda it: key_rotation.rekey_uvn(it, Networks(root=True, backbone=True)),
+            "-R and -B cannot be combined",
         ),
         (
-            lambda it: rekey_requests.rekey_cell(it, "c3", Networks(particles=True)),
+            lambda it: key_rotation.rekey_cell(it, "c3", Networks(particles=True)),
             "does not serve",
         ),
         (
-            lambda it: rekey_requests.rekey_particle(it, "p1", ["c3"]),
+            lambda it: key_rotation.rekey_particle(it, "p1", ["c3"]),
             "cell c3 does not serve particles",
         ),
-        (lambda it: rekey_requests.rekey_particle(it, "p9"), "there is no particle p9"),
+        (lambda it: key_rotation.rekey_particle(it, "p9"), "there is no particle p9"),
         (
-            lambda it: rekey_requests.rekey_cell(it, "c9", Networks(root=True)),
+            lambda it: key_rotation.rekey_cell(it, "c9", Networks(root=True)),
             "there is no cell c9",
         ),
-        (lambda it: rekey_requests.rekey_backbone(it, ["c9"]), "there is no cell c9"),
-        (lambda it: rekey_requests.rekey_backbone(it, ["c2:c2"]), "no link between c2 and c2"),
+        (lambda it: key_rotation.rekey_backbone(it, ["c9"]), "there is no cell c9"),
+        (lambda it: key_rotation.rekey_backbone(it, ["c2:c2"]), "no link between c2 and c2"),
     ],
 )
 def test_what_has_no_keys_to_replace_is_said(
@@ -179,6 +179,6 @@ def test_a_banned_cell_and_a_root_vpn_that_is_off_have_no_keys(
     change(registry, by, lambda it: edits.apply(it, [off]))
 
     with pytest.raises(Rejected, match="cell c2 is banned"):
-        change(registry, by, lambda it: rekey_requests.rekey_cell(it, "c2", Networks(root=True)))
+        change(registry, by, lambda it: key_rotation.rekey_cell(it, "c2", Networks(root=True)))
     with pytest.raises(Rejected, match="the root VPN is switched off"):
-        change(registry, by, lambda it: rekey_requests.rekey_uvn(it, Networks(root=True)))
+        change(registry, by, lambda it: key_rotation.rekey_uvn(it, Networks(root=True)))

@@ -1,0 +1,137 @@
+"""Which keys a request replaces, as values, and their ids in a plan. Pure.
+
+A selection is made before the plan is: it names cells, particles and links, and `ids` resolves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from uno.diagnostics import Problem, Rejected
+from uno.model.key_ids import (
+    ROOT_REGISTRY,
+    hub_seed,
+    link_pair,
+    link_psk,
+    pair_seed,
+    particle_seed,
+    particles_hub_pair,
+    root_pair,
+    root_psk,
+)
+from uno.model.plan import Link, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class RootVpnKeys:
+    """The keys of `cells` in the root VPN; None for those of all cells and of the registry."""
+
+    cells: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParticleVpnKeys:
+    """The keys between all particles and `cells`, on both sides; None for all serving cells."""
+
+    cells: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParticleKeys:
+    """The keys of one particle at `cells`; without any, at all serving cells."""
+
+    particle: int
+    cells: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkKeys:
+    """The keys of links: all, those of one cell, or the one between two, as `cells` has 0, 1 or 2.
+
+    `missing` is the problem if the plan has no such link.
+    """
+
+    missing: str
+    cells: tuple[int, ...] = ()
+
+
+KeyGroup: TypeAlias = RootVpnKeys | ParticleVpnKeys | ParticleKeys | LinkKeys
+KeySelection: TypeAlias = tuple[KeyGroup, ...]
+
+
+def ids(selection: KeySelection, plan: Plan) -> frozenset[str]:
+    """Return the ids of the selected keys of `plan`. Raises `Rejected` for links it does not have.
+
+    Cells and particles that have no keys in the plan are left out.
+    """
+    return frozenset(id_ for group in selection for id_ in _ids(group, plan))
+
+
+def without_keys(what: str, *, option: str | None = None) -> Rejected:
+    """Return the error for a request to replace keys that do not exist."""
+    return Rejected(Problem(what=what, hint="there are no keys to replace", option=option))
+
+
+def described(plan: Plan, replaced: Iterable[str]) -> tuple[str, ...]:
+    """Return one line for each cell, particle and link with new keys among the `replaced` ids."""
+    found = frozenset(replaced)
+    return tuple(_lines(plan, found)) if found else ()
+
+
+def _ids(group: KeyGroup, plan: Plan) -> Collection[str]:
+    serving = {cell.member.id for cell in plan.cells if cell.member.serves_particles}
+    match group:
+        case RootVpnKeys(cells):
+            return _root_vpn(plan, cells)
+        case ParticleVpnKeys(cells):
+            at = serving if cells is None else serving & set(cells)
+            return {key for cell in at for key in (particles_hub_pair(cell), hub_seed(cell))}
+        case ParticleKeys(particle, cells):
+            if particle not in {each.id for each in plan.particles}:
+                return ()
+            if cells:
+                return {pair_seed(particle, cell) for cell in serving & set(cells)}
+            return {particle_seed(particle)}
+        case LinkKeys(missing, cells):
+            found = [link for link in plan.links if _matches(link, cells)]
+            if not found:
+                raise without_keys(missing)
+            return {key for link in found for key in _keys_of(link)}
+
+
+def _root_vpn(plan: Plan, cells: tuple[int, ...] | None) -> Collection[str]:
+    if plan.root is None:
+        return ()
+    known = {cell.member.id for cell in plan.cells}
+    at = known if cells is None else known & set(cells)
+    registry = {ROOT_REGISTRY} if cells is None else set()
+    return registry | {key for cell in at for key in (root_pair(cell), root_psk(cell))}
+
+
+def _matches(link: Link, cells: tuple[int, ...]) -> bool:
+    return {*link.cells} == {*cells} if len(cells) == 2 else {*cells} <= {*link.cells}
+
+
+def _keys_of(link: Link) -> tuple[str, ...]:
+    return (link_psk(link.name), *(link_pair(link.name, cell) for cell in link.cells))
+
+
+def _lines(plan: Plan, replaced: frozenset[str]) -> Iterator[str]:
+    names = {cell.member.id: cell.member.name for cell in plan.cells}
+    if ROOT_REGISTRY in replaced:
+        yield "registry  new key in the root VPN"
+    for cell, name in names.items():
+        if root_pair(cell) in replaced:
+            yield f"cell {name}  new keys in the root VPN"
+        if hub_seed(cell) in replaced:
+            yield f"cell {name}  new keys with every particle"
+    for each in plan.particles:
+        if particle_seed(each.id) in replaced:
+            yield f"particle {each.name}  new keys at every cell"
+        if at := [name for cell, name in names.items() if pair_seed(each.id, cell) in replaced]:
+            yield f"particle {each.name}  new keys at {', '.join(at)}"
+    for link in plan.links:
+        if link_psk(link.name) in replaced:
+            yield f"link {names[link.a.cell]} ↔ {names[link.b.cell]}  new keys"
