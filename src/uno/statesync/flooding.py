@@ -83,7 +83,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Withdraw the envelope about `about` from a channel."""
+    """Withdraw the envelope about `subject` from a channel."""
 
     channel: Channel
     subject: int

@@ -26,3 +26,6 @@ def test_the_delay_grows_with_the_members_up_to_a_limit(
     assert queue.due(members=members, changing=True) == pytest.approx(10.0 + hold)
     assert queue.take((2, 3)) == (2,)
     assert queue.take_all(now=20.0) == (1,)
+
+    queue.put(1, now=50.0)
+    assert queue.due(members=members, changing=False) == 50.0

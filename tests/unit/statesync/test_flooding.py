@@ -169,6 +169,41 @@ def test_what_was_relayed_to_the_registry_is_withdrawn_once_it_reaches_the_cell(
     ]
 
 
+def test_of_two_unreachable_cells_only_the_one_that_returns_is_withdrawn() -> None:
+    cells = Cells(3)
+    cells.from_registry(1, UvnAnnouncement(generation=2, unreachable_from_registry=(2, 3)))
+    for cell in (2, 3):
+        cells.advertise(cell)
+        cells.sync(1, cell)
+
+    commands = cells.from_registry(1, UvnAnnouncement(generation=2, unreachable_from_registry=(3,)))
+
+    withdrawn = [each for each in commands if isinstance(each, Withdraw)]
+    assert withdrawn == [Withdraw(Channel(Topic.STATUS, "for-registry"), 2)]
+
+
+def test_a_cell_that_is_unreachable_itself_does_not_relay_its_own_status() -> None:
+    cells = Cells(2)
+    cells.advertise(1)
+
+    commands = cells.from_registry(1, UvnAnnouncement(generation=2, unreachable_from_registry=(1,)))
+
+    assert writes(commands) == [("UVN", "relay", 0)]
+
+
+def test_only_the_registry_itself_counts_as_contact_with_it() -> None:
+    cells = Cells(2)
+    cells.from_registry(2, AT_REST)
+    cells.now = 5.0
+    cells.sync(1, 2)
+    assert cells.floods[1].database.registry_announcement() == AT_REST
+    assert cells.floods[1].registry_contact_at is None
+
+    cells.from_registry(1, AT_REST)
+
+    assert cells.floods[1].registry_contact_at == 5.0
+
+
 def test_registry_messages_are_flooded_at_once_and_acks_of_cells_it_reaches_never() -> None:
     cells = Cells(3)
     cells.originate(2, Ack(generation=1, phase=Phase.STAGED, running=1), Kind.ACK)
@@ -193,6 +228,13 @@ def test_an_offer_for_a_neighbour_is_relayed_until_it_is_acknowledged() -> None:
     ack = Ack(generation=2, phase=Phase.STAGED, running=1, offer=5)
     cells.originate(2, ack, Kind.ACK)
     assert Withdraw(offers_for(2), 2) in cells.sync(1, 2)
+
+
+def test_an_offer_that_its_cell_receives_itself_is_not_relayed() -> None:
+    cells = Cells(3)
+    offer = advertisement(2, Kind.OFFER, b"sealed", sequence=5, signed_by=REGISTRY)
+
+    assert cells.receive(1, offers_for(2), offer) == (StateChanged(),)
 
 
 def test_an_offer_for_the_cell_itself_is_unhandled_and_not_relayed() -> None:
@@ -279,11 +321,14 @@ def test_statuses_of_a_cell_that_left_are_not_flooded() -> None:
 
 def test_what_was_flooded_of_a_cell_that_left_is_withdrawn() -> None:
     cells = Cells(3)
+    cells.from_registry(1, AT_REST)
     cells.advertise(3)
     cells.sync(1, 3)
     cells.flood_due(1)
 
-    assert Withdraw(Channel(Topic.STATUS, "relay"), 3) in cells.set_members(1, 2)
+    withdrawn = [each for each in cells.set_members(1, 2) if isinstance(each, Withdraw)]
+
+    assert withdrawn == [Withdraw(Channel(Topic.STATUS, "relay"), 3)]
 
 
 def test_a_registry_that_returns_within_the_grace_period_stays_reachable() -> None:

@@ -33,9 +33,9 @@ def test_the_newest_of_each_cell_is_kept_until_it_is_a_member_and_taken_once() -
 def test_an_advertisement_expires() -> None:
     unknown = UnknownOrigins[str]()
     unknown.keep(envelope(7), "", now=0)
-    unknown.keep(envelope(8), "", now=0.2)
+    unknown.keep(envelope(8), "", now=1)
 
-    assert unknown.take({7, 8}, now=MAX_KEPT_FOR + 0.1) == ((envelope(8), ""),)
+    assert unknown.take({7, 8}, now=MAX_KEPT_FOR + 1) == ((envelope(8), ""),)
 
 
 def test_many_subjects_and_large_bodies_do_not_fill_the_memory() -> None:
