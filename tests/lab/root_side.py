@@ -1,9 +1,9 @@
-"""The registry's side of the root VPN, without its agent: raised and taken down by this script.
+"""The registry's side of the root VPN without its agent: this script configures and removes it.
 
     root_side.py up DIRECTORY [CELL-ID THAT IS NO PEER]...
     root_side.py down DIRECTORY
 
-Prints what it did, a line for each step.
+Prints the actions, one per line.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from uno.registry.store.generation_store import Store
 
 
 def raise_root(node: Node, root: Path, *, without: int | None = None) -> list[str]:
-    """Have the registry in `root` be on its root VPN; return what had to be done."""
+    """Configure the root VPN of the registry in `root`; return the actions."""
     return _on(node, "up", str(root), *([str(without)] if without else []))
 
 
 def drop_root(node: Node, root: Path) -> list[str]:
-    """Have the registry in `root` own nothing on its host; return what had to be done."""
+    """Remove the root VPN of the registry in `root` from its host; return the actions."""
     return _on(node, "down", str(root))
 
 

@@ -1,4 +1,4 @@
-"""The registry's agent against cells that follow the protocol, or do not, on a bus in memory."""
+"""The registry's agent with scripted cells, well-behaved or not, on a bus in memory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Edit = Callable[[Uvn], Edited]
 
 @dataclass
 class Scene:
-    """A registry, its agent, and its cells. `networks` is what the agent made of its host."""
+    """A registry, its agent, and its cells. `networks` are the desired states that the host got."""
 
     root: Path
     by: Author
@@ -183,7 +183,7 @@ def test_an_edit_that_is_not_released_reaches_no_cell(scene: Scene) -> None:
     assert scene.record().release.generation == 1
 
 
-def test_it_takes_its_network_down_when_it_ends_and_leaves_it_when_it_is_killed(
+def test_the_root_vpn_is_removed_when_the_agent_ends_and_kept_when_it_is_killed(
     scene: Scene,
 ) -> None:
     async def play() -> None:
@@ -201,7 +201,7 @@ def test_it_takes_its_network_down_when_it_ends_and_leaves_it_when_it_is_killed(
 
 
 @pytest.mark.parametrize("loss", [0.2])
-def test_a_network_that_loses_much_only_takes_longer(scene: Scene, loss: float) -> None:
+def test_packet_loss_only_delays_a_rollout(scene: Scene, loss: float) -> None:
     scene.network.impairment = Impairment(loss=loss, delay=0.002, reorder=0.3, duplicate=0.2)
 
     async def play() -> None:
@@ -218,7 +218,7 @@ def test_a_network_that_loses_much_only_takes_longer(scene: Scene, loss: float) 
 
 
 @pytest.mark.feature("G04")
-def test_a_cell_that_refuses_keeps_all_of_them_where_they_are(scene: Scene) -> None:
+def test_a_rejected_package_changes_no_cell(scene: Scene) -> None:
     scene.cells[2].behaviour = Behaviour.REFUSE
 
     async def play() -> tuple[UvnView, UvnView]:
@@ -245,7 +245,9 @@ def test_a_cell_that_refuses_keeps_all_of_them_where_they_are(scene: Scene) -> N
 
 @pytest.mark.feature("G05")
 @pytest.mark.parametrize("behaviour", [Behaviour.REVERT, Behaviour.FAIL])
-def test_a_cell_that_goes_back_takes_all_with_it_once(scene: Scene, behaviour: Behaviour) -> None:
+def test_a_cell_that_rolls_back_makes_all_roll_back_once(
+    scene: Scene, behaviour: Behaviour
+) -> None:
     scene.cells[3].behaviour = behaviour
 
     async def play() -> tuple[UvnView, UvnView]:
@@ -286,7 +288,7 @@ PHASES: dict[str, Callable[[Scene], bool]] = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_registry_that_is_killed_goes_on_where_it_was(scene: Scene, phase: str) -> None:
+def test_a_killed_agent_continues_after_a_restart(scene: Scene, phase: str) -> None:
     async def play() -> None:
         async with scene.agent_at_work() as agent:
             scene.start_cells()
@@ -304,7 +306,7 @@ def test_a_registry_that_is_killed_goes_on_where_it_was(scene: Scene, phase: str
         assert [each for each, _ in cell.log].count(Phase.APPLIED) == 1
 
 
-def test_a_cell_that_was_away_for_ten_generations_catches_up_alone(scene: Scene) -> None:
+def test_a_cell_that_missed_ten_generations_catches_up_alone(scene: Scene) -> None:
     away = scene.cells[3]
 
     async def play() -> None:
@@ -324,7 +326,7 @@ def test_a_cell_that_was_away_for_ten_generations_catches_up_alone(scene: Scene)
     assert away.log == [(Phase.STAGED, 11), (Phase.APPLIED, 11), (Phase.CONFIRMED, 11)]
 
 
-def test_one_that_comes_late_and_goes_back_is_asked_again_only_if_a_person_asks(
+def test_a_late_cell_that_rolled_back_gets_another_offer_only_on_request(
     scene: Scene,
 ) -> None:
     late = scene.cells[3]
@@ -351,9 +353,7 @@ def test_one_that_comes_late_and_goes_back_is_asked_again_only_if_a_person_asks(
     assert late.log[-1] == (Phase.CONFIRMED, 2)
 
 
-def test_a_copy_of_the_registry_that_went_another_way_is_refused(
-    scene: Scene, tmp_path: Path
-) -> None:
+def test_a_diverged_copy_of_the_registry_is_rejected(scene: Scene, tmp_path: Path) -> None:
     other = tmp_path / "copy"
 
     async def play() -> UvnView:
@@ -506,7 +506,7 @@ def test_a_cell_without_direct_contact_is_reached_through_its_neighbour(
 
 
 @pytest.mark.feature("F092")
-def test_others_ask_it_through_its_socket_and_follow(scene: Scene) -> None:
+def test_a_sync_request_releases_and_is_watched_through_the_socket(scene: Scene) -> None:
     async def play() -> list[UvnView]:
         async with scene.agent_at_work():
             scene.start_cells()
@@ -530,7 +530,7 @@ def test_others_ask_it_through_its_socket_and_follow(scene: Scene) -> None:
     assert views[0].generation == 2
 
 
-def test_two_copies_at_work_at_once_end_with_a_clear_message(scene: Scene) -> None:
+def test_a_second_agent_of_the_same_registry_ends_with_an_error(scene: Scene) -> None:
     with operations.opened(scene.root) as registry:
         signing = registry.store.secrets()[keygen.SIGNING]
     sign = envelope.signer(keygen.text(signing.private))
@@ -557,7 +557,7 @@ def test_two_copies_at_work_at_once_end_with_a_clear_message(scene: Scene) -> No
     assert "another agent of this registry is running" in str(caught.value.exceptions[0])
 
 
-def test_without_a_root_vpn_packages_are_to_be_copied_by_hand(scene: Scene) -> None:
+def test_without_a_root_vpn_the_hint_is_to_copy_packages_by_hand(scene: Scene) -> None:
     scene.edit(
         lambda uvn: edits.apply(
             uvn, [Setting(option="-x", path=("settings", "enable_root_vpn"), value=False)]

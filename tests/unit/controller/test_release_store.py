@@ -89,7 +89,7 @@ def test_released_again_it_is_the_same(registry: Registry) -> None:
     assert release_store.release(registry, attempt=2) == first
 
 
-def test_files_are_links_where_there_are_links_and_else_copies(
+def test_released_packages_are_hard_links_or_else_copies(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_links(_source: Path, _target: Path) -> None:

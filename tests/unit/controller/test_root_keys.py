@@ -31,7 +31,7 @@ def rekeyed(registry: Registry, by: Author, cell: str | None = None) -> tuple[Pl
 
 
 @pytest.mark.feature("F051")
-def test_each_plan_has_the_keys_that_it_was_made_with(registry: Registry, by: Author) -> None:
+def test_each_plan_gets_its_own_epoch_of_keys(registry: Registry, by: Author) -> None:
     first = root_keys.read(registry.store).of(registry.store.head().plan)
     old, new = rekeyed(registry, by)
     keys = root_keys.read(registry.store)
@@ -72,7 +72,7 @@ def test_a_cell_that_left_is_no_peer_and_an_added_one_is(registry: Registry, by:
     assert back.public_keys[root_pair(3)] == old.public_keys[root_pair(3)]
 
 
-def test_plans_differ_where_a_cell_of_both_is_reached_otherwise(
+def test_plans_differ_if_keys_or_addresses_of_a_common_cell_do(
     registry: Registry, by: Author
 ) -> None:
     plan = registry.store.head().plan

@@ -65,7 +65,7 @@ def tunnel(uvn: Uvn = UVN) -> Tunnel:
 
 
 @pytest.mark.feature("F096")
-def test_the_registry_listens_where_private_cells_call_it_and_calls_public_ones() -> None:
+def test_private_cells_initiate_handshakes_and_the_registry_does_to_public_ones() -> None:
     endpoints = {
         str(peer.allowed_ips[0].network_address): (peer.endpoint, peer.keepalive)
         for peer in tunnel().peers
@@ -79,7 +79,7 @@ def test_the_registry_listens_where_private_cells_call_it_and_calls_public_ones(
     }
 
 
-def test_a_registry_without_an_address_listens_nowhere_in_particular() -> None:
+def test_a_registry_without_an_address_has_no_fixed_port() -> None:
     assert tunnel(replace(UVN, address=None)).port is None
 
 
@@ -113,7 +113,7 @@ def test_routes_to_cells_are_for_the_registry_alone_in_a_table_of_the_uvns_own()
     assert tunnel(other).table == 0x10FEDCBA
 
 
-def test_a_kernel_without_ipv6_is_asked_for_none() -> None:
+def test_without_ipv6_there_are_ipv4_addresses_and_routes_alone() -> None:
     made = planned()
 
     (plain,) = desired(made, secrets(made), has_ipv6=False).tunnels
@@ -147,7 +147,7 @@ def test_without_a_root_vpn_the_registry_owns_nothing() -> None:
     assert wanted(replace(UVN, settings=Settings(enable_root_vpn=False))) == Desired()
 
 
-def test_what_was_brought_up_needs_nothing_more_and_goes_without_a_trace() -> None:
+def test_a_second_pass_does_nothing_and_a_removal_leaves_nothing() -> None:
     host = FakeHost()
     before = str(host)
     for action in reconcile(desired=wanted(), observed=host.observe(())):
@@ -169,5 +169,5 @@ def test_its_table_has_a_name_of_its_own_and_names_the_bus_ports() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="nft needs root")
-def test_nft_takes_the_table() -> None:
+def test_nft_accepts_the_table() -> None:
     run(["unshare", "--net", "nft", "--check", "--file", "-"], stdin=wanted().firewall or "")
