@@ -98,7 +98,7 @@ OBSTACLES = (
     Obstacle(
         name="docker",
         put=docker_without_restore,
-        fragments=("could not let uno through", "iptables-restore", "no luck today"),
+        fragments=("could not accept uno's interfaces in", "iptables-restore", "no luck today"),
     ),
     Obstacle(
         name="node",

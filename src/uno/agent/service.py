@@ -50,13 +50,13 @@ class ServiceStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether all is as planned, and every link has its BGP and BFD sessions."""
+        """Whether nothing is pending or missing, and every link has its BGP and BFD sessions."""
         links = all(link.session is not None and link.session.works for link in self.links)
         return self.running and not self.pending and not self.missing and links
 
 
 def up(host: Host, package: Package, *, progress: Progress) -> tuple[Action, ...]:
-    """Connect the host to the UVN, and return what was done.
+    """Connect the host to the UVN, and return the actions taken.
 
     Raises `UnoError`, also for a LAN of the cell that is not attached; then the host is as it was.
     """
@@ -92,7 +92,7 @@ def change_over(
 
 
 def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
-    """Disconnect the host from the UVN: remove all that uno made, and return what was done."""
+    """Remove all that uno owns from the host, and return the actions taken."""
     difference = compare(host, Desired())
     difference.apply(host, progress=progress)
     host.forget()

@@ -1,4 +1,4 @@
-"""The registry as a node of its root VPN: its plan and keys to what it should own on its host.
+"""The registry as a node of its root VPN: its plan and keys to what it is to own on its host.
 
 Pure. The registry may share a host with a cell. So its routes are in a table of their own, which
 only packets from its own addresses use, and its nftables table has a name of its own.
@@ -32,10 +32,10 @@ def desired(
     *,
     has_ipv6: bool = True,
 ) -> Desired:
-    """Return what the registry of `plan` should own on its host; nothing without a root VPN.
+    """Return what the registry of `plan` is to own on its host; nothing without a root VPN.
 
     `secrets` maps key ids to base64 keys: the registry's private key and the preshared key of each
-    cell (`model.key_ids`). `has_ipv6` tells whether the host's kernel has IPv6. Raises KeyError
+    cell (`model.key_ids`). `has_ipv6`: the host's kernel has IPv6. Raises KeyError
     where a key is missing.
     """
     root = plan.root

@@ -115,7 +115,7 @@ class PingMatrix:
         path = self.paths[index]
         body = _BODY.pack(index, number)
         packet = icmp_echo.request(body, version=path.target.version, sequence=number)
-        # No route yet, or an answer that says "unreachable" to an earlier ping: not answered.
+        # No route yet, or an ICMP error that an earlier ping met: this one counts as lost.
         with contextlib.suppress(OSError):
             self._sockets[path.namespace, path.target.version].sendto(packet, (str(path.target), 0))
 

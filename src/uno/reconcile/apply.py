@@ -1,4 +1,4 @@
-"""Doing what was planned, all of it or nothing."""
+"""Applies actions to a host: all of them, or none."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from uno.reconcile.host_diff import inverse
 
 
 class ActionFailed(TransientFailure):
-    """A step failed, and the steps before it were undone. `undone` tells whether all were.
+    """An action failed, and those before it were undone; `undone`: all of them.
 
     It is transient if its cause is.
     """
 
     def __init__(self, action: Action, cause: UnoError, *, left: tuple[str, ...]) -> None:
-        """Say what was attempted, what was said, and how the host was left."""
+        """Include the action, its error, and the actions that could not be undone."""
         self.action = action
         self.undone = not left
         self.transient = cause.transient
@@ -52,9 +52,9 @@ def apply(
     observed: Observed,
     progress: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Do `actions` in order on a host that is as `observed`.
+    """Carry out `actions` in order on a host that is as `observed`.
 
-    When one fails, or the user interrupts, all that was done is undone, the last step first.
+    If one fails, or the user interrupts, all are undone, the last first.
     Raises `ActionFailed`.
     """
     done: list[Action] = []
@@ -66,25 +66,29 @@ def apply(
         except UnoError as error:
             raise ActionFailed(action, error, left=_undo(host, done, observed)) from error
         except BaseException as error:
-            # Ctrl-C: the host must not be left half done either.
+            # Ctrl-C: no half-applied changes may stay.
             for left in _undo(host, done, observed):
                 error.add_note(f"could not be undone: {left}")
             raise
 
 
 def describe(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one line per kind
-    """Return what an action does, for people: `create interface uwg-b0`."""
+    """Return a description of an action: `create interface uwg-b0`."""
     match action:
         case AddUnreachableRoutes(networks):
-            return f"block {len(networks)} prefixes from the default route"
+            return f"add {len(networks)} unreachable routes"
         case RemoveUnreachableRoutes(networks):
-            return f"unblock {len(networks)} prefixes"
+            return f"remove {len(networks)} unreachable routes"
         case ReplaceFirewall(None):
             return "remove the firewall table"
         case ReplaceFirewall():
             return "replace the firewall table"
         case SetForeignForwardChain(chain):
-            verb = "let uno through" if chain.accept_interfaces else "remove uno's rules from"
+            verb = (
+                "accept uno's interfaces in"
+                if chain.accept_interfaces
+                else "remove uno's rules from"
+            )
             return f"{verb} the {chain.family} chain {chain.name}"
         case SetSysctl(key, value) | RestoreSysctl(key, value):
             return f"set {key} to {value}"
@@ -109,15 +113,15 @@ def describe(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one line 
 def _undo(host: Host, done: list[Action], observed: Observed) -> tuple[str, ...]:
     """Undo `done`, the last first; return what could not be undone.
 
-    The last action is the one that failed: it may have done nothing, or half. `Host.perform`
-    accepts to remove what is not there.
+    The last action is the one that failed: it may have had no effect, or a part of it.
+    `Host.perform` accepts to remove what does not exist.
     """
     left = []
     for action in reversed(done):
         back = inverse(action, observed)
         try:
             if isinstance(action, RemoveTunnel):
-                # What failed to be removed would be in the way of what replaces it.
+                # An interface that was not removed would conflict with the one created again.
                 host.perform(action)
             host.perform(back)
         except UnoError as error:

@@ -1,7 +1,7 @@
-"""What must change on the host for it to match the plan: a diff in a safe order, and no more.
+"""The actions that turn the observed state of a host into the desired one, in a safe order. Pure.
 
-Building up goes from the outside in: first what keeps traffic from leaking, then what forwards,
-last what attracts traffic. Taking down goes the other way.
+First what keeps traffic from leaking, then what forwards, last what attracts traffic (routing).
+What is no longer desired is removed in the opposite order.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from uno.ports.host import (
 
 
 def reconcile(*, desired: Desired, observed: Observed) -> tuple[Action, ...]:
-    """Return the actions that turn `observed` into `desired`, in the order to do them.
+    """Return the actions that turn `observed` into `desired`, in order.
 
-    Raises `UnoError` where an interface that uno needs belongs to somebody else.
+    Raises `UnoError` if an interface exists under a desired name and is not uno's.
     """
     _refuse_foreign(desired, observed)
     return (*_build(desired, observed), *_clear(desired, observed))
@@ -46,7 +46,7 @@ def reconcile(*, desired: Desired, observed: Observed) -> tuple[Action, ...]:
 def inverse(  # noqa: C901, PLR0911 - one line per kind of action
     action: Action, observed: Observed
 ) -> Action:
-    """Return what undoes `action`, done on a host that was as `observed`."""
+    """Return the action that undoes `action` on a host that was as `observed`."""
     match action:
         case AddUnreachableRoutes(networks):
             return RemoveUnreachableRoutes(networks)
@@ -118,11 +118,11 @@ def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
 
 def _build_tunnels(desired: Desired, observed: Observed) -> Iterator[Action]:
     there = _tunnels(observed)
-    for name in sorted(_in_the_way(desired, observed)):
+    for name in sorted(_conflicting(desired, observed)):
         yield RemoveTunnel(name)
         del there[name]
-    # Those that listen come first: a first handshake that finds nobody is repeated after 5 s
-    # (REKEY_TIMEOUT in the WireGuard paper, section 6.1).
+    # Tunnels that listen come first: an unanswered handshake is retried after 5 s (REKEY_TIMEOUT in
+    # the WireGuard paper, section 6.1).
     for tunnel in sorted(desired.tunnels, key=lambda each: (each.port is None, each.name)):
         if tunnel.name not in there:
             yield CreateTunnel(tunnel)
@@ -142,7 +142,7 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     if desired.routing is None and (observed.routing is not None or observed.routing_leftovers):
         yield StopRouting()
     wanted = {tunnel.name for tunnel in desired.tunnels}
-    for name in sorted(_tunnels(observed).keys() - wanted - _in_the_way(desired, observed)):
+    for name in sorted(_tunnels(observed).keys() - wanted - _conflicting(desired, observed)):
         yield RemoveTunnel(name)
     if desired.node is None and observed.node is not None:
         yield SetNode(None)
@@ -162,11 +162,11 @@ def _same(one: ForeignForwardChain, other: ForeignForwardChain) -> bool:
     return (one.family, one.name) == (other.family, other.name)
 
 
-def _in_the_way(desired: Desired, observed: Observed) -> set[str]:
-    """Return the tunnels that hold a port or a route that another is to have.
+def _conflicting(desired: Desired, observed: Observed) -> set[str]:
+    """Return the tunnels that have a port or a route that another tunnel is to have.
 
-    Linux refuses a port that is in use. It moves a route, and then it is lost with its new
-    interface when that is taken back.
+    Linux refuses a port that is in use. It moves a route, which would be lost with its new
+    interface if that action were undone.
     """
     taker: dict[object, str] = {}
     for tunnel in desired.tunnels:

@@ -1,4 +1,4 @@
-"""Which of a cell's LANs are attached to the host, and through which interfaces."""
+"""The LANs of a cell that are attached to its host, and the interfaces to them. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from uno.ports.host import Nic
 
 
 def attached(lans: Iterable[Network], nics: Iterable[Nic]) -> tuple[AttachedLan, ...]:
-    """Return the LANs that the host is in, once for each interface to them.
+    """Return the attached LANs, once for each interface to them.
 
-    An interface counts whose subnet lies within the LAN, or around it; where the subnet of some is
-    the very LAN, only those do.
+    An interface counts if its subnet is within the LAN or contains it; if the subnet of some is
+    the LAN itself, those count alone.
     """
     nics = tuple(nics)
     return tuple(each for lan in lans for each in _interfaces(lan, nics))
@@ -23,7 +23,7 @@ def attached(lans: Iterable[Network], nics: Iterable[Nic]) -> tuple[AttachedLan,
 def require_all(lans: Iterable[Network], nics: Iterable[Nic]) -> tuple[AttachedLan, ...]:
     """Return all `lans` as attached.
 
-    Raises `UnoError` that names those missing and what is there.
+    Raises `UnoError` with those that are missing, and the interfaces of the host.
     """
     lans, nics = tuple(lans), tuple(nics)
     found = attached(lans, nics)

@@ -40,7 +40,7 @@ from uno.model.routing_policy import (
     RoutingPolicy,
 )
 
-# The first FRR that knows graceful-restart notifications, and has them on.
+# The first FRR with graceful-restart notifications, which are on by default.
 OLDEST_WITH_NOTIFICATION = (8, 4)
 
 # The route tag of routes learned over a link that is being drained. It stays within this bgpd.
@@ -55,7 +55,7 @@ def daemons(
 ) -> tuple[tuple[str, str], ...]:
     """Return the configuration text of zebra, bfdd and bgpd, in the order to start them.
 
-    `version` is FRR's on the host: a daemon that does not know a command refuses to reload.
+    `version` is FRR's on the host: a daemon without a command refuses to reload it.
     """
     return (
         ("zebra", _text(_zebra(policy))),

@@ -1,17 +1,16 @@
-"""A cell's plan to its one nftables table.
+"""A cell's plan to its one nftables table. Source: nft(8).
 
-Sources: nft(8). The table does six things: it keeps traffic for the UVN from leaving in clear
-text, drops sources that a neighbour cannot have, lets nothing from the Internet into the UVN, keeps
-the ports of the bus to those who are on it, keeps the host from forwarding into the LAN what it did
-not before it was a cell, and translates particles, whose addresses no LAN knows the way to.
+The table has six purposes. Traffic for the UVN never leaves in clear text. A link passes only
+sources that can be behind it (`rpf_X`; BCP 38). Nothing enters the UVN from the Internet. Only
+nodes of the UVN reach the ports of the bus. A host that did not forward before forwards no new
+connections into the LAN. Particles, whose addresses have no route in a LAN, are translated (NAT).
 
 The registry's host has a table of its own, since a cell may be on the same host.
 
-What two LANs send to each other is told apart by the interface that it comes by, and accepted after
-a handful of rules. All else goes through every rule. Each rule costs every packet of a busy line,
-and so does what it looks at: one LAN, or a few interfaces, are compared with instead of looked up;
-and the kernel tracks connections, of which each costs more than all rules, where something asks for
-it.
+Packets between two LANs are recognized by their input interface, and accepted after a handful of
+rules (`from_lans`, `from_X`, `from_links`); all others pass every rule. Each rule costs every
+packet of a busy line, so that one LAN, or a few interfaces, are compared instead of looked up in a
+set. Connection tracking costs more per packet than all rules: only hosts that need it use `ct`.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ REGISTRY_TABLE = "uno_registry"
 
 NODE_INTERFACE = "uno0"
 
-# The kernel compares with so many interfaces, one after the other, sooner than it looks one up.
+# Up to so many comparisons, one rule each, are faster than one lookup in a map.
 _FEW = 4
 
 
@@ -101,12 +100,12 @@ def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...])
     """Return the table of the registry's host, as nft reads it.
 
     Nothing is forwarded into the root VPN or out of it, so that cells do not reach each other
-    through the registry. A cell reaches the bus, and is answered; the registry's own address is
-    never seen outside the tunnel.
+    through the registry. Cells reach the bus, and replies reach the registry; packets with the
+    registry's own address never leave outside the tunnel.
     """
     name = root.registry_interface
     bus = _to(bus_ports)
-    ours = f"ip saddr {pools.root} ip daddr {root.registry4}"
+    nodes = f"ip saddr {pools.root} ip daddr {root.registry4}"
     blocks = [
         _chain(
             "forward",
@@ -117,8 +116,8 @@ def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...])
             "input",
             "filter hook input priority filter; policy accept;",
             (
-                f'iifname "{name}" {bus} {ours} accept',
-                f'iifname "lo" {bus} {ours} accept',
+                f'iifname "{name}" {bus} {nodes} accept',
+                f'iifname "lo" {bus} {nodes} accept',
                 f"{bus} counter drop",
                 f'iifname != "{name}" return',
                 "meta l4proto { icmp, ipv6-icmp } accept",
@@ -166,7 +165,7 @@ def _site(nics: Sequence[str], local: Iterable[Network]) -> _Site:
 
 
 def _named(name: str, elements: Sequence[str]) -> str:
-    """Return the only element, or else the name of the set that has all."""
+    """Return the only element, or else the name of the set of all."""
     return elements[0] if len(elements) == 1 else f"@{name}"
 
 
@@ -187,11 +186,11 @@ def _rpf_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
 def _sources(
     link: BackbonePeer, plan: CellPlan, roster: Roster, own: Mapping[int, tuple[Network, ...]]
 ) -> tuple[Network, ...]:
-    """Return what may come in through a link: its cells' own, and errors sent by those between."""
+    """Return the sources behind a link: its origins' prefixes, and the links' own addresses."""
     members = members_of(link.import_origins, roster)
     allowed = {prefix for member in members for prefix in own[member.id]}
-    # Links have their addresses in the backbone pool and in the third /64 of the ULA; routers on
-    # the way answer (ICMP) from those.
+    # Links have their addresses in the backbone pool and in the third /64 of the ULA: the sources
+    # of ICMP errors from routers on the path.
     allowed |= {roster.pools.backbone, link_pool6(roster)}
     if plan.particles and not plan.particles.masquerade:
         allowed |= {roster.pools.particles, roster.pools.particles6}
@@ -204,7 +203,7 @@ def link_pool6(roster: Roster) -> Network:
 
 
 def _to_tunnels(plan: CellPlan) -> Iterator[str]:
-    """Yield what accepts into the tunnels that packets are forwarded into: all but the root VPN."""
+    """Yield rules that accept packets into every tunnel but the root VPN."""
     root = plan.root.interface if plan.root else None
     ways = [f'"{name}" : accept' for name in interfaces(plan) if name != root]
     yield from _by_interface(ways, "oifname")
@@ -214,7 +213,7 @@ def _forward(plan: CellPlan, nics: Iterable[str], site: _Site) -> Iterator[str]:
     yield "tcp flags & (syn | rst) == syn jump mss_clamp"
     ways = [f'"{link.interface}" : goto from_{link.interface}' for link in plan.links]
     yield from _by_interface([*(f'"{nic}" : jump from_lans' for nic in nics), *ways])
-    yield _NO_WAY
+    yield _NO_ROUTE
     yield "oifname != @tunnels ip daddr @uvn_prefixes4 counter drop"
     yield "oifname != @tunnels ip6 daddr @uvn_prefixes6 counter drop"
     yield "iifname != @tunnels ip saddr @uvn_prefixes4 counter drop"
@@ -234,10 +233,10 @@ def _particles_forward(
     particles: tuple[ParticlePeer, ...],
 ) -> Iterator[str]:
     if not plan.particles or not particles:
-        # Nothing asks for connections to be tracked.
+        # No rule uses `ct`, so that the kernel tracks no connections.
         return
     if bus_ports:
-        # Elsewhere a particle is seen with this node's address, which may reach the bus.
+        # On other nodes a particle has this node's address, which may reach the bus.
         nodes = f"ip daddr {roster.pools.root} {_to(bus_ports)}"
         yield f'iifname "{plan.particles.interface}" {nodes} counter drop'
     yield f'iifname "{plan.particles.interface}" accept'
@@ -250,29 +249,29 @@ def _from_link(link: BackbonePeer) -> Iterator[str]:
 
 
 def _from_links(site: _Site) -> Iterator[str]:
-    """Yield what becomes of packets that came through a link from where they may."""
+    """Yield the rules for packets from a link whose source has passed its `rpf` chain."""
     yield f"oifname {site.nics} ip daddr {site.own4} accept"
     yield f"oifname {site.nics} ip6 daddr {site.own6} accept"
     yield f"ip daddr {site.own4} counter drop"
     yield f"ip6 daddr {site.own6} counter drop"
     yield "jump to_tunnels"
-    yield _NO_WAY
+    yield _NO_ROUTE
     yield "counter drop"
 
 
-# Routed into the node's own interface, since there is no better route: said as a router says it.
-_NO_WAY = f'oifname "{NODE_INTERFACE}" reject with icmpx host-unreachable'
+# Routed into the node's dummy interface, as no better route exists: what a router answers then.
+_NO_ROUTE = f'oifname "{NODE_INTERFACE}" reject with icmpx host-unreachable'
 
 
 def _from_lans(site: _Site) -> Iterator[str]:
-    # A LAN whose interface is gone must not be looked for behind a link.
+    # Packets between two of the cell's LANs never enter a tunnel, even if an interface is down.
     for ip, local in (("ip", site.own4), ("ip6", site.own6)):
         yield f"{ip} saddr {local} {ip} daddr != {local} goto to_tunnels"
 
 
 def _mss_clamp(plan: CellPlan) -> Iterator[str]:
-    # What leaves through a tunnel must fit it; what came through one also, for the other
-    # direction's sake where the far end does not clamp.
+    # A SYN into a tunnel gets the path MTU; one from a tunnel also, for the other direction, in
+    # case the far end does not clamp.
     yield "oifname @tunnels tcp option maxseg size set rt mtu"
     # 40 and 60: the headers of TCP with IPv4 and IPv6 (RFC 9293 section 3.7.1).
     for family, headers in (("ipv4", 40), ("ipv6", 60)):
@@ -308,7 +307,7 @@ def _to(bus_ports: tuple[int, ...]) -> str:
 
 
 def _bus(plan: CellPlan, roster: Roster, own: Member) -> Iterator[str]:
-    """Yield who reaches the agent's bus, whose sockets are bound to every address of the host."""
+    """Yield the rules for the ports of the bus, whose sockets are bound to every address."""
     nodes = f"ip saddr {roster.pools.root} ip daddr {own.node4}"
     yield f"iifname @links {nodes} accept"
     # A registry on the same host.
@@ -325,7 +324,7 @@ def _output(own: Member) -> Iterator[str]:
 
 
 def _from_node(site: _Site) -> Iterator[str]:
-    """Yield where the node's own address may be seen: in the tunnels, here, and in the LANs."""
+    """Yield where packets with the node's own address may leave: tunnels, this host, its LANs."""
     yield "oifname @tunnels return"
     yield f'oifname {{ "lo", "{NODE_INTERFACE}" }} return'
     yield f"oifname {site.nics} ip daddr {site.own4} return"
@@ -334,7 +333,7 @@ def _from_node(site: _Site) -> Iterator[str]:
 
 
 def _by_interface(ways: list[str], key: str = "iifname") -> Iterator[str]:
-    """Yield what takes each way, written as `"interface" : verdict`, by the interface."""
+    """Yield rules or one verdict map for items of the form `"interface" : verdict`."""
     if len(ways) <= _FEW:
         yield from (f"{key} {way.replace(' : ', ' ')}" for way in ways)
     else:

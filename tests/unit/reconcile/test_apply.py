@@ -55,7 +55,7 @@ def test_actions_are_done_in_order_and_told_before_they_are() -> None:
 
     assert host.performed == list(actions)
     assert told == [
-        ("block 1 prefixes from the default route", 0),
+        ("add 1 unreachable routes", 0),
         ("replace the firewall table", 1),
         ("start routing", 2),
     ]
@@ -175,11 +175,14 @@ def test_a_parameter_that_cannot_be_written_leaves_nothing_to_undo() -> None:
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        (AddUnreachableRoutes((LAN, LAN)), "block 2 prefixes from the default route"),
-        (RemoveUnreachableRoutes((LAN,)), "unblock 1 prefixes"),
+        (AddUnreachableRoutes((LAN, LAN)), "add 2 unreachable routes"),
+        (RemoveUnreachableRoutes((LAN,)), "remove 1 unreachable routes"),
         (ReplaceFirewall(RULES), "replace the firewall table"),
         (ReplaceFirewall(None), "remove the firewall table"),
-        (SetForeignForwardChain(FOREIGN_CHAIN), "let uno through the ip chain DOCKER-USER"),
+        (
+            SetForeignForwardChain(FOREIGN_CHAIN),
+            "accept uno's interfaces in the ip chain DOCKER-USER",
+        ),
         (
             SetForeignForwardChain(ForeignForwardChain(family="ip6", name="FORWARD")),
             "remove uno's rules from the ip6 chain FORWARD",

@@ -111,7 +111,7 @@ def test_only_what_differs_is_changed() -> None:
 
 @pytest.mark.feature("G25")
 @pytest.mark.parametrize("name", ["uno0", "uwg-b0"])
-def test_an_interface_of_somebody_else_is_refused_before_anything_is_done(name: str) -> None:
+def test_an_interface_that_uno_does_not_own_is_refused_before_any_action(name: str) -> None:
     desired = Desired(node=NODE, tunnels=(tunnel("uwg-b0"),))
 
     with pytest.raises(UnoError, match=f"interface {name} exists and is not uno's") as refused:
@@ -120,7 +120,7 @@ def test_an_interface_of_somebody_else_is_refused_before_anything_is_done(name: 
     assert "`interface` setting" in refused.value.hint
 
 
-def test_what_is_left_of_a_start_that_failed_is_ended() -> None:
+def test_what_a_failed_start_left_is_stopped() -> None:
     left = Observed(routing_leftovers=True)
 
     assert reconcile(desired=Desired(), observed=left) == (StopRouting(),)
@@ -147,6 +147,15 @@ def test_a_route_is_given_up_before_another_interface_takes_it() -> None:
     actions = reconcile(desired=Desired(tunnels=(after,)), observed=Observed(tunnels=(before,)))
 
     assert actions == (RemoveTunnel("uwg-v0"), CreateTunnel(after))
+
+
+def test_the_same_route_in_another_table_does_not_conflict() -> None:
+    main = tunnel("uwg-v0", routes=(REGISTRY,))
+    aside = replace(tunnel("uwg-v1", routes=(REGISTRY,)), table=7)
+
+    actions = reconcile(desired=Desired(tunnels=(main, aside)), observed=Observed(tunnels=(main,)))
+
+    assert actions == (CreateTunnel(aside),)
 
 
 def test_the_value_from_before_uno_is_what_undoing_the_first_change_restores() -> None:

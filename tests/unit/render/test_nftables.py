@@ -207,7 +207,8 @@ def test_every_link_is_watched(hub: Walk) -> None:
 def test_what_a_leaf_owns_and_errors_of_routers_on_the_way_come_in(hub: Walk) -> None:
     leaf = hub.interface[LEAF]
 
-    for source in ("192.168.2.5", "192.168.3.5", NODE[LEAF], "10.255.192.9", "fe80::1"):
+    sources = ("192.168.2.5", "192.168.3.5", NODE[LEAF], "10.255.192.9", "fe80::1")
+    for source in (*sources, "fd2b:5061:b7f9:2::9"):
         assert hub.enters(leaf, source)
 
 

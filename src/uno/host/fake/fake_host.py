@@ -104,7 +104,7 @@ class FakeHost:
         return Facts(nics=tuple(nic for _, nic in sorted(self._kernel.nics.items())))
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
-        """Look at what is there, reading these kernel parameters and those changed before."""
+        """Return what uno owns now, and these kernel parameters and those that uno changed."""
         # The parameters of an interface go with it.
         originals = {k: v for k, v in self._originals.items() if self._kernel.has_parameter(k)}
         return Observed(
@@ -121,7 +121,7 @@ class FakeHost:
         )
 
     def perform(self, action: Action) -> None:
-        """Do one thing. Raises `UnoError` as Linux would, and the error that was asked for."""
+        """Carry out one action. Raises `UnoError` as Linux would, and the error of `fail_at`."""
         self.performed.append(action)
         failure = self._due()
         steps = tuple(self._steps(action))
@@ -133,7 +133,7 @@ class FakeHost:
             raise failure.error
 
     def wireguard_kind(self) -> str:
-        """Say which WireGuard runs."""
+        """Return the WireGuard in use."""
         return "fake" if self._tunnels() else "none"
 
     def peer_status(self) -> dict[str, tuple[PeerStatus, ...]]:
@@ -151,23 +151,23 @@ class FakeHost:
         return frozenset(self.interfaces_with_routes.intersection(self._tunnels()))
 
     def drop_routes(self, neighbor: str) -> None:
-        """Note whose routes were to be forgotten."""
+        """Record the call."""
         self.dropped.append(neighbor)
 
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
-        """Note that a new session with a peer was asked for."""
+        """Record the call."""
         self._kernel.link(tunnel)
         self.handshakes_initiated.append((tunnel, peer))
 
     def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
-        """Return whether the name is among those that have moved; then it is so no more."""
+        """Return whether the endpoint is in `moved`, and remove it there."""
         self._kernel.link(tunnel)
         moved = peer.endpoint in self.moved
         self.moved -= {peer.endpoint or ""}
         return moved
 
     def forget(self) -> None:
-        """Note that nothing need be remembered any more."""
+        """Record the call."""
         self.forgotten = True
 
     def _due(self) -> _Failure | None:

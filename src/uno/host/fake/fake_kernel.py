@@ -1,7 +1,7 @@
-"""The part of a fake host that Linux is on a real one: interfaces, routes, parameters, nftables.
+"""The kernel of a fake host: interfaces, routes, parameters, nftables.
 
-What it refuses was tried out on Linux 6 with iproute2, wireguard-go and nft. It keeps its state
-the way Linux does: keys are clamped, and a prefix that is routed into a second interface leaves
+It refuses what Linux 6 refused in trials with iproute2, wireguard-go and nft. It keeps its state as
+Linux does: keys are clamped, and a prefix that is routed into a second interface leaves
 the first.
 """
 

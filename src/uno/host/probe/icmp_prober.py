@@ -25,7 +25,7 @@ _SOL_RAW = 255
 _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3
 _IP_PKTINFO = 8
 
-# Octets of a random token, which tells the replies to this prober from those to other programs.
+# Octets of a random token, which identifies replies to this prober's requests.
 _TOKEN = 8
 _LARGEST = 2048
 

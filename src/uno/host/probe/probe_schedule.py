@@ -1,9 +1,8 @@
-"""Whom to probe when, and what the answers mean. No sockets and no clock: time is an argument.
+"""When to probe which target, and the results. Pure: time is an argument.
 
-A target that answers is probed at its interval, and at once again after a probe that was lost.
-Three lost in a row make it silent; then it is called at once, and ever more seldom. So a path that
-breaks or comes back is noticed within seconds, and one that is broken for long costs as much as one
-that works.
+A target that answers is probed at its interval, and again at once after a lost probe. After three
+lost in a row it is unreachable, and probed with exponential back-off. So a path that fails or
+recovers is noticed within seconds, and a path that stays down costs no more than one that works.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from uno.ports.prober import ProbeResult, ProbeTarget
 ADJACENT_SECONDS = 2.0
 DISTANT_SECONDS = 10.0
 DISTANT_PER_SECOND = 5.0
-"""All far targets together are probed so often at most, however many they are."""
+"""All far targets share this rate, however many they are."""
 
-PATIENCE = 2.0
-"""Seconds to wait for an answer. A busy uplink with a large buffer delays one for a second."""
+REPLY_TIMEOUT = 2.0
+"""Seconds to wait for a reply. A busy uplink with a large buffer delays one for a second."""
 
 WINDOW = 10
-SILENT = 3
-"""So many probes lost in a row tell that nobody answers."""
+UNREACHABLE_AFTER = 3
+"""So many probes lost in a row make a target unreachable."""
 
 SMALL = 64
-"""Bytes of an ordinary probe, with the IP header."""
+"""Octets of an ordinary probe, with the IP header."""
 
 SMALLEST = 576
-"""Bytes that every path carries (RFC 791, section 3.1): nothing below it is tried."""
+"""Octets that every path carries (RFC 791, section 3.1): the MTU search goes no lower."""
 
 MTU_SECONDS = 300.0
 _MTU_SOON = 1.0
@@ -44,7 +43,7 @@ _MTU_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An echo request to send: to whom, with which number, of how many bytes."""
+    """An echo request to send: its target, number, and size in octets with the IP header."""
 
     target: ProbeTarget
     number: int
@@ -53,15 +52,15 @@ class Probe:
 
 @dataclass(slots=True)
 class _Search:
-    """The search for the largest packet that gets through: of `low` bytes does, of `high` not."""
+    """The search for the path MTU: a packet of `low` octets was answered, one of `high` was not."""
 
     size: int
     low: int
     high: int
     tries: int = 0
 
-    def judge(self, *, passed: bool) -> bool:
-        """Take the result of a probe of `size`; return whether the search is at its end."""
+    def take(self, *, passed: bool) -> bool:
+        """Take the result of a probe of `size`; return whether the search has ended."""
         self.tries = 0 if passed else self.tries + 1
         if not passed and self.tries < _MTU_TRIES:
             return False
@@ -76,38 +75,38 @@ class _Search:
 
 @dataclass(slots=True)
 class _Track:
-    """A target, and what has become of its probes."""
+    """A target, and the results of its probes."""
 
     target: ProbeTarget
     due: float
     results: deque[float | None] = field(default_factory=lambda: deque(maxlen=WINDOW))
     last_answered: float | None = None
     unanswered: int = 0
-    misses: int = SILENT
+    misses: int = UNREACHABLE_AFTER
     mtu: int | None = None
     mtu_due: float = math.inf
     search: _Search | None = None
 
     @property
     def answers(self) -> bool:
-        return self.misses < SILENT
+        return self.misses < UNREACHABLE_AFTER
 
 
 class ProbeSchedule:
-    """The targets, their probes that wait for an answer, and the results."""
+    """The targets, their pending probes, and the results."""
 
     def __init__(self, *, random: Random, changed: Callable[[], None]) -> None:
-        """Spread probes by `random`; call `changed` as `IcmpProber` says."""
+        """Spread probes by `random`; call `changed` as documented in `IcmpProber`."""
         self._random = random
         self._changed = changed
         self._tracks: dict[IPv4Address, _Track] = {}
         self._waiting: dict[int, tuple[float, Probe]] = {}
         self._number = 0
-        self._called: set[IPv4Address] = set()
-        self._called_at = 0.0
+        self._probed_now: set[IPv4Address] = set()
+        self._probed_now_at = 0.0
 
     def set_targets(self, targets: Iterable[ProbeTarget], *, now: float) -> None:
-        """Have these targets and no others."""
+        """Probe these targets and no others."""
         wanted = {target.address: target for target in targets}
         spread = min(1.0, len(wanted) * 0.02)
         tracks = {}
@@ -119,24 +118,24 @@ class ProbeSchedule:
             else:
                 tracks[address] = before
         self._tracks = tracks
-        self._called &= tracks.keys()
+        self._probed_now &= tracks.keys()
 
     def reset_backoff(self, *, now: float) -> None:
-        """Probe at once, and then again as if they had just gone, those that do not answer."""
+        """Probe unreachable targets at once, and restart their back-off."""
         for track in self._tracks.values():
             if track.misses:
                 track.unanswered = 0
                 track.due = min(track.due, now + self._random.uniform(0, 0.1))
 
     def probe_now(self, addresses: Iterable[IPv4Address], *, now: float) -> None:
-        """Probe these at once; what was sent before does not count as an answer."""
-        self._called, self._called_at = self._tracks.keys() & set(addresses), now
-        for address in self._called:
+        """Probe these at once; replies to earlier probes do not count."""
+        self._probed_now, self._probed_now_at = self._tracks.keys() & set(addresses), now
+        for address in self._probed_now:
             self._tracks[address].due = now
 
     def due(self, *, now: float) -> tuple[Probe, ...]:
-        """Give up on what is overdue, and return what is to be sent now."""
-        for number in [n for n, (sent, _) in self._waiting.items() if now >= sent + PATIENCE]:
+        """Count overdue probes as lost, and return those to send now."""
+        for number in [n for n, (sent, _) in self._waiting.items() if now >= sent + REPLY_TIMEOUT]:
             self.lost(number, now=now)
         return tuple(
             self._probe(track, size, now=now)
@@ -145,7 +144,7 @@ class ProbeSchedule:
         )
 
     def answered(self, number: int, address: IPv4Address, *, now: float) -> None:
-        """Take an answer that came from `address`."""
+        """Take a reply from `address`."""
         sent, probe = self._waiting.get(number, (0.0, None))
         if probe is None or probe.target.address != address:
             return
@@ -157,30 +156,30 @@ class ProbeSchedule:
             sent if track.last_answered is None else max(track.last_answered, sent)
         )
         if probe.size != SMALL:
-            self._judge(track, now=now, passed=True)
+            self._take_size_result(track, now=now, passed=True)
             return
         is_back = not track.answers
         if is_back:
-            self._forget(track)
+            self._reset(track)
             track.mtu_due = now + _MTU_SOON if track.target.mtu else math.inf
         track.results.append((now - sent) * 1000)
         track.misses = track.unanswered = 0
-        was_called = address in self._called and sent >= self._called_at
-        if was_called:
-            self._called.remove(address)
+        was_requested = address in self._probed_now and sent >= self._probed_now_at
+        if was_requested:
+            self._probed_now.remove(address)
         if is_back:
             track.due = now + self._interval(track)
-        if is_back or (was_called and not self._called):
+        if is_back or (was_requested and not self._probed_now):
             self._changed()
 
     def lost(self, number: int, *, now: float) -> None:
-        """Take it that a probe gets no answer any more."""
+        """Count a probe as lost."""
         _, probe = self._waiting.pop(number, (0.0, None))
         track = self._of(probe) if probe else None
         if probe is None or track is None:
             return
         if probe.size != SMALL:
-            self._judge(track, now=now, passed=False)
+            self._take_size_result(track, now=now, passed=False)
             return
         answered_before = track.answers
         track.misses += 1
@@ -192,18 +191,18 @@ class ProbeSchedule:
             self._changed()
 
     def results(self) -> dict[IPv4Address, ProbeResult]:
-        """Return what is known of each target."""
-        return {address: _measured(track) for address, track in self._tracks.items()}
+        """Return the result of each target."""
+        return {address: _result(track) for address, track in self._tracks.items()}
 
     def pause(self, *, now: float) -> float:
-        """Return the seconds until `due` has something to do."""
+        """Return the seconds until `due` is to be called again."""
         times = [track.due for track in self._tracks.values()]
         times += [track.mtu_due for track in self._tracks.values() if track.answers]
-        times += [sent + PATIENCE for sent, _ in self._waiting.values()]
+        times += [sent + REPLY_TIMEOUT for sent, _ in self._waiting.values()]
         return max(0.0, min(times, default=math.inf) - now)
 
-    def _forget(self, track: _Track) -> None:
-        """Forget what was sent to a target in vain: how it is now is another matter."""
+    def _reset(self, track: _Track) -> None:
+        """Drop the lost and pending probes of a target that answers again."""
         track.results.clear()
         self._waiting = {
             number: (sent, probe)
@@ -230,15 +229,15 @@ class ProbeSchedule:
         return probe
 
     def _of(self, probe: Probe) -> _Track | None:
-        """Return the track of a probe, unless it was for what the target has been before."""
+        """Return the track of a probe, None if its target was replaced since."""
         track = self._tracks.get(probe.target.address)
         return track if track and track.target == probe.target else None
 
-    def _judge(self, track: _Track, *, now: float, passed: bool) -> None:
+    def _take_size_result(self, track: _Track, *, now: float, passed: bool) -> None:
         search = track.search
         if search is None:
             track.mtu_due = now + MTU_SECONDS
-        elif not search.judge(passed=passed):
+        elif not search.take(passed=passed):
             track.mtu_due = now
         else:
             track.search = None
@@ -248,7 +247,7 @@ class ProbeSchedule:
                 self._changed()
 
     def _gap(self, track: _Track) -> float:
-        """Return the seconds until the probe after the one that is sent now."""
+        """Return the seconds from a probe that is sent now to the next."""
         interval = self._interval(track)
         if track.answers:
             return interval
@@ -264,8 +263,8 @@ class ProbeSchedule:
         return interval * self._random.uniform(0.9, 1.1)
 
 
-def _measured(track: _Track) -> ProbeResult:
-    # A copy first, made at once: whoever asks may be another thread.
+def _result(track: _Track) -> ProbeResult:
+    # An atomic copy: the caller may be another thread.
     results = list(track.results)
     found = [each for each in results if each is not None]
     loss = (len(results) - len(found)) / len(results) if results else None

@@ -26,7 +26,6 @@ Config: TypeAlias = dict[Place, tuple[str, ...]]
 _OUTER = ("route-map ", "router bgp ", "bfd")
 _INNER = {"router": ("address-family ",), "bfd": ("profile ", "peer "), "route-map": ()}
 _CLOSERS = frozenset({"exit", "exit-address-family", "end"})
-_NOISE = ("!", "frr ", "hostname ", "log ")
 
 # Lines of which a new one replaces another that begins alike.
 _SINGLE = {
@@ -92,7 +91,7 @@ def parse(text: str) -> Config:
     config: dict[Place, list[str]] = {(): []}
     place: Place = ()
     for line in map(str.strip, text.splitlines()):
-        if not line or line.startswith(_NOISE):
+        if not line or line.startswith("!"):
             continue
         if line in _CLOSERS:
             place = place[:-1]

@@ -242,11 +242,84 @@ def test_other_timers_and_networks_take_the_place_of_those_before() -> None:
         ("bgp route-map delay-timer 1", "bgp route-map delay-timer 5"),
         ("seq 77 permit 192.168.2.0/24", "seq 99 permit 192.168.2.0/24"),
         ("neighbor 10.0.0.1 description c2 on uwg-b0", "neighbor 10.0.0.1 shutdown"),
+        # Another value of a setting that FRR changes by ending the session.
+        ("  neighbor 10.0.0.1 activate", "  neighbor 10.0.0.1 weight 5"),
+        # A setting of another kind in its place, though both can be replaced.
+        ("neighbor 10.0.0.1 description c2 on uwg-b0", "neighbor 10.0.0.1 timers connect 1"),
+        # One setting more.
+        (" !\n", " neighbor 10.0.0.1 ttl-security hops 1\n !\n"),
     ],
 )
 def test_what_is_not_known_to_be_safe_is_left_to_another_program(old: str, new: str) -> None:
     with pytest.raises(Unknown):
         steps(daemons(), changed(old, new))
+
+
+@pytest.mark.parametrize(
+    "bfdd", ["", "log stdout\n" + BFDD + "hostkey x\n", "bfd\n shutdown\nexit\n"]
+)
+def test_another_change_of_bfd_than_of_sessions_is_left_to_another_program(bfdd: str) -> None:
+    with pytest.raises(Unknown):
+        steps(daemons(), daemons(bfdd=bfdd))
+
+
+def test_a_value_that_two_lines_share_is_changed_where_a_setting_may_be() -> None:
+    ports = BGPD.replace(" !\n", " neighbor 10.0.0.1 port 1790\n !\n")
+
+    with pytest.raises(Unknown):
+        steps(daemons(bgpd=ports), daemons(bgpd=ports.replace("1790", "1791")))
+
+
+def test_a_default_that_was_switched_off_is_switched_on_again() -> None:
+    off = changed(" bgp router-id", " no bgp network import-check\n bgp router-id")
+    router = "router bgp 4200000001"
+
+    assert steps(daemons(), off) == (Step("bgpd", (router, "no bgp network import-check", "exit")),)
+    assert steps(off, daemons()) == (Step("bgpd", (router, "bgp network import-check", "exit")),)
+
+
+def test_a_setting_replaces_one_of_its_own_kind_alone() -> None:
+    tagged = changed(" call MEMBERS-V4\n", " call MEMBERS-V4\n set tag 1\n")
+    preferred = changed(" call MEMBERS-V4\n", " call MEMBERS-V4\n set local-preference 0\n")
+    other = changed(" call MEMBERS-V4\n", " call MEMBERS-V6\n")
+    place = "route-map IMPORT-uwg-b0-V4 permit 10"
+
+    assert steps(tagged, preferred) == (
+        Step("bgpd", (place, "set local-preference 0", "no set tag 1", "exit")),
+    )
+    assert steps(daemons(), other) == (Step("bgpd", (place, "call MEMBERS-V6", "exit")),)
+
+
+def test_what_filters_use_comes_before_them_and_goes_after_them() -> None:
+    list_ = "ip prefix-list PREFIXES-3 seq 5 permit 192.168.3.0/24"
+    step = "route-map MEMBERS-V4 permit 3"
+    more = changed(
+        "\nroute-map IMPORT-",
+        f"\n{list_}\n{step}\n match ip address prefix-list PREFIXES-3\nexit\nroute-map IMPORT-",
+    )
+
+    assert [each.commands[0] for each in steps(daemons(), more)] == [list_, step]
+    assert [each.commands[0] for each in steps(more, daemons())] == [f"no {step}", f"no {list_}"]
+
+
+def test_only_a_family_with_a_difference_is_entered() -> None:
+    six = " address-family ipv6 unicast\n  maximum-paths 8\n exit-address-family\n"
+    both = changed(" exit-address-family\n", f" exit-address-family\n{six}")[2][1]
+    new = both.replace("network 192.168.1.0/24", "network 192.168.11.0/24")
+
+    assert steps(daemons(bgpd=both), daemons(bgpd=new)) == (
+        Step(
+            "bgpd",
+            (
+                "router bgp 4200000001",
+                "address-family ipv4 unicast",
+                "network 192.168.11.0/24",
+                "no network 192.168.1.0/24",
+                "exit-address-family",
+                "exit",
+            ),
+        ),
+    )
 
 
 def test_another_zebra_or_no_configuration_at_all_is_left_to_another_program() -> None:
