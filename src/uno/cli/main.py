@@ -42,7 +42,7 @@ app = typer.Typer(
     help="Join LANs over the public Internet into one routing domain.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (

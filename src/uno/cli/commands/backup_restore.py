@@ -24,7 +24,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
     common: Common,
 ) -> None:
-    """Write the whole registry to one file, encrypted with a passphrase."""
+    """Write the whole registry to one file, encrypted."""
     from datetime import UTC, datetime
 
     from uno.cli.output import printing
@@ -61,7 +61,10 @@ def restore(
         ),
     ] = None,
 ) -> None:
-    """Restore a registry from a backup into an empty directory, and write its packages."""
+    """Restore a registry from a backup into an empty directory.
+
+    Its packages are written again.
+    """
     from functools import partial
 
     from uno.cli.output import printing

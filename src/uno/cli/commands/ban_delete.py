@@ -43,7 +43,7 @@ def ban_cell(name: Name, common: Changing) -> None:
 
 
 def ban_particle(name: Name, common: Changing) -> None:
-    """Ban a particle: no cell accepts it, and its keys are revoked."""
+    """Ban a particle: no cell accepts it; its keys are revoked."""
     from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
@@ -56,7 +56,7 @@ def ban_particle(name: Name, common: Changing) -> None:
 
 
 def ban_user(email: Email, common: Changing) -> None:
-    """Ban a user and their particles. Their cells stay, since LANs depend on them."""
+    """Ban a user and their particles, but not their cells."""
     from uno.cli.commands import change_command
     from uno.registry.changes import membership
 
@@ -108,7 +108,7 @@ def unban_user(email: Email, common: Changing) -> None:
 
 
 def delete_cell(name: Name, common: Changing) -> None:
-    """Delete a cell: its LANs become unreachable, and its id is not reused."""
+    """Delete a cell: its LANs become unreachable."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
     from uno.cli.output import list_views
@@ -139,7 +139,7 @@ def delete_particle(name: Name, common: Changing) -> None:
 
 
 def delete_user(email: Email, common: Changing) -> None:
-    """Delete a user; their cells and particles pass to the UVN's owner."""
+    """Delete a user; what they own passes to the UVN's owner."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
     from uno.diagnostics import refuse_errors

@@ -42,7 +42,7 @@ def list_generations(output: JsonOption, common: Common, count: Count = None) ->
 
 
 def log(output: JsonOption, common: Common, count: Count = 10) -> None:
-    """List every change, newest first: time, author, reason, and what changed."""
+    """List every change, newest first, with what it changed."""
     from uno.cli.output import generation_views
     from uno.registry.changes import operations
 
@@ -61,7 +61,7 @@ def diff(
         int | None, typer.Argument(metavar="B", help="Another generation; default: the newest.")
     ] = None,
 ) -> None:
-    """Show the differences between two generations: definition and plan."""
+    """Show the differences between two generations."""
     from uno.cli.output import generation_views
     from uno.registry.changes import operations
 

@@ -115,7 +115,7 @@ def uvn(
     *,
     no_address: NoAddress = False,
 ) -> None:
-    """Show the whole definition as a specification, or change its settings with -U."""
+    """Show the whole definition, or change its settings with -U."""
     from uno.cli.input import definition_input, setting_options
     from uno.registry.changes import updates
 

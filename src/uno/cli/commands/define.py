@@ -40,7 +40,7 @@ def uvn(
         typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON."),
     ] = None,
 ) -> None:
-    """Define a UVN: create a registry in an empty directory, and the packages to deploy."""
+    """Define a UVN: create its registry in an empty directory."""
     from uno.cli.input import definition_input, passphrase_source, registry_change
     from uno.cli.output import change_report, printing, show_views
     from uno.registry.changes import operations
@@ -113,7 +113,7 @@ def user(
     common: Changing,
     name: Annotated[str | None, typer.Option("-n", "--name", help="The user's name.")] = None,
 ) -> None:
-    """Add a user, who can own cells and particles and view the status page."""
+    """Add a user, who can own cells and view the status page."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input
     from uno.model.syntax import Mailbox

@@ -43,7 +43,7 @@ def install(
         ),
     ] = None,
 ) -> None:
-    """Install a cell's package on this host, the first one or a newer one.
+    """Install a cell's package on this host, or a newer one.
 
     It starts nothing, and needs neither a LAN that is up nor root. A running agent switches to the
     package, and rolls back if the package disconnects it.

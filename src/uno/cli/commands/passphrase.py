@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def set_(common: Common) -> None:
-    """Encrypt the registry's secrets, now in clear text, with a passphrase."""
+    """Encrypt the registry's secrets with a passphrase."""
     _require(common, sealed=False)
     _seal(common, passphrase_source.new(common.passphrase_file, of="the registry"))
 

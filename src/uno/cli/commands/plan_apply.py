@@ -46,10 +46,11 @@ def plan(spec: Spec, output: JsonOption, common: Common, *, prune: Prune = False
 
 
 def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
-    """Make the registry equal to a file: one new generation, or none if nothing differs.
+    """Make the registry equal to a file, as one new generation.
 
-    Names identify objects: what keeps its name keeps its addresses and keys. What the file does not
-    mention stays, unless --prune is given, which asks before it removes anything.
+    It makes none if nothing differs. Names identify objects: what keeps its name keeps
+    its addresses and keys. What the file does not mention stays, unless --prune is given, which
+    asks before it removes anything.
     """
     from uno.cli.input import apply_file
     from uno.cli.output import change_report
@@ -73,7 +74,10 @@ def export(
         bool, typer.Option("--secrets", help="Include password hashes; keys are never included.")
     ] = False,
 ) -> None:
-    """Write the definition as YAML, as `uno apply` and `uno define uvn -s` read it."""
+    """Write the definition as YAML.
+
+    `uno apply` and `uno define uvn -s` read it.
+    """
     from uno import files, spec
     from uno.cli.output import definition_view, printing
     from uno.registry.changes import operations
@@ -91,7 +95,7 @@ def export(
 
 
 def schema() -> None:
-    """Print the JSON Schema of a definition, for editors that check YAML."""
+    """Print the JSON Schema of a definition, for editors."""
     from uno import spec
     from uno.cli.output import printing
 

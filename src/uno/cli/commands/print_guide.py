@@ -56,7 +56,7 @@ def guide(
         ),
     ] = None,
 ) -> None:
-    """Write a cell's installation guide: packages, ports, routes, commands.
+    """Write a cell's installation guide: ports, routes, commands.
 
     It lists static routes as common routers name them, and holds no secrets.
     """

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def agent(common: Common) -> None:
-    """Run the agent of the cell or the registry in this directory, until stopped.
+    """Run the agent of the cell or registry in this directory.
 
     A cell's agent connects the host, keeps it connected, and applies changes from the registry; it
     rolls back a change that disconnects it. When it stops, the network stays up. SIGHUP triggers a

@@ -30,7 +30,7 @@ def up(
         bool, typer.Option("--agents", help="Also start the agents, which uno sync needs.")
     ] = False,
 ) -> None:
-    """Build the lab of a UVN, deploy the UVN in it with uno's own commands, and leave it up."""
+    """Build the lab of a UVN, deploy the UVN in it, and leave it up."""
     from uno.lab import rehearsal  # noqa: PLC0415
     from uno.lab.cleanup import ended_by_signals, temporary_lab  # noqa: PLC0415
     from uno.lab.evidence import lan_pairs  # noqa: PLC0415
@@ -97,7 +97,10 @@ def execute(
         str | None, typer.Option("--lab", metavar="ID", help="Needed if there are several labs.")
     ] = None,
 ) -> None:
-    """Run a command in a node of a lab, on this terminal: `uno lab exec lan-a -- wg show`."""
+    """Run a command in a node of a lab, on this terminal.
+
+    For example: `uno lab exec lan-a -- wg show`.
+    """
     from uno.lab.world import open_world  # noqa: PLC0415
 
     world = open_world(lab_id)
@@ -119,7 +122,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave it up, and print how to enter it.")
     ] = False,
 ) -> None:
-    """Run a UVN on this machine, and show that every host reaches every other."""
+    """Run a UVN on this machine, and show that all hosts are reachable."""
     from rich.console import Console  # noqa: PLC0415
 
     from uno.lab.cleanup import ended_by_signals  # noqa: PLC0415

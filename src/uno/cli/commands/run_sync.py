@@ -58,11 +58,12 @@ def sync(
         ),
     ] = 3600,
 ) -> None:
-    """Bring every cell to the newest generation, and wait until all run it and reach every LAN.
+    """Bring every cell to the newest generation, and wait for it.
 
-    Packages are staged on all cells, then activated together. If a cell refuses its package,
-    nothing changes; if a cell rolls back, all do. A disconnected cell catches up when it connects.
-    Exit status 1 if it does not finish in time; the output lists the cells that lag, and why.
+    It waits until all cells run it and reach every LAN. Packages are staged on all cells,
+    then activated together. If a cell refuses its package, nothing changes; if a cell rolls back,
+    all do. A disconnected cell catches up when it connects. Exit status 1 if it does not finish in
+    time; the output lists the cells that lag, and why.
     """
     import asyncio
 

@@ -49,9 +49,10 @@ def install(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Install a systemd unit: uvn-agent for a cell, uvn-registry for the registry's agent.
+    """Install a systemd unit, and optionally start it.
 
-    A network that is up stays up.
+    It is uvn-agent for a cell, and uvn-registry for the registry's agent. A network that is up
+    stays up.
     """
     from uno.host import systemd
 

@@ -86,7 +86,7 @@ def up(
 
 
 def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> None:
-    """Disconnect this host from the UVN: remove all that `up` made, and nothing else."""
+    """Disconnect this host: remove all that `up` made, nothing else."""
     from uno.agent import pidfile, service  # noqa: PLC0415
 
     _require_root()

@@ -62,7 +62,7 @@ def list_links(output: JsonOption, common: Common) -> None:
 
 
 def list_keys(output: JsonOption, common: Common) -> None:
-    """List the registry's keys by fingerprint; the keys themselves are never printed."""
+    """List the registry's keys by fingerprint."""
     from uno.cli.output import list_views
     from uno.registry.changes import operations
 
@@ -83,7 +83,7 @@ def list_generations(output: JsonOption, common: Common) -> None:
 
 
 def show_uvn(output: JsonOption, common: Common) -> None:
-    """Show a summary of the UVN: owner, size, fingerprint of the registry key."""
+    """Show a summary of the UVN, with its registry key."""
     from uno.cli.output import show_views
     from uno.registry.changes import operations
 
@@ -93,7 +93,7 @@ def show_uvn(output: JsonOption, common: Common) -> None:
 
 
 def show_cell(name: Name, output: JsonOption, common: Common) -> None:
-    """Show a cell: its addresses, the ports to forward to it, its links."""
+    """Show a cell: its addresses, forwarded ports and links."""
     from uno.cli.output import show_views
     from uno.registry.changes import operations
 
@@ -114,7 +114,7 @@ def show_particle(
         str | None, typer.Option("-c", "--cell", help="With --qr: for this cell only.")
     ] = None,
 ) -> None:
-    """Show a particle: its addresses, the cells that it can connect to, its package."""
+    """Show a particle: its addresses, cells and package."""
     from uno.cli.output import show_views
     from uno.registry.changes import operations
 
@@ -143,7 +143,7 @@ def show_link(
     output: JsonOption,
     common: Common,
 ) -> None:
-    """Show the link between two cells: interfaces, addresses, ports, accepted LANs."""
+    """Show the link between two cells: interfaces, addresses, ports."""
     from uno.cli.output import show_views
 
     show_views.show_link(_head(common), (one, other), output)
@@ -152,7 +152,7 @@ def show_link(
 def show_generation(
     number: Annotated[int, typer.Argument(metavar="N")], output: JsonOption, common: Common
 ) -> None:
-    """Show one generation: time, author, reason, and what it changed."""
+    """Show one generation, and what it changed."""
     from uno.cli.output import generation_views
     from uno.registry.changes import operations
 

@@ -26,10 +26,11 @@ def verify(
         int, typer.Option("--depth", min=1, max=2, help="Number of links that fail at once.")
     ] = 1,
 ) -> None:
-    """Report what the loss of any one link or cell would cost, and what would fix it.
+    """Report what the loss of any one link or cell would cost.
 
-    Every LAN must reach every other, and the particles at every cell must reach each LAN. Exits
-    with 0 if no failure costs anything, with 3 if one would, and with 1 if a part is cut off now.
+    It suggests what would fix it. Every LAN must reach every other, and the particles at every
+    cell must reach each LAN. Exits with 0 if no failure costs anything, with 3 if one would, and
+    with 1 if a part is cut off now.
     """
     from uno.cli.output import change_report, change_values, printing
     from uno.planning.survivability import report

@@ -49,7 +49,7 @@ def status(
         bool, typer.Option("-w", "--watch", help="Keep running, and show each change.")
     ] = False,
 ) -> None:
-    """Show the whole UVN: every cell, its generation, its LANs, its links, what it cannot reach.
+    """Show the whole UVN: cells, generations, LANs, links, faults.
 
     Works where an agent runs, at the registry and on every cell. Exit status 1 if a cell has no
     contact, runs another generation than it should, or does not reach every LAN.
