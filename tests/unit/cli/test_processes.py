@@ -32,7 +32,7 @@ import os, signal
 from uno.cli.main import main
 from uno.registry.publish import cell_packages
 
-write, written = cell_packages._Maker.write, []
+write, written = cell_packages._CellPackageWriter.write, []
 
 def write_two(self, job):
     if len(written) == 2:
@@ -40,7 +40,7 @@ def write_two(self, job):
     written.append(job)
     return write(self, job)
 
-cell_packages._Maker.write = write_two
+cell_packages._CellPackageWriter.write = write_two
 main(["define", "cell", "c", "-a", "c.example.org", "-r", {root!r}])
 """
 

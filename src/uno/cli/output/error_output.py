@@ -16,7 +16,7 @@ import typer
 
 from uno.diagnostics import Position, Problem, Rejected, UnoError
 
-# For a command that was given nothing at all typer has printed the help.
+# A group of commands without arguments: the message of this error is the help.
 _ONLY_HELP = "NoArgsIsHelpError"
 _USAGE_STATUS = 2
 _SIMILAR = re.compile(
@@ -47,11 +47,12 @@ def print_error(error: UnoError, *, as_json: bool) -> None:
 
 def print_usage_error(error: typer.TyperException, *, as_json: bool) -> int:
     """Print why the arguments of a command are invalid; return the exit status."""
-    if type(error).__name__ == _ONLY_HELP:
-        return _USAGE_STATUS
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "uno"
     text = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == _ONLY_HELP:
+        print(text)
+        return _USAGE_STATUS
+    command = context.command_path if context else "uno"
     what, hint = _sentence(text)
     print_error(Rejected(Problem(what=what, hint=hint or f"see {command} --help")), as_json=as_json)
     return _USAGE_STATUS
