@@ -10,8 +10,8 @@ PUBLIC = Site(name="lan-a", host="a.example.org", base=63550)
 SHARING = Site(name="lan-b", host="a.example.org", base=63551)
 
 
-def listener(port: int, who: str = "lan-a (root VPN)") -> Listener:
-    return Listener(what=who, host="a.example.org", port=port, setting="root_vpn_port")
+def listener(port: int, what: str = "lan-a (root VPN)") -> Listener:
+    return Listener(what=what, host="a.example.org", port=port, setting="root_vpn_port")
 
 
 @pytest.mark.feature("F063")
@@ -45,6 +45,23 @@ def test_a_slot_is_claimed_once() -> None:
     assert not slots.claim(1, 1)
     assert not slots.claim(2, 0), "its port is that of the slot above"
     assert [slots.take(1), slots.take(1)] == [0, 2]
+
+
+def test_a_private_slot_is_claimed_once_too() -> None:
+    slots = Slots({1: PRIVATE}, ())
+
+    assert slots.claim(1, 0)
+    assert not slots.claim(1, 0)
+
+
+def test_a_spared_slot_is_taken_last_and_by_its_own_cell() -> None:
+    full = Site(name="lan-a", host="a.example.org", base=65534)
+    slots = Slots({1: full, 2: PRIVATE}, ())
+    slots.spare(2, 0)
+    slots.spare(1, 0)
+
+    assert [slots.take(1), slots.take(1)] == [1, 0]
+    assert slots.claim(2, 0), "the slot of the other cell is free"
 
 
 def test_two_listeners_at_one_port_are_refused() -> None:
