@@ -54,14 +54,14 @@ def test_a_private_slot_is_claimed_once_too() -> None:
     assert not slots.claim(1, 0)
 
 
-def test_a_spared_slot_is_taken_last_and_by_its_own_cell() -> None:
-    full = Site(name="lan-a", host="a.example.org", base=65534)
-    slots = Slots({1: full, 2: PRIVATE}, ())
-    slots.spare(2, 0)
-    slots.spare(1, 0)
+def test_spared_slots_are_taken_last_and_lowest_first() -> None:
+    full = Site(name="lan-a", host="a.example.org", base=65533)
+    slots = Slots({1: PRIVATE, 2: full}, ())
+    for cell, slot in ((1, 1), (2, 1), (2, 0)):
+        slots.spare(cell, slot)
 
-    assert [slots.take(1), slots.take(1)] == [1, 0]
-    assert slots.claim(2, 0), "the slot of the other cell is free"
+    assert [slots.take(2) for _ in range(3)] == [2, 0, 1]
+    assert slots.claim(1, 1), "the spared slot of the other cell is free"
 
 
 def test_two_listeners_at_one_port_are_refused() -> None:
