@@ -59,7 +59,7 @@ def uvn_from(spec: Spec, *, name: str, identity: str, hash_password: Callable[[s
 
 
 def order_of_users(spec: Spec) -> tuple[int, ...]:
-    """Return the places of the spec's users in the order of the definition's: by e-mail."""
+    """Return the indexes of the spec's users in the order of the definition: by e-mail."""
     emails = [user.email or "" for user in listed_users(spec)]
     return tuple(sorted(range(len(emails)), key=lambda index: emails[index]))
 

@@ -18,7 +18,7 @@ from uno.spec.scalars import Meaning, meaning
 
 
 def to_yaml(uvn: Uvn) -> str:
-    """Return the spec of `uvn`. Passwords stand in it as their hashes."""
+    """Return the spec of `uvn`. Passwords are written as their hashes."""
     document = {
         "name": uvn.name,
         "owner": uvn.owner,

@@ -135,7 +135,7 @@ def _link_changes(
     def imported(before: LinkEnd, after: LinkEnd) -> tuple[str, ...]:
         if before.import_origins == after.import_origins:
             return ()
-        was, becomes = _accepted(before, both), _accepted(after, both)
+        was, becomes = _imported(before, both), _imported(after, both)
         more = [names[each] for each in sorted(becomes - was)]
         less = [names[each] for each in sorted(was - becomes)]
         return diff_text.import_origins(names[after.cell], more, less)
@@ -150,7 +150,7 @@ def _link_changes(
     return compare
 
 
-def _accepted(end: LinkEnd, among: AbstractSet[int]) -> AbstractSet[int]:
+def _imported(end: LinkEnd, among: AbstractSet[int]) -> AbstractSet[int]:
     listed = among & set(end.import_origins.cells)
     return among - listed if end.import_origins.complement else listed
 

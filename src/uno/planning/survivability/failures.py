@@ -39,7 +39,7 @@ class FailureImpact(Struct, frozen=True, kw_only=True):
 
 
 class CutPairs(Struct, frozen=True, kw_only=True):
-    """Links of which any two, when both are lost, part what none of them does alone.
+    """Links of which any two disconnect the backbone when both are lost, and none alone.
 
     They lie around a cycle: piece `i` is between link `i` and link `i + 1`, and the last one
     between the last link and the first. When links `i` and `j` are lost, the pieces from `i` to
@@ -52,7 +52,7 @@ class CutPairs(Struct, frozen=True, kw_only=True):
 
 
 class FailureCost(Struct, frozen=True, kw_only=True, order=True):
-    """How bad a backbone is: `apart` counts what is lost with nothing failed, `cost` all losses."""
+    """The cost of all failures: `apart` counts what is lost with nothing failed, `cost` all losses."""
 
     apart: int
     cost: int
@@ -60,7 +60,7 @@ class FailureCost(Struct, frozen=True, kw_only=True, order=True):
 
 
 def failure_impacts(plan: Plan) -> tuple[FailureImpact, ...]:
-    """Return every single failure after which traffic that is still possible has no way.
+    """Return every failure of one link or cell that disconnects LANs or particles that stay up.
 
     Without any, every LAN stays reachable under the loss of any one link or any one other cell.
     Links that fail come before cells, each in order of their ids.
@@ -71,7 +71,7 @@ def failure_impacts(plan: Plan) -> tuple[FailureImpact, ...]:
 
 
 def cut_pairs(plan: Plan) -> tuple[CutPairs, ...]:
-    """Return the links of which two at once cost what neither costs alone, in order of their ids.
+    """Return the links of which any two lost at once disconnect more, in order of their ids.
 
     Two links whose loss costs no more than that of each alone are in `failure_impacts` already.
     """
@@ -124,7 +124,7 @@ _Piece = tuple[_Span, ...]
 
 
 class _Weight(Struct, frozen=True):
-    """What a group of cells has to lose: LANs, and cells that serve particles."""
+    """The weight of a group of cells: its LANs, and its cells that serve particles."""
 
     lans: int = 0
     hubs: int = 0
@@ -141,7 +141,7 @@ class _Backbone:
         self._hubs = (0, *accumulate(weight.hubs for weight in own))
 
     def failures(self) -> Iterator[tuple[tuple[int, ...], list[_Piece]]]:
-        """Yield each failure that parts cells, none at all first, and the pieces that it leaves."""
+        """Yield each failure that disconnects cells, no failure first, and the pieces it leaves."""
         yield (), [(self._below(root),) for root in self.tree.roots]
         yield from sorted(map(self._pieces_of_link, self.tree.bridges))
         for cell in sorted(self.tree.articulation_points):

@@ -22,7 +22,7 @@ _ADDRESS = "new.invalid"
 
 
 class Suggestion(Struct, frozen=True, kw_only=True):
-    """A change, for people, and how many of the findings stay with it.
+    """A change, as text, and how many of the findings remain after it.
 
     `private_uplinks`, `public_cells` (how many more) and `links` (by names of cells) are the same
     change for programs.
@@ -36,7 +36,7 @@ class Suggestion(Struct, frozen=True, kw_only=True):
 
 
 def suggestion(uvn: Uvn, plan: Plan, *, depth: int = 1) -> Suggestion | None:
-    """Return the least change that mends all, or else most; None if none mends anything.
+    """Return the least change that removes all findings, or else most; None if none removes any.
 
     With `depth` 2 two links may be lost at once. Settings come before links, and links before
     cells that would have to be bought.
@@ -91,7 +91,7 @@ def _with(uvn: Uvn, uplinks: int | None, public: int) -> Uvn:
 
 
 def _left(changed: Uvn, plan: Plan, members: list[Member], depth: int) -> int | None:
-    """Return how many findings `changed` has; None if it cannot be laid out."""
+    """Return how many findings `changed` has; None if its links cannot be chosen."""
     try:
         pairs = select_links(changed, plan).pairs
     except Rejected:
@@ -99,7 +99,7 @@ def _left(changed: Uvn, plan: Plan, members: list[Member], depth: int) -> int | 
     known = {member.id for member in members}
     some = members[0]
     added = [
-        # Without LANs: what is lost is to be counted among those that are there.
+        # Without LANs, so that only LANs that exist are counted.
         replace(
             some, id=cell.id, name=cell.name, endpoint=_ADDRESS, lans=(), serves_particles=False
         )
@@ -121,7 +121,7 @@ def _words(uplinks: int | None, public: int) -> Iterator[str]:
 
 
 def _static(plan: Plan, members: list[Member], depth: int) -> Suggestion:
-    """Add the link that mends most, and again, until nothing is left or gets better."""
+    """Add the link that removes most findings, repeatedly, until none is left or none helps."""
     names = {member.id: member.name for member in members}
     pairs = {link.cells for link in plan.links}
     cost = failure_cost(members, pairs, depth=depth)

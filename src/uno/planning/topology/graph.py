@@ -86,7 +86,7 @@ class DfsTree:
 
 
 def dfs_tree(cells: Iterable[int], pairs: Iterable[Pair]) -> DfsTree:
-    """DfsTree the whole graph, each component from its lowest cell."""
+    """Search the whole graph, each component from its lowest cell."""
     neighbours = adjacency(cells, pairs)
     discovery_index: dict[int, int] = {}
     parent: dict[int, int] = {}
