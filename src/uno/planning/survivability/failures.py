@@ -52,7 +52,7 @@ class CutPairs(Struct, frozen=True, kw_only=True):
 
 
 class FailureCost(Struct, frozen=True, kw_only=True, order=True):
-    """The cost of all failures: `apart` counts what is lost with nothing failed, `cost` all losses."""
+    """The cost of all failures. `apart`: what is lost with nothing failed; `cost`: all losses."""
 
     apart: int
     cost: int
