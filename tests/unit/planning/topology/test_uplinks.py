@@ -53,6 +53,22 @@ def test_a_second_uplink_comes_beside_the_first() -> None:
     assert uplinks(before, [1, 2], each=2, before=before) >= {(1, 11), (2, 12)}
 
 
+@pytest.mark.feature("G11")
+def test_with_fewer_uplinks_each_the_others_are_removed() -> None:
+    before = {11: {1, 2}, 12: {1, 2}}
+
+    assert uplinks(before, [1, 2], each=1, before=before) == {(1, 11), (2, 12)}
+
+
+@pytest.mark.feature("G11")
+def test_levelling_moves_no_uplink_to_where_its_cell_has_one() -> None:
+    before = {11: {1, 2}, 12: {1, 2}, 13: {1, 2}}
+
+    links = uplinks(before, [1, 2, 3], each=2, before=before)
+
+    assert links == {(1, 11), (2, 11), (2, 12), (3, 12), (1, 13), (3, 13)}
+
+
 def test_the_cells_of_one_that_leaves_go_to_the_others() -> None:
     before = {11: {1}, 12: {2}, 13: {3}}
 
