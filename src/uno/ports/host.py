@@ -260,7 +260,7 @@ class SessionStatus:
 class Host(Protocol):
     """A machine that uno configures.
 
-    `warnings` are what a person should know of actions that succeeded; the caller clears them.
+    `warnings` are messages for the user about actions that succeeded; the caller clears them.
     """
 
     warnings: list[str]

@@ -142,7 +142,7 @@ def host(machine: Machine) -> LinuxHost:  # noqa: ARG001 - there must be a machi
 
 
 @pytest.mark.feature("G25")
-def test_an_interface_of_somebody_else_outlives_our_failure_to_make_one_of_its_name(
+def test_a_foreign_interface_outlives_a_failure_to_create_one_of_its_name(
     machine: Machine, host: LinuxHost
 ) -> None:
     machine.interfaces["uwg-b0"] = "theirs"
@@ -184,9 +184,7 @@ def test_a_port_that_was_drawn_is_kept_when_a_tunnel_changes(
     assert host.observe(()).tunnels[0].port == (after and 40001)
 
 
-def test_a_node_interface_that_somebody_deleted_is_made_again(
-    machine: Machine, host: LinuxHost
-) -> None:
+def test_a_deleted_node_interface_is_created_again(machine: Machine, host: LinuxHost) -> None:
     node = NodeInterface(name="uno0", addresses=(IPv4Interface("10.255.128.2"),))
     host.perform(SetNode(node))
     del machine.interfaces["uno0"]

@@ -1,4 +1,4 @@
-"""The units that are started at boot, with a systemctl that writes down what it is told."""
+"""The units that are started at boot, with a systemctl that records its arguments."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_unit_is_stopped_disabled_and_deleted(systemctl: Systemctl, tmp_path: 
 
 
 @pytest.mark.feature("F104")
-def test_an_agent_says_when_it_is_ready_and_is_started_again_whenever_it_ends() -> None:
+def test_an_agent_notifies_readiness_and_is_restarted_whenever_it_ends() -> None:
     text = systemd.agent_unit(Path("/opt/uvn"), program=PROGRAM, name="cell lan-a of corp")
 
     lines = text.splitlines()
@@ -122,9 +122,7 @@ def test_the_registry_has_a_unit_of_its_own(systemctl: Systemctl, tmp_path: Path
 
 @pytest.mark.feature("G25")
 @pytest.mark.parametrize("there", ["[Unit]\n", "# Made by `uno service install` for /opt/other\n"])
-def test_the_unit_of_somebody_else_is_left_alone(
-    systemctl: Systemctl, tmp_path: Path, there: str
-) -> None:
+def test_a_foreign_unit_is_not_changed(systemctl: Systemctl, tmp_path: Path, there: str) -> None:
     (tmp_path / "uvn-agent.service").write_text(there)
     root = Path("/opt/uvn")
 
@@ -137,7 +135,7 @@ def test_the_unit_of_somebody_else_is_left_alone(
     assert systemctl.told == []
 
 
-def test_without_systemd_the_message_says_what_to_do(
+def test_without_systemd_the_message_has_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(systemd, "BOOTED", tmp_path / "no")

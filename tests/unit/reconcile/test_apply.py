@@ -41,7 +41,7 @@ TUNNEL = Tunnel(name="uwg-b0", private_key=Secret("very secret"), mtu=1320, addr
 FOREIGN_CHAIN = ForeignForwardChain(family="ip", name="DOCKER-USER", accept_interfaces=("uwg-b+",))
 
 
-def test_actions_are_done_in_order_and_told_before_they_are() -> None:
+def test_actions_are_done_in_order_and_reported_before_they_are() -> None:
     host = FakeHost()
     told: list[tuple[str, int]] = []
     actions = (AddUnreachableRoutes((LAN,)), ReplaceFirewall(RULES), StartRouting(ROUTING))
@@ -61,7 +61,7 @@ def test_actions_are_done_in_order_and_told_before_they_are() -> None:
     ]
 
 
-def test_a_failure_says_what_was_tried_the_command_its_words_and_what_to_do() -> None:
+def test_a_failure_has_the_action_the_command_its_output_and_a_hint() -> None:
     host = FakeHost()
     cause = CommandFailed(
         ["nft", "-f", "-"],
@@ -121,7 +121,7 @@ def test_an_interrupt_undoes_and_goes_on_its_way() -> None:
     assert str(host) == before
 
 
-def test_what_cannot_be_undone_is_said_and_the_rest_is_undone_all_the_same() -> None:
+def test_what_cannot_be_undone_is_reported_and_the_rest_is_undone() -> None:
     class Stubborn(FakeHost):
         def perform(self, action: Action) -> None:
             super().perform(action)

@@ -143,7 +143,7 @@ def test_the_way_out_is_shut_on_a_host_that_did_not_forward_and_only_there() -> 
     assert 'iifname "eth1" ip daddr' not in str(shut.firewall)
 
 
-def test_an_frr_that_does_not_know_a_line_is_not_told_it() -> None:
+def test_an_frr_without_a_command_does_not_get_it() -> None:
     own = package_of(HUB)
 
     old = desired(own, lans=(), facts=Facts(frr=(8, 1))).routing

@@ -1,4 +1,4 @@
-"""Which LANs a host is in, and what is said of those that it is not in."""
+"""The attached LANs of a host, and the message for those that are missing."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_lans_that_are_not_attached_are_named_with_what_is_there() -> None:
 
 
 @pytest.mark.feature("F078")
-def test_a_host_without_interfaces_is_said_to_have_none() -> None:
+def test_the_message_for_a_host_without_interfaces_has_none() -> None:
     with pytest.raises(UnoError, match="it has none"):
         require_all([LAN], [])
 

@@ -139,7 +139,7 @@ def test_a_neighbour_may_announce_what_comes_through_it_and_no_more(
 
 
 @pytest.mark.feature("G22")
-def test_nobody_may_announce_a_cells_own_prefixes_to_it() -> None:
+def test_a_cell_accepts_its_own_prefixes_from_no_neighbour() -> None:
     text = bgpd(PLAN, ON_ETH1)
     stolen = [
         (prefix, path)
@@ -154,7 +154,7 @@ def test_nobody_may_announce_a_cells_own_prefixes_to_it() -> None:
 @pytest.mark.parametrize(
     "prefix", ["0.0.0.0/0", "192.168.2.0/25", "192.168.0.0/16", "::/0", "8.8.8.0/24"]
 )
-def test_nobody_may_announce_a_prefix_that_is_not_planned(prefix: str) -> None:
+def test_a_prefix_that_is_not_planned_is_accepted_from_no_neighbour(prefix: str) -> None:
     network = IPv6Network(prefix) if ":" in prefix else IPv4Network(prefix)
 
     for interface in ("uwg-b0", "uwg-b1", "uwg-b2"):
@@ -173,7 +173,7 @@ def test_every_session_filters_what_comes_in_for_both_families() -> None:
 
 
 @pytest.mark.feature("G08")
-def test_a_link_that_is_tagged_is_told_of_to_others_and_used_as_before() -> None:
+def test_routes_over_a_tagged_link_are_advertised_with_gshut_and_used_as_before() -> None:
     text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.TAGGED})
 
     for version in (4, 6):
@@ -317,7 +317,7 @@ def bgpd(
 
 
 def step(text: str, name: str, number: int = 10) -> list[str]:
-    """Return what a step of a route-map says."""
+    """Return the lines of a step of a route-map."""
     (said,) = re.findall(
         rf"^route-map {name} permit {number}\n((?: .*\n)*)exit$", text, re.MULTILINE
     )

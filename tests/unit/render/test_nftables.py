@@ -155,7 +155,7 @@ def test_a_host_that_was_a_router_stays_one(hub: Walk) -> None:
 
 @pytest.mark.feature("G24")
 @pytest.mark.parametrize("source", ["192.168.2.5", PHONE, NODE[LEAF], "10.255.192.3"])
-def test_nobody_outside_the_tunnels_passes_for_a_part_of_the_uvn(hub: Walk, source: str) -> None:
+def test_sources_of_the_uvn_are_dropped_outside_the_tunnels(hub: Walk, source: str) -> None:
     assert not hub.passes("eth0", source, "192.168.1.5", to="eth1")
     assert not hub.passes("eth1", source, "192.168.1.5", to="eth1")
     assert not hub.passes("eth0", source, INTERNET, to="eth1")
@@ -223,7 +223,7 @@ def test_only_a_lan_sends_as_itself(hub: Walk) -> None:
 
 
 @pytest.mark.feature("F013")
-def test_a_particle_reaches_the_internet_and_is_answered_and_nobody_calls_it(hub: Walk) -> None:
+def test_a_particle_reaches_the_internet_and_accepts_no_new_connections(hub: Walk) -> None:
     assert hub.passes("uwg-p1", PHONE, INTERNET, to="eth0")
     assert hub.passes("eth0", INTERNET, PHONE, to="uwg-p1", answer=True)
     assert not hub.passes("eth0", INTERNET, PHONE, to="uwg-p1")
@@ -255,7 +255,7 @@ def test_what_does_not_concern_the_uvn_is_left_to_the_host(hub: Walk) -> None:
     assert hub.enters("eth0", INTERNET)
 
 
-def test_bgp_is_heard_on_links_alone(hub: Walk) -> None:
+def test_bgp_is_accepted_on_links_alone(hub: Walk) -> None:
     assert hub.enters(hub.interface[LEAF], "10.255.192.3", port=1790)
     assert not hub.enters("eth0", INTERNET, port=1790)
     assert not hub.enters("uwg-p1", PHONE, port=1790)
@@ -263,7 +263,7 @@ def test_bgp_is_heard_on_links_alone(hub: Walk) -> None:
 
 
 @pytest.mark.parametrize("port", [BUS, BUS + 1])
-def test_the_bus_is_heard_from_nodes_through_uno_alone(port: int, hub: Walk) -> None:
+def test_the_bus_accepts_nodes_through_uno_alone(port: int, hub: Walk) -> None:
     leaf, roam = hub.interface[LEAF], hub.interface[ROAM]
 
     assert hub.enters(leaf, NODE[LEAF], port=port)
@@ -276,7 +276,7 @@ def test_the_bus_is_heard_from_nodes_through_uno_alone(port: int, hub: Walk) -> 
 
 
 @pytest.mark.parametrize("source", ["192.168.2.5", "10.255.192.3", NODE[ROAM], REGISTRY])
-def test_the_bus_is_not_heard_from_elsewhere_behind_a_link(source: str, hub: Walk) -> None:
+def test_the_bus_accepts_no_other_sources_behind_a_link(source: str, hub: Walk) -> None:
     assert not hub.enters(hub.interface[LEAF], source, port=BUS)
 
 
@@ -288,7 +288,7 @@ def test_a_particle_which_is_seen_elsewhere_as_its_cell_reaches_no_bus(hub: Walk
     assert hub.passes("uwg-p1", PHONE, "192.168.2.5", to=leaf, port=BUS)
 
 
-def test_the_bus_is_heard_at_the_nodes_address_alone(hub: Walk) -> None:
+def test_the_bus_accepts_packets_to_the_nodes_address_alone(hub: Walk) -> None:
     assert not hub.enters(hub.interface[LEAF], NODE[LEAF], port=BUS, to="10.255.192.2")
     assert not hub.enters("uwg-v0", REGISTRY, port=BUS, to="192.168.1.1")
     assert not hub.enters("uwg-v0", NODE[LEAF], port=BUS)
@@ -352,7 +352,7 @@ def test_particles_are_translated_to_the_cells_own_address_on_links_and_elsewher
 
 
 @pytest.mark.feature("F082")
-def test_particles_keep_their_address_where_the_plan_says_so() -> None:
+def test_particles_keep_their_address_without_masquerade() -> None:
     plain = Settings(particles_vpn=replace(PARTICLES_VPN, masquerade=False))
     hub = walk(HUB, "eth1", "eth1", uvn=replace(UVN, settings=plain))
 
@@ -474,7 +474,7 @@ def _verdict(text: str, name: str, packet: _Packet) -> str:
 
 
 def _action(text: str, rule: str, packet: _Packet) -> list[str]:
-    """Return the verdict of a rule, in words; none if the rule is not for this packet."""
+    """Return the verdict of a rule, split; empty if the rule does not match this packet."""
     if ways := re.fullmatch(r"([io])ifname vmap \{ (.*) \}", rule):
         by = packet.came if ways[1] == "i" else packet.to
         return dict(_way(each) for each in ways[2].split(", ")).get(by, [])

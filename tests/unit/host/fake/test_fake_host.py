@@ -218,7 +218,7 @@ def test_routing_that_stopped_half_way_is_left_over_and_no_longer_running() -> N
 
 
 @pytest.mark.parametrize("halfway", [False, True])
-def test_it_fails_once_at_the_action_it_was_told_to(halfway: bool) -> None:  # noqa: FBT001
+def test_it_fails_once_at_the_requested_action(halfway: bool) -> None:  # noqa: FBT001
     host = FakeHost()
     host.fail_at(2, halfway=halfway)
     prefixes = IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24")

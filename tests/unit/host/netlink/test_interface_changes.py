@@ -84,7 +84,7 @@ def test_a_batch_that_fails_names_the_line_and_the_reason(monkeypatch: pytest.Mo
     assert 'failed at `ip link set dev x up`: Cannot find device "x"' in str(failed.value)
 
 
-def test_a_batch_that_fails_without_a_line_says_what_ip_said(
+def test_a_batch_that_fails_without_a_line_includes_the_output_of_ip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ip(monkeypatch, status=1, stderr="Cannot open netlink socket\n")

@@ -1,4 +1,4 @@
-"""What the kernel says of interfaces, addresses, routes and rules, as values."""
+"""Interfaces, addresses, routes and rules of the kernel, as values."""
 
 from __future__ import annotations
 

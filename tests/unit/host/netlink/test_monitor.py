@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ar
 HOST, LEARNED = frozenset({NetworkChange.HOST}), frozenset({NetworkChange.ROUTING})
 
 SETTLE = 0.05
-# Longer than the kernel takes to tell, and than changes are gathered for.
+# Longer than a notification takes, and than changes are collected for.
 QUIET = 0.25
 
 _numbers = count()
@@ -37,7 +37,7 @@ class Namespace:
             self.watch = NetlinkWatch(settle=SETTLE)
         self.ip("link add lan0 type veth peer name lan1")
         for name in ("lo", "lan0", "lan1"):
-            # A link-local address would be told again when it is found to be the only one.
+            # A link-local address would be reported again after duplicate address detection.
             self.ip(f"link set {name} addrgenmode none up")
         self.ip("addr add 192.168.1.1/24 dev lan0")
         self.ip("addr add fd00:1::1/64 dev lan0 nodad")
@@ -50,7 +50,7 @@ class Namespace:
             return self.watch.destinations_via(names)
 
     def seen(self, *commands: str) -> list[frozenset[NetworkChange]]:
-        """What is told after each command, the empty set where that is nothing."""
+        """Return the changes reported after each command, the empty set for none."""
         return asyncio.run(self._seen(commands))
 
     def remove(self) -> None:
@@ -87,7 +87,7 @@ def namespace() -> Iterator[Namespace]:
         made.remove()
 
 
-def test_what_happens_before_anybody_asks_is_told(namespace: Namespace) -> None:
+def test_changes_before_the_first_read_are_reported(namespace: Namespace) -> None:
     async def first() -> frozenset[NetworkChange]:
         return await _next(namespace.watch.changes())
 
@@ -111,14 +111,14 @@ def test_what_happens_before_anybody_asks_is_told(namespace: Namespace) -> None:
         "route add 10.0.0.0/8 via 192.168.1.254",
     ],
 )
-def test_interfaces_addresses_and_routes_that_come_and_go_are_told(
+def test_interfaces_addresses_and_routes_that_come_and_go_are_reported(
     namespace: Namespace, command: str
 ) -> None:
     assert namespace.seen(command) == [HOST]
 
 
 @pytest.mark.feature("F084")
-def test_what_a_routing_daemon_learns_is_told_apart(namespace: Namespace) -> None:
+def test_routes_of_a_routing_daemon_are_a_kind_of_their_own(namespace: Namespace) -> None:
     seen = namespace.seen(
         "route add 10.1.0.0/16 via 192.168.1.254 proto bgp",
         "route replace 10.1.0.0/16 proto bgp nexthop via 192.168.1.2 nexthop via 192.168.1.3",
@@ -143,7 +143,7 @@ def test_unos_own_routes_and_other_tables_are_no_news(namespace: Namespace) -> N
     assert seen == [frozenset()] * 3
 
 
-def test_a_route_of_unos_that_somebody_removes_is_news(namespace: Namespace) -> None:
+def test_a_removed_route_of_unos_is_reported(namespace: Namespace) -> None:
     namespace.ip("route add unreachable 10.2.0.0/16 metric 4278198272 proto 98")
 
     assert namespace.seen("route del unreachable 10.2.0.0/16 metric 4278198272") == [HOST]

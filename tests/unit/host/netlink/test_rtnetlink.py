@@ -1,4 +1,4 @@
-"""Reading the kernel's words, well-formed and not."""
+"""Reading netlink messages, well-formed and malformed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_default_route_has_no_destination_of_its_own() -> None:
     assert rtnetlink.route(route(socket.AF_INET6, 0)).destination == IPv6Network("::/0")
 
 
-def test_a_table_beyond_255_is_told_in_an_attribute() -> None:
+def test_a_table_beyond_255_is_in_an_attribute() -> None:
     body = route(socket.AF_INET, 0, attribute(15, struct.pack("=I", 51820)))
 
     assert rtnetlink.route(body).table == 51820

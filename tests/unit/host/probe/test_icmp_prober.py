@@ -60,7 +60,7 @@ def _is_known(prober: IcmpProber, target: ProbeTarget) -> bool:
     return found.rtt is not None and (target.mtu is None or found.mtu is not None)
 
 
-def test_targets_are_told_apart_and_the_unreachable_one_is_lost() -> None:
+def test_each_target_has_its_own_result_and_the_unreachable_one_is_lost() -> None:
     found = asyncio.run(probing((HERE, THERE, NOWHERE)))
 
     assert (found[HERE.address].rtt or 0) > 0
@@ -86,7 +86,7 @@ def test_two_probers_on_a_host_do_not_take_each_others_answers() -> None:
 
 
 @pytest.mark.parametrize("packet", [b"", b"E", b"\x45" + bytes(19), b"\x45" + bytes(60), b"\xff"])
-def test_packets_of_others_and_broken_ones_are_nobodys(packet: bytes) -> None:
+def test_other_packets_and_malformed_ones_are_ignored(packet: bytes) -> None:
     prober = IcmpProber(clock=time.monotonic, random=Random(1))  # noqa: S311 - as above
 
     assert prober._read(packet) == (None, None)

@@ -1,4 +1,4 @@
-"""Whom to probe when, and what it tells: a simulated network, and a clock that is a number."""
+"""When to probe which target: a simulated network, and a clock that is a number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER = 0.020
 
 
 class Simulation:
-    """Probes fly through a network that answers after 20 ms what `answers` says it does."""
+    """A network that replies after 20 ms to probes for which `answers` is true."""
 
     def __init__(self, *targets: ProbeTarget, seed: int = 1) -> None:
         self.now = 1000.0
@@ -61,7 +61,7 @@ def deaf_to(target: ProbeTarget) -> Callable[[Probe], bool]:
     return lambda probe: probe.target != target
 
 
-def test_who_is_called_is_probed_at_once_and_the_last_answer_is_told() -> None:
+def test_requested_targets_are_probed_at_once_and_the_last_reply_is_reported() -> None:
     network = Simulation(NEAR, FAR)
     network.run(5)
     network.changes.clear()
@@ -76,7 +76,7 @@ def test_who_is_called_is_probed_at_once_and_the_last_answer_is_told() -> None:
     assert network.of(NEAR).last_answered == network.of(FAR).last_answered == called
 
 
-def test_who_is_called_and_does_not_answer_is_not_told_of() -> None:
+def test_a_requested_target_that_does_not_reply_is_not_reported() -> None:
     network = Simulation(NEAR, FAR)
     network.run(5)
     network.changes.clear()
@@ -164,7 +164,7 @@ def test_many_targets_cost_no_more_than_their_share() -> None:
     assert len(network.sent) < 500 + 300 * DISTANT_PER_SECOND * 1.2
 
 
-def test_a_target_that_falls_silent_is_told_once_and_within_seconds() -> None:
+def test_a_target_that_becomes_unreachable_is_reported_once_within_seconds() -> None:
     network = Simulation(NEAR)
     network.run(60)
     network.changes.clear()
@@ -243,7 +243,7 @@ def test_who_answers_is_not_hurried() -> None:
     assert network.count(FAR) <= 1
 
 
-def test_an_answer_from_somebody_else_counts_for_nothing() -> None:
+def test_a_reply_from_another_address_is_ignored() -> None:
     network = Simulation(FAR)
     (probe,) = network.probing.due(now=network.now + 1)
 
@@ -262,7 +262,7 @@ def test_a_probe_that_could_not_be_sent_is_lost_at_once() -> None:
     assert network.of(FAR).loss == 1
 
 
-def test_a_link_that_carries_full_packets_says_so() -> None:
+def test_a_link_that_carries_full_packets_has_the_full_mtu() -> None:
     network = Simulation(NEAR)
 
     network.run(30)

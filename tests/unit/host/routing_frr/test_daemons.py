@@ -120,7 +120,7 @@ def test_a_start_that_was_cut_short_can_be_stopped(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_what_runs_is_told_to_end_and_its_folder_removed(
+def test_running_daemons_are_ended_and_their_folder_removed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[list[str]] = []
@@ -141,7 +141,7 @@ def test_what_runs_is_told_to_end_and_its_folder_removed(
 
 
 class Reloading:
-    """FRR's daemons as told through their sockets, and frr-reload.py."""
+    """Records commands to FRR's daemons over their sockets, and to frr-reload.py."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps: list[tuple[str, tuple[str, ...]]] = []
@@ -243,7 +243,7 @@ def test_what_frr_does_not_take_or_keep_is_left_to_its_own_program(
     assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
 
 
-def test_after_a_reload_that_failed_nobody_knows_what_runs(reloading: Reloading) -> None:
+def test_after_a_failed_reload_no_configuration_is_recorded(reloading: Reloading) -> None:
     reloading.refuses = reloading.is_broken = True
 
     with pytest.raises(UnoError, match="it is broken"):

@@ -83,7 +83,7 @@ def test_the_port_of_an_interface_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
     assert program.asked == [["wg", "show", "uwg-b0", "listen-port"]]
 
 
-def test_who_wants_no_interface_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_interfaces_take_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     program = Wg(DUMP)
     monkeypatch.setattr(interfaces, "run", program)
 

@@ -1,4 +1,4 @@
-"""What a userspace WireGuard says of an interface through its socket, as values."""
+"""Interfaces of a userspace WireGuard, read through its socket, as values."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def served(name: str, answer: bytes) -> Iterator[list[bytes]]:
-    """Have somebody answer once; what was asked is in the list."""
+    """Serve one request; the list has it afterwards."""
     asked: list[bytes] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.bind(str(uapi.SOCKETS / f"{name}.sock"))
@@ -112,7 +112,7 @@ def test_who_does_not_finish_has_not_answered(said: bytes) -> None:
         assert uapi.ask("uwg-b0") is None
 
 
-def test_a_socket_that_was_left_behind_answers_nobody() -> None:
+def test_a_socket_without_a_process_does_not_answer() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
         dead.bind(str(uapi.SOCKETS / "uwg-b0.sock"))
 
