@@ -18,13 +18,14 @@ from msgspec import structs
 import site_of_agents
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 from uno.agent.commit import executor
-from uno.agent.commit.commit_machine import CommitState
+from uno.agent.commit.commit_machine import CommitState, PendingCommit
 from uno.agent.commit.drain_plan import DrainStep
 from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.host_loop import cell_status
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
+from uno.model.package import Package
 from uno.model.status import CellStatus
 from uno.ports.events import NetworkChange
 from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
@@ -336,6 +337,37 @@ def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
         assert phase(site, "a") is Phase.APPLIED, "a probe sent before shows nothing"
 
         cell.probes.answers = {each: ProbeResult(last_answered=time.monotonic()) for each in links}
+
+        await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
+
+    play(scene)
+
+
+@pytest.mark.feature("G04")
+def test_a_change_is_recorded_while_wireguard_cannot_be_queried(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        activation = site.roll_out("a")
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+
+        def broken() -> NoReturn:
+            raise TransientFailure("wg does not answer")
+
+        activate = cell.ledger.activate
+        with monkeypatch.context() as patch:
+
+            def activate_and_break(pending: PendingCommit) -> Package:
+                patch.setattr(cell.host, "peer_status", broken)
+                return activate(pending)
+
+            patch.setattr(cell.ledger, "activate", activate_and_break)
+            site.activate(activation)
+            await site.until(lambda: phase(site, "a") is Phase.APPLIED)
+            assert cell.ledger.cell_state().pending is not None
 
         await site.until(lambda: phase(site, "a") is Phase.CONFIRMED)
 

@@ -103,6 +103,27 @@ def test_a_roll_back_removes_the_pending_commit_and_the_package_can_be_staged_ag
     assert ledger.stage(packages[2]) is AcceptOutcome.NEWER
 
 
+def test_a_package_that_is_installed_again_after_its_roll_back_is_not_pending(
+    ledger: Ledger, packages: dict[int, bytes]
+) -> None:
+    ledger.stage(packages[2])
+    ledger.activate(pending_commit(packages))
+    ledger.roll_back()
+
+    ledger.accept(packages[2])
+
+    assert ledger.cell_state().pending is None
+
+
+def test_a_crash_before_the_activation_leaves_no_previous_package_to_roll_back_to(
+    ledger: Ledger,
+) -> None:
+    """The running package is the previous one too: an undo of it has no effect."""
+    os.link(ledger.directory / "package.uvn-agent", ledger.directory / "previous.uvn-agent")
+
+    assert ledger.cell_state().previous is None
+
+
 @pytest.mark.feature("G20")
 def test_an_older_an_altered_and_a_foreign_package_are_not_staged(
     ledger: Ledger, packages: dict[int, bytes], tmp_path: Path
