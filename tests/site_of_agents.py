@@ -147,7 +147,7 @@ class Site:
     network: MemoryNetwork
     cells: dict[str, Cell]
     bus: MemoryBus
-    statements: StateDatabase
+    database: StateDatabase
     sign: Callable[[bytes], bytes]
     sequence: int = 0
     acks: dict[int, list[Ack]] = field(default_factory=dict)
@@ -245,10 +245,10 @@ class Site:
         )
 
     def status(self, name: str) -> CellStatus | None:
-        return self.statements.status(self.number(name))
+        return self.database.status(self.number(name))
 
     def ack(self, name: str) -> Ack | None:
-        return self.statements.ack(self.number(name))
+        return self.database.ack(self.number(name))
 
     async def start(self, *names: str) -> None:
         """Start the agents of these cells, or all, and wait for their status."""
@@ -333,8 +333,8 @@ class Site:
             return
         if event.channel.partition == FOR_REGISTRY:
             self.received_for_unreachable.append(event.envelope)
-        if self.statements.accept(event.envelope, now=time.monotonic()):
-            ack = self.statements.ack(event.envelope.subject)
+        if self.database.accept(event.envelope, now=time.monotonic()):
+            ack = self.database.ack(event.envelope.subject)
             acks = self.acks.setdefault(event.envelope.subject, [])
             if ack is not None and (not acks or acks[-1] != ack):
                 acks.append(ack)
@@ -383,7 +383,7 @@ async def site(
         network=network,
         cells=cells,
         bus=network.bus(),
-        statements=StateDatabase(
+        database=StateDatabase(
             identity=one.plan.identity,
             registry_key=one.manifest.registry_key,
             members={member.id: member for member in one.roster.members},

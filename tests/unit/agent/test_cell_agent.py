@@ -678,14 +678,14 @@ def test_a_package_arrives_through_a_neighbour_where_the_registry_is_not_reached
 def test_a_cell_that_lost_its_sequence_is_accepted_again(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start()
-        first = site.statements.highest_sequence(site.number("a"))
+        first = site.database.highest_sequence(site.number("a"))
         assert first > 0
         await site.crash("a")
         (site.cells["a"].ledger.directory / "sequence").unlink()
 
         site.launch("a")
 
-        await site.until(lambda: site.statements.highest_sequence(site.number("a")) > first)
+        await site.until(lambda: site.database.highest_sequence(site.number("a")) > first)
 
     play(scene)
 
