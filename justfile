@@ -8,7 +8,7 @@ export NO_MKDOCS_2_WARNING := "1"
 _list:
     @just --list --unsorted
 
-# format and mend what can be mended by itself
+# format, and fix what can be fixed automatically
 fmt:
     ruff format .
     ruff check --fix-only --quiet .
@@ -31,7 +31,7 @@ lab *args:
 # all that needs no root
 check: lint test docs
 
-# all there is: what `make test` and CI run. pytest comes last, so that its summary is the last word.
+# all there is: what `make test` and CI run. pytest comes last, so that its summary ends the output.
 check-all: lint docs
     scripts/run-tests
 
