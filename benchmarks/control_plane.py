@@ -24,7 +24,7 @@ from uno.agent.daemon import run
 from uno.cli import middleware
 from uno.control import socket_path
 from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
-from uno.diagnostics import UnoError
+from uno.diagnostics import ActionNeeded
 from uno.host.fake.fake_host import FakeHost
 from uno.host.netlink.monitor import NetlinkWatch
 from uno.host.probe.icmp_prober import IcmpProber
@@ -47,7 +47,7 @@ def serve_cell(root: Path, places: Path) -> int:
     ledger = Ledger(root)
     package = ledger.current()
     if package is None:
-        raise UnoError(f"no cell in {root}")
+        raise ActionNeeded(f"no cell in {root}")
     asyncio.run(_serve(ledger, package, places))
     return 0
 

@@ -34,7 +34,7 @@ from sites import (
     running,
 )
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.lab.carrier import Carrier, carrier
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
@@ -123,7 +123,7 @@ def failure(
             Event().wait(MARGIN)
             fail()
             if watch.reach(within=PATIENCE).missing:
-                raise UnoError(f"nothing routes around {what} within {PATIENCE:g} s")
+                raise TransientFailure(f"nothing routes around {what} within {PATIENCE:g} s")
             Event().wait(MARGIN)
         with pings.stream() as mending:
             restore()

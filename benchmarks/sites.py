@@ -13,7 +13,7 @@ from threading import Event
 
 from msgspec.structs import replace
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure, UnoError
 from uno.host.routing_frr import vty
 from uno.lab import rehearsal, requirements
 from uno.lab.arrange import arrange
@@ -61,7 +61,7 @@ def running(
 def _raise(deployment: Deployment, say: Callable[[str], None]) -> None:
     raised = rehearsal.start_network(deployment, lan_pairs(deployment.world), report=say)
     if raised.reached.missing:
-        raise UnoError("not all hosts of the lab reach each other")
+        raise TransientFailure("not all hosts of the lab reach each other")
     await_sessions(deployment)
 
 
@@ -128,7 +128,7 @@ def await_sessions(deployment: Deployment, *, but: Broken = frozenset()) -> floa
         return await_true(lambda: broken(deployment) == but, "not every session is as it should be")
     except UnoError as error:
         ends = (" ".join(each) for each in sorted(broken(deployment) ^ but))
-        raise UnoError(f"{error.what}: {', '.join(ends)}") from error
+        raise TransientFailure(f"{error.what}: {', '.join(ends)}") from error
 
 
 def broken(deployment: Deployment) -> Broken:
@@ -157,7 +157,7 @@ def await_true(condition: Callable[[], bool], otherwise: str, *, within: float =
     began = time.monotonic()
     while not condition():
         if time.monotonic() > began + within:
-            raise UnoError(f"{otherwise}, after {within:g} s")
+            raise TransientFailure(f"{otherwise}, after {within:g} s")
         Event().wait(0.05)
     return time.monotonic() - began
 

@@ -28,7 +28,7 @@ from threading import Event, Thread
 from reporting import Summary, at_most, below, finish, machine, say
 from sites import await_sessions, exit_with, frr, installed
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.host.command import run
 from uno.lab.deploy import Deployment, uno
 from uno.lab.evidence import lan_pairs
@@ -79,7 +79,7 @@ def start(deployment: Deployment) -> dict[str, float]:
             reached = prober.reach(within=START_TIMEOUT, stop=lambda: starting.failed)
             starting.finish()
     if reached.missing:
-        raise UnoError(f"{len(reached.missing)} pairs of hosts do not reach each other")
+        raise TransientFailure(f"{len(reached.missing)} pairs of hosts do not reach each other")
     written = [stages_on_disk(cell, marker.stat().st_mtime) for cell in deployment.cells]
     times = {name: [each[name] for each in written] for name in written[0]}
     times["first interface"] = [at - began for at in looks.interface.values()]

@@ -28,7 +28,7 @@ from living import GROWING, LATER_CELL, LATER_CELL_LAN, LATER_LAN, living
 from reporting import Goal, Summary, below, finish, machine, say
 from sites import exit_with
 
-from uno.diagnostics import UnoError
+from uno.diagnostics import TransientFailure
 from uno.lab.agents import Agent, Agents, agents_of, is_healthy
 
 # Seconds until a change that does not come to an end stops the benchmark.
@@ -148,7 +148,7 @@ def sync(agents: Agents, what: str, *, with_: Agent | None = None) -> Change:
     agents.await_views(is_healthy, agents=chosen, within=PATIENCE)
     routed = time.monotonic() - began
     if agents.registry.view().generation <= before:
-        raise UnoError(f"nothing has changed: {what}")
+        raise TransientFailure(f"nothing has changed: {what}")
     # The next change would have to wait for what is left to take back of this one.
     agents.await_settled(agents=chosen, within=PATIENCE)
     times = [
