@@ -1,6 +1,6 @@
-"""Files as uno leaves them: whole or not at all, private unless said otherwise; locks.
+"""Atomic and private writes of files; locks.
 
-Every failure is an `UnoError` that names the path and says what to do.
+Every failure is an `UnoError` with the path and a hint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
 
-# Short enough that nobody notices the wait, long enough that a waiting process costs nothing.
+# Too short for a person to notice, long enough that a waiting process costs nothing.
 _POLL_SECONDS = 0.05
 # What `write_together` has not renamed yet is called so; a power cut can leave one behind.
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".uno-", ".tmp"
@@ -163,7 +163,7 @@ def is_leftover(name: str) -> bool:
 
 @contextmanager
 def locked(path: Path, *, wait_seconds: float = 10.0) -> Iterator[None]:
-    """Hold the lock file `path`, which exists only while somebody holds it or has crashed.
+    """Hold the lock file `path`, which exists only while a process holds it or has crashed.
 
     Waits for another holder that long, then raises an UnoError that names it. The kernel drops the
     lock of a process that ends, however it ends (flock(2)). The lock is not reentrant.
@@ -172,14 +172,14 @@ def locked(path: Path, *, wait_seconds: float = 10.0) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while held: who waits on the removed file sees that, and opens the new one.
+        # Removed while held: a process that waits on the removed file opens the new one.
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
 
 
 def failure(error: OSError, doing: str) -> UnoError:
-    """Return `error` as a message for people; `doing` says what did not work, with its path."""
+    """Return `error` as a message for people; `doing` is what failed, with its path."""
     reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), ""))
     kind = ActionNeeded if error.errno in _REASONS else TransientFailure
     return kind(f"{doing}: {reason}", hint)
@@ -287,7 +287,7 @@ def _is_current(path: Path, descriptor: int) -> bool:
 
 
 def _sign(descriptor: int) -> None:
-    """Write who holds the lock, for those who wait; a full disk does not make it less held."""
+    """Write the holder's process and command into the lock file. A full disk is ignored."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} {_command()}\n".encode(), 0)

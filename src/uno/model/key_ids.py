@@ -1,6 +1,6 @@
 """Key ids: the names under which secrets are kept, and what kind each is.
 
-A pair id names an X25519 key pair (an Ed25519 one where it says so), a psk id 32 bytes that both
+A pair id names an X25519 key pair (an Ed25519 one where noted), a psk id 32 bytes that both
 ends share (WireGuard's PresharedKey). Ids are built from cell ids and not from names, so that
 renaming re-keys nothing.
 """

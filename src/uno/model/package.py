@@ -11,11 +11,11 @@ from uno.model.plan import CellPlan, Member, ParticlePeer, Roster
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a package says of itself; the part that is signed.
+    """The signed part of a package: its cell, its generation, the digests of the rest.
 
     `digests` maps each other member's name to the SHA-256 of its bytes, in hexadecimal.
     `registry_key` is the registry's Ed25519 public key, in base64. `generation` is that in which
-    this cell's configuration last changed. `format` is the version of this very layout.
+    this cell's configuration last changed. `format` is the version of this layout.
     """
 
     format: int
@@ -29,7 +29,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def content(self) -> str:
-        """A short digest of the whole package, by which two of one generation are told apart."""
+        """A short digest of the whole package, which differs between two of one generation."""
         return hashlib.sha256(codec.encode(self)).hexdigest()[:16]
 
 

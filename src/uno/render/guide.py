@@ -1,4 +1,4 @@
-"""What to do at a cell's site, for whoever does it there: packages, ports, routes, commands.
+"""The installation guide of a cell: packages, ports, routes, commands.
 
 All of it follows from the plan, but for the address that the host has in its own LAN.
 """
@@ -27,7 +27,7 @@ PACKAGES = (
     "procps",
     "python3-venv",
 )
-# Until somebody says what it is, and in the form of neither family, so that nobody types it.
+# A placeholder that is no valid address, so that it is not copied by mistake.
 _GATEWAYS = {4: "HOST-ADDRESS", 6: "HOST-ADDRESS-6"}
 # A link that is added later needs no visit to the router.
 _SPARE_PORTS = 4
@@ -127,7 +127,7 @@ def _host(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
         ("Reached at", f"`{member.endpoint}`" if member.endpoint else "nothing: it dials out"),
         ("LANs", ", ".join(f"`{lan}`" for lan in member.lans) or "none"),
         ("Own addresses", f"`{member.node4}`, `{member.node6}`"),
-        ("Links with", ", ".join(f"`{name}`" for name in neighbours) or "nobody yet"),
+        ("Links with", ", ".join(f"`{name}`" for name in neighbours) or "none yet"),
     ]
     yield Rows(("What", "Value"), [row for row in rows if row[1]])
     if member.lans:
@@ -229,7 +229,7 @@ def _commands(plan: Plan, cell: PlannedCell, fingerprint: str) -> Iterator[Block
         ]
     )
     yield Text(
-        "The package holds this cell's keys and nobody else's; it changes with every change of the "
+        "The package holds the keys of this cell only; it changes with every change of the "
         "network that concerns this cell. A newer one is installed with the same commands, and "
         "touches only what differs."
     )

@@ -1,4 +1,4 @@
-"""Static routes in the words of common routers.
+"""Static routes in the syntax of common routers.
 
 Sources: ip-route(8), systemd.network(5); OpenWrt's "Static routes" and "UCI networking"; RouterOS'
 "IP Routing", "Firewall" (raw, notrack); the manuals of FRITZ!OS, UniFi Network, pfSense
@@ -16,9 +16,9 @@ from uno.render.handout import Block, Items, Lines, Rows, Section, Text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A network behind the cell. `gateway` is the cell's address in the LAN, or words for it.
+    """A network behind the cell. `gateway` is the cell's address in the LAN, or a placeholder.
 
-    `label` says whose network it is, in characters that any router takes in a comment.
+    `label` names the network's cell, in characters that any router accepts in a comment.
     """
 
     network: Network

@@ -1,6 +1,6 @@
-"""Pages to hand to somebody: a few kinds of blocks, written as Markdown or as one HTML file.
+"""Printable pages: a few kinds of blocks, rendered as Markdown or as one HTML file.
 
-Words in blocks are marked as in Markdown, with **strong** and `code` alone; `plain` makes any text
+Text in blocks is marked up as in Markdown, with **strong** and `code` alone; `plain` makes any text
 safe to put among them. The HTML loads nothing, and can be read on a phone and printed.
 """
 
@@ -64,7 +64,7 @@ Block: TypeAlias = Text | Items | Rows | Lines | Section
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handout:
-    """A page: its title, a line above and a paragraph below it, and what it says."""
+    """A page: its title, a line above and a paragraph below it, and its blocks."""
 
     above: str
     title: str

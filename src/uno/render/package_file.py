@@ -3,7 +3,7 @@
 It is a `.tar.gz` that any tar can list, made of four gzip members one after the other (RFC 1952,
 section 2.2: their contents join):
 
-    manifest.json, signature        so that who made it is known before anything else is unpacked
+    manifest.json, signature        verified before anything else is unpacked
     roster.json                     the same in all cells' packages, compressed once
     particles.json                  what does not depend on links
     plan.json, secrets.json, end
@@ -154,7 +154,7 @@ def read(content: bytes, *, registry_key: str | None = None) -> Package:
 
 
 def read_manifest(content: bytes, *, registry_key: str | None = None) -> Manifest:
-    """Return what a package says of itself, its signature checked, the rest still packed.
+    """Return the verified manifest of a package, and the rest, still packed.
 
     Raises as `read` does, which is to be called before anything in the package is used.
     """
@@ -292,9 +292,9 @@ def _read_manifest(content: bytes) -> Manifest:
     except codec.MalformedJson as error:
         raise _damaged(f"{_MANIFEST} is not readable") from error
     names = (manifest.uvn, manifest.identity, manifest.cell_name)
-    # They are shown before anybody trusts the package.
+    # They are shown before the package is trusted.
     if not all(name.isprintable() and 0 < len(name) < 256 for name in names):
-        raise _damaged(f"{_MANIFEST} has names that nobody can read")
+        raise _damaged(f"{_MANIFEST} has names that are not printable")
     return manifest
 
 
@@ -313,7 +313,7 @@ def _verify(manifest: Manifest, signed: bytes, signature: bytes) -> None:
     except (InvalidSignature, ValueError) as error:
         raise PackageRejected(
             f"the signature of this package of cell {manifest.cell_name} is not its registry's",
-            f"somebody changed the package: {_COPY_AGAIN}, by a way that you trust",
+            f"the package was changed on its way: {_COPY_AGAIN}, by a way that you trust",
         ) from error
 
 

@@ -27,7 +27,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 class Configuration:
     """A way into the network: the cell, where it listens (`host:port`), and what `conf` made.
 
-    `owner` is the e-mail address of who runs the cell, for the page.
+    `owner` is the e-mail address of the cell's owner, for the page.
     """
 
     cell: str

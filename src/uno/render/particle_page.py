@@ -1,6 +1,6 @@
 """The page in a particle's package: opens from a folder, without a network, on a phone too.
 
-It loads nothing from anywhere: the style, the codes and the words are all in the one file.
+It loads nothing: style, QR codes and text are in the one file.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Code:
     def svg(self, title: str) -> str:
         """Return an SVG element on a white ground, without a size, for a page or a file alone.
 
-        `title` is what a screen reader says; it is escaped here.
+        `title` is the text for a screen reader; it is escaped here.
         """
         out = io.BytesIO()
         self._code.save(
@@ -61,7 +61,7 @@ class Code:
 
 
 def _encode(text: str) -> QRCode:
-    import segno  # noqa: PLC0415 - only those who make packages wait for it
+    import segno  # noqa: PLC0415 - needed only to write packages
 
     # Trying all masks takes four times as long (14 ms against 3 ms), and keys look random under
     # any of them. The lowest error correction makes the largest squares on a given screen.

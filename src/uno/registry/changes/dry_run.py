@@ -1,4 +1,4 @@
-"""What a change would make, for whoever asks before it is made. Nothing here writes."""
+"""The generation and the files that a change would make. Nothing is written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def planned_generation(
     number: int, uvn: Uvn, plan: Plan, *, time: datetime, who: str, why: str = ""
 ) -> Generation:
-    """Return the generation that would be made. Its digest tells it from others, and no more."""
+    """Return the generation that would be made. Its digest only identifies it in this process."""
     digest = hashlib.sha256(codec.encode(uvn) + b"\0" + codec.encode(plan)).hexdigest()
     entry = Entry(number=number, time=time, who=who, why=why, digest=digest)
     return Generation(entry=entry, uvn=uvn, plan=plan)

@@ -60,9 +60,9 @@ class Edited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCell:
-    """What `define cell` is told. `settings` are relative to the cell.
+    """The arguments of `define cell`. `settings` are relative to the cell.
 
-    `links` are the cells to link it with, which the static strategy has to be told.
+    `links` are the cells to link it with, which the static strategy requires.
     """
 
     name: str
@@ -74,7 +74,7 @@ class NewCell:
 
 
 def is_user(uvn: Uvn, email: str) -> bool:
-    """Whether somebody with that e-mail address is among the users."""
+    """Whether the UVN has a user with that e-mail address."""
     return any(user.email == email for user in uvn.users)
 
 
@@ -218,7 +218,7 @@ def replace_path(setting: Setting, above: Path) -> Setting:
 
 
 def with_user(uvn: Uvn, user: User) -> Uvn:
-    """Return `uvn` with `user` in place of whoever has the same e-mail address."""
+    """Return `uvn` with `user` in place of the user with the same e-mail address."""
     others = [other for other in uvn.users if other.email != user.email]
     return replace(uvn, users=tuple(sorted([*others, user], key=lambda one: one.email)))
 

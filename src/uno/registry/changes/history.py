@@ -12,7 +12,7 @@ from uno.model import codec
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.registry.changes.edits import Edited
 
-# What is said of a password: that it changed, and nothing of what it is.
+# A difference in a password shows that it changed, and not its hash.
 _HIDDEN = {"password": "a password"}
 _LISTED = {"users", "cells", "particles"}
 # What no owner declares, and which follows from what they do.
@@ -36,9 +36,9 @@ class Difference(Struct, frozen=True, kw_only=True):
 def rolled_back(now: Uvn, then: Uvn) -> Edited:
     """Return `then` as the definition to follow `now`.
 
-    Everything is as it was declared but for what must not come back: ids that have been given since
-    are not given again, and who still is a user keeps the password that they have. Keys are no part
-    of a definition: those that were deleted or replaced stay so.
+    It equals `then`, with two exceptions: ids that were assigned since are not assigned again, and
+    users that exist in both keep their present password. Keys are not part of a definition: deleted
+    or replaced ones do not return.
     """
     passwords = {user.email: user.password for user in now.users}
     return Edited(

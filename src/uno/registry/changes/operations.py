@@ -1,9 +1,9 @@
 """Everything that changes a registry. Each operation makes one generation, or none.
 
-The order is always the same: edit the definition, judge it, plan, draw the keys that are missing,
-store all of it in one transaction, and then write the files that follow from it. What is
-interrupted before the transaction has not happened; what is interrupted after it is completed by
-whoever opens the registry next (`publishing.heal`).
+The order is always the same: edit the definition, check it, plan, generate the missing keys, store
+all of it in one transaction, and then write the files that follow from it. An interruption before
+the transaction leaves the registry unchanged; after it, the next command that opens the registry
+completes the files (`package_files.heal`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Edit = Callable[[Uvn], Edited]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """Who makes a change, and when."""
+    """The person who makes a change (USER@HOST), and the time."""
 
     who: str
     time: datetime
@@ -99,7 +99,7 @@ def define_uvn(
     and then leaves nothing behind. With `dry_run` nothing is written at all.
     """
     directory.require_empty(root)
-    warnings = _judge(edited, before=None)
+    warnings = _check(edited, before=None)
     signing = keys.new_signing_key()
     decided = _decide(edited, None, {signing.id: signing})
     made = cell_packages.sources(decided.plan, decided.renewal.all)
@@ -112,7 +112,7 @@ def define_uvn(
             store.put_secrets([signing])
             _record(store, edited.uvn, decided, made, by=by, why=because)
 
-    def told(after: Generation, published: Published) -> Change:
+    def report(after: Generation, published: Published) -> Change:
         return Change(
             before=0,
             after=after,
@@ -125,9 +125,9 @@ def define_uvn(
 
     if dry_run:
         first = planned_generation(1, edited.uvn, decided.plan, time=by.time, who=by.who)
-        return told(first, planned_files(None, decided.plan, made))
+        return report(first, planned_files(None, decided.plan, made))
     with directory.created(root, fill) as registry:
-        return told(registry.store.head(), package_files.publish(registry, made=made))
+        return report(registry.store.head(), package_files.publish(registry, made=made))
 
 
 def change(
@@ -148,7 +148,7 @@ def change(
     store = registry.store
     head, secrets = store.head(), store.secrets()
     edited = edit(head.uvn)
-    warnings = _judge(edited, before=head.uvn)
+    warnings = _check(edited, before=head.uvn)
     parent = replace(head.plan, ring=()) if relayout else head.plan
     decided = _decide(edited, parent, secrets)
     # After a restore, laying out the same anew gives every cell a package that is newer for it.
@@ -192,8 +192,8 @@ def change(
 def opened(root: Path, *, for_change: bool = False, dry_run: bool = False) -> Iterator[Registry]:
     """Open the registry in `root`, after completing what an interrupted command left to do.
 
-    Who only looks waits for nobody: what another command is at work on is left to it. With
-    `dry_run` nothing is completed, locked or written, whatever it is opened for.
+    A read-only open never waits for the lock: work in progress is left to the command that does it.
+    With `dry_run` nothing is completed, locked or written, whatever it is opened for.
     """
     with directory.opened(root, for_change=for_change and not dry_run) as registry:
         if dry_run:
@@ -207,7 +207,7 @@ def opened(root: Path, *, for_change: bool = False, dry_run: bool = False) -> It
 
 def _heal_unless_busy(registry: Registry) -> None:
     if registry.store.secret_table.is_sealed:
-        # Who only looks is not asked for the passphrase.
+        # A read-only command does not ask for the passphrase.
         _log.warning("not all cell and particle packages are written; uno packages writes them")
         return
     try:
@@ -217,8 +217,8 @@ def _heal_unless_busy(registry: Registry) -> None:
         _log.warning("not all cell and particle packages are written: %s", error)
 
 
-def _judge(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:
-    """Raise `Rejected` if `edited` cannot be; return the warnings that are new in it."""
+def _check(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:
+    """Raise `Rejected` if `edited` has errors; return its warnings that `before` does not have."""
     known = {finding.what for finding in checks.check(before)} if before else set()
     known |= {problem.what for problem in edited.problems}
     news = [

@@ -130,7 +130,7 @@ def update_user(
 
 
 def without_links(uvn: Uvn, name: str) -> Uvn:
-    """Return `uvn` without the links that the static strategy is told of the cell `name`."""
+    """Return `uvn` without the links of the cell `name` in the arguments of the static strategy."""
 
     def drop(args: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -146,7 +146,7 @@ _ARGUMENTS: Path = ("settings", "deployment", "strategy_args")
 
 
 def _named(uvn: Uvn, place: Path, naming: Naming) -> Edited:
-    """Return `uvn` with the name and owner of what is at `place` as `naming` says."""
+    """Return `uvn` with the name and owner of `naming` at `place`."""
     group, at = place
     things = getattr(uvn, str(group))
     thing = things[at]
@@ -178,7 +178,9 @@ def _lans(cell: Cell, wanted: CellUpdate) -> tuple[tuple[Network, ...], tuple[Pr
     for lan in removed:
         if lan in added:
             what = f"{lan} is both to be attached and to be removed"
-            problems.append(Problem(what=what, hint="say one of them", option="--remove-network"))
+            problems.append(
+                Problem(what=what, hint="give one of the two", option="--remove-network")
+            )
         elif lan not in cell.allowed_lans:
             there = ", ".join(map(str, cell.allowed_lans)) or "none"
             what = f"{lan} is not a LAN of cell {cell.name}"

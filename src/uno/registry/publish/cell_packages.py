@@ -1,8 +1,8 @@
 """The cells' packages: which have to be written again, and the writing of them.
 
-What a package is made of is told by the digest of its inputs, which is cheap; making it is not:
-each cell has keys of its own for every particle. So the packed particles are taken over from the
-package before where nothing about them changed, and what is left to make is shared among processes.
+A digest of its inputs, which is cheap, decides whether a package must be written again. Writing is
+expensive: each cell has its own keys for every particle. So the packed particles are copied from
+the previous package if nothing about them changed, and the rest is divided among processes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A package to write: the row that says so, and where the file is, and was."""
+    """A package to write: its row, and the path of the file, which may exist."""
 
     row: CellPackageRow
     path: Path

@@ -1,13 +1,13 @@
-"""What DDS Security 1.1 wants of each participant: certificates, and who may say what.
+"""The credentials of DDS Security 1.1 for each participant: certificates, governance, permissions.
 
-One authority vouches for who a participant is, for what all must do (governance) and for what each
-may do (permissions). Its key and a seed for each participant are stored; all else follows from them
-and is the same bytes always: RSA signatures with PKCS #1 v1.5 padding have no chance in them, and
-neither have S/MIME messages without attributes. The validity is fixed, since clocks of cells may be
-wrong: who is banned is kept out by having no link to anybody.
+One authority signs the identity of each participant, the governance document for all, and the
+permissions of each. Its key and a seed for each participant are stored; all else is derived from
+them, with the same bytes every time: RSA signatures with PKCS #1 v1.5 padding are deterministic,
+and so are S/MIME messages without attributes. The validity is fixed, since clocks of cells may be
+wrong: a banned participant is excluded by having no links.
 
-The plugins check topics and partitions. So a cell can say in the registry's name only where
-everybody knows that it passes on what others said, and has to look at their signatures.
+The plugins check topics and partitions. A cell can publish the registry's topics only in the relay
+partition, where subscribers verify the signature of the origin.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _document(kind: str, content: str) -> str:
 
 
 def _governance(domain: int) -> str:
-    """Return what all participants do: nobody unknown, and nothing readable or alterable."""
+    """Return the governance of all participants: authenticated and encrypted."""
     topics = _elements(
         topic_expression="*",
         enable_discovery_protection="true",
@@ -272,7 +272,7 @@ def _of_the_registry() -> str:
         _may("publish", (Topic.UVN, Topic.ACTIVATION), (OWN,))
         + _may("publish", (Topic.OFFER,), ("cell-*", "relay-*"))
         + _may("subscribe", (Topic.STATUS, Topic.ACK), (OWN, FOR_REGISTRY))
-        # What it said itself, before it was restored.
+        # Its own samples, from before it was restored from a backup.
         + _may("subscribe", (Topic.UVN, Topic.ACTIVATION), (RELAY,))
     )
 

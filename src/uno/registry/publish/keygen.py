@@ -1,7 +1,7 @@
 """Makes keys. What is random is stored, what every particle shares with every cell is derived.
 
-`docs/decisions/0002-particle-keys.md` says why: 1,000 particles at 500 cells would be a million
-stored keys.
+1,000 particles at 500 cells would be a million stored keys; see
+`docs/decisions/0002-particle-keys.md`.
 """
 
 from __future__ import annotations
@@ -50,12 +50,11 @@ class Renewal:
 def renew(
     stored: Mapping[str, StoredSecret], wanted: RequiredSecrets, *, anew: Collection[str] = ()
 ) -> Renewal:
-    """Make what is missing, drop what nobody wants, draw `anew`, leave the rest as it is.
+    """Generate missing secrets, drop unused ones, replace those in `anew`, and keep the rest.
 
-    A secret that is dropped is gone for good: what was revoked cannot come back, only be drawn
-    again. Drawing the seed of a particle or hub anew drops those of single pairs of them. The keys
-    of the root VPN that are drawn anew stay as earlier epochs: a cell that was away and has not
-    heard of it yet is reached by these.
+    A dropped secret is deleted: a revoked key can only be replaced. A new seed of a particle or hub
+    drops the seeds of single pairs of it. Replaced keys of the root VPN stay as earlier epochs, by
+    which the registry reaches a cell that has not received the new ones.
     """
     needed = wanted.pairs | wanted.psks | wanted.seeds
     drawn = frozenset(anew)
@@ -104,8 +103,8 @@ def new_signing_key(name: str = SIGNING) -> StoredSecret:
 def particle_private(particle: bytes, hub: bytes, extra: bytes = b"") -> bytes:
     """Derive the private X25519 key that a particle uses at a cell.
 
-    Keyed BLAKE2b (RFC 7693) is a pseudo-random function: without both seeds the key cannot be
-    told from a random one.
+    Keyed BLAKE2b (RFC 7693) is a pseudo-random function: without both seeds the key is
+    indistinguishable from a random one.
     """
     drawn = hashlib.blake2b(hub + extra, digest_size=32, key=particle, person=b"uno key")
     return clamped(drawn.digest())

@@ -40,7 +40,7 @@ class Published:
 def publish(
     registry: Registry, *, made: cell_packages.Sources | None = None, all_packages: bool = False
 ) -> Published:
-    """Bring the files of cell and particle packages to what the newest generation says.
+    """Make the files of cell and particle packages match the newest generation.
 
     Packages that would keep a person waiting are left for `all_packages`; their old files go.
     """

@@ -43,7 +43,7 @@ def _begin(work: Callable[[Any], Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """End when the parent was killed: nobody else would end this process, and it holds its lock."""
+    """End with the parent if that is killed; this process would otherwise keep its lock."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

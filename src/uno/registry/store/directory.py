@@ -80,7 +80,7 @@ def opened(root: Path, *, for_change: bool) -> Iterator[Registry]:
         with files.locked(layout.lock):
             _migrate(layout)
     if for_change:
-        # Before the lock is taken, so that nobody waits for a person to type.
+        # Before the lock is taken: other commands must not wait for a person to type.
         with _open(layout) as registry:
             registry.store.secret_table.open()
         with files.locked(layout.lock), _open(layout) as registry:
@@ -199,7 +199,7 @@ def _require_database(layout: Layout) -> None:
 
 
 def _close_to_others(layout: Layout) -> None:
-    """Take the permissions of group and others away: whoever reads these files can be any cell."""
+    """Remove the permissions of group and others: the files hold the keys of every cell."""
     for path, mode in (
         (layout.root, files.PRIVATE_DIR),
         (layout.database, files.PRIVATE_FILE),

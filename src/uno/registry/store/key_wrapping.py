@@ -1,10 +1,10 @@
-"""Seals secrets with a passphrase, as docs/decisions/0003-secrets-at-rest.md says.
+"""Encryption of secrets at rest with a passphrase (docs/decisions/0003-secrets-at-rest.md).
 
-    passphrase ──argon2id──▶ wrapping key ──opens──▶ data key ──opens──▶ each secret
+    passphrase ──argon2id──▶ wrapping key ──decrypts──▶ data key ──decrypts──▶ each secret
 
-argon2id (RFC 9106) is slow on purpose and done once; ChaCha20-Poly1305 (RFC 8439) is not. The data
-key is random, so that another passphrase does not need the secrets, and 2^32 random nonces of 96
-bits can be drawn for it before two of them are likely to be the same.
+argon2id (RFC 9106) is slow on purpose, and runs once per command; ChaCha20-Poly1305 (RFC 8439) is
+fast. The data key is random, so that 2^32 random nonces of 96 bits can be used with it before a
+collision is likely.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ KEY_SIZE = 32
 NONCE_SIZE = 12
 _SALT_SIZE = 16
 _WRAPPING = b"uno data key"
-# What a file from elsewhere may ask for: more than this would be an attack on who opens it.
+# Limits on the parameters in a file: more would exhaust the machine that opens it.
 _MOST_MEMORY = 1 << 20
 _MOST_PASSES = 100
 _MOST_LANES = 64
 
 
 class WrongPassphrase(InvalidInput):
-    """What was given does not open the lock."""
+    """The passphrase does not decrypt the data key."""
 
     def __init__(self, what: str) -> None:
-        """Say that it is not the passphrase of `what`."""
+        """Name `what` the passphrase is wrong for."""
         super().__init__(
             f"this is not the passphrase of {what}",
             "give the right one in UNO_PASSPHRASE or with --passphrase-file FILE",
@@ -52,7 +52,7 @@ class KdfParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrappedKey:
-    """A data key, wrapped. Everybody may see it."""
+    """A data key, encrypted with a key that is derived from a passphrase. It is not secret."""
 
     parameters: KdfParameters
     nonce: bytes
@@ -61,7 +61,7 @@ class WrappedKey:
 
 @dataclass(frozen=True, slots=True)
 class SealedSecret:
-    """A secret that only the vault that sealed it can read."""
+    """A secret, encrypted with a data key."""
 
     nonce: bytes
     content: bytes
@@ -69,17 +69,17 @@ class SealedSecret:
 
 @dataclass(frozen=True, slots=True)
 class DataKey:
-    """An open lock."""
+    """A data key in clear text."""
 
     data_key: bytes = field(repr=False)
 
     def seal(self, secret: bytes, *, name: bytes) -> SealedSecret:
-        """Seal `secret` for the place called `name`: it cannot be opened as anything else."""
+        """Encrypt `secret`, with `name` as associated data."""
         nonce = secrets.token_bytes(NONCE_SIZE)
         return SealedSecret(nonce, ChaCha20Poly1305(self.data_key).encrypt(nonce, secret, name))
 
     def unseal(self, sealed: SealedSecret, *, name: bytes) -> bytes | None:
-        """Return the secret, or None if it was damaged or is not what `name` calls."""
+        """Return the secret, or None if it is damaged or `name` differs."""
         try:
             return ChaCha20Poly1305(self.data_key).decrypt(sealed.nonce, sealed.content, name)
         except (InvalidTag, ValueError):
@@ -87,19 +87,19 @@ class DataKey:
 
 
 def fresh_parameters() -> KdfParameters:
-    """Return the parameters for a new lock, with a salt of its own."""
+    """Return parameters with a new salt."""
     return KdfParameters(salt=secrets.token_bytes(_SALT_SIZE))
 
 
 def wrapped(passphrase: str) -> tuple[WrappedKey, DataKey]:
-    """Draw a data key and lock it with `passphrase`."""
-    parameters, vault = fresh_parameters(), DataKey(secrets.token_bytes(KEY_SIZE))
-    wrapped = DataKey(derived(passphrase, parameters)).seal(vault.data_key, name=_WRAPPING)
-    return WrappedKey(parameters=parameters, nonce=wrapped.nonce, wrapped=wrapped.content), vault
+    """Generate a data key and wrap it with `passphrase`."""
+    parameters, made = fresh_parameters(), DataKey(secrets.token_bytes(KEY_SIZE))
+    sealed = DataKey(derived(passphrase, parameters)).seal(made.data_key, name=_WRAPPING)
+    return WrappedKey(parameters=parameters, nonce=sealed.nonce, wrapped=sealed.content), made
 
 
 def unwrapped(lock: WrappedKey, passphrase: str, *, of: str) -> DataKey:
-    """Open `lock`. Raises `WrongPassphrase`, which names the thing `of` which it is the lock."""
+    """Unwrap `lock`. Raises `WrongPassphrase`, which names what (`of`) it belongs to."""
     wrapping = DataKey(derived(passphrase, lock.parameters))
     data_key = wrapping.unseal(SealedSecret(lock.nonce, lock.wrapped), name=_WRAPPING)
     if data_key is None:
@@ -108,11 +108,11 @@ def unwrapped(lock: WrappedKey, passphrase: str, *, of: str) -> DataKey:
 
 
 def derived(passphrase: str, parameters: KdfParameters) -> bytes:
-    """Make a key of `passphrase`, as slowly as `parameters` says.
+    """Derive a key from `passphrase`.
 
-    The same passphrase typed on another keyboard may be other code points: NFC makes them one.
+    Another keyboard may produce other code points for the same characters: NFC unifies them.
     """
-    # 20 ms that only who has a passphrase pays.
+    # An import of 20 ms, which only a registry with a passphrase needs.
     from argon2.low_level import Type, hash_secret_raw  # noqa: PLC0415
 
     _refuse_excessive(parameters)
@@ -128,7 +128,7 @@ def derived(passphrase: str, parameters: KdfParameters) -> bytes:
 
 
 def refuse_weak(passphrase: str, source: str) -> None:
-    """Raise `UnoError` if nothing should be sealed with `passphrase`."""
+    """Raise `InvalidInput` if `passphrase` is too short."""
     if len(passphrase) < SHORTEST:
         raise InvalidInput(
             f"{source} has {len(passphrase)} characters",

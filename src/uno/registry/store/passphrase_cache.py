@@ -1,4 +1,4 @@
-"""Who is asked for the passphrase of a registry, and the vaults that are open already."""
+"""The passphrase of a registry, asked for once, and the data keys that it unwrapped."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class PassphraseCache:
-    """Opens locks with the passphrase that `ask` returns; each is asked for and stretched once."""
+    """Unwraps data keys with the passphrase that `ask` returns; argon2id runs once for each key."""
 
     def __init__(self, ask: Callable[[], str]) -> None:
-        """Hold nothing yet."""
+        """Start without any key."""
         self._ask = ask
         self._open: dict[bytes, DataKey] = {}
 
     def open(self, lock: WrappedKey, *, of: str) -> DataKey:
-        """Return what `lock` locks. Raises `UnoError` if there is no passphrase or a wrong one."""
+        """Return the data key in `lock`. Raises `InvalidInput` without the right passphrase."""
         if lock.wrapped not in self._open:
             # Most commands read public facts alone.
             from uno.registry.store import key_wrapping  # noqa: PLC0415
@@ -30,7 +30,7 @@ class PassphraseCache:
         return self._open[lock.wrapped]
 
     def add(self, lock: WrappedKey, opened: DataKey) -> None:
-        """Keep a vault that was made in this process."""
+        """Keep a data key that was generated in this process."""
         self._open[lock.wrapped] = opened
 
 

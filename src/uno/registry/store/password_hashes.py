@@ -14,7 +14,7 @@ def hashed(password: str) -> str:
 def kept_or_hashed(password: str, known: str | None) -> str:
     """Return `known` if it is a hash of `password`, and a new hash otherwise.
 
-    So that the same password, said again, changes nothing.
+    So the same password, given again, changes nothing.
     """
     from argon2 import PasswordHasher  # noqa: PLC0415 - as above
     from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """The tables of the registry's file, and the way from older ones to these.
 
-`PRAGMA user_version` numbers the layout. Layout 1 had no number there and named itself in `meta`,
-which later ones do too, so that the uno of layout 1 refuses them in its own words.
+`PRAGMA user_version` numbers the layout. Layout 1 had no number there, only one in `meta`. Later
+layouts write both, so that a uno of layout 1 refuses them with an error message.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of secrets: in clear text, or sealed with a passphrase (`vault`)."""
+"""The table of secrets: in clear text, or encrypted with a passphrase (`key_wrapping`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StoredSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicFacts:
-    """What is said of a secret in clear text, whether or not it is sealed."""
+    """The columns of a secret that are never encrypted."""
 
     id: str
     kind: str
@@ -38,10 +38,10 @@ class PublicFacts:
 
 
 class SecretTable:
-    """The secrets of an open registry file. Public halves are there for everybody."""
+    """The secrets of an open registry file. Public halves are never encrypted."""
 
     def __init__(self, db: Database) -> None:
-        """Look at the table in `db`."""
+        """Use the table in `db`."""
         self._db = db
 
     @property
@@ -50,7 +50,7 @@ class SecretTable:
         return self._lock() is not None
 
     def open(self) -> None:
-        """Ask for the passphrase if there is one, so that nobody is asked later."""
+        """Ask for the passphrase now, if there is one, and not later."""
         self._data_key()
 
     def public_half(self, name: str) -> bytes:
@@ -62,7 +62,7 @@ class SecretTable:
         return bytes(rows[0][0])
 
     def public(self) -> tuple[PublicFacts, ...]:
-        """Return what everybody may know of the newest epoch of every secret, in order of ids."""
+        """Return the public columns of the newest epoch of every secret, in order of ids."""
         statement = "SELECT id, kind, public, max(epoch) FROM secrets GROUP BY id ORDER BY id"
         return tuple(
             PublicFacts(id=row[0], kind=row[1], public=row[2], epoch=row[3])
@@ -158,5 +158,5 @@ def _row(secret: StoredSecret, opened: DataKey | None) -> tuple[object, ...]:
 
 
 def _place(name: str, epoch: int, kind: str, public: bytes | None) -> bytes:
-    """Return what a sealed secret is bound to: all that its row says in clear text."""
+    """Return the associated data of an encrypted secret: the other columns of its row."""
     return f"{kind} {epoch} {name} {(public or b'').hex()}".encode()
