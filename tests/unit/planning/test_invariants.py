@@ -116,6 +116,19 @@ def test_a_lan_within_another_s_is_found(sound: Plan) -> None:
     )
 
 
+def test_lans_of_one_cell_may_overlap(sound: Plan) -> None:
+    lan = sound.cells[0].member.lans[0]
+    halves = tuple(lan.subnets(prefixlen_diff=1))
+    member = replace(sound.cells[0].member, lans=(lan, *halves))
+
+    assert (
+        broken_invariants(
+            replace(sound, cells=(replace(sound.cells[0], member=member), *sound.cells[1:]))
+        )
+        == ()
+    )
+
+
 @pytest.mark.feature("F006")
 def test_a_link_between_private_cells_is_found(sound: Plan) -> None:
     hidden = [replace(cell, member=replace(cell.member, endpoint=None)) for cell in sound.cells[:2]]
@@ -141,6 +154,15 @@ def test_a_ring_that_is_open_is_found(define: Callable[..., Uvn]) -> None:
     broken = replace(ring, links=ring.links[1:])
 
     assert broken_invariants(broken) == ("the loss of cell 4 parts the others",)
+
+
+@pytest.mark.feature("F003")
+def test_an_open_ring_of_three_is_found(define: Callable[..., Uvn]) -> None:
+    ring = plan(define(public=3, deployment={"strategy": "circular"}), None)
+
+    broken = replace(ring, links=ring.links[1:])
+
+    assert broken_invariants(broken) == ("the loss of cell 3 parts the others",)
 
 
 def with_end(plan: Plan, **changes: Any) -> Plan:

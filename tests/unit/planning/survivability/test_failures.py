@@ -81,3 +81,13 @@ def test_two_uplinks_are_lost_together(define: Callable[..., Uvn]) -> None:
     assert set(cycle.links) == {(1, 5), (2, 5)}
     assert sorted(cycle.pieces) == [(1, 2, 3, 4), (5,)]
     assert cycle.pairs == 1
+
+
+@pytest.mark.feature("G03")
+def test_pairs_of_links_between_particles_and_lans_count(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=4, deployment={"strategy": "circular"})
+    routing = tuple(replace(cell, allowed_lans=()) for cell in uvn.cells[1:])
+
+    (found,) = cut_pairs(plan(replace(uvn, cells=(uvn.cells[0], *routing)), None))
+
+    assert (len(found.links), found.pairs) == (4, 6)

@@ -65,6 +65,19 @@ def test_excluded_cells_take_no_part(define: Callable[..., Uvn]) -> None:
     assert select_links(uvn, None).ring == (1, 2, 3)
 
 
+def test_other_strategies_keep_the_ring_as_crossed_would(define: Callable[..., Uvn]) -> None:
+    before = plan(define(public=9), None)
+
+    def ring_without_c4(strategy: Strategy) -> tuple[int, ...]:
+        uvn = define(public=9, deployment={"strategy": strategy})
+        cells = tuple(cell for cell in uvn.cells if cell.name != "c4")
+        return select_links(replace(uvn, cells=cells), before).ring
+
+    assert ring_without_c4(Strategy.CROSSED) == (1, 2, 3, 9, 5, 6, 7, 8)
+    assert ring_without_c4(Strategy.FULL_MESH) == (1, 2, 3, 9, 5, 6, 7, 8)
+    assert ring_without_c4(Strategy.CIRCULAR) == (1, 2, 3, 5, 6, 7, 8, 9)
+
+
 @pytest.mark.parametrize("strategy", [Strategy.FULL_MESH, Strategy.RANDOM, Strategy.STATIC])
 def test_the_ring_outlasts_strategies_that_do_not_use_it(
     strategy: Strategy, define: Callable[..., Uvn]

@@ -27,6 +27,13 @@ def test_cells_that_take_no_part_are_passed_over(define: Callable[..., Uvn]) -> 
 
 
 @pytest.mark.feature("F058")
+def test_a_cell_is_not_linked_with_itself(define: Callable[..., Uvn]) -> None:
+    cells = define(public=2).cells
+
+    assert pairs(cells, {"c1": ["c1", "c2"]}) == {(1, 2)}
+
+
+@pytest.mark.feature("F058")
 def test_two_private_cells_are_refused(define: Callable[..., Uvn]) -> None:
     cells = define(public=1, private=2).cells
 
