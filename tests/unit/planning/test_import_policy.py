@@ -35,3 +35,10 @@ def test_prefixes_of_another_component_are_imported_from_no_neighbour() -> None:
     assert accepted[2, 1] == CellSet(cells=(1,))
     assert accepted[1, 2] == CellSet(cells=(2, 3))
     assert accepted[4, 5] == CellSet(cells=(5,))
+
+
+def test_a_leaf_does_not_hide_the_neighbour_that_is_found_after_it() -> None:
+    accepted = import_origins([1, 2, 3, 4], [(1, 2), (2, 3), (2, 4), (1, 4)])
+
+    assert accepted[2, 3] == CellSet(cells=(3,))
+    assert accepted[2, 1] == accepted[2, 4] == CellSet(cells=(1, 4))
