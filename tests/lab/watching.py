@@ -86,13 +86,15 @@ def await_healthy(
     deployment: Deployment, cells: Iterable[Node] | None = None, *, within: float = 30
 ) -> None:
     """Wait until these cells, or all, are healthy."""
-    chosen = deployment.cells if cells is None else tuple(cells)
+    left = deployment.cells if cells is None else tuple(cells)
 
-    def ill() -> list[str]:
-        found = in_parallel(lambda cell: status(deployment, cell)["healthy"], chosen)
-        return [name for name, healthy in found.items() if not healthy]
+    def all_healthy() -> bool:
+        nonlocal left
+        found = in_parallel(lambda cell: status(deployment, cell)["healthy"], left)
+        left = tuple(cell for cell in left if not found[cell.name])
+        return not left
 
-    await_true(lambda: not ill(), f"all is well with {[c.name for c in chosen]}", within=within)
+    await_true(all_healthy, f"all is well with {[c.name for c in left]}", within=within)
 
 
 def restore(deployment: Deployment) -> None:
