@@ -109,6 +109,40 @@ def test_only_what_differs_is_changed() -> None:
     assert actions == (ConfigureTunnel(after), ReloadRouting(newer))
 
 
+@pytest.mark.feature("G07")
+def test_what_is_new_is_there_before_what_is_old_goes() -> None:
+    new = Routing(daemons=(("bgpd", "router bgp 2\n"),))
+    observed = Observed(
+        unreachable_routes=frozenset({LAN}),
+        node=NODE,
+        tunnels=(tunnel("uwg-b0"), tunnel("uwg-b1")),
+        routing=ROUTING,
+    )
+    desired = Desired(
+        unreachable_routes=(LAN6,),
+        node=NODE,
+        tunnels=(tunnel("uwg-b1"), tunnel("uwg-b2")),
+        routing=new,
+    )
+
+    assert reconcile(desired=desired, observed=observed) == (
+        AddUnreachableRoutes((LAN6,)),
+        CreateTunnel(tunnel("uwg-b2")),
+        ReloadRouting(new),
+        RemoveTunnel("uwg-b0"),
+        RemoveUnreachableRoutes((LAN,)),
+    )
+
+
+def test_a_tunnel_that_differs_in_anything_is_configured() -> None:
+    before = tunnel("uwg-b0", port=63550)
+    after = replace(before, mtu=1280)
+
+    actions = reconcile(desired=Desired(tunnels=(after,)), observed=Observed(tunnels=(before,)))
+
+    assert actions == (ConfigureTunnel(after),)
+
+
 @pytest.mark.feature("G25")
 @pytest.mark.parametrize("name", ["uno0", "uwg-b0"])
 def test_an_interface_that_uno_does_not_own_is_refused_before_any_action(name: str) -> None:
