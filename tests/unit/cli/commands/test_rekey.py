@@ -52,4 +52,4 @@ def test_the_root_vpn_and_the_backbone_are_not_rekeyed_together(site: Uno, words
     refused = site("rekey", *words.split())
 
     assert refused.status == 2
-    assert "not replaced together" in refused.err
+    assert "cannot be combined" in refused.err
