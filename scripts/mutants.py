@@ -209,9 +209,9 @@ async def _judge_all(chosen: Iterable[Mutant], scratches: Iterable[Scratch]) -> 
 
 def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Yield how many of each area were killed, and all that were not."""
-    areas = Counter(each.mutant.id.rpartition(".")[0] for each in outcomes)
+    areas = Counter(each.mutant.id.partition(".")[0] for each in outcomes)
     killed = [each for each in outcomes if each.verdict is Verdict.KILLED]
-    killed_in = Counter(each.mutant.id.rpartition(".")[0] for each in killed)
+    killed_in = Counter(each.mutant.id.partition(".")[0] for each in killed)
     yield ""
     for area, count in sorted(areas.items()):
         yield f"{area:<24}  {killed_in[area]:>3} of {count:>3} killed"
