@@ -173,7 +173,7 @@ def test_without_its_agent_a_cell_shows_what_it_can(well: Agents) -> None:
     assert found.status == 1
     assert "no agent runs for lan-b" in found.stderr
     assert "uno agent -r DIR" in found.stderr
-    assert "agent: does not run" in found.stdout
+    assert "agent: not running" in found.stdout
     assert LANS["lan-b"][0] in found.stdout
     assert "no agent runs" in json.loads(as_json.stdout)["error"]["problems"][0]["what"]
 
