@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
@@ -16,6 +16,8 @@ from uno.model.net import address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from uno.model.net import Address
 
 RESERVED_NAMES = frozenset(
     {
@@ -100,11 +102,7 @@ def host_fault(text: str) -> Fault | None:
         return _ip_fault(text, what)
     if ":" in text:
         return Fault(what, "leave the port out; ports are under settings")
-    if not text.isascii():
-        return Fault(what, "write an international name in its ASCII form, xn--…")
-    if not _is_host_name(text):
-        return Fault(what, "write a host name such as gw.example.org, or an IP address")
-    return None
+    return _host_name_fault(text, what)
 
 
 def same_host(text: str) -> str:
@@ -191,11 +189,22 @@ def _is_host_name(text: str) -> bool:
         len(text) <= HOST_LENGTH
         and all(re.fullmatch(_LABEL, label) for label in labels)
         # RFC 1123 section 2.1: a top-level domain has a letter, so that it is never an address.
-        and not labels[-1].isdigit()
+        # inet_aton(3) reads hexadecimal numbers too.
+        and not re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", labels[-1])
     )
 
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+
+def _host_name_fault(text: str, what: str) -> Fault | None:
+    if not text.isascii():
+        return Fault(what, "write an international name in its ASCII form, xn--…")
+    if not _is_host_name(text):
+        return Fault(what, "write a host name such as gw.example.org, or an IP address")
+    if re.fullmatch(_LOOPBACK_NAME, text.lower()):
+        return Fault(f"{text} is the loopback address of each host", _REACHABLE)
+    return None
 
 
 def _ip_fault(text: str, what: str) -> Fault | None:
@@ -205,8 +214,37 @@ def _ip_fault(text: str, what: str) -> Fault | None:
         return Fault(what, "write an IP address as 192.0.2.1 or 2001:db8::1, without a port")
     if isinstance(found, IPv6Address) and found.scope_id is not None:
         return Fault(what, "leave the zone after the % out")
-    if found.is_unspecified or found.is_multicast:
-        return Fault(
-            f"{text} is not the address of a host", "write the address that others connect to"
-        )
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return Fault(f"{text} is an IPv4 address in IPv6 form", f"write {found.ipv4_mapped}")
+    if kind := _unreachable_kind(found):
+        return Fault(f"{text} is {kind}: no other site can connect to it", _REACHABLE)
     return None
+
+
+def _unreachable_kind(found: Address) -> str | None:
+    """Return what an address is that packets of another site never reach, None for others."""
+    return next((kind for block, kind in _UNREACHABLE if found in block), None)
+
+
+_REACHABLE = "write the public address, or none if the host is behind NAT"
+
+# RFC 6761 section 6.3, and the names of /etc/hosts of Debian, Fedora and SUSE.
+_LOOPBACK_NAME = (
+    r"(.*\.)?localhost|localhost[46]?(\.localdomain[46]?)?|(ip6|ipv6)-(localhost|loopback)"
+)
+
+_UNREACHABLE = tuple(
+    ((IPv6Network if ":" in block else IPv4Network)(block), kind)
+    for block, kind in (
+        ("0.0.0.0/8", "not the address of a host (RFC 1122)"),
+        ("127.0.0.0/8", "a loopback address"),
+        ("169.254.0.0/16", "a link-local address"),
+        ("224.0.0.0/4", "a multicast address"),
+        ("255.255.255.255/32", "the broadcast address"),
+        ("240.0.0.0/4", "a reserved address (RFC 1112)"),
+        ("::/128", "the unspecified address"),
+        ("::1/128", "the loopback address"),
+        ("fe80::/10", "a link-local address"),
+        ("ff00::/8", "a multicast address"),
+    )
+)

@@ -210,9 +210,7 @@ def _wrong_type(reading: Reading, node: Node, path: Path, wanted: str, hint: str
 
 
 def _network(text: str) -> Network:
-    if "/" not in text:
-        raise ValueError(f"{quoted(text)} has no prefix length; write it as 192.168.1.0/24")
-    if len(text) > 50 or not re.fullmatch(r"[0-9a-fA-F.:]+/[0-9]{1,3}", text):
+    if len(text) > 50 or not re.fullmatch(r"[0-9a-fA-F.:]+(/[0-9]{1,3})?", text):
         raise ValueError(f"{quoted(text)} is not a network in CIDR notation")
     return network(text)
 

@@ -69,7 +69,8 @@ def test_anything_else_is_no_e_mail_address(email: str) -> None:
     "host",
     [
         *("a", "a.example.org", "A-1.Example.ORG", "xn--mller-kva.example.org", "4.example.org"),
-        *("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "localhost", "1-2.3x"),
+        *("192.0.2.1", "2001:db8::1", "203.0.113.5", "localhost.org", "1-2.3x"),
+        *("10.0.0.1", "fd00::1", "gw", "localhosts", "0xcafe.org"),
     ],
 )
 @pytest.mark.feature("F005")
@@ -89,6 +90,46 @@ def test_host_names_and_addresses_are_public_addresses(host: str) -> None:
     ],
 )
 def test_anything_else_is_no_public_address(host: str) -> None:
+    assert host_fault(host) is not None
+
+
+@pytest.mark.feature("F005")
+@pytest.mark.feature("F030")
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [
+        *((host, "loopback address of each host") for host in ("localhost", "A.LOCALHOST")),
+        *((host, "loopback address of each host") for host in ("ip6-loopback", "localhost6")),
+        ("localhost.localdomain", "loopback address of each host"),
+        *(("127.0.0.1", "a loopback"), ("127.255.255.255", "a loopback"), ("::1", "the loopback")),
+        *(("169.254.0.1", "link-local"), ("fe80::1", "link-local"), ("febf::1", "link-local")),
+        *(("224.0.0.1", "multicast"), ("239.255.255.255", "multicast"), ("ff0e::1", "multicast")),
+        *(("0.0.0.0", "RFC 1122"), ("0.1.2.3", "RFC 1122"), ("::", "unspecified")),  # noqa: S104
+        *(("255.255.255.255", "the broadcast"), ("240.0.0.1", "reserved")),
+    ],
+)
+def test_an_address_that_no_other_site_can_connect_to_is_refused(host: str, kind: str) -> None:
+    fault = host_fault(host)
+
+    assert fault is not None
+    assert kind in fault.what
+    assert fault.hint == "write the public address, or none if the host is behind NAT"
+
+
+@pytest.mark.parametrize("host", ["126.255.255.255", "128.0.0.1", "169.253.1.1", "223.0.0.1"])
+def test_addresses_beside_the_refused_blocks_are_accepted(host: str) -> None:
+    assert host_fault(host) is None
+
+
+def test_an_ipv4_address_in_ipv6_form_is_refused_with_its_own_form() -> None:
+    fault = host_fault("::ffff:192.0.2.1")
+
+    assert fault is not None
+    assert fault.hint == "write 192.0.2.1"
+
+
+@pytest.mark.parametrize("host", ["0x7f000001", "a.0x", "0X1.0x1"])
+def test_a_hexadecimal_number_is_no_host_name(host: str) -> None:
     assert host_fault(host) is not None
 
 

@@ -13,6 +13,7 @@ from uno.model.checks import (
     pool_sizes,
     port_conflicts,
     prefixes,
+    public_addresses,
     single_values,
     strategy_fit,
 )
@@ -30,6 +31,7 @@ def check(uvn: Uvn) -> tuple[Finding, ...]:
         *single_values.check(uvn),
         *names_and_owners.check(uvn),
         *prefixes.check(uvn),
+        *public_addresses.check(uvn),
         *pool_sizes.check(uvn),
         *port_conflicts.check(uvn),
         *strategy_fit.check(uvn),

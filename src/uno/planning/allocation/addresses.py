@@ -7,10 +7,10 @@ identity: subnet 0 is for the nodes, 1 for the particles, 2 for the links.
 
 from __future__ import annotations
 
-import hashlib
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from uno.diagnostics import Problem
+from uno.model.net import ula
 from uno.model.plan import Pools
 from uno.model.uvn import Uvn
 
@@ -28,15 +28,6 @@ def pools(uvn: Uvn) -> Pools:
         ula=prefix,
         particles6=_subnet(prefix, _PARTICLES_SUBNET),
     )
-
-
-def ula(identity: str) -> IPv6Network:
-    """Return the unique local /48 of a UVN.
-
-    RFC 4193 section 3.2.2 takes the global id from the last 40 bits of a hash of something unique.
-    """
-    digest = hashlib.sha256(identity.encode()).digest()
-    return IPv6Network((b"\xfd" + digest[-5:] + bytes(10), 48))
 
 
 def registry(pools: Pools) -> tuple[IPv4Address, IPv6Address]:

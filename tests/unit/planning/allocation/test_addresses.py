@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import pytest
 from msgspec.structs import replace
 
+from uno.model.net import ula
 from uno.model.uvn import PARTICLES_VPN, ROOT_VPN, Uvn
 from uno.planning.allocation import addresses
 
@@ -19,11 +20,11 @@ def pools(define: Callable[..., Uvn]) -> addresses.Pools:
 
 @pytest.mark.feature("G32")
 def test_the_ipv6_prefix_comes_from_the_identity() -> None:
-    prefix = addresses.ula("0" * 32)
+    prefix = ula("0" * 32)
 
     assert str(prefix) == "fd3a:e103:b65a::/48"
     assert prefix.subnet_of(IPv6Network("fd00::/8"))
-    assert prefix != addresses.ula("1" * 32)
+    assert prefix != ula("1" * 32)
 
 
 def test_the_registry_comes_before_the_cells(pools: addresses.Pools) -> None:
