@@ -6,6 +6,7 @@ import ast
 import configparser
 import importlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -113,6 +114,37 @@ def pure_modules() -> list[str]:
 def dotted(module: Path) -> str:
     parts = module.relative_to(SOURCE.parent).with_suffix("").parts
     return ".".join(parts).removesuffix(".__init__")
+
+
+def test_the_code_map_names_every_package_and_no_module_that_is_gone() -> None:
+    modules = {dotted(it) for it in MODULES}
+    packages = {dotted(it) for it in MODULES if it.name == "__init__.py"}
+
+    named = {it.strip("/").replace("/", ".") for it in in_code_map()}
+
+    gone = {it for it in named if not any(f".src.{each}".endswith(f".{it}") for each in modules)}
+    assert gone == set()
+    assert {it.rpartition(".")[2] for it in packages - {"uno"}} - named == set()
+
+
+def in_code_map() -> list[str]:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    section = text.partition("## Code map")[2].partition("Beside `src/`")[0]
+    return re.findall(r"`([a-z_]+(?:[./][a-z_]+)*/?)`", section)
+
+
+def test_names_of_classes_and_modules_are_unique() -> None:
+    # A port has the name of the adapters that it is for.
+    compared = [it for it in MODULES if not it.is_relative_to(SOURCE / "ports")]
+    modules = Counter(it.stem for it in compared if it.stem != "__init__")
+    classes = Counter(
+        node.name
+        for it in compared
+        for node in ast.walk(parse(it))
+        if isinstance(node, ast.ClassDef)
+    )
+
+    assert {name for names in (modules, classes) for name, n in names.items() if n > 1} == set()
 
 
 def test_every_key_of_the_specification_is_in_its_reference() -> None:
