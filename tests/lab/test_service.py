@@ -8,9 +8,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv6Network
 
 import foreign
 import pytest
+from advertising import advertise
 from watching import (
     UNO,
     alive,
@@ -40,6 +43,8 @@ pytestmark = pytest.mark.lab
 
 # The cell whose host has other things: it is on the Internet, and in its LAN.
 CROWDED = "lan-b"
+
+LAN_CONF = "net.ipv6.conf.lan0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +266,37 @@ def test_down_removes_exactly_what_uno_made(site: Site) -> None:
     assert changed == []
 
 
+@pytest.mark.feature("F080")
+@pytest.mark.feature("G51")
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("lifetime", [1800, 0], ids=["route", "address-alone"])
+def test_what_routers_advertise_holds_while_the_host_forwards(site: Site, lifetime: int) -> None:
+    cell, router = (site.deployment.world.nodes[name] for name in ("lan-a", "lan-a-router"))
+    advertised = partial(advertise, router, "lan0", IPv6Network("2001:db8:77::/64"))
+    site.deployment.service(cell, "down")
+    cell.run(["sysctl", "-qw", f"{LAN_CONF}.accept_ra=1"])
+    try:
+        advertised(lifetime=lifetime)
+        wanted = (lifetime > 0, True)
+        await_true(lambda: learned(cell) == wanted, "the host has learned it")
+
+        for _ in range(2):
+            site.deployment.service(cell, "up")
+            assert learned(cell) == wanted
+        cell.run(["ip", "-6", "route", "flush", "dev", "lan0", "proto", "ra"])
+        cell.run(["ip", "-6", "addr", "flush", "dev", "lan0", "scope", "global"])
+        advertised(lifetime=lifetime)
+        await_true(lambda: learned(cell) == wanted, "the host has learned it again")
+
+        site.deployment.service(cell, "down")
+        assert learned(cell) == wanted
+        assert cell.run(["sysctl", "-n", f"{LAN_CONF}.accept_ra"]).stdout.strip() == "1"
+    finally:
+        advertised(lifetime=0)
+        cell.run(["sysctl", "-qw", f"{LAN_CONF}.accept_ra=0"])
+        cell.run(["ip", "-6", "addr", "flush", "dev", "lan0", "scope", "global"])
+
+
 @pytest.mark.feature("F102")
 @pytest.mark.usefixtures("_restored")
 def test_down_a_second_time_shows_that_it_was_down(site: Site) -> None:
@@ -339,6 +375,12 @@ def install_as(deployment: Deployment, node: Node, name: str) -> None:
     package = deployment.registry_root / "cells" / f"{deployment.uvn}__{name}.uvn-agent"
     copied = shutil.copy(package, node.directory)
     node.run([*UNO, "install", str(copied), "-r", str(deployment.cell_root(node))])
+
+
+def learned(cell: Node) -> tuple[bool, bool]:
+    """Whether the host has a default route, and an address, from router advertisements."""
+    routes = cell.run(["ip", "-6", "route", "show", "default", "dev", "lan0", "proto", "ra"]).stdout
+    return bool(routes), "2001:db8:77:" in cell.run(["ip", "-6", "addr", "show", "lan0"]).stdout
 
 
 def every_way_between(one: Node, other: Node) -> list[PingPath]:

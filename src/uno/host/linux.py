@@ -45,10 +45,10 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
+from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant
 from uno.render import nftables
 
 RUN = Path("/run/uno")
-FORWARD = "net.ipv4.ip_forward"
 
 # Marks of FRR's protocols in the kernel's routing table (iproute2's rt_protos).
 FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebra", "196"})
@@ -76,13 +76,16 @@ class LinuxHost:
     def facts(self) -> Facts:
         """Return the host's properties. Raises `UnoError` where a cell has no FRR."""
         state = self._state.read()
-        before = state.sysctls.get(FORWARD)
         found = inventory.interfaces()
+        nics = inventory.nics(each for each in found if not self._own(each, state))
+        present = sysctl.existing(relevant(nic.name for nic in nics))
         return Facts(
-            nics=inventory.nics(each for each in found if not self._own(each, state)),
+            nics=nics,
             # IPv6 may be disabled on interfaces: uno enables it on its own.
             has_ipv6=sysctl.path("net.ipv6.conf").exists(),
-            forwarded=(before or sysctl.read(FORWARD)) == "1",
+            forwarded=state.sysctls.get(IPV4_FORWARDING, present.get(IPV4_FORWARDING)) == "1",
+            sysctls=present,
+            originals=state.sysctls,
             **({"frr": daemons.version()} if self._is_cell else {}),
         )
 
@@ -103,7 +106,7 @@ class LinuxHost:
             unreachable_routes=routes.unreachable_routes if self._is_cell else frozenset(),
             firewall=_observed_firewall(state, listing),
             foreign_forward_chains=opened,
-            sysctls={key: sysctl.read(key) for key in {*sysctls, *originals}},
+            sysctls=sysctl.existing({*sysctls, *originals}),
             originals=originals,
             node=observed_tunnels.node(node, routes) if node else None,
             tunnels=tuple(
@@ -140,10 +143,12 @@ class LinuxHost:
             case SetForeignForwardChain(chain):
                 foreign_chains.set_accept_rules(chain)
             case SetSysctl(key, value):
-                self._state.note_sysctl(key, sysctl.read(key))
-                sysctl.write(key, value)
-            case RestoreSysctl(key, value):
+                now = sysctl.read(key)
+                self._state.note_sysctl(key, now)
                 # A read-only parameter that has its value needs no write, which would fail.
+                if now != value:
+                    sysctl.write(key, value)
+            case RestoreSysctl(key, value):
                 if sysctl.read(key) != value:
                     sysctl.write(key, value)
                 self._state.note_sysctl(key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from uno.diagnostics import ActionNeeded, TransientFailure
@@ -28,9 +29,20 @@ def read(key: str) -> str:
     try:
         return path(key).read_text().strip()
     except OSError as error:
-        raise TransientFailure(
-            f"cannot read the kernel parameter {key} ({error.strerror})"
-        ) from error
+        raise _unreadable(key, error) from error
+
+
+def existing(keys: Iterable[str]) -> dict[str, str]:
+    """Return the values of those of these parameters that exist. Raises `UnoError`."""
+    found = {}
+    for key in keys:
+        try:
+            found[key] = path(key).read_text().strip()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise _unreadable(key, error) from error
+    return found
 
 
 def write(key: str, value: str) -> None:
@@ -43,3 +55,7 @@ def write(key: str, value: str) -> None:
             f"cannot set the kernel parameter {key} to {value} ({error.strerror})",
             "uno needs to be root on the host itself; in a container, give it the right to",
         ) from error
+
+
+def _unreadable(key: str, error: OSError) -> TransientFailure:
+    return TransientFailure(f"cannot read the kernel parameter {key} ({error.strerror})")

@@ -6,6 +6,7 @@ what uno is to own. An `Action` is one step from one to the other; each has an i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -18,30 +19,33 @@ from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
 class Nic:
     """A network interface that uno does not own.
 
-    `up` is the administrative state. `autoconfigured`: its default route comes from router
-    advertisements, which the kernel ignores once it forwards, unless `accept_ra` is 2
-    (ip-sysctl). `has_default_route`: a default route of the host leads through it.
+    `up` is the administrative state. `has_default_route`: a default route of the host leads through
+    it. `is_bridge_port`: a bridge receives its packets.
     """
 
     name: str
     addresses: tuple[InterfaceAddress, ...] = ()
     up: bool = True
-    autoconfigured: bool = False
     has_default_route: bool = False
+    is_bridge_port: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Properties of a host that do not depend on uno.
+    """Properties of a host from which the desired state follows.
 
-    `has_ipv6`: the kernel has IPv6. `forwarded`: the host forwarded IPv4 before uno. `frr` is the
-    major and minor version of FRR.
+    A decision from what uno itself has changed would change with it. `has_ipv6`: the kernel has
+    IPv6. `forwarded`: the host forwarded IPv4 before uno. `frr` is the major and minor version of
+    FRR. `sysctls` are the present values of the kernel parameters that decisions depend on, as far
+    as they exist; `originals` are the values before uno of those that uno has recorded.
     """
 
     nics: tuple[Nic, ...] = ()
     has_ipv6: bool = True
     forwarded: bool = True
     frr: tuple[int, int] = (8, 4)
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    originals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +106,10 @@ class Observed:
     """What uno owns on the host now, and the facts that the diff depends on.
 
     `tunnels` have the endpoints that were last configured, not those that peers roamed to.
-    `sysctls` are the present values of the keys asked for; `originals` those that uno changed,
-    with the values from before. `foreign` are interface names in use that uno does not own.
-    `routing` is None unless all daemons run; `routing_leftovers`: something of an earlier start
-    is left.
+    `sysctls` are the present values of the keys asked for that exist; `originals` those that uno
+    has recorded, with the values from before. `foreign` are interface names in use that uno does
+    not own. `routing` is None unless all daemons run; `routing_leftovers`: something of an earlier
+    start is left.
     """
 
     unreachable_routes: frozenset[Network] = frozenset()
@@ -150,7 +154,7 @@ class SetForeignForwardChain:
 
 @dataclass(frozen=True, slots=True)
 class SetSysctl:
-    """Set a kernel parameter, and record the value that it had before uno."""
+    """Record the value that a kernel parameter had before uno, and set it if it differs."""
 
     key: str
     value: str

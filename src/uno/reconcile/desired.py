@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 
 from uno.model.attached_lan import AttachedLan
@@ -14,22 +14,14 @@ from uno.ports.bus import CELL_INDEX, ports
 from uno.ports.host import (
     Desired,
     Facts,
-    Nic,
     NodeInterface,
     Routing,
 )
+from uno.reconcile.kernel_parameters import parameters
 from uno.render import frr, nftables
 from uno.render.tunnels import tunnels
 
 NODE_INTERFACE = nftables.NODE_INTERFACE
-
-FORWARDING = (
-    ("net.ipv4.ip_forward", "1"),
-    ("net.ipv6.conf.all.forwarding", "1"),
-    # Flows, not packets, are spread over equal paths: by addresses and ports.
-    ("net.ipv4.fib_multipath_hash_policy", "1"),
-    ("net.ipv6.fib_multipath_hash_policy", "1"),
-)
 
 
 def desired(
@@ -59,7 +51,7 @@ def desired(
             particles=package.particles,
         ),
         accept_interfaces=_interface_patterns(nftables.interfaces(plan)),
-        sysctls=_sysctls(facts),
+        sysctls=parameters(facts),
         node=NodeInterface(
             name=NODE_INTERFACE,
             addresses=(IPv4Interface(own.node4), IPv6Interface(own.node6)),
@@ -74,12 +66,7 @@ def desired(
 
 def sysctl_keys(facts: Facts) -> tuple[str, ...]:
     """Return the kernel parameters that uno may set on such a host."""
-    return tuple(key for key, _ in _sysctls(facts))
-
-
-def _sysctls(facts: Facts) -> tuple[tuple[str, str], ...]:
-    wanted = (*FORWARDING, *_router_advertisements(facts.nics))
-    return tuple(each for each in wanted if facts.has_ipv6 or not each[0].startswith("net.ipv6."))
+    return tuple(key for key, _ in parameters(facts))
 
 
 def _block_inbound_from(lans: tuple[AttachedLan, ...], facts: Facts) -> tuple[str, ...]:
@@ -109,12 +96,6 @@ def _without_ipv6(wanted: Desired) -> Desired:
 
 def _only_ipv4(addresses: Iterable[InterfaceAddress]) -> tuple[InterfaceAddress, ...]:
     return tuple(each for each in addresses if each.version == 4)
-
-
-def _router_advertisements(nics: Iterable[Nic]) -> Iterator[tuple[str, str]]:
-    for nic in nics:
-        if nic.autoconfigured:
-            yield f"net.ipv6.conf.{nic.name.replace('.', '/')}.accept_ra", "2"
 
 
 def _interface_patterns(names: Iterable[str]) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
+from uno.reconcile.kernel_parameters import restored
 
 
 def reconcile(*, desired: Desired, observed: Observed) -> tuple[Action, ...]:
@@ -107,7 +108,10 @@ def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
         yield SetNode(desired.node)
     yield from _build_tunnels(desired, observed)
     for key, value in desired.sysctls:
-        if observed.sysctls.get(key) != value:
+        # One that has its value is recorded too: another change may reset it, and what the host was
+        # before uno is decided once.
+        now = observed.sysctls.get(key)
+        if now is not None and (now != value or key not in observed.originals):
             yield SetSysctl(key, value)
     if desired.routing is not None and desired.routing != observed.routing:
         if observed.routing is None:
@@ -147,7 +151,7 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     if desired.node is None and observed.node is not None:
         yield SetNode(None)
     kept = dict(desired.sysctls)
-    for key, value in sorted(observed.originals.items()):
+    for key, value in restored(observed.originals, observed.sysctls):
         if key not in kept:
             yield RestoreSysctl(key, value)
     if not desired.accept_interfaces:

@@ -16,10 +16,10 @@ from uno.reconcile.desired import desired, sysctl_keys
 from uno.reconcile.host_diff import reconcile
 
 FIXED = (
-    ("net.ipv4.ip_forward", "1"),
-    ("net.ipv6.conf.all.forwarding", "1"),
     ("net.ipv4.fib_multipath_hash_policy", "1"),
     ("net.ipv6.fib_multipath_hash_policy", "1"),
+    ("net.ipv4.ip_forward", "1"),
+    ("net.ipv6.conf.all.forwarding", "1"),
 )
 
 
@@ -28,7 +28,7 @@ def wanted(cell: int, *lans: AttachedLan, uvn: Uvn = UVN, nics: tuple[Nic, ...] 
 
 
 def test_a_host_that_was_brought_up_needs_nothing_more() -> None:
-    nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),), autoconfigured=True),)
+    nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),)),)
     host = FakeHost(nics=nics)
     for cell in (HUB, HOME, ROAM):
         goal = wanted(cell, nics=nics)
@@ -67,22 +67,9 @@ def test_every_prefix_of_the_uvn_has_an_unreachable_route_but_the_cells_own_lans
 
 
 @pytest.mark.feature("F080")
-def test_forwarding_is_on_and_router_advertisements_are_accepted_where_they_were() -> None:
-    nics = (
-        Nic(name="eth0", autoconfigured=True),
-        Nic(name="eth1"),
-        Nic(name="eth0.5", autoconfigured=True),
-    )
-
+def test_forwarding_is_on() -> None:
     assert wanted(HUB).sysctls == FIXED
-    assert wanted(HUB, nics=nics).sysctls == (
-        *FIXED,
-        ("net.ipv6.conf.eth0.accept_ra", "2"),
-        ("net.ipv6.conf.eth0/5.accept_ra", "2"),
-    )
-    assert sysctl_keys(Facts(nics=nics)) == tuple(
-        name for name, _ in wanted(HUB, nics=nics).sysctls
-    )
+    assert sysctl_keys(Facts()) == tuple(name for name, _ in FIXED)
 
 
 @pytest.mark.feature("F081")
@@ -112,7 +99,7 @@ def bgpd(goal: Desired) -> str:
 
 
 def test_a_host_without_ipv6_is_asked_for_none() -> None:
-    nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),), autoconfigured=True),)
+    nics = (Nic(name="eth0", addresses=(IPv4Interface("192.168.1.1/24"),)),)
     own = package_of(HUB)
 
     facts = Facts(nics=nics, has_ipv6=False)

@@ -35,6 +35,7 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
+from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant
 
 # A part of an action that Linux does whole or not at all.
 _Step: TypeAlias = Callable[[], object]
@@ -93,15 +94,30 @@ class FakeHost:
 
     def plug(self, nic: Nic) -> None:
         """Add an interface that is not uno's, or change it."""
-        self._kernel.nics[nic.name] = nic
+        self._kernel.plug(nic)
+
+    def advertise(self, name: str) -> bool:
+        """Advertise a default router on an interface; return whether the kernel accepts it."""
+        return self._kernel.advertise(name)
+
+    def sysctl(self, key: str, value: str) -> None:
+        """Set a kernel parameter, as another program does."""
+        self._kernel.set_parameter(key, value)
 
     def unplug(self, name: str) -> None:
         """Remove an interface that is not uno's."""
         del self._kernel.nics[name]
 
     def facts(self) -> Facts:
-        """Return the interfaces that are not uno's; all else is as on most hosts."""
-        return Facts(nics=tuple(nic for _, nic in sorted(self._kernel.nics.items())))
+        """Return the interfaces that are not uno's, and the values that forwarding resets."""
+        nics = tuple(nic for _, nic in sorted(self._kernel.nics.items()))
+        present = self._existing(relevant(nic.name for nic in nics))
+        return Facts(
+            nics=nics,
+            forwarded=self._originals.get(IPV4_FORWARDING, present[IPV4_FORWARDING]) == "1",
+            sysctls=present,
+            originals=dict(self._originals),
+        )
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Return what uno owns now, and these kernel parameters and those that uno changed."""
@@ -111,7 +127,7 @@ class FakeHost:
             unreachable_routes=frozenset(self._kernel.unreachable_routes),
             firewall=self._kernel.firewall,
             foreign_forward_chains=tuple(self.foreign_forward_chains),
-            sysctls={key: self._kernel.parameter(key) for key in {*sysctls, *originals}},
+            sysctls=self._existing({*sysctls, *originals}),
             originals=originals,
             node=self._observed_node(),
             tunnels=tuple(self._tunnel(name) for name in self._tunnels()),
@@ -192,9 +208,9 @@ class FakeHost:
                 yield partial(self._set_foreign_chain, chain)
             case SetSysctl(key, value):
                 yield partial(self._note_original, key)
-                yield partial(kernel.set_parameter, key, value)
+                yield partial(self._write_parameter, key, value)
             case RestoreSysctl(key, value):
-                yield partial(self._restore_parameter, key, value)
+                yield partial(self._write_parameter, key, value)
                 yield partial(self._originals.pop, key, None)
             case SetNode(node):
                 yield from self._set_node(node)
@@ -227,7 +243,11 @@ class FakeHost:
     def _note_original(self, key: str) -> None:
         self._originals.setdefault(key, self._kernel.parameter(key))
 
-    def _restore_parameter(self, key: str, value: str) -> None:
+    def _existing(self, keys: Iterable[str]) -> dict[str, str]:
+        there = filter(self._kernel.has_parameter, keys)
+        return {key: self._kernel.parameter(key) for key in there}
+
+    def _write_parameter(self, key: str, value: str) -> None:
         if self._kernel.parameter(key) != value:
             self._kernel.set_parameter(key, value)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -22,10 +22,18 @@ from uno.ports.host import Nic
 
 # The kernel parameters that there are, with the values of a host that does not forward.
 PARAMETERS: Mapping[str, str] = {
+    "net.ipv4.conf.all.accept_redirects": "1",
     "net.ipv4.ip_forward": "0",
     "net.ipv4.fib_multipath_hash_policy": "0",
     "net.ipv6.conf.all.forwarding": "0",
     "net.ipv6.fib_multipath_hash_policy": "0",
+}
+
+# Those of each interface, and of `default`, which later ones inherit.
+INTERFACE_PARAMETERS: Mapping[str, str] = {
+    "net.ipv4.conf.{}.forwarding": "0",
+    "net.ipv6.conf.{}.accept_ra": "1",
+    "net.ipv6.conf.{}.forwarding": "0",
 }
 
 
@@ -50,15 +58,35 @@ class FakeKernel:
 
     def __init__(self, *, nics: Iterable[Nic], fixed: Iterable[str]) -> None:
         """Start with the host's own `nics`. `fixed` are parameters that cannot be written."""
-        self.nics = {nic.name: nic for nic in nics}
+        self.nics: dict[str, Nic] = {}
         self.links: dict[str, FakeInterface] = {}
         self.unreachable_routes: set[Network] = set()
         self.firewall: str | None = None
         self._fixed = frozenset(fixed)
+        self._advertised: set[str] = set()
         self._routes: dict[tuple[Network, int | None], str] = {}
-        self._parameters = dict(PARAMETERS)
-        for name in self.nics:
-            self._parameters[_accept_ra(name)] = "1"
+        self._parameters = {**PARAMETERS, **_interface_parameters("default")}
+        for nic in nics:
+            self.plug(nic)
+
+    def plug(self, nic: Nic) -> None:
+        """Add an interface of the host's own, or change it; a new one has the default settings."""
+        if nic.name not in self.nics:
+            self._parameters |= {
+                _named(key, nic.name): self._parameters[_named(key, "default")]
+                for key in INTERFACE_PARAMETERS
+            }
+        self.nics[nic.name] = nic
+
+    def advertise(self, name: str) -> bool:
+        """Advertise a default router on an interface; return whether the kernel accepts it."""
+        accepts = self.parameter(_named("net.ipv6.conf.{}.accept_ra", name))
+        forwards = self.parameter(_named("net.ipv6.conf.{}.forwarding", name)) != "0"
+        if accepts == "0" or (forwards and accepts != "2"):
+            return False
+        self.nics[name] = replace(self.nics[name], has_default_route=True)
+        self._advertised.add(name)
+        return True
 
     def has_parameter(self, key: str) -> bool:
         """Whether there is a kernel parameter; those of an interface go with it."""
@@ -81,7 +109,27 @@ class FakeKernel:
             raise ActionNeeded(
                 f"cannot set the kernel parameter {key} to {value} (Invalid argument)"
             )
+        changed = self._parameters[key] != value
         self._parameters[key] = value
+        if not changed:
+            return
+        if key == "net.ipv4.ip_forward":
+            self._parameters["net.ipv4.conf.all.accept_redirects"] = "0" if value == "1" else "1"
+            self._forward_everywhere("net.ipv4.conf.{}.forwarding", value)
+        if key == "net.ipv6.conf.all.forwarding":
+            self._forward_everywhere("net.ipv6.conf.{}.forwarding", value)
+            if value == "1":
+                self._drop_advertised_routes()
+
+    def _forward_everywhere(self, key: str, value: str) -> None:
+        for name in ("default", *self.nics):
+            self._parameters[_named(key, name)] = value
+
+    def _drop_advertised_routes(self) -> None:
+        for name in tuple(self._advertised):
+            if self._parameters[_named("net.ipv6.conf.{}.accept_ra", name)] != "2":
+                self.nics[name] = replace(self.nics[name], has_default_route=False)
+                self._advertised.remove(name)
 
     def add_link(self, name: str) -> None:
         """Make an interface."""
@@ -183,12 +231,18 @@ class FakeKernel:
 
     def _gone(self) -> set[str]:
         """Return the parameters of interfaces that have been unplugged."""
-        there = {*PARAMETERS, *map(_accept_ra, self.nics)}
-        return self._parameters.keys() - there
+        names = ("default", *self.nics)
+        there = {key for name in names for key in _interface_parameters(name)}
+        return self._parameters.keys() - PARAMETERS.keys() - there
 
 
-def _accept_ra(name: str) -> str:
-    return f"net.ipv6.conf.{name.replace('.', '/')}.accept_ra"
+def _interface_parameters(name: str) -> dict[str, str]:
+    return {_named(key, name): value for key, value in INTERFACE_PARAMETERS.items()}
+
+
+def _named(key: str, name: str) -> str:
+    """Return the parameter of an interface as sysctl(8) names it."""
+    return key.format(name.replace(".", "/"))
 
 
 def _refuse_ruleset(ruleset: str) -> None:

@@ -28,19 +28,20 @@ _LINK = struct.Struct("=BBHiII")
 _ADDRESS = struct.Struct("=4Bi")
 _RULE = struct.Struct("=8BI")
 _IFNAME, _MTU, _LINKINFO, _IFALIAS, _EXT_MASK = 3, 4, 18, 20, 29
-_INFO_KIND = 1
+_INFO_KIND, _INFO_SLAVE_KIND = 1, 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
 _UP = 0x1
 # RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
 _SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
-# The protocol of routes from router advertisements (RTPROT_RA).
-_ADVERTISED = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver."""
+    """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver.
+
+    `port_of` is the driver of the interface that it is a port of, or empty.
+    """
 
     index: int
     name: str
@@ -49,6 +50,7 @@ class Interface:
     mtu: int
     up: bool
     addresses: tuple[InterfaceAddress, ...]
+    port_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +79,14 @@ def interfaces() -> tuple[Interface, ...]:
 
 def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
     """Return interfaces as `Nic`, without loopback and link-local addresses."""
-    ways_out = rtnetlink.default_routes()
-    leading = {index for way in ways_out for index in way.interfaces}
-    advertised = {i for way in ways_out for i in way.interfaces if way.protocol == _ADVERTISED}
+    leading = {index for way in rtnetlink.default_routes() for index in way.interfaces}
     return tuple(
         Nic(
             name=each.name,
             addresses=tuple(a for a in each.addresses if not a.ip.is_link_local),
             up=each.up,
-            autoconfigured=each.index in advertised,
             has_default_route=each.index in leading,
+            is_bridge_port=each.port_of == "bridge",
         )
         for each in others
         if each.name != "lo"
@@ -138,6 +138,7 @@ def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> 
         mtu=rtnetlink.number(attributes, _MTU, 0),
         up=bool(flags & _UP),
         addresses=tuple(addresses.get(index, ())),
+        port_of=_text(about.get(_INFO_SLAVE_KIND)),
     )
 
 

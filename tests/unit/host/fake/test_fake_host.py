@@ -34,7 +34,7 @@ from uno.ports.host import (
     StopRouting,
 )
 
-ETH0 = Nic(name="eth0", addresses=(IPv4Interface("192.0.2.7/24"),), autoconfigured=True)
+ETH0 = Nic(name="eth0", addresses=(IPv4Interface("192.0.2.7/24"),))
 PEER = Peer(
     public_key=b64encode(bytes([7] * 32)).decode(),
     psk=Secret(b64encode(bytes([9] * 32)).decode()),
@@ -61,10 +61,16 @@ FOREIGN_CHAIN = ForeignForwardChain(family="ip", name="DOCKER-USER")
 NOTHING = """\
 link eth0
 addr 192.0.2.7/24 dev eth0
+sysctl net.ipv4.conf.all.accept_redirects = 1
+sysctl net.ipv4.conf.default.forwarding = 0
+sysctl net.ipv4.conf.eth0.forwarding = 0
 sysctl net.ipv4.fib_multipath_hash_policy = 0
 sysctl net.ipv4.ip_forward = 0
 sysctl net.ipv6.conf.all.forwarding = 0
+sysctl net.ipv6.conf.default.accept_ra = 1
+sysctl net.ipv6.conf.default.forwarding = 0
 sysctl net.ipv6.conf.eth0.accept_ra = 1
+sysctl net.ipv6.conf.eth0.forwarding = 0
 sysctl net.ipv6.fib_multipath_hash_policy = 0
 """
 EVERYTHING = """\
@@ -80,10 +86,16 @@ route 10.255.128.1/32 dev uwg-b0
 wg uwg-b0 public-key MdSras7slhE3kXA3k25gcW+sVzr+lNnahKgCBEjfwRI= listen-port 63550
 wg uwg-b0 peer BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc= endpoint gw.example.org:63550 \
 allowed-ips 0.0.0.0/0 keepalive 25 preshared-key (hidden)
+sysctl net.ipv4.conf.all.accept_redirects = 0
+sysctl net.ipv4.conf.default.forwarding = 1
+sysctl net.ipv4.conf.eth0.forwarding = 1
 sysctl net.ipv4.fib_multipath_hash_policy = 0
 sysctl net.ipv4.ip_forward = 1
 sysctl net.ipv6.conf.all.forwarding = 0
+sysctl net.ipv6.conf.default.accept_ra = 1
+sysctl net.ipv6.conf.default.forwarding = 0
 sysctl net.ipv6.conf.eth0.accept_ra = 1
+sysctl net.ipv6.conf.eth0.forwarding = 0
 sysctl net.ipv6.fib_multipath_hash_policy = 0
 nft table inet uno {
 nft   chain forward {
@@ -249,10 +261,37 @@ def test_interfaces_come_and_go_with_their_parameters() -> None:
     host.unplug("eth0")
 
     assert host.observe(()).originals == {}
+    assert host.observe((key,)).sysctls == {}
     with pytest.raises(UnoError, match="No such file"):
-        host.observe((key,))
+        host.perform(SetSysctl(key, "2"))
     host.plug(ETH0)
     assert host.observe(()).originals == {key: "1"}
+
+
+def test_forwarding_changes_more_than_itself() -> None:
+    host = FakeHost(nics=[ETH0])
+    assert host.advertise("eth0")
+    host.perform(SetSysctl(FORWARD, "1"))
+    host.perform(SetSysctl("net.ipv6.conf.all.forwarding", "1"))
+
+    (nic,) = host.facts().nics
+    assert not nic.has_default_route
+    assert not host.advertise("eth0")
+    assert host.observe(("net.ipv4.conf.eth0.forwarding",)).sysctls == {
+        FORWARD: "1",
+        "net.ipv4.conf.eth0.forwarding": "1",
+        "net.ipv6.conf.all.forwarding": "1",
+    }
+
+
+def test_an_interface_that_accepts_advertisements_while_it_forwards_keeps_its_route() -> None:
+    host = FakeHost(nics=[ETH0])
+    host.sysctl("net.ipv6.conf.eth0.accept_ra", "2")
+    assert host.advertise("eth0")
+    host.sysctl("net.ipv6.conf.all.forwarding", "1")
+
+    assert host.facts().nics[0].has_default_route
+    assert host.advertise("eth0")
 
 
 def test_it_answers_what_it_was_given_to_answer() -> None:

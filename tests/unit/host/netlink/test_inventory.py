@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from dataclasses import replace
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -41,7 +42,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[bytes]]:
 
 
 def test_interfaces_come_with_alias_driver_and_addresses(kernel: dict[int, list[bytes]]) -> None:
-    info = attribute(1, b"veth\0") + attribute(2, b"whatever")
+    info = attribute(1, b"veth\0") + attribute(2, b"whatever") + attribute(4, b"bridge\0")
     about = [(20, b"the way out\0"), (4, struct.pack("=I", 1500)), (18, info)]
     kernel[18] = [link(2, "eth0", *about), link(1, "lo", up=False)]
     kernel[22] = [
@@ -79,14 +80,14 @@ def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses
             interface(1, "lo"),
             interface(2, "eth0", *addresses),
             interface(4, "wwan0"),
-            interface(5, "eth1"),
+            replace(interface(5, "eth1"), port_of="bridge"),
         ]
     )
 
     assert found == (
         Nic(name="eth0", addresses=addresses[:1], has_default_route=True),
-        Nic(name="wwan0", autoconfigured=True, has_default_route=True),
-        Nic(name="eth1"),
+        Nic(name="wwan0", has_default_route=True),
+        Nic(name="eth1", is_bridge_port=True),
     )
 
 

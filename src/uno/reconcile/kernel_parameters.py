@@ -1,0 +1,108 @@
+"""The kernel parameters that uno sets on a host, in order, and how each is restored. Pure.
+
+Each decision is made from the values before uno, which are recorded before the first change: the
+present ones may be uno's own doing. Forwarding changes more than itself (ip-sysctl, and
+`addrconf_fixup_forwarding` and `inet_forward_change` in Linux): the kernel removes routes of router
+advertisements, ignores further ones where `accept_ra` is not 2, gives every interface the same
+value, and resets whether redirects are accepted. So forwarding is set last, and restored first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from uno.ports.host import Facts
+
+IPV4_FORWARDING = "net.ipv4.ip_forward"
+IPV6_FORWARDING = "net.ipv6.conf.all.forwarding"
+
+_FORWARDING = (IPV4_FORWARDING, IPV6_FORWARDING)
+_REDIRECTS = "net.ipv4.conf.all.accept_redirects"
+_ALWAYS = (
+    # Flows, not packets, are spread over equal paths: by addresses and ports.
+    "net.ipv4.fib_multipath_hash_policy",
+    "net.ipv6.fib_multipath_hash_policy",
+    *_FORWARDING,
+)
+_ACCEPT_WHILE_FORWARDING = "2"
+
+
+def relevant(interfaces: Iterable[str]) -> tuple[str, ...]:
+    """Return the parameters whose values `parameters` depends on, where these interfaces exist."""
+    each = (
+        (_accept_ra(name), _forwarding(4, name), _forwarding(6, name))
+        for name in _names(interfaces)
+    )
+    return (*_FORWARDING, _REDIRECTS, *chain.from_iterable(each))
+
+
+def parameters(facts: Facts) -> tuple[tuple[str, str], ...]:
+    """Return the parameters that uno sets on such a host with their values, in order.
+
+    Some have their value before uno: they are recorded, since another of uno's changes resets them.
+    """
+    found = (*_before_forwarding(facts), *((key, "1") for key in _ALWAYS))
+    return tuple(each for each in found if facts.has_ipv6 or not each[0].startswith("net.ipv6."))
+
+
+def restored(originals: Mapping[str, str], present: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what each recorded parameter is restored to, in order.
+
+    Another program may have decided since about router advertisements on an interface, and may
+    process them itself: its value stays.
+    """
+    for key in sorted(originals, key=lambda each: (each not in _FORWARDING, each)):
+        value = present.get(key, originals[key])
+        is_own = not key.endswith(".accept_ra") or value == _ACCEPT_WHILE_FORWARDING
+        yield key, originals[key] if is_own else value
+
+
+def _before_forwarding(facts: Facts) -> Iterator[tuple[str, str]]:
+    for name in _names(nic.name for nic in facts.nics if not nic.is_bridge_port):
+        if _accepts_advertisements(name, facts):
+            yield _accept_ra(name), _ACCEPT_WHILE_FORWARDING
+    for version, every in ((4, IPV4_FORWARDING), (6, IPV6_FORWARDING)):
+        if _before(every, facts) == "0":
+            keys = (_forwarding(version, name) for name in _names(n.name for n in facts.nics))
+            yield from ((key, "1") for key in keys if _forwarded_alone(key, every, facts))
+    if _before(IPV4_FORWARDING, facts) == "0" and _REDIRECTS in facts.sysctls:
+        yield _REDIRECTS, "0"
+
+
+def _accepts_advertisements(name: str, facts: Facts) -> bool:
+    """Whether the kernel accepted router advertisements on an interface before uno.
+
+    Its routes do not show it: an address may come without a default route, the next advertisement
+    may be due in half an hour, and the interface may have come later.
+    """
+    key = _accept_ra(name)
+    now = facts.sysctls.get(key)
+    accepts = now == "1" or (now == _ACCEPT_WHILE_FORWARDING and facts.originals.get(key) == "1")
+    alone = _forwarded_alone(_forwarding(6, name), IPV6_FORWARDING, facts)
+    return accepts and not alone and _before(IPV6_FORWARDING, facts) == "0"
+
+
+def _forwarded_alone(key: str, every: str, facts: Facts) -> bool:
+    """Whether an interface forwarded before uno by a setting of its own, `key`."""
+    if every in facts.originals:
+        return facts.originals.get(key) == "1"
+    return facts.sysctls.get(key) == "1"
+
+
+def _before(key: str, facts: Facts) -> str | None:
+    """Return the value before uno."""
+    return facts.originals.get(key, facts.sysctls.get(key))
+
+
+def _names(interfaces: Iterable[str]) -> tuple[str, ...]:
+    """Return interfaces as sysctl(8) names them, after `default`, which later ones inherit."""
+    return ("default", *(name.replace(".", "/") for name in interfaces))
+
+
+def _accept_ra(name: str) -> str:
+    return f"net.ipv6.conf.{name}.accept_ra"
+
+
+def _forwarding(version: int, name: str) -> str:
+    return f"net.ipv{version}.conf.{name}.forwarding"
