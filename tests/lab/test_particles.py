@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,32 @@ def test_particles_reach_everything_through_every_cell_that_serves_them(
     found = probe_particles(running, report=note)
 
     assert_all_is_reached(found)
+
+
+@pytest.mark.feature("F070")
+@pytest.mark.feature("G51")
+def test_wg_quick_takes_the_files_of_a_package_as_they_are(
+    running: Deployment, tmp_path: Path
+) -> None:
+    world = running.world
+    guest = world.nodes["john"]
+    with zipfile.ZipFile(running.particle_package(guest)) as archive:
+        archive.extractall(tmp_path)
+    (file,) = tmp_path.rglob("lan-b.conf")
+    file.chmod(0o600)
+    path = PingPath(guest.namespace, address_of(world.nodes["lan-b-host1"]))
+
+    # The userspace implementation keeps its output open, so it must not be ours.
+    guest.run(["sh", "-c", f"wg-quick up {file} >/dev/null 2>&1"])
+    try:
+        with PingMatrix([path]) as prober:
+            reached = prober.reach(within=10)
+        interfaces = guest.run(["wg", "show", "interfaces"]).stdout.split()
+    finally:
+        guest.run(["sh", "-c", f"wg-quick down {file} >/dev/null 2>&1"])
+
+    assert interfaces == ["lan-b"]
+    assert reached.missing == ()
 
 
 @pytest.mark.feature("F013")

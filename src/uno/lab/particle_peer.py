@@ -39,13 +39,13 @@ def tunnels(package: Path) -> Mapping[str, ParticleTunnel]:
     try:
         with zipfile.ZipFile(package) as archive:
             texts = {
-                name: archive.read(name).decode()
-                for name in archive.namelist()
-                if name.endswith(".conf")
+                entry.comment.decode(): archive.read(entry).decode()
+                for entry in archive.infolist()
+                if entry.filename.endswith(".conf")
             }
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise ActionNeeded(f"the particle's package {package} cannot be read: {error}") from error
-    return {name.removesuffix(".conf").rpartition("__")[2]: parse(texts[name]) for name in texts}
+    return {cell: parse(text) for cell, text in texts.items()}
 
 
 def parse(text: str) -> ParticleTunnel:

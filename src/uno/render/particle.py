@@ -19,6 +19,14 @@ from uno.model.net import Network
 from uno.render import particle_page
 from uno.render.qr import Code, fits
 
+# What wg-quick(8), the Android app and NetworkManager take for the name of an interface: up to 15
+# characters (IFNAMSIZ of linux/if.h) of [a-zA-Z0-9_=+.-].
+FILE_LENGTH = 15
+# Names that Linux refuses or has already, and those that Windows has for devices.
+_RESERVED = frozenset({"lo", "all", "default", "con", "prn", "aux", "nul"}) | {
+    f"{device}{number}" for device in ("com", "lpt") for number in range(10)
+}
+
 # The earliest time that a zip can hold, so that the same package is the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -27,10 +35,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 class Configuration:
     """A way into the network: the cell, where it listens (`host:port`), and what `conf` made.
 
-    `owner` is the e-mail address of the cell's owner, for the page.
+    `file` is the name of its files without ending, from `file_name`; `owner` is the e-mail address
+    of the cell's owner, for the page.
     """
 
     cell: str
+    file: str
     endpoint: str
     conf: str = field(repr=False)
     owner: str | None = None
@@ -77,16 +87,18 @@ def conf(  # noqa: PLR0913 - each is a line of the file
 def package(uvn: str, particle: str, configs: Iterable[Configuration]) -> bytes:
     """Return the zip for the owner of `particle`: for each cell a configuration and its QR codes.
 
-    All of it is in one directory of the package's name, with `index.html` to start from. The same
-    input makes the same bytes.
+    All of it is in one directory of the package's name, with `index.html` to start from; the
+    comment of a configuration's entry is the name of its cell. The same input makes the same bytes.
     """
     name = package_name(uvn, particle)
     items = [
-        _Item(config=config, file=f"{name}__{config.cell}", code=_code(config.conf))
+        _Item(config=config, code=_code(config.conf))
         for config in sorted(configs, key=lambda config: config.cell)
     ]
     drawings = {
-        item.file: item.code.svg(f"{particle} at {item.config.cell}") for item in items if item.code
+        item.config.file: item.code.svg(f"{particle} at {item.config.cell}")
+        for item in items
+        if item.code
     }
     page = particle_page.render(
         uvn=uvn,
@@ -96,8 +108,8 @@ def package(uvn: str, particle: str, configs: Iterable[Configuration]) -> bytes:
                 cell=item.config.cell,
                 endpoint=item.config.endpoint,
                 owner=item.config.owner,
-                file=item.file,
-                svg=drawings.get(item.file),
+                file=item.config.file,
+                svg=drawings.get(item.config.file),
             )
             for item in items
         ],
@@ -107,11 +119,25 @@ def package(uvn: str, particle: str, configs: Iterable[Configuration]) -> bytes:
         archive.writestr(_entry(f"{name}/", stat.S_IFDIR | 0o700), b"")
         archive.writestr(_entry(f"{name}/index.html"), page)
         for item in items:
-            archive.writestr(_entry(f"{name}/{item.file}.conf"), item.config.conf)
+            config = item.config
+            archive.writestr(_entry(f"{name}/{config.file}.conf", comment=config.cell), config.conf)
             if item.code:
-                archive.writestr(_entry(f"{name}/{item.file}.png"), item.code.png())
-                archive.writestr(_entry(f"{name}/{item.file}.svg"), drawings[item.file])
+                archive.writestr(_entry(f"{name}/{config.file}.png"), item.code.png())
+                archive.writestr(_entry(f"{name}/{config.file}.svg"), drawings[config.file])
     return out.getvalue()
+
+
+def file_name(cell: str, number: int) -> str:
+    """Return the name of a cell's files, without their endings: the cell's own name if it fits.
+
+    WireGuard's programs name the interface by the file, and take `FILE_LENGTH` characters. A longer
+    name, or one that a system reserves, is shortened and gets `number`, the cell's id, as a suffix.
+    So the name depends on no other cell; it is unique, since no name of a cell has a `_`.
+    """
+    if len(cell) <= FILE_LENGTH and cell not in _RESERVED:
+        return cell
+    suffix = f"_{number}"
+    return cell[: FILE_LENGTH - len(suffix)].rstrip("-") + suffix
 
 
 def package_name(uvn: str, particle: str) -> str:
@@ -129,7 +155,6 @@ class _Item:
     """One cell's files. There is no code where the configuration is too long for one."""
 
     config: Configuration
-    file: str
     code: Code | None
 
 
@@ -146,8 +171,9 @@ def _listed(networks: tuple[Network, ...]) -> str:
     return ", ".join(map(str, joined))
 
 
-def _entry(name: str, mode: int = stat.S_IFREG | 0o600) -> zipfile.ZipInfo:
+def _entry(name: str, mode: int = stat.S_IFREG | 0o600, *, comment: str = "") -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, date_time=_EPOCH)
+    entry.comment = comment.encode()
     entry.create_system = 3  # Unix, for the mode to mean something
     entry.external_attr = mode << 16 | (0x10 if stat.S_ISDIR(mode) else 0)
     entry.compress_type = zipfile.ZIP_STORED if stat.S_ISDIR(mode) else zipfile.ZIP_DEFLATED

@@ -5,7 +5,6 @@ It loads nothing: style, QR codes and text are in the one file.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,7 +47,6 @@ def _ways(ways: Sequence[Way]) -> str:
             code=_CODE.substitute(svg=way.svg) if way.svg else _NO_CODE,
             images=_IMAGES.substitute(file=escape(quote(way.file))) if way.svg else "",
             file=escape(quote(way.file)),
-            short=escape(_short(way.cell)),
         )
         for way in ways
     )
@@ -56,18 +54,12 @@ def _ways(ways: Sequence[Way]) -> str:
 
 
 def _guide(way: Way) -> str:
-    short = _short(way.cell)
     return _GUIDE.substitute(
         cell=escape(way.cell),
-        short=escape(short),
+        file=escape(way.file),
         source=escape(shlex.quote(f"{way.file}.conf")),
-        target=escape(shlex.quote(f"/etc/wireguard/{short}.conf")),
+        name=escape(shlex.quote(way.file)),
     )
-
-
-def _short(cell: str) -> str:
-    """Return a name that WireGuard takes for a tunnel: 15 characters of a few kinds, on Linux."""
-    return re.sub(r"[^A-Za-z0-9_=+.-]", "-", cell)[:15]
 
 
 _PAGE = Template("""\
@@ -118,7 +110,7 @@ $code
 <div><dt>Endpoint</dt><dd><code>$endpoint</code></dd></div>$owner
 </dl>
 <p class="files">
-<a class="main" href="$file.conf" download="$short.conf">Configuration</a>$images
+<a class="main" href="$file.conf" download="$file.conf">Configuration</a>$images
 </p>
 </article>""")
 
@@ -156,22 +148,25 @@ on.</li>
 <ol>
 <li>Install <b>WireGuard</b> from the Play Store or F-Droid.</li>
 <li>Tap <b>+</b>, then <b>Scan from QR code</b>, and point the camera at a code on this page.</li>
-<li>Name it after the cell, such as <b>$short</b> (at most 15 characters), and switch it on.</li>
+<li>Name it after the cell, such as <b>$file</b> (at most 15 characters), and switch it on.</li>
 </ol>
-<p>If this page is on the same phone, rename the configuration file to <b>$short.conf</b> and
-choose <b>Import from file or archive</b>.</p>
+<p>If this page is on the same phone, choose <b>Import from file or archive</b> and pick a
+configuration file.</p>
 </details>
 <details open>
 <summary>Linux</summary>
 <ol>
 <li>Install <code>wireguard-tools</code>.</li>
-<li>Copy the file under a name of at most 15 characters, for root alone:
-<pre>sudo install -m 600 $source \\
-  $target</pre></li>
+<li>Copy the configuration file, for root alone:
+<pre>sudo install -D -m 600 -t /etc/wireguard $source</pre></li>
 <li>Connect, and disconnect:
-<pre>sudo wg-quick up $short
-sudo wg-quick down $short</pre></li>
+<pre>sudo wg-quick up $name
+sudo wg-quick down $name</pre></li>
 </ol>
+<p>With NetworkManager instead, which connects at once:</p>
+<pre>sudo nmcli connection import type wireguard file $source
+sudo nmcli connection down $name
+sudo nmcli connection up $name</pre>
 </details>
 <details open>
 <summary>macOS and Windows</summary>

@@ -51,11 +51,13 @@ def test_a_tunnel_does_not_print_its_key() -> None:
 def test_a_package_has_a_tunnel_for_each_cell(tmp_path: Path) -> None:
     package = tmp_path / "uvn__john.zip"
     with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("uvn__john/uvn__john__lan-a.conf", CONFIGURATION)
-        archive.writestr("uvn__john/uvn__john__lan-b.conf", CONFIGURATION)
+        for file, cell in (("lan-a", "lan-a"), ("a-rather-long_2", "a-rather-long-name")):
+            entry = zipfile.ZipInfo(f"uvn__john/{file}.conf")
+            entry.comment = cell.encode()
+            archive.writestr(entry, CONFIGURATION)
         archive.writestr("uvn__john/index.html", "")
 
-    assert list(tunnels(package)) == ["lan-a", "lan-b"]
+    assert list(tunnels(package)) == ["lan-a", "a-rather-long-name"]
 
 
 def test_a_package_that_is_none_is_named(tmp_path: Path) -> None:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import zipfile
 from base64 import b64encode
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from uno.diagnostics import UnoError
 from uno.model.net import Network
 from uno.render import particle
 from uno.render.particle import Configuration
 
+# Names of any form, some reserved, some alike.
+CELL_NAMES = st.one_of(
+    st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True),
+    st.sampled_from(["lo", "con", "com1", "default"]),
+    st.integers(0, 30).map(lambda number: f"a-very-long-site-name-{number}"),
+    st.integers(0, 30).map(lambda number: f"a-very-long-{number}"),
+)
 GOLDEN = Path(__file__).parents[2] / "golden" / "particle"
 
 
@@ -52,20 +62,20 @@ def test_a_package_has_a_configuration_and_its_codes_for_every_cell() -> None:
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()
-        text = archive.read("my-uvn__john/my-uvn__john__lan-a.conf").decode()
-        png = archive.read("my-uvn__john/my-uvn__john__lan-a.png")
-        svg = archive.read("my-uvn__john/my-uvn__john__lan-a.svg").decode()
+        text = archive.read("my-uvn__john/lan-a.conf").decode()
+        png = archive.read("my-uvn__john/lan-a.png")
+        svg = archive.read("my-uvn__john/lan-a.svg").decode()
         page = archive.read("my-uvn__john/index.html").decode()
 
     assert names == [
         "my-uvn__john/",
         "my-uvn__john/index.html",
-        "my-uvn__john/my-uvn__john__lan-a.conf",
-        "my-uvn__john/my-uvn__john__lan-a.png",
-        "my-uvn__john/my-uvn__john__lan-a.svg",
-        "my-uvn__john/my-uvn__john__lan-b.conf",
-        "my-uvn__john/my-uvn__john__lan-b.png",
-        "my-uvn__john/my-uvn__john__lan-b.svg",
+        "my-uvn__john/lan-a.conf",
+        "my-uvn__john/lan-a.png",
+        "my-uvn__john/lan-a.svg",
+        "my-uvn__john/lan-b.conf",
+        "my-uvn__john/lan-b.png",
+        "my-uvn__john/lan-b.svg",
     ]
     assert text == conf()
     assert png.startswith(b"\x89PNG")
@@ -98,6 +108,40 @@ def test_a_package_without_cells_says_so() -> None:
     assert "There is nowhere to connect yet" in page
 
 
+@pytest.mark.feature("F070")
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("cell", "number", "file"),
+    [
+        ("lan-a", 1, "lan-a"),
+        ("fifteen-letters", 2, "fifteen-letters"),
+        ("sixteen--letters", 3, "sixteen--lett_3"),
+        ("field-station-north", 17, "field-statio_17"),
+        ("a-station--behind", 1234, "a-station_1234"),
+        ("lo", 4, "lo_4"),
+        ("aux", 5, "aux_5"),
+        ("com1", 6, "com1_6"),
+        ("console", 7, "console"),
+    ],
+)
+def test_files_are_named_after_their_cell_as_far_as_wireguard_takes_it(
+    cell: str, number: int, file: str
+) -> None:
+    assert particle.file_name(cell, number) == file
+
+
+@pytest.mark.feature("G51")
+@given(st.lists(CELL_NAMES, unique=True, max_size=20), st.integers(1, 10_000))
+def test_any_set_of_cells_has_files_that_every_program_takes(cells: list[str], first: int) -> None:
+    found = [particle.file_name(cell, first + index) for index, cell in enumerate(cells)]
+
+    assert all(re.fullmatch(r"[a-zA-Z0-9_=+.-]{1,15}", file) for file in found)
+    assert len({file.lower() for file in found}) == len(cells)
+    assert all(
+        cell.startswith(file.partition("_")[0]) for cell, file in zip(cells, found, strict=True)
+    )
+
+
 def test_networks_that_touch_are_joined() -> None:
     pools: tuple[Network, ...] = (
         IPv4Network("192.168.0.0/24"),
@@ -110,13 +154,14 @@ def test_networks_that_touch_are_joined() -> None:
 
 def test_a_configuration_too_long_for_a_code_comes_as_a_file_alone() -> None:
     many = tuple(IPv4Network((0x0A000000 + 512 * number, 24)) for number in range(400))
-    config = Configuration(cell="lan-a", endpoint="e:1", conf=conf(tunnel=False, pools=many))
+    text = conf(tunnel=False, pools=many)
+    config = Configuration(cell="lan-a", file="lan-a", endpoint="e:1", conf=text)
 
     with zipfile.ZipFile(io.BytesIO(particle.package("u", "p", [config]))) as archive:
         names = archive.namelist()
         page = archive.read("u__p/index.html").decode()
 
-    assert names == ["u__p/", "u__p/index.html", "u__p/u__p__lan-a.conf"]
+    assert names == ["u__p/", "u__p/index.html", "u__p/lan-a.conf"]
     assert "too many LANs for a QR code: import the configuration file" in page
     assert ".png" not in page
     with pytest.raises(UnoError, match="too many for a QR code"):
@@ -167,8 +212,12 @@ def assert_golden(name: str, text: str) -> None:
 
 
 CONFIGS = (
-    Configuration(cell="lan-a", endpoint="lan-a.example.com:63449", conf=conf()),
+    Configuration(cell="lan-a", file="lan-a", endpoint="lan-a.example.com:63449", conf=conf()),
     Configuration(
-        cell="lan-b", endpoint="[2001:db8::2]:63449", conf=conf(), owner="jane@example.com"
+        cell="lan-b",
+        file="lan-b",
+        endpoint="[2001:db8::2]:63449",
+        conf=conf(),
+        owner="jane@example.com",
     ),
 )

@@ -30,9 +30,7 @@ def test_the_page_loads_nothing_and_links_only_to_its_own_files() -> None:
     page = Page(particle_page.render(uvn="my-uvn", particle="john", ways=WAYS))
 
     assert page.links == [
-        f"my-uvn__john__{cell}{ending}"
-        for cell in ("lan-a", "lan-b")
-        for ending in (".conf", ".png", ".svg")
+        f"{cell}{ending}" for cell in ("lan-a", "lan-b") for ending in (".conf", ".png", ".svg")
     ]
     assert page.tags.isdisjoint({"script", "link", "img", "iframe", "object", "form"})
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page.text)
@@ -51,21 +49,15 @@ def test_names_are_text_and_nothing_else() -> None:
     assert "<" not in "".join(page.links)
 
 
-@pytest.mark.parametrize(
-    ("cell", "short"),
-    [
-        ("lan-a", "lan-a"),
-        ("field-station-north-17", "field-station-n"),
-        ("a b/c", "a-b-c"),
-    ],
-)
-def test_the_suggested_file_name_is_one_that_wireguard_takes(cell: str, short: str) -> None:
-    way = Way(cell=cell, endpoint="e:1", owner=None, file="f", svg="")
+@pytest.mark.feature("F073")
+def test_files_are_downloaded_and_used_under_their_own_names() -> None:
+    way = Way(cell="field-station-north", endpoint="e:1", owner=None, file="field-stati_17", svg="")
 
     text = particle_page.render(uvn="u", particle="p", ways=[way])
 
-    assert f'download="{short}.conf"' in text
-    assert f"sudo wg-quick up {short}\n" in text
+    assert 'href="field-stati_17.conf" download="field-stati_17.conf"' in text
+    assert "sudo wg-quick up field-stati_17\n" in text
+    assert "connection import type wireguard file field-stati_17.conf\n" in text
 
 
 # Helpers
@@ -108,14 +100,14 @@ WAYS = [
         cell="lan-a",
         endpoint="lan-a.example.com:63449",
         owner=None,
-        file="my-uvn__john__lan-a",
+        file="lan-a",
         svg='<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>',
     ),
     Way(
         cell="lan-b",
         endpoint="[2001:db8::2]:63449",
         owner="jane@example.com",
-        file="my-uvn__john__lan-b",
+        file="lan-b",
         svg='<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>',
     ),
 ]

@@ -43,7 +43,8 @@ def _as_seen(plan: Plan, cell: PlannedCell) -> tuple[str | int | None, ...]:
     """Return what the packages show of a cell; its LANs are none of it."""
     member = cell.member
     key = plan.public_keys[particles_hub_pair(member.id)]
-    return member.id, member.name, member.endpoint, cell.particles_port, cell.owner, key
+    file = artifacts.file_name(member.name, member.id)
+    return member.id, member.name, file, member.endpoint, cell.particles_port, cell.owner, key
 
 
 def per_particle(plan: Plan) -> int:
@@ -161,7 +162,13 @@ def _configuration(
         tunnel=vpn.tunnel,
         pools=networks,
     )
-    return Configuration(cell=cell.member.name, endpoint=endpoint, conf=conf, owner=cell.owner)
+    return Configuration(
+        cell=cell.member.name,
+        file=artifacts.file_name(cell.member.name, cell.member.id),
+        endpoint=endpoint,
+        conf=conf,
+        owner=cell.owner,
+    )
 
 
 def _collapsed(networks: Iterable[Network]) -> tuple[Network, ...]:

@@ -31,7 +31,7 @@ def test_a_package_has_a_configuration_and_codes_for_each_serving_cell(root: Pat
 
     found = zipfile.ZipFile(io.BytesIO(content)).namelist()
 
-    each = [f"net__p1/net__p1__c{c}.{kind}" for c in (1, 2) for kind in ("conf", "png", "svg")]
+    each = [f"net__p1/c{c}.{kind}" for c in (1, 2) for kind in ("conf", "png", "svg")]
     assert set(found) == {"net__p1/", "net__p1/index.html", *each}
 
 
