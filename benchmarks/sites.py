@@ -142,7 +142,7 @@ def bfd_losses(deployment: Deployment) -> int:
     """How often BFD sessions went down since FRR was started, all cells together."""
     losses = 0
     for cell in deployment.cells:
-        peers = json.loads(vty.ask(frr(cell), "bfdd", "show bfd peers counters json"))
+        peers = json.loads(vty.query(frr(cell), "bfdd", "show bfd peers counters json"))
         losses += sum(peer["session-down"] for peer in peers)
     return losses
 

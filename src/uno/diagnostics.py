@@ -68,7 +68,7 @@ class Problem:
 class UnoError(Exception):
     """Something that uno was doing failed. Raise one of its subclasses.
 
-    `what` is the failure and its place, `hint` what to do about it. `transient` tells whether the
+    `what` is the failure and its place, `hint` what to do about it. `transient` is whether the
     same may succeed later without a change by a person; `exit_status` is that of a command that
     ends with this error.
     """

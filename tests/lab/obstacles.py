@@ -123,7 +123,11 @@ OBSTACLES = (
     Obstacle(
         name="UDP port",
         put=lambda n: port_taken(n, socket.SOCK_DGRAM, 63551),
-        fragments=("could not create interface uwg-b1", "in use", "see who has UDP port 63551"),
+        fragments=(
+            "could not create interface uwg-b1",
+            "in use",
+            "find the program that uses UDP port 63551",
+        ),
     ),
     Obstacle(
         name="BGP port",

@@ -135,7 +135,7 @@ def session(folder: Path, cell: str) -> str:
 
 def best(folder: Path, prefix: str) -> str | None:
     """The neighbour whose way to a prefix bgpd takes."""
-    output = json.loads(vty.ask(folder, "bgpd", f"show bgp ipv4 unicast {prefix} json"))
+    output = json.loads(vty.query(folder, "bgpd", f"show bgp ipv4 unicast {prefix} json"))
     taken = (path for path in output["paths"] if path.get("bestpath", {}).get("overall"))
     return next((str(path["peer"]["peerId"]) for path in taken), None)
 

@@ -330,8 +330,11 @@ class CellAgent:
 
     def _collect_status(self) -> CellStatus:
         commit, environment, done = self._commit, self._environment, self._last_pass
-        package, leaving = commit.package, commit.leaving
-        interfaces = (*(link.interface for link in commit.effective.plan.links), *leaving)
+        package, interfaces_to_remove = commit.package, commit.interfaces_to_remove
+        interfaces = (
+            *(link.interface for link in commit.effective.plan.links),
+            *interfaces_to_remove,
+        )
         inputs = cell_status.StatusInputs(
             facts=done.facts if done else environment.host.facts(),
             now=int(environment.wall()),
@@ -340,7 +343,7 @@ class CellAgent:
             wireguard=done.wireguard if done else environment.host.wireguard_kind(),
             registry=self._flood.registry_reachable,
             staged=commit.state.ledger.staged,
-            pending=tuple(f"remove {each}" for each in leaving),
+            pending=tuple(f"remove {each}" for each in interfaces_to_remove),
             problem="; ".join(self._problems.values()),
         )
         status = cell_status.collect(environment.host, package, inputs)

@@ -16,7 +16,7 @@ FILE = "agent.pid"
 
 @contextmanager
 def hold_pidfile(folder: Path, *, name: str) -> Iterator[None]:
-    """Be the one agent whose lock is in `folder`; `name` is for messages.
+    """Hold the lock of the one agent in `folder`; `name` is for messages.
 
     Raises UnoError if there is one already. The file has the process id, as long as it runs.
     """

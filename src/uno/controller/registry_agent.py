@@ -65,7 +65,7 @@ class ControllerEnvironment:
 
     `reconcile_host` makes the host as desired, and `refresh_endpoints` resolves the endpoints of
     cells that do not answer; both block, and other threads call them. `clock` is monotonic, in
-    seconds; `notify_watchdog` is called after each pass; `has_ipv6` tells whether the host has
+    seconds; `notify_watchdog` is called after each pass; `has_ipv6` is whether the host has
     IPv6; `licence` and `credentials` are for the bus; `run` is the directory for sockets.
     """
 

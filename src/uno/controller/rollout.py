@@ -70,7 +70,7 @@ LIMITS = RolloutLimits()
 # Seconds that a cell may need to be reachable again after it rolled back.
 _RECOVERY = 30.0
 
-_WENT_WRONG = frozenset({Phase.REVERTED, Phase.FAILED})
+_FAILED_PHASES = frozenset({Phase.REVERTED, Phase.FAILED})
 _UNDER_WAY = frozenset({Phase.APPLYING, Phase.APPLIED})
 
 
@@ -305,8 +305,8 @@ def _has_rejected(rollout: Rollout, cell: int, observed: Mapping[int, CellObserv
     if ack is None:
         return False
     # A rollback before this activation belongs to an earlier one.
-    went_wrong = ack.phase in _WENT_WRONG and cell in rollout.activated
-    return went_wrong or _is_rejected(rollout, cell, one)
+    has_failed = ack.phase in _FAILED_PHASES and cell in rollout.activated
+    return has_failed or _is_rejected(rollout, cell, one)
 
 
 def _is_staged(rollout: Rollout, cell: int, observation: CellObservation) -> bool:

@@ -64,9 +64,9 @@ class RootNetwork:
     ) -> None:
         """Use the keys of the generation `wanted`, and in fallback phases those of `fallbacks`.
 
-        `unreachable` are the cells from which nothing is received. `answering` tells whether a cell
-        has answered since a moment that still needs the keys in use. Raises `UnoError` until the
-        host was reconciled once; later failures are logged, and tried again.
+        `unreachable` are the cells from which nothing is received. `answering` returns whether
+        a cell that still needs the keys in use has answered since a time. Raises `UnoError` until
+        the host was reconciled once; later failures are logged, and tried again.
         """
         before = switch_to(self._phase or KeyPhase(current=wanted, since=now), wanted, now=now)
         self._phase = fall_back(

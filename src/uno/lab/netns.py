@@ -1,4 +1,4 @@
-"""Network namespaces by name: entering one from a thread, and who is in it."""
+"""Network namespaces by name: entering one from a thread, and the processes in it."""
 
 from __future__ import annotations
 

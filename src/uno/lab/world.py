@@ -209,5 +209,5 @@ def _sysctls(station: Station) -> Iterator[tuple[str, str]]:
         # What a router's LAN switches from one port to another does not pass its firewall.
         for family in ("ip", "ip6"):
             yield f"bridge/bridge-nf-call-{family}tables", "0"
-    # Lets everybody use ICMP sockets (icmp(7)), which `probe` pings through.
+    # All users may open ICMP sockets (icmp(7)), which `ping_matrix` uses.
     yield "ipv4/ping_group_range", "0 2147483647"

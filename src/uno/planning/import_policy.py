@@ -30,7 +30,7 @@ def _of_cell(cell: int, seen: DfsTree) -> dict[tuple[int, int], CellSet]:
     for neighbour in seen.neighbours[cell]:
         piece = _piece(seen.discovery_index[neighbour], tops, starts, seen)
         if piece not in own:
-            own[piece] = _below(piece, seen) if piece else _rest(cell, tops, seen)
+            own[piece] = _below(piece, seen) if piece else _remainder(cell, tops, seen)
         accepted[cell, neighbour] = own[piece]
     return accepted
 
@@ -51,7 +51,7 @@ def _below(top: int, seen: DfsTree) -> CellSet:
     return CellSet(cells=tuple(sorted(others)), complement=True)
 
 
-def _rest(cell: int, tops: tuple[int, ...], seen: DfsTree) -> CellSet:
+def _remainder(cell: int, tops: tuple[int, ...], seen: DfsTree) -> CellSet:
     component = seen.subtree(seen.root[cell])
     others = {cell, *seen.order[: component.start], *seen.order[component.stop :]}
     for top in tops:

@@ -143,8 +143,8 @@ def write(  # noqa: PLR0913 - all of them are parts of the package
 def read(content: bytes, *, registry_key: str | None = None) -> Package:
     """Return what is in a package, after checking all of it.
 
-    Only the registry whose key or fingerprint is `registry_key` is believed, or without one
-    whichever the package names. Raises PackageRejected, and nothing else, whatever the bytes.
+    The signature must be of the registry with `registry_key`, a key or fingerprint; without one, of
+    the registry that the package names. Raises PackageRejected, and nothing else, for any bytes.
     """
     manifest, rest = _read_head(content, registry_key)
     package = _read_members(manifest, rest)

@@ -228,8 +228,8 @@ def _findings(document: Document, uvn: Uvn, *, prune: bool) -> Iterable[Problem]
     broken = _as_in_uvn(dict.fromkeys(document.broken), uvn, spec, prune=prune)
     known = {finding.what for finding in check(uvn) if finding.severity is Severity.WARNING}
     found = trusted(check(draft), frozenset(broken))
-    news = [finding for finding in found if finding.what not in known]
-    return problems(news, places, document.file)
+    added = [finding for finding in found if finding.what not in known]
+    return problems(added, places, document.file)
 
 
 def _as_in_uvn(by_path: Mapping[Path, _T], uvn: Uvn, spec: Spec, *, prune: bool) -> dict[Path, _T]:

@@ -224,7 +224,7 @@ def _collection(opened: _Open) -> SequenceNode | MappingNode:
     )
 
 
-_SYNTAX_HINT = "look at the indentation, colons, quotes and brackets here and in the line above"
+_SYNTAX_HINT = "check the indentation, colons, quotes and brackets here and in the line above"
 _TAB_HINT = "indent with spaces; YAML takes no tabs there"
 
 

@@ -234,12 +234,12 @@ def test_a_route_through_a_link_that_is_still_to_go_leads_somewhere(play: Play) 
         before = tuple(link.interface for link in package.plan.links)
 
         change.package = structs.replace(package, plan=structs.replace(package.plan, links=()))
-        assert change.leaving == ()
+        assert change.interfaces_to_remove == ()
         change._remaining = RemainingSteps(
             steps=(DrainStep(what="leave", package=package),), began=0.0, entered=math.inf
         )
 
-        assert change.leaving == before != ()
+        assert change.interfaces_to_remove == before != ()
         agent.observe_soon()
         wanted = tuple(f"remove {each}" for each in before)
         await site.until(lambda: site.status("a").pending == wanted)

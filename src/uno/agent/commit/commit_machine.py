@@ -519,7 +519,7 @@ def _start(state: CommitState, event: Started) -> Transition:
 
 
 def _decide(state: CommitState) -> Transition:
-    """Return what the state asks for, without an observation.
+    """Return what the state requires, without an observation.
 
     A pending commit defers all but its undo until it has ended. A cell whose package is staged may
     be activated, and all cells are to begin together: so it stages none before it can begin.
@@ -559,7 +559,7 @@ def _wants_offer(state: CommitState) -> bool:
 
 
 def _activation(state: CommitState, before: Reachability | None) -> Transition:
-    """Return what the newest activation asks for; `before` is what the cell reaches now, if known.
+    """Return what the newest activation requires; `before` is what the cell reaches now, if known.
 
     An activation that cannot take effect yet is kept: its package may not be staged, or the last
     change not be over.

@@ -38,7 +38,7 @@ TAGGED_FOR = 1.0
 # Seconds from there until the link changes, or until its sessions end because it is removed: for
 # the routes of this cell and of the neighbour, and for packets in flight. A cell with only one path
 # loses packets during a change; so the first is short. It loses none by a removal.
-AVOIDED_FOR, GOING_FOR = 0.5, 1.0
+AVOIDED_FOR, AVOIDED_BEFORE_REMOVAL = 0.5, 1.0
 
 # Seconds without sessions until a link is removed. A neighbour that is late, and has used the link
 # until its session ended, finds another path meanwhile.
@@ -49,7 +49,7 @@ NARROW_AFTER = 5.0
 
 # Seconds at most to wait until no route uses a link that is to change, or to be removed. Where one
 # still does after that, there is no other path.
-DRAINED_WITHIN, GIVEN_UP_WITHIN = 0.5, 10.0
+DRAINED_WITHIN, DRAINED_BEFORE_REMOVAL = 0.5, 10.0
 
 # Fields of a link that change without an effect on its neighbour.
 _HARMLESS = {"import_origins": CellSet(), "endpoint": None, "keepalive": 0}
@@ -187,7 +187,7 @@ class _PackageChange:
             for last in self._drain(cells, waiting, at):
                 yield replace(last, is_cleanup=cells == self._gone)
             waiting -= cells
-        end = groups[-1][0] + TAGGED_FOR + GOING_FOR + CLOSED_FOR if groups else 0.0
+        end = groups[-1][0] + TAGGED_FOR + AVOIDED_BEFORE_REMOVAL + CLOSED_FOR if groups else 0.0
         if last.package != self._new:
             others = max(schedule.remove_after, len(schedule.batches) * schedule.period)
             end = max(end, others + NARROW_AFTER)
@@ -224,7 +224,7 @@ class _PackageChange:
         avoided = self._step(f"avoid {what}", waiting, drained)
         yield replace(avoided, at=at, after=TAGGED_FOR / 2)
         if cells <= self._gone:
-            yield from self._remove(there, cells, waiting, at + GOING_FOR)
+            yield from self._remove(there, cells, waiting, at + AVOIDED_BEFORE_REMOVAL)
             return
         at += AVOIDED_FOR
         changed = self._step(f"change {what}", waiting - cells)
@@ -250,7 +250,11 @@ class _PackageChange:
             f"close sessions of {what}", waiting, dict.fromkeys(there, Drain.CLOSED)
         )
         yield replace(
-            closed, at=at, after=0.8 * GOING_FOR, wait_drained=there, drained_within=GIVEN_UP_WITHIN
+            closed,
+            at=at,
+            after=0.8 * AVOIDED_BEFORE_REMOVAL,
+            wait_drained=there,
+            drained_within=DRAINED_BEFORE_REMOVAL,
         )
         removed = self._step(f"remove {what}", waiting - cells)
         yield replace(removed, at=at + CLOSED_FOR, after=CLOSED_FOR)

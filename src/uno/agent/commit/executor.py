@@ -133,7 +133,7 @@ class CommitExecutor:
         return with_deferred(self.package, self._deferred_now)
 
     @property
-    def leaving(self) -> tuple[str, ...]:
+    def interfaces_to_remove(self) -> tuple[str, ...]:
         """The interfaces of links that are to be removed, and carry traffic until then."""
         left = self._remaining.steps[0].package.plan.links if self._remaining else ()
         planned = {link.cell for link in self.package.plan.links}
@@ -406,7 +406,7 @@ class CommitExecutor:
 
     @property
     def _cleanup(self) -> Cleanup:
-        if self.leaving:
+        if self.interfaces_to_remove:
             return Cleanup.LINKS
         return Cleanup.FILTERS if self._remaining else Cleanup.DONE
 

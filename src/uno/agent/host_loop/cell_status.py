@@ -31,7 +31,7 @@ FORGET_PARTICLE = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusInputs:
-    """What the agent knows already, and need not query.
+    """What the agent has already, and need not query.
 
     `facts` and `wireguard` (the implementation) are those of its last pass; `probes` are the
     results of the prober; `routed` are the destinations of routes over the cell's links. `now` is

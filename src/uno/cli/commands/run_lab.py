@@ -48,7 +48,7 @@ def up(
         if not missing
         else f"{missing} pairs of LAN hosts do not reach each other"
     )
-    _tell_how_to_look_around(world.id)
+    _print_next_commands(world.id)
     if agents:
         at = f"{_uno()} lab exec --lab {world.id} {world.registry.name} --"
         _print(f"change it: {at} {_uno()} sync -r {deployment.registry_root}")
@@ -133,7 +133,7 @@ def demo(
             spec, keep=keep, report=_print, console=Console(width=80, highlight=False)
         )
     if keep:
-        _tell_how_to_look_around(outcome.lab)
+        _print_next_commands(outcome.lab)
     raise typer.Exit(0 if outcome.passed else 1)
 
 
@@ -141,7 +141,7 @@ def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def _tell_how_to_look_around(lab_id: str) -> None:
+def _print_next_commands(lab_id: str) -> None:
     from uno.lab import lab_state  # noqa: PLC0415
     from uno.lab.world_layout import Role  # noqa: PLC0415
 

@@ -125,8 +125,8 @@ class RolloutFollower:
             return self._is_rolled_back(view)
         if self.done:
             return True
-        is_at_rest = self._is_target(view) and not view.rollout
-        if not is_at_rest or self.clock() - self.began < _FIRST_CONTACT:
+        is_rolled_out = self._is_target(view) and not view.rollout
+        if not is_rolled_out or self.clock() - self.began < _FIRST_CONTACT:
             return False
         if not self._reported_missing:
             self._reported_missing = True

@@ -36,7 +36,7 @@ def value(made: Change) -> dict[str, Any]:
         ),
         "diff": codec.to_builtins(found),
         "cells": codec.to_builtins(impacts(made) if made.is_made else ()),
-        "secrets": {"drawn": made.keys, "revoked": made.revoked},
+        "secrets": {"generated": made.keys, "revoked": made.revoked},
         "cell_packages": done.cell_packages,
         "particle_packages": done.particle_packages,
         "removed": done.removed,

@@ -88,9 +88,7 @@ class FakeHost:
 
         `error` is raised as it is; without one it is an `UnoError`.
         """
-        self._failure = _Failure(
-            count - 1, halfway, error or TransientFailure("the host was told to fail")
-        )
+        self._failure = _Failure(count - 1, halfway, error or TransientFailure("injected failure"))
 
     def plug(self, nic: Nic) -> None:
         """Add an interface that is not uno's, or change it."""

@@ -58,7 +58,7 @@ class NetlinkWatch:
                 found = self._changes_in(part)
             if found:
                 await asyncio.sleep(self._settle)
-                yield frozenset(found | self._rest())
+                yield frozenset(found | self._queued_changes())
 
     def destinations_via(self, interfaces: Iterable[str]) -> frozenset[Network]:
         """Return the destinations of routes into these interfaces."""
@@ -74,7 +74,7 @@ class NetlinkWatch:
             and not indices.isdisjoint(route.interfaces)
         )
 
-    def _rest(self) -> set[NetworkChange]:
+    def _queued_changes(self) -> set[NetworkChange]:
         """Return the changes in all notifications that are in the socket's buffer."""
         found: set[NetworkChange] = set()
         while True:

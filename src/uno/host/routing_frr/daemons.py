@@ -121,7 +121,7 @@ class Frr:
         old = dict(before)
         for daemon, text in routing.daemons:
             if text != old[daemon]:
-                shown = vty.ask(self._folder, daemon, "show running-config")
+                shown = vty.query(self._folder, daemon, "show running-config")
                 if left := frr_diff.missing(shown, old[daemon], text):
                     raise TransientFailure(f"FRR's {daemon} did not apply: {'; '.join(left)}")
 
@@ -146,7 +146,7 @@ class Frr:
         router, paths = _router(text), f"maximum-paths {MAXIMUM_PATHS}"
         with _answering():
             for family in ("ipv4", "ipv6"):
-                vty.ask(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
+                vty.query(self._folder, "bgpd", f"clear bgp {family} unicast * soft in")
             # bgpd runs no route selection for an update that arrives meanwhile, and drops a later
             # copy as a duplicate: the former path stays until another event (BGP_NODE_SOFT_RECONFIG
             # in `bgp_process`, "Same attribute comes in" in `bgp_update`, both in

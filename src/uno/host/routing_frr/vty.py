@@ -19,7 +19,7 @@ _END = b"\0\0\0"
 _SUCCESS = 0
 
 
-def ask(folder: Path, daemon: str, command: str) -> str:
+def query(folder: Path, daemon: str, command: str) -> str:
     """Return the output of a command in enable mode. Raises OSError without a response."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(5)
@@ -47,10 +47,10 @@ def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> No
 
 def sessions(folder: Path) -> tuple[SessionStatus, ...]:
     """Return bgpd's sessions, each with the state of its BFD session in bfdd. Raises OSError."""
-    summary = _object(ask(folder, "bgpd", "show bgp summary json"))
+    summary = _object(query(folder, "bgpd", "show bgp summary json"))
     bfd = {
         peer["peer"]: peer.get("status", "unknown")
-        for peer in json.loads(ask(folder, "bfdd", "show bfd peers json") or "[]")
+        for peer in json.loads(query(folder, "bfdd", "show bfd peers json") or "[]")
     }
     neighbors: dict[str, SessionStatus] = {}
     for family in ("ipv4Unicast", "ipv6Unicast"):

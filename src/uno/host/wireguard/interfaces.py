@@ -78,7 +78,9 @@ def configure(tunnel: Tunnel, *, endpoints: dict[str, str], fresh: bool) -> None
             words,
             f"ended with status {done.status}",
             stderr=done.stderr,
-            hint=f"see who has UDP port {tunnel.port} with `ss -lunp`" if taken else "",
+            hint=f"find the program that uses UDP port {tunnel.port} with `ss -lunp`"
+            if taken
+            else "",
         )
 
 
@@ -111,7 +113,7 @@ def set_endpoint(name: str, peer: Peer, *, endpoint: str) -> None:
 def dump(names: Iterable[str]) -> dict[str, Dump]:
     """Return those of these interfaces that exist, by name."""
     wanted = frozenset(names)
-    settings = {name: uapi.ask(name) for name in sorted(wanted)}
+    settings = {name: uapi.query(name) for name in sorted(wanted)}
     found = {name: _from_uapi(name, each) for name, each in settings.items() if each is not None}
     if found.keys() == wanted:
         return found

@@ -32,7 +32,7 @@ def answers(name: str) -> bool:
     return True
 
 
-def ask(name: str) -> list[tuple[str, str]] | None:
+def query(name: str) -> list[tuple[str, str]] | None:
     """Return the settings of an interface in the order received, or None without a response."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(_TIMEOUT)

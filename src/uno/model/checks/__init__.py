@@ -1,6 +1,6 @@
 """The checks that a definition must pass before it is deployed, wherever it comes from.
 
-`check` looks at a whole `Uvn` and returns everything that it finds. `spec` turns the findings into
+`check` checks a whole `Uvn` and returns all findings. `spec` turns the findings into
 lines of a file, `registry.changes.operations` into command-line options.
 """
 

@@ -28,7 +28,7 @@ class Impact(Struct, frozen=True, kw_only=True):
     `links` are the names of the cells at their other ends; those of `moved` stay, with other
     addresses or ports. `addresses` are those of the cell itself, `ports` the UDP ports that have to
     reach it, `keys` the ids of its key pairs and `rekeyed` those with a new value under the same
-    id. `routes` are the LANs of other cells that it learns of or forgets.
+    id. `routes` are the LANs of other cells that are added or removed.
     """
 
     cell: int
@@ -125,7 +125,7 @@ def _lans(plan: Plan) -> _Lans:
 
 
 class _Routes:
-    """Which LANs of others a cell learns of, found once for all cells that stay."""
+    """The LANs of other cells that are new to a cell, found once for all cells that stay."""
 
     def __init__(self, before: _Lans, after: _Lans) -> None:
         self._before, self._after = before, after

@@ -1,4 +1,4 @@
-"""Going back to an earlier definition, and telling two definitions apart."""
+"""Rolls a definition back to an earlier one, and compares two definitions."""
 
 from __future__ import annotations
 

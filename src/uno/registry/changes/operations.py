@@ -221,13 +221,13 @@ def _check(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:
     """Raise `Rejected` if `edited` has errors; return its warnings that `before` does not have."""
     known = {finding.what for finding in checks.check(before)} if before else set()
     known |= {problem.what for problem in edited.problems}
-    news = [
+    added = [
         _problem(finding, edited.options)
         for finding in checks.check(edited.uvn)
         if finding.path not in edited.judged
         and (finding.severity is Severity.ERROR or finding.what not in known)
     ]
-    return refuse_errors([*edited.problems, *news])
+    return refuse_errors([*edited.problems, *added])
 
 
 def _problem(finding: Finding, options: Mapping[Place, str]) -> Problem:

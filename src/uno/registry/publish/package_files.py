@@ -166,7 +166,7 @@ def _found(directory: Path, uvn: str, suffix: str) -> frozenset[str]:
     except FileNotFoundError:
         return frozenset()
     except OSError as error:
-        raise files.failure(error, f"cannot look into {directory}") from error
+        raise files.failure(error, f"cannot read {directory}") from error
 
 
 def _leftovers(layout: Layout) -> list[Path]:

@@ -149,7 +149,7 @@ def _decrypted(content: bytes, passphrase: str, path: Path) -> bytes:
     if reason.startswith("Excessive work"):
         raise BackupRejected(
             path,
-            "asks for more work to open it than this machine should do",
+            "needs more work to open than this machine allows",
             "open it on the machine that wrote it, or with age -d",
         )
     if reason == "No matching keys found":

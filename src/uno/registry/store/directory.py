@@ -97,7 +97,7 @@ def require_empty(root: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise files.failure(error, f"cannot look into {root}") from error
+        raise files.failure(error, f"cannot read {root}") from error
     if not found:
         return
     if "registry.db" in found:
@@ -182,7 +182,7 @@ def _require_database(layout: Layout) -> None:
     try:
         found = layout.database.exists()
     except OSError as error:
-        raise files.failure(error, f"cannot look into {layout.root.absolute()}") from error
+        raise files.failure(error, f"cannot read {layout.root.absolute()}") from error
     if found and not layout.database.is_file():
         raise ActionNeeded(f"{layout.database.absolute()} is not a file", RESTORE)
     if found:

@@ -144,5 +144,5 @@ def _refuse_excessive(parameters: KdfParameters) -> None:
         and len(parameters.salt) >= 8
     ):
         raise ActionNeeded(
-            "the lock asks for what no uno would ask for", "it has been tampered with"
+            "the key derivation parameters are out of range", "the file has been altered"
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESTORE = "restore it from a backup"
-_CARE = "look at the disk's free space and permissions"
+_CARE = "check the disk's free space and permissions"
 _HINTS = {
     sqlite3.SQLITE_FULL: "free some space and try again; nothing was changed",
     sqlite3.SQLITE_READONLY: "run as the owner of the directory, on a file system that is writable",

@@ -14,9 +14,9 @@ def link(*, bfd: str = "down", handshake: int | None = 5) -> LinkState:
     return LinkState(interface="uwg-b0", cell=2, bfd=bfd, handshake=handshake)
 
 
-def calls(redial: HandshakeRetry, states: list[tuple[float, LinkState]]) -> list[float]:
+def calls(retry: HandshakeRetry, states: list[tuple[float, LinkState]]) -> list[float]:
     """Return when the link was called, of the times at which it was looked at."""
-    return [now for now, state in states if redial.due([state], now=now)]
+    return [now for now, state in states if retry.due([state], now=now)]
 
 
 @pytest.mark.feature("G13")
@@ -50,11 +50,11 @@ def test_a_link_with_its_first_session_is_given_time_for_bfd_to_come_up() -> Non
 
 
 def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
-    redial = HandshakeRetry()
-    calls(redial, [(float(now), link()) for now in range(100)])
-    redial.due([link(bfd="up")], now=100)
+    retry = HandshakeRetry()
+    calls(retry, [(float(now), link()) for now in range(100)])
+    retry.due([link(bfd="up")], now=100)
 
-    assert calls(redial, [(float(now), link()) for now in range(101, 120)]) == [111.0]
+    assert calls(retry, [(float(now), link()) for now in range(101, 120)]) == [111.0]
 
 
 @pytest.mark.feature("G13")

@@ -57,7 +57,7 @@ class Simulation:
         return self.probing.results()[target.address]
 
 
-def deaf_to(target: ProbeTarget) -> Callable[[Probe], bool]:
+def no_answer_from(target: ProbeTarget) -> Callable[[Probe], bool]:
     return lambda probe: probe.target != target
 
 
@@ -80,7 +80,7 @@ def test_a_requested_target_that_does_not_reply_is_not_reported() -> None:
     network = Simulation(NEAR, FAR)
     network.run(5)
     network.changes.clear()
-    network.answers = deaf_to(FAR)
+    network.answers = no_answer_from(FAR)
 
     network.probing.probe_now([NEAR.address, FAR.address], now=network.now)
     called = network.now
@@ -100,7 +100,7 @@ def test_an_answer_to_an_earlier_probe_is_none_to_a_call() -> None:
     (probe,) = [each for each in network.probing.due(now=network.now + 3) if each.size == SMALL]
     network.now += 3
     network.changes.clear()
-    network.answers = deaf_to(NEAR)
+    network.answers = no_answer_from(NEAR)
 
     network.probing.probe_now([NEAR.address], now=network.now + 0.001)
     network.probing.answered(probe.number, NEAR.address, now=network.now + 0.002)
@@ -168,7 +168,7 @@ def test_a_target_that_becomes_unreachable_is_reported_once_within_seconds() -> 
     network = Simulation(NEAR)
     network.run(60)
     network.changes.clear()
-    network.answers = deaf_to(NEAR)
+    network.answers = no_answer_from(NEAR)
 
     network.run(60)
 
@@ -194,7 +194,7 @@ def test_a_single_loss_is_no_silence() -> None:
 
 def test_who_is_silent_for_long_is_probed_no_more_often_than_who_answers() -> None:
     network = Simulation(FAR)
-    network.answers = deaf_to(FAR)
+    network.answers = no_answer_from(FAR)
     network.run(120)
     network.sent.clear()
 
@@ -205,7 +205,7 @@ def test_who_is_silent_for_long_is_probed_no_more_often_than_who_answers() -> No
 
 def test_who_comes_back_is_noticed_at_once_when_something_changed() -> None:
     network = Simulation(FAR)
-    network.answers = deaf_to(FAR)
+    network.answers = no_answer_from(FAR)
     network.run(600)
     network.answers = lambda _: True
     network.probing.reset_backoff(now=network.now)
@@ -218,7 +218,7 @@ def test_who_comes_back_is_noticed_at_once_when_something_changed() -> None:
 
 def test_probes_that_were_under_way_when_it_came_back_are_no_loss() -> None:
     network = Simulation(NEAR)
-    network.answers = deaf_to(NEAR)
+    network.answers = no_answer_from(NEAR)
     network.run(60)
     for _ in range(10):
         network.probing.reset_backoff(now=network.now)
@@ -296,7 +296,7 @@ def test_sizes_are_looked_for_again_every_few_minutes_and_after_a_break() -> Non
     network = Simulation(NEAR)
     network.run(600)
     steady = network.count(NEAR, size=1320)
-    network.answers = deaf_to(NEAR)
+    network.answers = no_answer_from(NEAR)
     network.run(20)
     network.answers = lambda _: True
     network.run(30)

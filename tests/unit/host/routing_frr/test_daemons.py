@@ -151,7 +151,7 @@ class Reloading:
         self.folder = folder
         folder.mkdir()
         monkeypatch.setattr(frr.vty, "configure", self.configure)
-        monkeypatch.setattr(frr.vty, "ask", self.ask)
+        monkeypatch.setattr(frr.vty, "query", self.ask)
         monkeypatch.setattr(frr, "run", self.run)
         Frr(folder)._write(ROUTING)
 

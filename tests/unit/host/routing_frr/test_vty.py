@@ -18,7 +18,7 @@ from uno.ports.host import SessionStatus
 
 def test_an_answer_ends_with_three_zeros_and_a_status(tmp_path: Path) -> None:
     with daemon(tmp_path, "zebra", {"show version": "FRRouting 8.4\n"}) as heard:
-        assert vty.ask(tmp_path, "zebra", "show version") == "FRRouting 8.4\n"
+        assert vty.query(tmp_path, "zebra", "show version") == "FRRouting 8.4\n"
 
     assert heard == ["enable", "show version"]
 
@@ -27,17 +27,17 @@ def test_an_answer_in_pieces_is_put_together(tmp_path: Path) -> None:
     long = "x" * 300_000
 
     with daemon(tmp_path, "bgpd", {"show": long}):
-        assert vty.ask(tmp_path, "bgpd", "show") == long
+        assert vty.query(tmp_path, "bgpd", "show") == long
 
 
 def test_a_daemon_that_hangs_up_is_an_error(tmp_path: Path) -> None:
     with daemon(tmp_path, "bgpd", {}), pytest.raises(OSError, match="closed the connection"):
-        vty.ask(tmp_path, "bgpd", "show")
+        vty.query(tmp_path, "bgpd", "show")
 
 
 def test_a_daemon_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        vty.ask(tmp_path, "bgpd", "show")
+        vty.query(tmp_path, "bgpd", "show")
 
 
 def test_steps_are_done_in_configuration_mode_one_after_the_other(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def answers(
         ("bgpd", "show bgp summary json"): json.dumps(bgp),
         ("bfdd", "show bfd peers json"): json.dumps(bfd),
     }
-    monkeypatch.setattr(vty, "ask", lambda _, daemon, command: told[daemon, command])
+    monkeypatch.setattr(vty, "query", lambda _, daemon, command: told[daemon, command])
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def test_an_interface_is_read_with_its_peers_and_how_they_are(
 @pytest.mark.parametrize("said", [b"", TOLD.encode()[:-1], b"errno=0"])
 def test_who_does_not_finish_has_not_answered(said: bytes) -> None:
     with served("uwg-b0", said):
-        assert uapi.ask("uwg-b0") is None
+        assert uapi.query("uwg-b0") is None
 
 
 def test_a_socket_without_a_process_does_not_answer() -> None:
@@ -117,5 +117,5 @@ def test_a_socket_without_a_process_does_not_answer() -> None:
         dead.bind(str(uapi.SOCKETS / "uwg-b0.sock"))
 
     assert not uapi.answers("uwg-b0")
-    assert uapi.ask("uwg-b0") is None
-    assert uapi.ask("uwg-b1") is None
+    assert uapi.query("uwg-b0") is None
+    assert uapi.query("uwg-b1") is None

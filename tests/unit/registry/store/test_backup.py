@@ -240,7 +240,7 @@ def test_what_age_encrypted_to_a_public_key_is_not_a_backup(tmp_path: Path) -> N
 def test_a_work_factor_that_would_take_hours_is_refused_at_once(kept: Path, tmp_path: Path) -> None:
     kept.write_bytes(re.sub(rb"(-> scrypt \S+) \d+", rb"\1 30", kept.read_bytes(), count=1))
 
-    with pytest.raises(UnoError, match="asks for more work to open it than this machine should"):
+    with pytest.raises(UnoError, match="needs more work to open than this machine allows"):
         backup.restore(kept, tmp_path / "other", ask=ask)
 
 

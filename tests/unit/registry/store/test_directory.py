@@ -73,7 +73,7 @@ def test_what_a_killed_define_leaves_does_not_stand_in_the_way(root: Path) -> No
 def test_a_file_in_place_of_the_directory_is_told(root: Path) -> None:
     root.write_text("x")
 
-    with pytest.raises(UnoError, match="cannot look into"):
+    with pytest.raises(UnoError, match="cannot read"):
         directory.require_empty(root)
 
 
