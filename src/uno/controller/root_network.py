@@ -113,7 +113,7 @@ class RootNetwork:
             self._reconcile_at = now + _RETRY_INTERVAL
         if str(error) != self._failure:
             self._failure = str(error)
-            _log.warning("the root VPN is not as it should be: %s", error)
+            _log.warning("the root VPN cannot be reconciled: %s", error)
 
     def _join_bus(self, plan: Plan) -> None:
         if plan.root is None:

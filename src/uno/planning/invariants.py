@@ -27,7 +27,7 @@ def broken_invariants(plan: Plan) -> tuple[str, ...]:
     dangling = [link for link in plan.links for cell in link.cells if cell not in names]
     if dangling:
         # No other check can be made with such links.
-        return tuple(f"link {link.name} ends at a cell that there is not" for link in dangling)
+        return tuple(f"link {link.name} ends at a cell that does not exist" for link in dangling)
     return tuple(broken for check in _CHECKS for broken in check(plan))
 
 
@@ -60,7 +60,7 @@ def _policy(plan: Plan) -> Iterator[str]:
             if this.import_origins != origins and any(
                 each in origins and each not in this.import_origins for each in everyone
             ):
-                yield f"cell {this.cell} stops prefixes that may come through link {link.name}"
+                yield f"cell {this.cell} rejects prefixes that may come through link {link.name}"
 
 
 def _nodes(plan: Plan) -> Iterator[str]:

@@ -252,7 +252,7 @@ def _members(tar: bytes, names: tuple[str, ...], *, end: bytes = b"") -> list[by
             raise _damaged(f"{name} is not complete")
         at += len(padding)
     if tar[at:] != end:
-        raise _damaged("there is something in it that does not belong there")
+        raise _damaged("it has unexpected content")
     return found
 
 

@@ -181,7 +181,7 @@ class _Builder:
         if node is None:
             _refuse(
                 self._here,
-                f"the alias *{printable(anchor)} is inside of what it stands for",
+                f"the alias *{printable(anchor)} refers to a value that contains it",
                 "remove it",
             )
         if len(self._open) + node.depth > MAX_DEPTH:

@@ -114,7 +114,7 @@ def test_a_later_failure_is_logged_once_and_tried_again(
     with caplog.at_level(logging.WARNING):
         maintain(network, snapshot, times[-1] + 120)
 
-    assert caplog.messages == [f"the root VPN is not as it should be: {failure}"] * 2
+    assert caplog.messages == [f"the root VPN cannot be reconciled: {failure}"] * 2
 
 
 def test_the_host_is_cleaned_only_if_it_was_changed(

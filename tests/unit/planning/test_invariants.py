@@ -25,7 +25,7 @@ def test_a_plan_as_made_is_sound(sound: Plan) -> None:
 def test_a_link_to_nowhere_is_found(sound: Plan) -> None:
     broken = replace(sound, cells=sound.cells[:-1])
 
-    assert broken_invariants(broken) == ("link 1-5 ends at a cell that there is not",)
+    assert broken_invariants(broken) == ("link 1-5 ends at a cell that does not exist",)
 
 
 def test_two_cells_with_one_id_are_found(sound: Plan) -> None:
@@ -101,7 +101,7 @@ def test_a_scope_that_refuses_the_neighbour_is_found(sound: Plan) -> None:
     assert broken_invariants(with_end(sound, import_origins=CellSet(cells=(1,)))) == (
         "cell 1 accepts its own prefixes on link 1-2",
         "cell 1 does not accept its neighbour's on link 1-2",
-        "cell 1 stops prefixes that may come through link 1-2",
+        "cell 1 rejects prefixes that may come through link 1-2",
     )
 
 

@@ -335,5 +335,5 @@ def _refuse_misfit(current: Manifest, offered: Manifest) -> None:
         raise PackageRejected(
             f"this package is generation {offered.generation} as is the one here,"
             " and its content is another",
-            "the registry went back in time (was it restored?): make a new generation there",
+            "the registry has an older state (was it restored?): make a new generation there",
         )

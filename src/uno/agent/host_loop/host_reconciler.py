@@ -168,7 +168,9 @@ class HostReconciler:
 
     def _initiate_handshake(self, name: str, peer: Peer) -> None:
         if is_name(peer.endpoint) and self.host.refresh_endpoint(name, peer):
-            _log.info("%s has another address now: set it for %s", peer.endpoint, name)
+            _log.info(
+                "%s resolves to another address: updated the endpoint of %s", peer.endpoint, name
+            )
             return
         self.host.initiate_handshake(name, peer)
 

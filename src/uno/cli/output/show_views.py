@@ -242,7 +242,7 @@ def show_codes(registry: Registry, name: str, only: str | None) -> None:
     if only is not None:
         list_views.cell(head.uvn, only)
     if declared not in head.uvn.active_particles:
-        raise ActionNeeded(f"particle {name} is banned", "there is nothing that it can connect to")
+        raise ActionNeeded(f"particle {name} is banned", "there is no cell that it can connect to")
     made = cell_packages.sources(head.plan, secrets)
     found = particle_packages.configurations(head.plan, made, declared.id)
     shown = [each for each in found if only in (None, each.cell)]

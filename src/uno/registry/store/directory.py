@@ -215,7 +215,7 @@ def _close_to_others(layout: Layout) -> None:
                 advice = f"chmod {mode:o} {path}"
                 _log.warning("others can read %s (%s): %s", path, error.strerror, advice)
             else:
-                _log.warning("others could read %s: it is yours alone now (%o)", path, mode)
+                _log.warning("others could read %s: its mode is %o now", path, mode)
 
 
 def _is_older(layout: Layout) -> bool:
