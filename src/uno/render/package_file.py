@@ -77,19 +77,9 @@ class EncodedPeer(Struct, frozen=True, array_like=True):
     psk: str
 
 
-def particles_segment(peers: Iterable[ParticlePeer]) -> Segment:
-    """Pack the particles of one cell."""
-    return segment(PARTICLES, particles_content(peers))
-
-
-def encoded_particles_segment(peers: Iterable[EncodedPeer]) -> Segment:
+def particles_segment(peers: Iterable[ParticlePeer | EncodedPeer]) -> Segment:
     """Pack the particles of one cell, given in the order of their ids."""
     return segment(PARTICLES, codec.encode(list(peers)))
-
-
-def particles_content(peers: Iterable[ParticlePeer]) -> bytes:
-    """Return what `particles.json` holds for `peers`, in the order of their ids."""
-    return codec.encode(sorted(peers, key=lambda peer: peer.particle.id))
 
 
 def public_keys_in(packed: bytes) -> dict[str, str]:

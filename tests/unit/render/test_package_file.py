@@ -86,12 +86,6 @@ def test_packages_of_one_generation_differ_in_content_if_anything_in_them_differ
     assert len(digests | {content_of(cell)}) == 6
 
 
-def test_particles_are_the_same_bytes_in_any_order() -> None:
-    assert package_file.particles_content(reversed(PARTICLES)) == package_file.particles_content(
-        PARTICLES
-    )
-
-
 @pytest.mark.feature("G20")
 def test_a_package_signed_by_another_key_is_refused() -> None:
     forger = Ed25519PrivateKey.from_private_bytes(bytes(32))

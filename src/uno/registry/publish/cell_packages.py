@@ -164,11 +164,11 @@ class _CellPackageWriter:
     def _particles(self, source: Source, job: Job) -> Segment:
         packed, piece = _packed(job), job.row.piece
         if piece is None or packed is None:
-            return package_file.encoded_particles_segment(_peers(source, self.sources, {}))
+            return package_file.particles_segment(_peers(source, self.sources, {}))
         if piece.inputs == source.particles:
             return Segment(name=package_file.PARTICLES, digest=piece.content, packed=packed)
         known = package_file.public_keys_in(packed)
-        return package_file.encoded_particles_segment(_peers(source, self.sources, known))
+        return package_file.particles_segment(_peers(source, self.sources, known))
 
 
 def _source(
