@@ -285,7 +285,7 @@ class Chaos:
         """Wait until what is reached is what the packages and the faults let; return how long."""
         began = time.monotonic()
         while True:
-            self.look_at_packages()
+            self.check_packages()
             expected, found = self.model.reaching(), self.reached()
             took = time.monotonic() - began
             if found == expected:
@@ -306,7 +306,7 @@ class Chaos:
         with PingMatrix(lines) as prober:
             return frozenset(lines[each] for each in prober.reach(within=1.0).at)
 
-    def look_at_packages(self) -> None:
+    def check_packages(self) -> None:
         """Check the package of every cell, and update the model with what it holds."""
         for agent in self.agents.cells.values():
             manifest = self.verified(agent.name, agent.root / CURRENT)
@@ -416,7 +416,7 @@ def chaos(agents: Agents, *, seed: int, report: Report) -> Chaos:
         registry_key=installed.manifest.registry_key,
     )
     run.note_released()
-    run.look_at_packages()
+    run.check_packages()
     return run
 
 

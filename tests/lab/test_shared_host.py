@@ -51,7 +51,7 @@ def test_either_goes_and_the_other_stays(living: Agents) -> None:
     assert unreached(living.deployment) == []
     living.start([living.registry])
     for agent in living.cells.values():
-        await_true(partial(hears_registry, agent), agent.name, within=60)
+        await_true(partial(receives_registry, agent), agent.name, within=60)
     living.await_settled()
 
     beside.stop()
@@ -62,7 +62,7 @@ def test_either_goes_and_the_other_stays(living: Agents) -> None:
     living.await_settled()
 
 
-def hears_registry(agent: Agent) -> bool:
+def receives_registry(agent: Agent) -> bool:
     """Whether a cell's agent reports contact with the registry."""
     status = {cell.id: cell.status for cell in agent.view().cells}[agent.cell]
     return status is not None and status.registry
@@ -70,4 +70,4 @@ def hears_registry(agent: Agent) -> bool:
 
 def misses_registry(agent: Agent) -> bool:
     """Whether it reports no contact."""
-    return not hears_registry(agent)
+    return not receives_registry(agent)

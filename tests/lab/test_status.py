@@ -143,7 +143,7 @@ def test_a_lan_that_is_lost_is_unreachable_everywhere_until_it_is_back(well: Age
     note(f"networks.unreachable everywhere after {gone:.1f} s, empty again after {back:.1f} s")
 
 
-def test_whoever_watches_sees_a_change_when_it_happens(well: Agents) -> None:
+def test_a_watching_client_receives_a_change_when_it_happens(well: Agents) -> None:
     agent = well.cells["lan-b"]
     log = agent.node.directory / "watch.log"
     argv = [sys.executable, "-m", "uno", "status", "-r", str(agent.root), "--watch", "--json"]

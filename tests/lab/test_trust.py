@@ -288,7 +288,7 @@ class Others:
 
     def __init__(self, cells: list[Node]) -> None:
         self._cells = cells
-        self._before = self._look()
+        self._before = self._snapshot()
 
     def assert_unchanged(self, *, during: float) -> None:
         end = time.monotonic() + during
@@ -299,14 +299,14 @@ class Others:
         await_true(lambda: not self.changes(), "all is as before", within=20)
 
     def changes(self) -> list[str]:
-        found = self._look()
+        found = self._snapshot()
         return [
             f"{name}: {change}"
             for name, before in self._before.items()
             for change in differences(before, found[name])
         ]
 
-    def _look(self) -> dict[str, dict[str, str]]:
+    def _snapshot(self) -> dict[str, dict[str, str]]:
         return dict(in_parallel(lambda cell: snapshot(cell, ROUTES), self._cells))
 
 

@@ -61,7 +61,7 @@ def test_the_internet_sees_a_private_cell_at_its_router(world: World) -> None:
     assert result.seen == cell.station.public != cell.address()
 
 
-def test_nobody_reaches_a_private_cell_from_the_internet(world: World) -> None:
+def test_a_private_cell_is_unreachable_from_the_internet(world: World) -> None:
     assert is_received(world.nodes["server"], world.nodes["lan-d"], port=63550) == 0
 
 

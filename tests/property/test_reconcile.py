@@ -149,7 +149,7 @@ def test_one_pass_reaches_the_plan(before: Desired, wanted: Desired) -> None:
 
     change(host, wanted)
 
-    there = look(host, wanted)
+    there = observe(host, wanted)
     assert there.unreachable_routes == set(wanted.unreachable_routes)
     assert there.firewall == wanted.firewall
     assert {chain.accept_interfaces for chain in there.foreign_forward_chains} == {
@@ -188,14 +188,14 @@ def test_a_failure_at_any_step_leaves_the_host_as_it_was(before: Desired, wanted
     for number in range(1, count + 1):
         for halfway in (False, True):
             host = host_as(before)
-            shown, found = str(host), look(host, wanted)
+            shown, found = str(host), observe(host, wanted)
             host.fail_at(number, halfway=halfway)
             with pytest.raises(ActionFailed) as failed:
                 change(host, wanted)
 
             assert failed.value.undone
             assert str(host) == shown
-            assert look(host, wanted) == found
+            assert observe(host, wanted) == found
 
 
 @settings(max_examples=30)
@@ -267,7 +267,7 @@ def test_nothing_that_is_printed_shows_a_secret(before: Desired, wanted: Desired
     host = host_as(before)
     hidden = {secret.reveal for state in (before, wanted) for secret in secrets_of(state)}
     actions = steps(host, wanted)
-    shown = [repr(wanted), repr(look(host, wanted)), repr(actions), *map(describe, actions)]
+    shown = [repr(wanted), repr(observe(host, wanted)), repr(actions), *map(describe, actions)]
     if actions:
         host.fail_at(len(actions), halfway=True)
         with pytest.raises(ActionFailed) as failed:
@@ -287,15 +287,15 @@ def host_as(state: Desired) -> FakeHost:
 
 
 def change(host: FakeHost, wanted: Desired) -> None:
-    observed = look(host, wanted)
+    observed = observe(host, wanted)
     apply(host, reconcile(desired=wanted, observed=observed), observed=observed)
 
 
 def steps(host: FakeHost, wanted: Desired) -> tuple[Action, ...]:
-    return reconcile(desired=wanted, observed=look(host, wanted))
+    return reconcile(desired=wanted, observed=observe(host, wanted))
 
 
-def look(host: FakeHost, wanted: Desired) -> Observed:
+def observe(host: FakeHost, wanted: Desired) -> Observed:
     return host.observe(tuple(key for key, _ in wanted.sysctls))
 
 

@@ -39,17 +39,17 @@ def test_the_mode_is_the_one_asked_for_under_any_umask(
     assert listing(tmp_path) == {"a": (mode, b"x")}
 
 
-def test_nobody_else_can_read_a_file_while_it_is_being_written(
+def test_no_other_user_can_read_a_file_while_it_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     fsync = os.fsync
 
-    def look(descriptor: int) -> None:
+    def note_modes(descriptor: int) -> None:
         seen.extend(mode for mode, _ in listing(tmp_path).values())
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", look)
+    monkeypatch.setattr(os, "fsync", note_modes)
 
     files.write_atomic(tmp_path / "a", b"old")
     files.write_atomic(tmp_path / "a", b"new")
@@ -148,14 +148,14 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     ("name", "message"),
     [("none", "there is no such file"), (".", "it is a directory"), ("file/a", "not a directory")],
 )
-def test_what_cannot_be_read_is_said(name: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(UnoError, match=f"cannot read .*: .*{message}"):
         files.read(tmp_path / name, limit=10)
 
 
-def test_renaming_replaces_and_says_what_it_cannot(tmp_path: Path) -> None:
+def test_renaming_replaces_or_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"new")
     (tmp_path / "b").write_bytes(b"old")
 
@@ -197,7 +197,7 @@ def test_a_directory_that_cannot_be_made_leaves_no_parents(tmp_path: Path) -> No
     assert listing(tmp_path) == {"file": (0o644, b"")}
 
 
-def test_a_lock_says_who_holds_it_and_is_gone_afterwards(
+def test_a_lock_names_its_holder_and_is_removed_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["/opt/bin/uno", "define", "user", "--password", "hunter2"])
@@ -271,7 +271,7 @@ def test_many_writers_never_hold_a_lock_together(tmp_path: Path) -> None:
     assert (len(most), max(most)) == (160, 1)
 
 
-def test_a_lock_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("elsewhere")
 
     for name, message in (("none/lock", "no such file"), ("link", "it is a symbolic link")):

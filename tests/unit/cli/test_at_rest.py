@@ -55,7 +55,7 @@ def test_a_uvn_is_defined_with_its_secrets_sealed(uno: Uno, phrase_file: Path) -
     "words",
     ["show uvn", "show cell a", "show particle phone", "show backbone", "list cells", "config uvn"],
 )
-def test_who_only_looks_needs_no_passphrase(sealed: Uno, words: str) -> None:
+def test_read_only_commands_need_no_passphrase(sealed: Uno, words: str) -> None:
     done = sealed(*words.split())
 
     assert (done.status, done.err) == (0, "")

@@ -38,7 +38,7 @@ print("all are the same")
 """
 
 
-def test_threads_may_look_at_a_kind_for_the_first_time_together() -> None:
+def test_threads_may_use_a_kind_for_the_first_time_together() -> None:
     done = run([sys.executable, "-c", FIRST_LOOKS], timeout=60, check=False)
 
     assert (done.status, done.stdout, done.stderr) == (0, "all are the same\n", "")

@@ -201,7 +201,7 @@ def test_the_value_from_before_uno_is_what_undoing_the_first_change_restores() -
     assert inverse(RestoreSysctl(FORWARD, "0"), later) == SetSysctl(FORWARD, "2")
 
 
-def test_routing_goes_back_to_what_it_was() -> None:
+def test_routing_is_restored_to_what_it_was() -> None:
     ran, newer = Observed(routing=ROUTING), Routing(daemons=(("bgpd", "!\n"),))
 
     assert inverse(StartRouting(newer), Observed()) == StopRouting()

@@ -219,7 +219,7 @@ def test_who_was_killed_does_not_keep_the_next_one_waiting(start: Path, tmp_path
         assert not (each.root / "lock").exists()
 
 
-def test_interrupted_anywhere_in_a_change_it_says_so_and_is_old_or_new(
+def test_interrupted_anywhere_a_change_reports_it_and_is_old_or_new(
     start: Path, tmp_path: Path
 ) -> None:
     attempts = stopped(start, tmp_path / "tries", signal.SIGINT, *CHANGE, step=2)

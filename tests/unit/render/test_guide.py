@@ -72,7 +72,7 @@ def test_the_guide_of_each_kind_of_cell(cell: str, planned: Plan) -> None:
 
 
 @pytest.mark.feature("F016")
-def test_a_public_cell_is_told_all_its_ports_and_a_private_one_none(planned: Plan) -> None:
+def test_the_guide_has_all_ports_of_a_public_cell_and_none_of_a_private_one(planned: Plan) -> None:
     public, private, roaming = planned.cells
 
     assert [(str(it), it.purpose.split()[0]) for it in guides.forwards(planned, public)] == [
@@ -105,7 +105,7 @@ def test_particles_that_are_not_translated_need_a_route_too() -> None:
 
 
 @pytest.mark.feature("F015")
-def test_every_router_is_told_every_route_with_the_address_that_was_given(planned: Plan) -> None:
+def test_every_router_gets_every_route_with_the_address_that_was_given(planned: Plan) -> None:
     given = (IPv4Address("192.168.1.2"), IPv6Address("2001:db8:1::2"))
 
     text = markdown(page_of(planned, "lan-a", *given))

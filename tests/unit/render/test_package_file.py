@@ -46,7 +46,7 @@ def test_the_same_content_makes_the_same_bytes() -> None:
     assert Cell().package() == Cell().package()
 
 
-def test_any_tar_can_list_a_package_and_finds_private_files_of_nobody() -> None:
+def test_any_tar_can_list_a_package_of_private_files_without_an_owner() -> None:
     with tarfile.open(fileobj=io.BytesIO(Cell().package()), mode="r:gz") as tar:
         members = tar.getmembers()
 

@@ -99,7 +99,7 @@ def test_the_same_configurations_make_the_same_bytes_in_any_order() -> None:
     )
 
 
-def test_a_package_without_cells_says_so() -> None:
+def test_a_package_without_cells_states_that() -> None:
     with zipfile.ZipFile(io.BytesIO(particle.package("my-uvn", "john", ()))) as archive:
         page = archive.read("my-uvn__john/index.html").decode()
         names = archive.namelist()

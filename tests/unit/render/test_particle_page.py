@@ -21,7 +21,7 @@ def test_the_page_shows_every_cell_and_how_to_use_it() -> None:
 
 
 @pytest.mark.feature("F073")
-def test_the_page_without_cells_says_what_is_missing() -> None:
+def test_the_page_without_cells_names_what_is_missing() -> None:
     assert_golden("nowhere.html", particle_page.render(uvn="my-uvn", particle="john", ways=()))
 
 

@@ -111,7 +111,7 @@ def test_it_reports_each_event_once(follower: RolloutFollower) -> None:
     ]
 
 
-def test_what_failed_is_over_when_all_have_gone_back(follower: RolloutFollower) -> None:
+def test_a_failed_rollout_is_over_when_all_have_rolled_back(follower: RolloutFollower) -> None:
     going = replace(cell(1, 2), package=1)
     back = replace(cell(1, 1), package=1)
     failed = replace(view(going, generation=1), undone=2, reason="c1 went back")

@@ -27,7 +27,7 @@ from uno.registry.store.directory import Registry
         lambda it: Edited(uvn=it),
     ],
 )
-def test_a_rehearsal_tells_what_the_change_then_does(
+def test_a_dry_run_reports_what_the_change_then_does(
     registry: Registry, by: Author, edit: Callable[[Uvn], Edited]
 ) -> None:
     told = operations.change(registry, edit, by=by, why="test", dry_run=True)

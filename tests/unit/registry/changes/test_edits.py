@@ -31,7 +31,7 @@ def test_owners_are_named_with_or_without_a_name(text: str, email: str, name: st
 @pytest.mark.feature("F022")
 @pytest.mark.feature("F023")
 @pytest.mark.feature("F025")
-def test_a_cell_has_all_that_was_said_of_it(definition: Callable[..., Uvn]) -> None:
+def test_a_cell_has_all_that_was_defined(definition: Callable[..., Uvn]) -> None:
     wanted = NewCell(
         name="new",
         address="new.example.org",
@@ -57,7 +57,9 @@ def test_a_cell_has_all_that_was_said_of_it(definition: Callable[..., Uvn]) -> N
 
 
 @pytest.mark.feature("F024")
-def test_a_name_that_is_taken_is_told_with_how_to_see_it(definition: Callable[..., Uvn]) -> None:
+def test_a_name_that_is_taken_is_reported_with_how_to_show_it(
+    definition: Callable[..., Uvn],
+) -> None:
     edited = edits.add_cell(definition(), NewCell(name="c1"))
 
     (problem,) = edited.problems
@@ -68,7 +70,7 @@ def test_a_name_that_is_taken_is_told_with_how_to_see_it(definition: Callable[..
 
 
 @pytest.mark.feature("F028")
-def test_an_unknown_owner_is_told_with_a_similar_one(definition: Callable[..., Uvn]) -> None:
+def test_an_unknown_owner_is_reported_with_a_similar_one(definition: Callable[..., Uvn]) -> None:
     similar = edits.add_particle(definition(), "p9", "jon@example.org").problems
     other = edits.add_particle(definition(), "p9", "somebody.else@example.com").problems
 
@@ -104,7 +106,7 @@ def test_a_user_who_is_known_is_not_added_again(definition: Callable[..., Uvn]) 
 
 
 @pytest.mark.feature("F058")
-def test_under_static_a_new_cell_says_whom_it_links(definition: Callable[..., Uvn]) -> None:
+def test_under_static_a_new_cell_names_its_peers(definition: Callable[..., Uvn]) -> None:
     uvn = edits.set_strategy(definition(), Strategy.STATIC, {"c1": ["c2", "c3"]}, seed=0).uvn
 
     edited = edits.add_cell(uvn, NewCell(name="new", links=("c1",)))
@@ -148,7 +150,7 @@ def test_settings_land_in_their_places(definition: Callable[..., Uvn]) -> None:
         ("fd00::/48", "fd00::/48 is not an IPv4 network"),
     ],
 )
-def test_a_subnet_that_cannot_be_is_told_by_its_option(
+def test_an_invalid_subnet_is_reported_with_its_option(
     definition: Callable[..., Uvn], text: str, said: str
 ) -> None:
     setting = Setting(

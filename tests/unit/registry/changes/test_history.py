@@ -10,13 +10,13 @@ from uno.model.uvn import User, Uvn
 from uno.registry.changes.history import differences, lines, rolled_back
 
 
-def told(old: Uvn, new: Uvn) -> tuple[str, ...]:
+def shown(old: Uvn, new: Uvn) -> tuple[str, ...]:
     return lines(differences(old, new))
 
 
 @pytest.mark.feature("G06")
 def test_the_same_definition_has_no_differences(definition: Callable[..., Uvn]) -> None:
-    assert told(definition(), definition()) == ()
+    assert shown(definition(), definition()) == ()
 
 
 @pytest.mark.feature("G06")
@@ -31,7 +31,7 @@ def test_things_come_go_and_change(definition: Callable[..., Uvn]) -> None:
         particles=(replace(old.particles[0], name="mobile", excluded=True), old.particles[1]),
     )
 
-    assert told(old, new) == (
+    assert shown(old, new) == (
         "~ address registry.example.org → none",
         "+ user zoe@example.org",
         "- cell c3",
@@ -43,21 +43,21 @@ def test_things_come_go_and_change(definition: Callable[..., Uvn]) -> None:
 
 @pytest.mark.feature("G06")
 @pytest.mark.feature("G26")
-def test_of_a_password_only_that_it_changed_is_told(definition: Callable[..., Uvn]) -> None:
+def test_of_a_password_only_that_it_changed_is_reported(definition: Callable[..., Uvn]) -> None:
     old = definition()
     one, two = (
         replace(old, users=(replace(old.users[0], password=f"$argon2id${word}"),))
         for word in ("one", "two")
     )
 
-    assert told(one, two) == ("~ user john@example.org password changed",)
-    assert told(old, one) == ("~ user john@example.org password none → a password",)
+    assert shown(one, two) == ("~ user john@example.org password changed",)
+    assert shown(old, one) == ("~ user john@example.org password none → a password",)
     assert b"argon2" not in codec.encode(differences(one, two))
     assert b"argon2" not in codec.encode(differences(replace(one, users=()), one))
 
 
 @pytest.mark.feature("G06")
-def test_lists_and_mappings_are_told_as_they_are(definition: Callable[..., Uvn]) -> None:
+def test_lists_and_mappings_are_shown_as_they_are(definition: Callable[..., Uvn]) -> None:
     old = definition(cells=1)
     deployment = replace(old.settings.deployment, strategy_args={"c1": ["c2"]})
     new = replace(
@@ -66,7 +66,7 @@ def test_lists_and_mappings_are_told_as_they_are(definition: Callable[..., Uvn])
         settings=replace(old.settings, deployment=deployment),
     )
 
-    assert told(old, new) == (
+    assert shown(old, new) == (
         '~ settings.deployment.strategy_args none → {"c1":["c2"]}',
         "~ cell c1 allowed_lans 192.168.1.0/24 → none",
     )

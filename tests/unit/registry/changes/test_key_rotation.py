@@ -163,7 +163,7 @@ def test_a_key_that_was_replaced_is_not_kept(registry: Registry, root: Path, by:
         (lambda it: key_rotation.rekey_backbone(it, ["c2:c2"]), "no link between c2 and c2"),
     ],
 )
-def test_what_has_no_keys_to_replace_is_said(
+def test_a_request_without_keys_to_replace_is_a_problem(
     registry: Registry, by: Author, edit: Callable[[Uvn], Edited], said: str
 ) -> None:
     with pytest.raises(Rejected, match=said):

@@ -191,7 +191,7 @@ def test_the_id_of_what_is_deleted_is_not_given_again(registry: Registry, by: Au
         lambda it: membership.delete_user(it, "jon@example.org"),
     ],
 )
-def test_nobody_who_is_not_there_can_be_put_out(
+def test_unknown_names_cannot_be_banned_or_deleted(
     registry: Registry, by: Author, edit: Callable[[Uvn], Edited]
 ) -> None:
     with pytest.raises(Rejected, match=r"there is no (cell|particle|user)"):

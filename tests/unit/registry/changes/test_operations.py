@@ -157,7 +157,7 @@ def test_what_changes_nothing_makes_no_generation(
 
 
 @pytest.mark.feature("G26")
-def test_the_history_says_who_did_what_and_when(registry: Registry, by: Author) -> None:
+def test_the_history_has_author_reason_and_time(registry: Registry, by: Author) -> None:
     add(registry, replace(by, who="jane@host"))
 
     first, second = registry.store.history()
@@ -165,7 +165,7 @@ def test_the_history_says_who_did_what_and_when(registry: Registry, by: Author) 
     assert (second.who, second.why) == ("jane@host", "add")
 
 
-def test_a_refused_change_says_everything_and_changes_nothing(
+def test_a_refused_change_reports_every_problem_and_changes_nothing(
     registry: Registry, root: Path, by: Author
 ) -> None:
     before, files = registry.store.secrets(), stamps(root / "cells")
@@ -244,7 +244,7 @@ def test_what_fails_between_storing_and_publishing_is_completed_at_the_next_open
     assert package_files.is_complete(registry)
 
 
-def test_who_only_looks_does_not_wait_for_a_command_at_work(registry: Registry, root: Path) -> None:
+def test_read_only_commands_do_not_wait_for_a_running_one(registry: Registry, root: Path) -> None:
     (root / "cells" / "net__c1.uvn-agent").unlink()
 
     # `registry` holds the lock.
@@ -304,7 +304,7 @@ def test_the_random_strategy_draws_from_the_seed_it_is_given(
     assert redeploy(8).after.uvn.settings.deployment.seed == 8
 
 
-def test_warnings_are_told_once(registry: Registry, by: Author) -> None:
+def test_warnings_are_reported_once(registry: Registry, by: Author) -> None:
     wanted = NewCell(name="idle")
 
     first = add(registry, by, wanted)

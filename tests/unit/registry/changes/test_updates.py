@@ -121,7 +121,7 @@ def test_lans_are_added_and_removed(registry: Registry, by: Author) -> None:
         (CellUpdate(links=("c2",)), "the crossed strategy chooses the links by itself"),
     ],
 )
-def test_what_cannot_be_done_to_a_cell_is_said(
+def test_an_impossible_change_of_a_cell_is_a_problem(
     registry: Registry, by: Author, wanted: CellUpdate, said: str
 ) -> None:
     with pytest.raises(Rejected, match=said):
@@ -247,7 +247,7 @@ def test_an_address_is_cleared(registry: Registry, by: Author) -> None:
     assert after.plan.cells[0].root_port is None
 
 
-def test_every_problem_of_an_update_is_said_at_once(registry: Registry, by: Author) -> None:
+def test_every_problem_of_an_update_is_reported_at_once(registry: Registry, by: Author) -> None:
     wanted = CellUpdate(
         naming=Naming(name="UP", owner="jane@example.org"),
         added=("192.168.2.0/24", "nonsense"),

@@ -27,7 +27,7 @@ def test_what_is_missing_is_made_of_its_kind() -> None:
     assert (psk.id, psk.kind, len(psk.private), psk.public) == ("link/1-2/psk", "psk", 32, None)
 
 
-def test_what_is_there_stays_and_what_nobody_wants_goes() -> None:
+def test_keys_that_are_needed_stay_and_others_are_dropped() -> None:
     first = keygen.renew({}, wanted(pairs=("a", "b")))
 
     second = keygen.renew(first.all, wanted(pairs=("b", "c")))

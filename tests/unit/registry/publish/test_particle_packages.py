@@ -51,7 +51,7 @@ def test_several_processes_write_what_one_writes(
     assert len(before) == 3
 
 
-def test_a_uvn_whose_cells_serve_nobody_has_no_packages(
+def test_a_uvn_whose_cells_serve_no_particles_has_no_packages(
     root: Path, definition: Callable[..., Uvn], by: Author
 ) -> None:
     uvn = definition()

@@ -44,9 +44,7 @@ def contents(root: Path, pattern: str) -> dict[str, bytes]:
 
 @pytest.mark.feature("G27")
 @pytest.mark.feature("F074")
-def test_a_backup_is_its_owners_alone_and_tells_nobody_anything(
-    kept: Path, registry: Registry
-) -> None:
+def test_a_backup_is_private_and_reveals_no_secret(kept: Path, registry: Registry) -> None:
     content = kept.read_bytes()
 
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600

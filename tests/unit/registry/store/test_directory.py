@@ -70,7 +70,7 @@ def test_what_a_killed_define_leaves_does_not_stand_in_the_way(root: Path) -> No
     assert not list(root.glob("registry.db.new*"))
 
 
-def test_a_file_in_place_of_the_directory_is_told(root: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_an_error(root: Path) -> None:
     root.write_text("x")
 
     with pytest.raises(UnoError, match="cannot read"):
@@ -92,7 +92,7 @@ def test_a_failing_block_removes_what_was_made_and_no_more(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_opening_where_there_is_none_says_how_to_make_one(root: Path) -> None:
+def test_opening_where_there_is_none_hints_at_define(root: Path) -> None:
     with (
         pytest.raises(
             UnoError, match=r"no UVN registry in .*; name its directory with -r, or make"
@@ -118,7 +118,7 @@ def test_two_changes_at_once_are_one_after_the_other(
         pass
 
 
-def test_looking_waits_for_nobody(root: Path) -> None:
+def test_reading_waits_for_no_lock(root: Path) -> None:
     with (
         directory.created(root, nothing),
         directory.opened(root, for_change=False) as registry,

@@ -130,7 +130,7 @@ def test_rows_of_files_are_read_as_they_were_written(store: Store) -> None:
     assert store.particle_packages() == particles
 
 
-def test_a_damaged_generation_is_told_and_not_used(store: Store, uvn: Uvn, plan: Plan) -> None:
+def test_a_damaged_generation_is_an_error(store: Store, uvn: Uvn, plan: Plan) -> None:
     with store.transaction():
         store.append(uvn=uvn, plan=plan, time=NOON, who="me", why="x")
         damaged = zlib.compress(codec.encode(uvn).replace(b"c1", b"c9"))
@@ -141,7 +141,7 @@ def test_a_damaged_generation_is_told_and_not_used(store: Store, uvn: Uvn, plan:
         Store(store._path).head()
 
 
-def test_a_file_that_is_no_registry_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_registry_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     path.write_bytes(b"not a database, but long enough to look at " * 40)
 

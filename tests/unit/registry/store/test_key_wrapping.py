@@ -39,7 +39,7 @@ def test_what_was_moved_or_changed_cannot_be_opened() -> None:
     assert made.unseal(SealedSecret(b"", b""), name=b"place") is None
 
 
-def test_the_same_secret_never_looks_the_same_twice() -> None:
+def test_the_same_secret_is_never_encrypted_the_same_twice() -> None:
     _, made = key_wrapping.wrapped("correct horse")
 
     assert made.seal(b"secret", name=b"place") != made.seal(b"secret", name=b"place")

@@ -131,7 +131,7 @@ def test_a_newer_layout_is_refused_and_left_alone(root: Path, old: Path) -> None
     assert (root / "registry.db").read_bytes() == before
 
 
-def test_a_database_of_something_else_is_told(root: Path) -> None:
+def test_a_database_of_something_else_is_an_error(root: Path) -> None:
     root.mkdir()
     with sqlite3.connect(root / "registry.db") as db:
         db.execute("CREATE TABLE meta (name, value)")

@@ -59,7 +59,7 @@ def test_public_halves_are_there_without_the_passphrase(store: Store) -> None:
     opened.close()
 
 
-def test_without_anybody_to_ask_it_says_what_to_set(store: Store) -> None:
+def test_without_a_terminal_the_error_names_what_to_set(store: Store) -> None:
     passphrases.set(PassphraseCache(_no_passphrase))
 
     with pytest.raises(UnoError, match="encrypted with a passphrase; set UNO") as refused:
@@ -72,7 +72,7 @@ def test_without_anybody_to_ask_it_says_what_to_set(store: Store) -> None:
     "change",
     ["kind = 'psk'", "epoch = 7", "public = X'00'", "private = X'00'", "nonce = NULL"],
 )
-def test_a_row_that_was_changed_is_told(store: Store, change: str) -> None:
+def test_a_row_that_was_altered_is_an_error(store: Store, change: str) -> None:
     store.database.do(f"UPDATE secrets SET {change} WHERE id = 'a'")  # noqa: S608
 
     with pytest.raises(StoreError, match=r"the secret a in .* is damaged; restore it"):
