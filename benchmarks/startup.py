@@ -75,15 +75,15 @@ def start(deployment: Deployment) -> dict[str, float]:
     with PingMatrix(pair.path for pair in lan_pairs(deployment.world)) as prober:
         marker.touch()
         began = time.monotonic()
-        with Looks(deployment.cells) as looks, deployment.start_up() as starting:
+        with Looks(deployment.cells) as observations, deployment.start_up() as starting:
             reached = prober.reach(within=START_TIMEOUT, stop=lambda: starting.failed)
             starting.finish()
     if reached.missing:
         raise TransientFailure(f"{len(reached.missing)} pairs of hosts do not reach each other")
     written = [stages_on_disk(cell, marker.stat().st_mtime) for cell in deployment.cells]
     times = {name: [each[name] for each in written] for name in written[0]}
-    times["first interface"] = [at - began for at in looks.interface.values()]
-    times["first route"] = [at - began for at in looks.route.values()]
+    times["first interface"] = [at - began for at in observations.interface.values()]
+    times["first route"] = [at - began for at in observations.route.values()]
     times["command ends"] = [at - began for at in starting.ended]
     found = {}
     for name in sorted(times, key=lambda name: max(times[name])):

@@ -135,9 +135,9 @@ def transfer(world: World, address: str, streams: int, seconds: int) -> Speed:
     server = world.nodes[TARGET].start(["iperf3", "-s", "-1", "-B", address])
     try:
         listening = f"{address}:5201"
-        look = ["ss", "-Hltn"]
+        snapshot = ["ss", "-Hltn"]
         await_true(
-            lambda: listening in world.nodes[TARGET].run(look).stdout, "iperf3 does not listen"
+            lambda: listening in world.nodes[TARGET].run(snapshot).stdout, "iperf3 does not listen"
         )
         argv = ["iperf3", "-c", address, "-t", str(seconds), "-P", str(streams), "-J"]
         end = json.loads(world.nodes[SOURCE].run(argv, timeout=seconds + 30).stdout)["end"]

@@ -63,12 +63,12 @@ class FrrModel:
             self.lines[self.place].remove(f"no {line}")
             return
         head, _, rest = line.partition(" seq ")
-        said = rest.partition(" ")[2]
+        reported = rest.partition(" ")[2]
         same = [each for each in self.lines[self.place] if _kind(each) == _kind(line)]
         if rest:
             # An entry that is there under another number is ignored.
             others = (each for each in self.lines[self.place] if each.startswith(f"{head} seq "))
-            assert not any(each.endswith(f" {said}") for each in others if each not in same)
+            assert not any(each.endswith(f" {reported}") for each in others if each not in same)
         self.lines[self.place] = [each for each in self.lines[self.place] if each not in same]
         self.lines[self.place].append(line)
 

@@ -19,12 +19,12 @@ def is_received(
 ) -> bool:
     """Whether what is sent to an address and port of a node gets to one who is bound to all."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with netns.socket_in(listener.namespace, family, socket.SOCK_DGRAM) as ear:
-        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        ear.bind(("", port))
+    with netns.socket_in(listener.namespace, family, socket.SOCK_DGRAM) as receiver:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        receiver.bind(("", port))
         for _ in range(3):
             knock(sender, address, port, source=source)
-            if select.select([ear], [], [], 0.3)[0] and ear.recv(64) == MARK:
+            if select.select([receiver], [], [], 0.3)[0] and receiver.recv(64) == MARK:
                 return True
     return False
 

@@ -137,5 +137,5 @@ def install(cell: Node, package: Path, root: Path) -> Completed:
 
 def files(cell: Node, root: Path) -> str:
     """The files in a cell's directory, with their sizes and times."""
-    looked = cell.run(["find", str(root), "-type", "f", "-printf", "%p %m %s %T@\\n"]).stdout
-    return "".join(sorted(line for line in looked.splitlines(keepends=True) if ".lock" not in line))
+    opened = cell.run(["find", str(root), "-type", "f", "-printf", "%p %m %s %T@\\n"]).stdout
+    return "".join(sorted(line for line in opened.splitlines(keepends=True) if ".lock" not in line))

@@ -315,7 +315,7 @@ def announcing(
     running: Deployment, thief: Node, prefixes: list[str], *, owner: int | None = None
 ) -> Iterator[Others]:
     """Have a cell announce prefixes that are not its own; with `owner` as if it were the next."""
-    everybody = Others(list(running.cells))
+    all_cells = Others(list(running.cells))
     others = Others([cell for cell in running.cells if cell is not thief])
     router = f"router bgp {ASN[thief.name]}"
     networks = [
@@ -344,7 +344,7 @@ def announcing(
         if owner:
             end += ["no route-map EXPORT permit 5", "no route-map EXPORT permit 6"]
         vtysh(thief, *end)
-        everybody.await_unchanged()
+        all_cells.await_unchanged()
 
 
 def assert_received(cell: Node, thief: Node, prefix: str) -> str:

@@ -190,13 +190,13 @@ rm -rf /run/uno /run/wireguard/*
 
 
 def await_same(
-    before: Mapping[str, str], look: Callable[[], Mapping[str, str]], what: str, *, within: float
+    before: Mapping[str, str], sample: Callable[[], Mapping[str, str]], what: str, *, within: float
 ) -> float:
     """Wait until a snapshot is as it was; return the seconds that it took."""
     found: list[str] = []
 
     def same() -> bool:
-        found[:] = differences(before, look())
+        found[:] = differences(before, sample())
         return not found
 
     try:

@@ -126,8 +126,8 @@ def refused(daemon: str, text: str) -> list[str]:
         file = Path(folder) / "frr.conf"
         file.write_text(text)
         done = run([str(program), "--dryrun", "--config_file", str(file)])
-    said = (done.stdout + done.stderr).splitlines()
-    return [line for line in said if "config line" in line or "can't open" in line]
+    reported = (done.stdout + done.stderr).splitlines()
+    return [line for line in reported if "config line" in line or "can't open" in line]
 
 
 def files_of(name: str, planned: Plan) -> dict[str, str]:

@@ -25,13 +25,13 @@ def test_mistakes_are_reported_in_one_way_and_change_nothing(
 ) -> None:
     played = compare(script, tmp_path / "net", monkeypatch)
 
-    for command, told in blocks(played):
+    for command, reported in blocks(played):
         if command.endswith(" -q"):
-            assert told == "", command
+            assert reported == "", command
             continue
-        *lines, status = told.splitlines()
+        *lines, status = reported.splitlines()
         assert status in ("(exit status 1)", "(exit status 2)"), command
-        assert "Traceback" not in told
+        assert "Traceback" not in reported
         if "--json" in command or "-J" in command:
             assert json.loads("\n".join(lines))["error"]["status"] == int(status[-2])
         else:
@@ -56,6 +56,6 @@ def test_there_are_at_least_sixty_mistakes_of_commands() -> None:
 def blocks(text: str) -> list[tuple[str, str]]:
     """Return the commands of a script, and what each prints, without the comments."""
     return [
-        (command, re.sub(r"\n?^# .*$", "", told, flags=re.MULTILINE).strip())
-        for command, _, told in (part.partition("\n") for part in text.split("\n$ ")[1:])
+        (command, re.sub(r"\n?^# .*$", "", reported, flags=re.MULTILINE).strip())
+        for command, _, reported in (part.partition("\n") for part in text.split("\n$ ")[1:])
     ]

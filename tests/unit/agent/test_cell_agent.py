@@ -429,7 +429,7 @@ def test_a_change_during_an_observation_is_observed_again(
     monkeypatch.setattr(
         site_of_agents, "QUICK", replace(QUICK, observe_every=1000.0, observe_fast=1000.0)
     )
-    looks: list[CellStatus] = []
+    observations: list[CellStatus] = []
 
     async def scene(site: Site) -> None:
         await site.start("a")
@@ -437,18 +437,18 @@ def test_a_change_during_an_observation_is_observed_again(
         assert agent is not None
 
         def collect_slowly(*words: Any) -> CellStatus:
-            if not looks:
+            if not observations:
                 requested = threading.Event()
                 loop.call_soon_threadsafe(lambda: (agent.observe_soon(), requested.set()))
                 assert requested.wait(PATIENCE)
-            looks.append(collect(*words))
-            return looks[-1]
+            observations.append(collect(*words))
+            return observations[-1]
 
         collect = cell_status.collect
         monkeypatch.setattr(cell_status, "collect", collect_slowly)
         agent.observe_soon()
 
-        await site.until(lambda: len(looks) == 2)
+        await site.until(lambda: len(observations) == 2)
 
     play(scene)
 

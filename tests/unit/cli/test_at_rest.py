@@ -99,36 +99,36 @@ def test_a_passphrase_is_changed_and_removed(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reported"),
     [
         ("passphrase set", "the registry has a passphrase already; change it with:"),
         ("passphrase change", "add --new-passphrase-file FILE"),
     ],
 )
 def test_what_does_not_fit_is_refused(
-    sealed: Uno, words: str, said: str, monkeypatch: pytest.MonkeyPatch
+    sealed: Uno, words: str, reported: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNO_PASSPHRASE", PHRASE)
 
     done = sealed(*words.split())
 
     assert done.status == 2
-    assert said in done.err
+    assert reported in done.err
 
 
 @pytest.mark.parametrize(
-    ("phrase", "said"),
+    ("phrase", "reported"),
     [("", "UNO_PASSPHRASE is empty"), ("short", "UNO_PASSPHRASE has 5 characters; choose")],
 )
 def test_an_empty_or_short_passphrase_seals_nothing(
-    uno: Uno, root: Path, phrase: str, said: str, monkeypatch: pytest.MonkeyPatch
+    uno: Uno, root: Path, phrase: str, reported: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNO_PASSPHRASE", phrase)
 
     done = uno("define", "uvn", "net", "-o", "john@example.org", "-p", "secret")
 
     assert done.status == 2
-    assert said in done.err
+    assert reported in done.err
     assert not root.exists()
 
 
@@ -155,11 +155,11 @@ def test_missing_packages_of_a_sealed_registry_are_reported_and_not_asked_for(
 ) -> None:
     (root / "particles" / "net__phone.zip").unlink()
 
-    looked = sealed("show", "uvn")
+    opened = sealed("show", "uvn")
     made = sealed("packages", "--passphrase-file", str(phrase_file))
 
-    assert looked.status == 0
-    assert "not all cell and particle packages are written; uno packages writes them" in looked.err
+    assert opened.status == 0
+    assert "not all cell and particle packages are written; uno packages writes them" in opened.err
     assert made.status == 0
     assert (root / "particles" / "net__phone.zip").exists()
 

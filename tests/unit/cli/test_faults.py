@@ -51,14 +51,14 @@ def can_mount() -> bool:
 def test_on_a_full_disk_a_change_is_made_or_not_and_on_a_read_only_one_it_is_not(
     root: Path, tmp_path: Path
 ) -> None:
-    place, said = tmp_path / "small", tmp_path / "said"
+    place, reported = tmp_path / "small", tmp_path / "said"
     place.mkdir()
-    said.mkdir()
+    reported.mkdir()
 
     done = command.run(
         [
             *("unshare", "--mount", "sh", "-c", IN_A_SMALL_PLACE, "sh"),
-            *map(str, (place, root, sys.executable, said)),
+            *map(str, (place, root, sys.executable, reported)),
         ],
         timeout=200,
     )
@@ -67,23 +67,23 @@ def test_on_a_full_disk_a_change_is_made_or_not_and_on_a_read_only_one_it_is_not
     assert 1 in {status for _, status in full}, "in some of them the disk was full"
     generation, cells = 4, {"a", "b"}
     for free, status in full:
-        told = (said / f"{free}.said").read_text()
-        shown = json.loads((said / f"{free}.shown").read_text())
-        assert "Traceback" not in told
-        assert "this should not happen" not in told
+        given = (reported / f"{free}.said").read_text()
+        shown = json.loads((reported / f"{free}.shown").read_text())
+        assert "Traceback" not in given
+        assert "this should not happen" not in given
         if status:
             assert status == 1
-            assert "full" in told
+            assert "full" in given
         if shown["generation"] != generation:
             cells.add(f"c{free}")
         else:
             assert status == 1
         generation = shown["generation"]
-        packages = set((said / f"{free}.cells").read_text().split())
+        packages = set((reported / f"{free}.cells").read_text().split())
         assert packages == {f"net__{name}.uvn-agent" for name in cells}
     assert readonly[1] == 1
-    assert "read-only" in (said / "readonly.said").read_text()
-    assert json.loads((said / "readonly.shown").read_text())["generation"] == generation
+    assert "read-only" in (reported / "readonly.said").read_text()
+    assert json.loads((reported / "readonly.shown").read_text())["generation"] == generation
 
 
 def a_directory(path: Path) -> None:
@@ -108,7 +108,7 @@ def missing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "reported"),
     [
         (a_directory, "is not a file; restore it from a backup"),
         (no_database, "file is not a database; restore it from a backup"),
@@ -120,14 +120,14 @@ def missing(path: Path) -> None:
 )
 @pytest.mark.parametrize("words", ["show uvn", "define particle p"])
 def test_a_registry_file_that_is_none_is_reported_in_one_line(
-    site: Uno, root: Path, harm: Callable[[Path], None], said: str, words: str
+    site: Uno, root: Path, harm: Callable[[Path], None], reported: str, words: str
 ) -> None:
     harm(root / "registry.db")
 
     done = site(*words.split())
 
     assert done.status in {1, 2}
-    assert said in done.err
+    assert reported in done.err
     assert done.err.startswith("uno: ")
     assert done.err.count("\n") == 1
 
@@ -169,12 +169,12 @@ def test_a_command_that_waits_too_long_names_the_holder_of_the_lock(
 
     with waits(root / "lock"):
         changed = site("define", "particle", "p")
-        looked = site("show", "uvn")
+        opened = site("show", "uvn")
 
     assert changed.status == 1
     assert f"is in use by process {os.getpid()} (" in changed.err
     assert "wait until it is done, or stop it, and try again" in changed.err
-    assert (looked.status, looked.err) == (0, "")
+    assert (opened.status, opened.err) == (0, "")
 
 
 HOLDS_AND_FORKS = """

@@ -27,7 +27,7 @@ def test_every_kind_of_thing_is_listed(site: Uno, kind: str, count: int) -> None
 
 @pytest.mark.feature("G41")
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reported"),
     [
         ("uvn", "net"),
         ("cell a", "a.example.org"),
@@ -39,12 +39,12 @@ def test_every_kind_of_thing_is_listed(site: Uno, kind: str, count: int) -> None
         ("backbone", "uwg-b0"),
     ],
 )
-def test_every_kind_of_thing_is_shown(site: Uno, words: str, said: str) -> None:
+def test_every_kind_of_thing_is_shown(site: Uno, words: str, reported: str) -> None:
     text = site("show", *words.split())
     value = site("show", *words.split(), "-J")
 
     assert (text.status, value.status) == (0, 0)
-    assert said in text.out
+    assert reported in text.out
     assert json.loads(value.out)
 
 
@@ -85,18 +85,18 @@ def test_the_hash_of_a_password_is_not_shown(site: Uno) -> None:
 
 @pytest.mark.feature("G41")
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reported"),
     [
         ("link a x", "there is no cell called 'x'"),
         ("user jon@example.org", "did you mean john@example.org?"),
         ("generation 9", "there is no generation 9"),
     ],
 )
-def test_an_unknown_object_is_reported(site: Uno, words: str, said: str) -> None:
+def test_an_unknown_object_is_reported(site: Uno, words: str, reported: str) -> None:
     done = site("show", *words.split())
 
     assert done.status == 2
-    assert said in done.err
+    assert reported in done.err
 
 
 @pytest.mark.feature("G41")

@@ -169,18 +169,18 @@ def test_a_tunnel_that_we_made_is_known_by_its_alias_and_removed(
 
 @pytest.mark.feature("G07")
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "reported"),
     [(None, None, "ListenPort = 40001"), (7, None, None), (None, 7, "ListenPort = 7")],
 )
 def test_a_port_that_was_drawn_is_kept_when_a_tunnel_changes(
-    before: int | None, after: int | None, said: str | None, machine: Machine, host: LinuxHost
+    before: int | None, after: int | None, reported: str | None, machine: Machine, host: LinuxHost
 ) -> None:
     host.perform(CreateTunnel(replace(TUNNEL, port=before)))
 
     host.perform(ConfigureTunnel(replace(TUNNEL, port=after)))
 
     lines = machine.configured[-1].splitlines()
-    assert [line for line in lines if "ListenPort" in line] == ([said] if said else [])
+    assert [line for line in lines if "ListenPort" in line] == ([reported] if reported else [])
     assert host.observe(()).tunnels[0].port == (after and 40001)
 
 

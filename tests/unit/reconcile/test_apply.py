@@ -43,18 +43,18 @@ FOREIGN_CHAIN = ForeignForwardChain(family="ip", name="DOCKER-USER", accept_inte
 
 def test_actions_are_done_in_order_and_reported_before_they_are() -> None:
     host = FakeHost()
-    told: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
     actions = (AddUnreachableRoutes((LAN,)), ReplaceFirewall(RULES), StartRouting(ROUTING))
 
     apply(
         host,
         actions,
         observed=host.observe(()),
-        progress=lambda step: told.append((step, len(host.performed))),
+        progress=lambda step: reported.append((step, len(host.performed))),
     )
 
     assert host.performed == list(actions)
-    assert told == [
+    assert reported == [
         ("add 1 unreachable routes", 0),
         ("replace the firewall table", 1),
         ("start routing", 2),

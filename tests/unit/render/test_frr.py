@@ -318,10 +318,10 @@ def bgpd(
 
 def step(text: str, name: str, number: int = 10) -> list[str]:
     """Return the lines of a step of a route-map."""
-    (said,) = re.findall(
+    (reported,) = re.findall(
         rf"^route-map {name} permit {number}\n((?: .*\n)*)exit$", text, re.MULTILINE
     )
-    return [line.strip() for line in said.splitlines()]
+    return [line.strip() for line in reported.splitlines()]
 
 
 def announced(plan: CellPlan, lans: tuple[AttachedLan, ...]) -> set[str]:

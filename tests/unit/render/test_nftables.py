@@ -82,7 +82,7 @@ class Walk:
         return _verdict(self.text, "output", packet) != "drop"
 
 
-def walk(
+def traverse(
     cell: int,
     *nics: str,
     uvn: Uvn = UVN,
@@ -114,7 +114,7 @@ def planned(cell: int, uvn: Uvn = UVN) -> tuple[CellPlan, Roster]:
 
 @pytest.fixture
 def hub() -> Walk:
-    return walk(HUB, "eth1", "eth1")
+    return traverse(HUB, "eth1", "eth1")
 
 
 @pytest.mark.feature("F080")
@@ -139,7 +139,7 @@ def test_ipv6_lans_do_so_too(hub: Walk) -> None:
 
 @pytest.mark.feature("G25")
 def test_a_host_that_was_no_router_becomes_none_between_the_internet_and_the_lan() -> None:
-    shut = walk(HUB, "eth1", "eth1", block_inbound_from=("eth0",))
+    shut = traverse(HUB, "eth1", "eth1", block_inbound_from=("eth0",))
 
     assert not shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1")
     assert shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1", answer=True)
@@ -175,7 +175,7 @@ def test_nothing_for_the_uvn_leaves_in_clear_text(hub: Walk, came: str, destinat
 
 @pytest.mark.feature("G28")
 def test_nothing_for_a_lan_leaves_otherwise_while_its_interface_is_gone() -> None:
-    detached = walk(HUB)
+    detached = traverse(HUB)
 
     leaf = detached.interface[LEAF]
     assert not detached.passes(leaf, "192.168.2.5", "192.168.1.5", to="eth0")
@@ -317,7 +317,7 @@ def test_what_no_path_leads_to_is_refused_as_a_router_does(hub: Walk) -> None:
 
 
 def test_two_lans_of_a_cell_are_both_open_and_each_to_the_other() -> None:
-    leaf = walk(LEAF, "eth1", "eth2")
+    leaf = traverse(LEAF, "eth1", "eth2")
     link = leaf.interface[HUB] if HUB in leaf.interface else leaf.interface[ROAM]
 
     assert leaf.passes(link, "192.168.1.5", "192.168.2.5", to="eth1")
@@ -328,7 +328,7 @@ def test_two_lans_of_a_cell_are_both_open_and_each_to_the_other() -> None:
 
 @pytest.mark.feature("F009")
 def test_a_roaming_cell_only_passes_on() -> None:
-    roam = walk(ROAM)
+    roam = traverse(ROAM)
     hub = roam.interface[HUB]
 
     assert roam.passes("uwg-p1", PHONE, "192.168.1.5", to=hub)
@@ -354,14 +354,14 @@ def test_particles_are_translated_to_the_cells_own_address_on_links_and_elsewher
 @pytest.mark.feature("F082")
 def test_particles_keep_their_address_without_masquerade() -> None:
     plain = Settings(particles_vpn=replace(PARTICLES_VPN, masquerade=False))
-    hub = walk(HUB, "eth1", "eth1", uvn=replace(UVN, settings=plain))
+    hub = traverse(HUB, "eth1", "eth1", uvn=replace(UVN, settings=plain))
 
     assert "chain postrouting" not in hub.text
     assert hub.enters(hub.interface[LEAF], PHONE)
 
 
 def test_connections_are_tracked_for_particles_alone() -> None:
-    quiet = walk(HUB, "eth1", "eth1", particles=())
+    quiet = traverse(HUB, "eth1", "eth1", particles=())
 
     assert " ct " not in quiet.text
     assert "hook postrouting" not in quiet.text
@@ -372,9 +372,12 @@ def test_connections_are_tracked_for_particles_alone() -> None:
 
 def test_what_there_is_one_of_is_not_looked_up(hub: Walk) -> None:
     assert chain(hub.text, "from_links")[0] == f'oifname "eth1" ip daddr {LAN1} accept'
-    two = walk(LEAF, "eth1", "eth2")
+    two = traverse(LEAF, "eth1", "eth2")
     assert chain(two.text, "from_links")[0] == "oifname @nics ip daddr @own_prefixes4 accept"
-    assert chain(walk(ROAM).text, "from_links")[0] == "oifname @nics ip daddr @own_prefixes4 accept"
+    assert (
+        chain(traverse(ROAM).text, "from_links")[0]
+        == "oifname @nics ip daddr @own_prefixes4 accept"
+    )
 
 
 @pytest.mark.parametrize(("count", "rules"), [(0, 0), (1, 1), (4, 4), (5, 1), (60, 1)])
@@ -405,7 +408,7 @@ def test_ports_in_a_row_are_a_range(ports: tuple[int, ...], written: str) -> Non
 
 @pytest.mark.feature("F082")
 def test_nothing_between_lans_is_translated() -> None:
-    assert "postrouting" not in walk(LEAF, "eth1", "eth2").text
+    assert "postrouting" not in traverse(LEAF, "eth1", "eth2").text
 
 
 @pytest.mark.feature("F080")
@@ -430,7 +433,7 @@ def test_there_is_one_table_and_nothing_of_the_hosts_is_named(hub: Walk) -> None
 
 
 def test_the_same_plan_makes_the_same_text() -> None:
-    assert walk(HUB, "eth1", "eth1").text == walk(HUB, "eth1", "eth1").text
+    assert traverse(HUB, "eth1", "eth1").text == traverse(HUB, "eth1", "eth1").text
 
 
 def test_links_have_their_ipv6_addresses_in_the_third_prefix_of_the_ula() -> None:

@@ -357,12 +357,12 @@ def test_a_failure_is_reported_and_leaves_the_host_as_it_was() -> None:
 @pytest.mark.feature("G07")
 def test_a_newer_package_is_changed_to_by_hand_in_stages_where_the_one_before_runs() -> None:
     switching = Switching(package_of(CROSSED))
-    said: list[str] = []
+    reported: list[str] = []
 
-    done = by_hand(switching, old=package_of(CROSSED), new=package_of(RING), said=said)
+    done = by_hand(switching, old=package_of(CROSSED), new=package_of(RING), reported=reported)
 
     assert any(isinstance(each, RemoveTunnel) for each in done)
-    assert [each for each in said if each.startswith(("tag", "avoid"))] != []
+    assert [each for each in reported if each.startswith(("tag", "avoid"))] != []
 
 
 def test_by_hand_nothing_is_done_in_stages_where_something_else_runs_or_nothing() -> None:
@@ -376,13 +376,13 @@ def test_by_hand_nothing_is_done_in_stages_where_something_else_runs_or_nothing(
 
 
 def by_hand(
-    switching: Switching, *, old: Package, new: Package, said: list[str] | None = None
+    switching: Switching, *, old: Package, new: Package, reported: list[str] | None = None
 ) -> tuple[Action, ...]:
     return change_over(
         switching.host,
         old=old,
         new=new,
-        progress=(said if said is not None else []).append,
+        progress=(reported if reported is not None else []).append,
         pause=switching.clock.pause,
         now=switching.clock.now,
     )

@@ -94,8 +94,8 @@ def test_options_win_over_the_specification_and_that_is_reported(uno: Uno) -> No
     assert done.status == 0, done.err
     assert config(uno, "settings.dds_domain") == 99
     assert config(uno, "owner") == "x@example.org"
-    said = "settings.dds_domain is 99 by option, not 12 as in the specification"
-    assert said in done.err
+    reported = "settings.dds_domain is 99 by option, not 12 as in the specification"
+    assert reported in done.err
     assert "owner is x@example.org by option, not john@example.org" in done.err
 
 
@@ -122,7 +122,7 @@ def test_a_directory_that_is_not_empty_is_refused(uno: Uno, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reported"),
     [
         ("-o john@example.org", "the owner needs a password; use --password-file"),
         ("-p x", "-o: a UVN has an owner; add -o 'NAME <EMAIL>'"),
@@ -135,12 +135,12 @@ def test_a_directory_that_is_not_empty_is_refused(uno: Uno, root: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_reported_by_option_and_nothing_is_made(
-    uno: Uno, root: Path, words: str, said: str
+    uno: Uno, root: Path, words: str, reported: str
 ) -> None:
     done = uno("define", "uvn", "net", *words.split())
 
     assert done.status in {1, 2}
-    assert said in done.err
+    assert reported in done.err
     assert not root.exists()
 
 

@@ -69,7 +69,7 @@ def test_a_query_gives_json_for_programs(site: Uno) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "reported"),
     [
         ("colour", "instead of 'colour' there is name, identity"),
         ("cells[7]", "there are 2 items"),
@@ -79,11 +79,13 @@ def test_a_query_gives_json_for_programs(site: Uno) -> None:
         ("cells[", "write it as cells[0].name"),
     ],
 )
-def test_a_query_that_finds_nothing_shows_what_there_is(site: Uno, query: str, said: str) -> None:
+def test_a_query_that_finds_nothing_shows_what_there_is(
+    site: Uno, query: str, reported: str
+) -> None:
     done = site("config", "uvn", "-Q", query)
 
     assert done.status == 2
-    assert said in done.err
+    assert reported in done.err
 
 
 def test_no_hash_of_a_password_is_shown(site: Uno) -> None:

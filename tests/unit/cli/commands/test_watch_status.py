@@ -92,13 +92,13 @@ def test_programs_get_one_object(site: Uno, path: Path) -> None:
     with agent(path, BEHIND):
         found = site("status", "--json")
 
-    told = json.loads(found.out)
-    assert (told["uvn"], told["generation"], told["consistent"]) == ("net", 5, False)
-    assert [(it["name"], it["consistent"], it["routed"]) for it in told["cells"]] == [
+    reported = json.loads(found.out)
+    assert (reported["uvn"], reported["generation"], reported["consistent"]) == ("net", 5, False)
+    assert [(it["name"], it["consistent"], it["routed"]) for it in reported["cells"]] == [
         ("a", True, True),
         ("b", False, False),
     ]
-    assert told["cells"][0]["status"]["lans"][0]["network"] == "192.168.1.0/24"
+    assert reported["cells"][0]["status"]["lans"][0]["network"] == "192.168.1.0/24"
     assert found.status == 1
 
 

@@ -64,8 +64,8 @@ def test_the_history_shows_who_and_why(site: Uno, root: Path) -> None:
     site("config", "user", "john@example.org", "-U", "-p", "hunter2")
 
     with operations.opened(root) as registry:
-        *_, told, typed = registry.store.history()
-    assert (told.who, told.why) == ("Jane", "for the trip")
+        *_, reported, typed = registry.store.history()
+    assert (reported.who, reported.why) == ("Jane", "for the trip")
     assert typed.why == "config user john@example.org -p … -U"
     assert "@" in typed.who
 

@@ -26,9 +26,11 @@ def test_with_v_a_large_change_is_shown_in_full(uno: Uno) -> None:
     assert len([line for line in shown.out.splitlines() if line.startswith("+ cell")]) == 60
 
 
-@pytest.mark.parametrize(("number", "said"), [(1, "1 cell"), (2, "2 cells"), (1200, "1,200 cells")])
-def test_counts_have_their_noun(number: int, said: str) -> None:
-    assert printing.count(number, "cell") == said
+@pytest.mark.parametrize(
+    ("number", "reported"), [(1, "1 cell"), (2, "2 cells"), (1200, "1,200 cells")]
+)
+def test_counts_have_their_noun(number: int, reported: str) -> None:
+    assert printing.count(number, "cell") == reported
 
 
 def test_a_table_in_a_pipe_is_plain_and_without_spaces_at_the_end(

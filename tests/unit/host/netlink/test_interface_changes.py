@@ -32,8 +32,10 @@ class Ip:
 
 
 def ip(monkeypatch: pytest.MonkeyPatch, *, status: int = 0, stderr: str = "", **answers: Any) -> Ip:
-    told = {f"-j {key.replace('__', '-').replace('_', ' ')}": each for key, each in answers.items()}
-    stand_in = Ip(told, status=status, stderr=stderr)
+    expected = {
+        f"-j {key.replace('__', '-').replace('_', ' ')}": each for key, each in answers.items()
+    }
+    stand_in = Ip(expected, status=status, stderr=stderr)
     monkeypatch.setattr(interface_changes, "run", stand_in)
     return stand_in
 
@@ -75,8 +77,8 @@ def test_every_other_route_is_preferred_to_an_unreachable_one(
 
 
 def test_a_batch_that_fails_names_the_line_and_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = 'Cannot find device "x"\nCommand failed -:2\n'
-    ip(monkeypatch, status=1, stderr=said)
+    reported = 'Cannot find device "x"\nCommand failed -:2\n'
+    ip(monkeypatch, status=1, stderr=reported)
 
     with pytest.raises(CommandFailed) as failed:
         interface_changes.batch(["link set dev lo up", "link set dev x up"])
@@ -118,10 +120,10 @@ def test_a_route_is_marked_as_unos() -> None:
 def test_a_blackhole_route_is_preferred_to_an_unreachable_one_and_to_no_other() -> None:
     prefix = IPv4Network("10.255.128.0/22")
 
-    said = interface_changes.add_blackhole_route("uno0", prefix)
+    reported = interface_changes.add_blackhole_route("uno0", prefix)
 
-    assert said == "route replace 10.255.128.0/22 dev uno0 metric 4278198271 proto 98"
-    assert interface_changes.remove_blackhole_route("uno0", prefix) == said.replace(
+    assert reported == "route replace 10.255.128.0/22 dev uno0 metric 4278198271 proto 98"
+    assert interface_changes.remove_blackhole_route("uno0", prefix) == reported.replace(
         "replace", "del"
     )
     assert int(interface_changes.BLACKHOLE_METRIC) == int(interface_changes.UNREACHABLE_METRIC) - 1

@@ -95,7 +95,7 @@ def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses
 def test_unreachable_routes_are_apart_from_routes_into_interfaces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = {
+    reported = {
         socket.AF_INET: (
             route("192.168.2.0/24", kind=rtnetlink.UNREACHABLE),
             route("10.0.0.9/32", TUNNEL),
@@ -108,7 +108,7 @@ def test_unreachable_routes_are_apart_from_routes_into_interfaces(
         ),
     }
     monkeypatch.setattr(
-        rtnetlink, "routes_of", lambda protocol, family: told[family] if protocol == 98 else ()
+        rtnetlink, "routes_of", lambda protocol, family: reported[family] if protocol == 98 else ()
     )
 
     found = inventory.own_routes()
@@ -172,8 +172,8 @@ def attribute(kind: int, content: bytes) -> bytes:
 
 def link(index: int, name: str, *about: tuple[int, bytes], up: bool = True) -> bytes:
     head = struct.pack("=BBHiII", 0, 0, 1, index, int(up), 0)
-    told = [(3, name.encode() + b"\0"), *about]
-    return head + b"".join(attribute(*each) for each in told)
+    reported = [(3, name.encode() + b"\0"), *about]
+    return head + b"".join(attribute(*each) for each in reported)
 
 
 def address(text: str, index: int, *, other: str | None = None) -> bytes:
@@ -188,9 +188,9 @@ def address(text: str, index: int, *, other: str | None = None) -> bytes:
 
 def rule(source: str | None, table: int, *, protocol: int = 98) -> bytes:
     packed = ip_address(source).packed if source else b""
-    told = attribute(2, packed) if packed else b""
-    told += attribute(15, struct.pack("=I", table)) + attribute(21, bytes([protocol]))
-    return struct.pack("=8BI", socket.AF_INET, 0, 8 * len(packed), 0, 0, 0, 0, 1, 0) + told
+    reported = attribute(2, packed) if packed else b""
+    reported += attribute(15, struct.pack("=I", table)) + attribute(21, bytes([protocol]))
+    return struct.pack("=8BI", socket.AF_INET, 0, 8 * len(packed), 0, 0, 0, 0, 1, 0) + reported
 
 
 def route(

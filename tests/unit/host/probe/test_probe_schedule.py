@@ -87,11 +87,11 @@ def test_a_requested_target_that_does_not_reply_is_not_reported() -> None:
     network.run(1)
 
     assert network.changes == []
-    heard = network.of(NEAR).last_answered, network.of(FAR).last_answered
-    assert heard[0] is not None
-    assert heard[0] >= called
-    assert heard[1] is not None
-    assert heard[1] < called
+    received = network.of(NEAR).last_answered, network.of(FAR).last_answered
+    assert received[0] is not None
+    assert received[0] >= called
+    assert received[1] is not None
+    assert received[1] < called
 
 
 def test_an_answer_to_an_earlier_probe_is_none_to_a_call() -> None:

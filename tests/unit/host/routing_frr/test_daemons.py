@@ -123,17 +123,17 @@ def test_a_start_that_was_cut_short_can_be_stopped(folder: Path) -> None:
 def test_running_daemons_are_ended_and_their_folder_removed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[list[str]] = []
+    reported: list[list[str]] = []
     with Daemons(folder, ["watchfrr", *NAMES]) as daemons:
-        monkeypatch.setattr(frr, "run", lambda argv, **_: said.append(argv))
+        monkeypatch.setattr(frr, "run", lambda argv, **_: reported.append(argv))
         (folder / "bgpd.conf").write_text("!\nrouter bgp 4200000003\n exit\n")
 
         Frr(folder).stop()
 
         assert daemons.statuses() == dict.fromkeys(["watchfrr", *NAMES], -signal.SIGTERM)
     assert not folder.exists()
-    assert said[0][:5] == ["vtysh", "--vty_socket", str(folder), "-d", "bgpd"]
-    assert said[0][6::2] == [
+    assert reported[0][:5] == ["vtysh", "--vty_socket", str(folder), "-d", "bgpd"]
+    assert reported[0][6::2] == [
         "configure terminal",
         "router bgp 4200000003",
         "bgp shutdown message uno service down",

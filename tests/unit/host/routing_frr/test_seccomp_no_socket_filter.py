@@ -26,12 +26,16 @@ except OSError as error:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [((), "taken"), (IN_IT, "Protocol not available")], ids=["without", "within"]
+    ("words", "reported"),
+    [((), "taken"), (IN_IT, "Protocol not available")],
+    ids=["without", "within"],
 )
-def test_a_socket_filter_is_refused_and_no_other_option(words: tuple[str, ...], said: str) -> None:
+def test_a_socket_filter_is_refused_and_no_other_option(
+    words: tuple[str, ...], reported: str
+) -> None:
     done = run([*words, sys.executable, "-c", TRIES])
 
-    assert done.stdout == f"{said}\n"
+    assert done.stdout == f"{reported}\n"
 
 
 def test_the_program_gets_its_arguments_and_its_status_is_returned() -> None:

@@ -17,10 +17,10 @@ from uno.ports.host import SessionStatus
 
 
 def test_an_answer_ends_with_three_zeros_and_a_status(tmp_path: Path) -> None:
-    with daemon(tmp_path, "zebra", {"show version": "FRRouting 8.4\n"}) as heard:
+    with daemon(tmp_path, "zebra", {"show version": "FRRouting 8.4\n"}) as received:
         assert vty.query(tmp_path, "zebra", "show version") == "FRRouting 8.4\n"
 
-    assert heard == ["enable", "show version"]
+    assert received == ["enable", "show version"]
 
 
 def test_an_answer_in_pieces_is_put_together(tmp_path: Path) -> None:
@@ -41,12 +41,12 @@ def test_a_daemon_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_steps_are_done_in_configuration_mode_one_after_the_other(tmp_path: Path) -> None:
-    said = {"configure terminal": "", "bfd": "", "no peer 10.0.0.1": "", "exit": ""}
+    reported = {"configure terminal": "", "bfd": "", "no peer 10.0.0.1": "", "exit": ""}
 
-    with daemon(tmp_path, "bfdd", said) as heard:
+    with daemon(tmp_path, "bfdd", reported) as received:
         vty.configure(tmp_path, "bfdd", [("bfd", "no peer 10.0.0.1", "exit"), ("bfd", "exit")])
 
-    assert heard == [
+    assert received == [
         "enable",
         "configure terminal",
         "bfd",
@@ -57,10 +57,10 @@ def test_steps_are_done_in_configuration_mode_one_after_the_other(tmp_path: Path
 
 
 def test_a_command_that_is_refused_is_named_with_the_reason(tmp_path: Path) -> None:
-    said = {"configure terminal": "", "bfd": "", "peer x": "% [BFD] Unknown command: peer x\n"}
+    reported = {"configure terminal": "", "bfd": "", "peer x": "% [BFD] Unknown command: peer x\n"}
 
     with (
-        daemon(tmp_path, "bfdd", said),
+        daemon(tmp_path, "bfdd", reported),
         pytest.raises(UnoError, match=r"bfdd refused `peer x`: % \[BFD\] Unknown command"),
     ):
         vty.configure(tmp_path, "bfdd", [("bfd",), ("peer x",), ("exit",)])
@@ -99,27 +99,29 @@ def peer(state: str = "Active", prefixes: int = 0) -> dict[str, object]:
 def answers(
     monkeypatch: pytest.MonkeyPatch, *, bgp: dict[str, object], bfd: list[dict[str, object]]
 ) -> None:
-    told = {
+    given = {
         ("bgpd", "show bgp summary json"): json.dumps(bgp),
         ("bfdd", "show bfd peers json"): json.dumps(bfd),
     }
-    monkeypatch.setattr(vty, "query", lambda _, daemon, command: told[daemon, command])
+    monkeypatch.setattr(vty, "query", lambda _, daemon, command: given[daemon, command])
 
 
 @contextmanager
 def daemon(folder: Path, name: str, answers: dict[str, str]) -> Iterator[list[str]]:
     """Answer on a daemon's socket; hang up at what is not among `answers`."""
-    heard: list[str] = []
+    received: list[str] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(folder / f"{name}.vty"))
         listener.listen()
-        thread = threading.Thread(target=serve, args=(listener, heard, {"enable": "", **answers}))
+        thread = threading.Thread(
+            target=serve, args=(listener, received, {"enable": "", **answers})
+        )
         thread.start()
-        yield heard
+        yield received
         thread.join()
 
 
-def serve(listener: socket.socket, heard: list[str], answers: dict[str, str]) -> None:
+def serve(listener: socket.socket, received: list[str], answers: dict[str, str]) -> None:
     one, _ = listener.accept()
     with one:
         waiting = b""
@@ -127,9 +129,11 @@ def serve(listener: socket.socket, heard: list[str], answers: dict[str, str]) ->
             waiting += part
             while b"\0" in waiting:
                 command, _, waiting = waiting.partition(b"\0")
-                heard.append(command.decode())
-                if heard[-1] not in answers:
+                received.append(command.decode())
+                if received[-1] not in answers:
                     return
-                said = answers[heard[-1]].encode()
+                reported = answers[received[-1]].encode()
                 # CMD_WARNING_CONFIG_FAILED in FRR's lib/command.h.
-                one.sendall(said + b"\0\0\0" + (b"\x0d" if said.startswith(b"%") else b"\0"))
+                one.sendall(
+                    reported + b"\0\0\0" + (b"\x0d" if reported.startswith(b"%") else b"\0")
+                )

@@ -159,7 +159,7 @@ def test_a_new_session_is_started_by_removing_the_peer_and_adding_it(
 
 @pytest.mark.feature("G30")
 @pytest.mark.parametrize(
-    ("kinds", "said"),
+    ("kinds", "reported"),
     [
         ([], "none"),
         (["wireguard", "wireguard"], "kernel"),
@@ -168,12 +168,12 @@ def test_a_new_session_is_started_by_removing_the_peer_and_adding_it(
     ],
 )
 def test_the_kind_is_the_kernel_or_name_and_version_of_the_program(
-    kinds: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+    kinds: list[str], reported: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interfaces, "_program", lambda: "/usr/bin/wireguard-go")
     monkeypatch.setattr(programs, "version", lambda _: "wireguard-go v0.0.20220316\n\nUserspace\n")
 
-    assert interfaces.kind(kinds) == said
+    assert interfaces.kind(kinds) == reported
 
 
 @pytest.mark.parametrize("queue", [False, True])

@@ -106,9 +106,9 @@ def test_an_interface_is_read_with_its_peers_and_how_they_are(
     assert found.status[1].handshake == 0
 
 
-@pytest.mark.parametrize("said", [b"", TOLD.encode()[:-1], b"errno=0"])
-def test_who_does_not_finish_has_not_answered(said: bytes) -> None:
-    with served("uwg-b0", said):
+@pytest.mark.parametrize("reported", [b"", TOLD.encode()[:-1], b"errno=0"])
+def test_who_does_not_finish_has_not_answered(reported: bytes) -> None:
+    with served("uwg-b0", reported):
         assert uapi.query("uwg-b0") is None
 
 

@@ -30,24 +30,32 @@ from uno.registry.store.directory import Registry
 def test_a_dry_run_reports_what_the_change_then_does(
     registry: Registry, by: Author, edit: Callable[[Uvn], Edited]
 ) -> None:
-    told = operations.change(registry, edit, by=by, why="test", dry_run=True)
+    reported = operations.change(registry, edit, by=by, why="test", dry_run=True)
     assert registry.store.head().number == 1
     done = operations.change(registry, edit, by=by, why="test")
 
-    assert (told.is_dry_run, done.is_dry_run) == (True, False)
-    assert (told.is_made, told.lines, told.warnings) == (done.is_made, done.lines, done.warnings)
-    assert told.published == done.published
-    assert (told.keys, told.revoked) == (done.keys, done.revoked)
-    assert (told.after.number, told.after.uvn) == (done.after.number, done.after.uvn)
-    assert told.after.plan.links == done.after.plan.links
+    assert (reported.is_dry_run, done.is_dry_run) == (True, False)
+    assert (reported.is_made, reported.lines, reported.warnings) == (
+        done.is_made,
+        done.lines,
+        done.warnings,
+    )
+    assert reported.published == done.published
+    assert (reported.keys, reported.revoked) == (done.keys, done.revoked)
+    assert (reported.after.number, reported.after.uvn) == (done.after.number, done.after.uvn)
+    assert reported.after.plan.links == done.after.plan.links
 
 
 @pytest.mark.feature("G47")
 def test_a_uvn_is_rehearsed_without_a_directory(
     root: Path, definition: Callable[..., Uvn], by: Author
 ) -> None:
-    told = operations.define_uvn(root, Edited(uvn=definition()), by=by, dry_run=True)
+    reported = operations.define_uvn(root, Edited(uvn=definition()), by=by, dry_run=True)
     assert not root.exists()
     done = operations.define_uvn(root, Edited(uvn=definition()), by=by)
 
-    assert (told.lines, told.published, told.keys) == (done.lines, done.published, done.keys)
+    assert (reported.lines, reported.published, reported.keys) == (
+        done.lines,
+        done.published,
+        done.keys,
+    )

@@ -143,7 +143,7 @@ def test_settings_land_in_their_places(definition: Callable[..., Uvn]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reported"),
     [
         ("10.9.0.1/16", "has host bits set"),
         ("10.9", "'10.9' is not a network"),
@@ -151,7 +151,7 @@ def test_settings_land_in_their_places(definition: Callable[..., Uvn]) -> None:
     ],
 )
 def test_an_invalid_subnet_is_reported_with_its_option(
-    definition: Callable[..., Uvn], text: str, said: str
+    definition: Callable[..., Uvn], text: str, reported: str
 ) -> None:
     setting = Setting(
         option="--root-vpn-subnet", path=("settings", "root_vpn", "subnet"), value=text
@@ -161,7 +161,7 @@ def test_an_invalid_subnet_is_reported_with_its_option(
 
     assert edited.uvn == definition()
     assert edited.problems[0].option == "--root-vpn-subnet"
-    assert said in edited.problems[0].what
+    assert reported in edited.problems[0].what
 
 
 def test_a_setting_of_a_new_particle_is_relative_to_it(definition: Callable[..., Uvn]) -> None:

@@ -135,7 +135,7 @@ def test_a_key_that_was_replaced_is_not_kept(registry: Registry, root: Path, by:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "reported"),
     [
         (
             lambda it: key_rotation.rekey_uvn(it, Networks()),
@@ -164,9 +164,9 @@ def test_a_key_that_was_replaced_is_not_kept(registry: Registry, root: Path, by:
     ],
 )
 def test_a_request_without_keys_to_replace_is_a_problem(
-    registry: Registry, by: Author, edit: Callable[[Uvn], Edited], said: str
+    registry: Registry, by: Author, edit: Callable[[Uvn], Edited], reported: str
 ) -> None:
-    with pytest.raises(Rejected, match=said):
+    with pytest.raises(Rejected, match=reported):
         change(registry, by, edit)
     assert registry.store.head().number == 1
 

@@ -176,8 +176,8 @@ def test_a_refused_change_reports_every_problem_and_changes_nothing(
     with pytest.raises(Rejected) as caught:
         add(registry, by, wanted)
 
-    said = {problem.option for problem in caught.value.problems}
-    assert said == {"NAME", "-a", "-N", "-o"}
+    reported = {problem.option for problem in caught.value.problems}
+    assert reported == {"NAME", "-a", "-N", "-o"}
     assert len([each for each in caught.value.problems if each.option == "-N"]) == 2
     assert registry.store.head().number == 1
     assert registry.store.secrets() == before
@@ -248,8 +248,8 @@ def test_read_only_commands_do_not_wait_for_a_running_one(registry: Registry, ro
     (root / "cells" / "net__c1.uvn-agent").unlink()
 
     # `registry` holds the lock.
-    with operations.opened(root) as looked:
-        assert looked.store.head() == registry.store.head()
+    with operations.opened(root) as observed:
+        assert observed.store.head() == registry.store.head()
 
     assert not (root / "cells" / "net__c1.uvn-agent").exists()
 

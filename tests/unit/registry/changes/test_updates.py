@@ -110,7 +110,7 @@ def test_lans_are_added_and_removed(registry: Registry, by: Author) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "reported"),
     [
         (CellUpdate(removed=("10.7.0.0/16",)), "10.7.0.0/16 is not a LAN of cell c1"),
         (
@@ -122,9 +122,9 @@ def test_lans_are_added_and_removed(registry: Registry, by: Author) -> None:
     ],
 )
 def test_an_impossible_change_of_a_cell_is_a_problem(
-    registry: Registry, by: Author, wanted: CellUpdate, said: str
+    registry: Registry, by: Author, wanted: CellUpdate, reported: str
 ) -> None:
-    with pytest.raises(Rejected, match=said):
+    with pytest.raises(Rejected, match=reported):
         change(registry, by, lambda it: updates.update_cell(it, "c1", wanted))
 
 

@@ -26,8 +26,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
     passphrases.reset(token)
 
 
-def reopened(store: Store, said: str = "correct horse") -> Store:
-    passphrases.set(PassphraseCache(lambda: said))
+def reopened(store: Store, reported: str = "correct horse") -> Store:
+    passphrases.set(PassphraseCache(lambda: reported))
     return Store(store._path)
 
 
