@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says more of the machine than of uno: `benchmarks/` measures.
+# How long an example takes depends more on the machine than on uno: `benchmarks/` measures.
 settings.register_profile("uno", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("uno")
 

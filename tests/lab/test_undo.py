@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 # lan-d is behind NAT and has one link, to lan-a.
 CUT_OFF, UPLINK = "lan-d", "lan-a"
-# Until the news is with everybody, and the old generation in place.
+# Seconds until all cells have received the undo, and run the old generation.
 AFTERWARDS = 30.0
 
 

@@ -1,4 +1,4 @@
-"""The man page and the reference of the commands are what the commands say, and are well formed."""
+"""The man page and the reference of the commands follow from the commands, and are well formed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`uno guide`: one cell's to the terminal or a file, everybody's to a directory."""
+"""`uno guide`: one cell's to the terminal or a file, all cells' to a directory."""
 
 from __future__ import annotations
 
