@@ -49,7 +49,7 @@ def _main(verb: str, root: str, *without: str) -> None:
     actions = reconcile(desired=wanted, observed=observed)
     apply(host, actions, observed=observed)
     if verb == "down":
-        host.forget()
+        host.remove_state()
     sys.stdout.writelines(f"{describe(each)}\n" for each in actions)
 
 

@@ -64,7 +64,7 @@ def up(host: Host, package: Package, *, progress: Progress) -> tuple[Action, ...
     try:
         difference.apply(host, progress=progress)
     except BaseException:
-        _forget_if_nothing_owned(host)
+        _remove_state_if_nothing_owned(host)
         raise
     return difference.actions
 
@@ -95,7 +95,7 @@ def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
     """Remove all that uno owns from the host, and return the actions taken."""
     difference = compare(host, Desired())
     difference.apply(host, progress=progress)
-    host.forget()
+    host.remove_state()
     return difference.actions
 
 
@@ -143,11 +143,11 @@ def status(host: Host, package: Package) -> ServiceStatus:
     )
 
 
-def _forget_if_nothing_owned(host: Host) -> None:
+def _remove_state_if_nothing_owned(host: Host) -> None:
     """Remove the host's record of a cell that, after a failure, owns nothing on it."""
     with suppress(UnoError):
         if not compare(host, Desired()).actions:
-            host.forget()
+            host.remove_state()
 
 
 def _links(host: Host, package: Package) -> tuple[LinkStatus, ...]:

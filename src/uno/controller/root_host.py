@@ -38,7 +38,7 @@ class RootHost:
             for warning in host.warnings:
                 _log.warning("%s", warning)
             if not desired.tunnels:
-                host.forget()
+                host.remove_state()
             self._desired = desired
 
     def refresh_endpoints(self) -> None:

@@ -222,7 +222,7 @@ class LinuxHost:
             for chain in foreign_chains.dropping_nft_chains()
         ]
 
-    def forget(self) -> None:
+    def remove_state(self) -> None:
         """Remove the recorded state of a cell that owns nothing on this host any more."""
         for name in self._state.read().tunnels:
             # Rules outlive their interface.

@@ -325,6 +325,6 @@ class Host(Protocol):
         """
         ...
 
-    def forget(self) -> None:
+    def remove_state(self) -> None:
         """Delete the recorded state of a host on which uno owns nothing any more."""
         ...

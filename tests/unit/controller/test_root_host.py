@@ -56,7 +56,7 @@ def test_a_second_pass_changes_nothing() -> None:
 
     assert done > 0
     assert len(host.performed) == done
-    assert not host.forgotten
+    assert not host.state_removed
 
 
 def test_a_host_without_a_root_vpn_keeps_no_state() -> None:
@@ -68,7 +68,7 @@ def test_a_host_without_a_root_vpn_keeps_no_state() -> None:
     root.reconcile(Desired())
 
     assert str(host) == before
-    assert host.forgotten
+    assert host.state_removed
 
 
 def test_warnings_of_this_pass_are_logged(

@@ -53,7 +53,7 @@ class _Failure:
 class FakeHost:
     """A machine that uno changes, in memory. What Linux refuses it refuses, with `UnoError`.
 
-    It records calls in `performed`, `handshakes_initiated`, `dropped` and `forgotten`. It returns
+    It records calls in `performed`, `handshakes_initiated`, `dropped`, `state_removed`. It returns
     `sessions`, `handshakes` (seconds since the epoch, by public key), `foreign_forward_chains`, and
     `interfaces_with_routes`. `moved` are the endpoints whose names resolve to another address now.
     """
@@ -64,7 +64,7 @@ class FakeHost:
         self.performed: list[Action] = []
         self.handshakes_initiated: list[tuple[str, Peer]] = []
         self.dropped: list[str] = []
-        self.forgotten = False
+        self.state_removed = False
         self.foreign_forward_chains: list[ForeignForwardChain] = []
         self.sessions: tuple[SessionStatus, ...] = ()
         self.handshakes: dict[str, int] = {}
@@ -180,9 +180,9 @@ class FakeHost:
         self.moved -= {peer.endpoint or ""}
         return moved
 
-    def forget(self) -> None:
+    def remove_state(self) -> None:
         """Record the call."""
-        self.forgotten = True
+        self.state_removed = True
 
     def _due(self) -> _Failure | None:
         failure = self._failure

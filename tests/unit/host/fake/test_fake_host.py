@@ -302,12 +302,12 @@ def test_it_answers_what_it_was_given_to_answer() -> None:
 
     do(host, CreateTunnel(TUNNEL), StartRouting(ROUTING))
     host.initiate_handshake("uwg-b0", PEER)
-    host.forget()
+    host.remove_state()
 
     assert (host.wireguard_kind(), host.session_status()) == ("fake", (session,))
     assert [peer.handshake for peer in host.peer_status()["uwg-b0"]] == [1700000000]
     assert host.handshakes_initiated == [("uwg-b0", PEER)]
-    assert host.forgotten
+    assert host.state_removed
     with pytest.raises(UnoError, match="Cannot find device"):
         host.initiate_handshake("uwg-b9", PEER)
 
