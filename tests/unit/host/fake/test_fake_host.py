@@ -222,7 +222,7 @@ def test_routing_that_stopped_half_way_is_left_over_and_no_longer_running() -> N
     host.perform(StartRouting(ROUTING))
     host.fail_at(1, halfway=True)
 
-    with pytest.raises(UnoError, match="told to fail"):
+    with pytest.raises(UnoError, match="injected failure"):
         host.perform(StopRouting())
 
     observed = host.observe(())
@@ -236,7 +236,7 @@ def test_it_fails_once_at_the_requested_action(halfway: bool) -> None:  # noqa: 
     prefixes = IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24")
 
     host.perform(SetNode(NODE))
-    with pytest.raises(UnoError, match="told to fail"):
+    with pytest.raises(UnoError, match="injected failure"):
         host.perform(AddUnreachableRoutes(prefixes))
 
     assert host.observe(()).unreachable_routes == set(prefixes[:1] if halfway else ())
