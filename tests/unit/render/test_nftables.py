@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
-from uno.model.net import Network, address
+from uno.model.net import Network, address, network
 from uno.model.plan import CellPlan, ParticlePeer, Roster
 from uno.model.uvn import PARTICLES_VPN, Cell, Particle, Settings, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
@@ -541,7 +541,10 @@ def _names(text: str, word: str) -> list[str]:
 
 def _networks(text: str, word: str) -> list[Network]:
     elements = _elements(text, word[1:]) if word.startswith("@") else [word]
-    return [ip_network(each) for each in elements]
+    return [
+        network(each if "/" in each else f"{each}/{address(each).max_prefixlen}")
+        for each in elements
+    ]
 
 
 def _elements(text: str, name: str) -> list[str]:
