@@ -43,12 +43,12 @@ def test_things_are_banned_and_admitted_again(janes: Uno, root: Path, thing: str
 def test_nothing_is_deleted_without_a_yes(
     janes: Uno, root: Path, monkeypatch: pytest.MonkeyPatch, thing: str
 ) -> None:
-    unknown = janes("delete", *thing.split())
+    no_terminal = janes("delete", *thing.split())
     no = janes("delete", *thing.split(), "--no")
     monkeypatch.setenv("CI", "1")
     in_ci = janes("delete", *thing.split())
-    assert (unknown.status, no.status, in_ci.status) == (2, 1, 2)
-    assert "nothing was changed" in unknown.err
+    assert (no_terminal.status, no.status, in_ci.status) == (2, 1, 2)
+    assert "nothing was changed" in no_terminal.err
     assert generation(root) == 6
 
     yes = janes("delete", *thing.split(), "-y")
