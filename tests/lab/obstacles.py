@@ -88,7 +88,7 @@ OBSTACLES = (
     Obstacle(
         name="unreachable routes",
         put=lambda n: shim(n, "ip", fails="-batch*"),
-        fragments=("could not block", "`ip -batch -`", "no luck today"),
+        fragments=("could not add 8 unreachable routes", "`ip -batch -`", "no luck today"),
     ),
     Obstacle(
         name="firewall",

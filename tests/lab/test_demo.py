@@ -131,7 +131,7 @@ def test_a_demo_that_is_ended_by_a_signal_leaves_nothing(
         (machine, "start_holders"),
         (Thread, "start"),
         (rehearsal, "build"),
-        (cli, "_say"),
+        (cli, "_print"),
     ],
     ids=["known", "files", "processes", "thread", "built", "reported"],
 )
@@ -180,7 +180,7 @@ def test_a_lab_with_agents_is_changed_by_the_command_that_it_names(
 
     (change,) = re.findall(r"change it: (.*)", made)
     done = run([*shlex.split(change), "-t", "60"], timeout=90)
-    assert "uno agent, all well after" in made
+    assert "uno agent, all healthy after" in made
     assert "5 cells run generation 1" in done.stdout
     assert len(list(labs.iterdir())) == 1
 

@@ -208,7 +208,12 @@ def test_up_makes_the_interfaces_again_whose_wireguard_was_killed(well: Deployme
 @pytest.mark.parametrize(
     "moment",
     [
-        *("block", "set the node", "create interface uwg-b0", "set net.ipv4.ip_forward"),
+        *(
+            "add 8 unreachable routes",
+            "set the node",
+            "create interface uwg-b0",
+            "set net.ipv4.ip_forward",
+        ),
         "start routing",
     ],
 )

@@ -403,5 +403,5 @@ def spoofed(sender: Node, target: Node, source: str, *, own: str | None = None) 
 def drops(cell: Node) -> int:
     """How many packets a cell has dropped for their sources."""
     listed = cell.run(["nft", "list", "table", "inet", "uno"]).stdout
-    chains = re.findall(r"chain from-[^}]*counter packets (\d+) bytes \d+ drop", listed)
+    chains = re.findall(r"chain rpf_[^}]*counter packets (\d+) bytes \d+ drop", listed)
     return sum(map(int, chains))

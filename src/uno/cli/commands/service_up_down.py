@@ -13,7 +13,7 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, trigger_agent
-from uno.diagnostics import ActionNeeded, UnoError
+from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from uno.agent.commit.ledger import Ledger
@@ -127,10 +127,7 @@ def status(
 def _connect(
     ledger: Ledger, host: LinuxHost, package: Package, *, wait: float, verbose: int
 ) -> tuple[Action, ...]:
-    """Connect; retry while names do not resolve, or the failure is transient.
-
-    At boot, name service and FRR may be ready a little later.
-    """
+    """Connect; retry while names do not resolve, which at boot they may do a little later."""
     from uno.agent import service  # noqa: PLC0415
 
     deadline = time.monotonic() + wait
@@ -138,24 +135,19 @@ def _connect(
     before = ledger.previous()
     while True:
         host.warnings.clear()
-        try:
-            with _locked(ledger):
-                if before is not None and not done:
-                    done += service.change_over(
-                        host,
-                        old=before,
-                        new=package,
-                        progress=_progress(verbose),
-                        pause=threading.Event().wait,
-                        now=time.monotonic,
-                    )
-                done += service.up(host, package, progress=_progress(verbose))
-        except UnoError as error:
-            if not error.transient or time.monotonic() + RESOLVE_AGAIN > deadline:
-                raise
-        else:
-            if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
-                return tuple(done)
+        with _locked(ledger):
+            if before is not None and not done:
+                done += service.change_over(
+                    host,
+                    old=before,
+                    new=package,
+                    progress=_progress(verbose),
+                    pause=threading.Event().wait,
+                    now=time.monotonic,
+                )
+            done += service.up(host, package, progress=_progress(verbose))
+        if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
+            return tuple(done)
         threading.Event().wait(RESOLVE_AGAIN)
 
 
