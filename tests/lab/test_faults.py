@@ -303,7 +303,9 @@ def test_up_refuses_to_start_without_its_lan_and_names_it(down: Deployment) -> N
     assert differences(before, after) == []
 
 
-def test_a_name_that_is_not_found_is_a_warning_and_the_next_up_mends_it(
+@pytest.mark.feature("F102")
+@pytest.mark.feature("G51")
+def test_a_name_that_cannot_be_resolved_fails_the_up_and_the_next_one_adds_its_link(
     well: Deployment,
 ) -> None:
     cell = well.world.nodes["lan-d"]
@@ -316,8 +318,10 @@ def test_a_name_that_is_not_found_is_a_warning_and_the_next_up_mends_it(
     done = uno(well, cell, "up", "--wait", "0.5")
 
     hosts.write_text(known)
-    assert done.status == 0
-    assert "warning: the name a.example.net cannot be resolved" in done.stderr
+    assert done.status == 1
+    assert "lan-d of" in done.stdout
+    assert "lan-d is up without " in done.stderr
+    assert "a.example.net (lan-a)" in done.stderr
     assert uno(well, cell, "status").status == 1
     assert "uwg-b0" in cell.run(["ip", "link"]).stdout
     mended = uno(well, cell, "up", "-v")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import switch
+from uno.agent.host_loop.handshake_retry import is_name
 from uno.diagnostics import UnoError
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
@@ -19,6 +20,7 @@ from uno.model.tunnel import Tunnel
 from uno.ports.host import Action, CreateTunnel, Desired, Host, PeerStatus, SessionStatus
 from uno.reconcile.converge import cell_target, compare
 from uno.reconcile.lans import require_all
+from uno.render.tunnels import tunnels
 
 Progress = Callable[[str], None]
 
@@ -31,6 +33,15 @@ class LinkStatus:
     neighbor: str
     peer: PeerStatus | None
     session: SessionStatus | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnresolvedLink:
+    """A link whose other end's `name` cannot be resolved."""
+
+    interface: str
+    neighbor: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,32 +110,97 @@ def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
     return difference.actions
 
 
-def retry_handshakes(host: Host, actions: tuple[Action, ...]) -> bool:
-    """Initiate handshakes on links that only this cell can open and that have had none.
+def unresolved(host: Host, package: Package) -> tuple[UnresolvedLink, ...]:
+    """Return the links that this host has no address for: the names could not be resolved."""
+    there = {
+        (tunnel.name, peer.public_key): peer.endpoint
+        for tunnel in host.observe(()).tunnels
+        for peer in tunnel.peers
+    }
+    names = {member.id: member.name for member in package.roster.members}
+    return tuple(
+        UnresolvedLink(
+            interface=link.interface,
+            neighbor=names[link.cell],
+            name=link.endpoint.rpartition(":")[0],
+        )
+        for link in package.plan.links
+        if link.endpoint is not None and there.get((link.interface, link.public_key)) is None
+    )
 
-    These are among the interfaces that `actions` created. Returns whether all have had one.
+
+def refresh_endpoints(
+    host: Host, package: Package, actions: tuple[Action, ...]
+) -> tuple[Tunnel, ...]:
+    """Resolve the endpoints of links that do not work again, and return those that have moved.
+
+    A name may lead elsewhere since the last `up`. Links that `actions` created are left alone; the
+    registry's endpoint is resolved again, too, but not returned: it may be off for weeks.
+    """
+    new = {each.tunnel.name for each in actions if isinstance(each, CreateTunnel)}
+    named = [
+        (tunnel, peer)
+        for tunnel in tunnels(package)
+        for peer in tunnel.peers
+        if tunnel.name not in new and is_name(peer.endpoint)
+    ]
+    works = {
+        link.interface
+        for link in (_links(host, package) if named else ())
+        if link.session is not None and link.session.works
+    }
+    moved = [
+        tunnel
+        for tunnel, peer in named
+        if tunnel.name not in works and host.refresh_endpoint(tunnel.name, peer)
+    ]
+    awaited = tuple(tunnel for tunnel in moved if not tunnel.routes)
+    for tunnel in awaited:
+        _initiate_handshakes(host, tunnel)
+    return awaited
+
+
+def retry_handshakes(host: Host, awaited: tuple[Tunnel, ...]) -> tuple[Tunnel, ...]:
+    """Initiate handshakes on those of the `awaited` links that have had none; return these.
+
+    Where a name has several addresses, the next is tried.
     """
     status = host.peer_status()
-    silent = [
+    silent = tuple(
         tunnel
-        for tunnel in created(actions)
+        for tunnel in awaited
         if not any(peer.handshake for peer in status.get(tunnel.name, ()))
-    ]
+    )
     for tunnel in silent:
         for peer in tunnel.peers:
-            host.initiate_handshake(tunnel.name, peer)
-    return not silent
+            if is_name(peer.endpoint):
+                host.refresh_endpoint(tunnel.name, peer)
+        _initiate_handshakes(host, tunnel)
+    return silent
 
 
-def created(actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
-    """Return the links created by `actions` that only this cell can open: it has no listen port."""
-    return tuple(
+def created(host: Host, actions: tuple[Action, ...]) -> tuple[Tunnel, ...]:
+    """Return the links created by `actions` that this cell has to open.
+
+    The other end cannot where this one has no listen port. Where the other end's name has several
+    addresses, the one that is called may not be the one that works.
+    """
+    links = (
         action.tunnel
         for action in actions
-        if isinstance(action, CreateTunnel)
-        and action.tunnel.port is None
-        and not action.tunnel.routes
+        if isinstance(action, CreateTunnel) and not action.tunnel.routes
     )
+    return tuple(
+        tunnel
+        for tunnel in links
+        if tunnel.port is None
+        or any(peer.endpoint and host.other_addresses(tunnel.name, peer) for peer in tunnel.peers)
+    )
+
+
+def _initiate_handshakes(host: Host, tunnel: Tunnel) -> None:
+    for peer in tunnel.peers:
+        host.initiate_handshake(tunnel.name, peer)
 
 
 def status(host: Host, package: Package) -> ServiceStatus:

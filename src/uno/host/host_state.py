@@ -8,19 +8,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.files import write_atomic
+from uno.host.endpoint_choice import EndpointHistory
 from uno.model.codec import MalformedJson, decode, encode
 
 
 class TunnelNote(Struct, frozen=True, kw_only=True):
     """What was configured, where the kernel shows something else: resolved names, ports drawn.
 
-    By public key, `endpoints` are as written, `last_endpoints` the addresses configured last.
+    By public key, `endpoints` are as written, `attempts` the addresses configured.
     `table` is the interface's own routing table, which outlives the interface.
     """
 
     port: int | None = None
     endpoints: dict[str, str] = {}
-    last_endpoints: dict[str, str] = {}
+    attempts: dict[str, EndpointHistory] = {}
     table: int | None = None
 
 

@@ -12,8 +12,9 @@ from msgspec import structs
 
 from uno.diagnostics import UnoError
 from uno.files import failure
-from uno.host import sysctl
+from uno.host import endpoint_choice, sysctl
 from uno.host.command import run
+from uno.host.endpoint_choice import EndpointHistory
 from uno.host.firewall import foreign_chains, nft
 from uno.host.host_state import HostState, StateFile, TunnelNote
 from uno.host.netlink import interface_changes, inventory, rtnetlink
@@ -195,24 +196,36 @@ class LinuxHost:
         self._frr.drop_routes(neighbor)
 
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
-        """Initiate a handshake with a peer that has an endpoint."""
-        if peer.endpoint and (endpoint := self._resolve([peer]).get(peer.endpoint)):
-            wireguard.initiate_handshake(tunnel, peer, endpoint=endpoint)
-            self._note_last_endpoint(tunnel, peer, endpoint)
+        """Initiate a handshake with a peer that has an endpoint, at the address configured last."""
+        history = self._history(tunnel, peer)
+        if history is None and peer.endpoint:
+            answers = self._resolve([peer]).get(peer.endpoint)
+            history = endpoint_choice.next_endpoint(answers, None) if answers else None
+        if history is not None:
+            wireguard.initiate_handshake(tunnel, peer, endpoint=history.last)
+            self._note_attempt(tunnel, peer, history)
 
     def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
-        """Resolve a peer's endpoint again; return whether a new address was configured.
+        """Resolve a peer's endpoint again; return whether another address was configured.
 
         The address is compared with the one configured last, not with the peer's present one: the
         peer may have roamed.
         """
-        endpoint = endpoint_lookup.lookup(peer.endpoint) if peer.endpoint else None
-        note = self._state.read().tunnels.get(tunnel)
-        if endpoint is None or note is None or note.last_endpoints.get(peer.public_key) == endpoint:
+        answers = endpoint_lookup.lookup(peer.endpoint) if peer.endpoint else ()
+        if not answers or tunnel not in self._state.read().tunnels:
             return False
-        wireguard.set_endpoint(tunnel, peer, endpoint=endpoint)
-        self._note_last_endpoint(tunnel, peer, endpoint)
-        return True
+        before = self._history(tunnel, peer)
+        after = endpoint_choice.next_endpoint(answers, before)
+        if moved := before is None or after.last != before.last:
+            wireguard.set_endpoint(tunnel, peer, endpoint=after.last)
+        self._note_attempt(tunnel, peer, after)
+        return moved
+
+    def other_addresses(self, tunnel: str, peer: Peer) -> int:
+        """Return how many addresses a peer's name had beside the one that was configured."""
+        note = self._state.read().tunnels.get(tunnel, TunnelNote())
+        history = note.attempts.get(peer.public_key)
+        return history.addresses - 1 if history else 0
 
     def warn_of_dropping_chains(self) -> None:
         """Add a warning for each nftables chain that drops what uno forwards."""
@@ -245,10 +258,30 @@ class LinuxHost:
         nft.replace_table(self._table, ruleset)
         self._state.note_firewall(ruleset, nft.listing(self._table) if ruleset else None)
 
-    def _note_last_endpoint(self, tunnel: str, peer: Peer, endpoint: str) -> None:
+    def _history(self, tunnel: str, peer: Peer) -> EndpointHistory | None:
+        """Return what was configured as a peer's endpoint, and whether it has answered there."""
         note = self._state.read().tunnels.get(tunnel, TunnelNote())
-        endpoints = {**note.last_endpoints, peer.public_key: endpoint}
-        self._state.note_tunnel(tunnel, structs.replace(note, last_endpoints=endpoints))
+        history = note.attempts.get(peer.public_key)
+        dump = wireguard.dump([tunnel]).get(tunnel) if history else None
+        if history is None or dump is None:
+            return history
+        now = next((it for it in dump.status if it.public_key == peer.public_key), None)
+        if now is None:
+            return history
+        return endpoint_choice.with_handshake(
+            history, endpoint=now.endpoint, handshake=now.handshake
+        )
+
+    def _note_attempt(self, tunnel: str, peer: Peer, history: EndpointHistory) -> None:
+        note = self._state.read().tunnels.get(tunnel, TunnelNote())
+        self._state.note_tunnel(
+            tunnel,
+            structs.replace(
+                note,
+                endpoints={**note.endpoints, peer.public_key: peer.endpoint or ""},
+                attempts={**note.attempts, peer.public_key: history},
+            ),
+        )
 
     def _remove_rules(self, name: str) -> None:
         note = self._state.read().tunnels.get(name)
@@ -314,7 +347,22 @@ class LinuxHost:
         if before and before.port is None and tunnel.port is None:
             # Without a port `wg syncconf` chooses another, and the mapping of a NAT is lost.
             as_is = replace(tunnel, port=wireguard.port(tunnel.name))
-        wireguard.configure(as_is, endpoints=resolved, fresh=before is None)
+        earlier = self._state.read().tunnels.get(tunnel.name, TunnelNote()).attempts
+        chosen = {
+            peer.public_key: endpoint_choice.kept_endpoint(answers, earlier.get(peer.public_key))
+            for peer in tunnel.peers
+            if peer.endpoint is not None and (answers := resolved.get(peer.endpoint))
+        }
+        written = {
+            peer.public_key: peer.endpoint
+            for peer in tunnel.peers
+            if peer.endpoint is not None and peer.public_key in chosen
+        }
+        wireguard.configure(
+            as_is,
+            endpoints={written[key]: history.last for key, history in chosen.items()},
+            fresh=before is None,
+        )
         name = tunnel.name
         there = before.addresses if before else ()
         _enable_ipv6(name)
@@ -325,17 +373,7 @@ class LinuxHost:
         # Paths may be asymmetric: strict reverse path filtering would drop packets. The kernel
         # uses the larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
         sysctl.write(f"net.ipv4.conf.{name.replace('.', '/')}.rp_filter", "2")
-        written = {
-            peer.public_key: peer.endpoint
-            for peer in tunnel.peers
-            if peer.endpoint is not None and peer.endpoint in resolved
-        }
-        note = TunnelNote(
-            port=tunnel.port,
-            endpoints=written,
-            last_endpoints={key: resolved[endpoint] for key, endpoint in written.items()},
-            table=tunnel.table,
-        )
+        note = TunnelNote(port=tunnel.port, endpoints=written, attempts=chosen, table=tunnel.table)
         self._set_rules(tunnel, note)
 
     def _set_rules(self, tunnel: Tunnel, note: TunnelNote) -> None:
@@ -347,8 +385,8 @@ class LinuxHost:
             there = {each for each in inventory.rules() if each[1] in tables}
             interface_changes.change_rules(add=wanted - there, remove=there - wanted)
 
-    def _resolve(self, peers: Iterable[Peer]) -> dict[str, str]:
-        """Return address and port of each endpoint; add a warning for each without."""
+    def _resolve(self, peers: Iterable[Peer]) -> dict[str, tuple[str, ...]]:
+        """Return addresses and port of each endpoint; add a warning for each without."""
         names = {peer.endpoint for peer in peers if peer.endpoint}
         found = endpoint_lookup.resolve(names)
         unresolved = (

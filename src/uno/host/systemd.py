@@ -38,7 +38,9 @@ _OWNED = "# Made by `uno service install` for "
 def unit(root: Path, *, program: Sequence[str], name: str) -> str:
     """Return the unit that connects the cell in `root` once. `program` is `uno` and its arguments.
 
-    Processes that go on running (WireGuard, FRR) are in the unit's control group until it stops.
+    While a link is missing, as its name cannot be resolved yet, the command fails and is started
+    again, without end: what is up by then stays up. So the processes that go on running (WireGuard,
+    FRR), which are in the unit's control group, are not killed with it; ExecStop= ends them.
     """
     command = " ".join(_quoted(word) for word in program)
     where = _quoted(str(root))
@@ -47,6 +49,7 @@ def unit(root: Path, *, program: Sequence[str], name: str) -> str:
 Description=uno: {name.replace("%", "%%")}
 Wants=network-online.target
 After=network-online.target docker.service ufw.service nftables.service
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
@@ -54,6 +57,7 @@ RemainAfterExit=yes
 ExecStart={command} service up -q --wait {BOOT_WAIT} -r {where}
 ExecReload={command} service up -q -r {where}
 ExecStop={command} service down -q -r {where}
+KillMode=process
 Restart=on-failure
 RestartSec=10
 TimeoutStartSec={BOOT_WAIT + 60}

@@ -313,16 +313,21 @@ class Host(Protocol):
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
         """Initiate a handshake with a peer that has an endpoint, without the retry delay.
 
-        The peer's present session ends.
+        The address is the one configured last. The peer's present session ends.
         """
         ...
 
     def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
-        """Resolve a peer's endpoint again; return whether a new address was configured.
+        """Resolve a peer's endpoint again; return whether another address was configured.
 
-        A name that cannot be resolved, or that resolves to the address configured last, changes
-        nothing: a peer that has roamed since keeps the endpoint that it roamed to.
+        Without a handshake since the last call, it is the next of the name's addresses. A name that
+        cannot be resolved, or whose only address is the one configured last, changes nothing: a
+        peer that has roamed since keeps the endpoint that it roamed to.
         """
+        ...
+
+    def other_addresses(self, tunnel: str, peer: Peer) -> int:
+        """Return how many addresses a peer's name had beside the one that was configured."""
         ...
 
     def remove_state(self) -> None:

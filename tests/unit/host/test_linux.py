@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeAlias
 
 import pytest
@@ -21,6 +22,7 @@ from uno.host.netlink import interface_changes, inventory
 from uno.host.netlink.inventory import Interface, OwnRoutes
 from uno.host.wireguard import endpoint_lookup
 from uno.host.wireguard import interfaces as wireguard
+from uno.host.wireguard.interfaces import Dump
 from uno.model.key_ids import Secret
 from uno.model.net import Address
 from uno.model.tunnel import Peer, Tunnel
@@ -29,6 +31,7 @@ from uno.ports.host import (
     CreateTunnel,
     ForeignForwardChain,
     NodeInterface,
+    PeerStatus,
     RemoveTunnel,
     RestoreSysctl,
     SetNode,
@@ -38,6 +41,7 @@ from uno.ports.host import (
 KEY = Secret(b64encode(bytes([8] * 31 + [72])).decode())
 TUNNEL = Tunnel(name="uwg-b0", private_key=KEY, mtu=1420, addresses=(), port=63550)
 Rule: TypeAlias = tuple[Address, int]
+Places: TypeAlias = dict[str, tuple[str, ...]]
 IDENTITY = "c0ffee" * 5 + "00"
 FORWARD = "net.ipv4.ip_forward"
 ACCEPT_RA = "net.ipv6.conf.eth0/5.accept_ra"
@@ -60,7 +64,7 @@ class Machine:
         stderr = ""
         if words[:2] == ["wg", "setconf"] or words[:2] == ["wg", "syncconf"]:
             self.configured.append(stdin)
-        if words[:2] == ["wg", "set"]:
+        if words[:2] == ["wg", "set"] and "endpoint" in words:
             self.called.append(words[words.index("endpoint") + 1])
         if words == ["wg", "show", "all", "dump"]:
             return self.done(words, stdout="uwg-b0\tK=\tP=\t40001\toff\n")
@@ -246,18 +250,32 @@ def test_a_slash_in_a_parameter_stands_for_a_dot_in_a_name() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "found"),
     [
-        ("192.0.2.1:63550", "192.0.2.1:63550"),
-        ("[2001:db8::1]:63550", "[2001:db8::1]:63550"),
-        ("no-such-name.invalid:63550", None),
+        ("192.0.2.1:63550", ("192.0.2.1:63550",)),
+        ("[2001:db8::1]:63550", ("[2001:db8::1]:63550",)),
+        ("no-such-name.invalid:63550", ()),
     ],
 )
 def test_an_endpoint_is_looked_up_as_wg_takes_it(
-    endpoint: str, found: str | None, monkeypatch: pytest.MonkeyPatch
+    endpoint: str, found: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if found is None:
+    if not found:
         monkeypatch.setattr("socket.getaddrinfo", unknown)
 
     assert endpoint_lookup.lookup(endpoint) == found
+
+
+@pytest.mark.feature("G51")
+def test_all_addresses_of_a_name_are_found_once_in_the_order_of_the_resolver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = ["2001:db8::2", "192.0.2.9", "2001:db8::2", "192.0.2.1"]
+    monkeypatch.setattr(
+        "socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (place, 63550)) for place in places]
+    )
+
+    assert endpoint_lookup.resolve(["gw.example.org:63550"]) == {
+        "gw.example.org:63550": ("[2001:db8::2]:63550", "192.0.2.9:63550", "192.0.2.1:63550")
+    }
 
 
 def unknown(*_: object, **__: object) -> object:
@@ -268,30 +286,83 @@ PEER = Peer(public_key=KEY.reveal, endpoint="gw.example.org:63550")
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def places(monkeypatch: pytest.MonkeyPatch) -> Places:
     """Where names lead to."""
-    found = {"gw.example.org:63550": "198.51.100.2:63550"}
-    monkeypatch.setattr(endpoint_lookup, "lookup", found.get)
+    found: Places = {"gw.example.org:63550": ("198.51.100.2:63550",)}
+    monkeypatch.setattr(endpoint_lookup, "lookup", lambda name: found.get(name, ()))
     return found
 
 
 @pytest.mark.feature("G13")
 def test_a_peer_whose_name_leads_elsewhere_is_called_there_and_only_once(
-    machine: Machine, host: LinuxHost, places: dict[str, str]
+    machine: Machine, host: LinuxHost, places: Places
 ) -> None:
     host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
     assert not host.refresh_endpoint("uwg-b0", PEER)
 
-    places["gw.example.org:63550"] = "203.0.113.9:63550"
+    places["gw.example.org:63550"] = ("203.0.113.9:63550",)
 
     assert host.refresh_endpoint("uwg-b0", PEER)
     assert machine.called == ["203.0.113.9:63550"]
     assert not host.refresh_endpoint("uwg-b0", PEER)
 
 
+@pytest.mark.feature("G51")
+def test_the_addresses_of_a_name_are_called_in_turn_until_one_works(
+    machine: Machine, host: LinuxHost, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places["gw.example.org:63550"] = ("[2001:db8::2]:63550", "198.51.100.2:63550")
+    handshake = 0
+
+    def dump(names: list[str]) -> dict[str, Dump]:
+        status = PeerStatus(
+            public_key=PEER.public_key,
+            endpoint=machine.called[-1] if machine.called else None,
+            handshake=handshake,
+            received=0,
+            sent=0,
+        )
+        return {
+            name: Dump(name=name, private_key=KEY, port=1, peers=(), status=(status,))
+            for name in names
+        }
+
+    monkeypatch.setattr(wireguard, "dump", dump)
+    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
+    assert "Endpoint = [2001:db8::2]:63550" in machine.configured[0]
+    assert host.other_addresses("uwg-b0", PEER) == 1
+
+    assert host.refresh_endpoint("uwg-b0", PEER)
+    host.initiate_handshake("uwg-b0", PEER)
+    assert machine.called == ["198.51.100.2:63550"] * 2
+    handshake = 1000
+    assert not host.refresh_endpoint("uwg-b0", PEER)
+    host.initiate_handshake("uwg-b0", PEER)
+    assert machine.called == ["198.51.100.2:63550"] * 3
+
+    handshake = 0
+    assert host.refresh_endpoint("uwg-b0", PEER)
+    assert machine.called[-1] == "[2001:db8::2]:63550"
+
+
+@pytest.mark.feature("G51")
+def test_a_change_of_a_link_keeps_the_address_that_is_in_use(
+    machine: Machine, host: LinuxHost, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places["gw.example.org:63550"] = ("[2001:db8::2]:63550", "198.51.100.2:63550")
+    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
+    host.refresh_endpoint("uwg-b0", PEER)
+    before = SimpleNamespace(tunnels=(replace(TUNNEL, peers=(PEER,)),))
+    monkeypatch.setattr(host, "observe", lambda _: before)
+
+    host.perform(ConfigureTunnel(replace(TUNNEL, mtu=1300, peers=(PEER,))))
+
+    assert "Endpoint = 198.51.100.2:63550" in machine.configured[-1]
+
+
 @pytest.mark.feature("G13")
 def test_a_name_that_cannot_be_found_changes_nothing(
-    machine: Machine, host: LinuxHost, places: dict[str, str]
+    machine: Machine, host: LinuxHost, places: Places
 ) -> None:
     host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
     places.clear()
@@ -304,7 +375,7 @@ def test_a_name_that_cannot_be_found_changes_nothing(
 
 @pytest.mark.feature("G13")
 def test_a_name_that_could_not_be_found_at_first_is_called_when_it_can(
-    machine: Machine, host: LinuxHost, places: dict[str, str]
+    machine: Machine, host: LinuxHost, places: Places
 ) -> None:
     known = places.pop("gw.example.org:63550")
     host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
@@ -314,7 +385,7 @@ def test_a_name_that_could_not_be_found_at_first_is_called_when_it_can(
     places["gw.example.org:63550"] = known
 
     assert host.refresh_endpoint("uwg-b0", PEER)
-    assert machine.called == [known]
+    assert machine.called == [*known]
 
 
 def test_a_registry_does_not_observe_routes_chains_or_frr_of_a_cell_on_its_host(

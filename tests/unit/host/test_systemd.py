@@ -61,6 +61,16 @@ def test_a_unit_is_stopped_disabled_and_deleted(systemctl: Systemctl, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.feature("F100")
+@pytest.mark.feature("G51")
+def test_a_cell_without_an_agent_is_connected_again_until_nothing_is_missing() -> None:
+    """What is up meanwhile stays up."""
+    lines = systemd.unit(Path("/opt/uvn"), program=PROGRAM, name="cell lan-a of corp").splitlines()
+
+    assert {"Type=oneshot", "RemainAfterExit=yes", "Restart=on-failure"} <= set(lines)
+    assert {"StartLimitIntervalSec=0", "RestartSec=10", "KillMode=process"} <= set(lines)
+
+
 @pytest.mark.feature("F104")
 def test_an_agent_notifies_readiness_and_is_restarted_whenever_it_ends() -> None:
     text = systemd.agent_unit(Path("/opt/uvn"), program=PROGRAM, name="cell lan-a of corp")

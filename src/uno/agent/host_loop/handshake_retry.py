@@ -1,9 +1,9 @@
 """Which links need a new handshake, and when. Pure.
 
 WireGuard retries by itself as long as it has packets to send, but at the address that it was given;
-the name of the endpoint may have another address by now. After a restart of the other end,
-WireGuard takes 15 seconds to notice (WireGuard paper, section 6.5); a new handshake takes one round
-trip.
+the name of the endpoint may have another address by now, or several. After a restart of the other
+end, WireGuard takes 15 seconds to notice (WireGuard paper, section 6.5); a new handshake takes one
+round trip.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from uno.model.status import LinkState
 # Seconds without BFD after which a handshake is initiated, and most seconds between two.
 RETRY_AFTER = 10.0
 LONGEST_PAUSE = 60.0
+
+# Most seconds for one of several addresses: the one that works may be another.
+OTHER_ADDRESS = 15.0
 
 # The same for a link that has never had a session: its other end may be starting.
 _FIRST = 1.0
@@ -56,6 +59,13 @@ class HandshakeRetry:
             pause = min(2 * last.pause, LONGEST_PAUSE)
             self._silent[name] = _UnansweredLink(now + last.pause, pause, last.had_session)
         return due
+
+    def try_next_soon(self, name: str, *, now: float) -> None:
+        """Give the address that a link that is due is called at `now` at most `OTHER_ADDRESS`."""
+        last = self._silent[name]
+        self._silent[name] = _UnansweredLink(
+            min(last.due, now + OTHER_ADDRESS), min(last.pause, OTHER_ADDRESS), last.had_session
+        )
 
     def _known(self, name: str, *, had_session: bool) -> _UnansweredLink | None:
         """Return what is known of a link, None if it has had its first session since.

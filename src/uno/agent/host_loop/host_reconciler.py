@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uno import files
-from uno.agent.host_loop.handshake_retry import EXPIRED, HandshakeRetry, is_name
+from uno.agent.host_loop.handshake_retry import EXPIRED, LONGEST_PAUSE, HandshakeRetry, is_name
 from uno.agent.host_loop.stale_routes import StaleRoutes
 from uno.model.net import Network
 from uno.model.package import Package
@@ -156,22 +156,26 @@ class HostReconciler:
     def find_registry(self, interface: str) -> None:
         """Resolve the registry's name again if its last handshake has expired. Raises `UnoError`.
 
-        The registry may be off for weeks, so it is not resolved more often than sessions expire.
+        The registry may be off for weeks, so it is not resolved more often than sessions expire;
+        but for a name with several addresses, so that the one that works is found soon.
         """
         peer = _reachable_peer(self._tunnels.get(interface))
         if peer is None or not is_name(peer.endpoint) or self._now() < self._registry_due:
             return
-        self._registry_due = self._now() + EXPIRED
+        several = self.host.other_addresses(interface, peer) > 0
+        self._registry_due = self._now() + (LONGEST_PAUSE if several else EXPIRED)
         known = self.host.peer_status().get(interface, ())
         if all(self._wall() - each.handshake > EXPIRED for each in known):
             self.host.refresh_endpoint(interface, peer)
 
     def _initiate_handshake(self, name: str, peer: Peer) -> None:
         if is_name(peer.endpoint) and self.host.refresh_endpoint(name, peer):
-            _log.info(
-                "%s resolves to another address: updated the endpoint of %s", peer.endpoint, name
-            )
-            return
+            has_others = self.host.other_addresses(name, peer) > 0
+            level = logging.DEBUG if has_others else logging.INFO
+            text = "%s resolves to another address: updated the endpoint of %s"
+            _log.log(level, text, peer.endpoint, name)
+            if has_others:
+                self._handshake_retry.try_next_soon(name, now=self._now())
         self.host.initiate_handshake(name, peer)
 
     def _may_restart_itself(self, observed: Observed) -> bool:

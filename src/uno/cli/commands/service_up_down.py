@@ -13,11 +13,11 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, trigger_agent
-from uno.diagnostics import ActionNeeded
+from uno.diagnostics import ActionNeeded, TransientFailure
 
 if TYPE_CHECKING:
     from uno.agent.commit.ledger import Ledger
-    from uno.agent.service import ServiceStatus
+    from uno.agent.service import ServiceStatus, UnresolvedLink
     from uno.host.linux import LinuxHost
     from uno.model.package import Package
     from uno.ports.host import Action
@@ -65,8 +65,11 @@ def up(
 ) -> None:
     """Connect this host to the UVN, once. Run again, it applies only what differs.
 
-    Where an agent runs, it triggers the agent's reconciliation instead.
+    Names of neighbours whose links do not work are resolved again. Exit status 1 if one cannot be
+    resolved: the rest is up. Where an agent runs, it triggers the agent's reconciliation instead.
     """
+    from uno.agent import service  # noqa: PLC0415
+
     _require_root()
     ledger, package = _open(root)
     host = _host(package)
@@ -75,14 +78,18 @@ def up(
             print(f"{package.manifest.cell_name} is managed by its agent, process {process}")
         return
     actions = _connect(ledger, host, package, wait=wait, verbose=verbose)
+    # Without a warning every name was resolved.
+    missing = service.unresolved(host, package) if host.warnings else ()
     host.warn_of_dropping_chains()
     for warning in host.warnings:
         print(f"uno: warning: {warning}", file=sys.stderr)
-    silent = _await_neighbours(host, actions, min(wait, NEIGHBOUR_WAIT))
+    silent = _await_neighbours(host, package, actions, min(wait, NEIGHBOUR_WAIT))
     if not quiet:
         _print_up(host, package, actions)
     for name in silent:
         print(f"uno: warning: no handshake on {name} yet; WireGuard keeps trying", file=sys.stderr)
+    if missing:
+        raise _incomplete(package, missing)
 
 
 def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> None:
@@ -185,21 +192,33 @@ def _progress(verbose: int) -> Any:
     return (lambda text: print(f"  {text}", flush=True)) if verbose else (lambda _: None)
 
 
-def _await_neighbours(host: LinuxHost, actions: tuple[Action, ...], wait: float) -> list[str]:
+def _await_neighbours(
+    host: LinuxHost, package: Package, actions: tuple[Action, ...], wait: float
+) -> list[str]:
     """Initiate handshakes once a second; return the interfaces that have none in time."""
     from uno.agent import service  # noqa: PLC0415
 
     deadline = time.monotonic() + wait
-    opened = service.created(actions)
-    if not opened:
+    awaited = service.created(host, actions) + service.refresh_endpoints(host, package, actions)
+    if not awaited:
         return []
     # The first handshake is under way; a second initiation this early would disturb it.
     threading.Event().wait(min(0.5, wait))
-    while not service.retry_handshakes(host, actions):
+    while awaited := service.retry_handshakes(host, awaited):
         if time.monotonic() >= deadline:
-            return [tunnel.name for tunnel in opened]
+            break
         threading.Event().wait(1)
-    return []
+    return [tunnel.name for tunnel in awaited]
+
+
+def _incomplete(package: Package, missing: tuple[UnresolvedLink, ...]) -> TransientFailure:
+    """Return the error of a host that is up without the links whose names cannot be resolved."""
+    count, names = len(missing), ", ".join(f"{each.name} ({each.neighbor})" for each in missing)
+    return TransientFailure(
+        f"{package.manifest.cell_name} is up without {count} of its {len(package.plan.links)} "
+        f"links: {names} cannot be resolved",
+        "check the host's name service; `uno service up` resolves it again",
+    )
 
 
 def _print_up(host: LinuxHost, package: Package, actions: tuple[Action, ...]) -> None:

@@ -55,7 +55,8 @@ class FakeHost:
 
     It records calls in `performed`, `handshakes_initiated`, `dropped`, `state_removed`. It returns
     `sessions`, `handshakes` (seconds since the epoch, by public key), `foreign_forward_chains`, and
-    `interfaces_with_routes`. `moved` are the endpoints whose names resolve to another address now.
+    `interfaces_with_routes`. `moved` are the endpoints whose names resolve to another address now,
+    `alternatives` those that have further addresses, with their number.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -69,6 +70,7 @@ class FakeHost:
         self.sessions: tuple[SessionStatus, ...] = ()
         self.handshakes: dict[str, int] = {}
         self.moved: set[str] = set()
+        self.alternatives: dict[str, int] = {}
         self.interfaces_with_routes: set[str] = set()
         self._kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
@@ -174,11 +176,16 @@ class FakeHost:
         self.handshakes_initiated.append((tunnel, peer))
 
     def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
-        """Return whether the endpoint is in `moved`, and remove it there."""
+        """Return whether the endpoint is in `moved` or `alternatives`; remove it from `moved`."""
         self._kernel.link(tunnel)
-        moved = peer.endpoint in self.moved
+        moved = peer.endpoint in self.moved or peer.endpoint in self.alternatives
         self.moved -= {peer.endpoint or ""}
         return moved
+
+    def other_addresses(self, tunnel: str, peer: Peer) -> int:
+        """Return what `alternatives` has."""
+        self._kernel.link(tunnel)
+        return self.alternatives.get(peer.endpoint or "", 0)
 
     def remove_state(self) -> None:
         """Record the call."""

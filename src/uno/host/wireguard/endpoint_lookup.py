@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 
-def resolve(names: Iterable[str]) -> dict[str, str]:
-    """Return address and port of each `host:port`, resolved concurrently.
+def resolve(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return addresses and port of each `host:port`, resolved concurrently.
 
     Names that cannot be resolved are left out.
     """
@@ -17,15 +17,18 @@ def resolve(names: Iterable[str]) -> dict[str, str]:
         return {}
     with ThreadPoolExecutor(max_workers=min(16, len(wanted))) as pool:
         answers = zip(wanted, pool.map(lookup, wanted), strict=True)
-    return {name: answer for name, answer in answers if answer is not None}
+    return {name: found for name, found in answers if found}
 
 
-def lookup(endpoint: str) -> str | None:
-    """Return the address and port of one `host:port`, or None if it cannot be resolved."""
+def lookup(endpoint: str) -> tuple[str, ...]:
+    """Return all addresses of one `host:port`, each with the port, in the resolver's order.
+
+    A name that cannot be resolved has none.
+    """
     host, _, port = endpoint.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
     except OSError:
-        return None
-    address = found[0][4][0]
-    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+        return ()
+    addresses = dict.fromkeys(str(each[4][0]) for each in found)
+    return tuple(f"[{it}]:{port}" if ":" in it else f"{it}:{port}" for it in addresses)

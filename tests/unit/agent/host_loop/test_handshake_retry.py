@@ -6,7 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from uno.agent.host_loop.handshake_retry import LONGEST_PAUSE, RETRY_AFTER, HandshakeRetry, is_name
+from uno.agent.host_loop.handshake_retry import (
+    LONGEST_PAUSE,
+    OTHER_ADDRESS,
+    RETRY_AFTER,
+    HandshakeRetry,
+    is_name,
+)
 from uno.model.status import LinkState
 
 
@@ -62,6 +68,18 @@ def test_a_link_with_an_expired_session_is_silent_even_with_bfd_up() -> None:
     states = [(float(now), link(bfd="up", handshake=181)) for now in range(20)]
 
     assert calls(HandshakeRetry(), states) == [RETRY_AFTER]
+
+
+@pytest.mark.feature("G51")
+def test_one_of_several_addresses_is_given_less_time() -> None:
+    retry, found = HandshakeRetry(), []
+    for now in map(float, range(200)):
+        if retry.due([link()], now=now):
+            found.append(now)
+            retry.try_next_soon("uwg-b0", now=now)
+
+    assert found[:2] == [RETRY_AFTER, RETRY_AFTER + OTHER_ADDRESS]
+    assert {after - before for before, after in pairwise(found)} == {OTHER_ADDRESS}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from transitions import CROSSED, Clock, package_of
-from uno.agent.host_loop.handshake_retry import RETRY_AFTER
+from transitions import CROSSED, Clock, package_of, planned, uvn
+from uno.agent.host_loop.handshake_retry import EXPIRED, LONGEST_PAUSE, OTHER_ADDRESS, RETRY_AFTER
 from uno.agent.host_loop.host_reconciler import HostReconciler
 from uno.agent.host_loop.stale_routes import DEAD_AFTER
 from uno.host.fake.fake_host import FakeHost
@@ -32,6 +34,53 @@ def test_a_link_that_has_answered_since_the_observation_gets_no_new_handshake(
     reconciler.maintain_links(package, silent)
 
     assert [name for name, _ in host.handshakes_initiated] == ([] if answers else [link.interface])
+
+
+@pytest.mark.feature("G51")
+def test_a_silent_link_whose_name_has_several_addresses_is_called_at_the_next_soon(
+    tmp_path: Path,
+) -> None:
+    host, clock, package = FakeHost(), Clock(), package_of(CROSSED)
+    reconciler = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
+    reconciler.reconcile(package)
+    link = package.plan.links[0]
+    host.alternatives = {link.endpoint or "": 1}
+    silent = [LinkState(interface=link.interface, cell=link.cell, bfd="down", handshake=5)]
+    called = []
+
+    for second in range(60):
+        before = len(host.handshakes_initiated)
+        reconciler.maintain_links(package, silent)
+        called += [second] * (len(host.handshakes_initiated) - before)
+        clock.pause(1)
+
+    assert called == [RETRY_AFTER + n * OTHER_ADDRESS for n in range(4)]
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(("alternatives", "pause"), [(0, EXPIRED), (1, LONGEST_PAUSE)])
+def test_the_registry_is_resolved_again_sooner_where_its_name_has_several_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alternatives: int, pause: float
+) -> None:
+    first, *others = uvn().cells
+    private = replace(first, address=None, allowed_lans=(IPv4Network("192.168.1.0/24"),))
+    made = planned(replace(uvn(), address="r.example.org", cells=(private, *others)))
+    host, clock, package = FakeHost(), Clock(), package_of(made)
+    assert package.plan.root is not None
+    reconciler = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
+    reconciler.reconcile(package)
+    endpoint = package.plan.root.endpoint or ""
+    host.alternatives = {endpoint: alternatives} if alternatives else {}
+    resolved: list[float] = []
+    monkeypatch.setattr(
+        host, "refresh_endpoint", lambda *_: bool(resolved.append(clock.now() - 1000.0))
+    )
+
+    for _ in range(400):
+        reconciler.find_registry(package.plan.root.interface)
+        clock.pause(1)
+
+    assert resolved[:3] == [0.0, pause, 2 * pause]
 
 
 @pytest.mark.feature("G12")
