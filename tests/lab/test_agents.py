@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from perturbing import PERTURBATIONS, perturb, share
 from watching import (
     await_true,
     bgp_peers,
@@ -19,11 +20,14 @@ from watching import (
 )
 
 from uno.lab.agents import Agents
-from uno.lab.deploy import Deployment, uno
+from uno.lab.deploy import Deployment, in_parallel, uno
 from uno.lab.node import Node
 from uno.lab.world_layout import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+# Seconds after which what another program has changed is as before.
+PUT_BACK_WITHIN = 2.0
 
 
 @pytest.fixture
@@ -53,6 +57,23 @@ def test_every_agent_has_all_cells_healthy_and_shows_it(well: Agents) -> None:
         assert done.status == 0
         assert all(name in done.stdout for name in well.cells)
     assert unreached(well.deployment) == []
+
+
+@pytest.mark.feature("F080")
+@pytest.mark.feature("G51")
+def test_each_attribute_that_another_program_changes_is_put_back_at_once(well: Agents) -> None:
+    # lan-d has no listen port, which could be changed.
+    cells = tuple(well.cells[name].node for name in ("lan-a", "lan-b", "lan-c", "relay"))
+
+    def perturbed(cell: Node) -> list[tuple[float, str]]:
+        return [
+            (perturb(cell, each, within=PUT_BACK_WITHIN), each.name) for each in share(cells, cell)
+        ]
+
+    found = sorted(each for times in in_parallel(perturbed, cells).values() for each in times)
+
+    assert len(found) == len(PERTURBATIONS)
+    note(f"{len(found)} attributes; median {found[len(found) // 2]}; slowest {found[-3:]}")
 
 
 @pytest.mark.feature("G12")

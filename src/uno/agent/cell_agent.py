@@ -1,7 +1,8 @@
 """The agent of a cell: reconciles its host with the running package, and advertises its status.
 
-The agent reconciles on every change of the host's network, on request, and once a minute. It
-observes the whole host each time and keeps no plan of its own. In between it observes links and
+The agent reconciles on every change of the host's network, on request, and once a minute. It checks
+each second for changes of which the kernel does not notify. It observes the whole host each time
+and keeps no plan of its own. In between it observes links and
 routes, and advertises what changes.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
@@ -106,6 +108,7 @@ class CellAgent:
             tasks.create_task(self._keep_running("control", self._control.serve))
             tasks.create_task(self._keep_running("probes", self._prober.run))
             tasks.create_task(self._keep_running("events", self._watch_network))
+            tasks.create_task(self._keep_running("check", self._check_for_changes))
             tasks.create_task(self._publisher.run_refresh())
             tasks.create_task(self._publisher.run_flooding())
             tasks.create_task(self._notify_watchdog())
@@ -368,6 +371,17 @@ class CellAgent:
                 self._timers.request_reconcile(now=self._now())
             self._prober.reset_backoff()
             self.observe_soon()
+
+    async def _check_for_changes(self) -> None:
+        """Reconcile once something has changed of which the kernel does not notify."""
+        while True:
+            await asyncio.sleep(self._intervals.check_every)
+            if self._commit.awaiting_confirm or self._commit.cleanup_due is not None:
+                continue
+            # The next pass meets the same error, and reports it.
+            with suppress(UnoError):
+                if await self._run_blocking(self._reconciler.has_changed):
+                    self.reconcile_now()
 
     def _poll_faster(self) -> None:
         """Observe and probe more often for a while, as something has changed."""

@@ -15,7 +15,8 @@ class AgentIntervals:
     """Intervals and timeouts of an agent, in seconds.
 
     The agent reconciles the host every `reconcile_every`, but not twice within
-    `reconcile_spacing`. It observes links and routes every `observe_every`, and every
+    `reconcile_spacing`. Every `check_every` it checks for changes of which there is no
+    notification. It observes links and routes every `observe_every`, and every
     `observe_fast` for `fast_for` after the last change. Where routing was found dead it reconciles
     again after `routing_retry`. LANs may take `lan_timeout` to come up at boot. An agent whose loop
     has not turned for `hung_after` sends no watchdog keep-alive. Cells report the registry as
@@ -24,6 +25,7 @@ class AgentIntervals:
 
     reconcile_every: float = 60.0
     reconcile_spacing: float = 1.0
+    check_every: float = 1.0
     observe_every: float = 5.0
     observe_fast: float = 0.5
     fast_for: float = 10.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -53,6 +53,14 @@ RUN = Path("/run/uno")
 
 # Marks of FRR's protocols in the kernel's routing table (iproute2's rt_protos).
 FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebra", "196"})
+
+
+# The host's default may disable IPv6.
+_NODE_PARAMETERS = {"net.ipv6.conf.{}.disable_ipv6": "0"}
+
+# Paths may be asymmetric: strict reverse path filtering would drop packets. The kernel uses the
+# larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
+_TUNNEL_PARAMETERS = _NODE_PARAMETERS | {"net.ipv4.conf.{}.rp_filter": "2"}
 
 
 class LinuxHost:
@@ -123,6 +131,19 @@ class LinuxHost:
             routing=self._frr.running(),
             routing_leftovers=self._frr.leftovers(),
             foreign=frozenset(each.name for each in interfaces) - own.keys(),
+            impaired=frozenset(
+                name for name, each in own.items() if self._is_impaired(each, is_node=each is node)
+            ),
+        )
+
+    def fingerprint(self) -> object:
+        """Return a value that differs once something of uno's changes without a notification."""
+        state = self._state.read()
+        return (
+            wireguard.fingerprint(state.tunnels),
+            sysctl.existing(state.sysctls),
+            nft.generation(),
+            self._frr.shown(),
         )
 
     def perform(self, action: Action) -> None:
@@ -246,6 +267,18 @@ class LinuxHost:
     def _own(self, each: inventory.Interface, state: HostState) -> bool:
         return each.alias == self._alias or state.owns(each.name)
 
+    def _is_impaired(self, each: inventory.Interface, *, is_node: bool) -> bool:
+        """Whether an interface lacks what every interface of uno's, or the node's, is given."""
+        wanted = _NODE_PARAMETERS if is_node else _TUNNEL_PARAMETERS
+        keys = {_parameter(key, each.name): value for key, value in wanted.items()}
+        found = sysctl.existing(keys)
+        return (
+            not each.up
+            or each.alias != self._alias
+            or (is_node and each.has_arp)
+            or any(keys[key] != value for key, value in found.items())
+        )
+
     def _filters(self) -> tuple[str | None, tuple[ForeignForwardChain, ...]]:
         """Return uno's table as nft lists it, and the forward chains of other firewalls."""
         number = nft.generation()
@@ -301,7 +334,7 @@ class LinuxHost:
         if current is None or node.name not in self._own_names():
             self._state.note_node(node.name)
             _create_node(node.name)
-        _enable_ipv6(node.name)
+        _set_parameters(node.name, _NODE_PARAMETERS)
         # Addresses that stay are not touched: with an address go the routes that it is source of.
         there = self._observed_node(node.name)
         name = node.name
@@ -365,14 +398,11 @@ class LinuxHost:
         )
         name = tunnel.name
         there = before.addresses if before else ()
-        _enable_ipv6(name)
+        _set_parameters(name, _TUNNEL_PARAMETERS)
         lines = [f'link set dev {name} alias "{self._alias}" mtu {tunnel.mtu} up']
         lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         lines += [_add_address(name, a) for a in tunnel.addresses if a not in there]
         interface_changes.batch([*lines, *observed_tunnels.route_lines(tunnel, before)])
-        # Paths may be asymmetric: strict reverse path filtering would drop packets. The kernel
-        # uses the larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
-        sysctl.write(f"net.ipv4.conf.{name.replace('.', '/')}.rp_filter", "2")
         note = TunnelNote(port=tunnel.port, endpoints=written, attempts=chosen, table=tunnel.table)
         self._set_rules(tunnel, note)
 
@@ -429,11 +459,16 @@ def _create_node(name: str) -> None:
         run(["ip", "link", "add", "dev", name, "type", "bridge"])
 
 
-def _enable_ipv6(name: str) -> None:
-    """Enable IPv6 on one of uno's interfaces where the host's default disables it."""
-    key = f"net.ipv6.conf.{name.replace('.', '/')}.disable_ipv6"
-    if sysctl.exists(key) and sysctl.read(key) != "0":
-        sysctl.write(key, "0")
+def _set_parameters(name: str, wanted: Mapping[str, str]) -> None:
+    """Set parameters of one of uno's interfaces, as far as the kernel has them."""
+    for key, value in wanted.items():
+        own = _parameter(key, name)
+        if sysctl.existing([own]).get(own, value) != value:
+            sysctl.write(own, value)
+
+
+def _parameter(key: str, interface: str) -> str:
+    return key.format(interface.replace(".", "/"))
 
 
 def _add_address(name: str, address: InterfaceAddress) -> str:

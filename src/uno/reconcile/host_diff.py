@@ -104,8 +104,9 @@ def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
         yield ReplaceFirewall(desired.firewall)
     if desired.accept_interfaces:
         yield from _set_foreign_chains(desired, observed)
-    if desired.node is not None and desired.node != observed.node:
-        yield SetNode(desired.node)
+    node = desired.node
+    if node is not None and (node != observed.node or node.name in observed.impaired):
+        yield SetNode(node)
     yield from _build_tunnels(desired, observed)
     for key, value in desired.sysctls:
         # One that has its value is recorded too: another change may reset it, and what the host was
@@ -130,7 +131,7 @@ def _build_tunnels(desired: Desired, observed: Observed) -> Iterator[Action]:
     for tunnel in sorted(desired.tunnels, key=lambda each: (each.port is None, each.name)):
         if tunnel.name not in there:
             yield CreateTunnel(tunnel)
-        elif tunnel != there[tunnel.name]:
+        elif tunnel != there[tunnel.name] or tunnel.name in observed.impaired:
             yield ConfigureTunnel(tunnel)
 
 

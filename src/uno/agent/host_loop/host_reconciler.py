@@ -73,6 +73,7 @@ class HostReconciler:
         self._tunnels: dict[str, Tunnel] = {}
         self._had_routing = False
         self._registry_due = 0.0
+        self._fingerprint: object = None
 
     def missing(self, package: Package) -> tuple[Network, ...]:
         """Return the cell's LANs that the host is not attached to."""
@@ -89,6 +90,7 @@ class HostReconciler:
 
         Raises `UnoError`, and then the host is as it was before.
         """
+        fingerprint = self.host.fingerprint()
         target = cell_target(self.host, package)
         difference = target.compare(self.host)
         again = self._may_restart_itself(difference.observed)
@@ -97,6 +99,8 @@ class HostReconciler:
         if difference.actions:
             with self.host_lock():
                 difference.apply(self.host, progress=_log_step)
+            fingerprint = self.host.fingerprint()
+        self._fingerprint = fingerprint
         self._had_routing = not again
         self._tunnels = {tunnel.name: tunnel for tunnel in target.desired.tunnels}
         return PassOutcome(
@@ -106,6 +110,13 @@ class HostReconciler:
             wireguard=self.host.wireguard_kind(),
             again=again,
         )
+
+    def has_changed(self) -> bool:
+        """Whether something of uno's has changed on the host, without a notification, since a pass.
+
+        Raises `UnoError`.
+        """
+        return self._fingerprint is not None and self.host.fingerprint() != self._fingerprint
 
     def note_done(self, done: Iterable[Action]) -> None:
         """Take note of the tunnels that a change of package has made or removed."""

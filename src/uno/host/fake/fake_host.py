@@ -55,7 +55,8 @@ class FakeHost:
 
     It records calls in `performed`, `handshakes_initiated`, `dropped`, `state_removed`. It returns
     `sessions`, `handshakes` (seconds since the epoch, by public key), `foreign_forward_chains`, and
-    `interfaces_with_routes`. `moved` are the endpoints whose names resolve to another address now,
+    `interfaces_with_routes`. `kernel` and `daemons` (their configuration by name) are what other
+    programs may change. `moved` are the endpoints whose names resolve to another address now,
     `alternatives` those that have further addresses, with their number.
     """
 
@@ -72,10 +73,10 @@ class FakeHost:
         self.moved: set[str] = set()
         self.alternatives: dict[str, int] = {}
         self.interfaces_with_routes: set[str] = set()
-        self._kernel = FakeKernel(nics=nics, fixed=fixed)
+        self.kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
         self._node: str | None = None
-        self._daemons: dict[str, str] = {}
+        self.daemons: dict[str, str] = {}
         self._routing_runs = False
         self._failure: _Failure | None = None
 
@@ -94,23 +95,23 @@ class FakeHost:
 
     def plug(self, nic: Nic) -> None:
         """Add an interface that is not uno's, or change it."""
-        self._kernel.plug(nic)
+        self.kernel.plug(nic)
 
     def advertise(self, name: str) -> bool:
         """Advertise a default router on an interface; return whether the kernel accepts it."""
-        return self._kernel.advertise(name)
+        return self.kernel.advertise(name)
 
     def sysctl(self, key: str, value: str) -> None:
         """Set a kernel parameter, as another program does."""
-        self._kernel.set_parameter(key, value)
+        self.kernel.set_parameter(key, value)
 
     def unplug(self, name: str) -> None:
         """Remove an interface that is not uno's."""
-        del self._kernel.nics[name]
+        del self.kernel.nics[name]
 
     def facts(self) -> Facts:
         """Return the interfaces that are not uno's, and the values that forwarding resets."""
-        nics = tuple(nic for _, nic in sorted(self._kernel.nics.items()))
+        nics = tuple(nic for _, nic in sorted(self.kernel.nics.items()))
         present = self._existing(relevant(nic.name for nic in nics))
         return Facts(
             nics=nics,
@@ -122,19 +123,24 @@ class FakeHost:
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Return what uno owns now, and these kernel parameters and those that uno changed."""
         # The parameters of an interface go with it.
-        originals = {k: v for k, v in self._originals.items() if self._kernel.has_parameter(k)}
+        originals = {k: v for k, v in self._originals.items() if self.kernel.has_parameter(k)}
         return Observed(
-            unreachable_routes=frozenset(self._kernel.unreachable_routes),
-            firewall=self._kernel.firewall,
+            unreachable_routes=frozenset(self.kernel.unreachable_routes),
+            firewall=self.kernel.firewall,
             foreign_forward_chains=tuple(self.foreign_forward_chains),
             sysctls=self._existing({*sysctls, *originals}),
             originals=originals,
             node=self._observed_node(),
             tunnels=tuple(self._tunnel(name) for name in self._tunnels()),
-            routing=Routing(daemons=tuple(self._daemons.items())) if self._routing_runs else None,
-            routing_leftovers=bool(self._daemons),
-            foreign=frozenset({"lo", *self._kernel.nics}),
+            routing=Routing(daemons=tuple(self.daemons.items())) if self._routing_runs else None,
+            routing_leftovers=bool(self.daemons),
+            foreign=frozenset({"lo", *self.kernel.nics}),
+            impaired=frozenset(name for name, each in self.kernel.links.items() if not each.up),
         )
+
+    def fingerprint(self) -> object:
+        """Return all that is there."""
+        return str(self)
 
     def perform(self, action: Action) -> None:
         """Carry out one action. Raises `UnoError` as Linux would, and the error of `fail_at`."""
@@ -172,12 +178,12 @@ class FakeHost:
 
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
         """Record the call."""
-        self._kernel.link(tunnel)
+        self.kernel.link(tunnel)
         self.handshakes_initiated.append((tunnel, peer))
 
     def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
         """Return whether the endpoint is in `moved` or `alternatives`; remove it from `moved`."""
-        self._kernel.link(tunnel)
+        self.kernel.link(tunnel)
         moved = peer.endpoint in self.moved or peer.endpoint in self.alternatives
         self.moved -= {peer.endpoint or ""}
         return moved
@@ -201,7 +207,7 @@ class FakeHost:
         return failure
 
     def _steps(self, action: Action) -> Iterator[_Step]:  # noqa: C901, PLR0912 - one per kind
-        kernel = self._kernel
+        kernel = self.kernel
         match action:
             case AddUnreachableRoutes(networks):
                 yield from (partial(kernel.unreachable_routes.add, each) for each in networks)
@@ -246,66 +252,68 @@ class FakeHost:
         self.foreign_forward_chains[places.index((chain.family, chain.name))] = chain
 
     def _note_original(self, key: str) -> None:
-        self._originals.setdefault(key, self._kernel.parameter(key))
+        self._originals.setdefault(key, self.kernel.parameter(key))
 
     def _existing(self, keys: Iterable[str]) -> dict[str, str]:
-        there = filter(self._kernel.has_parameter, keys)
-        return {key: self._kernel.parameter(key) for key in there}
+        there = filter(self.kernel.has_parameter, keys)
+        return {key: self.kernel.parameter(key) for key in there}
 
     def _write_parameter(self, key: str, value: str) -> None:
-        if self._kernel.parameter(key) != value:
-            self._kernel.set_parameter(key, value)
+        if self.kernel.parameter(key) != value:
+            self.kernel.set_parameter(key, value)
 
     def _set_node(self, node: NodeInterface | None) -> Iterator[_Step]:
         if self._node is not None and (node is None or node.name != self._node):
-            yield partial(self._kernel.remove_link, self._node)
+            yield partial(self.kernel.remove_link, self._node)
             yield partial(self._note_node, None)
         if node is None:
             return
         yield partial(self._note_node, node.name)
-        if node.name not in self._kernel.links:
-            yield partial(self._kernel.add_link, node.name)
-        yield partial(self._kernel.flush, node.name)
+        if node.name not in self.kernel.links:
+            yield partial(self.kernel.add_link, node.name)
+        yield partial(self.kernel.bring_up, node.name)
+        yield partial(self.kernel.flush, node.name)
         for address in node.addresses:
-            yield partial(self._kernel.add_address, node.name, address)
+            yield partial(self.kernel.add_address, node.name, address)
         yield partial(self._set_blackhole_routes, node)
 
     def _set_blackhole_routes(self, node: NodeInterface) -> None:
-        self._kernel.link(node.name).blackhole_routes[:] = node.blackhole_routes
+        self.kernel.link(node.name).blackhole_routes[:] = node.blackhole_routes
 
     def _note_node(self, name: str | None) -> None:
         self._node = name
 
     def _set_tunnel(self, tunnel: Tunnel) -> Iterator[_Step]:
-        yield partial(self._kernel.set_wireguard, tunnel)
-        yield partial(self._kernel.set_mtu, tunnel.name, tunnel.mtu)
-        yield partial(self._kernel.flush, tunnel.name)
+        yield partial(self.kernel.set_wireguard, tunnel)
+        yield partial(self.kernel.set_mtu, tunnel.name, tunnel.mtu)
+        yield partial(self.kernel.bring_up, tunnel.name)
+        yield partial(self.kernel.flush, tunnel.name)
         for address in tunnel.addresses:
-            yield partial(self._kernel.add_address, tunnel.name, address)
+            yield partial(self.kernel.add_address, tunnel.name, address)
         for prefix in tunnel.routes:
-            yield partial(self._kernel.add_route, prefix, tunnel.name, tunnel.table)
+            yield partial(self.kernel.add_route, prefix, tunnel.name, tunnel.table)
 
     def _require_routing(self, routing: Routing) -> None:
         names = {name for name, _ in routing.daemons}
-        if not self._routing_runs or names != self._daemons.keys():
+        if not self._routing_runs or names != self.daemons.keys():
             raise TransientFailure("frr-reload.py: vtysh failed to connect to any daemons")
 
     def _set_daemons(self, routing: Routing) -> Iterator[_Step]:
         for name, text in routing.daemons:
-            yield partial(self._daemons.__setitem__, name, text)
+            yield partial(self.daemons.__setitem__, name, text)
 
     def _stop_routing(self) -> Iterator[_Step]:
         yield partial(self._run_routing, runs=False)
-        yield self._daemons.clear
+        yield self.daemons.clear
 
     def _run_routing(self, *, runs: bool) -> None:
         self._routing_runs = runs
 
     def _tunnels(self) -> list[str]:
-        return sorted(name for name in self._kernel.links if name != self._node)
+        return sorted(name for name in self.kernel.links if name != self._node)
 
     def _tunnel(self, name: str) -> Tunnel:
-        link = self._kernel.link(name)
+        link = self.kernel.link(name)
         return Tunnel(
             name=name,
             private_key=link.key or Secret("(none)"),
@@ -313,7 +321,7 @@ class FakeHost:
             addresses=tuple(link.addresses),
             peers=link.peers,
             port=link.port,
-            routes=self._kernel.routes_into(name, link.table),
+            routes=self.kernel.routes_into(name, link.table),
             table=link.table,
         )
 
@@ -328,9 +336,9 @@ class FakeHost:
         )
 
     def _observed_node(self) -> NodeInterface | None:
-        if self._node is None or self._node not in self._kernel.links:
+        if self._node is None or self._node not in self.kernel.links:
             return None
-        link = self._kernel.link(self._node)
+        link = self.kernel.link(self._node)
         return NodeInterface(
             name=self._node,
             addresses=tuple(link.addresses),
@@ -338,12 +346,12 @@ class FakeHost:
         )
 
     def _lines(self) -> Iterator[str]:
-        yield from self._kernel.lines()
+        yield from self.kernel.lines()
         for chain in self.foreign_forward_chains:
             accepted = ", ".join(chain.accept_interfaces) or "nothing"
             yield f"{chain.family} chain {chain.name} accepts {accepted}"
         for key, value in sorted(self._originals.items()):
             yield f"original {key} = {value}"
-        for daemon, text in self._daemons.items():
+        for daemon, text in self.daemons.items():
             shown = daemon if self._routing_runs else f"{daemon} (stopped)"
             yield from (f"{shown}: {line}" for line in text.splitlines())

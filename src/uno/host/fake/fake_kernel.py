@@ -41,9 +41,11 @@ INTERFACE_PARAMETERS: Mapping[str, str] = {
 class FakeInterface:
     """An interface that uno made: a WireGuard one if it has a key.
 
-    `table` is the routing table of its own, `blackhole_routes` are what it blackhole_routes.
+    `table` is the routing table of its own, `blackhole_routes` lead into it. `up` is the
+    administrative state.
     """
 
+    up: bool = False
     mtu: int = 1500
     addresses: list[InterfaceAddress] = field(default_factory=list)
     key: Secret | None = None
@@ -144,6 +146,10 @@ class FakeKernel:
         if self.links.pop(name, None) is not None:
             self._remove_routes(name)
 
+    def bring_up(self, name: str) -> None:
+        """Bring an interface up."""
+        self.link(name).up = True
+
     def set_mtu(self, name: str, mtu: int) -> None:
         """Set the number of bytes that an interface carries."""
         self.link(name).mtu = mtu
@@ -211,7 +217,7 @@ class FakeKernel:
         yield from (f"nft {line}" for line in (self.firewall or "").splitlines())
 
     def _link_lines(self, name: str, link: FakeInterface) -> Iterator[str]:
-        yield f"link {name} mtu {link.mtu}"
+        yield f"link {name} mtu {link.mtu}{'' if link.up else ' down'}"
         yield from (f"addr {address} dev {name}" for address in link.addresses)
         where = f" table {link.table}" if link.table else ""
         yield from (

@@ -31,7 +31,8 @@ _IFNAME, _MTU, _LINKINFO, _IFALIAS, _EXT_MASK = 3, 4, 18, 20, 29
 _INFO_KIND, _INFO_SLAVE_KIND = 1, 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
-_UP = 0x1
+# linux/if.h
+_UP, _NOARP = 0x1, 0x80
 # RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
 _SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
 
@@ -40,7 +41,8 @@ _SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
 class Interface:
     """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver.
 
-    `port_of` is the driver of the interface that it is a port of, or empty.
+    `has_arp`: it resolves addresses of neighbours. `port_of` is the driver of the interface that it
+    is a port of, or empty.
     """
 
     index: int
@@ -50,6 +52,7 @@ class Interface:
     mtu: int
     up: bool
     addresses: tuple[InterfaceAddress, ...]
+    has_arp: bool = True
     port_of: str = ""
 
 
@@ -138,6 +141,7 @@ def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> 
         mtu=rtnetlink.number(attributes, _MTU, 0),
         up=bool(flags & _UP),
         addresses=tuple(addresses.get(index, ())),
+        has_arp=not flags & _NOARP,
         port_of=_text(about.get(_INFO_SLAVE_KIND)),
     )
 

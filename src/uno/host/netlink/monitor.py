@@ -22,13 +22,21 @@ SETTLE = 0.2
 # and zebra's rt_netlink.h in FRR).
 _OF_DAEMONS = frozenset({11, *range(186, 200)})
 _OWN = int(PROTOCOL)
+# Another alias of one of uno's interfaces is a change, of any other interface it is none.
+_OWN_ALIAS = b"uno "
 
 _LINK = struct.Struct("=BBHiII")
 _ADDRESS = struct.Struct("=4Bi")
-_IFNAME, _MTU, _OPERSTATE = 3, 4, 16
+_IFNAME, _MTU, _OPERSTATE, _IFALIAS = 3, 4, 16, 20
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-# linux/if.h: IFF_UP, IFF_RUNNING, IFF_LOWER_UP. linux/if_addr.h: IFA_F_DADFAILED, IFA_F_TENTATIVE.
-_STATE = 0x1 | 0x40 | 0x10000
+# linux/fib_rules.h, linux/netconf.h
+_RULE = struct.Struct("=8BI")
+_FRA_PROTOCOL = 21
+_NETCONF = struct.Struct("=B3x")
+_NETCONFA_IFINDEX, _NETCONFA_FORWARDING, _NETCONFA_RP_FILTER = 1, 2, 3
+# linux/if.h: IFF_UP, IFF_RUNNING, IFF_NOARP, IFF_LOWER_UP. linux/if_addr.h: IFA_F_DADFAILED,
+# IFA_F_TENTATIVE.
+_STATE = 0x1 | 0x40 | 0x80 | 0x10000
 _DUPLICATE = 0x08 | 0x40
 _PART = 1 << 16
 
@@ -96,19 +104,24 @@ class NetlinkWatch:
                 return self._link(message)
             case rtnetlink.NEWADDR | rtnetlink.DELADDR:
                 return self._address(message)
+            case rtnetlink.DELRULE:
+                about = rtnetlink.attributes(message.body, _RULE.size)
+                return NetworkChange.HOST if about.get(_FRA_PROTOCOL) == bytes([_OWN]) else None
+            case rtnetlink.NEWNETCONF:
+                return self._parameters(message)
             case _:
                 return None
 
     def _route(self, message: NetlinkMessage) -> NetworkChange | None:
         route = rtnetlink.route(message.body)
+        gone = message.kind == rtnetlink.DELROUTE
+        if route.protocol == _OWN:
+            # uno adds them itself, in any table; a removed one must be added again.
+            return NetworkChange.HOST if gone else None
         if route.table != rtnetlink.MAIN_TABLE or route.flags & rtnetlink.CLONED:
             return None
         if route.protocol in _OF_DAEMONS and route.destination.prefixlen > 0:
             return NetworkChange.ROUTING
-        gone = message.kind == rtnetlink.DELROUTE
-        if route.protocol == _OWN:
-            # uno adds them itself; a removed one must be added again.
-            return NetworkChange.HOST if gone else None
         key = ("route", route.destination, route.priority)
         return self._record(key, None if gone else route)
 
@@ -118,11 +131,13 @@ class NetlinkWatch:
             # AF_BRIDGE: ports of a bridge.
             return None
         attributes = rtnetlink.attributes(message.body, _LINK.size)
+        alias = attributes.get(_IFALIAS, b"")
         now = (
             flags & _STATE,
             attributes.get(_IFNAME),
             attributes.get(_MTU),
             attributes.get(_OPERSTATE),
+            alias if alias.startswith(_OWN_ALIAS) else None,
         )
         return self._record(("link", index), None if message.kind == rtnetlink.DELLINK else now)
 
@@ -134,6 +149,19 @@ class NetlinkWatch:
         return self._record(
             ("address", index, address, length), None if gone else flags & _DUPLICATE
         )
+
+    def _parameters(self, message: NetlinkMessage) -> NetworkChange | None:
+        """Compare the parameters of an interface, or of all; the others have no notification."""
+        (family,) = _NETCONF.unpack_from(message.body)
+        found = rtnetlink.attributes(message.body, _NETCONF.size)
+        kinds = (_NETCONFA_FORWARDING, _NETCONFA_RP_FILTER)
+        index = found.get(_NETCONFA_IFINDEX)
+        changes = [
+            self._record(("parameter", family, index, kind), found[kind])
+            for kind in kinds
+            if kind in found
+        ]
+        return NetworkChange.HOST if any(changes) else None
 
     def _record(self, key: object, now: object) -> NetworkChange | None:
         """Record the state of an object, None for removed; return HOST if it changed.

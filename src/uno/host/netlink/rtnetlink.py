@@ -22,12 +22,15 @@ from uno.model.net import Network
 NEWLINK, DELLINK = 16, 17
 NEWADDR, DELADDR = 20, 21
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
+NEWRULE, DELRULE = 32, 33
+NEWNETCONF = 80
 MAIN_TABLE = 254
 UNICAST, UNREACHABLE = 1, 7
 BGP = 186
 CLONED = 0x200
-# Multicast groups of the notifications, as bits: links, addresses and routes of both families.
-GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+# Multicast groups of the notifications, as bits: links; addresses, routes, rules and parameters of
+# interfaces (netconf) of both families.
+GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 0x80 | 1 << 18 | 1 << 23 | 1 << 24
 
 # linux/netlink.h
 _ERROR, _DONE = 2, 3

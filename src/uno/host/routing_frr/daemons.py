@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
@@ -69,10 +69,26 @@ class Frr:
         self._folder = folder
 
     def running(self) -> Routing | None:
-        """Return the configuration, if the watchdog and every daemon run."""
+        """Return the configuration, if the watchdog and every daemon run.
+
+        Where another program has changed the running configuration it is that one, as FRR shows it.
+        """
         found = self._configured()
-        alive = all(self._alive(name) for name in ("watchfrr", *dict(found)))
-        return Routing(daemons=found) if found and alive else None
+        if not found or not all(self._alive(name) for name in ("watchfrr", *dict(found))):
+            return None
+        recorded = self._recorded()
+        shown = self.shown() if recorded else ()
+        return Routing(daemons=shown if shown and frr_diff.differ(shown, recorded) else found)
+
+    def shown(self) -> frr_diff.Texts:
+        """Return each running configuration as FRR shows it; none if a daemon is silent."""
+        try:
+            return tuple(
+                (name, vty.ask(self._folder, name, "show running-config"))
+                for name, _ in self._configured()
+            )
+        except OSError:
+            return ()
 
     def leftovers(self) -> bool:
         """Whether anything of an earlier start is there."""
@@ -85,7 +101,8 @@ class Frr:
         """
         _require_programs()
         script = self._folder / "daemon.sh"
-        if not script.exists() or self._configured() != routing.daemons:
+        is_new = not script.exists() or self._configured() != routing.daemons
+        if is_new:
             self.stop()
             sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
             self._make_folder(script, sweep, routing)
@@ -97,6 +114,8 @@ class Frr:
         if self._alive("watchfrr") is None:
             start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
         self._await_sockets([name for name, _ in routing.daemons])
+        if is_new:
+            self._record_shown()
 
     def reload(self, routing: Routing) -> None:
         """Change the running daemons to `routing`, by the difference alone.
@@ -105,6 +124,7 @@ class Frr:
         """
         before = self._configured()
         try:
+            self._revert()
             self._apply(before, routing)
         except (frr_diff.Unknown, UnoError, OSError):
             # A difference of another kind, or a changed running configuration: compare all of it.
@@ -112,18 +132,32 @@ class Frr:
         if not before or frr_diff.filters_differ(before, routing.daemons):
             self._refilter(dict(routing.daemons)["bgpd"])
         self._write(routing)
+        self._record_shown()
+
+    def _revert(self) -> None:
+        """Revert what another program has changed. Raises `UnoError`, `Unknown`, OSError."""
+        recorded = self._recorded()
+        shown = self.shown() if recorded else ()
+        if not shown or not frr_diff.differ(shown, recorded):
+            return
+        self._configure(frr_diff.steps(shown, recorded))
+        if frr_diff.differ(self.shown(), recorded):
+            raise TransientFailure("FRR did not revert its running configuration")
+        self._refilter(dict(self._configured())["bgpd"])
 
     def _apply(self, before: tuple[tuple[str, str], ...], routing: Routing) -> None:
         """Apply the difference between two texts. Raises `UnoError`, `Unknown`, OSError."""
-        changes = frr_diff.steps(before, routing.daemons)
-        for daemon, group in groupby(changes, key=lambda each: each.daemon):
-            vty.configure(self._folder, daemon, [each.commands for each in group])
+        self._configure(frr_diff.steps(before, routing.daemons))
         old = dict(before)
         for daemon, text in routing.daemons:
             if text != old[daemon]:
                 shown = vty.query(self._folder, daemon, "show running-config")
                 if left := frr_diff.missing(shown, old[daemon], text):
                     raise TransientFailure(f"FRR's {daemon} did not apply: {'; '.join(left)}")
+
+    def _configure(self, steps: Iterable[frr_diff.Step]) -> None:
+        for daemon, group in groupby(steps, key=lambda each: each.daemon):
+            vty.configure(self._folder, daemon, [each.commands for each in group])
 
     def drop_routes(self, neighbor: str) -> None:
         """Remove the stale routes (RFC 4724) of a neighbour whose session is down.
@@ -236,6 +270,19 @@ class Frr:
     def _configured(self) -> tuple[tuple[str, str], ...]:
         paths = [(name, self._folder / f"{name}.conf") for name in DAEMONS]
         return tuple((name, path.read_text()) for name, path in paths if path.exists())
+
+    def _record_shown(self) -> None:
+        """Record the running configuration: FRR shows it in other terms than it was given."""
+        for name, text in self.shown():
+            path = self._folder / f"{name}.shown"
+            write_atomic(path, text.encode(), mode=0o640, durable=False)
+
+    def _recorded(self) -> frr_diff.Texts:
+        """Return what was recorded; none where a daemon's is missing."""
+        paths = [(name, self._folder / f"{name}.shown") for name, _ in self._configured()]
+        if not all(path.exists() for _, path in paths):
+            return ()
+        return tuple((name, path.read_text()) for name, path in paths)
 
     def _alive(self, name: str) -> int | None:
         return _pid(self._folder / f"{name}.pid", self._folder)

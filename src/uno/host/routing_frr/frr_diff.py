@@ -86,6 +86,13 @@ def missing(shown: str, old: str, new: str) -> tuple[str, ...]:
     return tuple(sorted(" / ".join(each) for each in lacking | (before - after) & there))
 
 
+def differ(one: Texts, other: Texts) -> bool:
+    """Whether two configurations have different lines; the order does not count."""
+    return {name: _lines(parse(text)) for name, text in one} != {
+        name: _lines(parse(text)) for name, text in other
+    }
+
+
 def parse(text: str) -> Config:
     """Return the lines of a configuration by their place."""
     config: dict[Place, list[str]] = {(): []}

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
@@ -118,6 +118,20 @@ def dump(names: Iterable[str]) -> dict[str, Dump]:
     if found.keys() == wanted:
         return found
     return found | {name: each for name, each in _from_wg().items() if name in wanted}
+
+
+def fingerprint(names: Iterable[str]) -> object:
+    """Return what is configured on these interfaces, without what peers and packets change."""
+    settings = {name: uapi.ask(name) for name in sorted(names)}
+    found = {name: uapi.configured(each) for name, each in settings.items() if each is not None}
+    rest = settings.keys() - found.keys()
+    if not rest:
+        return found, None
+    dumps = ((name, each) for name, each in _from_wg().items() if name in rest)
+    return found, {
+        name: (each.private_key, each.port, tuple(replace(p, endpoint=None) for p in each.peers))
+        for name, each in dumps
+    }
 
 
 def _from_uapi(name: str, settings: list[tuple[str, str]]) -> Dump:

@@ -21,6 +21,9 @@ SOCKETS = Path("/var/run/wireguard")
 _TIMEOUT = 5.0
 _ZERO = "0" * 64
 
+# Settings that change without a change of configuration.
+_CHANGING = ("endpoint", "last_handshake_time", "rx_bytes", "tx_bytes", "errno")
+
 
 def answers(name: str) -> bool:
     """Whether a process serves the interface of this name."""
@@ -50,6 +53,11 @@ def query(name: str) -> list[tuple[str, str]] | None:
             return None
     pairs = (line.partition("=") for line in response.decode(errors="replace").splitlines() if line)
     return [(key, value) for key, _, value in pairs]
+
+
+def configured(settings: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the settings that neither packets nor roaming change."""
+    return tuple(each for each in settings if not each[0].startswith(_CHANGING))
 
 
 def interface(settings: list[tuple[str, str]]) -> tuple[Secret, int]:

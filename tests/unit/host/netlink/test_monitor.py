@@ -117,6 +117,53 @@ def test_interfaces_addresses_and_routes_that_come_and_go_are_reported(
     assert namespace.seen(command) == [HOST]
 
 
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("before", "command"),
+    [
+        ("rule add from 192.168.1.1 lookup 77 protocol 98", "rule del from 192.168.1.1"),
+        ("-6 rule add from fd00::1 lookup 77 protocol 98", "-6 rule del from fd00::1"),
+        ("route add 10.3.0.0/16 dev lan0 table 77 proto 98", "route flush table 77"),
+        ("link set lan0 alias uno-what-so-ever", "link set lan0 arp off"),
+    ],
+)
+def test_what_is_unos_and_removed_is_reported(
+    namespace: Namespace, before: str, command: str
+) -> None:
+    namespace.ip(before)
+
+    assert namespace.seen(command) == [HOST]
+
+
+@pytest.mark.feature("G51")
+def test_another_alias_of_an_interface_of_unos_is_reported(namespace: Namespace) -> None:
+    run(["ip", "-n", namespace.name, "link", "set", "lan0", "alias", "uno 0123 1"])
+
+    assert namespace.seen("link set lan0 alias cable") == [HOST]
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "net.ipv4.ip_forward=1",
+        "net.ipv4.conf.lan0.rp_filter=1",
+        "net.ipv6.conf.all.forwarding=1",
+        "net.ipv6.conf.lan0.forwarding=1",
+    ],
+)
+def test_parameters_of_interfaces_that_change_are_reported_once(
+    namespace: Namespace, parameter: str
+) -> None:
+    def set_parameter(_: str) -> None:
+        enter = ["nsenter", f"--net={netns.NAMES / namespace.name}", "--"]
+        run([*enter, "sysctl", "-qw", parameter])
+
+    namespace.ip = set_parameter  # type: ignore[method-assign]
+
+    assert namespace.seen("", "") == [HOST, frozenset()]
+
+
 @pytest.mark.feature("F084")
 def test_routes_of_a_routing_daemon_are_a_kind_of_their_own(namespace: Namespace) -> None:
     seen = namespace.seen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,7 @@ class Reloading:
         self.asked: list[str] = []
         self.programs: list[str] = []
         self.refuses = self.forgets = self.is_broken = self.is_gone = False
+        self.shows: dict[str, str] = {}
         self.folder = folder
         folder.mkdir()
         monkeypatch.setattr(frr.vty, "configure", self.configure)
@@ -164,6 +166,8 @@ class Reloading:
 
     def ask(self, _: Path, daemon: str, command: str) -> str:
         self.asked.append(command)
+        if self.shows:
+            return self.shows[daemon]
         return "" if self.forgets else dict(OTHER.daemons)[daemon]
 
     def run(self, argv: list[str], **_: object) -> None:
@@ -217,8 +221,63 @@ def test_only_what_differs_is_changed_and_then_routes_are_filtered_again(
         "show running-config",
         "clear bgp ipv4 unicast * soft in",
         "clear bgp ipv6 unicast * soft in",
+        # To be recorded, of each daemon.
+        *["show running-config"] * 3,
     ]
     assert reloading.configured["bgpd"] == dict(OTHER.daemons)["bgpd"]
+
+
+@pytest.mark.feature("G51")
+def test_what_another_program_changes_in_a_daemon_is_observed_and_reverted(
+    reloading: Reloading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routing = Frr(reloading.folder)
+    monkeypatch.setattr(Frr, "_alive", lambda *_: 1)
+    reloading.shows = {"zebra": "x", "bfdd": "bfd\nexit\n", "bgpd": "router bgp 1\n a\n b\nexit\n"}
+    routing.reload(ROUTING)
+    before = dict(reloading.shows)
+    assert routing.running() == ROUTING
+    reloading.shows["bgpd"] = "router bgp 1\n b\n a\nexit\n"
+    assert routing.running() == ROUTING
+
+    reloading.shows["bgpd"] = f"{LIST} 9 permit any\n{before['bgpd']}"
+    reloading.steps.clear()
+    reloading.asked.clear()
+
+    assert routing.running() == Routing(daemons=tuple(reloading.shows.items()))
+    monkeypatch.setattr(reloading, "configure", partial(configure_as, reloading, before))
+    monkeypatch.setattr(frr.vty, "configure", reloading.configure)
+    routing.reload(ROUTING)
+    assert reloading.steps[:1] == [("bgpd", (f"no {LIST} 9 permit any",))]
+    assert reloading.asked.count("clear bgp ipv4 unicast * soft in") == 1
+    assert reloading.programs == []
+    assert routing.running() == ROUTING
+
+
+@pytest.mark.feature("G51")
+def test_what_cannot_be_reverted_by_commands_is_left_to_frrs_own_program(
+    reloading: Reloading,
+) -> None:
+    routing = Frr(reloading.folder)
+    reloading.shows = {"zebra": "x", "bfdd": "bfd\nexit\n", "bgpd": "router bgp 1\nexit\n"}
+    routing.reload(ROUTING)
+    reloading.shows["zebra"] = "ip protocol bgp route-map other"
+
+    routing.reload(ROUTING)
+
+    assert reloading.programs == ["frr-reload.py"]
+
+
+def configure_as(
+    reloading: Reloading,
+    shown: dict[str, str],
+    _: Path,
+    daemon: str,
+    steps: list[tuple[str, ...]],
+) -> None:
+    """Have the daemons show a configuration once they have commands."""
+    reloading.steps += [(daemon, step) for step in steps]
+    reloading.shows = shown
 
 
 @pytest.mark.feature("G07")
