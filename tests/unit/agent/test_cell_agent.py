@@ -755,6 +755,22 @@ def test_what_was_removed_by_hand_is_restored(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.feature("G51")
+def test_a_change_without_a_notification_is_found_and_put_back(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        as_it_was = str(cell.host)
+        cell.host.sysctl("net.ipv4.fib_multipath_hash_policy", "0")
+        assert str(cell.host) != as_it_was
+
+        # Sooner than the next regular pass.
+        async with asyncio.timeout(0.8 * QUICK.reconcile_every):
+            await site.until(lambda: str(cell.host) == as_it_was)
+
+    play(scene)
+
+
 # What is observed.
 
 

@@ -56,6 +56,7 @@ class Machine:
     configured: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     addresses: tuple[IPv4Interface, ...] = ()
+    down: set[str] = field(default_factory=set)
 
     def run(
         self, argv: list[str], *, stdin: str = "", check: bool = True, **_: object
@@ -95,6 +96,8 @@ class Machine:
             name = words[words.index("dev") + 1]
             if name not in self.interfaces:
                 return f'Cannot find device "{name}"'
+            if "up" in words:
+                self.down.discard(name)
             if "alias" in words:
                 self.interfaces[name] = words[words.index("alias") + 1]
         return ""
@@ -107,7 +110,8 @@ class Machine:
                 kind="tun",
                 alias=alias,
                 mtu=1420,
-                up=True,
+                up=name not in self.down,
+                has_arp=name != "uno0" or name in self.down,
                 addresses=self.addresses if name == "uwg-b0" else (),
             )
             for index, (name, alias) in enumerate(self.interfaces.items(), start=1)
@@ -241,6 +245,64 @@ def test_a_parameter_of_an_interface_that_is_gone_holds_up_nothing(
     observed = host.observe(())
 
     assert (observed.sysctls, observed.originals) == ({}, {})
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize("what", ["down", "alias", "rp_filter", "disable_ipv6"])
+@pytest.mark.parametrize("name", ["uwg-b0", "uno0"])
+def test_an_interface_that_lacks_what_all_have_is_impaired_until_it_is_configured(
+    machine: Machine, host: LinuxHost, name: str, what: str
+) -> None:
+    node = NodeInterface(name="uno0", addresses=())
+    machine.parameter(f"net.ipv6.conf.{name}.disable_ipv6", "1")
+    host.perform(CreateTunnel(TUNNEL))
+    host.perform(SetNode(node))
+    assert host.observe(()).impaired == frozenset()
+
+    if what == "down":
+        machine.down.add(name)
+    elif what == "alias":
+        machine.interfaces[name] = "other"
+    elif what == "rp_filter":
+        machine.parameter(f"net.ipv4.conf.{name}.rp_filter", "1")
+    else:
+        machine.parameter(f"net.ipv6.conf.{name}.disable_ipv6", "1")
+    # The node's addresses may be reached by any path: no filter is set there.
+    wanted = {name} - ({"uno0"} if what == "rp_filter" else set())
+    assert host.observe(()).impaired == wanted
+
+    host.perform(ConfigureTunnel(TUNNEL))
+    host.perform(SetNode(node))
+    assert host.observe(()).impaired == frozenset()
+
+
+@pytest.mark.feature("G51")
+def test_the_fingerprint_changes_with_parameters_and_firewalls(
+    machine: Machine, host: LinuxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = machine.parameter(FORWARD, "0")
+    host.perform(SetSysctl(FORWARD, "1"))
+    before = host.fingerprint()
+    assert host.fingerprint() == before
+
+    path.write_text("0")
+    assert host.fingerprint() != before
+    path.write_text("1")
+    assert host.fingerprint() == before
+    monkeypatch.setattr(nft, "generation", lambda: b"2")
+    assert host.fingerprint() != before
+
+
+@pytest.mark.feature("G51")
+def test_a_parameter_that_has_its_value_is_recorded_and_not_written(
+    machine: Machine, host: LinuxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.parameter(FORWARD, "1")
+    monkeypatch.delattr(sysctl, "write")
+
+    host.perform(SetSysctl(FORWARD, "1"))
+
+    assert host.observe(()).originals == {FORWARD: "1"}
 
 
 def test_a_slash_in_a_parameter_stands_for_a_dot_in_a_name() -> None:

@@ -190,7 +190,7 @@ class FakeHost:
 
     def other_addresses(self, tunnel: str, peer: Peer) -> int:
         """Return what `alternatives` has."""
-        self._kernel.link(tunnel)
+        self.kernel.link(tunnel)
         return self.alternatives.get(peer.endpoint or "", 0)
 
     def remove_state(self) -> None:

@@ -84,7 +84,7 @@ class Frr:
         """Return each running configuration as FRR shows it; none if a daemon is silent."""
         try:
             return tuple(
-                (name, vty.ask(self._folder, name, "show running-config"))
+                (name, vty.query(self._folder, name, "show running-config"))
                 for name, _ in self._configured()
             )
         except OSError:

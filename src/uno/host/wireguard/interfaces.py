@@ -122,7 +122,7 @@ def dump(names: Iterable[str]) -> dict[str, Dump]:
 
 def fingerprint(names: Iterable[str]) -> object:
     """Return what is configured on these interfaces, without what peers and packets change."""
-    settings = {name: uapi.ask(name) for name in sorted(names)}
+    settings = {name: uapi.query(name) for name in sorted(names)}
     found = {name: uapi.configured(each) for name, each in settings.items() if each is not None}
     rest = settings.keys() - found.keys()
     if not rest:

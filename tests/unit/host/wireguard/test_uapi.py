@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from uno.host.command import Completed
 from uno.host.wireguard import interfaces, uapi
 from uno.model.key_ids import Secret
 from uno.model.tunnel import Peer
@@ -119,3 +120,52 @@ def test_a_socket_without_a_process_does_not_answer() -> None:
     assert not uapi.answers("uwg-b0")
     assert uapi.query("uwg-b0") is None
     assert uapi.query("uwg-b1") is None
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("now", "differs"),
+    [
+        (TOLD, False),
+        (TOLD.replace("rx_bytes=1480", "rx_bytes=1512"), False),
+        (TOLD.replace("time_sec=1700000000", "time_sec=1700000120"), False),
+        (TOLD.replace("198.51.100.2:63551", "203.0.113.9:4711"), False),
+        (TOLD.replace("interval=25", "interval=0"), True),
+        (TOLD.replace("allowed_ip=::/0\n", ""), True),
+        (TOLD.replace("listen_port=63550", "listen_port=63551"), True),
+        (TOLD.replace(KEYS["psk"].hex(), "0" * 64), True),
+    ],
+    ids=["same", "bytes", "handshake", "roamed", "keepalive", "allowed-ips", "port", "psk"],
+)
+def test_the_fingerprint_changes_with_the_configuration_alone(now: str, *, differs: bool) -> None:
+    found = []
+    for text in (TOLD, now):
+        with served("uwg-b0", text.encode()):
+            found.append(interfaces.fingerprint(["uwg-b0"]))
+        (uapi.SOCKETS / "uwg-b0.sock").unlink()
+
+    assert (found[0] != found[1]) is differs
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("now", "differs"),
+    [
+        ("198.51.100.2:63551\t0.0.0.0/0\t1700000000\t1\t1\t25", False),
+        ("203.0.113.9:4711\t0.0.0.0/0\t1700000120\t2\t2\t25", False),
+        ("198.51.100.2:63551\t10.0.0.0/8\t1700000000\t1\t1\t25", True),
+        ("198.51.100.2:63551\t0.0.0.0/0\t1700000000\t1\t1\toff", True),
+    ],
+    ids=["same", "roamed", "allowed-ips", "keepalive"],
+)
+def test_so_does_that_of_an_interface_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, now: str, *, differs: bool
+) -> None:
+    found = []
+    for text in ("198.51.100.2:63551\t0.0.0.0/0\t1700000000\t1\t1\t25", now):
+        dump = f"uwg-b0\tK=\tP=\t63550\toff\nuwg-b0\tQ=\t(none)\t{text}\n"
+        done = Completed(argv=(), status=0, stdout=dump, stderr="")
+        monkeypatch.setattr(interfaces, "run", lambda *_, done=done, **__: done)
+        found.append(interfaces.fingerprint(["uwg-b0"]))
+
+    assert (found[0] != found[1]) is differs
