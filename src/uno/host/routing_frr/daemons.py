@@ -140,7 +140,7 @@ class Frr:
         shown = self.shown() if recorded else ()
         if not shown or not frr_diff.differ(shown, recorded):
             return
-        self._configure(frr_diff.steps(shown, recorded))
+        self._configure(frr_diff.reverting(shown, recorded))
         if frr_diff.differ(self.shown(), recorded):
             raise TransientFailure("FRR did not revert its running configuration")
         self._refilter(dict(self._configured())["bgpd"])

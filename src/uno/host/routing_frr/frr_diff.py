@@ -34,6 +34,7 @@ _SINGLE = {
     "bfd": ("detect-multiplier", "receive-interval", "transmit-interval", "profile"),
     "route-map": ("match", "call", "set"),
 }
+_ALL_SINGLE = tuple(each for lines in _SINGLE.values() for each in lines)
 _SWITCH = "no bgp network import-check"
 
 # Settings of a neighbour that another line replaces without ending its session.
@@ -67,6 +68,20 @@ def steps(old: Texts, new: Texts) -> tuple[Step, ...]:
         *(Step("bfdd", each) for each in _bfd_added(*bfd)),
         *(Step("bgpd", each) for each in _bgp(*bgp)),
         *(Step("bfdd", each) for each in _bfd_removed(*bfd)),
+    )
+
+
+def reverting(shown: Texts, recorded: Texts) -> tuple[Step, ...]:
+    """Return the steps that turn running configurations back into those that were recorded.
+
+    Both are as FRR shows them, with all lines, so that each line is removed or added by itself. A
+    session whose settings were changed may end.
+    """
+    before = {name: parse(text) for name, text in recorded}
+    return tuple(
+        Step(name, commands)
+        for name, text in shown
+        for commands in _line_by_line(parse(text), before.get(name, {}))
     )
 
 
@@ -145,6 +160,15 @@ def _bfd_removed(old: Config, new: Config) -> Iterator[tuple[str, ...]]:
             if len(place) < 2:
                 raise Unknown
             yield ("bfd", f"no {place[1]}", "exit")
+
+
+def _line_by_line(old: Config, new: Config) -> Iterator[tuple[str, ...]]:
+    for place, lines in new.items():
+        if commands := tuple(_changed(old.get(place, ()), lines, _ALL_SINGLE)):
+            yield (*place, *commands, *["exit"] * len(place))
+    for *outer, block in (place for place in old if place not in new):
+        if tuple(outer) in new:
+            yield (*outer, f"no {block}", *["exit"] * len(outer))
 
 
 def _bgp(old: Config, new: Config) -> Iterator[tuple[str, ...]]:

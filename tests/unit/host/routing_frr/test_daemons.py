@@ -241,6 +241,7 @@ def test_what_another_program_changes_in_a_daemon_is_observed_and_reverted(
     assert routing.running() == ROUTING
 
     reloading.shows["bgpd"] = f"{LIST} 9 permit any\n{before['bgpd']}"
+    reloading.shows["zebra"] = "y\nroute-map z permit 1\nexit\n"
     reloading.steps.clear()
     reloading.asked.clear()
 
@@ -248,7 +249,11 @@ def test_what_another_program_changes_in_a_daemon_is_observed_and_reverted(
     monkeypatch.setattr(reloading, "configure", partial(configure_as, reloading, before))
     monkeypatch.setattr(frr.vty, "configure", reloading.configure)
     routing.reload(ROUTING)
-    assert reloading.steps[:1] == [("bgpd", (f"no {LIST} 9 permit any",))]
+    assert reloading.steps[:3] == [
+        ("zebra", ("x", "no y")),
+        ("zebra", ("no route-map z permit 1",)),
+        ("bgpd", (f"no {LIST} 9 permit any",)),
+    ]
     assert reloading.asked.count("clear bgp ipv4 unicast * soft in") == 1
     assert reloading.programs == []
     assert routing.running() == ROUTING
@@ -261,7 +266,8 @@ def test_what_cannot_be_reverted_by_commands_is_left_to_frrs_own_program(
     routing = Frr(reloading.folder)
     reloading.shows = {"zebra": "x", "bfdd": "bfd\nexit\n", "bgpd": "router bgp 1\nexit\n"}
     routing.reload(ROUTING)
-    reloading.shows["zebra"] = "ip protocol bgp route-map other"
+    reloading.shows["bgpd"] = "router bgp 2\nexit\n"
+    reloading.refuses = True
 
     routing.reload(ROUTING)
 

@@ -8,9 +8,11 @@ from uno.host.routing_frr.frr_diff import (
     Step,
     Texts,
     Unknown,
+    differ,
     filters_differ,
     missing,
     parse,
+    reverting,
     steps,
 )
 
@@ -361,3 +363,56 @@ def test_a_line_stands_where_it_is_written() -> None:
     assert parse(BFDD)[("bfd", "peer 10.0.0.1 local-address 10.0.0.0 interface uwg-b0")] == (
         "profile uno",
     )
+
+
+@pytest.mark.feature("G51")
+def test_what_another_program_changed_is_reverted_line_by_line() -> None:
+    before = """
+router bgp 1
+ neighbor 10.0.0.1 remote-as 2
+ no bgp default ipv4-unicast
+ address-family ipv4 unicast
+  neighbor 10.0.0.1 activate
+ exit-address-family
+exit
+route-map A permit 1
+ set metric 1
+exit
+"""
+    now = """
+ip prefix-list L seq 5 permit any
+router bgp 1
+ neighbor 10.0.0.1 remote-as 2
+ neighbor 10.0.0.1 shutdown
+ address-family ipv4 unicast
+  maximum-paths 2
+ exit-address-family
+ address-family ipv6 unicast
+ exit-address-family
+exit
+route-map B permit 1
+exit
+"""
+    found = reverting((("bgpd", now),), (("bgpd", before),))
+
+    assert {each.daemon for each in found} == {"bgpd"}
+    commands = [each.commands for each in found]
+    family = ("router bgp 1", "address-family ipv4 unicast")
+    assert commands[:4] == [
+        ("no ip prefix-list L seq 5 permit any",),
+        ("router bgp 1", "no bgp default ipv4-unicast", "no neighbor 10.0.0.1 shutdown", "exit"),
+        (*family, "neighbor 10.0.0.1 activate", "no maximum-paths 2", "exit", "exit"),
+        ("route-map A permit 1", "set metric 1", "exit"),
+    ]
+    assert commands[4:] == [
+        ("router bgp 1", "no address-family ipv6 unicast", "exit"),
+        ("no route-map B permit 1",),
+    ]
+
+
+@pytest.mark.feature("G51")
+def test_the_order_of_lines_is_no_difference() -> None:
+    one, other = "router bgp 1\n a\n b\nexit\n", "router bgp 1\n b\n a\nexit\n"
+
+    assert not differ((("bgpd", one),), (("bgpd", other),))
+    assert differ((("bgpd", one),), (("bgpd", f"c\n{one}"),))
