@@ -62,8 +62,8 @@ def test_every_agent_has_all_cells_healthy_and_shows_it(well: Agents) -> None:
 @pytest.mark.feature("F080")
 @pytest.mark.feature("G51")
 def test_each_attribute_that_another_program_changes_is_put_back_at_once(well: Agents) -> None:
-    # lan-d has no listen port, which could be changed.
-    cells = tuple(well.cells[name].node for name in ("lan-a", "lan-b", "lan-c", "relay"))
+    # Few at a time: what is measured is not how busy the machine is. Both have a listen port.
+    cells = tuple(well.cells[name].node for name in ("lan-a", "relay"))
 
     def perturbed(cell: Node) -> list[tuple[float, str]]:
         return [
@@ -73,6 +73,7 @@ def test_each_attribute_that_another_program_changes_is_put_back_at_once(well: A
     found = sorted(each for times in in_parallel(perturbed, cells).values() for each in times)
 
     assert len(found) == len(PERTURBATIONS)
+    assert unreached(well.deployment) == []
     note(f"{len(found)} attributes; median {found[len(found) // 2]}; slowest {found[-3:]}")
 
 

@@ -348,6 +348,8 @@ class LinuxHost:
         ]
         lines += [interface_changes.add_blackhole_route(name, r) for r in node.blackhole_routes]
         interface_changes.batch(lines)
+        if not set(node.addresses) <= set(there.addresses):
+            self._frr.reinstall_routes()
 
     def _observed_node(self, name: str) -> NodeInterface:
         found = next(each for each in inventory.interfaces() if each.name == name)

@@ -172,6 +172,20 @@ class Frr:
             # One step: this process may be killed between two, and leave the neighbour shut down.
             vty.configure(self._folder, "bgpd", [(router, shutdown, f"no {shutdown}", "exit")])
 
+    def reinstall_routes(self) -> None:
+        """Have zebra, if it runs, install the routes of bgpd again. Raises `UnoError`.
+
+        With an address the kernel removes the routes that it is the source of, and does not notify
+        zebra (`fib_sync_down_addr` in net/ipv4/fib_semantics.c). A changed route-map for a protocol
+        makes zebra install that protocol's routes again, also where it is the same afterwards.
+        """
+        if self._alive("zebra") is None:
+            return
+        text = dict(self._configured()).get("zebra", "")
+        maps = [line for line in text.splitlines() if " protocol bgp " in line]
+        with _answering("zebra"):
+            vty.configure(self._folder, "zebra", [(f"no {line}", line) for line in maps])
+
     def _refilter(self, text: str) -> None:
         """Apply the import filters to all received routes again, and select routes.
 
@@ -303,12 +317,12 @@ class Frr:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Raise `UnoError` where bgpd does not respond."""
+def _answering(daemon: str = "bgpd") -> Iterator[None]:
+    """Raise `UnoError` where a daemon does not respond."""
     try:
         yield
     except OSError as error:
-        raise TransientFailure(f"FRR's bgpd does not respond: {error}") from error
+        raise TransientFailure(f"FRR's {daemon} does not respond: {error}") from error
 
 
 def _router(text: str) -> str:

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ STDIN = "/proc/self/fd/0"
 # A userspace process forwards packets, and should wait for few programs; it has less priority than
 # FRR's daemons (`daemons.NICENESS`), whose packets it carries.
 NICENESS = -5
+
+# wg(8): a preshared key of zeros is none.
+_NO_PSK = b64encode(bytes(32)).decode()
 
 # Time for a userspace process to answer; it takes 6 ms on an idle machine.
 READY_SECONDS = 10.0
@@ -235,13 +239,12 @@ def _configuration(tunnel: Tunnel, endpoints: dict[str, str]) -> str:
         lines.append(f"ListenPort = {tunnel.port}")
     for peer in tunnel.peers:
         lines += ["[Peer]", f"PublicKey = {peer.public_key}"]
-        if peer.psk:
-            lines.append(f"PresharedKey = {peer.psk.reveal}")
+        # `wg syncconf` keeps what a file does not mention of a peer that stays.
+        lines.append(f"PresharedKey = {peer.psk.reveal if peer.psk else _NO_PSK}")
         if peer.endpoint in endpoints:
             lines.append(f"Endpoint = {endpoints[peer.endpoint]}")
         lines.append(f"AllowedIPs = {', '.join(map(str, peer.allowed_ips))}")
-        if peer.keepalive:
-            lines.append(f"PersistentKeepalive = {peer.keepalive}")
+        lines.append(f"PersistentKeepalive = {peer.keepalive or 'off'}")
     return "\n".join(lines) + "\n"
 
 

@@ -286,6 +286,22 @@ def configure_as(
     reloading.shows = shown
 
 
+@pytest.mark.feature("G51")
+def test_zebra_installs_routes_again_whose_source_address_was_removed(
+    reloading: Reloading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routing = Frr(reloading.folder)
+    lines = "ip protocol bgp route-map A", "ipv6 protocol bgp route-map B"
+    routing._write(Routing(daemons=(("zebra", "\n".join(lines)), *ROUTING.daemons[1:])))
+    routing.reinstall_routes()
+    assert reloading.steps == []
+
+    monkeypatch.setattr(Frr, "_alive", lambda *_: 1)
+    routing.reinstall_routes()
+
+    assert reloading.steps == [("zebra", (f"no {line}", line)) for line in lines]
+
+
 @pytest.mark.feature("G07")
 def test_a_change_whose_routes_are_not_filtered_again_is_not_recorded(reloading: Reloading) -> None:
     reloading.is_gone = True

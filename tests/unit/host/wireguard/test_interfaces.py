@@ -122,7 +122,8 @@ def test_keys_go_in_by_standard_input_and_never_by_the_command_line(
         "[Interface]\nPrivateKey = PRIVATE=\nListenPort = 63550\n"
         "[Peer]\nPublicKey = ONE=\nPresharedKey = PSK=\nEndpoint = 192.0.2.1:63550\n"
         "AllowedIPs = 0.0.0.0/0, ::/0\nPersistentKeepalive = 25\n"
-        "[Peer]\nPublicKey = TWO=\nAllowedIPs = \n"
+        "[Peer]\nPublicKey = TWO=\nPresharedKey = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+        "AllowedIPs = \nPersistentKeepalive = off\n"
     )
 
 
