@@ -18,6 +18,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
+from uno.files import make_open_dir
 from uno.model import codec
 from uno.model.codec import MalformedJson
 from uno.model.status import UvnView
@@ -253,7 +254,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
 
 def _bind(made: socket.socket, path: Path) -> int:
     """Bind and listen; return the inode of the socket's file."""
-    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    make_open_dir(path.parent)
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     made.bind(str(fresh))

@@ -21,6 +21,7 @@ from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
+OPEN_DIR = 0o711
 
 # Too short for a person to notice, long enough that a waiting process costs nothing.
 _POLL_SECONDS = 0.05
@@ -73,10 +74,24 @@ def write_if_changed(
     path: Path, content: bytes, *, mode: int = PRIVATE_FILE, durable: bool = True
 ) -> bool:
     """Write as `write_atomic` does, unless `path` is that already; return whether it wrote."""
-    if _is_already(path, content, mode=mode):
+    if holds(path, content, mode=mode):
         return False
     write_atomic(path, content, mode=mode, durable=durable)
     return True
+
+
+def holds(path: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> bool:
+    """Whether `path` is a file of this mode with this content."""
+    try:
+        found = path.lstat()
+        return (
+            stat.S_ISREG(found.st_mode)
+            and stat.S_IMODE(found.st_mode) == mode
+            and found.st_size == len(content)
+            and path.read_bytes() == content
+        )
+    except OSError:
+        return False
 
 
 def rename(source: Path, target: Path) -> None:
@@ -147,6 +162,22 @@ def make_private_dir(path: Path) -> tuple[Path, ...]:
         remove_dirs(tuple(made))
         raise failure(error, f"cannot make the directory {directory}") from error
     return tuple(made)
+
+
+def make_open_dir(path: Path) -> None:
+    """Make `path` a directory that every user can enter and only its owner can read (0711).
+
+    The parents that are missing become so too, whatever the umask is: FRR's daemons do not run as
+    root. Directories that exist are left as they are. Raises UnoError.
+    """
+    directory = path
+    try:
+        for directory in reversed((path, *path.parents)):
+            if not directory.is_dir():
+                directory.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+                directory.chmod(OPEN_DIR)
+    except OSError as error:
+        raise failure(error, f"cannot make the directory {directory}") from error
 
 
 def remove_dirs(made: tuple[Path, ...]) -> None:
@@ -224,19 +255,6 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_already(path: Path, content: bytes, *, mode: int) -> bool:
-    try:
-        found = path.lstat()
-        return (
-            stat.S_ISREG(found.st_mode)
-            and stat.S_IMODE(found.st_mode) == mode
-            and found.st_size == len(content)
-            and path.read_bytes() == content
-        )
-    except OSError:
-        return False
 
 
 def _acquire(path: Path, *, deadline: float) -> int:

@@ -58,6 +58,29 @@ def mounted(node: Node, what: list[str], where: str) -> Iterator[None]:
 
 
 @contextmanager
+def read_only(node: Node, where: str) -> Iterator[None]:
+    """Have what is mounted at a path, or below it, be read-only."""
+    with mounted(node, ["--bind", where], where):
+        node.run(["mount", "-o", "remount,bind,ro", where])
+        yield
+
+
+@contextmanager
+def full(node: Node, where: Path) -> Iterator[None]:
+    """Have a directory, with what is in it, be on a disk without room."""
+    small = node.directory / "small"
+    small.mkdir()
+    try:
+        with mounted(node, ["-t", "tmpfs", "-o", "size=1m,mode=700", "none"], str(small)):
+            node.run(["cp", "-a", f"{where}/.", str(small)])
+            node.run(["dd", "if=/dev/zero", f"of={small}/filler", "bs=4k"], check=False)
+            with mounted(node, ["--bind", str(small)], str(where)):
+                yield
+    finally:
+        small.rmdir()
+
+
+@contextmanager
 def done_and_undone(node: Node, do: str, undo: str) -> Iterator[None]:
     node.run(["sh", "-c", do])
     try:
@@ -161,7 +184,7 @@ OBSTACLES = (
     Obstacle(
         name="no FRR",
         put=lambda n: mounted(n, ["-t", "tmpfs", "none"], "/usr/lib/frr"),
-        fragments=("FRR is not complete", "install the packages frr and frr-pythontools"),
+        fragments=("this host has no /usr/lib/frr/zebra", "frr frr-pythontools"),
     ),
     Obstacle(
         name="an interface that uno does not own",
@@ -176,10 +199,6 @@ OBSTACLES = (
     Obstacle(
         name="/run cannot be written",
         put=lambda n: mounted(n, ["-t", "tmpfs", "-o", "ro", "none"], "/run/uno"),
-        fragments=(
-            "could not replace the firewall table",
-            "/run/uno/",
-            "the file system is read-only",
-        ),
+        fragments=("cannot lock /run/uno/", "the file system is read-only"),
     ),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
+from obstacles import full, read_only
 from perturbing import PERTURBATIONS, perturb, share
 from watching import (
     await_true,
@@ -75,6 +78,43 @@ def test_each_attribute_that_another_program_changes_is_put_back_at_once(well: A
     assert len(found) == len(PERTURBATIONS)
     assert unreached(well.deployment) == []
     note(f"{len(found)} attributes; median {found[len(found) // 2]}; slowest {found[-3:]}")
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("disk", "reason"),
+    [
+        (lambda node, root: read_only(node, str(root)), "the file system is read-only"),
+        (full, "the disk is full"),
+    ],
+    ids=["read-only", "full"],
+)
+def test_an_agent_that_cannot_write_its_directory_starts_goes_on_and_reports_it(
+    well: Agents, disk: Callable[[Node, Path], AbstractContextManager[None]], reason: str
+) -> None:
+    agent = well.cells["lan-b"]
+    known = agent.root / "networks.known"
+    message = f"cannot write {known}: {reason}"
+
+    def problem() -> str:
+        view = well.cells["lan-a"].view()
+        found = only([each.status for each in view.cells if each.name == "lan-b"])
+        return found.problem if found else ""
+
+    agent.stop()
+    known.unlink()
+    logged = len(agent.log_text())
+    with disk(agent.node, agent.root):
+        well.start([agent])
+        await_true(lambda: message in problem(), "another cell shows the problem", within=15)
+        well.await_settled(within=15)
+        assert agent.log_text()[logged:].count(message) == 1
+        agent.stop()
+    well.start([agent])
+    gone = await_true(lambda: problem() == "", "the problem is gone", within=15)
+
+    note(f"the problem is gone {gone:.1f} s after the disk can be written")
+    assert known.exists()
 
 
 @pytest.mark.feature("G12")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from obstacles import OBSTACLES, Obstacle, shim
+from obstacles import OBSTACLES, Obstacle, read_only, shim
 from watching import (
     UNO,
     alive,
@@ -287,6 +287,37 @@ def test_up_that_fails_leaves_a_network_that_runs_as_it_was(well: Deployment) ->
 
         assert_one_message(done, ("could not create interface uwg-b2", "the host is as it was"))
         await_same(before, lambda: snapshot(cell), "the host is as it was", within=10)
+
+
+@pytest.mark.feature("F102")
+@pytest.mark.feature("G51")
+def test_up_and_down_work_where_the_cells_directory_and_the_parameters_are_read_only(
+    down: Deployment,
+) -> None:
+    cell = down.world.nodes["lan-b"]
+    right = {
+        "net.ipv4.ip_forward": "1",
+        "net.ipv6.conf.all.forwarding": "1",
+        "net.ipv4.conf.default.rp_filter": "2",
+    }
+    before = {key: cell.run(["sysctl", "-n", key]).stdout.strip() for key in right}
+    try:
+        cell.run(["sysctl", "-w", *(f"{key}={value}" for key, value in right.items())])
+        with read_only(cell, str(down.cell_root(cell))), read_only(cell, "/proc/sys"):
+            bare = snapshot(cell)
+
+            raised = uno(down, cell, "up")
+            found = status(down, cell)
+            again = uno(down, cell, "up")
+            lowered = uno(down, cell, "down")
+
+            assert [each.status for each in (raised, again, lowered)] == [0, 0, 0], raised
+            assert "fib_multipath_hash_policy cannot be set to 1" in raised.stderr
+            assert found["pending"] == []
+            assert "no change" in again.stdout
+            assert differences(bare, snapshot(cell)) == []
+    finally:
+        cell.run(["sysctl", "-w", *(f"{key}={value}" for key, value in before.items())])
 
 
 @pytest.mark.feature("F078")

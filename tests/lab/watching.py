@@ -15,7 +15,7 @@ from typing import Any
 from uno.host.command import Completed
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
-from uno.lab.node import Node
+from uno.lab.node import Node, as_on_a_stock_host
 from uno.lab.ping_matrix import PingMatrix, PingPath, PingStream
 from uno.model.net import Address, address
 
@@ -72,7 +72,8 @@ def uno(
 ) -> Completed:
     """Run `uno service WORDS` on a cell, whatever its exit status."""
     root = ["-r", str(deployment.cell_root(cell))]
-    return cell.run([*UNO, "service", *arguments, *root], timeout=60, env=env, check=False)
+    command = as_on_a_stock_host([*UNO, "service", *arguments, *root])
+    return cell.run(command, timeout=60, env=env, check=False)
 
 
 def status(deployment: Deployment, cell: Node) -> dict[str, Any]:

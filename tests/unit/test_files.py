@@ -308,3 +308,28 @@ def listing(directory: Path) -> dict[str, tuple[int, bytes]]:
         path.name: (stat.S_IMODE(path.stat().st_mode), path.read_bytes())
         for path in directory.iterdir()
     }
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+def test_an_open_directory_can_be_entered_by_all_whatever_the_umask_is(
+    umask: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        files.make_open_dir(tmp_path / "uno" / "cell")
+        files.make_open_dir(tmp_path / "uno" / "cell")
+    finally:
+        os.umask(before)
+
+    for made in ("uno", "uno/cell"):
+        assert stat.S_IMODE((tmp_path / made).stat().st_mode) == 0o711
+
+
+def test_an_open_directory_that_exists_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine").chmod(0o700)
+
+    files.make_open_dir(tmp_path / "mine")
+
+    assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == 0o700

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
@@ -67,7 +68,7 @@ class CellAgent:
         self._intervals = environment.intervals
         self._now = now
         self._run_blocking = run_blocking
-        self._reconciler = HostReconciler(host, ledger.directory, wall=environment.wall, now=now)
+        self._reconciler = HostReconciler(host, environment.folder, wall=environment.wall, now=now)
         self._flood = FloodRunner(
             environment.bus,
             package,
@@ -152,8 +153,9 @@ class CellAgent:
         await self._reconcile_first()
         self._flood.subscribe()
         self._join_bus()
-        await self._commit.start()
-        await self._observe()
+        # The network is up: what fails from here on is a problem to report, not an end.
+        await self._try("commit", self._commit.start)
+        await self._try("observe", self._observe)
         manifest = self._commit.package.manifest
         name, generation = f"{manifest.cell_name} of {manifest.uvn}", manifest.generation
         _log.info("%s is up, generation %s", name, generation)
@@ -323,10 +325,33 @@ class CellAgent:
         if not any(link.bgp for link in status.links) and status.links:
             # FRR does not answer. Any other failure comes as an event of the network.
             self._timers.routing_is_silent()
-        await self._run_blocking(self._reconciler.maintain_links, commit.effective, status.links)
-        others, directory = self._flood.state.database.statuses(), self._ledger.directory
-        await self._run_blocking(network_files.write, directory, commit.package, status, others)
+        await self._follow_observed(status)
+        if self._all_problems != status.problem:
+            # It is advertised with the next status.
+            self._timers.observe_within(self._intervals.observe_fast, now=self._now())
         return status
+
+    async def _follow_observed(self, status: CellStatus) -> None:
+        """Do what follows from a status; a failure is reported, and ends nothing else."""
+        run, effective = self._run_blocking, self._commit.effective
+        package, others = self._commit.package, self._flood.state.database.statuses()
+        directory = self._ledger.directory
+        for what, call in (
+            ("links", partial(self._reconciler.maintain_links, effective, status.links)),
+            ("files", partial(network_files.write, directory, package, status, others)),
+        ):
+            try:
+                await run(call)
+            except UnoError as error:
+                self._warn_once(what, error)
+            else:
+                self._problems.pop(what, None)
+
+    @property
+    def _all_problems(self) -> str:
+        """Everything that fails at present, as one text, each once."""
+        found = (*self._problems.values(), *self._flood.problems, *self._commit.problems)
+        return "; ".join(dict.fromkeys(found))
 
     async def _observe_with_probes(self) -> tuple[CellStatus, ProbeResults]:
         return await self._observe(), self._prober.results()
@@ -347,7 +372,7 @@ class CellAgent:
             registry=self._flood.registry_reachable,
             staged=commit.state.ledger.staged,
             pending=tuple(f"remove {each}" for each in interfaces_to_remove),
-            problem="; ".join(self._problems.values()),
+            problem=self._all_problems,
         )
         status = cell_status.collect(environment.host, package, inputs)
         return replace(status, content=package.manifest.content)

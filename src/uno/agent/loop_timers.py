@@ -110,6 +110,10 @@ class LoopTimers:
         times = (at for at in also_at if at is not None and now < at)
         self._observe_due = min(self._observe_due, now + pause, *times)
 
+    def observe_within(self, pause: float, *, now: float) -> None:
+        """Observe after a pause, or earlier where that is due anyway."""
+        self._observe_due = min(self._observe_due, now + pause)
+
     def observe_after(self, pause: float, *, now: float) -> None:
         """Observe after a pause: something has failed."""
         self._observe_due = now + pause

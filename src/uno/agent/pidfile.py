@@ -20,10 +20,7 @@ def hold_pidfile(folder: Path, *, name: str) -> Iterator[None]:
 
     Raises UnoError if there is one already. The file has the process id, as long as it runs.
     """
-    try:
-        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.failure(error, f"cannot make the directory {folder}") from error
+    files.make_open_dir(folder)
     if (holder := running(folder)) is not None:
         raise _taken(name, holder)
     with ExitStack() as held:

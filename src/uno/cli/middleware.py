@@ -80,9 +80,10 @@ def security(plan: BusPlan, *, secrets: Mapping[str, str], directory: Path) -> S
             " -U --enable-dds-security`",
         )
     files.make_private_dir(directory / "dds")
-    files.write_together(
-        {path: b64decode(content) for path, content in contents.items() if content is not None}
-    )
+    decoded = {path: b64decode(text) for path, text in contents.items() if text is not None}
+    # The directory may be read-only, and have them already.
+    if not all(files.holds(path, content) for path, content in decoded.items()):
+        files.write_together(decoded)
     return Security(**{path.name: str(path.absolute()) for path in contents})
 
 

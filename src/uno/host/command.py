@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,39 @@ class Completed:
     stderr: str
 
 
+PACKAGES = {
+    "bfdd": "frr",
+    "bgpd": "frr",
+    "frr-reload.py": "frr-pythontools",
+    "ip": "iproute2",
+    "ip6tables": "iptables",
+    "ip6tables-restore": "iptables",
+    "iptables": "iptables",
+    "iptables-restore": "iptables",
+    "nft": "nftables",
+    "nice": "coreutils",
+    "sh": "dash",
+    "systemctl": "systemd",
+    "tc": "iproute2",
+    "vtysh": "frr",
+    "watchfrr": "frr",
+    "wg": "wireguard-tools",
+    "wireguard-go": "wireguard-go",
+    "zebra": "frr",
+}
+"""The Debian package of each program that uno runs on a host."""
+
+
 class ProgramMissing(ActionNeeded):
     """A program is not installed."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         """Name the command as it would be typed."""
-        super().__init__(f"command `{shlex.join(argv)}` was not found", _INSTALL)
+        package = PACKAGES.get(Path(argv[0]).name)
+        super().__init__(
+            f"command `{shlex.join(argv)}` was not found: {argv[0]} is not installed",
+            f"install the package {package}" if package else "install the package that holds it",
+        )
 
 
 class CommandFailed(TransientFailure):
@@ -144,7 +172,23 @@ def start(
             os.close(output)
 
 
-_INSTALL = "install the package that holds it; the README lists what uno needs"
+def find(program: str) -> str | None:
+    """Return the path of a program, None where it is not installed."""
+    return shutil.which(program, path=search_path())
+
+
+def search_path() -> str:
+    """Return the directories of programs: those of PATH, then those that it leaves out.
+
+    cron, `su` without `-`, and users' shells have a PATH without the directories of system
+    administration, where `nft`, `tc` and `iptables` are.
+    """
+    given = [each for each in os.environ.get("PATH", "").split(os.pathsep) if each]
+    return os.pathsep.join(dict.fromkeys((*given, *_DIRECTORIES)))
+
+
+# Where programs are by hier(7).
+_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 def _argv(popen: subprocess.Popen[bytes]) -> tuple[str, ...]:
@@ -152,6 +196,7 @@ def _argv(popen: subprocess.Popen[bytes]) -> tuple[str, ...]:
     return tuple(map(str, given)) if isinstance(given, list | tuple) else (str(given),)
 
 
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
-    # LC_ALL=C: messages that are parsed or shown are the documented ones.
-    return {**os.environ, "LC_ALL": "C", **(extra or {})}
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    # LC_ALL=C: messages that are parsed or shown are the documented ones. PATH is also what
+    # `subprocess` searches for the program.
+    return {**os.environ, "PATH": search_path(), "LC_ALL": "C", **(extra or {})}

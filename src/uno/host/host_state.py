@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from uno.files import write_atomic
+from uno.files import make_open_dir, write_atomic
 from uno.host.endpoint_choice import EndpointHistory
 from uno.model.codec import MalformedJson, decode, encode
 
@@ -61,7 +61,7 @@ class StateFile:
         """Write `state` atomically, unless the file has it already."""
         if state == self.read():
             return
-        self._path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_open_dir(self._path.parent)
         write_atomic(self._path, encode(state), durable=False)
 
     def note_tunnel(self, name: str, note: TunnelNote | None) -> None:

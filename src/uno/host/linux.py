@@ -11,8 +11,8 @@ from typing import assert_never
 from msgspec import structs
 
 from uno.diagnostics import UnoError
-from uno.files import failure
-from uno.host import endpoint_choice, sysctl
+from uno.files import failure, make_open_dir
+from uno.host import endpoint_choice, programs, sysctl
 from uno.host.command import run
 from uno.host.endpoint_choice import EndpointHistory
 from uno.host.firewall import foreign_chains, nft
@@ -83,7 +83,9 @@ class LinuxHost:
         self._frr = daemons.Frr(self.folder / "frr")
 
     def facts(self) -> Facts:
-        """Return the host's properties. Raises `UnoError` where a cell has no FRR."""
+        """Return the host's properties. Raises `UnoError` that names the programs it lacks."""
+        needed = daemons.required_programs() if self._is_cell else ()
+        programs.require((*programs.REQUIRED, *needed))
         state = self._state.read()
         found = inventory.interfaces()
         nics = inventory.nics(each for each in found if not self._own(each, state))
@@ -116,6 +118,7 @@ class LinuxHost:
             firewall=_observed_firewall(state, listing),
             foreign_forward_chains=opened,
             sysctls=sysctl.existing({*sysctls, *originals}),
+            fixed=frozenset(key for key in sysctls if sysctl.is_fixed(key)),
             originals=originals,
             node=observed_tunnels.node(node, routes) if node else None,
             tunnels=tuple(
@@ -256,6 +259,15 @@ class LinuxHost:
             for chain in foreign_chains.dropping_nft_chains()
         ]
 
+    def warn_of_fixed_parameters(self, keys: Iterable[str]) -> None:
+        """Add a warning for each of these optional kernel parameters that cannot be set to 1."""
+        self.warnings += [
+            f"the kernel parameter {key} cannot be set to 1 here: "
+            "equal paths are chosen by addresses alone, not by ports too"
+            for key in sorted(keys)
+            if sysctl.is_fixed(key) and not (sysctl.exists(key) and sysctl.read(key) == "1")
+        ]
+
     def remove_state(self) -> None:
         """Remove the recorded state of a cell that owns nothing on this host any more."""
         for name in self._state.read().tunnels:
@@ -356,7 +368,7 @@ class LinuxHost:
         return observed_tunnels.node(found, inventory.own_routes())
 
     def _create_tunnel(self, tunnel: Tunnel) -> None:
-        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_open_dir(self.folder)
         # Recorded first: an interface that a kill leaves behind must be recognized as uno's.
         self._state.note_tunnel(tunnel.name, TunnelNote())
         try:
@@ -431,7 +443,7 @@ class LinuxHost:
         return found
 
     def _start_routing(self, routing: Routing) -> None:
-        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_open_dir(self.folder)
         own = self._own_names()
         self._frr.start(
             routing, others_have_routes=interface_changes.has_routes(FRR_PROTOCOLS, except_on=own)

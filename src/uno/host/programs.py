@@ -1,11 +1,29 @@
-"""Versions of installed programs, each program run once per version of its file."""
+"""Installed programs: those that are required, and their versions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from uno.host.command import run
+from uno.diagnostics import ActionNeeded
+from uno.host.command import PACKAGES, find, run
+
+REQUIRED = ("ip", "nft", "wg")
+"""What every node of a UVN runs; a cell runs FRR too."""
+
+
+def require(names: Iterable[str]) -> None:
+    """Raise `UnoError` that names all of these programs that are missing, and their packages."""
+    missing = [name for name in names if find(name) is None]
+    if not missing:
+        return
+    packages = sorted({PACKAGES[Path(name).name] for name in missing})
+    raise ActionNeeded(
+        f"this host has no {', '.join(missing)}",
+        f"install with `apt-get install --no-install-recommends {' '.join(packages)}`,"
+        " or what your distribution calls these packages",
+    )
 
 
 def version(program: Path) -> str:

@@ -45,15 +45,24 @@ def existing(keys: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def is_fixed(key: str) -> bool:
+    """Whether a parameter cannot be set: the kernel has none, or /proc/sys is read-only."""
+    return not os.access(path(key), os.W_OK)
+
+
 def write(key: str, value: str) -> None:
-    """Set a parameter. Raises `UnoError`."""
+    """Set a parameter, unless it has the value. Raises `UnoError`."""
     try:
+        # In a container /proc/sys may be read-only, with the right values.
+        if path(key).read_text().strip() == value:
+            return
         with os.fdopen(os.open(path(key), os.O_WRONLY), "w") as file:
             file.write(value)
     except OSError as error:
         raise ActionNeeded(
             f"cannot set the kernel parameter {key} to {value} ({error.strerror})",
-            "uno needs to be root on the host itself; in a container, give it the right to",
+            f"uno needs to be root on the host itself; in a container, have its host set it: for"
+            f" docker, `--sysctl {key}={value}`",
         ) from error
 
 

@@ -21,7 +21,7 @@ from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Completed
 from uno.lab import netns
 from uno.lab.deploy import Deployment, in_parallel
-from uno.lab.node import Node, Program
+from uno.lab.node import Node, Program, as_on_a_stock_host
 from uno.model.messages import REGISTRY
 from uno.model.status import CellView, UvnView
 
@@ -71,7 +71,7 @@ class Agent:
         """Start it; nothing if it runs. Does not wait until it serves."""
         if self._program is None or self._program.status() is not None:
             argv = [sys.executable, "-m", "uno", "agent", "-r", str(self.root)]
-            self._program = self.node.start(argv, log=self.log, env=env)
+            self._program = self.node.start(as_on_a_stock_host(argv), log=self.log, env=env)
 
     def stop(self) -> int:
         """End it as an init system does, and return its exit status."""
@@ -150,7 +150,7 @@ class Agents:
         """Run `uno sync ARGUMENTS` at the registry."""
         root = str(self.deployment.registry_root)
         argv = [sys.executable, "-m", "uno", "sync", *arguments, "-r", root]
-        return self.registry.node.run(argv, timeout=timeout, check=check)
+        return self.registry.node.run(as_on_a_stock_host(argv), timeout=timeout, check=check)
 
     def await_settled(self, *, agents: Iterable[Agent] | None = None, within: float = 60) -> float:
         """Wait until these agents, or all, have a settled view: consistent, routed, not pending.

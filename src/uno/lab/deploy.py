@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.host.command import Completed
-from uno.lab.node import Node
+from uno.lab.node import Node, as_on_a_stock_host
 from uno.lab.world import World
 from uno.lab.world_layout import Role
 
@@ -128,7 +128,8 @@ class ServiceStart:
 
 def uno(node: Node, *arguments: str) -> Completed:
     """Run a command of uno in a node: this very uno. Raises `CommandFailed`."""
-    return node.run([sys.executable, "-m", "uno", *arguments], timeout=_PATIENCE)
+    command = as_on_a_stock_host([sys.executable, "-m", "uno", *arguments])
+    return node.run(command, timeout=_PATIENCE)
 
 
 def in_parallel(function: Callable[[Node], T], nodes: Iterable[Node]) -> Mapping[str, T]:

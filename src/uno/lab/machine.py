@@ -100,6 +100,8 @@ echo {directory.name} >/proc/sys/kernel/hostname
 {lines}
 # With its mounts, so that this directory is at its place inside too.
 mount --rbind {directory}/run /run
+# As initramfs-tools mounts it (Debian, Ubuntu), and systemd but for noexec.
+mount -o remount,bind,nosuid,nodev,noexec /run
 echo {directory.name} $pid
 exec </dev/null >>{directory}/first-process.log 2>&1
 # The first process of a namespace gets no signal that it does not handle: pid_namespaces(7).

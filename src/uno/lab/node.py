@@ -19,6 +19,17 @@ from uno.lab.world_layout import Station
 from uno.model.net import Address
 
 
+def as_on_a_stock_host(argv: Sequence[str]) -> tuple[str, ...]:
+    """Return a command that runs `argv` as cron on a hardened host does.
+
+    PATH has no directories of system administration (crontab(5)), and new files are closed to
+    other users (umask 027).
+    """
+    directories = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join(each for each in directories if Path(each).name != "sbin")
+    return ("sh", "-c", 'umask 027; PATH=$1; shift; exec "$@"', "sh", path, *argv)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A program that runs in a node, with all that it started."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from uno.diagnostics import ActionNeeded
+from uno.host.command import find
 
 # Each program with the Debian package that has it.
 FOR_A_WORLD = {
@@ -35,7 +35,7 @@ def for_a_deployment() -> dict[str, str]:
 
 def missing(programs: Iterable[str]) -> tuple[str, ...]:
     """Return what this machine lacks for a lab with these programs; empty if nothing."""
-    lacking = [f"no {name}" for name in programs if shutil.which(name, path=_search_path()) is None]
+    lacking = [f"no {name}" for name in programs if find(name) is None]
     if os.geteuid() != 0:
         lacking.insert(0, "not root")
     elif not Path("/dev/net/tun").exists():
@@ -54,8 +54,3 @@ def require(programs: dict[str, str]) -> None:
         install = "apt-get install --no-install-recommends"
         advice.append(f"install with `{install} {' '.join(packages)}`")
     raise ActionNeeded(f"a lab cannot be made here: {', '.join(lacking)}", ", ".join(advice))
-
-
-def _search_path() -> str:
-    # Not on the path of every user, although the programs are there.
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

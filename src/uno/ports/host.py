@@ -89,13 +89,15 @@ class Desired:
 
     `unreachable_routes` are prefixes that must never follow the host's default route: each gets a
     route of type unreachable (ip-route(8)) with the worst metric. `accept_interfaces` are the
-    interface patterns that every `ForeignForwardChain` is to accept.
+    interface patterns that every `ForeignForwardChain` is to accept. `sysctls` in `optional` are
+    left as they are on a host where they cannot be set.
     """
 
     unreachable_routes: tuple[Network, ...] = ()
     firewall: str | None = None
     accept_interfaces: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
+    optional: frozenset[str] = frozenset()
     node: NodeInterface | None = None
     tunnels: tuple[Tunnel, ...] = ()
     routing: Routing | None = None
@@ -106,11 +108,12 @@ class Observed:
     """What uno owns on the host now, and the facts that the diff depends on.
 
     `tunnels` have the endpoints that were last configured, not those that peers roamed to.
-    `sysctls` are the present values of the keys asked for that exist; `originals` those that uno
-    has recorded, with the values from before. `foreign` are interface names in use that uno does
-    not own. `impaired` are interfaces of uno's that lack what all of them are given: they are down,
-    or have another alias or other kernel parameters. `routing` is None unless all daemons run;
-    where another program has changed it, it is the running configuration as FRR shows it.
+    `sysctls` are the present values of the keys asked for that exist; `fixed` are those that cannot
+    be set; `originals` those that uno has recorded, with the values from before. `foreign` are
+    interface names in use that uno does not own. `impaired` are interfaces of uno's that lack what
+    all of them are given: they are down, or have another alias or other kernel parameters.
+    `routing` is None unless all daemons run; where another program has changed it, it is the
+    running configuration as FRR shows it.
     `routing_leftovers`: something of an earlier start is left.
     """
 
@@ -118,6 +121,7 @@ class Observed:
     firewall: str | None = None
     foreign_forward_chains: tuple[ForeignForwardChain, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
     originals: dict[str, str] = field(default_factory=dict)
     node: NodeInterface | None = None
     tunnels: tuple[Tunnel, ...] = ()

@@ -17,7 +17,7 @@ from uno.ports.host import (
     NodeInterface,
     Routing,
 )
-from uno.reconcile.kernel_parameters import parameters
+from uno.reconcile.kernel_parameters import OPTIONAL, parameters
 from uno.render import frr, nftables
 from uno.render.tunnels import tunnels
 
@@ -52,6 +52,7 @@ def desired(
         ),
         accept_interfaces=_interface_patterns(nftables.interfaces(plan)),
         sysctls=parameters(facts),
+        optional=OPTIONAL,
         node=NodeInterface(
             name=NODE_INTERFACE,
             addresses=(IPv4Interface(own.node4), IPv6Interface(own.node6)),

@@ -112,6 +112,8 @@ def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
         # One that has its value is recorded too: another change may reset it, and what the host was
         # before uno is decided once.
         now = observed.sysctls.get(key)
+        if key in desired.optional and key in observed.fixed:
+            continue
         if now is not None and (now != value or key not in observed.originals):
             yield SetSysctl(key, value)
     if desired.routing is not None and desired.routing != observed.routing:

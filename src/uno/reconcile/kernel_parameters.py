@@ -19,12 +19,13 @@ IPV6_FORWARDING = "net.ipv6.conf.all.forwarding"
 
 _FORWARDING = (IPV4_FORWARDING, IPV6_FORWARDING)
 _REDIRECTS = "net.ipv4.conf.all.accept_redirects"
-_ALWAYS = (
-    # Flows, not packets, are spread over equal paths: by addresses and ports.
-    "net.ipv4.fib_multipath_hash_policy",
-    "net.ipv6.fib_multipath_hash_policy",
-    *_FORWARDING,
-)
+# Flows, not packets, are spread over equal paths: by addresses and ports.
+_SPREADING = ("net.ipv4.fib_multipath_hash_policy", "net.ipv6.fib_multipath_hash_policy")
+_ALWAYS = (*_SPREADING, *_FORWARDING)
+
+OPTIONAL = frozenset(_SPREADING)
+"""Parameters that are left as they are where they cannot be set, as in some containers."""
+
 _ACCEPT_WHILE_FORWARDING = "2"
 
 

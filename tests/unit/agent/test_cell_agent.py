@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import shutil
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +18,7 @@ from msgspec import structs
 
 import site_of_agents
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
+from uno import files
 from uno.agent.commit import executor
 from uno.agent.commit.commit_machine import CommitState, PendingCommit
 from uno.agent.commit.drain_plan import DrainStep
@@ -787,6 +789,41 @@ def answered(site: Site, name: str) -> int:
 def lan_of(site: Site) -> str | None:
     status = site.status("a")
     return status.lans[0].interface if status else None
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize("moment", ["from the start", "later"])
+def test_a_disk_that_cannot_be_written_is_a_problem_and_ends_nothing(
+    moment: str, play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(site: Site) -> None:
+        cell = site.cells["a"]
+        fill, directory = files.write_together, cell.ledger.directory
+
+        def full(contents: Mapping[Path, bytes], **options: Any) -> None:
+            if directory in {path.parent for path in contents}:
+                raise ActionNeeded(f"cannot write {min(contents)}: the disk is full")
+            fill(contents, **options)
+
+        if moment == "later":
+            await site.start("a")
+            (directory / "networks.known").unlink()
+        with monkeypatch.context() as broken:
+            broken.setattr(files, "write_together", full)
+            if moment == "from the start":
+                await site.start("a")
+            known = f"cannot write {directory / 'networks.known'}: the disk is full"
+            await site.until(lambda: known in problem_of(site))
+            cell.bring_up_links()
+            cell.watch.queue.put_nowait(frozenset({NetworkChange.ROUTING}))
+            await site.until(lambda: works(site))
+            assert sum(each.getMessage() == known for each in caplog.records) == 1
+
+        await site.until((directory / "networks.known").exists)
+        await site.until(lambda: known not in problem_of(site))
+
+    caplog.set_level(logging.WARNING, logger="uno")
+    play(scene)
 
 
 def keys_of(cell: Cell) -> dict[int, str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
+import stat
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import pytest
 
@@ -510,3 +513,48 @@ def test_a_tunnel_with_a_table_is_seen_so_while_its_rules_are_there(
     found.add((source.ip, 700))
     host.perform(RemoveTunnel("uwg-b0"))
     assert found == set()
+
+
+@pytest.mark.feature("G51")
+def test_a_parameter_that_has_its_value_is_not_written(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.parameter(FORWARD, "1")
+
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuse)
+
+    sysctl.write(FORWARD, "1")
+    with pytest.raises(UnoError, match="Read-only file system") as caught:
+        sysctl.write(FORWARD, "0")
+
+    assert "--sysctl net.ipv4.ip_forward=0" in caught.value.hint
+
+
+@pytest.mark.feature("G51")
+def test_a_parameter_that_the_kernel_lacks_is_fixed_and_has_no_value(
+    machine: Machine, host: LinuxHost
+) -> None:
+    machine.parameter(FORWARD, "1")
+    spread = "net.ipv4.fib_multipath_hash_policy"
+
+    observed = host.observe((FORWARD, spread))
+    host.warn_of_fixed_parameters([FORWARD, spread])
+
+    assert (observed.sysctls, observed.fixed) == ({FORWARD: "1"}, frozenset({spread}))
+    assert [each for each in host.warnings if spread in each] == host.warnings != []
+
+
+@pytest.mark.feature("G51")
+def test_frr_can_enter_unos_folder_whatever_the_umask_is(machine: Machine, host: LinuxHost) -> None:
+    before = os.umask(0o077)
+    try:
+        host.perform(CreateTunnel(TUNNEL))
+    finally:
+        os.umask(before)
+
+    for folder in (host.folder, host.folder.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o711
+    assert machine.interfaces["uwg-b0"]

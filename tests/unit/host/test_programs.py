@@ -27,6 +27,14 @@ def test_one_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         programs.version(tmp_path / "nothing")
 
 
+@pytest.mark.feature("G51")
+def test_all_programs_that_are_missing_are_named_at_once_with_their_packages() -> None:
+    with pytest.raises(UnoError, match="this host has no /none/nft, /none/wg;") as caught:
+        programs.require(["sh", "/none/nft", "/none/wg"])
+
+    assert "apt-get install --no-install-recommends nftables wireguard-tools" in caught.value.hint
+
+
 def write(program: Path, script: str) -> None:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

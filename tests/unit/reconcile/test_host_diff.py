@@ -208,3 +208,27 @@ def test_routing_is_restored_to_what_it_was() -> None:
     assert inverse(ReloadRouting(newer), ran) == ReloadRouting(ROUTING)
     assert inverse(StopRouting(), ran) == StartRouting(ROUTING)
     assert inverse(StopRouting(), Observed(routing_leftovers=True)) == StopRouting()
+
+
+@pytest.mark.feature("G51")
+def test_an_optional_parameter_that_cannot_be_set_is_left_and_others_are_tried() -> None:
+    spread = "net.ipv4.fib_multipath_hash_policy"
+    desired = Desired(sysctls=((FORWARD, "1"), (spread, "1")), optional=frozenset({spread}))
+    values = {FORWARD: "0", spread: "0"}
+
+    left = reconcile(
+        desired=desired, observed=Observed(sysctls=values, fixed=frozenset({FORWARD, spread}))
+    )
+    absent = reconcile(
+        desired=desired,
+        observed=Observed(
+            sysctls={FORWARD: "1"}, originals={FORWARD: "1"}, fixed=frozenset({spread})
+        ),
+    )
+
+    assert left == (SetSysctl(FORWARD, "1"),)
+    assert absent == ()
+    assert reconcile(desired=desired, observed=Observed(sysctls=values)) == (
+        SetSysctl(FORWARD, "1"),
+        SetSysctl(spread, "1"),
+    )

@@ -87,7 +87,11 @@ ObserveCell: TypeAlias = Callable[[], Awaitable[tuple["CellStatus", "ProbeResult
 
 
 class CommitExecutor:
-    """The packages of one cell. `package` is the one that runs, `state` how the change stands."""
+    """The packages of one cell.
+
+    `package` is the one that runs, `state` how the change stands, `problems` what could not be
+    recorded.
+    """
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -103,6 +107,7 @@ class CommitExecutor:
     ) -> None:
         """Continue from the state of `ledger`, whose current package is `package`."""
         self.package = package
+        self.problems: tuple[str, ...] = ()
         self._deferred = ledger.deferred()
         self._ledger = ledger
         self._reconciler = reconciler
@@ -377,10 +382,13 @@ class CommitExecutor:
             command.state,
             last_registry_messages=messages or command.state.last_registry_messages,
         )
+        before, self.problems = self.problems, ()
         try:
             await self._run_blocking(self._ledger.persist, state)
         except UnoError as error:
-            _log.warning("%s", error)
+            self.problems = (error.what,)
+            if self.problems != before:
+                _log.warning("%s", error)
 
     # What events report.
 

@@ -33,7 +33,7 @@ from msgspec import Struct
 from uno import files
 from uno.agent.commit.commit_machine import CellState, PendingCommit, PersistentState
 from uno.agent.commit.drain_plan import DeferredLinks
-from uno.diagnostics import ActionNeeded
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.model import codec
 from uno.model.package import Manifest, Package
 from uno.render import package_file
@@ -87,8 +87,8 @@ class Ledger:
         return self._read(CURRENT)
 
     def previous(self) -> Package | None:
-        """Return the package before the current one, if there is one. Raises as `current`."""
-        return self._read(PREVIOUS)
+        """Return the package before the current one, if there is one that can be read."""
+        return self._read_if_whole(PREVIOUS)
 
     def accept(self, content: bytes, *, registry_key: str | None = None) -> AcceptedPackage:
         """Make a package the current one, or raise PackageRejected and change nothing.
@@ -108,8 +108,8 @@ class Ledger:
             raise
 
     def staged(self) -> Package | None:
-        """Return the package that waits to be activated, if there is one. Raises as `current`."""
-        return self._read(STAGED)
+        """Return the package that waits to be activated, if there is one that can be read."""
+        return self._read_if_whole(STAGED)
 
     def cell_state(self) -> CellState:
         """Return the generations in the ledger. Raises UnoError if there is no package."""
@@ -218,8 +218,9 @@ class Ledger:
             return None
         try:
             return codec.decode(files.read(path, limit=_RECORD_LIMIT), kind)
-        except codec.MalformedJson:
-            # uno writes records atomically, so this is not its own. A cell runs without it.
+        except (codec.MalformedJson, UnoError):
+            # uno writes records atomically, so this is not its own, or the disk is worn. A cell
+            # runs without it.
             return None
 
     def _write_record(self, name: str, record: Struct) -> None:
@@ -261,6 +262,13 @@ class Ledger:
                 f"{path} is damaged: {error.what}",
                 f"move {self.directory} away, and install the cell's package again",
             ) from error
+
+    def _read_if_whole(self, name: str) -> Package | None:
+        """Return a package that the cell runs without: a worn disk may have damaged it."""
+        try:
+            return self._read(name)
+        except UnoError:
+            return None
 
     def _refuse_foreign(self) -> None:
         """Refuse a directory that another user owns, or that holds other files than a ledger."""

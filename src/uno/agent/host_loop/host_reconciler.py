@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,17 @@ from uno.reconcile.lans import attached
 
 _log = logging.getLogger(__name__)
 
-LOCK = "service.lock"
+
+@contextmanager
+def host_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock that every process takes before it changes the host for a cell.
+
+    `folder` is the cell's folder in /run. The lock is beside it: /run can be written where the
+    cell's own directory is read-only, and taking the network down removes the folder.
+    """
+    files.make_open_dir(folder.parent)
+    with files.locked(folder.with_name(f"{folder.name}.lock")):
+        yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +67,15 @@ class HostReconciler:
     """Reconciles one host with the packages of one cell."""
 
     def __init__(
-        self, host: Host, directory: Path, *, wall: Callable[[], float], now: Callable[[], float]
+        self, host: Host, folder: Path, *, wall: Callable[[], float], now: Callable[[], float]
     ) -> None:
-        """Reconcile `host`; commands that change it too take turns by a lock in `directory`.
+        """Reconcile `host`; commands that change it too take turns by the lock of `folder`.
 
         `wall` returns seconds since the epoch, `now` those of a monotonic clock.
         """
         self.host = host
         self.stopping = threading.Event()
-        self._directory = directory
+        self._folder = folder
         self._wall = wall
         self._now = now
         self._handshake_retry = HandshakeRetry()
@@ -131,7 +141,7 @@ class HostReconciler:
 
     def host_lock(self) -> AbstractContextManager[None]:
         """Hold the lock that every process takes before it changes the host."""
-        return files.locked(self._directory / LOCK)
+        return host_lock(self._folder)
 
     def maintain_links(self, package: Package, links: Sequence[LinkState]) -> None:
         """Maintain those links of the running `package` that do not work.

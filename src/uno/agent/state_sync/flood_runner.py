@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from uno.agent.state_sync.sequence_file import SequenceFile
+from uno.diagnostics import UnoError
 from uno.model.messages import REGISTRY
 from uno.statesync.flooding import (
     Flood,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from uno.model.messages import Ack, Envelope, Kind
     from uno.model.package import Package
     from uno.model.status import CellStatus
-    from uno.ports.bus import Bus, BusEvent
+    from uno.ports.bus import Bus, BusEvent, Channel
     from uno.statesync.flooding import Command
 
 _log = logging.getLogger(__name__)
@@ -49,12 +51,19 @@ class FloodRunner:
         self._bus = bus
         self._clock = clock
         self._file = SequenceFile(directory)
+        self._unsent: dict[tuple[Channel, int | None], str] = {}
         self.state = Flood(package, reserved=self._file.read(), grace=grace)
 
     @property
     def registry_reachable(self) -> bool:
         """Whether the registry is present, or left less than the grace period ago."""
         return self.state.is_registry_reachable(now=self._clock())
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What cannot be sent, received or recorded at present."""
+        found = (self._file.problem, *self._unsent.values())
+        return tuple(dict.fromkeys(each for each in found if each))
 
     def subscribe(self) -> None:
         """Subscribe to all that concerns the cell and its neighbours."""
@@ -84,15 +93,27 @@ class FloodRunner:
         self._execute(self.state.flood_due(awaiting_confirm=awaiting_confirm, now=now))
         return self.state.next_flood(awaiting_confirm=awaiting_confirm, now=now)
 
+    def _use_bus(self, key: tuple[Channel, int | None], call: Callable[[], None]) -> None:
+        """Do what can fail without ending the agent: a problem is logged once, and reported."""
+        try:
+            call()
+        except UnoError as error:
+            if self._unsent.get(key) != error.what:
+                _log.warning("%s", error)
+            self._unsent[key] = error.what
+        else:
+            self._unsent.pop(key, None)
+
     def _execute(self, commands: Iterable[Command]) -> None:
         for command in commands:
             match command:
                 case Subscribe(channel):
-                    self._bus.subscribe(channel)
+                    self._use_bus((channel, None), partial(self._bus.subscribe, channel))
                 case Write(channel, envelope):
-                    self._bus.write(channel, envelope)
+                    key = (channel, envelope.subject)
+                    self._use_bus(key, partial(self._bus.write, channel, envelope))
                 case Withdraw(channel, subject):
-                    self._bus.withdraw(channel, subject)
+                    self._use_bus((channel, subject), partial(self._bus.withdraw, channel, subject))
                 case ReserveSequence(through):
                     self._file.write(through)
                 case Warn(relayed_by, reason):

@@ -18,7 +18,8 @@ class SequenceFile:
     """The file that keeps sequence numbers unique across restarts."""
 
     def __init__(self, directory: Path) -> None:
-        """Use the file in the directory of a cell."""
+        """Use the file in the directory of a cell. `problem` is why it cannot be written."""
+        self.problem = ""
         self._path = directory / FILE
 
     def read(self) -> int:
@@ -35,9 +36,13 @@ class SequenceFile:
     def write(self, through: int) -> None:
         """Record that all numbers up to `through` are reserved.
 
-        A full disk is only logged: after a restart the neighbours' copies give the last number.
+        A full disk is only reported: after a restart the neighbours' copies give the last number.
         """
         try:
             files.write_atomic(self._path, b"%d\n" % through)
         except UnoError as error:
-            _log.warning("%s", error)
+            if error.what != self.problem:
+                _log.warning("%s", error)
+            self.problem = error.what
+        else:
+            self.problem = ""

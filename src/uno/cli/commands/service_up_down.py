@@ -69,6 +69,7 @@ def up(
     resolved: the rest is up. Where an agent runs, it triggers the agent's reconciliation instead.
     """
     from uno.agent import service  # noqa: PLC0415
+    from uno.reconcile.kernel_parameters import OPTIONAL  # noqa: PLC0415
 
     _require_root()
     ledger, package = _open(root)
@@ -81,6 +82,7 @@ def up(
     # Without a warning every name was resolved.
     missing = service.unresolved(host, package) if host.warnings else ()
     host.warn_of_dropping_chains()
+    host.warn_of_fixed_parameters(OPTIONAL)
     for warning in host.warnings:
         print(f"uno: warning: {warning}", file=sys.stderr)
     silent = _await_neighbours(host, package, actions, min(wait, NEIGHBOUR_WAIT))
@@ -97,14 +99,14 @@ def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> Non
     from uno.agent import pidfile, service  # noqa: PLC0415
 
     _require_root()
-    ledger, package = _open(root)
+    _, package = _open(root)
     host = _host(package)
     if (process := pidfile.running(host.folder)) is not None:
         raise ActionNeeded(
             f"{package.manifest.cell_name} is managed by its agent, process {process}",
             f"stop it first: systemctl stop uvn-agent, or kill {process}",
         )
-    with _locked(ledger):
+    with _locked(host):
         actions = service.down(host, progress=_progress(verbose))
     if not quiet:
         cell = package.manifest.cell_name
@@ -142,7 +144,7 @@ def _connect(
     before = ledger.previous()
     while True:
         host.warnings.clear()
-        with _locked(ledger):
+        with _locked(host):
             if before is not None and not done:
                 done += service.change_over(
                     host,
@@ -177,10 +179,10 @@ def _host(package: Package) -> LinuxHost:
     return LinuxHost(package.plan.identity, package.plan.cell)
 
 
-def _locked(ledger: Ledger) -> Any:
-    from uno.files import locked  # noqa: PLC0415
+def _locked(host: LinuxHost) -> Any:
+    from uno.agent.host_loop.host_reconciler import host_lock  # noqa: PLC0415
 
-    return locked(ledger.directory / "service.lock")
+    return host_lock(host.folder)
 
 
 def _require_root() -> None:

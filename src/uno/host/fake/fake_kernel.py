@@ -64,7 +64,7 @@ class FakeKernel:
         self.links: dict[str, FakeInterface] = {}
         self.unreachable_routes: set[Network] = set()
         self.firewall: str | None = None
-        self._fixed = frozenset(fixed)
+        self.fixed = frozenset(fixed)
         self._advertised: set[str] = set()
         self._routes: dict[tuple[Network, int | None], str] = {}
         self._parameters = {**PARAMETERS, **_interface_parameters("default")}
@@ -105,7 +105,7 @@ class FakeKernel:
     def set_parameter(self, key: str, value: str) -> None:
         """Write a kernel parameter."""
         self.parameter(key)
-        if key in self._fixed:
+        if key in self.fixed:
             raise ActionNeeded(f"cannot set the kernel parameter {key} (Read-only file system)")
         if not value.isdigit():
             raise ActionNeeded(

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from uno.host.command import run
+from uno.host.command import find, run
 from uno.host.firewall.nft import FAMILY
 from uno.ports.host import ForeignForwardChain
 from uno.render.nftables import REGISTRY_TABLE, TABLE
@@ -62,7 +61,7 @@ def set_accept_rules(chain: ForeignForwardChain) -> None:
 
 
 def _usable() -> tuple[str, ...]:
-    return tuple(family for family, program in PROGRAMS.items() if shutil.which(program))
+    return tuple(family for family, program in PROGRAMS.items() if find(program))
 
 
 def _rules(patterns: tuple[str, ...]) -> Iterator[str]:

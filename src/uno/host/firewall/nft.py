@@ -5,14 +5,26 @@ A cell has one, the registry another: both may be on one host.
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import struct
 
-from uno.host.command import run
+from uno.diagnostics import ActionNeeded, UnoError
+from uno.host.command import CommandFailed, run
 from uno.host.netlink import rtnetlink
 
 FAMILY = "inet"
+
+MODULES = ("nf_tables", "nft_ct", "nft_reject_inet", "nft_chain_nat", "nft_nat", "nft_masq")
+"""The kernel modules that uno's rules need; the kernel loads them by itself where it can."""
+
+# What nft prints where the kernel does not have what a rule asks for (ENOENT, EOPNOTSUPP).
+_LACKING = re.compile(
+    r"Could not process rule: (No such file or directory|Operation not supported)"
+)
+# What the kernel answers where it has no nftables, or no netfilter at all.
+_NO_NFTABLES = {errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT}
 
 # linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h
 _NETFILTER = 12
@@ -39,7 +51,15 @@ def replace_table(table: str, ruleset: str | None) -> None:
             return
     # Adding an empty table first makes the deletion work whether or not there was one.
     clear = f"table {name}\ndelete table {name}\n"
-    run(["nft", "-f", "-"], stdin=clear + (ruleset or ""))
+    try:
+        run(["nft", "-f", "-"], stdin=clear + (ruleset or ""))
+    except CommandFailed as error:
+        if not _LACKING.search(error.stderr):
+            raise
+        raise ActionNeeded(
+            f"this kernel lacks a part of nftables that uno needs: {error.what}",
+            f"load it with `modprobe -a {' '.join(MODULES)}`, or run a kernel that has them",
+        ) from error
 
 
 def listing(table: str) -> str | None:
@@ -64,6 +84,18 @@ def _emptied(name: str, there: str, ruleset: str) -> str | None:
 
 
 def generation() -> bytes:
-    """Return the ruleset's generation number, which every change of any table increments."""
-    answer = rtnetlink.answered(_SUBSYSTEM << 8 | _GETGEN, _HEADER, family=_NETFILTER)
+    """Return the ruleset's generation number, which every change of any table increments.
+
+    Raises `UnoError` where the kernel has no nftables.
+    """
+    try:
+        answer = rtnetlink.answered(_SUBSYSTEM << 8 | _GETGEN, _HEADER, family=_NETFILTER)
+    except UnoError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_NFTABLES:
+            raise
+        raise ActionNeeded(
+            f"this kernel has no nftables, which uno filters with: {error.what}",
+            "load it with `modprobe nf_tables`, or run a kernel that has it (CONFIG_NF_TABLES);"
+            " after an update of the kernel, boot the new one",
+        ) from error
     return rtnetlink.attributes(answer.body, len(_HEADER))[_GENERATION]

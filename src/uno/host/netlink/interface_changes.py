@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from uno.host import sysctl
 from uno.host.command import CommandFailed, run
 from uno.model.net import Address, Network
 
@@ -76,7 +77,7 @@ def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
     """Whether there are routes of these protocols into other interfaces than those named."""
     return any(
         route.get("protocol") in protocols and route.get("dev") not in except_on
-        for family in ("-4", "-6")
+        for family in (("-4", "-6") if sysctl.exists("net.ipv6.conf") else ("-4",))
         for route in _json([family, "route", "show"])
     )
 

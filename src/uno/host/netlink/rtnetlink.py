@@ -200,7 +200,12 @@ def number(found: dict[int, bytes], kind: int, default: int) -> int:
 
 
 def _open(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.socket:
-    one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family)
+    try:
+        one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family)
+    except OSError as error:
+        raise TransientFailure(
+            f"the kernel has no netlink family {family} ({error.strerror})"
+        ) from error
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         one.bind((0, groups))

@@ -24,7 +24,7 @@ from itertools import groupby
 from pathlib import Path
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
-from uno.files import write_atomic
+from uno.files import make_open_dir, write_atomic
 from uno.host import programs
 from uno.host.command import run, start
 from uno.host.routing_frr import frr_diff, seccomp_no_socket_filter, vty
@@ -53,7 +53,6 @@ NEVER_SECONDS = 2_000_000_000
 
 def version() -> tuple[int, int]:
     """Return the major and minor version that is installed. Raises `UnoError` if none is."""
-    _require_programs()
     printed = programs.version(PROGRAMS / "zebra")
     found = re.search(r"version (\d+)\.(\d+)", printed)
     if found is None:
@@ -99,7 +98,7 @@ class Frr:
 
         Those that run already with this very configuration are left alone.
         """
-        _require_programs()
+        programs.require(required_programs())
         script = self._folder / "daemon.sh"
         is_new = not script.exists() or self._configured() != routing.daemons
         if is_new:
@@ -110,7 +109,7 @@ class Frr:
             _require_port()
         for name, _ in routing.daemons:
             if self._alive(name) is None:
-                run([str(script), "start", name])
+                run([*_shell(script), "start", name])
         if self._alive("watchfrr") is None:
             start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
         self._await_sockets([name for name, _ in routing.daemons])
@@ -255,9 +254,9 @@ class Frr:
         words += ["-S", str(self._folder)]
         words += ["-p", str(self._folder / "watchfrr.pid"), "-i", "1", "-t", "10", "-T", "5"]
         words += ["--min-restart-interval", "1", "--max-restart-interval", "30"]
-        quoted = shlex.quote(str(script))
-        words += ["-s", f"{quoted} start %s", "-r", f"{quoted} restart %s"]
-        words += ["-k", f"{quoted} stop %s"]
+        command = shlex.join(_shell(script))
+        words += ["-s", f"{command} start %s", "-r", f"{command} restart %s"]
+        words += ["-k", f"{command} stop %s"]
         return [*words, *(name for name, _ in routing.daemons)]
 
     def _await_sockets(self, names: list[str]) -> None:
@@ -275,11 +274,13 @@ class Frr:
 
     def _make_folder(self, script: Path, sweep: int, routing: Routing) -> None:
         owner = pwd.getpwnam("frr")
-        self._folder.mkdir(mode=0o750, parents=True)
+        make_open_dir(self._folder.parent)
+        self._folder.mkdir(mode=0o700)
+        self._folder.chmod(0o750)
         os.chown(self._folder, owner.pw_uid, owner.pw_gid)
         self._write(routing)
         text = _script(self._folder, sweep)
-        write_atomic(script, text.encode(), mode=0o700, durable=False)
+        write_atomic(script, text.encode(), durable=False)
 
     def _configured(self) -> tuple[tuple[str, str], ...]:
         paths = [(name, self._folder / f"{name}.conf") for name in DAEMONS]
@@ -316,6 +317,11 @@ class Frr:
         raise TransientFailure(f"FRR's {name} (process {pid}) does not end")
 
 
+def _shell(script: Path) -> list[str]:
+    """Return the words that run a script. It is not executed: /run may be mounted noexec."""
+    return ["sh", str(script)]
+
+
 @contextmanager
 def _answering(daemon: str = "bgpd") -> Iterator[None]:
     """Raise `UnoError` where a daemon does not respond."""
@@ -330,13 +336,9 @@ def _router(text: str) -> str:
     return next((line for line in text.splitlines() if line.startswith("router bgp ")), "")
 
 
-def _require_programs() -> None:
-    for name in (*DAEMONS, "watchfrr", "frr-reload.py"):
-        if not (PROGRAMS / name).exists():
-            raise ActionNeeded(
-                f"FRR is not complete: there is no {PROGRAMS / name}",
-                "install the packages frr and frr-pythontools",
-            )
+def required_programs() -> tuple[str, ...]:
+    """Return the programs of FRR that uno runs."""
+    return (*(str(PROGRAMS / name) for name in (*DAEMONS, "watchfrr", "frr-reload.py")), "vtysh")
 
 
 def _require_port() -> None:
@@ -368,7 +370,7 @@ def _pid(path: Path, folder: Path) -> int | None:
 def _script(folder: Path, sweep: int) -> str:
     here = shlex.quote(str(folder))
     python, seccomp = shlex.quote(sys.executable), shlex.quote(seccomp_no_socket_filter.__file__)
-    return f"""#!/bin/sh
+    return f"""\
 # Starts and stops uno's FRR daemons; FRR's watchdog runs it too.
 here={here}
 without_socket_filter() {{

@@ -9,7 +9,6 @@ its interface is deleted, and is configured with `wg` like the kernel's, through
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 from base64 import b64encode
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host import programs
-from uno.host.command import CommandFailed, run, start
+from uno.host.command import CommandFailed, find, run, start
 from uno.host.wireguard import uapi
 from uno.model.key_ids import Secret
 from uno.model.net import network, network_order
@@ -225,7 +224,7 @@ _NO_TUN = (
 
 def _program() -> str | None:
     chosen = os.environ.get("WG_QUICK_USERSPACE_IMPLEMENTATION", "wireguard-go")
-    return shutil.which(chosen)
+    return find(chosen)
 
 
 def _last_line(log: Path) -> str:

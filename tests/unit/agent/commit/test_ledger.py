@@ -326,3 +326,18 @@ def package(
 
 
 FIRST, SECOND = package(generation=1), package(generation=2)
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize("name", ["previous.uvn-agent", "staged.uvn-agent", "state.json"])
+def test_a_cell_runs_without_what_a_worn_disk_has_damaged(name: str, tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+    (ledger.directory / name).write_bytes(FIRST[:-1])
+
+    state = ledger.cell_state()
+
+    assert (state.running, state.previous, state.staged) == (
+        generation(ledger.current()),
+        None,
+        None,
+    )

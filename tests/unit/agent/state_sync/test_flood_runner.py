@@ -11,6 +11,7 @@ import pytest
 
 from flooding import Cells, advertisement
 from uno.agent.state_sync.flood_runner import FloodRunner
+from uno.diagnostics import ActionNeeded
 from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Ack, Kind, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
@@ -122,3 +123,27 @@ def test_restored_messages_of_the_registry_are_flooded(runner: FloodRunner, bus:
 
     assert [each[:2] for each in bus.made] == [("write", Channel(Topic.UVN, "relay"))]
     assert not runner.registry_reachable
+
+
+@pytest.mark.feature("G51")
+def test_a_status_that_cannot_be_sent_is_reported_and_ends_nothing(
+    runner: FloodRunner,
+    bus: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_channel: Channel, _envelope: object) -> None:
+        raise ActionNeeded("a message of 99 bytes is too large for the bus")
+
+    with monkeypatch.context() as broken, caplog.at_level(logging.WARNING, logger="uno"):
+        broken.setattr(bus, "write", refuse)
+        for _ in range(3):
+            runner.originate(CellStatus(generation=1), Kind.STATUS)
+
+    assert runner.problems == ("a message of 99 bytes is too large for the bus",)
+    assert [each.getMessage() for each in caplog.records] == [*runner.problems]
+
+    runner.originate(CellStatus(generation=1), Kind.STATUS)
+
+    assert runner.problems == ()
+    assert [each[0] for each in bus.made] == ["write"]

@@ -29,16 +29,24 @@ def test_a_malformed_file_reads_as_zero(tmp_path: Path, content: bytes) -> None:
     assert SequenceFile(tmp_path).read() == 0
 
 
-def test_a_full_disk_is_only_logged(
+@pytest.mark.feature("G51")
+def test_a_full_disk_is_reported_and_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(_descriptor: int, _mode: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fchmod", full)
-
-    with caplog.at_level(logging.WARNING, logger="uno"):
-        SequenceFile(tmp_path).write(1000)
+    file = SequenceFile(tmp_path)
+    with monkeypatch.context() as broken, caplog.at_level(logging.WARNING, logger="uno"):
+        broken.setattr(os, "fchmod", full)
+        file.write(1000)
+        file.write(2000)
 
     assert SequenceFile(tmp_path).read() == 0
+    assert file.problem == f"cannot write {tmp_path / 'sequence'}: the disk is full"
     assert len(caplog.records) == 1
+
+    file.write(3000)
+
+    assert file.problem == ""
+    assert file.read() == 3000

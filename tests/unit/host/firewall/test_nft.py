@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from typing import NoReturn
+
 import pytest
 
-from uno.host.command import Completed
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
+from uno.host.command import CommandFailed, Completed
 from uno.host.firewall import nft
+from uno.host.netlink import rtnetlink
 
 
 class Nft:
@@ -101,3 +107,52 @@ def test_no_table_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nft, "run", Nft(status=1))
 
     assert nft.listing("uno") is None
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT])
+def test_a_kernel_without_nftables_is_named_and_what_to_do(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise TransientFailure("the kernel refuses") from OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(rtnetlink, "answered", refuse)
+
+    with pytest.raises(ActionNeeded, match="this kernel has no nftables") as caught:
+        nft.generation()
+
+    assert "modprobe nf_tables" in caught.value.hint
+
+
+def test_another_failure_of_netlink_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise TransientFailure("no room") from OSError(errno.ENOBUFS, "no room")
+
+    monkeypatch.setattr(rtnetlink, "answered", fail)
+
+    with pytest.raises(TransientFailure, match="no room"):
+        nft.generation()
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("Operation not supported", ActionNeeded),
+        ("No such file or directory", ActionNeeded),
+        ("Device or resource busy", CommandFailed),
+    ],
+)
+def test_a_kernel_that_lacks_a_part_of_nftables_is_named_with_the_modules(
+    reason: str, kind: type[UnoError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(argv: list[str], **_: object) -> NoReturn:
+        raise CommandFailed(argv, "failed", stderr=f"Error: Could not process rule: {reason}")
+
+    monkeypatch.setattr(nft, "run", run)
+
+    with pytest.raises(kind) as caught:
+        nft.replace_table("uno", None)
+
+    assert ("nft_ct" in caught.value.hint) == (kind is ActionNeeded)

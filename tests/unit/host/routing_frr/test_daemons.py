@@ -80,6 +80,22 @@ def test_a_daemon_that_does_not_start_is_quoted(
     assert (done.status, done.stderr) == (1, "no such option\n")
 
 
+@pytest.mark.feature("G51")
+def test_nothing_in_run_is_executed(folder: Path) -> None:
+    script = folder / "daemon.sh"
+    routing = Routing(daemons=(("zebra", ""), ("bgpd", "")))
+
+    words = Frr(folder)._watchfrr(script, routing)
+
+    assert frr._shell(script) == ["sh", str(script)]
+    options = {each: words[words.index(each) + 1] for each in ("-s", "-r", "-k")}
+    assert options == {
+        "-s": f"sh {script} start %s",
+        "-r": f"sh {script} restart %s",
+        "-k": f"sh {script} stop %s",
+    }
+
+
 @pytest.mark.parametrize("words", [["start", "ospfd"], ["stop"], ["status", "zebra"], []])
 def test_the_daemons_script_does_nothing_that_it_does_not_know(
     words: list[str], tmp_path: Path
