@@ -31,6 +31,10 @@ _JUMPS, _MINUTE = 3, 60.0
 _TEXT_INTERVAL = 1.0
 
 
+class AnotherRegistry(ActionNeeded):
+    """A second agent of this registry is running: one of the two must end."""
+
+
 class DuplicateRegistry:
     """Detects a second agent of this registry, which uses the same sequence numbers."""
 
@@ -42,10 +46,10 @@ class DuplicateRegistry:
         """Note that cells hold a higher sequence number than this process has used.
 
         One jump follows the restore of a backup. `now` is of a monotonic clock, in seconds. Raises
-        `ActionNeeded` for too many jumps in a minute.
+        `AnotherRegistry` for too many jumps in a minute.
         """
         if len(self._jumps) == _JUMPS and now - self._jumps[0] < _MINUTE:
-            raise ActionNeeded(
+            raise AnotherRegistry(
                 "another agent of this registry is running: cells receive its messages as well",
                 "end the agent or the uno sync of the other copy, and keep one of the two",
             )

@@ -21,7 +21,7 @@ from msgspec import structs
 from uno import control
 from uno.controller import activation, announcement, release_record, rollout_events
 from uno.controller import rollout as rollouts
-from uno.controller.publisher import DuplicateRegistry, Publisher
+from uno.controller.publisher import AnotherRegistry, DuplicateRegistry, Publisher
 from uno.controller.receiver import CHANNELS, Receiver
 from uno.controller.rollout import LIMITS, CellObservation, Rollout, RolloutLimits
 from uno.controller.root_key_fallback import FALLBACK_SCHEDULE, FallbackSchedule
@@ -112,7 +112,7 @@ class RegistryAgent:
         # Cells that rolled back alone, and whose packages a person wants to be offered again.
         self._retry_cells: set[int] = set()
         self._started_at = self._bus_joined_at = 0.0
-        self._failure = ""
+        self._failure: UnoError | None = None
 
     async def run(
         self, *, release: bool = False, until: Callable[[UvnView], bool] | None = None
@@ -124,7 +124,7 @@ class RegistryAgent:
         """
         try:
             await self._start(release=release)
-            return await self._serve(until or (lambda _: False))
+            return await self._serve(until)
         finally:
             self._environment.bus.close()
             await asyncio.shield(self._network.remove())
@@ -132,12 +132,15 @@ class RegistryAgent:
     def view(self) -> UvnView:
         """Return the whole UVN as the registry observes it now."""
         now = self._environment.clock()
-        return announcement.registry_view(
+        seen = announcement.registry_view(
             self._announcement(self._receiver.observations(now=now), now),
             self._receiver.database,
             uvn=self._snapshot.plan.uvn,
             now=now,
         )
+        if self._failure is None or self._failure.transient:
+            return seen
+        return structs.replace(seen, rollout=f"cannot go on: {self._failure.what}")
 
     async def release(self) -> None:
         """Release the newest generation: now, or once the current rollout may be replaced."""
@@ -174,7 +177,7 @@ class RegistryAgent:
         for channel in CHANNELS:
             bus.subscribe(channel)
 
-    async def _serve(self, until: Callable[[UvnView], bool]) -> UvnView:
+    async def _serve(self, until: Callable[[UvnView], bool] | None) -> UvnView:
         identity = self._snapshot.plan.identity
         path = control.socket_path(identity, REGISTRY, run=self._environment.run)
         self._server = control.ControlServer(path, view=self.view, sync=self.release)
@@ -188,21 +191,22 @@ class RegistryAgent:
             raise _cause(group) from None
         return passes.result()
 
-    async def _repeat_passes(self, until: Callable[[UvnView], bool]) -> UvnView:
+    async def _repeat_passes(self, until: Callable[[UvnView], bool] | None) -> UvnView:
         before = self.view()
         while True:
             async with self._pass_lock:
-                await self._try_pass()
+                await self._try_pass(goes_on=until is None)
             seen = self.view()
             self._log_changes(before, seen)
             before = seen
             if self._server is not None:
                 self._server.changed()
-            if until(seen):
+            if until is not None and until(seen):
                 await self._publish_final_announcement()
                 return seen
             self._environment.notify_watchdog()
-            is_active = bool(seen.rollout) or self._release_waits
+            is_stuck = self._failure is not None and not self._failure.transient
+            is_active = (bool(seen.rollout) or self._release_waits) and not is_stuck
             await self._wait(_ROLLOUT_INTERVAL if is_active else _IDLE_INTERVAL)
 
     def _log_changes(self, before: UvnView, after: UvnView) -> None:
@@ -236,18 +240,22 @@ class RegistryAgent:
         self._wake.clear()
         await asyncio.sleep(_EVENT_DELAY)
 
-    async def _try_pass(self) -> None:
-        """Make a pass; a transient failure is logged once, and the next pass tries again."""
+    async def _try_pass(self, *, goes_on: bool) -> None:
+        """Make a pass; a failure is logged once, and the next pass tries again.
+
+        Only an agent that `goes_on` tries again what a person has to mend, such as a full disk: the
+        root VPN stays up meanwhile. Raises `UnoError`.
+        """
         try:
             await self._pass()
         except UnoError as error:
-            if not error.transient:
+            if isinstance(error, AnotherRegistry) or not (error.transient or goes_on):
                 raise
-            if str(error) != self._failure:
-                self._failure = str(error)
+            if str(error) != str(self._failure):
                 _log.warning("%s", error)
+            self._failure = error
         else:
-            self._failure = ""
+            self._failure = None
 
     async def _pass(self) -> None:
         now = self._environment.clock()

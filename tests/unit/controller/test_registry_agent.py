@@ -603,7 +603,29 @@ def test_a_transient_failure_of_the_store_is_tried_again_and_loses_nothing(
     assert scene.record().settled
 
 
-def test_a_failure_that_needs_a_person_ends_the_agent(
+@pytest.mark.feature("G51")
+def test_a_failure_that_needs_a_person_is_shown_and_the_agent_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_self: StoreAccess, _record: ReleaseRecord) -> None:
+        raise ActionNeeded("the disk is full")
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            with monkeypatch.context() as broken:
+                broken.setattr(StoreAccess, "write", full)
+                scene.start_cells()
+                await until(lambda: "the disk is full" in agent.view().rollout, "it is shown")
+            await scene.until_consistent(1)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(play())
+
+    assert caplog.messages.count("the disk is full") == 1
+    assert all(each.tunnels for each in scene.networks[:-1])
+
+
+def test_a_failure_that_needs_a_person_ends_a_command(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_self: StoreAccess, _record: ReleaseRecord) -> None:
@@ -612,7 +634,7 @@ def test_a_failure_that_needs_a_person_ends_the_agent(
     monkeypatch.setattr(StoreAccess, "write", full)
 
     async def play() -> None:
-        async with scene.agent_at_work():
+        async with scene.agent_at_work(until=lambda _: False):
             scene.start_cells()
             assert scene.task is not None
             await until(scene.task.done, "it ends")
