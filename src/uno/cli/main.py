@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -89,6 +90,7 @@ def _uno(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when the input was refused."""
+    _print_in_any_locale()
     as_json = error_output.wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not standalone: there typer prints errors itself, in frames.
@@ -118,6 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if code == _INTERRUPTED:
         print("uno: interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_in_any_locale() -> None:
+    """Have standard output print `?` for a character that the locale's encoding lacks."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _unforeseen(
