@@ -95,7 +95,7 @@ def test_the_shell_can_complete_commands(shell: str) -> None:
 
 @pytest.mark.feature("G51")
 def test_a_name_that_the_locale_lacks_is_printed_as_well_as_can_be(site: Uno, root: Path) -> None:
-    assert site("define", "user", "Jörg <j@example.org>", "-p", "x" * 12).status == 0
+    assert site("config", "user", "john@example.org", "-U", "-n", "Jörg").status == 0
 
     done = run([*UNO, "list", "users", "-r", str(root)], env={"PYTHONIOENCODING": "ascii"})
 
