@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from obstacles import OBSTACLES, Obstacle, read_only, shim
+from obstacles import OBSTACLES, Obstacle, mounted, read_only, shim
 from watching import (
     UNO,
     alive,
@@ -318,6 +318,20 @@ def test_up_and_down_work_where_the_cells_directory_and_the_parameters_are_read_
             assert differences(bare, snapshot(cell)) == []
     finally:
         cell.run(["sysctl", "-w", *(f"{key}={value}" for key, value in before.items())])
+
+
+@pytest.mark.feature("G51")
+def test_up_works_on_a_host_without_ipv6(down: Deployment) -> None:
+    cell = down.world.nodes["lan-b"]
+    with mounted(cell, ["-t", "tmpfs", "none"], "/proc/sys/net/ipv6"):
+        raised = uno(down, cell, "up")
+        found = status(down, cell)
+        addresses = cell.run(["ip", "-6", "address", "show", "dev", "uno0", "scope", "global"])
+        lowered = uno(down, cell, "down")
+
+    assert [each.status for each in (raised, lowered)] == [0, 0], raised
+    assert found["pending"] == []
+    assert addresses.stdout == ""
 
 
 @pytest.mark.feature("F078")

@@ -241,7 +241,7 @@ class Frr:
         run(words, timeout=5)
 
     def _write(self, routing: Routing) -> None:
-        owner = pwd.getpwnam("frr")
+        owner = _frr_user()
         for name, text in routing.daemons:
             path = self._folder / f"{name}.conf"
             write_atomic(path, text.encode(), mode=0o640, durable=False)
@@ -273,7 +273,7 @@ class Frr:
             threading.Event().wait(0.01)
 
     def _make_folder(self, script: Path, sweep: int, routing: Routing) -> None:
-        owner = pwd.getpwnam("frr")
+        owner = _frr_user()
         make_open_dir(self._folder.parent)
         self._folder.mkdir(mode=0o700)
         self._folder.chmod(0o750)
@@ -315,6 +315,16 @@ class Frr:
             if self._alive(name) != pid:
                 return
         raise TransientFailure(f"FRR's {name} (process {pid}) does not end")
+
+
+def _frr_user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("frr")
+    except KeyError as error:
+        raise ActionNeeded(
+            "this host has no user frr, which FRR's daemons run as",
+            "install the package frr again: it makes the user",
+        ) from error
 
 
 def _shell(script: Path) -> list[str]:

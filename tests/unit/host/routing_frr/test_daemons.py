@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -385,3 +387,16 @@ class Daemons:
 
     def statuses(self) -> dict[str, int | None]:
         return {name: process.status() for name, process in self.processes.items()}
+
+
+@pytest.mark.feature("G51")
+def test_a_host_without_frrs_user_is_an_error_for_people(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(name: str) -> NoReturn:
+        raise KeyError(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", none)
+
+    with pytest.raises(UnoError, match="this host has no user frr"):
+        Frr(folder)._write(Routing(daemons=(("zebra", ""),)))
