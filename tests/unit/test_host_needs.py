@@ -84,7 +84,7 @@ def test_every_kernel_parameter_that_is_set_is_in_the_table() -> None:
 
 def parameters(sources: tuple[Path, ...]) -> set[str]:
     """The parameters in the code; `{}` stands for the name of an interface."""
-    texts = (re.sub(r"\{[^}]*\}", "{}", path.read_text()) for path in sources)
+    texts = (re.sub(r"\{[^{}]*\}", "{}", path.read_text()) for path in sources)
     found = {each for text in texts for each in _PARAMETER.findall(text)}
     # The directory of the parameters of IPv6 shows whether the kernel has it.
     return found - {"net.ipv6.conf"}

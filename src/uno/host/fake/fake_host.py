@@ -129,7 +129,7 @@ class FakeHost:
             firewall=self.kernel.firewall,
             foreign_forward_chains=tuple(self.foreign_forward_chains),
             sysctls=self._existing({*sysctls, *originals}),
-            fixed=self._kernel.fixed & frozenset(sysctls),
+            fixed=self.kernel.fixed & frozenset(sysctls),
             originals=originals,
             node=self._observed_node(),
             tunnels=tuple(self._tunnel(name) for name in self._tunnels()),
