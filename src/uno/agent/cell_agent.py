@@ -311,6 +311,7 @@ class CellAgent:
         commit = self._commit
         self._timers.begin_observe()
         status = await self._run_blocking(self._collect_status)
+        self._log_obstacles(status)
         is_pending = commit.awaiting_confirm
         self._timers.end_observe(
             now=self._now(),
@@ -352,6 +353,15 @@ class CellAgent:
         """Everything that fails at present, as one text, each once."""
         found = (*self._problems.values(), *self._flood.problems, *self._commit.problems)
         return "; ".join(dict.fromkeys(found))
+
+    def _log_obstacles(self, status: CellStatus) -> None:
+        before = self._publisher.status
+        known = before.obstacles if before else ()
+        for each in status.obstacles:
+            if each not in known:
+                _log.warning("in the way of what this cell forwards: %s", each)
+        if known and not status.obstacles:
+            _log.info("nothing is in the way of what this cell forwards any more")
 
     async def _observe_with_probes(self) -> tuple[CellStatus, ProbeResults]:
         return await self._observe(), self._prober.results()

@@ -5,7 +5,7 @@ Each is one pass: observe, reconcile, apply. A second pass changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,8 +17,9 @@ from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.tunnel import Tunnel
-from uno.ports.host import Action, CreateTunnel, Desired, Host, PeerStatus, SessionStatus
-from uno.reconcile.converge import cell_target, compare
+from uno.ports.host import Action, CreateTunnel, Desired, Facts, Host, PeerStatus, SessionStatus
+from uno.reconcile.converge import cell_target, compare, find_obstacles
+from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.lans import require_all
 from uno.render.tunnels import tunnels
 
@@ -49,6 +50,7 @@ class ServiceStatus:
     """This host compared with its cell's package.
 
     `pending` are the actions that `up` would take; `running` is whether uno owns anything here.
+    `obstacles` are in the way of what the cell forwards.
     """
 
     package: Package
@@ -57,13 +59,14 @@ class ServiceStatus:
     wireguard: str
     lans: tuple[AttachedLan, ...]
     missing: tuple[Network, ...]
+    obstacles: tuple[Obstacle, ...]
     links: tuple[LinkStatus, ...]
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is pending or missing, and every link has its BGP and BFD sessions."""
-        links = all(link.session is not None and link.session.works for link in self.links)
-        return self.running and not self.pending and not self.missing and links
+        """Whether nothing is pending, missing or in the way, and every link has its sessions."""
+        lacking = self.pending or self.missing or self.obstacles
+        return self.running and not lacking and not _silent(self.links)
 
 
 def up(host: Host, package: Package, *, progress: Progress) -> tuple[Action, ...]:
@@ -208,14 +211,38 @@ def status(host: Host, package: Package) -> ServiceStatus:
     target = cell_target(host, package)
     difference = target.compare(host)
     observed = difference.observed
+    running = observed.node is not None or bool(observed.tunnels)
+    links = _links(host, package)
     return ServiceStatus(
         package=package,
-        running=observed.node is not None or bool(observed.tunnels),
+        running=running,
         pending=difference.actions,
         wireguard=host.wireguard_kind(),
         lans=target.lans,
         missing=target.missing,
-        links=_links(host, package),
+        obstacles=_obstacles(host, package, target.facts, links) if running else (),
+        links=links,
+    )
+
+
+def obstacles(host: Host, package: Package) -> tuple[Obstacle, ...]:
+    """Return what is in the way of packets that the cell forwards. Changes nothing.
+
+    Raises `UnoError`.
+    """
+    return _obstacles(host, package, host.facts(), _links(host, package))
+
+
+def _obstacles(
+    host: Host, package: Package, facts: Facts, links: Iterable[LinkStatus]
+) -> tuple[Obstacle, ...]:
+    return find_obstacles(host, package, facts=facts, silent=_silent(links))
+
+
+def _silent(links: Iterable[LinkStatus]) -> frozenset[str]:
+    """Return the interfaces of links without BGP and BFD sessions."""
+    return frozenset(
+        link.interface for link in links if link.session is None or not link.session.works
     )
 
 

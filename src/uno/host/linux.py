@@ -30,6 +30,7 @@ from uno.ports.host import (
     CreateTunnel,
     Facts,
     ForeignForwardChain,
+    ForwardingState,
     NodeInterface,
     Observed,
     PeerStatus,
@@ -79,6 +80,8 @@ class LinuxHost:
         self._alias = f"uno {identity} {cell}"
         # The ruleset's generation number, and what was observed at that generation.
         self._filtered: tuple[bytes, str | None, tuple[ForeignForwardChain, ...]] | None = None
+        # The ruleset's generation number, and what others had in it then.
+        self._foreign_rules: tuple[bytes, str] | None = None
         self._state = StateFile(self.folder / "state.json")
         self._frr = daemons.Frr(self.folder / "frr")
 
@@ -251,13 +254,16 @@ class LinuxHost:
         history = note.attempts.get(peer.public_key)
         return history.addresses - 1 if history else 0
 
-    def warn_of_dropping_chains(self) -> None:
-        """Add a warning for each nftables chain that drops what uno forwards."""
-        self.warnings += [
-            f"the nftables chain `{chain}` drops forwarded packets; "
-            'let uno\'s through: accept iifname "uwg-*" and oifname "uwg-*" in it'
-            for chain in foreign_chains.dropping_nft_chains()
-        ]
+    def forwarding_state(self, sysctls: tuple[str, ...]) -> ForwardingState:
+        """Return what decides whether the host forwards, with these kernel parameters."""
+        number = nft.generation()
+        if self._foreign_rules is None or self._foreign_rules[0] != number:
+            self._foreign_rules = number, foreign_chains.ruleset()
+        return ForwardingState(
+            ruleset=self._foreign_rules[1],
+            sysctls={key: sysctl.read(key) for key in sysctls if sysctl.exists(key)},
+            interfaces={each.name: each.mode for each in inventory.interfaces()},
+        )
 
     def warn_of_fixed_parameters(self, keys: Iterable[str]) -> None:
         """Add a warning for each of these optional kernel parameters that cannot be set to 1."""

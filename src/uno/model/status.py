@@ -92,8 +92,9 @@ class CellStatus(Struct, frozen=True, kw_only=True):
 
     `generation` is that of the package it runs and `content` that package's `Manifest.content`;
     `staged` is the generation of one that waits for activation. `reachable` and `unreachable` are
-    the LANs of other cells. `registry`: whether the cell receives from the registry,
-    directly or by relay. `pending` are changes that the host still needs, as text. `problem` is
+    the LANs of other cells. `registry`: whether the cell receives from the registry, directly or
+    by relay. `obstacles` are in the way of what the cell forwards: rules of other firewalls, kernel
+    parameters, interfaces. `pending` are changes that the host still needs, as text. `problem` is
     what needs a person, empty if nothing does.
     """
 
@@ -107,6 +108,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     reachable: tuple[Network, ...] = ()
     unreachable: tuple[Network, ...] = ()
     registry: bool = False
+    obstacles: tuple[str, ...] = ()
     wireguard: str = ""
     version: str = ""
     pending: tuple[str, ...] = ()
@@ -172,4 +174,12 @@ class UvnView(Struct, frozen=True, kw_only=True):
         """Whether every cell is alive and reaches every LAN."""
         return all(
             cell.alive and cell.status is not None and cell.status.routed for cell in self.cells
+        )
+
+    @property
+    def obstructed(self) -> bool:
+        """Whether a cell reports that something is in the way of what it forwards."""
+        return any(
+            cell.alive and cell.status is not None and bool(cell.status.obstacles)
+            for cell in self.cells
         )

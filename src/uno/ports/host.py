@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol, TypeAlias
 
 from uno.model.net import Network
@@ -20,7 +21,8 @@ class Nic:
     """A network interface that uno does not own.
 
     `up` is the administrative state. `has_default_route`: a default route of the host leads through
-    it. `is_bridge_port`: a bridge receives its packets.
+    it. `is_bridge_port`: a bridge receives its packets. `bridge_address` is the hardware address of
+    a bridge, in hexadecimal with colons, None for other interfaces.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Nic:
     up: bool = True
     has_default_route: bool = False
     is_bridge_port: bool = False
+    bridge_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,28 @@ class Observed:
     routing_leftovers: bool = False
     foreign: frozenset[str] = frozenset()
     impaired: frozenset[str] = frozenset()
+
+
+class LinkMode(Enum):
+    """The state of an interface: administratively up or not, and with a carrier or not."""
+
+    UP = "up"
+    NO_CARRIER = "no carrier"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingState:
+    """What decides on a host whether it forwards, beside its routes and uno's own tables.
+
+    `ruleset` is the nftables ruleset of others, in JSON without the elements of named sets
+    (libnftables-json(5)), empty where there is none. `sysctls` are the values of the parameters
+    asked for that exist.
+    """
+
+    ruleset: str = ""
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    interfaces: Mapping[str, LinkMode] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +337,13 @@ class Host(Protocol):
 
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return uno's BGP sessions; none where routing does not run."""
+        ...
+
+    def forwarding_state(self, sysctls: tuple[str, ...]) -> ForwardingState:
+        """Return what decides whether the host forwards, with these kernel parameters.
+
+        Raises `UnoError`.
+        """
         ...
 
     def interfaces_with_bgp_routes(self) -> frozenset[str]:

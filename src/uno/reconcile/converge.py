@@ -7,7 +7,7 @@ and a second pass does nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from uno.model.attached_lan import AttachedLan
@@ -17,6 +17,7 @@ from uno.model.routing_policy import Drain
 from uno.ports.host import Action, Desired, Facts, Host, Observed
 from uno.reconcile.apply import apply
 from uno.reconcile.desired import desired, sysctl_keys
+from uno.reconcile.forwarding_obstacles import Obstacle, obstacles, parameters
 from uno.reconcile.host_diff import reconcile
 from uno.reconcile.lans import attached, require_all
 
@@ -88,3 +89,16 @@ def compare(host: Host, wanted: Desired, *, sysctls: tuple[str, ...] = ()) -> Ho
     observed = host.observe(sysctls)
     actions = reconcile(desired=wanted, observed=observed)
     return HostDiff(desired=wanted, observed=observed, actions=actions)
+
+
+def find_obstacles(
+    host: Host, package: Package, *, facts: Facts, silent: Collection[str]
+) -> tuple[Obstacle, ...]:
+    """Return what is in the way of packets that the cell of `package` forwards on `host`.
+
+    `silent` are the interfaces of links whose sessions are not up. Changes nothing. Raises
+    `UnoError`.
+    """
+    lans = attached(package.own.lans, facts.nics)
+    state = host.forwarding_state(parameters(package, lans, facts))
+    return obstacles(package, state, lans=lans, facts=facts, silent=silent)

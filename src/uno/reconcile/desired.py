@@ -47,6 +47,7 @@ def desired(
             roster,
             lans=lans,
             block_inbound_from=_block_inbound_from(lans, facts),
+            bridges={nic.name: nic.bridge_address for nic in facts.nics if nic.bridge_address},
             bus_ports=ports(plan.bus.domain, CELL_INDEX),
             particles=package.particles,
         ),

@@ -41,21 +41,23 @@ NODE_INTERFACE = "uno0"
 _FEW = 4
 
 
-def ruleset(
+def ruleset(  # noqa: PLR0913 - what rules are made of
     plan: CellPlan,
     roster: Roster,
     *,
     lans: tuple[AttachedLan, ...],
     block_inbound_from: tuple[str, ...] = (),
+    bridges: Mapping[str, str] | None = None,
     bus_ports: tuple[int, ...] = (),
     particles: tuple[ParticlePeer, ...],
 ) -> str:
     """Return the whole table, as nft reads it.
 
     New connections to the cell's LANs are dropped on the interfaces in `block_inbound_from`: those
-    towards the Internet, on a host that did not forward before uno. `bus_ports` are the UDP ports
-    that the agent listens on; other nodes of the UVN alone may send to them. `particles`
-    may connect to the cell.
+    towards the Internet, on a host that did not forward before uno. `bridges` are the host's
+    bridges with their hardware addresses: what they bridge is not judged. `bus_ports` are the UDP
+    ports that the agent listens on; other nodes of the UVN alone may send to them. `particles` may
+    connect to the cell.
     """
     own = roster.member(plan.cell)
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
@@ -77,6 +79,7 @@ def ruleset(
             "forward",
             "filter hook forward priority filter; policy accept;",
             (
+                *_bridged(bridges or {}),
                 *_forward(plan, nics, site),
                 *_particles_forward(plan, roster, bus_ports, particles=particles),
                 "oifname @tunnels counter drop",
@@ -223,6 +226,16 @@ def _forward(plan: CellPlan, nics: Iterable[str], site: _Site) -> Iterator[str]:
     if plan.root:
         yield f'iifname "{plan.root.interface}" counter drop'
         yield f'oifname "{plan.root.interface}" counter drop'
+
+
+def _bridged(bridges: Mapping[str, str]) -> Iterator[str]:
+    """Yield rules that accept what bridges pass on, and this host does not route.
+
+    Bridge netfilter passes such frames to this hook (ip-sysctl, bridge-nf-call-iptables), with the
+    bridge as both interfaces. What the host is to route has the bridge's own hardware address.
+    """
+    for name, own in sorted(bridges.items()):
+        yield f'iifname "{name}" oifname "{name}" ether daddr != {own} accept'
 
 
 def _particles_forward(

@@ -17,6 +17,7 @@ import pytest
 from msgspec import structs
 
 import site_of_agents
+from nft_rules import FIREWALLD
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 from uno import files
 from uno.agent.commit import executor
@@ -741,6 +742,21 @@ def test_an_agent_that_starts_over_a_running_network_changes_nothing(play: Play)
 
 
 @pytest.mark.feature("G12")
+@pytest.mark.feature("G52")
+def test_a_firewall_in_the_way_is_named_at_the_next_observation(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        host = site.cells["a"].host
+
+        host.foreign_rules = FIREWALLD
+        await site.until(lambda: len(obstacles_of(site, "a")) == 1)
+
+        host.foreign_rules = ""
+        await site.until(lambda: obstacles_of(site, "a") == ())
+
+    play(scene)
+
+
 def test_what_was_removed_by_hand_is_restored(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
@@ -841,3 +857,9 @@ def works(site: Site) -> bool:
 def problem_of(site: Site) -> str:
     status = site.status("a")
     return status.problem if status else ""
+
+
+def obstacles_of(site: Site, name: str) -> tuple[str, ...]:
+    status = site.status(name)
+    assert status is not None
+    return status.obstacles

@@ -16,6 +16,7 @@ from typing import NoReturn, TypeAlias
 
 import pytest
 
+from nft_rules import DROP, chain, ruleset
 from uno.diagnostics import TransientFailure, UnoError
 from uno.host import linux, sysctl
 from uno.host.command import Completed
@@ -33,6 +34,7 @@ from uno.ports.host import (
     ConfigureTunnel,
     CreateTunnel,
     ForeignForwardChain,
+    LinkMode,
     NodeInterface,
     PeerStatus,
     RemoveTunnel,
@@ -113,7 +115,7 @@ class Machine:
                 kind="tun",
                 alias=alias,
                 mtu=1420,
-                up=name not in self.down,
+                mode=LinkMode.DOWN if name in self.down else LinkMode.UP,
                 has_arp=name != "uno0" or name in self.down,
                 addresses=self.addresses if name == "uwg-b0" else (),
             )
@@ -472,6 +474,39 @@ def test_a_registry_does_not_observe_routes_chains_or_frr_of_a_cell_on_its_host(
     assert (cell.unreachable_routes, cell.foreign_forward_chains) == (unreachable, (chain,))
     assert "uwg-b0" in registry.foreign
     assert "uwg-b0" not in cell.foreign
+
+
+@pytest.mark.feature("G52")
+def test_what_decides_on_forwarding_is_read(
+    machine: Machine, host: LinuxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[list[str]] = []
+
+    def run(argv: list[str], **_: object) -> Completed:
+        listed.append(argv)
+        rules = ruleset(chain("f", (DROP,), hook="forward", table="mine"), chain("f", table="uno"))
+        return machine.done(argv, stdout=rules)
+
+    monkeypatch.setattr(foreign_chains, "run", run)
+    machine.parameter(FORWARD, "1")
+
+    for number in (b"1", b"1", b"2"):
+        monkeypatch.setattr(nft, "generation", lambda number=number: number)
+        found = host.forwarding_state((FORWARD, "net.ipv4.conf.gone.forwarding"))
+
+    assert found.ruleset == ruleset(chain("f", (DROP,), hook="forward", table="mine"))
+    assert found.sysctls == {FORWARD: "1"}
+    assert found.interfaces == {"lo": LinkMode.UP, "eth0": LinkMode.UP}
+    assert listed == [["nft", "-j", "-s", "-t", "list", "ruleset"]] * 2
+
+
+def test_without_nft_nothing_is_known_of_its_rules(
+    machine: Machine, host: LinuxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = machine.done(["nft"], stderr="nft: not found")
+    monkeypatch.setattr(foreign_chains, "run", lambda *_, **__: failed)
+
+    assert host.forwarding_state(()).ruleset == ""
 
 
 def test_the_ruleset_is_listed_again_only_when_it_has_changed(

@@ -7,12 +7,13 @@ from ipaddress import IPv4Interface
 import pytest
 
 from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
+from uno.agent import service
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.routing_policy import Drain
-from uno.ports.host import Desired, Nic, StartRouting, StopRouting
+from uno.ports.host import Desired, LinkMode, Nic, StartRouting, StopRouting
 from uno.reconcile.apply import ActionFailed
-from uno.reconcile.converge import cell_target, compare
+from uno.reconcile.converge import cell_target, compare, find_obstacles
 
 NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.1.1/24"),))
 
@@ -92,3 +93,17 @@ def test_nothing_is_what_uno_owns_by_default() -> None:
     compare(host, Desired()).apply(host)
 
     assert str(host) == empty
+
+
+@pytest.mark.feature("G52")
+def test_obstacles_are_those_of_the_host_as_it_is() -> None:
+    package = package_of(HOME)
+    host = FakeHost(nics=(Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),)),))
+    service.up(host, package, progress=lambda _: None)
+    facts = host.facts()
+    assert find_obstacles(host, package, facts=facts, silent=()) == ()
+
+    host.modes = {"eth1": LinkMode.NO_CARRIER}
+
+    (found,) = find_obstacles(host, package, facts=facts, silent=())
+    assert found.what == "LAN 192.168.2.0/24: eth1 has no carrier"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
@@ -124,6 +125,21 @@ def test_lans_reach_each_other_through_links(hub: Walk) -> None:
     assert hub.passes("eth1", "192.168.1.5", "192.168.2.5", to=leaf)
     assert hub.passes(leaf, "192.168.2.5", "192.168.1.5", to="eth1")
     assert hub.passes(roam, NODE[ROAM], "192.168.2.5", to=leaf)
+
+
+@pytest.mark.feature("G52")
+def test_what_a_bridge_passes_on_is_not_judged() -> None:
+    own, everyone = planned(HUB)
+    bridges = {"br1": "02:00:00:00:00:01", "br0": "02:00:00:00:00:00"}
+    whole = partial(nftables.ruleset, own, everyone, lans=(), particles=())
+
+    rules = list(chain(whole(bridges=bridges), "forward"))
+
+    assert rules[1:3] == [
+        'iifname "br0" oifname "br0" ether daddr != 02:00:00:00:00:00 accept',
+        'iifname "br1" oifname "br1" ether daddr != 02:00:00:00:00:01 accept',
+    ]
+    assert [rules[0], *rules[3:]] == list(chain(whole(), "forward"))
 
 
 @pytest.mark.feature("G32")

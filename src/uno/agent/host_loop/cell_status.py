@@ -1,11 +1,11 @@
 """The status of a cell, from its host, its probes and its agent.
 
-It takes one query of WireGuard and one of the routing daemons; the rest is given.
+It takes one query of WireGuard, one of the routing daemons, and one of the host's network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -23,6 +23,7 @@ from uno.model.status import (
 )
 from uno.ports.host import Facts, Host, PeerStatus, SessionStatus
 from uno.ports.prober import ProbeResult, ProbeTarget
+from uno.reconcile.converge import find_obstacles
 from uno.reconcile.lans import attached
 
 FORGET_PARTICLE = 3600
@@ -52,22 +53,27 @@ class StatusInputs:
 def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
     """Observe the host, and return the status of the cell of `package`. Changes nothing.
 
-    Raises `UnoError` if WireGuard cannot be queried.
+    Raises `UnoError` if WireGuard or the kernel's network cannot be queried.
     """
     peers = host.peer_status()
     sessions = {session.neighbor: session for session in host.session_status()}
     own, others = _members(package)
     reached = {lan: _is_reached(member, lan, inputs) for member in others for lan in member.lans}
+    links = tuple(_link(link, peers, sessions, inputs) for link in package.plan.links)
+    silent = {link.interface for link in links if not link.works}
+    found = find_obstacles(host, package, facts=inputs.facts, silent=silent)
+    obstacles = (*(each.what for each in found), *_narrow(links, package.plan.backbone_mtu))
     return CellStatus(
         generation=package.manifest.generation,
         staged=inputs.staged,
         lans=tuple(_lans(own, inputs.facts)),
-        links=tuple(_link(link, peers, sessions, inputs) for link in package.plan.links),
+        links=links,
         paths=tuple(_path(member, inputs) for member in others),
         particles=tuple(_particles(package, peers, inputs.now)),
         reachable=tuple(lan for lan, is_reached in reached.items() if is_reached),
         unreachable=tuple(lan for lan, is_reached in reached.items() if not is_reached),
         registry=inputs.registry,
+        obstacles=obstacles,
         wireguard=inputs.wireguard,
         version=__version__,
         pending=inputs.pending,
@@ -150,6 +156,13 @@ def _link(
         received=peer.received if peer else 0,
         sent=peer.sent if peer else 0,
     )
+
+
+def _narrow(links: Iterable[LinkState], mtu: int) -> Iterator[str]:
+    """Yield the links that work, and lose packets as large as other links carry."""
+    for link in links:
+        if link.works and link.mtu is not None and link.mtu < mtu:
+            yield f"{link.interface} carries packets of at most {link.mtu} octets, not {mtu}"
 
 
 def _particles(

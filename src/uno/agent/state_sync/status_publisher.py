@@ -85,7 +85,7 @@ def significant(status: CellStatus) -> Hashable:
     session that is not up, and what is staged, which an acknowledgement reports at once.
     """
     return (
-        (status.generation, status.registry, status.problem, status.pending),
+        (status.generation, status.registry, status.problem, status.pending, status.obstacles),
         (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
         tuple(
             (link.interface, link.cell, link.works, link.mtu, _has_session(link.handshake))

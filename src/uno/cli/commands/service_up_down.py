@@ -81,9 +81,8 @@ def up(
     actions = _connect(ledger, host, package, wait=wait, verbose=verbose)
     # Without a warning every name was resolved.
     missing = service.unresolved(host, package) if host.warnings else ()
-    host.warn_of_dropping_chains()
     host.warn_of_fixed_parameters(OPTIONAL)
-    for warning in host.warnings:
+    for warning in (*host.warnings, *service.obstacles(host, package)):
         print(f"uno: warning: {warning}", file=sys.stderr)
     silent = _await_neighbours(host, package, actions, min(wait, NEIGHBOUR_WAIT))
     if not quiet:
@@ -117,7 +116,10 @@ def status(
     root: Root = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the state of this host: LANs, links, sessions. Exit status 1 if something is wrong."""
+    """Show the state of this host: LANs, links, sessions, and what is in the way of packets.
+
+    Exit status 1 if something is wrong.
+    """
     from uno.agent import service  # noqa: PLC0415
 
     _require_root()
@@ -246,6 +248,7 @@ def _as_dict(found: ServiceStatus) -> dict[str, Any]:
         "wireguard": found.wireguard,
         "pending": [describe(action) for action in found.pending],
         "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
+        "obstacles": [str(each) for each in found.obstacles],
         "missing_lans": [str(lan) for lan in found.missing],
         "links": [
             {
@@ -266,6 +269,7 @@ def _as_dict(found: ServiceStatus) -> dict[str, Any]:
 
 def _print_status(found: ServiceStatus) -> None:
     from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from uno.reconcile.apply import describe  # noqa: PLC0415
@@ -283,6 +287,8 @@ def _print_status(found: ServiceStatus) -> None:
         console.print(f"LAN {lan.network} on {lan.nic}")
     for network in found.missing:
         console.print(f"LAN {network} [red]not attached to this host[/]")
+    for obstacle in found.obstacles:
+        console.print(f"[red]in the way[/]: {escape(str(obstacle))}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("link", "neighbour", "handshake", "BGP", "BFD", "routes"):
         table.add_column(column, no_wrap=True)

@@ -52,7 +52,8 @@ def status(
     """Show the whole UVN: cells, generations, LANs, links, faults.
 
     Works where an agent runs, at the registry and on every cell. Exit status 1 if a cell has no
-    contact, runs another generation than it should, or does not reach every LAN.
+    contact, runs another generation than it should, does not reach every LAN, or reports what
+    is in the way of packets that it forwards.
     """
     from uno import control
 
@@ -65,7 +66,7 @@ def status(
     except control.NoAgent as error:
         _without_agent(here, common.root, as_json=output.json)
         raise typer.Exit(1) from error
-    if not (last.consistent and last.routed):
+    if not (last.consistent and last.routed) or last.obstructed:
         raise typer.Exit(1)
 
 
@@ -99,8 +100,12 @@ def as_dict(view: UvnView) -> dict[str, Any]:
         }
         for cell in view.cells
     ]
-    derived = {"consistent": view.consistent, "routed": view.routed, "cells": cells}
-    return {**codec.to_builtins(view), **derived}
+    derived = {
+        "consistent": view.consistent,
+        "routed": view.routed,
+        "obstructed": view.obstructed,
+    }
+    return {**codec.to_builtins(view), **derived, "cells": cells}
 
 
 def _registry(root: Path) -> AgentIdentity:

@@ -38,6 +38,7 @@ def faults(cell: CellView) -> tuple[str, ...]:
     found += [f"LAN {lan.network} is missing" for lan in status.lans if not lan.interface]
     if status.unreachable:
         found.append(f"does not reach {', '.join(map(str, status.unreachable))}")
+    found += status.obstacles
     if status.pending:
         found.append(f"pending: {', '.join(status.pending)}")
     return (*found, status.problem) if status.problem else tuple(found)
@@ -77,6 +78,8 @@ def _headline(view: UvnView, names: dict[int, str]) -> Iterator[Text]:
     for at, (good, bad, is_good) in enumerate(states):
         line.append(", " if at else "")
         line.append(good if is_good else bad, style=_GOOD if is_good else _BAD)
+    if view.obstructed:
+        line.append(", ").append("obstructed", style=_BAD)
     yield line
     if view.viewer and not view.registry:
         yield Text("no contact with the registry", style=_DOUBTFUL)

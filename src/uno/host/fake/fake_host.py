@@ -18,6 +18,8 @@ from uno.ports.host import (
     CreateTunnel,
     Facts,
     ForeignForwardChain,
+    ForwardingState,
+    LinkMode,
     Nic,
     NodeInterface,
     Observed,
@@ -56,8 +58,10 @@ class FakeHost:
     It records calls in `performed`, `handshakes_initiated`, `dropped`, `state_removed`. It returns
     `sessions`, `handshakes` (seconds since the epoch, by public key), `foreign_forward_chains`, and
     `interfaces_with_routes`. `kernel` and `daemons` (their configuration by name) are what other
-    programs may change. `moved` are the endpoints whose names resolve to another address now,
-    `alternatives` those that have further addresses, with their number.
+    programs may change. `foreign_rules` are those of other firewalls, as nft prints them in JSON,
+    `modes` the modes of interfaces that are not simply up or down. `moved` are the endpoints whose
+    names resolve to another address now, `alternatives` those that have further addresses, with
+    their number.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -73,6 +77,8 @@ class FakeHost:
         self.moved: set[str] = set()
         self.alternatives: dict[str, int] = {}
         self.interfaces_with_routes: set[str] = set()
+        self.foreign_rules = ""
+        self.modes: dict[str, LinkMode] = {}
         self.kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
         self._node: str | None = None
@@ -168,6 +174,18 @@ class FakeHost:
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return `sessions`, or none where routing does not run."""
         return self.sessions if self._routing_runs else ()
+
+    def forwarding_state(self, sysctls: tuple[str, ...]) -> ForwardingState:
+        """Return `foreign_rules`, these kernel parameters, and `modes` of interfaces."""
+        kernel = self.kernel
+        names = {*kernel.links, *kernel.nics}
+        modes = dict.fromkeys(names, LinkMode.UP)
+        modes |= {name: LinkMode.DOWN for name, nic in kernel.nics.items() if not nic.up}
+        return ForwardingState(
+            ruleset=self.foreign_rules,
+            sysctls={key: kernel.parameter(key) for key in sysctls if kernel.has_parameter(key)},
+            interfaces={**modes, **self.modes},
+        )
 
     def interfaces_with_bgp_routes(self) -> frozenset[str]:
         """Return `interfaces_with_routes`, as far as they are there."""

@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from uno.host.command import find, run
+from uno.host.firewall.iptables_states import need_states, with_states
 from uno.host.firewall.nft import FAMILY
 from uno.ports.host import ForeignForwardChain
+from uno.reconcile.nft_evaluation import without_tables
 from uno.render.nftables import REGISTRY_TABLE, TABLE
 
 COMMENT = "uno"
@@ -41,13 +43,25 @@ def observe() -> tuple[ForeignForwardChain, ...]:
     return tuple(found)
 
 
-def dropping_nft_chains() -> tuple[str, ...]:
-    """Return the nftables chains with policy drop in which uno puts no rules."""
-    return tuple(
-        f"{each['family']} {each['table']} {each['name']}"
-        for each in _chains()
-        if _drops(each) and not any(_is(each, family) for family in _usable())
-    )
+def ruleset() -> str:
+    """Return the rules of others as JSON, without the elements of their sets.
+
+    Empty where there are none, or where nft fails: of what it cannot print nothing is known.
+    """
+    done = run(["nft", "-j", "-s", "-t", "list", "ruleset"], check=False)
+    if done.status != 0:
+        return ""
+    others = without_tables(done.stdout, OURS)
+    return _with_states_of_iptables(others) if '"xt"' in others else others
+
+
+def _with_states_of_iptables(text: str) -> str:
+    objects = json.loads(text)["nftables"]
+    for family in _usable():
+        if need_states(objects, family):
+            saved = run([f"{PROGRAMS[family]}-save"], check=False)
+            objects = with_states(objects, family, saved.stdout)
+    return json.dumps({"nftables": objects})
 
 
 def set_accept_rules(chain: ForeignForwardChain) -> None:

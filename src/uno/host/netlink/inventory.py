@@ -18,7 +18,7 @@ from uno.host.netlink import rtnetlink
 from uno.host.netlink.interface_changes import PROTOCOL
 from uno.model.net import Address, Network, network_order
 from uno.model.tunnel import InterfaceAddress
-from uno.ports.host import Nic
+from uno.ports.host import LinkMode, Nic
 
 Key = TypeVar("Key")
 
@@ -27,12 +27,12 @@ _GETLINK, _GETADDR, _GETRULE = 18, 22, 34
 _LINK = struct.Struct("=BBHiII")
 _ADDRESS = struct.Struct("=4Bi")
 _RULE = struct.Struct("=8BI")
-_IFNAME, _MTU, _LINKINFO, _IFALIAS, _EXT_MASK = 3, 4, 18, 20, 29
+_HARDWARE_ADDRESS, _IFNAME, _MTU, _LINKINFO, _IFALIAS, _EXT_MASK = 1, 3, 4, 18, 20, 29
 _INFO_KIND, _INFO_SLAVE_KIND = 1, 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
-# linux/if.h
-_UP, _NOARP = 0x1, 0x80
+# linux/if.h: IFF_UP, IFF_RUNNING, IFF_NOARP.
+_UP, _RUNNING, _NOARP = 0x1, 0x40, 0x80
 # RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
 _SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
 
@@ -42,7 +42,8 @@ class Interface:
     """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver.
 
     `has_arp`: it resolves addresses of neighbours. `port_of` is the driver of the interface that it
-    is a port of, or empty.
+    is a port of, or empty. `hardware_address` is in hexadecimal with colons, empty where there is
+    none.
     """
 
     index: int
@@ -50,10 +51,16 @@ class Interface:
     kind: str
     alias: str
     mtu: int
-    up: bool
+    mode: LinkMode
     addresses: tuple[InterfaceAddress, ...]
     has_arp: bool = True
     port_of: str = ""
+    hardware_address: str = ""
+
+    @property
+    def up(self) -> bool:
+        """Whether it is administratively up."""
+        return self.mode is not LinkMode.DOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +97,7 @@ def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
             up=each.up,
             has_default_route=each.index in leading,
             is_bridge_port=each.port_of == "bridge",
+            bridge_address=each.hardware_address if each.kind == "bridge" else None,
         )
         for each in others
         if each.name != "lo"
@@ -139,11 +147,18 @@ def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> 
         kind=_text(about.get(_INFO_KIND)),
         alias=_text(attributes.get(_IFALIAS)),
         mtu=rtnetlink.number(attributes, _MTU, 0),
-        up=bool(flags & _UP),
+        mode=_mode(flags),
+        hardware_address=attributes.get(_HARDWARE_ADDRESS, b"").hex(":"),
         addresses=tuple(addresses.get(index, ())),
         has_arp=not flags & _NOARP,
         port_of=_text(about.get(_INFO_SLAVE_KIND)),
     )
+
+
+def _mode(flags: int) -> LinkMode:
+    if not flags & _UP:
+        return LinkMode.DOWN
+    return LinkMode.UP if flags & _RUNNING else LinkMode.NO_CARRIER
 
 
 def _address(body: bytes) -> tuple[int, InterfaceAddress]:

@@ -35,7 +35,7 @@ SMALL = 64
 SMALLEST = 576
 """Octets that every path carries (RFC 791, section 3.1): the MTU search goes no lower."""
 
-MTU_SECONDS = 300.0
+MTU_SECONDS = 60.0
 _MTU_SOON = 1.0
 _MTU_STEP = 8
 _MTU_TRIES = 3

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface
 import msgspec
 import pytest
 
+from nft_rules import DROP, FIREWALLD, chain, ruleset
 from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of
 from uno import __version__
 from uno.agent import service
@@ -120,6 +121,41 @@ def test_a_lan_is_named_with_the_interface_and_address_that_lead_to_it(cell: Cel
 
     assert (lan.network, lan.interface) == (REMOTE, "eth1")
     assert str(lan.address) == "192.168.2.7"
+
+
+@pytest.mark.feature("G52")
+def test_what_is_in_the_way_on_the_host_is_named(cell: Cell) -> None:
+    assert cell.status.obstacles == ()
+
+    cell.host.foreign_rules = FIREWALLD
+
+    (obstacle,) = cell.status.obstacles
+    assert "table inet firewalld rejects packets" in obstacle
+    assert cell.status.routed
+
+
+@pytest.mark.feature("G52")
+def test_what_links_need_is_judged_where_a_link_does_not_work(cell: Cell) -> None:
+    cell.host.foreign_rules = ruleset(chain("i", (DROP,), hook="input"))
+    assert cell.status.obstacles == ()
+
+    session(cell, state="Idle", bfd="down")
+
+    (obstacle,) = cell.status.obstacles
+    assert "drops what links need" in obstacle
+
+
+@pytest.mark.feature("G52")
+def test_a_link_that_loses_large_packets_is_named(cell: Cell) -> None:
+    link = cell.package.plan.links[0]
+
+    measured(cell, ProbeResult(rtt=20.0, loss=0.0, mtu=1000))
+
+    assert f"{link.interface} carries packets of at most 1000 octets, not 1320" in (
+        cell.status.obstacles
+    )
+    session(cell, state="Idle", bfd="down")
+    assert not any("octets" in each for each in cell.status.obstacles)
 
 
 def test_a_lan_that_is_gone_has_no_interface(cell: Cell) -> None:
@@ -234,6 +270,7 @@ def test_measurements_and_what_is_advertised_otherwise_can_wait(
         lambda cell: routed(cell, LAN),
         lambda cell: setattr(cell, "known", replace(cell.known, registry=False)),
         lambda cell: setattr(cell, "known", replace(cell.known, problem="no FRR")),
+        lambda cell: setattr(cell.host, "foreign_rules", FIREWALLD),
         lambda cell: setattr(cell, "known", replace(cell.known, facts=Facts())),
     ],
 )

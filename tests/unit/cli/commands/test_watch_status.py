@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from commands import Outcome, Uno
 from uno import control
@@ -86,6 +87,18 @@ def test_one_that_is_not_well_has_exit_status_1(site: Uno, path: Path) -> None:
 
     assert found.status == 1
     assert "b: no contact yet; is its package installed, and its agent running?" in found.out
+
+
+@pytest.mark.feature("G52")
+def test_one_where_something_is_in_the_way_has_exit_status_1(site: Uno, path: Path) -> None:
+    status = replace(WELL, obstacles=("eth0 has no carrier",))
+    with agent(path, replace(VIEW, cells=(replace(CELL, status=status),))):
+        found = site("status", "--json")
+
+    told = json.loads(found.out)
+    assert found.status == 1
+    assert (told["routed"], told["obstructed"]) == (True, True)
+    assert told["cells"][0]["status"]["obstacles"] == ["eth0 has no carrier"]
 
 
 def test_programs_get_one_object(site: Uno, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 import pytest
+from msgspec.structs import replace
 
 from uno.cli.output import printing
 from uno.cli.output.status_view import age, faults, renderable
@@ -38,6 +39,7 @@ def status_of(
     links: tuple[LinkState, ...] = (),
     unreachable: tuple[Network, ...] = (),
     particles: tuple[ParticleState, ...] = (),
+    obstacles: tuple[str, ...] = (),
     pending: tuple[str, ...] = (),
     problem: str = "",
 ) -> CellStatus:
@@ -47,6 +49,7 @@ def status_of(
         links=links,
         unreachable=unreachable,
         particles=particles,
+        obstacles=obstacles,
         pending=pending,
         problem=problem,
         registry=True,
@@ -93,6 +96,19 @@ def test_a_uvn_without_faults_fits_into_a_few_lines(capsys: pytest.CaptureFixtur
         "LINK           STATE  HANDSHAKE      RTT  LOSS   MTU",
         "lan-a – lan-b  up          42 s  23.1 ms    0%  1320",
     ]
+
+
+@pytest.mark.feature("G52")
+def test_what_is_in_the_way_at_a_cell_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    obstructed = cell(2, status_of(lan(LAN2), obstacles=("LAN 192.168.2.0/24: eth1 is down",)))
+
+    lines = page(replace(UVN, cells=(A, obstructed)), capsys)
+
+    assert lines[0] == "net, seen from lan-a: generation 12, consistent, routed, obstructed"
+    assert "lan-b: LAN 192.168.2.0/24: eth1 is down" in lines
+    assert lines[4].endswith("degraded")
+    gone = replace(UVN, cells=(A, replace(obstructed, alive=False)))
+    assert not page(gone, capsys)[0].endswith("obstructed")
 
 
 def test_the_roll_out_and_what_was_rolled_back_are_shown(

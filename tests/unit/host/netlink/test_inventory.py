@@ -23,7 +23,7 @@ from uno.host.netlink import inventory, rtnetlink
 from uno.host.netlink.inventory import Interface
 from uno.host.netlink.rtnetlink import KernelRoute, NetlinkMessage
 from uno.model.net import network
-from uno.ports.host import Nic
+from uno.ports.host import LinkMode, Nic
 
 TUNNEL, OTHER = 7, 8
 TABLE = 0x10012345
@@ -212,7 +212,27 @@ def route(
     )
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("bridge", "02:00:00:00:00:0a"), ("veth", None)])
+def test_a_bridge_comes_with_its_hardware_address(
+    monkeypatch: pytest.MonkeyPatch, kind: str, expected: str | None
+) -> None:
+    monkeypatch.setattr(rtnetlink, "default_routes", tuple)
+    found = replace(interface(2, "br0"), kind=kind, hardware_address="02:00:00:00:00:0a")
+
+    assert [nic.bridge_address for nic in inventory.nics([found])] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode"),
+    [(0, LinkMode.DOWN), (0x40, LinkMode.DOWN), (0x1, LinkMode.NO_CARRIER), (0x41, LinkMode.UP)],
+)
+def test_an_interface_is_up_only_with_a_carrier(flags: int, mode: LinkMode) -> None:
+    found = inventory._interface(struct.pack("=BBHiII", 0, 0, 1, 7, flags, 0), {})
+
+    assert (found.mode, found.up) == (mode, mode is not LinkMode.DOWN)
+
+
 def interface(index: int, name: str, *addresses: IPv4Interface | IPv6Interface) -> Interface:
     return Interface(
-        index=index, name=name, kind="", alias="", mtu=1500, up=True, addresses=addresses
+        index=index, name=name, kind="", alias="", mtu=1500, mode=LinkMode.UP, addresses=addresses
     )

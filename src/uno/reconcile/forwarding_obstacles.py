@@ -1,0 +1,297 @@
+"""What is in the way, on a host, of packets that its cell forwards. Pure.
+
+Rules of other firewalls, kernel parameters, and interfaces without a carrier. Each obstacle is
+named, with what to do. What cannot be evaluated is not an obstacle: false alarms would soon be
+ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import IPv4Network
+
+from uno.model.attached_lan import AttachedLan
+from uno.model.net import Network, overlap
+from uno.model.package import Package
+from uno.model.routing_policy import BGP_PORT
+from uno.ports.host import Facts, ForwardingState, LinkMode
+from uno.reconcile import nft_evaluation
+from uno.reconcile.nft_evaluation import FORWARDED, RECEIVED, Packet, PacketDrop, Passage
+
+# Of single-hop BFD (RFC 5881, section 4).
+_BFD_PORT = 3784
+
+_FORWARD4 = "net.ipv4.ip_forward"
+_FORWARD6 = "net.ipv6.conf.all.forwarding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """`what` is in the way, and the `remedy`."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}"
+
+
+def parameters(package: Package, lans: Iterable[AttachedLan], facts: Facts) -> tuple[str, ...]:
+    """Return the kernel parameters that `obstacles` needs."""
+    names = [*dict.fromkeys(lan.nic for lan in lans), *_tunnels(package)]
+    keys = [_FORWARD4, _parameter("all", "rp_filter")]
+    keys += [_parameter(name, "forwarding") for name in names]
+    keys += [_parameter(name, "rp_filter") for name in names]
+    return (*keys, _FORWARD6) if facts.has_ipv6 else tuple(keys)
+
+
+def obstacles(
+    package: Package,
+    state: ForwardingState,
+    *,
+    lans: tuple[AttachedLan, ...],
+    facts: Facts,
+    silent: Collection[str],
+) -> tuple[Obstacle, ...]:
+    """Return the obstacles on the host of a package's cell, where `lans` are attached.
+
+    `silent` are the interfaces of links whose sessions are not up: only for these does it matter
+    what this host itself does not receive.
+    """
+    return (
+        *_interfaces(package, state, lans, facts),
+        *_parameters(package, state, lans),
+        *_rules(package, state, lans, facts, silent),
+    )
+
+
+def _tunnels(package: Package) -> tuple[str, ...]:
+    """Return the interfaces that packets of LANs pass through."""
+    plan = package.plan
+    hub = (plan.particles.interface,) if plan.particles else ()
+    return (*(link.interface for link in plan.links), *hub)
+
+
+# Interfaces.
+
+
+def _interfaces(
+    package: Package, state: ForwardingState, lans: tuple[AttachedLan, ...], facts: Facts
+) -> Iterator[Obstacle]:
+    for lan in package.own.lans:
+        nics = [each.nic for each in lans if each.network == lan]
+        modes = {nic: state.interfaces.get(nic, LinkMode.UP) for nic in nics}
+        if modes and set(modes.values()) == {LinkMode.NO_CARRIER}:
+            named = " and ".join(modes)
+            yield Obstacle(
+                what=f"LAN {lan}: {named} has no carrier",
+                remedy="check the cable and the switch, or the access point",
+            )
+        for nic in facts.nics:
+            addressed = any(overlap(address.network, lan) for address in nic.addresses)
+            if not nics and addressed and not nic.up:
+                yield Obstacle(
+                    what=f"LAN {lan}: {nic.name} is down",
+                    remedy=f"ip link set {nic.name} up",
+                )
+    for name in _tunnels(package):
+        if state.interfaces.get(name) is LinkMode.DOWN:
+            yield Obstacle(what=f"{name} is down", remedy=f"ip link set {name} up")
+
+
+# Kernel parameters.
+
+
+def _parameters(
+    package: Package, state: ForwardingState, lans: tuple[AttachedLan, ...]
+) -> Iterator[Obstacle]:
+    off = [key for key in (_FORWARD4, _FORWARD6) if state.sysctls.get(key) == "0"]
+    nics = [*dict.fromkeys(lan.nic for lan in lans)]
+    tunnels = _tunnels(package)
+    if _FORWARD4 not in off:
+        keys = (_parameter(name, "forwarding") for name in (*nics, *tunnels))
+        off += [key for key in keys if state.sysctls.get(key) == "0"]
+    for key in off:
+        yield Obstacle(
+            what=f"{key} is 0: {_without(key)}",
+            remedy=f"sysctl -w {key}=1, and see what sets it to 0 (/etc/sysctl.d)",
+        )
+    for name in (*_redundant(lans), *tunnels):
+        if _is_strict(state, name):
+            key = _parameter(name, "rp_filter")
+            yield Obstacle(
+                what=f"{key} is 1: packets are dropped whose answers take another interface",
+                remedy=f"sysctl -w {key}=2, and see what sets it to 1 (/etc/sysctl.d)",
+            )
+
+
+def _without(key: str) -> str:
+    if key == _FORWARD6:
+        return "the kernel forwards no IPv6"
+    if key == _FORWARD4:
+        return "the kernel forwards no IPv4"
+    return "the kernel forwards no IPv4 from this interface"
+
+
+def _redundant(lans: tuple[AttachedLan, ...]) -> tuple[str, ...]:
+    """Return the interfaces to LANs that another interface leads to as well."""
+    networks = [lan.network for lan in lans]
+    return tuple(dict.fromkeys(lan.nic for lan in lans if networks.count(lan.network) > 1))
+
+
+def _is_strict(state: ForwardingState, interface: str) -> bool:
+    """Whether reverse path filtering is strict (RFC 3704, 2.2); the larger value is in force."""
+    names = ("all", interface)
+    values = [state.sysctls.get(_parameter(name, "rp_filter"), "") for name in names]
+    return max((int(each) for each in values if each.isdigit()), default=0) == 1
+
+
+def _parameter(interface: str, name: str) -> str:
+    return f"net.ipv4.conf.{interface.replace('.', '/')}.{name}"
+
+
+# Rules of other firewalls.
+
+
+def _rules(
+    package: Package,
+    state: ForwardingState,
+    lans: tuple[AttachedLan, ...],
+    facts: Facts,
+    silent: Collection[str],
+) -> Iterator[Obstacle]:
+    found: dict[PacketDrop, list[Packet]] = {}
+    remote = tuple(
+        network
+        for member in package.roster.members
+        if member.id != package.plan.cell
+        for network in member.lans
+    )
+    if nft_evaluation.has_chains(state.ruleset, FORWARDED):
+        for packet in dict.fromkeys(_forwarded(package, lans, remote, facts)):
+            if drop := _dropped(state.ruleset, packet, remote):
+                found.setdefault(drop, []).append(packet)
+    if nft_evaluation.has_chains(state.ruleset, RECEIVED):
+        for packet in _received(package, facts, silent):
+            outcome = nft_evaluation.evaluate(state.ruleset, packet, RECEIVED)
+            if isinstance(outcome, PacketDrop):
+                found.setdefault(outcome, []).append(packet)
+    for drop, packets in found.items():
+        yield _obstacle(drop, packets, tunnels=_tunnels(package))
+
+
+def _forwarded(
+    package: Package, lans: tuple[AttachedLan, ...], remote: tuple[Network, ...], facts: Facts
+) -> Iterator[Packet]:
+    """Yield a packet of each kind that the cell forwards, in both directions."""
+    plan, pools = package.plan, package.roster.pools
+    links = [link.interface for link in plan.links]
+    versions = {network.version for network in (*package.own.lans, *remote)}
+    if not facts.has_ipv6:
+        versions -= {6}
+    for lan in lans:
+        version = lan.network.version
+        for link in links if any(each.version == version for each in remote) else ():
+            yield Packet(version=version, iif=lan.nic, oif=link, source=lan.network)
+            yield Packet(version=version, iif=link, oif=lan.nic, destination=lan.network)
+        if plan.particles and package.particles:
+            source = pools.particles if version == 4 else pools.particles6
+            hub = plan.particles.interface
+            yield Packet(
+                version=version, iif=hub, oif=lan.nic, source=source, destination=lan.network
+            )
+    for version in sorted(versions):
+        for one in links:
+            for other in links:
+                if one != other:
+                    yield Packet(version=version, iif=one, oif=other)
+
+
+@lru_cache(maxsize=4096)
+def _dropped(ruleset: str, packet: Packet, remote: tuple[Network, ...]) -> PacketDrop | None:
+    """Return where a packet is dropped; of one from or to other cells' LANs, for any of them."""
+    outcome = nft_evaluation.evaluate(ruleset, packet, FORWARDED)
+    if isinstance(outcome, PacketDrop):
+        return outcome
+    if outcome is Passage.ACCEPTED or (packet.source is None) == (packet.destination is None):
+        return None
+    for network in remote:
+        if network.version == packet.version:
+            if packet.source is None:
+                one = replace(packet, source=network)
+            else:
+                one = replace(packet, destination=network)
+            outcome = nft_evaluation.evaluate(ruleset, one, FORWARDED)
+            if isinstance(outcome, PacketDrop):
+                return outcome
+    return None
+
+
+def _received(package: Package, facts: Facts, silent: Collection[str]) -> Iterator[Packet]:
+    """Yield what this host has to receive for the links that are silent."""
+    outside = [nic.name for nic in facts.nics if nic.has_default_route]
+    for link in package.plan.links:
+        if link.interface not in silent:
+            continue
+        for protocol, port in (("udp", _BFD_PORT), ("tcp", BGP_PORT)):
+            yield Packet(
+                version=4,
+                iif=link.interface,
+                source=IPv4Network(link.remote4),
+                destination=IPv4Network(link.local4),
+                protocol=protocol,
+                port=port,
+                local=True,
+            )
+        if link.port is not None:
+            for nic in outside:
+                yield Packet(version=4, iif=nic, protocol="udp", port=link.port, local=True)
+
+
+def _obstacle(drop: PacketDrop, packets: list[Packet], *, tunnels: Iterable[str]) -> Obstacle:
+    where = f"chain {drop.chain} of nftables table {drop.family} {drop.table}"
+    by = "by its policy" if drop.handle is None else f"by the rule with handle {drop.handle}"
+    does = "rejects" if drop.rejects else "drops"
+    return Obstacle(
+        what=f"{where} {does} {_described(packets)}, {by}",
+        remedy=_remedy(drop, is_local=packets[0].local, tunnels=tunnels),
+    )
+
+
+def _described(packets: list[Packet]) -> str:
+    if packets[0].local:
+        ports = sorted({f"{each.protocol} port {each.port}" for each in packets})
+        return f"what links need ({', '.join(ports)} from {_named(each.iif for each in packets)})"
+    pairs = {(each.iif, each.oif) for each in packets}
+    backwards = {(oif, iif) for iif, oif in pairs}
+    if pairs & backwards:
+        return f"packets between {_named(name for pair in pairs for name in pair)}"
+    return f"packets from {_named(iif for iif, _ in pairs)} to {_named(oif for _, oif in pairs)}"
+
+
+def _named(interfaces: Iterable[str | None]) -> str:
+    """Return names of interfaces, several of one kind as a pattern."""
+    names = sorted({name for name in interfaces if name})
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.rstrip("0123456789"), []).append(name)
+    shown = [each[0] if len(each) == 1 else f"{kind}*" for kind, each in kinds.items()]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _remedy(drop: PacketDrop, *, is_local: bool, tunnels: Iterable[str]) -> str:
+    kinds = sorted({name.rstrip("0123456789") for name in tunnels})
+    if drop.table == "firewalld":
+        named = ", ".join(f"{kind}*" for kind in kinds)
+        return (
+            f"let firewalld pass it: a zone for {named}, and policies (see firewalld.policies(5))"
+        )
+    if is_local:
+        return f"accept them in chain {drop.base}"
+    if drop.family != "inet" and drop.table == "filter" and drop.base.isupper():
+        program = "iptables" if drop.family == "ip" else "ip6tables"
+        return f"{program} -I {drop.base} -i {kinds[0]}+ -j ACCEPT, and the same with -o"
+    names = ", ".join(f'"{kind}*"' for kind in kinds)
+    return f"accept iifname {{ {names} }} and oifname {{ {names} }} in chain {drop.base}"

@@ -1,0 +1,293 @@
+"""What is in the way of what a cell forwards, by the state of its host."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Interface, IPv6Interface
+
+import pytest
+
+from nft_rules import (
+    ACCEPT,
+    DROP,
+    ESTABLISHED,
+    FIREWALLD,
+    REJECT,
+    chain,
+    meta,
+    payload,
+    prefix,
+    ruleset,
+)
+from packages import HOME, HUB, LAN, LAN6, ROAM, package_of
+from uno.model.package import Package
+from uno.ports.host import Facts, ForwardingState, LinkMode, Nic
+from uno.reconcile.forwarding_obstacles import Obstacle, obstacles, parameters
+from uno.reconcile.lans import attached
+
+WAN = Nic(name="eth0", addresses=(IPv4Interface("198.51.100.7/24"),), has_default_route=True)
+INSIDE = Nic(
+    name="eth1", addresses=(IPv4Interface("192.168.1.7/24"), IPv6Interface("2001:db8:1::7/64"))
+)
+SECOND = Nic(name="eth2", addresses=(IPv4Interface("192.168.1.8/24"),))
+
+
+@dataclass
+class Site:
+    """The cell `hub` on a host where nothing is in the way."""
+
+    package: Package = field(default_factory=lambda: package_of(HUB))
+    facts: Facts = field(default_factory=lambda: Facts(nics=(WAN, INSIDE)))
+    rules: str = ""
+    modes: dict[str, LinkMode] = field(default_factory=dict)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    silent: Collection[str] = ()
+
+    @property
+    def obstacles(self) -> tuple[Obstacle, ...]:
+        lans = attached(self.package.own.lans, self.facts.nics)
+        asked = parameters(self.package, lans, self.facts)
+        assert set(self.sysctls) <= set(asked)
+        state = ForwardingState(ruleset=self.rules, sysctls=self.sysctls, interfaces=self.modes)
+        return obstacles(
+            self.package, state, lans=lans, facts=self.facts, silent=frozenset(self.silent)
+        )
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        return tuple(each.what for each in self.obstacles)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_nothing_is_in_the_way_of_a_host_as_it_should_be(site: Site) -> None:
+    site.rules = ruleset(chain("input", (ESTABLISHED, ACCEPT), (DROP,), hook="input"))
+    site.sysctls = dict.fromkeys(
+        parameters(site.package, attached(site.package.own.lans, site.facts.nics), site.facts), "1"
+    )
+    site.sysctls |= {key: "0" for key in site.sysctls if key.endswith("rp_filter")}
+
+    assert site.obstacles == ()
+
+
+def test_a_firewall_that_rejects_is_named_once_with_the_interfaces(site: Site) -> None:
+    site.rules = FIREWALLD
+
+    (obstacle,) = site.obstacles
+
+    assert obstacle.what == (
+        "chain filter_FORWARD of nftables table inet firewalld rejects packets between "
+        "eth1, uwg-b* and uwg-p1, by the rule with handle 2"
+    )
+    assert "firewalld.policies(5)" in obstacle.remedy
+    assert str(obstacle) == f"{obstacle.what}; {obstacle.remedy}"
+
+
+def test_a_policy_that_drops_is_named_unless_uno_is_accepted(site: Site) -> None:
+    site.rules = ruleset(chain("f", hook="forward", policy="drop", table="mine"))
+    (obstacle,) = site.obstacles
+    assert obstacle.what.startswith("chain f of nftables table inet mine drops packets")
+    assert obstacle.what.endswith(", by its policy")
+    assert 'accept iifname { "uwg-b*", ' in obstacle.remedy
+
+    for key in ("iifname", "oifname"):
+        one = (meta(key, "uwg-*"), ACCEPT)
+        site.rules = ruleset(chain("f", one, hook="forward", policy="drop"))
+        assert len(site.obstacles) == 1
+
+    both = [(meta(key, "uwg-*"), ACCEPT) for key in ("iifname", "oifname")]
+    site.rules = ruleset(chain("f", *both, hook="forward", policy="drop"))
+    assert site.obstacles == ()
+
+
+def test_a_firewall_that_closes_one_direction_is_named_with_that_one(site: Site) -> None:
+    site.package = package_of(HOME)
+    site.facts = Facts(nics=(Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),)),))
+    links = [link.interface for link in site.package.plan.links]
+    site.rules = ruleset(
+        chain("f", (meta("iifname", links[0]), meta("oifname", "eth1"), DROP), hook="forward")
+    )
+
+    (what,) = site.what
+
+    assert f"drops packets from {links[0]} to eth1, by" in what
+
+
+def test_a_rule_for_some_hosts_or_some_ports_only_is_no_obstacle(site: Site) -> None:
+    site.rules = ruleset(
+        chain(
+            "f",
+            (payload("ip", "saddr", "192.168.1.66"), DROP),
+            (payload("tcp", "dport", 25), REJECT),
+            (payload("ip", "daddr", {"set": ["192.168.2.1", "192.168.2.2"]}), DROP),
+            hook="forward",
+        )
+    )
+
+    assert site.obstacles == ()
+
+
+def test_a_rule_for_the_lan_of_another_cell_is_found(site: Site) -> None:
+    rule = (payload("ip", "daddr", prefix("192.168.2.0/24")), REJECT)
+    site.rules = ruleset(chain("f", rule, hook="forward"))
+
+    (what,) = site.what
+
+    assert "rejects packets from eth1 to uwg-b*" in what
+
+
+def test_a_rule_for_the_cells_own_ipv6_lan_is_found(site: Site) -> None:
+    rule = (payload("ip6", "saddr", prefix(str(LAN6))), DROP)
+    site.package = package_of(HUB)
+    site.rules = ruleset(chain("f", rule, hook="forward", family="ip6", table="filter"))
+
+    # No other cell has an IPv6 LAN: nothing of the kind is forwarded.
+    assert site.obstacles == ()
+    assert LAN6 in site.package.own.lans
+
+
+def test_iptables_are_mended_with_iptables(site: Site) -> None:
+    rule = ({"xt": {"type": "target", "name": "REJECT"}},)
+    site.rules = ruleset(chain("FORWARD", rule, hook="forward", family="ip", table="filter"))
+
+    (obstacle,) = site.obstacles
+
+    assert obstacle.remedy == "iptables -I FORWARD -i uwg-b+ -j ACCEPT, and the same with -o"
+
+
+def test_a_cell_without_lans_forwards_between_links() -> None:
+    site = Site(package=package_of(ROAM), rules=FIREWALLD)
+    links = [link.interface for link in site.package.plan.links]
+
+    assert len(site.obstacles) == (1 if len(links) > 1 else 0)
+
+
+def test_what_the_host_does_not_receive_matters_where_a_link_is_silent(site: Site) -> None:
+    link = site.package.plan.links[0]
+    site.rules = ruleset(chain("i", (ESTABLISHED, ACCEPT), (DROP,), hook="input", table="mine"))
+    assert site.obstacles == ()
+
+    site.silent = [link.interface]
+
+    (obstacle,) = site.obstacles
+    assert "drops what links need (tcp port 1790, udp port 3784" in obstacle.what
+    assert f"udp port {link.port}" in obstacle.what
+    assert f"from eth0 and {link.interface}" in obstacle.what
+    assert obstacle.remedy == "accept them in chain i"
+
+
+def test_an_input_chain_that_accepts_what_links_need_is_none(site: Site) -> None:
+    site.silent = [link.interface for link in site.package.plan.links]
+    ports = {"set": [link.port for link in site.package.plan.links]}
+    site.rules = ruleset(
+        chain(
+            "i",
+            (meta("iifname", "uwg-*"), ACCEPT),
+            (payload("udp", "dport", ports), ACCEPT),
+            hook="input",
+            policy="drop",
+        )
+    )
+
+    assert site.obstacles == ()
+
+
+def test_a_lan_without_carrier_is_named(site: Site) -> None:
+    site.modes = {"eth1": LinkMode.NO_CARRIER}
+
+    assert site.what == (f"LAN {LAN}: eth1 has no carrier", f"LAN {LAN6}: eth1 has no carrier")
+
+
+def test_one_of_two_interfaces_to_a_lan_may_be_without_carrier(site: Site) -> None:
+    site.facts = Facts(nics=(WAN, INSIDE, SECOND))
+    site.modes = {"eth2": LinkMode.NO_CARRIER}
+
+    assert site.what == ()
+
+
+def test_an_interface_of_a_lan_that_is_down_is_named(site: Site) -> None:
+    site.facts = Facts(nics=(WAN, replace(INSIDE, up=False)))
+    site.modes = {"eth1": LinkMode.DOWN}
+
+    (first, second) = site.obstacles
+
+    assert (first.what, first.remedy) == (f"LAN {LAN}: eth1 is down", "ip link set eth1 up")
+    assert second.what == f"LAN {LAN6}: eth1 is down"
+
+
+def test_a_link_that_was_set_down_is_named(site: Site) -> None:
+    site.modes = {"uwg-b0": LinkMode.DOWN, "uwg-b1": LinkMode.UP}
+
+    assert site.what == ("uwg-b0 is down",)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("net.ipv4.ip_forward", "the kernel forwards no IPv4"),
+        ("net.ipv6.conf.all.forwarding", "the kernel forwards no IPv6"),
+        ("net.ipv4.conf.eth1.forwarding", "the kernel forwards no IPv4 from this interface"),
+    ],
+)
+def test_a_switch_that_is_off_is_named(site: Site, key: str, expected: str) -> None:
+    site.sysctls = {key: "0"}
+
+    (obstacle,) = site.obstacles
+
+    assert obstacle.what == f"{key} is 0: {expected}"
+    assert obstacle.remedy.startswith(f"sysctl -w {key}=1, ")
+
+
+def test_the_switch_for_all_interfaces_stands_for_each(site: Site) -> None:
+    site.sysctls = {"net.ipv4.ip_forward": "0", "net.ipv4.conf.eth1.forwarding": "0"}
+
+    assert len(site.obstacles) == 1
+
+
+@pytest.mark.parametrize(
+    ("all_", "own", "strict"),
+    [("0", "1", True), ("1", "0", True), ("1", "2", False), ("2", "1", False)],
+)
+def test_strict_reverse_path_filtering_of_a_tunnel_is_named(
+    site: Site, all_: str, own: str, *, strict: bool
+) -> None:
+    others = {
+        f"net.ipv4.conf.{link.interface}.rp_filter": "2" for link in site.package.plan.links[1:]
+    }
+    hub = site.package.plan.particles
+    others |= {f"net.ipv4.conf.{hub.interface}.rp_filter": "2"} if hub else {}
+    name = site.package.plan.links[0].interface
+    site.sysctls = {
+        **others,
+        "net.ipv4.conf.all.rp_filter": all_,
+        f"net.ipv4.conf.{name}.rp_filter": own,
+    }
+
+    assert [f"{name}.rp_filter is 1" in each for each in site.what] == [True] * strict
+
+
+def test_on_a_lans_interface_it_matters_where_there_are_two(site: Site) -> None:
+    site.sysctls = {"net.ipv4.conf.eth1.rp_filter": "1"}
+    assert site.what == ()
+
+    site.facts = Facts(nics=(WAN, INSIDE, SECOND))
+
+    assert ["eth1.rp_filter is 1" in each for each in site.what] == [True]
+
+
+def test_names_with_dots_are_written_as_sysctl_does() -> None:
+    site = Site(facts=Facts(nics=(replace(INSIDE, name="eth1.7"),)))
+    site.sysctls = {"net.ipv4.conf.eth1/7.forwarding": "0"}
+
+    assert len(site.obstacles) == 1
+
+
+def test_a_kernel_without_ipv6_is_asked_for_none_of_its_parameters(site: Site) -> None:
+    site.facts = Facts(nics=(WAN, INSIDE), has_ipv6=False)
+    lans = attached(site.package.own.lans, site.facts.nics)
+
+    assert [key for key in parameters(site.package, lans, site.facts) if "ipv6" in key] == []
