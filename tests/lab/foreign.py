@@ -28,6 +28,57 @@ table ip nat2 {
   chain postrouting { type nat hook postrouting priority 110; oifname "docker0" masquerade; }
 }
 """
+# A ruleset by hand that drops by default.
+POLICY_DROP = """\
+table inet closed {
+  chain through { type filter hook forward priority 5; policy drop;
+    ct state established,related accept
+  }
+}
+"""
+# What firewalld makes, in short: the policy accepts, and the last rule of each zone rejects.
+FIREWALLD = """\
+table inet firewalld {
+  chain zone_allow {
+  }
+  chain zone {
+    jump zone_allow
+    meta l4proto { icmp, ipv6-icmp } reject
+    reject with icmpx admin-prohibited
+  }
+  chain filter_FORWARD { type filter hook forward priority 10; policy accept;
+    ct state established,related accept
+    iifname "lo" accept
+    ct state invalid drop
+    iifname vmap { "wan" : goto zone, "uwg-*" : goto zone, "lan*" : goto zone, "eth*" : goto zone }
+    reject with icmpx admin-prohibited
+  }
+}
+"""
+# Two machines on a bridge of the host; the second has an address in a remote LAN.
+BRIDGE = """\
+ip link add br7 type bridge
+ip address add 10.77.0.1/24 dev br7
+for name in one two; do
+  ip netns add $name
+  ip link add v$name type veth peer name eth0 netns $name
+  ip link set v$name master br7 up
+  ip -n $name link set lo up
+  ip -n $name link set eth0 up
+done
+ip link set br7 up
+ip -n one address add 10.77.0.2/24 dev eth0
+ip -n two address add 10.77.0.3/24 dev eth0
+ip -n two address add 192.168.3.1/32 dev lo
+ip -n one route add 192.168.3.1 via 10.77.0.3
+sysctl -qw net.bridge.bridge-nf-call-iptables=1
+"""
+NO_BRIDGE = """\
+ip netns delete one
+ip netns delete two
+ip link delete br7
+sysctl -qw net.bridge.bridge-nf-call-iptables=0
+"""
 FRR = """\
 router bgp 65010
  no bgp ebgp-requires-policy

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import foreign
 import pytest
-from watching import await_true, note, only
+from watching import await_true, note, only, pause
 
 from uno.host.command import Completed
 from uno.lab.agents import Agent, Agents
 from uno.lab.node import Program
+from uno.lab.world_layout import Cable
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -141,6 +144,53 @@ def test_a_lan_that_is_lost_is_unreachable_everywhere_until_it_is_back(well: Age
     assert found.status == 1
     assert f"lan-a: does not reach {LOST}" in found.stdout.splitlines()
     note(f"networks.unreachable everywhere after {gone:.1f} s, empty again after {back:.1f} s")
+
+
+@pytest.mark.feature("G52")
+def test_what_is_in_the_way_of_a_cell_is_named_everywhere(well: Agents) -> None:
+    world, observer = well.deployment.world, well.cells["lan-a"]
+    nodes = {name: agent.node for name, agent in well.cells.items()}
+    lan_b = only([each for each in world.lab.layout.cables if is_lan_of(each, "lan-b")])
+    switch = world.nodes[lan_b.far_node]
+    nodes["lan-d"].run(["nft", "-f", "-"], stdin=foreign.FIREWALLD)
+    nodes["lan-c"].run(["nft", "-f", "-"], stdin=foreign.POLICY_DROP)
+    switch.run(["ip", "link", "set", lan_b.far_interface, "down"])
+    began = time.monotonic()
+    expected = {
+        "lan-b": f"LAN 192.168.2.0/24: {lan_b.interface} has no carrier",
+        "lan-c": "chain through of nftables table inet closed drops packets between ",
+        "lan-d": "chain zone of nftables table inet firewalld rejects packets between ",
+    }
+    left = dict(expected)
+    try:
+        while left:
+            for name in [n for n, text in left.items() if text in obstacles(observer, n)]:
+                note(f"{name} named after {time.monotonic() - began:.1f} s: {left.pop(name)}")
+            assert time.monotonic() < began + 20, f"not named: {left}"
+            pause(0.05)
+        shown = status(observer)
+    finally:
+        switch.run(["ip", "link", "set", lan_b.far_interface, "up"])
+        nodes["lan-c"].run(["nft", "delete", "table", "inet", "closed"])
+        nodes["lan-d"].run(["nft", "delete", "table", "inet", "firewalld"])
+
+    assert shown.status == 1
+    assert "obstructed" in shown.stdout.splitlines()[0]
+    await_true(
+        lambda: not any(obstacles(observer, name) for name in expected),
+        "nothing is in the way any more",
+        within=20,
+    )
+
+
+def is_lan_of(cable: Cable, cell: str) -> bool:
+    return cable.node == cell and cable.far_node != "internet"
+
+
+def obstacles(observer: Agent, cell: str) -> str:
+    """What a cell reports to be in its way, as the agent of another has it."""
+    (found,) = [each for each in observer.view().cells if each.name == cell]
+    return "\n".join(found.status.obstacles) if found.status else ""
 
 
 def test_a_watching_client_receives_a_change_when_it_happens(well: Agents) -> None:
