@@ -266,6 +266,77 @@ def test_down_removes_exactly_what_uno_made(site: Site) -> None:
     assert changed == []
 
 
+@pytest.mark.feature("G52")
+@pytest.mark.usefixtures("_restored")
+def test_a_firewall_that_rejects_is_named_by_up_and_by_status(site: Site) -> None:
+    cell, world = site.crowded, site.deployment.world
+    assert status(site.deployment, cell)["obstacles"] == []
+
+    cell.run(["nft", "-f", "-"], stdin=foreign.FIREWALLD)
+    try:
+        raised = uno(site.deployment, cell, "up")
+        found = uno(site.deployment, cell, "status")
+        from_far = line(world.nodes["lan-a-host1"], world.nodes["lan-b-host1"])
+        with PingMatrix([from_far]) as prober:
+            assert prober.reach(within=2).missing == (from_far,)
+    finally:
+        cell.run(["nft", "delete", "table", "inet", "firewalld"])
+
+    named = "chain zone of nftables table inet firewalld rejects packets between "
+    assert f"uno: warning: {named}" in raised.stderr
+    assert raised.status == 0
+    assert f"in the way: {named}" in found.stdout
+    assert found.status == 1
+    assert uno(site.deployment, cell, "status").status == 0
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G52")
+@pytest.mark.usefixtures("_restored")
+def test_what_the_host_only_bridges_passes_also_under_bridge_netfilter(site: Site) -> None:
+    # Not the crowded host: its docker would drop what is bridged.
+    cell = site.deployment.world.nodes["lan-a"]
+    before = snapshot(cell)
+    cell.run(["sh", "-ec", foreign.BRIDGE])
+    try:
+        uno(site.deployment, cell, "up")
+        # To an address in a remote LAN, which the neighbour on the bridge has as well.
+        cell.run(["ip", "netns", "exec", "one", "ping", "-c3", "-i0.2", "-W1", "192.168.3.1"])
+        cell.run(["ip", "-n", "one", "route", "replace", "192.168.3.1", "via", "10.77.0.1"])
+        routed = cell.run(
+            ["ip", "netns", "exec", "one", "ping", "-c1", "-W1", "192.168.3.1"], check=False
+        )
+    finally:
+        cell.run(["sh", "-c", foreign.NO_BRIDGE])
+        uno(site.deployment, cell, "up")
+
+    assert "10.77.0.3" not in routed.stdout
+    assert differences(before, snapshot(cell)) == []
+
+
+@pytest.mark.feature("G52")
+@pytest.mark.usefixtures("_restored")
+def test_kernel_parameters_in_the_way_are_named_by_status(site: Site) -> None:
+    cell = site.crowded
+    link = status(site.deployment, cell)["links"][0]["interface"]
+    wrong = {
+        "net.ipv4.conf.all.rp_filter": "0",
+        f"net.ipv4.conf.{link}.rp_filter": "1",
+        "net.ipv4.conf.lan0.forwarding": "0",
+    }
+    right = {key: cell.run(["sysctl", "-n", key]).stdout.strip() for key in wrong}
+
+    cell.run(["sysctl", "-qw", *(f"{key}={value}" for key, value in wrong.items())])
+    found = status(site.deployment, cell)
+    cell.run(["sysctl", "-qw", *(f"{key}={value}" for key, value in right.items())])
+
+    assert [each.partition(":")[0] for each in found["obstacles"]] == [
+        "net.ipv4.conf.lan0.forwarding is 0",
+        f"net.ipv4.conf.{link}.rp_filter is 1",
+    ]
+    assert found["healthy"] is False
+
+
 @pytest.mark.feature("F080")
 @pytest.mark.feature("G51")
 @pytest.mark.usefixtures("_restored")
