@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 from uno.lab.node import Node
+from uno.model.net import Address
 
 # What docker leaves (its manual, "Packet filtering and firewalls"): all forwarding is dropped
 # but what it knows, and a chain for rules of others.
@@ -138,3 +143,43 @@ def frr(node: Node) -> None:
     script += f"/usr/lib/frr/watchfrr -d {watch} zebra staticd bgpd\n"
     # The daemons keep their output open, so it must not be ours.
     node.run(["sh", "-c", f"({script}) >/dev/null 2>&1"])
+
+
+@contextmanager
+def containers(node: Node, prefix: str) -> Iterator[Container]:
+    """Have a bridge `br-app`, addresses of a /24 and NAT, as docker makes them, and a container."""
+    kept = node.start(["unshare", "--net", "sleep", "1000"])
+    try:
+        node.run(["sh", "-ec", CONTAINERS, "sh", prefix])
+        yield Container(node=node)
+    finally:
+        node.run(["sh", "-c", "ip link del br-app; nft delete table ip containers"], check=False)
+        kept.stop()
+
+
+@dataclass(frozen=True)
+class Container:
+    """The one container of a node."""
+
+    node: Node
+
+    def reaches(self, address: Address) -> bool:
+        """Whether an address answers a ping from it."""
+        words = f'nsenter -t "$(pgrep -xf "sleep 1000")" -n ping -c1 -W1 -q {address}'
+        return self.node.run(["sh", "-c", words], check=False).status == 0
+
+
+CONTAINERS = """\
+ip link add br-app type bridge
+ip address add $1.1/24 dev br-app
+ip link set br-app up
+until inside=$(pgrep -xf "sleep 1000"); do sleep 0.05; done
+into="nsenter -t $inside -n"
+ip link add veth-app type veth peer name eth0 netns $inside
+ip link set veth-app master br-app up
+$into ip address add $1.10/24 dev eth0
+$into ip link set eth0 up
+$into ip route add default via $1.1
+nft "table ip containers { chain post { type nat hook postrouting priority srcnat
+ip saddr $1.0/24 oifname != br-app masquerade; }; }"
+"""

@@ -16,10 +16,12 @@ import pytest
 from advertising import advertise
 from watching import (
     UNO,
+    address_of,
     alive,
     await_healthy,
     await_same,
     await_true,
+    bgp_peers,
     differences,
     line,
     note,
@@ -30,6 +32,7 @@ from watching import (
     status,
     uno,
     unreached,
+    vtysh,
 )
 
 from uno.lab import rehearsal
@@ -38,6 +41,7 @@ from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath
+from uno.lab.world_layout import Role
 
 pytestmark = pytest.mark.lab
 
@@ -366,6 +370,41 @@ def test_what_routers_advertise_holds_while_the_host_forwards(site: Site, lifeti
         advertised(lifetime=0)
         cell.run(["sysctl", "-qw", f"{LAN_CONF}.accept_ra=0"])
         cell.run(["ip", "-6", "addr", "flush", "dev", "lan0", "scope", "global"])
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+@pytest.mark.usefixtures("_restored")
+def test_containers_with_addresses_of_a_remote_lan_keep_the_internet_and_are_named(
+    site: Site,
+) -> None:
+    cell, lan = site.deployment.world.nodes["lan-a"], "192.168.3.0/24"
+    (server,) = site.deployment.world.having(Role.SERVER)
+    named = f"br-app has {lan}, which is also LAN {lan} of lan-c"
+    assert lan in advertised(cell)
+
+    with foreign.containers(cell, "192.168.3") as container:
+        connected = site.deployment.service(cell, "up")
+        assert named in connected.stderr
+        assert "no change" in site.deployment.service(cell, "up").stdout
+        assert named in uno(site.deployment, cell, "status").stdout
+        await_true(lambda: container.reaches(address_of(server)), "it has the Internet")
+        await_true(lambda: lan not in advertised(cell), "the LAN is not advertised")
+        assert "192.168.2.0/24" in advertised(cell)
+
+    assert "br-app" not in site.deployment.service(cell, "up").stderr
+    await_true(lambda: lan in advertised(cell), "the LAN is advertised again")
+
+
+def advertised(cell: Node) -> set[str]:
+    """The IPv4 prefixes that a cell advertises to all of its neighbours together."""
+    return {
+        prefix
+        for peer in bgp_peers(cell)
+        for prefix in json.loads(
+            vtysh(cell, f"show bgp ipv4 unicast neighbors {peer} advertised-routes json")
+        )["advertisedRoutes"]
+    }
 
 
 @pytest.mark.feature("F102")

@@ -20,6 +20,7 @@ from uno.ports.host import (
     CreateTunnel,
     Desired,
     ForeignForwardChain,
+    HostRoute,
     Nic,
     NodeInterface,
     Observed,
@@ -33,6 +34,7 @@ from uno.ports.host import (
     SetSysctl,
     StartRouting,
     StopRouting,
+    Underlay,
 )
 from uno.reconcile.apply import ActionFailed, apply, describe
 from uno.reconcile.host_diff import inverse, reconcile
@@ -115,6 +117,14 @@ def tunnel_sets(draw: st.DrawFn) -> tuple[Tunnel, ...]:
     return tuple(tunnels)
 
 
+def underlays() -> st.SearchStrategy[Underlay]:
+    """Draw routes of WireGuard's own packets."""
+    routes = networks(max_size=2).map(
+        lambda chosen: tuple(HostRoute(destination=each, interface="eth0") for each in chosen)
+    )
+    return st.builds(Underlay, routes=routes, families=st.sampled_from([(4,), (4, 6)]))
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> Desired:
     """Draw what a cell's plan comes to: a firewall, a node and routing, always."""
@@ -131,6 +141,7 @@ def plans(draw: st.DrawFn) -> Desired:
             addresses=draw(st.sampled_from([(IPv4Interface("10.9.9.1"),), ()])),
             blackhole_routes=draw(networks(max_size=1)),
         ),
+        underlay=draw(underlays()),
         tunnels=draw(tunnel_sets()),
         routing=Routing(
             daemons=(("zebra", "!\n"), ("bgpd", draw(st.sampled_from(["router bgp 1\n", "!\n"]))))

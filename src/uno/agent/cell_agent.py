@@ -32,6 +32,8 @@ from uno.diagnostics import ActionNeeded, UnoError
 from uno.model.messages import UvnAnnouncement
 from uno.ports.bus import Presence
 from uno.ports.events import NetworkChange
+from uno.reconcile import collisions
+from uno.reconcile.collisions import Collision
 from uno.reconcile.lans import require_all
 from uno.statesync.state_database import view
 
@@ -294,6 +296,7 @@ class CellAgent:
         if done.actions:
             self._poll_faster()
         self._note_missing(done.missing)
+        self._note_collisions(done.collisions)
         if not done.missing:
             await self._commit.report_lans()
         if package.plan.root:
@@ -305,6 +308,12 @@ class CellAgent:
             self._warn_once("lans", error)
         elif self._problems.pop("lans", None):
             _log.info("all LANs are attached again")
+
+    def _note_collisions(self, found: tuple[Collision, ...]) -> None:
+        if found:
+            self._warn_once("collisions", ActionNeeded(collisions.summary(found)))
+        elif self._problems.pop("collisions", None):
+            _log.info("no network of the host is a prefix of the UVN any more")
 
     async def _observe(self) -> CellStatus:
         """Observe the host, advertise what is new, and return the status of the cell."""

@@ -17,7 +17,17 @@ from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.tunnel import Tunnel
-from uno.ports.host import Action, CreateTunnel, Desired, Facts, Host, PeerStatus, SessionStatus
+from uno.ports.host import (
+    Action,
+    CreateTunnel,
+    Desired,
+    Facts,
+    Host,
+    PeerStatus,
+    SessionStatus,
+    SetUnderlay,
+)
+from uno.reconcile.collisions import Collision, collisions
 from uno.reconcile.converge import cell_target, compare, find_obstacles
 from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.lans import require_all
@@ -50,7 +60,8 @@ class ServiceStatus:
     """This host compared with its cell's package.
 
     `pending` are the actions that `up` would take; `running` is whether uno owns anything here.
-    `obstacles` are in the way of what the cell forwards.
+    `obstacles` are in the way of what the cell forwards, `collisions` networks of
+    the host's own that are also the UVN's.
     """
 
     package: Package
@@ -60,12 +71,18 @@ class ServiceStatus:
     lans: tuple[AttachedLan, ...]
     missing: tuple[Network, ...]
     obstacles: tuple[Obstacle, ...]
+    collisions: tuple[Collision, ...]
     links: tuple[LinkStatus, ...]
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is pending, missing or in the way, and every link has its sessions."""
-        lacking = self.pending or self.missing or self.obstacles
+        """Whether nothing is pending, missing or in the way, and every link has its sessions.
+
+        Routes of WireGuard's packets may be pending: without an agent, they are set by `up` alone,
+        and the host's routes change more often. They matter for endpoints in LANs only.
+        """
+        pending = any(not isinstance(each, SetUnderlay) for each in self.pending)
+        lacking = pending or self.missing or self.obstacles
         return self.running and not lacking and not _silent(self.links)
 
 
@@ -99,7 +116,7 @@ def change_over(
     """
     running = cell_target(host, old)
     require_all(new.own.lans, running.facts.nics)
-    if running.compare(host).actions:
+    if running.compare(host).without(SetUnderlay).actions:
         return ()
     by_hand = DrainSchedule(remove_after=0, timeout=2)
     return switch(host, old=old, new=new, schedule=by_hand, progress=progress, pause=pause, now=now)
@@ -220,6 +237,7 @@ def status(host: Host, package: Package) -> ServiceStatus:
         wireguard=host.wireguard_kind(),
         lans=target.lans,
         missing=target.missing,
+        collisions=target.collisions,
         obstacles=_obstacles(host, package, target.facts, links) if running else (),
         links=links,
     )
@@ -244,6 +262,11 @@ def _silent(links: Iterable[LinkStatus]) -> frozenset[str]:
     return frozenset(
         link.interface for link in links if link.session is None or not link.session.works
     )
+
+
+def find_collisions(host: Host, package: Package) -> tuple[Collision, ...]:
+    """Return where networks of the host's own overlap the UVN's. Changes nothing."""
+    return collisions(package, host.facts())
 
 
 def _remove_state_if_nothing_owned(host: Host) -> None:

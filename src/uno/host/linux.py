@@ -44,6 +44,7 @@ from uno.ports.host import (
     SetForeignForwardChain,
     SetNode,
     SetSysctl,
+    SetUnderlay,
     StartRouting,
     StopRouting,
 )
@@ -90,11 +91,13 @@ class LinuxHost:
         needed = daemons.required_programs() if self._is_cell else ()
         programs.require((*programs.REQUIRED, *needed))
         state = self._state.read()
-        found = inventory.interfaces()
-        nics = inventory.nics(each for each in found if not self._own(each, state))
+        others = [each for each in inventory.interfaces() if not self._own(each, state)]
+        routes = inventory.main_routes()
+        nics = inventory.nics(others, routes)
         present = sysctl.existing(relevant(nic.name for nic in nics))
         return Facts(
             nics=nics,
+            routes=inventory.host_routes(others, routes),
             # IPv6 may be disabled on interfaces: uno enables it on its own.
             has_ipv6=sysctl.path("net.ipv6.conf").exists(),
             forwarded=state.sysctls.get(IPV4_FORWARDING, present.get(IPV4_FORWARDING)) == "1",
@@ -124,6 +127,7 @@ class LinuxHost:
             fixed=frozenset(key for key in sysctls if sysctl.is_fixed(key)),
             originals=originals,
             node=observed_tunnels.node(node, routes) if node else None,
+            underlay=inventory.underlay(interfaces, routes) if self._is_cell else None,
             tunnels=tuple(
                 observed_tunnels.tunnel(
                     own[name],
@@ -182,6 +186,9 @@ class LinuxHost:
                 self._state.note_sysctl(key, None)
             case SetNode(node):
                 self._set_node(node)
+            case SetUnderlay(underlay):
+                there = inventory.underlay(inventory.interfaces(), inventory.own_routes())
+                interface_changes.change_underlay(there, underlay)
             case CreateTunnel(tunnel):
                 self._create_tunnel(tunnel)
             case ConfigureTunnel(tunnel):

@@ -90,7 +90,8 @@ class RoutingPolicy:
     `networks` are the prefixes that it originates. With `networks_are_in_kernel` the kernel has a
     route for each of them. `node4` is the router id; both node addresses are the source of what the
     cell itself sends. `origins` are all other cells of the UVN, `sessions` those of links that are
-    not closed.
+    not closed. `hidden` are prefixes of others that the host has for itself: what is sent to this
+    cell for them does not get there, so they are not advertised to others.
     """
 
     asn: int
@@ -101,6 +102,7 @@ class RoutingPolicy:
     timing: Timing
     origins: tuple[RouteOrigin, ...]
     sessions: tuple[BgpSession, ...]
+    hidden: tuple[Network, ...] = ()
 
     @property
     def gshut_multiplier(self) -> int:
@@ -118,11 +120,13 @@ def routing_policy(
     *,
     lans: tuple[AttachedLan, ...],
     drained: Mapping[str, Drain] | None = None,
+    hidden: tuple[Network, ...] = (),
 ) -> RoutingPolicy:
     """Return the routing of a cell.
 
     `lans` are the cell's LANs that are attached now; only those are originated. `drained` maps
-    interfaces of links to how far traffic is drained from them.
+    interfaces of links to how far traffic is drained from them. `hidden` are prefixes of others
+    that the host has for itself.
     """
     own = roster.member(plan.cell)
     others = {member.id: member for member in roster.members if member.id != plan.cell}
@@ -144,6 +148,7 @@ def routing_policy(
             for link in plan.links
             if drains.get(link.interface) is not Drain.CLOSED
         ),
+        hidden=hidden,
     )
 
 

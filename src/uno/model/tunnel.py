@@ -9,6 +9,10 @@ from typing import TypeAlias
 from uno.model.key_ids import Secret
 from uno.model.net import Network
 
+# The mark (SO_MARK, socket(7)) of the packets that links and the particles' interface send. Others
+# compare single bits of the upper bytes (Kubernetes 0xc000, Cilium 0x0f00, Tailscale 0xff0000).
+UNDERLAY_MARK = 0xB7
+
 InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
 
 
@@ -27,7 +31,8 @@ class Peer:
 class Tunnel:
     """A WireGuard interface.
 
-    `port` is None where the kernel chooses the port. `mtu` is in bytes. `routes` lead into the
+    `port` is None where the kernel chooses the port. `mtu` is in bytes. `mark` is the mark of the
+    packets that it sends to its peers' endpoints, 0 for none. `routes` lead into the
     interface; with `table` they are in the routing table of that number, which rules (ip-rule(8))
     select for packets from this interface's addresses alone. Addresses, peers (by public key),
     their allowed IPs, and routes are sorted.
@@ -39,5 +44,6 @@ class Tunnel:
     addresses: tuple[InterfaceAddress, ...]
     peers: tuple[Peer, ...] = ()
     port: int | None = None
+    mark: int = 0
     routes: tuple[Network, ...] = ()
     table: int | None = None

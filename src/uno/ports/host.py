@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
 
-from uno.model.net import Network
+from uno.model.net import Address, Network
 from uno.model.status import sessions_up
 from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
 
@@ -34,16 +34,43 @@ class Nic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostRoute:
+    """A unicast route of the host's main table that uno does not own.
+
+    `gateway` is None where the destination is on the link; of several next hops it is the first.
+    """
+
+    destination: Network
+    interface: str
+    gateway: Address | None = None
+    metric: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underlay:
+    """Routes that packets of WireGuard with `UNDERLAY_MARK` look up before all others.
+
+    They are in a table of their own, for which there is a rule (ip-rule(8)) in each of `families`,
+    4 and 6. `routes` have no metric, one for each destination, and are sorted.
+    """
+
+    routes: tuple[HostRoute, ...] = ()
+    families: tuple[int, ...] = (4, 6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Properties of a host from which the desired state follows.
 
-    A decision from what uno itself has changed would change with it. `has_ipv6`: the kernel has
+    A decision from what uno itself has changed would change with it. `routes` leaves out
+    those of BGP daemons, but for default routes: there may be thousands. `has_ipv6`: the kernel has
     IPv6. `forwarded`: the host forwarded IPv4 before uno. `frr` is the major and minor version of
     FRR. `sysctls` are the present values of the kernel parameters that decisions depend on, as far
     as they exist; `originals` are the values before uno of those that uno has recorded.
     """
 
     nics: tuple[Nic, ...] = ()
+    routes: tuple[HostRoute, ...] = ()
     has_ipv6: bool = True
     forwarded: bool = True
     frr: tuple[int, int] = (8, 4)
@@ -102,6 +129,7 @@ class Desired:
     sysctls: tuple[tuple[str, str], ...] = ()
     optional: frozenset[str] = frozenset()
     node: NodeInterface | None = None
+    underlay: Underlay | None = None
     tunnels: tuple[Tunnel, ...] = ()
     routing: Routing | None = None
 
@@ -127,6 +155,7 @@ class Observed:
     fixed: frozenset[str] = frozenset()
     originals: dict[str, str] = field(default_factory=dict)
     node: NodeInterface | None = None
+    underlay: Underlay | None = None
     tunnels: tuple[Tunnel, ...] = ()
     routing: Routing | None = None
     routing_leftovers: bool = False
@@ -208,6 +237,16 @@ class SetNode:
 
 
 @dataclass(frozen=True, slots=True)
+class SetUnderlay:
+    """Give the packets of WireGuard these routes and no others; None removes routes and rules.
+
+    A route into an interface that has just gone is left out.
+    """
+
+    underlay: Underlay | None
+
+
+@dataclass(frozen=True, slots=True)
 class CreateTunnel:
     """Create a WireGuard interface and set it up."""
 
@@ -255,6 +294,7 @@ Action: TypeAlias = (
     | SetSysctl
     | RestoreSysctl
     | SetNode
+    | SetUnderlay
     | CreateTunnel
     | ConfigureTunnel
     | RemoveTunnel

@@ -20,6 +20,7 @@ from uno.ports.host import (
     SetForeignForwardChain,
     SetNode,
     SetSysctl,
+    SetUnderlay,
     StartRouting,
     StopRouting,
 )
@@ -96,6 +97,10 @@ def describe(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one line 
             return "remove the node's addresses"
         case SetNode():
             return "set the node's addresses"
+        case SetUnderlay(None):
+            return "remove the routes of WireGuard's packets"
+        case SetUnderlay():
+            return "set the routes of WireGuard's packets"
         case CreateTunnel(tunnel):
             return f"create interface {tunnel.name}"
         case ConfigureTunnel(tunnel):

@@ -16,6 +16,7 @@ from uno.model.package import Package
 from uno.model.routing_policy import Drain
 from uno.ports.host import Action, Desired, Facts, Host, Observed
 from uno.reconcile.apply import apply
+from uno.reconcile.collisions import Collision, collisions
 from uno.reconcile.desired import desired, sysctl_keys
 from uno.reconcile.forwarding_obstacles import Obstacle, obstacles, parameters
 from uno.reconcile.host_diff import reconcile
@@ -44,12 +45,14 @@ class HostDiff:
 class CellTarget:
     """What uno is to own on the host of a package's cell, and the facts that this depends on.
 
-    `lans` are the cell's LANs that are attached, `missing` those that are not.
+    `lans` are the cell's LANs that are attached, `missing` those that are not. `collisions` are
+    networks of the host's own that are also the UVN's.
     """
 
     facts: Facts
     lans: tuple[AttachedLan, ...]
     missing: tuple[Network, ...]
+    collisions: tuple[Collision, ...]
     desired: Desired
 
     def compare(self, host: Host) -> HostDiff:
@@ -77,6 +80,7 @@ def cell_target(
         facts=facts,
         lans=lans,
         missing=tuple(lan for lan in own if lan not in there),
+        collisions=collisions(package, facts),
         desired=desired(package, lans=lans, facts=facts, drained=drained),
     )
 

@@ -17,7 +17,9 @@ from uno.ports.host import (
     NodeInterface,
     Routing,
 )
+from uno.reconcile.collisions import collisions, hidden_prefixes, kept_networks
 from uno.reconcile.kernel_parameters import OPTIONAL, parameters
+from uno.reconcile.underlay import underlay
 from uno.render import frr, nftables
 from uno.render.tunnels import tunnels
 
@@ -37,7 +39,8 @@ def desired(
     """
     plan, roster = package.plan, package.roster
     own = package.own
-    policy = routing_policy(plan, roster, lans=lans, drained=drained)
+    found = collisions(package, facts)
+    policy = routing_policy(plan, roster, lans=lans, drained=drained, hidden=hidden_prefixes(found))
     wanted = Desired(
         # None for the cell's own LANs: BGP would take the unreachable route for the LAN itself, and
         # go on advertising a LAN whose interface is down.
@@ -46,7 +49,10 @@ def desired(
             plan,
             roster,
             lans=lans,
-            block_inbound_from=_block_inbound_from(lans, facts),
+            foreign=nftables.ForeignInterfaces(
+                block_inbound_from=_block_inbound_from(lans, facts),
+                kept_networks=kept_networks(found, facts),
+            ),
             bridges={nic.name: nic.bridge_address for nic in facts.nics if nic.bridge_address},
             bus_ports=ports(plan.bus.domain, CELL_INDEX),
             particles=package.particles,
@@ -60,6 +66,7 @@ def desired(
             # The agent goes on calling nodes to which there is no path.
             blackhole_routes=(roster.pools.root,),
         ),
+        underlay=underlay(package, facts),
         tunnels=tunnels(package),
         routing=Routing(daemons=frr.daemons(policy, version=facts.frr)),
     )
@@ -83,6 +90,11 @@ def _without_ipv6(wanted: Desired) -> Desired:
     return dataclasses.replace(
         wanted,
         unreachable_routes=tuple(each for each in wanted.unreachable_routes if each.version == 4),
+        underlay=wanted.underlay
+        and dataclasses.replace(
+            wanted.underlay,
+            routes=tuple(each for each in wanted.underlay.routes if each.destination.version == 4),
+        ),
         node=wanted.node
         and dataclasses.replace(wanted.node, addresses=_only_ipv4(wanted.node.addresses)),
         tunnels=tuple(

@@ -29,6 +29,7 @@ from uno.ports.host import (
     SetForeignForwardChain,
     SetNode,
     SetSysctl,
+    SetUnderlay,
     StartRouting,
     StopRouting,
 )
@@ -44,7 +45,7 @@ def reconcile(*, desired: Desired, observed: Observed) -> tuple[Action, ...]:
     return (*_build(desired, observed), *_clear(desired, observed))
 
 
-def inverse(  # noqa: C901, PLR0911 - one line per kind of action
+def inverse(  # noqa: C901, PLR0911, PLR0912 - one line per kind
     action: Action, observed: Observed
 ) -> Action:
     """Return the action that undoes `action` on a host that was as `observed`."""
@@ -67,6 +68,8 @@ def inverse(  # noqa: C901, PLR0911 - one line per kind of action
             return SetSysctl(key, observed.sysctls[key])
         case SetNode():
             return SetNode(observed.node)
+        case SetUnderlay():
+            return SetUnderlay(observed.underlay)
         case CreateTunnel(tunnel):
             return RemoveTunnel(tunnel.name)
         case ConfigureTunnel(tunnel):
@@ -87,9 +90,13 @@ def _routing_back(action: Action, observed: Observed) -> Action:
 
 
 def _refuse_foreign(desired: Desired, observed: Observed) -> None:
+    if desired.node and desired.node.name in observed.foreign:
+        raise ActionNeeded(
+            f"interface {desired.node.name} exists and is not uno's for this cell",
+            "a host is a cell of one UVN at a time: `uno service down -r DIR` in the other cell's "
+            "directory ends it; or else remove or rename the interface",
+        )
     wanted = {tunnel.name for tunnel in desired.tunnels}
-    if desired.node:
-        wanted.add(desired.node.name)
     if taken := sorted(wanted & observed.foreign):
         raise ActionNeeded(
             f"interface {taken[0]} exists and is not uno's",
@@ -124,6 +131,9 @@ def _build(desired: Desired, observed: Observed) -> Iterator[Action]:
 
 
 def _build_tunnels(desired: Desired, observed: Observed) -> Iterator[Action]:
+    # Before the tunnels, whose first packets look it up.
+    if desired.underlay is not None and desired.underlay != observed.underlay:
+        yield SetUnderlay(desired.underlay)
     there = _tunnels(observed)
     for name in sorted(_conflicting(desired, observed)):
         yield RemoveTunnel(name)
@@ -151,6 +161,8 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     wanted = {tunnel.name for tunnel in desired.tunnels}
     for name in sorted(_tunnels(observed).keys() - wanted - _conflicting(desired, observed)):
         yield RemoveTunnel(name)
+    if desired.underlay is None and observed.underlay is not None:
+        yield SetUnderlay(None)
     if desired.node is None and observed.node is not None:
         yield SetNode(None)
     kept = dict(desired.sysctls)

@@ -46,6 +46,9 @@ OLDEST_WITH_NOTIFICATION = (8, 4)
 # The route tag of routes learned over a link that is being drained. It stays within this bgpd.
 GSHUT = 1
 
+# The list of prefixes that are withheld from all neighbours.
+HIDDEN = "HIDDEN"
+
 # The last number that an entry of a list can have.
 LAST_ENTRY = 4294967295
 
@@ -112,6 +115,8 @@ def _bgpd(policy: RoutingPolicy, version: tuple[int, int]) -> Iterator[str]:
     yield from _origin_filters(policy.origins)
     for session in policy.sessions:
         yield from _import_filters(session, policy.origins)
+    if policy.hidden:
+        yield from _hidden_filters(policy.hidden)
     yield "route-map EXPORT permit 10"
     yield f" match tag {GSHUT}"
     yield " set community graceful-shutdown additive"
@@ -156,6 +161,19 @@ def _origin_filters(origins: Iterable[RouteOrigin]) -> Iterator[str]:
             steps.append(f" match as-path ORIGIN-{cell}")
             steps.append("exit")
     yield from steps
+
+
+def _hidden_filters(prefixes: tuple[Network, ...]) -> Iterator[str]:
+    """Yield what no session advertises."""
+    for version, family in ((4, "ip"), (6, "ipv6")):
+        for number, prefix in _numbered(_of(version, prefixes)):
+            yield f"{family} prefix-list {HIDDEN} seq {number} permit {written(prefix)}"
+    for name in ("EXPORT", "EXPORT-GSHUT"):
+        for version, family in ((4, "ip"), (6, "ipv6")):
+            if _of(version, prefixes):
+                yield f"route-map {name} deny {version}"
+                yield f" match {family} address prefix-list {HIDDEN}"
+                yield "exit"
 
 
 def _numbered(networks: Iterable[Network]) -> Iterator[tuple[int, Network]]:

@@ -31,6 +31,7 @@ from uno.model.plan import (
     Roster,
 )
 from uno.model.routing_policy import BGP_PORT, members_of, originated, remote_prefixes
+from uno.model.tunnel import UNDERLAY_MARK
 
 TABLE = "uno"
 REGISTRY_TABLE = "uno_registry"
@@ -41,23 +42,34 @@ NODE_INTERFACE = "uno0"
 _FEW = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignInterfaces:
+    """Interfaces of the host that are treated apart.
+
+    New connections to the cell's LANs are dropped on those in `block_inbound_from`: those towards
+    the Internet, on a host that did not forward before uno. `kept_networks` are interfaces with
+    networks that the host has for itself although they are in a prefix of the UVN.
+    """
+
+    block_inbound_from: tuple[str, ...] = ()
+    kept_networks: tuple[tuple[str, Network], ...] = ()
+
+
 def ruleset(  # noqa: PLR0913 - what rules are made of
     plan: CellPlan,
     roster: Roster,
     *,
     lans: tuple[AttachedLan, ...],
-    block_inbound_from: tuple[str, ...] = (),
+    foreign: ForeignInterfaces = ForeignInterfaces(),
     bridges: Mapping[str, str] | None = None,
     bus_ports: tuple[int, ...] = (),
     particles: tuple[ParticlePeer, ...],
 ) -> str:
     """Return the whole table, as nft reads it.
 
-    New connections to the cell's LANs are dropped on the interfaces in `block_inbound_from`: those
-    towards the Internet, on a host that did not forward before uno. `bridges` are the host's
-    bridges with their hardware addresses: what they bridge is not judged. `bus_ports` are the UDP
-    ports that the agent listens on; other nodes of the UVN alone may send to them. `particles` may
-    connect to the cell.
+    `bridges` are the host's bridges with their hardware addresses: what they bridge is not judged.
+    `bus_ports` are the UDP ports that the agent listens on; other nodes of the UVN alone may send
+    to them. `particles` may connect to the cell.
     """
     own = roster.member(plan.cell)
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
@@ -75,15 +87,16 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
         _chain("to_tunnels", "", _to_tunnels(plan)),
         _chain("from_lans", "", _from_lans(site)),
         _chain("mss_clamp", "", _mss_clamp(plan)),
+        *_kept_chains(foreign.kept_networks),
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
             (
                 *_bridged(bridges or {}),
-                *_forward(plan, nics, site),
+                *_forward(plan, nics, site, keeps=bool(foreign.kept_networks)),
                 *_particles_forward(plan, roster, bus_ports, particles=particles),
                 "oifname @tunnels counter drop",
-                *_block_inbound_from(block_inbound_from, site),
+                *_block_inbound_from(foreign.block_inbound_from, site),
             ),
         ),
         _chain("bus", "", _bus(plan, roster, own)),
@@ -212,15 +225,32 @@ def _to_tunnels(plan: CellPlan) -> Iterator[str]:
     yield from _by_interface(ways, "oifname")
 
 
-def _forward(plan: CellPlan, nics: Iterable[str], site: _Site) -> Iterator[str]:
+def _kept_chains(kept: tuple[tuple[str, Network], ...]) -> Iterator[str]:
+    """Yield the chains for packets that only networks of the host's own may have sent or get."""
+    if not kept:
+        return
+    for name, interface, address in (
+        ("to_host", "oifname", "daddr"),
+        ("from_host", "iifname", "saddr"),
+    ):
+        rules = [
+            f'{interface} "{nic}" {"ip" if network.version == 4 else "ip6"} '
+            f"{address} {written(network)} return"
+            for nic, network in kept
+        ]
+        yield _chain(name, "", [*rules, "counter drop"])
+
+
+def _forward(plan: CellPlan, nics: Iterable[str], site: _Site, *, keeps: bool) -> Iterator[str]:
     yield "tcp flags & (syn | rst) == syn jump mss_clamp"
     ways = [f'"{link.interface}" : goto from_{link.interface}' for link in plan.links]
     yield from _by_interface([*(f'"{nic}" : jump from_lans' for nic in nics), *ways])
     yield _NO_ROUTE
-    yield "oifname != @tunnels ip daddr @uvn_prefixes4 counter drop"
-    yield "oifname != @tunnels ip6 daddr @uvn_prefixes6 counter drop"
-    yield "iifname != @tunnels ip saddr @uvn_prefixes4 counter drop"
-    yield "iifname != @tunnels ip6 saddr @uvn_prefixes6 counter drop"
+    leaving, entering = ("jump to_host", "jump from_host") if keeps else ("counter drop",) * 2
+    yield f"oifname != @tunnels ip daddr @uvn_prefixes4 {leaving}"
+    yield f"oifname != @tunnels ip6 daddr @uvn_prefixes6 {leaving}"
+    yield f"iifname != @tunnels ip saddr @uvn_prefixes4 {entering}"
+    yield f"iifname != @tunnels ip6 saddr @uvn_prefixes6 {entering}"
     yield f"oifname != {site.nics} ip daddr {site.own4} counter drop"
     yield f"oifname != {site.nics} ip6 daddr {site.own6} counter drop"
     if plan.root:
@@ -332,6 +362,8 @@ def _bus(plan: CellPlan, roster: Roster, own: Member) -> Iterator[str]:
 
 
 def _output(own: Member) -> Iterator[str]:
+    # A tunnel must not be carried by itself or another: an endpoint may have an address of a LAN.
+    yield f"meta mark {UNDERLAY_MARK:#x} oifname @tunnels counter drop"
     yield f"ip saddr {own.node4} jump from_node"
     yield f"ip6 saddr {own.node6} jump from_node"
 

@@ -10,7 +10,7 @@ from uno.model.key_ids import Secret
 from uno.model.net import Address, Network
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer, ParticlesHub, RootPeer
-from uno.model.tunnel import Peer, Tunnel
+from uno.model.tunnel import UNDERLAY_MARK, Peer, Tunnel
 
 EVERYTHING: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 
@@ -45,6 +45,7 @@ def _backbone(link: BackbonePeer, package: Package) -> Tunnel:
         addresses=(IPv4Interface((link.local4, 31)), IPv6Interface((link.local6, 127))),
         peers=(peer,),
         port=link.port,
+        mark=UNDERLAY_MARK,
     )
 
 
@@ -88,6 +89,7 @@ def _particles(hub: ParticlesHub, package: Package) -> Tunnel:
         ),
         peers=tuple(sorted(peers, key=lambda peer: peer.public_key)),
         port=hub.port,
+        mark=UNDERLAY_MARK,
     )
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +32,7 @@ from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.package import Package
 from uno.model.status import CellStatus
 from uno.ports.events import NetworkChange
-from uno.ports.host import RemoveTunnel, StartRouting, StopRouting
+from uno.ports.host import Nic, RemoveTunnel, StartRouting, StopRouting
 from uno.ports.prober import ProbeResult
 
 # An agent may apply a package in less time than a test needs to observe it.
@@ -139,6 +140,31 @@ def test_a_host_that_boots_without_a_lan_that_it_was_in_connects_the_rest(play: 
         await site.until(lambda: problem_of(site))
         assert problem_of(site) == "the host has no interface on 192.168.1.0/24"
         assert "uno0" in str(cell.host)
+
+    play(scene)
+
+
+@pytest.mark.feature("G51")
+def test_a_network_of_the_hosts_own_that_is_a_remote_lan_is_a_problem_while_it_is_there(
+    play: Play,
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        bridge = Nic(name="br-app", addresses=(IPv4Interface("192.168.2.1/24"),))
+
+        cell.host.plug(bridge)
+        cell.watch.queue.put_nowait(frozenset({NetworkChange.HOST}))
+        await site.until(lambda: problem_of(site))
+        assert problem_of(site) == (
+            "br-app has 192.168.2.0/24, which is also LAN 192.168.2.0/24 of b"
+        )
+        assert 'iifname "br-app" ip saddr 192.168.2.0/24 return' in str(cell.host)
+
+        cell.host.unplug("br-app")
+        cell.watch.queue.put_nowait(frozenset({NetworkChange.HOST}))
+        await site.until(lambda: not problem_of(site))
+        assert "br-app" not in str(cell.host)
 
     play(scene)
 

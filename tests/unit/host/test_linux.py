@@ -390,7 +390,7 @@ def test_the_addresses_of_a_name_are_called_in_turn_until_one_works(
             sent=0,
         )
         return {
-            name: Dump(name=name, private_key=KEY, port=1, peers=(), status=(status,))
+            name: Dump(name=name, private_key=KEY, port=1, mark=0, peers=(), status=(status,))
             for name in names
         }
 

@@ -27,8 +27,10 @@ from uno.ports.host import (
     SetForeignForwardChain,
     SetNode,
     SetSysctl,
+    SetUnderlay,
     StartRouting,
     StopRouting,
+    Underlay,
 )
 from uno.reconcile.host_diff import inverse, reconcile
 
@@ -52,6 +54,7 @@ def test_a_host_is_built_up_from_the_outside_in_and_those_that_listen_first() ->
         accept_interfaces=("uwg-b+",),
         sysctls=((FORWARD, "1"),),
         node=NODE,
+        underlay=Underlay(),
         tunnels=(tunnel("uwg-b0"), tunnel("uwg-b1", port=63551)),
         routing=ROUTING,
     )
@@ -64,6 +67,7 @@ def test_a_host_is_built_up_from_the_outside_in_and_those_that_listen_first() ->
         ReplaceFirewall("table"),
         SetForeignForwardChain(replace(closed, accept_interfaces=("uwg-b+",))),
         SetNode(NODE),
+        SetUnderlay(Underlay()),
         CreateTunnel(tunnel("uwg-b1", port=63551)),
         CreateTunnel(tunnel("uwg-b0")),
         SetSysctl(FORWARD, "1"),
@@ -80,6 +84,7 @@ def test_a_host_is_taken_down_from_the_inside_out() -> None:
         sysctls={FORWARD: "1"},
         originals={FORWARD: "0"},
         node=NODE,
+        underlay=Underlay(families=(4,)),
         tunnels=(tunnel("uwg-b0"), tunnel("uwg-b1")),
         routing=ROUTING,
     )
@@ -88,6 +93,7 @@ def test_a_host_is_taken_down_from_the_inside_out() -> None:
         StopRouting(),
         RemoveTunnel("uwg-b0"),
         RemoveTunnel("uwg-b1"),
+        SetUnderlay(None),
         SetNode(None),
         RestoreSysctl(FORWARD, "0"),
         SetForeignForwardChain(replace(opened, accept_interfaces=())),
@@ -144,14 +150,19 @@ def test_a_tunnel_that_differs_in_anything_is_configured() -> None:
 
 
 @pytest.mark.feature("G25")
-@pytest.mark.parametrize("name", ["uno0", "uwg-b0"])
-def test_an_interface_that_uno_does_not_own_is_refused_before_any_action(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("uno0", "a host is a cell of one UVN at a time"), ("uwg-b0", "`interface` setting")],
+)
+def test_an_interface_that_uno_does_not_own_is_refused_before_any_action(
+    name: str, hint: str
+) -> None:
     desired = Desired(node=NODE, tunnels=(tunnel("uwg-b0"),))
 
     with pytest.raises(UnoError, match=f"interface {name} exists and is not uno's") as refused:
         reconcile(desired=desired, observed=Observed(foreign=frozenset({"eth0", name})))
 
-    assert "`interface` setting" in refused.value.hint
+    assert hint in refused.value.hint
 
 
 def test_what_a_failed_start_left_is_stopped() -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network, address, network
 from uno.model.plan import CellPlan, ParticlePeer, Roster
+from uno.model.tunnel import UNDERLAY_MARK
 from uno.model.uvn import PARTICLES_VPN, Cell, Particle, Settings, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan
@@ -46,6 +47,7 @@ BUS = 18910
 NODE = {HUB: "10.255.128.2", LEAF: "10.255.128.3", ROAM: "10.255.128.4"}
 
 
+NOTHING_APART = nftables.ForeignInterfaces()
 PARTICLES = tuple(
     ParticlePeer(each.identity, "public key", "preshared key") for each in plan(UVN, None).particles
 )
@@ -77,9 +79,9 @@ class Walk:
         packet = _Packet(came, "", source, to, answer=False, port=port)
         return _verdict(self.text, "input", packet) != "drop"
 
-    def leaves(self, to: str, source: str, destination: str) -> bool:
+    def leaves(self, to: str, source: str, destination: str, *, mark: int = 0) -> bool:
         """Say whether what the cell itself sends goes out through the interface `to`."""
-        packet = _Packet("", to, source, destination, answer=False)
+        packet = _Packet("", to, source, destination, answer=False, mark=mark)
         return _verdict(self.text, "output", packet) != "drop"
 
 
@@ -87,7 +89,7 @@ def traverse(
     cell: int,
     *nics: str,
     uvn: Uvn = UVN,
-    block_inbound_from: tuple[str, ...] = (),
+    foreign: nftables.ForeignInterfaces = NOTHING_APART,
     particles: tuple[ParticlePeer, ...] = PARTICLES,
 ) -> Walk:
     own, everyone = planned(cell, uvn)
@@ -100,7 +102,7 @@ def traverse(
             own,
             everyone,
             lans=attached,
-            block_inbound_from=block_inbound_from,
+            foreign=foreign,
             bus_ports=(BUS, BUS + 1),
             particles=particles,
         ),
@@ -155,7 +157,9 @@ def test_ipv6_lans_do_so_too(hub: Walk) -> None:
 
 @pytest.mark.feature("G25")
 def test_a_host_that_was_no_router_becomes_none_between_the_internet_and_the_lan() -> None:
-    shut = traverse(HUB, "eth1", "eth1", block_inbound_from=("eth0",))
+    shut = traverse(
+        HUB, "eth1", "eth1", foreign=nftables.ForeignInterfaces(block_inbound_from=("eth0",))
+    )
 
     assert not shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1")
     assert shut.passes("eth0", INTERNET, "192.168.1.5", to="eth1", answer=True)
@@ -422,6 +426,54 @@ def test_ports_in_a_row_are_a_range(ports: tuple[int, ...], written: str) -> Non
     assert nftables._to(ports) == written
 
 
+@pytest.mark.feature("G51")
+def test_no_tunnel_carries_the_packets_of_a_tunnel(hub: Walk) -> None:
+    leaf, endpoint = hub.interface[LEAF], "192.168.2.1"
+
+    for source in (INTERNET, NODE[HUB], "192.168.1.1"):
+        assert not hub.leaves(leaf, source, endpoint, mark=UNDERLAY_MARK)
+    assert hub.leaves("eth0", INTERNET, endpoint, mark=UNDERLAY_MARK)
+    assert hub.leaves(leaf, NODE[HUB], endpoint)
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+def test_a_network_of_the_hosts_own_that_is_in_a_remote_lan_is_forwarded_to_and_from() -> None:
+    kept = nftables.ForeignInterfaces(
+        block_inbound_from=("eth0",), kept_networks=(("br-app", LAN2), ("br6", LAN6))
+    )
+    hub, leaf = (
+        traverse(HUB, "eth1", "eth1", foreign=kept),
+        traverse(LEAF, "eth1", "eth1", foreign=kept),
+    )
+    container = "192.168.2.10"
+
+    assert hub.passes("br-app", container, INTERNET, to="eth0")
+    assert hub.passes("eth0", INTERNET, container, to="br-app")
+    assert hub.passes("eth1", "192.168.1.5", container, to="br-app")
+    assert leaf.passes("br6", "2001:db8:1::10", "2001:db8:ffff::1", to="eth0")
+    assert leaf.passes("eth0", "2001:db8:ffff::1", "2001:db8:1::10", to="br6")
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.feature("G28")
+@pytest.mark.feature("G51")
+def test_such_a_network_reaches_no_tunnel_and_opens_no_other_interface() -> None:
+    hub = traverse(
+        HUB,
+        "eth1",
+        "eth1",
+        foreign=nftables.ForeignInterfaces(kept_networks=(("br-app", LAN2),)),
+    )
+    container, link = "192.168.2.10", hub.interface[LEAF]
+
+    assert not hub.passes("br-app", container, "192.168.3.5", to=link)
+    assert not hub.passes(link, "192.168.3.5", container, to="br-app")
+    assert not hub.passes("eth0", container, "192.168.1.5", to="eth1")
+    assert not hub.passes("eth1", "192.168.1.5", container, to="eth0")
+    assert not hub.passes("br-app", "192.168.3.5", "192.168.1.5", to="eth1")
+
+
 @pytest.mark.feature("F082")
 def test_nothing_between_lans_is_translated() -> None:
     assert "postrouting" not in traverse(LEAF, "eth1", "eth2").text
@@ -466,6 +518,7 @@ class _Packet:
     destination: str
     answer: bool
     port: int = 443
+    mark: int = 0
 
 
 def chain(text: str, name: str) -> list[str]:
@@ -520,7 +573,9 @@ def _matches(text: str, rest: list[str], packet: _Packet) -> bool:
     return True
 
 
-def _test(text: str, test: list[str], packet: _Packet) -> bool:
+def _test(  # noqa: PLR0911 - one line for each kind of test
+    text: str, test: list[str], packet: _Packet
+) -> bool:
     match test:
         case ["iifname", names]:
             return packet.came in _names(text, names)
@@ -530,6 +585,8 @@ def _test(text: str, test: list[str], packet: _Packet) -> bool:
             here = address(packet.source if side == "saddr" else packet.destination)
             same = isinstance(here, IPv4Address if family == "ip" else IPv6Address)
             return same and any(_within(here, each) for each in _networks(text, networks))
+        case ["meta", "mark", mark]:
+            return packet.mark == int(mark, 0)
         case ["tcp" | "udp", "dport", ports]:
             return any(packet.port in each for each in _ranges(ports))
         case ["ct", "state", "established,related"]:

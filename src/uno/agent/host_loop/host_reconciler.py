@@ -30,6 +30,7 @@ from uno.ports.host import (
     RemoveTunnel,
     StartRouting,
 )
+from uno.reconcile.collisions import Collision
 from uno.reconcile.converge import cell_target
 from uno.reconcile.lans import attached
 
@@ -52,13 +53,15 @@ def host_lock(folder: Path) -> Iterator[None]:
 class PassOutcome:
     """The result of a pass.
 
-    `missing` are the cell's LANs that the host is not attached to. With `again` another pass has to
+    `missing` are the cell's LANs that the host is not attached to, `collisions` networks of the
+    host's own that are also the UVN's. With `again` another pass has to
     follow soon: not all routing daemons were running, and their watchdog may be starting them.
     """
 
     facts: Facts
     actions: tuple[Action, ...] = ()
     missing: tuple[Network, ...] = ()
+    collisions: tuple[Collision, ...] = ()
     wireguard: str = ""
     again: bool = False
 
@@ -117,6 +120,7 @@ class HostReconciler:
             facts=target.facts,
             actions=difference.actions,
             missing=target.missing,
+            collisions=target.collisions,
             wireguard=self.host.wireguard_kind(),
             again=again,
         )

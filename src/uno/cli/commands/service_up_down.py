@@ -82,6 +82,7 @@ def up(
     # Without a warning every name was resolved.
     missing = service.unresolved(host, package) if host.warnings else ()
     host.warn_of_fixed_parameters(OPTIONAL)
+    host.warnings += map(str, service.find_collisions(host, package))
     for warning in (*host.warnings, *service.obstacles(host, package)):
         print(f"uno: warning: {warning}", file=sys.stderr)
     silent = _await_neighbours(host, package, actions, min(wait, NEIGHBOUR_WAIT))
@@ -250,6 +251,15 @@ def _as_dict(found: ServiceStatus) -> dict[str, Any]:
         "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
         "obstacles": [str(each) for each in found.obstacles],
         "missing_lans": [str(lan) for lan in found.missing],
+        "collisions": [
+            {
+                "interface": each.interface,
+                "network": str(each.network),
+                "prefix": str(each.prefix),
+                "cell": each.cell,
+            }
+            for each in found.collisions
+        ],
         "links": [
             {
                 "interface": link.interface,
@@ -289,6 +299,8 @@ def _print_status(found: ServiceStatus) -> None:
         console.print(f"LAN {network} [red]not attached to this host[/]")
     for obstacle in found.obstacles:
         console.print(f"[red]in the way[/]: {escape(str(obstacle))}")
+    for collision in found.collisions:
+        console.print(f"[yellow]collision[/]: {collision}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("link", "neighbour", "handshake", "BGP", "BFD", "routes"):
         table.add_column(column, no_wrap=True)

@@ -19,6 +19,7 @@ from uno.ports.host import (
     Facts,
     ForeignForwardChain,
     ForwardingState,
+    HostRoute,
     LinkMode,
     Nic,
     NodeInterface,
@@ -34,8 +35,10 @@ from uno.ports.host import (
     SetForeignForwardChain,
     SetNode,
     SetSysctl,
+    SetUnderlay,
     StartRouting,
     StopRouting,
+    Underlay,
 )
 from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant
 
@@ -116,11 +119,21 @@ class FakeHost:
         del self.kernel.nics[name]
 
     def facts(self) -> Facts:
-        """Return the interfaces that are not uno's, and the values that forwarding resets."""
+        """Return the interfaces that are not uno's, and the values that forwarding resets.
+
+        Each interface has the routes of its addresses' networks, while it is up.
+        """
         nics = tuple(nic for _, nic in sorted(self.kernel.nics.items()))
         present = self._existing(relevant(nic.name for nic in nics))
+        routes = tuple(
+            HostRoute(destination=address.network, interface=nic.name)
+            for nic in nics
+            for address in nic.addresses
+            if nic.up
+        )
         return Facts(
             nics=nics,
+            routes=routes,
             forwarded=self._originals.get(IPV4_FORWARDING, present[IPV4_FORWARDING]) == "1",
             sysctls=present,
             originals=dict(self._originals),
@@ -138,6 +151,7 @@ class FakeHost:
             fixed=self.kernel.fixed & frozenset(sysctls),
             originals=originals,
             node=self._observed_node(),
+            underlay=self.kernel.underlay,
             tunnels=tuple(self._tunnel(name) for name in self._tunnels()),
             routing=Routing(daemons=tuple(self.daemons.items())) if self._routing_runs else None,
             routing_leftovers=bool(self.daemons),
@@ -244,6 +258,8 @@ class FakeHost:
                 yield partial(self._originals.pop, key, None)
             case SetNode(node):
                 yield from self._set_node(node)
+            case SetUnderlay(underlay):
+                yield partial(self._set_underlay, underlay)
             case CreateTunnel(tunnel):
                 yield partial(kernel.add_link, tunnel.name)
                 yield from self._set_tunnel(tunnel)
@@ -299,6 +315,9 @@ class FakeHost:
     def _set_blackhole_routes(self, node: NodeInterface) -> None:
         self.kernel.link(node.name).blackhole_routes[:] = node.blackhole_routes
 
+    def _set_underlay(self, underlay: Underlay | None) -> None:
+        self.kernel.underlay = underlay
+
     def _note_node(self, name: str | None) -> None:
         self._node = name
 
@@ -340,6 +359,7 @@ class FakeHost:
             addresses=tuple(link.addresses),
             peers=link.peers,
             port=link.port,
+            mark=link.mark,
             routes=self.kernel.routes_into(name, link.table),
             table=link.table,
         )

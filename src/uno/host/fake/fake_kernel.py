@@ -18,7 +18,7 @@ from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.model.key_ids import Secret
 from uno.model.net import Network, network_order
 from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
-from uno.ports.host import Nic
+from uno.ports.host import Nic, Underlay
 
 # The kernel parameters that there are, with the values of a host that does not forward.
 PARAMETERS: Mapping[str, str] = {
@@ -50,6 +50,7 @@ class FakeInterface:
     addresses: list[InterfaceAddress] = field(default_factory=list)
     key: Secret | None = None
     port: int | None = None
+    mark: int = 0
     peers: tuple[Peer, ...] = ()
     table: int | None = None
     blackhole_routes: list[Network] = field(default_factory=list)
@@ -65,6 +66,7 @@ class FakeKernel:
         self.unreachable_routes: set[Network] = set()
         self.firewall: str | None = None
         self.fixed = frozenset(fixed)
+        self.underlay: Underlay | None = None
         self._advertised: set[str] = set()
         self._routes: dict[tuple[Network, int | None], str] = {}
         self._parameters = {**PARAMETERS, **_interface_parameters("default")}
@@ -162,6 +164,7 @@ class FakeKernel:
         if tunnel.port in taken:
             raise TransientFailure("wg setconf: Unable to modify interface: Address already in use")
         link.key, link.port, link.table = key, tunnel.port, tunnel.table
+        link.mark = tunnel.mark
         link.peers = tuple(sorted(tunnel.peers, key=lambda peer: peer.public_key))
 
     def flush(self, name: str) -> None:
@@ -209,6 +212,11 @@ class FakeKernel:
             yield from (f"addr {address} dev {name}" for address in self.nics[name].addresses)
         for prefix in sorted(self.unreachable_routes, key=network_order):
             yield f"route unreachable {prefix}"
+        if self.underlay:
+            yield from (f"rule {family} underlay" for family in self.underlay.families)
+            for route in self.underlay.routes:
+                way = f" via {route.gateway}" if route.gateway else ""
+                yield f"route underlay {route.destination}{way} dev {route.interface}"
         for name in sorted(self.links):
             yield from self._link_lines(name, self.links[name])
         gone = self._gone()
@@ -225,7 +233,9 @@ class FakeKernel:
         )
         yield from (f"sink {prefix} dev {name}" for prefix in link.blackhole_routes)
         if link.key:
-            yield f"wg {name} public-key {_public(link.key)} listen-port {link.port or 'any'}"
+            marked = f" fwmark {link.mark:#x}" if link.mark else ""
+            port = link.port or "any"
+            yield f"wg {name} public-key {_public(link.key)} listen-port {port}{marked}"
         for peer in link.peers:
             words = f"wg {name} peer {peer.public_key} endpoint {peer.endpoint or '(none)'}"
             allowed = ",".join(map(str, peer.allowed_ips)) or "(none)"

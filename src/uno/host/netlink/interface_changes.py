@@ -12,6 +12,8 @@ from typing import Any
 from uno.host import sysctl
 from uno.host.command import CommandFailed, run
 from uno.model.net import Address, Network
+from uno.model.tunnel import UNDERLAY_MARK
+from uno.ports.host import HostRoute, Underlay
 
 # The protocol of uno's own routes; FRR's have bgp. /etc/iproute2/rt_protos has no name for it.
 PROTOCOL = "98"
@@ -24,6 +26,9 @@ UNREACHABLE_METRIC = "4278198272"
 BLACKHOLE_METRIC = "4278198271"
 
 MAIN_TABLE = 254
+
+# The table for packets of WireGuard itself; the registries' tables begin after it.
+UNDERLAY_TABLE = 0x0F00_00B7
 
 # Before the rules of VPNs that take all traffic (wg-quick: 32764), after those of the kernel.
 RULE_PRIORITY = 6344
@@ -61,6 +66,22 @@ def change_rules(
         gone = [_rule("del", *each) for each in remove if each[0].version == version]
         batch(gone, force=True, family=family)
         batch((_rule("add", *each) for each in add if each[0].version == version), family=family)
+
+
+def change_underlay(before: Underlay | None, after: Underlay | None) -> None:
+    """Change the routes of WireGuard's own packets, and the rules that select them."""
+    old, new = before or Underlay(families=()), after or Underlay(families=())
+    for family in sorted({*old.families, *new.families}):
+        option = f"-{family}"
+        if family not in new.families:
+            batch([_marked_rule("del")], force=True, family=option)
+        gone = (r for r in old.routes if r not in new.routes and r.destination.version == family)
+        batch((_underlay_route("del", each) for each in gone), force=True, family=option)
+        added = (r for r in new.routes if r not in old.routes and r.destination.version == family)
+        # An interface may have gone since: the next pass compares again.
+        batch((_underlay_route("replace", each) for each in added), force=True, family=option)
+        if family in new.families and family not in old.families:
+            batch([_marked_rule("add")], family=option)
 
 
 def add_unreachable_routes(networks: Iterable[Network]) -> None:
@@ -105,6 +126,20 @@ def remove_blackhole_route(name: str, prefix: Network) -> str:
 def _rule(verb: str, source: Address, table: int) -> str:
     where = f"from {source} lookup {table} priority {RULE_PRIORITY}"
     return f"rule {verb} {where} protocol {PROTOCOL}"
+
+
+def _marked_rule(verb: str) -> str:
+    where = f"fwmark {UNDERLAY_MARK:#x} lookup {UNDERLAY_TABLE} priority {RULE_PRIORITY}"
+    return f"rule {verb} {where} protocol {PROTOCOL}"
+
+
+def _underlay_route(verb: str, route: HostRoute) -> str:
+    gateway = route.gateway
+    inet6 = "inet6 " if gateway and gateway.version != route.destination.version else ""
+    # onlink: a gateway outside the interface's subnets, as some providers have it.
+    by, flag = (f" via {inet6}{gateway}", " onlink") if gateway else ("", "")
+    to = f"{route.destination}{by} dev {route.interface}"
+    return f"route {verb} {to}{flag} table {UNDERLAY_TABLE} proto {PROTOCOL}"
 
 
 def _unreachable(prefix: Network) -> str:

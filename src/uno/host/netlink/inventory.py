@@ -10,15 +10,15 @@ import socket
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
 from typing import TypeVar
 
 from uno.host.netlink import rtnetlink
-from uno.host.netlink.interface_changes import PROTOCOL
+from uno.host.netlink.interface_changes import PROTOCOL, UNDERLAY_TABLE
 from uno.model.net import Address, Network, network_order
-from uno.model.tunnel import InterfaceAddress
-from uno.ports.host import LinkMode, Nic
+from uno.model.tunnel import UNDERLAY_MARK, InterfaceAddress
+from uno.ports.host import HostRoute, LinkMode, Nic, Underlay
 
 Key = TypeVar("Key")
 
@@ -30,7 +30,7 @@ _RULE = struct.Struct("=8BI")
 _HARDWARE_ADDRESS, _IFNAME, _MTU, _LINKINFO, _IFALIAS, _EXT_MASK = 1, 3, 4, 18, 20, 29
 _INFO_KIND, _INFO_SLAVE_KIND = 1, 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
+_FRA_SRC, _FRA_FWMARK, _FRA_TABLE, _FRA_PROTOCOL = 2, 10, 15, 21
 # linux/if.h: IFF_UP, IFF_RUNNING, IFF_NOARP.
 _UP, _RUNNING, _NOARP = 0x1, 0x40, 0x80
 # RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
@@ -68,12 +68,13 @@ class OwnRoutes:
     """uno's routes: unreachable prefixes, and for each interface the prefixes routed into it.
 
     `into` has those of the main table by interface index, `aside` those of other tables by
-    interface index and table.
+    interface index and table. `underlay` are those for WireGuard's own packets.
     """
 
     unreachable_routes: frozenset[Network]
     into: Mapping[int, tuple[Network, ...]]
     aside: Mapping[tuple[int, int], tuple[Network, ...]]
+    underlay: tuple[rtnetlink.KernelRoute, ...] = ()
 
 
 def interfaces() -> tuple[Interface, ...]:
@@ -87,9 +88,45 @@ def interfaces() -> tuple[Interface, ...]:
     return tuple(sorted(found, key=lambda one: one.index))
 
 
-def nics(others: Iterable[Interface]) -> tuple[Nic, ...]:
-    """Return interfaces as `Nic`, without loopback and link-local addresses."""
-    leading = {index for way in rtnetlink.default_routes() for index in way.interfaces}
+def main_routes() -> tuple[rtnetlink.KernelRoute, ...]:
+    """Return the routes of the main table that neither uno nor a BGP daemon made.
+
+    Default routes are included, whatever made them.
+    """
+    return rtnetlink.main_routes(without=frozenset({rtnetlink.BGP, int(PROTOCOL)}))
+
+
+def host_routes(
+    others: Iterable[Interface], routes: Iterable[rtnetlink.KernelRoute]
+) -> tuple[HostRoute, ...]:
+    """Return those of `routes` that lead into `others`, sorted, without link-local ones."""
+    names = {each.index: each.name for each in others if each.name != "lo"}
+    found = {
+        HostRoute(
+            destination=each.destination,
+            interface=names[each.interfaces[0]],
+            gateway=ip_address(each.gateway) if each.gateway else None,
+            metric=each.priority,
+        )
+        for each in routes
+        if each.kind == rtnetlink.UNICAST
+        and not (each.destination.is_link_local or each.destination.is_multicast)
+        and each.interfaces
+        and each.interfaces[0] in names
+    }
+    return tuple(sorted(found, key=_route_order))
+
+
+def _route_order(each: HostRoute) -> tuple[object, ...]:
+    return (network_order(each.destination), each.metric, each.interface, str(each.gateway))
+
+
+def nics(others: Iterable[Interface], routes: Iterable[rtnetlink.KernelRoute]) -> tuple[Nic, ...]:
+    """Return interfaces as `Nic`, without loopback and link-local addresses.
+
+    `routes` has the default routes of the main table, and may have others.
+    """
+    leading = {i for each in routes if not each.destination.prefixlen for i in each.interfaces}
     return tuple(
         Nic(
             name=each.name,
@@ -109,10 +146,14 @@ def own_routes() -> OwnRoutes:
     unreachable: set[Network] = set()
     into: dict[int, list[Network]] = defaultdict(list)
     aside: dict[tuple[int, int], list[Network]] = defaultdict(list)
+    underlay: list[rtnetlink.KernelRoute] = []
     for family in (socket.AF_INET, socket.AF_INET6):
         for route in rtnetlink.routes_of(int(PROTOCOL), family):
             if route.kind == rtnetlink.UNREACHABLE:
                 unreachable.add(route.destination)
+                continue
+            if route.table == UNDERLAY_TABLE:
+                underlay.append(route)
                 continue
             for index in route.interfaces:
                 if route.table == rtnetlink.MAIN_TABLE:
@@ -120,7 +161,31 @@ def own_routes() -> OwnRoutes:
                 else:
                     aside[index, route.table].append(route.destination)
     return OwnRoutes(
-        unreachable_routes=frozenset(unreachable), into=_ordered(into), aside=_ordered(aside)
+        unreachable_routes=frozenset(unreachable),
+        into=_ordered(into),
+        aside=_ordered(aside),
+        underlay=tuple(underlay),
+    )
+
+
+def underlay(found: Iterable[Interface], routes: OwnRoutes) -> Underlay | None:
+    """Return the routes of WireGuard's own packets, None without routes and rules."""
+    marked = tuple(
+        sorted(
+            4 if each.body[0] == socket.AF_INET else 6
+            for each in rtnetlink.dumped(_GETRULE, _RULE.pack(*[0] * 9))
+            if _selects_underlay(rtnetlink.attributes(each.body, _RULE.size))
+        )
+    )
+    there = tuple(replace(each, metric=0) for each in host_routes(found, routes.underlay))
+    return Underlay(routes=there, families=marked) if there or marked else None
+
+
+def _selects_underlay(rule: Mapping[int, bytes]) -> bool:
+    return (
+        rule.get(_FRA_PROTOCOL) == bytes([int(PROTOCOL)])
+        and rtnetlink.number(dict(rule), _FRA_FWMARK, 0) == UNDERLAY_MARK
+        and rtnetlink.number(dict(rule), _FRA_TABLE, 0) == UNDERLAY_TABLE
     )
 
 

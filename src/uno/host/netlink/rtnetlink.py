@@ -41,7 +41,7 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ROUTE = struct.Struct("=8BI")
 _NEXT_HOP = struct.Struct("=HBBi")
-_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE = 1, 4, 5, 6, 9, 15
+_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE, _VIA = 1, 4, 5, 6, 9, 15, 18
 # Without the bits for nested and byte order.
 _TYPE_MASK = 0x3FFF
 
@@ -60,7 +60,10 @@ class NetlinkMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRoute:
-    """A route. `interfaces` are the output interfaces' indices of its next hops, `via`."""
+    """A route. `interfaces` are the output interfaces' indices of its next hops, `via`.
+
+    `gateway` is the address of the first next hop, empty without one.
+    """
 
     destination: Network
     table: int
@@ -70,6 +73,7 @@ class KernelRoute:
     priority: int
     interfaces: tuple[int, ...]
     via: bytes
+    gateway: bytes = b""
 
 
 def subscribe() -> socket.socket:
@@ -97,12 +101,20 @@ def routes_of(protocol: int, family: int) -> tuple[KernelRoute, ...]:
     return tuple(each for each in found if each.protocol == protocol)
 
 
-def default_routes() -> tuple[KernelRoute, ...]:
-    """Return the default routes of the main table. Raises `UnoError`."""
+def main_routes(*, without: frozenset[int]) -> tuple[KernelRoute, ...]:
+    """Return the routes of the main table: all default routes, and others of other protocols.
+
+    `without` are the protocols that are left out. Raises `UnoError`.
+    """
     response = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
-    # The second byte is the length of the prefix: most routes need not be read any further.
-    found = (route(each.body) for each in response if each.kind == NEWROUTE and not each.body[1])
-    return tuple(each for each in found if each.table == MAIN_TABLE)
+    # Most routes need not be read any further than their length, table and protocol.
+    return tuple(
+        route(each.body)
+        for each in response
+        if each.kind == NEWROUTE
+        and each.body[4] == MAIN_TABLE
+        and (not each.body[1] or each.body[5] not in without)
+    )
 
 
 def interfaces_with_routes(protocol: int) -> frozenset[str]:
@@ -191,6 +203,7 @@ def route(body: bytes) -> KernelRoute:
         priority=number(found, _PRIORITY, 0),
         interfaces=_interfaces(found),
         via=found.get(_GATEWAY, b"") + found.get(_MULTIPATH, b""),
+        gateway=_gateway(found) or _gateway(_first_hop(found)),
     )
 
 
@@ -246,6 +259,19 @@ def _interfaces(attributes: dict[int, bytes]) -> tuple[int, ...]:
         found.append(index)
         at += _aligned(length)
     return tuple(found)
+
+
+def _gateway(attributes: dict[int, bytes]) -> bytes:
+    # RTA_VIA: a gateway of the other family, after the number of its family.
+    return attributes.get(_GATEWAY) or attributes.get(_VIA, b"")[2:]
+
+
+def _first_hop(attributes_: dict[int, bytes]) -> dict[int, bytes]:
+    hops = attributes_.get(_MULTIPATH, b"")
+    if len(hops) < _NEXT_HOP.size:
+        return {}
+    length, *_ = _NEXT_HOP.unpack_from(hops)
+    return attributes(hops[:length], _NEXT_HOP.size)
 
 
 def _network(family: int, octets: bytes, length: int) -> Network:

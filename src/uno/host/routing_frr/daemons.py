@@ -130,6 +130,8 @@ class Frr:
             self._compare_all(routing)
         if not before or frr_diff.filters_differ(before, routing.daemons):
             self._refilter(dict(routing.daemons)["bgpd"])
+        if not before or frr_diff.exports_differ(before, routing.daemons):
+            self._advertise_again()
         self._write(routing)
         self._record_shown()
 
@@ -200,6 +202,15 @@ class Frr:
             # bgpd/bgp_route.c). Setting the number of paths makes it select again.
             select = (router, "address-family ipv4 unicast", paths, "exit-address-family", "exit")
             vty.configure(self._folder, "bgpd", [select])
+
+    def _advertise_again(self) -> None:
+        """Apply the export filters to all routes again: `bgp route-map delay-timer 0` prevents it.
+
+        Raises `UnoError` if bgpd does not respond.
+        """
+        with _answering():
+            for family in ("ipv4", "ipv6"):
+                vty.query(self._folder, "bgpd", f"clear bgp {family} unicast * soft out")
 
     def _compare_all(self, routing: Routing) -> None:
         path = self._folder / "frr.conf"

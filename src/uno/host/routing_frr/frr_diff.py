@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from uno.render.frr import HIDDEN
+
 # Daemons with their texts, as in `ports.host.Routing`.
 Texts: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -90,6 +92,11 @@ def filters_differ(old: Texts, new: Texts) -> bool:
     return _filters(dict(old).get("bgpd", "")) != _filters(dict(new).get("bgpd", ""))
 
 
+def exports_differ(old: Texts, new: Texts) -> bool:
+    """Whether prefixes are withheld from all neighbours in one alone, or other prefixes."""
+    return _withheld(dict(old).get("bgpd", "")) != _withheld(dict(new).get("bgpd", ""))
+
+
 def missing(shown: str, old: str, new: str) -> tuple[str, ...]:
     """Return the lines that `shown`, a running configuration, still lacks or has too many.
 
@@ -143,6 +150,10 @@ def _filters(text: str) -> Config:
         for place, lines in parse(text).items()
         if not place or place[0].startswith("route-map ")
     }
+
+
+def _withheld(text: str) -> frozenset[str]:
+    return frozenset(line for line in parse(text)[()] if f" prefix-list {HIDDEN} " in line)
 
 
 def _bfd_added(old: Config, new: Config) -> Iterator[tuple[str, ...]]:

@@ -47,6 +47,7 @@ class Dump:
     name: str
     private_key: Secret
     port: int
+    mark: int
     peers: tuple[Peer, ...]
     status: tuple[PeerStatus, ...]
 
@@ -138,12 +139,13 @@ def fingerprint(names: Iterable[str]) -> object:
 
 
 def _from_uapi(name: str, settings: list[tuple[str, str]]) -> Dump:
-    private_key, port = uapi.interface(settings)
+    private_key, port, mark = uapi.interface(settings)
     peers = uapi.peers(settings)
     return Dump(
         name=name,
         private_key=private_key,
         port=port,
+        mark=mark,
         peers=tuple(peer for peer, _ in peers),
         status=tuple(status for _, status in peers),
     )
@@ -157,6 +159,7 @@ def _from_wg() -> dict[str, Dump]:
             name=row[0],
             private_key=Secret(row[1]),
             port=int(row[3]),
+            mark=0 if row[4] == "off" else int(row[4], 0),
             peers=_sorted(_peer(each) for each in rows if len(each) == 9 and each[0] == row[0]),
             status=tuple(_status(each) for each in rows if len(each) == 9 and each[0] == row[0]),
         )
@@ -236,6 +239,8 @@ def _configuration(tunnel: Tunnel, endpoints: dict[str, str]) -> str:
     lines = ["[Interface]", f"PrivateKey = {tunnel.private_key.reveal}"]
     if tunnel.port is not None:
         lines.append(f"ListenPort = {tunnel.port}")
+    if tunnel.mark:
+        lines.append(f"FwMark = {tunnel.mark:#x}")
     for peer in tunnel.peers:
         lines += ["[Peer]", f"PublicKey = {peer.public_key}"]
         # `wg syncconf` keeps what a file does not mention of a peer that stays.

@@ -37,6 +37,7 @@ def tunnel(
             replace(peer, endpoint=note.endpoints.get(peer.public_key)) for peer in dump.peers
         ),
         port=note.port and dump.port,
+        mark=dump.mark,
         routes=routes.into.get(each.index, ()),
     )
     if note.table is None:

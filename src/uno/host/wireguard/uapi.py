@@ -60,10 +60,11 @@ def configured(settings: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple(each for each in settings if not each[0].startswith(_CHANGING))
 
 
-def interface(settings: list[tuple[str, str]]) -> tuple[Secret, int]:
-    """Return the private key and the port of an interface."""
+def interface(settings: list[tuple[str, str]]) -> tuple[Secret, int, int]:
+    """Return the private key, the port and the mark of an interface."""
     own = dict(_sections(settings)[0])
-    return Secret(_base64(own.get("private_key", _ZERO))), int(own.get("listen_port", "0"))
+    key = Secret(_base64(own.get("private_key", _ZERO)))
+    return key, int(own.get("listen_port", "0")), int(own.get("fwmark", "0"))
 
 
 def peers(settings: list[tuple[str, str]]) -> tuple[tuple[Peer, PeerStatus], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import replace
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
 import pytest
 
@@ -18,6 +18,7 @@ from uno.ports.host import (
     ConfigureTunnel,
     CreateTunnel,
     ForeignForwardChain,
+    HostRoute,
     Nic,
     NodeInterface,
     ReloadRouting,
@@ -30,8 +31,10 @@ from uno.ports.host import (
     SetForeignForwardChain,
     SetNode,
     SetSysctl,
+    SetUnderlay,
     StartRouting,
     StopRouting,
+    Underlay,
 )
 
 ETH0 = Nic(name="eth0", addresses=(IPv4Interface("192.0.2.7/24"),))
@@ -49,12 +52,16 @@ TUNNEL = Tunnel(
     addresses=(IPv4Interface("10.255.192.2/31"), IPv6Interface("fd00::2/127")),
     peers=(PEER,),
     port=63550,
+    mark=0xB7,
     routes=(IPv4Network("10.255.128.1/32"),),
 )
 NODE = NodeInterface(name="uno0", addresses=(IPv4Interface("10.255.128.2"),))
 ROUTING = Routing(daemons=(("zebra", "!\n"), ("bgpd", "router bgp 4200000001\n")))
 RULES = "table inet uno {\n  chain forward {\n  }\n}\n"
 LAN = IPv4Network("192.168.2.0/24")
+UNDERLAY = Underlay(
+    routes=(HostRoute(destination=LAN, interface="eth0", gateway=IPv4Address("192.0.2.1")),)
+)
 FORWARD = "net.ipv4.ip_forward"
 FOREIGN_CHAIN = ForeignForwardChain(family="ip", name="DOCKER-USER")
 
@@ -77,13 +84,17 @@ EVERYTHING = """\
 link eth0
 addr 192.0.2.7/24 dev eth0
 route unreachable 192.168.2.0/24
+rule 4 underlay
+rule 6 underlay
+route underlay 192.168.2.0/24 via 192.0.2.1 dev eth0
 link uno0 mtu 1500
 addr 10.255.128.2/32 dev uno0
 link uwg-b0 mtu 1320
 addr 10.255.192.2/31 dev uwg-b0
 addr fd00::2/127 dev uwg-b0
 route 10.255.128.1/32 dev uwg-b0
-wg uwg-b0 public-key MdSras7slhE3kXA3k25gcW+sVzr+lNnahKgCBEjfwRI= listen-port 63550
+wg uwg-b0 public-key MdSras7slhE3kXA3k25gcW+sVzr+lNnahKgCBEjfwRI= listen-port 63550 \
+fwmark 0xb7
 wg uwg-b0 peer BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc= endpoint gw.example.org:63550 \
 allowed-ips 0.0.0.0/0 keepalive 25 preshared-key (hidden)
 sysctl net.ipv4.conf.all.accept_redirects = 0
@@ -119,6 +130,7 @@ def test_it_prints_what_is_there_and_no_secret() -> None:
         ReplaceFirewall(RULES),
         SetForeignForwardChain(replace(FOREIGN_CHAIN, accept_interfaces=("uwg-b+",))),
         SetNode(NODE),
+        SetUnderlay(UNDERLAY),
         CreateTunnel(TUNNEL),
         SetSysctl(FORWARD, "1"),
         StartRouting(ROUTING),
@@ -134,13 +146,20 @@ def test_everything_can_be_removed_and_removed_again() -> None:
         AddUnreachableRoutes((LAN,)),
         ReplaceFirewall(RULES),
         SetNode(NODE),
+        SetUnderlay(UNDERLAY),
         CreateTunnel(TUNNEL),
     )
     do(host, SetSysctl(FORWARD, "1"), StartRouting(ROUTING))
 
     for _ in range(2):
         do(host, StopRouting(), RestoreSysctl(FORWARD, "0"), RemoveTunnel("uwg-b0"))
-        do(host, SetNode(None), ReplaceFirewall(None), RemoveUnreachableRoutes((LAN,)))
+        do(
+            host,
+            SetUnderlay(None),
+            SetNode(None),
+            ReplaceFirewall(None),
+            RemoveUnreachableRoutes((LAN,)),
+        )
 
         assert str(host) == NOTHING
 

@@ -11,6 +11,7 @@ import pytest
 from uno.host.command import CommandFailed, Completed
 from uno.host.netlink import interface_changes
 from uno.model.net import Network
+from uno.ports.host import HostRoute, Underlay
 
 
 class Ip:
@@ -53,6 +54,45 @@ def test_routes_of_another_routing_daemon_are_noticed(monkeypatch: pytest.Monkey
 
     assert interface_changes.has_routes(bgp, except_on=frozenset({"uwg-b0"}))
     assert not interface_changes.has_routes(bgp, except_on=frozenset({"uwg-b0", "eth0"}))
+
+
+@pytest.mark.feature("G51")
+def test_packets_of_wireguard_get_their_routes_before_the_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = ip(monkeypatch)
+    away = HostRoute(destination=IPv4Network("192.168.2.0/24"), interface="eth0")
+    stays = HostRoute(destination=IPv4Network("192.168.3.0/24"), interface="eth0")
+    comes = HostRoute(
+        destination=IPv4Network("192.168.4.0/24"), interface="eth0", gateway=IPv6Address("fe80::1")
+    )
+    six = HostRoute(
+        destination=IPv6Network("2001:db8:4::/64"),
+        interface="eth1",
+        gateway=IPv6Address("fe80::2"),
+    )
+
+    interface_changes.change_underlay(
+        Underlay(routes=(away, stays), families=(4,)), Underlay(routes=(stays, comes, six))
+    )
+
+    where = "table 251658423 proto 98"
+    rule = "fwmark 0xb7 lookup 251658423 priority 6344 protocol 98"
+    assert program.given == [
+        f"route del 192.168.2.0/24 dev eth0 {where}",
+        f"route replace 192.168.4.0/24 via inet6 fe80::1 dev eth0 onlink {where}",
+        f"route replace 2001:db8:4::/64 via fe80::2 dev eth1 onlink {where}",
+        f"rule add {rule}",
+    ]
+
+    program.given.clear()
+    interface_changes.change_underlay(Underlay(routes=(stays,)), None)
+
+    assert program.given == [
+        f"rule del {rule}",
+        f"route del 192.168.3.0/24 dev eth0 {where}",
+        f"rule del {rule}",
+    ]
 
 
 def test_every_other_route_is_preferred_to_an_unreachable_one(

@@ -20,10 +20,12 @@ import pytest
 
 from uno.host.command import run
 from uno.host.netlink import inventory, rtnetlink
+from uno.host.netlink.interface_changes import UNDERLAY_TABLE
 from uno.host.netlink.inventory import Interface
 from uno.host.netlink.rtnetlink import KernelRoute, NetlinkMessage
 from uno.model.net import network
-from uno.ports.host import LinkMode, Nic
+from uno.model.tunnel import UNDERLAY_MARK
+from uno.ports.host import HostRoute, LinkMode, Nic, Underlay
 
 TUNNEL, OTHER = 7, 8
 TABLE = 0x10012345
@@ -65,14 +67,12 @@ def test_interfaces_come_with_alias_driver_and_addresses(kernel: dict[int, list[
 
 
 @pytest.mark.feature("F079")
-def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses() -> None:
     ways = (
         route("0.0.0.0/0", 2, 3),
         route("::/0", 4, protocol=9),
+        route("192.168.1.0/24", 5),
     )
-    monkeypatch.setattr(rtnetlink, "default_routes", lambda: ways)
     addresses = IPv4Interface("192.168.1.7/24"), IPv6Interface("fe80::7/64")
 
     found = inventory.nics(
@@ -81,13 +81,62 @@ def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses
             interface(2, "eth0", *addresses),
             interface(4, "wwan0"),
             replace(interface(5, "eth1"), port_of="bridge"),
-        ]
+        ],
+        ways,
     )
 
     assert found == (
         Nic(name="eth0", addresses=addresses[:1], has_default_route=True),
         Nic(name="wwan0", has_default_route=True),
         Nic(name="eth1", is_bridge_port=True),
+    )
+
+
+@pytest.mark.feature("G51")
+def test_routes_of_the_hosts_own_come_with_interface_gateway_and_metric(
+    kernel: dict[int, list[bytes]],
+) -> None:
+    several = struct.pack("=HBBi", 16, 0, 0, 3) + attribute(5, ip_address("10.1.1.1").packed)
+    several += struct.pack("=HBBi", 8, 0, 0, 2)
+    other_family = struct.pack("=H", socket.AF_INET6) + ip_address("fe80::1").packed
+    kernel[26] = [
+        raw_route("0.0.0.0/0", (4, 2), (6, 100), gateway="192.0.2.1"),
+        raw_route("10.7.0.0/16", (4, 3)),
+        raw_route("10.8.0.0/16", more=attribute(9, several)),
+        raw_route("10.9.0.0/16", (4, 3), more=attribute(18, other_family)),
+        raw_route("192.168.9.0/24", (4, 2), protocol=rtnetlink.BGP),
+        raw_route("192.168.8.0/24", (4, 2), protocol=98),
+        raw_route("::/0", (4, 3), gateway="fe80::1", protocol=rtnetlink.BGP),
+        raw_route("10.66.0.0/16", (4, 3), table=77),
+        raw_route("10.67.0.0/16", (4, 3), kind=rtnetlink.UNREACHABLE),
+        raw_route("10.68.0.0/16", (4, 9)),
+        raw_route("fe80::/64", (4, 3)),
+        raw_route("127.1.0.0/16", (4, 1)),
+    ]
+
+    found = inventory.host_routes(
+        [interface(1, "lo"), interface(2, "eth0"), interface(3, "br0")], inventory.main_routes()
+    )
+
+    assert found == (
+        HostRoute(
+            destination=IPv4Network("0.0.0.0/0"),
+            interface="eth0",
+            gateway=IPv4Address("192.0.2.1"),
+            metric=100,
+        ),
+        HostRoute(destination=IPv4Network("10.7.0.0/16"), interface="br0"),
+        HostRoute(
+            destination=IPv4Network("10.8.0.0/16"),
+            interface="br0",
+            gateway=IPv4Address("10.1.1.1"),
+        ),
+        HostRoute(
+            destination=IPv4Network("10.9.0.0/16"),
+            interface="br0",
+            gateway=IPv6Address("fe80::1"),
+        ),
+        HostRoute(destination=IPv6Network("::/0"), interface="br0", gateway=IPv6Address("fe80::1")),
     )
 
 
@@ -155,6 +204,48 @@ def test_this_hosts_interfaces_are_those_that_ip_shows() -> None:
     ]
 
 
+@pytest.mark.feature("G51")
+def test_routes_of_wireguards_packets_come_with_the_families_of_their_rules(
+    kernel: dict[int, list[bytes]],
+) -> None:
+    own = route(
+        "2001:db8:3::/64",
+        2,
+        table=UNDERLAY_TABLE,
+        gateway=ip_address("fe80::1").packed,
+        priority=1024,
+    )
+    routes = inventory.OwnRoutes(unreachable_routes=frozenset(), into={}, aside={}, underlay=(own,))
+    mark = attribute(10, struct.pack("=I", UNDERLAY_MARK))
+    kernel[34] = [
+        rule(None, UNDERLAY_TABLE, family=socket.AF_INET6) + mark,
+        rule(None, UNDERLAY_TABLE, protocol=3) + mark,
+        rule(None, 77) + mark,
+        rule(None, UNDERLAY_TABLE),
+    ]
+
+    assert inventory.underlay([interface(2, "eth0")], routes) == Underlay(
+        routes=(
+            HostRoute(
+                destination=IPv6Network("2001:db8:3::/64"),
+                interface="eth0",
+                gateway=IPv6Address("fe80::1"),
+            ),
+        ),
+        families=(6,),
+    )
+
+
+@pytest.mark.feature("G51")
+def test_without_rules_and_routes_wireguards_packets_have_none(
+    kernel: dict[int, list[bytes]],
+) -> None:
+    nothing = inventory.OwnRoutes(unreachable_routes=frozenset(), into={}, aside={})
+    assert kernel == {}
+
+    assert inventory.underlay([], nothing) is None
+
+
 def test_this_hosts_default_routes_are_those_that_ip_shows() -> None:
     shown = [
         each
@@ -162,7 +253,7 @@ def test_this_hosts_default_routes_are_those_that_ip_shows() -> None:
         for each in json.loads(run(["ip", "-j", family, "route", "show", "default"]).stdout or "[]")
     ]
 
-    assert len(rtnetlink.default_routes()) == len(shown)
+    assert sum(not each.destination.prefixlen for each in inventory.main_routes()) == len(shown)
 
 
 def attribute(kind: int, content: bytes) -> bytes:
@@ -186,11 +277,13 @@ def address(text: str, index: int, *, other: str | None = None) -> bytes:
     return head + attribute(1, packed)
 
 
-def rule(source: str | None, table: int, *, protocol: int = 98) -> bytes:
+def rule(
+    source: str | None, table: int, *, protocol: int = 98, family: int = socket.AF_INET
+) -> bytes:
     packed = ip_address(source).packed if source else b""
     reported = attribute(2, packed) if packed else b""
     reported += attribute(15, struct.pack("=I", table)) + attribute(21, bytes([protocol]))
-    return struct.pack("=8BI", socket.AF_INET, 0, 8 * len(packed), 0, 0, 0, 0, 1, 0) + reported
+    return struct.pack("=8BI", family, 0, 8 * len(packed), 0, 0, 0, 0, 1, 0) + reported
 
 
 def route(
@@ -199,6 +292,8 @@ def route(
     kind: int = rtnetlink.UNICAST,
     table: int = rtnetlink.MAIN_TABLE,
     protocol: int = 98,
+    gateway: bytes = b"",
+    priority: int = 0,
 ) -> KernelRoute:
     return KernelRoute(
         destination=network(destination),
@@ -206,20 +301,18 @@ def route(
         protocol=protocol,
         kind=kind,
         flags=0,
-        priority=0,
+        priority=priority,
         interfaces=interfaces,
         via=b"",
+        gateway=gateway,
     )
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("bridge", "02:00:00:00:00:0a"), ("veth", None)])
-def test_a_bridge_comes_with_its_hardware_address(
-    monkeypatch: pytest.MonkeyPatch, kind: str, expected: str | None
-) -> None:
-    monkeypatch.setattr(rtnetlink, "default_routes", tuple)
+def test_a_bridge_comes_with_its_hardware_address(kind: str, expected: str | None) -> None:
     found = replace(interface(2, "br0"), kind=kind, hardware_address="02:00:00:00:00:0a")
 
-    assert [nic.bridge_address for nic in inventory.nics([found])] == [expected]
+    assert [nic.bridge_address for nic in inventory.nics([found], ())] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +323,24 @@ def test_an_interface_is_up_only_with_a_carrier(flags: int, mode: LinkMode) -> N
     found = inventory._interface(struct.pack("=BBHiII", 0, 0, 1, 7, flags, 0), {})
 
     assert (found.mode, found.up) == (mode, mode is not LinkMode.DOWN)
+
+
+def raw_route(
+    destination: str,
+    *numbers: tuple[int, int],
+    gateway: str | None = None,
+    more: bytes = b"",
+    kind: int = rtnetlink.UNICAST,
+    table: int = rtnetlink.MAIN_TABLE,
+    protocol: int = 3,
+) -> bytes:
+    """Return the body of a route's message, with attributes that are numbers and others."""
+    to = network(destination)
+    family = socket.AF_INET if to.version == 4 else socket.AF_INET6
+    body = struct.pack("=8BI", family, to.prefixlen, 0, 0, table, protocol, 0, kind, 0)
+    body += attribute(1, to.network_address.packed)
+    body += attribute(5, ip_address(gateway).packed) if gateway else b""
+    return body + b"".join(attribute(k, struct.pack("=I", n)) for k, n in numbers) + more
 
 
 def interface(index: int, name: str, *addresses: IPv4Interface | IPv6Interface) -> Interface:

@@ -9,6 +9,7 @@ from uno.host.routing_frr.frr_diff import (
     Texts,
     Unknown,
     differ,
+    exports_differ,
     filters_differ,
     missing,
     parse,
@@ -136,6 +137,25 @@ def test_a_step_of_a_route_map_comes_with_all_that_it_matches() -> None:
         ),
     )
     assert steps(more, daemons()) == (Step("bgpd", ("no route-map MEMBERS-V4 permit 3",)),)
+
+
+@pytest.mark.feature("G51")
+def test_a_prefix_is_withheld_from_all_neighbours_and_no_longer() -> None:
+    step = "route-map EXPORT deny 4\n match ip address prefix-list HIDDEN\nexit\n"
+    entry = "ip prefix-list HIDDEN seq 7 permit 192.168.3.0/24"
+    hiding = changed("\nroute-map IMPORT-", f"\n{entry}\n{step}route-map IMPORT-")
+
+    assert [each.commands for each in steps(daemons(), hiding)] == [
+        (entry,),
+        ("route-map EXPORT deny 4", "match ip address prefix-list HIDDEN", "exit"),
+    ]
+    assert [each.commands for each in steps(hiding, daemons())] == [
+        ("no route-map EXPORT deny 4",),
+        (f"no {entry}",),
+    ]
+    assert exports_differ(daemons(), hiding)
+    assert exports_differ(hiding, daemons())
+    assert not exports_differ(hiding, hiding)
 
 
 @pytest.mark.feature("G07")

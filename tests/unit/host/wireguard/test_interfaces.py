@@ -48,6 +48,7 @@ def test_a_dump_is_read_interface_by_interface(monkeypatch: pytest.MonkeyPatch) 
     assert list(dumps) == ["uwg-b0", "uwg-v0", "wg-home"]
     link, root, home = dumps.values()
     assert (link.port, link.private_key) == (63550, Secret("PRIVATE0="))
+    assert (link.mark, root.mark) == (0, 1)
     assert link.peers == (
         Peer(public_key="ALPHA="),
         Peer(
@@ -89,6 +90,19 @@ def test_no_interfaces_take_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert interfaces.dump([]) == {}
     assert program.asked == []
+
+
+@pytest.mark.feature("G51")
+def test_the_packets_of_an_interface_get_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Wg()
+    monkeypatch.setattr(interfaces, "run", program)
+    tunnel = Tunnel(
+        name="uwg-b0", private_key=Secret("PRIVATE="), mtu=1320, addresses=(), mark=0xB7
+    )
+
+    interfaces.configure(tunnel, endpoints={}, fresh=False)
+
+    assert program.given == "[Interface]\nPrivateKey = PRIVATE=\nFwMark = 0xb7\n"
 
 
 @pytest.mark.feature("F066")

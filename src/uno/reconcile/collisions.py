@@ -1,0 +1,130 @@
+"""Networks that the host uses itself and that are also prefixes of the UVN. Pure.
+
+A container network, a VPN, a bridge, or the network that a roaming cell is in may have addresses of
+another site's LAN. The host's own use comes first: uno does not touch its routes, and zebra prefers
+them. What follows for the UVN is decided here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from uno.model.net import Network, network_order, overlap
+from uno.model.package import Package
+from uno.model.routing_policy import remote_prefixes
+from uno.ports.host import Facts
+
+# So many are in a status, which every node receives; the others are counted.
+_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collision:
+    """A route of the host's own, `network` on `interface`, that overlaps `prefix` of the UVN.
+
+    `cell` is the name of the cell whose LAN the prefix is, None for an address pool.
+    """
+
+    network: Network
+    interface: str
+    prefix: Network
+    cell: str | None
+
+    @property
+    def hides(self) -> bool:
+        """Whether the host sends what is for all of the prefix to `interface`."""
+        return self.network == self.prefix
+
+    @property
+    def is_within(self) -> bool:
+        """Whether all addresses of the host's network are in the prefix."""
+        return self.network.prefixlen >= self.prefix.prefixlen
+
+    def __str__(self) -> str:
+        """Return a sentence without a full stop."""
+        what = f"LAN {self.prefix} of {self.cell}" if self.cell else f"the UVN's {self.prefix}"
+        if self.hides:
+            return f"{self.interface} has {self.network}, which is also {what}"
+        verb = "is in" if self.is_within else "contains"
+        return f"{self.interface} has {self.network}, which {verb} {what}"
+
+
+def collisions(package: Package, facts: Facts) -> tuple[Collision, ...]:
+    """Return where the host's own routes overlap prefixes of other cells or the address pools.
+
+    Default routes do not count, nor does a route that contains a pool: the pools are private
+    networks, which many a route covers, and the UVN's routes are more specific.
+    """
+    owners = {
+        lan: member.name
+        for member in package.roster.members
+        if member.id != package.own.id
+        for lan in member.lans
+    }
+    prefixes = remote_prefixes(package.own, package.roster)
+    starts = [(prefix.version, int(prefix.network_address)) for prefix in prefixes]
+    found = {
+        Collision(
+            network=route.destination,
+            interface=route.interface,
+            prefix=prefix,
+            cell=owners.get(prefix),
+        )
+        for route in facts.routes
+        if route.destination.prefixlen
+        for prefix in _overlapping(route.destination, prefixes, starts)
+    }
+    return tuple(
+        sorted(
+            (each for each in found if each.cell or each.is_within),
+            key=lambda each: (
+                network_order(each.prefix),
+                network_order(each.network),
+                each.interface,
+            ),
+        )
+    )
+
+
+def kept_networks(found: Iterable[Collision], facts: Facts) -> tuple[tuple[str, Network], ...]:
+    """Return interface and network of what the firewall treats as the host's own, not the UVN's.
+
+    Not on an interface with a default route: a DHCP server there can hand out any network and any
+    route (RFC 3442), and what is for the UVN must not leave in clear text.
+    """
+    outside = {nic.name for nic in facts.nics if nic.has_default_route}
+    kept = {
+        (each.interface, each.network)
+        for each in found
+        if each.is_within and each.interface not in outside
+    }
+    return tuple(sorted(kept, key=lambda each: (each[0], network_order(each[1]))))
+
+
+def hidden_prefixes(found: Iterable[Collision]) -> tuple[Network, ...]:
+    """Return the prefixes that this cell does not forward to the UVN, as its host has them."""
+    return tuple(sorted({each.prefix for each in found if each.hides}, key=network_order))
+
+
+def summary(found: tuple[Collision, ...]) -> str:
+    """Return all collisions in one sentence, the first few by name; empty if there are none."""
+    shown = "; ".join(map(str, found[:_SHOWN]))
+    more = len(found) - _SHOWN
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _overlapping(
+    network: Network, prefixes: tuple[Network, ...], starts: Sequence[tuple[int, int]]
+) -> Iterator[Network]:
+    """Yield the prefixes that overlap `network`; they are sorted, and apart from each other."""
+    version = network.version
+    # The one before may contain the network; those after it start within it.
+    at = max(0, bisect_right(starts, (version, int(network.network_address))) - 1)
+    end = (version, int(network.broadcast_address))
+    for prefix, start in zip(prefixes[at:], starts[at:], strict=True):
+        if start > end:
+            return
+        if overlap(prefix, network):
+            yield prefix

@@ -1,0 +1,114 @@
+"""Where networks of the host's own overlap prefixes of the UVN, and what follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from packages import HOME, HUB, LAN, REMOTE, package_of
+from uno.model.net import network
+from uno.ports.host import Desired, Facts, HostRoute, Nic
+from uno.reconcile.collisions import (
+    Collision,
+    collisions,
+    hidden_prefixes,
+    kept_networks,
+    summary,
+)
+from uno.reconcile.desired import desired
+
+BRIDGE = "br-app"
+
+
+def facts(*routes: str, nics: tuple[Nic, ...] = ()) -> Facts:
+    return Facts(
+        nics=nics,
+        routes=tuple(HostRoute(destination=network(each), interface=BRIDGE) for each in routes),
+    )
+
+
+def found(*routes: str, cell: int = HUB) -> list[str]:
+    return [str(each) for each in collisions(package_of(cell), facts(*routes))]
+
+
+@pytest.mark.feature("G51")
+def test_a_network_that_is_a_lan_is_in_one_or_contains_one_is_named_with_the_lans_cell() -> None:
+    assert found("192.168.2.0/24") == [
+        "br-app has 192.168.2.0/24, which is also LAN 192.168.2.0/24 of home"
+    ]
+    assert found("192.168.2.128/25") == [
+        "br-app has 192.168.2.128/25, which is in LAN 192.168.2.0/24 of home"
+    ]
+    assert found("192.168.0.0/16", cell=HOME) == [
+        "br-app has 192.168.0.0/16, which contains LAN 192.168.1.0/24 of hub"
+    ]
+    assert found("2001:db8:1::/64", cell=HOME) == [
+        "br-app has 2001:db8:1::/64, which is also LAN 2001:db8:1::/64 of hub"
+    ]
+
+
+@pytest.mark.feature("G51")
+def test_a_network_that_takes_a_part_of_a_pool_is_named_one_that_contains_it_is_not() -> None:
+    assert found("10.254.7.0/24") == [
+        "br-app has 10.254.7.0/24, which is in the UVN's 10.254.0.0/16"
+    ]
+    assert found("10.0.0.0/8") == []
+
+
+def test_the_cells_own_lans_default_routes_and_other_networks_do_not_collide() -> None:
+    assert found("192.168.1.0/24", "0.0.0.0/0", "::/0", "172.17.0.0/16", "2001:db8:7::/64") == []
+
+
+def test_every_network_collides_with_every_prefix_that_it_overlaps() -> None:
+    own = package_of(HUB)
+    every = ["192.168.0.0/22", "192.168.2.0/24", "192.168.2.1/32", "192.168.3.0/24"]
+
+    assert [str(each.network) for each in collisions(own, facts(*every))] == every[:3]
+
+
+def test_a_summary_names_the_first_few() -> None:
+    own = package_of(HUB)
+    hosts = [f"192.168.2.{number}/32" for number in range(6)]
+
+    text = summary(collisions(own, facts(*hosts)))
+
+    assert text.count("is in LAN 192.168.2.0/24 of home") == 4
+    assert text.endswith("; and 2 more")
+    assert summary(()) == ""
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+def test_the_firewall_keeps_networks_within_a_prefix_unless_the_internet_is_behind() -> None:
+    collision = Collision(
+        network=IPv4Network("192.168.2.0/25"), interface=BRIDGE, prefix=REMOTE, cell="home"
+    )
+    wide = replace(collision, network=IPv4Network("192.168.0.0/16"))
+
+    assert kept_networks([collision, wide], facts()) == ((BRIDGE, collision.network),)
+    outside = Nic(name=BRIDGE, has_default_route=True)
+    assert kept_networks([collision], facts(nics=(outside,))) == ()
+
+
+@pytest.mark.feature("G51")
+def test_a_prefix_that_the_host_has_for_itself_is_not_advertised_to_others() -> None:
+    with_bridge = wanted(facts("192.168.2.0/24"))
+    with_part = wanted(facts("192.168.2.0/25"))
+
+    assert hidden_prefixes(collisions(package_of(HUB), facts("192.168.2.0/24"))) == (REMOTE,)
+    assert "ip prefix-list HIDDEN seq" in bgpd(with_bridge)
+    assert "HIDDEN" not in bgpd(with_part)
+    assert f'oifname "{BRIDGE}" ip daddr 192.168.2.0/24 return' in (with_bridge.firewall or "")
+    assert wanted(facts("172.17.0.0/16")) == wanted(facts())
+
+
+def wanted(of: Facts) -> Desired:
+    assert LAN in package_of(HUB).own.lans
+    return desired(package_of(HUB), lans=(), facts=of)
+
+
+def bgpd(of: Desired) -> str:
+    assert of.routing is not None
+    return dict(of.routing.daemons)["bgpd"]
