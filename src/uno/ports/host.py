@@ -38,12 +38,14 @@ class HostRoute:
     """A unicast route of the host's main table that uno does not own.
 
     `gateway` is None where the destination is on the link; of several next hops it is the first.
+    With `onlink` it is outside the interface's networks (ip-route(8)), as some providers have it.
     """
 
     destination: Network
     interface: str
     gateway: Address | None = None
     metric: int = 0
+    onlink: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

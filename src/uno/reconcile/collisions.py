@@ -55,8 +55,11 @@ def collisions(package: Package, facts: Facts) -> tuple[Collision, ...]:
     """Return where the host's own routes overlap prefixes of other cells or the address pools.
 
     Default routes do not count, nor does a route that contains a pool: the pools are private
-    networks, which many a route covers, and the UVN's routes are more specific.
+    networks, which many a route covers, and the UVN's routes are more specific. The registry of the
+    same UVN may be on this host, with its own address in a pool.
     """
+    root = package.plan.root
+    registry = {root.remote4, root.remote6} if root else set()
     owners = {
         lan: member.name
         for member in package.roster.members
@@ -74,6 +77,7 @@ def collisions(package: Package, facts: Facts) -> tuple[Collision, ...]:
         )
         for route in facts.routes
         if route.destination.prefixlen
+        if route.destination.network_address not in registry
         for prefix in _overlapping(route.destination, prefixes, starts)
     }
     return tuple(

@@ -9,6 +9,7 @@ All other destinations are not in it, and are looked up as ever.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from uno.model.net import Network, network_order, overlap
 from uno.model.package import Package
@@ -30,7 +31,7 @@ def underlay(package: Package, facts: Facts) -> Underlay:
         for each in sorted(near, key=lambda each: each.destination.prefixlen):
             # The last that contains the LAN is the longest.
             to = max(lan, each.destination, key=lambda network: network.prefixlen)
-            found[to] = HostRoute(destination=to, interface=each.interface, gateway=each.gateway)
+            found[to] = replace(each, destination=to, metric=0)
     return Underlay(
         routes=tuple(found[each] for each in sorted(found, key=network_order)),
         families=(4, 6) if facts.has_ipv6 else (4,),

@@ -61,6 +61,15 @@ def test_the_cells_own_lans_default_routes_and_other_networks_do_not_collide() -
     assert found("192.168.1.0/24", "0.0.0.0/0", "::/0", "172.17.0.0/16", "2001:db8:7::/64") == []
 
 
+@pytest.mark.feature("G51")
+def test_the_registry_of_the_same_uvn_on_this_host_collides_with_nothing() -> None:
+    package = package_of(HUB)
+    assert package.plan.root is not None
+    registry = (f"{package.plan.root.remote4}/32", f"{package.plan.root.remote6}/128")
+
+    assert collisions(package, facts(*registry)) == ()
+
+
 def test_every_network_collides_with_every_prefix_that_it_overlaps() -> None:
     own = package_of(HUB)
     every = ["192.168.0.0/22", "192.168.2.0/24", "192.168.2.1/32", "192.168.3.0/24"]

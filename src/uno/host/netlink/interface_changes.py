@@ -136,10 +136,9 @@ def _marked_rule(verb: str) -> str:
 def _underlay_route(verb: str, route: HostRoute) -> str:
     gateway = route.gateway
     inet6 = "inet6 " if gateway and gateway.version != route.destination.version else ""
-    # onlink: a gateway outside the interface's subnets, as some providers have it.
-    by, flag = (f" via {inet6}{gateway}", " onlink") if gateway else ("", "")
-    to = f"{route.destination}{by} dev {route.interface}"
-    return f"route {verb} {to}{flag} table {UNDERLAY_TABLE} proto {PROTOCOL}"
+    by = f" via {inet6}{gateway}" if gateway else ""
+    to = f"{route.destination}{by} dev {route.interface}{' onlink' if route.onlink else ''}"
+    return f"route {verb} {to} table {UNDERLAY_TABLE} proto {PROTOCOL}"
 
 
 def _unreachable(prefix: Network) -> str:

@@ -107,6 +107,7 @@ def host_routes(
             interface=names[each.interfaces[0]],
             gateway=ip_address(each.gateway) if each.gateway else None,
             metric=each.priority,
+            onlink=each.onlink,
         )
         for each in routes
         if each.kind == rtnetlink.UNICAST

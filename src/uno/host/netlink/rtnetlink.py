@@ -28,6 +28,7 @@ MAIN_TABLE = 254
 UNICAST, UNREACHABLE = 1, 7
 BGP = 186
 CLONED = 0x200
+_ONLINK = 4
 # Multicast groups of the notifications, as bits: links; addresses, routes, rules and parameters of
 # interfaces (netconf) of both families.
 GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 0x80 | 1 << 18 | 1 << 23 | 1 << 24
@@ -62,7 +63,7 @@ class NetlinkMessage:
 class KernelRoute:
     """A route. `interfaces` are the output interfaces' indices of its next hops, `via`.
 
-    `gateway` is the address of the first next hop, empty without one.
+    `gateway` is the address of the first next hop, empty without one; `onlink` is its flag.
     """
 
     destination: Network
@@ -74,6 +75,7 @@ class KernelRoute:
     interfaces: tuple[int, ...]
     via: bytes
     gateway: bytes = b""
+    onlink: bool = False
 
 
 def subscribe() -> socket.socket:
@@ -204,6 +206,7 @@ def route(body: bytes) -> KernelRoute:
         interfaces=_interfaces(found),
         via=found.get(_GATEWAY, b"") + found.get(_MULTIPATH, b""),
         gateway=_gateway(found) or _gateway(_first_hop(found)),
+        onlink=bool((flags | _first_hop_flags(found)) & _ONLINK),
     )
 
 
@@ -272,6 +275,14 @@ def _first_hop(attributes_: dict[int, bytes]) -> dict[int, bytes]:
         return {}
     length, *_ = _NEXT_HOP.unpack_from(hops)
     return attributes(hops[:length], _NEXT_HOP.size)
+
+
+def _first_hop_flags(attributes_: dict[int, bytes]) -> int:
+    hops = attributes_.get(_MULTIPATH, b"")
+    if len(hops) < _NEXT_HOP.size:
+        return 0
+    _, flags, *_ = _NEXT_HOP.unpack_from(hops)
+    return int(flags)
 
 
 def _network(family: int, octets: bytes, length: int) -> Network:

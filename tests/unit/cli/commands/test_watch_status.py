@@ -52,6 +52,7 @@ def agent(path: Path, view: UvnView) -> Iterator[Callable[[], None]]:
     assert started.wait(10)
     pause = threading.Event()
     while not control.is_served(path):
+        assert thread.is_alive(), "the socket is not served"
         pause.wait(0.01)
     try:
         yield stop

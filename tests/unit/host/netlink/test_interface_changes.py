@@ -64,7 +64,10 @@ def test_packets_of_wireguard_get_their_routes_before_the_rule(
     away = HostRoute(destination=IPv4Network("192.168.2.0/24"), interface="eth0")
     stays = HostRoute(destination=IPv4Network("192.168.3.0/24"), interface="eth0")
     comes = HostRoute(
-        destination=IPv4Network("192.168.4.0/24"), interface="eth0", gateway=IPv6Address("fe80::1")
+        destination=IPv4Network("192.168.4.0/24"),
+        interface="eth0",
+        gateway=IPv6Address("fe80::1"),
+        onlink=True,
     )
     six = HostRoute(
         destination=IPv6Network("2001:db8:4::/64"),
@@ -81,7 +84,7 @@ def test_packets_of_wireguard_get_their_routes_before_the_rule(
     assert program.given == [
         f"route del 192.168.2.0/24 dev eth0 {where}",
         f"route replace 192.168.4.0/24 via inet6 fe80::1 dev eth0 onlink {where}",
-        f"route replace 2001:db8:4::/64 via fe80::2 dev eth1 onlink {where}",
+        f"route replace 2001:db8:4::/64 via fe80::2 dev eth1 {where}",
         f"rule add {rule}",
     ]
 
