@@ -273,9 +273,11 @@ def assert_is(host: FakeHost, of: Package) -> None:
         unreachable_routes=wanted.unreachable_routes,
         accept_interfaces=wanted.accept_interfaces,
         sysctls=wanted.sysctls,
+        optional=wanted.optional,
         node=observed.node,
         tunnels=observed.tunnels,
         routing=observed.routing,
+        underlay=observed.underlay,
     )
     assert there == wanted
     assert observed.unreachable_routes == frozenset(wanted.unreachable_routes)

@@ -849,6 +849,7 @@ def test_a_disk_that_cannot_be_written_is_a_problem_and_ends_nothing(
 
         if moment == "later":
             await site.start("a")
+            await site.until((directory / "networks.known").exists)
             (directory / "networks.known").unlink()
         with monkeypatch.context() as broken:
             broken.setattr(files, "write_together", full)
