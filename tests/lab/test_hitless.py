@@ -120,6 +120,9 @@ def test_a_drained_route_is_the_last_choice_and_passes_the_filters_like_any_othe
     own, stolen = "192.168.2.0/24", "192.168.4.0/24"
     configure = ("configure terminal", f"router bgp {FIRST_ASN + 2}", "address-family ipv4")
     policy = ("configure terminal", "route-map EXPORT permit 20")
+    # The agent would revert what it has not configured.
+    agent = well.cells["lan-b"]
+    agent.stop()
 
     vtysh(sender, *policy, "set community graceful-shutdown additive")
     vtysh(sender, APPLY)
@@ -135,6 +138,7 @@ def test_a_drained_route_is_the_last_choice_and_passes_the_filters_like_any_othe
         vtysh(sender, *policy, "no set community")
         vtysh(sender, APPLY)
         await_true(lambda: "localpref 0" not in path_of(receiver, own, "2"), "it is used again")
+        well.start([agent])
 
 
 APPLY = "clear bgp ipv4 unicast * soft out"
