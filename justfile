@@ -31,9 +31,9 @@ lab *args:
 # all that needs no root
 check: lint test docs
 
-# all there is: what `make test` and CI run. pytest comes last, so that its summary ends the output.
-check-all: lint docs
-    scripts/run-tests
+# all there is: what `make test` and CI run
+check-all *args:
+    python scripts/run_tests.py {{ args }}
 
 # the documentation, into site/; a broken link is an error
 docs:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 
+import pyrage
 import pytest
 
+import age_files
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.registry.changes import operations
 from uno.registry.changes.edits import Edited
@@ -16,6 +18,12 @@ from uno.registry.changes.operations import Author
 from uno.registry.store.directory import Registry
 
 OWNER = "john@example.org"
+
+
+@pytest.fixture
+def cheap_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a passphrase of a backup cost next to nothing, to encrypt and to decrypt."""
+    monkeypatch.setattr(pyrage.passphrase, "encrypt", age_files.encrypt)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 
 from commands import Uno
 
+pytestmark = pytest.mark.usefixtures("cheap_age")
+
 PHRASE = "correct horse"
 OTHER = "battery staple"
 

@@ -24,6 +24,8 @@ from commands import run
 from uno.host import command
 from uno.render import package_file
 
+pytestmark = pytest.mark.usefixtures("cheap_age")
+
 STOPPER = """
 import fcntl, importlib, io, os, pkgutil, posix, shutil, signal, sqlite3, sys
 import uno

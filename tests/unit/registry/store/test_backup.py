@@ -23,7 +23,10 @@ from uno.registry.store.directory import Registry
 from uno.registry.store.key_wrapping import WrongPassphrase
 from uno.render import package_file
 
+pytestmark = pytest.mark.usefixtures("cheap_age")
+
 PHRASE = "correct horse"
+AS_IT_IS = pyrage.passphrase.encrypt
 
 
 @pytest.fixture
@@ -167,7 +170,6 @@ HARMS: tuple[Callable[[bytes], bytes], ...] = (
 )
 
 
-# One backup for all of them: age spends a second of CPU on each passphrase.
 @pytest.mark.feature("G27")
 def test_what_was_harmed_is_refused_in_one_line_and_leaves_nothing(
     registry: Registry, tmp_path: Path, by: Author
@@ -189,8 +191,13 @@ def test_what_was_harmed_is_refused_in_one_line_and_leaves_nothing(
 
 
 @pytest.mark.feature("G27")
-def test_age_opens_a_backup_without_uno(kept: Path, registry: Registry, tmp_path: Path) -> None:
-    opened = tmp_path / "opened.tar"
+def test_age_opens_a_backup_without_uno(
+    registry: Registry, tmp_path: Path, by: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyrage.passphrase, "encrypt", AS_IT_IS)
+    kept, opened = tmp_path / "kept.age", tmp_path / "opened.tar"
+    backup.write(registry, kept, passphrase=PHRASE, now=by.time)
+    assert re.search(rb"-> scrypt \S+ (1[5-9]|2\d)\n", kept.read_bytes())
 
     age_decrypt(kept, opened, passphrase=PHRASE)
 

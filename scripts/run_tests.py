@@ -1,0 +1,157 @@
+"""Run every check and every test, on two processors in less than 15 minutes.
+
+1. Tests of programs and of times, without a lab, on all processors.
+2. Labs that measure nothing, four files at a time: they wait more than they compute.
+3. Labs that measure times or lost packets, one at a time.
+
+Beside 2 and 3, in processor time that they leave (SCHED_IDLE, sched(7)), run the linters, the
+documentation, and the tests that compute and wait for nothing; their output is printed when they
+have ended. Arguments go to every run of pytest; with a path among them nothing else is run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess  # noqa: TID251 - this script is no part of uno
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NO_TESTS_COLLECTED = 5
+# Each of these computes; no test in them has a deadline.
+COMPUTING = (
+    *("tests/golden", "tests/property", "tests/unit/model", "tests/unit/planning"),
+    *("tests/unit/reconcile", "tests/unit/registry", "tests/unit/render", "tests/unit/spec"),
+    "tests/unit/statesync",
+)
+ELSEWHERE = tuple(f"--ignore={path}" for path in ("tests/lab", *COMPUTING))
+LABS_TOGETHER = ("-m", "lab and not alone", "-n4", "--dist=loadfile", "--no-loadscope-reorder")
+LABS_ALONE = ("-m", "lab and alone")
+BESIDE = "--beside"
+# Octets of memory for temporary files: four times what the tests need.
+ENOUGH = 1_000_000_000
+
+
+def main(arguments: list[str]) -> int:
+    """Run all of it; return 0 if all passed."""
+    os.chdir(ROOT)
+    os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    if arguments[:1] == [BESIDE]:
+        yield_to_all_others()
+        return checks_and_computing(arguments[1:])
+    obstacle = lab_obstacle()
+    if obstacle:
+        report(f"The lab is skipped: {obstacle}.")
+    if any(Path(each.split("::")[0]).exists() for each in arguments):
+        labs = () if obstacle else (LABS_TOGETHER, LABS_ALONE)
+        return worst([without_lab(*arguments), *(run("pytest", *lab, *arguments) for lab in labs)])
+    statuses = [without_lab("tests", *ELSEWHERE, *arguments)]
+    if obstacle:
+        return worst([*statuses, checks_and_computing(arguments)])
+    with beside(arguments) as ended:
+        together, alone = (
+            run("pytest", *lab, "tests/lab", *arguments) for lab in (LABS_TOGETHER, LABS_ALONE)
+        )
+        return worst([*statuses, together, alone, ended()])
+
+
+def checks_and_computing(arguments: list[str]) -> int:
+    """Run linters, documentation, and the tests that compute."""
+    return worst([run("just", "lint", "docs"), without_lab(*COMPUTING, *arguments)])
+
+
+def without_lab(*arguments: str) -> int:
+    """Run tests without a lab on all processors."""
+    with in_memory() as memory:
+        return run("pytest", "-m", "not lab", "-nauto", *memory, *arguments)
+
+
+@contextlib.contextmanager
+def beside(arguments: list[str]) -> Iterator[Callable[[], int]]:
+    """Run the checks and the tests that compute; yield what waits for their end and prints them.
+
+    They have a session of their own: the kernel shares processors by session (autogroups).
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, __file__, BESIDE, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+        def ended() -> int:
+            status = process.wait()
+            output.seek(0)
+            sys.stdout.buffer.write(output.read())
+            sys.stdout.flush()
+            return status
+
+        try:
+            yield ended
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+
+
+def yield_to_all_others() -> None:
+    """Take processor time that nothing else wants, from here on, children included."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19")
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def lab_obstacle() -> str:
+    """Return why there can be no lab here, or nothing."""
+    if os.geteuid() != 0:
+        return "it needs root, for network namespaces"
+    if not os.access("/usr/lib/frr/bgpd", os.X_OK):
+        return "FRR is not installed (scripts/setup installs it)"
+    return ""
+
+
+@contextlib.contextmanager
+def in_memory() -> Iterator[list[str]]:
+    """Yield the option of pytest for temporary files in memory, where fsync(2) costs nothing.
+
+    A path of a unix socket has at most 107 octets (unix(7)): this one is shorter than pytest's.
+    """
+    shared = Path("/dev/shm")  # noqa: S108
+    if not shared.is_dir() or shutil.disk_usage(shared).free < ENOUGH:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="uno-tests.", dir=shared) as made:
+        # FRR's daemons read files in it as a user of their own.
+        Path(made).chmod(0o711)
+        os.environ["TMPDIR"] = made
+        yield [f"--basetemp={made}/t"]
+        del os.environ["TMPDIR"]
+
+
+def run(*command: str) -> int:
+    """Run a command; return its exit status, 0 where no test was chosen (as with -k)."""
+    report(" ".join(command))
+    status = subprocess.run(command, check=False).returncode  # noqa: S603
+    return 0 if status == NO_TESTS_COLLECTED else status
+
+
+def worst(statuses: Sequence[int]) -> int:
+    """Return the first status that is not 0."""
+    return next((each for each in statuses if each), 0)
+
+
+def report(line: str) -> None:
+    """Print a line at once, in order with what commands print."""
+    print(f"\n{line}", flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main(sys.argv[1:]))
