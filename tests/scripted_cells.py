@@ -14,7 +14,7 @@ from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.messages import Ack, Activation, Envelope, Kind, Phase
 from uno.model.net import Network
-from uno.model.package import Package
+from uno.model.package import Package, SignedManifest
 from uno.model.status import CellStatus
 from uno.ports.bus import (
     FOR_REGISTRY,
@@ -45,17 +45,22 @@ class Behaviour(Enum):
 
 @dataclass(kw_only=True)
 class ScriptedCell:
-    """A cell. `log` has what it did: the phase and the generation."""
+    """A cell. `log` has what it did: the phase and the generation.
+
+    `claims` is the generation that it claims to run, None for the truth.
+    """
 
     network: MemoryNetwork
     running: Package
     behaviour: Behaviour = Behaviour.NORMAL
     reachable_lans: bool = True
     relays_for: int | None = None
+    claims: int | None = None
     previous: Package | None = None
     staged: Package | None = None
     log: list[tuple[Phase, int]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    proofs: dict[int, SignedManifest] = field(default_factory=dict)
     _bus: MemoryBus | None = None
     _sequence: int = 100
     _seen: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -118,8 +123,9 @@ class ScriptedCell:
             Topic.STATUS,
             Kind.STATUS,
             CellStatus(
-                generation=self.generation,
+                generation=self.claims or self.generation,
                 content=self.running.manifest.content,
+                proof=self.proofs.get(self.generation),
                 staged=self.staged.manifest.generation if self.staged else None,
                 unreachable=lost,
                 registry=True,
@@ -171,6 +177,7 @@ class ScriptedCell:
         )
         offered = package_file.read(content)
         generation = offered.manifest.generation
+        self.proofs[generation] = package_file.read_proof(content)
         if offered.manifest == self.running.manifest:
             self._ack(Phase.CONFIRMED, generation, received.sequence)
         elif self.behaviour is Behaviour.REFUSE:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -369,11 +370,15 @@ async def site(
         ledger = Ledger(place / name)
         ledger.accept((root / "cells" / f"net__{name}.uvn-agent").read_bytes())
         lan = Nic(name="lan0", addresses=(IPv4Interface(f"192.168.{number}.1/24"),))
+        host = FakeHost(nics=[lan])
+        # Each peer has sent more whenever somebody asks.
+        numbers = count(1)
+        host.received = lambda _, numbers=numbers: next(numbers)
         cells[name] = Cell(
             ledger=ledger,
             folder=place / f"run-{name}",
             bus=network.bus(),
-            host=FakeHost(nics=[lan]),
+            host=host,
         )
     one = cells["a"].package
     with operations.opened(root) as registry:

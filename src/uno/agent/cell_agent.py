@@ -29,13 +29,13 @@ from uno.agent.state_sync.bus_watchdog import BusWatchdog
 from uno.agent.state_sync.flood_runner import FloodRunner
 from uno.agent.state_sync.status_publisher import StatusPublisher
 from uno.diagnostics import ActionNeeded, UnoError
-from uno.model.messages import UvnAnnouncement
-from uno.ports.bus import Presence
+from uno.model.messages import REGISTRY, UvnAnnouncement
 from uno.ports.events import NetworkChange
 from uno.reconcile import collisions
 from uno.reconcile.collisions import Collision
 from uno.reconcile.lans import require_all
 from uno.statesync.state_database import view
+from uno.statesync.timers import MAX_AGE
 
 if TYPE_CHECKING:
     from uno.agent.agent_environment import AgentEnvironment
@@ -142,11 +142,14 @@ class CellAgent:
             or UvnAnnouncement(generation=generation, cells={cell: generation}),
             uvn=package.plan.uvn,
             viewer=cell,
-            registry=flood.registry_present,
+            registry=self._flood.registry_present,
             now=self._now(),
         )
         elsewhere = any(each.alive and each.status and each.status.registry for each in seen.cells)
-        return replace(seen, registry=True) if elsewhere else seen
+        # What other cells report counts while the registry's own messages arrive through them.
+        age = flood.database.contact_age(REGISTRY, now=self._now())
+        is_relayed = elsewhere and age is not None and age <= MAX_AGE
+        return replace(seen, registry=True) if is_relayed else seen
 
     # Start.
 
@@ -327,7 +330,7 @@ class CellAgent:
             fast=is_pending,
             also_at=(
                 commit.links_settled_at if is_pending else None,
-                self._flood.state.registry_lost_at,
+                self._flood.state.registry.changes_at(),
             ),
         )
         if self._publisher.update(status):
@@ -394,19 +397,36 @@ class CellAgent:
             problem=self._all_problems,
         )
         status = cell_status.collect(environment.host, package, inputs)
-        return replace(status, content=package.manifest.content)
+        proof = self._ledger.proof() if self._is_ahead else None
+        return replace(status, content=package.manifest.content, proof=proof)
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether the registry announces an older generation for this cell than it runs."""
+        announced = self._flood.state.database.registry_announcement()
+        package = self._commit.package
+        if announced is None:
+            return False
+        expected = announced.cells.get(package.plan.cell, announced.generation)
+        return expected < package.manifest.generation
 
     # Events.
 
     def _receive(self, event: BusEvent) -> None:
+        self._receive_and_follow(event)
+        self._publisher.wake_flooding()
+
+    def _receive_and_follow(self, event: BusEvent) -> None:
+        was_present = self._flood.registry_present
         if self._flood.receive(event):
             self._control.changed()
-            self._publisher.wake_flooding()
             unhandled = self._flood.state.unhandled
             if unhandled.offer or unhandled.activation:
                 unhandled.offer = unhandled.activation = False
                 self._wake.set()
-            if isinstance(event, Presence):
+            status = self._publisher.status
+            lacks_proof = status is not None and self._is_ahead and status.proof is None
+            if lacks_proof or self._flood.registry_present != was_present:
                 self.observe_soon()
 
     async def _watch_network(self) -> None:

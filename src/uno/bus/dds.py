@@ -8,6 +8,7 @@ subscriptions and writes are repeated.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +16,19 @@ from typing import Protocol, TypeAlias
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Security, Topic, ports
-from uno.statesync.envelope import BODY_LIMIT
+from uno.ports.bus import (
+    BusConfig,
+    BusEvent,
+    Channel,
+    Presence,
+    Received,
+    Security,
+    Topic,
+    ports,
+)
+from uno.statesync.bodies import BODY_LIMIT
+
+_log = logging.getLogger(__name__)
 
 # RTPS lease of a participant: seconds without a packet after which others remove it.
 PARTICIPANT_LEASE = 10
@@ -36,6 +48,11 @@ BATCH = 64
 # Samples of one subject that a reader keeps until they are taken. Several neighbours relay each
 # advertisement; with a depth of 1, an older copy from a slow one would replace the newest.
 READER_DEPTH = 16
+
+# Subjects that a session receives. DDS keeps an instance of some hundred bytes for each, as long as
+# the participant that has written about it is there. Limits of DDS on instances are of no use:
+# Cyclone then stops the delivery from all writers until there is room.
+MAX_SUBJECTS = 5000
 
 
 def reader_depth(topic: Topic) -> int:
@@ -92,6 +109,7 @@ class DdsBus:
         self._written: dict[Channel, dict[int, Envelope]] = {}
         self._reported: dict[Channel, int] = {}
         self._alive: dict[Channel, int] = {}
+        self._subjects: set[tuple[Channel, int]] = set()
         self._unsettled: set[Channel] = set()
         self._settling: asyncio.TimerHandle | None = None
 
@@ -167,6 +185,7 @@ class DdsBus:
             self._session.close(within=within)
         self._session = self._mailbox = self._config = self._settling = None
         self._alive.clear()
+        self._subjects.clear()
 
     def _resume(self, session: Session) -> None:
         for channel in self._channels:
@@ -178,12 +197,25 @@ class DdsBus:
     def _receive(self, event: BusEvent) -> None:
         if not isinstance(event, Presence):
             self._forward(event)
+            self._note_subject(event)
             return
         self._alive[event.channel] = event.alive
         if event.alive >= self._reported.get(event.channel, 0):
             self._unsettled.discard(event.channel)
         if event.channel not in self._unsettled:
             self._report(event.channel)
+
+    def _note_subject(self, event: Received) -> None:
+        """Count the subjects of this session, and begin another when they are too many."""
+        self._subjects.add((event.channel, event.envelope.subject))
+        if len(self._subjects) <= MAX_SUBJECTS:
+            return
+        _log.warning("joining the bus again: a node writes about %d subjects", MAX_SUBJECTS)
+        try:
+            self.rejoin()
+        except UnoError as error:
+            # The agent joins again at its next pass.
+            _log.warning("%s", error)
 
     def _settle(self) -> None:
         unsettled, self._unsettled = self._unsettled, set()

@@ -20,7 +20,8 @@ from enum import IntEnum
 from typing import Final
 
 from uno.model.messages import Envelope
-from uno.statesync.envelope import BODY_LIMIT, SIGNATURE_SIZE
+from uno.statesync.bodies import BODY_LIMIT
+from uno.statesync.envelope import SIGNATURE_SIZE
 
 TYPE_NAME = "uno::Envelope"
 

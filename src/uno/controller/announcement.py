@@ -40,6 +40,7 @@ def announcement(
         generation=release.generation if release else 0,
         cells={cell: it.generation for cell, it in release.cells.items()} if release else {},
         unreachable_from_registry=unreachable_from_registry,
+        unproven=tuple(sorted(rollouts.unproven_cells(rollout, observed))),
         version=__version__,
         rollout=progress + ("; a newer generation waits" if release_waits else ""),
         undone=rollout.release.generation if reason else None,

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from uno.controller.rollout import CellObservation
 from uno.model.messages import REGISTRY, Kind
 from uno.ports.bus import FOR_REGISTRY, OWN, RELAY, Channel, Received, Topic
+from uno.render import package_file
+from uno.render.package_file import PackageRejected
+from uno.statesync.complaints import Complaints
 from uno.statesync.envelope import UnknownOrigin, Untrusted
 from uno.statesync.state_database import StateDatabase
 from uno.statesync.timers import MAX_AGE
@@ -16,6 +19,7 @@ from uno.statesync.unknown_origins import UnknownOrigins
 
 if TYPE_CHECKING:
     from uno.model.plan import Member
+    from uno.model.status import CellStatus
     from uno.ports.bus import BusEvent
 
 _log = logging.getLogger(__name__)
@@ -42,13 +46,14 @@ class Receiver:
         """Accept advertisements of the cells `members`, from the time `since` on."""
         self.database = StateDatabase(identity=identity, registry_key=registry_key, members=members)
         self._unknown = UnknownOrigins[Received]()
+        self._identity = identity
         self._registry_key = registry_key
         self._since = since
         self._received_directly: dict[int, float] = {}
         # When the first relayed advertisement of a cell arrived, and the cells with later ones.
         self._first_relayed: dict[int, float] = {}
         self._verified: set[int] = set()
-        self._warnings: set[tuple[int, str]] = set()
+        self._complaints = Complaints()
 
     def trust(self, members: Mapping[int, Member], *, now: float) -> None:
         """Accept the advertisements of these cells, also those that were received before."""
@@ -68,14 +73,20 @@ class Receiver:
         except Untrusted as error:
             if isinstance(error, UnknownOrigin):
                 self._unknown.keep(received, event, now=now)
-            self.warn_once(received.relayed_by, error.what)
+            self.complain(received.relayed_by, error.what, now=now)
             return
         if event.channel.partition == OWN:
-            self._received_directly[received.subject] = now
+            # Any cell can repeat there what another one has advertised before.
+            if self.database.is_newest(received):
+                self._received_directly[received.subject] = now
         elif (
             is_new and now - self._first_relayed.setdefault(received.subject, now) > _FIRST_TIMEOUT
         ):
             self._verified.add(received.subject)
+
+    def accept_waiting(self, *, now: float) -> None:
+        """Accept what cells have advertised too fast, once it is due."""
+        self.database.take_waiting(now=now)
 
     def observations(self, *, now: float) -> dict[int, CellObservation]:
         """Return what was received from each cell."""
@@ -99,12 +110,13 @@ class Receiver:
             cell for cell, age in ages.items() if age is not None and now - age >= moment
         )
 
-    def warn_once(self, relayed_by: int, what: str) -> None:
-        """Log a warning about messages that a cell relayed, the first time only."""
-        if (relayed_by, what) not in self._warnings:
-            self._warnings.add((relayed_by, what))
-            place = f"cell {relayed_by}" if relayed_by else "the registry"
-            _log.warning("%s: %s", place, what)
+    def complain(self, relayed_by: int, reason: str, *, now: float) -> None:
+        """Log a warning about messages that a node relayed, unless it was logged lately."""
+        complaint = self._complaints.note(
+            relayed_by, reason, members=self.database.members, now=now
+        )
+        if complaint is not None:
+            _log.warning("%s", complaint)
 
     def own_sequence(self) -> int:
         """Return the highest sequence of this registry that cells have relayed; 0 if none."""
@@ -121,7 +133,20 @@ class Receiver:
             status_sequence=status.sequence if status else 0,
             ack=database.ack(cell),
             ack_sequence=ack.sequence if ack else 0,
+            proven=self._proven(cell, database.status(cell), now),
         )
+
+    def _proven(self, cell: int, status: CellStatus | None, now: float) -> int | None:
+        """Return the generation of the package that a cell has proved to run."""
+        if status is None or status.proof is None:
+            return None
+        try:
+            manifest = package_file.read_proven(status.proof, registry_key=self._registry_key)
+        except PackageRejected as error:
+            self.complain(cell, error.what, now=now)
+            return None
+        is_its_own = (manifest.identity, manifest.cell) == (self._identity, cell)
+        return manifest.generation if is_its_own else None
 
     def _age(self, cell: int, now: float) -> float | None:
         return self.database.contact_age(cell, now=now)

@@ -111,6 +111,8 @@ class RegistryAgent:
         self._release_waits = self._keys_pruned = False
         # Cells that rolled back alone, and whose packages a person wants to be offered again.
         self._retry_cells: set[int] = set()
+        # Why packages cannot be offered, as logged.
+        self._not_offered: dict[int, str] = {}
         self._started_at = self._bus_joined_at = 0.0
         self._failure: UnoError | None = None
 
@@ -261,6 +263,7 @@ class RegistryAgent:
         now = self._environment.clock()
         while self._events:
             self._receiver.receive(self._events.popleft(), now=now)
+        self._receiver.accept_waiting(now=now)
         self._exceed_own_sequence(now)
         if self._release_waits and self._rollout.is_replaceable(now, self._environment.limits):
             await self._release()
@@ -268,7 +271,7 @@ class RegistryAgent:
         observed = self._receiver.observations(now=now)
         await self._offer_again(observed)
         rollout = rollouts.step(self._rollout, observed, now=now, limits=self._environment.limits)
-        if rollouts.cells_ahead(rollout, observed):
+        if rollouts.cells_ahead(rollout, observed) or rollouts.unproven_cells(rollout, observed):
             newest = await asyncio.to_thread(self._store.newest_generation)
             rollout = replace(rollout, newest_generation=newest)
         await self._store_progress(rollout, observed)
@@ -318,7 +321,12 @@ class RegistryAgent:
     async def _store_progress(self, rollout: Rollout, observed: dict[int, CellObservation]) -> None:
         """Make `rollout` the current state: in the store first, before it is published."""
         record = self._snapshot.record
-        running = {cell: it.running for cell, it in observed.items() if it.running is not None}
+        unproven = rollouts.unproven_cells(rollout, observed)
+        running = {
+            cell: it.running
+            for cell, it in observed.items()
+            if it.running is not None and cell not in unproven
+        }
         running = record.running | running
         if rollout.activated != self._rollout.activated:
             activated = await self._activation(rollout, observed, running)
@@ -361,7 +369,9 @@ class RegistryAgent:
             try:
                 publisher.offer(cell, content, make, near=cell in indirect, since=release.attempt)
             except UnoError as error:
-                self._receiver.warn_once(REGISTRY, str(error))
+                if self._not_offered.get(cell) != str(error):
+                    self._not_offered[cell] = str(error)
+                    _log.warning("%s", error)
         publisher.activate(self._activation_in_force())
 
     def _announcement(self, observed: dict[int, CellObservation], now: float) -> UvnAnnouncement:

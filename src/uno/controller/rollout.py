@@ -27,7 +27,9 @@ class CellObservation:
     `status_sequence` and `ack_sequence` are those of `status` and `ack`. A cell numbers all of its
     advertisements in one sequence, so the higher one is the later. A cell is `alive` if its newest
     advertisement has not reached MAX_AGE. It is `verified` if an advertisement came from the cell
-    itself, or a relayed one was followed by a newer one: a single relayed one may be old.
+    itself, or a relayed one was followed by a newer one: a single relayed one may be old. `proven`
+    is the generation of the package that it has proved to run, by a manifest that this registry has
+    signed; None without a proof.
     """
 
     alive: bool = False
@@ -36,6 +38,7 @@ class CellObservation:
     status_sequence: int = 0
     ack: Ack | None = None
     ack_sequence: int = 0
+    proven: int | None = None
 
     @property
     def reachable(self) -> bool:
@@ -55,12 +58,14 @@ class RolloutLimits:
     """How long a rollout waits, in seconds.
 
     `discovery` is the wait for cells from which nothing was received since the registry started to
-    receive, `staging` the wait for reachable cells that have not staged. `confirm_timeout` is that
+    receive, `staging` the wait for reachable cells that have not staged, `proof` that for cells to
+    prove that they run generations that the registry does not have. `confirm_timeout` is that
     of the activation; `unreachable` is the wait for an activated cell that is unreachable.
     """
 
     discovery: float = 15.0
     staging: float = 30.0
+    proof: float = 10.0
     confirm_timeout: float = CONFIRM_TIMEOUT
     unreachable: float = 300.0
 
@@ -153,13 +158,25 @@ def cells_ahead(rollout: Rollout, observed: Mapping[int, CellObservation]) -> st
     Then the registry is older than the network: restored from a backup, or a copy.
     """
     found = [
-        f"{package.name} runs generation {running}"
+        f"{package.name} runs generation {one.proven}"
         for cell, package in rollout.release.cells.items()
-        if (one := _of(observed, cell)).alive
-        and (running := one.running) is not None
-        and running > max(package.generation, rollout.newest_generation)
+        if (one := _of(observed, cell)).alive and _is_ahead(rollout, cell, one.proven)
     ]
     return ", ".join(found)
+
+
+def unproven_cells(rollout: Rollout, observed: Mapping[int, CellObservation]) -> frozenset[int]:
+    """Return the cells that claim to run generations that this registry does not have.
+
+    They have not proved it. The rollout leaves them out, after a wait for the proof.
+    """
+    return frozenset(
+        cell
+        for cell in rollout.release.cells
+        if (one := _of(observed, cell)).alive
+        and _is_ahead(rollout, cell, one.running)
+        and not _is_ahead(rollout, cell, one.proven)
+    )
 
 
 def is_confirmed(package: ReleasedPackage, cell: CellObservation) -> bool:
@@ -196,6 +213,15 @@ def progress(rollout: Rollout, observed: Mapping[int, CellObservation]) -> str:
         f"staging generation {release.generation}: {len(ready)} of {len(release.cells)} cells"
         " have it"
     )
+
+
+def _is_ahead(rollout: Rollout, cell: int, generation: int | None) -> bool:
+    known = max(rollout.release.cells[cell].generation, rollout.newest_generation)
+    return generation is not None and generation > known
+
+
+def _is_waiting_for_proof(rollout: Rollout, now: float, limits: RolloutLimits) -> bool:
+    return now - max(rollout.started_at, rollout.receiving_since) < limits.proof
 
 
 def _is_late(rollout: Rollout, cell: int, observed: Mapping[int, CellObservation]) -> bool:
@@ -245,11 +271,14 @@ def _next_wave(
     limits: RolloutLimits,
 ) -> dict[int, int]:
     """Return the cells to activate now, with the generations of their packages."""
-    cells = rollout.release.cells
+    cells, unproven = rollout.release.cells, unproven_cells(rollout, observed)
+    if unproven and not rollout.activated and _is_waiting_for_proof(rollout, now, limits):
+        return {}
     outdated = {
         cell
         for cell, package in cells.items()
-        if cell not in rollout.activated and not is_confirmed(package, _of(observed, cell))
+        if cell not in rollout.activated.keys() | unproven
+        and not is_confirmed(package, _of(observed, cell))
     }
     staged = {cell for cell in outdated if _is_staged(rollout, cell, _of(observed, cell))}
     if not rollout.activated:
@@ -269,10 +298,14 @@ def _is_settled(
     limits: RolloutLimits,
 ) -> bool:
     """Whether the rollout waits for no cell any more."""
+    unproven = unproven_cells(rollout, observed)
+    if unproven and _is_waiting_for_proof(rollout, now, limits):
+        return False
     left = {
         cell
         for cell, package in rollout.release.cells.items()
-        if not is_confirmed(package, _of(observed, cell))
+        if cell not in unproven
+        and not is_confirmed(package, _of(observed, cell))
         and not _has_rejected(rollout, cell, observed)
     }
     if any(_of(observed, cell).reachable for cell in left):

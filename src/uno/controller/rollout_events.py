@@ -24,6 +24,8 @@ def events(before: UvnView, after: UvnView) -> Iterator[str]:
         was = known.get(cell.id)
         if was is None or cell.alive != was.alive:
             yield f"{cell.name}  {_contact(cell)}"
+        if cell.unproven and (was is None or not was.unproven):
+            yield f"{cell.name}  {unproven_claim(cell)}"
         if cell.ack is not None and (was is None or cell.ack != was.ack):
             yield from _acknowledged(cell, is_new=was is not None and was.alive)
         if was is not None and was.status and cell.alive and _is_routed(cell) != _is_routed(was):
@@ -47,6 +49,15 @@ def registry_outdated(ahead: str, newest: int) -> str:
         " Work with the newer copy of it; if that is lost, back this one up, restore it with"
         " --generation N, above all of these, into an empty directory, and there: uno redeploy,"
         " uno sync"
+    )
+
+
+def unproven_claim(cell: CellView) -> str:
+    """Return the fault of a cell whose generation the registry has not made."""
+    generation = cell.status.generation if cell.status else "another one"
+    return (
+        f"claims to run generation {generation}, without a signature of the registry:"
+        " it is left out of changes. Was it taken over?"
     )
 
 

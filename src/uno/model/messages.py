@@ -60,14 +60,16 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
 
     `generation` is being rolled out or in force; `cells` maps each cell id to the generation of the
     cell's package. Other cells relay to the registry what the cells in `unreachable_from_registry`
-    originate. `rollout` describes the step of a rollout for people, empty at rest. If the newest
-    generation was rolled back, `undone` is its number and `reason` the cause, and `generation` and
-    `cells` are those of the one before.
+    originate. Those in `unproven` claim to run generations that the registry has not made, without
+    its signature. `rollout` describes the step of a rollout for people, empty at rest. If the
+    newest generation was rolled back, `undone` is its number and `reason` the cause, and
+    `generation` and `cells` are those of the one before.
     """
 
     generation: int
     cells: dict[int, int] = {}
     unreachable_from_registry: tuple[int, ...] = ()
+    unproven: tuple[int, ...] = ()
     version: str = ""
     rollout: str = ""
     undone: int | None = None

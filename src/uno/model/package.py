@@ -33,6 +33,13 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return hashlib.sha256(codec.encode(self)).hexdigest()[:16]
 
 
+class SignedManifest(Struct, frozen=True, kw_only=True):
+    """The bytes of a manifest and their Ed25519 signature: proof that a registry made a package."""
+
+    manifest: bytes
+    signature: bytes
+
+
 class Package(Struct, frozen=True, kw_only=True):
     """A whole, verified package. `secrets` maps key ids to base64 keys. Printing it hides them."""
 

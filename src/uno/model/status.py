@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from uno.model.messages import Ack
 from uno.model.net import Address, Network
+from uno.model.package import SignedManifest
 
 # After so many seconds without a new handshake WireGuard uses no key any more (REJECT_AFTER_TIME,
 # section 6.1 of its paper).
@@ -95,7 +96,8 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     the LANs of other cells. `registry`: whether the cell receives from the registry, directly or
     by relay. `obstacles` are in the way of what the cell forwards: rules of other firewalls, kernel
     parameters, interfaces. `pending` are changes that the host still needs, as text. `problem` is
-    what needs a person, empty if nothing does.
+    what needs a person, empty if nothing does. `proof` shows that the registry made `generation`;
+    a cell adds it where the registry announces an older one.
     """
 
     generation: int
@@ -113,6 +115,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     version: str = ""
     pending: tuple[str, ...] = ()
     problem: str = ""
+    proof: SignedManifest | None = None
 
     @property
     def routed(self) -> bool:
@@ -124,7 +127,8 @@ class CellView(Struct, frozen=True, kw_only=True):
     """A cell as a node sees it: the newest advertisement, and its age in seconds.
 
     `package` is the generation that it should run, if known. `status` and `age` are None where
-    nothing was ever received; `alive`: the newest advertisement is not too old.
+    nothing was ever received; `alive`: the newest advertisement is not too old; `unproven`: it
+    claims to run a generation that the registry has not made.
     """
 
     id: int
@@ -134,6 +138,7 @@ class CellView(Struct, frozen=True, kw_only=True):
     ack: Ack | None = None
     age: float | None = None
     alive: bool = False
+    unproven: bool = False
 
     @property
     def consistent(self) -> bool:

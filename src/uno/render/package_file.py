@@ -25,7 +25,7 @@ from msgspec import Raw, Struct
 
 from uno.diagnostics import InvalidInput
 from uno.model import codec
-from uno.model.package import Manifest, Package
+from uno.model.package import Manifest, Package, SignedManifest
 from uno.model.plan import CellPlan, ParticlePeer, Roster
 
 FORMAT = 1
@@ -149,6 +149,29 @@ def read_manifest(content: bytes, *, registry_key: str | None = None) -> Manifes
     Raises as `read` does, which is to be called before anything in the package is used.
     """
     manifest, _ = _read_head(content, registry_key)
+    return manifest
+
+
+def read_proof(content: bytes) -> SignedManifest:
+    """Return the signed manifest of a package, for a registry that does not have the package.
+
+    Raises as `read` does.
+    """
+    _read_head(content, None)
+    head, _ = _gunzip(content, limit=_HEAD_LIMIT)
+    manifest, signature = _members(head, (_MANIFEST, _SIGNATURE))
+    return SignedManifest(manifest=manifest, signature=signature)
+
+
+def read_proven(proof: SignedManifest, *, registry_key: str) -> Manifest:
+    """Return the manifest that `proof` shows to be signed with `registry_key`, in base64.
+
+    Raises PackageRejected, and nothing else, for any bytes.
+    """
+    manifest = _read_manifest(proof.manifest)
+    if manifest.registry_key != registry_key:
+        raise PackageRejected("a manifest is of another registry")
+    _verify(manifest, proof.manifest, proof.signature)
     return manifest
 
 

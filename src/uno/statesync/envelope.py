@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from uno.diagnostics import InvalidInput
 from uno.model.messages import Envelope
+from uno.statesync.bodies import BODY_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 _SIGNED = b"uno message 1\0"
 _SEALED = b"uno package 2\0"
 
-# The largest body that is accepted; checked before the body is parsed.
-BODY_LIMIT = 8 << 20
 SIGNATURE_SIZE = 64
 _KEY_SIZE = 32
 

@@ -31,10 +31,13 @@ from uno.ports.bus import (
     offers_for,
     offers_to_relay,
 )
+from uno.statesync.complaints import Complaint, Complaints
 from uno.statesync.envelope import UnknownOrigin, Untrusted, signed, signer
 from uno.statesync.flood_queue import FloodQueue
+from uno.statesync.registry_presence import RegistryPresence
 from uno.statesync.sequence import Sequence, block
 from uno.statesync.state_database import StateDatabase
+from uno.statesync.timers import MAX_AGE
 from uno.statesync.unknown_origins import UnknownOrigins
 
 if TYPE_CHECKING:
@@ -61,9 +64,6 @@ _UNREACHABLE_ONLY = (
     Channel(Topic.ACK, FOR_REGISTRY),
     Channel(Topic.ACK, RELAY),
 )
-
-# Warnings given once are remembered up to this many, as a peer can make up any number.
-_MAX_WARNINGS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,9 @@ class ReserveSequence:
 
 @dataclass(frozen=True, slots=True)
 class Warn:
-    """Log that an envelope was dropped: `reason`, and the node `relayed_by` that wrote it."""
+    """Log that envelopes were dropped."""
 
-    relayed_by: int
-    reason: str
+    complaint: Complaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +126,16 @@ class Flood:
         """Accept advertisements of the registry and the members that `package` names.
 
         `reserved` is the highest sequence number that an earlier process may have used. A registry
-        that leaves counts as reachable for `grace` more seconds, until `registry_lost_at`.
+        that leaves counts as reachable for `grace` more seconds.
         """
-        self.registry_present = False
-        self.registry_lost_at: float | None = None
+        self.registry = RegistryPresence(grace=grace)
         self.registry_contact_at: float | None = None
         self.unhandled = Unhandled()
         self.queue = FloodQueue()
         self._package = package
         self._sequence = Sequence(self._reserve, last=reserved)
-        self._grace = grace
         self._unknown = UnknownOrigins[Channel]()
-        self._warned: set[tuple[int, str]] = set()
+        self._complaints = Complaints()
         self._relayed: set[tuple[Channel, int]] = set()
         self._originated: dict[Kind, CellStatus | Ack] = {}
         self._commands: list[Command] = []
@@ -146,6 +143,7 @@ class Flood:
             identity=package.plan.identity,
             registry_key=package.manifest.registry_key,
             members=_members(package),
+            own=package.plan.cell,
         )
 
     @property
@@ -153,10 +151,10 @@ class Flood:
         """The id of the cell itself."""
         return self._package.plan.cell
 
-    def is_registry_reachable(self, *, now: float) -> bool:
-        """Whether the registry is present, or left less than the grace period ago."""
-        lost_at = self.registry_lost_at
-        return self.registry_present or (lost_at is not None and now < lost_at)
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there is something for `flood_due`."""
+        return bool(self.queue) or self.database.has_waiting
 
     def last_registry_messages(self) -> tuple[Envelope, ...]:
         """Return the newest announcement and activation of the registry, for `restore`."""
@@ -187,7 +185,7 @@ class Flood:
             try:
                 is_newer = self.database.accept(envelope, now=now)
             except Untrusted as error:
-                self._warn_once(envelope, error)
+                self._complain(envelope, error, now=now)
                 continue
             if is_newer:
                 self._relay(Channel(_TOPIC_OF[Kind(envelope.kind)], RELAY), envelope)
@@ -207,22 +205,27 @@ class Flood:
         return self._taken()
 
     def next_flood(self, *, awaiting_confirm: bool, now: float) -> float | None:
-        """Return when the queue is due, None if it is empty.
+        """Return when the queue, or what a cell has sent too fast, is due; None if neither is.
 
         `awaiting_confirm`: the cell itself has a pending commit.
         """
         announced = self.database.registry_announcement()
         # The last announcement of a registry that is gone may name a rollout that has ended.
-        is_rollout = bool(announced and announced.rollout) and self.is_registry_reachable(now=now)
-        return self.queue.due(
+        is_rollout = bool(announced and announced.rollout) and self.registry.is_reachable(now=now)
+        queued = self.queue.due(
             members=len(self.database.members), changing=awaiting_confirm or is_rollout
         )
+        times = (queued, self.database.waits_until(now=now))
+        return min((at for at in times if at is not None), default=None)
 
     def flood_due(self, *, awaiting_confirm: bool, now: float) -> tuple[Command, ...]:
-        """Flood the queue if it is due."""
+        """Flood the queue if it is due; accept what cells have sent too fast once it is due."""
+        for envelope in self.database.take_waiting(now=now):
+            self._accept(Channel(_TOPIC_OF[Kind(envelope.kind)], RELAY), envelope, now=now)
+            self._commands.append(StateChanged())
         due = self.next_flood(awaiting_confirm=awaiting_confirm, now=now)
         if due is None or due > now:
-            return ()
+            return self._taken()
         for cell in self.queue.take_all(now=now):
             self._relay_newest(_RELAYED_STATUSES, cell)
         return self._taken()
@@ -241,12 +244,9 @@ class Flood:
     def _note_presence(self, event: Presence, *, now: float) -> None:
         if event.channel != Channel(Topic.UVN, OWN):
             return
-        before, self.registry_present = self.registry_present, event.alive > 0
-        if self.registry_present:
-            self.registry_lost_at = None
-        elif before:
-            self.registry_lost_at = now + self._grace
-        if before != self.registry_present:
+        before = self.registry.is_present(now=now)
+        self.registry.note_writers(event.alive, now=now)
+        if before != self.registry.is_present(now=now):
             self._commands.append(StateChanged())
 
     def _receive(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
@@ -257,12 +257,17 @@ class Flood:
         except Untrusted as error:
             if isinstance(error, UnknownOrigin):
                 self._unknown.keep(envelope, channel, now=now)
-            self._warn_once(envelope, error)
+            self._complain(envelope, error, now=now)
             return
-        if channel.partition == OWN and envelope.kind in OF_REGISTRY:
-            self.registry_contact_at = now
+        is_present = self.registry.is_present(now=now)
+        if channel == Channel(Topic.UVN, OWN) and self.database.is_newest(envelope):
+            received_at = self.database.received_at(Kind.UVN, REGISTRY)
+            self.registry.note_heartbeat(received_at=now if received_at is None else received_at)
         if is_newer:
+            if channel.partition == OWN and envelope.kind in OF_REGISTRY:
+                self.registry_contact_at = now
             self._accept(channel, envelope, now=now)
+        if is_newer or is_present != self.registry.is_present(now=now):
             self._commands.append(StateChanged())
 
     def _accept(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
@@ -302,6 +307,7 @@ class Flood:
 
     def _originate(self, body: CellStatus | Ack, kind: Kind, *, now: float) -> None:
         self._originated[kind] = body
+        self._withdraw_silent(now)
         plain = Envelope(
             subject=self.cell,
             kind=kind,
@@ -355,12 +361,21 @@ class Flood:
             self._relayed.discard((channel, subject))
             self._commands.append(Withdraw(channel, subject))
 
-    def _warn_once(self, envelope: Envelope, error: Untrusted) -> None:
-        warning = (envelope.relayed_by, error.what)
-        if warning in self._warned or len(self._warned) >= _MAX_WARNINGS:
-            return
-        self._warned.add(warning)
-        self._commands.append(Warn(envelope.relayed_by, error.what))
+    def _withdraw_silent(self, now: float) -> None:
+        """Withdraw what cells have advertised that are gone: it must not come back later."""
+        for channel, subject in tuple(self._relayed):
+            if subject == REGISTRY or channel.topic is Topic.OFFER:
+                continue
+            age = self.database.contact_age(subject, now=now)
+            if age is None or age > MAX_AGE:
+                self._withdraw(channel, subject)
+
+    def _complain(self, envelope: Envelope, error: Untrusted, *, now: float) -> None:
+        complaint = self._complaints.note(
+            envelope.relayed_by, error.what, members=self.database.members, now=now
+        )
+        if complaint is not None:
+            self._commands.append(Warn(complaint))
 
 
 def _members(package: Package) -> dict[int, Member]:

@@ -11,8 +11,12 @@ from collections.abc import Callable
 BLOCK = 1000
 """Numbers per reservation: a cell at rest reserves a few times a day."""
 
-# A sequence has 64 bits on the wire. A peer cannot push the counter near the end of them.
+# A sequence has 64 bits on the wire. No node accepts one from here on.
 LIMIT = 1 << 62
+
+# The most that a sequence may be above the one before it, while its originator is in contact. A
+# restart skips a block. At one number a second this is 136 years.
+MAX_STEP = 1 << 32
 
 
 class Sequence:
@@ -36,8 +40,13 @@ class Sequence:
         return self.last
 
     def above(self, seen: int) -> None:
-        """Continue above `seen`, a number of this originator that another node has received."""
-        self.last = max(self.last, min(seen, LIMIT))
+        """Continue above `seen`, a number of this originator that another node has received.
+
+        There is no continuing above the last numbers below `LIMIT`. A thief of the originator's key
+        may have used them; other nodes forget them (`FORGET_AGE`).
+        """
+        if seen < LIMIT - MAX_STEP:
+            self.last = max(self.last, seen)
 
 
 def block(above: int) -> range:

@@ -1,17 +1,21 @@
 """The newest advertisement of each kind and subject that a node has verified. Pure.
 
 The counterpart of a link-state database (RFC 2328, section 12). A higher sequence number is newer;
-which node relayed an advertisement is irrelevant, since its originator signs it. Times are of the
-node's own monotonic clock, in seconds: no message carries a time.
+of two advertisements with the same number the one with the higher signature is (RFC 2328, 13.1,
+compares checksums). Which node relayed an advertisement is irrelevant, since its originator signs
+it. Times are of the node's own monotonic clock, in seconds: no message carries a time.
+
+A thief of a cell's key can use any number. So a number has an upper limit, is at most `MAX_STEP`
+above the one before, and is forgotten `FORGET_AGE` after the cell's last advertisement. Those of
+the registry, whose old messages must never count again, are not forgotten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from uno.model.codec import MalformedJson, decode
 from uno.model.messages import (
     OF_REGISTRY,
     REGISTRY,
@@ -24,17 +28,12 @@ from uno.model.messages import (
 )
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
+from uno.statesync import bodies
+from uno.statesync.admission import Admission
+from uno.statesync.bodies import Body, MalformedBody
 from uno.statesync.envelope import UnknownOrigin, Untrusted, verify
-from uno.statesync.timers import MAX_AGE
-
-Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack
-
-_BODIES: dict[Kind, type[Body]] = {
-    Kind.UVN: UvnAnnouncement,
-    Kind.STATUS: CellStatus,
-    Kind.ACTIVATION: Activation,
-    Kind.ACK: Ack,
-}
+from uno.statesync.sequence import LIMIT, MAX_STEP
+from uno.statesync.timers import FORGET_AGE, MAX_AGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,27 @@ class StateDatabase:
     Offers are stored unopened: only the cell that an offer is for has the key.
     """
 
-    def __init__(self, *, identity: str, registry_key: str, members: Mapping[int, Member]) -> None:
-        """Start empty, for the UVN `identity`; `registry_key` is in base64."""
+    def __init__(
+        self,
+        *,
+        identity: str,
+        registry_key: str,
+        members: Mapping[int, Member],
+        own: int | None = None,
+    ) -> None:
+        """Start empty, for the UVN `identity`; `registry_key` is in base64.
+
+        `own` is the cell that has the database, None if that is the registry.
+        """
+        self._own = own
         self._identity = identity
         self._registry_key = registry_key
         self._members = dict(members)
         self._entries: dict[tuple[Kind, int], _Entry] = {}
+        self._admission = Admission()
+        # What came faster than is accepted: the first of it, and the newest, not verified yet.
+        self._waiting: dict[tuple[Kind, int], _Entry] = {}
+        self._candidates: dict[tuple[Kind, int], Envelope] = {}
 
     @property
     def members(self) -> Mapping[int, Member]:
@@ -63,19 +77,76 @@ class StateDatabase:
         return self._members
 
     def accept(self, envelope: Envelope, *, now: float) -> bool:
-        """Store an envelope if it is newer than the stored one; return whether it is.
+        """Store an envelope if it is newer than the stored one; return whether it was stored.
+
+        What a cell advertises too fast waits, for `take_waiting`.
 
         Raises `UnknownOrigin` if its subject is not a member, and `Untrusted` if the signature or
         the content is invalid.
         """
-        kind = self._kind(envelope)
-        known = self._entries.get((kind, envelope.subject))
+        kind, subject = self._kind(envelope), envelope.subject
+        is_silent = self._is_silent(kind, subject, now)
         # Before the costly signature: every advertisement arrives once per path.
-        if known is not None and envelope.sequence <= known.envelope.sequence:
+        if not is_silent and not self._is_newer(kind, envelope):
             return False
-        verify(envelope, identity=self._identity, public_key=self._key(kind, envelope.subject))
-        self._entries[kind, envelope.subject] = _Entry(envelope, _body(kind, envelope), now)
+        if self.is_newest(envelope):
+            return False
+        key, is_limited = (kind, subject), kind not in OF_REGISTRY and subject != self._own
+        must_wait = is_limited and not self._admission.is_open(key, now=now)
+        if must_wait and key in self._waiting:
+            known = self._candidates.get(key, self._waiting[key].envelope)
+            if envelope.sequence > known.sequence:
+                self._candidates[key] = envelope
+            return False
+        entry = self._verified(kind, envelope, now)
+        if must_wait:
+            self._waiting[key] = entry
+            return False
+        if is_silent:
+            self._forget(subject)
+        self._store(key, entry, now)
         return True
+
+    def take_waiting(self, *, now: float) -> tuple[Envelope, ...]:
+        """Store what has waited long enough, and return it."""
+        stored: list[Envelope] = []
+        for key in [key for key in self._waiting if self._admission.is_open(key, now=now)]:
+            entry, candidate = self._waiting.pop(key), self._candidates.pop(key, None)
+            if candidate is not None:
+                with suppress(Untrusted):
+                    entry = self._verified(key[0], candidate, now)
+            if self._is_newer(key[0], entry.envelope):
+                self._store(key, entry, now)
+                stored.append(entry.envelope)
+        return tuple(stored)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something waits."""
+        return bool(self._waiting)
+
+    def waits_until(self, *, now: float) -> float | None:
+        """Return when `take_waiting` is due, None if nothing waits."""
+        times = (self._admission.opens_at(key, now=now) for key in self._waiting)
+        return min(times, default=None)
+
+    def _verified(self, kind: Kind, envelope: Envelope, now: float) -> _Entry:
+        """Return the entry of an envelope. Raises `Untrusted`."""
+        public_key = self._key(kind, envelope.subject)
+        verify(envelope, identity=self._identity, public_key=public_key)
+        return _Entry(envelope, _body(kind, envelope), now)
+
+    def _store(self, key: tuple[Kind, int], entry: _Entry, now: float) -> None:
+        self._admission.take(key, now=now)
+        self._entries[key] = entry
+
+    def is_newest(self, envelope: Envelope) -> bool:
+        """Whether an envelope is the stored one of its kind and subject, whoever relayed it."""
+        known = self._entries.get((Kind(envelope.kind), envelope.subject))
+        return known is not None and (
+            (known.envelope.sequence, known.envelope.signature, known.envelope.body)
+            == (envelope.sequence, envelope.signature, envelope.body)
+        )
 
     def newest(self, kind: Kind, subject: int) -> Envelope | None:
         """Return the newest envelope of a kind about a subject, None if there is none."""
@@ -146,15 +217,37 @@ class StateDatabase:
         """Accept these from now on; drop what others, or other keys, have signed."""
         gone = {
             (kind, subject)
-            for kind, subject in self._entries
+            for kind, subject in (*self._entries, *self._waiting)
             if (subject != REGISTRY and subject not in members)
             or (kind in OF_REGISTRY and registry_key != self._registry_key)
             or (kind not in OF_REGISTRY and _key_of(members, subject) != self._key(kind, subject))
         }
         for key in gone:
-            del self._entries[key]
+            for kept in (self._entries, self._waiting, self._candidates):
+                kept.pop(key, None)
         self._registry_key = registry_key
         self._members = dict(members)
+
+    def _is_newer(self, kind: Kind, envelope: Envelope) -> bool:
+        """Whether an envelope, if it is authentic, is newer than the stored one."""
+        known = self._entries.get((kind, envelope.subject))
+        if known is None:
+            return True
+        step = envelope.sequence - known.envelope.sequence
+        if step > MAX_STEP and kind not in OF_REGISTRY and envelope.subject != self._own:
+            raise Untrusted("a message has a sequence number too far above the last one")
+        return step > 0 or (step == 0 and envelope.signature > known.envelope.signature)
+
+    def _is_silent(self, kind: Kind, subject: int, now: float) -> bool:
+        """Whether the sequence of a cell is forgotten, as nothing new has come from it."""
+        if kind in OF_REGISTRY:
+            return False
+        age = self.contact_age(subject, now=now)
+        return age is not None and age > FORGET_AGE
+
+    def _forget(self, cell: int) -> None:
+        for kind in (Kind.STATUS, Kind.ACK):
+            self._entries.pop((kind, cell), None)
 
     def _kind(self, envelope: Envelope) -> Kind:
         try:
@@ -164,7 +257,11 @@ class StateDatabase:
         if (envelope.subject == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION}):
             raise Untrusted("a message has a subject that its kind does not allow")
         if envelope.subject != REGISTRY and envelope.subject not in self._members:
-            raise UnknownOrigin(f"a message is about cell {envelope.subject}, which is no member")
+            raise UnknownOrigin("a message is about a cell that is no member")
+        if not 0 < envelope.sequence < LIMIT:
+            raise Untrusted("a message has a sequence number out of range")
+        if len(envelope.body) > bodies.size_limit(kind, members=len(self._members)):
+            raise Untrusted("a message is too large for its kind")
         return kind
 
     def _key(self, kind: Kind, subject: int) -> str:
@@ -190,7 +287,7 @@ def view(
         viewer=viewer,
         generation=announced.generation,
         cells=tuple(
-            _cell(database, member, package=announced.cells.get(member.id), now=now)
+            _cell(database, member, announced=announced, now=now)
             for member in sorted(database.members.values(), key=lambda each: each.id)
         ),
         registry=registry,
@@ -200,16 +297,19 @@ def view(
     )
 
 
-def _cell(database: StateDatabase, member: Member, *, package: int | None, now: float) -> CellView:
+def _cell(
+    database: StateDatabase, member: Member, *, announced: UvnAnnouncement, now: float
+) -> CellView:
     age = database.contact_age(member.id, now=now)
     return CellView(
         id=member.id,
         name=member.name,
-        package=package,
+        package=announced.cells.get(member.id),
         status=database.status(member.id),
         ack=database.ack(member.id),
         age=age,
         alive=age is not None and age <= MAX_AGE,
+        unproven=member.id in announced.unproven,
     )
 
 
@@ -219,10 +319,7 @@ def _key_of(members: Mapping[int, Member], cell: int) -> str:
 
 
 def _body(kind: Kind, envelope: Envelope) -> Body | None:
-    shape = _BODIES.get(kind)
-    if shape is None:
-        return None
     try:
-        return decode(envelope.body, shape)
-    except MalformedJson as error:
+        return bodies.parse(kind, envelope.body)
+    except MalformedBody as error:
         raise Untrusted("a message has a body that this version cannot parse") from error

@@ -9,3 +9,7 @@ REFRESH_INTERVAL = 30.0
 # A node without a new advertisement for this long counts as gone (MaxAge of RFC 2328, appendix B):
 # two refreshes may be lost, and half an interval is for the way.
 MAX_AGE = 75.0
+
+# A cell without a new advertisement for this long may begin its sequence anew. Every node has
+# withdrawn its relayed copies by then, so that no honest node brings an older one back.
+FORGET_AGE = 2 * MAX_AGE

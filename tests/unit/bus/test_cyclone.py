@@ -40,7 +40,7 @@ from uno.ports.bus import (
     offers_for,
     ports,
 )
-from uno.statesync.envelope import BODY_LIMIT
+from uno.statesync.bodies import BODY_LIMIT
 
 STATUS = Channel(Topic.STATUS)
 LOOPBACK = IPv4Address("127.0.0.1")

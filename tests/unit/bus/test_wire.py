@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from uno.bus import wire
 from uno.bus.cyclone import CycloneSample
 from uno.model.messages import Envelope
-from uno.statesync.envelope import BODY_LIMIT
+from uno.statesync.bodies import BODY_LIMIT
 
 ENVELOPES = some.builds(
     Envelope,

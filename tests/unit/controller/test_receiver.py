@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
+from msgspec.structs import replace
 
+from commands import run
 from flooding import Cells
 from uno.controller.receiver import Receiver
-from uno.model.messages import Envelope
+from uno.model.codec import encode
+from uno.model.key_ids import cell_signing
+from uno.model.messages import Envelope, Kind
+from uno.model.package import SignedManifest
+from uno.model.status import CellStatus
 from uno.ports.bus import FOR_REGISTRY, OWN, Channel, Received, Topic
+from uno.render import package_file
+from uno.statesync.envelope import signed, signer
 
 
 @pytest.fixture
@@ -105,3 +113,81 @@ def test_a_message_that_is_not_authentic_is_logged_once(
 
 def fields(envelope: Envelope) -> dict[str, object]:
     return {name: getattr(envelope, name) for name in envelope.__struct_fields__}
+
+
+def test_what_is_repeated_of_a_cell_is_no_contact_with_it(cells: Cells) -> None:
+    registry = receiver(cells, 1, 2)
+    (channel, first), *_ = advertised(cells, 2)
+    (_, second), *_ = advertised(cells, 2)
+    registry.receive(Received(Channel(Topic.STATUS, FOR_REGISTRY), second), now=1.0)
+
+    registry.receive(Received(channel, first), now=50.0)
+    assert registry.unreachable_from_registry(now=50.0) == (1, 2)
+
+    registry.receive(Received(channel, second), now=50.0)
+    assert registry.unreachable_from_registry(now=50.0) == (1,)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    root = tmp_path_factory.mktemp("proof") / "uvn"
+    for words in ("define uvn net -o j@example.org -p x", "define cell a -a a.example.org"):
+        assert run(*words.split(), "-r", str(root)).status == 0
+    return (root / "cells" / "net__a.uvn-agent").read_bytes()
+
+
+@pytest.mark.feature("G53")
+@pytest.mark.parametrize(
+    ("alter", "proven"),
+    [
+        (lambda it: it, 2),
+        (
+            lambda it: replace(
+                it, manifest=it.manifest.replace(b'"generation":2', b'"generation":3')
+            ),
+            None,
+        ),
+        (lambda it: replace(it, signature=bytes(64)), None),
+        (lambda it: replace(it, manifest=b"\x1b[2J"), None),
+        (lambda it: replace(it, signature=b""), None),
+    ],
+)
+def test_only_a_manifest_that_the_registry_has_signed_proves_a_generation(
+    package: bytes,
+    alter: Callable[[SignedManifest], SignedManifest],
+    proven: int | None,
+) -> None:
+    proof = alter(package_file.read_proof(package))
+    own = package_file.read(package)
+    sign = signer(own.secrets[cell_signing(1)])
+    plain = Envelope(
+        subject=1,
+        kind=Kind.STATUS,
+        sequence=1,
+        relayed_by=1,
+        body=encode(CellStatus(generation=9, proof=proof)),
+        signature=b"",
+    )
+    registry = Receiver(
+        identity=own.plan.identity,
+        registry_key=own.manifest.registry_key,
+        members={each.id: each for each in own.roster.members},
+        since=0.0,
+    )
+
+    signed_status = signed(plain, identity=own.plan.identity, sign=sign)
+    registry.receive(Received(Channel(Topic.STATUS), signed_status), now=1.0)
+
+    assert registry.observations(now=1.0)[1].proven == proven
+
+
+@pytest.mark.feature("G53")
+def test_the_proof_of_another_cell_or_registry_proves_nothing(package: bytes, cells: Cells) -> None:
+    proof = package_file.read_proof(package)
+    registry = receiver(cells, 1, 2)
+    cells.originate(2, CellStatus(generation=9, proof=proof), Kind.STATUS)
+    (envelope,) = (each for (_, subject), each in cells.executed[2].newest.items() if subject == 2)
+
+    registry.receive(Received(Channel(Topic.STATUS), envelope), now=1.0)
+
+    assert registry.observations(now=1.0)[2].proven is None

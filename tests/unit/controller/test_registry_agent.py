@@ -411,6 +411,33 @@ def test_a_registry_from_an_old_backup_announces_that_it_is_older(
     assert scene.cells[2].generation == 1001
 
 
+@pytest.mark.feature("G53")
+def test_a_cell_that_claims_a_generation_that_was_never_made_is_named_and_left_out(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play() -> UvnView:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.cells[3].claims = 666
+            scene.cells[3].behaviour = Behaviour.STAGE_NOTHING
+            scene.cells[3].advertise()
+            scene.edit(add_lan("c1"))
+            await agent.release()
+            await until(lambda: present_cells_run(scene, agent, 2), "the others go on")
+            return agent.view()
+
+    with caplog.at_level(logging.INFO, logger="uno"):
+        view = asyncio.run(play())
+
+    assert (view.undone, view.reason) == (None, "")
+    assert [cell.unproven for cell in view.cells] == [False, False, True]
+    assert [cell.consistent for cell in view.cells] == [True, True, False]
+    assert caplog.text.count("c3  claims to run generation 666, without a signature") == 1
+    assert scene.record().settled
+    assert 666 not in scene.record().running.values()
+
+
 @pytest.mark.parametrize("jump", [86400.0, -86400.0])
 def test_clocks_that_are_wrong_by_a_day_do_no_harm(scene: Scene, jump: float) -> None:
     async def play() -> None:

@@ -247,7 +247,9 @@ def test_a_rollout_settles_once_unreachable_cells_had_time_to_connect() -> None:
 
 
 def test_cells_that_run_unknown_generations_stop_the_rollout() -> None:
-    newer = CellObservation(alive=True, status=CellStatus(generation=9), status_sequence=1)
+    newer = CellObservation(
+        alive=True, status=CellStatus(generation=9), status_sequence=1, proven=9
+    )
     observed = {1: newer, 2: STAGED}
 
     assert rollouts.cells_ahead(START, observed) == "one runs generation 9"
@@ -259,6 +261,37 @@ def test_cells_that_run_unknown_generations_stop_the_rollout() -> None:
     # A package that a person installed by hand before its release is no sign of that.
     assert rollouts.cells_ahead(replace(START, newest_generation=9), observed) == ""
     assert rollouts.cells_ahead(replace(START, newest_generation=6), {1: DONE}) == ""
+
+
+@pytest.mark.feature("G53")
+@pytest.mark.parametrize("proven", [None, 6, 7])
+def test_a_cell_that_claims_an_unknown_generation_without_proof_is_left_out(
+    proven: int | None,
+) -> None:
+    liar = CellObservation(
+        alive=True, status=CellStatus(generation=9), status_sequence=1, proven=proven
+    )
+    observed = {1: liar, 2: STAGED}
+    fresh = replace(START, receiving_since=0.0)
+
+    assert rollouts.cells_ahead(START, observed) == ""
+    assert rollouts.unproven_cells(START, observed) == {1}
+    assert rollouts.unproven_cells(START, {1: silent(liar)}) == frozenset()
+    assert rollouts.unproven_cells(replace(START, newest_generation=9), observed) == frozenset()
+    assert rollouts.cells_to_offer(START, {1: liar, 2: OLD}) == {2}
+    # A registry that was restored from a backup gets the proof meanwhile.
+    assert step(fresh, observed, now=LIMITS.proof - 0.1) == fresh
+    activated = step(fresh, observed, now=LIMITS.proof)
+    assert activated.activated == {2: 7}
+    assert not step(activated, {1: liar, 2: STAGED}, now=LIMITS.proof + 1).settled
+    assert step(activated, {1: liar, 2: DONE}, now=LIMITS.proof + 1).settled
+
+
+def test_nothing_is_settled_while_a_cell_may_still_prove_what_it_claims() -> None:
+    liar = CellObservation(alive=True, status=CellStatus(generation=9), status_sequence=1)
+
+    assert not step(START, {1: liar, 2: DONE}, now=LIMITS.proof - 0.1).settled
+    assert step(START, {1: liar, 2: DONE}, now=LIMITS.proof).settled
 
 
 def test_the_progress_counts_cells() -> None:

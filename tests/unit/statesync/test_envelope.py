@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec.structs import replace
 
 from uno.model.messages import Envelope, Kind
+from uno.statesync.bodies import BODY_LIMIT
 from uno.statesync.envelope import (
-    BODY_LIMIT,
     Untrusted,
     seal,
     signed,

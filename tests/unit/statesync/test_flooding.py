@@ -10,9 +10,11 @@ from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Ack, Activation, Kind, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
 from uno.ports.bus import OWN, Channel, Presence, Topic, offers_for, offers_to_relay
+from uno.statesync.complaints import INTERVAL, UNKNOWN_NODE, Complaint
 from uno.statesync.flood_queue import HOLD, MAX_HOLD, MAX_PACING, PACING
 from uno.statesync.flooding import ReserveSequence, StateChanged, Subscribe, Warn, Withdraw, Write
-from uno.statesync.sequence import BLOCK
+from uno.statesync.sequence import BLOCK, LIMIT
+from uno.statesync.timers import FORGET_AGE, MAX_AGE
 from uno.statesync.unknown_origins import MAX_KEPT_FOR
 
 ROLLING_OUT = UvnAnnouncement(generation=2, rollout="changing over to generation 2")
@@ -282,10 +284,35 @@ def test_a_forged_message_is_dropped_with_one_warning_per_node_and_reason() -> N
 
     (warning,) = cells.receive(1, Channel(Topic.STATUS), forged)
 
-    assert isinstance(warning, Warn)
-    assert warning.relayed_by == 2
+    reason = "a message is not signed with the key of its originator"
+    assert warning == Warn(Complaint(2, reason))
     assert cells.receive(1, Channel(Topic.STATUS), forged) == ()
     assert cells.statuses(1) == {}
+
+    cells.now = INTERVAL
+    assert cells.receive(1, Channel(Topic.STATUS), forged) == (Warn(Complaint(2, reason, 1)),)
+
+
+def test_forgeries_in_any_number_of_names_are_one_complaint_and_hide_no_other() -> None:
+    cells = Cells(2)
+    forged = advertisement(2, Kind.STATUS, b"{}", sequence=9, signed_by=1)
+    found = [
+        command
+        for number in range(3, 2000)
+        for command in (
+            *cells.receive(1, Channel(Topic.STATUS), replace(forged, relayed_by=number)),
+            *cells.receive(1, Channel(Topic.STATUS), replace(forged, subject=number)),
+        )
+    ]
+    reasons = [
+        (each.complaint.node, each.complaint.reason) for each in found if isinstance(each, Warn)
+    ]
+
+    assert reasons == [
+        (UNKNOWN_NODE, "a message is not signed with the key of its originator"),
+        (2, "a message is about a cell that is no member"),
+    ]
+    assert cells.receive(1, Channel(Topic.STATUS), forged) != ()
 
 
 def test_a_message_on_another_topic_is_dropped() -> None:
@@ -333,22 +360,103 @@ def test_what_was_flooded_of_a_cell_that_left_is_withdrawn() -> None:
 
 def test_a_registry_that_returns_within_the_grace_period_stays_reachable() -> None:
     cells = Cells(2)
-    flood = cells.floods[1]
-    assert not flood.is_registry_reachable(now=0.0)
+    registry = cells.floods[1].registry
+    assert not registry.is_reachable(now=0.0)
+    cells.from_registry(1, AT_REST)
     assert cells.set_registry_present(1, present=True) == (StateChanged(),)
     assert cells.set_registry_present(1, present=False) == (StateChanged(),)
-    assert not flood.registry_present
-    assert flood.is_registry_reachable(now=0.0)
-    assert flood.registry_lost_at == GRACE
+    assert not registry.is_present(now=0.0)
+    assert registry.is_reachable(now=0.0)
+    assert registry.changes_at() == GRACE
 
     cells.now = 2.9
     cells.set_registry_present(1, present=True)
-    assert flood.is_registry_reachable(now=5.0)
-    assert flood.registry_lost_at is None
+    cells.from_registry(1, AT_REST)
+    assert registry.is_reachable(now=5.0)
+    assert registry.changes_at() == 2.9 + MAX_AGE
 
     cells.now = 5.0
     cells.set_registry_present(1, present=False)
-    assert not flood.is_registry_reachable(now=5.0 + GRACE)
+    assert not registry.is_reachable(now=5.0 + GRACE)
+
+
+@pytest.mark.feature("G53")
+def test_a_writer_of_the_registrys_channel_is_not_the_registry() -> None:
+    """Anybody can write there: junk, what another cell has signed, and recorded messages."""
+    cells = Cells(3)
+    channel, registry = Channel(Topic.UVN, OWN), cells.floods[1].registry
+    cells.from_registry(2, AT_REST)
+    cells.from_registry(2, ROLLING_OUT)
+    cells.sync(1, 2)
+    recorded = advertisement(REGISTRY, Kind.UVN, encode(AT_REST), sequence=1)
+    (newest,) = (
+        each for (at, _), each in cells.executed[2].newest.items() if at.topic is Topic.UVN
+    )
+    for forged in (
+        replace(newest, body=b"junk", signature=bytes(64)),
+        advertisement(REGISTRY, Kind.UVN, encode(AT_REST), sequence=9, signed_by=3),
+        replace(newest, sequence=9),
+        recorded,
+    ):
+        cells.set_registry_present(1, present=True)
+        cells.receive(1, channel, forged)
+        assert not registry.is_present(now=cells.now), forged
+
+    # With what the registry itself has signed last it is present, and no longer than that is valid.
+    assert cells.receive(1, channel, newest) == (StateChanged(),)
+    assert registry.is_present(now=cells.now)
+    cells.now = MAX_AGE
+    assert cells.receive(1, channel, newest) == ()
+    assert not registry.is_present(now=cells.now)
+
+
+def test_contact_with_the_registry_is_only_what_is_new() -> None:
+    cells = Cells(2)
+    cells.from_registry(1, AT_REST)
+    (newest,) = (
+        each for (at, _), each in cells.executed[1].newest.items() if at.topic is Topic.UVN
+    )
+    cells.now = 7.0
+
+    cells.receive(1, Channel(Topic.UVN, OWN), newest)
+    assert cells.floods[1].registry_contact_at == 0.0
+
+    cells.from_registry(1, AT_REST)
+    assert cells.floods[1].registry_contact_at == 7.0
+
+
+def test_what_was_relayed_of_a_cell_that_is_gone_is_withdrawn() -> None:
+    cells = Cells(3)
+    cells.advertise(2)
+    cells.advertise(3)
+    cells.sync(1, 2)
+    cells.sync(1, 3)
+    cells.flood_due(1)
+    cells.now = MAX_AGE
+    cells.advertise(3)
+    cells.sync(1, 3)
+    cells.now = MAX_AGE + 1
+
+    withdrawn = [each for each in cells.advertise(1) if isinstance(each, Withdraw)]
+
+    assert withdrawn == [Withdraw(Channel(Topic.STATUS, "relay"), 2)]
+
+
+def test_a_cell_does_not_follow_its_thief_to_the_end_of_the_numbers() -> None:
+    """It goes on with its own, and is accepted once the others have forgotten the thief's."""
+    cells = Cells(2)
+    stolen = advertisement(1, Kind.STATUS, encode(CellStatus(generation=9)), sequence=LIMIT - 1)
+    cells.receive(2, Channel(Topic.STATUS), stolen)
+    cells.advertise(1, 5)
+    cells.receive(1, Channel(Topic.STATUS, "relay"), stolen)
+    cells.sync(2, 1)
+    assert cells.statuses(2)[1].generation == 9
+
+    cells.now = FORGET_AGE + 1
+    cells.advertise(1, 5)
+    cells.sync(2, 1)
+
+    assert cells.statuses(2)[1].generation == 5
 
 
 def test_the_presence_of_other_writers_changes_nothing() -> None:

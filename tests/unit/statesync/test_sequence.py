@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uno.statesync.sequence import BLOCK, LIMIT, Sequence, block
+from uno.statesync.sequence import BLOCK, LIMIT, MAX_STEP, Sequence, block
 
 
 def test_numbers_grow_across_restarts() -> None:
@@ -56,5 +56,8 @@ def test_other_nodes_cannot_push_the_numbers_to_their_end() -> None:
     numbers = Sequence(block)
 
     numbers.above((1 << 64) - 1)
+    numbers.above(LIMIT - MAX_STEP)
+    assert numbers.next() == 1
 
-    assert numbers.next() == LIMIT + 1
+    numbers.above(LIMIT - MAX_STEP - 1)
+    assert numbers.next() == LIMIT - MAX_STEP

@@ -20,9 +20,11 @@ from uno.model.messages import (
 )
 from uno.model.plan import Member
 from uno.model.status import CellStatus, LanState
+from uno.statesync.admission import BURST, RATE
 from uno.statesync.envelope import Untrusted, signed, signer
+from uno.statesync.sequence import LIMIT, MAX_STEP
 from uno.statesync.state_database import StateDatabase, view
-from uno.statesync.timers import MAX_AGE
+from uno.statesync.timers import FORGET_AGE, MAX_AGE
 
 IDENTITY = "0" * 32
 
@@ -139,6 +141,141 @@ def test_what_is_not_signed_by_its_originator_or_is_malformed_changes_nothing(
     assert known.status(1) == CellStatus(generation=1)
     assert known.registry_announcement() is None
     assert known.highest_sequence(1) == 1
+
+
+@pytest.mark.parametrize("sequence", [0, LIMIT, (1 << 64) - 1])
+def test_a_sequence_out_of_range_is_refused(sequence: int) -> None:
+    known = database()
+
+    with pytest.raises(Untrusted, match="out of range"):
+        known.accept(status(1, sequence=sequence), now=0)
+
+
+def test_a_sequence_far_above_the_last_is_refused_while_the_cell_is_in_contact() -> None:
+    known = database()
+    known.accept(status(1, sequence=7), now=0)
+
+    with pytest.raises(Untrusted, match="too far above"):
+        known.accept(status(1, sequence=8 + MAX_STEP), now=FORGET_AGE)
+
+    assert known.accept(status(1, sequence=7 + MAX_STEP), now=0)
+    # A registry that was restored skips numbers.
+    known.accept(announced(sequence=7), now=0)
+    assert known.accept(announced(sequence=8 + MAX_STEP), now=0)
+
+
+def test_a_node_follows_its_own_sequence_however_far_it_is() -> None:
+    known = StateDatabase(identity=IDENTITY, registry_key=public(REGISTRY), members=MEMBERS, own=1)
+    known.accept(status(1, sequence=7), now=0)
+
+    assert known.accept(status(1, sequence=8 + MAX_STEP), now=0)
+
+
+def test_a_cell_that_was_silent_for_long_may_begin_its_sequence_anew() -> None:
+    known = database()
+    last = status(1, sequence=900, generation=2)
+    known.accept(last, now=0)
+    known.accept(
+        advertisement(
+            Ack(generation=2, phase=Phase.STAGED, running=1), kind=Kind.ACK, subject=1, sequence=899
+        ),
+        now=0,
+    )
+    assert not known.accept(status(1, sequence=1), now=FORGET_AGE)
+
+    assert not known.accept(last, now=FORGET_AGE + 1)
+    assert known.accept(status(1, sequence=1), now=FORGET_AGE + 1)
+
+    assert known.status(1) == CellStatus(generation=1)
+    assert known.ack(1) is None
+    assert known.highest_sequence(1) == 1
+    assert not known.accept(status(1, sequence=1), now=FORGET_AGE + 2)
+
+
+def test_the_registrys_messages_are_never_forgotten() -> None:
+    """An old activation would count again."""
+    known = database()
+    known.accept(announced(sequence=9), now=0)
+
+    assert not known.accept(announced(sequence=8), now=100 * FORGET_AGE)
+
+
+def test_of_two_advertisements_with_one_number_all_nodes_keep_the_same() -> None:
+    one, other = status(1, generation=1), status(1, generation=2)
+    first, second = database(), database()
+    accepted = [first.accept(one, now=0), first.accept(other, now=0)]
+    accepted += [second.accept(other, now=0), second.accept(one, now=0)]
+
+    assert first.newest(Kind.STATUS, 1) == second.newest(Kind.STATUS, 1)
+    assert sorted(accepted) == [False, True, True, True]
+    assert not first.accept(one, now=0)
+    assert not first.accept(other, now=0)
+
+
+def flooded(known: StateDatabase, count: int) -> list[bool]:
+    return [known.accept(status(1, sequence=n, generation=n), now=0) for n in range(1, count + 1)]
+
+
+def test_what_a_cell_sends_too_fast_waits_and_the_newest_of_it_is_accepted() -> None:
+    known = database()
+
+    accepted = flooded(known, 100)
+
+    assert accepted == [True] * int(BURST) + [False] * (100 - int(BURST))
+    assert known.status(1) == CellStatus(generation=int(BURST))
+    assert known.accept(status(2), now=0)
+    assert known.take_waiting(now=0.9 / RATE) == ()
+    assert known.waits_until(now=0) == 1 / RATE
+    assert known.take_waiting(now=1 / RATE) == (status(1, sequence=100, generation=100),)
+    assert known.status(1) == CellStatus(generation=100)
+    assert not known.has_waiting
+
+
+def test_a_forgery_does_not_take_the_place_of_what_waits() -> None:
+    known = database()
+    flooded(known, int(BURST) + 1)
+    forged = advertisement(
+        CellStatus(generation=9), kind=Kind.STATUS, subject=1, signed_by=2, sequence=500
+    )
+
+    assert not known.accept(forged, now=0)
+
+    known.take_waiting(now=1 / RATE)
+    assert known.status(1) == CellStatus(generation=int(BURST) + 1)
+
+
+def test_what_waits_of_a_cell_that_left_is_dropped() -> None:
+    known = database()
+    flooded(known, int(BURST) + 2)
+
+    known.set_members(public(REGISTRY), {2: member(2)})
+
+    assert not known.has_waiting
+    assert known.waits_until(now=0) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (Kind.STATUS, CellStatus(generation=1, problem="A" * (140 << 10))),
+        (Kind.ACK, Ack(generation=1, phase=Phase.STAGED, running=1, reason="A" * (17 << 10))),
+    ],
+)
+def test_what_is_too_large_for_its_kind_is_refused(kind: Kind, body: object) -> None:
+    known = database()
+
+    with pytest.raises(Untrusted, match="too large"):
+        known.accept(advertisement(body, kind=kind, subject=1), now=0)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 63, 1 << 70])
+def test_numbers_that_nothing_has_are_refused(number: int) -> None:
+    known = database()
+
+    with pytest.raises(Untrusted, match="cannot parse"):
+        known.accept(
+            advertisement(b'{"generation":%d}' % number, kind=Kind.STATUS, subject=1), now=0
+        )
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:

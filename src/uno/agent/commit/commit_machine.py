@@ -649,9 +649,11 @@ def evaluate(
     )
     if not pending.before or (not missing and _is_settled(state, pending.before, seen)):
         return CommitVerdict.CONFIRM, missing
-    if missing and seen.now - state.applied_at >= pending.confirm_timeout:
-        return CommitVerdict.ROLL_BACK, missing
-    return CommitVerdict.WAIT, missing
+    if seen.now - state.applied_at < pending.confirm_timeout:
+        return CommitVerdict.WAIT, missing
+    if not missing and not _is_contact_proved(state, pending.before, seen):
+        missing = Reachability(registry=True)
+    return CommitVerdict.ROLL_BACK if missing else CommitVerdict.WAIT, missing
 
 
 def _is_settled(state: CommitState, before: Reachability, seen: ReachabilityObserved) -> bool:
@@ -661,14 +663,24 @@ def _is_settled(state: CommitState, before: Reachability, seen: ReachabilityObse
         before.neighbours, seen.answered, since=state.applied_at
     ):
         return False
-    if not before.registry or elapsed >= state.limits.lease:
+    if before.registry and not seen.reachability.registry:
+        return elapsed >= state.limits.lease
+    return _is_contact_proved(state, before, seen)
+
+
+def _is_contact_proved(
+    state: CommitState, before: Reachability, seen: ReachabilityObserved
+) -> bool:
+    """Whether the registry was in contact since the change, if it counts.
+
+    Any cell can relay what the registry has signed; WireGuard's bytes come from the registry alone.
+    """
+    if not before.registry or not seen.reachability.registry:
         return True
+    if seen.registry_bytes is not None and state.registry_bytes is not None:
+        return seen.registry_bytes not in {0, state.registry_bytes}
     contact_at = seen.registry_contact_at
-    if contact_at is not None and contact_at > state.applied_at:
-        return True
-    if seen.registry_bytes is None or state.registry_bytes is None:
-        return False
-    return seen.registry_bytes not in {0, state.registry_bytes}
+    return contact_at is not None and contact_at > state.applied_at
 
 
 # Results of commands.

@@ -437,7 +437,7 @@ class CommitExecutor:
         flood, package = self._flood.state, self.package
         return ReachabilityObserved(
             now=self._clock(),
-            reachability=observed(status.links, registry=flood.registry_present),
+            reachability=observed(status.links, registry=self._flood.registry_present),
             planned=frozenset(link.cell for link in package.plan.links),
             answered={
                 link.cell: probes[link.remote4].last_answered if link.remote4 in probes else None

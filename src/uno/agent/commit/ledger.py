@@ -35,7 +35,7 @@ from uno.agent.commit.commit_machine import CellState, PendingCommit, Persistent
 from uno.agent.commit.drain_plan import DeferredLinks
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model import codec
-from uno.model.package import Manifest, Package
+from uno.model.package import Manifest, Package, SignedManifest
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 
@@ -89,6 +89,14 @@ class Ledger:
     def previous(self) -> Package | None:
         """Return the package before the current one, if there is one that can be read."""
         return self._read_if_whole(PREVIOUS)
+
+    def proof(self) -> SignedManifest | None:
+        """Return the signed manifest of the current package, None if it cannot be read."""
+        try:
+            content = files.read(self.directory / CURRENT, limit=package_file.PACKED_LIMIT)
+            return package_file.read_proof(content)
+        except UnoError:
+            return None
 
     def accept(self, content: bytes, *, registry_key: str | None = None) -> AcceptedPackage:
         """Make a package the current one, or raise PackageRejected and change nothing.

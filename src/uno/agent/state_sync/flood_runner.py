@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, assert_never
 
 from uno.agent.state_sync.sequence_file import SequenceFile
 from uno.diagnostics import UnoError
-from uno.model.messages import REGISTRY
 from uno.statesync.flooding import (
     Flood,
     ReserveSequence,
@@ -55,9 +54,14 @@ class FloodRunner:
         self.state = Flood(package, reserved=self._file.read(), grace=grace)
 
     @property
+    def registry_present(self) -> bool:
+        """Whether the registry is in contact."""
+        return self.state.registry.is_present(now=self._clock())
+
+    @property
     def registry_reachable(self) -> bool:
         """Whether the registry is present, or left less than the grace period ago."""
-        return self.state.is_registry_reachable(now=self._clock())
+        return self.state.registry.is_reachable(now=self._clock())
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -116,9 +120,8 @@ class FloodRunner:
                     self._use_bus((channel, subject), partial(self._bus.withdraw, channel, subject))
                 case ReserveSequence(through):
                     self._file.write(through)
-                case Warn(relayed_by, reason):
-                    node = "the registry" if relayed_by == REGISTRY else f"cell {relayed_by}"
-                    _log.warning("dropped a message from %s: %s", node, reason)
+                case Warn(complaint):
+                    _log.warning("%s", complaint)
                 case StateChanged():
                     pass
                 case _:

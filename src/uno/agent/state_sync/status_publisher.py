@@ -49,7 +49,7 @@ class StatusPublisher:
 
     def wake_flooding(self) -> None:
         """Have `run_flooding` check the queue, to which a status may have been added."""
-        if self._flood.state.queue:
+        if self._flood.state.has_waiting:
             self._queued.set()
 
     async def run_refresh(self) -> None:
@@ -86,6 +86,7 @@ def significant(status: CellStatus) -> Hashable:
     """
     return (
         (status.generation, status.registry, status.problem, status.pending, status.obstacles),
+        status.proof,
         (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
         tuple(
             (link.interface, link.cell, link.works, link.mtu, _has_session(link.handshake))

@@ -133,7 +133,7 @@ class RolloutFollower:
             for line in self.missing():
                 self.report(f"waiting: {line}")
         behind = [cell for cell in view.cells if not cell.consistent]
-        self.is_refused = bool(behind) and all(map(_has_refused, behind))
+        self.is_refused = bool(behind) and all(it.unproven or _has_refused(it) for it in behind)
         return self.is_refused
 
     @property

@@ -9,11 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from uno.controller.rollout_events import unproven_claim
 from uno.model.messages import Phase
+from uno.model.net import Network
 from uno.model.status import CellStatus, CellView, LinkState, UvnView
 
 _GOOD, _DOUBTFUL, _BAD = "green", "yellow", "red"
 _UP = "up"
+# Networks of a cell that are shown.
+_MOST = 50
 _NEVER_SEEN = "no contact yet; is its package installed, and its agent running?"
 
 
@@ -33,11 +37,14 @@ def faults(cell: CellView) -> tuple[str, ...]:
     if status is None or not cell.alive:
         return (_no_contact(cell),)
     found: list[str] = []
+    if cell.unproven:
+        return (unproven_claim(cell),)
     if cell.package is not None and status.generation != cell.package:
         found.append(f"runs generation {status.generation}, not {cell.package}{_progress(cell)}")
-    found += [f"LAN {lan.network} is missing" for lan in status.lans if not lan.interface]
+    missing = [lan.network for lan in status.lans if not lan.interface]
+    found += [f"LAN {each} is missing" for each in _first(map(str, missing))]
     if status.unreachable:
-        found.append(f"does not reach {', '.join(map(str, status.unreachable))}")
+        found.append(f"does not reach {_shortened(status.unreachable)}")
     found += status.obstacles
     if status.pending:
         found.append(f"pending: {', '.join(status.pending)}")
@@ -103,12 +110,23 @@ def _cells(view: UvnView) -> Table:
         table.add_row(
             Text(cell.name, style="" if cell.alive else "dim"),
             _generation(cell),
-            "\n".join(str(lan.network) for lan in status.lans) if status else "",
+            Text("\n".join(_first(str(lan.network) for lan in status.lans)) if status else ""),
             _up_of_all(status) if status else "",
             _last_seen(cell, view),
             _state(cell),
         )
     return table
+
+
+def _shortened(networks: Iterable[Network]) -> str:
+    return ", ".join(_first(map(str, networks)))
+
+
+def _first(texts: Iterable[str]) -> list[str]:
+    """Return the first texts, and how many more there are: a cell can report any number."""
+    found = list(texts)
+    left = len(found) - _MOST
+    return [*found[:_MOST], f"and {left} more"] if left > 0 else found
 
 
 def _generation(cell: CellView) -> Text:
@@ -126,6 +144,8 @@ def _last_seen(cell: CellView, view: UvnView) -> str:
 def _state(cell: CellView) -> Text:
     if cell.status is None or not cell.alive:
         return Text("no contact", style=_BAD)
+    if cell.unproven:
+        return Text("not believed", style=_BAD)
     if not cell.consistent and cell.package is not None:
         return Text("behind" if cell.status.generation < cell.package else "ahead", style=_DOUBTFUL)
     return Text("degraded", style=_DOUBTFUL) if faults(cell) else Text("ok", style=_GOOD)
@@ -138,7 +158,7 @@ def _faults(view: UvnView) -> Iterator[Text]:
 
 
 def _linked(view: UvnView, names: dict[int, str]) -> Iterator[Table]:
-    if links := tuple(_links(view)):
+    if links := tuple(_links(view, names)):
         yield _link_table(links, names)
 
 
@@ -167,12 +187,15 @@ def _progress(cell: CellView) -> str:
     return f": {ack.phase}" + (f", {ack.reason}" if ack.reason else "")
 
 
-def _links(view: UvnView) -> Iterator[_Link]:
+def _links(view: UvnView, names: dict[int, str]) -> Iterator[_Link]:
+    """Yield the links between cells of the UVN."""
     ends: dict[tuple[int, int], list[LinkState]] = {}
     for cell in view.cells:
         if cell.status is None or not cell.alive:
             continue
         for link in cell.status.links:
+            if link.cell not in names:
+                continue
             pair = min(cell.id, link.cell), max(cell.id, link.cell)
             ends.setdefault(pair, []).append(link)
     for pair in sorted(ends):
@@ -186,9 +209,9 @@ def _link_table(links: Iterable[_Link], names: dict[int, str]) -> Table:
     for heading in ("HANDSHAKE", "RTT", "LOSS", "MTU"):
         table.add_column(heading, no_wrap=True, justify="right")
     for link in links:
-        one, other = (names.get(each, f"cell {each}") for each in link.cells)
+        one, other = (names[each] for each in link.cells)
         table.add_row(
-            f"{one} – {other}",
+            Text(f"{one} – {other}"),
             Text(link.state, style=_GOOD if link.state == _UP else _BAD),
             *_measures(link.ends),
         )

@@ -77,6 +77,7 @@ class FakeHost:
         self.foreign_forward_chains: list[ForeignForwardChain] = []
         self.sessions: tuple[SessionStatus, ...] = ()
         self.handshakes: dict[str, int] = {}
+        self.received: Callable[[str], int] = lambda _: 0
         self.moved: set[str] = set()
         self.alternatives: dict[str, int] = {}
         self.interfaces_with_routes: set[str] = set()
@@ -370,7 +371,7 @@ class FakeHost:
             public_key=peer.public_key,
             endpoint=peer.endpoint,
             handshake=handshake,
-            received=0,
+            received=self.received(peer.public_key),
             sent=0,
         )
 

@@ -95,6 +95,7 @@ def seen(**fields: object) -> ReachabilityObserved:
             planned=frozenset({1, 2}),
             detection=1.0,
             registry_elsewhere=True,
+            registry_contact_at=1000.0,
             registry_sequence=40,
         ),
         **fields,  # type: ignore[arg-type]
@@ -432,26 +433,50 @@ def test_links_count_when_a_broken_one_would_be_down_or_all_have_answered() -> N
     assert is_confirmed(replace(early, now=101.0))
 
 
-def test_the_registry_counts_when_it_was_in_contact_after_the_change_or_its_lease_is_over() -> None:
+@pytest.mark.feature("G53")
+def test_the_registry_counts_once_its_bytes_have_come_through_wireguard_after_the_change() -> None:
+    """Any cell can repeat its messages, and be a writer on its channel."""
+
     def is_confirmed(observed: ReachabilityObserved) -> bool:
         found = verdict(observed, applied_at=100.0, registry_bytes=500)
         return found is CommitVerdict.CONFIRM
 
-    later = seen(now=106.9)
-    assert not is_confirmed(later)
-    assert not is_confirmed(replace(later, registry_contact_at=100.0))
-    assert is_confirmed(replace(later, registry_contact_at=100.1))
-    assert not is_confirmed(replace(later, registry_bytes=500))
-    assert not is_confirmed(replace(later, registry_bytes=0))
-    assert not is_confirmed(replace(later, registry_bytes=None))
+    later = seen(now=119.9)
+    assert not is_confirmed(replace(later, registry_bytes=500, registry_contact_at=119.0))
+    assert not is_confirmed(replace(later, registry_bytes=0, registry_contact_at=119.0))
     assert is_confirmed(replace(later, registry_bytes=501))
-    assert is_confirmed(replace(later, now=107.0))
 
 
-def test_bytes_of_the_registry_show_nothing_where_those_before_are_unknown() -> None:
-    later = seen(now=106.9, registry_bytes=501)
+@pytest.mark.parametrize(("before", "now"), [(None, 501), (500, None)])
+def test_its_messages_count_where_wireguard_cannot_be_queried(
+    before: int | None, now: int | None
+) -> None:
+    def is_confirmed(contact_at: float | None) -> bool:
+        observed = seen(now=119.9, registry_bytes=now, registry_contact_at=contact_at)
+        found = verdict(observed, applied_at=100.0, registry_bytes=before)
+        return found is CommitVerdict.CONFIRM
 
-    assert verdict(later, applied_at=100.0, registry_bytes=None) is CommitVerdict.WAIT
+    assert not is_confirmed(None)
+    assert not is_confirmed(100.0)
+    assert is_confirmed(100.1)
+
+
+@pytest.mark.feature("G53")
+def test_a_cell_rolls_back_where_the_contact_with_the_registry_is_not_proved() -> None:
+    later = seen(now=129.9, registry_bytes=500)
+    assert verdict(later, applied_at=100.0, registry_bytes=500) is CommitVerdict.WAIT
+
+    found = verdict(replace(later, now=130.0), applied_at=100.0, registry_bytes=500)
+
+    assert found is CommitVerdict.ROLL_BACK
+
+
+def test_where_the_registry_itself_is_gone_its_lease_has_to_be_over() -> None:
+    left = Reachability(neighbours=REACHED.neighbours)
+    gone = seen(now=106.9, reachability=left, registry_elsewhere=False)
+
+    assert verdict(gone, applied_at=100.0) is CommitVerdict.WAIT
+    assert verdict(replace(gone, now=107.0), applied_at=100.0) is CommitVerdict.CONFIRM
 
 
 def test_a_cell_without_the_registry_before_does_not_wait_for_its_lease() -> None:

@@ -1,0 +1,287 @@
+"""A cell has been taken over: what its keys are good for on the bus.
+
+What it forges of others is in test_hostile; here it says untrue things in its own name, is a writer
+where only the registry should be, and sends more than anybody wants.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hostile_cell import Forgery
+from watching import await_true, holds, note, pause
+
+from uno.agent.commit.ledger import Ledger
+from uno.lab.agents import Agent, Agents
+from uno.lab.node import as_on_a_stock_host
+from uno.model import codec
+from uno.model.key_ids import cell_signing
+from uno.model.messages import REGISTRY, Envelope, Kind, UvnAnnouncement
+from uno.model.plan import BusPlan
+from uno.model.status import CellStatus, CellView
+from uno.ports.bus import CELL_INDEX, OWN, REGISTRY_INDEX, Topic, ports
+from uno.registry.publish.keygen import SIGNING, text
+from uno.registry.store.generation_store import Store
+from uno.statesync.envelope import signed, signer
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.feature("G53")]
+
+THIEF, OTHER, RELAYING = "lan-b", "lan-c", "relay"
+EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]all is well[/]\r\nlan-a 99 forged\u202e row"
+HERE = Path(__file__).parent
+DATAGRAMS = HERE.parents[1] / "benchmarks" / "altered_datagrams.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thief:
+    """The agents of four sites, and the keys of the one cell whose agent is dead."""
+
+    agents: Agents
+
+    @property
+    def agent(self) -> Agent:
+        return self.agents.cells[THIEF]
+
+    @property
+    def others(self) -> tuple[Agent, ...]:
+        return tuple(each for each in self.agents.all if each is not self.agent)
+
+    def status(self, body: CellStatus, *, sequence: int) -> Forgery:
+        """A status of its own, with a signature that is right."""
+        package = Ledger(self.agent.root).current()
+        assert package is not None
+        sign = signer(package.secrets[cell_signing(self.agent.cell)])
+        plain = Envelope(
+            subject=self.agent.cell,
+            kind=Kind.STATUS,
+            sequence=sequence,
+            relayed_by=self.agent.cell,
+            body=codec.encode(body),
+            signature=b"",
+        )
+        envelope = signed(plain, identity=package.plan.identity, sign=sign)
+        return Forgery(Topic.STATUS, OWN, envelope)
+
+    def heartbeat(self, *, sequence: int) -> Forgery:
+        """What only the registry can sign: the thief does not have its key, the test does."""
+        store = Store(self.agents.deployment.registry_root / "registry.db")
+        try:
+            private = text(store.secrets()[SIGNING].private)
+            identity = store.head().plan.identity
+        finally:
+            store.close()
+        plain = Envelope(
+            subject=REGISTRY,
+            kind=Kind.UVN,
+            sequence=sequence,
+            relayed_by=self.agent.cell,
+            body=codec.encode(UvnAnnouncement(generation=1)),
+            signature=b"",
+        )
+        return Forgery(Topic.UVN, OWN, signed(plain, identity=identity, sign=signer(private)))
+
+    @contextmanager
+    def writing(self, *forgeries: Forgery) -> Iterator[None]:
+        """Have the thief on the bus with these."""
+        file = self.agent.node.directory / "forgeries"
+        file.write_bytes(codec.encode(list(forgeries)))
+        with self._running(HERE / "hostile_cell.py", str(file), "60"):
+            yield
+
+    @contextmanager
+    def sending(self, mode: str) -> Iterator[None]:
+        """Have the thief send without an end, in a mode of `hostile_flood`."""
+        with self._running(HERE / "hostile_flood.py", mode, "60"):
+            yield
+
+    @contextmanager
+    def _running(self, script: Path, *arguments: str) -> Iterator[None]:
+        node = self.agent.node
+        log = node.directory / "hostile.log"
+        log.write_text("")
+        argv = [sys.executable, str(script), str(self.agent.root), *arguments]
+        program = node.start(argv, log=log)
+        try:
+            await_true(lambda: "joined" in log.read_text(), "the thief is on the bus", within=30)
+            yield
+        finally:
+            program.stop()
+
+    def seen_from(self, agent: Agent) -> CellView:
+        """The thief's cell, as another agent sees it."""
+        return next(each for each in agent.view().cells if each.id == self.agent.cell)
+
+
+@pytest.fixture(scope="module")
+def site(living: Agents) -> Thief:
+    living.await_settled()
+    living.cells[THIEF].kill()
+    return Thief(agents=living)
+
+
+def test_text_of_a_cell_is_plain_text_on_every_terminal_and_in_every_log(site: Thief) -> None:
+    body = CellStatus(generation=1, problem=EVIL, version=EVIL, pending=(EVIL,), wireguard=EVIL)
+    shown = "\\x1b]0;owned\\x07\\x1b[2J[bold red]all is well[/]\\x0d\\x0alan-a 99 forged\\u202e row"
+
+    with site.writing(site.status(body, sequence=1 << 20)):
+        for agent in site.others:
+            await_true(
+                lambda agent=agent: (
+                    (status := site.seen_from(agent).status) is not None and status.problem == shown
+                ),
+                f"{agent.name} has it",
+                within=20,
+            )
+        root = str(site.agents.deployment.registry_root)
+        argv = [sys.executable, "-m", "uno", "status", "-r", root]
+        page = site.agents.registry.node.run(as_on_a_stock_host(argv), check=False).stdout
+
+    assert "[bold red]all is well[/]" in " ".join(page.split())
+    assert all(line.isprintable() for line in page.splitlines())
+    for agent in site.others:
+        assert all(line.isprintable() for line in agent.log_text().splitlines())
+
+
+def test_who_claims_a_generation_that_was_never_made_is_named_and_the_others_go_on(
+    site: Thief,
+) -> None:
+    agents = site.agents
+    agents.deployment.registry("define", "particle", "mallory", "-o", "john@example.org")
+    newest = 2
+
+    with site.writing(site.status(CellStatus(generation=666), sequence=1 << 21)):
+        await_true(
+            lambda: (
+                (status := site.seen_from(agents.registry).status) is not None
+                and status.generation == 666
+            ),
+            "the registry has the claim",
+            within=20,
+        )
+        done = agents.sync("-t", "60", check=False)
+        views = [agent.view() for agent in site.others]
+
+    text = " ".join(done.stdout.split()) + done.stderr
+    assert done.status == 1
+    assert f"{THIEF} claims to run generation 666, without a signature of the registry" in text
+    for view in views:
+        assert view.undone is None
+        for cell in view.cells:
+            assert cell.unproven is (cell.name == THIEF)
+            assert cell.status is not None
+            assert cell.status.generation == (666 if cell.name == THIEF else newest)
+
+
+def test_the_highest_numbers_do_not_shut_the_cell_out_once_it_is_cleaned(site: Thief) -> None:
+    lies = [
+        site.status(CellStatus(generation=666), sequence=number)
+        for number in ((1 << 64) - 1, 1 << 45)
+    ]
+    for each in lies:
+        with site.writing(each):
+            assert holds(lambda: not claims(site, 667), during=3)
+
+    site.agents.start([site.agent])
+    try:
+        site.agents.await_settled(within=60)
+    finally:
+        site.agent.kill()
+
+
+def test_a_writer_of_the_registrys_channel_is_not_the_registry(site: Thief) -> None:
+    registry, cells = site.agents.registry, [each for each in site.others if each.cell]
+    registry.kill()
+    try:
+        for each in cells:
+            await_true(
+                lambda each=each: not each.view().registry, f"{each.name} lost it", within=30
+            )
+        with site.sending("heartbeats"):
+            assert holds(lambda: not any(each.view().registry for each in cells), during=8)
+        with site.writing(site.heartbeat(sequence=1 << 40)):
+            await_true(
+                lambda: all(each.view().registry for each in cells),
+                "what the registry has signed is believed",
+                within=20,
+            )
+    finally:
+        site.agents.start([registry])
+
+
+def claims(site: Thief, generation: int) -> bool:
+    found = [site.seen_from(agent).status for agent in site.others]
+    return any(status is not None and status.generation == generation for status in found)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("mode", ["subjects", "forgeries", "statuses", "large", "heartbeats"])
+def test_a_cell_that_floods_costs_others_little(site: Thief, mode: str) -> None:
+    """Memory within 10 MB, and a core's 5 %, while it lasts and when it is over."""
+    at_rest = cost(site.others, during=5)
+    with site.sending(mode):
+        pause(3)
+        flooded = cost(site.others, during=6)
+    pause(2)
+    after = cost(site.others, during=3)
+
+    for name, (memory, _) in at_rest.items():
+        note(f"{mode}: {name} {at_rest[name]} at rest, {flooded[name]}, after {after[name]}")
+        assert flooded[name][0] - memory < 10, name
+        assert after[name][0] - memory < 10, name
+    for name, (_, share) in at_rest.items():
+        assert flooded[name][1] - share < 5, name
+
+
+def test_altered_datagrams_end_no_agent(site: Thief) -> None:
+    """A share of what `benchmarks/fuzz.py` sends."""
+    targets = (site.agents.registry, site.agents.cells[OTHER])
+    addresses = [
+        f"{node_address(site, each)}:{port}"
+        for each in targets
+        for port in ports(BusPlan().domain, CELL_INDEX if each.cell else REGISTRY_INDEX)
+    ]
+    before = [each.pid for each in targets]
+
+    argv = [sys.executable, str(DATAGRAMS), str(site.agent.root), "5000", "17", *addresses]
+    done = json.loads(site.agent.node.run(argv, timeout=60).stdout)
+
+    assert done["captured"] > 10
+    assert done["sent"] > 4000
+    assert [each.pid for each in targets] == before
+    assert all(each.view_or_none() is not None for each in targets)
+
+
+def node_address(site: Thief, agent: Agent) -> str:
+    package = Ledger(site.agent.root).current()
+    assert package is not None
+    assert package.plan.root is not None
+    members = {each.id: str(each.node4) for each in package.roster.members}
+    return members.get(agent.cell, str(package.plan.root.remote4))
+
+
+def cost(agents: Iterable[Agent], *, during: float) -> dict[str, tuple[float, float]]:
+    """What each agent takes: resident memory in MB, and percent of a core."""
+    before = {each.name: ticks(each) for each in agents}
+    pause(during)
+    return {
+        each.name: (resident(each), 100 * (ticks(each) - before[each.name]) / during)
+        for each in agents
+    }
+
+
+def ticks(agent: Agent) -> float:
+    """Seconds of processor that an agent has used, without the programs that it has run."""
+    fields = Path(f"/proc/{agent.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(agent: Agent) -> float:
+    pages = int(Path(f"/proc/{agent.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
