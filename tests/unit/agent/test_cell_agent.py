@@ -31,9 +31,11 @@ from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.package import Package
 from uno.model.status import CellStatus
+from uno.ports.bus import Channel, Topic
 from uno.ports.events import NetworkChange
 from uno.ports.host import Nic, RemoveTunnel, StartRouting, StopRouting
 from uno.ports.prober import ProbeResult
+from uno.render import package_file
 
 # An agent may apply a package in less time than a test needs to observe it.
 CHANGING = {Phase.APPLYING, Phase.APPLIED}
@@ -746,6 +748,53 @@ def test_the_last_registry_messages_are_known_after_all_cells_booted_without_it(
         # A registry that lost its sequence receives the highest one that it had used.
         site.listen(lambda envelope: received.append(envelope.sequence))
         await site.until(lambda: site.sequence in received)
+
+    play(scene)
+
+
+@pytest.mark.feature("G53")
+def test_a_cell_proves_its_generation_to_a_registry_that_announces_an_older_one(
+    play: Play,
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell, running = site.number("a"), site.generation("a")
+        site.announce(UvnAnnouncement(generation=running, cells={cell: running}))
+        await site.until(lambda: site.view("a").registry)
+        status = site.status("a")
+        assert status is not None
+        assert status.proof is None
+
+        site.announce(UvnAnnouncement(generation=running - 1, cells={cell: running - 1}))
+
+        await site.until(lambda: (it := site.status("a")) is not None and it.proof is not None)
+        status, key = site.status("a"), site.cells["a"].package.manifest.registry_key
+        assert status is not None
+        assert status.proof is not None
+        proven = package_file.read_proven(status.proof, registry_key=key)
+        assert (proven.cell, proven.generation) == (cell, running)
+
+    play(scene)
+
+
+@pytest.mark.feature("G53")
+def test_a_cell_does_not_take_another_writer_for_the_registry(play: Play) -> None:
+    """Cell b writes to the registry's channel what it can: what the registry has sent before."""
+
+    async def scene(site: Site) -> None:
+        await site.start("a", "b")
+        site.announce(UvnAnnouncement(generation=1))
+        await site.until(lambda: site.view("a").registry and site.view("b").registry)
+        old = site.cells["b"].agent._flood.state.last_registry_messages()[0]
+        site.announce(UvnAnnouncement(generation=2))
+        await site.until(lambda: site.view("a").generation == 2)
+
+        site.bus.close()
+        await site.until(lambda: not site.view("a").registry)
+
+        site.cells["b"].bus.write(Channel(Topic.UVN), old)
+        await site.settle()
+        assert not site.view("a").registry
 
     play(scene)
 

@@ -16,6 +16,10 @@ from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus, CellView, UvnView
 
 LAN = IPv4Network("192.168.2.0/24")
+CLAIM = (
+    "claims to run generation 666, without a signature of the registry: it is left out of changes."
+    " Was it taken over?"
+)
 
 
 @dataclass
@@ -97,6 +101,26 @@ def test_it_is_over_when_the_time_is_up_and_lists_the_cells_that_lag(
     assert not follower.done
     assert list(follower.missing()) == ["c2  no contact for 90 s"]
     assert "waiting: c2  no contact for 90 s" in reported(follower)
+
+
+@pytest.mark.feature("G53")
+def test_it_ends_without_a_cell_whose_generation_is_not_believed(
+    follower: RolloutFollower,
+) -> None:
+    clock = follower.clock
+    assert isinstance(clock, Clock)
+    liar = replace(cell(3, 666), unproven=True)
+    follower.evaluate(view(cell(1, 1), cell(2, 2), cell(3, 1)))
+    assert not follower.evaluate(view(cell(1, 1), cell(2, 2), liar))
+    clock.now = 20.0
+    assert not follower.evaluate(view(cell(1, 1), cell(2, 2), liar))
+
+    assert follower.evaluate(view(cell(1, 2), cell(2, 2), liar))
+    assert not follower.done
+    assert [line for line in reported(follower) if "c3" in line] == [
+        f"c3  {CLAIM}",
+        f"waiting: c3  {CLAIM}",
+    ]
 
 
 def test_it_reports_each_event_once(follower: RolloutFollower) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from uno.cli.output import printing
 from uno.cli.output.status_view import age, faults, renderable
+from uno.controller.rollout_events import unproven_claim
 from uno.model.messages import Ack, Phase
 from uno.model.net import Network
 from uno.model.status import (
@@ -274,3 +275,26 @@ def test_long_names_and_many_faults_stay_within_80_columns(
 )
 def test_times_have_one_unit(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+@pytest.mark.feature("G53")
+def test_a_cell_that_is_not_believed_stands_out(capsys: pytest.CaptureFixture[str]) -> None:
+    liar = replace(cell(2, status_of(lan(LAN2), generation=666)), unproven=True)
+
+    lines = page(replace(UVN, cells=(A, liar)), capsys)
+
+    assert lines[0].startswith("net, seen from lan-a: generation 12, not consistent")
+    assert lines[4] == "lan-b  666  192.168.2.0/24    0/0   3 s  not believed"
+    assert faults(liar) == (unproven_claim(liar),)
+
+
+def test_a_cell_does_not_fill_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """It can report any number of networks, and links to cells that there are not."""
+    lans = tuple(IPv4Network((0x0A000000 + (number << 8), 24)) for number in range(3000))
+    links = tuple(link(number) for number in range(1000, 2000))
+    body = status_of(*(lan(each, None) for each in lans), links=links, unreachable=lans)
+
+    lines = page(replace(UVN, cells=(A, cell(2, body))), capsys)
+
+    assert len(lines) < 250
+    assert any(line.endswith("and 2950 more") for line in lines)
