@@ -46,6 +46,7 @@ class Admission:
 
     def _tokens(self, key: Key, now: float) -> float:
         bucket = self._buckets.get(key)
-        if bucket is None:
+        # The clock of a machine that was suspended, or restored, may be behind.
+        if bucket is None or now < bucket.filled_at:
             return BURST
         return min(BURST, bucket.tokens + (now - bucket.filled_at) * RATE)
