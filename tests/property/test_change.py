@@ -83,22 +83,32 @@ def test_a_registry_that_no_cell_reaches_is_not_missing_while_a_neighbour_is_rea
     assert not (missing.registry and now.neighbours)
 
 
-@given(before=reached, now=reached, elapsed=st.floats(10, 100), elsewhere=st.booleans())
+@given(
+    before=reached,
+    now=reached,
+    elapsed=st.floats(10, 100),
+    elsewhere=st.booleans(),
+    contact=st.booleans(),
+)
 def test_a_pending_commit_ends_within_its_timeout_one_way_or_the_other(
-    *, before: Reachability, now: Reachability, elapsed: float, elsewhere: bool
+    *, before: Reachability, now: Reachability, elapsed: float, elsewhere: bool, contact: bool
 ) -> None:
     pending = PendingCommit(generation=2, previous=1, before=before, confirm_timeout=30)
     state = CommitState(cell=CELL, ledger=CellState(running=2, previous=1, pending=pending))
     seen = ReachabilityObserved(
-        now=elapsed, reachability=now, planned=NEIGHBOURS, registry_elsewhere=elsewhere
+        now=elapsed,
+        reachability=now,
+        planned=NEIGHBOURS,
+        registry_elsewhere=elsewhere,
+        registry_contact_at=elapsed if contact else None,
     )
+    is_unproved = before.registry and now.registry and not contact
 
     verdict, missing = evaluate(state, pending, seen)
 
-    assert (verdict is CommitVerdict.CONFIRM) == (not missing or not before)
-    assert (verdict is CommitVerdict.ROLL_BACK) == (
-        bool(missing) and bool(before) and elapsed >= 30
-    )
+    is_lacking = bool(missing) or is_unproved
+    assert (verdict is CommitVerdict.CONFIRM) == (not is_lacking or not before)
+    assert (verdict is CommitVerdict.ROLL_BACK) == (is_lacking and bool(before) and elapsed >= 30)
 
 
 class Crash(Exception):
