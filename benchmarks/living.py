@@ -16,7 +16,7 @@ from uno.lab.agents import Agents
 from uno.lab.arrange import arrange
 from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
-from uno.lab.world import allow_interfaces, temporary_world
+from uno.lab.world import temporary_world
 
 GROWING, LATER_LAN = "site-3", "192.168.103.0/24"
 LATER_CELL, LATER_CELL_LAN = "site-11", "192.168.11.0/24"
@@ -33,7 +33,6 @@ def installed(say: Callable[[str], None]) -> Iterator[Deployment]:
         now.write_text(spec(grown=False))
         later.write_text(spec(grown=True))
         uvn, grown = rehearsal.definition(now), rehearsal.definition(later)
-        allow_interfaces(8 * len(grown.cells))
         with ended_by_signals(), temporary_world(arrange(grown, hosts_per_lan=1)) as world:
             deployment = Deployment(world=world, uvn=uvn.name)
             deployment.define(now)

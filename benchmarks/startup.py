@@ -34,7 +34,6 @@ from uno.lab.deploy import Deployment, uno
 from uno.lab.evidence import lan_pairs
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix
-from uno.lab.rehearsal import START_TIMEOUT
 
 # Seconds between two looks at the kernel's tables. A look costs 0.1 ms for each cell.
 LOOK = 0.02
@@ -76,7 +75,8 @@ def start(deployment: Deployment) -> dict[str, float]:
         marker.touch()
         began = time.monotonic()
         with Looks(deployment.cells) as observations, deployment.start_up() as starting:
-            reached = prober.reach(within=START_TIMEOUT, stop=lambda: starting.failed)
+            within = deployment.pace.network
+            reached = prober.reach(within=within, stop=lambda: starting.failed)
             starting.finish()
     if reached.missing:
         raise TransientFailure(f"{len(reached.missing)} pairs of hosts do not reach each other")

@@ -13,7 +13,7 @@ from pathlib import Path
 from uno.lab import rehearsal
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
-from uno.lab.world import allow_interfaces, temporary_world
+from uno.lab.world import temporary_world
 
 LANS = {
     "cell1": "10.230.254.0/24",
@@ -69,7 +69,6 @@ def acceptance(how: str, folder: Path) -> Iterator[Deployment]:
     spec = folder / "uvn.yml"
     spec.write_text(SPEC)
     uvn = rehearsal.definition(spec)
-    allow_interfaces(6 * len(uvn.cells))
     with temporary_world(arrange(uvn, hosts_per_lan=1, direct=frozenset())) as world:
         deployment = Deployment(world=world, uvn=uvn.name)
         if how == "spec":

@@ -37,7 +37,7 @@ from uno.lab.deploy import Deployment
 from uno.lab.node import Node, Program
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.reachability_oracle import Holding, Pair, ReachabilityModel
-from uno.lab.world import World, allow_interfaces, temporary_world
+from uno.lab.world import World, temporary_world
 from uno.lab.world_layout import Role
 from uno.model.package import Manifest
 from uno.render import package_file
@@ -384,7 +384,6 @@ def living(folder: Path, *, report: Report) -> Iterator[Agents]:
     spec = folder / "uvn.yml"
     spec.write_text(SPEC.read_text() + "settings:\n  deployment:\n    private_uplinks: 2\n")
     uvn = rehearsal.definition(spec)
-    allow_interfaces(6 * len(uvn.cells))
     with temporary_world(arrange(uvn, hosts_per_lan=1)) as world:
         deployment = Deployment(world=world, uvn=uvn.name)
         deployment.define(spec)

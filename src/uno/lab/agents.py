@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,7 @@ from uno.model.status import CellView, UvnView
 
 # Seconds between two reads of the agents' views.
 _PAUSE = 0.1
-# What a process may take to start and to end, in seconds; all share this machine's processors.
-_START = 60.0
+# What a process may take to end, in seconds; all share this machine's processors.
 _END = 15.0
 # Lines of a log that a message about an agent ends with.
 _LOG_LINES = 12
@@ -128,17 +128,27 @@ class Agents:
         """The registry's agent, then the cells'."""
         return (self.registry, *self.cells.values())
 
-    def start(self, agents: Iterable[Agent] | None = None, *, within: float = _START) -> None:
-        """Start agents, or all, and wait until they serve. Raises `UnoError`."""
-        chosen = self.all if agents is None else tuple(agents)
-        for agent in chosen:
-            agent.start()
-        deadline = time.monotonic() + within
-        for agent in chosen:
-            while agent.view_or_none() is None:
-                if agent.ended() is not None:
-                    raise TransientFailure(f"the agent of {agent.name} ended: {_log_tail(agent)}")
-                _wait(deadline, f"the agent of {agent.name} does not serve", agent)
+    def start(self, agents: Iterable[Agent] | None = None, *, within: float | None = None) -> None:
+        """Start agents, or all, as many at once as the pace allows, and wait until they serve.
+
+        They may take `within` seconds; by default a time that grows with the cells. Raises
+        `UnoError`.
+        """
+        pace = self.deployment.pace
+        waiting = deque(self.all if agents is None else agents)
+        starting: deque[Agent] = deque()
+        deadline = time.monotonic() + (pace.command if within is None else within)
+        while waiting or starting:
+            while waiting and len(starting) < pace.at_once:
+                starting.append(waiting.popleft())
+                starting[-1].start()
+            agent = starting[0]
+            if agent.view_or_none() is not None:
+                starting.popleft()
+                continue
+            if agent.ended() is not None:
+                raise TransientFailure(f"the agent of {agent.name} ended: {_log_tail(agent)}")
+            _wait(deadline, f"the agent of {agent.name} does not serve", agent)
 
     def stop(self) -> None:
         """End all that run."""

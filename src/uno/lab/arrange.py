@@ -12,7 +12,16 @@ from itertools import zip_longest
 from uno.diagnostics import ActionNeeded
 from uno.lab import node_nftables
 from uno.lab.wiring import Draft, LanSegment, Wiring
-from uno.lab.world_layout import CAFE6, PUBLIC4, PUBLIC6, SERVER_NAME, Role, WorldLayout
+from uno.lab.world_layout import (
+    CAFE6,
+    GLOBAL6,
+    HOME6,
+    PUBLIC4,
+    PUBLIC6,
+    SERVER_NAME,
+    Role,
+    WorldLayout,
+)
 from uno.model.net import Address, Network, address, overlap
 from uno.model.uvn import Cell, Uvn
 
@@ -33,20 +42,26 @@ def arrange(
     Every LAN gets a router and `hosts_per_lan` hosts. A public cell stands inside its LAN, behind
     its router's forwarded ports; those named in `direct` are on the Internet themselves, with a
     second interface in the LAN. By default every second one is, so that both kinds occur; a
-    public cell without LANs always is. A private cell is behind a router that forwards nothing.
+    public cell without LANs always is, and one whose endpoint is an IPv6 address, for which
+    routers translate no ports. A private cell is behind a router that forwards nothing. If such an
+    endpoint occurs, every cell has IPv6 towards the Internet.
     Particles are on the Internet and in a café by turns. Raises `UnoError` for a definition that
     the lab cannot build.
     """
     _refuse_what_cannot_be_built(uvn)
     named = [item for item in (uvn.address, *(cell.address for cell in uvn.active_cells)) if item]
-    wiring = Wiring(public=filter(None, map(_literal, named)), private=_prefixes(uvn))
+    literals = [found for found in map(_literal, named) if found]
+    wiring = Wiring(public=literals, private=_prefixes(uvn))
     server = wiring.add(Draft(name="server", role=Role.SERVER))
     wiring.join_internet(server)
     if direct is None:
         with_lans = [cell for cell in uvn.active_cells if cell.is_public and not cell.is_roaming]
         direct = frozenset(cell.name for cell in with_lans[1::2])
+    ipv6 = any(found.version == 6 for found in literals)
     sites = {
-        cell.name: _add_site(wiring, uvn, cell, hosts=hosts_per_lan, direct=cell.name in direct)
+        cell.name: _add_site(
+            wiring, uvn, cell, hosts=hosts_per_lan, direct=cell.name in direct, ipv6=ipv6
+        )
         for cell in uvn.active_cells
     }
     registry = _add_registry(wiring, uvn)
@@ -65,11 +80,17 @@ def arrange(
     )
 
 
-def _add_site(wiring: Wiring, uvn: Uvn, cell: Cell, *, hosts: int, direct: bool) -> Draft:
-    """Add a cell and, around it, its LANs with their router and hosts; return the cell."""
+def _add_site(
+    wiring: Wiring, uvn: Uvn, cell: Cell, *, hosts: int, direct: bool, ipv6: bool
+) -> Draft:
+    """Add a cell and, around it, its LANs with their router and hosts; return the cell.
+
+    With `ipv6` the cell has an IPv6 address that the Internet can answer.
+    """
     gateway = wiring.add(Draft(name=cell.name, role=Role.CELL, cell=cell.name, machine=True))
     at = _literal(cell.address)
-    on_internet = cell.is_public and (direct or cell.is_roaming)
+    is_translated = at is None or at.version == 4
+    on_internet = cell.is_public and (direct or cell.is_roaming or not is_translated)
     if on_internet:
         wiring.join_internet(gateway, at)
     if cell.is_roaming and on_internet:
@@ -80,7 +101,10 @@ def _add_site(wiring: Wiring, uvn: Uvn, cell: Cell, *, hosts: int, direct: bool)
     seen_at = wiring.join_internet(router, None if on_internet else at)
     for number, networks in enumerate(_segments(wiring, cell, needs_ipv4=not on_internet)):
         segment = wiring.segment(router, networks, number=number)
-        _fill(wiring, segment, gateway, hosts=hosts, leads_out=number == 0 and not on_internet)
+        leads_out = number == 0 and not on_internet
+        _fill(wiring, segment, gateway, hosts=hosts, leads_out=leads_out)
+        if leads_out and ipv6 and not any(each in GLOBAL6 for each in gateway.inside):
+            wiring.give_ipv6(gateway, segment)
     _point_at_cell(uvn, cell, gateway, router)
     gateway.public = gateway.public or seen_at
     return gateway
@@ -180,7 +204,7 @@ def _forwarded_ports(uvn: Uvn, cell: Cell) -> list[str]:
 
 def _refuse_what_cannot_be_built(uvn: Uvn) -> None:
     for lan in _prefixes(uvn):
-        reserved: tuple[Network, ...] = (*PUBLIC4, BENCHMARK, PUBLIC6, CAFE6)
+        reserved: tuple[Network, ...] = (*PUBLIC4, BENCHMARK, PUBLIC6, CAFE6, HOME6)
         for taken in reserved:
             if overlap(lan, taken):
                 raise ActionNeeded(f"the lab needs {taken} for its Internet, and {lan} is in it")

@@ -5,6 +5,7 @@ Nothing here uses internals of the product. Steps on several hosts run in parall
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -17,13 +18,14 @@ from typing import TypeVar
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.host.command import Completed
 from uno.lab.node import Node, as_on_a_stock_host
+from uno.lab.pace import Pace, pace
 from uno.lab.world import World
 from uno.lab.world_layout import Role
 
 T = TypeVar("T")
 
-# Seconds for one command; all cells share this machine's processors.
-_PATIENCE = 120
+# Seconds for one command in a world of some cells.
+_COMMAND = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,11 @@ class Deployment:
         """The nodes of all cells."""
         return self.world.having(Role.CELL)
 
+    @property
+    def pace(self) -> Pace:
+        """How many commands run at once in this world, and what they may take."""
+        return pace(len(self.cells), os.cpu_count() or 1)
+
     @staticmethod
     def cell_root(cell: Node) -> Path:
         """A cell's directory on its node."""
@@ -56,7 +63,8 @@ class Deployment:
 
     def registry(self, *arguments: str, root: Path | None = None) -> Completed:
         """Run a command of uno on the registry's node, with its directory."""
-        return uno(self.world.registry, *arguments, "-r", str(root or self.registry_root))
+        words = (*arguments, "-r", str(root or self.registry_root))
+        return uno(self.world.registry, *words, timeout=self.pace.command)
 
     def package(self, cell: Node) -> Path:
         """A cell's package, as the registry made it."""
@@ -71,8 +79,9 @@ class Deployment:
         in_parallel(self._install, self.cells if cells is None else cells)
 
     def start_up(self, cells: Iterable[Node] | None = None) -> ServiceStart:
-        """Begin `uno service up` on all cells at once."""
-        return ServiceStart(self.service, self.cells if cells is None else tuple(cells))
+        """Begin `uno service up` on all cells, as many at once as the pace allows."""
+        chosen = self.cells if cells is None else tuple(cells)
+        return ServiceStart(self.service, chosen, at_once=self.pace.at_once)
 
     def up(self, cells: Iterable[Node] | None = None) -> None:
         """Run `uno service up` on all cells at once, and wait until each is done."""
@@ -84,12 +93,14 @@ class Deployment:
 
     def service(self, cell: Node, verb: str) -> Completed:
         """Run `uno service VERB` on a cell."""
-        return uno(cell, "service", verb, "-r", str(self.cell_root(cell)))
+        root = str(self.cell_root(cell))
+        return uno(cell, "service", verb, "-r", root, timeout=self.pace.command)
 
     def _install(self, cell: Node) -> None:
         copied = cell.directory / self.package(cell).name
         shutil.copy(self.package(cell), copied)
-        uno(cell, "install", str(copied), "-r", str(self.cell_root(cell)))
+        root = str(self.cell_root(cell))
+        uno(cell, "install", str(copied), "-r", root, timeout=self.pace.command)
 
 
 class ServiceStart:
@@ -99,11 +110,17 @@ class ServiceStart:
     once one of them has failed.
     """
 
-    def __init__(self, service: Callable[[Node, str], Completed], cells: tuple[Node, ...]) -> None:
-        """Begin."""
+    def __init__(
+        self,
+        service: Callable[[Node, str], Completed],
+        cells: tuple[Node, ...],
+        *,
+        at_once: int,
+    ) -> None:
+        """Begin, on so many cells at once; the next begins when one has ended."""
         self.ended: list[float] = []
         self.failed = False
-        self._pool = ThreadPoolExecutor(max(1, len(cells)))
+        self._pool = ThreadPoolExecutor(at_once)
         self._futures = {cell.name: self._pool.submit(service, cell, "up") for cell in cells}
         for future in self._futures.values():
             future.add_done_callback(self._note_end)
@@ -126,19 +143,20 @@ class ServiceStart:
         self.failed |= not future.cancelled() and future.exception() is not None
 
 
-def uno(node: Node, *arguments: str) -> Completed:
+def uno(node: Node, *arguments: str, timeout: float = _COMMAND) -> Completed:
     """Run a command of uno in a node: this very uno. Raises `CommandFailed`."""
     command = as_on_a_stock_host([sys.executable, "-m", "uno", *arguments])
-    return node.run(command, timeout=_PATIENCE)
+    return node.run(command, timeout=timeout)
 
 
 def in_parallel(function: Callable[[Node], T], nodes: Iterable[Node]) -> Mapping[str, T]:
     """Do something in several nodes at once; return the results by the nodes' names.
 
-    Raises `UnoError` with what went wrong in each node where something did.
+    In as many as the pace of so many cells allows. Raises `UnoError` with what went wrong in each
+    node where something did.
     """
     chosen = tuple(nodes)
-    pool = ThreadPoolExecutor(max(1, len(chosen)))
+    pool = ThreadPoolExecutor(pace(len(chosen), os.cpu_count() or 1).at_once)
     try:
         return _results({node.name: pool.submit(function, node) for node in chosen})
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Network
 from itertools import permutations
 from typing import NamedTuple
 
@@ -12,11 +11,8 @@ from uno.lab.node import Node
 from uno.lab.ping_matrix import PingPath, Reached
 from uno.lab.transfer import Transfer
 from uno.lab.world import World
-from uno.lab.world_layout import Role
+from uno.lab.world_layout import GLOBAL6, Role
 from uno.model.net import Address
-
-# Addresses that the whole Internet can answer (IANA, IPv6 global unicast).
-_GLOBAL6 = IPv6Network("2000::/3")
 
 
 class Pair(NamedTuple):
@@ -76,7 +72,7 @@ def particle_pairs(world: World, particle: Node, cell: Node) -> tuple[Pair, ...]
 
     The server over IPv6 only where the cell itself could reach it so.
     """
-    versions = [4, *([6] if any(a in _GLOBAL6 for a in cell.station.addresses) else [])]
+    versions = [4, *([6] if any(a in GLOBAL6 for a in cell.station.addresses) else [])]
     (server,) = world.having(Role.SERVER)
     return (
         *(

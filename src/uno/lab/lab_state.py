@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.host.command import run
-from uno.lab import machine, netns
+from uno.lab import inotify_limit, machine, netns
 from uno.lab.world_layout import WorldLayout
 from uno.model import codec
 
@@ -24,6 +24,10 @@ from uno.model import codec
 DEFAULT_FOLDER = Path("/run/uno-lab")
 _ID = re.compile(r"[0-9a-f]{6}")
 _RECORD = "lab.json"
+# Seconds for one more process of a lab to end, once all were killed.
+_NO_PROGRESS = 10.0
+# Seconds for the namespaces of a lab to be deleted.
+_REMOVAL = 300.0
 
 
 class Lab(Struct, frozen=True, kw_only=True):
@@ -114,6 +118,8 @@ def chosen(lab_id: str | None = None) -> str:
 def remove(lab_id: str) -> None:
     """Take everything away that a lab made: processes, namespaces, files; needs nothing but its id.
 
+    With the last lab the machine's inotify limit is as before the first.
+
     What is not there, or was removed before, does no harm; so a removal can be done again.
     Processes are found by their namespaces, and namespaces by the lab's id. So this works also when
     the process that made the lab was killed, and touches nothing else.
@@ -132,20 +138,24 @@ def remove(lab_id: str) -> None:
         if names:
             # -force: go on with the next when one cannot be deleted (ip(8)).
             lines = "".join(f"netns delete {name}\n" for name in names)
-            run(["ip", "-force", "-batch", "-"], stdin=lines, check=False)
+            run(["ip", "-force", "-batch", "-"], stdin=lines, timeout=_REMOVAL, check=False)
     shutil.rmtree(folder() / lab_id, ignore_errors=True)
     with contextlib.suppress(OSError):
         folder().rmdir()
+    inotify_limit.release()
 
 
 def _end_processes(namespaces: list[str]) -> None:
-    deadline = time.monotonic() + 10
+    deadline, fewest = time.monotonic() + _NO_PROGRESS, float("inf")
     pause = Event()
     # The first process of a machine takes all others of its process namespace with it.
     while remaining := [p for p in netns.processes_in(namespaces) if netns.start_time(p)]:
         for pid in remaining:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        if len(remaining) < fewest:
+            # Interfaces of userspace WireGuard go with their processes, one after the other.
+            deadline, fewest = time.monotonic() + _NO_PROGRESS, len(remaining)
         if time.monotonic() > deadline:
             raise TransientFailure(f"processes {remaining} of the lab do not end", "try again")
         pause.wait(0.01)

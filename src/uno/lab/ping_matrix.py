@@ -12,7 +12,9 @@ import selectors
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from types import TracebackType
@@ -91,18 +93,20 @@ class PingMatrix:
     ) -> Reached:
         """Ping along all paths every `every` seconds until each is answered once.
 
-        Ends after `within` seconds at the latest, or as soon as `stop` returns True.
+        Ends after `within` seconds at the latest, or as soon as `stop` returns True. Where there
+        are many paths, each waits for its turn: pings must not keep the processors from the nodes.
         """
         end = time.monotonic() + within
         at: dict[PingPath, float] = {}
+        waiting, answered = deque(range(len(self.paths))), set[int]()
         due = time.monotonic()
         while len(at) < len(self.paths) and time.monotonic() < end and not stop():
             if time.monotonic() >= due:
                 due = time.monotonic() + every
-                for index, path in enumerate(self.paths):
-                    if path not in at:
-                        self._send(index, 0)
+                for index in take_turns(waiting, answered, most=round(_MOST_PINGS * every)):
+                    self._send(index, 0)
             for index, _number in self._answers(min(due, end)):
+                answered.add(index)
                 at.setdefault(self.paths[index], time.monotonic())
         missing = tuple(path for path in self.paths if path not in at)
         return Reached(at=at, missing=missing)
@@ -184,6 +188,17 @@ class PingStream:
             self._answered.setdefault(index, set()).add(number)
 
 
+def take_turns(waiting: deque[int], answered: AbstractSet[int], *, most: int) -> list[int]:
+    """Take up to `most` from the front of `waiting`, and return those that are not answered.
+
+    They go to its end; the answered ones are dropped.
+    """
+    taken = [waiting.popleft() for _ in range(min(len(waiting), most))]
+    unanswered = [each for each in taken if each not in answered]
+    waiting.extend(unanswered)
+    return unanswered
+
+
 def flow(sent: list[float], answered: set[int]) -> PingFlow:
     """Return the result for pings sent at these times, of which those numbered were answered."""
     good = [at for number, at in enumerate(sent) if number in answered]
@@ -195,6 +210,8 @@ def flow(sent: list[float], answered: set[int]) -> PingFlow:
 # The path and the number of a ping.
 _BODY = struct.Struct("!IQ")
 _LAST_ANSWERS = 1.0
+# Pings a second while paths are not reached: a tenth of what one processor can send.
+_MOST_PINGS = 2000
 
 
 def _icmp_socket(namespace: str, version: int) -> socket.socket:

@@ -15,7 +15,7 @@ from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import Pair
 from uno.lab.ping_matrix import PingMatrix, Reached
-from uno.lab.world import World, allow_interfaces, build
+from uno.lab.world import World, build
 from uno.lab.world_layout import Role
 from uno.model.uvn import Uvn
 from uno.spec import load, parse
@@ -24,10 +24,6 @@ Report = Callable[[str], None]
 
 # Much more than any file that a person writes.
 _SPEC_LIMIT = 10_000_000
-# Seconds within which a network must be up.
-START_TIMEOUT = 60.0
-# Seconds within which all agents must have a healthy view.
-_AGENTS_TIMEOUT = 120.0
 
 
 def definition(spec: Path) -> Uvn:
@@ -48,12 +44,8 @@ def build_world(uvn: Uvn, lab_id: str, *, report: Report) -> World:
     Raises `UnoError` if this machine cannot.
     """
     requirements.require(requirements.for_a_deployment())
-    # For each cell its links, the root VPN, and the particle VPN; for each particle one.
-    interfaces = 6 * len(uvn.active_cells) + len(uvn.active_particles) + 1
-    if allow_interfaces(interfaces):
-        report("raised fs.inotify.max_user_instances of this machine: each WireGuard takes one")
     began = time.monotonic()
-    world = build(arrange(uvn), lab_id)
+    world = build(arrange(uvn), lab_id, report=report)
     counts = [(role, len(world.having(role))) for role in (Role.ROUTER, Role.HOST, Role.CELL)]
     parts = ", ".join(f"{count} {role}s" for role, count in counts)
     report(f"lab {world.id}: Internet, {parts} in {time.monotonic() - began:.1f} s")
@@ -83,14 +75,14 @@ class NetworkStart:
 
 
 def start_network(deployment: Deployment, pairs: Sequence[Pair], *, report: Report) -> NetworkStart:
-    """Run `uno service up` on all cells at once, and ping until all pairs are reached.
+    """Run `uno service up` on all cells, and ping until all pairs are reached.
 
-    Raises `UnoError` if a cell does not come up.
+    The time that this may take grows with the cells. Raises `UnoError` if a cell does not come up.
     """
     with PingMatrix(pair.path for pair in pairs) as prober:
         began = time.monotonic()
         with deployment.start_up() as starting:
-            reached = prober.reach(within=START_TIMEOUT, stop=lambda: starting.failed)
+            reached = prober.reach(within=deployment.pace.network, stop=lambda: starting.failed)
             starting.finish()
     commands = max(starting.ended) - began
     report(f"{len(deployment.cells)} cells: uno service up: {commands:.1f} s")
@@ -106,7 +98,7 @@ def start_agents(deployment: Deployment, *, report: Report) -> Agents:
     agents = agents_of(deployment)
     try:
         agents.start()
-        agents.await_settled(within=_AGENTS_TIMEOUT)
+        agents.await_settled(within=deployment.pace.agents)
     except BaseException:
         agents.stop()
         raise

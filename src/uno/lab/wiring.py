@@ -9,7 +9,17 @@ from itertools import chain
 
 from uno.diagnostics import ActionNeeded
 from uno.lab import node_nftables
-from uno.lab.world_layout import GATEWAY4, GATEWAY6, HOME4, PUBLIC4, PUBLIC6, Cable, Role, Station
+from uno.lab.world_layout import (
+    GATEWAY4,
+    GATEWAY6,
+    HOME4,
+    HOME6,
+    PUBLIC4,
+    PUBLIC6,
+    Cable,
+    Role,
+    Station,
+)
 from uno.model.net import Address, Network, overlap
 
 
@@ -86,6 +96,7 @@ class Wiring:
             for net in HOME4.subnets(new_prefix=24)
             if not any(overlap(net, other) for other in used)
         )
+        self._homes6 = HOME6.subnets(new_prefix=64)
         self.internet = Draft(
             name="internet", role=Role.INTERNET, forwards=True, rules=node_nftables.internet()
         )
@@ -158,6 +169,17 @@ class Wiring:
         segment.router.commands.append(f"link set {port} master {segment.bridge} up")
         self._seat(draft, interface, addresses)
         return True
+
+    def give_ipv6(self, draft: Draft, segment: LanSegment) -> None:
+        """Give a node in a LAN, and its router, IPv6 towards the Internet.
+
+        The network is none of the UVN, and no host of the LAN is in it.
+        """
+        network = next(self._homes6)
+        segment.router.commands.append(_give(segment.bridge, network[1], network.prefixlen))
+        draft.commands.append(_give(segment.bridge, network[2], network.prefixlen))
+        draft.commands.append(f"route replace default via {network[1]}")
+        self.announce(network, segment.router)
 
     @staticmethod
     def set_default_gateway(draft: Draft, segment: LanSegment) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,15 +11,12 @@ from types import MappingProxyType
 
 from uno.diagnostics import ActionNeeded
 from uno.host.command import CommandFailed, run
-from uno.lab import lab_state, machine, netns, node_nftables
+from uno.lab import inotify_limit, lab_state, machine, netns, node_nftables
 from uno.lab.cleanup import temporary_lab
 from uno.lab.lab_state import Lab
 from uno.lab.node import Node
 from uno.lab.world_layout import Role, Station, WorldLayout
 
-# Each wireguard-go takes one inotify instance of those that its user may have; 128 by default.
-_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-_INOTIFY_ENOUGH = 8192
 # Where the kernel can show bridged packets to a firewall.
 _BRIDGED = Path("/proc/sys/net/bridge")
 # Subprocesses more than processors gain nothing: building is bound by the processor.
@@ -103,12 +100,17 @@ def temporary_world(layout: WorldLayout) -> Iterator[World]:
         yield build(layout, lab_id)
 
 
-def build(layout: WorldLayout, lab_id: str) -> World:
+def build(
+    layout: WorldLayout, lab_id: str, *, report: Callable[[str], object] = lambda _line: None
+) -> World:
     """Make a world under an id of `temporary_lab`, which removes it, also on failure.
 
-    Raises `UnoError`.
+    It may have the inotify instances that userspace WireGuard takes. Raises `UnoError`.
     """
-    return _build(lab_state.create(layout, lab_id))
+    lab = lab_state.create(layout, lab_id)
+    if inotify_limit.reserve(lab.directory, inotify_limit.instances(layout)):
+        report("raised fs.inotify.max_user_instances of this machine until its labs are down")
+    return _build(lab)
 
 
 def open_world(lab_id: str | None = None) -> World:
@@ -119,18 +121,6 @@ def open_world(lab_id: str | None = None) -> World:
             f"lab {lab.id} is not finished", f"remove it with `uno lab down {lab.id}`"
         )
     return _world(lab)
-
-
-def allow_interfaces(count: int) -> bool:
-    """Let this machine have `count` userspace WireGuard interfaces; return whether that changed it.
-
-    It is a setting of the whole machine (fs.inotify.max_user_instances), and left as it is if it
-    is enough. Half of it is left to others.
-    """
-    if count <= int(_INOTIFY.read_text()) // 2:
-        return False
-    _INOTIFY.write_text(f"{max(_INOTIFY_ENOUGH, 2 * count)}")
-    return True
 
 
 def _build(lab: Lab) -> World:

@@ -25,6 +25,10 @@ PUBLIC6 = IPv6Network("2001:db8:ffff::/64")
 # What a private node without a LAN of the UVN, and the café's guests, are given by their routers.
 HOME4 = IPv4Network("172.24.0.0/13")
 CAFE6 = IPv6Network("2001:db8:cafe::/64")
+# IPv6 networks that routers have for cells alone, whose LANs of the UVN have none.
+HOME6 = IPv6Network("2001:db8:fffe::/48")
+# Addresses that the whole Internet can answer (IANA, IPv6 global unicast).
+GLOBAL6 = IPv6Network("2000::/3")
 SERVER_NAME = "server.example.net"
 
 

@@ -142,6 +142,37 @@ def test_an_endpoint_that_is_an_address_is_where_the_cell_is() -> None:
     assert set(layout.names) == {"registry.example.net", SERVER_NAME}
 
 
+def test_an_endpoint_that_is_an_ipv6_address_is_on_the_internet_itself() -> None:
+    there = IPv6Address("2001:db8:5::1")
+    cell = replace(public("a", "192.168.1.0/24"), address=str(there))
+
+    layout = arrange(uvn(cell))
+
+    assert station(layout, "a").public == there
+    assert f"addr add {there}/128 dev wan nodad" in station(layout, "a").commands
+    assert there not in station(layout, "a-router").addresses
+    assert f"route add {there} dev p1" in station(layout, "internet").commands
+    assert layout.names.keys() == {"registry.example.net", SERVER_NAME}
+
+
+def test_where_an_endpoint_is_an_ipv6_address_every_cell_has_ipv6() -> None:
+    far = replace(public("a", "192.168.1.0/24"), address="2001:db8:5::1")
+    there, without = (
+        arrange(uvn(cell, private("b", "192.168.2.0/24"), private("c", "2001:db8:3::/64")))
+        for cell in (far, public("a", "192.168.1.0/24"))
+    )
+
+    cell, router = station(there, "b"), station(there, "b-router")
+    assert "addr add 2001:db8:fffe::2/64 dev lan0 nodad" in cell.commands
+    assert "route replace default via 2001:db8:fffe::1" in cell.commands
+    assert "addr add 2001:db8:fffe::1/64 dev lan0 nodad" in router.commands
+    via = next(each for each in router.addresses if each in PUBLIC6)
+    assert f"route add 2001:db8:fffe::/64 via {via}" in station(there, "internet").commands
+    assert [each.version for each in station(there, "b-host1").addresses] == [4]
+    assert station(there, "c").commands == station(without, "c").commands
+    assert "fffe" not in "".join(station(without, "b").commands)
+
+
 def test_no_spare_address_is_in_use() -> None:
     cells = [replace(public(name), address=f"203.0.113.{n}") for n, name in enumerate("abc", 1)]
 

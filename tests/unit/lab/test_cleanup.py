@@ -13,12 +13,18 @@ from typing import Any
 
 import pytest
 
-from uno.lab import lab_state, machine, world
+from uno.lab import inotify_limit, lab_state, machine, world
 from uno.lab.cleanup import ended_by_signals, temporary_lab
 from uno.lab.world_layout import WorldLayout
 
 EMPTY = WorldLayout(stations=(), cables=(), names={})
-_TRACED = {__file__, contextlib.__file__, lab_state.__file__, world.__file__}
+_TRACED = {
+    __file__,
+    contextlib.__file__,
+    inotify_limit.__file__,
+    lab_state.__file__,
+    world.__file__,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +39,11 @@ def stand() -> None:
         pass
 
 
+def stand_with_a_raised_limit() -> None:
+    with temporary_lab() as lab_id:
+        inotify_limit.reserve(lab_state.create(EMPTY, lab_id).directory, 100)
+
+
 def make() -> None:
     with temporary_lab() as lab_id:
         lab_state.create(EMPTY, lab_id)
@@ -44,12 +55,13 @@ def fail() -> None:
         raise ValueError
 
 
-@pytest.mark.parametrize("work", [stand, make, fail])
-def test_no_moment_leaves_a_lab(work: Callable[[], None]) -> None:
+@pytest.mark.parametrize("work", [stand, stand_with_a_raised_limit, make, fail])
+def test_no_moment_leaves_a_lab_or_its_limit(work: Callable[[], None], inotify: Path) -> None:
     for moment in itertools.count():
         interrupted = interrupt(work, moment)
 
         assert lab_state.ids() == (), f"after {moment} lines"
+        assert int(inotify.read_text()) == 128, f"after {moment} lines"
         if not interrupted:
             assert moment > 30
             break

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
-from uno.lab.ping_matrix import flow
+from uno.lab.ping_matrix import flow, take_turns
 
 
 def test_a_stream_that_is_always_answered_has_the_gap_between_two_pings() -> None:
@@ -31,3 +33,12 @@ def test_a_stream_without_any_answer_is_one_gap() -> None:
 
 def test_nothing_sent_is_nothing_lost() -> None:
     assert flow([], set()).longest_gap == 0.0
+
+
+def test_paths_take_turns_and_answered_ones_none() -> None:
+    waiting = deque([1, 2, 3, 4, 5])
+
+    assert take_turns(waiting, {2}, most=3) == [1, 3]
+    assert take_turns(waiting, {2}, most=3) == [4, 5, 1]
+    assert take_turns(waiting, {1, 2, 3, 4}, most=99) == [5]
+    assert list(waiting) == [5]
