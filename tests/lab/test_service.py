@@ -384,6 +384,7 @@ def test_containers_with_addresses_of_a_remote_lan_keep_the_internet_and_are_nam
     assert lan in advertised(cell)
 
     with foreign.containers(cell, "192.168.3") as container:
+        await_true(lambda: container.reaches(address_of(server)), "it has the Internet at once")
         connected = site.deployment.service(cell, "up")
         assert named in connected.stderr
         assert "no change" in site.deployment.service(cell, "up").stdout

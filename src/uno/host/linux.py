@@ -95,7 +95,7 @@ class LinuxHost:
         routes = inventory.main_routes()
         nics = inventory.nics(others, routes)
         present = sysctl.existing(relevant(nic.name for nic in nics))
-        return Facts(
+        found = Facts(
             nics=nics,
             routes=inventory.host_routes(others, routes),
             # IPv6 may be disabled on interfaces: uno enables it on its own.
@@ -103,8 +103,11 @@ class LinuxHost:
             forwarded=state.sysctls.get(IPV4_FORWARDING, present.get(IPV4_FORWARDING)) == "1",
             sysctls=present,
             originals=state.sysctls,
-            **({"frr": daemons.version()} if self._is_cell else {}),
         )
+        if not self._is_cell:
+            return found
+        can_look_up = nft.accepts(nftables.LOOKUP_RULES)
+        return replace(found, frr=daemons.version(), filters_by_route=can_look_up)
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Return what uno owns now, and these kernel parameters and those that uno changed."""

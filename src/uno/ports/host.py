@@ -67,7 +67,8 @@ class Facts:
     A decision from what uno itself has changed would change with it. `routes` leaves out
     those of BGP daemons, but for default routes: there may be thousands. `has_ipv6`: the kernel has
     IPv6. `forwarded`: the host forwarded IPv4 before uno. `frr` is the major and minor version of
-    FRR. `sysctls` are the present values of the kernel parameters that decisions depend on, as far
+    FRR. `filters_by_route`: the kernel can look up routes for a filter of forwarded packets.
+    `sysctls` are the present values of the kernel parameters that decisions depend on, as far
     as they exist; `originals` are the values before uno of those that uno has recorded.
     """
 
@@ -76,6 +77,7 @@ class Facts:
     has_ipv6: bool = True
     forwarded: bool = True
     frr: tuple[int, int] = (8, 4)
+    filters_by_route: bool = False
     sysctls: Mapping[str, str] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict)
 

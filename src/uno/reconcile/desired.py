@@ -52,6 +52,7 @@ def desired(
             foreign=nftables.ForeignInterfaces(
                 block_inbound_from=_block_inbound_from(lans, facts),
                 kept_networks=kept_networks(found, facts),
+                uplinks=_uplinks(facts) if facts.filters_by_route else None,
             ),
             bridges={nic.name: nic.bridge_address for nic in facts.nics if nic.bridge_address},
             bus_ports=ports(plan.bus.domain, CELL_INDEX),
@@ -83,6 +84,10 @@ def _block_inbound_from(lans: tuple[AttachedLan, ...], facts: Facts) -> tuple[st
     inside = {lan.nic for lan in lans}
     outside = (nic.name for nic in facts.nics if nic.has_default_route and nic.name not in inside)
     return () if facts.forwarded else tuple(outside)
+
+
+def _uplinks(facts: Facts) -> tuple[str, ...]:
+    return tuple(nic.name for nic in facts.nics if nic.has_default_route)
 
 
 def _without_ipv6(wanted: Desired) -> Desired:

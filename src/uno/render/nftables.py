@@ -49,10 +49,15 @@ class ForeignInterfaces:
     New connections to the cell's LANs are dropped on those in `block_inbound_from`: those towards
     the Internet, on a host that did not forward before uno. `kept_networks` are interfaces with
     networks that the host has for itself although they are in a prefix of the UVN.
+
+    `uplinks` are the interfaces with a default route. On others, but those to LANs, such a network
+    may appear later, of containers or of a VPN: the kernel's routes then decide. None where it
+    cannot look them up for a filter.
     """
 
     block_inbound_from: tuple[str, ...] = ()
     kept_networks: tuple[tuple[str, Network], ...] = ()
+    uplinks: tuple[str, ...] | None = None
 
 
 def ruleset(  # noqa: PLR0913 - what rules are made of
@@ -87,13 +92,13 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
         _chain("to_tunnels", "", _to_tunnels(plan)),
         _chain("from_lans", "", _from_lans(site)),
         _chain("mss_clamp", "", _mss_clamp(plan)),
-        *_kept_chains(foreign.kept_networks),
+        *_host_chains(foreign, nics),
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
             (
                 *_bridged(bridges or {}),
-                *_forward(plan, nics, site, keeps=bool(foreign.kept_networks)),
+                *_forward(plan, nics, site, keeps=_keeps(foreign)),
                 *_particles_forward(plan, roster, bus_ports, particles=particles),
                 "oifname @tunnels counter drop",
                 *_block_inbound_from(foreign.block_inbound_from, site),
@@ -225,20 +230,52 @@ def _to_tunnels(plan: CellPlan) -> Iterator[str]:
     yield from _by_interface(ways, "oifname")
 
 
-def _kept_chains(kept: tuple[tuple[str, Network], ...]) -> Iterator[str]:
+def _keeps(foreign: ForeignInterfaces) -> bool:
+    return bool(foreign.kept_networks) or foreign.uplinks is not None
+
+
+def _host_chains(foreign: ForeignInterfaces, nics: Sequence[str]) -> Iterator[str]:
     """Yield the chains for packets that only networks of the host's own may have sent or get."""
-    if not kept:
+    if not _keeps(foreign):
         return
-    for name, interface, address in (
-        ("to_host", "oifname", "daddr"),
-        ("from_host", "iifname", "saddr"),
-    ):
+    for name, way, address in (("to_host", "oif", "daddr"), ("from_host", "iif", "saddr")):
         rules = [
-            f'{interface} "{nic}" {"ip" if network.version == 4 else "ip6"} '
+            f'{way}name "{nic}" {"ip" if network.version == 4 else "ip6"} '
             f"{address} {written(network)} return"
-            for nic, network in kept
+            for nic, network in foreign.kept_networks
         ]
+        if foreign.uplinks is not None:
+            rules += _later_networks(way, sorted({*foreign.uplinks, *nics}))
         yield _chain(name, "", [*rules, "counter drop"])
+
+
+def _later_networks(way: str, closed: Iterable[str]) -> Iterator[str]:
+    """Yield rules that accept IPv4 of networks that appear later, but on `closed` interfaces.
+
+    Of virtual interfaces alone, which have a kind: a DHCP server can hand out any network on a
+    network interface card that is plugged in. A source must be behind the interface that the packet
+    came from; what is for a destination was sent there by the host's routes.
+    """
+    names = ", ".join(f'"{each}"' for each in closed)
+    if names:
+        yield f"{way}name {{ {names} }} counter drop"
+    lookup = " fib saddr . iif oif exists" if way == "iif" else ""
+    yield f'meta nfproto ipv4 meta {way}kind != "{_NO_KIND}"{lookup} return'
+
+
+# Not the name of a driver. A network interface card has no kind, and equals and differs from none.
+_NO_KIND = "none"
+
+LOOKUP_RULES = f"""\
+table inet {TABLE}_check {{
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    meta nfproto ipv4 meta oifkind != "{_NO_KIND}" return
+    meta nfproto ipv4 meta iifkind != "{_NO_KIND}" fib saddr . iif oif exists return
+  }}
+}}
+"""
+"""A table with the rules that `ForeignInterfaces.uplinks` adds, for the kernel to check."""
 
 
 def _forward(plan: CellPlan, nics: Iterable[str], site: _Site, *, keeps: bool) -> Iterator[str]:

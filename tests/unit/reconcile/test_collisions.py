@@ -113,6 +113,16 @@ def test_a_prefix_that_the_host_has_for_itself_is_not_advertised_to_others() -> 
     assert wanted(facts("172.17.0.0/16")) == wanted(facts())
 
 
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+def test_routes_decide_on_later_networks_where_the_kernel_looks_them_up() -> None:
+    nics = (Nic(name="eth0", has_default_route=True), Nic(name="eth1"))
+    able = Facts(nics=nics, filters_by_route=True)
+
+    assert 'oifname { "eth0" } counter drop' in (wanted(able).firewall or "")
+    assert "kind" not in (wanted(replace(able, filters_by_route=False)).firewall or "")
+
+
 def wanted(of: Facts) -> Desired:
     assert LAN in package_of(HUB).own.lans
     return desired(package_of(HUB), lans=(), facts=of)

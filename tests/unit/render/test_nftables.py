@@ -69,9 +69,13 @@ class Walk:
         to: str,
         answer: bool = False,
         port: int = 443,
+        routed_back: bool = False,
     ) -> bool:
-        """Say whether a packet is forwarded from `came` to the interface `to`."""
-        packet = _Packet(came, to, source, destination, answer, port)
+        """Say whether a packet is forwarded from `came` to the interface `to`.
+
+        `routed_back`: the host's route to the source is through `came`.
+        """
+        packet = _Packet(came, to, source, destination, answer, port, routed_back=routed_back)
         return _verdict(self.text, "forward", packet) != "drop"
 
     def enters(self, came: str, source: str, *, port: int = 443, to: str = "10.255.128.2") -> bool:
@@ -474,6 +478,47 @@ def test_such_a_network_reaches_no_tunnel_and_opens_no_other_interface() -> None
     assert not hub.passes("br-app", "192.168.3.5", "192.168.1.5", to="eth1")
 
 
+@pytest.fixture
+def later() -> Walk:
+    """A hub whose kernel looks routes up, with an uplink; no network of its own is known."""
+    return traverse(HUB, "eth1", "eth1", foreign=nftables.ForeignInterfaces(uplinks=("br0",)))
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+def test_a_network_of_the_hosts_own_that_appears_later_is_forwarded_to_and_from(
+    later: Walk,
+) -> None:
+    container = "192.168.2.10"
+
+    assert later.passes("br-app", container, INTERNET, to="br0", routed_back=True)
+    assert later.passes("br0", INTERNET, container, to="br-app")
+    assert later.passes("eth1", "192.168.1.5", container, to="br-app")
+    assert later.passes("br-app", container, "192.168.1.5", to="eth1", routed_back=True)
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.feature("G28")
+@pytest.mark.feature("G51")
+def test_such_a_network_has_only_its_own_addresses_and_no_other_interface(later: Walk) -> None:
+    remote, link = "192.168.2.10", later.interface[LEAF]
+
+    assert not later.passes("br-app", remote, INTERNET, to="br0")
+    assert not later.passes("br-app", remote, "192.168.3.5", to=link, routed_back=True)
+    for uplink in ("br0", "eth1", "eth7"):
+        assert not later.passes(uplink, remote, "192.168.1.5", to="eth1", routed_back=True)
+        assert not later.passes("eth1", "192.168.1.5", remote, to=uplink)
+
+
+@pytest.mark.feature("G28")
+def test_an_ipv6_network_that_appears_later_is_not_the_hosts_own() -> None:
+    leaf = traverse(LEAF, "eth1", "eth1", foreign=nftables.ForeignInterfaces(uplinks=("br0",)))
+    container, outside = "2001:db8:1::10", "2001:db8:ffff::1"
+
+    assert not leaf.passes("br-app", container, outside, to="br0", routed_back=True)
+    assert not leaf.passes("br0", outside, container, to="br-app")
+
+
 @pytest.mark.feature("F082")
 def test_nothing_between_lans_is_translated() -> None:
     assert "postrouting" not in traverse(LEAF, "eth1", "eth2").text
@@ -519,6 +564,7 @@ class _Packet:
     answer: bool
     port: int = 443
     mark: int = 0
+    routed_back: bool = False
 
 
 def chain(text: str, name: str) -> list[str]:
@@ -565,7 +611,7 @@ def _way(element: str) -> tuple[str, list[str]]:
 
 def _matches(text: str, rest: list[str], packet: _Packet) -> bool:
     while rest:
-        size = 2 if rest[0] in {"iifname", "oifname"} else 3
+        size = {"iifname": 2, "oifname": 2, "fib": 6}.get(rest[0], 3)
         negated = rest[1] == "!=" or rest[2:3] == ["!="]
         test, rest = rest[: size + negated], rest[size + negated :]
         if _test(text, [word for word in test if word != "!="], packet) == negated:
@@ -573,7 +619,7 @@ def _matches(text: str, rest: list[str], packet: _Packet) -> bool:
     return True
 
 
-def _test(  # noqa: PLR0911 - one line for each kind of test
+def _test(  # noqa: C901, PLR0911 - one line for each kind of test
     text: str, test: list[str], packet: _Packet
 ) -> bool:
     match test:
@@ -585,6 +631,13 @@ def _test(  # noqa: PLR0911 - one line for each kind of test
             here = address(packet.source if side == "saddr" else packet.destination)
             same = isinstance(here, IPv4Address if family == "ip" else IPv6Address)
             return same and any(_within(here, each) for each in _networks(text, networks))
+        case ["meta", "nfproto", family]:
+            return family == f"ipv{address(packet.source).version}"
+        case ["meta", "iifkind" | "oifkind" as key, '"none"']:
+            # Bridges have a kind. The rule does not match where there is none.
+            return not (packet.came if key == "iifkind" else packet.to).startswith("br")
+        case ["fib", "saddr", ".", "iif", "oif", "exists"]:
+            return packet.routed_back
         case ["meta", "mark", mark]:
             return packet.mark == int(mark, 0)
         case ["tcp" | "udp", "dport", ports]:

@@ -9,6 +9,7 @@ import errno
 import re
 import socket
 import struct
+from functools import cache
 
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.host.command import CommandFailed, run
@@ -60,6 +61,15 @@ def replace_table(table: str, ruleset: str | None) -> None:
             f"this kernel lacks a part of nftables that uno needs: {error.what}",
             f"load it with `modprobe -a {' '.join(MODULES)}`, or run a kernel that has them",
         ) from error
+
+
+@cache
+def accepts(ruleset: str) -> bool:
+    """Return whether this kernel, and its `nft`, accept these rules. Changes nothing.
+
+    The kernel checks them and drops them again (nft(8), --check); once in each process.
+    """
+    return run(["nft", "--check", "-f", "-"], stdin=ruleset, check=False).status == 0
 
 
 def listing(table: str) -> str | None:

@@ -156,3 +156,18 @@ def test_a_kernel_that_lacks_a_part_of_nftables_is_named_with_the_modules(
         nft.replace_table("uno", None)
 
     assert ("nft_ct" in caught.value.hint) == (kind is ActionNeeded)
+
+
+@pytest.mark.parametrize(("status", "accepted"), [(0, True), (1, False)])
+def test_rules_that_this_kernel_may_not_accept_are_checked_once_and_not_set(
+    monkeypatch: pytest.MonkeyPatch, *, status: int, accepted: bool
+) -> None:
+    program = Nft(status=status)
+    monkeypatch.setattr(nft, "run", program)
+    nft.accepts.cache_clear()
+
+    found = [nft.accepts("some rules"), nft.accepts("some rules")]
+
+    nft.accepts.cache_clear()
+    assert found == [accepted, accepted]
+    assert (program.asked, program.given) == (["nft --check -f -"], ["some rules"])
