@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Network
@@ -406,6 +407,99 @@ def advertised(cell: Node) -> set[str]:
             vtysh(cell, f"show bgp ipv4 unicast neighbors {peer} advertised-routes json")
         )["advertisedRoutes"]
     }
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("version", [6, 4])
+def test_an_endpoint_in_its_own_lan_is_reached_outside_of_the_tunnels(
+    site: Site, version: int
+) -> None:
+    world = site.deployment.world
+    near, far = world.nodes["lan-b"], world.nodes["lan-c"]
+    links = status(site.deployment, near)["links"]
+    link = next(each["interface"] for each in links if each["neighbor"] == far.name)
+    with called_at_its_address_in_the_lan(site.deployment, near, far, version) as endpoint:
+        await_true(lambda: endpoint in peers(near, link), "the endpoint is in the LAN")
+        await_true(lambda: handshake(near, link) > 0, "there is a handshake", within=20)
+        assert unreached(site.deployment) == []
+        sent = transferred(near, link)
+        pause(1)
+
+        assert transferred(near, link) - sent < 100_000
+        assert endpoint in peers(near, link)
+        assert "no change" in site.deployment.service(near, "up").stdout
+        if version == 4:
+            near.run(["sysctl", "-qw", *filtering(0, 1)])
+            named = f"answers of the endpoint {endpoint}, which is in a LAN of the UVN, are dropped"
+            await_true(lambda: named in str(status(site.deployment, near)["obstacles"]), named)
+            near.run(["sysctl", "-qw", *filtering(2, 2)])
+
+
+@contextmanager
+def called_at_its_address_in_the_lan(
+    deployment: Deployment, near: Node, far: Node, version: int
+) -> Iterator[str]:
+    """Have `near` call `far` at its address in its LAN, to which the Internet leads; yield it.
+
+    Nothing passes between them at the address of the router that `far` is behind.
+    """
+    inside, router = address_of(far, version), deployment.world.nodes[f"{far.name}-router"]
+    hosts = near.directory / "etc/hosts"
+    before = hosts.read_text()
+    family = "ip6" if version == 6 else "ip"
+    rules = [f"inet filter forward iifname wan {family} daddr {inside} meta l4proto udp accept"]
+    way = ["true"]
+    if version == 4:
+        outside = near.station.public
+        rules.append(f"ip nat postrouting ip saddr {inside} ip daddr {outside} accept")
+        way = ["ip", "route", "add", f"{inside}/32", "via", str(router.station.public)]
+    # The router's connections of before end at once, and those of this test after it.
+    remembers(router, seconds=1)
+    pause(0.5)
+    deployment.down([near, far])
+    pause(1.2)
+    try:
+        lines = before.replace("c.example.net", "elsewhere.example.net")
+        hosts.write_text(f"{lines}{inside} c.example.net\n")
+        router.run(["nft", "-f", "-"], stdin="".join(f"insert rule {rule}\n" for rule in rules))
+        deployment.world.internet.run(way)
+        deployment.world.cut(near.name, far.name)
+        deployment.up([near, far])
+        yield str(inside)
+    finally:
+        deployment.down([near, far])
+        hosts.write_text(before)
+        pause(1.2)
+        router.run(["nft", "-f", "-"], stdin=f"flush ruleset\n{router.station.ruleset}")
+        deployment.world.internet.run(["del" if each == "add" else each for each in way])
+        remembers(router, seconds=30)
+
+
+def remembers(router: Node, *, seconds: int) -> None:
+    """Have a router forget UDP that is silent for so long (nf_conntrack-sysctl)."""
+    keys = ("udp_timeout", "udp_timeout_stream")
+    router.run(["sysctl", "-qw", *(f"net.netfilter.nf_conntrack_{k}={seconds}" for k in keys)])
+
+
+def filtering(every: int, wan: int) -> tuple[str, str]:
+    """Reverse path filtering; of both values the larger is in force."""
+    return f"net.ipv4.conf.all.rp_filter={every}", f"net.ipv4.conf.wan.rp_filter={wan}"
+
+
+def peers(cell: Node, link: str) -> str:
+    """Where the peers of a link are."""
+    return cell.run(["wg", "show", link, "endpoints"]).stdout
+
+
+def handshake(cell: Node, link: str) -> int:
+    """The time of the last handshake of a link, 0 for none."""
+    return int(cell.run(["wg", "show", link, "latest-handshakes"]).stdout.split()[1])
+
+
+def transferred(cell: Node, link: str) -> int:
+    """The bytes that a link has sent."""
+    return int(cell.run(["wg", "show", link, "transfer"]).stdout.split()[2])
 
 
 @pytest.mark.feature("F102")

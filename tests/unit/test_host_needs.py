@@ -11,7 +11,11 @@ import pytest
 
 from uno.host.command import PACKAGES
 from uno.host.firewall import nft
+from uno.host.netlink.interface_changes import RULE_PRIORITY, UNDERLAY_TABLE
 from uno.host.routing_frr import daemons
+from uno.model.routing_policy import BGP_PORT
+from uno.model.tunnel import UNDERLAY_MARK
+from uno.render import nftables
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "uno"
@@ -95,3 +99,34 @@ def test_every_module_of_nftables_is_in_the_table() -> None:
     listed = {name for row in rows("Kernel") for name in named(row[0])}
 
     assert set(nft.MODULES) <= listed
+    assert ("fib" in nftables.LOOKUP_RULES) == ("nft_fib_inet" in listed)
+
+
+@pytest.mark.feature("G51")
+def test_every_chain_and_set_of_unos_table_is_on_the_page() -> None:
+    text = PAGE.read_text()
+    tables = [path.read_text() for path in (ROOT / "tests" / "golden").rglob("uno.nft")]
+    found = {
+        name
+        for each in tables
+        for name in re.findall(r"^\s+(?:chain|set) (\S+)", each, re.MULTILINE)
+    }
+    # One for each link, and one for each IP version.
+    names = {re.sub(r"uwg-b\d+", "X", each).rstrip("_46") for each in found}
+    hooks = {"forward", "input", "output", "postrouting"}
+
+    assert len(tables) > 1
+    assert {each for each in names - hooks if each not in text} == set()
+
+
+@pytest.mark.feature("G51")
+def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
+    text = PAGE.read_text()
+    numbers = {
+        f"`{UNDERLAY_MARK:#x}`",
+        f"priority {RULE_PRIORITY}",
+        f"TCP port {BGP_PORT}",
+        f"table {UNDERLAY_TABLE}",
+    }
+
+    assert {each for each in numbers if each not in text} == set()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from uno.model.attached_lan import AttachedLan
-from uno.model.net import Network
+from uno.model.net import Address, Network, address
 from uno.model.package import Package
 from uno.model.routing_policy import Drain
 from uno.ports.host import Action, Desired, Facts, Host, Observed
@@ -105,4 +105,17 @@ def find_obstacles(
     """
     lans = attached(package.own.lans, facts.nics)
     state = host.forwarding_state(parameters(package, lans, facts))
-    return obstacles(package, state, lans=lans, facts=facts, silent=silent)
+    endpoints = _endpoints(host, silent) if silent else ()
+    return obstacles(package, state, lans=lans, facts=facts, silent=silent, endpoints=endpoints)
+
+
+def _endpoints(host: Host, interfaces: Collection[str]) -> tuple[Address, ...]:
+    """Return where the peers of these interfaces are."""
+    status = host.peer_status()
+    written = [
+        peer.endpoint.rpartition(":")[0].strip("[]")
+        for name in interfaces
+        for peer in status.get(name, ())
+        if peer.endpoint
+    ]
+    return tuple(dict.fromkeys(map(address, written)))

@@ -13,12 +13,13 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 
 from uno.model.attached_lan import AttachedLan
-from uno.model.net import Network, overlap
+from uno.model.net import Address, Network, overlap
 from uno.model.package import Package
 from uno.model.routing_policy import BGP_PORT
 from uno.ports.host import Facts, ForwardingState, LinkMode
 from uno.reconcile import nft_evaluation
 from uno.reconcile.nft_evaluation import FORWARDED, RECEIVED, Packet, PacketDrop, Passage
+from uno.reconcile.underlay import underlay
 
 # Of single-hop BFD (RFC 5881, section 4).
 _BFD_PORT = 3784
@@ -43,7 +44,8 @@ def parameters(package: Package, lans: Iterable[AttachedLan], facts: Facts) -> t
     names = [*dict.fromkeys(lan.nic for lan in lans), *_tunnels(package)]
     keys = [_FORWARD4, _parameter("all", "rp_filter")]
     keys += [_parameter(name, "forwarding") for name in names]
-    keys += [_parameter(name, "rp_filter") for name in names]
+    outside = (nic.name for nic in facts.nics if nic.has_default_route)
+    keys += [_parameter(name, "rp_filter") for name in dict.fromkeys((*names, *outside))]
     return (*keys, _FORWARD6) if facts.has_ipv6 else tuple(keys)
 
 
@@ -54,15 +56,17 @@ def obstacles(
     lans: tuple[AttachedLan, ...],
     facts: Facts,
     silent: Collection[str],
+    endpoints: Collection[Address] = (),
 ) -> tuple[Obstacle, ...]:
     """Return the obstacles on the host of a package's cell, where `lans` are attached.
 
     `silent` are the interfaces of links whose sessions are not up: only for these does it matter
-    what this host itself does not receive.
+    what this host itself does not receive. `endpoints` are those of their peers.
     """
     return (
         *_interfaces(package, state, lans, facts),
         *_parameters(package, state, lans),
+        *_endpoints(package, state, facts, endpoints),
         *_rules(package, state, lans, facts, silent),
     )
 
@@ -123,6 +127,26 @@ def _parameters(
             key = _parameter(name, "rp_filter")
             yield Obstacle(
                 what=f"{key} is 1: packets are dropped whose answers take another interface",
+                remedy=f"sysctl -w {key}=2, and see what sets it to 1 (/etc/sysctl.d)",
+            )
+
+
+def _endpoints(
+    package: Package, state: ForwardingState, facts: Facts, endpoints: Collection[Address]
+) -> Iterator[Obstacle]:
+    """Yield where answers of an endpoint in a LAN are dropped: their source is behind a tunnel.
+
+    IPv6 has no such filter.
+    """
+    around = underlay(package, facts).routes if endpoints else ()
+    for endpoint in endpoints:
+        ways = [each for each in around if endpoint in each.destination]
+        way = max(ways, key=lambda each: each.destination.prefixlen, default=None)
+        if endpoint.version == 4 and way and _is_strict(state, way.interface):
+            key = _parameter(way.interface, "rp_filter")
+            yield Obstacle(
+                what=f"{key} is 1: answers of the endpoint {endpoint}, which is in a LAN of the "
+                "UVN, are dropped",
                 remedy=f"sysctl -w {key}=2, and see what sets it to 1 (/etc/sysctl.d)",
             )
 

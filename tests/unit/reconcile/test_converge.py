@@ -11,7 +11,7 @@ from uno.agent import service
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.routing_policy import Drain
-from uno.ports.host import Desired, LinkMode, Nic, StartRouting, StopRouting
+from uno.ports.host import Desired, ForwardingState, LinkMode, Nic, StartRouting, StopRouting
 from uno.reconcile.apply import ActionFailed
 from uno.reconcile.converge import cell_target, compare, find_obstacles
 
@@ -107,3 +107,21 @@ def test_obstacles_are_those_of_the_host_as_it_is() -> None:
 
     (found,) = find_obstacles(host, package, facts=facts, silent=())
     assert found.what == "LAN 192.168.2.0/24: eth1 has no carrier"
+
+
+@pytest.mark.feature("G52")
+def test_the_endpoints_of_silent_links_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = package_of(HOME)
+    wan = Nic(name="eth0", addresses=(IPv4Interface("192.168.0.9/16"),), has_default_route=True)
+    host = FakeHost(nics=(Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),)), wan))
+    host.resolved = "192.168.1.1"
+    service.up(host, package, progress=lambda _: None)
+    strict = ForwardingState(ruleset="", sysctls={"net.ipv4.conf.eth0.rp_filter": "1"})
+    monkeypatch.setattr(host, "forwarding_state", lambda _keys: strict)
+    (link,) = package.plan.links[:1]
+    facts = host.facts()
+
+    (found,) = find_obstacles(host, package, facts=facts, silent={link.interface})
+
+    assert "the endpoint 192.168.1.1, which is in a LAN" in found.what
+    assert find_obstacles(host, package, facts=facts, silent=()) == ()

@@ -21,8 +21,9 @@ from nft_rules import (
     ruleset,
 )
 from packages import HOME, HUB, LAN, LAN6, ROAM, package_of
+from uno.model.net import address, network
 from uno.model.package import Package
-from uno.ports.host import Facts, ForwardingState, LinkMode, Nic
+from uno.ports.host import Facts, ForwardingState, HostRoute, LinkMode, Nic
 from uno.reconcile.forwarding_obstacles import Obstacle, obstacles, parameters
 from uno.reconcile.lans import attached
 
@@ -43,6 +44,7 @@ class Site:
     modes: dict[str, LinkMode] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     silent: Collection[str] = ()
+    endpoints: Collection[str] = ()
 
     @property
     def obstacles(self) -> tuple[Obstacle, ...]:
@@ -51,7 +53,12 @@ class Site:
         assert set(self.sysctls) <= set(asked)
         state = ForwardingState(ruleset=self.rules, sysctls=self.sysctls, interfaces=self.modes)
         return obstacles(
-            self.package, state, lans=lans, facts=self.facts, silent=frozenset(self.silent)
+            self.package,
+            state,
+            lans=lans,
+            facts=self.facts,
+            silent=frozenset(self.silent),
+            endpoints=[address(each) for each in self.endpoints],
         )
 
     @property
@@ -277,6 +284,32 @@ def test_on_a_lans_interface_it_matters_where_there_are_two(site: Site) -> None:
     site.facts = Facts(nics=(WAN, INSIDE, SECOND))
 
     assert ["eth1.rp_filter is 1" in each for each in site.what] == [True]
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.feature("G52")
+@pytest.mark.parametrize(
+    ("endpoint", "own", "named"),
+    [
+        ("192.168.2.1", "1", True),
+        ("192.168.2.1", "2", False),
+        ("198.51.100.1", "1", False),
+        ("2001:db8:1::1", "1", False),
+    ],
+)
+def test_strict_filtering_towards_an_endpoint_in_a_lan_is_named(
+    site: Site, *, endpoint: str, own: str, named: bool
+) -> None:
+    default = HostRoute(destination=network("0.0.0.0/0"), interface="eth0")
+    site.facts = replace(site.facts, routes=(default,))
+    site.sysctls = {"net.ipv4.conf.eth0.rp_filter": own}
+    site.endpoints = [endpoint]
+
+    what = (
+        f"net.ipv4.conf.eth0.rp_filter is 1: answers of the endpoint {endpoint}, "
+        "which is in a LAN of the UVN, are dropped"
+    )
+    assert list(site.what) == [what] * named
 
 
 def test_names_with_dots_are_written_as_sysctl_does() -> None:

@@ -64,7 +64,7 @@ class FakeHost:
     programs may change. `foreign_rules` are those of other firewalls, as nft prints them in JSON,
     `modes` the modes of interfaces that are not simply up or down. `moved` are the endpoints whose
     names resolve to another address now, `alternatives` those that have further addresses, with
-    their number.
+    their number. Every name resolves to `resolved`.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -80,6 +80,7 @@ class FakeHost:
         self.received: Callable[[str], int] = lambda _: 0
         self.moved: set[str] = set()
         self.alternatives: dict[str, int] = {}
+        self.resolved = "198.51.100.53"
         self.interfaces_with_routes: set[str] = set()
         self.foreign_rules = ""
         self.modes: dict[str, LinkMode] = {}
@@ -367,9 +368,11 @@ class FakeHost:
 
     def _status(self, peer: Peer) -> PeerStatus:
         handshake = self.handshakes.get(peer.public_key, 0)
+        host, _, port = (peer.endpoint or "").rpartition(":")
+        is_name = bool(host.strip("0123456789.")) and not host.startswith("[")
         return PeerStatus(
             public_key=peer.public_key,
-            endpoint=peer.endpoint,
+            endpoint=f"{self.resolved}:{port}" if is_name else peer.endpoint,
             handshake=handshake,
             received=self.received(peer.public_key),
             sent=0,
