@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uno import files
-from uno.lab import requirements
+from uno.lab import path_faults, requirements
 from uno.lab.agents import Agents, agents_of
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import Pair
-from uno.lab.ping_matrix import PingMatrix, Reached
+from uno.lab.fault_finding import explain
+from uno.lab.ping_matrix import PingMatrix, PingPath, Reached
 from uno.lab.world import World, build
 from uno.lab.world_layout import Role
 from uno.model.uvn import Uvn
@@ -77,7 +78,8 @@ class NetworkStart:
 def start_network(deployment: Deployment, pairs: Sequence[Pair], *, report: Report) -> NetworkStart:
     """Run `uno service up` on all cells, and ping until all pairs are reached.
 
-    The time that this may take grows with the cells. Raises `UnoError` if a cell does not come up.
+    The time that this may take grows with the cells. Pairs that are not reached are reported, each
+    with the cause if one is found. Raises `UnoError` if a cell does not come up.
     """
     with PingMatrix(pair.path for pair in pairs) as prober:
         began = time.monotonic()
@@ -86,7 +88,18 @@ def start_network(deployment: Deployment, pairs: Sequence[Pair], *, report: Repo
             starting.finish()
     commands = max(starting.ended) - began
     report(f"{len(deployment.cells)} cells: uno service up: {commands:.1f} s")
+    _report_missing(deployment, pairs, frozenset(reached.missing), report=report)
     return NetworkStart(reached=reached, commands=commands, all_pairs=reached.last - began)
+
+
+def _report_missing(
+    deployment: Deployment, pairs: Sequence[Pair], missing: frozenset[PingPath], *, report: Report
+) -> None:
+    failed = [pair for pair in pairs if pair.path in missing]
+    if failed:
+        report(f"{len(failed)} pairs of LAN hosts do not reach each other:")
+        for line in path_faults.lines(explain(deployment, failed)):
+            report(line)
 
 
 def start_agents(deployment: Deployment, *, report: Report) -> Agents:

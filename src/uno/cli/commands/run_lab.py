@@ -31,25 +31,18 @@ def up(
     ] = False,
 ) -> None:
     """Build the lab of a UVN, deploy the UVN in it, and leave it up."""
-    from uno.lab import path_faults, rehearsal  # noqa: PLC0415
+    from uno.lab import rehearsal  # noqa: PLC0415
     from uno.lab.cleanup import ended_by_signals, temporary_lab  # noqa: PLC0415
     from uno.lab.evidence import lan_pairs  # noqa: PLC0415
-    from uno.lab.fault_finding import explain  # noqa: PLC0415
 
     with ended_by_signals(), temporary_lab(keep=True) as lab_id:
         uvn = rehearsal.definition(spec)
         world = rehearsal.build_world(uvn, lab_id, report=_print)
         deployment = rehearsal.deploy(world, uvn, spec, report=_print)
-        pairs = lan_pairs(world)
-        raised = rehearsal.start_network(deployment, pairs, report=_print)
-        lost = frozenset(raised.reached.missing)
-        missing = [pair for pair in pairs if pair.path in lost]
-        if missing:
-            _print(f"{len(missing)} pairs of LAN hosts do not reach each other:")
-            for line in path_faults.lines(explain(deployment, missing)):
-                _print(line)
+        raised = rehearsal.start_network(deployment, lan_pairs(world), report=_print)
         if agents:
             rehearsal.start_agents(deployment, report=_print)
+    missing = raised.reached.missing
     if not missing:
         _print(f"all pairs of LAN hosts after {raised.all_pairs:.1f} s")
     _print_next_commands(world.id)
