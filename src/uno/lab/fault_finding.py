@@ -68,9 +68,10 @@ def _observe(deployment: Deployment, cell: Node) -> CellForwarding:
     try:
         shown = cell.run(as_on_a_stock_host(words), timeout=deployment.pace.command, check=False)
         routes = [route for version in (4, 6) for route in _routes(cell, version)]
-        found: dict[str, Any] = json.loads(shown.stdout)
     except UnoError as error:
         return CellForwarding(links={}, problem=f"does not show its state: {error}")
+    try:
+        found: dict[str, Any] = json.loads(shown.stdout)
     except ValueError:
         return CellForwarding(links={}, problem=f"shows no status: {shown.stderr.strip()}")
     return CellForwarding(
