@@ -35,6 +35,14 @@ check: lint test docs
 check-all *args:
     python scripts/run_tests.py {{ args }}
 
+# known vulnerabilities of what uv.lock names; asks a service on the network, so CI does not run it
+audit:
+    PATH="$PATH:{{ justfile_directory() }}/.venv-tools/bin"; uv audit --frozen
+
+# requirements/run.txt again, after a change of uv.lock
+requirements:
+    { echo "# What uno runs on, as in uv.lock. Made with: just requirements"; PATH="$PATH:.venv-tools/bin" uv export -q --frozen --no-default-groups --no-emit-project --no-header --no-annotate; } > requirements/run.txt
+
 # the documentation, into site/; a broken link is an error
 docs:
     mkdocs build --strict --quiet

@@ -14,14 +14,16 @@ from packages import HOME, package_of
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnnouncement
-from uno.model.package import Package
+from uno.model.package import Package, RegistryKey
 from uno.model.plan import Member
 from uno.model.status import CellStatus
+from uno.model.trust import TrustUpdate, successor
 from uno.ports.bus import OWN, Channel, Presence, Received, Topic
 from uno.statesync.envelope import signed, signer
 from uno.statesync.flooding import (
     Command,
     Flood,
+    Rejoin,
     ReserveSequence,
     StateChanged,
     Subscribe,
@@ -58,7 +60,7 @@ class Executed:
                     self.warnings.append(command)
                 case Subscribe(channel):
                     self.subscribed.add(channel)
-                case StateChanged():
+                case StateChanged() | Rejoin():
                     pass
 
 
@@ -114,15 +116,19 @@ class Cells:
         event = Received(channel, envelope)
         return self.run(cell, self.floods[cell].receive(event, now=self.now))
 
-    def from_registry(self, cell: int, body: UvnAnnouncement | Activation) -> tuple[Command, ...]:
+    def from_registry(
+        self,
+        cell: int,
+        body: UvnAnnouncement | Activation | TrustUpdate,
+        *,
+        signed_by: int | None = None,
+    ) -> tuple[Command, ...]:
         """Have a cell receive a message from the registry itself."""
-        topic, kind = (
-            (Topic.UVN, Kind.UVN)
-            if isinstance(body, UvnAnnouncement)
-            else (Topic.ACTIVATION, Kind.ACTIVATION)
-        )
+        topic, kind = _KINDS[type(body)]
         self.sequence += 1
-        made = advertisement(REGISTRY, kind, encode(body), sequence=self.sequence)
+        made = advertisement(
+            REGISTRY, kind, encode(body), sequence=self.sequence, signed_by=signed_by
+        )
         return self.receive(cell, Channel(topic), made)
 
     def set_registry_present(self, cell: int, *, present: bool) -> tuple[Command, ...]:
@@ -146,6 +152,23 @@ class Cells:
     def statuses(self, cell: int) -> Mapping[int, CellStatus]:
         """Return the statuses in a cell's database."""
         return self.floods[cell].database.statuses()
+
+
+_KINDS: dict[type[object], tuple[Topic, Kind]] = {
+    UvnAnnouncement: (Topic.UVN, Kind.UVN),
+    Activation: (Topic.ACTIVATION, Kind.ACTIVATION),
+    TrustUpdate: (Topic.TRUST, Kind.TRUST),
+}
+
+
+def registry_key(old: int, new: int) -> RegistryKey:
+    """Return the registry's key that follows `old`; keys are those of originators, by id."""
+    return successor(
+        _public(new),
+        follows=_public(old),
+        identity=_BASE.plan.identity,
+        sign=signer(_private(old)),
+    )
 
 
 def writes(commands: Iterable[Command]) -> list[tuple[str, str, int]]:

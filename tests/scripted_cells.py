@@ -16,6 +16,7 @@ from uno.model.messages import Ack, Activation, Envelope, Kind, Phase
 from uno.model.net import Network
 from uno.model.package import Package, SignedManifest
 from uno.model.status import CellStatus
+from uno.model.trust import TrustUpdate, newest_key
 from uno.ports.bus import (
     FOR_REGISTRY,
     REGISTRY_INDEX,
@@ -61,6 +62,8 @@ class ScriptedCell:
     log: list[tuple[Phase, int]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     proofs: dict[int, SignedManifest] = field(default_factory=dict)
+    trust: TrustUpdate = field(default_factory=TrustUpdate)
+    untrusted: list[Envelope] = field(default_factory=list)
     _bus: MemoryBus | None = None
     _sequence: int = 100
     _seen: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -93,7 +96,7 @@ class ScriptedCell:
             ),
             self._receive,
         )
-        for topic in (Topic.UVN, Topic.ACTIVATION):
+        for topic in (Topic.TRUST, Topic.UVN, Topic.ACTIVATION):
             self._bus.subscribe(Channel(topic))
             self._bus.subscribe(Channel(topic, RELAY))
         self._bus.subscribe(offers_for(self.id))
@@ -143,11 +146,18 @@ class ScriptedCell:
         key = (received.kind, received.subject)
         if received.sequence <= self._seen.get(key, 0):
             return
-        envelope.verify(
-            received,
-            identity=self.running.manifest.identity,
-            public_key=self.running.manifest.registry_key,
-        )
+        identity = self.running.manifest.identity
+        trust = self.trust
+        if received.kind == Kind.TRUST:
+            trust = codec.decode(received.body, TrustUpdate)
+        key = newest_key(self.running.manifest.registry_key, trust.registry_keys, identity=identity)
+        try:
+            envelope.verify(received, identity=identity, public_key=key)
+        except envelope.Untrusted:
+            # Signed with a new key, and here before the statement that leads to it.
+            self.untrusted.append(received)
+            return
+        self.trust = trust
         self._seen[key] = received.sequence
         if event.channel == offers_to_relay(received.subject):
             self.write(offers_for(received.subject), received)

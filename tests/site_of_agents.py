@@ -29,6 +29,7 @@ from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnn
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import CellStatus, UvnView
+from uno.model.trust import TrustUpdate
 from uno.ports.bus import (
     FOR_REGISTRY,
     OWN,
@@ -197,6 +198,9 @@ class Site:
 
     def announce(self, announcement: UvnAnnouncement) -> None:
         self.bus.write(Channel(Topic.UVN), self.signed(Kind.UVN, encode(announcement)))
+
+    def state_trust(self, update: TrustUpdate) -> None:
+        self.bus.write(Channel(Topic.TRUST), self.signed(Kind.TRUST, encode(update)))
 
     def activate(self, activation: Activation) -> Envelope:
         made = self.signed(Kind.ACTIVATION, encode(activation))

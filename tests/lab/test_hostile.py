@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import pytest
 from hostile_cell import Forgery
 from knocking import is_received
-from watching import address_of, await_true, holds, node_addresses
+from watching import address_of, await_true, bgp_peers, holds, node_addresses, note
 
 from uno.agent.commit.ledger import Ledger
 from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
+from uno.lab.particle_peer import connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.world_layout import Role
 from uno.model import codec
@@ -33,10 +34,12 @@ from uno.model.messages import (
     UvnAnnouncement,
 )
 from uno.model.net import address
+from uno.model.package import Package
 from uno.model.status import CellStatus, UvnView
 from uno.ports.bus import OWN, RELAY, Topic, offers_for
 from uno.registry.publish.keygen import SIGNING
 from uno.registry.store.generation_store import Store
+from uno.render import package_file
 from uno.statesync.envelope import seal, signed, signer
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -96,6 +99,20 @@ class Taken:
         )
         envelope = self.envelope(Kind.OFFER, self.victim, sealed, by=by, sequence=sequence)
         return Forgery(Topic.OFFER, offers_for(self.victim).partition, envelope)
+
+    def signed_with(self, stolen: Package, status: CellStatus) -> Envelope:
+        """Return a status that is signed with the key in a stolen package."""
+        cell = stolen.plan.cell
+        plain = Envelope(
+            subject=cell,
+            kind=Kind.STATUS,
+            sequence=LATER,
+            relayed_by=self.thief,
+            body=codec.encode(status),
+            signature=b"",
+        )
+        sign = signer(stolen.secrets[cell_signing(cell)])
+        return signed(plain, identity=self.identity, sign=sign)
 
     @contextmanager
     def writing(self, *forgeries: Forgery) -> Iterator[None]:
@@ -198,6 +215,75 @@ def test_a_package_from_before_is_not_taken_back(taken: Taken, *, just_started: 
         taken.agents.start([taken.agents.registry])
 
 
+@pytest.mark.feature("G54")
+def test_who_has_stolen_a_package_has_nothing_after_the_rekey_and_others_notice_nothing(
+    taken: Taken,
+) -> None:
+    agents, deployment = taken.agents, taken.deployment
+    victim = agents.cells[VICTIM]
+    stolen = package_file.read((victim.root / "package.uvn-agent").read_bytes())
+    others = [agent for agent in agents.cells.values() if agent.name not in {THIEF, VICTIM}]
+    keys = {agent.name: keys_of(agent, victim.cell) for agent in others}
+    assert any(in_use(agent, keys[agent.name]) for agent in others)
+    sessions = sessions_between(others)
+
+    deployment.registry("rekey", "cell", VICTIM, "--stolen")
+    await_true(
+        lambda: not any(in_use(agent, keys[agent.name]) for agent in others),
+        "no cell accepts the old keys",
+        within=15,
+    )
+    # It does not wait for the victim, which has no part in it.
+    agents.sync("-C", "-t", "0", check=False)
+    generation = newest(deployment)
+    agents.await_views(lambda view: runs(view, others, generation), agents=[agents.registry])
+    # What the thief signs as the victim is dropped, and the victim was sent nothing.
+    forged = taken.signed_with(stolen, CellStatus(generation=99))
+    with taken.writing(Forgery(Topic.STATUS, OWN, forged)):
+        views = [agents.registry, *others]
+        assert holds(lambda: not any(claims(each, victim.cell, 99) for each in views), during=3)
+    assert not (victim.root / "staged.uvn-agent").exists()
+    assert Ledger(victim.root).cell_state().running == stolen.manifest.generation
+
+    deployment.install([victim.node])
+    both = [victim, *others]
+    agents.await_views(
+        lambda view: runs(view, both, generation) and not view.rollout,
+        agents=[agents.registry, *both],
+        within=90,
+    )
+    assert not any(in_use(agent, keys[agent.name]) for agent in others)
+    assert sessions_between(others) == sessions
+
+
+@pytest.mark.feature("G54")
+def test_a_ban_is_in_force_within_seconds_and_without_a_roll_out(taken: Taken) -> None:
+    """The host of the thief still runs all that it had; the phone is connected."""
+    deployment, released = taken.deployment, running(taken)
+    guest = deployment.world.nodes["john"]
+    others = [agent for agent in taken.agents.cells.values() if agent.name != THIEF]
+    keys = {agent.name: keys_of(agent, taken.thief, guest.name) for agent in others}
+    assert all(in_use(agent, keys[agent.name]) == keys[agent.name] for agent in others)
+    assert sum(map(bool, keys.values())) > 1
+    path = PingPath(guest.namespace, address_of(deployment.world.nodes["lan-c-host1"]))
+    tunnel = tunnels(deployment.particle_package(guest))["lan-a"]
+
+    with connected(guest, tunnel), PingMatrix([path]) as prober:
+        assert prober.reach(within=10).missing == ()
+        output = deployment.registry("ban", "particle", guest.name).stdout
+        deployment.registry("ban", "cell", THIEF)
+        took = await_true(
+            lambda: not any(in_use(agent, keys[agent.name]) for agent in others),
+            "no cell has a peer of what is banned",
+            within=15,
+        )
+        assert prober.reach(within=2).missing == (path,)
+
+    assert "at once" in output
+    assert running(taken) == released
+    note(f"what is banned is no peer of {len(others)} cells {took:.1f} s after the command")
+
+
 @pytest.mark.feature("F051")
 def test_a_banned_cell_has_no_road_left(taken: Taken) -> None:
     """The host of the thief still runs all that it had: links, routes, keys, and its own agent."""
@@ -233,6 +319,86 @@ def test_a_banned_cell_has_no_road_left(taken: Taken) -> None:
     ways = [PingPath(one.namespace, address_of(other)) for one in hosts for other in hosts]
     with PingMatrix(ways) as prober:
         assert prober.reach(within=10).missing == ()
+
+
+@pytest.mark.feature("G54")
+def test_cells_follow_a_new_key_of_the_registry_also_one_that_was_away(taken: Taken) -> None:
+    agents, deployment = taken.agents, taken.deployment
+    others = [agent for agent in agents.cells.values() if agent.name != THIEF]
+    away = agents.cells[VICTIM]
+    away.kill()
+
+    deployment.registry("rekey", "registry")
+    agents.sync("-C", "-t", "0", check=False)
+    present = [agent for agent in others if agent is not away]
+    generation = newest(deployment)
+    agents.await_views(lambda view: runs(view, present, generation), agents=[agents.registry])
+    agents.start([away])
+
+    agents.await_settled(agents=[agents.registry, *others], within=90)
+    manifests = [package_file.read_manifest(accepted(each)) for each in others]
+    (key,) = {each.registry_key for each in manifests}
+    shown = deployment.registry("show", "uvn").stdout
+    assert package_file.fingerprint(key) in shown
+
+
+def accepted(agent: Agent) -> bytes:
+    return (agent.root / "package.uvn-agent").read_bytes()
+
+
+def newest(deployment: Deployment) -> int:
+    with closing(Store(deployment.registry_root / "registry.db")) as store:
+        return store.head().number
+
+
+def keys_of(agent: Agent, cell: int, particle: str = "") -> set[str]:
+    """Return the public keys of a cell, and of a particle, as a cell's package has them."""
+    package = Ledger(agent.root).current()
+    assert package is not None
+    links = {link.public_key for link in package.plan.links if link.cell == cell}
+    return links | {peer.public_key for peer in package.particles if peer.particle.name == particle}
+
+
+def in_use(agent: Agent, keys: set[str]) -> set[str]:
+    """Return those of the keys that are peers of a cell's WireGuard interfaces."""
+    return keys & set(agent.node.run(["wg", "show", "all", "peers"]).stdout.split())
+
+
+def sessions_between(agents: list[Agent]) -> dict[tuple[str, str], object]:
+    """Return how often each BGP session between these cells was established, and ended."""
+    cells = {agent.cell for agent in agents}
+    found: dict[tuple[str, str], object] = {}
+    for agent in agents:
+        package = Ledger(agent.root).current()
+        assert package is not None
+        peers = bgp_peers(agent.node)
+        for link in package.plan.links:
+            if link.cell in cells:
+                peer = peers[str(link.remote4)]
+                found[agent.name, str(link.remote4)] = (
+                    peer["connectionsEstablished"],
+                    peer["connectionsDropped"],
+                )
+    assert found
+    return found
+
+
+def runs(view: UvnView, agents: list[Agent], generation: int) -> bool:
+    """Whether these cells run a generation, and nothing is pending."""
+    cells = {agent.cell for agent in agents}
+    found = [each.status for each in view.cells if each.id in cells and each.alive]
+    return len(found) == len(cells) and all(
+        status is not None and status.generation == generation and not status.pending
+        for status in found
+    )
+
+
+def claims(agent: Agent, cell: int, generation: int) -> bool:
+    """Whether an agent believes that a cell runs a generation."""
+    return any(
+        each.id == cell and each.status and each.status.generation == generation
+        for each in agent.view().cells
+    )
 
 
 def running(taken: Taken) -> dict[int, int]:

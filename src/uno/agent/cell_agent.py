@@ -51,6 +51,8 @@ _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+_REVOKED = "the registry has revoked this cell's keys: a new package must be installed by hand"
+
 
 class CellAgent:
     """The agent of one cell. For one event loop."""
@@ -156,6 +158,7 @@ class CellAgent:
     async def _start(self) -> None:
         await self._wait_for_lans()
         await self._reconcile_first()
+        self._commit.restore_trust()
         self._flood.subscribe()
         self._join_bus()
         # The network is up: what fails from here on is a problem to report, not an end.
@@ -217,6 +220,9 @@ class CellAgent:
 
     async def _turn(self) -> None:
         """Do all that is due; what can change the package comes first."""
+        if await self._try("trust", self._commit.obey):
+            self._follow_package()
+            await self._try("reconcile", self._reconcile)
         if await self._try("commit", self._advance_commit):
             self._follow_package()
         due = self._commit.cleanup_due
@@ -364,6 +370,8 @@ class CellAgent:
     def _all_problems(self) -> str:
         """Everything that fails at present, as one text, each once."""
         found = (*self._problems.values(), *self._flood.problems, *self._commit.problems)
+        if self._commit.is_revoked:
+            found = (_REVOKED, *found)
         return "; ".join(dict.fromkeys(found))
 
     def _log_obstacles(self, status: CellStatus) -> None:
@@ -421,8 +429,8 @@ class CellAgent:
         if self._flood.receive(event):
             self._control.changed()
             unhandled = self._flood.state.unhandled
-            if unhandled.offer or unhandled.activation:
-                unhandled.offer = unhandled.activation = False
+            if unhandled.offer or unhandled.activation or unhandled.trust:
+                unhandled.offer = unhandled.activation = unhandled.trust = False
                 self._wake.set()
             status = self._publisher.status
             lacks_proof = status is not None and self._is_ahead and status.proof is None

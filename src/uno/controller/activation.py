@@ -8,6 +8,7 @@ from uno.controller.rekey_batches import batches, rekeyed_for
 from uno.controller.rollout import CellObservation, Rollout, is_confirmed
 from uno.model.messages import Activation
 from uno.model.plan import Plan
+from uno.model.trust import TrustUpdate
 
 # Seconds from one batch of links to the next: drain, rekey, handshake and session.
 BATCH_INTERVAL = 4.0
@@ -20,11 +21,12 @@ def activation(
     plans: Mapping[int, Plan],
     running: Mapping[int, int],
     confirm_timeout: float,
+    trust: TrustUpdate,
 ) -> Activation:
     """Return the activation for all cells in `rollout.activated`.
 
     `plans` are known by generation, and `running` has the generation that each cell runs now. Links
-    to cells that are left behind hold their keys.
+    to cells that are left behind hold their keys, unless these are revoked by `trust`.
     """
     release = rollout.release
     plan = plans[release.generation]
@@ -35,6 +37,7 @@ def activation(
         for cell, package in release.cells.items()
         if cell not in activated
         and not is_confirmed(package, observed.get(cell, CellObservation()))
+        and cell not in trust.revoked_cells(running.get(cell, 0))
     }
     hold = rekeyed_for(plan, behind)
     changing = rekeyed_for(plan, {cell: old_plans[cell] for cell in activated if cell in old_plans})

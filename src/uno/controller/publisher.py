@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from uno.diagnostics import ActionNeeded
 from uno.model import codec
 from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
+from uno.model.trust import TrustUpdate
 from uno.ports.bus import Channel, Topic, offers_for, offers_to_relay
 from uno.statesync import envelope
 from uno.statesync.timers import REFRESH_INTERVAL
@@ -65,7 +66,10 @@ class _Offer:
 
 
 class Publisher:
-    """The registry's messages on the bus: announcement, activation, and an offer for each cell."""
+    """The registry's messages on the bus: trust, announcement, activation, an offer for each cell.
+
+    `trust` is the statement that was published last, an empty one before the first.
+    """
 
     def __init__(
         self, bus: Bus, *, identity: str, sign: Callable[[bytes], bytes], sequence: Sequence
@@ -78,6 +82,7 @@ class Publisher:
         self._announced: UvnAnnouncement | None = None
         self._announced_at = 0.0
         self._activation: Activation | None = None
+        self.trust = TrustUpdate()
         self._offers: dict[int, _Offer] = {}
 
     def announce(
@@ -101,6 +106,17 @@ class Publisher:
         if activation is not None and activation != self._activation:
             self._activation = activation
             self._publish(Topic.ACTIVATION, Kind.ACTIVATION, codec.encode(activation))
+
+    def state_trust(self, update: TrustUpdate) -> None:
+        """Publish the statement on trust if it is another; an empty one states nothing."""
+        if update != self.trust:
+            self.trust = update
+            self._publish(Topic.TRUST, Kind.TRUST, codec.encode(update))
+
+    def sign_with(self, sign: Callable[[bytes], bytes], update: TrustUpdate) -> None:
+        """Sign with another key of the registry, to which the chain in `update` leads."""
+        self._sign, self.trust = sign, update
+        self.republish()
 
     def offer(
         self, cell: int, content: str, make: Callable[[], bytes], *, near: bool, since: int = 0
@@ -138,6 +154,8 @@ class Publisher:
     def republish(self) -> None:
         """Publish everything anew: with their old sequences cells took the messages for old."""
         self._announced = None
+        trust, self.trust = self.trust, TrustUpdate()
+        self.state_trust(trust)
         activation, self._activation = self._activation, None
         self.activate(activation)
         for cell in self.offered:

@@ -28,13 +28,18 @@ _log = logging.getLogger(__name__)
 # them, since a restored registry does not have its newest ones.
 CHANNELS = (
     *(Channel(topic, part) for topic in (Topic.STATUS, Topic.ACK) for part in (OWN, FOR_REGISTRY)),
-    *(Channel(topic, RELAY) for topic in (Topic.UVN, Topic.ACTIVATION)),
+    *(Channel(topic, RELAY) for topic in (Topic.UVN, Topic.ACTIVATION, Topic.TRUST)),
 )
 
 # Seconds after which a cell that refreshes its status directly counts as silent, and those that it
 # has to advertise for the first time.
 _DIRECT_TIMEOUT = 45.0
 _FIRST_TIMEOUT = 5.0
+
+_OLD_KEY = (
+    "cells trust a newer key of this registry than it has, and no message of it: restore a backup"
+    " from after `uno rekey registry`"
+)
 
 
 class Receiver:
@@ -55,8 +60,12 @@ class Receiver:
         self._verified: set[int] = set()
         self._complaints = Complaints()
 
-    def trust(self, members: Mapping[int, Member], *, now: float) -> None:
-        """Accept the advertisements of these cells, also those that were received before."""
+    def trust(self, members: Mapping[int, Member], *, registry_key: str, now: float) -> None:
+        """Accept the advertisements of these cells, also those that were received before.
+
+        `registry_key` is the registry's own, in base64.
+        """
+        self._registry_key = registry_key
         self.database.set_members(self._registry_key, members)
         for _, event in self._unknown.take(members, now=now):
             self.receive(event, now=now)
@@ -75,6 +84,8 @@ class Receiver:
                 self._unknown.keep(received, event, now=now)
             self.complain(received.relayed_by, error.what, now=now)
             return
+        if self.database.registry_key != self._registry_key:
+            self.complain(REGISTRY, _OLD_KEY, now=now)
         if event.channel.partition == OWN:
             # Any cell can repeat there what another one has advertised before.
             if self.database.is_newest(received):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from uno.model.messages import Activation, UvnAnnouncement
     from uno.model.plan import Member
     from uno.model.status import UvnView
+    from uno.model.trust import Revocation
     from uno.ports.bus import BusConfig, BusEvent
 
 _log = logging.getLogger(__name__)
@@ -114,6 +115,8 @@ class RegistryAgent:
         # Why packages cannot be offered, as logged.
         self._not_offered: dict[int, str] = {}
         self._started_at = self._bus_joined_at = 0.0
+        self._registry_key = ""
+        self._store_mark = 0
         self._failure: UnoError | None = None
 
     async def run(
@@ -148,6 +151,7 @@ class RegistryAgent:
         """Release the newest generation: now, or once the current rollout may be replaced."""
         async with self._pass_lock:
             rollout, now = self._rollout, self._environment.clock()
+            await self._follow_store(now)
             newest = await asyncio.to_thread(self._store.newest_generation)
             if newest == rollout.release.generation and not rollout.failure:
                 self._retry_cells = set(rollout.release.cells)
@@ -159,7 +163,7 @@ class RegistryAgent:
 
     async def _start(self, *, release: bool) -> None:
         # If the passphrase is needed it is asked for here, before other parts run.
-        registry_key, sign = self._store.signer()
+        self._registry_key, sign = self._store.signer()
         snapshot = self._store.snapshot()
         if snapshot is None:
             snapshot = self._store.release(attempt=self._sequence.next())
@@ -168,8 +172,8 @@ class RegistryAgent:
         self._publisher = Publisher(bus, identity=identity, sign=sign, sequence=self._sequence)
         self._receiver = Receiver(
             identity=identity,
-            registry_key=registry_key,
-            members=_members(snapshot.plan),
+            registry_key=self._registry_key,
+            members=_members(snapshot),
             since=self._started_at,
         )
         self._adopt(snapshot)
@@ -265,6 +269,7 @@ class RegistryAgent:
             self._receiver.receive(self._events.popleft(), now=now)
         self._receiver.accept_waiting(now=now)
         self._exceed_own_sequence(now)
+        await self._follow_store(now)
         if self._release_waits and self._rollout.is_replaceable(now, self._environment.limits):
             await self._release()
             self._release_waits = False
@@ -311,8 +316,34 @@ class RegistryAgent:
             settled=record.settled,
             failure=record.failure,
         )
-        self._receiver.trust(_members(snapshot.plan), now=now)
+        self._state_trust(now)
         self._publisher.activate(self._activation_in_force())
+
+    def _state_trust(self, now: float) -> None:
+        """Publish what is revoked, and accept no more messages that are signed with such keys."""
+        snapshot = self._snapshot
+        self._receiver.trust(_members(snapshot), registry_key=self._registry_key, now=now)
+        chain = snapshot.trust.registry_keys
+        # A newer key is read with the next pass, and signs the statement then.
+        if not chain or chain[-1].key == self._registry_key:
+            self._publisher.state_trust(snapshot.trust)
+
+    async def _follow_store(self, now: float) -> None:
+        """Obey what another command has revoked: at once, and not only with the next release."""
+        mark = self._store.changed_at()
+        if mark == self._store_mark:
+            return
+        trust = await asyncio.to_thread(self._store.trust)
+        if trust != self._publisher.trust:
+            self._snapshot = replace(self._snapshot, trust=trust)
+            registry_key, sign = await asyncio.to_thread(self._store.signer)
+            if registry_key != self._registry_key:
+                self._registry_key = registry_key
+                self._publisher.sign_with(sign, trust)
+                _log.info("signing with the registry's new key")
+            self._state_trust(now)
+            _log.info("published what is revoked")
+        self._store_mark = mark
 
     def _activation_in_force(self) -> Activation | None:
         rollout = self._rollout
@@ -355,6 +386,7 @@ class RegistryAgent:
             plans=self._snapshot.plans,
             running=running,
             confirm_timeout=self._environment.limits.confirm_timeout,
+            trust=self._snapshot.trust,
         )
 
     def _publish(self, observed: dict[int, CellObservation], now: float) -> None:
@@ -440,8 +472,16 @@ class RegistryAgent:
         seen = self._receiver.own_sequence()
         if seen > self._sequence.last:
             self._duplicate.note_jump(now=now)
+            self._warn_of_lost_bans()
             self._sequence.above(seen)
             self._publisher.republish()
+
+    def _warn_of_lost_bans(self) -> None:
+        """Name what cells have as banned, and this registry has not: it was restored."""
+        cells = _banned(self._receiver.database.trust().cells) - _banned(self._snapshot.trust.cells)
+        names = {cell.member.id: cell.member.name for cell in self._snapshot.plan.cells}
+        for cell in sorted(cells & names.keys()):
+            _log.warning("cell %s was banned after the backup of this registry", names[cell])
 
     def _configure_bus(self, config: BusConfig) -> None:
         self._environment.bus.configure(config, self._deliver)
@@ -451,8 +491,14 @@ class RegistryAgent:
         self._wake.set()
 
 
-def _members(plan: Plan) -> dict[int, Member]:
-    return {member.id: member for member in roster(plan).members}
+def _members(snapshot: StoreSnapshot) -> dict[int, Member]:
+    """Return the members of the release, but for those whose keys in it are revoked."""
+    members, revoked = roster(snapshot.plan).members, snapshot.revoked
+    return {member.id: member for member in members if member.id not in revoked}
+
+
+def _banned(revoked: Iterable[Revocation]) -> frozenset[int]:
+    return frozenset(each.id for each in revoked if each.before is None)
 
 
 def _duration(activated: Activation | None) -> float:

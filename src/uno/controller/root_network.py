@@ -88,8 +88,8 @@ class RootNetwork:
             await asyncio.to_thread(self._reconcile, Desired())
 
     def _differs(self, snapshot: StoreSnapshot, generation: int, current: int) -> bool:
-        plan = snapshot.plans.get(current, snapshot.plan)
-        return root_vpn.differs(snapshot.plans[generation], plan)
+        known = current if current in snapshot.plans else snapshot.record.release.generation
+        return root_vpn.differs(snapshot.root_plan(generation), snapshot.root_plan(known))
 
     async def _apply(self, snapshot: StoreSnapshot, generation: int, now: float) -> None:
         plan, secrets = _plan_and_keys(snapshot, generation)
@@ -133,13 +133,13 @@ class RootNetwork:
 
 def _plan_and_keys(snapshot: StoreSnapshot, generation: int) -> tuple[Plan, dict[str, str]]:
     """Return the plan and keys of a generation, with the cells of the release."""
-    for plan in (snapshot.plans.get(generation), snapshot.plan):
-        if plan is None:
+    for number in (generation, snapshot.record.release.generation):
+        if number not in snapshot.plans:
             continue
-        merged = root_vpn.with_members_of(plan, snapshot.plan)
-        secrets = snapshot.root_keys.of(merged)
+        plan = snapshot.root_plan(number)
+        secrets = snapshot.root_keys.of(plan)
         if secrets is not None:
-            return merged, secrets
+            return plan, secrets
     raise ActionNeeded(
         "the registry's keys for the root VPN are not those of its plan",
         "make new ones with: uno rekey uvn -R; then install the packages by hand",

@@ -6,7 +6,7 @@ only packets from its own addresses use, and its nftables table has a name of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from msgspec.structs import replace
@@ -77,6 +77,12 @@ def with_members_of(plan: Plan, release: Plan) -> Plan:
         name = key_ids.root_pair(cell.member.id)
         public[name] = release.public_keys.get(name, "")
     return replace(plan, cells=(*kept, *added), public_keys=public)
+
+
+def without(plan: Plan, cells: Collection[int]) -> Plan:
+    """Return `plan` without `cells`."""
+    kept = tuple(cell for cell in plan.cells if cell.member.id not in cells)
+    return replace(plan, cells=kept)
 
 
 def differs(one: Plan, other: Plan) -> bool:

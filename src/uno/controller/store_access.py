@@ -7,14 +7,14 @@ it may be called in another thread.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uno.controller import release_store, root_keys, root_vpn
 from uno.controller.root_keys import RootKeys
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
-from uno.registry.store import directory
+from uno.registry.store import directory, trust_rows
 from uno.registry.store.directory import Layout, Registry
 from uno.registry.store.generation_store import StoreError, UnknownGeneration
 from uno.statesync.envelope import signer
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from uno.controller.release_record import ReleasedPackage, ReleaseRecord
     from uno.model.plan import Plan
+    from uno.model.trust import TrustUpdate
     from uno.registry.store.generation_store import Store
 
 # Sequences are reserved in blocks of this size; a restart skips the rest of a block.
@@ -49,11 +50,26 @@ class StoreSnapshot:
     plans: dict[int, Plan]
     root_keys: RootKeys
     fallback_generations: tuple[int, ...]
+    trust: TrustUpdate
 
     @property
     def plan(self) -> Plan:
         """The plan of the release."""
         return self.plans[self.record.release.generation]
+
+    @property
+    def revoked(self) -> frozenset[int]:
+        """The cells whose keys in the release are revoked."""
+        return self.trust.revoked_cells(self.record.release.generation)
+
+    def root_plan(self, generation: int) -> Plan:
+        """Return the plan of a generation for the root VPN: with the members of the release.
+
+        A cell whose keys in it are revoked has those of the release, or none. Raises `KeyError`.
+        """
+        release = root_vpn.without(self.plan, self.revoked)
+        plan = root_vpn.without(self.plans[generation], self.trust.revoked_cells(generation))
+        return root_vpn.with_members_of(plan, release)
 
 
 class StoreAccess:
@@ -69,6 +85,18 @@ class StoreAccess:
         with self._opened() as registry:
             secret = registry.store.secrets()[keygen.SIGNING]
         return keygen.text(secret.public or b""), signer(keygen.text(secret.private))
+
+    def trust(self) -> TrustUpdate:
+        """Return the statement on trust that is in force."""
+        with self._opened() as registry:
+            return trust_rows.read(registry.store.database)
+
+    def changed_at(self) -> int:
+        """Return a number that changes with each change of the store; 0 if it cannot be read."""
+        try:
+            return self._layout.database.stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def reserve_sequences(self, above: int) -> range:
         """Return unused sequences, all of them above `above`."""
@@ -122,28 +150,28 @@ def _snapshot(store: Store, record: ReleaseRecord) -> StoreSnapshot:
     previous = (record.previous.generation,) if record.previous else ()
     first = (record.release.generation, *previous)
     plans = dict(_plans(store, (*first, *sorted(record.running.values(), reverse=True))))
-    fallbacks = dict(_fallbacks(store, first[0], keys, plans))
-    return StoreSnapshot(
+    found = StoreSnapshot(
         record=record,
         newest_generation=store.history()[-1].number,
-        plans=plans | fallbacks,
+        plans=plans,
         root_keys=keys,
-        fallback_generations=tuple(fallbacks),
+        fallback_generations=(),
+        trust=trust_rows.read(store.database),
     )
+    fallbacks = dict(_fallbacks(store, found))
+    return replace(found, plans=plans | fallbacks, fallback_generations=tuple(fallbacks))
 
 
-def _fallbacks(
-    store: Store, released: int, keys: RootKeys, plans: dict[int, Plan]
-) -> Iterator[tuple[int, Plan]]:
+def _fallbacks(store: Store, snapshot: StoreSnapshot) -> Iterator[tuple[int, Plan]]:
     """Yield generations that differ in the root VPN, and whose keys are still stored."""
-    release = plans[released]
+    plans, keys = snapshot.plans, snapshot.root_keys
     earlier = store.history()[: -_SEARCHED - 1 : -1] if keys.has_earlier else ()
     found: list[Plan] = []
     for number in (*plans, *(entry.number for entry in earlier)):
         plan = plans.get(number) or store.generation(number).plan
-        is_other = all(root_vpn.differs(plan, other) for other in found)
-        if is_other and keys.of(root_vpn.with_members_of(plan, release)):
-            found.append(plan)
+        usable = replace(snapshot, plans={**plans, number: plan}).root_plan(number)
+        if all(root_vpn.differs(usable, other) for other in found) and keys.of(usable):
+            found.append(usable)
             yield number, plan
         if len(found) > _FALLBACKS:
             return

@@ -11,6 +11,9 @@ from msgspec import Struct
 
 ROOT_REGISTRY = "root/registry"
 
+# The Ed25519 pair that the registry signs packages and messages with.
+REGISTRY_SIGNING = "registry/sign"
+
 # The RSA key that vouches for participants in DDS Security; the registry alone has it.
 DDS_AUTHORITY = "dds/ca"
 

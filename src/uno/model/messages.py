@@ -27,10 +27,11 @@ class Kind(IntEnum):
     OFFER = 3
     ACTIVATION = 4
     ACK = 5
+    TRUST = 6
 
 
 # Kinds that the registry originates. A cell originates its status and its acknowledgements.
-OF_REGISTRY = frozenset({Kind.UVN, Kind.OFFER, Kind.ACTIVATION})
+OF_REGISTRY = frozenset({Kind.UVN, Kind.OFFER, Kind.ACTIVATION, Kind.TRUST})
 
 
 class Envelope(Struct, frozen=True, kw_only=True):

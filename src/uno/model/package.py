@@ -10,12 +10,24 @@ from uno.model import codec
 from uno.model.plan import CellPlan, Member, ParticlePeer, Roster
 
 
-class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RegistryKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key of the registry, signed with the one that it `follows`; all in base64 (`model.trust`).
+
+    `key` and `follows` are Ed25519 public keys.
+    """
+
+    key: str
+    follows: str
+    signature: str
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The signed part of a package: its cell, its generation, the digests of the rest.
 
     `digests` maps each other member's name to the SHA-256 of its bytes, in hexadecimal.
     `registry_key` is the registry's Ed25519 public key, in base64. `generation` is that in which
-    this cell's configuration last changed. `format` is the version of this layout.
+    this cell's configuration last changed. `format` is the version of this layout. `registry_keys`
+    is the chain of keys that leads to `registry_key`, empty for the registry's first key.
     """
 
     format: int
@@ -26,6 +38,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     generation: int
     registry_key: str
     digests: dict[str, str]
+    registry_keys: tuple[RegistryKey, ...] = ()
 
     @property
     def content(self) -> str:

@@ -24,6 +24,7 @@ class Topic(StrEnum):
     OFFER = "uno/offer"
     ACTIVATION = "uno/activation"
     ACK = "uno/ack"
+    TRUST = "uno/trust"
 
 
 OWN = "own"

@@ -62,7 +62,7 @@ def guide(plan: Plan, cell: str, *, fingerprint: str, gateways: Sequence[Address
         title=f"Install cell {cell}",
         lead=_lead(plan, planned),
         blocks=(
-            Section("This host", tuple(_host(plan, planned))),
+            Section("This host", tuple(_host(plan, planned, fingerprint))),
             Section("1. Packages", tuple(_packages())),
             Section("2. Ports to forward", tuple(_ports(plan, planned))),
             Section("3. Routes on the LAN's router", tuple(_routes(plan, planned, given))),
@@ -117,7 +117,7 @@ def _lead(plan: Plan, cell: PlannedCell) -> str:
     return f"A {what} cell, {role}, with {others}. Made from the plan by `uno guide`; print it."
 
 
-def _host(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
+def _host(plan: Plan, cell: PlannedCell, fingerprint: str) -> Iterator[Block]:
     member = cell.member
     neighbours = [_name(plan, theirs.cell) for _, theirs in _ends(plan, member.id)]
     rows = [
@@ -128,6 +128,7 @@ def _host(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
         ("LANs", ", ".join(f"`{lan}`" for lan in member.lans) or "none"),
         ("Own addresses", f"`{member.node4}`, `{member.node6}`"),
         ("Links with", ", ".join(f"`{name}`" for name in neighbours) or "none yet"),
+        ("Registry's key", f"`{fingerprint}`"),
     ]
     yield Rows(("What", "Value"), [row for row in rows if row[1]])
     if member.lans:
@@ -144,12 +145,15 @@ def _packages() -> Iterator[Block]:
     yield Text(
         "FRR's own service is not needed; if nothing else uses it: `systemctl disable --now frr`. "
         "Where the kernel has no WireGuard (some containers), add `wireguard-go`. Then uno, from "
-        "its source in `/opt/uno/src`:"
+        "its source in `/opt/uno/src`, with what it depends on; pip refuses what has another hash "
+        "than the one in the source:"
     )
     yield Lines(
         [
             "python3 -m venv /opt/uno/venv",
-            "/opt/uno/venv/bin/pip install /opt/uno/src",
+            "cd /opt/uno/src/requirements",
+            "/opt/uno/venv/bin/pip install --require-hashes -r run.txt -r build.txt",
+            "/opt/uno/venv/bin/pip install --no-deps --no-build-isolation /opt/uno/src",
             "ln -s /opt/uno/venv/bin/uno /usr/local/bin/uno",
         ]
     )
@@ -227,6 +231,10 @@ def _commands(plan: Plan, cell: PlannedCell, fingerprint: str) -> Iterator[Block
             f"rm {package}",
             f"uno service up -r {_DIRECTORY}",
         ]
+    )
+    yield Text(
+        "`uno install` prints the fingerprint of the registry's key. It has to be the one above: "
+        "from then on this host accepts packages of that registry alone."
     )
     yield Text(
         "The package holds the keys of this cell only; it changes with every change of the "

@@ -25,7 +25,7 @@ from msgspec import Raw, Struct
 
 from uno.diagnostics import InvalidInput
 from uno.model import codec
-from uno.model.package import Manifest, Package, SignedManifest
+from uno.model.package import Manifest, Package, RegistryKey, SignedManifest
 from uno.model.plan import CellPlan, ParticlePeer, Roster
 
 FORMAT = 1
@@ -101,6 +101,7 @@ def write(  # noqa: PLR0913 - all of them are parts of the package
     *,
     generation: int,
     registry_key: str,
+    registry_keys: tuple[RegistryKey, ...] = (),
     roster: Segment,
     particles: Segment,
     plan: CellPlan,
@@ -109,8 +110,9 @@ def write(  # noqa: PLR0913 - all of them are parts of the package
 ) -> bytes:
     """Return the package of the cell that `plan` is for.
 
-    `registry_key` is the registry's public key in base64; `sign` returns the Ed25519 signature (64
-    bytes, RFC 8032) that belongs to it. `secrets` maps key ids to base64 keys.
+    `registry_key` is the registry's public key in base64, to which the chain `registry_keys` leads;
+    `sign` returns the Ed25519 signature (64 bytes, RFC 8032) that belongs to it. `secrets` maps key
+    ids to base64 keys.
     """
     plan_json, secrets_json = codec.encode(plan), codec.encode(dict(secrets))
     manifest = codec.encode(
@@ -122,6 +124,7 @@ def write(  # noqa: PLR0913 - all of them are parts of the package
             cell_name=plan.name,
             generation=generation,
             registry_key=registry_key,
+            registry_keys=registry_keys,
             digests=_digests(roster, particles, plan_json, secrets_json),
         )
     )

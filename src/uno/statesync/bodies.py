@@ -11,15 +11,17 @@ from typing import TypeAlias
 from uno.model.codec import MalformedJson, decode
 from uno.model.messages import Ack, Activation, Kind, UvnAnnouncement
 from uno.model.status import CellStatus
+from uno.model.trust import TrustUpdate
 from uno.model.untrusted_text import made_safe
 
-Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack
+Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack | TrustUpdate
 
 _TYPES: dict[Kind, type[Body]] = {
     Kind.UVN: UvnAnnouncement,
     Kind.STATUS: CellStatus,
     Kind.ACTIVATION: Activation,
     Kind.ACK: Ack,
+    Kind.TRUST: TrustUpdate,
 }
 
 BODY_LIMIT = 8 << 20
@@ -33,6 +35,8 @@ _LIMITS = {
     Kind.OFFER: BODY_LIMIT,
     Kind.ACTIVATION: 1 << 20,
     Kind.ACK: 16 << 10,
+    # 64 keys, and 1,000 revocations.
+    Kind.TRUST: 64 << 10,
 }
 _STATUS_PER_MEMBER = 1 << 10
 

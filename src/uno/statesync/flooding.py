@@ -52,9 +52,10 @@ _KIND_OF = {
     Topic.OFFER: Kind.OFFER,
     Topic.ACTIVATION: Kind.ACTIVATION,
     Topic.ACK: Kind.ACK,
+    Topic.TRUST: Kind.TRUST,
 }
 _TOPIC_OF = {kind: topic for topic, kind in _KIND_OF.items()}
-_FLOODED = (Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
+_FLOODED = (Topic.TRUST, Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
 
 _RELAYED_STATUSES = Channel(Topic.STATUS, RELAY)
 
@@ -104,11 +105,16 @@ class Warn:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejoin:
+    """Join the bus again: the registry has another key, and what it signed with it was dropped."""
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """The state database, or the presence of the registry, has changed."""
 
 
-Command: TypeAlias = Subscribe | Write | Withdraw | ReserveSequence | Warn | StateChanged
+Command: TypeAlias = Subscribe | Write | Withdraw | ReserveSequence | Warn | Rejoin | StateChanged
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,6 +123,7 @@ class Unhandled:
 
     offer: bool = False
     activation: bool = False
+    trust: bool = False
 
 
 class Flood:
@@ -145,6 +152,7 @@ class Flood:
             members=_members(package),
             own=package.plan.cell,
         )
+        self._registry_key = self.database.registry_key
 
     @property
     def cell(self) -> int:
@@ -171,6 +179,7 @@ class Flood:
         """Use another package of the cell; drop and withdraw state of cells that left."""
         self._package = package
         self.database.set_members(package.manifest.registry_key, _members(package))
+        self._registry_key = self.database.registry_key
         for channel, subject in tuple(self._relayed):
             if subject != REGISTRY and subject not in self.database.members:
                 self._withdraw(channel, subject)
@@ -189,6 +198,7 @@ class Flood:
                 continue
             if is_newer:
                 self._relay(Channel(_TOPIC_OF[Kind(envelope.kind)], RELAY), envelope)
+        self._registry_key = self.database.registry_key
         return self._taken()
 
     def receive(self, event: BusEvent, *, now: float) -> tuple[Command, ...]:
@@ -288,10 +298,18 @@ class Flood:
             self._relay_unreachable()
         elif kind is Kind.ACTIVATION:
             self.unhandled.activation = True
+        elif kind is Kind.TRUST:
+            self._follow_trust()
         elif is_unreachable:
             self._relay(Channel(channel.topic, FOR_REGISTRY), envelope)
         if kind is Kind.ACK:
             self._withdraw_answered_offer(subject)
+
+    def _follow_trust(self) -> None:
+        self.unhandled.trust = True
+        if self.database.registry_key != self._registry_key:
+            self._registry_key = self.database.registry_key
+            self._commands.append(Rejoin())
 
     def _accept_offer(self, channel: Channel, envelope: Envelope) -> None:
         subject = envelope.subject

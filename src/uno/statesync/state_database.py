@@ -28,6 +28,7 @@ from uno.model.messages import (
 )
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
+from uno.model.trust import TrustUpdate, newest_key
 from uno.statesync import bodies
 from uno.statesync.admission import Admission
 from uno.statesync.bodies import Body, MalformedBody
@@ -76,6 +77,11 @@ class StateDatabase:
         """The cells whose advertisements are accepted, by id."""
         return self._members
 
+    @property
+    def registry_key(self) -> str:
+        """The key that the registry signs with, in base64."""
+        return self._registry_key
+
     def accept(self, envelope: Envelope, *, now: float) -> bool:
         """Store an envelope if it is newer than the stored one; return whether it was stored.
 
@@ -98,6 +104,8 @@ class StateDatabase:
             if envelope.sequence > known.sequence:
                 self._candidates[key] = envelope
             return False
+        if kind is Kind.TRUST:
+            self._follow_registry_key(envelope)
         entry = self._verified(kind, envelope, now)
         if must_wait:
             self._waiting[key] = entry
@@ -163,6 +171,11 @@ class StateDatabase:
         body = self.body(Kind.ACTIVATION, REGISTRY)
         return body if isinstance(body, Activation) else None
 
+    def trust(self) -> TrustUpdate:
+        """Return the registry's newest statement on trust; an empty one if there is none."""
+        body = self.body(Kind.TRUST, REGISTRY)
+        return body if isinstance(body, TrustUpdate) else TrustUpdate()
+
     def status(self, cell: int) -> CellStatus | None:
         """Return a cell's newest status."""
         body = self.body(Kind.STATUS, cell)
@@ -214,7 +227,11 @@ class StateDatabase:
         )
 
     def set_members(self, registry_key: str, members: Mapping[int, Member]) -> None:
-        """Accept these from now on; drop what others, or other keys, have signed."""
+        """Accept these from now on; drop what others, or other keys, have signed.
+
+        `registry_key` may be one that the registry's current key follows.
+        """
+        registry_key = newest_key(registry_key, self.trust().registry_keys, identity=self._identity)
         gone = {
             (kind, subject)
             for kind, subject in (*self._entries, *self._waiting)
@@ -254,7 +271,7 @@ class StateDatabase:
             kind = Kind(envelope.kind)
         except ValueError as error:
             raise Untrusted("a message has a kind that this version does not support") from error
-        if (envelope.subject == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION}):
+        if (envelope.subject == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION, Kind.TRUST}):
             raise Untrusted("a message has a subject that its kind does not allow")
         if envelope.subject != REGISTRY and envelope.subject not in self._members:
             raise UnknownOrigin("a message is about a cell that is no member")
@@ -262,7 +279,18 @@ class StateDatabase:
             raise Untrusted("a message has a sequence number out of range")
         if len(envelope.body) > bodies.size_limit(kind, members=len(self._members)):
             raise Untrusted("a message is too large for its kind")
+        if kind not in OF_REGISTRY and not self._key(kind, envelope.subject):
+            raise Untrusted("a message is of a cell that has no accepted key")
         return kind
+
+    def _follow_registry_key(self, envelope: Envelope) -> None:
+        """Follow the chain of the registry's keys in a statement on trust. Raises `Untrusted`."""
+        body = _body(Kind.TRUST, envelope)
+        chain = body.registry_keys if isinstance(body, TrustUpdate) else ()
+        key = newest_key(self._registry_key, chain, identity=self._identity)
+        verify(envelope, identity=self._identity, public_key=key)
+        if key != self._registry_key:
+            self.set_members(key, self._members)
 
     def _key(self, kind: Kind, subject: int) -> str:
         return self._registry_key if kind in OF_REGISTRY else _key_of(self._members, subject)

@@ -31,6 +31,7 @@ from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.package import Package
 from uno.model.status import CellStatus
+from uno.model.trust import Revocation, TrustUpdate
 from uno.ports.bus import Channel, Topic
 from uno.ports.events import NetworkChange
 from uno.ports.host import Nic, RemoveTunnel, StartRouting, StopRouting
@@ -939,3 +940,74 @@ def obstacles_of(site: Site, name: str) -> tuple[str, ...]:
     status = site.status(name)
     assert status is not None
     return status.obstacles
+
+
+def links_on_host(site: Site, name: str) -> set[str]:
+    """Return the names of the cells that a cell's host has links to."""
+    package = package_file.read(site.package_bytes(name))
+    there = {tunnel.name for tunnel in site.cells[name].host.observe(()).tunnels}
+    names = {member.id: member.name for member in package.roster.members}
+    return {names[link.cell] for link in package.plan.links if link.interface in there}
+
+
+def received(site: Site, name: str) -> set[int]:
+    """Return the cells whose statuses a cell has."""
+    return {each.id for each in site.view(name).cells if each.status is not None}
+
+
+def own_problem(site: Site, name: str) -> str:
+    own = next(each.status for each in site.view(name).cells if each.name == name)
+    return own.problem if own else ""
+
+
+@pytest.mark.feature("G54")
+def test_a_banned_cell_is_cut_off_at_once_whatever_package_runs_and_after_a_restart(
+    play: Play,
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a", "b", "c")
+        assert "b" in links_on_host(site, "a")
+        await site.until(lambda: 2 in received(site, "a"))
+
+        site.state_trust(TrustUpdate(cells=(Revocation(id=site.number("b")),)))
+
+        for name in "ac":
+            await site.until(lambda name=name: "b" not in links_on_host(site, name))
+        assert 2 not in received(site, "a")
+        assert site.cells["a"].package.manifest.generation == site.generation("a")
+        # Its LAN's routes stay, so that nothing leaves by the default route.
+        assert "192.168.2.0/24" in str(site.cells["a"].host)
+        site.bus.close()
+        await site.stop("a")
+        site.launch("a")
+        await site.until(lambda: 1 in received(site, "a"))
+        await site.settle()
+        assert "b" not in links_on_host(site, "a")
+        # The banned cell reports why it reaches nobody.
+        await site.until(lambda: "revoked this cell's keys" in own_problem(site, "b"))
+
+    play(scene)
+
+
+@pytest.mark.feature("G54")
+def test_a_link_that_is_to_hold_its_keys_does_not_where_the_other_cell_s_were_stolen(
+    play: Play,
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        old = {link.public_key for link in site.cells["a"].package.plan.links if link.cell == 2}
+        site.edit("rekey", "cell", "b", "--stolen")
+        activation = site.roll_out("a")
+        await site.until(lambda: (ack := site.ack("a")) and ack.phase is Phase.STAGED)
+
+        # As if the registry had not stated yet what is revoked, and b were left behind.
+        site.activate(structs.replace(activation, hold=("1-2",)))
+        await site.until(lambda: (ack := site.ack("a")) and ack.phase is not Phase.STAGED)
+
+        def peers() -> set[str]:
+            tunnels = site.cells["a"].host.observe(()).tunnels
+            return {peer.public_key for tunnel in tunnels for peer in tunnel.peers}
+
+        await site.until(lambda: not peers() & old)
+
+    play(scene)

@@ -15,6 +15,7 @@ from uno.model.key_ids import link_pair
 from uno.model.messages import Ack, Activation, Phase
 from uno.model.plan import Plan
 from uno.model.status import CellStatus, LinkState
+from uno.model.trust import Revocation, TrustUpdate
 from uno.model.uvn import Uvn
 from uno.planning import planner
 
@@ -45,8 +46,16 @@ def made(
     observed: dict[int, CellObservation],
     plans: dict[int, Plan],
     running: dict[int, int],
+    trust: TrustUpdate | None = None,
 ) -> Activation:
-    return activation(rollout, observed, plans=plans, running=running, confirm_timeout=17)
+    return activation(
+        rollout,
+        observed,
+        plans=plans,
+        running=running,
+        confirm_timeout=17,
+        trust=trust or TrustUpdate(),
+    )
 
 
 def in_batches(activated: Activation) -> set[str]:
@@ -119,3 +128,14 @@ def test_a_link_that_is_down_is_in_the_first_batch(plans: dict[int, Plan], bfd: 
 def test_all_activated_cells_roll_back() -> None:
     assert undo(FIRST) == Activation(generation=2, cells={1: 2, 2: 2, 3: 2}, undo=True)
     assert undo(replace(FIRST, activated={})) is None
+
+
+@pytest.mark.feature("G54")
+def test_links_to_a_cell_that_is_left_behind_do_not_hold_keys_that_are_revoked(
+    plans: dict[int, Plan],
+) -> None:
+    observed, running = dict.fromkeys(CELLS, OLD), dict.fromkeys(CELLS, 1)
+    stolen = TrustUpdate(cells=(Revocation(id=4, before=2),))
+
+    assert made(FIRST, observed, plans, running).hold
+    assert made(FIRST, observed, plans, running, stolen).hold == ()

@@ -49,7 +49,8 @@ def test_advertisements_of_a_new_cell_count_once_it_is_released(cells: Cells) ->
     assert registry.observations(now=1.0).keys() == {1}
 
     members = {each.id: each for each in cells.package(1).roster.members}
-    registry.trust(members, now=2.0)
+    key = cells.package(1).manifest.registry_key
+    registry.trust(members, registry_key=key, now=2.0)
 
     found = registry.observations(now=2.0)[2]
     assert found.alive

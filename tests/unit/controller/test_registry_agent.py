@@ -28,6 +28,7 @@ from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model import codec
 from uno.model.messages import Envelope, Kind, Phase, UvnAnnouncement
 from uno.model.status import UvnView
+from uno.model.trust import Revocation, TrustUpdate
 from uno.model.uvn import Uvn
 from uno.ports.bus import RELAY, Channel, Topic
 from uno.ports.host import Desired
@@ -670,3 +671,79 @@ def test_a_failure_that_needs_a_person_ends_a_command(
         asyncio.run(play())
 
     assert "the disk is full" in str(caught.value.exceptions[0])
+
+
+def root_peers(scene: Scene) -> int:
+    return len(scene.networks[-1].tunnels[0].peers)
+
+
+@pytest.mark.feature("G54")
+def test_a_ban_is_published_and_obeyed_without_a_release(scene: Scene) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            assert root_peers(scene) == 3
+
+            scene.edit(lambda it: membership.exclude_cell(it, "c2", excluded=True))
+            await until(lambda: root_peers(scene) == 2, "c2 is no peer of the root VPN")
+
+            assert scene.cells[1].trust == TrustUpdate(cells=(Revocation(id=2),))
+            assert scene.record().release.generation == 1
+            assert [cell.name for cell in agent.view().cells] == ["c1", "c3"]
+        # So it is after a restart, and before any release.
+        async with scene.agent_at_work():
+            await until(lambda: root_peers(scene) == 2, "c2 is no peer of the root VPN")
+
+    asyncio.run(play())
+
+
+@pytest.mark.feature("G54")
+def test_a_cell_with_stolen_keys_is_out_until_it_has_its_new_package_by_hand(
+    scene: Scene,
+) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(lambda it: key_rotation.rekey_stolen_cell(it, "c2"))
+            await until(lambda: root_peers(scene) == 2, "c2 is no peer of the root VPN")
+
+            await agent.release()
+            await until(lambda: generations(1, 3) == {2}, "the others run generation 2")
+            await until(lambda: not agent.view().rollout, "the rollout is over")
+            # Nothing was sealed for it, and what it signs with the old key counts for nothing.
+            assert scene.cells[2].log == []
+            assert root_peers(scene) == 3
+            assert not next(it for it in agent.view().cells if it.id == 2).alive
+
+            scene.cells[2].stop()
+            scene.install("c2")
+            scene.cells[2].start()
+            await scene.until_consistent(2)
+
+    def generations(*cells: int) -> set[int]:
+        return {scene.cells[cell].generation for cell in cells}
+
+    asyncio.run(play())
+
+
+@pytest.mark.feature("G54")
+def test_the_registry_s_new_key_is_used_at_once_and_cells_follow(scene: Scene) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.edit(key_rotation.rekey_registry)
+            await until(
+                lambda: all(cell.trust.registry_keys for cell in scene.cells.values()),
+                "all cells have the new key",
+            )
+
+            await agent.release()
+            await scene.until_consistent(2)
+
+    asyncio.run(play())
+
+    keys = {cell.running.manifest.registry_key for cell in scene.cells.values()}
+    assert keys == {scene.cells[1].trust.registry_keys[0].key}

@@ -5,14 +5,23 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from flooding import GRACE, Cells, advertisement, writes
+from flooding import GRACE, Cells, advertisement, registry_key, writes
 from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Ack, Activation, Kind, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
+from uno.model.trust import Revocation, TrustUpdate, obeying
 from uno.ports.bus import OWN, Channel, Presence, Topic, offers_for, offers_to_relay
 from uno.statesync.complaints import INTERVAL, UNKNOWN_NODE, Complaint
 from uno.statesync.flood_queue import HOLD, MAX_HOLD, MAX_PACING, PACING
-from uno.statesync.flooding import ReserveSequence, StateChanged, Subscribe, Warn, Withdraw, Write
+from uno.statesync.flooding import (
+    Rejoin,
+    ReserveSequence,
+    StateChanged,
+    Subscribe,
+    Warn,
+    Withdraw,
+    Write,
+)
 from uno.statesync.sequence import BLOCK, LIMIT
 from uno.statesync.timers import FORGET_AGE, MAX_AGE
 from uno.statesync.unknown_origins import MAX_KEPT_FOR
@@ -42,7 +51,7 @@ def test_a_cell_subscribes_to_flooded_topics_and_to_its_offers() -> None:
     cells = Cells(1)
     channels = {each.channel for each in cells.floods[1].subscribe() if isinstance(each, Subscribe)}
 
-    assert len(channels) == 9
+    assert len(channels) == 11
     assert {offers_for(1), Channel(Topic.ACK, "relay"), Channel(Topic.UVN)} < channels
 
 
@@ -502,3 +511,78 @@ def test_a_forged_status_of_an_unknown_cell_is_dropped_once_it_is_a_member() -> 
     cells.set_members(1, 3)
 
     assert (subject, cells.statuses(1)) == (3, {})
+
+
+@pytest.mark.feature("G54")
+def test_what_the_registry_revokes_is_flooded_at_once_and_to_be_handled() -> None:
+    cells = Cells(2)
+    trust = TrustUpdate(cells=(Revocation(id=2),))
+
+    found = cells.from_registry(1, trust)
+
+    assert writes(found) == [("TRUST", "relay", REGISTRY)]
+    assert found[-1] == StateChanged()
+    assert cells.floods[1].unhandled.trust
+    assert cells.floods[1].database.trust() == trust
+
+
+@pytest.mark.feature("G54")
+def test_a_statement_on_trust_that_the_registry_has_not_signed_is_dropped() -> None:
+    cells = Cells(2)
+    trust = TrustUpdate(cells=(Revocation(id=1),))
+
+    (warning,) = cells.from_registry(1, trust, signed_by=2)
+
+    assert isinstance(warning, Warn)
+    assert cells.floods[1].database.trust() == TrustUpdate()
+
+
+@pytest.mark.feature("G54")
+def test_what_a_cell_without_an_accepted_key_states_is_dropped() -> None:
+    cells = Cells(3)
+    cells.advertise(3)
+    cells.sync(1, 3)
+    package = obeying(cells.package(1), TrustUpdate(cells=(Revocation(id=3),)))
+
+    cells.run(1, cells.floods[1].follow(package, now=cells.now))
+    cells.advertise(3)
+    cells.sync(1, 3)
+
+    assert cells.statuses(1) == {}
+    reasons = [each.complaint.reason for each in cells.executed[1].warnings]
+    assert reasons == ["a message is of a cell that has no accepted key"]
+
+
+# Keys of the registry that follow its first, by the ids of originators that tests give keys to.
+NEXT, LAST = 7, 8
+
+
+@pytest.mark.feature("G54")
+def test_a_cell_follows_the_chain_of_the_registry_s_keys_and_joins_again() -> None:
+    cells = Cells(2)
+    cells.from_registry(1, AT_REST)
+    chain = (registry_key(REGISTRY, NEXT), registry_key(NEXT, LAST))
+
+    assert not any(isinstance(each, Warn) for each in cells.from_registry(1, ROLLING_OUT))
+    found = cells.from_registry(1, TrustUpdate(registry_keys=chain), signed_by=LAST)
+
+    assert Rejoin() in found
+    assert cells.floods[1].database.registry_announcement() is None
+    (refused,) = cells.from_registry(1, AT_REST)
+    assert isinstance(refused, Warn)
+    assert StateChanged() in cells.from_registry(1, AT_REST, signed_by=LAST)
+    # Its package still names the first key.
+    cells.run(1, cells.floods[1].follow(cells.package(1), now=cells.now))
+    assert cells.floods[1].database.registry_announcement() == AT_REST
+
+
+@pytest.mark.feature("G54")
+def test_no_chain_leads_back_to_a_key_that_was_replaced() -> None:
+    cells = Cells(1)
+    forward = registry_key(REGISTRY, NEXT)
+    cells.from_registry(1, TrustUpdate(registry_keys=(forward,)), signed_by=NEXT)
+
+    for chain in ((), (forward,), (registry_key(REGISTRY, LAST),)):
+        for author in (REGISTRY, LAST):
+            found = cells.from_registry(1, TrustUpdate(registry_keys=chain), signed_by=author)
+            assert not any(isinstance(each, StateChanged) for each in found)

@@ -537,6 +537,9 @@ def _observed(state: CommitState, event: ReachabilityObserved) -> Transition:
         verdict, missing = evaluate(state, state.pending, event)
         if verdict is CommitVerdict.CONFIRM:
             return state, (Confirm(generation=state.pending.generation),)
+        if verdict is CommitVerdict.ROLL_BACK and state.ledger.previous is None:
+            # The keys of the package before are revoked, so that it reaches nothing either.
+            return state, (Confirm(generation=state.pending.generation),)
         if verdict is CommitVerdict.ROLL_BACK:
             reason = f"it lost {describe(missing, event.names)}"
             return state, _roll_back(state, reason, event.registry_sequence)

@@ -60,11 +60,13 @@ from uno.agent.commit.drain_plan import (
     with_deferred,
 )
 from uno.agent.commit.drain_runner import DrainRunner, RemainingSteps
+from uno.agent.commit.ledger import TrustRecord
 from uno.agent.commit.package_checks import require_keys, require_new_lans
 from uno.agent.commit.reachability import detection_time, observed
 from uno.diagnostics import InternalError, UnoError
 from uno.model.key_ids import cell_sealing
 from uno.model.messages import REGISTRY, Envelope, Kind
+from uno.model.trust import TrustUpdate, obeying, replaced_keys
 from uno.render import package_file
 from uno.statesync.envelope import unseal
 
@@ -108,6 +110,7 @@ class CommitExecutor:
         """Continue from the state of `ledger`, whose current package is `package`."""
         self.package = package
         self.problems: tuple[str, ...] = ()
+        self._trust = ledger.trust()
         self._deferred = ledger.deferred()
         self._ledger = ledger
         self._reconciler = reconciler
@@ -135,7 +138,15 @@ class CommitExecutor:
     @property
     def effective(self) -> Package:
         """The running package, with the links that are deferred in place of its own."""
-        return with_deferred(self.package, self._deferred_now)
+        return obeying(with_deferred(self.package, self._deferred_now), self._trust.update)
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the registry has revoked the keys of this cell that the running package has."""
+        update, generation = self._trust.update, self.package.manifest.generation
+        return self._trust.statement is not None and self.state.cell in update.revoked_cells(
+            generation
+        )
 
     @property
     def interfaces_to_remove(self) -> tuple[str, ...]:
@@ -165,6 +176,37 @@ class CommitExecutor:
         """Report that the running package is applied, by this process or one before it."""
         event = Started(now=self._clock(), registry_bytes=await self._registry_bytes())
         await self._handle(event)
+
+    async def obey(self) -> bool:
+        """Obey the registry's newest statement on trust; return whether the package changed.
+
+        One that cannot be recorded is obeyed all the same, until this process ends.
+        """
+        database = self._flood.state.database
+        statement = database.newest(Kind.TRUST, REGISTRY)
+        if statement is None or statement == self._trust.statement:
+            return False
+        self._trust = TrustRecord(update=database.trust(), statement=statement)
+        package = obeying(self.package, self._trust.update)
+        self._accepted = obeying(self._accepted, self._trust.update)
+        is_changed = package != self.package
+        if is_changed:
+            _log.warning("the registry has revoked keys: %s", _revoked(self.package, package))
+            # What is left of the change before has links in it that are revoked.
+            self._remaining = None
+            self._follow(package)
+            await self._handle(CleanupAdvanced(cleanup=self._cleanup))
+        try:
+            await self._run_blocking(self._ledger.obey, self._trust.update, statement)
+            self._trust = await self._run_blocking(self._ledger.trust)
+        except UnoError as error:
+            _log.warning("%s", error)
+        return is_changed
+
+    def restore_trust(self) -> None:
+        """Accept and flood the registry's last statement on trust, before any other message."""
+        if self._trust.statement is not None:
+            self._flood.restore((self._trust.statement,))
 
     async def receive_messages(self) -> bool:
         """Report the newest messages of the registry. Raises `UnoError`."""
@@ -406,8 +448,13 @@ class CommitExecutor:
         return self._deferred.get(self.package.manifest.generation, DeferredLinks())
 
     async def _defer(self, generation: int, schedule: DrainSchedule) -> None:
-        """Defer links under a generation, beside those deferred under the running one."""
-        kept = deferred(self.effective, schedule.hold)
+        """Defer links under a generation, beside those deferred under the running one.
+
+        None to a cell that has another signing key from that generation on: it had to be replaced.
+        """
+        staged = await self._run_blocking(self._ledger.staged)
+        revoked = TrustUpdate(cells=replaced_keys(self.package, staged) if staged else ())
+        kept = deferred(obeying(self.effective, revoked), schedule.hold)
         both = {self.package.manifest.generation: self._deferred_now, generation: kept}
         await self._run_blocking(self._ledger.defer, both)
         self._deferred = both
@@ -457,3 +504,12 @@ class CommitExecutor:
         reached |= {link.cell for link in status.links if link.works}
         statuses = (self._flood.state.database.status(cell) for cell in reached)
         return any(each.registry for each in statuses if each is not None)
+
+
+def _revoked(before: Package, after: Package) -> str:
+    """Return the names of the cells and particles that `after` lacks keys of, as text."""
+    keys = {member.id: member.sign_key for member in after.roster.members}
+    cells = [it.name for it in before.roster.members if it.sign_key and not keys.get(it.id)]
+    kept = {peer.particle.id for peer in after.particles}
+    gone = [it.particle.name for it in before.particles if it.particle.id not in kept]
+    return ", ".join((*(f"cell {name}" for name in cells), *(f"particle {name}" for name in gone)))

@@ -6,12 +6,16 @@
     DIR/pending-commit.json   until the accepted package is confirmed: see `PendingCommit`
     DIR/deferred-links.json   links that differ from the accepted package, with their secrets
     DIR/state.json            which messages of the registry are handled: see `PersistentState`
+    DIR/trust.json            whose keys are revoked, and the registry's keys: see `TrustRecord`
     DIR/ledger.lock           held while a process writes here
 
 The first package pins the registry's key, the UVN and the cell. From then on generations only rise.
 An older generation is refused, and so is the same one with other content; the same one with the
 same content is accepted and changes nothing. What is refused or fails leaves the directory as it
-was.
+was. The registry's key is replaced by one that it has signed, and then by no earlier one.
+
+Packages are read without what is revoked, whatever generation they are of. A cell never rolls back
+to a package with another signing key of its own: the registry replaces that key if it was stolen.
 
 Every step from one package to the next is one rename. A crash between two steps leaves what
 `Ledger.cell_state` understands: a pending commit of any package but the accepted one has not begun,
@@ -29,13 +33,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace as altered
 
 from uno import files
 from uno.agent.commit.commit_machine import CellState, PendingCommit, PersistentState
 from uno.agent.commit.drain_plan import DeferredLinks
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model import codec
+from uno.model.messages import Envelope
 from uno.model.package import Manifest, Package, SignedManifest
+from uno.model.trust import TrustUpdate, merged, newest_key, obeying, replaced_keys
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 
@@ -45,6 +52,7 @@ STAGED = "staged.uvn-agent"
 PENDING = "pending-commit.json"
 STATE = "state.json"
 DEFERRED = "deferred-links.json"
+TRUST = "trust.json"
 LOCK = "ledger.lock"
 
 # The most bytes that a record of uno has.
@@ -68,6 +76,17 @@ class AcceptedPackage:
     replaced: int | None = None
 
 
+class TrustRecord(Struct, frozen=True, kw_only=True):
+    """What a cell obeys beside its package, and the registry's statement that it came in, if any.
+
+    Without a statement it follows from the packages themselves: a chain of the registry's keys, and
+    cells that have new signing keys.
+    """
+
+    update: TrustUpdate = TrustUpdate()
+    statement: Envelope | None = None
+
+
 class _DeferredRecord(Struct, frozen=True):
     of: dict[int, DeferredLinks]
 
@@ -87,8 +106,29 @@ class Ledger:
         return self._read(CURRENT)
 
     def previous(self) -> Package | None:
-        """Return the package before the current one, if there is one that can be read."""
-        return self._read_if_whole(PREVIOUS)
+        """Return the package to roll back to, if there is one that can be read.
+
+        One with another signing key of the cell is none: its keys are revoked.
+        """
+        current, previous = self.current(), self._read_if_whole(PREVIOUS)
+        if current and previous and current.own.sign_key != previous.own.sign_key:
+            return None
+        return previous
+
+    def trust(self) -> TrustRecord:
+        """Return what the cell obeys beside its package."""
+        return self._record(TRUST, TrustRecord) or TrustRecord()
+
+    def obey(self, update: TrustUpdate, statement: Envelope) -> None:
+        """Record the registry's statement on trust. What the packages revoked stays so."""
+        with files.locked(self.directory / LOCK):
+            known = self.trust().update
+            kept = TrustUpdate(
+                registry_keys=update.registry_keys or known.registry_keys,
+                cells=merged(update.cells, (it for it in known.cells if it.before is not None)),
+                particles=update.particles,
+            )
+            self._write_record(TRUST, TrustRecord(update=kept, statement=statement))
 
     def proof(self) -> SignedManifest | None:
         """Return the signed manifest of the current package, None if it cannot be read."""
@@ -143,13 +183,13 @@ class Ledger:
         offered = package_file.read_manifest(content)
         with files.locked(self.directory / LOCK):
             current = self._current()
-            _refuse_misfit(current.manifest, offered)
+            _refuse_misfit(current.manifest, offered, trusted=self._trusted_key(current.manifest))
             _parsed(content)
             if offered == current.manifest:
                 return AcceptOutcome.SAME
             waiting = self.staged()
             if waiting is not None and waiting.manifest.generation == offered.generation:
-                _refuse_misfit(waiting.manifest, offered)
+                _refuse_misfit(waiting.manifest, offered, trusted=waiting.manifest.registry_key)
             files.write_if_changed(self.directory / STAGED, content)
             return AcceptOutcome.NEWER
 
@@ -167,7 +207,10 @@ class Ledger:
             staged = self.staged()
             if staged is None or staged.manifest.generation != pending.generation:
                 raise ActionNeeded(f"no package of generation {pending.generation} is staged")
-            _refuse_misfit(self._current().manifest, staged.manifest)
+            current = self._current()
+            trusted = self._trusted_key(current.manifest)
+            _refuse_misfit(current.manifest, staged.manifest, trusted=trusted)
+            self._pin(current, staged)
             self._write_record(PENDING, pending)
             files.share(self.directory / CURRENT, self.directory / PREVIOUS)
             files.rename(self.directory / STAGED, self.directory / CURRENT)
@@ -206,9 +249,7 @@ class Ledger:
         with files.locked(self.directory / LOCK):
             before = self.previous()
             if before is None:
-                raise ActionNeeded(
-                    f"there is no package before the current one in {self.directory}"
-                )
+                raise ActionNeeded(f"there is no package to roll back to in {self.directory}")
             # A rename works on a full disk too.
             files.rename(self.directory / PREVIOUS, self.directory / CURRENT)
             files.remove(self.directory / PENDING)
@@ -241,13 +282,15 @@ class Ledger:
         if current is None:
             return self._accept_first(package_file.read(content), content)
         # Before the rest is unpacked, so that only the pinned registry can make us unpack it.
-        _refuse_misfit(current.manifest, manifest)
+        trusted = self._trusted_key(current.manifest)
+        _refuse_misfit(current.manifest, manifest, trusted=trusted)
         offered = package_file.read(content)
         replaced = current.manifest.generation
         if manifest == current.manifest:
             return AcceptedPackage(outcome=AcceptOutcome.SAME, package=current, replaced=replaced)
         before = files.read(self.directory / CURRENT, limit=package_file.PACKED_LIMIT)
         files.make_private_dir(self.directory)
+        self._pin(current, offered)
         files.write_together({self.directory / PREVIOUS: before, self.directory / CURRENT: content})
         return AcceptedPackage(outcome=AcceptOutcome.NEWER, package=offered, replaced=replaced)
 
@@ -255,6 +298,25 @@ class Ledger:
         files.make_private_dir(self.directory)
         files.write_atomic(self.directory / CURRENT, content)
         return AcceptedPackage(outcome=AcceptOutcome.FIRST, package=offered)
+
+    def _trusted_key(self, current: Manifest) -> str:
+        """Return the registry's newest key that the cell has seen."""
+        chain = self.trust().update.registry_keys
+        return newest_key(current.registry_key, chain, identity=current.identity)
+
+    def _pin(self, current: Package, new: Package) -> None:
+        """Record the registry's keys and the replaced keys of cells that `new` has."""
+        record, manifest = self.trust(), new.manifest
+        known = record.update
+        trusted = self._trusted_key(current.manifest)
+        is_newer = trusted != manifest.registry_key
+        update = altered(
+            known,
+            registry_keys=manifest.registry_keys if is_newer else known.registry_keys,
+            cells=merged(known.cells, replaced_keys(current, new)),
+        )
+        if update != known:
+            self._write_record(TRUST, altered(record, update=update))
 
     def _read(self, name: str) -> Package | None:
         path = self.directory / name
@@ -264,12 +326,13 @@ class Ledger:
         except OSError as error:
             raise files.failure(error, f"cannot read {path}") from error
         try:
-            return _parsed(files.read(path, limit=package_file.PACKED_LIMIT))
+            package = _parsed(files.read(path, limit=package_file.PACKED_LIMIT))
         except PackageRejected as error:
             raise PackageRejected(
                 f"{path} is damaged: {error.what}",
                 f"move {self.directory} away, and install the cell's package again",
             ) from error
+        return obeying(package, self.trust().update)
 
     def _read_if_whole(self, name: str) -> Package | None:
         """Return a package that the cell runs without: a worn disk may have damaged it."""
@@ -321,8 +384,11 @@ def _older(previous: Package | None, running: int) -> int | None:
     return generation if generation < running else None
 
 
-def _refuse_misfit(current: Manifest, offered: Manifest) -> None:
-    """Raise PackageRejected unless `offered` may follow `current`, or is the same."""
+def _refuse_misfit(current: Manifest, offered: Manifest, *, trusted: str) -> None:
+    """Raise PackageRejected unless `offered` may follow `current`, or is the same.
+
+    `trusted` is the registry's newest key that the cell has seen.
+    """
     elsewhere = "install it in another directory, with -r"
     if offered.identity != current.identity:
         raise PackageRejected(
@@ -334,12 +400,13 @@ def _refuse_misfit(current: Manifest, offered: Manifest) -> None:
             f"this package is for cell {offered.cell_name}, and this is cell {current.cell_name}",
             elsewhere,
         )
-    if offered.registry_key != current.registry_key:
+    followed = newest_key(trusted, offered.registry_keys, identity=current.identity)
+    if offered.registry_key != followed:
         raise PackageRejected(
             "this package was signed by another registry than those before it,"
             f" with the key {package_file.fingerprint(offered.registry_key)}",
-            f"this cell trusts {package_file.fingerprint(current.registry_key)} alone;"
-            " if the registry has a new key, install in another directory",
+            f"this cell trusts {package_file.fingerprint(trusted)}, and keys signed with it, alone;"
+            " to trust another registry, install in another directory",
         )
     if offered.generation < current.generation:
         raise PackageRejected(

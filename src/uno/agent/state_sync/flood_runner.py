@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from uno.agent.state_sync.sequence_file import SequenceFile
 from uno.diagnostics import UnoError
+from uno.ports.bus import Channel, Topic
 from uno.statesync.flooding import (
     Flood,
+    Rejoin,
     ReserveSequence,
     StateChanged,
     Subscribe,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from uno.model.messages import Ack, Envelope, Kind
     from uno.model.package import Package
     from uno.model.status import CellStatus
-    from uno.ports.bus import Bus, BusEvent, Channel
+    from uno.ports.bus import Bus, BusEvent
     from uno.statesync.flooding import Command
 
 _log = logging.getLogger(__name__)
@@ -122,6 +124,8 @@ class FloodRunner:
                     self._file.write(through)
                 case Warn(complaint):
                     _log.warning("%s", complaint)
+                case Rejoin():
+                    self._use_bus((Channel(Topic.TRUST), None), self._bus.rejoin)
                 case StateChanged():
                     pass
                 case _:

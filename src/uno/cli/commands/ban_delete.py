@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def ban_cell(name: Name, common: Changing) -> None:
     """Ban a cell: every peer removes it, and its keys are revoked."""
-    from uno.cli.commands import change_command
+    from uno.cli.commands import change_command, revocation_notes
     from uno.registry.changes import membership
 
     common.start()
@@ -39,12 +39,13 @@ def ban_cell(name: Name, common: Changing) -> None:
         common,
         lambda it: membership.exclude_cell(it, name, excluded=True),
         done=f"Banned cell {name}.",
+        notes=revocation_notes.notes(common, f"cell {name}"),
     )
 
 
 def ban_particle(name: Name, common: Changing) -> None:
     """Ban a particle: no cell accepts it; its keys are revoked."""
-    from uno.cli.commands import change_command
+    from uno.cli.commands import change_command, revocation_notes
     from uno.registry.changes import membership
 
     common.start()
@@ -52,12 +53,13 @@ def ban_particle(name: Name, common: Changing) -> None:
         common,
         lambda it: membership.exclude_particle(it, name, excluded=True),
         done=f"Banned particle {name}.",
+        notes=revocation_notes.notes(common, f"particle {name}"),
     )
 
 
 def ban_user(email: Email, common: Changing) -> None:
     """Ban a user and their particles, but not their cells."""
-    from uno.cli.commands import change_command
+    from uno.cli.commands import change_command, revocation_notes
     from uno.registry.changes import membership
 
     common.start()
@@ -65,6 +67,7 @@ def ban_user(email: Email, common: Changing) -> None:
         common,
         lambda it: membership.exclude_user(it, email, excluded=True),
         done=f"Banned user {email}.",
+        notes=revocation_notes.notes(common, f"the particles of {email}"),
     )
 
 

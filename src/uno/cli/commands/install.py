@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from uno.agent.commit.ledger import AcceptedPackage
+    from uno.agent.commit.ledger import AcceptedPackage, Ledger
     from uno.model.package import Manifest
 
 
@@ -45,19 +45,23 @@ def install(
 ) -> None:
     """Install a cell's package on this host, or a newer one.
 
-    It starts nothing, and needs neither a LAN that is up nor root. A running agent switches to the
-    package, and rolls back if the package disconnects it.
+    The first package decides which registry this host trusts: compare its fingerprint with that of
+    uno guide or uno show uvn, or give it with --registry-key. It starts nothing, and needs neither
+    a LAN that is up nor root. A running agent switches to the package, and rolls back if the
+    package disconnects it.
     """
     from uno import files  # noqa: PLC0415
     from uno.agent.commit.ledger import Ledger  # noqa: PLC0415
     from uno.render.package_file import PACKED_LIMIT, PackageRejected  # noqa: PLC0415
 
     content = files.read(package, limit=PACKED_LIMIT)
+    ledger = Ledger(root)
     try:
-        accepted = Ledger(root).accept(content, registry_key=registry_key)
+        is_checked = registry_key is not None or _confirm_registry(ledger, content)
+        accepted = ledger.accept(content, registry_key=registry_key)
     except PackageRejected as error:
         raise PackageRejected(f"{package}: {error.what}", error.hint) from error
-    print(_summary(accepted, root))
+    print(_summary(accepted, root, is_checked=is_checked))
     _warn_if_others_can_read(package)
     if (process := trigger_agent(accepted.package.manifest)) is not None:
         print(f"Its agent, process {process}, switches to it now.")
@@ -77,7 +81,30 @@ def trigger_agent(manifest: Manifest) -> int | None:
     return process
 
 
-def _summary(accepted: AcceptedPackage, root: Path) -> str:
+def _confirm_registry(ledger: Ledger, content: bytes) -> bool:
+    """Ask whether to trust the registry of a first package; return whether a person has agreed.
+
+    A later package is of a registry that this host trusts already. Without a terminal there is
+    nobody to ask. Raises `UnoError` if the answer is no.
+    """
+    from uno.diagnostics import ActionNeeded  # noqa: PLC0415
+    from uno.render.package_file import fingerprint, read_manifest  # noqa: PLC0415
+
+    manifest = read_manifest(content)
+    if ledger.current() is not None:
+        return True
+    if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    question = (
+        f"The registry of UVN {manifest.uvn} has the key {fingerprint(manifest.registry_key)}.\n"
+        "Do uno guide and uno show uvn print the same at the registry?"
+    )
+    if not typer.confirm(question, default=False, err=True):
+        raise ActionNeeded("stopped", "nothing was changed")
+    return True
+
+
+def _summary(accepted: AcceptedPackage, root: Path, *, is_checked: bool) -> str:
     from uno.agent.commit.ledger import AcceptOutcome  # noqa: PLC0415
     from uno.render.package_file import fingerprint  # noqa: PLC0415
 
@@ -87,10 +114,11 @@ def _summary(accepted: AcceptedPackage, root: Path) -> str:
         AcceptOutcome.NEWER: f"Updated from generation {accepted.replaced}",
         AcceptOutcome.SAME: "Already installed",
     }[accepted.outcome]
+    unchecked = "; trusted on first use: compare it with uno show uvn at the registry"
     return (
         f"{done}: cell {manifest.cell_name} of UVN {manifest.uvn}, generation"
         f" {manifest.generation}, in {root}\n"
-        f"Registry key: {fingerprint(manifest.registry_key)}"
+        f"Registry key: {fingerprint(manifest.registry_key)}{'' if is_checked else unchecked}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands: `uno rekey uvn|cell|particle|backbone`."""
+"""Commands: `uno rekey uvn|cell|particle|backbone|registry`."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
@@ -34,7 +34,7 @@ class NetworkOptions:
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     group = typer.Typer(help="Replace keys; old keys never work again.", no_args_is_help=True)
-    for command in (uvn, cell, particle, backbone):
+    for command in (uvn, cell, particle, backbone, registry):
         group.command(command.__name__)(takes_groups(command))
     app.add_typer(group, name="rekey")
 
@@ -55,12 +55,35 @@ def cell(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)],
     networks: NetworkOptions,
     common: Changing,
+    *,
+    stolen: Annotated[
+        bool,
+        typer.Option(
+            "--stolen",
+            help="All keys in its package, which was stolen: nothing in it is accepted any more.",
+        ),
+    ] = False,
 ) -> None:
-    """Replace the keys of one cell: -R, -P, -B."""
-    from uno.cli.commands import change_command
+    """Replace the keys of one cell: -R, -P, -B, or all that it has.
+
+    With --stolen the cell is cut off at once, and until its new package is installed by hand.
+    """
+    from uno.cli.commands import change_command, revocation_notes
     from uno.registry.changes import key_rotation
 
     common.start()
+    if stolen:
+        _refuse_networks(networks)
+        change_command.run(
+            common,
+            lambda it: key_rotation.rekey_stolen_cell(it, name),
+            done=f"Replaced all keys of cell {name}.",
+            notes=(
+                *revocation_notes.notes(common, f"the old keys of {name}"),
+                revocation_notes.by_hand(common, name),
+            ),
+        )
+        return
     wanted = _wanted(networks)
     change_command.run(
         common,
@@ -108,6 +131,37 @@ def backbone(
         lambda it: key_rotation.rekey_backbone(it, links or ()),
         done="Replaced keys of the backbone.",
     )
+
+
+def registry(common: Changing) -> None:
+    """Replace the key that the registry signs with.
+
+    The old key signs the new one, so that cells follow, also those that are away now.
+    """
+    from uno.cli.commands import change_command
+    from uno.registry.changes import key_rotation
+
+    common.start()
+    change_command.run(
+        common,
+        key_rotation.rekey_registry,
+        done="Replaced the registry's key.",
+        notes=("make a backup: cells accept nothing from a registry that has the old key",),
+    )
+
+
+def _refuse_networks(networks: NetworkOptions) -> None:
+    from uno.diagnostics import Problem, Rejected
+    from uno.registry.changes.key_rotation import Networks
+
+    if _wanted(networks) != Networks():
+        raise Rejected(
+            Problem(
+                what="--stolen replaces all keys of the cell",
+                hint="leave -R, -P and -B out",
+                option="--stolen",
+            )
+        )
 
 
 def _wanted(networks: NetworkOptions) -> Networks:

@@ -12,6 +12,7 @@ from uno.model import codec
 from uno.model.syntax import interface_name
 from uno.planning import backbone_map
 from uno.registry.publish import cell_packages, keygen, package_files, particle_packages
+from uno.registry.store import trust_rows
 from uno.render.package_file import fingerprint
 from uno.render.particle import terminal_qr
 
@@ -33,6 +34,9 @@ def show_uvn(registry: Registry, output: JsonOption) -> None:
     uvn, plan = head.uvn, head.plan
     stale = len(package_files.stale_particle_packages(registry))
     key = _registry_key(registry)
+    earlier = tuple(
+        fingerprint(each.follows) for each in trust_rows.read(registry.store.database).registry_keys
+    )
     if output.json:
         printing.json(
             {
@@ -44,6 +48,7 @@ def show_uvn(registry: Registry, output: JsonOption) -> None:
                 "changed": head.entry.time.isoformat(),
                 "registry_key": key,
                 "fingerprint": fingerprint(key),
+                "earlier_fingerprints": earlier,
                 "users": len(uvn.users),
                 "cells": len(uvn.cells),
                 "particles": len(uvn.particles),
@@ -61,6 +66,7 @@ def show_uvn(registry: Registry, output: JsonOption) -> None:
             ("owner", uvn.owner),
             ("address", uvn.address or "none: private cells cannot pull"),
             ("registry key", fingerprint(key)),
+            ("earlier keys", earlier),
             ("generation", f"{head.number}, {_when(head)}, {head.entry.why}"),
             ("users", len(uvn.users)),
             ("cells", f"{len(uvn.cells)}, {sum(c.is_public for c in uvn.cells)} of them public"),

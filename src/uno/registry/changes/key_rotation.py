@@ -17,7 +17,9 @@ from uno.registry.changes.key_selection import (
     LinkKeys,
     ParticleKeys,
     ParticleVpnKeys,
+    RegistrySigningKey,
     RootVpnKeys,
+    StolenCell,
     without_keys,
 )
 
@@ -44,6 +46,16 @@ def rekey_uvn(uvn: Uvn, networks: Networks) -> Edited:
 def rekey_cell(uvn: Uvn, name: str, networks: Networks) -> Edited:
     """Draw the keys of a cell anew. Raises `Rejected`."""
     return _rekeyed(uvn, networks, _active(uvn, name, option="NAME"))
+
+
+def rekey_stolen_cell(uvn: Uvn, name: str) -> Edited:
+    """Draw all keys in the package of a cell anew, and revoke the old ones. Raises `Rejected`."""
+    return Edited(uvn=uvn, rekey=(StolenCell(_active(uvn, name, option="NAME").id),))
+
+
+def rekey_registry(uvn: Uvn) -> Edited:
+    """Draw the key anew that the registry signs with; the old one signs the new one."""
+    return Edited(uvn=uvn, rekey=(RegistrySigningKey(),))
 
 
 def rekey_particle(uvn: Uvn, name: str, cells: Sequence[str] = ()) -> Edited:

@@ -11,7 +11,11 @@ from typing import TypeAlias
 
 from uno.diagnostics import Problem, Rejected
 from uno.model.key_ids import (
+    REGISTRY_SIGNING,
     ROOT_REGISTRY,
+    cell_sealing,
+    cell_signing,
+    dds_seed,
     hub_seed,
     link_pair,
     link_psk,
@@ -57,7 +61,21 @@ class LinkKeys:
     cells: tuple[int, ...] = ()
 
 
-KeyGroup: TypeAlias = RootVpnKeys | ParticleVpnKeys | ParticleKeys | LinkKeys
+@dataclass(frozen=True, slots=True)
+class StolenCell:
+    """All keys of a cell that is in the plan: nothing in its package so far is valid any more."""
+
+    cell: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySigningKey:
+    """The key that the registry signs packages and messages with."""
+
+
+KeyGroup: TypeAlias = (
+    RootVpnKeys | ParticleVpnKeys | ParticleKeys | LinkKeys | StolenCell | RegistrySigningKey
+)
 KeySelection: TypeAlias = tuple[KeyGroup, ...]
 
 
@@ -88,17 +106,39 @@ def _ids(group: KeyGroup, plan: Plan) -> Collection[str]:
         case ParticleVpnKeys(cells):
             at = serving if cells is None else serving & set(cells)
             return {key for cell in at for key in (particles_hub_pair(cell), hub_seed(cell))}
-        case ParticleKeys(particle, cells):
-            if particle not in {each.id for each in plan.particles}:
-                return ()
-            if cells:
-                return {pair_seed(particle, cell) for cell in serving & set(cells)}
-            return {particle_seed(particle)}
+        case ParticleKeys():
+            return _of_particle(plan, group, serving)
         case LinkKeys(missing, cells):
             found = [link for link in plan.links if _matches(link, cells)]
             if not found:
                 raise without_keys(missing)
             return {key for link in found for key in _keys_of(link)}
+        case StolenCell(cell):
+            return _all_of(plan, cell)
+        case RegistrySigningKey():
+            return {REGISTRY_SIGNING}
+
+
+def _of_particle(plan: Plan, group: ParticleKeys, serving: set[int]) -> Collection[str]:
+    if group.particle not in {each.id for each in plan.particles}:
+        return ()
+    if group.cells:
+        return {pair_seed(group.particle, cell) for cell in serving & set(group.cells)}
+    return {particle_seed(group.particle)}
+
+
+def revoked_ids(selection: KeySelection, plan: Plan) -> frozenset[str]:
+    """Return the ids of the keys of which no earlier epoch is to be kept: they were stolen."""
+    return ids(tuple(it for it in selection if isinstance(it, StolenCell)), plan)
+
+
+def _all_of(plan: Plan, cell: int) -> Collection[str]:
+    """Return the ids of all secrets in a cell's package, and of those that match them elsewhere."""
+    links = (link for link in plan.links if cell in link.cells)
+    found = {key for link in links for key in _keys_of(link)}
+    found |= {cell_signing(cell), cell_sealing(cell), *_root_vpn(plan, (cell,))}
+    found.update(_ids(ParticleVpnKeys((cell,)), plan))
+    return found | ({dds_seed(cell)} if plan.bus.security else set())
 
 
 def _root_vpn(plan: Plan, cells: tuple[int, ...] | None) -> Collection[str]:
@@ -118,15 +158,23 @@ def _keys_of(link: Link) -> tuple[str, ...]:
     return (link_psk(link.name), *(link_pair(link.name, cell) for cell in link.cells))
 
 
+_OF_REGISTRY = {
+    ROOT_REGISTRY: "new key in the root VPN",
+    REGISTRY_SIGNING: "new key that signs packages and messages",
+}
+
+
 def _lines(plan: Plan, replaced: frozenset[str]) -> Iterator[str]:
     names = {cell.member.id: cell.member.name for cell in plan.cells}
-    if ROOT_REGISTRY in replaced:
-        yield "registry  new key in the root VPN"
+    yield from (f"registry  {what}" for key, what in _OF_REGISTRY.items() if key in replaced)
     for cell, name in names.items():
-        if root_pair(cell) in replaced:
-            yield f"cell {name}  new keys in the root VPN"
-        if hub_seed(cell) in replaced:
-            yield f"cell {name}  new keys with every particle"
+        for key, what in (
+            (cell_signing(cell), "new keys to sign and to open packages"),
+            (root_pair(cell), "new keys in the root VPN"),
+            (hub_seed(cell), "new keys with every particle"),
+        ):
+            if key in replaced:
+                yield f"cell {name}  {what}"
     for each in plan.particles:
         if particle_seed(each.id) in replaced:
             yield f"particle {each.name}  new keys at every cell"

@@ -24,19 +24,23 @@ from uno.model.checks.finding import Finding
 from uno.model.checks.finding import Path as Place
 from uno.model.key_ids import DDS_AUTHORITY, dds_seed, hub_seed, particle_seed
 from uno.model.messages import REGISTRY
+from uno.model.package import RegistryKey
 from uno.model.plan import Plan
+from uno.model.trust import successor
 from uno.model.uvn import Uvn
 from uno.planning import invariants, planner
 from uno.planning.diff import plan_diff
-from uno.registry.changes import key_selection
+from uno.registry.changes import key_selection, revocation
 from uno.registry.changes.dry_run import planned_files, planned_generation
 from uno.registry.changes.edits import Edited
+from uno.registry.changes.key_selection import KeySelection
 from uno.registry.publish import cell_packages, package_files, particle_packages
 from uno.registry.publish import keygen as keys
 from uno.registry.publish.package_files import Published
-from uno.registry.store import directory
+from uno.registry.store import directory, trust_rows
 from uno.registry.store.directory import Registry
 from uno.registry.store.generation_store import Generation, Store, StoredSecret
+from uno.statesync.envelope import signer
 
 _log = logging.getLogger(__name__)
 
@@ -78,10 +82,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decided:
-    """A sound plan, and the secrets that it takes."""
+    """A sound plan, and the secrets that it takes.
+
+    `selection` are the keys that were asked to be replaced; `registry_key` is the registry's new
+    one, if it has one.
+    """
 
     plan: Plan
     renewal: keys.Renewal
+    selection: KeySelection = ()
+    registry_key: RegistryKey | None = None
 
 
 def define_uvn(
@@ -163,7 +173,10 @@ def change(
             parent=head,
             is_dry_run=dry_run,
         )
-    made = cell_packages.sources(decided.plan, decided.renewal.all)
+    chain = trust_rows.read(store.database).registry_keys
+    if decided.registry_key is not None:
+        chain = (*chain, decided.registry_key)
+    made = cell_packages.sources(decided.plan, decided.renewal.all, registry_keys=chain)
     new, gone = len(decided.renewal.made), len(decided.renewal.dropped)
     _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)
     if dry_run:
@@ -253,14 +266,39 @@ def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSec
         psks=frozenset(required.psks),
         seeds=_seeds(plan),
     )
-    renewal = keys.renew(secrets, wanted, anew=key_selection.ids(edited.rekey, plan))
+    renewal = keys.renew(
+        secrets,
+        wanted,
+        anew=key_selection.ids(edited.rekey, plan),
+        stolen=key_selection.revoked_ids(edited.rekey, plan),
+    )
     complete = planner.with_keys(plan, keys.public_keys(renewal.all.values()))
     if broken := invariants.broken_invariants(complete):
         raise InternalError(
             f"the plan for this would be unsound: {'; '.join(broken)}",
             "nothing was changed; this is a mistake in uno, please report it",
         )
-    return _Decided(plan=complete, renewal=renewal)
+    return _Decided(
+        plan=complete,
+        renewal=renewal,
+        selection=edited.rekey,
+        registry_key=_registry_key(plan, secrets, renewal),
+    )
+
+
+def _registry_key(
+    plan: Plan, secrets: Mapping[str, StoredSecret], renewal: keys.Renewal
+) -> RegistryKey | None:
+    """Return the registry's new key, signed with the old one, if it is replaced."""
+    old, new = secrets[keys.SIGNING], renewal.all[keys.SIGNING]
+    if old.public == new.public:
+        return None
+    return successor(
+        keys.text(new.public or b""),
+        follows=keys.text(old.public or b""),
+        identity=plan.identity,
+        sign=signer(keys.text(old.private)),
+    )
 
 
 def _seeds(plan: Plan) -> frozenset[str]:
@@ -290,6 +328,7 @@ def _record(
     # After a restore, cells may have seen the numbers of packages with another content.
     known = {} if store.numbering.jump is not None else store.cell_packages()
     after = store.append(uvn=uvn, plan=decided.plan, time=by.time, who=by.who, why=why)
+    _record_trust(store, uvn, decided, generation=after.number)
     store.drop_secrets(decided.renewal.dropped)
     store.put_secrets(decided.renewal.made)
     store.set_cell_packages(cell_packages.rows(made, known, generation=after.number).values())
@@ -297,6 +336,16 @@ def _record(
         particle_packages.rows(decided.plan, made, store.particle_packages()).values()
     )
     return after
+
+
+def _record_trust(store: Store, uvn: Uvn, decided: _Decided, *, generation: int) -> None:
+    before = trust_rows.read(store.database)
+    update = revocation.revoked(before, uvn, decided.selection, generation=generation)
+    if decided.registry_key is not None:
+        chain = (*before.registry_keys, decided.registry_key)
+        update = replace(update, registry_keys=chain)
+    if update != before:
+        trust_rows.put(store.database, update)
 
 
 def _lines(before: Plan | None, decided: _Decided) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from uno.model.package import RegistryKey
+
 # Below this many particle keys, starting processes takes longer than the work.
 _WORTH_PROCESSES = 4_000
 # Above this many files, one sync of the file system is quicker than one of every file.
@@ -52,12 +54,13 @@ class Source:
 class Sources:
     """What all packages of a plan are made of.
 
-    `particles` come with their secrets; `identities` are theirs (`PlannedParticle.identity`), as
-    JSON, in the same order.
+    `registry_keys` is the chain that leads to `signing`. `particles` come with their secrets;
+    `identities` are theirs (`PlannedParticle.identity`), as JSON, in the same order.
     """
 
     roster: Segment
     signing: StoredSecret
+    registry_keys: tuple[RegistryKey, ...]
     particles: tuple[tuple[PlannedParticle, bytes], ...] = field(repr=False)
     identities: tuple[bytes, ...] = field(repr=False)
     cells: Mapping[int, Source]
@@ -71,8 +74,16 @@ class Job:
     path: Path
 
 
-def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
-    """Gather what the packages of `plan` are made of."""
+def sources(
+    plan: Plan,
+    secrets: Mapping[str, StoredSecret],
+    *,
+    registry_keys: tuple[RegistryKey, ...] = (),
+) -> Sources:
+    """Gather what the packages of `plan` are made of.
+
+    `registry_keys` is the chain that leads to the key that signs them.
+    """
     signing = secrets[keygen.SIGNING]
     roster = package_file.roster_segment(cells.roster(plan))
     everyone = tuple((p, secrets[particle_seed(p.id)].private) for p in plan.particles)
@@ -93,7 +104,12 @@ def sources(plan: Plan, secrets: Mapping[str, StoredSecret]) -> Sources:
         for cell, part in cells.cell_plans(plan).items()
     }
     return Sources(
-        roster=roster, signing=signing, particles=everyone, identities=identities, cells=made
+        roster=roster,
+        signing=signing,
+        registry_keys=registry_keys,
+        particles=everyone,
+        identities=identities,
+        cells=made,
     )
 
 
@@ -150,6 +166,7 @@ class _CellPackageWriter:
         content = package_file.write(
             generation=job.row.generation,
             registry_key=keygen.text(signing.public or b""),
+            registry_keys=self.sources.registry_keys,
             roster=self.sources.roster,
             particles=segment,
             plan=source.plan,

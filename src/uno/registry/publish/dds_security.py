@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 KIND = "ca"
 
 _FROM, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, tzinfo=UTC)
+# The registry's topics that cells relay.
+_STATEMENTS = (Topic.UVN, Topic.ACTIVATION, Topic.TRUST)
 _NO_PASSWORD = serialization.NoEncryption()
 _PKCS8 = serialization.PrivateFormat.PKCS8
 # Of P-256, FIPS 186-4, section D.1.2.3.
@@ -269,19 +271,19 @@ def _permissions(subject: str, *, node: int, domain: int) -> str:
 
 def _of_the_registry() -> str:
     return (
-        _may("publish", (Topic.UVN, Topic.ACTIVATION), (OWN,))
+        _may("publish", _STATEMENTS, (OWN,))
         + _may("publish", (Topic.OFFER,), ("cell-*", "relay-*"))
         + _may("subscribe", (Topic.STATUS, Topic.ACK), (OWN, FOR_REGISTRY))
         # Its own samples, from before it was restored from a backup.
-        + _may("subscribe", (Topic.UVN, Topic.ACTIVATION), (RELAY,))
+        + _may("subscribe", _STATEMENTS, (RELAY,))
     )
 
 
 def _of_a_cell(cell: int) -> str:
-    statements = (Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
+    statements = (*_STATEMENTS, Topic.STATUS, Topic.ACK)
     return (
         _may("publish", (Topic.STATUS, Topic.ACK), (OWN, RELAY, FOR_REGISTRY))
-        + _may("publish", (Topic.UVN, Topic.ACTIVATION), (RELAY, FOR_REGISTRY))
+        + _may("publish", _STATEMENTS, (RELAY, FOR_REGISTRY))
         + _may("publish", (Topic.OFFER,), ("cell-*",))
         + _may("subscribe", statements, (OWN, RELAY))
         + _may("subscribe", (Topic.OFFER,), (f"cell-{cell}", "relay-*"))

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from uno.model.key_ids import DDS_AUTHORITY, is_signing
+from uno.model.key_ids import DDS_AUTHORITY, REGISTRY_SIGNING, is_signing
 from uno.registry.store.generation_store import StoredSecret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-SIGNING = "registry/sign"
+SIGNING = REGISTRY_SIGNING
 PAIR, PSK, SEED, SIGN = "pair", "psk", "seed", "sign"
 
 
@@ -48,13 +48,17 @@ class Renewal:
 
 
 def renew(
-    stored: Mapping[str, StoredSecret], wanted: RequiredSecrets, *, anew: Collection[str] = ()
+    stored: Mapping[str, StoredSecret],
+    wanted: RequiredSecrets,
+    *,
+    anew: Collection[str] = (),
+    stolen: Collection[str] = (),
 ) -> Renewal:
     """Generate missing secrets, drop unused ones, replace those in `anew`, and keep the rest.
 
     A dropped secret is deleted: a revoked key can only be replaced. A new seed of a particle or hub
     drops the seeds of single pairs of it. Replaced keys of the root VPN stay as earlier epochs, by
-    which the registry reaches a cell that has not received the new ones.
+    which the registry reaches a cell that has not received the new ones; not those in `stolen`.
     """
     needed = wanted.pairs | wanted.psks | wanted.seeds
     drawn = frozenset(anew)
@@ -64,12 +68,16 @@ def renew(
     made = tuple(
         replace(secret, epoch=stored[secret.id].epoch + 1) if secret.id in stored else secret
         for secret in (
-            *(_new(id_) for id_ in sorted(wanted.pairs - kept.keys())),
+            *(_new(id_) for id_ in sorted((wanted.pairs | (drawn & {SIGNING})) - kept.keys())),
             *(new_shared(id_, PSK) for id_ in sorted(wanted.psks - kept.keys())),
             *(new_shared(id_, SEED) for id_ in sorted((wanted.seeds | for_one_cell) - kept.keys())),
         )
     )
-    handed_over = {secret.id for secret in made if secret.epoch and secret.id.startswith("root/")}
+    handed_over = {
+        secret.id
+        for secret in made
+        if secret.epoch and secret.id.startswith("root/") and secret.id not in stolen
+    }
     return Renewal(
         all=kept | {s.id: s for s in made},
         made=made,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from uno import files
 from uno.registry.publish import cell_packages, particle_packages
+from uno.registry.store import trust_rows
 from uno.render import package_file
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ def publish(
     Packages that would keep a person waiting are left for `all_packages`; their old files go.
     """
     state = _observed(registry)
-    sources = made or cell_packages.sources(state.head.plan, registry.store.secrets())
+    sources = made or cell_packages.sources(
+        state.head.plan,
+        registry.store.secrets(),
+        registry_keys=trust_rows.read(registry.store.database).registry_keys,
+    )
     layout = registry.layout
     for path in (layout.cells, layout.particles):
         files.make_private_dir(path)

@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from uno import files
 from uno.agent.commit.ledger import AcceptedPackage, AcceptOutcome, Ledger
 from uno.diagnostics import UnoError
+from uno.model.messages import REGISTRY, Envelope, Kind
+from uno.model.package import RegistryKey
 from uno.model.plan import CellPlan, Member, Pools, Roster, Timing
+from uno.model.trust import Revocation, TrustUpdate, successor
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 
@@ -153,7 +156,7 @@ def test_going_back_works_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Mon
 
     assert generation(ledger.roll_back()) == 1
     assert contents(ledger.directory) == {".": 0o700, "package.uvn-agent": (0o600, FIRST)}
-    with pytest.raises(UnoError, match="there is no package before the current one"):
+    with pytest.raises(UnoError, match="there is no package to roll back to"):
         ledger.roll_back()
 
 
@@ -287,6 +290,8 @@ def package(
     identity: str = "0" * 32,
     httpd_port: int = 443,
     seed: int = 0,
+    chain: tuple[RegistryKey, ...] = (),
+    sign_keys: tuple[str, str] = ("", ""),
 ) -> bytes:
     signer = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
     node4, node6 = IPv4Address("10.255.128.2"), IPv6Address("fd00::1")
@@ -304,12 +309,14 @@ def package(
             hold=9, keepalive=3, connect=5, bfd_interval=300, bfd_multiplier=3, restart=120
         ),
         members=tuple(
-            Member(id=number, name=f"cell-{number}", node4=node4, node6=node6) for number in (1, 2)
+            Member(id=number, name=f"cell-{number}", node4=node4, node6=node6, sign_key=sign_key)
+            for number, sign_key in enumerate(sign_keys, start=1)
         ),
     )
     return package_file.write(
         generation=generation,
-        registry_key=b64encode(signer.public_key().public_bytes_raw()).decode(),
+        registry_key=registry_key(seed),
+        registry_keys=chain,
         roster=package_file.roster_segment(roster),
         particles=package_file.particles_segment(()),
         plan=CellPlan(
@@ -322,6 +329,21 @@ def package(
         ),
         secrets={},
         sign=signer.sign,
+    )
+
+
+def registry_key(seed: int) -> str:
+    private = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    return b64encode(private.public_key().public_bytes_raw()).decode()
+
+
+def key_step(old: int, new: int) -> RegistryKey:
+    """Return the registry's key `new`, signed with `old`; a key is named by its seed."""
+    return successor(
+        registry_key(new),
+        follows=registry_key(old),
+        identity="0" * 32,
+        sign=Ed25519PrivateKey.from_private_bytes(bytes([old]) * 32).sign,
     )
 
 
@@ -341,3 +363,95 @@ def test_a_cell_runs_without_what_a_worn_disk_has_damaged(name: str, tmp_path: P
         None,
         None,
     )
+
+
+CHAIN = (key_step(0, 1), key_step(1, 2))
+STATEMENT = Envelope(
+    subject=REGISTRY, kind=Kind.TRUST, sequence=1, relayed_by=REGISTRY, body=b"{}", signature=b""
+)
+
+
+@pytest.mark.feature("G54")
+def test_a_registry_that_has_changed_its_key_twice_is_followed_and_never_back(
+    tmp_path: Path,
+) -> None:
+    ledger = with_first(tmp_path)
+
+    ledger.accept(package(generation=2, seed=2, chain=CHAIN))
+
+    with pytest.raises(PackageRejected, match="signed by another registry"):
+        ledger.accept(package(generation=3, seed=0))
+    with pytest.raises(PackageRejected, match="signed by another registry"):
+        ledger.accept(package(generation=3, seed=1, chain=CHAIN[:1]))
+    assert ledger.accept(package(generation=3, seed=2)).outcome is AcceptOutcome.NEWER
+
+
+@pytest.mark.feature("G54")
+def test_a_key_that_was_replaced_is_refused_after_a_roll_back_too(tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+    ledger.accept(package(generation=2, seed=2, chain=CHAIN))
+
+    ledger.roll_back()
+
+    with pytest.raises(PackageRejected, match="signed by another registry"):
+        ledger.accept(package(generation=3, seed=0))
+    ledger.accept(package(generation=3, seed=2, chain=CHAIN))
+
+
+@pytest.mark.feature("G54")
+def test_a_key_that_the_registry_has_stated_is_the_only_one_from_then_on(tmp_path: Path) -> None:
+    ledger = with_first(tmp_path)
+
+    ledger.obey(TrustUpdate(registry_keys=CHAIN[:1]), STATEMENT)
+
+    with pytest.raises(PackageRejected, match="signed by another registry"):
+        ledger.accept(SECOND)
+    ledger.accept(package(generation=2, seed=1, chain=CHAIN[:1]))
+
+
+@pytest.mark.feature("G54")
+def test_a_cell_does_not_roll_back_to_a_package_with_another_signing_key_of_its_own(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path / "uvn")
+    ledger.accept(package(generation=1, sign_keys=("old", "b")))
+    ledger.accept(package(generation=2, sign_keys=("new", "b")))
+
+    assert ledger.previous() is None
+    assert ledger.cell_state().previous is None
+    with pytest.raises(UnoError, match="there is no package to roll back to"):
+        ledger.roll_back()
+
+
+@pytest.mark.feature("G54")
+def test_after_a_roll_back_the_old_keys_of_a_cell_that_has_new_ones_stay_revoked(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path / "uvn")
+    ledger.accept(package(generation=1, sign_keys=("a", "old")))
+    ledger.accept(package(generation=2, sign_keys=("a", "new")))
+
+    before = ledger.roll_back()
+
+    assert [each.sign_key for each in before.roster.members] == ["a", ""]
+    assert ledger.trust().update == TrustUpdate(cells=(Revocation(id=2, before=2),))
+
+
+@pytest.mark.feature("G54")
+def test_what_the_registry_has_revoked_is_revoked_in_whatever_package_runs(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path / "uvn")
+    ledger.accept(package(generation=1, sign_keys=("a", "b")))
+
+    ledger.obey(TrustUpdate(cells=(Revocation(id=2),)), STATEMENT)
+
+    for read in (Ledger(ledger.directory).current(), ledger.current()):
+        assert read is not None
+        assert [each.sign_key for each in read.roster.members] == ["a", ""]
+    # A later list ends it for packages with new keys, and for no others.
+    ledger.obey(TrustUpdate(cells=(Revocation(id=2, before=3),)), STATEMENT)
+    ledger.accept(package(generation=2, sign_keys=("a", "b")))
+    assert [each.sign_key for each in ledger._current().roster.members] == ["a", ""]
+    ledger.accept(package(generation=3, sign_keys=("a", "c")))
+    assert [each.sign_key for each in ledger._current().roster.members] == ["a", "c"]

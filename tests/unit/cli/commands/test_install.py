@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import sys
 from base64 import b64encode
@@ -29,7 +30,8 @@ def test_installing_makes_the_directory_and_shows_what_to_do_next(
     assert (status, err) == (0, "")
     assert out == (
         "Installed: cell lan-a of UVN my-uvn, generation 1, in opt/uvn\n"
-        f"Registry key: {FINGERPRINT}\n"
+        f"Registry key: {FINGERPRINT}; trusted on first use: compare it with uno show uvn at the"
+        " registry\n"
         "Next: uno service up -r opt/uvn\n"
     )
     assert modes(place / "opt/uvn") == {".": 0o700, "package.uvn-agent": 0o600}
@@ -74,6 +76,40 @@ def test_a_fingerprint_that_is_not_the_registrys_refuses_the_package(
     assert f"signed by another registry, with the key {FINGERPRINT}" in capsys.readouterr().err
 
     assert uno("install", FIRST, "-r", "uvn", "--registry-key", FINGERPRINT) == 0
+    assert f"Registry key: {FINGERPRINT}\n" in capsys.readouterr().out
+
+
+@pytest.mark.feature("G20")
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
+def test_at_a_terminal_a_person_confirms_the_fingerprint_of_the_first_package(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    status: int,
+) -> None:
+    at_a_terminal(monkeypatch, answer)
+
+    assert uno("install", FIRST, "-r", "uvn") == status
+
+    out, err = capsys.readouterr()
+    assert f"has the key {FINGERPRINT}." in err
+    assert (place / "uvn").exists() is (status == 0)
+    if status == 0:
+        assert f"Registry key: {FINGERPRINT}\n" in out
+        # The next package is of a registry that this host trusts.
+        assert uno("install", FIRST, "-r", "uvn") == 0
+        assert "has the key" not in capsys.readouterr().err
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answers: str) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(sys, "stdin", Terminal(answers))
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda _: True, raising=False)
 
 
 def test_a_package_that_others_can_read_is_warned_about(

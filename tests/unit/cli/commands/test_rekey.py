@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,51 @@ def test_the_root_vpn_and_the_backbone_are_not_rekeyed_together(site: Uno, words
 
     assert refused.status == 2
     assert "cannot be combined" in refused.err
+
+
+@pytest.mark.feature("G54")
+def test_after_a_theft_the_new_package_is_to_be_carried_by_hand(site: Uno) -> None:
+    done = site("rekey", "cell", "a", "--stolen")
+
+    words = " ".join(done.out.split())
+    assert done.status == 0
+    assert "~ cell a new keys to sign and to open packages" in words
+    assert "cells refuse the old keys of a with uno sync, or once the registry's agent" in words
+    assert "carry cells/net__a.uvn-agent to the host of a by hand" in words
+
+
+@pytest.mark.feature("G54")
+def test_a_rehearsal_of_it_states_nothing_about_agents(site: Uno) -> None:
+    assert "cells refuse" not in site("rekey", "cell", "a", "--stolen", "--dry-run").out
+
+
+@pytest.mark.feature("G54")
+def test_all_keys_are_not_replaced_together_with_some(site: Uno) -> None:
+    refused = site("rekey", "cell", "a", "--stolen", "-P")
+
+    assert refused.status == 2
+    assert "--stolen: --stolen replaces all keys of the cell; leave -R, -P and -B out" in (
+        " ".join(refused.err.split())
+    )
+
+
+@pytest.mark.feature("G54")
+def test_the_fingerprints_of_the_registry_s_keys_are_shown(site: Uno) -> None:
+    first = fingerprint(site)
+
+    done = site("rekey", "registry")
+
+    shown = json.loads(site("show", "uvn", "-J").out)
+    assert done.status == 0
+    assert "registry  new key that signs packages and messages" in done.out
+    assert "make a backup" in done.out
+    assert shown["fingerprint"] != first
+    assert shown["earlier_fingerprints"] == [first]
+    text = site("show", "uvn").out
+    assert shown["fingerprint"] in text
+    assert first in text
+
+
+def fingerprint(site: Uno) -> str:
+    found: str = json.loads(site("show", "uvn", "-J").out)["fingerprint"]
+    return found

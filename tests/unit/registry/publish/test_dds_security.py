@@ -102,7 +102,8 @@ def test_a_cell_speaks_for_the_registry_only_where_it_passes_on(
     document = verified(cell.permissions, cell.permissions_ca, tmp_path)
 
     assert (
-        "<publish><topics><topic>uno/uvn</topic><topic>uno/activation</topic></topics>"
+        "<publish><topics><topic>uno/uvn</topic><topic>uno/activation</topic>"
+        "<topic>uno/trust</topic></topics>"
         "<partitions><partition>relay</partition><partition>for-registry</partition></partitions></publish>"
     ) in document
     assert "<partition>cell-3</partition><partition>relay-*</partition>" in document
@@ -116,7 +117,8 @@ def test_the_registry_may_do_what_cells_may_not(authority: bytes, tmp_path: Path
     document = verified(registry.permissions, registry.permissions_ca, tmp_path)
 
     assert (
-        "<publish><topics><topic>uno/uvn</topic><topic>uno/activation</topic></topics>"
+        "<publish><topics><topic>uno/uvn</topic><topic>uno/activation</topic>"
+        "<topic>uno/trust</topic></topics>"
         "<partitions><partition>own</partition></partitions></publish>"
     ) in document
 
