@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from commands import run
+from forwarding_answers import ForwardingAnswers
 from uno.agent.agent_environment import AgentEnvironment
 from uno.agent.cell_agent import CellAgent
 from uno.agent.commit.commit_machine import ConfirmLimits
@@ -117,6 +118,7 @@ class Cell:
     bus: MemoryBus
     host: FakeHost
     probes: Probes = field(default_factory=Probes)
+    forwarding: ForwardingAnswers | None = None
     watch: Watch = field(default_factory=Watch)
     notified: list[str] = field(default_factory=list)
     supervised: bool = False
@@ -269,6 +271,7 @@ class Site:
             host=cell.host,
             bus=cell.bus,
             prober=lambda _: cell.probes,
+            forwarding_prober=cell.forwarding,
             watch=cell.watch,
             folder=cell.folder,
             now=time.monotonic,

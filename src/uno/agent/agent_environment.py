@@ -12,7 +12,7 @@ from uno.model.package import Package
 from uno.ports.bus import REGISTRY_INDEX, Bus, BusConfig, BusPeer
 from uno.ports.events import NetworkWatch
 from uno.ports.host import Host
-from uno.ports.prober import Prober
+from uno.ports.prober import ForwardingProber, Prober
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class AgentEnvironment:
     """All that the agent depends on.
 
     `prober` makes a prober that calls its argument when a target begins or ceases to answer.
+    Without `forwarding_prober` nothing is proved about forwarding.
     `folder` holds the pid file and the socket. `now` is a monotonic clock, and `wall` returns the
     seconds since the epoch. `notify` sends what sd_notify(3) does, None without a supervisor;
     `watchdog` is how often the supervisor expects a keep-alive, 0 for never. `config` returns the
@@ -33,6 +34,7 @@ class AgentEnvironment:
     folder: Path
     now: Callable[[], float]
     wall: Callable[[], float]
+    forwarding_prober: ForwardingProber | None = None
     notify: Callable[[str], None] | None = None
     watchdog: float = 0.0
     config: Callable[[Package], BusConfig] = field(default_factory=lambda: bus_config)

@@ -23,6 +23,7 @@ from uno.agent.commit.drain_runner import POLL_INTERVAL
 from uno.agent.commit.executor import CommitExecutor
 from uno.agent.commit.ledger import CURRENT
 from uno.agent.host_loop import cell_status, network_files
+from uno.agent.host_loop.forwarding_check import ForwardingCheck
 from uno.agent.host_loop.host_reconciler import HostReconciler, PassOutcome
 from uno.agent.loop_timers import LoopTimers
 from uno.agent.state_sync.bus_watchdog import BusWatchdog
@@ -33,7 +34,8 @@ from uno.model.messages import REGISTRY, UvnAnnouncement
 from uno.ports.events import NetworkChange
 from uno.reconcile import collisions
 from uno.reconcile.collisions import Collision
-from uno.reconcile.lans import require_all
+from uno.reconcile.forwarding_proof import proof_plan
+from uno.reconcile.lans import attached, require_all
 from uno.statesync.state_database import view
 from uno.statesync.timers import MAX_AGE
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from uno.model.status import CellStatus, UvnView
     from uno.ports.bus import BusEvent
     from uno.ports.prober import ProbeResults
+    from uno.reconcile.forwarding_proof import ProofPlan
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +101,14 @@ class CellAgent:
             awaiting_confirm=lambda: self._commit.awaiting_confirm,
         )
         self._prober = environment.prober(self.observe_soon)
+        self._forwarding = ForwardingCheck(
+            environment.forwarding_prober,
+            plan=self._proof_plan,
+            run_blocking=run_blocking,
+            changed=self.observe_soon,
+            now=now,
+            retry_after=environment.intervals.observe_every,
+        )
         self._bus_watchdog = BusWatchdog()
         self._wake = asyncio.Event()
         self._timers = LoopTimers(environment.intervals, now=now())
@@ -114,6 +125,7 @@ class CellAgent:
             tasks.create_task(self._keep_running("probes", self._prober.run))
             tasks.create_task(self._keep_running("events", self._watch_network))
             tasks.create_task(self._keep_running("check", self._check_for_changes))
+            tasks.create_task(self._keep_running("forwarding", self._forwarding.run))
             tasks.create_task(self._publisher.run_refresh())
             tasks.create_task(self._publisher.run_flooding())
             tasks.create_task(self._notify_watchdog())
@@ -133,6 +145,8 @@ class CellAgent:
         """Leave the bus, and let the running step on the host complete."""
         self._reconciler.stopping.set()
         self._environment.bus.close()
+        with suppress(UnoError):
+            self._forwarding.close()
 
     def view(self) -> UvnView:
         """Return the whole UVN as this cell sees it."""
@@ -300,6 +314,7 @@ class CellAgent:
             return
         package = self._commit.effective
         done = self._last_pass = await self._run_blocking(self._reconciler.reconcile, package)
+        self._forwarding.request()
         if done.again:
             self._timers.retry_routing(now=self._now())
         if done.actions:
@@ -330,6 +345,8 @@ class CellAgent:
         self._timers.begin_observe()
         status = await self._run_blocking(self._collect_status)
         self._log_obstacles(status)
+        if _working(status) != _working(self._publisher.status):
+            self._forwarding.request()
         is_pending = commit.awaiting_confirm
         self._timers.end_observe(
             now=self._now(),
@@ -398,6 +415,7 @@ class CellAgent:
             now=int(environment.wall()),
             probes=self._prober.results(),
             routed=environment.watch.destinations_via(interfaces),
+            proof=self._forwarding.proof,
             wireguard=done.wireguard if done else environment.host.wireguard_kind(),
             registry=self._flood.registry_reachable,
             staged=commit.state.ledger.staged,
@@ -417,6 +435,21 @@ class CellAgent:
             return False
         expected = announced.cells.get(package.plan.cell, announced.generation)
         return expected < package.manifest.generation
+
+    def _proof_plan(self) -> ProofPlan | None:
+        """Return what is to be probed, None before the first pass."""
+        done, package = self._last_pass, self._commit.effective
+        if done is None:
+            return None
+        answering = {
+            cell.id
+            for cell in self.view().cells
+            if cell.alive
+            and cell.status is not None
+            and any(lan.forwards is not None for lan in cell.status.lans)
+        }
+        lans = attached(package.own.lans, done.facts.nics)
+        return proof_plan(package, lans=lans, facts=done.facts, answering=answering)
 
     # Events.
 
@@ -515,6 +548,12 @@ class CellAgent:
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns
+
+
+def _working(status: CellStatus | None) -> frozenset[str]:
+    """Return the interfaces of the links that work."""
+    links = status.links if status is not None else ()
+    return frozenset(link.interface for link in links if link.works)
 
 
 def _listed(lans: tuple[Network, ...]) -> str:

@@ -5,9 +5,9 @@ Each is one pass: observe, reconcile, apply. A second pass changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import switch
@@ -16,6 +16,7 @@ from uno.diagnostics import UnoError
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.package import Package
+from uno.model.status import UvnView
 from uno.model.tunnel import Tunnel
 from uno.ports.host import (
     Action,
@@ -27,10 +28,12 @@ from uno.ports.host import (
     SessionStatus,
     SetUnderlay,
 )
+from uno.reconcile import forwarding_proof
 from uno.reconcile.collisions import Collision, collisions
 from uno.reconcile.converge import cell_target, compare, find_obstacles
 from uno.reconcile.forwarding_obstacles import Obstacle
-from uno.reconcile.lans import require_all
+from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan
+from uno.reconcile.lans import attached, require_all
 from uno.render.tunnels import tunnels
 
 Progress = Callable[[str], None]
@@ -61,7 +64,7 @@ class ServiceStatus:
 
     `pending` are the actions that `up` would take; `running` is whether uno owns anything here.
     `obstacles` are in the way of what the cell forwards, `collisions` networks of
-    the host's own that are also the UVN's.
+    the host's own that are also the UVN's. `proof` is what probes have proved.
     """
 
     package: Package
@@ -73,16 +76,19 @@ class ServiceStatus:
     obstacles: tuple[Obstacle, ...]
     collisions: tuple[Collision, ...]
     links: tuple[LinkStatus, ...]
+    proof: ForwardingProof = field(default_factory=ForwardingProof)
 
     @property
     def healthy(self) -> bool:
         """Whether nothing is pending, missing or in the way, and every link has its sessions.
 
+        Where the host permits no proof that it forwards, that is no fault.
+
         Routes of WireGuard's packets may be pending: without an agent, they are set by `up` alone,
         and the host's routes change more often. They matter for endpoints in LANs only.
         """
         pending = any(not isinstance(each, SetUnderlay) for each in self.pending)
-        lacking = pending or self.missing or self.obstacles
+        lacking = pending or self.missing or self.obstacles or not self.proof.is_good
         return self.running and not lacking and not _silent(self.links)
 
 
@@ -240,6 +246,33 @@ def status(host: Host, package: Package) -> ServiceStatus:
         collisions=target.collisions,
         obstacles=_obstacles(host, package, target.facts, links) if running else (),
         links=links,
+    )
+
+
+def proof_plan(host: Host, package: Package) -> ProofPlan:
+    """Return what to probe to prove that the host forwards for the cell. Changes nothing."""
+    facts = host.facts()
+    lans = attached(package.own.lans, facts.nics)
+    return forwarding_proof.proof_plan(package, lans=lans, facts=facts)
+
+
+def proof_of_agent(view: UvnView, *, known: Collection[Obstacle]) -> ForwardingProof:
+    """Return what the agent that has this view of the UVN has proved about its own host.
+
+    What it reports beside the obstacles that are `known` is among its proof's.
+    """
+    status = next((each.status for each in view.cells if each.id == view.viewer), None)
+    if status is None:
+        return ForwardingProof()
+    named = {each.what for each in known}
+    return ForwardingProof(
+        forwards={lan.network: lan.forwards for lan in status.lans if lan.forwards is not None},
+        obstacles=tuple(
+            Obstacle(what=what, remedy="see uno status")
+            for what in status.obstacles
+            if what not in named
+        ),
+        unproved=status.unproved,
     )
 
 

@@ -289,6 +289,9 @@ class LinuxHost:
         for name in self._state.read().tunnels:
             # Rules outlive their interface.
             self._remove_rules(name)
+        if self._is_cell:
+            # Of an agent that was killed.
+            nft.replace_table(nftables.PROBE_TABLE, None)
         # The whole folder: a kill may have left a half-written file in it.
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -53,12 +53,14 @@ class LinkState(Struct, frozen=True, kw_only=True):
 class LanState(Struct, frozen=True, kw_only=True):
     """A LAN of the cell's own: the interface that leads to it, or None where it is missing.
 
-    `address` is the cell's own in that LAN.
+    `address` is the cell's own in that LAN. `forwards`: whether probes have shown that packets of
+    its hosts reach a neighbour and return, None where nothing is proved.
     """
 
     network: Network
     interface: str | None = None
     address: Address | None = None
+    forwards: bool | None = None
 
 
 class PathState(Struct, frozen=True, kw_only=True):
@@ -95,9 +97,10 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     `staged` is the generation of one that waits for activation. `reachable` and `unreachable` are
     the LANs of other cells. `registry`: whether the cell receives from the registry, directly or
     by relay. `obstacles` are in the way of what the cell forwards: rules of other firewalls, kernel
-    parameters, interfaces. `pending` are changes that the host still needs, as text. `problem` is
-    what needs a person, empty if nothing does. `proof` shows that the registry made `generation`;
-    a cell adds it where the registry announces an older one.
+    parameters, interfaces. `unproved` is why the host permits no proof that it forwards, empty if
+    it does. `pending` are changes that the host still needs, as text. `problem` is what needs a
+    person, empty if nothing does. `proof` shows that the registry made `generation`; a cell adds it
+    where the registry announces an older one.
     """
 
     generation: int
@@ -111,6 +114,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     unreachable: tuple[Network, ...] = ()
     registry: bool = False
     obstacles: tuple[str, ...] = ()
+    unproved: str = ""
     wireguard: str = ""
     version: str = ""
     pending: tuple[str, ...] = ()
@@ -119,8 +123,9 @@ class CellStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def routed(self) -> bool:
-        """Whether the cell reaches every LAN, and has its own."""
-        return not self.unreachable and all(lan.interface for lan in self.lans)
+        """Whether the cell reaches every LAN, has its own, and is not known to lose packets."""
+        own = all(lan.interface and lan.forwards is not False for lan in self.lans)
+        return not self.unreachable and own
 
 
 class CellView(Struct, frozen=True, kw_only=True):

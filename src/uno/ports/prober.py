@@ -1,11 +1,13 @@
-"""Reachability probes: round-trip time, loss, and path MTU of each target."""
+"""Reachability probes: round-trip time, loss, path MTU of each target; proof of forwarding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol, TypeAlias
+
+from uno.model.net import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,4 +68,42 @@ class Prober(Protocol):
 
     async def run(self) -> None:
         """Probe until cancelled. Raises `UnoError` where raw sockets are not permitted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingProbe:
+    """An ICMP echo request of `size` octets with its IP header, which is never fragmented.
+
+    It passes through this host as a packet does that a host of the LAN on `interface` has sent.
+    Where that is None, this host sends it itself.
+    """
+
+    interface: str | None
+    source: Address
+    destination: Address
+    size: int
+
+
+class ForwardingProber(Protocol):
+    """Sends probes through this host as hosts of its LANs would. For one event loop."""
+
+    def prepare(self, interfaces: tuple[str, ...]) -> bool:
+        """Make ready to probe from the LANs on these interfaces, and to answer others' probes.
+
+        Return whether something for it was missing. Blocks. Without interfaces, everything is
+        released. Raises `UnoError` where the host does not permit it.
+        """
+        ...
+
+    async def probe(self, probes: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
+        """Send these, some times where there is no answer; return those that were answered.
+
+        The answer to a forwarded one counts once the host has decided to send it to the LAN. It is
+        not sent.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything."""
         ...

@@ -36,6 +36,9 @@ from uno.model.tunnel import UNDERLAY_MARK
 TABLE = "uno"
 REGISTRY_TABLE = "uno_registry"
 
+PROBE_TABLE = "uno_probe"
+"""What takes the answers to forwarding probes, while a process sends them."""
+
 NODE_INTERFACE = "uno0"
 
 # Up to so many comparisons, one rule each, are faster than one lookup in a map.

@@ -18,6 +18,7 @@ import pytest
 from msgspec import structs
 
 import site_of_agents
+from forwarding_answers import ForwardingAnswers, of_the_cell
 from nft_rules import FIREWALLD
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 from uno import files
@@ -831,6 +832,35 @@ def test_a_firewall_in_the_way_is_named_at_the_next_observation(play: Play) -> N
         await site.until(lambda: obstacles_of(site, "a") == ())
 
     play(scene)
+
+
+@pytest.mark.feature("G52")
+def test_a_host_that_forwards_nothing_is_not_routed_until_it_does(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        answers = site.cells["a"].forwarding = ForwardingAnswers()
+        await site.start()
+        await site.until(lambda: forwards(site) is True)
+        assert answers.interfaces == ("lan0",)
+
+        answers.answers = of_the_cell
+        site.cells["a"].watch.queue.put_nowait(frozenset({NetworkChange.HOST}))
+        await site.until(lambda: forwards(site) is False)
+        (obstacle,) = obstacles_of(site, "a")
+        assert "this host loses packets" in obstacle
+
+        answers.answers = lambda _: True
+        await site.until(lambda: forwards(site) is True)
+        assert obstacles_of(site, "a") == ()
+
+        await site.stop("a")
+        assert answers.closed
+
+    play(scene)
+
+
+def forwards(site: Site) -> bool | None:
+    status = site.status("a")
+    return status.lans[0].forwards if status else None
 
 
 def test_what_was_removed_by_hand_is_restored(play: Play) -> None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Interface
 
 import pytest
+from msgspec import structs
 
+import packages
+from packages import HOME, REMOTE
 from transitions import CROSSED, package_of
 from uno.agent import service
 from uno.agent.service import UnresolvedLink
 from uno.host.fake.fake_host import FakeHost
 from uno.model.package import Package
-from uno.ports.host import Action, Observed, SessionStatus
+from uno.model.status import CellStatus, CellView, LanState, UvnView
+from uno.ports.host import Action, Nic, Observed, SessionStatus
+from uno.reconcile.forwarding_obstacles import Obstacle
+from uno.reconcile.forwarding_proof import ForwardingProof
 
 PACKAGE = package_of(CROSSED)
 FIRST, SECOND, THIRD = PACKAGE.plan.links
+AT_HOME = packages.package_of(HOME)
+NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),))
+OBSTACLE = Obstacle(what="it is narrow", remedy="widen it")
 NAMES = [link.endpoint or "" for link in PACKAGE.plan.links]
 
 
@@ -93,3 +103,49 @@ def test_a_link_whose_name_cannot_be_resolved_is_named(monkeypatch: pytest.Monke
     assert service.unresolved(host, PACKAGE) == (
         UnresolvedLink(interface=FIRST.interface, neighbor="c2", name="c2.example.org"),
     )
+
+
+@pytest.mark.feature("G52")
+def test_a_host_that_is_proved_not_to_forward_is_not_healthy() -> None:
+    host = FakeHost(nics=(NIC,))
+    service.up(host, AT_HOME, progress=lambda _: None)
+    with_sessions(host, AT_HOME, down="")
+    found = service.status(host, AT_HOME)
+    assert found.healthy
+
+    assert replace(found, proof=ForwardingProof(forwards={REMOTE: True})).healthy
+    assert not replace(found, proof=ForwardingProof(forwards={REMOTE: False})).healthy
+    assert not replace(found, proof=ForwardingProof(narrow={"uwg-b0": OBSTACLE})).healthy
+    assert replace(found, proof=ForwardingProof(unproved="no /dev/net/tun")).healthy
+
+
+@pytest.mark.feature("G52")
+def test_where_an_agent_runs_the_proof_is_the_agents() -> None:
+    known = Obstacle(what="it is known", remedy="look")
+    status = CellStatus(
+        generation=1,
+        lans=(LanState(network=REMOTE, interface="eth1", forwards=False),),
+        obstacles=(known.what, "this host loses packets"),
+        unproved="no /dev/net/tun",
+    )
+    cell = CellView(id=HOME, name="home", status=status, alive=True)
+    view = UvnView(uvn="net", viewer=HOME, generation=1, cells=(cell,))
+
+    found = service.proof_of_agent(view, known=(known,))
+
+    assert found.forwards == {REMOTE: False}
+    assert [each.what for each in found.obstacles] == ["this host loses packets"]
+    assert found.unproved == "no /dev/net/tun"
+    silent = structs.replace(view, cells=())
+    assert service.proof_of_agent(silent, known=()) == ForwardingProof()
+
+
+@pytest.mark.feature("G52")
+def test_what_is_probed_on_a_host_without_an_agent_follows_from_its_lans() -> None:
+    host = FakeHost(nics=(NIC,))
+
+    plan = service.proof_plan(host, AT_HOME)
+
+    assert {path.lan for path in plan.paths} == {REMOTE}
+    assert plan.interfaces == ("eth1",)
+    assert plan.remote == {}

@@ -6,7 +6,7 @@ It takes one query of WireGuard, one of the routing daemons, and one of the host
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from itertools import groupby
 
@@ -24,6 +24,7 @@ from uno.model.status import (
 from uno.ports.host import Facts, Host, PeerStatus, SessionStatus
 from uno.ports.prober import ProbeResult, ProbeTarget
 from uno.reconcile.converge import find_obstacles
+from uno.reconcile.forwarding_proof import ForwardingProof
 from uno.reconcile.lans import attached
 
 FORGET_PARTICLE = 3600
@@ -36,13 +37,15 @@ class StatusInputs:
 
     `facts` and `wireguard` (the implementation) are those of its last pass; `probes` are the
     results of the prober; `routed` are the destinations of routes over the cell's links. `now` is
-    the host's clock in seconds since the epoch, right or wrong. The others are as in `CellStatus`.
+    the host's clock in seconds since the epoch, right or wrong. `proof` is what is proved about
+    forwarding. The others are as in `CellStatus`.
     """
 
     facts: Facts
     now: int
     probes: Mapping[IPv4Address, ProbeResult]
     routed: Collection[Network]
+    proof: ForwardingProof = field(default_factory=ForwardingProof)
     wireguard: str = ""
     registry: bool = False
     staged: int | None = None
@@ -62,11 +65,14 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
     links = tuple(_link(link, peers, sessions, inputs) for link in package.plan.links)
     silent = {link.interface for link in links if not link.works}
     found = find_obstacles(host, package, facts=inputs.facts, silent=silent)
-    obstacles = (*(each.what for each in found), *_narrow(links, package.plan.backbone_mtu))
+    obstacles = (
+        *(each.what for each in (*found, *inputs.proof.obstacles)),
+        *_narrow(links, package.plan.backbone_mtu, inputs.proof),
+    )
     return CellStatus(
         generation=package.manifest.generation,
         staged=inputs.staged,
-        lans=tuple(_lans(own, inputs.facts)),
+        lans=tuple(_lans(own, inputs)),
         links=links,
         paths=tuple(_path(member, inputs) for member in others),
         particles=tuple(_particles(package, peers, inputs.now)),
@@ -74,6 +80,7 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
         unreachable=tuple(lan for lan, is_reached in reached.items() if not is_reached),
         registry=inputs.registry,
         obstacles=obstacles,
+        unproved=inputs.proof.unproved,
         wireguard=inputs.wireguard,
         version=__version__,
         pending=inputs.pending,
@@ -100,11 +107,12 @@ def _members(package: Package) -> tuple[Member, tuple[Member, ...]]:
 
 
 def _is_reached(member: Member, lan: Network, inputs: StatusInputs) -> bool:
-    """Whether a LAN has a route, and its cell answers probes.
+    """Whether a LAN has a route, its cell answers probes, and none into the LAN has failed.
 
     A cell advertises no LAN that is not attached, so the route shows that it is.
     """
-    return lan in inputs.routed and _path(member, inputs).answers
+    has_route = lan in inputs.routed and lan not in inputs.proof.unreached
+    return has_route and _path(member, inputs).answers
 
 
 def _path(member: Member, inputs: StatusInputs) -> PathState:
@@ -112,7 +120,8 @@ def _path(member: Member, inputs: StatusInputs) -> PathState:
     return PathState(cell=member.id, rtt=found.rtt, loss=found.loss)
 
 
-def _lans(own: Member, facts: Facts) -> Iterator[LanState]:
+def _lans(own: Member, inputs: StatusInputs) -> Iterator[LanState]:
+    facts = inputs.facts
     there = groupby(attached(own.lans, facts.nics), key=lambda each: each.network)
     nics = {network: tuple(each.nic for each in group) for network, group in there}
     for lan in own.lans:
@@ -121,6 +130,7 @@ def _lans(own: Member, facts: Facts) -> Iterator[LanState]:
             network=lan,
             interface=", ".join(names) or None,
             address=_address_in(lan, names, facts),
+            forwards=inputs.proof.forwards.get(lan),
         )
 
 
@@ -158,11 +168,13 @@ def _link(
     )
 
 
-def _narrow(links: Iterable[LinkState], mtu: int) -> Iterator[str]:
+def _narrow(links: Iterable[LinkState], mtu: int, proof: ForwardingProof) -> Iterator[str]:
     """Yield the links that work, and lose packets as large as other links carry."""
     for link in links:
         if link.works and link.mtu is not None and link.mtu < mtu:
             yield f"{link.interface} carries packets of at most {link.mtu} octets, not {mtu}"
+        elif link.works and link.interface in proof.narrow:
+            yield proof.narrow[link.interface].what
 
 
 def _particles(

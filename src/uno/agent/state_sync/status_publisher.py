@@ -88,6 +88,7 @@ def significant(status: CellStatus) -> Hashable:
         (status.generation, status.registry, status.problem, status.pending, status.obstacles),
         status.proof,
         (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
+        status.unproved,
         tuple(
             (link.interface, link.cell, link.works, link.mtu, _has_session(link.handshake))
             for link in status.links

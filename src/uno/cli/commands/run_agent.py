@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uno.agent.commit.ledger import Ledger
     from uno.model.package import Package
     from uno.ports.bus import BusConfig
-    from uno.ports.prober import Prober
+    from uno.ports.prober import ForwardingProber, Prober
 
 
 def register(app: typer.Typer) -> None:
@@ -95,6 +95,7 @@ def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
         host=host,
         bus=middleware.make_bus(plan.bus, environ=os.environ),
         prober=_prober,
+        forwarding_prober=forwarding_prober(package),
         watch=NetlinkWatch(),
         folder=host.folder,
         now=time.monotonic,
@@ -130,6 +131,16 @@ class _BusConfigSource:
             licence=middleware.licence(bus, environ=os.environ, directory=directory),
             security=middleware.security(bus, secrets=package.secrets, directory=directory),
         )
+
+
+def forwarding_prober(package: Package) -> ForwardingProber:
+    """Return what proves on this host that it forwards for the package's cell."""
+    import random
+
+    from uno.host.probe.forwarding_prober import LinuxForwardingProber
+
+    plan = package.plan
+    return LinuxForwardingProber(plan.identity, plan.cell, random=random.SystemRandom())
 
 
 def _prober(changed: Callable[[], None]) -> Prober:

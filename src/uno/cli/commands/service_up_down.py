@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +14,18 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, trigger_agent
-from uno.diagnostics import ActionNeeded, TransientFailure
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from uno.agent.commit.ledger import Ledger
     from uno.agent.service import ServiceStatus, UnresolvedLink
     from uno.host.linux import LinuxHost
     from uno.model.package import Package
     from uno.ports.host import Action
+    from uno.reconcile.forwarding_obstacles import Obstacle
+    from uno.reconcile.forwarding_proof import ForwardingProof
 
 Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's directory.")]
 Verbose = Annotated[
@@ -119,13 +124,17 @@ def status(
 ) -> None:
     """Show the state of this host: LANs, links, sessions, and what is in the way of packets.
 
-    Exit status 1 if something is wrong.
+    Probes show whether packets of the LANs get through in both directions. Exit status 1 if
+    something is wrong.
     """
     from uno.agent import service  # noqa: PLC0415
 
     _require_root()
     _, package = _open(root)
-    found = service.status(_host(package), package)
+    host = _host(package)
+    found = service.status(host, package)
+    if found.running:
+        found = replace(found, proof=_proof(host, found))
     if as_json:
         import json  # noqa: PLC0415
 
@@ -134,6 +143,26 @@ def status(
         _print_status(found)
     if not found.healthy:
         raise typer.Exit(1)
+
+
+def _proof(host: LinuxHost, found: ServiceStatus) -> ForwardingProof:
+    """Return what the agent has proved; without one, prove it now."""
+    import asyncio  # noqa: PLC0415
+
+    from uno import control  # noqa: PLC0415
+    from uno.agent import service  # noqa: PLC0415
+    from uno.agent.host_loop.forwarding_check import prove_once  # noqa: PLC0415
+    from uno.cli.commands.run_agent import forwarding_prober  # noqa: PLC0415
+
+    package = found.package
+    path = control.socket_path(package.plan.identity, package.plan.cell)
+    try:
+        view = control.request_view(path)
+    except UnoError:
+        return asyncio.run(
+            prove_once(forwarding_prober(package), service.proof_plan(host, package))
+        )
+    return service.proof_of_agent(view, known=found.obstacles)
 
 
 def _connect(
@@ -249,7 +278,9 @@ def _as_dict(found: ServiceStatus) -> dict[str, Any]:
         "wireguard": found.wireguard,
         "pending": [describe(action) for action in found.pending],
         "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
-        "obstacles": [str(each) for each in found.obstacles],
+        "obstacles": [str(each) for each in _obstacles(found)],
+        "forwards": {str(lan): is_good for lan, is_good in found.proof.forwards.items()},
+        "unproved": found.proof.unproved,
         "missing_lans": [str(lan) for lan in found.missing],
         "collisions": [
             {
@@ -277,9 +308,12 @@ def _as_dict(found: ServiceStatus) -> dict[str, Any]:
     }
 
 
+def _obstacles(found: ServiceStatus) -> tuple[Obstacle, ...]:
+    return (*found.obstacles, *found.proof.obstacles, *found.proof.narrow.values())
+
+
 def _print_status(found: ServiceStatus) -> None:
     from rich.console import Console  # noqa: PLC0415
-    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from uno.reconcile.apply import describe  # noqa: PLC0415
@@ -297,8 +331,7 @@ def _print_status(found: ServiceStatus) -> None:
         console.print(f"LAN {lan.network} on {lan.nic}")
     for network in found.missing:
         console.print(f"LAN {network} [red]not attached to this host[/]")
-    for obstacle in found.obstacles:
-        console.print(f"[red]in the way[/]: {escape(str(obstacle))}")
+    _print_forwarding(console, found)
     for collision in found.collisions:
         console.print(f"[yellow]collision[/]: {collision}")
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -319,6 +352,18 @@ def _print_status(found: ServiceStatus) -> None:
         console.print(f"[yellow]pending[/]: {describe(action)}")
     if found.pending:
         console.print("apply with: uno service up")
+
+
+def _print_forwarding(console: Console, found: ServiceStatus) -> None:
+    from rich.markup import escape  # noqa: PLC0415
+
+    for network, forwards in found.proof.forwards.items():
+        shown = "forwarded in both directions" if forwards else "[red]not forwarded[/]"
+        console.print(f"packets of LAN {network}: {shown}")
+    if found.proof.unproved:
+        console.print(f"forwarding is not proved: {escape(found.proof.unproved)}")
+    for obstacle in _obstacles(found):
+        console.print(f"[red]in the way[/]: {escape(str(obstacle))}")
 
 
 def _agent_answers(package: Package) -> bool:

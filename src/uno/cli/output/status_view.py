@@ -25,7 +25,7 @@ def renderable(view: UvnView) -> RenderableType:
     """Return the status page: the UVN, its cells, their faults, its links."""
     names = {cell.id: cell.name for cell in view.cells}
     parts: list[RenderableType] = [*_headline(view, names), Text(), _cells(view)]
-    for section in (_faults(view), _linked(view, names), _online(view)):
+    for section in (_faults(view), _linked(view, names), _online(view), _unproved(view)):
         lines: tuple[RenderableType, ...] = tuple(section)
         parts += [Text(), *lines] if lines else []
     return Group(*parts)
@@ -167,6 +167,12 @@ def _online(view: UvnView) -> Iterator[Text]:
         online = sum(it.is_online for it in cell.status.particles) if cell.status else 0
         if online and cell.alive:
             yield Text(f"{online} particle{'' if online == 1 else 's'} online at {cell.name}")
+
+
+def _unproved(view: UvnView) -> Iterator[Text]:
+    for cell in view.cells:
+        if cell.alive and cell.status is not None and cell.status.unproved:
+            yield Text(f"{cell.name}: forwarding is not proved: {cell.status.unproved}")
 
 
 def _up_of_all(status: CellStatus) -> str:

@@ -18,10 +18,10 @@ from uno.host.firewall.iptables_states import need_states, with_states
 from uno.host.firewall.nft import FAMILY
 from uno.ports.host import ForeignForwardChain
 from uno.reconcile.nft_evaluation import without_tables
-from uno.render.nftables import REGISTRY_TABLE, TABLE
+from uno.render.nftables import PROBE_TABLE, REGISTRY_TABLE, TABLE
 
 COMMENT = "uno"
-OURS = {(FAMILY, TABLE), (FAMILY, REGISTRY_TABLE)}
+OURS = {(FAMILY, each) for each in (TABLE, REGISTRY_TABLE, PROBE_TABLE)}
 PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
 CHAINS = ("DOCKER-USER", "FORWARD")
 

@@ -83,7 +83,7 @@ def subscribe() -> socket.socket:
 
     Raises `UnoError`.
     """
-    return _open(GROUPS)
+    return opened(GROUPS)
 
 
 def routes() -> tuple[KernelRoute, ...]:
@@ -152,7 +152,7 @@ def _answer(
     family: int = socket.NETLINK_ROUTE,
     chosen: bool = False,
 ) -> tuple[NetlinkMessage, ...]:
-    with _open(family=family) as one:
+    with opened(family=family) as one:
         one.settimeout(5)
         if chosen:
             with suppress(OSError):
@@ -161,7 +161,7 @@ def _answer(
             one.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
             if flags & _DUMP:
                 return tuple(_parts(one))
-            return (_accepted(next(messages(one.recv(_PART)))),)
+            return (accepted(next(messages(one.recv(_PART)))),)
         except OSError as error:
             raise TransientFailure(
                 f"cannot read the network configuration of the kernel ({error.strerror})"
@@ -215,7 +215,8 @@ def number(found: dict[int, bytes], kind: int, default: int) -> int:
     return int.from_bytes(found[kind][:4], sys.byteorder) if kind in found else default
 
 
-def _open(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.socket:
+def opened(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.socket:
+    """Return a non-blocking socket of a netlink family in these groups. Raises `UnoError`."""
     try:
         one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family)
     except OSError as error:
@@ -239,14 +240,21 @@ def _parts(one: socket.socket) -> Iterator[NetlinkMessage]:
         for each in messages(one.recv(_PART)):
             if each.kind == _DONE:
                 return
-            yield _accepted(each)
+            yield accepted(each)
 
 
-def _accepted(each: NetlinkMessage) -> NetlinkMessage:
+def accepted(each: NetlinkMessage) -> NetlinkMessage:
+    """Return the message unless it is an error of the kernel's, which is raised as OSError."""
     if each.kind == _ERROR:
         code = -struct.unpack_from("=i", each.body)[0] or errno.EIO
         raise OSError(code, os.strerror(code))
     return each
+
+
+def acknowledged(each: NetlinkMessage) -> None:
+    """Return if the message acknowledges a request (netlink(7)); an error is raised as OSError."""
+    if each.kind != _ERROR or each.body[:4] != bytes(4):
+        accepted(each)
 
 
 def _interfaces(attributes: dict[int, bytes]) -> tuple[int, ...]:

@@ -14,17 +14,25 @@ _REQUEST = {4: 8, 6: 128}
 REPLY = {4: 0, 6: 129}
 
 
-def request(body: bytes, *, version: int = 4, identifier: int = 0, sequence: int = 0) -> bytes:
+def request(
+    body: bytes,
+    *,
+    version: int = 4,
+    identifier: int = 0,
+    sequence: int = 0,
+    pseudo: bytes = b"",
+) -> bytes:
     """Return an echo request for a socket of this IP version.
 
-    The kernel computes the checksum of ICMPv6. For an ICMP socket (icmp(7)) it also sets checksum
-    and identifier of ICMP, whatever they are here.
+    The kernel computes the checksum of ICMPv6, unless `pseudo`, the pseudo-header that it covers
+    (RFC 8200, section 8.1), is given. For an ICMP socket (icmp(7)) it also sets checksum and
+    identifier of ICMP, whatever they are here.
     """
     kind, number = _REQUEST[version], sequence & 0xFFFF
-    checksum = 0
-    if version == 4:
-        checksum = _checksum(_HEADER.pack(kind, 0, 0, identifier, number) + body)
-    return _HEADER.pack(kind, 0, checksum, identifier, number) + body
+    computed = 0
+    if version == 4 or pseudo:
+        computed = checksum(pseudo + _HEADER.pack(kind, 0, 0, identifier, number) + body)
+    return _HEADER.pack(kind, 0, computed, identifier, number) + body
 
 
 def reply_body(message: bytes, *, version: int = 4) -> bytes | None:
@@ -54,7 +62,7 @@ def received(one: socket.socket, size: int) -> Iterator[bytes]:
         yield message
 
 
-def _checksum(message: bytes) -> int:
+def checksum(message: bytes) -> int:
     """Return the Internet checksum (RFC 1071) of a message."""
     padded = message + bytes(len(message) % 2)
     total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))

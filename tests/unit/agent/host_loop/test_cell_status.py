@@ -26,6 +26,8 @@ from uno.model.package import Package
 from uno.model.status import CellStatus, LinkState
 from uno.ports.host import Facts, Nic, SessionStatus
 from uno.ports.prober import ProbeResult
+from uno.reconcile.forwarding_obstacles import Obstacle
+from uno.reconcile.forwarding_proof import ForwardingProof
 
 NOW = 1_700_000_000
 NIC = Nic(
@@ -156,6 +158,40 @@ def test_a_link_that_loses_large_packets_is_named(cell: Cell) -> None:
     )
     session(cell, state="Idle", bfd="down")
     assert not any("octets" in each for each in cell.status.obstacles)
+
+
+@pytest.mark.feature("G52")
+def test_what_is_proved_about_forwarding_is_shown(cell: Cell) -> None:
+    link, large = cell.package.plan.links[0], Obstacle(what="it is narrow", remedy="widen it")
+    lost = Obstacle(what="this host loses packets", remedy="look")
+    assert (cell.status.lans[0].forwards, cell.status.unproved) == (None, "")
+
+    prove(cell, ForwardingProof(forwards={REMOTE: True}))
+    assert (cell.status.lans[0].forwards, cell.status.routed) == (True, True)
+
+    prove(cell, ForwardingProof(forwards={REMOTE: False}, obstacles=(lost,)))
+    assert (cell.status.lans[0].forwards, cell.status.routed) == (False, False)
+    assert cell.status.obstacles == (lost.what,)
+
+    prove(cell, ForwardingProof(narrow={link.interface: large}))
+    assert cell.status.obstacles == (large.what,)
+    measured(cell, ProbeResult(rtt=20.0, loss=0.0, mtu=1000))
+    assert len(cell.status.obstacles) == 1
+    assert "at most 1000 octets" in cell.status.obstacles[0]
+
+    prove(cell, ForwardingProof(unproved="no /dev/net/tun"))
+    assert (cell.status.unproved, cell.status.routed) == ("no /dev/net/tun", True)
+
+
+@pytest.mark.feature("G52")
+def test_a_lan_into_which_no_probe_gets_is_unreachable(cell: Cell) -> None:
+    prove(cell, ForwardingProof(unreached=frozenset({LAN})))
+
+    assert (cell.status.reachable, cell.status.unreachable) == ((LAN6,), (LAN,))
+
+
+def prove(cell: Cell, proof: ForwardingProof) -> None:
+    cell.known = replace(cell.known, proof=proof)
 
 
 def test_a_lan_that_is_gone_has_no_interface(cell: Cell) -> None:

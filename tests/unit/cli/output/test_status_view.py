@@ -112,6 +112,19 @@ def test_what_is_in_the_way_at_a_cell_is_shown(capsys: pytest.CaptureFixture[str
     assert not page(gone, capsys)[0].endswith("obstructed")
 
 
+@pytest.mark.feature("G52")
+def test_a_cell_whose_host_permits_no_proof_is_shown_and_is_no_worse_for_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unproved = cell(2, replace(status_of(lan(LAN2)), unproved="this host gives no /dev/net/tun"))
+
+    lines = page(replace(UVN, cells=(A, unproved)), capsys)
+
+    assert lines[0] == "net, seen from lan-a: generation 12, consistent, routed"
+    assert lines[4].endswith("ok")
+    assert lines[-1] == "lan-b: forwarding is not proved: this host gives no /dev/net/tun"
+
+
 def test_the_roll_out_and_what_was_rolled_back_are_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -21,7 +21,7 @@ def test_a_request_is_as_in_rfc_792() -> None:
 def test_the_words_of_a_request_sum_up_to_all_ones(body: bytes) -> None:
     message = icmp_echo.request(body, identifier=0xFFFF, sequence=0xFFFF)
 
-    assert icmp_echo._checksum(message) == 0
+    assert icmp_echo.checksum(message) == 0
 
 
 def test_a_sequence_number_starts_again_after_16_bits() -> None:

@@ -1,0 +1,113 @@
+"""Proves that the cell forwards for its LANs: after each pass, each minute, soon after a failure.
+
+For one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from uno.diagnostics import UnoError
+from uno.ports.prober import ForwardingProber
+from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan, conclude
+
+
+async def prove(
+    prober: ForwardingProber,
+    plan: ProofPlan,
+    *,
+    run_blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+) -> ForwardingProof:
+    """Probe as planned, and return what is proved. Where the host permits no proof, it has why.
+
+    What fails is probed again if another program had removed what it takes meanwhile.
+    """
+    try:
+        await run_blocking(prober.prepare, plan.interfaces)
+        proof = conclude(plan, await prober.probe(plan.probes))
+        if not proof.is_good and await run_blocking(prober.prepare, plan.interfaces):
+            proof = conclude(plan, await prober.probe(plan.probes))
+    except UnoError as error:
+        return ForwardingProof(unproved=error.what)
+    return proof
+
+
+async def prove_once(prober: ForwardingProber, plan: ProofPlan) -> ForwardingProof:
+    """Probe as planned, and close the prober."""
+    try:
+        return await prove(prober, plan)
+    finally:
+        prober.close()
+
+
+class ForwardingCheck:
+    """The newest proof of one cell. `proved_at` is when it was begun, None before the first."""
+
+    def __init__(
+        self,
+        prober: ForwardingProber | None,
+        *,
+        plan: Callable[[], ProofPlan | None],
+        run_blocking: Callable[..., Awaitable[Any]],
+        changed: Callable[[], None],
+        now: Callable[[], float],
+        retry_after: float,
+    ) -> None:
+        """Prove with `prober`, if there is one, what `plan` returns, if anything can be proved.
+
+        `changed` is called when a proof differs from the one before. One in which something failed
+        is repeated after `retry_after` seconds of the clock `now`.
+        """
+        self.proof = ForwardingProof()
+        self.proved_at: float | None = None
+        self._prober = prober
+        self._plan = plan
+        self._run_blocking = run_blocking
+        self._changed = changed
+        self._now = now
+        self._retry_after = retry_after
+        self._last = ForwardingProof()
+        self._requested = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    def request(self) -> None:
+        """Prove again: something has changed."""
+        self._requested.set()
+
+    async def run(self) -> None:
+        """Prove on each request, and what has failed again and again, until cancelled."""
+        while True:
+            timeout = None if self._last.is_good else self._retry_after
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._requested.wait()
+            await self.prove()
+
+    async def prove(self) -> None:
+        """Prove now."""
+        async with self._lock:
+            self._requested.clear()
+            plan = self._plan()
+            if self._prober is None or plan is None:
+                return
+            began = self._now()
+            before, found = (
+                self._last,
+                await prove(self._prober, plan, run_blocking=self._run_blocking),
+            )
+            self._last, self.proved_at = found, began
+            # The agent of a cell that was just stopped does not answer either: that of one time
+            # proves nothing.
+            proof = replace(found, unreached=found.unreached & before.unreached)
+            is_changed, self.proof = proof != self.proof, proof
+            if is_changed:
+                self._changed()
+
+    def close(self) -> None:
+        """Release what probes take on the host. Raises `UnoError`."""
+        if self._prober is not None:
+            self._prober.close()

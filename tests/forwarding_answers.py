@@ -1,0 +1,41 @@
+"""A prober of forwarding whose answers the test gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from uno.diagnostics import ActionNeeded
+from uno.ports.prober import ForwardingProbe
+
+
+class ForwardingAnswers:
+    """Answers what `answers` accepts; `missing` is what `prepare` finds missing, call by call.
+
+    `refuses` is why the host permits no probes. `rounds` counts the calls of `probe`.
+    """
+
+    def __init__(self) -> None:
+        self.answers: Callable[[ForwardingProbe], bool] = lambda _: True
+        self.missing: list[bool] = []
+        self.refuses = ""
+        self.rounds = 0
+        self.interfaces: tuple[str, ...] = ()
+        self.closed = False
+
+    def prepare(self, interfaces: tuple[str, ...]) -> bool:
+        if self.refuses:
+            raise ActionNeeded(self.refuses)
+        self.interfaces = interfaces
+        return self.missing.pop(0) if self.missing else False
+
+    async def probe(self, probes: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
+        self.rounds += 1
+        return frozenset(filter(self.answers, probes))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def of_the_cell(probe: ForwardingProbe) -> bool:
+    """Whether the cell itself sends a probe: nothing is forwarded if these alone are answered."""
+    return probe.interface is None

@@ -1,0 +1,169 @@
+"""When a cell proves that it forwards, with a prober whose answers the test gives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Interface
+from typing import Any
+
+import pytest
+
+from forwarding_answers import ForwardingAnswers, of_the_cell
+from packages import HOME, HUB, LAN, REMOTE, package_of
+from uno.agent.host_loop.forwarding_check import ForwardingCheck, prove, prove_once
+from uno.ports.host import Facts, Nic
+from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan, proof_plan
+from uno.reconcile.lans import attached
+
+NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.2.1/24"),))
+
+
+async def run_here(call: Callable[..., Any], *arguments: Any) -> Any:
+    return call(*arguments)
+
+
+def planned(*answering: int) -> ProofPlan:
+    package, facts = package_of(HOME), Facts(nics=(NIC,))
+    lans = attached(package.own.lans, facts.nics)
+    return proof_plan(package, lans=lans, facts=facts, answering=answering)
+
+
+def check_of(
+    prober: ForwardingAnswers,
+    changed: Callable[[], None] = lambda: None,
+    *,
+    plan: ProofPlan | None = None,
+    retry_after: float = 0.01,
+) -> ForwardingCheck:
+    return ForwardingCheck(
+        prober,
+        plan=lambda: plan or planned(),
+        run_blocking=run_here,
+        changed=changed,
+        now=time.monotonic,
+        retry_after=retry_after,
+    )
+
+
+def proved(prober: ForwardingAnswers, plan: ProofPlan | None = None) -> ForwardingProof:
+    return asyncio.run(prove_once(prober, plan or planned()))
+
+
+@pytest.mark.feature("G52")
+def test_a_proof_is_what_the_answers_show() -> None:
+    prober = ForwardingAnswers()
+
+    assert proved(prober).forwards == {REMOTE: True}
+    assert (prober.rounds, prober.interfaces, prober.closed) == (1, ("eth1",), True)
+
+    prober.answers = of_the_cell
+    assert proved(prober).forwards == {REMOTE: False}
+
+
+@pytest.mark.feature("G52")
+def test_what_failed_is_probed_again_if_something_for_it_was_removed_meanwhile() -> None:
+    prober = ForwardingAnswers()
+    prober.answers = of_the_cell
+
+    assert proved(prober).forwards == {REMOTE: False}
+    assert prober.rounds == 1
+
+    prober.missing = [True, True]
+    prober.answers = lambda each: prober.rounds == 3 or of_the_cell(each)
+    assert proved(prober).forwards == {REMOTE: True}
+    assert prober.rounds == 3
+
+
+@pytest.mark.feature("G52")
+def test_a_host_that_permits_no_probes_proves_nothing_and_says_why() -> None:
+    prober = ForwardingAnswers()
+    prober.refuses = "this host gives no /dev/net/tun"
+
+    found = proved(prober)
+
+    assert found == ForwardingProof(unproved="this host gives no /dev/net/tun")
+    assert found.is_good
+
+
+def test_a_cell_without_lans_proves_nothing() -> None:
+    found = asyncio.run(prove(ForwardingAnswers(), ProofPlan(), run_blocking=run_here))
+
+    assert found == ForwardingProof()
+
+
+def play(scene: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(20):
+            await scene()
+
+    asyncio.run(limited())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.feature("G52")
+def test_a_change_of_the_proof_is_reported_and_a_failure_is_probed_again_and_again() -> None:
+    async def scene() -> None:
+        prober, reports = ForwardingAnswers(), []
+        check = check_of(prober, lambda: reports.append(check.proof.forwards))
+        job = asyncio.ensure_future(check.run())
+
+        check.request()
+        await until(lambda: reports == [{REMOTE: True}])
+        assert prober.rounds == 1
+
+        prober.answers = of_the_cell
+        check.request()
+        await until(lambda: reports[1:] == [{REMOTE: False}])
+        prober.answers = lambda _: True
+        await until(lambda: reports[2:] == [{REMOTE: True}])
+
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+        check.close()
+        assert prober.closed
+
+    play(scene)
+
+
+@pytest.mark.feature("G52")
+def test_a_lan_of_another_cell_is_unreached_only_after_two_probes_in_a_row() -> None:
+    async def scene() -> None:
+        prober, plan = ForwardingAnswers(), planned(HUB)
+        into_lan = plan.remote[LAN]
+        prober.answers = lambda each: each != into_lan
+        check = check_of(prober, plan=plan)
+
+        await check.prove()
+        assert check.proof.unreached == frozenset()
+        await check.prove()
+        assert check.proof.unreached == {LAN}
+
+        prober.answers = lambda _: True
+        await check.prove()
+        assert check.proof.unreached == frozenset()
+
+    play(scene)
+
+
+def test_without_a_prober_nothing_is_proved() -> None:
+    async def scene() -> None:
+        check = ForwardingCheck(
+            None,
+            plan=planned,
+            run_blocking=run_here,
+            changed=lambda: None,
+            now=time.monotonic,
+            retry_after=1,
+        )
+        await check.prove()
+        check.close()
+
+        assert (check.proof, check.proved_at) == (ForwardingProof(), None)
+
+    play(scene)
