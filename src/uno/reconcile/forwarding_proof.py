@@ -202,7 +202,7 @@ def _narrow(
                     what=f"{path.link} loses packets of {size} octets to or from {path.neighbor}, "
                     "and passes small ones",
                     remedy="see what on the way carries smaller packets only, "
-                    "or lower the VPN's `mtu`",
+                    "or lower `settings.backbone_vpn.peer_mtu`",
                 ),
             )
 
