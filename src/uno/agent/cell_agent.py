@@ -91,6 +91,7 @@ class CellAgent:
             run_blocking=run_blocking,
             clock=now,
             observe=self._observe_with_probes,
+            proved_at=lambda: self._forwarding.settled_at,
             limits=environment.confirm_limits,
         )
         self._control = control.ControlServer(environment.folder / control.SOCKET, view=self.view)
@@ -105,7 +106,7 @@ class CellAgent:
             environment.forwarding_prober,
             plan=self._proof_plan,
             run_blocking=run_blocking,
-            changed=self.observe_soon,
+            proved=self._take_proof,
             now=now,
             retry_after=environment.intervals.observe_every,
         )
@@ -304,6 +305,7 @@ class CellAgent:
         self._join_bus()
         if self._commit.awaiting_confirm:
             self._prober.probe_now(link.remote4 for link in self._commit.effective.plan.links)
+            self._forwarding.request()
         else:
             self._timers.request_reconcile(now=self._now())
 
@@ -435,6 +437,11 @@ class CellAgent:
             return False
         expected = announced.cells.get(package.plan.cell, announced.generation)
         return expected < package.manifest.generation
+
+    def _take_proof(self, *, is_changed: bool) -> None:
+        """Observe, as a proof has changed, or a commit awaits it."""
+        if is_changed or self._commit.awaiting_confirm:
+            self.observe_soon()
 
     def _proof_plan(self) -> ProofPlan | None:
         """Return what is to be probed, None before the first pass."""

@@ -307,6 +307,29 @@ def test_a_cell_that_loses_its_neighbours_rolls_back_and_names_them(play: Play) 
     play(scene)
 
 
+@pytest.mark.feature("G04")
+@pytest.mark.feature("G52")
+def test_a_cell_that_forwards_no_more_after_a_change_rolls_back(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        answers = site.cells["b"].forwarding = ForwardingAnswers()
+        await site.start()
+        await site.until(lambda: forwards(site, "b") is True)
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        activation = site.roll_out("b")
+        await site.until(lambda: phase(site, "b") is Phase.STAGED)
+
+        # From the beginning of the change on.
+        answers.answers = lambda each: of_the_cell(each) or phase(site, "b") is Phase.STAGED
+        site.activate(activation)
+
+        await site.until(lambda: phase(site, "b") is Phase.REVERTED)
+        ack = site.ack("b")
+        assert ack is not None
+        assert ack.reason.startswith("it lost forwarding for 192.168.")
+
+    play(scene)
+
+
 @pytest.mark.feature("G05")
 def test_sessions_that_outlive_the_keys_of_their_link_are_no_contact(play: Play) -> None:
     async def scene(site: Site) -> None:
@@ -858,8 +881,8 @@ def test_a_host_that_forwards_nothing_is_not_routed_until_it_does(play: Play) ->
     play(scene)
 
 
-def forwards(site: Site) -> bool | None:
-    status = site.status("a")
+def forwards(site: Site, name: str = "a") -> bool | None:
+    status = site.status(name)
     return status.lans[0].forwards if status else None
 
 

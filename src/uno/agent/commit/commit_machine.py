@@ -35,6 +35,9 @@ from uno.agent.commit.reachability import Reachability, describe, have_answered,
 from uno.model.messages import CONFIRM_TIMEOUT, Ack, Activation, Envelope, Phase
 from uno.model.net import Network
 
+PROOF_WAIT = 10.0
+"""Seconds after a change for which its confirmation waits for a proof that the cell forwards."""
+
 # What is on disk.
 
 
@@ -194,8 +197,10 @@ class ReachabilityObserved:
     seconds after a change a link that it broke is known to be down. `registry_elsewhere` is whether
     a cell that this one reaches reaches the registry. `registry_bytes` came from the registry
     through WireGuard, which counts authentic bytes only; `registry_contact_at` is when its last
-    message came directly; `registry_sequence` is the highest sequence of its messages. `names` are
-    those of cells, for messages.
+    message came directly; `registry_sequence` is the highest
+    sequence of its messages. `unforwarded` are LANs of its own that it is proved not to forward
+    for, by a proof that was begun at `proved_at`; None if it proves nothing. `names` are those of
+    cells, for messages.
     """
 
     now: float
@@ -207,6 +212,8 @@ class ReachabilityObserved:
     registry_bytes: int | None = None
     registry_contact_at: float | None = None
     registry_sequence: int = 0
+    unforwarded: frozenset[Network] = frozenset()
+    proved_at: float | None = None
     names: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -649,6 +656,7 @@ def evaluate(
         seen.reachability,
         planned=seen.planned,
         registry_elsewhere=seen.registry_elsewhere,
+        unforwarded=seen.unforwarded,
     )
     if not pending.before or (not missing and _is_settled(state, pending.before, seen)):
         return CommitVerdict.CONFIRM, missing
@@ -665,6 +673,8 @@ def _is_settled(state: CommitState, before: Reachability, seen: ReachabilityObse
     if elapsed < seen.detection and not have_answered(
         before.neighbours, seen.answered, since=state.applied_at
     ):
+        return False
+    if before.lans and not _is_proved(seen, since=state.applied_at):
         return False
     if before.registry and not seen.reachability.registry:
         return elapsed >= state.limits.lease
@@ -684,6 +694,13 @@ def _is_contact_proved(
         return seen.registry_bytes not in {0, state.registry_bytes}
     contact_at = seen.registry_contact_at
     return contact_at is not None and contact_at > state.applied_at
+
+
+def _is_proved(seen: ReachabilityObserved, *, since: float) -> bool:
+    """Whether forwarding was proved or disproved since then, or nothing will be soon."""
+    if seen.proved_at is not None and seen.proved_at >= since:
+        return True
+    return seen.now - since >= PROOF_WAIT
 
 
 # Results of commands.

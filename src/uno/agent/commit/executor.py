@@ -105,9 +105,14 @@ class CommitExecutor:
         run_blocking: RunBlocking,
         clock: Callable[[], float],
         observe: ObserveCell,
+        proved_at: Callable[[], float | None],
         limits: ConfirmLimits,
     ) -> None:
-        """Continue from the state of `ledger`, whose current package is `package`."""
+        """Continue from the state of `ledger`, whose current package is `package`.
+
+        `proved_at` returns when the proof of forwarding in the status was begun, if it proves
+        anything.
+        """
         self.package = package
         self.problems: tuple[str, ...] = ()
         self._trust = ledger.trust()
@@ -118,6 +123,7 @@ class CommitExecutor:
         self._run_blocking = run_blocking
         self._clock = clock
         self._observe = observe
+        self._proved_at = proved_at
         self._drain_runner = DrainRunner(
             host=reconciler.host,
             progress=lambda step: _log.info("%s", step),
@@ -484,7 +490,11 @@ class CommitExecutor:
         flood, package = self._flood.state, self.package
         return ReachabilityObserved(
             now=self._clock(),
-            reachability=observed(status.links, registry=self._flood.registry_present),
+            reachability=observed(
+                status.links, registry=self._flood.registry_present, lans=status.lans
+            ),
+            unforwarded=frozenset(lan.network for lan in status.lans if lan.forwards is False),
+            proved_at=self._proved_at(),
             planned=frozenset(link.cell for link in package.plan.links),
             answered={
                 link.cell: probes[link.remote4].last_answered if link.remote4 in probes else None

@@ -10,32 +10,43 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from uno.model.net import Network, network_order
 from uno.model.plan import Timing
-from uno.model.status import LinkState
+from uno.model.status import LanState, LinkState
 
 # Seconds for FRR to act on BFD.
 _NOTIFY = 0.3
 
 
 class Reachability(Struct, frozen=True, kw_only=True):
-    """What a cell reaches: the registry itself, and neighbours (cell ids) whose link works."""
+    """What a cell reaches: the registry itself, and neighbours (cell ids) whose link works.
+
+    `lans` are LANs of its own that it has been proved to forward for.
+    """
 
     registry: bool = False
     neighbours: frozenset[int] = frozenset()
+    lans: frozenset[Network] = frozenset()
 
     def __bool__(self) -> bool:
         """Whether anything is reached."""
-        return self.registry or bool(self.neighbours)
+        return self.registry or bool(self.neighbours) or bool(self.lans)
 
 
-def observed(links: Iterable[LinkState], *, registry: bool) -> Reachability:
-    """Return what a cell with these links reaches.
+def observed(
+    links: Iterable[LinkState], *, registry: bool, lans: Iterable[LanState] = ()
+) -> Reachability:
+    """Return what a cell with these links and LANs reaches.
 
     After a change of keys a link keeps its sessions for a while even if the keys are wrong. So a
     link counts only if it has had a handshake.
     """
     working = (link.cell for link in links if link.works and link.handshake is not None)
-    return Reachability(registry=registry, neighbours=frozenset(working))
+    return Reachability(
+        registry=registry,
+        neighbours=frozenset(working),
+        lans=frozenset(lan.network for lan in lans if lan.forwards),
+    )
 
 
 def have_answered(
@@ -57,9 +68,16 @@ def detection_time(timing: Timing) -> float:
 
 
 def missing_after(
-    before: Reachability, now: Reachability, *, planned: Iterable[int], registry_elsewhere: bool
+    before: Reachability,
+    now: Reachability,
+    *,
+    planned: Iterable[int],
+    registry_elsewhere: bool,
+    unforwarded: frozenset[Network] = frozenset(),
 ) -> Reachability:
     """Return the part of `before` that is not reached `now`; it is empty once all is regained.
+
+    Of the LANs only those are missing that are proved to be `unforwarded`.
 
     Neighbours that are not `planned` any more do not count. Where none of them is, one of those
     planned has to be reached, or all of these are missing. The registry does not count where the
@@ -69,13 +87,15 @@ def missing_after(
     return Reachability(
         registry=_registry_missing(before, now, registry_elsewhere=registry_elsewhere),
         neighbours=_neighbours_missing(before.neighbours, now.neighbours, frozenset(planned)),
+        lans=before.lans & unforwarded,
     )
 
 
 def describe(missing: Reachability, names: Mapping[int, str]) -> str:
-    """Return what is missing, for people: `the registry, lan-b`."""
+    """Return what is missing, for people: `the registry, lan-b, forwarding for 10.1.0.0/24`."""
     cells = [names.get(each, f"cell {each}") for each in sorted(missing.neighbours)]
-    return ", ".join([*(["the registry"] if missing.registry else []), *cells])
+    lans = [f"forwarding for {each}" for each in sorted(missing.lans, key=network_order)]
+    return ", ".join([*(["the registry"] if missing.registry else []), *cells, *lans])
 
 
 def _neighbours_missing(

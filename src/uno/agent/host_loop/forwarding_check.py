@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from uno.diagnostics import UnoError
 from uno.ports.prober import ForwardingProber
@@ -44,8 +44,19 @@ async def prove_once(prober: ForwardingProber, plan: ProofPlan) -> ForwardingPro
         prober.close()
 
 
+class ProofTaken(Protocol):
+    """Takes note that there is a new proof, and whether it differs from the one before."""
+
+    def __call__(self, *, is_changed: bool) -> None:
+        """Take note."""
+        ...
+
+
 class ForwardingCheck:
-    """The newest proof of one cell. `proved_at` is when it was begun, None before the first."""
+    """The newest proof of one cell.
+
+    `settled_at` is when it was begun, None if it proves nothing although something was probed.
+    """
 
     def __init__(
         self,
@@ -53,21 +64,21 @@ class ForwardingCheck:
         *,
         plan: Callable[[], ProofPlan | None],
         run_blocking: Callable[..., Awaitable[Any]],
-        changed: Callable[[], None],
+        proved: ProofTaken,
         now: Callable[[], float],
         retry_after: float,
     ) -> None:
         """Prove with `prober`, if there is one, what `plan` returns, if anything can be proved.
 
-        `changed` is called when a proof differs from the one before. One in which something failed
-        is repeated after `retry_after` seconds of the clock `now`.
+        `proved` is called with each proof. One in which something failed is repeated after
+        `retry_after` seconds of the clock `now`.
         """
         self.proof = ForwardingProof()
-        self.proved_at: float | None = None
+        self.settled_at: float | None = None
         self._prober = prober
         self._plan = plan
         self._run_blocking = run_blocking
-        self._changed = changed
+        self._proved = proved
         self._now = now
         self._retry_after = retry_after
         self._last = ForwardingProof()
@@ -99,13 +110,14 @@ class ForwardingCheck:
                 self._last,
                 await prove(self._prober, plan, run_blocking=self._run_blocking),
             )
-            self._last, self.proved_at = found, began
+            self._last = found
+            is_settled = not plan.paths or found.forwards or found.unproved
+            self.settled_at = began if is_settled else None
             # The agent of a cell that was just stopped does not answer either: that of one time
             # proves nothing.
             proof = replace(found, unreached=found.unreached & before.unreached)
             is_changed, self.proof = proof != self.proof, proof
-            if is_changed:
-                self._changed()
+            self._proved(is_changed=is_changed)
 
     def close(self) -> None:
         """Release what probes take on the host. Raises `UnoError`."""

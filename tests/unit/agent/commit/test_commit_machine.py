@@ -56,6 +56,7 @@ from uno.agent.commit.reachability import Reachability
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, Phase
 
 CELL = 7
+LAN, OTHER_LAN = IPv4Network("192.168.1.0/24"), IPv4Network("192.168.2.0/24")
 REACHED = Reachability(registry=True, neighbours=frozenset({1, 2}))
 PENDING = PendingCommit(generation=2, previous=1, before=REACHED, confirm_timeout=30)
 STAGED = CellState(running=1, staged=2, persistent=PersistentState(offer=3))
@@ -483,6 +484,38 @@ def test_a_cell_without_the_registry_before_does_not_wait_for_its_lease() -> Non
     neighbours = Reachability(neighbours=frozenset({1}))
 
     assert verdict(seen(now=101.0), before=neighbours, applied_at=100.0) is CommitVerdict.CONFIRM
+
+
+@pytest.mark.feature("G52")
+def test_a_cell_that_forwarded_before_waits_for_a_proof_that_it_does() -> None:
+    before = Reachability(neighbours=frozenset({1}), lans=frozenset({LAN}))
+
+    def is_confirmed(observed: ReachabilityObserved) -> bool:
+        return verdict(observed, before=before, applied_at=100.0) is CommitVerdict.CONFIRM
+
+    early = seen(now=102.0)
+    assert not is_confirmed(early)
+    assert not is_confirmed(replace(early, proved_at=99.9))
+    assert is_confirmed(replace(early, proved_at=100.0))
+    # Nothing can be proved any more: neighbours answer no probes.
+    assert not is_confirmed(replace(early, now=109.9))
+    assert is_confirmed(replace(early, now=110.0))
+
+
+@pytest.mark.feature("G52")
+def test_a_cell_that_forwards_no_more_rolls_back_and_names_the_lan() -> None:
+    before = Reachability(neighbours=frozenset({1}), lans=frozenset({LAN}))
+    pending = replace_pending(before)
+    lost = seen(now=129.0, proved_at=128.0, unforwarded=frozenset({LAN}))
+    state = cell(altered(ON_PENDING, pending=pending), applied_at=100.0)
+
+    assert step(state, lost)[1] == ()
+    assert step(state, replace(lost, unforwarded=frozenset({OTHER_LAN})))[1] == (
+        Confirm(generation=2),
+    )
+    (command,) = step(state, replace(lost, now=130.0))[1]
+    assert isinstance(command, RollBack)
+    assert command.reason == "it lost forwarding for 192.168.1.0/24"
 
 
 def test_a_commit_is_confirmed_and_acknowledged() -> None:

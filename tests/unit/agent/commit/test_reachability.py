@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +17,10 @@ from uno.agent.commit.reachability import (
     observed,
 )
 from uno.model.plan import Timing
-from uno.model.status import LinkState
+from uno.model.status import LanState, LinkState
 
 CELLS = st.frozensets(st.integers(1, 6))
+PROVED = {1: True, 2: False, 3: None}
 CONTACTS = st.builds(Reachability, registry=st.booleans(), neighbours=CELLS)
 
 
@@ -51,6 +54,18 @@ def test_a_link_without_a_handshake_reaches_nothing() -> None:
     found = observed(links, registry=True)
 
     assert found == Reachability(registry=True, neighbours=frozenset({1}))
+
+
+def test_a_lan_counts_if_the_cell_is_proved_to_forward_for_it() -> None:
+    lans = [
+        LanState(network=IPv4Network(f"10.{n}.0.0/16"), forwards=it) for n, it in PROVED.items()
+    ]
+
+    found = observed([], registry=False, lans=lans)
+
+    assert found == Reachability(lans=frozenset({IPv4Network("10.1.0.0/16")}))
+    assert found
+    assert describe(found, {}) == "forwarding for 10.1.0.0/16"
 
 
 def test_a_broken_link_is_detected_after_the_bfd_multiplier_and_a_moment_for_frr() -> None:

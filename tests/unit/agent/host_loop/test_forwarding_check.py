@@ -32,7 +32,7 @@ def planned(*answering: int) -> ProofPlan:
 
 def check_of(
     prober: ForwardingAnswers,
-    changed: Callable[[], None] = lambda: None,
+    proved: Callable[[bool], None] = lambda _: None,
     *,
     plan: ProofPlan | None = None,
     retry_after: float = 0.01,
@@ -41,7 +41,7 @@ def check_of(
         prober,
         plan=lambda: plan or planned(),
         run_blocking=run_here,
-        changed=changed,
+        proved=lambda *, is_changed: proved(is_changed),
         now=time.monotonic,
         retry_after=retry_after,
     )
@@ -110,7 +110,9 @@ async def until(condition: Callable[[], object]) -> None:
 def test_a_change_of_the_proof_is_reported_and_a_failure_is_probed_again_and_again() -> None:
     async def scene() -> None:
         prober, reports = ForwardingAnswers(), []
-        check = check_of(prober, lambda: reports.append(check.proof.forwards))
+        check = check_of(
+            prober, lambda is_changed: reports.extend([check.proof.forwards] * is_changed)
+        )
         job = asyncio.ensure_future(check.run())
 
         check.request()
@@ -157,13 +159,37 @@ def test_without_a_prober_nothing_is_proved() -> None:
             None,
             plan=planned,
             run_blocking=run_here,
-            changed=lambda: None,
+            proved=lambda *, is_changed: None,  # noqa: ARG005
             now=time.monotonic,
             retry_after=1,
         )
         await check.prove()
         check.close()
 
-        assert (check.proof, check.proved_at) == (ForwardingProof(), None)
+        assert (check.proof, check.settled_at) == (ForwardingProof(), None)
+
+    play(scene)
+
+
+@pytest.mark.feature("G52")
+def test_a_proof_is_settled_unless_neighbours_answer_nothing() -> None:
+    async def scene() -> None:
+        prober = ForwardingAnswers()
+        check = check_of(prober)
+        began = time.monotonic()
+
+        await check.prove()
+        assert check.settled_at is not None
+        assert check.settled_at >= began
+        prober.answers = lambda _: False
+        await check.prove()
+        assert check.settled_at is None
+        prober.refuses = "no /dev/net/tun"
+        await check.prove()
+        assert check.settled_at is not None
+
+        nothing = check_of(ForwardingAnswers(), plan=ProofPlan())
+        await nothing.prove()
+        assert nothing.settled_at is not None
 
     play(scene)
