@@ -49,13 +49,19 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         """Keep the state in `path`; a file that cannot be decoded counts as missing."""
         self._path = path
+        # What was read last, and from which file: each write makes another.
+        self._known: tuple[tuple[int, int, int], HostState] | None = None
 
     def read(self) -> HostState:
-        """Return what was last written."""
+        """Return what was last written, by this process or another."""
         try:
-            return decode(self._path.read_bytes(), HostState)
+            found = self._path.stat()
+            mark = found.st_ino, found.st_mtime_ns, found.st_size
+            if self._known is None or self._known[0] != mark:
+                self._known = mark, decode(self._path.read_bytes(), HostState)
         except (FileNotFoundError, MalformedJson):
             return HostState()
+        return self._known[1]
 
     def write(self, state: HostState) -> None:
         """Write `state` atomically, unless the file has it already."""

@@ -21,6 +21,7 @@ from uno.host.netlink import interface_changes, inventory, rtnetlink
 from uno.host.routing_frr import daemons
 from uno.host.wireguard import endpoint_lookup, observed_tunnels
 from uno.host.wireguard import interfaces as wireguard
+from uno.host.wireguard.uapi import ConfigurationReader
 from uno.model.messages import REGISTRY
 from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
 from uno.ports.host import (
@@ -83,6 +84,9 @@ class LinuxHost:
         self._filtered: tuple[bytes, str | None, tuple[ForeignForwardChain, ...]] | None = None
         # The ruleset's generation number, and what others had in it then.
         self._foreign_rules: tuple[bytes, str] | None = None
+        # For `fingerprint`, which is called each second.
+        self._wireguard = ConfigurationReader()
+        self._parameters = sysctl.ParameterReader()
         self._state = StateFile(self.folder / "state.json")
         self._frr = daemons.Frr(self.folder / "frr")
 
@@ -153,10 +157,10 @@ class LinuxHost:
         """Return a value that differs once something of uno's changes without a notification."""
         state = self._state.read()
         return (
-            wireguard.fingerprint(state.tunnels),
-            sysctl.existing(state.sysctls),
+            wireguard.fingerprint(state.tunnels, self._wireguard),
+            self._parameters.read_all(state.sysctls),
             nft.generation(),
-            self._frr.shown(),
+            self._frr.fingerprint(),
         )
 
     def perform(self, action: Action) -> None:

@@ -10,6 +10,9 @@ from uno.diagnostics import ActionNeeded, TransientFailure
 
 PROC_SYS = Path("/proc/sys")
 
+# Octets of a value of any parameter that uno sets.
+_LONGEST = 256
+
 
 def exists(key: str) -> bool:
     """Whether the kernel has a parameter of this name; those of an interface go with it."""
@@ -43,6 +46,37 @@ def existing(keys: Iterable[str]) -> dict[str, str]:
         except OSError as error:
             raise _unreadable(key, error) from error
     return found
+
+
+class ParameterReader:
+    """Reads parameters again and again, from files that it keeps open."""
+
+    def __init__(self) -> None:
+        """Open a file when it is first read."""
+        self._files: dict[str, int] = {}
+
+    def read_all(self, keys: Iterable[str]) -> tuple[bytes, ...]:
+        """Return the values, empty for a parameter that cannot be read.
+
+        Files of other parameters are closed.
+        """
+        wanted = tuple(keys)
+        for key in self._files.keys() - set(wanted):
+            os.close(self._files.pop(key))
+        return tuple(self._read(key) for key in wanted)
+
+    def _read(self, key: str) -> bytes:
+        # The parameters of an interface that was made again are other ones, in another file.
+        for _ in range(2):
+            try:
+                if key not in self._files:
+                    self._files[key] = os.open(path(key), os.O_RDONLY | os.O_CLOEXEC)
+                return os.pread(self._files[key], _LONGEST, 0).strip()
+            except OSError:
+                if key not in self._files:
+                    break
+                os.close(self._files.pop(key))
+        return b""
 
 
 def is_fixed(key: str) -> bool:

@@ -62,3 +62,17 @@ def test_only_what_was_noted_is_owned(state: StateFile) -> None:
     owned = [name for name in ("uno0", "uwg-b0", "eth0", "") if state.read().owns(name)]
 
     assert owned == ["uno0", "uwg-b0"]
+
+
+def test_what_another_process_writes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    one, other = StateFile(path), StateFile(path)
+    one.note_node("uno0")
+    assert other.read().node == "uno0"
+    assert other.read() is other.read()
+
+    one.note_node("uno1")
+
+    assert other.read().node == "uno1"
+    path.unlink()
+    assert other.read() == HostState()

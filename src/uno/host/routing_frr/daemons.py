@@ -66,6 +66,7 @@ class Frr:
     def __init__(self, folder: Path) -> None:
         """Use `folder`, which is made when FRR is first started."""
         self._folder = folder
+        self._kept = [vty.VtyConnection(folder / f"{name}.vty") for name in DAEMONS]
 
     def running(self) -> Routing | None:
         """Return the configuration, if the watchdog and every daemon run.
@@ -88,6 +89,10 @@ class Frr:
             )
         except OSError:
             return ()
+
+    def fingerprint(self) -> tuple[bytes | None, ...]:
+        """Return what each daemon shows as its running configuration, None where it is silent."""
+        return tuple(each.query("show running-config") for each in self._kept)
 
     def leftovers(self) -> bool:
         """Whether anything of an earlier start is there."""

@@ -28,6 +28,42 @@ def query(folder: Path, daemon: str, command: str) -> str:
         return _exchange(one, command)
 
 
+class VtyConnection:
+    """A connection to a daemon that is kept, for a command that is sent again and again."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect to the socket at `path` when it is first used."""
+        self._path = path
+        self._socket: socket.socket | None = None
+
+    def query(self, command: str) -> bytes | None:
+        """Return the output of a command in enable mode, None without a response."""
+        # The daemon may have ended, and another listen there.
+        for _ in range(2):
+            is_new = self._socket is None
+            try:
+                return _raw_exchange(self._connected(), command)
+            except OSError:
+                self.close()
+                if is_new:
+                    break
+        return None
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.settimeout(5)
+            self._socket.connect(str(self._path))
+            _exchange(self._socket, "enable")
+        return self._socket
+
+
 def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> None:
     """Run the commands of each step in a daemon's configuration mode.
 
@@ -42,7 +78,8 @@ def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> No
             one.sendall(b"".join(command.encode() + b"\0" for command in step))
             for command, (output, status) in zip(step, _responses(one, len(step)), strict=True):
                 if status != _SUCCESS:
-                    raise TransientFailure(f"FRR's {daemon} refused `{command}`: {output.strip()}")
+                    said = output.decode(errors="replace").strip()
+                    raise TransientFailure(f"FRR's {daemon} refused `{command}`: {said}")
 
 
 def sessions(folder: Path) -> tuple[SessionStatus, ...]:
@@ -65,7 +102,7 @@ def sessions(folder: Path) -> tuple[SessionStatus, ...]:
     return tuple(neighbors[name] for name in sorted(neighbors))
 
 
-def _responses(one: socket.socket, count: int) -> Iterator[tuple[str, int]]:
+def _responses(one: socket.socket, count: int) -> Iterator[tuple[bytes, int]]:
     """Yield output and status of so many commands."""
     output = b""
     for _ in range(count):
@@ -74,11 +111,15 @@ def _responses(one: socket.socket, count: int) -> Iterator[tuple[str, int]]:
             if not part:
                 raise ConnectionResetError("the daemon closed the connection")
             output += part
-        yield output[:end].decode(errors="replace"), output[end + 3]
+        yield output[:end], output[end + 3]
         output = output[end + 4 :]
 
 
 def _exchange(one: socket.socket, command: str) -> str:
+    return _raw_exchange(one, command).decode(errors="replace")
+
+
+def _raw_exchange(one: socket.socket, command: str) -> bytes:
     one.sendall(command.encode() + b"\0")
     (output, _), *_ = _responses(one, 1)
     return output

@@ -124,10 +124,12 @@ def dump(names: Iterable[str]) -> dict[str, Dump]:
     return found | {name: each for name, each in _from_wg().items() if name in wanted}
 
 
-def fingerprint(names: Iterable[str]) -> object:
+def fingerprint(names: Iterable[str], reader: uapi.ConfigurationReader) -> object:
     """Return what is configured on these interfaces, without what peers and packets change."""
-    settings = {name: uapi.query(name) for name in sorted(names)}
-    found = {name: uapi.configured(each) for name, each in settings.items() if each is not None}
+    wanted = sorted(names)
+    reader.retain(wanted)
+    settings = {name: reader.read(name) for name in wanted}
+    found = {name: each for name, each in settings.items() if each is not None}
     rest = settings.keys() - found.keys()
     if not rest:
         return found, None

@@ -6,8 +6,10 @@ the same, but is a program to start.
 
 from __future__ import annotations
 
+import re
 import socket
 from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
 
 from uno.model.key_ids import Secret
@@ -22,7 +24,10 @@ _TIMEOUT = 5.0
 _ZERO = "0" * 64
 
 # Settings that change without a change of configuration.
-_CHANGING = ("endpoint", "last_handshake_time", "rx_bytes", "tx_bytes", "errno")
+_CHANGING = re.compile(
+    rb"^(?:endpoint|last_handshake_time|rx_bytes|tx_bytes|errno)[^\n]*\n", re.MULTILINE
+)
+_REQUEST = b"get=1\n\n"
 
 
 def answers(name: str) -> bool:
@@ -39,25 +44,77 @@ def query(name: str) -> list[tuple[str, str]] | None:
     """Return the settings of an interface in the order received, or None without a response."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(_TIMEOUT)
-        response = b""
         try:
             one.connect(_path(name))
-            one.sendall(b"get=1\n\n")
-            # The response ends with an empty line.
-            while not response.endswith(b"\n\n"):
-                part = one.recv(1 << 16)
-                if not part:
-                    return None
-                response += part
+            response = _exchange(one)
         except OSError:
             return None
     pairs = (line.partition("=") for line in response.decode(errors="replace").splitlines() if line)
     return [(key, value) for key, _, value in pairs]
 
 
-def configured(settings: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the settings that neither packets nor roaming change."""
-    return tuple(each for each in settings if not each[0].startswith(_CHANGING))
+def configured(response: bytes) -> tuple[bytes, ...]:
+    """Return the settings in a response that neither packets nor roaming change.
+
+    The interface's own come first, then those of each peer. wireguard-go returns peers in any
+    order.
+    """
+    own, *peers = _CHANGING.sub(b"", response).split(b"public_key=")
+    # The last one is followed by the end of the response.
+    return (own, *sorted(each.rstrip(b"\n") for each in peers))
+
+
+class ConfigurationReader:
+    """Reads the configuration of interfaces again and again, over connections that it keeps."""
+
+    def __init__(self) -> None:
+        """Connect to an interface's process when it is first read."""
+        self._connections: dict[str, socket.socket] = {}
+
+    def read(self, name: str) -> tuple[bytes, ...] | None:
+        """Return what `configured` does of an interface, None without a response."""
+        # The process may have ended, and another have the interface's name.
+        for _ in range(2):
+            is_new = name not in self._connections
+            try:
+                one = self._connected(name)
+                return configured(_exchange(one))
+            except OSError:
+                self.forget(name)
+                if is_new:
+                    break
+        return None
+
+    def forget(self, name: str) -> None:
+        """Close the connection to an interface's process, if there is one."""
+        if name in self._connections:
+            self._connections.pop(name).close()
+
+    def retain(self, names: Iterable[str]) -> None:
+        """Close the connections to all other interfaces."""
+        for name in self._connections.keys() - set(names):
+            self.forget(name)
+
+    def _connected(self, name: str) -> socket.socket:
+        if name not in self._connections:
+            one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._connections[name] = one
+            one.settimeout(_TIMEOUT)
+            one.connect(_path(name))
+        return self._connections[name]
+
+
+def _exchange(one: socket.socket) -> bytes:
+    """Return the response to a request for all settings. Raises OSError without one."""
+    one.sendall(_REQUEST)
+    response = b""
+    # It ends with an empty line.
+    while not response.endswith(b"\n\n"):
+        part = one.recv(1 << 16)
+        if not part:
+            raise ConnectionResetError("the process closed the connection")
+        response += part
+    return response
 
 
 def interface(settings: list[tuple[str, str]]) -> tuple[Secret, int, int]:

@@ -40,6 +40,24 @@ def test_a_daemon_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         vty.query(tmp_path, "bgpd", "show")
 
 
+def test_a_kept_connection_is_used_again_and_made_anew_where_the_daemon_has_ended(
+    tmp_path: Path,
+) -> None:
+    kept = vty.VtyConnection(tmp_path / "bgpd.vty")
+    assert kept.query("show") is None
+
+    with daemon(tmp_path, "bgpd", {"show": "one"}) as received:
+        assert [kept.query("show"), kept.query("show")] == [b"one", b"one"]
+        # The daemon hangs up, and does not listen any more.
+        assert kept.query("unknown") is None
+    assert received == ["enable", "show", "show", "unknown"]
+    (tmp_path / "bgpd.vty").unlink()
+
+    with daemon(tmp_path, "bgpd", {"show": "two"}):
+        assert kept.query("show") == b"two"
+        kept.close()
+
+
 def test_steps_are_done_in_configuration_mode_one_after_the_other(tmp_path: Path) -> None:
     reported = {"configure terminal": "", "bfd": "", "no peer 10.0.0.1": "", "exit": ""}
 

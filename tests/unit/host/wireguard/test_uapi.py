@@ -14,6 +14,7 @@ import pytest
 
 from uno.host.command import Completed
 from uno.host.wireguard import interfaces, uapi
+from uno.host.wireguard.uapi import ConfigurationReader
 from uno.model.key_ids import Secret
 from uno.model.tunnel import Peer
 from uno.ports.host import PeerStatus
@@ -44,6 +45,11 @@ persistent_keepalive_interval=0
 errno=0
 
 """
+
+
+# wireguard-go returns peers in any order.
+_OWN, _FIRST, _SECOND = TOLD.removesuffix("errno=0\n\n").split("public_key=")
+OTHER_ORDER = f"{_OWN}public_key={_SECOND}public_key={_FIRST}errno=0\n\n"
 
 
 @pytest.fixture(autouse=True)
@@ -123,10 +129,28 @@ def test_a_socket_without_a_process_does_not_answer() -> None:
 
 
 @pytest.mark.feature("G51")
+def test_a_connection_is_kept_and_made_anew_where_the_process_has_ended() -> None:
+    reader = ConfigurationReader()
+    assert reader.read("uwg-b0") is None
+
+    with served("uwg-b0", TOLD.encode()) as asked:
+        assert reader.read("uwg-b0") == uapi.configured(TOLD.encode())
+    assert asked == [b"get=1\n\n"]
+    # The process has ended after its first response.
+    assert reader.read("uwg-b0") is None
+    (uapi.SOCKETS / "uwg-b0.sock").unlink()
+
+    with served("uwg-b0", TOLD.encode()):
+        assert reader.read("uwg-b0") == uapi.configured(TOLD.encode())
+        reader.retain([])
+
+
+@pytest.mark.feature("G51")
 @pytest.mark.parametrize(
     ("now", "differs"),
     [
         (TOLD, False),
+        (OTHER_ORDER, False),
         (TOLD.replace("rx_bytes=1480", "rx_bytes=1512"), False),
         (TOLD.replace("time_sec=1700000000", "time_sec=1700000120"), False),
         (TOLD.replace("198.51.100.2:63551", "203.0.113.9:4711"), False),
@@ -135,13 +159,24 @@ def test_a_socket_without_a_process_does_not_answer() -> None:
         (TOLD.replace("listen_port=63550", "listen_port=63551"), True),
         (TOLD.replace(KEYS["psk"].hex(), "0" * 64), True),
     ],
-    ids=["same", "bytes", "handshake", "roamed", "keepalive", "allowed-ips", "port", "psk"],
+    ids=[
+        "same",
+        "order",
+        "bytes",
+        "handshake",
+        "roamed",
+        "keepalive",
+        "allowed-ips",
+        "port",
+        "psk",
+    ],
 )
 def test_the_fingerprint_changes_with_the_configuration_alone(now: str, *, differs: bool) -> None:
-    found = []
+    found, reader = [], ConfigurationReader()
     for text in (TOLD, now):
         with served("uwg-b0", text.encode()):
-            found.append(interfaces.fingerprint(["uwg-b0"]))
+            found.append(interfaces.fingerprint(["uwg-b0"], reader))
+            reader.forget("uwg-b0")
         (uapi.SOCKETS / "uwg-b0.sock").unlink()
 
     assert (found[0] != found[1]) is differs
@@ -166,6 +201,6 @@ def test_so_does_that_of_an_interface_of_the_kernel(
         dump = f"uwg-b0\tK=\tP=\t63550\toff\nuwg-b0\tQ=\t(none)\t{text}\n"
         done = Completed(argv=(), status=0, stdout=dump, stderr="")
         monkeypatch.setattr(interfaces, "run", lambda *_, done=done, **__: done)
-        found.append(interfaces.fingerprint(["uwg-b0"]))
+        found.append(interfaces.fingerprint(["uwg-b0"], ConfigurationReader()))
 
     assert (found[0] != found[1]) is differs
