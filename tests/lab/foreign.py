@@ -60,6 +60,14 @@ table inet firewalld {
   }
 }
 """
+# As a router on the Internet that drops what is longer than a smaller MTU, without an error.
+NARROW = """\
+table inet narrow {
+  chain out { type filter hook output priority 0;
+    oifname "wan" meta length > 1350 drop
+  }
+}
+"""
 # Two machines on a bridge of the host; the second has an address in a remote LAN.
 BRIDGE = """\
 ip link add br7 type bridge

@@ -15,6 +15,7 @@ from ipaddress import IPv6Network
 import foreign
 import pytest
 from advertising import advertise
+from obstacles import mounted
 from watching import (
     UNO,
     address_of,
@@ -293,6 +294,72 @@ def test_a_firewall_that_rejects_is_named_by_up_and_by_status(site: Site) -> Non
     assert f"in the way: {named}" in found.stdout
     assert found.status == 1
     assert uno(site.deployment, cell, "status").status == 0
+
+
+# What no reading of the rules of nftables shows, and how it is undone.
+_TC = """\
+tc qdisc add dev lan0 clsact
+tc filter add dev lan0 ingress protocol ip prio 7 u32 match ip dst 10.0.0.0/8 action drop
+"""
+_SIZES = """\
+nft 'table inet sizes { chain through { type filter hook forward priority 3;
+  oifname "lan0" meta length > 1200 drop; }; }'
+"""
+UNREADABLE = {
+    "a policy rule": ("ip rule add iif lan0 priority 9 prohibit", "ip rule del priority 9"),
+    "a tc filter": (_TC, "tc qdisc del dev lan0 clsact"),
+    "large packets alone": (_SIZES, "nft delete table inet sizes"),
+}
+
+
+@pytest.mark.feature("F102")
+@pytest.mark.feature("G52")
+@pytest.mark.usefixtures("_restored")
+def test_status_proves_that_packets_of_the_lan_are_forwarded_in_both_directions(
+    site: Site,
+) -> None:
+    cell = site.crowded
+    before = snapshot(cell)
+
+    well = status(site.deployment, cell)
+    assert well["forwards"] == {"192.168.2.0/24": True}
+    assert (well["unproved"], well["healthy"]) == ("", True)
+    assert differences(before, snapshot(cell)) == []
+
+    for name, (harm, undo) in UNREADABLE.items():
+        cell.run(["sh", "-ec", harm])
+        found = status(site.deployment, cell)
+        cell.run(["sh", "-ec", undo])
+        note(f"{name}: {found['obstacles']}")
+        assert found["forwards"] == {"192.168.2.0/24": False}, name
+        assert "LAN 192.168.2.0/24: this host loses packets " in found["obstacles"][0], name
+        assert found["healthy"] is False
+    assert status(site.deployment, cell)["forwards"] == {"192.168.2.0/24": True}
+
+
+@pytest.mark.feature("G52")
+@pytest.mark.usefixtures("_restored")
+def test_a_link_that_loses_only_large_packets_is_named_with_its_neighbour(site: Site) -> None:
+    cell = site.crowded
+    cell.run(["nft", "-f", "-"], stdin=foreign.NARROW)
+    try:
+        found = uno(site.deployment, cell, "status")
+    finally:
+        cell.run(["nft", "delete", "table", "inet", "narrow"])
+
+    assert found.status == 1
+    assert re.search(r"in the way: uwg-b\d loses packets of 1320 octets to or from ", found.stdout)
+
+
+@pytest.mark.feature("G52")
+@pytest.mark.usefixtures("_restored")
+def test_a_host_that_permits_no_probes_is_not_proved_and_no_worse_for_it(site: Site) -> None:
+    cell = site.crowded
+    with mounted(cell, ["--bind", "/dev/null"], "/dev/net/tun"):
+        found = uno(site.deployment, cell, "status")
+
+    assert found.status == 0
+    assert "forwarding is not proved: " in found.stdout
 
 
 @pytest.mark.feature("G25")

@@ -456,7 +456,10 @@ class CellAgent:
             and any(lan.forwards is not None for lan in cell.status.lans)
         }
         lans = attached(package.own.lans, done.facts.nics)
-        return proof_plan(package, lans=lans, facts=done.facts, answering=answering)
+        working = _working(self._publisher.status)
+        return proof_plan(
+            package, lans=lans, facts=done.facts, working=working, answering=answering
+        )
 
     # Events.
 

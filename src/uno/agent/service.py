@@ -251,9 +251,10 @@ def status(host: Host, package: Package) -> ServiceStatus:
 
 def proof_plan(host: Host, package: Package) -> ProofPlan:
     """Return what to probe to prove that the host forwards for the cell. Changes nothing."""
-    facts = host.facts()
+    facts, links = host.facts(), _links(host, package)
+    working = {link.interface for link in links} - _silent(links)
     lans = attached(package.own.lans, facts.nics)
-    return forwarding_proof.proof_plan(package, lans=lans, facts=facts)
+    return forwarding_proof.proof_plan(package, lans=lans, facts=facts, working=working)
 
 
 def proof_of_agent(view: UvnView, *, known: Collection[Obstacle]) -> ForwardingProof:

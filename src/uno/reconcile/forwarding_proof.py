@@ -44,10 +44,14 @@ class ProbedPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofPlan:
-    """What is probed: `paths` for each LAN of the cell, `remote` by LAN of other cells."""
+    """What is probed: `paths` for each LAN of the cell, `remote` by LAN of other cells.
+
+    `is_complete`: it has paths if the cell has LANs and links.
+    """
 
     paths: tuple[ProbedPath, ...] = ()
     remote: Mapping[Network, ForwardingProbe] = field(default_factory=dict)
+    is_complete: bool = True
 
     @property
     def probes(self) -> frozenset[ForwardingProbe]:
@@ -91,11 +95,13 @@ def proof_plan(
     *,
     lans: Iterable[AttachedLan],
     facts: Facts,
+    working: Collection[str],
     answering: Collection[int] = (),
 ) -> ProofPlan:
     """Return what to probe on the host of a package's cell, where `lans` are attached.
 
-    `answering` are the cells whose agents answer the probes of others.
+    `working` are the interfaces of links that work: through others nothing is probed. `answering`
+    are the cells whose agents answer the probes of others.
     """
     own = package.own
     sources = [
@@ -105,10 +111,11 @@ def proof_plan(
         if (source := _host_of(lan, facts)) is not None
     ]
     members = {member.id: member for member in package.roster.members}
-    paths = (
+    paths = tuple(
         _path(package, lan, source, link, members[link.cell])
         for lan, source in sources
         for link in package.plan.links
+        if link.interface in working
     )
     first = {lan.network.version: (lan, source) for lan, source in reversed(sources)}
     remote = {
@@ -119,12 +126,13 @@ def proof_plan(
             size=SMALL,
         )
         for member in package.roster.members
-        if member.id != own.id and member.id in answering
+        if paths and member.id != own.id and member.id in answering
         for network in member.lans
         if network.version in first
         if (destination := next(_hosts(network), None)) is not None
     }
-    return ProofPlan(paths=tuple(paths), remote=remote)
+    has_subject = bool(sources and package.plan.links)
+    return ProofPlan(paths=paths, remote=remote, is_complete=bool(paths) or not has_subject)
 
 
 def conclude(plan: ProofPlan, answered: Collection[ForwardingProbe]) -> ForwardingProof:

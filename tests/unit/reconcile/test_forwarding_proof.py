@@ -30,11 +30,17 @@ HUB_NICS = (
 )
 
 
+def working(package: Package) -> frozenset[str]:
+    return frozenset(link.interface for link in package.plan.links)
+
+
 def planned(cell: int = HOME, *nics: Nic, answering: tuple[int, ...] = ()) -> ProofPlan:
     package = package_of(cell)
     facts = Facts(nics=nics or (NIC,))
     lans = attached(package.own.lans, facts.nics)
-    return proof_plan(package, lans=lans, facts=facts, answering=answering)
+    return proof_plan(
+        package, lans=lans, facts=facts, working=working(package), answering=answering
+    )
 
 
 def node(package: Package, cell: int) -> IPv4Address:
@@ -92,7 +98,7 @@ def test_of_a_lan_behind_a_smaller_subnet_a_host_on_the_wire_is_taken() -> None:
     facts = Facts(nics=(Nic(name="eth1", addresses=(IPv4Interface("192.168.2.9/29"),)),))
     lan = AttachedLan(network=REMOTE, nic="eth1", exact=False)
 
-    plan = proof_plan(package, lans=(lan,), facts=facts)
+    plan = proof_plan(package, lans=(lan,), facts=facts, working=working(package))
 
     assert {each.source for each in plan.probes if is_forwarded(each)} == {
         IPv4Address("192.168.2.14")
@@ -195,7 +201,21 @@ def test_without_ipv6_only_ipv4_is_probed() -> None:
     facts = Facts(nics=HUB_NICS, has_ipv6=False)
     lans = attached(package.own.lans, facts.nics)
 
-    plan = proof_plan(package, lans=lans, facts=facts)
+    plan = proof_plan(package, lans=lans, facts=facts, working=working(package))
 
     assert {path.lan for path in plan.paths} == {LAN}
     assert isinstance(LAN, IPv4Network)
+
+
+def test_links_that_do_not_work_are_not_probed_and_the_proof_is_not_complete_without_any() -> None:
+    package, facts = package_of(HUB), Facts(nics=HUB_NICS)
+    lans, first = attached(package.own.lans, facts.nics), package.plan.links[0]
+
+    one = proof_plan(package, lans=lans, facts=facts, working={first.interface})
+    none = proof_plan(package, lans=lans, facts=facts, working=(), answering=(HOME,))
+    no_lan = proof_plan(package, lans=(), facts=facts, working={first.interface})
+
+    assert {path.link for path in one.paths} == {first.interface}
+    assert one.is_complete
+    assert (none.probes, none.is_complete) == (frozenset(), False)
+    assert (no_lan.probes, no_lan.is_complete) == (frozenset(), True)

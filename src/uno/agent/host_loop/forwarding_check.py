@@ -111,7 +111,8 @@ class ForwardingCheck:
                 await prove(self._prober, plan, run_blocking=self._run_blocking),
             )
             self._last = found
-            is_settled = not plan.paths or found.forwards or found.unproved
+            is_nothing = plan.is_complete and not plan.paths
+            is_settled = is_nothing or found.forwards or found.unproved
             self.settled_at = began if is_settled else None
             # The agent of a cell that was just stopped does not answer either: that of one time
             # proves nothing.

@@ -13,6 +13,7 @@ import pytest
 from forwarding_answers import ForwardingAnswers, of_the_cell
 from packages import HOME, HUB, LAN, REMOTE, package_of
 from uno.agent.host_loop.forwarding_check import ForwardingCheck, prove, prove_once
+from uno.model.package import Package
 from uno.ports.host import Facts, Nic
 from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan, proof_plan
 from uno.reconcile.lans import attached
@@ -24,10 +25,16 @@ async def run_here(call: Callable[..., Any], *arguments: Any) -> Any:
     return call(*arguments)
 
 
+def working(package: Package) -> frozenset[str]:
+    return frozenset(link.interface for link in package.plan.links)
+
+
 def planned(*answering: int) -> ProofPlan:
     package, facts = package_of(HOME), Facts(nics=(NIC,))
     lans = attached(package.own.lans, facts.nics)
-    return proof_plan(package, lans=lans, facts=facts, answering=answering)
+    return proof_plan(
+        package, lans=lans, facts=facts, working=working(package), answering=answering
+    )
 
 
 def check_of(
@@ -191,5 +198,8 @@ def test_a_proof_is_settled_unless_neighbours_answer_nothing() -> None:
         nothing = check_of(ForwardingAnswers(), plan=ProofPlan())
         await nothing.prove()
         assert nothing.settled_at is not None
+        no_link = check_of(ForwardingAnswers(), plan=ProofPlan(is_complete=False))
+        await no_link.prove()
+        assert no_link.settled_at is None
 
     play(scene)
