@@ -1,9 +1,9 @@
 """Whether a cell forwards for its LANs, as probes prove that take the way of a LAN host's packets.
 
-Pure. To each neighbour the cell sends four probes: a small and a large one as a host of the LAN
-would, and both as itself. Where its own are answered and those of the LAN are not, the fault is
-between the LAN and the tunnel, or back: on this host. Where its own are not answered either, it is
-elsewhere, and nothing is proved.
+Pure. To each neighbour the cell sends a small and a large probe as a host of the LAN would. Where
+one is not answered, it sends both as itself. Where these are answered, the fault is between the LAN
+and the tunnel, or back: on this host. Where its own are not answered either, it is elsewhere, and
+nothing is proved.
 
 A LAN of another cell is reached if that cell's agent answers as a host of the LAN would.
 """
@@ -54,12 +54,15 @@ class ProofPlan:
     is_complete: bool = True
 
     @property
-    def probes(self) -> frozenset[ForwardingProbe]:
-        """All probes."""
-        found = {self.remote[lan] for lan in self.remote}
-        for path in self.paths:
-            found |= {path.small, path.large, path.own_small, path.own_large}
-        return frozenset(found)
+    def forwarded(self) -> frozenset[ForwardingProbe]:
+        """The probes that are sent as hosts of the LANs would."""
+        own = {each for path in self.paths for each in (path.small, path.large)}
+        return frozenset({*own, *self.remote.values()})
+
+    def own_of_failed(self, answered: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
+        """Return this host's own probes on the paths where one of `forwarded` is not answered."""
+        failed = (path for path in self.paths if not {path.small, path.large} <= {*answered})
+        return frozenset(each for path in failed for each in (path.own_small, path.own_large))
 
     @property
     def interfaces(self) -> tuple[str, ...]:
@@ -136,7 +139,10 @@ def proof_plan(
 
 
 def conclude(plan: ProofPlan, answered: Collection[ForwardingProbe]) -> ForwardingProof:
-    """Return what is proved where these probes were answered, and all others were not."""
+    """Return what is proved where these probes were answered, and no others were.
+
+    Of this host's own, those of `own_of_failed` were sent.
+    """
     forwards: dict[Network, bool] = {}
     for path in plan.paths:
         if path.small in answered and path.large in answered:
@@ -202,7 +208,8 @@ def _narrow(
 ) -> Iterator[tuple[str, Obstacle]]:
     """Yield the links that lose large packets, by interface."""
     for path in paths:
-        if path.own_small in answered and path.own_large not in answered:
+        is_large = path.large in answered or path.own_large in answered
+        if path.own_small in answered and not is_large:
             size = path.own_large.size
             yield (
                 path.link,

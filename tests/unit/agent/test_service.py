@@ -144,7 +144,7 @@ def test_where_an_agent_runs_the_proof_is_the_agents() -> None:
 def test_what_is_probed_on_a_host_without_an_agent_follows_from_its_lans() -> None:
     host = FakeHost(nics=(NIC,))
     service.up(host, AT_HOME, progress=lambda _: None)
-    assert service.proof_plan(host, AT_HOME).probes == frozenset()
+    assert service.proof_plan(host, AT_HOME).forwarded == frozenset()
     with_sessions(host, AT_HOME, down="")
 
     plan = service.proof_plan(host, AT_HOME)

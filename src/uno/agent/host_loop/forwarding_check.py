@@ -28,12 +28,19 @@ async def prove(
     """
     try:
         await run_blocking(prober.prepare, plan.interfaces)
-        proof = conclude(plan, await prober.probe(plan.probes))
+        proof = await _probe(prober, plan)
         if not proof.is_good and await run_blocking(prober.prepare, plan.interfaces):
-            proof = conclude(plan, await prober.probe(plan.probes))
+            proof = await _probe(prober, plan)
     except UnoError as error:
         return ForwardingProof(unproved=error.what)
     return proof
+
+
+async def _probe(prober: ForwardingProber, plan: ProofPlan) -> ForwardingProof:
+    answered = await prober.probe(plan.forwarded)
+    if own := plan.own_of_failed(answered):
+        answered |= await prober.probe(own)
+    return conclude(plan, answered)
 
 
 async def prove_once(prober: ForwardingProber, plan: ProofPlan) -> ForwardingProof:
