@@ -84,9 +84,10 @@ class LinuxHost:
         self._filtered: tuple[bytes, str | None, tuple[ForeignForwardChain, ...]] | None = None
         # The ruleset's generation number, and what others had in it then.
         self._foreign_rules: tuple[bytes, str] | None = None
-        # For `fingerprint`, which is called each second.
+        # For `fingerprint` and `forwarding_state`, which are called every few seconds.
         self._wireguard = ConfigurationReader()
         self._parameters = sysctl.ParameterReader()
+        self._forwarding_parameters = sysctl.ParameterReader()
         self._state = StateFile(self.folder / "state.json")
         self._frr = daemons.Frr(self.folder / "frr")
 
@@ -158,7 +159,7 @@ class LinuxHost:
         state = self._state.read()
         return (
             wireguard.fingerprint(state.tunnels, self._wireguard),
-            self._parameters.read_all(state.sysctls),
+            self._parameters.existing(state.sysctls),
             nft.generation(),
             self._frr.fingerprint(),
         )
@@ -275,7 +276,7 @@ class LinuxHost:
             self._foreign_rules = number, foreign_chains.ruleset()
         return ForwardingState(
             ruleset=self._foreign_rules[1],
-            sysctls={key: sysctl.read(key) for key in sysctls if sysctl.exists(key)},
+            sysctls=self._forwarding_parameters.existing(sysctls),
             interfaces={each.name: each.mode for each in inventory.interfaces()},
         )
 

@@ -55,28 +55,29 @@ class ParameterReader:
         """Open a file when it is first read."""
         self._files: dict[str, int] = {}
 
-    def read_all(self, keys: Iterable[str]) -> tuple[bytes, ...]:
-        """Return the values, empty for a parameter that cannot be read.
+    def existing(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the values of those of these parameters that can be read.
 
         Files of other parameters are closed.
         """
-        wanted = tuple(keys)
-        for key in self._files.keys() - set(wanted):
+        wanted = frozenset(keys)
+        for key in self._files.keys() - wanted:
             os.close(self._files.pop(key))
-        return tuple(self._read(key) for key in wanted)
+        found = {key: self._read(key) for key in wanted}
+        return {key: value for key, value in found.items() if value is not None}
 
-    def _read(self, key: str) -> bytes:
+    def _read(self, key: str) -> str | None:
         # The parameters of an interface that was made again are other ones, in another file.
         for _ in range(2):
             try:
                 if key not in self._files:
                     self._files[key] = os.open(path(key), os.O_RDONLY | os.O_CLOEXEC)
-                return os.pread(self._files[key], _LONGEST, 0).strip()
+                return os.pread(self._files[key], _LONGEST, 0).decode().strip()
             except OSError:
                 if key not in self._files:
                     break
                 os.close(self._files.pop(key))
-        return b""
+        return None
 
 
 def is_fixed(key: str) -> bool:

@@ -16,7 +16,7 @@ from uno.host.sysctl import ParameterReader
 def reader() -> Iterator[ParameterReader]:
     made = ParameterReader()
     yield made
-    made.read_all(())
+    made.existing(())
 
 
 @pytest.fixture
@@ -28,18 +28,18 @@ def parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_values_are_read_as_they_are_now(reader: ParameterReader, parameters: Path) -> None:
-    assert reader.read_all(["net.one", "net.none"]) == (b"1", b"")
+    assert reader.existing(["net.one", "net.none"]) == {"net.one": "1"}
 
     (parameters / "one").write_text("0\n")
     (parameters / "none").write_text("7\n")
 
-    assert reader.read_all(["net.one", "net.none"]) == (b"0", b"7")
+    assert reader.existing(["net.one", "net.none"]) == {"net.one": "0", "net.none": "7"}
 
 
 def test_a_file_that_cannot_be_read_any_more_is_opened_again(
     reader: ParameterReader, parameters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert reader.read_all(["net.one"]) == (b"1",)
+    assert reader.existing(["net.one"]) == {"net.one": "1"}
     read, failing = os.pread, [True]
 
     def fails_once(file: int, size: int, at: int) -> bytes:
@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_read_any_more_is_opened_again(
     (parameters / "one").write_text("5\n")
     monkeypatch.setattr(os, "pread", fails_once)
 
-    assert reader.read_all(["net.one"]) == (b"5",)
+    assert reader.existing(["net.one"]) == {"net.one": "5"}
 
 
 def test_files_of_parameters_that_are_not_asked_for_any_more_are_closed(
@@ -61,9 +61,9 @@ def test_files_of_parameters_that_are_not_asked_for_any_more_are_closed(
     assert parameters.exists()
     before = open_files()
 
-    reader.read_all(["net.one"])
+    reader.existing(["net.one"])
     assert open_files() == before + 1
-    reader.read_all([])
+    reader.existing([])
 
     assert open_files() == before
 
