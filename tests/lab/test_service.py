@@ -297,9 +297,9 @@ def test_a_firewall_that_rejects_is_named_by_up_and_by_status(site: Site) -> Non
 
 
 # What no reading of the rules of nftables shows, and how it is undone.
-_TC = """\
-tc qdisc add dev lan0 clsact
-tc filter add dev lan0 ingress protocol ip prio 7 u32 match ip dst 10.0.0.0/8 action drop
+_INGRESS = """\
+nft 'table netdev early { chain ingress { type filter hook ingress device lan0 priority 0;
+  ip daddr 10.0.0.0/8 drop; }; }'
 """
 _SIZES = """\
 nft 'table inet sizes { chain through { type filter hook forward priority 3;
@@ -307,7 +307,7 @@ nft 'table inet sizes { chain through { type filter hook forward priority 3;
 """
 UNREADABLE = {
     "a policy rule": ("ip rule add iif lan0 priority 9 prohibit", "ip rule del priority 9"),
-    "a tc filter": (_TC, "tc qdisc del dev lan0 clsact"),
+    "a filter before all hooks": (_INGRESS, "nft delete table netdev early"),
     "large packets alone": (_SIZES, "nft delete table inet sizes"),
 }
 
