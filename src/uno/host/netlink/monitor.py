@@ -104,9 +104,8 @@ class NetlinkWatch:
                 return self._link(message)
             case rtnetlink.NEWADDR | rtnetlink.DELADDR:
                 return self._address(message)
-            case rtnetlink.DELRULE:
-                about = rtnetlink.attributes(message.body, _RULE.size)
-                return NetworkChange.HOST if about.get(_FRA_PROTOCOL) == bytes([_OWN]) else None
+            case rtnetlink.NEWRULE | rtnetlink.DELRULE:
+                return self._rule(message)
             case rtnetlink.NEWNETCONF:
                 return self._parameters(message)
             case _:
@@ -124,6 +123,16 @@ class NetlinkWatch:
             return NetworkChange.ROUTING
         key = ("route", route.destination, route.priority)
         return self._record(key, None if gone else route)
+
+    def _rule(self, message: NetlinkMessage) -> NetworkChange | None:
+        """Report a rule of others, which may decide about packets that are forwarded.
+
+        uno adds its own itself; one that is removed must be added again.
+        """
+        about = rtnetlink.attributes(message.body, _RULE.size)
+        is_added = message.kind == rtnetlink.NEWRULE
+        is_own = about.get(_FRA_PROTOCOL) == bytes([_OWN])
+        return None if is_own and is_added else NetworkChange.HOST
 
     def _link(self, message: NetlinkMessage) -> NetworkChange | None:
         family, _, _, index, flags, _ = _LINK.unpack_from(message.body)

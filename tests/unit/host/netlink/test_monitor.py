@@ -184,10 +184,21 @@ def test_unos_own_routes_and_other_tables_are_no_news(namespace: Namespace) -> N
     seen = namespace.seen(
         "route add unreachable 10.2.0.0/16 metric 4278198272 proto 98",
         "route add 10.3.0.0/16 via 192.168.1.254 table 77",
-        "rule add from 192.168.1.1 lookup 77",
+        "rule add from 192.168.1.1 lookup 77 protocol 98",
     )
 
     assert seen == [frozenset()] * 3
+
+
+@pytest.mark.feature("G52")
+def test_rules_of_others_are_reported(namespace: Namespace) -> None:
+    seen = namespace.seen(
+        "rule add iif lan0 prohibit",
+        "rule del iif lan0 prohibit",
+        "-6 rule add iif lan0 prohibit",
+    )
+
+    assert seen == [HOST] * 3
 
 
 def test_a_removed_route_of_unos_is_reported(namespace: Namespace) -> None:
