@@ -49,7 +49,7 @@ def test_what_an_agent_keeps_up_is_not_taken_down_beside_it(well: Agents) -> Non
 
     assert "lan-b is managed by its agent, process" in up.stdout
     assert down.status == 1
-    assert "stop it first: systemctl stop uvn-agent, or kill" in down.stderr
+    assert "stop it first: uno service down agent" in down.stderr
     assert unreached(well.deployment, within=1) == []
 
 
@@ -73,6 +73,21 @@ def test_a_host_goes_from_the_agent_to_none_and_back_without_losing_a_packet(wel
     sent = sum(flow.sent for flow in flows.flows.values())
     note(f"agent, no agent, agent: {lost} of {sent} pings lost")
     assert lost == 0
+
+
+@pytest.mark.feature("F102")
+def test_the_agent_alone_is_stopped_by_a_command_and_the_network_stays_up(well: Agents) -> None:
+    agent = well.cells["lan-b"]
+    down = ("service", "down", "agent", "-r", str(agent.root))
+
+    done, again = uno(agent.node, *down), uno(agent.node, *down)
+    ended, missing = agent.ended(), unreached(well.deployment, within=1)
+    well.start([agent])
+
+    assert done.stdout == "the agent of lan-b is stopped\n"
+    assert again.stdout == "the agent of lan-b did not run\n"
+    assert (ended, missing) == (0, [])
+    well.await_settled()
 
 
 @pytest.mark.feature("F105")

@@ -103,7 +103,7 @@ def test_a_change_ends_no_session(well: Agents) -> None:
 
     change_to(well, "config", "uvn", "-U", "--timing-profile", "fast")
     change_to(well, "config", "cell", "lan-c", "-U", "--remove-network", "2001:db8:3::/64")
-    change_to(well, "config", "cell", "lan-c", "-U", "-N", "2001:db8:3::/64")
+    change_to(well, "config", "cell", "lan-c", "-U", "--add-network", "2001:db8:3::/64")
     change_to(well, "config", "uvn", "-U", "--timing-profile", "default")
 
     assert before

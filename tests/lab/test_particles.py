@@ -57,6 +57,27 @@ def test_particles_reach_everything_through_every_cell_that_serves_them(
     assert_all_is_reached(found)
 
 
+@pytest.mark.feature("F082")
+def test_a_lan_whose_router_has_no_route_to_cells_answers_particles_of_other_cells(
+    running: Deployment,
+) -> None:
+    world = running.world
+    guest, router = world.nodes["john"], world.nodes["lan-b-router"]
+    tunnel = tunnels(running.particle_package(guest))["lan-a"]
+    host = address_of(world.nodes["lan-b-host1"])
+    route = router.run(["ip", "route", "show", "10.255.128.0/22"]).stdout.split()
+    router.run(["ip", "route", "del", *route])
+    try:
+        path = PingPath(guest.namespace, host)
+        with connected(guest, tunnel), PingMatrix([path]) as prober:
+            reached = prober.reach(within=10)
+    finally:
+        router.run(["ip", "route", "add", *route])
+
+    assert route
+    assert reached.missing == ()
+
+
 @pytest.mark.feature("F070")
 @pytest.mark.feature("G51")
 def test_wg_quick_takes_the_files_of_a_package_as_they_are(

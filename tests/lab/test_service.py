@@ -581,6 +581,35 @@ def test_down_a_second_time_shows_that_it_was_down(site: Site) -> None:
     await_same(before, lambda: snapshot(site.crowded), "the host is as it was", within=10)
 
 
+@pytest.mark.feature("F102")
+@pytest.mark.usefixtures("_restored")
+def test_routing_goes_down_and_comes_up_apart_from_interfaces_and_firewall(site: Site) -> None:
+    deployment, cell = site.deployment, site.deployment.world.nodes["lan-d"]
+    links = set(cell.run(["wg", "show", "interfaces"]).stdout.split())
+
+    without = uno(deployment, cell, "down", "router")
+    routing = processes(cell)
+    kept = set(cell.run(["wg", "show", "interfaces"]).stdout.split())
+    missing = unreached(deployment, within=1)
+    net = uno(deployment, cell, "up", "net")
+    still = processes(cell)
+    whole = uno(deployment, cell, "up", "router")
+
+    assert "the routing of lan-d is down" in without.stdout
+    assert links == kept
+    assert (routing, still) == ("", "")
+    assert any("lan-d" in str(pair) for pair in missing)
+    assert "lan-d of" in net.stdout
+    assert "1 changes" in whole.stdout
+    assert "bgpd" in processes(cell)
+    assert unreached(deployment) == []
+
+
+def processes(cell: Node) -> str:
+    """Those of uno's routing daemons that run on a cell's host."""
+    return cell.run(["sh", "-c", "ps -eo args | grep '[b]gpd.*uno' || true"]).stdout
+
+
 @pytest.mark.feature("F103")
 @pytest.mark.usefixtures("_restored")
 def test_status_of_a_cell_that_is_down_is_1_and_shows_what_up_would_do(site: Site) -> None:

@@ -211,10 +211,19 @@ class Commands(RuleBasedStateMachine):
     def rollback(self, choice: int) -> None:
         number = 1 + choice % self.number
         then = self.definitions[number]
-        assert self.change(lambda uvn: history.rolled_back(uvn, then), about={"rollback"})
+        newest_first = [self.definitions[each] for each in sorted(self.definitions, reverse=True)]
+        banned = history.bans(newest_first, then)
+        if not self.change(lambda uvn: history.rolled_back(uvn, then, banned), about={"rollback"}):
+            # Without the banned cells no public one may be left.
+            assert banned.cells
+            return
         now = self.uvn()
-        assert replace(now, next_cell=then.next_cell, next_particle=then.next_particle) == then
+        counted = {"next_cell": then.next_cell, "next_particle": then.next_particle}
+        assert replace(now, **counted) == with_bans(then, banned)
         vars(self).update(deepcopy(self.models[number]))
+        self.banned_cells = {cell.name for cell in now.cells if cell.excluded}
+        self.banned_particles = {each.name for each in now.particles if each.excluded}
+        self.banned_users = {user.email for user in now.users if user.excluded}
 
     # --- What must hold ----------------------------------------------------------------------
 
@@ -346,6 +355,16 @@ class Commands(RuleBasedStateMachine):
     def plan(self) -> Plan:
         with operations.opened(self.root) as registry:
             return registry.store.head().plan
+
+
+def with_bans(uvn: Uvn, banned: history.Bans) -> Uvn:
+    """Return `uvn` with those banned who are, beside those who were."""
+    users = (replace(it, excluded=it.excluded or it.email in banned.users) for it in uvn.users)
+    cells = (replace(it, excluded=it.excluded or it.id in banned.cells) for it in uvn.cells)
+    particles = (
+        replace(it, excluded=it.excluded or it.id in banned.particles) for it in uvn.particles
+    )
+    return replace(uvn, users=tuple(users), cells=tuple(cells), particles=tuple(particles))
 
 
 def mark(names: set[str], name: str, *, marked: bool) -> None:

@@ -56,5 +56,5 @@ def running(folder: Path) -> int | None:
 def _taken(name: str, holder: int) -> UnoError:
     return ActionNeeded(
         f"an agent of {name} runs on this host already, as process {holder}",
-        "see what it does with uno status, or stop it first: systemctl stop uvn-agent",
+        "see what it does with uno status, or stop it first: uno service down agent",
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import switch
@@ -27,6 +27,8 @@ from uno.ports.host import (
     PeerStatus,
     SessionStatus,
     SetUnderlay,
+    StartRouting,
+    StopRouting,
 )
 from uno.reconcile import forwarding_proof
 from uno.reconcile.collisions import Collision, collisions
@@ -92,12 +94,17 @@ class ServiceStatus:
         return self.running and not lacking and not _silent(self.links)
 
 
-def up(host: Host, package: Package, *, progress: Progress) -> tuple[Action, ...]:
+def up(
+    host: Host, package: Package, *, progress: Progress, routed: bool = True
+) -> tuple[Action, ...]:
     """Connect the host to the UVN, and return the actions taken.
 
+    Without `routed`, interfaces and firewall alone: routing that does not run is not started.
     Raises `UnoError`, also for a LAN of the cell that is not attached; then the host is as it was.
     """
     difference = cell_target(host, package, all_lans=True).compare(host)
+    if not routed and difference.observed.routing is None:
+        difference = difference.without(StartRouting).without(StopRouting)
     try:
         difference.apply(host, progress=progress)
     except BaseException:
@@ -134,6 +141,14 @@ def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
     difference.apply(host, progress=progress)
     host.remove_state()
     return difference.actions
+
+
+def down_routing(host: Host, *, progress: Progress) -> tuple[Action, ...]:
+    """Stop routing alone, and return the actions taken: interfaces and firewall stay."""
+    everything = compare(host, Desired())
+    kept = tuple(each for each in everything.actions if isinstance(each, StopRouting))
+    replace(everything, actions=kept).apply(host, progress=progress)
+    return kept
 
 
 def unresolved(host: Host, package: Package) -> tuple[UnresolvedLink, ...]:

@@ -24,11 +24,13 @@ def announcement(
     *,
     unreachable_from_registry: tuple[int, ...],
     release_waits: bool,
+    waiting: int = 0,
 ) -> UvnAnnouncement:
     """Return what the registry announces to all cells.
 
     `unreachable_from_registry` are the cells from which the registry receives nothing directly.
     With `release_waits`, a newer generation is released once the current rollout has ended.
+    `waiting` counts the changes that are not released.
     """
     # `rollout` is newer than `record`, which is written a moment later.
     release = record.previous if rollout.failure else record.release
@@ -45,6 +47,7 @@ def announcement(
         rollout=progress + ("; a newer generation waits" if release_waits else ""),
         undone=rollout.release.generation if reason else None,
         reason=reason,
+        waiting=waiting,
     )
 
 

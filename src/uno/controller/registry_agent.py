@@ -48,6 +48,10 @@ _log = logging.getLogger(__name__)
 
 # Seconds between two passes without an event, at rest and during a rollout.
 _IDLE_INTERVAL, _ROLLOUT_INTERVAL = 2.0, 0.25
+
+# Seconds between two counts of the changes that are not released.
+_COUNT_INTERVAL = 15.0
+
 # Seconds to wait for more events after the first, so that one pass processes all of them.
 _EVENT_DELAY = 0.02
 
@@ -114,9 +118,10 @@ class RegistryAgent:
         self._retry_cells: set[int] = set()
         # Why packages cannot be offered, as logged.
         self._not_offered: dict[int, str] = {}
-        self._started_at = self._bus_joined_at = 0.0
         self._registry_key = ""
         self._store_mark = 0
+        self._started_at = self._bus_joined_at = self._count_at = 0.0
+        self._waiting = 0
         self._failure: UnoError | None = None
 
     async def run(
@@ -280,9 +285,15 @@ class RegistryAgent:
             newest = await asyncio.to_thread(self._store.newest_generation)
             rollout = replace(rollout, newest_generation=newest)
         await self._store_progress(rollout, observed)
+        await self._count_not_released(now)
         self._publish(observed, now)
         await self._maintain_network(observed, now)
         await self._prune_root_keys(observed)
+
+    async def _count_not_released(self, now: float) -> None:
+        if now >= self._count_at:
+            self._count_at = now + _COUNT_INTERVAL
+            self._waiting = await asyncio.to_thread(self._store.count_not_released)
 
     async def _offer_again(self, observed: dict[int, CellObservation]) -> None:
         """Offer the packages again that cells rejected alone, if a person has asked for it."""
@@ -305,6 +316,7 @@ class RegistryAgent:
         """Continue from what is in the store."""
         now = self._environment.clock()
         record, self._snapshot, self._keys_pruned = snapshot.record, snapshot, False
+        self._count_at = now
         self._rollout = Rollout(
             release=record.release,
             receiving_since=self._started_at,
@@ -413,6 +425,7 @@ class RegistryAgent:
             observed,
             unreachable_from_registry=self._receiver.unreachable_from_registry(now=now),
             release_waits=self._release_waits,
+            waiting=self._waiting,
         )
 
     def _sealed_package(self, cell: int) -> bytes:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from uno import files
 from uno.controller.release_record import Release, ReleasedPackage, ReleaseRecord, next_record
+from uno.controller.unreleased import Unreleased, in_force, unreleased
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
 from uno.registry.publish import cell_packages
 from uno.registry.store import agent_rows
+from uno.registry.store.generation_store import UnknownGeneration
 from uno.render import package_file
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uno.model.plan import Plan
+    from uno.model.uvn import Uvn
     from uno.registry.store.directory import Layout, Registry
     from uno.registry.store.generation_store import Store
 
@@ -83,10 +86,34 @@ def package(layout: Layout, cell: int, packaged: ReleasedPackage) -> bytes:
         ) from error
 
 
+def not_released(store: Store) -> Unreleased:
+    """Return what the store has that is not released; nothing if there was no release at all."""
+    record = read(store)
+    if record is None:
+        return Unreleased()
+    head, rows = store.head(), store.cell_packages()
+    planned = {cell.member.id for cell in head.plan.cells}
+    return unreleased(
+        record,
+        {entry.number: entry.why for entry in store.history()},
+        packages={cell: row.generation for cell, row in rows.items() if cell in planned},
+        released=_definition(store, in_force(record)),
+        newest=head.uvn,
+    )
+
+
 def reserve(store: Store, count: int, *, above: int = 0) -> int:
     """Return the first of `count` unused sequences above `above`."""
     with store.transaction():
         return agent_rows.reserve_sequences(store.database, count, above=above)
+
+
+def _definition(store: Store, generation: int) -> Uvn | None:
+    try:
+        return store.generation(generation).uvn
+    except UnknownGeneration:
+        # There is none, or the registry was restored from an older backup.
+        return None
 
 
 def _require_reachable_cells(plan: Plan) -> None:

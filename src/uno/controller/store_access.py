@@ -121,6 +121,11 @@ class StoreAccess:
         with self._opened() as registry:
             return registry.store.history()[-1].number
 
+    def count_not_released(self) -> int:
+        """Return the number of changes that are not released."""
+        with self._opened() as registry:
+            return len(release_store.not_released(registry.store).changes)
+
     def write(self, record: ReleaseRecord) -> None:
         """Replace the record of the release."""
         with self._opened() as registry:

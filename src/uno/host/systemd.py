@@ -137,6 +137,14 @@ def switch(verb: str, *, unit: str = UNIT) -> None:
     run(["systemctl", verb, unit], timeout=_PATIENCE)
 
 
+def runs_agent(root: Path) -> bool:
+    """Whether this host has a unit that runs the agent of the cell in `root`."""
+    path = UNITS / UNIT
+    if not BOOTED.exists() or _owner(path) != str(root):
+        return False
+    return _is_daemon(path.read_text())
+
+
 def remove(root: Path, *, unit: str = UNIT) -> bool:
     """Stop, disable and delete the unit for `root`; return whether there was one."""
     _require_systemd()

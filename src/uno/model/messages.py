@@ -64,7 +64,8 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
     originate. Those in `unproven` claim to run generations that the registry has not made, without
     its signature. `rollout` describes the step of a rollout for people, empty at rest. If the
     newest generation was rolled back, `undone` is its number and `reason` the cause, and
-    `generation` and `cells` are those of the one before.
+    `generation` and `cells` are those of the one before. `waiting` counts the changes that are not
+    released.
     """
 
     generation: int
@@ -75,6 +76,7 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
     rollout: str = ""
     undone: int | None = None
     reason: str = ""
+    waiting: int = 0
 
 
 class Activation(Struct, frozen=True, kw_only=True):

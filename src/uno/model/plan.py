@@ -168,7 +168,10 @@ class RootVpn(Struct, frozen=True, kw_only=True):
 
 
 class ParticlesVpn(Struct, frozen=True, kw_only=True):
-    """The star between a cell and the particles. `hub4`/`hub6` is every cell's address in it."""
+    """The star between a cell and the particles. `hub4`/`hub6` is every cell's address in it.
+
+    `allowed_ips` are networks outside of the UVN that particles without `tunnel` reach, too.
+    """
 
     hub4: IPv4Address
     hub6: IPv6Address
@@ -177,10 +180,14 @@ class ParticlesVpn(Struct, frozen=True, kw_only=True):
     keepalive: int
     masquerade: bool
     tunnel: bool
+    allowed_ips: tuple[Network, ...] = ()
 
 
 class BackboneVpn(Struct, frozen=True, kw_only=True):
-    """Settings that all backbone links share. `interface` is a pattern with `{}` for the slot."""
+    """Settings that all backbone links share. `interface` is a pattern with `{}` for the slot.
+
+    `allowed_ips` are networks outside of the UVN that links carry, too.
+    """
 
     interface: str
     mtu: int
@@ -200,6 +207,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The whole network as decided.
 
     `ring` is the circular order of the public cells; `strategy` is what the links were chosen by.
+    `masquerades_nodes`: a cell translates the addresses of other cells, and so of particles that
+    come in through those, to its own on the way into its LANs.
     `public_keys` maps key ids (`model.key_ids`) to base64 public keys.
     """
 
@@ -216,6 +225,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     particles: tuple[PlannedParticle, ...] = ()
     links: tuple[Link, ...] = ()
     strategy: Strategy = Strategy.CROSSED
+    masquerades_nodes: bool = False
     ring: tuple[int, ...] = ()
     public_keys: dict[str, str] = {}
 
@@ -282,6 +292,7 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     root: RootPeer | None = None
     particles: ParticlesHub | None = None
     bus: BusPlan = BusPlan()
+    masquerades_nodes: bool = False
     httpd_port: int = 443
     location: str | None = None
 

@@ -163,6 +163,7 @@ class UvnView(Struct, frozen=True, kw_only=True):
     advertisements of the registry arrive. `rollout` is for people: what the registry is doing,
     empty at rest.
     `undone` is the newest generation that was undone, None if the newest was not, `reason` why.
+    `waiting` counts the changes that the registry has not released, as far as the viewer knows.
     """
 
     uvn: str
@@ -173,6 +174,7 @@ class UvnView(Struct, frozen=True, kw_only=True):
     rollout: str = ""
     undone: int | None = None
     reason: str = ""
+    waiting: int = 0
 
     @property
     def consistent(self) -> bool:

@@ -100,6 +100,10 @@ class VpnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `port` is where the hub listens (registry, cell), for the backbone the first port of each
     cell; `peer_port` where the peers of the root VPN listen; `subnet` the IPv4 pool; `interface`
     a pattern with `{}` for a number; `peer_mtu` bytes; `keepalive` seconds, 0 for none.
+    `allowed_ips` are networks outside of the UVN: those that links carry too, or that particles
+    without `tunnel` reach through their cell. `masquerade` of the root VPN is about the cells'
+    addresses, which are in its subnet. `forward` is as in the seed's files, and has one value for
+    each network (`checks.vpn_settings`).
     """
 
     port: int

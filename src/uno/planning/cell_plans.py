@@ -65,6 +65,7 @@ def _cell_plan(plan: Plan, cell: PlannedCell, peers: list[tuple[int, BackbonePee
         root=_root_peer(plan, cell),
         particles=_particles_hub(plan, cell),
         bus=plan.bus,
+        masquerades_nodes=plan.masquerades_nodes and bool(cell.member.lans),
         httpd_port=cell.httpd_port,
         location=cell.location,
     )

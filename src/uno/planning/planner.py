@@ -69,6 +69,7 @@ def plan(uvn: Uvn, parent: Plan | None) -> Plan:
         strategy=settings.deployment.strategy,
         ring=chosen.ring,
     )
+    draft = replace(draft, masquerades_nodes=_masquerades_nodes(draft, settings))
     keyless = replace(draft, links=links(uvn, draft, chosen.pairs, parent))
     return with_keys(keyless, parent.public_keys if parent else {})
 
@@ -148,7 +149,14 @@ def _particles_vpn(settings: Settings, pools: Pools) -> ParticlesVpn | None:
         keepalive=vpn.keepalive,
         masquerade=vpn.masquerade,
         tunnel=vpn.tunnel,
+        allowed_ips=tuple(sorted(vpn.allowed_ips, key=network_order)),
     )
+
+
+def _masquerades_nodes(draft: Plan, settings: Settings) -> bool:
+    # A translation has the kernel track all connections, which cells without particles do not need.
+    served = bool(draft.particles) and any(cell.member.serves_particles for cell in draft.cells)
+    return settings.root_vpn.masquerade and served
 
 
 def _cell(cell: Cell, settings: Settings, pools: Pools) -> PlannedCell:

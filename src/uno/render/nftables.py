@@ -3,7 +3,8 @@
 The table has six purposes. Traffic for the UVN never leaves in clear text. A link passes only
 sources that can be behind it (`rpf_X`; BCP 38). Nothing enters the UVN from the Internet. Only
 nodes of the UVN reach the ports of the bus. A host that did not forward before forwards no new
-connections into the LAN. Particles, whose addresses have no route in a LAN, are translated (NAT).
+connections into the LAN. Particles and other nodes, whose addresses have no route in a LAN, are
+translated (NAT).
 
 The registry's host has a table of its own, since a cell may be on the same host.
 
@@ -86,14 +87,15 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
     blocks = [
         *_address_sets("uvn_prefixes", remote_prefixes(own, roster)),
         *_address_sets("own_prefixes", local),
+        *(_address_sets("allowed_ips", allowed) if (allowed := plan.backbone_allowed_ips) else ()),
         _names("links", (link.interface for link in plan.links)),
         _names("nics", nics),
         _names("tunnels", interfaces(plan)),
         *_rpf_chains(plan, roster),
-        _chain("from_links", "", _from_links(site)),
+        _chain("from_links", "", _from_links(plan, site)),
         *(_chain(f"from_{link.interface}", "", _from_link(link)) for link in plan.links),
         _chain("to_tunnels", "", _to_tunnels(plan)),
-        _chain("from_lans", "", _from_lans(site)),
+        _chain("from_lans", "", _from_lans(plan, site)),
         _chain("mss_clamp", "", _mss_clamp(plan)),
         *_host_chains(foreign, nics),
         _chain(
@@ -114,9 +116,16 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
         _chain("from_node", "", _from_node(site)),
         _chain("output", "filter hook output priority filter; policy accept;", _output(own)),
     ]
-    if plan.particles and plan.particles.masquerade and particles:
-        rules = _postrouting(own, roster)
-        blocks.append(_chain("postrouting", "nat hook postrouting priority srcnat;", rules))
+    translated = [
+        *(
+            _particles_postrouting(own, roster)
+            if plan.particles and plan.particles.masquerade and particles
+            else ()
+        ),
+        *(_nodes_postrouting(roster, site) if plan.masquerades_nodes else ()),
+    ]
+    if translated:
+        blocks.append(_chain("postrouting", "nat hook postrouting priority srcnat;", translated))
     return f"table inet {TABLE} {{\n" + "\n".join(blocks) + "}\n"
 
 
@@ -210,12 +219,15 @@ def _rpf_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
 def _sources(
     link: BackbonePeer, plan: CellPlan, roster: Roster, own: Mapping[int, tuple[Network, ...]]
 ) -> tuple[Network, ...]:
-    """Return the sources behind a link: its origins' prefixes, and the links' own addresses."""
+    """Return the sources behind a link: its origins' prefixes, and the links' own addresses.
+
+    `allowed_ips` of the backbone are among them.
+    """
     members = members_of(link.import_origins, roster)
     allowed = {prefix for member in members for prefix in own[member.id]}
     # Links have their addresses in the backbone pool and in the third /64 of the ULA: the sources
     # of ICMP errors from routers on the path.
-    allowed |= {roster.pools.backbone, link_pool6(roster)}
+    allowed |= {roster.pools.backbone, link_pool6(roster), *plan.backbone_allowed_ips}
     if plan.particles and not plan.particles.masquerade:
         allowed |= {roster.pools.particles, roster.pools.particles6}
     return tuple(sorted(allowed, key=network_order))
@@ -331,13 +343,15 @@ def _from_link(link: BackbonePeer) -> Iterator[str]:
     yield "goto from_links"
 
 
-def _from_links(site: _Site) -> Iterator[str]:
+def _from_links(plan: CellPlan, site: _Site) -> Iterator[str]:
     """Yield the rules for packets from a link whose source has passed its `rpf` chain."""
     yield f"oifname {site.nics} ip daddr {site.own4} accept"
     yield f"oifname {site.nics} ip6 daddr {site.own6} accept"
     yield f"ip daddr {site.own4} counter drop"
     yield f"ip6 daddr {site.own6} counter drop"
     yield "jump to_tunnels"
+    for ip, networks in _allowed_ips(plan):
+        yield f"oifname {site.nics} {ip} daddr {networks} accept"
     yield _NO_ROUTE
     yield "counter drop"
 
@@ -346,10 +360,19 @@ def _from_links(site: _Site) -> Iterator[str]:
 _NO_ROUTE = f'oifname "{NODE_INTERFACE}" reject with icmpx host-unreachable'
 
 
-def _from_lans(site: _Site) -> Iterator[str]:
+def _from_lans(plan: CellPlan, site: _Site) -> Iterator[str]:
     # Packets between two of the cell's LANs never enter a tunnel, even if an interface is down.
     for ip, local in (("ip", site.own4), ("ip6", site.own6)):
         yield f"{ip} saddr {local} {ip} daddr != {local} goto to_tunnels"
+    for ip, networks in _allowed_ips(plan):
+        yield f"{ip} saddr {networks} goto to_tunnels"
+
+
+def _allowed_ips(plan: CellPlan) -> Iterator[tuple[str, str]]:
+    """Yield, for each family that has some, the set of networks that links carry, too."""
+    for version, ip in ((4, "ip"), (6, "ip6")):
+        if any(network.version == version for network in plan.backbone_allowed_ips):
+            yield ip, f"@allowed_ips{version}"
 
 
 def _mss_clamp(plan: CellPlan) -> Iterator[str]:
@@ -425,12 +448,20 @@ def _by_interface(ways: list[str], key: str = "iifname") -> Iterator[str]:
         yield f"{key} vmap {{ {', '.join(ways)} }}"
 
 
-def _postrouting(own: Member, roster: Roster) -> Iterator[str]:
+def _particles_postrouting(own: Member, roster: Roster) -> Iterator[str]:
     pools = roster.pools
     yield f"ip saddr {pools.particles} oifname @links snat ip to {own.node4}"
     yield f"ip6 saddr {pools.particles6} oifname @links snat ip6 to {own.node6}"
     yield f"ip saddr {pools.particles} oifname != @tunnels masquerade"
     yield f"ip6 saddr {pools.particles6} oifname != @tunnels masquerade"
+
+
+def _nodes_postrouting(roster: Roster, site: _Site) -> Iterator[str]:
+    """Yield the rules for packets of other nodes into a LAN, whose router has no route to nodes."""
+    pools = roster.pools
+    nodes6 = next(pools.ula.subnets(new_prefix=64))
+    yield f"ip saddr {pools.root} oifname {site.nics} ip daddr {site.own4} masquerade"
+    yield f"ip6 saddr {nodes6} oifname {site.nics} ip6 daddr {site.own6} masquerade"
 
 
 def _address_sets(name: str, networks: Iterable[Network]) -> Iterator[str]:

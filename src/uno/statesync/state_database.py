@@ -322,6 +322,7 @@ def view(
         rollout=announced.rollout,
         undone=announced.undone,
         reason=announced.reason,
+        waiting=announced.waiting,
     )
 
 

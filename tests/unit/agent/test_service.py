@@ -16,11 +16,12 @@ from uno.agent.service import UnresolvedLink
 from uno.host.fake.fake_host import FakeHost
 from uno.model.package import Package
 from uno.model.status import CellStatus, CellView, LanState, UvnView
-from uno.ports.host import Action, Nic, Observed, SessionStatus
+from uno.ports.host import Action, Nic, Observed, SessionStatus, StartRouting, StopRouting
 from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.forwarding_proof import ForwardingProof
 
 PACKAGE = package_of(CROSSED)
+PLAN = PACKAGE.plan
 FIRST, SECOND, THIRD = PACKAGE.plan.links
 AT_HOME = packages.package_of(HOME)
 NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),))
@@ -152,3 +153,37 @@ def test_what_is_probed_on_a_host_without_an_agent_follows_from_its_lans() -> No
     assert {path.lan for path in plan.paths} == {REMOTE}
     assert plan.interfaces == ("eth1",)
     assert plan.remote == {}
+
+
+@pytest.mark.feature("F102")
+def test_up_without_routing_starts_all_but_routing_and_a_whole_up_the_rest() -> None:
+    host = FakeHost()
+
+    first = service.up(host, PACKAGE, progress=lambda _: None, routed=False)
+    without = host.observe(())
+    rest = service.up(host, PACKAGE, progress=lambda _: None)
+
+    assert len(first) > 3
+    assert without.routing is None
+    assert {tunnel.name for tunnel in without.tunnels} >= {link.interface for link in PLAN.links}
+    assert [type(action) for action in rest] == [StartRouting]
+
+
+@pytest.mark.feature("F102")
+def test_up_without_routing_leaves_routing_that_runs_alone() -> None:
+    host, _ = connected()
+
+    assert service.up(host, PACKAGE, progress=lambda _: None, routed=False) == ()
+    assert host.observe(()).routing is not None
+
+
+@pytest.mark.feature("F102")
+def test_routing_is_stopped_alone() -> None:
+    host, _ = connected()
+    before = host.observe(())
+
+    stopped = service.down_routing(host, progress=lambda _: None)
+
+    assert stopped == (StopRouting(),)
+    assert replace(before, routing=None, routing_leftovers=False) == host.observe(())
+    assert service.down_routing(host, progress=lambda _: None) == ()

@@ -184,6 +184,22 @@ def test_an_edit_that_is_not_released_reaches_no_cell(scene: Scene) -> None:
     assert scene.record().release.generation == 1
 
 
+@pytest.mark.feature("G41")
+def test_the_number_of_changes_that_wait_is_announced_until_they_are_released(scene: Scene) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            assert agent.view().waiting == 0
+            scene.edit(add_lan("c1", 77))
+            scene.edit(add_lan("c1", 78))
+            await until(lambda: agent.view().waiting == 2, "two changes wait")
+            await agent.release()
+            await until(lambda: agent.view().waiting == 0, "none waits")
+
+    asyncio.run(play())
+
+
 def test_the_root_vpn_is_removed_when_the_agent_ends_and_kept_when_it_is_killed(
     scene: Scene,
 ) -> None:

@@ -15,7 +15,7 @@ from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network, address, network
 from uno.model.plan import CellPlan, ParticlePeer, Roster
 from uno.model.tunnel import UNDERLAY_MARK
-from uno.model.uvn import PARTICLES_VPN, Cell, Particle, Settings, User, Uvn
+from uno.model.uvn import BACKBONE_VPN, PARTICLES_VPN, ROOT_VPN, Cell, Particle, Settings, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan
 from uno.render import nftables
@@ -361,9 +361,10 @@ def test_a_roaming_cell_only_passes_on() -> None:
 
 
 @pytest.mark.feature("F082")
-def test_particles_are_translated_to_the_cells_own_address_on_links_and_elsewhere_masked(
-    hub: Walk,
-) -> None:
+def test_particles_are_translated_to_the_cells_own_address_on_links_and_elsewhere_masked() -> None:
+    kept = Settings(root_vpn=replace(ROOT_VPN, masquerade=False))
+    hub = traverse(HUB, "eth1", "eth1", uvn=replace(UVN, settings=kept))
+
     rules = chain(hub.text, "postrouting")
 
     assert rules == [
@@ -376,8 +377,23 @@ def test_particles_are_translated_to_the_cells_own_address_on_links_and_elsewher
 
 
 @pytest.mark.feature("F082")
+def test_other_nodes_are_masked_on_the_way_into_a_lan_and_on_links_are_not() -> None:
+    leaf = traverse(LEAF, "eth1", "eth2")
+
+    assert chain(leaf.text, "postrouting") == [
+        "type nat hook postrouting priority srcnat;",
+        "ip saddr 10.255.128.0/22 oifname @nics ip daddr @own_prefixes4 masquerade",
+        "ip6 saddr fd2b:5061:b7f9::/64 oifname @nics ip6 daddr @own_prefixes6 masquerade",
+    ]
+    assert "postrouting" not in traverse(ROAM, particles=()).text
+
+
+@pytest.mark.feature("F082")
 def test_particles_keep_their_address_without_masquerade() -> None:
-    plain = Settings(particles_vpn=replace(PARTICLES_VPN, masquerade=False))
+    plain = Settings(
+        root_vpn=replace(ROOT_VPN, masquerade=False),
+        particles_vpn=replace(PARTICLES_VPN, masquerade=False),
+    )
     hub = traverse(HUB, "eth1", "eth1", uvn=replace(UVN, settings=plain))
 
     assert "chain postrouting" not in hub.text
@@ -385,7 +401,7 @@ def test_particles_keep_their_address_without_masquerade() -> None:
 
 
 def test_connections_are_tracked_for_particles_alone() -> None:
-    quiet = traverse(HUB, "eth1", "eth1", particles=())
+    quiet = traverse(HUB, "eth1", "eth1", uvn=replace(UVN, particles=()), particles=())
 
     assert " ct " not in quiet.text
     assert "hook postrouting" not in quiet.text
@@ -521,7 +537,34 @@ def test_an_ipv6_network_that_appears_later_is_not_the_hosts_own() -> None:
 
 @pytest.mark.feature("F082")
 def test_nothing_between_lans_is_translated() -> None:
-    assert "postrouting" not in traverse(LEAF, "eth1", "eth2").text
+    _, *rules = chain(traverse(LEAF, "eth1", "eth2").text, "postrouting")
+
+    sources = {rule.split()[2] for rule in rules}
+    assert sources == {"10.255.128.0/22", "fd2b:5061:b7f9::/64"}
+
+
+@pytest.mark.feature("F038")
+def test_links_carry_the_allowed_ips_of_the_backbone_too() -> None:
+    outside, inside = "172.20.1.5", "192.168.2.5"
+    networks = (IPv4Network("172.20.0.0/16"), IPv6Network("2001:db8:ff::/48"))
+    carried = Settings(backbone_vpn=replace(BACKBONE_VPN, allowed_ips=networks))
+    hub = traverse(HUB, "eth1", "eth1", uvn=replace(UVN, settings=carried))
+    plain = traverse(HUB, "eth1", "eth1")
+    link = hub.interface[LEAF]
+
+    for source, destination, came, to in (
+        (outside, "192.168.1.5", link, "eth1"),
+        ("2001:db8:ff::5", "2001:db8:1::5", link, "eth1"),
+        (inside, outside, link, "eth1"),
+        (outside, inside, "eth1", link),
+        ("192.168.1.5", outside, "eth1", link),
+    ):
+        assert hub.passes(came, source, destination, to=to)
+    assert not plain.passes(link, outside, "192.168.1.5", to="eth1")
+    assert not plain.passes(link, inside, outside, to="eth1")
+    assert not plain.passes("eth1", outside, inside, to=link)
+    assert not hub.passes(link, "172.21.1.5", "192.168.1.5", to="eth1")
+    assert not hub.passes("eth0", outside, "192.168.1.5", to=link)
 
 
 @pytest.mark.feature("F080")

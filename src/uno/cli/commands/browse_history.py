@@ -76,8 +76,9 @@ def rollback(
 ) -> None:
     """Restore the definition of generation N, as a new generation.
 
-    Old keys never work again: links, cells and particles that come back get new ones. Ids are not
-    reused, and users keep their current passwords.
+    Who is banned stays banned, also who was deleted after that. Old keys never work again: links,
+    cells and particles that come back get new ones. Ids are not reused, and users keep their
+    current passwords.
     """
     from uno.cli.input import registry_change
     from uno.cli.output import change_report, generation_views
@@ -86,18 +87,21 @@ def rollback(
 
     common.start()
     with operations.opened(common.root, dry_run=common.dry_run) as registry:
-        then = registry.store.generation(number).uvn
-        gone = generation_views.removed(registry.store.head().uvn, then)
+        store = registry.store
+        then, newest = store.generation(number).uvn, store.head()
+        gone = generation_views.removed(newest.uvn, then)
+        earlier = (store.generation(entry.number).uvn for entry in reversed(store.history()))
+        banned = history.bans(earlier, then)
     if gone:
         common.confirm(f"Remove {gone}?")
 
     def edit(now: Uvn) -> Edited:
-        if generation_views.removed(now, then) != gone:
+        if now != newest.uvn:
             raise ActionNeeded(
                 "another command changed the registry while you answered",
                 "nothing was changed; check again with --dry-run",
             )
-        return history.rolled_back(now, then)
+        return history.rolled_back(now, then, banned)
 
     made = registry_change.make(common, edit)
     change_report.print_change(common, f"Restored the definition of generation {number}.", made)

@@ -169,7 +169,8 @@ def cell(
     new = definition_input.confirm_owner(common, options.owner)
     wanted = updates.CellUpdate(
         naming=updates.Naming(name=changes.new_name, owner=options.owner, new_owners=new),
-        added=tuple(options.networks or ()),
+        networks=tuple(options.networks or ()),
+        added=tuple(changes.added or ()),
         removed=tuple(changes.removed or ()),
         links=tuple(options.links or ()),
         settings=setting_options.of_changed_cell(options, changes),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +38,17 @@ Verbose = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 
+class Part(StrEnum):
+    """What `up` and `down` take up and down to, as in the seed: each includes those before it."""
+
+    NET = "net"
+    ROUTER = "router"
+    AGENT = "agent"
+
+
+# Seconds until an agent has ended.
+_END_TIMEOUT = 30.0
+
 # Seconds until names that could not be resolved are tried again.
 RESOLVE_AGAIN = 2.0
 
@@ -60,6 +75,13 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
+    part: Annotated[
+        Part,
+        typer.Argument(
+            metavar="[net|router|agent]",
+            help="Stop after interfaces and firewall, after routing, or start the agent.",
+        ),
+    ] = Part.ROUTER,
     root: Root = Path(),
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -72,6 +94,7 @@ def up(
 
     Names of neighbours whose links do not work are resolved again. Exit status 1 if one cannot be
     resolved: the rest is up. Where an agent runs, it triggers the agent's reconciliation instead.
+    `up agent` starts the agent's unit, which `uno service install -a` has made.
     """
     from uno.agent import service  # noqa: PLC0415
     from uno.reconcile.kernel_parameters import OPTIONAL  # noqa: PLC0415
@@ -83,7 +106,12 @@ def up(
         if not quiet:
             print(f"{package.manifest.cell_name} is managed by its agent, process {process}")
         return
-    actions = _connect(ledger, host, package, wait=wait, verbose=verbose)
+    if part is Part.AGENT:
+        _start_agent(root, package, quiet=quiet)
+        return
+    actions = _connect(
+        ledger, host, package, wait=wait, verbose=verbose, routed=part is Part.ROUTER
+    )
     # Without a warning every name was resolved.
     missing = service.unresolved(host, package) if host.warnings else ()
     host.warn_of_fixed_parameters(OPTIONAL)
@@ -99,23 +127,45 @@ def up(
         raise _incomplete(package, missing)
 
 
-def down(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> None:
-    """Disconnect this host: remove all that `up` made, nothing else."""
+def down(
+    part: Annotated[
+        Part,
+        typer.Argument(
+            metavar="[net|router|agent]",
+            help="All, routing alone (the host stops to forward), or the agent alone.",
+        ),
+    ] = Part.NET,
+    root: Root = Path(),
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Disconnect this host: remove all that `up` made, nothing else.
+
+    `down agent` stops the agent, and leaves the network up.
+    """
     from uno.agent import pidfile, service  # noqa: PLC0415
 
     _require_root()
     _, package = _open(root)
     host = _host(package)
-    if (process := pidfile.running(host.folder)) is not None:
+    cell = package.manifest.cell_name
+    process = pidfile.running(host.folder)
+    if part is Part.AGENT:
+        done = _stop_agent(root, host.folder)
+        if not quiet:
+            print(f"the agent of {cell} {'is stopped' if done else 'did not run'}")
+        return
+    if process is not None:
         raise ActionNeeded(
-            f"{package.manifest.cell_name} is managed by its agent, process {process}",
-            f"stop it first: systemctl stop uvn-agent, or kill {process}",
+            f"{cell} is managed by its agent, process {process}",
+            "stop it first: uno service down agent",
         )
+    remove = service.down_routing if part is Part.ROUTER else service.down
+    what = f"the routing of {cell}" if part is Part.ROUTER else cell
     with _locked(host):
-        actions = service.down(host, progress=_progress(verbose))
+        actions = remove(host, progress=_progress(verbose))
     if not quiet:
-        cell = package.manifest.cell_name
-        print(f"{cell} is down" if actions else f"{cell} was down already")
+        print(f"{what} is down" if actions else f"{what} was down already")
 
 
 def status(
@@ -165,15 +215,61 @@ def _proof(host: LinuxHost, found: ServiceStatus) -> ForwardingProof:
     return service.proof_of_agent(view, known=found.obstacles)
 
 
+def _start_agent(root: Path, package: Package, *, quiet: bool) -> None:
+    """Start the agent's unit. Raises `ActionNeeded` where there is none."""
+    from uno.host import systemd  # noqa: PLC0415
+
+    if not systemd.runs_agent(root.resolve()):
+        raise ActionNeeded(
+            f"there is no unit that runs the agent of {package.manifest.cell_name}",
+            f"make it and start it: uno service install -a -s -r {shlex.quote(str(root))}",
+        )
+    systemd.switch("start")
+    if not quiet:
+        print(f"{systemd.UNIT} is started; its log: journalctl -xeu {Path(systemd.UNIT).stem}")
+
+
+def _stop_agent(root: Path, folder: Path) -> bool:
+    """Stop the agent, whoever started it, and return whether there was one. Raises `UnoError`."""
+    from uno.agent import pidfile  # noqa: PLC0415
+    from uno.host import systemd  # noqa: PLC0415
+
+    process = pidfile.running(folder)
+    if process is None:
+        return False
+    if systemd.runs_agent(root.resolve()):
+        # systemd would start it again.
+        systemd.switch("stop")
+    deadline = time.monotonic() + _END_TIMEOUT
+    while (process := pidfile.running(folder)) is not None:
+        if time.monotonic() >= deadline:
+            raise TransientFailure(
+                f"the agent, process {process}, has not ended after {_END_TIMEOUT:g} s",
+                "see its log",
+            )
+        if process:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
+        threading.Event().wait(0.2)
+    return True
+
+
 def _connect(
-    ledger: Ledger, host: LinuxHost, package: Package, *, wait: float, verbose: int
+    ledger: Ledger,
+    host: LinuxHost,
+    package: Package,
+    *,
+    wait: float,
+    verbose: int,
+    routed: bool,
 ) -> tuple[Action, ...]:
     """Connect; retry while names do not resolve, which at boot they may do a little later."""
     from uno.agent import service  # noqa: PLC0415
 
     deadline = time.monotonic() + wait
     done: list[Action] = []
-    before = ledger.previous()
+    # A change-over is one of traffic, which there is none of without routing.
+    before = ledger.previous() if routed else None
     while True:
         host.warnings.clear()
         with _locked(host):
@@ -186,7 +282,7 @@ def _connect(
                     pause=threading.Event().wait,
                     now=time.monotonic,
                 )
-            done += service.up(host, package, progress=_progress(verbose))
+            done += service.up(host, package, progress=_progress(verbose), routed=routed)
         if not host.warnings or time.monotonic() + RESOLVE_AGAIN > deadline:
             return tuple(done)
         threading.Event().wait(RESOLVE_AGAIN)

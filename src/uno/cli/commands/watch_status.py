@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,19 @@ from uno.cli.input.options import Common, JsonOption, takes_groups
 from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from rich.console import RenderableType
+
+    from uno.controller.unreleased import Unreleased
     from uno.model.status import UvnView
+
+
+# Beside 0, 1 and 2 of every command: the network is well, and does not have every change.
+NOT_RELEASED = 3
+
+# So many changes that are not released are listed.
+_LINES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +60,12 @@ def status(
         bool, typer.Option("-w", "--watch", help="Keep running, and show each change.")
     ] = False,
 ) -> None:
-    """Show the whole UVN: cells, generations, LANs, links, faults.
+    """Show the whole UVN: cells, generations, LANs, links, faults, and changes not released.
 
     Works where an agent runs, at the registry and on every cell. Exit status 1 if a cell has no
     contact, runs another generation than it should, does not reach every LAN, or reports what
-    is in the way of packets that it forwards.
+    is in the way of packets that it forwards. Exit status 3 at the registry if all is well but
+    changes, such as bans, are not released; until `uno sync`, no cell has them.
     """
     from uno import control
 
@@ -62,12 +74,19 @@ def status(
     request = control.ControlRequest.WATCH if watch else control.ControlRequest.VIEW
     views = control.watch_views(here.socket, request)
     try:
-        last = _show(views, as_json=output.json, in_place=watch)
+        last = _show(
+            views,
+            as_json=output.json,
+            in_place=watch,
+            not_released=partial(_not_released, here, common.root),
+        )
     except control.NoAgent as error:
         _without_agent(here, common.root, as_json=output.json)
         raise typer.Exit(1) from error
     if not (last.consistent and last.routed) or last.obstructed:
         raise typer.Exit(1)
+    if _not_released(here, common.root):
+        raise typer.Exit(NOT_RELEASED)
 
 
 def agent_identity(root: Path) -> AgentIdentity:
@@ -117,46 +136,80 @@ def _registry(root: Path) -> AgentIdentity:
     return AgentIdentity(uvn=uvn.name, identity=uvn.identity, cell=REGISTRY, name="the registry")
 
 
-def _show(views: Iterable[UvnView], *, as_json: bool, in_place: bool) -> UvnView:
-    """Print each view as it comes; return the last."""
+def _not_released(here: AgentIdentity, root: Path) -> Unreleased:
+    """Return what the registry in `root` has not released; a cell has no such thing."""
+    from uno.controller import release_store
+    from uno.controller.unreleased import Unreleased
+    from uno.model.messages import REGISTRY
+    from uno.registry.store import directory
+
+    if here.cell != REGISTRY:
+        return Unreleased()
+    with directory.opened(root, for_change=False) as registry:
+        return release_store.not_released(registry.store)
+
+
+def _waiting(found: Unreleased) -> tuple[str, ...]:
+    """Return the lines on changes that are not released, as many as fit."""
+    from uno.controller import unreleased
+
+    lines = tuple(unreleased.lines(found))
+    more = len(lines) - _LINES - 1
+    return lines if more <= 0 else (*lines[: _LINES + 1], f"  … and {more:,} more: uno log")
+
+
+def _show(
+    views: Iterable[UvnView],
+    *,
+    as_json: bool,
+    in_place: bool,
+    not_released: Callable[[], Unreleased],
+) -> UvnView:
+    """Print each view as it comes, with what is not released then; return the last."""
     if as_json:
-        return _print_json(views, on_one_line=in_place)
+        return _print_json(views, on_one_line=in_place, not_released=not_released)
     from uno.cli.output import printing
+    from uno.cli.output.status_view import renderable
 
-    return _refresh(views) if in_place and printing.console().is_terminal else _print(views)
+    def page(view: UvnView) -> RenderableType:
+        return renderable(view, waiting=_waiting(not_released()))
+
+    if in_place and printing.console().is_terminal:
+        return _refresh(views, page)
+    last = None
+    for last in views:
+        printing.page(page(last))
+    return _seen(last)
 
 
-def _print_json(views: Iterable[UvnView], *, on_one_line: bool) -> UvnView:
+def _print_json(
+    views: Iterable[UvnView], *, on_one_line: bool, not_released: Callable[[], Unreleased]
+) -> UvnView:
     import json
     import sys
 
     last = None
     for last in views:
-        print(json.dumps(as_dict(last), indent=None if on_one_line else 2))
+        found = not_released()
+        waiting = {
+            "generations": list(found.changes),
+            "revoked": list(found.revoked),
+        }
+        value = as_dict(last) | {"not_released": waiting}
+        print(json.dumps(value, indent=None if on_one_line else 2))
         sys.stdout.flush()
     return _seen(last)
 
 
-def _print(views: Iterable[UvnView]) -> UvnView:
-    from uno.cli.output import printing
-    from uno.cli.output.status_view import renderable
-
-    last = None
-    for last in views:
-        printing.page(renderable(last))
-    return _seen(last)
-
-
-def _refresh(views: Iterable[UvnView]) -> UvnView:
+def _refresh(views: Iterable[UvnView], page: Callable[[UvnView], RenderableType]) -> UvnView:
     from rich.live import Live
 
     from uno.cli.output import printing
-    from uno.cli.output.status_view import renderable
 
     last = None
     with Live(console=printing.console(), auto_refresh=False) as live:
         for last in views:
-            live.update(renderable(last), refresh=True)
+            live.update(page(last), refresh=True)
     return _seen(last)
 
 
@@ -169,11 +222,15 @@ def _seen(last: UvnView | None) -> UvnView:
 def _without_agent(here: AgentIdentity, root: Path, *, as_json: bool) -> None:
     """Print that no agent runs, and the status of this host without one. Raises UnoError."""
     from uno.cli.commands import service_up_down
+    from uno.cli.output import printing
     from uno.model.messages import REGISTRY
 
     missing = ActionNeeded(
         f"no agent runs for {here.name} of {here.uvn}", "start it: uno agent -r DIR"
     )
+    if here.cell == REGISTRY and not as_json:
+        for line in _waiting(_not_released(here, root)):
+            printing.result(line)
     if as_json or here.cell == REGISTRY:
         raise missing
     from uno.cli.output import error_output

@@ -254,7 +254,10 @@ class CellOptions(OwnerOptions):
     networks: Annotated[
         list[str] | None,
         typer.Option(
-            "-N", "--network", metavar="A.B.C.D/N", help="A LAN to attach; repeat for more."
+            "-N",
+            "--network",
+            metavar="A.B.C.D/N",
+            help="A LAN to attach; repeat for more. With -U, these replace all its LANs.",
         ),
     ] = None
     links: Annotated[
@@ -300,6 +303,14 @@ class CellChanges:
     """Options that change a cell but do not define one."""
 
     new_name: NewName = None
+    added: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add-network",
+            metavar="A.B.C.D/N",
+            help="A LAN to attach beside the others; repeat for more.",
+        ),
+    ] = None
     removed: Annotated[
         list[str] | None,
         typer.Option(

@@ -51,7 +51,7 @@ def print_text(common: Common, done: str, made: Change, *, notes: Sequence[str] 
     title = "Dry run: nothing was changed." if made.is_dry_run else done
     out.print(title, style="bold", markup=False)
     out.print(f"generation {before}{made.after.number}")
-    _diff(out, made.lines or _declared(made), everything=common.verbosity > 0)
+    _diff(out, made.lines, everything=common.verbosity > 0)
     _failure_costs(out, made, everything=common.verbosity > 0)
     for line in (*_files(common, made), *notes):
         out.print(wrapped(line), markup=False)
@@ -73,15 +73,6 @@ def _diff(out: Console, lines: Sequence[str], *, everything: bool) -> None:
         printing.change_line(out, line)
     if len(shown) < len(lines):
         out.print(f"… and {len(lines) - len(shown):,} more lines; -v shows them", style="dim")
-
-
-def _declared(made: Change) -> tuple[str, ...]:
-    """Return the changes of the definition, for a change that affects no cell."""
-    from uno.registry.changes import history
-
-    return (
-        history.lines(history.differences(made.parent.uvn, made.after.uvn)) if made.parent else ()
-    )
 
 
 def _failure_costs(out: Console, made: Change, *, everything: bool) -> None:
@@ -112,9 +103,15 @@ def _files(common: Common, made: Change) -> list[str]:
         lines.append(
             f"{count(done.stale, 'particle package')} postponed; write them with: uno packages"
         )
-    if not made.lines and not done.cell_packages:
+    if not done.cell_packages and not _removed_cell_packages(done.removed):
         lines.append("no cell is affected")
     return lines
+
+
+def _removed_cell_packages(names: Sequence[str]) -> bool:
+    from uno.render import package_file
+
+    return any(name.endswith(package_file.SUFFIX) for name in names)
 
 
 def _written(noun: str, names: Sequence[str], place: Path, made: Change) -> str:

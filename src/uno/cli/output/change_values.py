@@ -6,18 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 from uno.model import codec
 from uno.planning.diff import per_cell, plan_diff
+from uno.planning.diff.per_cell import Impact
 from uno.planning.survivability import report
 from uno.registry.changes import history
+from uno.registry.publish import cell_packages
 
 if TYPE_CHECKING:
     from uno.model.plan import Plan
-    from uno.planning.diff.per_cell import Impact
     from uno.registry.changes.operations import Change
 
 
 def impacts(made: Change) -> tuple[Impact, ...]:
-    """Return what a change means for each cell that it means something for."""
-    return per_cell.impacts(made.parent.plan if made.parent else None, made.after.plan)
+    """Return what a change means for each cell that it means something for.
+
+    These are all cells whose package is written, also where nothing else is counted for them.
+    """
+    plan = made.after.plan
+    found = {
+        each.cell: each
+        for each in per_cell.impacts(made.parent.plan if made.parent else None, plan)
+    }
+    written = set(made.published.cell_packages)
+    for cell in plan.cells:
+        member = cell.member
+        if cell_packages.file_name(plan.uvn, member.name) in written:
+            found.setdefault(member.id, Impact(cell=member.id, name=member.name))
+    return tuple(found[cell] for cell in sorted(found))
 
 
 def value(made: Change) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from uno.cli.output.list_views import Listing
 from uno.diagnostics import ActionNeeded
 from uno.model import codec
 from uno.planning.diff import plan_diff
-from uno.registry.changes import history
+from uno.registry.changes import change_lines, history
 from uno.spec.merging import Removal
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from uno.model.uvn import Uvn
     from uno.registry.store.directory import Registry
     from uno.registry.store.generation_store import Entry, Generation
+
+# Keys between particles and cells are in no plan.
+_ONLY_KEYS = "~ keys that no plan shows; definition and plan are as before"
 
 # So many lines of each change in the log; -v shows them all.
 _LINES = 8
@@ -152,10 +155,9 @@ def _newest(registry: Registry, count: int | None) -> tuple[Entry, ...]:
 
 
 def _change_lines(before: Generation | None, after: Generation) -> tuple[str, ...]:
-    """Return what a generation changed: what follows for the network, or else what was declared."""
-    decided = plan_diff.lines(plan_diff.diff(before.plan if before else None, after.plan))
-    declared = history.lines(history.differences(before.uvn, after.uvn)) if before else ()
-    return decided or declared
+    """Return what a generation changed: what was declared, and what follows for the network."""
+    old = (before.uvn, before.plan) if before else None
+    return change_lines.lines(old, (after.uvn, after.plan)) or (_ONLY_KEYS,)
 
 
 def _changes(before: Generation | None, after: Generation) -> dict[str, Any]:

@@ -21,10 +21,14 @@ _MOST = 50
 _NEVER_SEEN = "no contact yet; is its package installed, and its agent running?"
 
 
-def renderable(view: UvnView) -> RenderableType:
-    """Return the status page: the UVN, its cells, their faults, its links."""
+def renderable(view: UvnView, *, waiting: Iterable[str] = ()) -> RenderableType:
+    """Return the status page: the UVN, its cells, their faults, its links.
+
+    `waiting` are lines on changes that are not released, which come first.
+    """
     names = {cell.id: cell.name for cell in view.cells}
-    parts: list[RenderableType] = [*_headline(view, names), Text(), _cells(view)]
+    notes = [Text(line, style=_DOUBTFUL) for line in waiting]
+    parts: list[RenderableType] = [*_headline(view, names), *notes, Text(), _cells(view)]
     for section in (_faults(view), _linked(view, names), _online(view), _unproved(view)):
         lines: tuple[RenderableType, ...] = tuple(section)
         parts += [Text(), *lines] if lines else []
@@ -90,6 +94,9 @@ def _headline(view: UvnView, names: dict[int, str]) -> Iterator[Text]:
     yield line
     if view.viewer and not view.registry:
         yield Text("no contact with the registry", style=_DOUBTFUL)
+    if view.viewer and view.waiting:
+        count = f"{view.waiting} change{'' if view.waiting == 1 else 's'}"
+        yield Text(f"registry: {count} not released", style=_DOUBTFUL)
     if view.rollout:
         yield Text(f"registry: {view.rollout}", style="bold")
     if view.undone is not None:

@@ -16,6 +16,7 @@ from uno.model.checks import (
     public_addresses,
     single_values,
     strategy_fit,
+    vpn_settings,
 )
 from uno.model.checks.finding import Finding, Path
 
@@ -35,4 +36,5 @@ def check(uvn: Uvn) -> tuple[Finding, ...]:
         *pool_sizes.check(uvn),
         *port_conflicts.check(uvn),
         *strategy_fit.check(uvn),
+        *vpn_settings.check(uvn),
     )

@@ -52,8 +52,20 @@ def _pools(uvn: Uvn) -> list[_Claim]:
         "backbone_vpn": uvn.settings.backbone_vpn.subnet,
     }
     return [
-        _Claim(pool, ("settings", key, "subnet"), f"the {key} subnet {pool}", None)
-        for key, pool in pools.items()
+        *(
+            _Claim(pool, ("settings", key, "subnet"), f"the {key} subnet {pool}", None)
+            for key, pool in pools.items()
+        ),
+        # Links pass such sources from everywhere, so that they must not be those of a LAN.
+        *(
+            _Claim(
+                network,
+                ("settings", "backbone_vpn", "allowed_ips", index),
+                f"{network} of the backbone_vpn allowed_ips",
+                None,
+            )
+            for index, network in enumerate(uvn.settings.backbone_vpn.allowed_ips)
+        ),
     ]
 
 

@@ -1,23 +1,37 @@
-"""Parts of a plan, and changes to them, as text for people."""
+"""Parts of a plan, and changes to them, as text for people.
+
+Changes are derived from the fields of the plan, so that each has a line. Those that need words of
+their own are named here; a test changes every field.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
 from uno.model.plan import Link, LinkEnd, Plan, PlannedCell, PlannedParticle
 
-_SETTINGS = ("uvn", "owner", "strategy")
-_LABELS = {"root": "root VPN", "particles_vpn": "particle VPN", "endpoint": "address"}
-_GROUPS = ("pools", "timing", "backbone", "root", "particles_vpn")
+_LABELS = {
+    "root": "root VPN",
+    "particles_vpn": "particle VPN",
+    "endpoint": "address",
+    "masquerades_nodes": "masquerade of cells in LANs",
+}
+# `plan_diff` compares these item by item.
+_ITEMS = {"cells", "particles", "links", "public_keys"}
+# The order of the ring only matters for the links that are chosen by it, which are compared.
+_INTERNAL = {"ring"}
 
 
 def settings(old: Plan, new: Plan) -> tuple[str, ...]:
     """Return what changes for the UVN as a whole."""
+    names = [name for name in new.__struct_fields__ if name not in _ITEMS | _INTERNAL]
+    groups = [name for name in names if _is_group(old, new, name)]
     return (
-        *_changes(old, new, _SETTINGS),
-        *(each for group in _GROUPS for each in _group(old, new, group)),
+        *_changes(old, new, (name for name in names if name not in groups)),
+        *(each for group in groups for each in _group(old, new, group)),
     )
 
 
@@ -34,10 +48,10 @@ def cell_changes(old: PlannedCell, new: PlannedCell) -> tuple[str, ...]:
     """Return what changes about a cell itself, apart from its links."""
     announced, before = set(new.member.lans), set(old.member.lans)
     return (
-        *_changes(old.member, new.member, ("name", "endpoint", "node4", "node6")),
+        *_changes(old.member, new.member, _fields(new.member, but={"id", "lans"})),
         *(f"announces {lan}" for lan in new.member.lans if lan not in before),
         *(f"no longer announces {lan}" for lan in old.member.lans if lan not in announced),
-        *_changes(old, new, _fields(new, but="member")),
+        *_changes(old, new, _fields(new, but={"member"})),
     )
 
 
@@ -48,7 +62,7 @@ def particle(item: PlannedParticle) -> tuple[str, ...]:
 
 def particle_changes(old: PlannedParticle, new: PlannedParticle) -> tuple[str, ...]:
     """Return what changes about a particle."""
-    return _changes(old, new, _fields(new, but="id"))
+    return _changes(old, new, _fields(new, but={"id"}))
 
 
 def link(item: Link) -> tuple[str, ...]:
@@ -59,14 +73,17 @@ def link(item: Link) -> tuple[str, ...]:
 def link_changes(old: Link, new: Link, names: Mapping[int, str]) -> tuple[str, ...]:
     """Return what changes about a link, without its import policy."""
     before, after = _network(old), _network(new)
-    found = [f"{before} → {after}"] if before != after else []
-    if before == after and old.a.address6 != new.a.address6:
-        found.append(f"{old.a.address6} → {new.a.address6}")
+    moved = before != after
+    found = [f"{before} → {after}"] if moved else list(_changes(old, new, ("number",)))
+    # The IPv6 addresses of a link have the number of its IPv4 network.
+    told = {"cell", "import_origins", *(("address4", "address6") if moved else ())}
     for was, end in ((old.a, new.a), (old.b, new.b)):
-        if was.port != end.port:
-            found.append(f"port of {names[end.cell]} {_port(was)} → {_port(end)}")
-        if was.slot != end.slot:
-            found.append(f"slot of {names[end.cell]} {was.slot} → {end.slot}")
+        for name in _fields(end, but=told):
+            one, other = getattr(was, name), getattr(end, name)
+            if one != other:
+                found.append(
+                    f"{_label(name)} of {names[end.cell]} {_of_link(one)} → {_of_link(other)}"
+                )
     return tuple(found)
 
 
@@ -84,14 +101,20 @@ def _network(item: Link) -> str:
 
 
 def _port(end: LinkEnd) -> str:
-    return "-" if end.port is None else str(end.port)
+    return _of_link(end.port)
+
+
+def _of_link(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _is_group(old: Plan, new: Plan, name: str) -> bool:
+    return isinstance(getattr(old, name), Struct) or isinstance(getattr(new, name), Struct)
 
 
 def _group(old: Plan, new: Plan, name: str) -> tuple[str, ...]:
     before, after = getattr(old, name), getattr(new, name)
     label = _label(name)
-    if before is None and after is None:
-        return ()
     if before is None or after is None:
         return (f"{label} switched {'on' if before is None else 'off'}",)
     changed = _changes(before, after, before.__struct_fields__)
@@ -107,8 +130,8 @@ def _changes(old: Struct, new: Struct, fields: Iterable[str]) -> tuple[str, ...]
     )
 
 
-def _fields(value: Struct, *, but: str) -> tuple[str, ...]:
-    return tuple(name for name in value.__struct_fields__ if name != but)
+def _fields(value: Struct, *, but: AbstractSet[str]) -> tuple[str, ...]:
+    return tuple(name for name in value.__struct_fields__ if name not in but)
 
 
 def _label(field: str) -> str:
@@ -116,6 +139,8 @@ def _label(field: str) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

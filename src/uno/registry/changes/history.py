@@ -1,13 +1,15 @@
-"""Rolls a definition back to an earlier one, and compares two definitions."""
+"""Rolls a definition back to an earlier one, and compares two definitions. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
+from uno.diagnostics import Problem, Severity
 from uno.model import codec
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.registry.changes.edits import Edited
@@ -33,25 +35,63 @@ class Difference(Struct, frozen=True, kw_only=True):
     after: Any = None
 
 
-def rolled_back(now: Uvn, then: Uvn) -> Edited:
+class Bans(Struct, frozen=True, kw_only=True):
+    """Who is banned: ids of cells and particles, e-mail addresses of users."""
+
+    cells: frozenset[int] = frozenset()
+    particles: frozenset[int] = frozenset()
+    users: frozenset[str] = frozenset()
+
+
+def bans(newest_first: Iterable[Uvn], of: Uvn) -> Bans:
+    """Return who of the definition `of` is banned, in the newest definition that has them.
+
+    A ban outlives the deletion of the banned: their last definition counts. No more definitions
+    are taken from `newest_first` than necessary.
+    """
+    cells = {cell.id for cell in of.cells}
+    particles = {particle.id for particle in of.particles}
+    users = {user.email for user in of.users}
+    found = Bans()
+    for uvn in newest_first:
+        found = Bans(
+            cells=found.cells | {it.id for it in uvn.cells if it.id in cells and it.excluded},
+            particles=found.particles
+            | {it.id for it in uvn.particles if it.id in particles and it.excluded},
+            users=found.users | {it.email for it in uvn.users if it.email in users and it.excluded},
+        )
+        cells -= {cell.id for cell in uvn.cells}
+        particles -= {particle.id for particle in uvn.particles}
+        users -= {user.email for user in uvn.users}
+        if not (cells or particles or users):
+            break
+    return found
+
+
+def rolled_back(now: Uvn, then: Uvn, banned: Bans) -> Edited:
     """Return `then` as the definition to follow `now`.
 
-    It equals `then`, with two exceptions: ids that were assigned since are not assigned again, and
-    users that exist in both keep their present password. Keys are not part of a definition: deleted
-    or replaced ones do not return.
+    It equals `then`, with three exceptions: ids that were assigned since are not assigned again,
+    users that exist in both keep their present password, and who is `banned` (`bans`) stays so; a
+    warning names each. Keys are not part of a definition: deleted or replaced ones do not return.
     """
     passwords = {user.email: user.password for user in now.users}
-    return Edited(
-        uvn=replace(
-            then,
-            users=tuple(
-                replace(user, password=passwords.get(user.email, user.password))
-                for user in then.users
-            ),
-            next_cell=max(now.next_cell, then.next_cell),
-            next_particle=max(now.next_particle, then.next_particle),
-        )
+    users = tuple(
+        replace(user, password=passwords.get(user.email, user.password)) for user in then.users
     )
+    cells = _kept_banned("cell", ((it.id, it) for it in then.cells), banned.cells)
+    particles = _kept_banned("particle", ((it.id, it) for it in then.particles), banned.particles)
+    owners = _kept_banned("user", ((it.email, it) for it in users), banned.users - {then.owner})
+    back = replace(
+        then,
+        users=tuple(user for user, _ in owners),
+        cells=tuple(cell for cell, _ in cells),
+        particles=tuple(particle for particle, _ in particles),
+        next_cell=max(now.next_cell, then.next_cell),
+        next_particle=max(now.next_particle, then.next_particle),
+    )
+    notes = [note for kept in (cells, particles, owners) for _, note in kept]
+    return Edited(uvn=back, problems=tuple(note for note in notes if note is not None))
 
 
 def differences(old: Uvn, new: Uvn) -> tuple[Difference, ...]:
@@ -67,6 +107,28 @@ def differences(old: Uvn, new: Uvn) -> tuple[Difference, ...]:
 def lines(found: Iterable[Difference]) -> tuple[str, ...]:
     """Return differences for people: `+` comes, `-` goes, `~` changes."""
     return tuple(map(_line, found))
+
+
+_Thing = TypeVar("_Thing", User, Cell, Particle)
+
+
+def _kept_banned(
+    kind: str, things: Iterable[tuple[int | str, _Thing]], banned: AbstractSet[int | str]
+) -> list[tuple[_Thing, Problem | None]]:
+    """Return `things` with a ban where one holds, and a warning where `things` had none."""
+    found: list[tuple[_Thing, Problem | None]] = []
+    for key, thing in things:
+        if thing.excluded or key not in banned:
+            found.append((thing, None))
+            continue
+        named = _named(kind, thing)
+        note = Problem(
+            what=f"{named} stays banned",
+            hint=f"lift the ban with: uno unban {named}",
+            severity=Severity.WARNING,
+        )
+        found.append((replace(thing, excluded=True), note))
+    return found
 
 
 def _line(found: Difference) -> str:

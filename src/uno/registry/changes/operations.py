@@ -29,8 +29,7 @@ from uno.model.plan import Plan
 from uno.model.trust import successor
 from uno.model.uvn import Uvn
 from uno.planning import invariants, planner
-from uno.planning.diff import plan_diff
-from uno.registry.changes import key_selection, revocation
+from uno.registry.changes import change_lines, key_selection, revocation
 from uno.registry.changes.dry_run import planned_files, planned_generation
 from uno.registry.changes.edits import Edited
 from uno.registry.changes.key_selection import KeySelection
@@ -126,7 +125,7 @@ def define_uvn(
         return Change(
             before=0,
             after=after,
-            lines=_lines(None, decided),
+            lines=_lines(None, edited.uvn, decided),
             published=published,
             warnings=warnings,
             keys=len(decided.renewal.made) + 1,
@@ -191,7 +190,7 @@ def change(
     return Change(
         before=head.number,
         after=after,
-        lines=_lines(head.plan, decided),
+        lines=_lines(head, edited.uvn, decided),
         published=published,
         warnings=warnings,
         parent=head,
@@ -348,7 +347,8 @@ def _record_trust(store: Store, uvn: Uvn, decided: _Decided, *, generation: int)
         trust_rows.put(store.database, update)
 
 
-def _lines(before: Plan | None, decided: _Decided) -> tuple[str, ...]:
-    found = plan_diff.lines(plan_diff.diff(before, decided.plan))
+def _lines(before: Generation | None, uvn: Uvn, decided: _Decided) -> tuple[str, ...]:
+    old = (before.uvn, before.plan) if before else None
+    found = change_lines.lines(old, (uvn, decided.plan))
     replaced = key_selection.described(decided.plan, decided.renewal.replaced)
     return (*found, *(f"~ {line}" for line in replaced))

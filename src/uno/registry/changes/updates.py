@@ -37,10 +37,12 @@ class Naming:
 class CellUpdate:
     """What is asked for of a cell. `settings` are relative to the cell.
 
+    `networks` are all its LANs from now on, none if they stay; `added` and `removed` are relative.
     `links` are all the cells that it is linked with from now on, under the static strategy.
     """
 
     naming: Naming = field(default_factory=Naming)
+    networks: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
@@ -89,7 +91,7 @@ def update_cell(uvn: Uvn, name: str, wanted: CellUpdate) -> Edited:
     changed = edits.apply(
         named.uvn,
         (
-            Setting(option="-N", path=(*place, "allowed_lans"), value=lans),
+            Setting(option=_lan_option(wanted), path=(*place, "allowed_lans"), value=lans),
             *(edits.replace_path(setting, place) for setting in wanted.settings),
         ),
     )
@@ -172,9 +174,14 @@ def _named(uvn: Uvn, place: Path, naming: Naming) -> Edited:
 
 
 def _lans(cell: Cell, wanted: CellUpdate) -> tuple[tuple[Network, ...], tuple[Problem, ...]]:
-    added, unreadable = edits.read_networks(wanted.added, option="-N")
+    given, illegible = edits.read_networks(wanted.networks, option="-N")
+    added, unreadable = edits.read_networks(wanted.added, option="--add-network")
     removed, unknown = edits.read_networks(wanted.removed, option="--remove-network")
-    problems = [*unreadable, *unknown]
+    problems = [*illegible, *unreadable, *unknown]
+    if wanted.networks and (wanted.added or wanted.removed):
+        what = "-N replaces all LANs of the cell"
+        hint = "use it alone, or --add-network beside --remove-network"
+        problems.append(Problem(what=what, hint=hint, option="-N"))
     for lan in removed:
         if lan in added:
             what = f"{lan} is both to be attached and to be removed"
@@ -186,11 +193,15 @@ def _lans(cell: Cell, wanted: CellUpdate) -> tuple[tuple[Network, ...], tuple[Pr
             what = f"{lan} is not a LAN of cell {cell.name}"
             hint = f"its LANs: {there}"
             problems.append(Problem(what=what, hint=hint, option="--remove-network"))
-    lans = {*cell.allowed_lans, *added} - set(removed)
+    lans = set(given) if given else {*cell.allowed_lans, *added} - set(removed)
     if lans == set(cell.allowed_lans):
         # As they were declared, in that order.
         return cell.allowed_lans, tuple(problems)
     return tuple(sorted(lans, key=network_order)), tuple(problems)
+
+
+def _lan_option(wanted: CellUpdate) -> str:
+    return "--add-network" if wanted.added and not wanted.networks else "-N"
 
 
 def _linked(uvn: Uvn, at: int, wanted: CellUpdate) -> tuple[Uvn, tuple[Problem, ...]]:

@@ -112,6 +112,7 @@ def reachable(plan: Plan) -> tuple[Network, ...]:
     pools = plan.pools
     found: list[Network] = [pools.root, pools.particles, pools.ula]
     found += [lan for cell in plan.cells for lan in cell.member.lans]
+    found += plan.particles_vpn.allowed_ips if plan.particles_vpn else ()
     for longest in (128, 24, 20, 16, 12, 8):
         wide = _collapsed(
             net if net.prefixlen <= longest else net.supernet(new_prefix=longest) for net in found

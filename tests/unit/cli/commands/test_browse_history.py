@@ -84,6 +84,7 @@ def test_the_last_two_generations_are_compared(site: Uno) -> None:
         "+ particle phone",
         "",
         "Plan",
+        "~ masquerade of cells in LANs false → true",
         "+ particle phone  10.254.0.2",
     ]
 
@@ -156,6 +157,28 @@ def test_keys_that_were_revoked_stay_revoked(site: Uno, root: Path) -> None:
     revoked = {"root/2", "root/2/psk", "link/1-2/1", "link/1-2/2", "hub/2", "particle/1"}
     assert all(after[name] != before[name] for name in revoked)
     assert after["root/1"] == before["root/1"]
+
+
+@pytest.mark.feature("F046")
+@pytest.mark.feature("G06")
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_rollback_gives_a_banned_phone_no_package(
+    site: Uno, root: Path, *, is_deleted: bool
+) -> None:
+    package = root / "particles/net__phone.zip"
+    site("ban", "particle", "phone", "-y")
+    if is_deleted:
+        site("delete", "particle", "phone", "-y")
+    site("config", "cell", "b", "-U", "--location", "attic")
+    assert not package.exists()
+
+    done = site("rollback", "4", "-y")
+
+    assert done.status == 0
+    assert [each.excluded for each in definition(root).particles] == [True]
+    assert not package.exists()
+    assert "warning: particle phone stays banned; lift the ban with: uno unban" in done.err
+    assert "particle/1" not in secrets(root)
 
 
 @pytest.mark.feature("G06")

@@ -122,7 +122,14 @@ def test_the_owner_and_their_password_change(site: Uno, root: Path) -> None:
     [
         ("-a other.example.org", "address", "other.example.org"),
         ("--no-address", "address", None),
-        ("-N 10.7.0.0/16 --remove-network 192.168.1.0/24", "allowed_lans", ["10.7.0.0/16"]),
+        ("-N 10.7.0.0/16", "allowed_lans", ["10.7.0.0/16"]),
+        ("-N 10.8.0.0/16 -N 10.7.0.0/16", "allowed_lans", ["10.7.0.0/16", "10.8.0.0/16"]),
+        ("--add-network 10.7.0.0/16", "allowed_lans", ["10.7.0.0/16", "192.168.1.0/24"]),
+        (
+            "--add-network 10.7.0.0/16 --remove-network 192.168.1.0/24",
+            "allowed_lans",
+            ["10.7.0.0/16"],
+        ),
         ("--remove-network 192.168.1.0/24", "allowed_lans", []),
         ("--httpd-port 8443", "settings.httpd_port", 8443),
         ("--location Rome", "settings.location", "Rome"),

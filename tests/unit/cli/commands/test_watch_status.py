@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from commands import Outcome, Uno
 from uno import control
 from uno.control import ControlServer
+from uno.controller import release_store
 from uno.model.status import CellStatus, CellView, LanState, UvnView
 from uno.registry.changes import operations
 
@@ -100,6 +101,71 @@ def test_one_where_something_is_in_the_way_has_exit_status_1(site: Uno, path: Pa
     assert found.status == 1
     assert (told["routed"], told["obstructed"]) == (True, True)
     assert told["cells"][0]["status"]["obstacles"] == ["eth0 has no carrier"]
+
+
+def release(root: Path) -> None:
+    with operations.opened(root, for_change=True) as registry:
+        release_store.release(registry, attempt=1)
+
+
+@pytest.mark.feature("F046")
+@pytest.mark.feature("G41")
+def test_a_ban_that_is_not_released_is_named_with_exit_status_3(
+    site: Uno, root: Path, path: Path
+) -> None:
+    release(root)
+    with agent(path, VIEW):
+        assert site("status").status == 0
+    site("config", "cell", "b", "-U", "--location", "attic")
+    site("ban", "particle", "phone")
+
+    with agent(path, VIEW):
+        found, value = site("status"), json.loads(site("status", "--json").out)
+
+    assert found.status == 3
+    assert found.out.splitlines()[1:5] == [
+        "2 changes not released: uno sync",
+        "  not in force: ban of particle phone",
+        "  generation 5: config cell b --location attic -U",
+        "  generation 6: ban particle phone",
+    ]
+    assert value["not_released"] == {"generations": [5, 6], "revoked": ["ban of particle phone"]}
+
+
+@pytest.mark.feature("G41")
+def test_a_fault_counts_more_than_what_is_not_released(site: Uno, root: Path, path: Path) -> None:
+    release(root)
+    site("ban", "particle", "phone")
+
+    with agent(path, BEHIND):
+        found = site("status")
+
+    assert found.status == 1
+    assert "1 change not released: uno sync" in found.out
+
+
+@pytest.mark.feature("G41")
+def test_without_an_agent_what_is_not_released_is_named_too(site: Uno, root: Path) -> None:
+    release(root)
+    site("ban", "particle", "phone")
+
+    found = site("status")
+
+    assert found.status == 1
+    assert found.out.startswith("1 change not released: uno sync\n  not in force: ban of")
+    assert "no agent runs for the registry of net" in found.err
+
+
+@pytest.mark.feature("G41")
+def test_of_many_changes_that_are_not_released_some_are_listed(site: Uno, root: Path) -> None:
+    release(root)
+    for number in range(10):
+        site("config", "cell", "b", "-U", "--httpd-port", str(9000 + number))
+
+    lines = site("status").out.splitlines()
+
+    assert lines[0] == "10 changes not released: uno sync"
+    assert (len(lines), lines[-1]) == (10, "  … and 2 more: uno log")
 
 
 def test_programs_get_one_object(site: Uno, path: Path) -> None:

@@ -145,6 +145,18 @@ def test_the_roll_out_and_what_was_rolled_back_are_shown(
     ]
 
 
+@pytest.mark.feature("G41")
+def test_a_cell_shows_how_many_changes_of_the_registry_wait(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = UvnView(uvn="home", viewer=1, generation=12, registry=True, waiting=2)
+
+    lines = page(view, capsys)
+
+    assert lines[1] == "registry: 2 changes not released"
+    assert "not released" not in "\n".join(page(replace(view, waiting=0), capsys))
+
+
 def test_a_cell_shows_that_it_has_no_contact_with_the_registry(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

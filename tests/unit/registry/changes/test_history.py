@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from msgspec.structs import replace
 
 from uno.model import codec
 from uno.model.uvn import User, Uvn
-from uno.registry.changes.history import differences, lines, rolled_back
+from uno.registry.changes.history import Bans, bans, differences, lines, rolled_back
 
 
 def shown(old: Uvn, new: Uvn) -> tuple[str, ...]:
@@ -78,8 +78,58 @@ def test_going_back_gives_no_id_again_and_no_password_back(definition: Callable[
     now = definition(cells=3, particles=3)
     now = replace(now, users=(replace(now.users[0], password="$argon2id$new"),))  # noqa: S106
 
-    back = rolled_back(now, then).uvn
+    back = rolled_back(now, then, Bans()).uvn
 
     assert (back.cells, back.particles) == (then.cells, then.particles)
     assert (back.next_cell, back.next_particle) == (4, 4)
     assert back.users == now.users
+
+
+@pytest.mark.feature("G06")
+def test_going_back_lifts_no_ban(definition: Callable[..., Uvn]) -> None:
+    then = definition(cells=2, particles=2)
+    then = replace(then, users=(*then.users, User(email="eve@example.org")))
+    now = replace(
+        then,
+        users=(then.users[0], replace(then.users[1], excluded=True)),
+        cells=(replace(then.cells[0], excluded=True), then.cells[1]),
+        particles=(then.particles[0], replace(then.particles[1], excluded=True)),
+    )
+
+    back = rolled_back(now, then, bans([now, then], then))
+
+    assert back.uvn == now
+    assert [(each.what, each.hint) for each in back.problems] == [
+        ("cell c1 stays banned", "lift the ban with: uno unban cell c1"),
+        ("particle p2 stays banned", "lift the ban with: uno unban particle p2"),
+        ("user eve@example.org stays banned", "lift the ban with: uno unban user eve@example.org"),
+    ]
+
+
+@pytest.mark.feature("G06")
+def test_a_ban_outlives_the_deletion_of_the_banned(definition: Callable[..., Uvn]) -> None:
+    then = definition(cells=2, particles=2)
+    banned = replace(then, particles=(replace(then.particles[0], excluded=True),))
+    deleted = replace(banned, particles=())
+
+    assert bans([deleted, banned, then], then) == Bans(particles=frozenset({1}))
+
+
+@pytest.mark.feature("G06")
+def test_a_ban_that_was_lifted_holds_no_more(definition: Callable[..., Uvn]) -> None:
+    then = definition(cells=2)
+    banned = replace(then, cells=(replace(then.cells[0], excluded=True), then.cells[1]))
+
+    assert bans([then, banned, then], then) == Bans()
+    assert bans([then, banned], banned) == Bans()
+
+
+@pytest.mark.feature("G06")
+def test_no_more_of_the_history_is_read_than_it_takes(definition: Callable[..., Uvn]) -> None:
+    now = definition()
+
+    def history() -> Iterator[Uvn]:
+        yield now
+        raise AssertionError
+
+    assert bans(history(), now) == Bans()

@@ -138,7 +138,7 @@ def test_a_user_more_is_a_generation_that_no_cell_needs(registry: Registry, by: 
 
     assert made.is_made
     assert (made.lines, made.published.cell_packages, made.published.particle_packages) == (
-        (),
+        ("+ user jane@example.org",),
         (),
         (),
     )

@@ -109,9 +109,31 @@ def test_lans_are_added_and_removed(registry: Registry, by: Author) -> None:
     assert made.after.uvn.cells[0].allowed_lans == (IPv4Network("10.7.0.0/16"),)
 
 
+@pytest.mark.feature("F034")
+def test_lans_that_are_given_replace_those_there_were(registry: Registry, by: Author) -> None:
+    wanted = CellUpdate(networks=("10.8.0.0/16", "10.7.0.0/16"))
+
+    made = change(registry, by, lambda it: updates.update_cell(it, "c1", wanted))
+
+    assert made.after.uvn.cells[0].allowed_lans == (
+        IPv4Network("10.7.0.0/16"),
+        IPv4Network("10.8.0.0/16"),
+    )
+    assert "~ cell c1  announces 10.7.0.0/16" in "\n".join(made.lines)
+    assert "no longer announces 192.168.1.0/24" in "\n".join(made.lines)
+
+
 @pytest.mark.parametrize(
     ("wanted", "reported"),
     [
+        (
+            CellUpdate(networks=("10.7.0.0/16",), removed=("192.168.1.0/24",)),
+            "-N replaces all LANs of the cell",
+        ),
+        (
+            CellUpdate(networks=("10.7.0.0/16",), added=("10.8.0.0/16",)),
+            "-N replaces all LANs of the cell",
+        ),
         (CellUpdate(removed=("10.7.0.0/16",)), "10.7.0.0/16 is not a LAN of cell c1"),
         (
             CellUpdate(added=("10.7.0.0/16",), removed=("10.7.0.0/16",)),
@@ -257,7 +279,8 @@ def test_every_problem_of_an_update_is_reported_at_once(registry: Registry, by: 
     with pytest.raises(Rejected) as caught:
         change(registry, by, lambda it: updates.update_cell(it, "c1", wanted))
 
-    assert {p.option for p in caught.value.problems} >= {"-n", "-o", "-N", "--httpd-port"}
+    options = {problem.option for problem in caught.value.problems}
+    assert options >= {"-n", "-o", "--add-network", "--httpd-port"}
     assert registry.store.head().number == 1
 
 
