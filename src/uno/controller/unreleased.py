@@ -61,7 +61,7 @@ def lines(found: Unreleased) -> Iterator[str]:
         return
     count = len(found.changes)
     yield f"{count} change{'' if count == 1 else 's'} not released: uno sync"
-    yield from (f"  not in force: {each}" for each in found.revoked)
+    yield from (f"  not released: {each}" for each in found.revoked)
     yield from (f"  generation {number}: {why}" for number, why in found.changes.items())
 
 

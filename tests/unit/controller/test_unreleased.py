@@ -65,7 +65,7 @@ def test_a_ban_that_waits_comes_before_all_else(registry: Registry, by: Author) 
 
     assert tuple(lines(found)) == (
         "2 changes not released: uno sync",
-        "  not in force: ban of particle p1",
+        "  not released: ban of particle p1",
         "  generation 2: moved it",
         "  generation 3: ban particle p1",
     )
@@ -78,7 +78,7 @@ def test_a_deletion_that_waits_is_named(registry: Registry, by: Author) -> None:
 
     assert list(lines(not_released(registry)))[:2] == [
         "1 change not released: uno sync",
-        "  not in force: deletion of cell c3",
+        "  not released: deletion of cell c3",
     ]
 
 

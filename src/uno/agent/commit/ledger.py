@@ -110,7 +110,7 @@ class Ledger:
 
         One with another signing key of the cell is none: its keys are revoked.
         """
-        current, previous = self.current(), self._read_if_whole(PREVIOUS)
+        current, previous = self._read_if_whole(CURRENT), self._read_if_whole(PREVIOUS)
         if current and previous and current.own.sign_key != previous.own.sign_key:
             return None
         return previous

@@ -125,7 +125,7 @@ def test_a_ban_that_is_not_released_is_named_with_exit_status_3(
     assert found.status == 3
     assert found.out.splitlines()[1:5] == [
         "2 changes not released: uno sync",
-        "  not in force: ban of particle phone",
+        "  not released: ban of particle phone",
         "  generation 5: config cell b --location attic -U",
         "  generation 6: ban particle phone",
     ]
@@ -152,7 +152,7 @@ def test_without_an_agent_what_is_not_released_is_named_too(site: Uno, root: Pat
     found = site("status")
 
     assert found.status == 1
-    assert found.out.startswith("1 change not released: uno sync\n  not in force: ban of")
+    assert found.out.startswith("1 change not released: uno sync\n  not released: ban of")
     assert "no agent runs for the registry of net" in found.err
 
 
