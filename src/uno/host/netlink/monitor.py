@@ -76,9 +76,8 @@ class NetlinkWatch:
                 indices.add(socket.if_nametoindex(name))
         return frozenset(
             route.destination
-            for route in rtnetlink.routes()
-            if route.table == rtnetlink.MAIN_TABLE
-            and route.kind == rtnetlink.UNICAST
+            for route in rtnetlink.main_routes(without=frozenset())
+            if route.kind == rtnetlink.UNICAST
             and not indices.isdisjoint(route.interfaces)
         )
 

@@ -86,12 +86,6 @@ def subscribe() -> socket.socket:
     return opened(GROUPS)
 
 
-def routes() -> tuple[KernelRoute, ...]:
-    """Return all routes of this network namespace. Raises `UnoError`."""
-    response = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
-    return tuple(route(each.body) for each in response if each.kind == NEWROUTE)
-
-
 def routes_of(protocol: int, family: int) -> tuple[KernelRoute, ...]:
     """Return the routes that a protocol made, of all tables. Raises `UnoError`.
 
