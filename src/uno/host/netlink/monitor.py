@@ -77,8 +77,7 @@ class NetlinkWatch:
         return frozenset(
             route.destination
             for route in rtnetlink.main_routes(without=frozenset())
-            if route.kind == rtnetlink.UNICAST
-            and not indices.isdisjoint(route.interfaces)
+            if route.kind == rtnetlink.UNICAST and not indices.isdisjoint(route.interfaces)
         )
 
     def _queued_changes(self) -> set[NetworkChange]:
