@@ -43,7 +43,7 @@ from uno.model.codec import encode
 from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, Phase, UvnAnnouncement
 from uno.model.net import network
-from uno.model.package import Package
+from uno.model.package import Package, RegistryKey
 from uno.model.status import (
     CellStatus,
     LanState,
@@ -52,6 +52,7 @@ from uno.model.status import (
     PathState,
     UvnView,
 )
+from uno.model.trust import Revocation, TrustUpdate
 from uno.ports.bus import Channel, Received, Topic
 from uno.registry.publish.keygen import SIGNING
 from uno.registry.store.generation_store import Store
@@ -69,6 +70,7 @@ TOPICS = {
     Kind.STATUS: Topic.STATUS,
     Kind.ACTIVATION: Topic.ACTIVATION,
     Kind.ACK: Topic.ACK,
+    Kind.TRUST: Topic.TRUST,
 }
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1 << 31, 1 << 63, 1 << 64, 10**40, -(1 << 63), 0.5, -0.0, 1e308),
@@ -286,6 +288,9 @@ def whole_bodies(target: Target) -> Iterator[tuple[Kind, Any]]:
         Kind.ACTIVATION,
         Activation(generation=2, cells={1: 2}, batches=(("1-2",),), hold=("1-3",)),
     )
+    key = RegistryKey(key="A" * 44, follows="B" * 44, signature="C" * 88)
+    revoked = (Revocation(id=9), Revocation(id=10, before=2))
+    yield Kind.TRUST, TrustUpdate(registry_keys=(key,), cells=revoked, particles=revoked)
 
 
 def statement(

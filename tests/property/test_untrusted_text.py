@@ -71,11 +71,19 @@ activations = body(
     hold=st.lists(hostile, max_size=2),
     confirm_timeout=numbers,
 )
+trusts = body(
+    {},
+    registry_keys=st.lists(
+        body({"key": hostile, "follows": hostile, "signature": hostile}), max_size=2
+    ),
+    cells=st.lists(body({"id": numbers}, before=numbers), max_size=2),
+)
 MESSAGES = {
     Kind.UVN: announcements,
     Kind.STATUS: statuses,
     Kind.ACTIVATION: activations,
     Kind.ACK: acks,
+    Kind.TRUST: trusts,
 }
 
 
@@ -99,6 +107,10 @@ def parsed(kind: Kind, value: Any) -> Any:
         return parse(kind, json.dumps(value).encode())
     except MalformedBody:
         return None
+
+
+def test_no_kind_is_left_out() -> None:
+    assert MESSAGES.keys() == set(Kind) - {Kind.OFFER}, "an offer is sealed, and has no text"
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
