@@ -29,7 +29,7 @@ from uno.model.status import CellView, UvnView
 # Seconds between two reads of the agents' views.
 _PAUSE = 0.1
 # What a process may take to end, in seconds; all share this machine's processors.
-_END = 15.0
+_END = 60.0
 # Lines of a log that a message about an agent ends with.
 _LOG_LINES = 12
 
@@ -131,13 +131,14 @@ class Agents:
     def start(self, agents: Iterable[Agent] | None = None, *, within: float | None = None) -> None:
         """Start agents, or all, as many at once as the pace allows, and wait until they serve.
 
-        They may take `within` seconds; by default a time that grows with the cells. Raises
-        `UnoError`.
+        One after the other has to serve within `within` seconds; by default a time that grows with
+        the cells. Raises `UnoError`.
         """
         pace = self.deployment.pace
         waiting = deque(self.all if agents is None else agents)
         starting: deque[Agent] = deque()
-        deadline = time.monotonic() + (pace.command if within is None else within)
+        patience = pace.command if within is None else within
+        deadline = time.monotonic() + patience
         while waiting or starting:
             while waiting and len(starting) < pace.at_once:
                 starting.append(waiting.popleft())
@@ -145,6 +146,7 @@ class Agents:
             agent = starting[0]
             if agent.view_or_none() is not None:
                 starting.popleft()
+                deadline = time.monotonic() + patience
                 continue
             if agent.ended() is not None:
                 raise TransientFailure(f"the agent of {agent.name} ended: {_log_tail(agent)}")
@@ -155,6 +157,12 @@ class Agents:
         for agent in self.all:
             if agent.pid is not None:
                 agent.stop()
+
+    def kill(self) -> None:
+        """Kill all that run, as a crash does."""
+        for agent in self.all:
+            if agent.pid is not None:
+                agent.kill()
 
     def sync(self, *arguments: str, timeout: float = 120, check: bool = True) -> Completed:
         """Run `uno sync ARGUMENTS` at the registry."""

@@ -113,7 +113,8 @@ def start_agents(deployment: Deployment, *, report: Report) -> Agents:
         agents.start()
         agents.await_settled(within=deployment.pace.agents)
     except BaseException:
-        agents.stop()
+        # Killed, since an agent that does not end would hide what went wrong.
+        agents.kill()
         raise
     count = len(agents.cells)
     report(
