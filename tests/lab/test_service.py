@@ -85,6 +85,7 @@ def _restored(site: Site) -> Iterator[None]:
 @pytest.mark.feature("F081")
 @pytest.mark.feature("F083")
 @pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
 def test_traffic_flows_through_a_host_with_docker_a_firewall_a_vpn_and_frr(site: Site) -> None:
     assert "policy drop" in snapshot(site.crowded)["nftables"]
     assert "/usr/lib/frr/bgpd -d -f /etc/frr" in snapshot(site.crowded)["processes"]
@@ -272,6 +273,7 @@ def test_down_removes_exactly_what_uno_made(site: Site) -> None:
     assert changed == []
 
 
+@pytest.mark.feature("G51")
 @pytest.mark.feature("G52")
 @pytest.mark.usefixtures("_restored")
 def test_a_firewall_that_rejects_is_named_by_up_and_by_status(site: Site) -> None:
