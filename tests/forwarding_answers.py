@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from uno.diagnostics import ActionNeeded
 from uno.ports.prober import ForwardingProbe
@@ -28,7 +28,10 @@ class ForwardingAnswers:
         self.interfaces = interfaces
         return self.missing.pop(0) if self.missing else False
 
-    async def probe(self, probes: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
+    async def probe(
+        self, probes: Collection[ForwardingProbe], *, waits: Iterable[float]
+    ) -> frozenset[ForwardingProbe]:
+        assert all(each > 0 for each in waits)
         self.rounds += 1
         return frozenset(filter(self.answers, probes))
 

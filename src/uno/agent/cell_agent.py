@@ -282,6 +282,8 @@ class CellAgent:
         changed = await commit.receive_messages() or changed
         if not changed and commit.awaiting_confirm and self._timers.is_observe_due(now=self._now()):
             changed = await commit.report_observed(*await self._observe_with_probes())
+            if not self._forwarding.has_proved_since(commit.state.applied_at):
+                self._forwarding.request()
         if commit.state.answered != answered:
             self._timers.request_observe(now=self._now())
         if changed or commit.state.answered != answered:
@@ -451,7 +453,9 @@ class CellAgent:
         answering = {
             cell.id
             for cell in self.view().cells
+            # Others may be about to change as well.
             if cell.alive
+            and not self._commit.awaiting_confirm
             and cell.status is not None
             and any(lan.forwards is not None for lan in cell.status.lans)
         }

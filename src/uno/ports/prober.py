@@ -96,8 +96,12 @@ class ForwardingProber(Protocol):
         """
         ...
 
-    async def probe(self, probes: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
-        """Send these, some times where there is no answer; return those that were answered.
+    async def probe(
+        self, probes: Collection[ForwardingProbe], *, waits: Iterable[float]
+    ) -> frozenset[ForwardingProbe]:
+        """Send these, and return those that were answered.
+
+        `waits` are the seconds to wait after each sending: those without an answer are sent again.
 
         The answer to a forwarded one counts once the host has decided to send it to the LAN. It is
         not sent.

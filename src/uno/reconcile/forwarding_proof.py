@@ -1,9 +1,9 @@
 """Whether a cell forwards for its LANs, as probes prove that take the way of a LAN host's packets.
 
 Pure. To each neighbour the cell sends a small and a large probe as a host of the LAN would. Where
-one is not answered, it sends both as itself. Where these are answered, the fault is between the LAN
-and the tunnel, or back: on this host. Where its own are not answered either, it is elsewhere, and
-nothing is proved.
+one is not answered, it sends it again, and both as itself. Where these are answered, the fault is
+between the LAN and the tunnel, or back: on this host. Where its own are not answered either, it is
+elsewhere, and nothing is proved.
 
 A LAN of another cell is reached if that cell's agent answers as a host of the LAN would.
 """
@@ -59,10 +59,16 @@ class ProofPlan:
         own = {each for path in self.paths for each in (path.small, path.large)}
         return frozenset({*own, *self.remote.values()})
 
-    def own_of_failed(self, answered: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
-        """Return this host's own probes on the paths where one of `forwarded` is not answered."""
-        failed = (path for path in self.paths if not {path.small, path.large} <= {*answered})
-        return frozenset(each for path in failed for each in (path.own_small, path.own_large))
+    def unanswered(self, answered: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
+        """Return those of `forwarded` that were not answered, and this host's own beside them."""
+        failed = self.forwarded - frozenset(answered)
+        own = {
+            each
+            for path in self.paths
+            if not failed.isdisjoint((path.small, path.large))
+            for each in (path.own_small, path.own_large)
+        }
+        return failed | own
 
     @property
     def interfaces(self) -> tuple[str, ...]:
@@ -141,7 +147,7 @@ def proof_plan(
 def conclude(plan: ProofPlan, answered: Collection[ForwardingProbe]) -> ForwardingProof:
     """Return what is proved where these probes were answered, and no others were.
 
-    Of this host's own, those of `own_of_failed` were sent.
+    Of this host's own, those of `unanswered` were sent.
     """
     forwards: dict[Network, bool] = {}
     for path in plan.paths:

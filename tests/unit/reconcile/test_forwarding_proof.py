@@ -59,7 +59,7 @@ def proof(
     plan: ProofPlan, *, lost: Callable[[ForwardingProbe], bool] = lambda _: False
 ) -> ForwardingProof:
     answered = {each for each in plan.forwarded if not lost(each)}
-    answered |= {each for each in plan.own_of_failed(answered) if not lost(each)}
+    answered |= {each for each in plan.unanswered(answered) if not lost(each)}
     return conclude(plan, answered)
 
 
@@ -72,7 +72,7 @@ def test_each_neighbour_is_probed_as_a_host_of_the_lan_and_as_the_cell_itself() 
         target = node(package, link.cell)
         sent = {
             (each.interface, each.source, each.size)
-            for each in plan.forwarded | plan.own_of_failed(())
+            for each in plan.forwarded | plan.unanswered(())
             if each.destination == target
         }
         assert sent == {
@@ -119,7 +119,7 @@ def test_a_lan_is_forwarded_if_packets_of_both_sizes_return() -> None:
 
     assert found.forwards == {REMOTE: True}
     assert found.is_good
-    assert plan.own_of_failed(plan.forwarded) == frozenset()
+    assert plan.unanswered(plan.forwarded) == frozenset()
 
 
 @pytest.mark.feature("G52")

@@ -15,6 +15,12 @@ from uno.diagnostics import UnoError
 from uno.ports.prober import ForwardingProber
 from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan, conclude
 
+WAITS = (0.3,)
+"""Seconds to wait for the answers of a round."""
+
+WAITS_AGAIN = (0.3, 0.5, 0.8)
+"""Seconds to wait after each further sending. A busy uplink delays an answer for a second."""
+
 
 async def prove(
     prober: ForwardingProber,
@@ -37,9 +43,10 @@ async def prove(
 
 
 async def _probe(prober: ForwardingProber, plan: ProofPlan) -> ForwardingProof:
-    answered = await prober.probe(plan.forwarded)
-    if own := plan.own_of_failed(answered):
-        answered |= await prober.probe(own)
+    answered = await prober.probe(plan.forwarded, waits=WAITS)
+    if again := plan.unanswered(answered):
+        # At the same time as the host's own: the tunnel may have come up only now.
+        answered |= await prober.probe(again, waits=WAITS_AGAIN)
     return conclude(plan, answered)
 
 
@@ -95,6 +102,10 @@ class ForwardingCheck:
     def request(self) -> None:
         """Prove again: something has changed."""
         self._requested.set()
+
+    def has_proved_since(self, when: float) -> bool:
+        """Whether the newest proof was begun since then, and nothing has failed."""
+        return self.settled_at is not None and self.settled_at >= when and self.proof.is_good
 
     async def run(self) -> None:
         """Prove on each request, and what has failed again and again, until cancelled."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -20,9 +20,6 @@ from uno.host.probe.probe_capture import ProbeCapture
 from uno.host.probe.probe_packet import SNAP_LENGTH, TOKEN_SIZE, ProbePacket
 from uno.model.net import Address
 from uno.ports.prober import ForwardingProbe
-
-WAITS = (0.2, 0.4, 1.0)
-"""Seconds to wait for answers after each sending. A busy uplink delays one for a second."""
 
 # linux/in.h, linux/in6.h: packets are never fragmented, a cached path MTU is ignored.
 _NO_FRAGMENTS = {4: (socket.IPPROTO_IP, 10, 3), 6: (socket.IPPROTO_IPV6, 23, 3)}
@@ -68,12 +65,14 @@ class LinuxForwardingProber:
                 is_changed = True
         return is_changed
 
-    async def probe(self, probes: Collection[ForwardingProbe]) -> frozenset[ForwardingProbe]:
-        """Send these, some times where there is no answer; return those that were answered."""
+    async def probe(
+        self, probes: Collection[ForwardingProbe], *, waits: Iterable[float]
+    ) -> frozenset[ForwardingProbe]:
+        """Send these, again after each of `waits`; return those that were answered."""
         self._read_in_this_loop()
         self._waiting = {self._next_number(): each for each in probes}
         asked = frozenset(self._waiting.values())
-        for pause in WAITS:
+        for pause in waits:
             self._all_answered.clear()
             for number, each in [*self._waiting.items()]:
                 self._send(number, each)

@@ -179,6 +179,14 @@ def test_without_a_prober_nothing_is_proved() -> None:
 
 
 @pytest.mark.feature("G52")
+def test_a_tunnel_that_comes_up_between_two_probes_is_no_failure() -> None:
+    prober = ForwardingAnswers()
+    prober.answers = lambda _: prober.rounds == 2
+
+    assert proved(prober).forwards == {REMOTE: True}
+
+
+@pytest.mark.feature("G52")
 def test_a_proof_is_settled_unless_neighbours_answer_nothing() -> None:
     async def scene() -> None:
         prober = ForwardingAnswers()
