@@ -197,8 +197,8 @@ class ReachabilityObserved:
     seconds after a change a link that it broke is known to be down. `registry_elsewhere` is whether
     a cell that this one reaches reaches the registry. `registry_bytes` came from the registry
     through WireGuard, which counts authentic bytes only; `registry_contact_at` is when its last
-    message came directly; `registry_sequence` is the highest
-    sequence of its messages. `unforwarded` are LANs of its own that it is proved not to forward
+    message came directly; `registry_is_local`: it runs on this host; `registry_sequence` is the
+    highest sequence of its messages. `unforwarded` are LANs of its own that it is proved not to forward
     for, by a proof that was begun at `proved_at`; None if it proves nothing. `names` are those of
     cells, for messages.
     """
@@ -211,6 +211,7 @@ class ReachabilityObserved:
     registry_elsewhere: bool = False
     registry_bytes: int | None = None
     registry_contact_at: float | None = None
+    registry_is_local: bool = False
     registry_sequence: int = 0
     unforwarded: frozenset[Network] = frozenset()
     proved_at: float | None = None
@@ -687,9 +688,12 @@ def _is_contact_proved(
     """Whether the registry was in contact since the change, if it counts.
 
     Any cell can relay what the registry has signed; WireGuard's bytes come from the registry alone.
+    A registry on the cell's own host is reached without WireGuard, and nobody can stand in for it.
     """
     if not before.registry or not seen.reachability.registry:
         return True
+    if seen.registry_is_local:
+        return seen.now - state.applied_at >= state.limits.lease
     if seen.registry_bytes is not None and state.registry_bytes is not None:
         return seen.registry_bytes not in {0, state.registry_bytes}
     contact_at = seen.registry_contact_at

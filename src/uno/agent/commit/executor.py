@@ -6,6 +6,7 @@ Only one of these coroutines runs at a time.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -71,6 +72,8 @@ from uno.render import package_file
 from uno.statesync.envelope import unseal
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address
+
     from uno.agent.blocking import RunBlocking
     from uno.agent.commit.ledger import AcceptOutcome, Ledger
     from uno.agent.host_loop.host_reconciler import HostReconciler
@@ -504,6 +507,8 @@ class CommitExecutor:
             registry_elsewhere=self._is_registry_elsewhere(status),
             registry_bytes=await self._registry_bytes() if self.awaiting_confirm else None,
             registry_contact_at=flood.registry_contact_at,
+            registry_is_local=package.plan.root is not None
+            and _is_of_this_host(package.plan.root.remote4),
             registry_sequence=flood.database.highest_sequence(REGISTRY),
             names={each.id: each.name for each in package.roster.members},
         )
@@ -523,3 +528,13 @@ def _revoked(before: Package, after: Package) -> str:
     kept = {peer.particle.id for peer in after.particles}
     gone = [it.particle.name for it in before.particles if it.particle.id not in kept]
     return ", ".join((*(f"cell {name}" for name in cells), *(f"particle {name}" for name in gone)))
+
+
+def _is_of_this_host(address: IPv4Address) -> bool:
+    """Whether this host has an address: an agent of the registry may run beside that of a cell."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+        return True

@@ -472,6 +472,14 @@ def test_a_cell_rolls_back_where_the_contact_with_the_registry_is_not_proved() -
     assert found is CommitVerdict.ROLL_BACK
 
 
+def test_a_registry_on_the_same_host_sends_nothing_through_wireguard() -> None:
+    beside = seen(now=106.9, registry_bytes=500, registry_contact_at=None, registry_is_local=True)
+
+    assert verdict(beside, applied_at=100.0, registry_bytes=500) is CommitVerdict.WAIT
+    later = replace(beside, now=107.0)
+    assert verdict(later, applied_at=100.0, registry_bytes=500) is CommitVerdict.CONFIRM
+
+
 def test_where_the_registry_itself_is_gone_its_lease_has_to_be_over() -> None:
     left = Reachability(neighbours=REACHED.neighbours)
     gone = seen(now=106.9, reachability=left, registry_elsewhere=False)
