@@ -198,9 +198,9 @@ class ReachabilityObserved:
     a cell that this one reaches reaches the registry. `registry_bytes` came from the registry
     through WireGuard, which counts authentic bytes only; `registry_contact_at` is when its last
     message came directly; `registry_is_local`: it runs on this host; `registry_sequence` is the
-    highest sequence of its messages. `unforwarded` are LANs of its own that it is proved not to forward
-    for, by a proof that was begun at `proved_at`; None if it proves nothing. `names` are those of
-    cells, for messages.
+    highest sequence of its messages. `unforwarded` are LANs of its own that it is proved not to
+    forward for, by a proof that was begun at `proved_at`; None if it proves nothing. `names` are
+    those of cells, for messages.
     """
 
     now: float
