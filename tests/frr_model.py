@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 from uno.host.routing_frr.frr_diff import Config, Place, parse
 from uno.model.net import Network
 from uno.model.plan import BackbonePeer, Member
 from uno.model.routing_policy import originated
-
-# What a filter is asked: through which interface, which prefix, of which cell.
-Question = tuple[str, str, int]
 
 
 class FrrModel:
@@ -73,74 +73,133 @@ class FrrModel:
         self.lines[self.place].append(line)
 
 
-def accepted(
-    config: Config, links: tuple[BackbonePeer, ...], members: tuple[Member, ...]
-) -> set[Question]:
-    """Return what comes in through links, of all that members could announce there."""
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step of a route-map: it permits or denies what its conditions match."""
+
+    permits: bool
+    conditions: tuple[tuple[str, str], ...]
+    calls: str | None
+
+
+class ImportFilters:
+    """What bgpd imports, by its configuration: lib/routemap.c, lib/filter.c, bgpd/bgp_filter.c.
+
+    A path is text as bgpd has it: AS numbers with blanks between, the neighbour's first.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._lists: dict[str, list[tuple[int, bool, str]]] = {}
+        self._maps: dict[str, list[tuple[int, _Step]]] = {}
+        self._cache: dict[tuple[str, str], bool] = {}
+        for line in config[()]:
+            if found := _ENTRY.fullmatch(line):
+                kind, name, number, verdict, rest = found.groups()
+                its = self._lists.setdefault(f"{kind} {name}", [])
+                its.append((int(number), verdict == "permit", rest))
+        for place, lines in config.items():
+            if place and place[0].startswith(_IMPORT_MAPS):
+                _, name, verdict, number = place[0].split()
+                self._maps.setdefault(name, []).append((int(number), _step(verdict, lines)))
+        for each in self._lists.values():
+            each.sort()
+        self._prefixes = {
+            name: {rest for _, permits, rest in entries if permits}
+            for name, entries in self._lists.items()
+        }
+        for each in self._maps.values():
+            each.sort(key=lambda item: item[0])
+
+    def accepts(self, interface: str, prefix: Network, path: str) -> bool:
+        """Whether the filter of a link lets a route in."""
+        return self._permits(f"IMPORT-{interface}-V{prefix.version}", str(prefix), path)
+
+    def lets_through(self, interface: str, path: str) -> bool:
+        """Whether the filter of a link lets a path in, whatever the prefix."""
+        both = {self._permits(f"IMPORT-{interface}-V{version}", None, path) for version in (4, 6)}
+        assert len(both) == 1
+        return both == {True}
+
+    def owns(self, prefix: Network, path: str) -> bool:
+        """Whether a path's origin may have a prefix."""
+        return self._permits(f"MEMBERS-V{prefix.version}", str(prefix), path)
+
+    def _permits(self, name: str, prefix: str | None, path: str) -> bool:
+        for _, step in self._maps.get(name, ()):
+            if all(self._matches(*each, prefix, path) for each in step.conditions):
+                if prefix is None and step.calls and step.calls.startswith("MEMBERS-"):
+                    return step.permits
+                if step.permits and step.calls:
+                    return self._permits(step.calls, prefix, path)
+                return step.permits
+        return False
+
+    def _matches(self, kind: str, name: str, prefix: str | None, path: str) -> bool:
+        if kind == "bgp as-path access-list":
+            if (name, path) not in self._cache:
+                self._cache[name, path] = self._path_matches(name, path)
+            return self._cache[name, path]
+        return prefix in self._prefixes.get(f"{kind} {name}", ())
+
+    def _path_matches(self, name: str, path: str) -> bool:
+        """Return the verdict of the first entry that matches, or else no."""
+        for _, permits, expression in self._lists.get(f"bgp as-path access-list {name}", ()):
+            if _compiled(expression).search(path):
+                return permits
+        return False
+
+
+_IMPORT_MAPS = ("route-map IMPORT-", "route-map PATHS-", "route-map MEMBERS-")
+_ENTRY = re.compile(
+    r"(bgp as-path access-list|ip prefix-list|ipv6 prefix-list) (\S+) seq (\d+) (permit|deny) (.*)"
+)
+_CONDITIONS = {
+    "match as-path": "bgp as-path access-list",
+    "match ip address prefix-list": "ip prefix-list",
+    "match ipv6 address prefix-list": "ipv6 prefix-list",
+}
+
+
+def _step(verdict: str, lines: Iterable[str]) -> _Step:
+    conditions, calls = [], None
+    for line in lines:
+        what, _, name = line.rpartition(" ")
+        if line.startswith("match "):
+            conditions.append((_CONDITIONS[what], name))
+        elif what == "call":
+            calls = name
+        else:
+            assert line.startswith("set "), line
+    return _Step(verdict == "permit", tuple(conditions), calls)
+
+
+@cache
+def _compiled(expression: str) -> re.Pattern[str]:
+    # In FRR's expressions _ is a boundary between numbers; what else is used here is in Python's.
+    return re.compile(expression.replace("_", r"(?:^|[ ,{}()]|$)"))
+
+
+def let_through(
+    config: Config, links: Iterable[BackbonePeer], paths: Iterable[str]
+) -> set[tuple[str, str]]:
+    """Return which links let in which paths."""
+    filters = ImportFilters(config)
     return {
-        (link.interface, prefix, origin)
-        for prefix, origin in owned(config, members)
-        for link in links
-        if (link.interface, origin) in let_through(config, (link,), members)
+        (link.interface, path)
+        for link, path in product(links, paths)
+        if filters.lets_through(link.interface, path)
     }
 
 
 def owned(config: Config, members: tuple[Member, ...]) -> set[tuple[str, int]]:
     """Return the prefixes that are let in, with the cells that they are let in from."""
+    filters = ImportFilters(config)
     return {
         (str(prefix), origin.id)
         for origin, owner in product(members, members)
         for prefix in originated(owner)
-        if _is_owned(config, prefix, origin)
+        if filters.owns(prefix, str(origin.asn))
     }
-
-
-def let_through(
-    config: Config, links: tuple[BackbonePeer, ...], members: tuple[Member, ...]
-) -> set[tuple[str, int]]:
-    """Return which links let in what comes from which cells."""
-    return {
-        (link.interface, origin.id)
-        for link, origin in product(links, members)
-        if _lets_through(config, link, origin)
-    }
-
-
-def _lets_through(config: Config, link: BackbonePeer, origin: Member) -> bool:
-    for version in (4, 6):
-        step = config.get((f"route-map IMPORT-{link.interface}-V{version} permit 10",), ())
-        # A step that lacks one of these would let more in.
-        assert f"match as-path ORIGINS-{link.interface}" in step
-        assert f"call MEMBERS-V{version}" in step
-    return _matches(config, f"ORIGINS-{link.interface}", origin.asn)
-
-
-def _is_owned(config: Config, prefix: Network, origin: Member) -> bool:
-    version = prefix.version
-    family = "ip" if version == 4 else "ipv6"
-    for place, lines in config.items():
-        if place and place[0].startswith(f"route-map MEMBERS-V{version} permit "):
-            assert len(lines) == 2
-            (list_,) = (line.split()[-1] for line in lines if "prefix-list" in line)
-            (path,) = (line.split()[-1] for line in lines if "as-path" in line)
-            entry = re.compile(
-                rf"{family} prefix-list {list_} seq \d+ permit {re.escape(str(prefix))}"
-            )
-            listed = any(entry.fullmatch(line) for line in config[()])
-            if listed and _matches(config, path, origin.asn):
-                return True
-    return False
-
-
-def _matches(config: Config, name: str, asn: int) -> bool:
-    pattern = re.compile(rf"bgp as-path access-list {name} seq (\d+) (permit|deny) (.*)")
-    entries = sorted(
-        (int(found[1]), found[2], found[3]) for line in config[()] if (found := pattern.match(line))
-    )
-    for _, verdict, path in entries:
-        if path in {".*", f"_{asn}$"}:
-            return verdict == "permit"
-    return False
 
 
 def _kind(line: str) -> str:
@@ -149,8 +208,8 @@ def _kind(line: str) -> str:
         head, _, rest = line.partition(" seq ")
         return f"{head} {rest.partition(' ')[0]}"
     if words[0] in {"match", "set"} or line.startswith(("timers bgp", "bgp graceful-restart rest")):
-        return " ".join(words[:2] if words[0] != "bgp" else words[:3])
-    if words[0] == "neighbor" and words[2] in {"description", "timers"}:
+        return " ".join(words[: 4 if "next-hop" in words else 3 if words[0] == "bgp" else 2])
+    if words[0] == "neighbor" and words[2] in {"description", "timers", "maximum-prefix"}:
         return " ".join(words[:3])
     if words[0] == "neighbor" and words[2] == "route-map":
         return f"{words[1]} route-map {words[4]}"

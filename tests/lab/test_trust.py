@@ -15,23 +15,22 @@ from typing import Any
 import pytest
 from watching import (
     UNO,
+    Tables,
     address_of,
     await_healthy,
     await_true,
     bgp_peers,
     bgp_routes,
-    differences,
     holds,
     node_addresses,
     pause,
     restore,
-    snapshot,
     vtysh,
 )
 from wiretaps import remote, wiretaps
 
 from uno.lab import netns, rehearsal
-from uno.lab.deploy import Deployment, in_parallel
+from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.model.net import address
@@ -40,10 +39,6 @@ from uno.model.uvn import Uvn
 
 pytestmark = pytest.mark.lab
 
-ROUTES = {
-    "routes": "ip -o route | sed 's/nhid [0-9]* //' | sort",
-    "routes6": "ip -6 -o route | sed 's/nhid [0-9]* //' | sort",
-}
 # Cell ids count from 1 in the order of the specification.
 ASN = {
     name: FIRST_ASN + number
@@ -65,9 +60,9 @@ def four_sites(ring_spec: Path) -> Uvn:
 def _settled(running: Deployment) -> None:
     """All routes are known to all, and no table changes any more."""
     await_healthy(running)
-    tables = Others(list(running.cells))
+    tables = Tables(list(running.cells))
     while pause(1.5) or tables.changes():
-        tables = Others(list(running.cells))
+        tables = Tables(list(running.cells))
 
 
 @pytest.mark.feature("G22")
@@ -283,40 +278,13 @@ def test_a_host_without_a_path_is_rejected_at_once(running: Deployment) -> None:
         restore(running)
 
 
-class Others:
-    """The routing tables of some cells, as they were."""
-
-    def __init__(self, cells: list[Node]) -> None:
-        self._cells = cells
-        self._before = self._snapshot()
-
-    def assert_unchanged(self, *, during: float) -> None:
-        end = time.monotonic() + during
-        while time.monotonic() < end:
-            assert self.changes() == []
-
-    def await_unchanged(self) -> None:
-        await_true(lambda: not self.changes(), "all is as before", within=20)
-
-    def changes(self) -> list[str]:
-        found = self._snapshot()
-        return [
-            f"{name}: {change}"
-            for name, before in self._before.items()
-            for change in differences(before, found[name])
-        ]
-
-    def _snapshot(self) -> dict[str, dict[str, str]]:
-        return dict(in_parallel(lambda cell: snapshot(cell, ROUTES), self._cells))
-
-
 @contextmanager
 def announcing(
     running: Deployment, thief: Node, prefixes: list[str], *, owner: int | None = None
-) -> Iterator[Others]:
+) -> Iterator[Tables]:
     """Have a cell announce prefixes that are not its own; with `owner` as if it were the next."""
-    all_cells = Others(list(running.cells))
-    others = Others([cell for cell in running.cells if cell is not thief])
+    all_cells = Tables(list(running.cells))
+    others = Tables([cell for cell in running.cells if cell is not thief])
     router = f"router bgp {ASN[thief.name]}"
     networks = [
         line

@@ -43,6 +43,11 @@ AROUND = {
         grep -v -e 'ps ax' -e '^sh -c' -e grep -e '^sort' -e nsenter -e defunct | sort""",
 }
 
+ROUTES = {
+    "routes": "ip -o route | sed 's/nhid [0-9]* //' | sort",
+    "routes6": "ip -6 -o route | sed 's/nhid [0-9]* //' | sort",
+}
+
 
 def snapshot(node: Node, parts: Mapping[str, str] | None = None) -> dict[str, str]:
     """All of a host that uno could change, or only some parts, as text."""
@@ -74,6 +79,33 @@ def uno(
     root = ["-r", str(deployment.cell_root(cell))]
     command = as_on_a_stock_host([*UNO, "service", *arguments, *root])
     return cell.run(command, timeout=60, env=env, check=False)
+
+
+class Tables:
+    """The routing tables of some cells, as they were."""
+
+    def __init__(self, cells: list[Node]) -> None:
+        self._cells = cells
+        self._before = self._snapshot()
+
+    def assert_unchanged(self, *, during: float) -> None:
+        end = time.monotonic() + during
+        while time.monotonic() < end:
+            assert self.changes() == []
+
+    def await_unchanged(self) -> None:
+        await_true(lambda: not self.changes(), "all is as before", within=20)
+
+    def changes(self) -> list[str]:
+        found = self._snapshot()
+        return [
+            f"{name}: {change}"
+            for name, before in self._before.items()
+            for change in differences(before, found[name])
+        ]
+
+    def _snapshot(self) -> dict[str, dict[str, str]]:
+        return dict(in_parallel(lambda cell: snapshot(cell, ROUTES), self._cells))
 
 
 def status(deployment: Deployment, cell: Node) -> dict[str, Any]:

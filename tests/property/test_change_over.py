@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from hashlib import sha256
-from itertools import combinations, pairwise
+from itertools import combinations, groupby, pairwise
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from frr_model import FrrModel, accepted, let_through, owned
+from frr_model import FrrModel, let_through, owned
 from strategies import uvns
 from uno.agent.commit.drain_plan import (
     DrainSchedule,
@@ -27,7 +27,7 @@ from uno.host.routing_frr import frr_diff
 from uno.host.routing_frr.frr_diff import Unknown
 from uno.model.attached_lan import AttachedLan
 from uno.model.package import Manifest, Package
-from uno.model.plan import Plan
+from uno.model.plan import BackbonePeer, CellSet, Plan, asn_of
 from uno.model.routing_policy import Drain, routing_policy
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan, required_keys, with_keys
@@ -81,18 +81,21 @@ def test_frr_gets_from_one_configuration_to_the_other_and_its_filters_are_never_
     )
     members = {member.id: member for member in (*old.roster.members, *new.roster.members)}
     ask = tuple(members.values())
+    paths = data.draw(as_paths(links, old, new))
     wanted = {daemon: FrrModel(text).config for daemon, text in after}
     ends = (found["bgpd"].config, wanted["bgpd"])
-    always = accepted(ends[0], links, ask) & accepted(ends[1], links, ask)
-    own = owned(ends[0], ask) | owned(ends[1], ask)
-    through = let_through(ends[0], links, ask) | let_through(ends[1], links, ask)
+    owned_before, owned_after = owned(ends[0], ask), owned(ends[1], ask)
+    before_and_after = [let_through(each, links, paths) for each in ends]
+    either = union(old, new)
+    blended = FrrModel(dict(texts(either, {}))["bgpd"]).config
+    widest = let_through(blended, links, paths)
     for step in steps:
         found[step.daemon].do(step.commands)
         if step.daemon == "bgpd":
             now = found["bgpd"].config
-            assert always <= accepted(now, links, ask), step
-            assert owned(now, ask) <= own, step
-            assert let_through(now, links, ask) <= through, step
+            assert owned_before & owned_after <= owned(now, ask) <= owned_before | owned_after, step
+            through = let_through(now, links, paths)
+            assert before_and_after[0] & before_and_after[1] <= through <= widest, step
 
     assert {daemon: model.config for daemon, model in found.items()} == wanted
     assert all(len(" ".join(step.commands)) < 2048 for step in steps)
@@ -128,6 +131,23 @@ def test_links_that_stay_stay_throughout_and_no_two_want_the_same(pair: Pair) ->
         assert {key for link in links.values() for key in (link.key, link.psk)} <= set(
             stage.package.secrets
         )
+
+
+@pytest.mark.feature("G07")
+@pytest.mark.feature("G22")
+@slow
+@given(pair=pairs())
+def test_paths_of_both_plans_are_accepted_until_the_change_is_complete(pair: Pair) -> None:
+    old, new = pair
+    either = {*old.roster.links, *new.roster.links}
+    if not (old.roster.links and new.roster.links):
+        either = set()
+
+    *way, last = drain_steps(old, new, DrainSchedule())
+
+    assert all(set(stage.package.roster.links) == either for stage in way)
+    assert last.package.roster.links == new.roster.links
+    assert way or either <= set(new.roster.links)
 
 
 @pytest.mark.feature("G07")
@@ -248,6 +268,54 @@ def drains(of: Package) -> st.SearchStrategy[dict[str, Drain]]:
     if not interfaces:
         return st.just({})
     return st.dictionaries(st.sampled_from(interfaces), st.sampled_from(Drain))
+
+
+@st.composite
+def as_paths(
+    draw: st.DrawFn, links: tuple[BackbonePeer, ...], old: Package, new: Package
+) -> list[str]:
+    """Draw walks from the neighbours through links of either plan, or of none."""
+    cells = sorted({member.id for each in (old, new) for member in each.roster.members})
+    pairs = {*old.roster.links, *new.roster.links}
+    near = {cell: [each for pair in pairs if cell in pair for each in pair] for cell in cells}
+    paths = []
+    for link in links:
+        for _ in range(8):
+            walk = [link.cell]
+            for _ in range(draw(st.integers(0, 4))):
+                walk.append(draw(st.sampled_from(near[walk[-1]] or cells)))
+            paths.append(written(walk))
+            paths.append(written([link.cell, draw(st.sampled_from(cells))]))
+    return paths
+
+
+def written(walk: list[int]) -> str:
+    """Return an AS path as bgpd has it, without repetitions that follow each other."""
+    return " ".join(str(asn_of(cell)) for cell, _ in groupby(walk))
+
+
+def union(old: Package, new: Package) -> Package:
+    """Return a package that imports what either imports, through links of either."""
+    before = {link.cell: link.import_origins for link in old.plan.links}
+    cells = [member.id for each in (old, new) for member in each.roster.members]
+    links = tuple(
+        replace(
+            link,
+            import_origins=CellSet(
+                cells=tuple(
+                    cell
+                    for cell in dict.fromkeys(cells)
+                    if cell in link.import_origins or cell in before.get(link.cell, ())
+                )
+            ),
+        )
+        for link in new.plan.links
+    )
+    both = old.roster.links and new.roster.links
+    pairs = tuple(sorted({*old.roster.links, *new.roster.links})) if both else ()
+    members = {member.id: member for each in (old, new) for member in each.roster.members}
+    roster = replace(new.roster, links=pairs, members=tuple(members.values()))
+    return replace(new, plan=replace(new.plan, links=links), roster=roster)
 
 
 def texts(of: Package, drained: dict[str, Drain]) -> frr_diff.Texts:

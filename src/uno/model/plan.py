@@ -18,6 +18,11 @@ from uno.model.uvn import Middleware, Strategy
 FIRST_ASN = 4200000000
 
 
+def asn_of(cell: int) -> int:
+    """Return the AS number of the cell with this id."""
+    return FIRST_ASN + cell
+
+
 class Timing(Struct, frozen=True, kw_only=True):
     """Timers of BGP (seconds) and BFD (milliseconds)."""
 
@@ -59,17 +64,22 @@ class Member(Struct, frozen=True, kw_only=True):
     @property
     def asn(self) -> int:
         """The cell's AS number."""
-        return FIRST_ASN + self.id
+        return asn_of(self.id)
 
 
 class Roster(Struct, frozen=True, kw_only=True):
-    """The members of the UVN and their prefixes. The same bytes in all packages."""
+    """The members of the UVN, their prefixes and their links. The same bytes in all packages.
+
+    `links` are the ids of both ends of each backbone link, the lower first, in ascending order. It
+    is empty in packages made before rosters had links.
+    """
 
     uvn: str
     identity: str
     pools: Pools
     timing: Timing
     members: tuple[Member, ...] = ()
+    links: tuple[tuple[int, int], ...] = ()
 
     def member(self, cell: int) -> Member:
         """Return the member with the id `cell`. Raises `KeyError`."""

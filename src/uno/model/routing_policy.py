@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network, network_order
-from uno.model.plan import BackbonePeer, CellPlan, CellSet, Member, Roster, Timing
+from uno.model.plan import BackbonePeer, CellPlan, CellSet, Member, Roster, Timing, asn_of
 
 # Not 179, so that a BGP daemon of the host's own can run beside uno's.
 BGP_PORT = 1790
@@ -25,6 +25,9 @@ MAXIMUM_PATHS = 8
 # Detection time (RFC 5880, section 6.8.4) of the BFD session of an avoided link, in milliseconds:
 # longer than a change of its keys takes. It need not be much longer than BGP's shortest hold time.
 GSHUT_DETECTION_TIME = 5000
+
+# The lowest limit of prefixes from one neighbour: some 100 octets of memory each.
+_LEAST_MAXIMUM_PREFIXES = 1024
 
 # Detect Mult has 8 bits (RFC 5880, section 4.1).
 _MAXIMUM_MULTIPLIER = 255
@@ -57,6 +60,18 @@ class RouteOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adjacency:
+    """The AS number of a cell, and those that may follow it in an AS path: its neighbours'.
+
+    The cell that filters is in none: a path through it is a loop.
+    """
+
+    cell: int
+    asn: int
+    followers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BgpSession:
     """One eBGP session over one link, with BFD, for IPv4 and IPv6 unicast routes.
 
@@ -67,6 +82,7 @@ class BgpSession:
     interface: str
     local4: IPv4Address
     remote4: IPv4Address
+    remote6: IPv6Address
     remote_as: int
     description: str
     import_origins: CellSet
@@ -90,8 +106,9 @@ class RoutingPolicy:
     `networks` are the prefixes that it originates. With `networks_are_in_kernel` the kernel has a
     route for each of them. `node4` is the router id; both node addresses are the source of what the
     cell itself sends. `origins` are all other cells of the UVN, `sessions` those of links that are
-    not closed. `hidden` are prefixes of others that the host has for itself: what is sent to this
-    cell for them does not get there, so they are not advertised to others.
+    not closed. `adjacencies` are those of which AS paths consist, none where they are not known.
+    `hidden` are prefixes of others that the host has for itself: what is sent to this cell for them
+    does not get there, so they are not advertised to others.
     """
 
     asn: int
@@ -102,12 +119,27 @@ class RoutingPolicy:
     timing: Timing
     origins: tuple[RouteOrigin, ...]
     sessions: tuple[BgpSession, ...]
+    adjacencies: tuple[Adjacency, ...] = ()
     hidden: tuple[Network, ...] = ()
 
     @property
     def gshut_multiplier(self) -> int:
         """The BFD detection multiplier of avoided links."""
         return min(_MAXIMUM_MULTIPLIER, GSHUT_DETECTION_TIME // self.timing.bfd_interval)
+
+    @property
+    def highest_cell(self) -> int:
+        """The highest id of a cell that can be in an AS path."""
+        return max((each.cell for each in (*self.origins, *self.adjacencies)), default=0)
+
+    def maximum_prefixes(self, version: int) -> int:
+        """Return how many prefixes of an IP version a neighbour may advertise; more is an attack.
+
+        It is a power of two far above what is planned: while a change is rolled out, a neighbour
+        advertises what an earlier or later plan has, and the limit should seldom change.
+        """
+        planned = sum(each.version == version for one in self.origins for each in one.prefixes)
+        return max(_LEAST_MAXIMUM_PREFIXES, 1 << (4 * planned - 1).bit_length())
 
     def origins_of(self, session: BgpSession) -> tuple[RouteOrigin, ...]:
         """Return the cells whose routes the import policy of a session accepts."""
@@ -148,7 +180,21 @@ def routing_policy(
             for link in plan.links
             if drains.get(link.interface) is not Drain.CLOSED
         ),
+        adjacencies=_adjacencies(plan.cell, roster),
         hidden=hidden,
+    )
+
+
+def _adjacencies(own: int, roster: Roster) -> tuple[Adjacency, ...]:
+    followers: dict[int, list[int]] = {cell: [] for pair in roster.links for cell in pair}
+    for one, other in roster.links:
+        if own not in {one, other}:
+            followers[one].append(asn_of(other))
+            followers[other].append(asn_of(one))
+    return tuple(
+        Adjacency(cell=cell, asn=asn_of(cell), followers=tuple(sorted(its)))
+        for cell, its in sorted(followers.items())
+        if cell != own
     )
 
 
@@ -178,6 +224,7 @@ def _session(link: BackbonePeer, peer: Member, drain: Drain | None) -> BgpSessio
         interface=link.interface,
         local4=link.local4,
         remote4=link.remote4,
+        remote6=link.remote6,
         remote_as=peer.asn,
         description=f"{peer.name} on {link.interface}",
         import_origins=link.import_origins,

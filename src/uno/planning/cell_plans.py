@@ -28,6 +28,7 @@ def roster(plan: Plan) -> Roster:
         pools=plan.pools,
         timing=plan.timing,
         members=tuple(_with_key(plan, cell.member) for cell in plan.cells),
+        links=tuple(sorted(link.cells for link in plan.links)),
     )
 
 

@@ -18,6 +18,12 @@ Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not 
   neighbour's routes for the whole restart time.
 - No `bfd check-control-plane-failure`: with graceful restart it would keep routes through a dead
   link.
+- A filter compares the first AS number, and not `enforce-first-as`, which is the default since FRR
+  9.1, so that a running configuration shows it with one version and not with another.
+- `maximum-prefix` with `force` counts also what the filters refuse, and what soft reconfiguration
+  therefore keeps. A session over the limit ends, and is tried again after a minute.
+- Of communities only GRACEFUL_SHUTDOWN is kept: others (NO_EXPORT, BLACKHOLE, LLGR_STALE) would
+  have this cell withhold or devalue routes.
 - bgpd itself gives a route from another AS that carries the community GRACEFUL_SHUTDOWN the local
   preference 0 (RFC 8326, section 4.2), after the filters (`bgp_update` in bgpd/bgp_route.c). The
   community does not get a route past the filters.
@@ -36,9 +42,9 @@ from uno.model.routing_policy import (
     BGP_PORT,
     MAXIMUM_PATHS,
     BgpSession,
-    RouteOrigin,
     RoutingPolicy,
 )
+from uno.render import as_paths
 
 # The first FRR with graceful-restart notifications, which are on by default.
 OLDEST_WITH_NOTIFICATION = (8, 4)
@@ -48,6 +54,12 @@ GSHUT = 1
 
 # The list of prefixes that are withheld from all neighbours.
 HIDDEN = "HIDDEN"
+
+# The list of AS paths that no neighbour can have, that of communities that are removed.
+FORGED, FOREIGN = "FORGED", "FOREIGN"
+
+# Minutes until a neighbour that was over the limit of prefixes is tried again.
+RESTART_AFTER = 1
 
 # The last number that an entry of a list can have.
 LAST_ENTRY = 4294967295
@@ -112,9 +124,13 @@ def _bfdd(policy: RoutingPolicy) -> Iterator[str]:
 
 def _bgpd(policy: RoutingPolicy, version: tuple[int, int]) -> Iterator[str]:
     yield "bgp route-map delay-timer 0"
-    yield from _origin_filters(policy.origins)
+    yield from _origin_filters(policy)
+    yield f"bgp community-list expanded {FOREIGN} seq 5 deny ^graceful-shutdown$"
+    yield f"bgp community-list expanded {FOREIGN} seq 10 permit .*"
+    if policy.adjacencies:
+        yield from _path_filters(policy)
     for session in policy.sessions:
-        yield from _import_filters(session, policy.origins)
+        yield from _import_filters(session, policy)
     if policy.hidden:
         yield from _hidden_filters(policy.hidden)
     yield "route-map EXPORT permit 10"
@@ -146,12 +162,13 @@ def _bgpd(policy: RoutingPolicy, version: tuple[int, int]) -> Iterator[str]:
     yield "exit"
 
 
-def _origin_filters(origins: Iterable[RouteOrigin]) -> Iterator[str]:
+def _origin_filters(policy: RoutingPolicy) -> Iterator[str]:
     """Yield what every session accepts: each prefix exactly as planned, from its own origin."""
     steps = []
-    for origin in origins:
+    for origin in policy.origins:
         cell = origin.cell
-        yield f"bgp as-path access-list ORIGIN-{cell} seq 5 permit _{origin.asn}$"
+        path = as_paths.of_members(origin.asn, policy.highest_cell)
+        yield f"bgp as-path access-list ORIGIN-{cell} seq 5 permit {path}"
         for version, family in ((4, "ip"), (6, "ipv6")):
             for number, prefix in _numbered(_of(version, origin.prefixes)):
                 entry = f"{family} prefix-list PREFIXES-{cell} seq {number}"
@@ -161,6 +178,19 @@ def _origin_filters(origins: Iterable[RouteOrigin]) -> Iterator[str]:
             steps.append(f" match as-path ORIGIN-{cell}")
             steps.append("exit")
     yield from steps
+
+
+def _path_filters(policy: RoutingPolicy) -> Iterator[str]:
+    """Yield what every session accepts of the paths to members."""
+    for number, expression in as_paths.impossible(policy.adjacencies, policy.highest_cell):
+        yield f"bgp as-path access-list {FORGED} seq {number} permit {expression}"
+    for version in (4, 6):
+        yield f"route-map PATHS-V{version} deny 10"
+        yield f" match as-path {FORGED}"
+        yield "exit"
+        yield f"route-map PATHS-V{version} permit 20"
+        yield f" call MEMBERS-V{version}"
+        yield "exit"
 
 
 def _hidden_filters(prefixes: tuple[Network, ...]) -> Iterator[str]:
@@ -187,19 +217,28 @@ def _numbered(networks: Iterable[Network]) -> Iterator[tuple[int, Network]]:
         yield number, network
 
 
-def _import_filters(session: BgpSession, origins: Iterable[RouteOrigin]) -> Iterator[str]:
-    cells = session.import_origins
+def _import_filters(session: BgpSession, policy: RoutingPolicy) -> Iterator[str]:
+    cells, neighbor = session.import_origins, session.remote_as
     entry = f"bgp as-path access-list ORIGINS-{session.interface} seq"
     verdict = "deny" if cells.complement else "permit"
-    for origin in origins:
+    for origin in policy.origins:
         if (origin.cell in cells) != cells.complement:
-            yield f"{entry} {origin.cell} {verdict} _{origin.asn}$"
+            yield f"{entry} {origin.cell} {verdict} {as_paths.through(neighbor, origin.asn)}"
     if cells.complement:
-        yield f"{entry} {LAST_ENTRY} permit .*"
+        yield f"{entry} {LAST_ENTRY} permit {as_paths.from_neighbor(neighbor)}"
     for version in (4, 6):
-        yield f"route-map IMPORT-{session.interface}-V{version} permit 10"
+        name = f"IMPORT-{session.interface}-V{version}"
+        yield f"route-map {name} permit 10"
         yield f" match as-path ORIGINS-{session.interface}"
-        yield f" call MEMBERS-V{version}"
+        yield f" call {'PATHS' if policy.adjacencies else 'MEMBERS'}-V{version}"
+        yield f" set comm-list {FOREIGN} delete"
+        yield " set extcommunity none"
+        yield " set large-community none"
+        if version == 4:
+            yield " set ip next-hop peer-address"
+        else:
+            yield f" set ipv6 next-hop global {session.remote6}"
+            yield " set ipv6 next-hop prefer-global"
         if session.marks_imports:
             yield f" set tag {GSHUT}"
         if session.is_avoided:
@@ -226,6 +265,8 @@ def _family(policy: RoutingPolicy, version: int) -> Iterator[str]:
         neighbor = f"  neighbor {session.remote4}"
         yield f"{neighbor} activate"
         yield f"{neighbor} soft-reconfiguration inbound"
+        limit = policy.maximum_prefixes(version)
+        yield f"{neighbor} maximum-prefix {limit} restart {RESTART_AFTER} force"
         yield f"{neighbor} route-map IMPORT-{session.interface}-V{version} in"
         yield f"{neighbor} route-map {'EXPORT-GSHUT' if session.is_avoided else 'EXPORT'} out"
     yield f"  maximum-paths {MAXIMUM_PATHS}"

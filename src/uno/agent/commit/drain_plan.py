@@ -267,7 +267,8 @@ class _PackageChange:
     def _blend(self, waiting: frozenset[int]) -> Package:
         """Return `new`, with the links to the neighbours in `waiting` as they are in `old`.
 
-        Each link imports what either package imports: other cells are changing too.
+        Each link imports what either package imports, through the links of either: other cells are
+        changing too.
         """
         roster = self._new.roster
         kept = [self._before[cell] for cell in waiting]
@@ -284,9 +285,11 @@ class _PackageChange:
             links[at] = altered(link, import_origins=either)
         secrets = _deferred(self._old, kept).secrets
         links.sort(key=_place)
-        if not kept and links == sorted(self._new.plan.links, key=_place):
+        paths = _all_links(self._old.roster, roster)
+        if not kept and links == sorted(self._new.plan.links, key=_place) and paths == roster.links:
             return self._new
-        return _with_links(self._new, tuple(links), secrets)
+        blended = _with_links(self._new, tuple(links), secrets)
+        return altered(blended, roster=altered(roster, links=paths))
 
     @staticmethod
     def _links(package: Package, cells: Collection[int]) -> tuple[str, ...]:
@@ -328,6 +331,13 @@ def _differ(old: Package, before: BackbonePeer, new: Package, after: BackbonePee
         or old.secrets.get(before.key) != new.secrets.get(after.key)
         or old.secrets.get(before.psk) != new.secrets.get(after.psk)
     )
+
+
+def _all_links(one: Roster, other: Roster) -> tuple[tuple[int, int], ...]:
+    """Return the links of both; none, which is any, if one has none."""
+    if not (one.links and other.links):
+        return ()
+    return tuple(sorted({*one.links, *other.links}))
 
 
 def _either(one: CellSet, other: CellSet, roster: Roster) -> CellSet:

@@ -40,7 +40,7 @@ _ALL_SINGLE = tuple(each for lines in _SINGLE.values() for each in lines)
 _SWITCH = "no bgp network import-check"
 
 # Settings of a neighbour that another line replaces without ending its session.
-_REPLACED = frozenset({"description", "timers", "route-map"})
+_REPLACED = frozenset({"description", "timers", "route-map", "maximum-prefix"})
 
 # Settings that `show running-config` leaves out if they have their default.
 _UNSHOWN = ("bgp graceful-restart restart-time", *_SINGLE["bfd"][:3])
