@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.lab
 # Cell ids count from 1 in the order of the specification.
 A, B, C, D, RELAY = map(asn_of, range(1, 6))
 LAN4, LAN6 = "192.168.4.0/24", "2001:db8:4::/64"
-OWN4, OWN6 = "192.168.2.0/24", "2001:db8:2::/64"
+OWN4 = "192.168.2.0/24"
 
 # More than a neighbour may advertise; a hundred thousand end no differently.
 FLOOD = [str(each) for each in IPv4Network("172.16.0.0/12").subnets(new_prefix=24)][:2000]
@@ -73,6 +73,7 @@ class Thief:
     running: Deployment
     others: Tables
     sessions: dict[str, Speaker]
+    own6: str
 
     @property
     def near(self) -> Node:
@@ -167,19 +168,18 @@ def thief(running: Deployment) -> Iterator[Thief]:
             )
             for name, (remote, local, local6) in ways.items()
         }
-        found = Thief(running=running, others=Tables(others), sessions=sessions)
-        for prefix in (OWN4, OWN6):
+        own6 = f"{node_addresses(node)[1]}/128"
+        found = Thief(running=running, others=Tables(others), sessions=sessions, own6=own6)
+        for prefix in (OWN4, own6):
             own = Claim(prefixes=[prefix], path=[B])
             for each in sessions.values():
                 each.advertise(own)
-            await_true(
-                lambda own=own: found.received(own), "what is its own is received", within=20
-            )
+            await_true(lambda c=own: found.received(c), f"{prefix} is received", within=20)
             await_true(lambda p=prefix: found.path(p, str(B)), f"{prefix} is accepted")
         tables = Tables(others)
         while pause(1.5) or tables.changes():
             tables = Tables(others)
-        yield Thief(running=running, others=tables, sessions=sessions)
+        yield replace(found, others=tables)
 
 
 def _link(node: Node, remote: str) -> tuple[str, str]:
@@ -274,11 +274,7 @@ def test_a_next_hop_is_the_neighbour_itself(thief: Thief, prefix: str, version: 
     (other,) = (p for p, each in bgp_peers(thief.near).items() if each["remoteAs"] == RELAY)
     own = thief.address
     if version == 6:
-        remote = next(
-            each for each in thief.paths(LAN6) if each["aspath"]["string"].startswith(str(RELAY))
-        )
-        other = remote["nexthops"][0]["ip"]
-        (own,) = (each["ip"] for each in thief.path(OWN6, str(B))["nexthops"])
+        other, own = thief.hop(LAN6, RELAY, A, D), thief.hop(thief.own6, B)
     claim = Claim(prefixes=[prefix], path=[B, A, D], next_hop=other)
 
     with thief.claiming(claim, to=("lan-c",)):
