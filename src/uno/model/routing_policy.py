@@ -130,7 +130,8 @@ class RoutingPolicy:
     @property
     def highest_cell(self) -> int:
         """The highest id of a cell that can be in an AS path."""
-        return max((each.cell for each in (*self.origins, *self.adjacencies)), default=0)
+        cells = [each.cell for each in self.origins]
+        return max((*cells, *(each.cell for each in self.adjacencies)), default=0)
 
     def maximum_prefixes(self, version: int) -> int:
         """Return how many prefixes of an IP version a neighbour may advertise; more is an attack.
