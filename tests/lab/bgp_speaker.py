@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from threading import Event, Lock, Thread
@@ -55,7 +56,7 @@ class Speaker:
         self._socket.settimeout(10)
         self._socket.bind((local, 0))
         self._socket.connect((remote, BGP_PORT))
-        self._ended, self._lock = Event(), Lock()
+        self._ended, self._is_up, self._lock = Event(), Event(), Lock()
         self.notification: tuple[int, int] | None = None
         capabilities = b"".join(
             struct.pack("!BB", code, len(value)) + value
@@ -69,7 +70,6 @@ class Speaker:
         identifier = IPv4Address(local).packed
         head = struct.pack("!BHH4sB", 4, _AS_TRANS, _HOLD, identifier, len(parameter))
         self._write(_OPEN, head + parameter)
-        self._write(_KEEPALIVE)
         for work in (self._drain, self._keep_alive):
             Thread(target=work, daemon=True).start()
 
@@ -79,8 +79,13 @@ class Speaker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def comes_up(self, *, within: float) -> bool:
+        """Whether the session is established in time."""
+        return self._is_up.wait(within)
+
     def close(self) -> None:
         self._ended.set()
+        self._is_up.set()
         self._socket.close()
 
     def advertise(self, claim: Claim) -> None:
@@ -118,7 +123,7 @@ class Speaker:
             self._socket.sendall(_MARKER + struct.pack("!HB", 19 + len(body), kind) + body)
 
     def _keep_alive(self) -> None:
-        while not self._ended.wait(1):
+        while self._is_up.wait() and not self._ended.wait(1):
             try:
                 self._write(_KEEPALIVE)
             except OSError:
@@ -141,7 +146,22 @@ class Speaker:
                 size, kind = struct.unpack("!HB", received[16:19])
                 if kind == _NOTIFICATION:
                     self.notification = received[19], received[20]
+                elif kind == _OPEN:
+                    self._write(_KEEPALIVE)
+                elif kind == _KEEPALIVE:
+                    self._is_up.set()
                 received = received[size:]
+
+
+def established(node: Node, *, local: str, local6: str, remote: str, asn: int) -> Speaker:
+    """Return a session that is up; a neighbour that has just lost its former one refuses some."""
+    for _ in range(20):
+        with suppress(OSError):
+            speaker = Speaker(node, local=local, local6=local6, remote=remote, asn=asn)
+            if speaker.comes_up(within=2):
+                return speaker
+            speaker.close()
+    raise AssertionError(f"no session with {remote}")
 
 
 def _segment(kind: int, numbers: Iterable[int]) -> bytes:

@@ -22,6 +22,7 @@ from bgp_speaker import (
     SET,
     Claim,
     Speaker,
+    established,
 )
 from watching import (
     Tables,
@@ -164,7 +165,7 @@ def thief(running: Deployment) -> Iterator[Thief]:
     with ExitStack() as stack:
         sessions = {
             name: stack.enter_context(
-                Speaker(node, local=local, local6=local6, remote=remote, asn=B)
+                established(node, local=local, local6=local6, remote=remote, asn=B)
             )
             for name, (remote, local, local6) in ways.items()
         }
