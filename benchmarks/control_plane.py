@@ -57,7 +57,7 @@ def serve_registry(root: Path, places: Path) -> int:
     with operations.opened(root) as registry:
         plan = registry.store.head().plan
     environment = ControllerEnvironment(
-        bus=middleware.make_bus(plan.bus, environ={}),
+        make_bus=middleware.bus_factory(plan.bus, environ={}),
         reconcile_host=lambda _: None,
         clock=time.monotonic,
         run=places,

@@ -23,6 +23,7 @@ from uno.agent.commit.commit_machine import ConfirmLimits
 from uno.agent.commit.ledger import Ledger
 from uno.agent.loop_timers import AgentIntervals
 from uno.bus.memory import Impairment, MemoryBus, MemoryNetwork
+from uno.diagnostics import ActionNeeded
 from uno.host.fake.fake_host import FakeHost
 from uno.model.codec import encode
 from uno.model.key_ids import cell_sealing
@@ -122,6 +123,7 @@ class Cell:
     watch: Watch = field(default_factory=Watch)
     notified: list[str] = field(default_factory=list)
     supervised: bool = False
+    refusal: str = ""
     agent: CellAgent | None = None
     job: asyncio.Task[None] | None = None
 
@@ -130,6 +132,11 @@ class Cell:
         found = self.ledger.current()
         assert found is not None
         return found
+
+    def check(self, _running: Package, _offered: Package) -> None:
+        """Refuse a package, as a host that lacks something for it does."""
+        if self.refusal:
+            raise ActionNeeded(self.refusal)
 
     def bring_up_links(self, cells: Iterable[int] | None = None) -> None:
         """Have the links to these neighbours work, or all; and no others."""
@@ -174,13 +181,13 @@ class Site:
     def generation(self, name: str) -> int:
         return package_file.read_manifest(self.package_bytes(name)).generation
 
-    def join(self) -> None:
-        """Be on the bus as the registry."""
+    def join(self, *, domain: int | None = None) -> None:
+        """Be on the bus as the registry, in the domain of the cells or in another."""
         one = next(iter(self.cells.values())).package
         assert one.plan.root is not None
         self.bus.configure(
             BusConfig(
-                domain=one.plan.bus.domain,
+                domain=one.plan.bus.domain if domain is None else domain,
                 address=one.plan.root.remote4,
                 tag=one.plan.identity,
                 index=REGISTRY_INDEX,
@@ -277,6 +284,7 @@ class Site:
             now=time.monotonic,
             wall=lambda: 1_700_000_000.0,
             notify=cell.notified.append if cell.supervised else None,
+            check_host=cell.check,
             intervals=QUICK,
             confirm_limits=SEEN,
         )

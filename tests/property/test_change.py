@@ -26,13 +26,18 @@ from uno.agent.commit.commit_machine import (
     Confirmed,
     Discard,
     Discarded,
+    InstalledPackage,
     MessagesReceived,
     Observe,
     OfferStaged,
+    PackageInstalled,
     PendingCommit,
+    PendingPut,
     Persist,
+    PutPending,
     ReachabilityObserved,
     ReceivedActivation,
+    RecordPending,
     RollBack,
     RolledBack,
     Stage,
@@ -111,6 +116,46 @@ def test_a_pending_commit_ends_within_its_timeout_one_way_or_the_other(
     assert (verdict is CommitVerdict.ROLL_BACK) == (is_lacking and bool(before) and elapsed >= 30)
 
 
+@given(
+    before=reached,
+    now=reached,
+    elapsed=st.floats(0, 100),
+    contact_at=st.none() | st.floats(0, 100),
+    elsewhere=st.booleans(),
+    sequence=st.integers(0, 2),
+)
+def test_a_moved_control_path_is_confirmed_after_a_heartbeat_alone_and_else_rolled_back(
+    *,
+    before: Reachability,
+    now: Reachability,
+    elapsed: float,
+    contact_at: float | None,
+    elsewhere: bool,
+    sequence: int,
+) -> None:
+    pending = PendingCommit(
+        generation=2, previous=1, before=before, confirm_timeout=30, needs_heartbeat=True
+    )
+    ledger = CellState(running=2, previous=1, pending=pending)
+    state = CommitState(cell=CELL, ledger=ledger, applied_at=10, registry_sequence=1)
+    seen = ReachabilityObserved(
+        now=10 + elapsed,
+        reachability=now,
+        planned=NEIGHBOURS,
+        registry_elsewhere=elsewhere,
+        registry_contact_at=contact_at,
+        registry_sequence=sequence,
+    )
+    has_heartbeat = contact_at is not None and contact_at > 10 if before.registry else sequence > 1
+
+    verdict, missing = evaluate(state, pending, seen)
+
+    assert has_heartbeat or missing.registry
+    assert has_heartbeat or verdict is not CommitVerdict.CONFIRM
+    assert has_heartbeat or elapsed < 30 or verdict is CommitVerdict.ROLL_BACK
+    assert evaluate(state, replace(pending, keep=True), seen)[0] is CommitVerdict.CONFIRM
+
+
 class Crash(Exception):
     """The process ends before it executes a command."""
 
@@ -125,10 +170,13 @@ class Node:
     now: float = 0.0
     newest: int = 0
     fails: bool = False
+    hears: bool = True
+    moving: set[int] = field(default_factory=set)
+    request: InstalledPackage | None = None
     crash_after: int | None = None
     executed: list[CommitCommand] = field(default_factory=list)
 
-    def execute(  # noqa: C901, PLR0911 - one case for each command
+    def execute(  # noqa: C901, PLR0911, PLR0912 - one case for each command
         self, command: CommitCommand
     ) -> CommitEvent | None:
         if self.crash_after is not None:
@@ -161,12 +209,30 @@ class Node:
                 assert generation == self.disk.running
                 if self.fails:
                     return ApplyFailed(generation=generation, reason="it was told to")
-                return Applied(now=self.now, cleanup=Cleanup.DONE, ledger=self.disk)
+                # What is received at the moment of the change may be from before.
+                self.now += 0.1
+                return Applied(
+                    now=self.now,
+                    cleanup=Cleanup.DONE,
+                    ledger=self.disk,
+                    registry_sequence=self.newest,
+                )
+            case PutPending(pending=pending):
+                assert pending.generation == self.disk.running
+                self.disk = replace(self.disk, pending=pending)
+                return PendingPut(pending=pending)
+            case RecordPending(pending=pending):
+                self.disk = replace(self.disk, pending=pending)
             case Confirm():
+                pending = self.disk.pending
+                assert pending is not None
+                assert self.hears or pending.keep or not pending.needs_heartbeat
                 self.disk = replace(self.disk, pending=None)
                 return Confirmed(ledger=self.disk)
-            case RollBack():
+            case RollBack(reason=reason):
                 assert self.disk.previous is not None
+                is_kept = self.disk.pending is not None and self.disk.pending.keep
+                assert not is_kept or self.fails or "undone" in reason
                 running = self.disk.previous
                 self.disk = replace(self.disk, running=running, previous=None, pending=None)
                 return RolledBack(command=command, ledger=self.disk)
@@ -183,15 +249,23 @@ class Node:
             planned=NEIGHBOURS,
             answered=dict.fromkeys(NEIGHBOURS, self.now),
             registry_elsewhere=True,
-            registry_contact_at=self.now,
+            registry_contact_at=self.now if self.hears else None,
             registry_sequence=self.newest,
         )
+
+    def unanswered(self) -> InstalledPackage | None:
+        """The installation of the running package, if it has no verdict."""
+        request, verdict = self.request, self.disk.persistent.verdict
+        if request is None or request.generation != self.disk.running:
+            return None
+        return None if verdict and verdict.install == request.install else request
 
     def _stage(self, command: Stage) -> CommitEvent:
         generation = self.offered[command.sequence]
         is_newer = generation > self.disk.running
         if is_newer:
-            self.disk = replace(self.disk, staged=generation)
+            moves = generation in self.moving
+            self.disk = replace(self.disk, staged=generation, staged_moves_control=moves)
         return OfferStaged(
             sequence=command.sequence,
             generation=generation,
@@ -215,7 +289,13 @@ class Changes(RuleBasedStateMachine):
     def start(self) -> None:
         """Start the agent on what is on disk."""
         self.state = CommitState(cell=CELL, ledger=self.node.disk)
-        self.report(Started(now=self.node.now))
+        self.report(
+            Started(
+                now=self.node.now,
+                registry_sequence=self.node.newest,
+                installed=self.node.unanswered(),
+            )
+        )
 
     def report(self, event: CommitEvent) -> None:
         """Report an event, and execute all that follows from it."""
@@ -234,9 +314,47 @@ class Changes(RuleBasedStateMachine):
         self.node.newest += 1
         return self.node.newest
 
-    @rule()
-    def release(self) -> None:
+    @rule(moves=st.booleans())
+    def release(self, *, moves: bool) -> None:
         self.generation += 1
+        if moves:
+            self.node.moving.add(self.generation)
+
+    @precondition(lambda self: self.node.disk.pending is None)
+    @rule(keep=st.booleans(), moves=st.booleans(), noticed=st.booleans())
+    def a_person_installs_a_package(self, *, keep: bool, moves: bool, noticed: bool) -> None:
+        self.generation += 1
+        disk, node = self.node.disk, self.node
+        node.request = InstalledPackage(
+            generation=self.generation,
+            install=f"install {self.generation}",
+            keep=keep,
+            moves_control=moves,
+        )
+        staged = disk.staged if disk.staged and disk.staged > self.generation else None
+        node.disk = replace(disk, running=self.generation, previous=disk.running, staged=staged)
+        self.staged.add(self.generation)
+        if noticed:
+            self.report(PackageInstalled(installed=node.request))
+        else:
+            self.start()
+
+    @precondition(lambda self: self.node.disk.pending is not None)
+    @rule()
+    def a_person_keeps_the_package_on_trial(self) -> None:
+        running = self.node.disk.running
+        self.node.request = InstalledPackage(
+            generation=running, install=f"again {running} {self.node.now}", keep=True
+        )
+        self.report(PackageInstalled(installed=self.node.request))
+        self.node.reachability = Reachability()
+        self.report(self.node.observed())
+        assert self.node.disk.running == running
+        assert self.node.disk.pending is None
+
+    @rule(hears=st.booleans())
+    def messages_of_the_registry_come_over_the_new_way(self, *, hears: bool) -> None:
+        self.node.hears = hears
 
     @rule(received=st.booleans())
     def offers_the_newest(self, *, received: bool) -> None:
@@ -314,7 +432,7 @@ class Changes(RuleBasedStateMachine):
         self.node.reachability = Reachability()
         self.node.now += 31
         self.report(self.node.observed())
-        if pending is not None and pending.before:
+        if pending is not None and pending.before and not pending.keep:
             assert self.node.disk.running == pending.previous
             offers = len(self.offers)
             self.receive(activation=self.activations[-1] if self.activations else None)
@@ -336,6 +454,10 @@ class Changes(RuleBasedStateMachine):
         assert not sent or self.node.disk.persistent.ack is not None
         if sent and sent[-1].phase in {Phase.CONFIRMED, Phase.REVERTED, Phase.FAILED}:
             assert sent[-1].running in self.staged
+
+    @invariant()
+    def every_installation_that_is_over_has_its_verdict(self) -> None:
+        assert self.node.disk.pending is not None or self.node.unanswered() is None
 
     @invariant()
     def it_is_as_its_disk(self) -> None:

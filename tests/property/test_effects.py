@@ -76,7 +76,6 @@ NEW: dict[str, Any] = {
     "settings.middleware": "connext",
     "settings.enable_root_vpn": False,
     "settings.enable_particles_vpn": False,
-    "settings.enable_dds_security": True,
     "settings.dds_domain": 7,
     "settings.deployment.strategy": "full-mesh",
     "settings.deployment.strategy_args": {"a": ["b", "c"], "b": ["d"]},

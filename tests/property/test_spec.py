@@ -199,7 +199,6 @@ uvn_settings = st.builds(
     middleware=st.sampled_from(Middleware),
     enable_root_vpn=st.booleans(),
     enable_particles_vpn=st.booleans(),
-    enable_dds_security=st.booleans(),
     dds_domain=st.integers(0, 232),
     deployment=st.builds(
         DeploymentSettings,

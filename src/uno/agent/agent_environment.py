@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from uno.agent.commit.commit_machine import ConfirmLimits
+from uno.agent.commit.executor import CheckHost
 from uno.agent.loop_timers import AgentIntervals
 from uno.model.package import Package
 from uno.ports.bus import REGISTRY_INDEX, Bus, BusConfig, BusPeer
@@ -23,8 +24,9 @@ class AgentEnvironment:
     Without `forwarding_prober` nothing is proved about forwarding.
     `folder` holds the pid file and the socket. `now` is a monotonic clock, and `wall` returns the
     seconds since the epoch. `notify` sends what sd_notify(3) does, None without a supervisor;
-    `watchdog` is how often the supervisor expects a keep-alive, 0 for never. `config` returns the
-    bus configuration of a package's cell.
+    `watchdog` is how often the supervisor expects a keep-alive, 0 for never. `check_host` raises
+    `UnoError` where this host cannot run the second package in place of the first. `config` returns
+    the bus configuration of a package's cell.
     """
 
     host: Host
@@ -37,6 +39,7 @@ class AgentEnvironment:
     forwarding_prober: ForwardingProber | None = None
     notify: Callable[[str], None] | None = None
     watchdog: float = 0.0
+    check_host: CheckHost = lambda _running, _offered: None
     config: Callable[[Package], BusConfig] = field(default_factory=lambda: bus_config)
     intervals: AgentIntervals = field(default_factory=AgentIntervals)
     confirm_limits: ConfirmLimits = field(default_factory=ConfirmLimits)
@@ -53,5 +56,6 @@ def bus_config(package: Package) -> BusConfig:
         domain=plan.bus.domain,
         address=addresses[plan.cell],
         tag=plan.identity,
+        middleware=plan.bus.middleware,
         peers=tuple(sorted(peers)),
     )

@@ -21,7 +21,7 @@ from uno import control
 from uno.agent.commit.commit_machine import Cleanup
 from uno.agent.commit.drain_runner import POLL_INTERVAL
 from uno.agent.commit.executor import CommitExecutor
-from uno.agent.commit.ledger import CURRENT
+from uno.agent.commit.ledger import CURRENT, INSTALL
 from uno.agent.host_loop import cell_status, network_files
 from uno.agent.host_loop.forwarding_check import ForwardingCheck
 from uno.agent.host_loop.host_reconciler import HostReconciler, PassOutcome
@@ -40,6 +40,8 @@ from uno.statesync.state_database import view
 from uno.statesync.timers import MAX_AGE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from uno.agent.agent_environment import AgentEnvironment
     from uno.agent.blocking import RunBlocking
     from uno.agent.commit.ledger import Ledger
@@ -90,8 +92,11 @@ class CellAgent:
             flood=self._flood,
             run_blocking=run_blocking,
             clock=now,
+            wall=environment.wall,
             observe=self._observe_with_probes,
             proved_at=lambda: self._forwarding.settled_at,
+            join_bus=self._configure_bus,
+            check_host=environment.check_host,
             limits=environment.confirm_limits,
         )
         self._control = control.ControlServer(environment.folder / control.SOCKET, view=self.view)
@@ -294,7 +299,8 @@ class CellAgent:
     async def _find_installed(self) -> bool:
         commit, mark = self._commit, self._current_mark()
         is_busy = commit.awaiting_confirm or commit.state.cleanup is not Cleanup.DONE
-        if mark == self._package_mark or is_busy:
+        is_other = mark[0] != self._package_mark[0]
+        if mark == self._package_mark or (is_busy and is_other):
             return False
         self._package_mark = mark
         return await commit.find_installed()
@@ -428,7 +434,13 @@ class CellAgent:
         )
         status = cell_status.collect(environment.host, package, inputs)
         proof = self._ledger.proof() if self._is_ahead else None
-        return replace(status, content=package.manifest.content, proof=proof)
+        undone = commit.state.persistent.undone
+        return replace(
+            status,
+            content=package.manifest.content,
+            proof=proof,
+            undone=undone.seen(now=inputs.now) if undone else None,
+        )
 
     @property
     def _is_ahead(self) -> bool:
@@ -514,13 +526,17 @@ class CellAgent:
         package = self._commit.package
         self._prober.set_targets(cell_status.probe_targets(package))
         try:
-            self._environment.bus.configure(self._environment.config(package), self._receive)
+            self._configure_bus(package)
             if self._bus_watchdog.is_due(self._contact_ages(), now=self._now()):
                 self._environment.bus.rejoin()
         except UnoError as error:
             self._warn_once("bus", error)
         else:
             self._problems.pop("bus", None)
+
+    def _configure_bus(self, package: Package) -> None:
+        """Join the bus as the cell of `package`. Raises `UnoError`."""
+        self._environment.bus.configure(self._environment.config(package), self._receive)
 
     def _contact_ages(self) -> list[float | None]:
         """Return the seconds since the last message of each neighbour whose link works."""
@@ -555,13 +571,18 @@ class CellAgent:
         if self._environment.notify:
             self._environment.notify(text)
 
-    def _current_mark(self) -> tuple[int, int] | None:
-        """Return what identifies the file of the accepted package."""
-        try:
-            found = (self._ledger.directory / CURRENT).stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns
+    def _current_mark(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """Return what identifies the files of the accepted package, and of its installation."""
+        directory = self._ledger.directory
+        return _mark(directory / CURRENT), _mark(directory / INSTALL)
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _working(status: CellStatus | None) -> frozenset[str]:

@@ -4,15 +4,13 @@ Topics, partitions, QoS and bytes are those of `uno.bus.cyclone`. RTI's library 
 participant without a licence, so uno's tests have none. Tested: the bytes, in both directions; that
 Connext accepts each QoS setting below, and its resulting value; and the errors. Not tested is all
 communication: discovery and delivery between participants; the names of the properties in
-`_properties`, which Connext checks when it creates a participant; that a licence is accepted; that
-a participant can ignore itself; and RTI's security plugins, a separate product. All cells of a UVN
-use one middleware. Connext and Cyclone probably interoperate, as their bytes are equal; that is not
-tested either.
+`_properties`, which Connext checks when it creates a participant; that a licence is accepted; and
+that a participant can ignore itself. All cells of a UVN use one middleware. Connext and Cyclone
+probably interoperate, as their bytes are equal; that is not tested either.
 """
 
 # Without `from __future__ import annotations`: Connext evaluates the annotations of its types.
 
-import ctypes
 import logging
 import os
 import threading
@@ -36,12 +34,11 @@ from uno.bus.dds import (
     Post,
     cannot_open,
     reader_depth,
-    secured,
 )
 from uno.bus.wire import MemberId
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Security, Topic
+from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Topic
 from uno.statesync.envelope import SIGNATURE_SIZE
 
 _log = logging.getLogger(__name__)
@@ -60,7 +57,7 @@ class ConnextBus(DdsBus):
 
     def __init__(self) -> None:
         """Start without a session."""
-        super().__init__(_ConnextSession)
+        super().__init__(ConnextSession)
 
 
 def _octets() -> Any:
@@ -166,7 +163,7 @@ class _ConnextReader:
     alive: int = 0
 
 
-class _ConnextSession:
+class ConnextSession:
     """One Connext participant, and the thread that takes samples."""
 
     def __init__(self, config: BusConfig, post: Post) -> None:
@@ -306,25 +303,6 @@ def _properties(config: BusConfig) -> Iterator[tuple[str, str]]:
     transport = "dds.transport.UDPv4.builtin.parent"
     yield f"{transport}.allow_interfaces_list", str(config.address)
     yield f"{transport}.message_size_max", str(DATAGRAM)
-    if config.security is not None:
-        yield from _security(config.security)
-
-
-def _security(files: Security) -> Iterator[tuple[str, str]]:
-    library = "libnddssecurity.so"
-    try:
-        ctypes.CDLL(library)
-    except OSError as error:
-        raise ActionNeeded(
-            "DDS security is on, and RTI's security plugins are not installed on this host",
-            f"install RTI Security Plugins, so that {library} is found, or have the owner set"
-            " `enable_dds_security: false`: uno signs and seals its messages in either case",
-        ) from error
-    suite = "com.rti.serv.secure"
-    yield "com.rti.serv.load_plugin", suite
-    yield f"{suite}.library", "nddssecurity"
-    yield f"{suite}.create_function", "RTI_Security_PluginSuite_create"
-    yield from secured(files)
 
 
 @contextmanager

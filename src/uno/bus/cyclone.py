@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
-from cyclonedds.__library__ import library_path
 from cyclonedds.core import (
     DDSException,
     DDSStatus,
@@ -41,11 +39,11 @@ from cyclonedds.util import duration
 from uno.bus import wire
 from uno.bus.cyclone_config import xml
 from uno.bus.cyclone_warnings import DistinctWarnings, captured_stderr
-from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, reader_depth, secured
+from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, reader_depth
 from uno.bus.wire import MemberId
-from uno.diagnostics import ActionNeeded, TransientFailure
+from uno.diagnostics import TransientFailure
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, Channel, Presence, Received, Security
+from uno.ports.bus import BusConfig, Channel, Presence, Received
 from uno.statesync.envelope import SIGNATURE_SIZE
 
 _log = logging.getLogger(__name__)
@@ -64,7 +62,7 @@ class CycloneBus(DdsBus):
 
     def __init__(self) -> None:
         """Start without a session."""
-        super().__init__(_CycloneSession)
+        super().__init__(CycloneSession)
 
 
 @annotations.mutable
@@ -146,7 +144,7 @@ class _CycloneReader:
             _log.warning("received malformed messages on %s", self.channel.topic)
 
 
-class _CycloneSession:
+class CycloneSession:
     """One Cyclone domain with one participant, and the thread that takes samples."""
 
     def __init__(self, config: BusConfig, post: Post) -> None:
@@ -215,11 +213,10 @@ class _CycloneSession:
         self._delete_all()
 
     def _open(self, config: BusConfig) -> None:
-        qos = _secured(config.security) if config.security else None
         number = next(_ids)
         with captured_stderr():
             self._keep(Domain(number, xml(config)))
-        self._participant = self._keep(DomainParticipant(number, qos=qos))
+        self._participant = self._keep(DomainParticipant(number))
         self._waitset = self._keep(WaitSet(self._participant))
         self._wake = self._keep(GuardCondition(self._participant))
         self._waitset.attach(self._wake)
@@ -277,28 +274,6 @@ def _reader_qos(channel: Channel) -> Qos:
 
 def _partition(channel: Channel) -> Qos:
     return Qos(Policy.Partition([channel.partition]))
-
-
-def _secured(files: Security) -> Qos:
-    """Return the QoS of a participant with DDS Security. Raises `UnoError` if Cyclone lacks it."""
-    plugins = {
-        name: Path(library_path).with_name(f"libdds_security_{plugin}.so")
-        for name, plugin in (("auth", "auth"), ("access", "ac"), ("crypto", "crypto"))
-    }
-    if not all(path.exists() for path in plugins.values()):
-        raise ActionNeeded(
-            "DDS security is on, and the Cyclone DDS on this host was built without it",
-            "install a build of Cyclone DDS with the security plugins (the one from PyPI has none),"
-            " or have the owner set `enable_dds_security: false`: uno signs and seals its messages"
-            " in either case",
-        )
-    functions = {"auth": "authentication", "access": "access_control", "crypto": "crypto"}
-    properties = dict(secured(files))
-    for name, path in plugins.items():
-        properties[f"dds.sec.{name}.library.path"] = str(path)
-        properties[f"dds.sec.{name}.library.init"] = f"init_{functions[name]}"
-        properties[f"dds.sec.{name}.library.finalize"] = f"finalize_{functions[name]}"
-    return Qos(*(Policy.Property(name, value) for name, value in properties.items()))
 
 
 def _delete(entity: Entity) -> None:

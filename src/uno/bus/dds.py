@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
@@ -22,7 +22,6 @@ from uno.ports.bus import (
     Channel,
     Presence,
     Received,
-    Security,
     Topic,
     ports,
 )
@@ -295,16 +294,3 @@ def _can_bind(address: str, port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def secured(files: Security) -> Iterator[tuple[str, str]]:
-    """Return the properties of DDS Security 1.1 (section 8.1 and tables 42 and 56) for `files`."""
-    for name, path in (
-        ("auth.identity_ca", files.identity_ca),
-        ("auth.private_key", files.private_key),
-        ("auth.identity_certificate", files.certificate),
-        ("access.permissions_ca", files.permissions_ca),
-        ("access.governance", files.governance),
-        ("access.permissions", files.permissions),
-    ):
-        yield f"dds.sec.{name}", f"file:{path}"

@@ -53,6 +53,11 @@ class MemoryNetwork:
         self._nodes: dict[tuple[int, BusPeer], _Node] = {}
         self._disconnected: set[frozenset[IPv4Address]] = set()
 
+    @property
+    def places(self) -> frozenset[tuple[int, BusPeer]]:
+        """The domains of the nodes that have joined, with their addresses."""
+        return frozenset(self._nodes)
+
     def bus(self) -> MemoryBus:
         """Return the bus of another node."""
         return MemoryBus(self)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uno import files
+from uno.bus.dds import DdsBus
 from uno.diagnostics import ActionNeeded
-from uno.model.key_ids import dds_file
 from uno.model.uvn import Middleware
 
 if TYPE_CHECKING:
+    from uno.bus.dds import Post, Session
     from uno.model.plan import BusPlan
-    from uno.ports.bus import Bus, Security
+    from uno.ports.bus import Bus, BusConfig
 
 VARIABLE = "UNO_MIDDLEWARE"
 LICENCE_VARIABLE = "RTI_LICENSE_FILE"
@@ -23,9 +22,24 @@ LICENCE_NAME = "rti_license.dat"
 
 
 def make_bus(plan: BusPlan, *, environ: Mapping[str, str]) -> Bus:
-    """Return a bus of the middleware that `plan` names, not joined yet.
+    """Return a bus, not joined yet, which uses the middleware of each configuration.
 
-    `environ` are the variables of the process: a `UNO_MIDDLEWARE` that names another is an error.
+    Raises `UnoError` if this host cannot use that of `plan`. `environ` are the variables of the
+    process.
+    """
+    return bus_factory(plan, environ=environ)()
+
+
+def bus_factory(plan: BusPlan, *, environ: Mapping[str, str]) -> Callable[[], Bus]:
+    """Return what makes such buses. Raises as `make_bus` does."""
+    require(plan, environ=environ)
+    return partial(DdsBus, _open_session)
+
+
+def require(plan: BusPlan, *, environ: Mapping[str, str]) -> None:
+    """Raise `UnoError` if this host does not have the middleware that `plan` names.
+
+    A variable `UNO_MIDDLEWARE` that names another is an error.
     """
     selected = environ.get(VARIABLE) or plan.middleware.value
     if selected != plan.middleware.value:
@@ -34,7 +48,18 @@ def make_bus(plan: BusPlan, *, environ: Mapping[str, str]) -> Bus:
             f"unset {VARIABLE}, or have the owner choose another for the whole UVN: `uno config uvn"
             " -U --middleware …`",
         )
-    return _connext() if plan.middleware is Middleware.CONNEXT else _cyclone()
+    _session(plan.middleware)
+
+
+def require_licence(plan: BusPlan, *, environ: Mapping[str, str], directory: Path) -> None:
+    """Raise `UnoError` if the middleware of `plan` needs a licence, and there is none."""
+    if plan.middleware is not Middleware.CONNEXT:
+        return
+    if licence(plan, environ=environ, directory=directory) is None:
+        raise ActionNeeded(
+            "the agents of this UVN use RTI Connext DDS, and this host has no licence for it",
+            f"put RTI's file at {directory / LICENCE_NAME}, or name it in {LICENCE_VARIABLE}",
+        )
 
 
 def licence(
@@ -59,52 +84,32 @@ def licence(
     return next((str(it.absolute()) for it in places if it.is_file()), None)
 
 
-def security(plan: BusPlan, *, secrets: Mapping[str, str], directory: Path) -> Security | None:
-    """Return the files of DDS Security, written below `directory`; None where the plan has it off.
-
-    `secrets` are those of the node's package. Raises `UnoError` if they are not among them.
-    """
-    if not plan.security:
-        return None
-    from uno.ports.bus import Security  # noqa: PLC0415
-
-    contents = {
-        directory / "dds" / field.name: secrets.get(dds_file(field.name))
-        for field in fields(Security)
-    }
-    missing = [path.name for path, content in contents.items() if content is None]
-    if missing:
-        raise ActionNeeded(
-            f"DDS security is on, and the package of this cell has no {missing[0]} for it",
-            "an older uno made it: make another on the registry, for example with `uno config uvn"
-            " -U --enable-dds-security`",
-        )
-    files.make_private_dir(directory / "dds")
-    decoded = {path: b64decode(text) for path, text in contents.items() if text is not None}
-    # The directory may be read-only, and have them already.
-    if not all(files.holds(path, content) for path, content in decoded.items()):
-        files.write_together(decoded)
-    return Security(**{path.name: str(path.absolute()) for path in contents})
+def _open_session(config: BusConfig, post: Post) -> Session:
+    return _session(config.middleware)(config, post)
 
 
-def _cyclone() -> Bus:
+def _session(middleware: Middleware) -> Callable[[BusConfig, Post], Session]:
+    return _connext() if middleware is Middleware.CONNEXT else _cyclone()
+
+
+def _cyclone() -> Callable[[BusConfig, Post], Session]:
     try:
-        from uno.bus.cyclone import CycloneBus  # noqa: PLC0415
+        from uno.bus.cyclone import CycloneSession  # noqa: PLC0415
     except ImportError as error:
         raise ActionNeeded(
             "agents need Cyclone DDS, which is not installed here",
             "PyPI has it for x86-64 with glibc only: build cyclonedds 11.0.1 on this host, see"
             " docs/how-to/middleware.md; `uno service up` needs no agent and no DDS",
         ) from error
-    return CycloneBus()
+    return CycloneSession
 
 
-def _connext() -> Bus:
+def _connext() -> Callable[[BusConfig, Post], Session]:
     try:
-        from uno.bus.connext import ConnextBus  # noqa: PLC0415
+        from uno.bus.connext import ConnextSession  # noqa: PLC0415
     except ImportError as error:
         raise ActionNeeded(
             "the agents of this UVN use RTI Connext DDS, which is not installed here",
             "pip install 'uno-vpn[connext]'",
         ) from error
-    return ConnextBus()
+    return ConnextSession

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from uno.host.linux import LinuxHost
     from uno.model.plan import Plan
     from uno.model.status import UvnView
-    from uno.ports.bus import Security
     from uno.registry.store.generation_store import Generation
 
 
@@ -77,7 +76,7 @@ def require_root() -> None:
 
 
 def _agent(root: Path, plan: Plan, host: LinuxHost) -> RegistryAgent:
-    from uno.cli import middleware
+    from uno.cli import host_requirements, middleware
     from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
     from uno.controller.root_host import RootHost
 
@@ -86,35 +85,16 @@ def _agent(root: Path, plan: Plan, host: LinuxHost) -> RegistryAgent:
     return RegistryAgent(
         root,
         ControllerEnvironment(
-            bus=middleware.make_bus(plan.bus, environ=os.environ),
+            make_bus=middleware.bus_factory(plan.bus, environ=os.environ),
             licence=middleware.licence(plan.bus, environ=os.environ, directory=root),
-            credentials=partial(_credentials, root),
             reconcile_host=root_host.reconcile,
+            require_host=partial(host_requirements.require_for_registry, directory=root),
             refresh_endpoints=root_host.refresh_endpoints,
             clock=time.monotonic,
             notify_watchdog=_watchdog(),
             has_ipv6=host.facts().has_ipv6,
         ),
     )
-
-
-def _credentials(root: Path, plan: Plan) -> Security | None:
-    """Return the registry's files of DDS Security, None if it is not enabled in the plan."""
-    if not plan.bus.security:
-        return None
-    from uno.cli import middleware
-    from uno.model.messages import REGISTRY
-    from uno.registry.changes import operations
-    from uno.registry.publish import dds_security
-
-    with operations.opened(root) as registry:
-        files = dds_security.secrets_of(
-            REGISTRY,
-            identity=plan.identity,
-            domain=plan.bus.domain,
-            stored=registry.store.secrets(),
-        )
-    return middleware.security(plan.bus, secrets=files, directory=root)
 
 
 def _watchdog() -> Callable[[], None]:

@@ -109,6 +109,14 @@ class Receiver:
             cell for cell in sorted(self.database.members) if not self._is_direct(cell, now)
         )
 
+    def silent_since(self, moment: float) -> frozenset[int]:
+        """Return the cells from which nothing was received directly since `moment`."""
+        return frozenset(
+            cell
+            for cell in self.database.members
+            if self._received_directly.get(cell, moment - 1) < moment
+        )
+
     def unreachable(self, *, now: float) -> frozenset[int]:
         """Return the cells from which nothing is received, directly or relayed."""
         ages = {cell: self._age(cell, now) for cell in self.database.members}

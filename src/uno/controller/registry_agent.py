@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from uno.controller import activation, announcement, release_record, rollout_eve
 from uno.controller import rollout as rollouts
 from uno.controller.publisher import AnotherRegistry, DuplicateRegistry, Publisher
 from uno.controller.receiver import CHANNELS, Receiver
+from uno.controller.registry_bus import RegistryBus
 from uno.controller.rollout import LIMITS, CellObservation, Rollout, RolloutLimits
 from uno.controller.root_key_fallback import FALLBACK_SCHEDULE, FallbackSchedule
 from uno.controller.root_network import RootNetwork
@@ -32,7 +33,7 @@ from uno.model.key_ids import cell_sealing
 from uno.model.messages import REGISTRY
 from uno.model.plan import Plan
 from uno.planning.cell_plans import roster
-from uno.ports.bus import Bus, Security
+from uno.ports.bus import Bus
 from uno.ports.host import Desired
 from uno.statesync import envelope
 from uno.statesync.sequence import Sequence
@@ -58,6 +59,9 @@ _EVENT_DELAY = 0.02
 # Seconds without an advertisement from any cell after which the agent joins the bus again.
 _BUS_TIMEOUT = 120.0
 
+# Seconds from an activation after which a cell that has not answered it directly may be cut off.
+_TRIAL_SILENCE = 8.0
+
 # Seconds between two passes that resolve the endpoints of cells that do not answer.
 _ENDPOINT_INTERVAL = 30.0
 # Upper bound, in seconds, for the delivery of the final announcement.
@@ -68,20 +72,22 @@ _FINAL_DELIVERY = 0.3
 class ControllerEnvironment:
     """The adapters and limits that the agent runs with.
 
-    `reconcile_host` makes the host as desired, and `refresh_endpoints` resolves the endpoints of
-    cells that do not answer; both block, and other threads call them. `clock` is monotonic, in
-    seconds; `notify_watchdog` is called after each pass; `has_ipv6` is whether the host has
-    IPv6; `licence` and `credentials` are for the bus; `run` is the directory for sockets.
+    `make_bus` makes a participant that has not joined. `reconcile_host` makes the host as desired,
+    and `refresh_endpoints` resolves the endpoints of cells that do not answer. `require_host`
+    raises `UnoError` where this host, with these plans in use, cannot run the other. All three
+    block, and other threads call them. `clock` is monotonic, in seconds; `notify_watchdog` is
+    called after each pass; `has_ipv6` is whether the host has IPv6; `licence` is for the bus; `run`
+    is the directory for sockets.
     """
 
-    bus: Bus
+    make_bus: Callable[[], Bus]
     reconcile_host: Callable[[Desired], None]
     clock: Callable[[], float]
+    require_host: Callable[[Collection[Plan], Plan], None] = lambda _in_use, _released: None
     refresh_endpoints: Callable[[], None] = lambda: None
     notify_watchdog: Callable[[], None] = lambda: None
     has_ipv6: bool = True
     licence: str | None = None
-    credentials: Callable[[Plan], Security | None] = lambda _: None
     run: Path = control.RUN
     limits: RolloutLimits = LIMITS
     fallback_schedule: FallbackSchedule = FALLBACK_SCHEDULE
@@ -98,6 +104,7 @@ class RegistryAgent:
     def __init__(self, root: Path, environment: ControllerEnvironment) -> None:
         """Change nothing yet."""
         self._environment = environment
+        self._bus = RegistryBus(environment.make_bus)
         self._store = StoreAccess(root)
         self._sequence = Sequence(self._store.reserve_sequences)
         self._duplicate = DuplicateRegistry()
@@ -106,7 +113,6 @@ class RegistryAgent:
             configure_bus=self._configure_bus,
             schedule=environment.fallback_schedule,
             licence=environment.licence,
-            credentials=environment.credentials,
             has_ipv6=environment.has_ipv6,
         )
         self._server: control.ControlServer | None = None
@@ -136,7 +142,7 @@ class RegistryAgent:
             await self._start(release=release)
             return await self._serve(until)
         finally:
-            self._environment.bus.close()
+            self._bus.close()
             await asyncio.shield(self._network.remove())
 
     def view(self) -> UvnView:
@@ -172,7 +178,7 @@ class RegistryAgent:
         snapshot = self._store.snapshot()
         if snapshot is None:
             snapshot = self._store.release(attempt=self._sequence.next())
-        identity, bus = snapshot.plan.identity, self._environment.bus
+        identity, bus = snapshot.plan.identity, self._bus
         self._started_at = self._bus_joined_at = self._environment.clock()
         self._publisher = Publisher(bus, identity=identity, sign=sign, sequence=self._sequence)
         self._receiver = Receiver(
@@ -307,6 +313,8 @@ class RegistryAgent:
         self._adopt(replace(self._snapshot, record=record))
 
     async def _release(self) -> None:
+        newest = await asyncio.to_thread(self._store.newest_plan)
+        await asyncio.to_thread(self._environment.require_host, self._network.in_use, newest)
         attempt = self._sequence.next()
         snapshot = await asyncio.to_thread(partial(self._store.release, attempt=attempt))
         if snapshot.record != self._snapshot.record:
@@ -407,7 +415,7 @@ class RegistryAgent:
         wanted = rollouts.cells_to_offer(self._rollout, observed)
         for cell in publisher.offered - wanted:
             publisher.withdraw(cell)
-        indirect = set(self._receiver.unreachable_from_registry(now=now))
+        indirect = self._unreachable_from_registry(now)
         for cell in sorted(wanted):
             content, make = release.cells[cell].content, partial(self._sealed_package, cell)
             try:
@@ -418,12 +426,25 @@ class RegistryAgent:
                     _log.warning("%s", error)
         publisher.activate(self._activation_in_force())
 
+    def _unreachable_from_registry(self, now: float) -> frozenset[int]:
+        """Return the cells whose messages others are to relay.
+
+        A cell that a change has cut off from the registry is to be heard when it rolls back.
+        """
+        found = frozenset(self._receiver.unreachable_from_registry(now=now))
+        rollout = self._rollout
+        is_trial = bool(rollout.activated) and not rollout.settled
+        if is_trial and now - rollout.activated_at >= _TRIAL_SILENCE:
+            silent = self._receiver.silent_since(rollout.activated_at)
+            found |= silent & rollout.activated.keys()
+        return found
+
     def _announcement(self, observed: dict[int, CellObservation], now: float) -> UvnAnnouncement:
         return announcement.announcement(
             self._snapshot.record,
             self._rollout,
             observed,
-            unreachable_from_registry=self._receiver.unreachable_from_registry(now=now),
+            unreachable_from_registry=tuple(sorted(self._unreachable_from_registry(now))),
             release_waits=self._release_waits,
             waiting=self._waiting,
         )
@@ -451,7 +472,7 @@ class RegistryAgent:
             and now - self._bus_joined_at >= _BUS_TIMEOUT
         ):
             self._bus_joined_at = now
-            self._environment.bus.rejoin()
+            self._bus.rejoin()
 
         def is_answering(since: float) -> bool:
             return any(
@@ -463,10 +484,23 @@ class RegistryAgent:
             self._snapshot,
             wanted=release.generation,
             fallbacks=[it for it in self._snapshot.fallback_generations if it != unused],
+            overlap=self._overlap(observed) - {unused},
             unreachable=unreachable,
             answering=is_answering,
             now=now,
         )
+
+    def _overlap(self, observed: dict[int, CellObservation]) -> set[int]:
+        """Return the generations that cells may be reached with: none once all run the release."""
+        rollout, record = self._rollout, self._snapshot.record
+        cells = rollout.release.cells
+        if rollout.settled and all(
+            cell in observed and rollouts.is_confirmed(package, observed[cell])
+            for cell, package in cells.items()
+        ):
+            return set()
+        previous = {record.previous.generation} if record.previous else set()
+        return {rollout.release.generation, *previous, *self._snapshot.fallback_generations}
 
     async def _prune_root_keys(self, observed: dict[int, CellObservation]) -> None:
         """Delete the earlier keys of the root VPN once all cells have confirmed the new ones."""
@@ -496,8 +530,8 @@ class RegistryAgent:
         for cell in sorted(cells & names.keys()):
             _log.warning("cell %s was banned after the backup of this registry", names[cell])
 
-    def _configure_bus(self, config: BusConfig) -> None:
-        self._environment.bus.configure(config, self._deliver)
+    def _configure_bus(self, config: BusConfig, also: tuple[BusConfig, ...]) -> None:
+        self._bus.configure(config, self._deliver, also=also)
 
     def _deliver(self, event: BusEvent) -> None:
         self._events.append(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from uno.controller import root_vpn
@@ -15,8 +15,7 @@ from uno.ports.host import Desired
 
 if TYPE_CHECKING:
     from uno.controller.store_access import StoreSnapshot
-    from uno.model.plan import Plan
-    from uno.ports.bus import Security
+    from uno.model.plan import Plan, RootVpn
 
 _log = logging.getLogger(__name__)
 
@@ -32,37 +31,45 @@ class RootNetwork:
         self,
         *,
         reconcile: Callable[[Desired], None],
-        configure_bus: Callable[[BusConfig], None],
+        configure_bus: Callable[[BusConfig, tuple[BusConfig, ...]], None],
         schedule: FallbackSchedule,
         has_ipv6: bool,
         licence: str | None,
-        credentials: Callable[[Plan], Security | None],
     ) -> None:
-        """Reconcile the host with `reconcile`, which blocks, and then configure the bus."""
+        """Reconcile the host with `reconcile`, which blocks, and then configure the bus.
+
+        `configure_bus` has the registry be on the bus with the first configuration, and with all
+        others too.
+        """
         self._reconcile = reconcile
         self._configure_bus = configure_bus
         self._schedule = schedule
         self._has_ipv6 = has_ipv6
         self._licence = licence
-        self._credentials = credentials
         self._phase: KeyPhase | None = None
         self._desired: Desired | None = None
+        self._plan: Plan | None = None
+        self._others: tuple[Plan, ...] = ()
         self._reconcile_at = 0.0
         self._was_applied = self._changed_host = False
         self._failure = ""
-        self._bus: BusConfig | None = None
+        self._buses: tuple[BusConfig, ...] = ()
 
-    async def maintain(
+    async def maintain(  # noqa: PLR0913 - what the keys and domains depend on
         self,
         snapshot: StoreSnapshot,
         *,
         wanted: int,
         fallbacks: Collection[int] = (),
+        overlap: Collection[int] = (),
         unreachable: Collection[int] = (),
         answering: Callable[[float], bool] = lambda _: False,
         now: float,
     ) -> None:
         """Use the keys of the generation `wanted`, and in fallback phases those of `fallbacks`.
+
+        The registry is in the DDS domains of the generations in `overlap` too, where that is
+        possible at the same time.
 
         `unreachable` are the cells from which nothing is received. `answering` returns whether
         a cell that still needs the keys in use has answered since a time. Raises `UnoError` until
@@ -80,7 +87,13 @@ class RootNetwork:
         fallback = self._phase.fallback
         if fallback is not None and fallback != before.fallback:
             _log.info("using the root VPN's keys of generation %d for unreachable cells", fallback)
-        await self._apply(snapshot, self._phase.generation, now)
+        also = [snapshot.plans[it] for it in overlap if it in snapshot.plans]
+        await self._apply(snapshot, self._phase.generation, also, now)
+
+    @property
+    def in_use(self) -> tuple[Plan, ...]:
+        """The plan whose root VPN is on the host, and others whose DDS domains are used too."""
+        return (self._plan, *self._others) if self._plan else ()
 
     async def remove(self) -> None:
         """Remove the root VPN from the host."""
@@ -91,16 +104,25 @@ class RootNetwork:
         known = current if current in snapshot.plans else snapshot.record.release.generation
         return root_vpn.differs(snapshot.root_plan(generation), snapshot.root_plan(known))
 
-    async def _apply(self, snapshot: StoreSnapshot, generation: int, now: float) -> None:
+    async def _apply(
+        self, snapshot: StoreSnapshot, generation: int, also: Iterable[Plan], now: float
+    ) -> None:
         plan, secrets = _plan_and_keys(snapshot, generation)
-        desired = root_vpn.desired(plan, secrets, has_ipv6=self._has_ipv6)
+        others = tuple(_other_domains(plan, also))
+        desired = root_vpn.desired(
+            plan, secrets, has_ipv6=self._has_ipv6, domains=[it.bus.domain for it in others]
+        )
         if desired == self._desired and now < self._reconcile_at:
             return
+        moved = root_vpn.moved_peers(self._plan, plan) if self._plan else frozenset()
         self._desired, self._changed_host = desired, True
+        self._plan, self._others = plan, others
         self._reconcile_at = now + _RECONCILE_INTERVAL
         try:
+            if moved:
+                await asyncio.to_thread(self._reconcile, root_vpn.without_peers(desired, moved))
             await asyncio.to_thread(self._reconcile, desired)
-            self._join_bus(plan)
+            self._join_bus(plan, others)
         except UnoError as error:
             if not self._was_applied:
                 raise
@@ -115,20 +137,34 @@ class RootNetwork:
             self._failure = str(error)
             _log.warning("the root VPN cannot be reconciled: %s", error)
 
-    def _join_bus(self, plan: Plan) -> None:
-        if plan.root is None:
-            return
-        config = BusConfig(
+    def _join_bus(self, plan: Plan, others: Iterable[Plan]) -> None:
+        buses = tuple(self._bus_config(it, it.root) for it in (plan, *others) if it.root)
+        if buses and buses != self._buses:
+            self._configure_bus(buses[0], buses[1:])
+            self._buses = buses
+
+    def _bus_config(self, plan: Plan, root: RootVpn) -> BusConfig:
+        return BusConfig(
             domain=plan.bus.domain,
-            address=plan.root.registry4,
+            address=root.registry4,
             tag=plan.identity,
+            middleware=plan.bus.middleware,
             index=REGISTRY_INDEX,
             licence=self._licence,
-            security=self._credentials(plan),
         )
-        if config != self._bus:
-            self._configure_bus(config)
-            self._bus = config
+
+
+def _other_domains(plan: Plan, also: Iterable[Plan]) -> Iterator[Plan]:
+    """Yield those plans in whose DDS domains the registry of `plan` can be at the same time.
+
+    It has one address in the root VPN, and the UDP ports follow from the domain.
+    """
+    taken = {plan.bus.domain}
+    for each in also:
+        is_here = plan.root and each.root and plan.root.registry4 == each.root.registry4
+        if is_here and each.bus.domain not in taken:
+            taken.add(each.bus.domain)
+            yield each
 
 
 def _plan_and_keys(snapshot: StoreSnapshot, generation: int) -> tuple[Plan, dict[str, str]]:

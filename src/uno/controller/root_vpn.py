@@ -6,6 +6,7 @@ only packets from its own addresses use, and its nftables table has a name of it
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
@@ -31,12 +32,13 @@ def desired(
     secrets: Mapping[str, str],
     *,
     has_ipv6: bool = True,
+    domains: Collection[int] = (),
 ) -> Desired:
     """Return what the registry of `plan` is to own on its host; nothing without a root VPN.
 
     `secrets` maps key ids to base64 keys: the registry's private key and the preshared key of each
-    cell (`model.key_ids`). `has_ipv6`: the host's kernel has IPv6. Raises KeyError
-    where a key is missing.
+    cell (`model.key_ids`). `has_ipv6`: the host's kernel has IPv6. `domains` are the DDS domains
+    that the registry is in beside that of `plan`. Raises KeyError where a key is missing.
     """
     root = plan.root
     if root is None:
@@ -57,8 +59,9 @@ def desired(
         routes=tuple(sorted(routes if has_ipv6 else routes[:1], key=network_order)),
         table=_FIRST_TABLE + int(plan.identity[:6], 16),
     )
+    used = sorted({plan.bus.domain, *domains})
     ruleset = nftables.registry_ruleset(
-        root, plan.pools, bus_ports=ports(plan.bus.domain, REGISTRY_INDEX)
+        root, plan.pools, bus_ports=tuple(p for it in used for p in ports(it, REGISTRY_INDEX))
     )
     return Desired(firewall=ruleset, tunnels=(tunnel,))
 
@@ -88,6 +91,48 @@ def without(plan: Plan, cells: Collection[int]) -> Plan:
 def differs(one: Plan, other: Plan) -> bool:
     """Whether the root VPN of a cell of both plans has other keys or addresses in `other`."""
     return _common_part(one, other) != _common_part(other, one)
+
+
+def moved_peers(old: Plan, new: Plan) -> frozenset[str]:
+    """Return the public keys of cells that find the registry, or are found, elsewhere in `new`.
+
+    A WireGuard session outlives such a change, and a peer keeps the address that packets came from.
+    So only a new session shows that the new addresses lead to the other end.
+    """
+    before = {cell.member.id: cell for cell in old.cells}
+    is_elsewhere = _place(old) != _place(new)
+
+    def has_moved(cell: PlannedCell) -> bool:
+        known = before.get(cell.member.id)
+        if known is None:
+            return False
+        has_other_port = known.root_port != cell.root_port
+        if has_other_port or _dialled(known) != _dialled(cell):
+            return True
+        return is_elsewhere and not _dialled(cell)
+
+    moved = (cell.member.id for cell in new.cells if has_moved(cell))
+    return frozenset(new.public_keys[key_ids.root_pair(cell)] for cell in moved)
+
+
+def without_peers(desired: Desired, public_keys: Collection[str]) -> Desired:
+    """Return `desired` without these peers, whose sessions end if it is made so."""
+    tunnels = tuple(
+        dataclasses.replace(
+            tunnel, peers=tuple(it for it in tunnel.peers if it.public_key not in public_keys)
+        )
+        for tunnel in desired.tunnels
+    )
+    return dataclasses.replace(desired, tunnels=tunnels)
+
+
+def _place(plan: Plan) -> tuple[object, ...] | None:
+    return (plan.root.endpoint, plan.root.port) if plan.root else None
+
+
+def _dialled(cell: PlannedCell) -> str | None:
+    """Return where the registry connects to a cell, None where the cell connects."""
+    return cell.member.endpoint if cell.root_port else None
 
 
 def _common_part(plan: Plan, other: Plan) -> tuple[object, ...]:

@@ -126,6 +126,11 @@ class StoreAccess:
         with self._opened() as registry:
             return len(release_store.not_released(registry.store).changes)
 
+    def newest_plan(self) -> Plan:
+        """Return the plan of the newest generation."""
+        with self._opened() as registry:
+            return registry.store.head().plan
+
     def write(self, record: ReleaseRecord) -> None:
         """Replace the record of the release."""
         with self._opened() as registry:

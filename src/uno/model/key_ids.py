@@ -14,9 +14,6 @@ ROOT_REGISTRY = "root/registry"
 # The Ed25519 pair that the registry signs packages and messages with.
 REGISTRY_SIGNING = "registry/sign"
 
-# The RSA key that vouches for participants in DDS Security; the registry alone has it.
-DDS_AUTHORITY = "dds/ca"
-
 
 def root_pair(cell: int) -> str:
     """The key pair of a cell in the root VPN."""
@@ -56,16 +53,6 @@ def is_signing(key: str) -> bool:
 def cell_sealing(cell: int) -> str:
     """The X25519 pair that packages for a cell are sealed to."""
     return f"cell/{cell}/seal"
-
-
-def dds_seed(node: int) -> str:
-    """The secret that a cell's key for DDS Security, or the registry's (0), is derived from."""
-    return f"dds/{node}"
-
-
-def dds_file(name: str) -> str:
-    """What a package has for DDS Security: `name` is a field of `ports.bus.Security`."""
-    return f"dds/{name}"
 
 
 class Secret(Struct, frozen=True):

@@ -206,11 +206,10 @@ class BackboneVpn(Struct, frozen=True, kw_only=True):
 
 
 class BusPlan(Struct, frozen=True, kw_only=True):
-    """The agents' bus: the middleware, its DDS domain, and whether DDS Security is on."""
+    """The agents' bus: the middleware, and its DDS domain."""
 
     middleware: Middleware = Middleware.CYCLONE
     domain: int = 46
-    security: bool = False
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -90,6 +90,17 @@ class ParticleState(Struct, frozen=True, kw_only=True):
         return self.handshake < SESSION_SECONDS
 
 
+class UndonePackage(Struct, frozen=True, kw_only=True):
+    """A package that the cell has rolled back from, or could not apply, `age` seconds ago."""
+
+    generation: int
+    reason: str
+    age: int
+
+    def __str__(self) -> str:
+        return f"rolled back from generation {self.generation}: {self.reason}"
+
+
 class CellStatus(Struct, frozen=True, kw_only=True):
     """What a cell advertises of itself.
 
@@ -98,9 +109,10 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     the LANs of other cells. `registry`: whether the cell receives from the registry, directly or
     by relay. `obstacles` are in the way of what the cell forwards: rules of other firewalls, kernel
     parameters, interfaces. `unproved` is why the host permits no proof that it forwards, empty if
-    it does. `pending` are changes that the host still needs, as text. `problem` is what needs a
-    person, empty if nothing does. `proof` shows that the registry made `generation`; a cell adds it
-    where the registry announces an older one.
+    it does. `pending` are changes that the host still needs, as text. `undone` is the last change,
+    if the cell has rolled back from it. `problem` is what needs a person, empty if nothing does.
+    `proof` shows that the registry made `generation`; a cell adds it where the registry announces
+    an older one.
     """
 
     generation: int
@@ -118,6 +130,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     wireguard: str = ""
     version: str = ""
     pending: tuple[str, ...] = ()
+    undone: UndonePackage | None = None
     problem: str = ""
     proof: SignedManifest | None = None
 

@@ -157,7 +157,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     middleware: Middleware = Middleware.CYCLONE
     enable_root_vpn: bool = True
     enable_particles_vpn: bool = True
-    enable_dds_security: bool = False
     dds_domain: int = 46
     deployment: DeploymentSettings = DeploymentSettings()
     root_vpn: VpnSettings = ROOT_VPN

@@ -59,11 +59,7 @@ def plan(uvn: Uvn, parent: Plan | None) -> Plan:
         backbone=_backbone(settings),
         root=_root(uvn, pools),
         particles_vpn=_particles_vpn(settings, pools),
-        bus=BusPlan(
-            middleware=settings.middleware,
-            domain=settings.dds_domain,
-            security=settings.enable_dds_security,
-        ),
+        bus=BusPlan(middleware=settings.middleware, domain=settings.dds_domain),
         cells=tuple(_cell(cell, settings, pools) for cell in sorted(uvn.active_cells, key=_id)),
         particles=tuple(_particle(each, pools) for each in sorted(uvn.active_particles, key=_id)),
         strategy=settings.deployment.strategy,

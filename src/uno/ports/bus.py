@@ -14,6 +14,7 @@ from ipaddress import IPv4Address
 from typing import Protocol, TypeAlias
 
 from uno.model.messages import Envelope
+from uno.model.uvn import Middleware
 
 
 class Topic(StrEnum):
@@ -70,31 +71,20 @@ class BusPeer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Security:
-    """Paths of the files of one participant for DDS Security 1.1: PEM and signed documents."""
-
-    identity_ca: str
-    permissions_ca: str
-    certificate: str
-    private_key: str
-    governance: str
-    permissions: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BusConfig:
     """The participant of a node.
 
     `address` is the node's stable address, which an interface must have. `tag` separates UVNs that
-    share a domain. `licence` is the path of a licence file, for a middleware that needs one.
+    share a domain. `middleware` is the same for all nodes. `licence` is the path of a licence file,
+    for a middleware that needs one.
     """
 
     domain: int
     address: IPv4Address
     tag: str
+    middleware: Middleware = Middleware.CYCLONE
     index: int = CELL_INDEX
     peers: tuple[BusPeer, ...] = ()
-    security: Security | None = None
     licence: str | None = None
 
 

@@ -16,6 +16,9 @@ from uno.spec.scalars import Meaning, means
 from uno.spec.tree import MappingNode, Node, Scalar
 from uno.spec.written_values import overlaid
 
+RETIRED = {"enable_dds_security": "remove the line: uno signs and seals all messages itself"}
+"""Keys of earlier versions, and what to do about them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecSection:
@@ -98,6 +101,10 @@ class SpecSection:
             return None
         if key.text in self.keys or key.text in self.groups:
             return key.text
+        if (instead := RETIRED.get(key.text)) is not None:
+            what = f"{quoted(key.text)} is not supported any more"
+            reading.refuse(key, (*path, key.text), what, instead)
+            return None
         what = f"unknown key {quoted(key.text)}"
         reading.refuse(key, (*path, key.text), what, self._hint(key.text))
         return None

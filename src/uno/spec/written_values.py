@@ -101,7 +101,6 @@ class SettingsSpec(Struct, frozen=True, kw_only=True):
     middleware: Middleware | None = None
     enable_root_vpn: bool | None = None
     enable_particles_vpn: bool | None = None
-    enable_dds_security: bool | None = None
     dds_domain: Annotated[int | None, within(DDS_DOMAINS)] = None
     deployment: DeploymentSpec | None = None
     root_vpn: VpnSpec | None = None

@@ -23,7 +23,7 @@ from nft_rules import FIREWALLD
 from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
 from uno import files
 from uno.agent.commit import executor
-from uno.agent.commit.commit_machine import CommitState, PendingCommit
+from uno.agent.commit.commit_machine import CommitState, InstallVerdict, PendingCommit
 from uno.agent.commit.drain_plan import DrainStep
 from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.host_loop import cell_status
@@ -693,6 +693,105 @@ def test_a_package_that_is_installed_by_hand_is_changed_over_to(play: Play) -> N
     play(scene)
 
 
+@pytest.mark.feature("F075")
+def test_an_installation_by_hand_gets_its_verdict_and_a_roll_back_is_in_the_status(
+    play: Play,
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        before = site.generation("a")
+        cell = site.cells["a"]
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+
+        cell.ledger.accept(site.package_bytes("a"), install="one")
+        await site.until(lambda: cell.ledger.cell_state().pending)
+        cell.host.sessions = ()
+
+        await site.until(lambda: verdict_of(cell))
+        verdict = verdict_of(cell)
+        assert verdict is not None
+        assert (verdict.install, verdict.phase) == ("one", Phase.REVERTED)
+        assert verdict.reason == "it lost b, c"
+        await site.until(lambda: (status := site.status("a")) and status.undone)
+        status = site.status("a")
+        assert status is not None
+        assert status.generation == before
+        assert status.undone is not None
+        assert str(status.undone) == "rolled back from generation 5: it lost b, c"
+
+        cell.ledger.accept(site.package_bytes("a"), install="two", keep=True)
+
+        await site.until(lambda: (it := verdict_of(cell)) and it.install == "two")
+        verdict = verdict_of(cell)
+        assert verdict is not None
+        assert verdict.phase is Phase.CONFIRMED
+        await site.until(
+            lambda: (it := site.status("a")) and it.generation == 5 and it.undone is None
+        )
+
+    play(scene)
+
+
+@pytest.mark.feature("F075")
+def test_a_package_that_its_host_cannot_run_is_refused_whether_offered_or_installed(
+    play: Play,
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        cell.refusal = "no licence"
+        done = list(cell.host.performed)
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+
+        site.offer("a")
+        await site.until(lambda: phase(site, "a") is Phase.REFUSED)
+        cell.ledger.accept(site.package_bytes("a"), install="one", keep=True)
+        await site.until(lambda: verdict_of(cell))
+
+        verdict = verdict_of(cell)
+        assert verdict is not None
+        assert (verdict.phase, verdict.reason) == (Phase.FAILED, "no licence")
+        assert cell.package.manifest.generation == 4
+        assert cell.host.performed == done
+
+    play(scene)
+
+
+@pytest.mark.feature("G05")
+@pytest.mark.parametrize("follows", [True, False])
+def test_another_dds_domain_is_confirmed_once_the_registry_is_heard_in_it(
+    play: Play, *, follows: bool
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start()
+        site.edit("config", "uvn", "-U", "--dds-domain", "12")
+        activation = site.roll_out(*"abc")
+        for name in "abc":
+            await site.until(lambda name=name: phase(site, name) is Phase.STAGED)
+        site.announce(UvnAnnouncement(generation=5))
+        site.activate(activation)
+        await site.until(lambda: all(it.ledger.cell_state().pending for it in site.cells.values()))
+
+        if follows:
+            site.join(domain=12)
+            site.announce(UvnAnnouncement(generation=5))
+
+        await site.until(
+            lambda: not any(it.ledger.cell_state().pending for it in site.cells.values())
+        )
+        expected = 5 if follows else 4
+        for name, cell in site.cells.items():
+            assert cell.package.manifest.generation == expected
+            await site.until(
+                lambda name=name: (
+                    (it := site.status(name))
+                    and (it.generation, it.undone is None) == (expected, follows)
+                )
+            )
+
+    play(scene)
+
+
 @pytest.mark.feature("F095")
 def test_a_status_reaches_a_node_that_receives_it_only_through_another(play: Play) -> None:
     async def scene(site: Site) -> None:
@@ -919,6 +1018,11 @@ def test_a_change_without_a_notification_is_found_and_put_back(play: Play) -> No
 
 
 # What is observed.
+
+
+def verdict_of(cell: Cell) -> InstallVerdict | None:
+    """The verdict on the last installation by hand."""
+    return cell.ledger.persistent_state().verdict
 
 
 def phase(site: Site, name: str) -> Phase | None:

@@ -19,7 +19,7 @@ from uno.bus.connext import ConnextBus, ConnextSample, to_envelope, to_sample
 from uno.bus.dds import READER_DEPTH
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Security, Topic
+from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Topic
 
 ENVELOPES = some.builds(
     Envelope,
@@ -143,25 +143,6 @@ def test_an_invalid_licence_is_one_error_with_its_path(
     assert error.what.startswith(f"RTI Connext DDS does not accept the licence {forged}:")
     assert "RTI_LICENSE_FILE" in error.hint
     assert capfd.readouterr() == ("", "")
-
-
-def test_dds_security_without_the_plugins_is_an_error_before_anything_is_opened(
-    tmp_path: Path,
-) -> None:
-    files = Security(
-        identity_ca="ca.pem",
-        permissions_ca="ca.pem",
-        certificate="cell.pem",
-        private_key="cell.key",
-        governance="governance.p7s",
-        permissions="permissions.p7s",
-    )
-    licence = tmp_path / "rti_license.dat"
-    licence.touch()
-
-    error = error_of(replace(CONFIG, security=files, licence=str(licence)))
-
-    assert "security plugins are not installed" in error.what
 
 
 def error_of(config: BusConfig) -> UnoError:

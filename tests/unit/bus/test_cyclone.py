@@ -7,7 +7,6 @@ import random
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -35,7 +34,6 @@ from uno.ports.bus import (
     Channel,
     Presence,
     Received,
-    Security,
     Topic,
     offers_for,
     ports,
@@ -444,26 +442,6 @@ def test_the_error_of_a_second_agent_names_the_port_in_use(domain: int) -> None:
 
             with pytest.raises(UnoError, match=f"UDP port {ports(domain, 0)[0]} is in use"):
                 agents.join(0)
-
-    run(scene())
-
-
-def test_dds_security_without_the_plugins_is_an_error(
-    domain: int,
-) -> None:
-    files = Security(
-        identity_ca="ca.pem",
-        permissions_ca="ca.pem",
-        certificate="cell.pem",
-        private_key="cell.key",
-        governance="governance.p7s",
-        permissions="permissions.p7s",
-    )
-
-    async def scene() -> None:
-        config = replace(config_of(domain, 0), security=files)
-        with pytest.raises(UnoError, match="built without it"):
-            CycloneBus().configure(config, ignore)
 
     run(scene())
 

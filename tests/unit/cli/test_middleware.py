@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from base64 import b64encode
-from dataclasses import fields
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from uno.bus.connext import ConnextBus
-from uno.bus.cyclone import CycloneBus
-from uno.cli.middleware import licence, make_bus, security
+from uno.bus.dds import DdsBus
+from uno.cli.middleware import licence, make_bus, require_licence
 from uno.diagnostics import UnoError
-from uno.model.key_ids import dds_file
 from uno.model.plan import BusPlan
 from uno.model.uvn import Middleware
-from uno.ports.bus import Security
+from uno.ports.bus import BusConfig
 
 CYCLONE = BusPlan()
-SECURED = BusPlan(security=True)
 CONNEXT = BusPlan(middleware=Middleware.CONNEXT)
 
 
 @pytest.mark.feature("G31")
 def test_cyclone_is_the_default_and_needs_no_licence(tmp_path: Path) -> None:
-    assert isinstance(make_bus(CYCLONE, environ={}), CycloneBus)
+    assert isinstance(make_bus(CYCLONE, environ={}), DdsBus)
+    require_licence(CYCLONE, environ={}, directory=tmp_path)
     assert licence(CYCLONE, environ={"RTI_LICENSE_FILE": "/none"}, directory=tmp_path) is None
 
 
 @pytest.mark.feature("F099")
 def test_connext_is_chosen_by_the_plan() -> None:
-    assert isinstance(make_bus(CONNEXT, environ={}), ConnextBus)
-    assert isinstance(make_bus(CONNEXT, environ={"UNO_MIDDLEWARE": "connext"}), ConnextBus)
+    assert isinstance(make_bus(CONNEXT, environ={}), DdsBus)
+    assert isinstance(make_bus(CONNEXT, environ={"UNO_MIDDLEWARE": "connext"}), DdsBus)
+
+
+@pytest.mark.feature("F099")
+def test_a_bus_uses_the_middleware_of_each_configuration() -> None:
+    """An agent that changes to another middleware stays the same process."""
+
+    async def scene() -> None:
+        bus = make_bus(CYCLONE, environ={})
+        config = BusConfig(domain=0, address=IPv4Address("127.0.0.1"), tag="uno")
+        with pytest.raises(UnoError, match="RTI Connext DDS has no licence"):
+            bus.configure(replace(config, middleware=Middleware.CONNEXT), lambda _: None)
+
+    asyncio.run(scene())
 
 
 @pytest.mark.feature("F099")
@@ -88,25 +100,10 @@ def test_a_variable_that_names_no_file_is_an_error(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.feature("F041")
-def test_the_files_of_dds_security_are_the_agents_alone(tmp_path: Path) -> None:
-    names = [field.name for field in fields(Security)]
-    secrets = {dds_file(name): b64encode(name.encode()).decode() for name in names}
+@pytest.mark.feature("F098")
+def test_a_host_without_the_licence_that_the_middleware_needs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnoError, match="this host has no licence for it"):
+        require_licence(CONNEXT, environ={}, directory=tmp_path)
 
-    found = security(SECURED, secrets=secrets, directory=tmp_path)
-
-    assert found is not None
-    for name in names:
-        path = Path(getattr(found, name))
-        assert path.read_text() == name
-        assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_without_dds_security_there_are_no_files(tmp_path: Path) -> None:
-    assert security(CYCLONE, secrets={}, directory=tmp_path) is None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_package_without_the_files_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UnoError, match="has no identity_ca"):
-        security(SECURED, secrets={}, directory=tmp_path)
+    (tmp_path / "rti_license.dat").touch()
+    require_licence(CONNEXT, environ={}, directory=tmp_path)

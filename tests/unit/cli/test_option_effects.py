@@ -65,7 +65,6 @@ UVN_VALUES = {
     "--timing-profile": "fast",
     "--middleware": "connext",
     "--dds-domain": "7",
-    "--enable-dds-security": "",
     "--disable-root-vpn": "",
     "--disable-particles-vpn": "",
     "--no-particles-vpn-masquerade": "",
@@ -93,7 +92,6 @@ CONFIG = {
 }
 # What switches the other way, after it was switched.
 BACK = {
-    "--disable-dds-security": "--enable-dds-security",
     "--enable-root-vpn": "--disable-root-vpn",
     "--enable-particles-vpn": "--disable-particles-vpn",
     "--particles-vpn-masquerade": "--no-particles-vpn-masquerade",
@@ -237,6 +235,14 @@ ELSEWHERE = {
     "test_a_fingerprint_that_is_not_the_registrys_refuses_the_package",
     ("cell install", "--registry-key"): "unit/cli/commands/test_install.py::"
     "test_a_fingerprint_that_is_not_the_registrys_refuses_the_package",
+    ("install", "--keep"): "unit/cli/commands/test_install.py::"
+    "test_a_package_to_keep_is_marked_so_for_the_agent",
+    ("install", "--wait"): "unit/cli/commands/test_install.py::"
+    "test_without_waiting_nothing_is_known_yet",
+    ("cell install", "--keep"): "unit/cli/commands/test_install.py::"
+    "test_a_package_to_keep_is_marked_so_for_the_agent",
+    ("cell install", "--wait"): "unit/cli/commands/test_install.py::"
+    "test_without_waiting_nothing_is_known_yet",
     ("status", "--watch"): "unit/cli/commands/test_watch_status.py::"
     "test_watching_programs_get_an_object_a_line",
     ("sync", "--consistent-config"): "unit/cli/commands/test_run_sync.py::"

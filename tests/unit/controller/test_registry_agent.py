@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,10 +27,11 @@ from uno.controller.store_access import StoreAccess
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model import codec
 from uno.model.messages import Envelope, Kind, Phase, UvnAnnouncement
+from uno.model.plan import Plan
 from uno.model.status import UvnView
 from uno.model.trust import Revocation, TrustUpdate
 from uno.model.uvn import Uvn
-from uno.ports.bus import RELAY, Channel, Topic
+from uno.ports.bus import REGISTRY_INDEX, RELAY, Channel, Topic
 from uno.ports.host import Desired
 from uno.registry.changes import edits, key_rotation, membership, operations
 from uno.registry.changes.edits import Edited, Setting
@@ -58,7 +59,8 @@ class Scene:
     cells: dict[int, ScriptedCell] = field(default_factory=dict)
     networks: list[Desired] = field(default_factory=list)
     drift: float = 0.0
-    bus: MemoryBus | None = None
+    refusal: str = ""
+    buses: list[MemoryBus] = field(default_factory=list)
     agent: RegistryAgent | None = None
     task: asyncio.Task[UvnView] | None = None
 
@@ -74,17 +76,26 @@ class Scene:
     def clock(self) -> float:
         return time.monotonic() * SPEED + self.drift
 
+    def require(self, _in_use: Collection[Plan], _released: Plan) -> None:
+        """Refuse a plan, as a host that lacks something for it does."""
+        if self.refusal:
+            raise ActionNeeded(self.refusal)
+
+    def made_bus(self) -> MemoryBus:
+        self.buses.append(self.network.bus())
+        return self.buses[-1]
+
     @asynccontextmanager
     async def agent_at_work(self, **options: Any) -> AsyncIterator[RegistryAgent]:
         """Run the agent; at the end it is killed, as by kill -9."""
-        self.bus = self.network.bus()
         agent = RegistryAgent(
             self.root,
             ControllerEnvironment(
-                bus=self.bus,
+                make_bus=self.made_bus,
                 reconcile_host=self.networks.append,
                 clock=self.clock,
                 run=self.root.parent / "run",
+                require_host=self.require,
             ),
         )
         async with asyncio.TaskGroup() as tasks:
@@ -95,7 +106,9 @@ class Scene:
             try:
                 yield agent
             finally:
-                self.bus.crash()
+                for bus in self.buses:
+                    bus.crash()
+                self.buses.clear()
                 self.task.cancel()
 
     def start_cells(self) -> None:
@@ -127,6 +140,10 @@ def scene(root: Path, definition: Callable[..., Uvn], by: Author) -> Scene:
     scene = Scene(root=root, by=by)
     scene.install("c1", "c2", "c3")
     return scene
+
+
+def in_domain(domain: int) -> Edit:
+    return lambda uvn: Edited(uvn=replace(uvn, settings=replace(uvn.settings, dds_domain=domain)))
 
 
 def add_lan(cell: str, number: int = 77) -> Edit:
@@ -166,6 +183,45 @@ def test_a_release_is_staged_everywhere_activated_together_and_confirmed(scene: 
     for cell in scene.cells.values():
         assert [phase for phase, _ in cell.log] == [Phase.STAGED, Phase.APPLIED, Phase.CONFIRMED]
         assert cell.violations == []
+
+
+@pytest.mark.feature("G05")
+def test_cells_that_are_still_in_the_old_dds_domain_are_heard_until_all_have_confirmed(
+    scene: Scene,
+) -> None:
+    def domains() -> set[int]:
+        return {domain for domain, peer in scene.network.places if peer.index == REGISTRY_INDEX}
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            # These cells stay in the domain in which they started.
+            scene.start_cells()
+            await scene.until_consistent(1)
+            assert domains() == {46}
+            generation = scene.edit(in_domain(47))
+            await agent.release()
+            await until(lambda: domains() == {46, 47}, "it is in both")
+            await scene.until_consistent(generation)
+            await until(lambda: domains() == {47}, "it has left the old one")
+
+    asyncio.run(play())
+
+
+def test_what_the_registrys_host_cannot_run_is_not_released(scene: Scene) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            scene.refusal = "UDP port 19162 is used"
+            scene.edit(in_domain(47))
+            with pytest.raises(ActionNeeded, match="UDP port 19162 is used"):
+                await agent.release()
+            assert agent.view().generation == 1
+            assert scene.record().release.generation == 1
+
+    asyncio.run(play())
+
+    assert all(cell.log == [] for cell in scene.cells.values())
 
 
 def test_an_edit_that_is_not_released_reaches_no_cell(scene: Scene) -> None:

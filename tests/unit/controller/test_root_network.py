@@ -23,7 +23,7 @@ class Site:
     """A host and a bus that may fail. `passes` and `buses` are what was asked of them."""
 
     passes: list[Desired] = field(default_factory=list)
-    buses: list[BusConfig] = field(default_factory=list)
+    buses: list[tuple[BusConfig, ...]] = field(default_factory=list)
     failure: UnoError | None = None
 
     def reconcile(self, desired: Desired) -> None:
@@ -41,11 +41,10 @@ def site() -> Site:
 def network(site: Site) -> RootNetwork:
     return RootNetwork(
         reconcile=site.reconcile,
-        configure_bus=site.buses.append,
+        configure_bus=lambda config, also: site.buses.append((config, *also)),
         schedule=FALLBACK_SCHEDULE,
         has_ipv6=True,
         licence=None,
-        credentials=lambda _: None,
     )
 
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 import pytest
 from msgspec.structs import replace
 
-from uno.controller.root_vpn import desired
+from uno.controller.root_vpn import desired, moved_peers, without_peers
 from uno.host.command import run
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import ROOT_REGISTRY, Secret, root_pair, root_psk
@@ -38,6 +38,10 @@ UVN = Uvn(
     next_cell=4,
 )
 HUB, HOME, ROAM = 1, 2, 3
+
+
+def settings_with(**root: int) -> Settings:
+    return replace(Settings(), root_vpn=replace(Settings().root_vpn, **root))
 
 
 def key(name: str) -> str:
@@ -171,3 +175,41 @@ def test_its_table_has_a_name_of_its_own_and_names_the_bus_ports() -> None:
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="nft needs root")
 def test_nft_accepts_the_table() -> None:
     run(["unshare", "--net", "nft", "--check", "--file", "-"], stdin=wanted().firewall or "")
+
+
+# What moves.
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        ({"address": "elsewhere.example.org"}, [HOME]),
+        ({"settings": settings_with(port=50002)}, [HOME]),
+        ({"settings": settings_with(peer_port=50001)}, [HUB, ROAM]),
+        ({"settings": settings_with(keepalive=9)}, []),
+        ({"settings": replace(Settings(), dds_domain=3)}, []),
+        ({"cells": (replace(UVN.cells[0], address="2.example.org"), *UVN.cells[1:])}, [HUB]),
+        ({"cells": (replace(UVN.cells[0], address=None), *UVN.cells[1:])}, [HUB]),
+    ],
+)
+def test_the_sessions_of_cells_that_are_found_elsewhere_end(
+    change: dict[str, object], moved: list[int]
+) -> None:
+    old, new = planned(), planned(replace(UVN, **change))
+    keys = {new.public_keys[root_pair(cell)] for cell in moved}
+
+    assert moved_peers(old, new) == keys
+
+    made = desired(new, secrets(new))
+    (tunnel,) = without_peers(made, keys).tunnels
+    left = {peer.public_key for peer in tunnel.peers}
+    assert left == {new.public_keys[root_pair(cell)] for cell in (HUB, HOME, ROAM)} - keys
+
+
+def test_a_registry_in_two_domains_admits_cells_to_the_ports_of_both() -> None:
+    made = planned()
+
+    rules = desired(made, secrets(made), domains=(47,)).firewall
+
+    assert rules is not None
+    assert "udp dport { 18912, 18913, 19162, 19163 }" in rules

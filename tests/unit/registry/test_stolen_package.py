@@ -65,7 +65,6 @@ def trust(registry: Registry) -> TrustUpdate:
 def test_nothing_in_a_stolen_package_is_of_use_after_the_rekey(
     registry: Registry, root: Path, change: Change, name: str
 ) -> None:
-    change(lambda it: setting(it, enable_dds_security=True))
     stolen = package(root, name)
     others = [each for each in ("c1", "c2", "c3") if each != name]
     before = {each: package(root, each) for each in others}
@@ -76,7 +75,7 @@ def test_nothing_in_a_stolen_package_is_of_use_after_the_rekey(
 
     own = package(root, name)
     shared = set(stolen.secrets.values()) & set(own.secrets.values())
-    assert [key for key, value in own.secrets.items() if value in shared] == PUBLIC_FILES
+    assert shared == set()
     for each in others:
         assert not is_of_use(stolen, package(root, each))
     plan = registry.store.head().plan
@@ -87,10 +86,6 @@ def test_nothing_in_a_stolen_package_is_of_use_after_the_rekey(
     # Nor does the registry keep them, for cells that have not got new ones.
     stored = {text(each.private) for each in registry.store.secret_table.epochs("root/")}
     assert not stored & set(stolen.secrets.values())
-
-
-# Documents for DDS Security that hold no key of the cell.
-PUBLIC_FILES = ["dds/governance", "dds/identity_ca", "dds/permissions", "dds/permissions_ca"]
 
 
 def is_of_use(stolen: Package, victim: Package) -> bool:

@@ -134,6 +134,19 @@ def test_parse_reports_every_problem_of_the_text_at_once() -> None:
     assert [problem.where.line for problem in caught.value.problems if problem.where] == [1, 2, 3]
 
 
+@pytest.mark.feature("F041")
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_a_key_of_an_earlier_version_is_refused_with_what_to_do(value: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        parse(f"settings:\n  enable_dds_security: {value}\n", file="uvn.yml")
+
+    (problem,) = caught.value.problems
+    assert problem.what == "'enable_dds_security' is not supported any more"
+    assert problem.hint == "remove the line: uno signs and seals all messages itself"
+    assert problem.where is not None
+    assert problem.where.line == 2
+
+
 def test_what_cannot_be_read_does_not_hide_what_can() -> None:
     document = read(
         "name: net\ncells:\n  - 7\n  - name: b\n    allowed_lans: [x, 10.0.0.0/8]\n", file="f"

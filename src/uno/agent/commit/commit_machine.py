@@ -34,6 +34,7 @@ from uno.agent.commit.drain_plan import DrainSchedule, schedule_of
 from uno.agent.commit.reachability import Reachability, describe, have_answered, missing_after
 from uno.model.messages import CONFIRM_TIMEOUT, Ack, Activation, Envelope, Phase
 from uno.model.net import Network
+from uno.model.status import UndonePackage
 
 PROOF_WAIT = 10.0
 """Seconds after a change for which its confirmation waits for a proof that the cell forwards."""
@@ -45,13 +46,48 @@ class PendingCommit(Struct, frozen=True, kw_only=True):
     """A package that is applied and not confirmed: the cell may have to roll back from it.
 
     `before` is what the cell reached under the package of `previous`. Where it is not reached again
-    for `confirm_timeout` seconds, the cell rolls back.
+    for `confirm_timeout` seconds, the cell rolls back. With `needs_heartbeat`, the package changes
+    what carries the registry's messages: it is confirmed only after a new one was received. With
+    `keep`, a person keeps the package whatever it disconnects. `install` is as in
+    `InstalledPackage`.
     """
 
     generation: int
     previous: int
     before: Reachability = Reachability()
     confirm_timeout: float = CONFIRM_TIMEOUT
+    needs_heartbeat: bool = False
+    keep: bool = False
+    install: str = ""
+
+
+class InstallVerdict(Struct, frozen=True, kw_only=True):
+    """How the installation of a package by a person has ended.
+
+    `install` identifies the installation, `phase` is `CONFIRMED`, `FAILED` or `REVERTED`.
+    """
+
+    install: str
+    generation: int
+    phase: Phase
+    reason: str = ""
+
+
+class UndoneChange(Struct, frozen=True, kw_only=True):
+    """A package that the cell has rolled back from, or could not apply.
+
+    `at` is in seconds since the epoch, by the host's clock.
+    """
+
+    generation: int
+    running: int
+    reason: str
+    at: int
+
+    def seen(self, *, now: int) -> UndonePackage:
+        """Return it as a status has it; a clock that was set back makes its age 0."""
+        age = max(0, now - self.at)
+        return UndonePackage(generation=self.generation, reason=self.reason, age=age)
 
 
 class PersistentState(Struct, frozen=True, kw_only=True):
@@ -60,28 +96,33 @@ class PersistentState(Struct, frozen=True, kw_only=True):
     `handled` is the sequence up to which the registry's messages have had their effect; `offer` is
     that of the offer that brought the staged or the running package; `ack` is the last
     acknowledgement. `lans` are the LANs of the cell that the host has been attached to: one of them
-    that is missing is a fault of the host, any other is a mistake in the package.
-    `last_registry_messages` are the last announcement and activation: the registry may be absent
-    when all cells restart, or may have lost its sequence.
+    that is missing is a fault of the host, any other is a mistake in the package. `verdict` is of
+    the last package that a person installed. `undone` is the last change, if the cell has rolled
+    back from it. `last_registry_messages` are the last announcement and activation: the registry
+    may be absent when all cells restart, or may have lost its sequence.
     """
 
     handled: int = 0
     offer: int = 0
     ack: Ack | None = None
     lans: tuple[Network, ...] = ()
+    verdict: InstallVerdict | None = None
+    undone: UndoneChange | None = None
     last_registry_messages: tuple[Envelope, ...] = ()
 
 
 class CellState(Struct, frozen=True, kw_only=True):
     """The generations of a cell's packages in its ledger.
 
-    `previous` is None where there is no package to roll back to. `deferred` are the links (`1-2`)
+    `previous` is None where there is no package to roll back to. With `staged_moves_control`, the
+    staged package changes what carries the registry's messages. `deferred` are the links (`1-2`)
     that differ from the running package until their other ends are ready.
     """
 
     running: int
     previous: int | None = None
     staged: int | None = None
+    staged_moves_control: bool = False
     deferred: frozenset[str] = frozenset()
     pending: PendingCommit | None = None
     persistent: PersistentState = PersistentState()
@@ -120,14 +161,31 @@ class ReceivedActivation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledPackage:
+    """A package that a person has made the accepted one.
+
+    `install` identifies the installation, empty where nothing waits for its verdict. With `keep`,
+    the cell does not roll back from it, whatever it disconnects. `moves_control` is as
+    `CellState.staged_moves_control`. `refusal` is why this host cannot run it, empty if it can.
+    """
+
+    generation: int
+    install: str = ""
+    keep: bool = False
+    moves_control: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitState:
     """The state of a cell with respect to its packages.
 
     `offer` is the sequence of the newest offer received, `answered` that of the newest one that
     this process has answered. `announced` is the generation that the registry announces for the
-    cell. `installed` is the generation of a package that a person has installed, until it is
-    applied. `applied_at` is when the running package was applied, or taken over at a start, and
-    `registry_bytes` how many bytes had been received from the registry then, None if unknown.
+    cell. `installed` is a package that a person has installed, until it is applied. `applied_at` is
+    when the running package was applied, or taken over at a start; `registry_bytes` is how many
+    bytes had been received from the registry then, None if unknown, and `registry_sequence` the
+    highest sequence of its messages.
     """
 
     cell: int
@@ -137,10 +195,11 @@ class CommitState:
     answered: int = 0
     activation: ReceivedActivation | None = None
     announced: int | None = None
-    installed: int | None = None
+    installed: InstalledPackage | None = None
     cleanup: Cleanup = Cleanup.DONE
     applied_at: float = 0.0
     registry_bytes: int | None = None
+    registry_sequence: int = 0
 
     @property
     def persistent(self) -> PersistentState:
@@ -166,10 +225,15 @@ class CommitState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The agent has started, and the running package is applied."""
+    """The agent has started, and the running package is applied.
+
+    `installed` is a package that a person has installed, whose installation has no verdict yet.
+    """
 
     now: float
     registry_bytes: int | None = None
+    registry_sequence: int = 0
+    installed: InstalledPackage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +247,9 @@ class MessagesReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageInstalled:
-    """A person has made a package of this generation the accepted one."""
+    """A person has made a package the accepted one."""
 
-    generation: int
+    installed: InstalledPackage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,14 +364,19 @@ class Applied:
     cleanup: Cleanup
     ledger: CellState
     registry_bytes: int | None = None
+    registry_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyFailed:
-    """The accepted package cannot be applied; the host runs the one before it."""
+    """The accepted package cannot be applied.
+
+    The host runs the one before it; with `host_changed`, it has to be changed back.
+    """
 
     generation: int
     reason: str
+    host_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,10 +388,14 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
-    """The previous package is the accepted one in the ledger again."""
+    """The previous package is the accepted one in the ledger again.
+
+    `at` is in seconds since the epoch.
+    """
 
     command: RollBack
     ledger: CellState
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,6 +477,16 @@ class PutPending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPending:
+    """Replace the pending commit of the accepted package in the ledger.
+
+    A failure is logged: this process goes on with it.
+    """
+
+    pending: PendingCommit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Apply:
     """Change the host to the accepted package. Result: `Applied` or `ApplyFailed`."""
 
@@ -475,6 +558,7 @@ CommitCommand: TypeAlias = (
     | Discard
     | Activate
     | PutPending
+    | RecordPending
     | Apply
     | Confirm
     | RollBack
@@ -502,7 +586,7 @@ def step(state: CommitState, event: CommitEvent) -> Transition:  # noqa: PLR0911
                 )
             )
         case PackageInstalled():
-            return _decide(replace(state, installed=event.generation))
+            return _installed(state, event.installed)
         case ReachabilityObserved():
             return _observed(state, event)
         case ReconcileFailed():
@@ -519,11 +603,44 @@ def step(state: CommitState, event: CommitEvent) -> Transition:  # noqa: PLR0911
 
 
 def _start(state: CommitState, event: Started) -> Transition:
-    """Begin the whole confirm timeout of a pending commit again, and repeat the last answer."""
-    state = replace(state, applied_at=event.now, registry_bytes=event.registry_bytes)
+    """Begin the whole confirm timeout of a pending commit again, and repeat the last answer.
+
+    An installation that the process before has not taken note of is in force now.
+    """
+    state = replace(
+        state,
+        applied_at=event.now,
+        registry_bytes=event.registry_bytes,
+        registry_sequence=event.registry_sequence,
+    )
     ack = state.persistent.ack
     restore = RestoreMessages(messages=state.persistent.last_registry_messages)
-    return state, (restore,) if ack is None else (restore, Acknowledge(ack=ack))
+    commands = (restore,) if ack is None else (restore, Acknowledge(ack=ack))
+    if event.installed is None:
+        return state, commands
+    state, more = _installed(state, event.installed)
+    return state, (*commands, *more)
+
+
+def _installed(state: CommitState, installed: InstalledPackage) -> Transition:
+    """Put an installed package on trial, unless it is the one that runs."""
+    if installed.generation != state.ledger.running:
+        state = replace(state, installed=installed)
+        if installed.refusal:
+            return state, (_refuse_installed(installed),)
+        return _decide(state)
+    if state.pending is None:
+        state = _with_verdict(state, installed.install, Phase.CONFIRMED)
+        return state, (Persist(state=state.persistent),)
+    keep = state.pending.keep or installed.keep
+    pending = altered(state.pending, keep=keep, install=installed.install)
+    state = replace(state, ledger=altered(state.ledger, pending=pending))
+    return state, (RecordPending(pending=pending),)
+
+
+def _refuse_installed(installed: InstalledPackage) -> CommitCommand:
+    """Return to the package that runs: the host has not changed."""
+    return RollBack(generation=installed.generation, phase=Phase.FAILED, reason=installed.refusal)
 
 
 def _decide(state: CommitState) -> Transition:
@@ -553,14 +670,24 @@ def _observed(state: CommitState, event: ReachabilityObserved) -> Transition:
             return state, _roll_back(state, reason, event.registry_sequence)
         return state, ()
     if state.installed is not None and state.cleanup is Cleanup.DONE:
-        pending = PendingCommit(
-            generation=state.installed,
-            previous=state.ledger.running,
-            before=event.reachability,
-            confirm_timeout=state.limits.confirm_timeout,
-        )
-        return state, (PutPending(pending=pending),)
+        return state, (_put_pending(state, state.installed, event.reachability),)
     return _activation(state, event.reachability)
+
+
+def _put_pending(
+    state: CommitState, installed: InstalledPackage, before: Reachability
+) -> CommitCommand:
+    pending = PendingCommit(
+        generation=installed.generation,
+        previous=state.ledger.running,
+        before=before,
+        confirm_timeout=state.limits.confirm_timeout,
+        # A person also installs packages while the registry is off.
+        needs_heartbeat=installed.moves_control and before.registry,
+        keep=installed.keep,
+        install=installed.install,
+    )
+    return PutPending(pending=pending)
 
 
 def _wants_offer(state: CommitState) -> bool:
@@ -604,6 +731,7 @@ def _activate(
         previous=state.ledger.running,
         before=before,
         confirm_timeout=activation.confirm_timeout,
+        needs_heartbeat=state.ledger.staged_moves_control,
     )
     schedule = schedule_of(activation, started_at=received.received_at)
     return Activate(pending=pending, sequence=received.sequence, schedule=schedule)
@@ -650,7 +778,9 @@ def evaluate(
 ) -> tuple[CommitVerdict, Reachability]:
     """Return what an observation means for a pending commit, and what is not reached again.
 
-    A cell that reached nothing before has nothing to lose.
+    A cell that reached nothing before has nothing to lose. A package that changes what carries the
+    registry's messages may make all cells lose the registry at once, which does not show that the
+    registry has failed: so a new message is required.
     """
     missing = missing_after(
         pending.before,
@@ -659,13 +789,31 @@ def evaluate(
         registry_elsewhere=seen.registry_elsewhere,
         unforwarded=seen.unforwarded,
     )
-    if not pending.before or (not missing and _is_settled(state, pending.before, seen)):
+    if pending.needs_heartbeat and not _has_heartbeat(state, pending.before, seen):
+        missing = altered(missing, registry=True)
+    if pending.keep:
+        return CommitVerdict.CONFIRM, missing
+    has_nothing_to_lose = not pending.before and not pending.needs_heartbeat
+    if has_nothing_to_lose or (not missing and _is_settled(state, pending.before, seen)):
         return CommitVerdict.CONFIRM, missing
     if seen.now - state.applied_at < pending.confirm_timeout:
         return CommitVerdict.WAIT, missing
     if not missing and not _is_contact_proved(state, pending.before, seen):
         missing = Reachability(registry=True)
     return CommitVerdict.ROLL_BACK if missing else CommitVerdict.WAIT, missing
+
+
+def _has_heartbeat(state: CommitState, before: Reachability, seen: ReachabilityObserved) -> bool:
+    """Whether a message of the registry has come since the change, in the way it came before."""
+    if not before.registry:
+        return seen.registry_sequence > state.registry_sequence
+    return _has_contact(state, seen)
+
+
+def _has_contact(state: CommitState, seen: ReachabilityObserved) -> bool:
+    """Whether a message of the registry has come directly since the change."""
+    contact_at = seen.registry_contact_at
+    return contact_at is not None and contact_at > state.applied_at
 
 
 def _is_settled(state: CommitState, before: Reachability, seen: ReachabilityObserved) -> bool:
@@ -696,8 +844,7 @@ def _is_contact_proved(
         return seen.now - state.applied_at >= state.limits.lease
     if seen.registry_bytes is not None and state.registry_bytes is not None:
         return seen.registry_bytes not in {0, state.registry_bytes}
-    contact_at = seen.registry_contact_at
-    return contact_at is not None and contact_at > state.applied_at
+    return _has_contact(state, seen)
 
 
 def _is_proved(seen: ReachabilityObserved, *, since: float) -> bool:
@@ -742,23 +889,27 @@ def _result(  # noqa: C901, PLR0911 - one for each result
             return _answer(state, Phase.FAILED, generation, event.reason, handled=sequence)
         case PendingPut():
             apply = Apply(generation=event.pending.generation, schedule=DrainSchedule())
-            return replace(state, installed=None), (apply,)
+            state = replace(
+                state, installed=None, ledger=altered(state.ledger, pending=event.pending)
+            )
+            return state, (apply,)
         case Applied():
             state = replace(
                 _with_ledger(state, event.ledger),
                 cleanup=event.cleanup,
                 applied_at=event.now,
                 registry_bytes=event.registry_bytes,
+                registry_sequence=event.registry_sequence,
             )
             return _answer(state, Phase.APPLIED, state.ledger.running)
         case ApplyFailed():
-            phase, generation = Phase.FAILED, event.generation
+            phase = Phase.REVERTED if event.host_changed else Phase.FAILED
+            generation = event.generation
             return state, (RollBack(generation=generation, phase=phase, reason=event.reason),)
         case Confirmed():
-            state = _with_ledger(state, event.ledger)
-            return _answer(state, Phase.CONFIRMED, state.ledger.running)
+            return _confirmed(state, event.ledger)
         case RolledBack():
-            return _rolled_back(_with_ledger(state, event.ledger), event.command)
+            return _rolled_back(state, event)
         case LinksReleased():
             return replace(_with_ledger(state, event.ledger), cleanup=event.cleanup), ()
         case _:
@@ -774,13 +925,57 @@ def _staged(state: CommitState, event: OfferStaged) -> Transition:
     return _answer(_with_persistent(state, persistent), phase, event.generation)
 
 
-def _rolled_back(state: CommitState, command: RollBack) -> Transition:
+def _rolled_back(state: CommitState, event: RolledBack) -> Transition:
+    command = event.command
     generation, reason = command.generation, command.reason
+    install = _install_of(state, generation)
+    state = replace(_with_ledger(state, event.ledger), installed=None)
+    undone = UndoneChange(
+        generation=generation, running=state.ledger.running, reason=reason, at=event.at
+    )
+    state = _with_persistent(state, altered(state.persistent, undone=undone))
+    state = _with_verdict(state, install, command.phase, generation=generation, reason=reason)
     if command.phase is Phase.FAILED:
         return _answer(state, Phase.FAILED, generation, reason)
     state, persist = _persist(replace(state, cleanup=Cleanup.DONE), handled=command.handled)
     state, answer = _answer(state, command.phase, generation, reason)
     return state, (persist, RevertHost(), *answer)
+
+
+def _confirmed(state: CommitState, ledger: CellState) -> Transition:
+    install = _install_of(state, ledger.running)
+    state = _with_ledger(state, ledger)
+    state = _with_persistent(state, altered(state.persistent, undone=None))
+    state = _with_verdict(state, install, Phase.CONFIRMED)
+    return _answer(state, Phase.CONFIRMED, ledger.running)
+
+
+def _install_of(state: CommitState, generation: int) -> str:
+    """Return what identifies the installation of this generation, empty if no person waits."""
+    for each in (state.pending, state.installed):
+        if each is not None and each.generation == generation:
+            return each.install
+    return ""
+
+
+def _with_verdict(
+    state: CommitState,
+    install: str,
+    phase: Phase,
+    *,
+    generation: int | None = None,
+    reason: str = "",
+) -> CommitState:
+    """Return the state with the verdict on an installation, if there was one."""
+    if not install:
+        return state
+    verdict = InstallVerdict(
+        install=install,
+        generation=state.ledger.running if generation is None else generation,
+        phase=phase,
+        reason=reason,
+    )
+    return _with_persistent(state, altered(state.persistent, verdict=verdict))
 
 
 def _with_ledger(state: CommitState, ledger: CellState) -> CommitState:

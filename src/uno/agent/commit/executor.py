@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from uno.agent.commit.commit_machine import (
     ConfirmLimits,
     Discard,
     Discarded,
+    InstalledPackage,
     LansAttached,
     LinksReleased,
     MessagesReceived,
@@ -44,6 +46,7 @@ from uno.agent.commit.commit_machine import (
     ReachabilityObserved,
     ReceivedActivation,
     ReconcileFailed,
+    RecordPending,
     ReleaseLinks,
     RestoreMessages,
     RevertHost,
@@ -53,6 +56,7 @@ from uno.agent.commit.commit_machine import (
     Started,
     step,
 )
+from uno.agent.commit.control_path import moves_control, moves_root_vpn
 from uno.agent.commit.drain_plan import (
     DeferredLinks,
     DrainSchedule,
@@ -68,6 +72,7 @@ from uno.diagnostics import InternalError, UnoError
 from uno.model.key_ids import cell_sealing
 from uno.model.messages import REGISTRY, Envelope, Kind
 from uno.model.trust import TrustUpdate, obeying, replaced_keys
+from uno.ports.host import RemoveTunnel
 from uno.render import package_file
 from uno.statesync.envelope import unseal
 
@@ -75,7 +80,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from uno.agent.blocking import RunBlocking
-    from uno.agent.commit.ledger import AcceptOutcome, Ledger
+    from uno.agent.commit.commit_machine import PendingCommit
+    from uno.agent.commit.ledger import AcceptOutcome, InstallRequest, Ledger
     from uno.agent.host_loop.host_reconciler import HostReconciler
     from uno.agent.state_sync.flood_runner import FloodRunner
     from uno.model.package import Package
@@ -85,7 +91,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # Commands after which the agent follows another package, or other links.
-_CHANGING = (Activate, PutPending, RollBack, ReleaseLinks, Discard, Confirm)
+_CHANGING = (Activate, PutPending, RecordPending, RollBack, ReleaseLinks, Discard, Confirm)
+
+# Joins the bus as the cell of a package. Raises `UnoError`.
+JoinBus: TypeAlias = Callable[["Package"], None]
+
+# Checks that this host can run a package (the second) instead of the one that it runs. Blocks.
+# Raises `UnoError`.
+CheckHost: TypeAlias = Callable[["Package", "Package"], None]
 
 # Observes the host, and returns the status of the cell and what the prober has measured.
 ObserveCell: TypeAlias = Callable[[], Awaitable[tuple["CellStatus", "ProbeResults"]]]
@@ -107,14 +120,17 @@ class CommitExecutor:
         flood: FloodRunner,
         run_blocking: RunBlocking,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         observe: ObserveCell,
         proved_at: Callable[[], float | None],
+        join_bus: JoinBus,
+        check_host: CheckHost,
         limits: ConfirmLimits,
     ) -> None:
         """Continue from the state of `ledger`, whose current package is `package`.
 
-        `proved_at` returns when the proof of forwarding in the status was begun, if it proves
-        anything.
+        `clock` is monotonic, `wall` returns the seconds since the epoch. `proved_at` returns when
+        the proof of forwarding in the status was begun, if it proves anything.
         """
         self.package = package
         self.problems: tuple[str, ...] = ()
@@ -125,8 +141,11 @@ class CommitExecutor:
         self._flood = flood
         self._run_blocking = run_blocking
         self._clock = clock
+        self._wall = wall
         self._observe = observe
         self._proved_at = proved_at
+        self._join_bus = join_bus
+        self._check_host = check_host
         self._drain_runner = DrainRunner(
             host=reconciler.host,
             progress=lambda step: _log.info("%s", step),
@@ -183,7 +202,13 @@ class CommitExecutor:
 
     async def start(self) -> None:
         """Report that the running package is applied, by this process or one before it."""
-        event = Started(now=self._clock(), registry_bytes=await self._registry_bytes())
+        request = self._unanswered(await self._run_blocking(self._ledger.install_request))
+        event = Started(
+            now=self._clock(),
+            registry_bytes=await self._registry_bytes(),
+            registry_sequence=self._registry_sequence,
+            installed=self._installed(self.package, request) if request else None,
+        )
         await self._handle(event)
 
     async def obey(self) -> bool:
@@ -239,15 +264,38 @@ class CommitExecutor:
         )
 
     async def find_installed(self) -> bool:
-        """Report a package that a person installed. Raises `UnoError` if it cannot be used."""
+        """Report a package that a person installed. Raises `UnoError`."""
         found = await self._run_blocking(self._ledger.current)
-        if found is None or found.manifest == self.package.manifest:
+        request = self._unanswered(await self._run_blocking(self._ledger.install_request))
+        if found is None or (found.manifest == self.package.manifest and request is None):
             return False
-        require_keys(found)
-        generation = found.manifest.generation
-        _log.info("generation %s was installed by hand", generation)
-        self._accepted = found
-        return await self._handle(PackageInstalled(generation=generation))
+        installed = self._installed(found, request)
+        if found.manifest != self.package.manifest:
+            _log.info("generation %s was installed by hand", installed.generation)
+            installed = replace_fields(installed, refusal=await self._refusal(found))
+            self._accepted = found
+        return await self._handle(PackageInstalled(installed=installed))
+
+    def _unanswered(self, request: InstallRequest | None) -> InstallRequest | None:
+        verdict = self.state.persistent.verdict
+        return None if request and verdict and verdict.install == request.install else request
+
+    def _installed(self, found: Package, request: InstallRequest | None) -> InstalledPackage:
+        return InstalledPackage(
+            generation=found.manifest.generation,
+            install=request.install if request else "",
+            keep=request.keep if request else False,
+            moves_control=moves_control(self.package, found),
+        )
+
+    async def _refusal(self, found: Package) -> str:
+        """Return why this host cannot run an installed package, empty if it can."""
+        try:
+            await self._run_blocking(self._check, found)
+        except UnoError as error:
+            _log.warning("refused generation %s: %s", found.manifest.generation, error)
+            return error.what
+        return ""
 
     async def report_observed(self, status: CellStatus, probes: ProbeResults) -> bool:
         """Report the status of the cell, and what the prober has measured. Raises `UnoError`."""
@@ -255,8 +303,9 @@ class CommitExecutor:
 
     async def report_failure(self, reason: str) -> None:
         """Report that the host cannot be reconciled with the package of the pending commit."""
-        sequence = self._flood.state.database.highest_sequence(REGISTRY)
-        await self._handle(ReconcileFailed(reason=reason, registry_sequence=sequence))
+        await self._handle(
+            ReconcileFailed(reason=reason, registry_sequence=self._registry_sequence)
+        )
 
     async def report_lans(self) -> None:
         """Report that the host is attached to all LANs of the cell."""
@@ -305,6 +354,8 @@ class CommitExecutor:
             case PutPending():
                 await self._run_blocking(self._ledger.put_pending, command.pending)
                 return PendingPut(pending=command.pending)
+            case RecordPending():
+                await self._record_pending(command.pending)
             case Confirm():
                 await self._run_blocking(self._ledger.confirm)
                 _log.info("generation %s is confirmed", command.generation)
@@ -348,10 +399,14 @@ class CommitExecutor:
         return unseal(envelope.body, private_key=key, identity=plan.identity, cell=plan.cell)
 
     def _verify_and_stage(self, content: bytes) -> AcceptOutcome:
-        offered = package_file.read(content)
+        self._check(package_file.read(content))
+        return self._ledger.stage(content)
+
+    def _check(self, offered: Package) -> None:
+        """Raise `UnoError` if this host cannot run `offered`."""
         require_keys(offered)
         require_new_lans(offered, self.package, self._reconciler.host.facts().nics)
-        return self._ledger.stage(content)
+        self._check_host(self.package, offered)
 
     async def _activate(self, command: Activate) -> CommitEvent:
         generation = command.pending.generation
@@ -371,10 +426,18 @@ class CommitExecutor:
         except UnoError as error:
             _log.warning("generation %s cannot be applied: %s", generation, error)
             return ApplyFailed(generation=generation, reason=error.what)
+        moves = moves_control(self.package, new)
         self._follow(new)
+        try:
+            self._join_bus(new)
+        except UnoError as error:
+            if moves:
+                _log.warning("generation %s cannot join the bus: %s", generation, error)
+                return ApplyFailed(generation=generation, reason=error.what, host_changed=True)
         return Applied(
             now=self._clock(),
             registry_bytes=await self._registry_bytes(),
+            registry_sequence=self._registry_sequence,
             cleanup=self._cleanup,
             ledger=await self._read_ledger(),
         )
@@ -396,7 +459,7 @@ class CommitExecutor:
         before = await self._run_blocking(self._ledger.roll_back)
         if before.manifest != self.package.manifest:
             self._follow(before)
-        return RolledBack(command=command, ledger=await self._read_ledger())
+        return RolledBack(command=command, ledger=await self._read_ledger(), at=int(self._wall()))
 
     async def _revert_host(self) -> None:
         self._remaining = None
@@ -411,6 +474,9 @@ class CommitExecutor:
 
     def _begin(self, old: Package, new: Package, schedule: DrainSchedule) -> RemainingSteps | None:
         with self._reconciler.host_lock():
+            if old.plan.root is not None and moves_root_vpn(old, new):
+                # Its session must not outlive the change. It is created again with what is new.
+                self._reconciler.host.perform(RemoveTunnel(old.plan.root.interface))
             done, remaining = self._drain_runner.begin(old, new, schedule)
         self._reconciler.note_done(done)
         return remaining
@@ -426,6 +492,12 @@ class CommitExecutor:
     def _follow(self, package: Package) -> None:
         self.package = package
         self._flood.follow(package)
+
+    async def _record_pending(self, pending: PendingCommit) -> None:
+        try:
+            await self._run_blocking(self._ledger.put_pending, pending)
+        except UnoError as error:
+            _log.warning("%s", error)
 
     async def _persist(self, command: Persist) -> None:
         messages = self._flood.state.last_registry_messages()
@@ -474,6 +546,10 @@ class CommitExecutor:
             return Cleanup.LINKS
         return Cleanup.FILTERS if self._remaining else Cleanup.DONE
 
+    @property
+    def _registry_sequence(self) -> int:
+        return self._flood.state.database.highest_sequence(REGISTRY)
+
     async def _registry_bytes(self) -> int | None:
         """Return how many bytes came from the registry: WireGuard counts authentic ones only.
 
@@ -509,7 +585,7 @@ class CommitExecutor:
             registry_contact_at=flood.registry_contact_at,
             registry_is_local=package.plan.root is not None
             and _is_of_this_host(package.plan.root.remote4),
-            registry_sequence=flood.database.highest_sequence(REGISTRY),
+            registry_sequence=self._registry_sequence,
             names={each.id: each.name for each in package.roster.members},
         )
 

@@ -3,6 +3,7 @@
     DIR/package.uvn-agent     the accepted package
     DIR/previous.uvn-agent    the one before it
     DIR/staged.uvn-agent      a package that waits for activation by the registry
+    DIR/install.json          the last package that a person has installed: see `InstallRequest`
     DIR/pending-commit.json   until the accepted package is confirmed: see `PendingCommit`
     DIR/deferred-links.json   links that differ from the accepted package, with their secrets
     DIR/state.json            which messages of the registry are handled: see `PersistentState`
@@ -37,6 +38,7 @@ from msgspec.structs import replace as altered
 
 from uno import files
 from uno.agent.commit.commit_machine import CellState, PendingCommit, PersistentState
+from uno.agent.commit.control_path import moves_control
 from uno.agent.commit.drain_plan import DeferredLinks
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model import codec
@@ -53,6 +55,7 @@ PENDING = "pending-commit.json"
 STATE = "state.json"
 DEFERRED = "deferred-links.json"
 TRUST = "trust.json"
+INSTALL = "install.json"
 LOCK = "ledger.lock"
 
 # The most bytes that a record of uno has.
@@ -85,6 +88,14 @@ class TrustRecord(Struct, frozen=True, kw_only=True):
 
     update: TrustUpdate = TrustUpdate()
     statement: Envelope | None = None
+
+
+class InstallRequest(Struct, frozen=True, kw_only=True):
+    """An installation of a package by a person: `install` and `keep` as in `InstalledPackage`."""
+
+    install: str
+    generation: int
+    keep: bool = False
 
 
 class _DeferredRecord(Struct, frozen=True):
@@ -138,19 +149,28 @@ class Ledger:
         except UnoError:
             return None
 
-    def accept(self, content: bytes, *, registry_key: str | None = None) -> AcceptedPackage:
+    def accept(
+        self,
+        content: bytes,
+        *,
+        registry_key: str | None = None,
+        install: str = "",
+        keep: bool = False,
+    ) -> AcceptedPackage:
         """Make a package the current one, or raise PackageRejected and change nothing.
 
-        `registry_key` is the key or fingerprint of the only registry to trust. The directory is
-        created if it is missing. Raises UnoError if it belongs to another user or cannot be
-        written.
+        `registry_key` is the key or fingerprint of the only registry to trust. `install` identifies
+        the installation to the agent, which puts the package on trial unless it is to `keep` it.
+        The directory is created if it is missing. Raises UnoError if it belongs to another user or
+        cannot be written.
         """
         offered = package_file.read_manifest(content, registry_key=registry_key)
         self._refuse_foreign()
         made = () if self.directory.is_dir() else files.make_private_dir(self.directory)
         try:
             with files.locked(self.directory / LOCK):
-                return self._accept(offered, content)
+                request = InstallRequest(install=install, generation=offered.generation, keep=keep)
+                return self._accept(offered, content, request)
         except BaseException:
             files.remove_dirs(made)
             raise
@@ -172,7 +192,8 @@ class Ledger:
             previous=_older(previous, running),
             staged=_newer(staged, running),
             pending=pending,
-            persistent=self._record(STATE, PersistentState) or PersistentState(),
+            staged_moves_control=staged is not None and moves_control(current, staged),
+            persistent=self.persistent_state(),
         )
 
     def stage(self, content: bytes) -> AcceptOutcome:
@@ -226,6 +247,18 @@ class Ledger:
         with files.locked(self.directory / LOCK):
             files.remove(self.directory / PENDING)
 
+    def install_request(self) -> InstallRequest | None:
+        """Return the last installation by a person of the accepted package, None if none was."""
+        found = self._record(INSTALL, InstallRequest)
+        current = self.current()
+        if found is None or current is None or found.generation != current.manifest.generation:
+            return None
+        return found
+
+    def persistent_state(self) -> PersistentState:
+        """Return what is kept across restarts. Raises UnoError if this user may not read it."""
+        return self._record(STATE, PersistentState) or PersistentState()
+
     def persist(self, state: PersistentState) -> None:
         """Record the persistent state."""
         self._write_record(STATE, state)
@@ -275,7 +308,9 @@ class Ledger:
     def _write_record(self, name: str, record: Struct) -> None:
         files.write_if_changed(self.directory / name, codec.encode(record))
 
-    def _accept(self, manifest: Manifest, content: bytes) -> AcceptedPackage:
+    def _accept(
+        self, manifest: Manifest, content: bytes, request: InstallRequest
+    ) -> AcceptedPackage:
         # Again, now under the lock: another process may have accepted a package.
         self._refuse_foreign()
         current = self.current()
@@ -286,6 +321,9 @@ class Ledger:
         _refuse_misfit(current.manifest, manifest, trusted=trusted)
         offered = package_file.read(content)
         replaced = current.manifest.generation
+        if request.install:
+            # Before the package, so that the agent finds it with the package.
+            self._write_record(INSTALL, request)
         if manifest == current.manifest:
             return AcceptedPackage(outcome=AcceptOutcome.SAME, package=current, replaced=replaced)
         before = files.read(self.directory / CURRENT, limit=package_file.PACKED_LIMIT)

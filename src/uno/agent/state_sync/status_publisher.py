@@ -87,6 +87,7 @@ def significant(status: CellStatus) -> Hashable:
     return (
         (status.generation, status.registry, status.problem, status.pending, status.obstacles),
         status.proof,
+        str(status.undone or ""),
         (status.wireguard, status.version, status.lans, status.reachable, status.unreachable),
         status.unproved,
         tuple(

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ def _serve_cell(root: Path) -> None:
 
 def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
     from uno.agent.agent_environment import AgentEnvironment
-    from uno.cli import middleware
+    from uno.cli import host_requirements, middleware
     from uno.host.linux import LinuxHost
     from uno.host.netlink.monitor import NetlinkWatch
 
@@ -102,6 +103,7 @@ def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
         wall=time.time,  # noqa: TID251 - WireGuard's handshakes have times since the epoch
         notify=notify,
         watchdog=watchdog,
+        check_host=partial(host_requirements.require_for_cell, directory=ledger.directory),
         config=_BusConfigSource(ledger.directory),
     )
 
@@ -129,7 +131,6 @@ class _BusConfigSource:
         return dataclasses.replace(
             bus_config(package),
             licence=middleware.licence(bus, environ=os.environ, directory=directory),
-            security=middleware.security(bus, secrets=package.secrets, directory=directory),
         )
 
 

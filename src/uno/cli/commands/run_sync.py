@@ -184,8 +184,9 @@ def _follow(root: Path, identity: str, follower: RolloutFollower) -> None:
 
     path = control.socket_path(identity, REGISTRY)
     while True:
+        is_followed = control.is_served(path)
         try:
-            if not control.is_served(path):
+            if not is_followed:
                 registry_agent_adapters.run(root, release=True, until=follower.evaluate)
                 return
             for view in control.watch_views(path, control.ControlRequest.SYNC):
@@ -197,8 +198,11 @@ def _follow(root: Path, identity: str, follower: RolloutFollower) -> None:
             follower.last = None
             if follower.clock() >= follower.deadline:
                 return
-        except UnoError:
-            if not _agent_starts(path, folder=path.parent):
+        except UnoError as error:
+            # What the agent refuses, it refuses again.
+            is_refused = is_followed and not error.transient
+            is_late = follower.clock() >= follower.deadline
+            if is_refused or is_late or not _agent_starts(path, folder=path.parent):
                 raise
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uno.agent.service import ServiceStatus, UnresolvedLink
     from uno.host.linux import LinuxHost
     from uno.model.package import Package
+    from uno.model.status import UndonePackage
     from uno.ports.host import Action
     from uno.reconcile.forwarding_obstacles import Obstacle
     from uno.reconcile.forwarding_proof import ForwardingProof
@@ -180,17 +181,19 @@ def status(
     from uno.agent import service  # noqa: PLC0415
 
     _require_root()
-    _, package = _open(root)
+    ledger, package = _open(root)
     host = _host(package)
     found = service.status(host, package)
     if found.running:
         found = replace(found, proof=_proof(host, found))
+    change = ledger.persistent_state().undone
+    undone = change.seen(now=int(time.time())) if change else None  # noqa: TID251
     if as_json:
         import json  # noqa: PLC0415
 
-        print(json.dumps(_as_dict(found), indent=2))
+        print(json.dumps(_as_dict(found, undone), indent=2))
     else:
-        _print_status(found)
+        _print_status(found, undone)
     if not found.healthy:
         raise typer.Exit(1)
 
@@ -360,7 +363,9 @@ def _print_up(host: LinuxHost, package: Package, actions: tuple[Action, ...]) ->
     )
 
 
-def _as_dict(found: ServiceStatus) -> dict[str, Any]:
+def _as_dict(found: ServiceStatus, undone: UndonePackage | None) -> dict[str, Any]:
+    import msgspec  # noqa: PLC0415
+
     from uno.reconcile.apply import describe  # noqa: PLC0415
 
     manifest = found.package.manifest
@@ -372,6 +377,7 @@ def _as_dict(found: ServiceStatus) -> dict[str, Any]:
         "healthy": found.healthy,
         "agent": _agent_answers(found.package),
         "wireguard": found.wireguard,
+        "undone": msgspec.to_builtins(undone),
         "pending": [describe(action) for action in found.pending],
         "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
         "obstacles": [str(each) for each in _obstacles(found)],
@@ -408,10 +414,12 @@ def _obstacles(found: ServiceStatus) -> tuple[Obstacle, ...]:
     return (*found.obstacles, *found.proof.obstacles, *found.proof.narrow.values())
 
 
-def _print_status(found: ServiceStatus) -> None:
+def _print_status(found: ServiceStatus, undone: UndonePackage | None) -> None:
     from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
+    from uno.cli.output.status_view import age  # noqa: PLC0415
     from uno.reconcile.apply import describe  # noqa: PLC0415
 
     manifest = found.package.manifest
@@ -423,6 +431,8 @@ def _print_status(found: ServiceStatus) -> None:
     )
     agent = "running; see uno status" if _agent_answers(found.package) else "not running"
     console.print(f"agent: {agent}")
+    if undone is not None:
+        console.print(f"[yellow]{escape(str(undone))}[/], {age(undone.age)} ago")
     for lan in found.lans:
         console.print(f"LAN {lan.network} on {lan.nic}")
     for network in found.missing:

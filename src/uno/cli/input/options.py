@@ -232,13 +232,6 @@ class UvnOptions(OwnerOptions, RootVpnOptions, ParticlesVpnOptions, BackboneVpnO
         typer.Option("--middleware", help="DDS implementation that the agents use."),
     ] = None
     dds_domain: Annotated[int | None, typer.Option("--dds-domain", help="[46]")] = None
-    enable_dds_security: Annotated[
-        bool | None,
-        typer.Option(
-            "--enable-dds-security/--disable-dds-security",
-            help="Use DDS Security where the implementation has it.",
-        ),
-    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,8 @@ def renderable(view: UvnView, *, waiting: Iterable[str] = ()) -> RenderableType:
     names = {cell.id: cell.name for cell in view.cells}
     notes = [Text(line, style=_DOUBTFUL) for line in waiting]
     parts: list[RenderableType] = [*_headline(view, names), *notes, Text(), _cells(view)]
-    for section in (_faults(view), _linked(view, names), _online(view), _unproved(view)):
+    faulty = (_faults(view), _undone(view))
+    for section in (*faulty, _linked(view, names), _online(view), _unproved(view)):
         lines: tuple[RenderableType, ...] = tuple(section)
         parts += [Text(), *lines] if lines else []
     return Group(*parts)
@@ -162,6 +163,14 @@ def _faults(view: UvnView) -> Iterator[Text]:
     for cell in view.cells:
         for fault in faults(cell):
             yield Text(f"{cell.name}: {fault}", style=_DOUBTFUL if cell.alive else _BAD)
+
+
+def _undone(view: UvnView) -> Iterator[Text]:
+    """Yield what cells have rolled back from, but for what the headline has."""
+    for cell in view.cells:
+        undone = cell.status.undone if cell.status else None
+        if undone is not None and undone.generation != view.undone:
+            yield Text(f"{cell.name}: {undone}, {age(undone.age)} ago", style=_DOUBTFUL)
 
 
 def _linked(view: UvnView, names: dict[int, str]) -> Iterator[Table]:

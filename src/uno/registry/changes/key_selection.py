@@ -15,7 +15,6 @@ from uno.model.key_ids import (
     ROOT_REGISTRY,
     cell_sealing,
     cell_signing,
-    dds_seed,
     hub_seed,
     link_pair,
     link_psk,
@@ -138,7 +137,7 @@ def _all_of(plan: Plan, cell: int) -> Collection[str]:
     found = {key for link in links for key in _keys_of(link)}
     found |= {cell_signing(cell), cell_sealing(cell), *_root_vpn(plan, (cell,))}
     found.update(_ids(ParticleVpnKeys((cell,)), plan))
-    return found | ({dds_seed(cell)} if plan.bus.security else set())
+    return found
 
 
 def _root_vpn(plan: Plan, cells: tuple[int, ...] | None) -> Collection[str]:

@@ -22,8 +22,7 @@ from uno.diagnostics import InternalError, Problem, Severity, UnoError, refuse_e
 from uno.model import checks
 from uno.model.checks.finding import Finding
 from uno.model.checks.finding import Path as Place
-from uno.model.key_ids import DDS_AUTHORITY, dds_seed, hub_seed, particle_seed
-from uno.model.messages import REGISTRY
+from uno.model.key_ids import hub_seed, particle_seed
 from uno.model.package import RegistryKey
 from uno.model.plan import Plan
 from uno.model.trust import successor
@@ -259,9 +258,8 @@ def _is_same(head: Generation, uvn: Uvn, decided: _Decided) -> bool:
 def _decide(edited: Edited, parent: Plan | None, secrets: Mapping[str, StoredSecret]) -> _Decided:
     plan = planner.plan(edited.uvn, parent)
     required = planner.required_keys(plan)
-    authority = {DDS_AUTHORITY} if plan.bus.security else set()
     wanted = keys.RequiredSecrets(
-        pairs=frozenset(required.pairs) | authority,
+        pairs=frozenset(required.pairs),
         psks=frozenset(required.psks),
         seeds=_seeds(plan),
     )
@@ -305,13 +303,8 @@ def _seeds(plan: Plan) -> frozenset[str]:
         (
             *(particle_seed(particle.id) for particle in plan.particles),
             *(hub_seed(cell.member.id) for cell in particle_packages.serving(plan)),
-            *(dds_seed(node) for node in _nodes(plan) if plan.bus.security),
         )
     )
-
-
-def _nodes(plan: Plan) -> tuple[int, ...]:
-    return (REGISTRY, *(cell.member.id for cell in plan.cells))
 
 
 def _record(

@@ -210,13 +210,6 @@ def _source(
             common.encode(), hub, *(b"%d:" % id_ + extras[id_] for id_ in sorted(extras))
         )
     texts = {key: keygen.text(secrets[key].private) for key in sorted(needed)}
-    if plan.bus.security:
-        # Few UVNs have it, and X.509 takes a while to import.
-        from uno.registry.publish import dds_security  # noqa: PLC0415
-
-        texts |= dds_security.secrets_of(
-            plan.cell, identity=plan.identity, domain=plan.bus.domain, stored=secrets
-        )
     digest = hashed(*fixed, codec.encode(plan), codec.encode(texts), particles.encode())
     return Source(
         plan=plan, secrets=texts, hub=hub, extras=extras, particles=particles, digest=digest

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from uno.model.key_ids import DDS_AUTHORITY, REGISTRY_SIGNING, is_signing
+from uno.model.key_ids import REGISTRY_SIGNING, is_signing
 from uno.registry.store.generation_store import StoredSecret
 
 if TYPE_CHECKING:
@@ -144,11 +144,6 @@ def public_keys(stored: Iterable[StoredSecret]) -> dict[str, str]:
 
 
 def _new(name: str) -> StoredSecret:
-    if name == DDS_AUTHORITY:
-        # Few UVNs have one, and X.509 takes a while to import.
-        from uno.registry.publish import dds_security  # noqa: PLC0415
-
-        return dds_security.new_authority()
     return new_signing_key(name) if is_signing(name) else new_pair(name)
 
 

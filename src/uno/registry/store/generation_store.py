@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from uno.diagnostics import InvalidInput
@@ -36,6 +37,10 @@ __all__ = [
     "StoredSecret",
     "UnknownGeneration",
 ]
+
+
+# Settings that earlier versions wrote into definitions.
+_RETIRED = (b"enable_dds_security",)
 
 
 class UnknownGeneration(InvalidInput):
@@ -289,7 +294,7 @@ class Store:
             definition, plan = map(zlib.decompress, rows[0])
             if _digest(definition, plan) != entry.digest:
                 raise StoreError(f"generation {number} in {self._path} is damaged", RESTORE)
-            return codec.decode(definition, Uvn), codec.decode(plan, Plan)
+            return codec.decode(_without_retired(definition), Uvn), codec.decode(plan, Plan)
         except (zlib.error, codec.MalformedJson) as error:
             raise StoreError(
                 f"generation {number} in {self._path} cannot be read: {error}", RESTORE
@@ -299,6 +304,16 @@ class Store:
 def _entry(line: Iterable[Any]) -> Entry:
     number, time, who, why, digest = line
     return Entry(number=number, time=datetime.fromisoformat(time), who=who, why=why, digest=digest)
+
+
+def _without_retired(definition: bytes) -> bytes:
+    """Return a definition that an earlier version wrote, without the settings that are gone."""
+    if not any(key in definition for key in _RETIRED):
+        return definition
+    found = msgspec.json.decode(definition)
+    for key in _RETIRED:
+        found["settings"].pop(key.decode(), None)
+    return msgspec.json.encode(found)
 
 
 def _digest(definition: bytes, plan: bytes) -> str:

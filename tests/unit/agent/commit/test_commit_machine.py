@@ -26,6 +26,8 @@ from uno.agent.commit.commit_machine import (
     ConfirmLimits,
     Discard,
     Discarded,
+    InstalledPackage,
+    InstallVerdict,
     LansAttached,
     LinksReleased,
     MessagesReceived,
@@ -41,6 +43,7 @@ from uno.agent.commit.commit_machine import (
     ReachabilityObserved,
     ReceivedActivation,
     ReconcileFailed,
+    RecordPending,
     ReleaseLinks,
     RestoreMessages,
     RevertHost,
@@ -48,6 +51,7 @@ from uno.agent.commit.commit_machine import (
     RolledBack,
     Stage,
     Started,
+    UndoneChange,
     evaluate,
     step,
 )
@@ -62,6 +66,7 @@ PENDING = PendingCommit(generation=2, previous=1, before=REACHED, confirm_timeou
 STAGED = CellState(running=1, staged=2, persistent=PersistentState(offer=3))
 ON_PENDING = CellState(running=2, previous=1, pending=PENDING)
 LIMITS = ConfirmLimits(lease=7, confirm_timeout=20)
+INSTALLED = InstalledPackage(generation=4, install="one")
 
 
 def cell(ledger: CellState, **fields: object) -> CommitState:
@@ -285,12 +290,13 @@ def test_a_package_that_cannot_be_applied_is_left_and_acknowledged() -> None:
 
     (command,) = commands
     assert isinstance(command, RollBack)
-    after = RolledBack(command=command, ledger=CellState(running=1))
+    after = RolledBack(command=command, ledger=CellState(running=1), at=99)
     state, commands = step(replace(state, cleanup=Cleanup.FILTERS), after)
 
     ack = Ack(generation=2, phase=Phase.FAILED, running=1, reason="no route", offer=3)
+    undone = UndoneChange(generation=2, running=1, reason="no route", at=99)
     assert commands == (
-        Persist(state=PersistentState(offer=3, ack=ack)),
+        Persist(state=PersistentState(offer=3, ack=ack, undone=undone)),
         Acknowledge(ack=ack),
     )
     assert state.cleanup is Cleanup.FILTERS, "the host has not changed"
@@ -371,13 +377,15 @@ def test_a_rolled_back_host_is_changed_before_the_roll_back_is_acknowledged() ->
     command = RollBack(generation=2, phase=Phase.REVERTED, reason="it lost a", handled=40)
     before = cell(ON_PENDING, cleanup=Cleanup.LINKS)
 
-    state, commands = step(before, RolledBack(command=command, ledger=CellState(running=1)))
+    after = RolledBack(command=command, ledger=CellState(running=1), at=99)
+    state, commands = step(before, after)
 
     ack = Ack(generation=2, phase=Phase.REVERTED, running=1, reason="it lost a")
+    undone = UndoneChange(generation=2, running=1, reason="it lost a", at=99)
     assert commands == (
-        Persist(state=PersistentState(handled=40)),
+        Persist(state=PersistentState(handled=40, undone=undone)),
         RevertHost(),
-        Persist(state=PersistentState(handled=40, ack=ack)),
+        Persist(state=PersistentState(handled=40, undone=undone, ack=ack)),
         Acknowledge(ack=ack),
     )
     assert (state.ledger.running, state.pending, state.cleanup) == (1, None, Cleanup.DONE)
@@ -554,7 +562,7 @@ def test_a_cell_that_is_cut_off_rolls_back_and_names_what_it_lost() -> None:
 
 
 def test_while_it_waits_nothing_is_done() -> None:
-    state = cell(altered(ON_PENDING, staged=3), applied_at=99.5, installed=5, offer=9)
+    state = cell(altered(ON_PENDING, staged=3), applied_at=99.5, installed=INSTALLED, offer=9)
 
     assert step(state, seen()) == (state, ())
 
@@ -563,21 +571,23 @@ def test_while_it_waits_nothing_is_done() -> None:
 
 
 def test_an_installed_package_is_put_on_a_pending_commit_and_applied() -> None:
-    state, commands = step(cell(CellState(running=1)), PackageInstalled(generation=4))
+    state, commands = step(cell(CellState(running=1)), PackageInstalled(installed=INSTALLED))
     assert commands == (Observe(),)
 
     state, commands = step(state, seen())
 
-    pending = PendingCommit(generation=4, previous=1, before=REACHED, confirm_timeout=20)
+    pending = PendingCommit(
+        generation=4, previous=1, before=REACHED, confirm_timeout=20, install="one"
+    )
     assert commands == (PutPending(pending=pending),)
-    assert state.installed == 4, "until it is on disk"
+    assert state.installed == INSTALLED, "until it is on disk"
     state, commands = step(state, PendingPut(pending=pending))
     assert commands == (Apply(generation=4, schedule=DrainSchedule()),)
     assert state.installed is None
 
 
 def test_an_installed_package_comes_before_an_offer_and_an_activation() -> None:
-    state = cell(STAGED, installed=4)
+    state = cell(STAGED, installed=INSTALLED)
 
     assert receive(state, activation(5), offer=9) == (Observe(),)
     assert isinstance(step(state, seen())[1][0], PutPending)
@@ -586,7 +596,7 @@ def test_an_installed_package_comes_before_an_offer_and_an_activation() -> None:
 @pytest.mark.parametrize("cleanup", [Cleanup.FILTERS, Cleanup.LINKS])
 def test_an_installed_package_waits_until_nothing_is_left_to_remove(cleanup: Cleanup) -> None:
     state, commands = step(
-        cell(CellState(running=1), cleanup=cleanup), PackageInstalled(generation=4)
+        cell(CellState(running=1), cleanup=cleanup), PackageInstalled(installed=INSTALLED)
     )
     assert commands == ()
     assert step(state, seen())[1] == ()
@@ -595,6 +605,177 @@ def test_an_installed_package_waits_until_nothing_is_left_to_remove(cleanup: Cle
 
     assert commands == ()
     assert receive(state) == (Observe(),)
+
+
+def test_an_installed_package_that_this_host_cannot_run_is_left_and_answered() -> None:
+    refused = replace(INSTALLED, refusal="no licence")
+
+    state, commands = step(cell(CellState(running=1)), PackageInstalled(installed=refused))
+
+    (command,) = commands
+    assert command == RollBack(generation=4, phase=Phase.FAILED, reason="no licence")
+    state, _ = step(state, RolledBack(command=command, ledger=CellState(running=1), at=99))
+    assert state.persistent.verdict == InstallVerdict(
+        install="one", generation=4, phase=Phase.FAILED, reason="no licence"
+    )
+    assert state.persistent.undone is not None
+    assert state.installed is None
+    assert receive(state) == (), "it is not tried again"
+
+
+@pytest.mark.parametrize("phase", [Phase.CONFIRMED, Phase.REVERTED])
+def test_an_installed_package_gets_its_verdict(phase: Phase) -> None:
+    ledger = altered(ON_PENDING, pending=altered(PENDING, install="one"))
+    before = CellState(running=1)
+    command = RollBack(generation=2, phase=Phase.REVERTED, reason="it lost a")
+    event = (
+        Confirmed(ledger=altered(ledger, pending=None))
+        if phase is Phase.CONFIRMED
+        else RolledBack(command=command, ledger=before)
+    )
+
+    state, commands = step(cell(ledger), event)
+
+    reason = "" if phase is Phase.CONFIRMED else "it lost a"
+    verdict = InstallVerdict(install="one", generation=2, phase=phase, reason=reason)
+    assert state.persistent.verdict == verdict
+    assert any(each.state.verdict == verdict for each in commands if isinstance(each, Persist))
+
+
+def test_what_is_offered_by_the_registry_gets_no_verdict_of_an_installation() -> None:
+    state, _ = step(cell(ON_PENDING), Confirmed(ledger=altered(ON_PENDING, pending=None)))
+
+    assert state.persistent.verdict is None
+
+
+def test_a_package_that_is_kept_is_confirmed_whatever_it_disconnects() -> None:
+    state, commands = step(
+        cell(CellState(running=1)), PackageInstalled(installed=replace(INSTALLED, keep=True))
+    )
+    _, commands = step(state, seen())
+    (command,) = commands
+    assert isinstance(command, PutPending)
+    pending = command.pending
+
+    found, missing = evaluate(
+        cell(altered(ON_PENDING, pending=pending)), pending, seen(reachability=Reachability())
+    )
+
+    assert found is CommitVerdict.CONFIRM
+    assert missing == REACHED
+
+
+def test_a_package_on_trial_is_kept_once_a_person_installs_it_again_to_keep_it() -> None:
+    again = InstalledPackage(generation=2, install="two", keep=True)
+
+    state, commands = step(cell(ON_PENDING), PackageInstalled(installed=again))
+
+    kept = altered(PENDING, keep=True, install="two")
+    assert commands == (RecordPending(pending=kept),)
+    assert evaluate(state, kept, seen(reachability=Reachability()))[0] is CommitVerdict.CONFIRM
+    state, _ = step(state, Confirmed(ledger=altered(ON_PENDING, pending=None)))
+    assert state.persistent.verdict == InstallVerdict(
+        install="two", generation=2, phase=Phase.CONFIRMED
+    )
+
+
+def test_a_package_that_runs_already_is_answered_at_once() -> None:
+    again = InstalledPackage(generation=1, install="two")
+
+    state, commands = step(cell(CellState(running=1)), PackageInstalled(installed=again))
+
+    verdict = InstallVerdict(install="two", generation=1, phase=Phase.CONFIRMED)
+    assert commands == (Persist(state=PersistentState(verdict=verdict)),)
+    assert state.installed is None
+
+
+def test_a_restarted_cell_answers_an_installation_that_the_one_before_did_not() -> None:
+    event = Started(now=80.0, installed=InstalledPackage(generation=2, install="one"))
+
+    state, commands = step(cell(CellState(running=2, previous=1)), event)
+
+    assert isinstance(commands[-1], Persist)
+    assert state.persistent.verdict is not None
+    _, commands = step(cell(ON_PENDING), event)
+    assert commands[-1] == RecordPending(pending=altered(PENDING, install="one"))
+
+
+def test_what_was_undone_is_kept_until_the_next_change_is_confirmed() -> None:
+    undone = UndoneChange(generation=2, running=1, reason="it lost a", at=99)
+    persistent = PersistentState(undone=undone)
+    state = cell(CellState(running=3, previous=1, persistent=persistent))
+
+    state, _ = step(state, OfferRefused(sequence=9, reason="disk full"))
+    assert state.persistent.undone == undone
+
+    state, _ = step(state, Confirmed(ledger=CellState(running=3)))
+    assert state.persistent.undone is None
+
+
+# What carries the registry's messages.
+
+MOVED = altered(PENDING, needs_heartbeat=True)
+
+
+def test_a_staged_package_that_moves_control_traffic_needs_a_heartbeat() -> None:
+    state = cell(altered(STAGED, staged_moves_control=True))
+
+    state, commands = step(state, MessagesReceived(activation=activation(5)))
+    assert commands == (Observe(),)
+    _, commands = step(state, seen())
+
+    (command,) = commands
+    assert isinstance(command, Activate)
+    assert command.pending.needs_heartbeat
+
+
+@pytest.mark.parametrize(("registry", "needed"), [(True, True), (False, False)])
+def test_an_installed_package_needs_a_heartbeat_if_the_registry_was_reached(
+    *, registry: bool, needed: bool
+) -> None:
+    state, _ = step(
+        cell(CellState(running=1)),
+        PackageInstalled(installed=replace(INSTALLED, moves_control=True)),
+    )
+
+    _, commands = step(state, seen(reachability=altered(REACHED, registry=registry)))
+
+    (command,) = commands
+    assert isinstance(command, PutPending)
+    assert command.pending.needs_heartbeat is needed
+
+
+def test_a_moved_control_path_counts_once_the_registry_was_in_contact_over_it() -> None:
+    def judge(**fields: object) -> CommitVerdict:
+        state = cell(altered(ON_PENDING, pending=MOVED), applied_at=100.0, registry_bytes=500)
+        return evaluate(
+            state, MOVED, seen(**{"now": 129.0, "registry_contact_at": None, **fields})
+        )[0]
+
+    assert judge(registry_bytes=900) is CommitVerdict.WAIT, "bytes pass without the bus"
+    assert judge(registry_contact_at=100.0) is CommitVerdict.WAIT
+    assert judge(registry_contact_at=100.1, registry_bytes=900) is CommitVerdict.CONFIRM
+    assert judge(now=130.0) is CommitVerdict.ROLL_BACK
+    assert judge(now=130.0, registry_elsewhere=False) is CommitVerdict.ROLL_BACK, "all are cut off"
+
+
+def test_a_cell_that_gets_its_messages_by_relay_needs_a_newer_one() -> None:
+    pending = altered(MOVED, before=Reachability(neighbours=frozenset({1})))
+    state = cell(altered(ON_PENDING, pending=pending), applied_at=90.0, registry_sequence=40)
+    alone = altered(MOVED, before=Reachability())
+
+    assert evaluate(state, pending, seen())[0] is CommitVerdict.WAIT
+    assert evaluate(state, pending, seen(registry_sequence=41))[0] is CommitVerdict.CONFIRM
+    assert evaluate(state, alone, seen())[0] is CommitVerdict.WAIT
+    assert evaluate(state, alone, seen(now=120.0))[0] is CommitVerdict.ROLL_BACK
+
+
+def test_a_cell_that_cannot_join_the_bus_of_its_package_changes_its_host_back() -> None:
+    event = ApplyFailed(generation=2, reason="no address", host_changed=True)
+
+    _, commands = step(cell(STAGED), event)
+
+    assert commands == (RollBack(generation=2, phase=Phase.REVERTED, reason="no address"),)
 
 
 # Start.

@@ -24,7 +24,6 @@ def generation(root: Path) -> int:
 @pytest.mark.feature("F038")
 @pytest.mark.feature("F039")
 @pytest.mark.feature("F040")
-@pytest.mark.feature("F041")
 @pytest.mark.feature("F042")
 @pytest.mark.feature("F043")
 @pytest.mark.parametrize(
@@ -35,7 +34,6 @@ def generation(root: Path) -> int:
         ("--timing-profile fast", "settings.timing_profile", "fast"),
         ("--middleware connext", "settings.middleware", "connext"),
         ("--dds-domain 12", "settings.dds_domain", 12),
-        ("--enable-dds-security", "settings.enable_dds_security", True),
         ("--disable-root-vpn", "settings.enable_root_vpn", False),
         ("--disable-particles-vpn", "settings.enable_particles_vpn", False),
         ("--root-vpn-push-port 50001", "settings.root_vpn.peer_port", 50001),
@@ -84,7 +82,6 @@ def test_a_setting_of_the_uvn_is_changed(
     [
         ("--disable-root-vpn", "--enable-root-vpn"),
         ("--disable-particles-vpn", "--enable-particles-vpn"),
-        ("--enable-dds-security", "--disable-dds-security"),
         ("--no-particles-vpn-tunnel", "--particles-vpn-tunnel"),
         ("--no-particles-vpn-masquerade", "--particles-vpn-masquerade"),
     ],

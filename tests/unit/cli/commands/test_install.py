@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
+import signal
 import stat
 import sys
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from uno import control
+from uno.agent.commit.commit_machine import InstallVerdict, PendingCommit, PersistentState
+from uno.agent.commit.ledger import Ledger
+from uno.agent.commit.reachability import Reachability
+from uno.agent.pidfile import hold_pidfile
 from uno.cli.main import main
+from uno.model.messages import Phase
 from uno.model.plan import CellPlan, Member, Pools, Roster, Timing
 from uno.render import package_file
 
@@ -158,6 +167,131 @@ def test_a_directory_that_is_used_for_something_else_is_left_alone(
     assert uno("install", FIRST, "-r", ".") == 1
     assert "is not empty, and is not the directory of a cell" in capsys.readouterr().err
     assert modes(place) == before
+
+
+# With an agent.
+
+
+@pytest.mark.feature("F075")
+@pytest.mark.parametrize(
+    ("phase", "status", "shown"),
+    [
+        (Phase.CONFIRMED, 0, "Generation 2 is confirmed.\n"),
+        (
+            Phase.REVERTED,
+            1,
+            (
+                "uno: generation 2 was rolled back, and 1 runs again: it lost lan-b; if neighbours"
+                " are to get their packages by hand as well, and this cell is to wait for them:"
+                " uno install two --keep\n"
+            ),
+        ),
+        (
+            Phase.FAILED,
+            1,
+            (
+                "uno: this host cannot run generation 2, and runs 1 as before: it lost lan-b; mend"
+                " that, and install it again\n"
+            ),
+        ),
+    ],
+)
+def test_the_exit_status_is_the_verdict_of_the_agent(
+    agent: Agent, capsys: pytest.CaptureFixture[str], phase: Phase, status: int, shown: str
+) -> None:
+    agent.phase = phase
+
+    assert uno("install", "two", "-r", "uvn") == status
+
+    assert "Its agent has it on trial" in (out := capsys.readouterr()).out
+    assert shown in (out.err if status else out.out)
+    assert agent.requests == [(2, False)]
+
+
+@pytest.mark.feature("F075")
+@pytest.mark.parametrize("option", ["--keep", "--force"])
+def test_a_package_to_keep_is_marked_so_for_the_agent(agent: Agent, option: str) -> None:
+    assert uno("install", "two", "-r", "uvn", option) == 0
+    assert agent.requests == [(2, True)]
+
+
+def test_without_waiting_nothing_is_known_yet(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.phase = None
+
+    assert uno("install", "two", "-r", "uvn", "--no-wait") == 0
+    assert "puts it on trial now: see uno service status." in capsys.readouterr().out
+
+
+def test_an_agent_that_ends_meanwhile_is_an_error(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.phase = None
+    agent.ends = True
+
+    assert uno("install", "two", "-r", "uvn") == 1
+    assert "the agent has ended before generation 2 was confirmed" in capsys.readouterr().err
+
+
+def test_while_another_package_is_on_trial_none_is_installed(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.ledger.put_pending(PendingCommit(generation=1, previous=0, before=Reachability()))
+
+    assert uno("install", "two", "-r", "uvn") == 1
+    assert "has generation 1 on trial, and nothing was changed" in capsys.readouterr().err
+    assert agent.requests == []
+
+
+class Agent:
+    """What runs as a cell's agent: this process, which gives its verdict when it is triggered."""
+
+    def __init__(self, ledger: Ledger, held: ExitStack) -> None:
+        self.ledger = ledger
+        self.held = held
+        self.phase: Phase | None = Phase.CONFIRMED
+        self.ends = False
+        self.requests: list[tuple[int, bool]] = []
+
+    def trigger(self, *_: object) -> None:
+        request = self.ledger.install_request()
+        assert request is not None
+        self.requests.append((request.generation, request.keep))
+        if self.ends:
+            self.held.close()
+        if self.phase is None:
+            return
+        if self.phase is not Phase.CONFIRMED:
+            self.ledger.roll_back()
+        verdict = InstallVerdict(
+            install=request.install,
+            generation=request.generation,
+            phase=self.phase,
+            reason="it lost lan-b",
+        )
+        self.ledger.persist(PersistentState(verdict=verdict))
+
+
+@pytest.fixture
+def agent(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Agent]:
+    """An agent of the cell in `uvn`, and a newer package, `two`."""
+    monkeypatch.setattr(control, "RUN", place / "run")
+    assert uno("install", FIRST, "-r", "uvn") == 0
+    capsys.readouterr()
+    write_private(place / "two", package(generation=2))
+    ledger = Ledger(place / "uvn")
+    found = ledger.current()
+    assert found is not None
+    folder = control.socket_path(found.plan.identity, found.plan.cell).parent
+    with ExitStack() as held:
+        held.enter_context(hold_pidfile(folder, name="lan-a"))
+        made = Agent(ledger, held)
+        before = signal.signal(signal.SIGHUP, made.trigger)
+        yield made
+    signal.signal(signal.SIGHUP, before)
 
 
 # Helpers

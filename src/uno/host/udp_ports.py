@@ -1,0 +1,31 @@
+"""UDP ports of this host that other programs use."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+
+from uno.diagnostics import ActionNeeded
+
+
+def require_free(ports: Iterable[int], *, purpose: str) -> None:
+    """Raise ActionNeeded for the first of these ports that is in use; `purpose` is for people."""
+    for port in ports:
+        if not all(_is_free(family, port) for family in (socket.AF_INET, socket.AF_INET6)):
+            raise ActionNeeded(
+                f"UDP port {port}, which {purpose} needs, is used by another program on this host",
+                f"choose another port, or end that program: ss -lnup 'sport = :{port}'",
+            )
+
+
+def _is_free(family: socket.AddressFamily, port: int) -> bool:
+    """Whether the port can be bound; also if the host does not have this family."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(("", port))
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
