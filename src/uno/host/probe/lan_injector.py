@@ -13,9 +13,8 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from pathlib import Path
 
-from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
+from uno.diagnostics import ActionNeeded, UnoError
 from uno.host import sysctl
 from uno.host.command import run
 
@@ -27,6 +26,10 @@ _DEVICE = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _REQUEST = struct.Struct("=16sH22x")
+
+# linux/sockios.h. In struct ifreq the address comes after the name, and the address's family.
+_SIOCGIFHWADDR = 0x8927
+_ADDRESS = slice(18, 24)
 
 _ETHERTYPE = {4: b"\x08\x00", 6: b"\x86\xdd"}
 # A locally administered address (IEEE 802, 8.4): nothing is ever sent to it.
@@ -88,11 +91,8 @@ class LanInjector:
                 f"tc cannot redirect packets to {self._interface} ({reason})",
                 "load the kernel modules sch_ingress, cls_u32 and act_mirred",
             )
-        address = Path(f"/sys/class/net/{self.name}/address")
-        try:
-            self._to = bytes.fromhex(address.read_text().strip().replace(":", ""))
-        except (OSError, ValueError) as error:
-            raise TransientFailure(f"cannot read {address} ({error})") from error
+        request = fcntl.ioctl(self._tap, _SIOCGIFHWADDR, bytes(_REQUEST.size))
+        self._to = request[_ADDRESS]
 
 
 def _open_tap() -> tuple[int, str]:
