@@ -101,6 +101,11 @@ class Publisher:
         self._announced, self._announced_at = announcement, now
         self._publish(Topic.UVN, Kind.UVN, codec.encode(announcement))
 
+    def refresh(self, *, now: float) -> None:
+        """Publish the last announcement again if it is due: a silent registry counts as gone."""
+        if self._announced is not None:
+            self.announce(self._announced, now=now)
+
     def activate(self, activation: Activation | None) -> None:
         """Publish an activation if it is another; None leaves the earlier one in force."""
         if activation is not None and activation != self._activation:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -271,6 +272,8 @@ class RegistryAgent:
             if str(error) != str(self._failure):
                 _log.warning("%s", error)
             self._failure = error
+            with suppress(UnoError):
+                self._publisher.refresh(now=self._environment.clock())
         else:
             self._failure = None
 

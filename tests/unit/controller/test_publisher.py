@@ -171,3 +171,20 @@ def test_many_jumps_in_a_minute_are_a_second_agent() -> None:
 
     with pytest.raises(ActionNeeded, match="another agent of this registry is running"):
         duplicate.note_jump(now=89.9)
+
+
+def test_the_last_announcement_is_refreshed_when_it_is_due(
+    publisher: Publisher, bus: RecordingBus
+) -> None:
+    """Also where nothing else can be published: cells take a silent registry for gone."""
+    publisher.refresh(now=0.0)
+    assert bus.newest == {}
+    publisher.announce(UvnAnnouncement(generation=2), now=0.0)
+    first = bus.newest[Channel(Topic.UVN), 0]
+
+    publisher.refresh(now=REFRESH_INTERVAL - 1)
+    assert bus.newest[Channel(Topic.UVN), 0] == first
+    publisher.refresh(now=REFRESH_INTERVAL)
+
+    second = bus.newest[Channel(Topic.UVN), 0]
+    assert (second.sequence, second.body) == (first.sequence + 1, first.body)
