@@ -1,4 +1,4 @@
-"""Errors and problems: what is wrong, where, and what happens next.
+"""Errors, problems and levels of the log: what is wrong, where, and what happens next.
 
 A problem in what a person wrote or typed is a `Problem` value. All problems of one input are
 raised together, as one `Rejected`. Every other failure that uno foresees is one of the errors
@@ -7,8 +7,8 @@ below, with a message, a hint, and an answer to the question whether to try agai
     UnoError                root, never raised itself
     ├── InvalidInput        input or a file is refused; nothing was changed           exit status 2
     │   └── Rejected        the same, with every `Problem` of the input
+    ├── ActionNeeded        fails again until a person changes something              exit status 2
     ├── TransientFailure    may succeed if it is tried again without a change         exit status 1
-    ├── ActionNeeded        fails again until a person changes something              exit status 1
     └── InternalError       uno broke one of its own invariants: to be reported       exit status 1
 
 A loop (an agent, `service up`) decides by `UnoError.transient`: what is transient is tried again at
@@ -21,6 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+
+ACTIVITY = 15
+"""Level of the log between INFO and DEBUG: each program that is run."""
+TRACE = 5
+"""Level of the log below DEBUG: each statement of the registry's database."""
 
 
 class Severity(StrEnum):
@@ -109,6 +114,8 @@ class TransientFailure(UnoError):
 
 class ActionNeeded(UnoError):
     """Trying again fails in the same way until a person changes something; the hint names it."""
+
+    exit_status = 2
 
 
 class InternalError(UnoError):

@@ -405,7 +405,7 @@ def kill_up_at(deployment: Deployment, cell: Node, moment: str) -> None:
 
 
 def assert_one_message(done: Completed, fragments: tuple[str, ...]) -> None:
-    assert done.status == 1
+    assert done.status == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("uno: ")

@@ -32,7 +32,7 @@ def test_a_second_agent_of_a_cell_is_refused_and_harms_nothing(well: Agents) -> 
 
     second = uno(agent.node, "agent", "-r", str(agent.root))
 
-    assert second.status == 1
+    assert second.status == 2
     assert "an agent of lan-b of corp runs on this host already, as process" in second.stderr
     assert "Traceback" not in second.stderr
     assert agent.view_or_none() is not None
@@ -48,7 +48,7 @@ def test_what_an_agent_keeps_up_is_not_taken_down_beside_it(well: Agents) -> Non
     down = uno(agent.node, "service", "down", "-r", root)
 
     assert "lan-b is managed by its agent, process" in up.stdout
-    assert down.status == 1
+    assert down.status == 2
     assert "stop it first: uno service down agent" in down.stderr
     assert unreached(well.deployment, within=1) == []
 
@@ -132,7 +132,7 @@ def test_an_agent_that_starts_without_its_lan_shows_which_is_missing(well: Agent
     done = uno(agent.node, "agent", "-r", str(agent.root))
 
     agent.node.plug("lan0")
-    assert done.status == 1
+    assert done.status == 2
     assert "no interface on 192.168.4.0/24; it has" in done.stderr
 
 

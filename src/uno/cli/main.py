@@ -89,7 +89,7 @@ def _uno(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `uno`; exit 0 when done, 1 when something failed, 2 when the input was refused."""
+    """Run `uno`; exit 0 when done, 1 when something failed, 2 when a person must act."""
     _print_in_any_locale()
     as_json = error_output.wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -110,8 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if _wants_tracebacks():
             raise
         place = f"{error.filename}: " if error.filename else ""
-        error_output.print_error(ActionNeeded(f"{place}{error.strerror or error}"), as_json=as_json)
-        sys.exit(1)
+        failure = ActionNeeded(f"{place}{error.strerror or error}")
+        error_output.print_error(failure, as_json=as_json)
+        sys.exit(failure.exit_status)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     finally:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uno.diagnostics import ActionNeeded, TransientFailure
+from uno.diagnostics import ACTIVITY, ActionNeeded, TransientFailure
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ def run(
     `env` is added to this process's own environment. `timeout` is in seconds.
     """
     given = stdin.encode() if isinstance(stdin, str) else stdin
+    began = time.monotonic()
     try:
         done = subprocess.run(
             list(argv),
@@ -107,9 +112,18 @@ def run(
         stdout=done.stdout.decode(errors="replace"),
         stderr=done.stderr.decode(errors="replace"),
     )
+    _record(completed, time.monotonic() - began)
     if check and completed.status != 0:
         raise CommandFailed(argv, f"ended with status {completed.status}", stderr=completed.stderr)
     return completed
+
+
+def _record(completed: Completed, seconds: float) -> None:
+    # Standard output may hold keys (`wg show all dump`).
+    command = shlex.join(completed.argv)
+    _log.log(ACTIVITY, "ran `%s`: status %d, %.3f s", command, completed.status, seconds)
+    for line in completed.stderr.splitlines():
+        _log.debug("%s: %s", completed.argv[0], line)
 
 
 @dataclass(frozen=True, slots=True)

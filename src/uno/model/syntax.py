@@ -36,6 +36,8 @@ LOCAL_PART_LENGTH = 64
 # IFNAMSIZ of linux/if.h is 16 with the final zero; `{}` makes room for a number of four digits.
 INTERFACE_PATTERN_LENGTH = 15 - 4 + len("{}")
 TEXT_LENGTH = 200
+# Quotation marks that text processors put in place of typed ones.
+_TYPOGRAPHIC = frozenset("\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb")
 
 
 class Fault(NamedTuple):
@@ -76,21 +78,28 @@ def name_fault(text: str) -> Fault | None:
 def email_fault(text: str) -> Fault | None:
     """Check an e-mail address: a dot-atom of unsurprising characters, and a host name.
 
-    Quoted local parts, address literals and the characters that a shell would read are refused.
+    Quoted local parts and address literals are refused, and of the characters of RFC 5322 atoms
+    those that a shell would read, but for the apostrophe of names.
     """
     local, at, domain = text.rpartition("@")
     if (
         not at
-        or not re.fullmatch(r"[A-Za-z0-9_+%=~-]+(\.[A-Za-z0-9_+%=~-]+)*", local)
+        or not re.fullmatch(r"[A-Za-z0-9_+%=~'-]+(\.[A-Za-z0-9_+%=~'-]+)*", local)
         or not _is_host_name(domain)
     ):
-        return Fault(f"{quoted(text)} is not an e-mail address", "write it as name@example.org")
+        return Fault(f"{quoted(text)} is not an e-mail address", _email_hint(text))
     if len(text) > EMAIL_LENGTH or len(local) > LOCAL_PART_LENGTH:
         return Fault(
             f"the e-mail address {quoted(text)} is too long",
             f"use {LOCAL_PART_LENGTH} characters before the @ and {EMAIL_LENGTH} in all, at most",
         )
     return None
+
+
+def _email_hint(text: str) -> str:
+    if set(text) & _TYPOGRAPHIC:
+        return "its quotation marks are those of a text processor; leave them out"
+    return "write it as name@example.org"
 
 
 def host_fault(text: str) -> Fault | None:

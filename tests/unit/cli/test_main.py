@@ -14,7 +14,7 @@ from uno.registry.changes import operations
 def test_no_registry_is_one_line_and_no_traceback(uno: Uno) -> None:
     done = uno("list", "cells")
 
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (2, "")
     assert done.err.startswith("uno: there is no UVN registry in ")
     assert done.err.count("\n") == 1
 

@@ -26,11 +26,17 @@ import typer
 from uno.cli.input import passphrase_source
 from uno.cli.input.command_line import typed
 from uno.cli.input.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
-from uno.diagnostics import ActionNeeded, InvalidInput, Problem, Rejected
+from uno.diagnostics import ACTIVITY, TRACE, ActionNeeded, InvalidInput, Problem, Rejected
 from uno.model.syntax import text_fault
 from uno.model.uvn import Middleware, Strategy, TimingProfile
 
-_LEVELS = ("warning", "info", "activity", "debug", "trace")
+_LEVELS = ("warning", "info", "activity", "debug", "trace", "all")
+# The second is for five times -v: when, where in the program, and in which thread.
+_LINES = (
+    "uno: %(message)s",
+    "%(asctime)s.%(msecs)03d uno: %(name)s [%(threadName)s] %(message)s",
+)
+_LOGGED = (logging.WARNING, logging.INFO, ACTIVITY, logging.DEBUG, TRACE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,8 @@ class Common:
             "-v",
             "--verbose",
             count=True,
-            help="More log output; up to five times.",
+            help="More log output, up to five times: steps; programs that are run; their "
+            "messages; statements of the database; time and place of each.",
             show_default=False,
         ),
     ] = 0
@@ -70,12 +77,11 @@ class Common:
         if self.yes and self.no:
             raise Rejected(Problem(what="-y and --no contradict each other", hint="use one"))
         verbosity = self.verbosity
-        levels = (logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG)
         log = logging.getLogger("uno")
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("uno: %(message)s"))
+        handler.setFormatter(logging.Formatter(_LINES[verbosity >= len(_LOGGED)]))
         log.handlers = [handler]
-        log.setLevel(logging.CRITICAL if verbosity < 0 else levels[min(verbosity, 3)])
+        log.setLevel(logging.CRITICAL if verbosity < 0 else _LOGGED[min(verbosity, 4)])
         log.propagate = False
         passphrase_source.use(self.passphrase_file)
 

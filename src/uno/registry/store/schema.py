@@ -48,8 +48,6 @@ def create(db: Database) -> None:
 class NewerLayout(StoreError):
     """A newer uno wrote the registry's file."""
 
-    exit_status = 2
-
 
 def version(db: Database) -> int:
     """Return the layout of a file. Raises `StoreError` if it is no registry's."""

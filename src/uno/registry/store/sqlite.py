@@ -7,16 +7,19 @@ failure, and there is one file to back up (https://www.sqlite.org/pragma.html#pr
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
+from uno.diagnostics import TRACE, ActionNeeded, TransientFailure, UnoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 RESTORE = "restore it from a backup"
 _CARE = "check the disk's free space and permissions"
@@ -71,6 +74,7 @@ class Database:
 
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Run a query and return all of its rows."""
+        _log.log(TRACE, "SQL: %s", " ".join(statement.split()))
         try:
             return self.connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:

@@ -47,7 +47,7 @@ def test_nothing_is_deleted_without_a_yes(
     no = janes("delete", *thing.split(), "--no")
     monkeypatch.setenv("CI", "1")
     in_ci = janes("delete", *thing.split())
-    assert (no_terminal.status, no.status, in_ci.status) == (2, 1, 2)
+    assert (no_terminal.status, no.status, in_ci.status) == (2, 2, 2)
     assert "nothing was changed" in no_terminal.err
     assert generation(root) == 6
 

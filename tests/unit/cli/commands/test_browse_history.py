@@ -230,6 +230,6 @@ def test_nothing_is_removed_without_a_question(
 
     done = site(*words)
 
-    assert done.status == 1
+    assert done.status == 2
     assert "another command changed the registry while you answered" in done.err
     assert len(definition(root).particles) == 2

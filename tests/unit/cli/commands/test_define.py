@@ -116,7 +116,7 @@ def test_a_directory_that_is_not_empty_is_refused(uno: Uno, root: Path) -> None:
 
     done = uno("define", "uvn", "net", "-o", "a@b.org", "-p", "x", "-y")
 
-    assert done.status == 1
+    assert done.status == 2
     assert "is not empty: it has thesis.tex" in done.err
     assert [path.name for path in root.iterdir()] == ["thesis.tex"]
 
@@ -239,7 +239,7 @@ def test_a_new_owner_is_asked_about_and_no_terminal_is_no_answer(
 ) -> None:
     words = ("define", "particle", "laptop", "-o", "Jane Doe <jane@example.org>")
 
-    for refused, status in ((site(*words), 2), (site(*words, "--no"), 1)):
+    for refused, status in ((site(*words), 2), (site(*words, "--no"), 2)):
         assert refused.status == status
         assert "Add Jane Doe?" in refused.err
         assert "nothing was changed" in refused.err

@@ -136,8 +136,8 @@ def test_a_package_that_others_can_read_is_warned_about(
 @pytest.mark.parametrize(
     ("name", "status", "message"),
     [
-        ("none", 1, "cannot read none: there is no such file or directory; check the path"),
-        ("folder", 1, "cannot read folder: it is a directory; name a file"),
+        ("none", 2, "cannot read none: there is no such file or directory; check the path"),
+        ("folder", 2, "cannot read folder: it is a directory; name a file"),
         (
             "text",
             2,
@@ -164,7 +164,7 @@ def test_a_directory_that_is_used_for_something_else_is_left_alone(
 ) -> None:
     before = modes(place)
 
-    assert uno("install", FIRST, "-r", ".") == 1
+    assert uno("install", FIRST, "-r", ".") == 2
     assert "is not empty, and is not the directory of a cell" in capsys.readouterr().err
     assert modes(place) == before
 

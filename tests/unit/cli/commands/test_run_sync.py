@@ -191,7 +191,7 @@ def test_without_a_root_vpn_it_shows_that_packages_are_copied_by_hand(
 
     done = site("sync")
 
-    assert done.status == 1
+    assert done.status == 2
     assert "has no root VPN" in done.err
     assert "by hand" in done.err
 
@@ -201,7 +201,7 @@ def test_without_root_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     done = run("sync", "-r", str(tmp_path))
 
-    assert done.status == 1
+    assert done.status == 2
     assert "sudo" in done.err
 
 

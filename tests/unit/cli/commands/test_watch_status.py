@@ -211,7 +211,7 @@ def test_watching_ends_with_the_agent(site: Uno, path: Path) -> None:
 def test_without_an_agent_the_registry_shows_how_to_start_one(site: Uno) -> None:
     found = site("status")
 
-    assert found.status == 1
+    assert found.status == 2
     assert found.err == ("uno: no agent runs for the registry of net; start it: uno agent -r DIR\n")
 
 
@@ -224,7 +224,7 @@ def test_without_an_agent_programs_get_the_error_as_an_object(site: Uno) -> None
 def test_a_directory_of_nothing_is_named(uno: Uno, root: Path) -> None:
     found = uno("status")
 
-    assert found.status == 1
+    assert found.status == 2
     assert f"neither a registry nor a cell in {root}" in found.err
 
 

@@ -61,8 +61,8 @@ def test_with_json_standard_output_is_one_document_also_when_it_fails(uno: Uno) 
     done = uno("list", "cells", "--json")
 
     error = json.loads(done.out)["error"]
-    assert (done.status, done.err) == (1, "")
-    assert error["status"] == 1
+    assert (done.status, done.err) == (2, "")
+    assert error["status"] == 2
     assert error["problems"][0]["what"].startswith("there is no UVN registry in ")
 
 
