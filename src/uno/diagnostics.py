@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 ACTIVITY = 15
 """Level of the log between INFO and DEBUG: each program that is run."""
@@ -78,7 +77,7 @@ class UnoError(Exception):
     ends with this error.
     """
 
-    exit_status: ClassVar[int] = 1
+    exit_status: int = 1
     transient: bool = False
 
     def __init__(self, what: str, hint: str = "") -> None:

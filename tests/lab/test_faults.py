@@ -405,7 +405,8 @@ def kill_up_at(deployment: Deployment, cell: Node, moment: str) -> None:
 
 
 def assert_one_message(done: Completed, fragments: tuple[str, ...]) -> None:
-    assert done.status == 2
+    # 2 where a person must change something first, 1 where the same may succeed later.
+    assert done.status in {1, 2}
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("uno: ")

@@ -91,10 +91,11 @@ def _uno(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when a person must act."""
     _print_in_any_locale()
-    as_json = error_output.wants_json(sys.argv[1:] if arguments is None else arguments)
+    words = tuple(sys.argv[1:] if arguments is None else arguments)
+    as_json = error_output.wants_json(words)
     try:
         # Not standalone: there typer prints errors itself, in frames.
-        code = app(arguments, prog_name="uno", standalone_mode=False)
+        code = app(words, prog_name="uno", standalone_mode=False, obj=words)
     except typer.TyperException as error:
         sys.exit(error_output.print_usage_error(error, as_json=as_json))
     except UnoError as error:

@@ -30,7 +30,7 @@ from uno.reconcile.host_diff import inverse
 class ActionFailed(TransientFailure):
     """An action failed, and those before it were undone; `undone`: all of them.
 
-    It is transient if its cause is.
+    It is transient if its cause is, and has its exit status.
     """
 
     def __init__(self, action: Action, cause: UnoError, *, left: tuple[str, ...]) -> None:
@@ -38,6 +38,7 @@ class ActionFailed(TransientFailure):
         self.action = action
         self.undone = not left
         self.transient = cause.transient
+        self.exit_status = cause.exit_status
         state = (
             "the host is as it was"
             if not left

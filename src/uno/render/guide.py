@@ -229,8 +229,12 @@ def _commands(plan: Plan, cell: PlannedCell, fingerprint: str) -> Iterator[Block
             f"uno install {package} -r {_DIRECTORY} \\",
             f"  --registry-key {fingerprint}",
             f"rm {package}",
-            f"uno service up -r {_DIRECTORY}",
+            f"uno service install -r {_DIRECTORY} {'-a -b -s' if plan.root else '-b -s'}",
         ]
+    )
+    yield Text(
+        "The last command connects the host, now and at every boot. Without systemd, have the "
+        f"host's own init run `uno {'agent' if plan.root else 'service up'} -r {_DIRECTORY}`."
     )
     yield Text(
         "`uno install` prints the fingerprint of the registry's key. It has to be the one above: "
@@ -261,7 +265,7 @@ def _checks(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
 def _remedies(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
     rows = [
         (
-            "`service up` misses a LAN",
+            "`uno service status` misses a LAN",
             "The host has no address in it: `ip -br address`; bring the interface up.",
         )
         if cell.member.lans

@@ -122,7 +122,7 @@ def user(
 
     common.start()
     someone = Mailbox(email=email, name=name)
-    definition_input.refuse_known_user(common, email)
+    definition_input.refuse_new_user(common, email)
     hashed = password_hashes.hashed(definition_input.password_of(password, whose=email))
     change_command.run(
         common,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,7 +30,16 @@ def register(app: typer.Typer) -> None:
     app.command("agent")(takes_groups(agent))
 
 
-def agent(common: Common) -> None:
+def agent(
+    common: Common,
+    *,
+    systemd: Annotated[
+        bool,
+        typer.Option(
+            "--systemd", help="Refuse to run where systemd awaits no notification (sd_notify)."
+        ),
+    ] = False,
+) -> None:
     """Run the agent of the cell or registry in this directory.
 
     A cell's agent connects the host, keeps it connected, and applies changes from the registry; it
@@ -39,6 +48,11 @@ def agent(common: Common) -> None:
     """
     common.start()
     common.log_as_a_daemon()
+    if systemd and not os.environ.get("NOTIFY_SOCKET"):
+        raise ActionNeeded(
+            "--systemd: systemd awaits no notification of this process",
+            "start it by its unit: uno service install -a -s; or leave --systemd out",
+        )
     if os.geteuid() != 0:
         raise ActionNeeded("this needs root: it changes the host's network", "run it with sudo")
     if (common.root / "registry.db").exists():

@@ -1,9 +1,11 @@
-"""The command as typed, for the history: without passwords and options of presentation."""
+"""The command as typed: for the history, without passwords and options of presentation."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING, Any
+
+from uno.diagnostics import Problem, Rejected
 
 if TYPE_CHECKING:
     import typer
@@ -29,6 +31,19 @@ def typed(context: typer.Context) -> str:
             tokens += _tokens(parameter, context.params[parameter.name or ""])
     text = " ".join(tokens)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def refuse_contradictions(context: typer.Context) -> None:
+    """Raise `Rejected` if a switch was given both ways, as in `--enable-x --disable-x`."""
+    words = frozenset(context.obj or ())
+    if problems := [
+        Problem(what=f"{on} and {off} contradict each other", hint="use one")
+        for parameter in context.command.params
+        for on in parameter.opts
+        for off in parameter.secondary_opts
+        if on in words and off in words
+    ]:
+        raise Rejected(*problems)
 
 
 def _tokens(parameter: Any, value: Any) -> list[str]:

@@ -11,7 +11,7 @@ from uno import files
 from uno.cli.input import registry_change, setting_options, spec_input
 from uno.cli.input.options import DeploymentOptions
 from uno.diagnostics import ActionNeeded, InvalidInput, Problem, Rejected, refuse_errors
-from uno.model.syntax import Mailbox, mailbox
+from uno.model.syntax import Mailbox, email_fault, mailbox
 from uno.model.uvn import Uvn
 from uno.registry.changes import edits
 from uno.registry.changes.edits import Edited
@@ -97,8 +97,10 @@ def confirm_owner(common: Changing, owner: str | None) -> bool:
     return True
 
 
-def refuse_known_user(common: Changing, email: str) -> None:
-    """Raise `Rejected` if there is a user `email` already, before the prompt for a password."""
+def refuse_new_user(common: Changing, email: str) -> None:
+    """Raise `Rejected` if no user `email` can be added, before the prompt for a password."""
+    if fault := email_fault(email):
+        raise Rejected(Problem(what=fault.what, hint=fault.hint, option="EMAIL"))
     uvn = registry_change.head(common).uvn
     refuse_errors(edits.add_user(uvn, Mailbox(email=email), password=None).problems)
 

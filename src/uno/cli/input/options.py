@@ -24,7 +24,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from uno.cli.input import passphrase_source
-from uno.cli.input.command_line import typed
+from uno.cli.input.command_line import refuse_contradictions, typed
 from uno.cli.input.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
 from uno.diagnostics import ACTIVITY, TRACE, ActionNeeded, InvalidInput, Problem, Rejected
 from uno.model.syntax import text_fault
@@ -360,7 +360,9 @@ def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        given[_TYPED] = typed(given.pop(_CONTEXT.name))
+        context = given.pop(_CONTEXT.name)
+        refuse_contradictions(context)
+        given[_TYPED] = typed(context)
         values = {
             name: group(**{f.name: given[f.name] for f in fields(group)})
             for name, group in groups.items()

@@ -313,3 +313,25 @@ def test_packages_that_were_left_are_made_by_their_command(
 def links(uno: Uno) -> list[dict[str, dict[str, object]]]:
     found: list[dict[str, dict[str, object]]] = json.loads(uno("list", "links", "--json").out)
     return found
+
+
+@pytest.mark.parametrize(
+    ("email", "reported"),
+    [
+        ("", "EMAIL: '' is not an e-mail address; write it as name@example.org"),
+        ("\u201cjim@example.org\u201d", "its quotation marks are those of a text processor"),
+    ],
+)
+def test_a_user_without_an_address_is_refused_before_the_password_is_asked_for(
+    site: Uno, email: str, reported: str
+) -> None:
+    done = site("define", "user", email)
+
+    assert done.status == 2
+    assert reported in done.err
+    assert "password" not in done.err
+
+
+def test_an_apostrophe_is_part_of_an_address(site: Uno) -> None:
+    assert site("define", "user", "o'brien@example.org", "-p", "x").status == 0
+    assert "o'brien@example.org" in site("list", "users").out

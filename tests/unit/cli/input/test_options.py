@@ -9,7 +9,9 @@ import pytest
 
 from commands import Uno
 from uno.cli.input.options import Common
+from uno.cli.output import change_report
 from uno.diagnostics import Rejected, UnoError
+from uno.host import command
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
@@ -120,3 +122,35 @@ def test_help_names_every_option_of_a_group(uno: Uno) -> None:
 
     for option in ("--address", "--network", "--owner", "--httpd-port", "--location", "--root"):
         assert option in shown
+
+
+@pytest.mark.feature("F053")
+def test_each_level_logs_more_than_the_one_below(
+    site: Uno, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps, programs, their messages, statements of the database, and the place of each."""
+    monkeypatch.delenv("VERBOSITY", raising=False)
+    program = ("sh", "-c", "echo careful >&2; echo secret")
+    monkeypatch.setattr(change_report, "print_change", lambda *_, **__: command.run(program))
+
+    errors = [
+        site("define", "particle", f"p{level}", *(["-" + "v" * level] if level else [])).err
+        for level in range(6)
+    ]
+
+    shown = [
+        [fragment in error for fragment in ("writing", "ran `sh", " sh: careful", "SQL:", "MainThread")]
+        for error in errors
+    ]
+    assert shown == [[True] * level + [False] * (5 - level) for level in range(6)]
+    assert not any("secret\n" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    "words", ["--enable-root-vpn --disable-root-vpn", "--disable-root-vpn --enable-root-vpn"]
+)
+def test_a_switch_that_is_given_both_ways_is_refused(site: Uno, words: str) -> None:
+    done = site("config", "uvn", "-U", *words.split())
+
+    assert done.status == 2
+    assert "--enable-root-vpn and --disable-root-vpn contradict each other; use one" in done.err
