@@ -139,7 +139,7 @@ def test_each_level_logs_more_than_the_one_below(
     ]
 
     shown = [
-        [fragment in error for fragment in ("writing", "ran `sh", " sh: careful", "SQL:", "MainThread")]
+        [each in error for each in ("writing", "ran `sh", " sh: careful", "SQL:", "MainThread")]
         for error in errors
     ]
     assert shown == [[True] * level + [False] * (5 - level) for level in range(6)]
