@@ -56,10 +56,10 @@ def test_problems_are_in_reading_order_and_those_without_a_place_last() -> None:
     assert str(rejected) == "uvn.yml:9:80: early\nuvn.yml:10:1: late\nnowhere"
 
 
-def test_refused_input_has_an_exit_status_of_its_own() -> None:
+def test_what_a_person_must_change_has_an_exit_status_of_its_own() -> None:
     assert Rejected(Problem(what="x")).exit_status == 2
-    assert InvalidInput("x").exit_status == 2
-    assert {it("x").exit_status for it in CATEGORIES[1:]} == {1}
+    statuses = {it: it("x").exit_status for it in CATEGORIES}
+    assert statuses == {InvalidInput: 2, TransientFailure: 1, ActionNeeded: 2, InternalError: 1}
 
 
 def test_only_a_transient_failure_is_tried_again() -> None:
