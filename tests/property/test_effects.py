@@ -13,7 +13,6 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 import pytest
-from msgspec.structs import replace
 
 from packages import key, package_of
 from uno import spec
@@ -196,9 +195,8 @@ def secret(name: str) -> StoredSecret:
 
 
 def phones(uvn: Uvn) -> list[str]:
-    """Return the files of all phones. DDS Security, whose keys are others, is none of theirs."""
+    """Return the files of all phones."""
     decided = keyed(uvn)
-    decided = replace(decided, bus=replace(decided.bus, security=False))
     needed = required_keys(decided)
     names = {
         keygen.SIGNING,
