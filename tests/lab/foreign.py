@@ -191,3 +191,31 @@ $into ip route add default via $1.1
 nft "table ip containers { chain post { type nat hook postrouting priority srcnat
 ip saddr $1.0/24 oifname != br-app masquerade; }; }"
 """
+
+
+# systemd-networkd(8) on the interface to the Internet, with a rule of its own. It waits for udev
+# unless /sys is read-only. Without D-Bus it runs all the same.
+NETWORKD = """\
+mkdir -p /run/systemd/network /run/systemd/netif
+chown systemd-network: /run/systemd/netif
+cat >/run/systemd/network/10-wan.network <<END
+[Match]
+Name=wan
+[Network]
+KeepConfiguration=yes
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+Address=198.51.100.77/32
+[RoutingPolicyRule]
+From=198.51.100.77/32
+Table=99
+END
+mount -o remount,ro /sys
+for run in 1 2; do timeout 4 $1 || test $? = 124; done
+mount -o remount,rw /sys
+"""
+NO_NETWORKD = """\
+rm -r /run/systemd
+ip address del 198.51.100.77/32 dev wan
+ip rule del from 198.51.100.77 lookup 99
+"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
@@ -51,6 +52,7 @@ pytestmark = pytest.mark.lab
 CROWDED = "lan-b"
 
 LAN_CONF = "net.ipv6.conf.lan0"
+NETWORKD = "/lib/systemd/systemd-networkd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +364,22 @@ def test_a_host_that_permits_no_probes_is_not_proved_and_no_worse_for_it(site: S
 
     assert found.status == 0
     assert "forwarding is not proved: " in found.stdout
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+@pytest.mark.skipif(not os.access(NETWORKD, os.X_OK), reason="there is no systemd-networkd")
+def test_networkd_starts_and_starts_again_and_leaves_what_is_unos(site: Site) -> None:
+    cell = site.deployment.world.nodes["relay"]
+    await_healthy(site.deployment, [cell])
+
+    cell.run(["sh", "-ec", foreign.NETWORKD, "sh", NETWORKD])
+    try:
+        assert "lookup 99" in cell.run(["ip", "rule"]).stdout
+        assert "no change" in site.deployment.service(cell, "up").stdout
+        assert status(site.deployment, cell)["healthy"]
+    finally:
+        cell.run(["sh", "-c", foreign.NO_NETWORKD])
 
 
 @pytest.mark.feature("G25")
