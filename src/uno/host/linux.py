@@ -372,11 +372,12 @@ class LinuxHost:
             _create_node(node.name)
         _set_parameters(node.name, _NODE_PARAMETERS)
         # Addresses that stay are not touched: with an address go the routes that it is source of.
+        # New ones come first: with the last address of an interface go all of its routes.
         there = self._observed_node(node.name)
         name = node.name
         lines = [f'link set dev {name} alias "{self._alias}" arp off up']
-        lines += [f"addr del {a} dev {name}" for a in there.addresses if a not in node.addresses]
         lines += [_add_address(name, a) for a in node.addresses if a not in there.addresses]
+        lines += [f"addr del {a} dev {name}" for a in there.addresses if a not in node.addresses]
         lines += [
             interface_changes.remove_blackhole_route(name, r)
             for r in there.blackhole_routes
@@ -438,8 +439,8 @@ class LinuxHost:
         there = before.addresses if before else ()
         _set_parameters(name, _TUNNEL_PARAMETERS)
         lines = [f'link set dev {name} alias "{self._alias}" mtu {tunnel.mtu} up']
-        lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         lines += [_add_address(name, a) for a in tunnel.addresses if a not in there]
+        lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         interface_changes.batch([*lines, *observed_tunnels.route_lines(tunnel, before)])
         note = TunnelNote(port=tunnel.port, endpoints=written, attempts=chosen, table=tunnel.table)
         self._set_rules(tunnel, note)
