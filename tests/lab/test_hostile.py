@@ -335,7 +335,11 @@ def test_cells_follow_a_new_key_of_the_registry_also_one_that_was_away(taken: Ta
     agents.await_views(lambda view: runs(view, present, generation), agents=[agents.registry])
     agents.start([away])
 
-    agents.await_settled(agents=[agents.registry, *others], within=90)
+    agents.await_views(
+        lambda view: runs(view, others, generation) and not view.rollout,
+        agents=[agents.registry, *others],
+        within=90,
+    )
     manifests = [package_file.read_manifest(accepted(each)) for each in others]
     (key,) = {each.registry_key for each in manifests}
     shown = deployment.registry("show", "uvn").stdout
