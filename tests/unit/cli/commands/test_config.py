@@ -111,6 +111,20 @@ def test_the_owner_and_their_password_change(site: Uno, root: Path) -> None:
     assert PasswordHasher().verify(users["john@example.org"] or "", "secret")
 
 
+@pytest.mark.feature("F033")
+@pytest.mark.feature("F039")
+@pytest.mark.feature("F040")
+@pytest.mark.feature("G01")
+def test_of_two_settings_that_change_both_are_printed(site: Uno) -> None:
+    printed = site("config", "uvn", "-U", "--dds-domain", "99", "--timing-profile", "fast").out
+
+    lines = printed.splitlines()
+    assert {"~ settings.dds_domain 46 → 99", "~ settings.timing_profile default → fast"} <= {*lines}
+    assert {"~ bus: domain 46 → 99", "~ timing: bfd interval 250 → 100"} <= {*lines}
+    assert "2 cell packages written" in printed
+    assert "no cell is affected" not in printed.lower()
+
+
 @pytest.mark.feature("F034")
 @pytest.mark.feature("F044")
 @pytest.mark.feature("F045")
