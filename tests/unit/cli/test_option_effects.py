@@ -251,6 +251,8 @@ ELSEWHERE = {
     "test_it_is_over_when_the_time_is_up_and_lists_the_cells_that_lag",
     ("service up", "--wait"): "lab/test_names.py::"
     "test_a_second_up_calls_a_neighbour_that_has_moved_at_its_new_address",
+    ("agent", "--systemd"): "unit/cli/test_option_effects.py::"
+    "test_an_agent_for_systemd_is_refused_where_it_awaits_none",
     ("lab up", "--agents"): "lab/test_demo.py::"
     "test_a_lab_with_agents_is_changed_by_the_command_that_it_names",
     ("lab down", "--all"): "lab/test_demo.py::"
@@ -424,3 +426,15 @@ def test_an_option_of_a_unit_changes_the_unit_or_what_systemd_does(
         (tmp_path / systemd.UNIT).unlink()
 
     assert found[0] != found[1]
+
+
+@pytest.mark.feature("F104")
+def test_an_agent_for_systemd_is_refused_where_it_awaits_none(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    done = run("agent", "--systemd", "-r", str(made / "uvn"))
+
+    assert done.status == 2
+    assert "systemd awaits no notification of this process" in done.err
