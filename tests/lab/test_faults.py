@@ -61,7 +61,7 @@ def well(bare: dict[str, str], running: Deployment) -> Deployment:  # noqa: ARG0
 def down(bare: dict[str, str], running: Deployment) -> Deployment:
     """Four sites, of which lan-b is down, and its host is as it was before uno came."""
     cell = running.world.nodes["lan-b"]
-    running.down([cell])
+    running.down([cell], forget=True)
     await_same(bare, lambda: snapshot(cell), "the host is as it was", within=10)
     return running
 
@@ -226,10 +226,10 @@ def test_up_that_is_killed_is_finished_by_the_next_and_removed_by_down(
     down.up([cell])
 
     assert status(down, cell)["pending"] == []
-    down.down([cell])
+    down.down([cell], forget=True)
     await_same(bare, lambda: snapshot(cell), "the host is as it was", within=10)
     kill_up_at(down, cell, moment)
-    down.down([cell])
+    down.down([cell], forget=True)
     await_same(bare, lambda: snapshot(cell), "the host is as it was", within=10)
 
 
@@ -248,10 +248,10 @@ def test_two_ups_at_once_come_to_the_same_as_one(down: Deployment) -> None:
 
 def test_up_and_down_at_once_leave_one_or_the_other(down: Deployment, bare: dict[str, str]) -> None:
     cell = down.world.nodes["lan-b"]
-    verbs = {"lan-a": "up", "lan-b": "down"}
+    verbs = {"lan-a": ["up"], "lan-b": ["down", "--forget"]}
 
     done = in_parallel(
-        lambda node: uno(down, cell, verbs[node.name]), [down.world.nodes[name] for name in verbs]
+        lambda node: uno(down, cell, *verbs[node.name]), [down.world.nodes[name] for name in verbs]
     )
 
     assert [each.status for each in done.values()] == [0, 0], done
@@ -309,7 +309,7 @@ def test_up_and_down_work_where_the_cells_directory_and_the_parameters_are_read_
             raised = uno(down, cell, "up")
             found = status(down, cell)
             again = uno(down, cell, "up")
-            lowered = uno(down, cell, "down")
+            lowered = uno(down, cell, "down", "--forget")
 
             assert [each.status for each in (raised, again, lowered)] == [0, 0, 0], raised
             assert "fib_multipath_hash_policy cannot be set to 1" in raised.stderr
@@ -327,7 +327,7 @@ def test_up_works_on_a_host_without_ipv6(down: Deployment) -> None:
         raised = uno(down, cell, "up")
         found = status(down, cell)
         addresses = cell.run(["ip", "-6", "address", "show", "dev", "uno0", "scope", "global"])
-        lowered = uno(down, cell, "down")
+        lowered = uno(down, cell, "down", "--forget")
 
     assert [each.status for each in (raised, lowered)] == [0, 0], raised
     assert found["pending"] == []

@@ -258,21 +258,38 @@ def test_status_shows_of_a_link_that_is_cut_and_of_its_return(site: Site) -> Non
 @pytest.mark.feature("F083")
 @pytest.mark.feature("G25")
 @pytest.mark.usefixtures("_restored")
-def test_down_removes_exactly_what_uno_made(site: Site) -> None:
+@pytest.mark.feature("G28")
+def test_down_removes_exactly_what_uno_made_but_unreachable_routes_which_forget_removes(
+    site: Site,
+) -> None:
     cells = site.deployment.cells
 
     output = in_parallel(lambda cell: site.deployment.service(cell, "down").stdout, cells)
 
     assert [name for name, text in output.items() if "is down" not in text] == []
-    after = in_parallel(snapshot, cells)
-    changed = [
+    assert [name for name, text in output.items() if "--forget" not in text] == []
+    left = _changed(site)
+    assert left
+    assert [each for each in left if not re.search(r"\+unreachable .* proto 98 ", each)] == []
+
+    output = in_parallel(
+        lambda cell: site.deployment.service(cell, "down", "--forget").stdout, cells
+    )
+
+    assert [name for name, text in output.items() if "--forget" in text] == []
+    assert _changed(site) == []
+
+
+def _changed(site: Site) -> list[str]:
+    """What differs on any host from what it was before uno."""
+    after = in_parallel(snapshot, site.deployment.cells)
+    return [
         f"{name}: {change}"
         for name in after
         for change in differences(site.before[name], after[name])
         # The host's own FRR has met uno's routes, and keeps a next hop without a device.
         if not (name == CROWDED and change.endswith("blackhole proto zebra "))
     ]
-    assert changed == []
 
 
 @pytest.mark.feature("G51")

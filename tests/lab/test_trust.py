@@ -196,22 +196,22 @@ def test_nothing_leaks_while_everything_else_is_dead(running: Deployment) -> Non
 
 @pytest.mark.feature("G28")
 def test_nothing_leaks_while_cells_start_and_stop(running: Deployment) -> None:
-    """Nor while they are down: a plain host forwards nothing, and uno leaves it so."""
+    """Nor while they are down: neither from LAN hosts nor from the cells themselves."""
     world = running.world
     cells = [world.nodes["lan-a"], world.nodes["lan-b"]]
-    hosts = {cell.name: world.nodes[f"{cell.name}-host1"] for cell in cells}
     paths = [
-        PingPath(hosts[cell.name].namespace, target)
+        PingPath(node.namespace, target)
         for cell in cells
+        for node in (cell, world.nodes[f"{cell.name}-host1"])
         for target in remote(running, cell)
-        if hosts[cell.name].address(target.version)
+        if node.address(target.version)
     ]
 
     with wiretaps(running, cells) as leaks:
         with PingMatrix(paths) as prober, prober.stream(rate=100) as stream:
             for _ in range(2):
                 running.down(cells)
-                pause(0.2)
+                pause(0.5)
                 running.up(cells)
             restore(running)
         leaked = leaks()
@@ -233,7 +233,7 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
         for target in remote(running, cell)
         if target.version == 4
     ]
-    running.down([cell])
+    running.down([cell], forget=True)
     cell.run(["sysctl", "-q", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
     for other in running.cells:
         if other is not cell:
@@ -255,6 +255,35 @@ def test_a_host_that_forwards_anyway_leaks_nothing_from_the_first_step_of_up(
     cell.run(["sysctl", "-q", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0"])
     restore(running)
     assert leaked == []
+
+
+@pytest.mark.feature("G28")
+def test_a_cell_that_is_down_sends_nothing_in_clear_text_until_it_is_told_to_forget(
+    running: Deployment,
+) -> None:
+    """Nor does a host that forwards anyway; with `--forget` the same packets leave."""
+    cell, host = running.world.nodes["lan-b"], running.world.nodes["lan-b-host1"]
+    targets = remote(running, cell)
+    paths = [
+        PingPath(node.namespace, target)
+        for node in (cell, host)
+        for target in targets
+        if node.address(target.version)
+    ]
+    forwarding = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+    try:
+        with wiretaps(running, [cell]) as leaks, PingMatrix(paths) as prober:
+            running.down([cell])
+            cell.run(["sysctl", "-q", *(f"{key}=1" for key in forwarding)])
+            assert prober.reach(within=2).missing == tuple(paths)
+            assert leaks() == []
+
+            running.down([cell], forget=True)
+            prober.reach(within=1)
+            await_true(lambda: len(leaks()) > 10, "the same packets leave")
+    finally:
+        cell.run(["sysctl", "-q", *(f"{key}=0" for key in forwarding)])
+        restore(running)
 
 
 @pytest.mark.feature("G28")

@@ -25,6 +25,7 @@ from uno.ports.host import (
     Facts,
     Host,
     PeerStatus,
+    RemoveUnreachableRoutes,
     SessionStatus,
     SetUnderlay,
     StartRouting,
@@ -135,9 +136,15 @@ def change_over(
     return switch(host, old=old, new=new, schedule=by_hand, progress=progress, pause=pause, now=now)
 
 
-def down(host: Host, *, progress: Progress) -> tuple[Action, ...]:
-    """Remove all that uno owns from the host, and return the actions taken."""
+def down(host: Host, *, forget: bool, progress: Progress) -> tuple[Action, ...]:
+    """Remove all that uno owns from the host, and return the actions taken.
+
+    Unless `forget`, the unreachable routes stay: without them what is for another site would leave
+    in clear text by the default route.
+    """
     difference = compare(host, Desired())
+    if not forget:
+        difference = difference.without(RemoveUnreachableRoutes)
     difference.apply(host, progress=progress)
     host.remove_state()
     return difference.actions
@@ -149,6 +156,11 @@ def down_routing(host: Host, *, progress: Progress) -> tuple[Action, ...]:
     kept = tuple(each for each in everything.actions if isinstance(each, StopRouting))
     replace(everything, actions=kept).apply(host, progress=progress)
     return kept
+
+
+def rejected(host: Host) -> frozenset[Network]:
+    """Return the prefixes that have unreachable routes of uno's on the host."""
+    return host.observe(()).unreachable_routes
 
 
 def unresolved(host: Host, package: Package) -> tuple[UnresolvedLink, ...]:
@@ -319,9 +331,9 @@ def find_collisions(host: Host, package: Package) -> tuple[Collision, ...]:
 
 
 def _remove_state_if_nothing_owned(host: Host) -> None:
-    """Remove the host's record of a cell that, after a failure, owns nothing on it."""
+    """Remove the host's record of a cell that, after a failure, owns nothing that needs one."""
     with suppress(UnoError):
-        if not compare(host, Desired()).actions:
+        if not compare(host, Desired()).without(RemoveUnreachableRoutes).actions:
             host.remove_state()
 
 

@@ -87,14 +87,18 @@ class Deployment:
         """Run `uno service up` on all cells at once, and wait until each is done."""
         in_parallel(lambda cell: self.service(cell, "up"), self.cells if cells is None else cells)
 
-    def down(self, cells: Iterable[Node] | None = None) -> None:
-        """Run `uno service down` on all cells at once."""
-        in_parallel(lambda cell: self.service(cell, "down"), self.cells if cells is None else cells)
+    def down(self, cells: Iterable[Node] | None = None, *, forget: bool = False) -> None:
+        """Run `uno service down` on all cells at once; with `forget`, hosts are as before uno."""
+        options = ("--forget",) if forget else ()
+        in_parallel(
+            lambda cell: self.service(cell, "down", *options),
+            self.cells if cells is None else cells,
+        )
 
-    def service(self, cell: Node, verb: str) -> Completed:
-        """Run `uno service VERB` on a cell."""
+    def service(self, cell: Node, verb: str, *options: str) -> Completed:
+        """Run `uno service VERB OPTIONS` on a cell."""
         root = str(self.cell_root(cell))
-        return uno(cell, "service", verb, "-r", root, timeout=self.pace.command)
+        return uno(cell, "service", verb, *options, "-r", root, timeout=self.pace.command)
 
     def _install(self, cell: Node) -> None:
         copied = cell.directory / self.package(cell).name

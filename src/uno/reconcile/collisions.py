@@ -107,6 +107,15 @@ def kept_networks(found: Iterable[Collision], facts: Facts) -> tuple[tuple[str, 
     return tuple(sorted(kept, key=lambda each: (each[0], network_order(each[1]))))
 
 
+def local_networks(found: Iterable[Collision]) -> tuple[tuple[str, Network], ...]:
+    """Return interface and network of what the host itself sends to without the UVN.
+
+    The answers come from there, on an interface with a default route too.
+    """
+    there = {(each.interface, each.network) for each in found if each.is_within}
+    return tuple(sorted(there, key=lambda each: (each[0], network_order(each[1]))))
+
+
 def hidden_prefixes(found: Iterable[Collision]) -> tuple[Network, ...]:
     """Return the prefixes that this cell does not forward to the UVN, as its host has them."""
     return tuple(sorted({each.prefix for each in found if each.hides}, key=network_order))

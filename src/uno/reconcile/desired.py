@@ -17,7 +17,12 @@ from uno.ports.host import (
     NodeInterface,
     Routing,
 )
-from uno.reconcile.collisions import collisions, hidden_prefixes, kept_networks
+from uno.reconcile.collisions import (
+    collisions,
+    hidden_prefixes,
+    kept_networks,
+    local_networks,
+)
 from uno.reconcile.kernel_parameters import OPTIONAL, parameters
 from uno.reconcile.underlay import underlay
 from uno.render import frr, nftables
@@ -52,6 +57,7 @@ def desired(
             foreign=nftables.ForeignInterfaces(
                 block_inbound_from=_block_inbound_from(lans, facts),
                 kept_networks=kept_networks(found, facts),
+                local_networks=local_networks(found),
                 uplinks=_uplinks(facts) if facts.filters_by_route else None,
             ),
             bridges={nic.name: nic.bridge_address for nic in facts.nics if nic.bridge_address},

@@ -13,6 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 
 from uno.model.attached_lan import AttachedLan
+from uno.model.listening_ports import BFD_PORT
 from uno.model.net import Address, Network, overlap
 from uno.model.package import Package
 from uno.model.routing_policy import BGP_PORT
@@ -20,9 +21,6 @@ from uno.ports.host import Facts, ForwardingState, LinkMode
 from uno.reconcile import nft_evaluation
 from uno.reconcile.nft_evaluation import FORWARDED, RECEIVED, Packet, PacketDrop, Passage
 from uno.reconcile.underlay import underlay
-
-# Of single-hop BFD (RFC 5881, section 4).
-_BFD_PORT = 3784
 
 _FORWARD4 = "net.ipv4.ip_forward"
 _FORWARD6 = "net.ipv6.conf.all.forwarding"
@@ -259,7 +257,7 @@ def _received(package: Package, facts: Facts, silent: Collection[str]) -> Iterat
     for link in package.plan.links:
         if link.interface not in silent:
             continue
-        for protocol, port in (("udp", _BFD_PORT), ("tcp", BGP_PORT)):
+        for protocol, port in (("udp", BFD_PORT), ("tcp", BGP_PORT)):
             yield Packet(
                 version=4,
                 iif=link.interface,

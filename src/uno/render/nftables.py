@@ -1,10 +1,10 @@
 """A cell's plan to its one nftables table. Source: nft(8).
 
 The table has six purposes. Traffic for the UVN never leaves in clear text. A link passes only
-sources that can be behind it (`rpf_X`; BCP 38). Nothing enters the UVN from the Internet. Only
-nodes of the UVN reach the ports of the bus. A host that did not forward before forwards no new
-connections into the LAN. Particles and other nodes, whose addresses have no route in a LAN, are
-translated (NAT).
+sources that can be behind it (`rpf_X`; BCP 38), and sources of the UVN come through tunnels alone.
+Nothing enters the UVN from the Internet. uno's daemons receive from whom they are there for
+(`model.listening_ports`). A host that did not forward before forwards no new connections into the
+LAN. Particles and other nodes, whose addresses have no route in a LAN, are translated (NAT).
 
 The registry's host has a table of its own, since a cell may be on the same host.
 
@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from ipaddress import IPv4Network, IPv6Network
 
 from uno.model.attached_lan import AttachedLan
+from uno.model.listening_ports import Transport, cell_ports, registry_ports
 from uno.model.net import Network, network_order, written
 from uno.model.plan import (
     BackbonePeer,
@@ -31,8 +32,16 @@ from uno.model.plan import (
     RootVpn,
     Roster,
 )
-from uno.model.routing_policy import BGP_PORT, members_of, originated, remote_prefixes
+from uno.model.routing_policy import members_of, originated, remote_prefixes
 from uno.model.tunnel import UNDERLAY_MARK
+from uno.render.nft_input import (
+    BFD_SESSION_RULES,
+    BFD_SESSIONS,
+    KEEP_BFD_SESSION,
+    input_rules,
+    service_chains,
+    to_ports,
+)
 
 TABLE = "uno"
 REGISTRY_TABLE = "uno_registry"
@@ -52,7 +61,8 @@ class ForeignInterfaces:
 
     New connections to the cell's LANs are dropped on those in `block_inbound_from`: those towards
     the Internet, on a host that did not forward before uno. `kept_networks` are interfaces with
-    networks that the host has for itself although they are in a prefix of the UVN.
+    networks that the host has for itself although they are in a prefix of the UVN; what is from
+    them, and from `local_networks`, reaches the host itself.
 
     `uplinks` are the interfaces with a default route. On others, but those to LANs, such a network
     may appear later, of containers or of a VPN: the kernel's routes then decide. None where it
@@ -61,6 +71,7 @@ class ForeignInterfaces:
 
     block_inbound_from: tuple[str, ...] = ()
     kept_networks: tuple[tuple[str, Network], ...] = ()
+    local_networks: tuple[tuple[str, Network], ...] = ()
     uplinks: tuple[str, ...] | None = None
 
 
@@ -84,6 +95,7 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
     nics = tuple(sorted({lan.nic for lan in lans}))
     site = _site(nics, local)
+    services = cell_ports(plan, roster, bus_ports=bus_ports)
     blocks = [
         *_address_sets("uvn_prefixes", remote_prefixes(own, roster)),
         *_address_sets("own_prefixes", local),
@@ -91,6 +103,7 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
         _names("links", (link.interface for link in plan.links)),
         _names("nics", nics),
         _names("tunnels", interfaces(plan)),
+        BFD_SESSIONS,
         *_rpf_chains(plan, roster),
         _chain("from_links", "", _from_links(plan, site)),
         *(_chain(f"from_{link.interface}", "", _from_link(link)) for link in plan.links),
@@ -109,9 +122,13 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
                 *_block_inbound_from(foreign.block_inbound_from, site),
             ),
         ),
-        _chain("bus", "", _bus(plan, roster, own)),
+        _chain("bfd_session", "", BFD_SESSION_RULES),
+        *(_chain(name, "", rules) for name, rules in service_chains(services)),
+        _chain("not_tunnelled", "", _not_tunnelled(plan, foreign)),
         _chain(
-            "input", "filter hook input priority filter; policy accept;", _input(plan, bus_ports)
+            "input",
+            "filter hook input priority filter; policy accept;",
+            (*_rpf_jumps(plan), *input_rules(services), *_NOT_TUNNELLED),
         ),
         _chain("from_node", "", _from_node(site)),
         _chain("output", "filter hook output priority filter; policy accept;", _output(own)),
@@ -133,25 +150,26 @@ def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...])
     """Return the table of the registry's host, as nft reads it.
 
     Nothing is forwarded into the root VPN or out of it, so that cells do not reach each other
-    through the registry. Cells reach the bus, and replies reach the registry; packets with the
-    registry's own address never leave outside the tunnel.
+    through the registry. Cells reach the bus, and replies reach the registry; packets to and from
+    the registry's own address never pass outside the tunnel.
     """
     name = root.registry_interface
-    bus = _to(bus_ports)
-    nodes = f"ip saddr {pools.root} ip daddr {root.registry4}"
+    services = registry_ports(root, pools, bus_ports=bus_ports)
+    elsewhere = f'iifname != {{ "lo", "{name}" }}'
     blocks = [
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
             (f'iifname "{name}" counter drop', f'oifname "{name}" counter drop'),
         ),
+        *(_chain(service, "", rules) for service, rules in service_chains(services)),
         _chain(
             "input",
             "filter hook input priority filter; policy accept;",
             (
-                f'iifname "{name}" {bus} {nodes} accept',
-                f'iifname "lo" {bus} {nodes} accept',
-                f"{bus} counter drop",
+                *input_rules(services),
+                f"ip daddr {root.registry4} {elsewhere} counter drop",
+                f"ip6 daddr {root.registry6} {elsewhere} counter drop",
                 f'iifname != "{name}" return',
                 "meta l4proto { icmp, ipv6-icmp } accept",
                 "ct state established,related accept",
@@ -219,23 +237,20 @@ def _rpf_chains(plan: CellPlan, roster: Roster) -> Iterator[str]:
 def _sources(
     link: BackbonePeer, plan: CellPlan, roster: Roster, own: Mapping[int, tuple[Network, ...]]
 ) -> tuple[Network, ...]:
-    """Return the sources behind a link: its origins' prefixes, and the links' own addresses.
+    """Return the sources behind a link: its origins' prefixes, and its other end's addresses.
 
     `allowed_ips` of the backbone are among them.
+
+    Addresses of other links are no sources: what a cell sends through the backbone, errors of ICMP
+    too, has its node address, which the routes of BGP name (`render.frr`).
     """
     members = members_of(link.import_origins, roster)
     allowed = {prefix for member in members for prefix in own[member.id]}
-    # Links have their addresses in the backbone pool and in the third /64 of the ULA: the sources
-    # of ICMP errors from routers on the path.
-    allowed |= {roster.pools.backbone, link_pool6(roster), *plan.backbone_allowed_ips}
+    allowed |= {IPv4Network(link.remote4), IPv6Network(link.remote6)}
+    allowed |= {*plan.backbone_allowed_ips}
     if plan.particles and not plan.particles.masquerade:
         allowed |= {roster.pools.particles, roster.pools.particles6}
     return tuple(sorted(allowed, key=network_order))
-
-
-def link_pool6(roster: Roster) -> Network:
-    """Return the /64 that the links' IPv6 addresses are in: number 2 of the ULA prefix."""
-    return next(islice(roster.pools.ula.subnets(new_prefix=64), 2, None))
 
 
 def _to_tunnels(plan: CellPlan) -> Iterator[str]:
@@ -332,7 +347,7 @@ def _particles_forward(
         return
     if bus_ports:
         # On other nodes a particle has this node's address, which may reach the bus.
-        nodes = f"ip daddr {roster.pools.root} {_to(bus_ports)}"
+        nodes = f"ip daddr {roster.pools.root} {to_ports(Transport.UDP, bus_ports)}"
         yield f'iifname "{plan.particles.interface}" {nodes} counter drop'
     yield f'iifname "{plan.particles.interface}" accept'
     yield f'oifname "{plan.particles.interface}" ct state established,related accept'
@@ -394,39 +409,44 @@ def _block_inbound_from(names: tuple[str, ...], site: _Site) -> Iterator[str]:
         yield f'iifname "{name}" ip6 daddr {site.own6} ct state new counter drop'
 
 
-def _input(plan: CellPlan, bus_ports: tuple[int, ...]) -> Iterator[str]:
+def _rpf_jumps(plan: CellPlan) -> Iterator[str]:
     yield from _by_interface(
         [f'"{link.interface}" : jump rpf_{link.interface}' for link in plan.links]
     )
-    if bus_ports:
-        yield f"{_to(bus_ports)} goto bus"
-    yield f"tcp dport {BGP_PORT} iifname != @links counter drop"
 
 
-def _to(bus_ports: tuple[int, ...]) -> str:
-    low, high = min(bus_ports), max(bus_ports)
-    if low == high:
-        return f"udp dport {low}"
-    if len(bus_ports) == high - low + 1:
-        return f"udp dport {low}-{high}"
-    return f"udp dport {{ {', '.join(map(str, bus_ports))} }}"
+_NOT_TUNNELLED = (
+    "iifname != @tunnels ip saddr @uvn_prefixes4 jump not_tunnelled",
+    "iifname != @tunnels ip6 saddr @uvn_prefixes6 jump not_tunnelled",
+)
 
 
-def _bus(plan: CellPlan, roster: Roster, own: Member) -> Iterator[str]:
-    """Yield the rules for the ports of the bus, whose sockets are bound to every address."""
-    nodes = f"ip saddr {roster.pools.root} ip daddr {own.node4}"
-    yield f"iifname @links {nodes} accept"
-    # A registry on the same host.
-    yield f'iifname "lo" {nodes} accept'
+def _not_tunnelled(plan: CellPlan, foreign: ForeignInterfaces) -> Iterator[str]:
+    """Yield the rules for packets to this host that have a source of the UVN outside a tunnel."""
+    yield 'iifname "lo" return'
     if plan.root:
-        registry = f"ip saddr {plan.root.remote4} ip daddr {own.node4}"
-        yield f'iifname "{plan.root.interface}" {registry} accept'
-    yield "counter drop"
+        # A registry on this host has a table of its own.
+        yield f"ip daddr {plan.root.remote4} return"
+        yield f"ip6 daddr {plan.root.remote6} return"
+    for nic, network in foreign.local_networks:
+        family = "ip" if network.version == 4 else "ip6"
+        yield f'iifname "{nic}" {family} saddr {written(network)} return'
+    # The address of a neighbour's endpoint may be in its LAN, and the kernel has chosen the port
+    # here that its WireGuard answers to.
+    dialled = {
+        int(link.endpoint.rpartition(":")[2])
+        for link in plan.links
+        if link.endpoint and link.port is None
+    }
+    if dialled:
+        yield f"udp sport {{ {', '.join(map(str, sorted(dialled)))} }} udp dport 1024-65535 return"
+    yield "goto from_host" if _keeps(foreign) else "counter drop"
 
 
 def _output(own: Member) -> Iterator[str]:
     # A tunnel must not be carried by itself or another: an endpoint may have an address of a LAN.
     yield f"meta mark {UNDERLAY_MARK:#x} oifname @tunnels counter drop"
+    yield KEEP_BFD_SESSION
     yield f"ip saddr {own.node4} jump from_node"
     yield f"ip6 saddr {own.node6} jump from_node"
 

@@ -15,8 +15,18 @@ from uno.agent import service
 from uno.agent.service import UnresolvedLink
 from uno.host.fake.fake_host import FakeHost
 from uno.model.package import Package
+from uno.model.routing_policy import remote_prefixes
 from uno.model.status import CellStatus, CellView, LanState, UvnView
-from uno.ports.host import Action, Nic, Observed, SessionStatus, StartRouting, StopRouting
+from uno.ports.host import (
+    Action,
+    AddUnreachableRoutes,
+    Nic,
+    Observed,
+    RemoveUnreachableRoutes,
+    SessionStatus,
+    StartRouting,
+    StopRouting,
+)
 from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.forwarding_proof import ForwardingProof
 
@@ -41,6 +51,37 @@ def with_sessions(host: FakeHost, package: Package, *, down: str) -> None:
         for link in package.plan.links
         if link.interface != down
     )
+
+
+@pytest.mark.feature("G28")
+@pytest.mark.feature("F083")
+def test_down_keeps_the_unreachable_routes_and_forget_removes_them() -> None:
+    host, _ = connected()
+    prefixes = set(remote_prefixes(PACKAGE.own, PACKAGE.roster))
+    assert service.rejected(host) == prefixes
+
+    taken = service.down(host, forget=False, progress=lambda _: None)
+
+    assert not any(isinstance(each, RemoveUnreachableRoutes) for each in taken)
+    untouched = FakeHost().observe(())
+    assert host.observe(()) == replace(untouched, unreachable_routes=frozenset(prefixes))
+    assert service.down(host, forget=False, progress=lambda _: None) == ()
+
+    taken = service.down(host, forget=True, progress=lambda _: None)
+
+    assert [type(each) for each in taken] == [RemoveUnreachableRoutes]
+    assert host.observe(()) == untouched
+
+
+@pytest.mark.feature("G28")
+def test_an_up_after_a_down_has_the_routes_all_the_time() -> None:
+    host, first = connected()
+    service.down(host, forget=False, progress=lambda _: None)
+
+    again = service.up(host, PACKAGE, progress=lambda _: None)
+
+    assert any(isinstance(each, AddUnreachableRoutes) for each in first)
+    assert [each for each in first if not isinstance(each, AddUnreachableRoutes)] == list(again)
 
 
 @pytest.mark.feature("G51")

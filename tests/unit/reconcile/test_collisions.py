@@ -15,6 +15,7 @@ from uno.reconcile.collisions import (
     collisions,
     hidden_prefixes,
     kept_networks,
+    local_networks,
     summary,
 )
 from uno.reconcile.desired import desired
@@ -99,6 +100,7 @@ def test_the_firewall_keeps_networks_within_a_prefix_unless_the_internet_is_behi
     assert kept_networks([collision, wide], facts()) == ((BRIDGE, collision.network),)
     outside = Nic(name=BRIDGE, has_default_route=True)
     assert kept_networks([collision], facts(nics=(outside,))) == ()
+    assert local_networks([collision, wide]) == ((BRIDGE, collision.network),)
 
 
 @pytest.mark.feature("G51")
@@ -111,6 +113,17 @@ def test_a_prefix_that_the_host_has_for_itself_is_not_advertised_to_others() -> 
     assert "HIDDEN" not in bgpd(with_part)
     assert f'oifname "{BRIDGE}" ip daddr 192.168.2.0/24 return' in (with_bridge.firewall or "")
     assert wanted(facts("172.17.0.0/16")) == wanted(facts())
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.feature("G53")
+def test_what_is_on_a_network_with_a_default_route_reaches_the_host_but_not_the_uvn() -> None:
+    uplink = Nic(name=BRIDGE, has_default_route=True)
+    firewall = wanted(facts("192.168.2.0/24", nics=(uplink,))).firewall or ""
+
+    assert f'iifname "{BRIDGE}" ip saddr 192.168.2.0/24 return' in firewall
+    assert "chain from_host" not in firewall
+    assert f'oifname "{BRIDGE}" ip daddr 192.168.2.0/24 return' not in firewall
 
 
 @pytest.mark.feature("G25")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 from msgspec.structs import replace
 
+from nft_walk import Crossing, Walk, chain, verdict
 from uno.model.attached_lan import AttachedLan
-from uno.model.net import Network, address, network
 from uno.model.plan import CellPlan, ParticlePeer, Roster
 from uno.model.tunnel import UNDERLAY_MARK
 from uno.model.uvn import BACKBONE_VPN, PARTICLES_VPN, ROOT_VPN, Cell, Particle, Settings, User, Uvn
@@ -51,42 +49,6 @@ NOTHING_APART = nftables.ForeignInterfaces()
 PARTICLES = tuple(
     ParticlePeer(each.identity, "public key", "preshared key") for each in plan(UVN, None).particles
 )
-
-
-@dataclass(frozen=True)
-class Walk:
-    """One cell's table; `interface` are its links by the neighbour behind them."""
-
-    text: str
-    interface: dict[int, str]
-
-    def passes(
-        self,
-        came: str,
-        source: str,
-        destination: str,
-        *,
-        to: str,
-        answer: bool = False,
-        port: int = 443,
-        routed_back: bool = False,
-    ) -> bool:
-        """Say whether a packet is forwarded from `came` to the interface `to`.
-
-        `routed_back`: the host's route to the source is through `came`.
-        """
-        packet = _Packet(came, to, source, destination, answer, port, routed_back=routed_back)
-        return _verdict(self.text, "forward", packet) != "drop"
-
-    def enters(self, came: str, source: str, *, port: int = 443, to: str = "10.255.128.2") -> bool:
-        """Say whether a packet reaches the cell itself."""
-        packet = _Packet(came, "", source, to, answer=False, port=port)
-        return _verdict(self.text, "input", packet) != "drop"
-
-    def leaves(self, to: str, source: str, destination: str, *, mark: int = 0) -> bool:
-        """Say whether what the cell itself sends goes out through the interface `to`."""
-        packet = _Packet("", to, source, destination, answer=False, mark=mark)
-        return _verdict(self.text, "output", packet) != "drop"
 
 
 def traverse(
@@ -228,12 +190,25 @@ def test_every_link_is_watched(hub: Walk) -> None:
 
 
 @pytest.mark.feature("G24")
-def test_what_a_leaf_owns_and_errors_of_routers_on_the_way_come_in(hub: Walk) -> None:
-    leaf = hub.interface[LEAF]
+def test_what_a_leaf_owns_and_its_end_of_the_link_come_in(hub: Walk) -> None:
+    (link,) = [each for each in planned(HUB)[0].links if each.cell == LEAF]
+    theirs = (str(link.remote4), str(link.remote6))
 
-    sources = ("192.168.2.5", "192.168.3.5", NODE[LEAF], "10.255.192.9", "fe80::1")
-    for source in (*sources, "fd2b:5061:b7f9:2::9"):
-        assert hub.enters(leaf, source)
+    for source in ("192.168.2.5", "192.168.3.5", NODE[LEAF], "fe80::1", *theirs):
+        assert hub.enters(link.interface, source)
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.feature("G53")
+def test_the_addresses_of_other_links_are_no_sources(hub: Walk) -> None:
+    links = planned(HUB)[0].links
+    for link in links:
+        for other in links:
+            if other is not link:
+                for source in (str(other.remote4), str(other.remote6)):
+                    assert not hub.enters(link.interface, source)
+                    assert not hub.passes(link.interface, source, "192.168.1.7", to="eth1")
+        assert not hub.enters(link.interface, "10.255.207.9")
 
 
 @pytest.mark.feature("G24")
@@ -277,13 +252,6 @@ def test_what_does_not_concern_the_uvn_is_left_to_the_host(hub: Walk) -> None:
     assert hub.passes("docker0", "172.17.0.2", INTERNET, to="eth0")
     assert hub.passes("eth0", INTERNET, "172.17.0.2", to="docker0")
     assert hub.enters("eth0", INTERNET)
-
-
-def test_bgp_is_accepted_on_links_alone(hub: Walk) -> None:
-    assert hub.enters(hub.interface[LEAF], "10.255.192.3", port=1790)
-    assert not hub.enters("eth0", INTERNET, port=1790)
-    assert not hub.enters("uwg-p1", PHONE, port=1790)
-    assert hub.enters("eth0", INTERNET, port=179)
 
 
 @pytest.mark.parametrize("port", [BUS, BUS + 1])
@@ -333,11 +301,11 @@ def test_the_nodes_address_is_not_seen_outside_the_tunnels_but_in_its_lans(hub: 
 
 
 def test_what_no_path_leads_to_is_refused_as_a_router_does(hub: Walk) -> None:
-    packet = _Packet("eth1", "uno0", "192.168.1.5", NODE[LEAF], answer=False)
-    through = _Packet(hub.interface[ROAM], "uno0", NODE[ROAM], NODE[LEAF], answer=False)
+    packet = Crossing("eth1", "uno0", "192.168.1.5", NODE[LEAF], answer=False)
+    through = Crossing(hub.interface[ROAM], "uno0", NODE[ROAM], NODE[LEAF], answer=False)
 
-    assert _verdict(hub.text, "forward", packet) == "reject"
-    assert _verdict(hub.text, "forward", through) == "reject"
+    assert verdict(hub.text, "forward", packet) == "reject"
+    assert verdict(hub.text, "forward", through) == "reject"
 
 
 def test_two_lans_of_a_cell_are_both_open_and_each_to_the_other() -> None:
@@ -431,19 +399,6 @@ def test_a_few_interfaces_are_compared_and_many_are_looked_up(count: int, rules:
         assert found[0] == 'iifname "uwg-b0" jump rpf_uwg-b0'
     if count > 4:
         assert found == [f"iifname vmap {{ {', '.join(ways)} }}"]
-
-
-@pytest.mark.parametrize(
-    ("ports", "written"),
-    [
-        ((18910, 18911), "udp dport 18910-18911"),
-        ((18911, 18910), "udp dport 18910-18911"),
-        ((18910,), "udp dport 18910"),
-        ((18910, 18912), "udp dport { 18910, 18912 }"),
-    ],
-)
-def test_ports_in_a_row_are_a_range(ports: tuple[int, ...], written: str) -> None:
-    assert nftables._to(ports) == written
 
 
 @pytest.mark.feature("G51")
@@ -590,134 +545,3 @@ def test_there_is_one_table_and_nothing_of_the_hosts_is_named(hub: Walk) -> None
 
 def test_the_same_plan_makes_the_same_text() -> None:
     assert traverse(HUB, "eth1", "eth1").text == traverse(HUB, "eth1", "eth1").text
-
-
-def test_links_have_their_ipv6_addresses_in_the_third_prefix_of_the_ula() -> None:
-    _, everyone = planned(HUB)
-
-    assert nftables.link_pool6(everyone) == IPv6Network("fd2b:5061:b7f9:2::/64")
-
-
-@dataclass(frozen=True)
-class _Packet:
-    came: str
-    to: str
-    source: str
-    destination: str
-    answer: bool
-    port: int = 443
-    mark: int = 0
-    routed_back: bool = False
-
-
-def chain(text: str, name: str) -> list[str]:
-    body = re.search(rf"^  chain {name} \{{\n(.*?)^  \}}$", text, re.MULTILINE | re.DOTALL)
-    assert body is not None
-    return [line.strip() for line in body[1].splitlines()]
-
-
-def _verdict(text: str, name: str, packet: _Packet) -> str:
-    """Say what a chain makes of a packet, that of no new connection; `return` if it leaves it."""
-    for rule in chain(text, name):
-        if rule.startswith(("type ", "tcp flags ")) or "maxseg" in rule:
-            continue
-        match _action(text, rule, packet):
-            case ["jump", target]:
-                if (verdict := _verdict(text, target, packet)) != "return":
-                    return verdict
-            case ["goto", target]:
-                return _verdict(text, target, packet)
-            case [verdict]:
-                return verdict
-            case _:
-                continue
-    return "return"
-
-
-def _action(text: str, rule: str, packet: _Packet) -> list[str]:
-    """Return the verdict of a rule, split; empty if the rule does not match this packet."""
-    if ways := re.fullmatch(r"([io])ifname vmap \{ (.*) \}", rule):
-        by = packet.came if ways[1] == "i" else packet.to
-        return dict(_way(each) for each in ways[2].split(", ")).get(by, [])
-    rule = re.sub(r"\{ (.*?) \}", lambda found: "{" + found[1].replace(" ", "") + "}", rule)
-    words = [word for word in rule.split() if word != "counter"]
-    if words[-3:] == ["with", "icmpx", "host-unreachable"]:
-        words = words[:-3]
-    end = -2 if words[-2:-1] in (["jump"], ["goto"]) else len(words) - 1
-    return words[end:] if _matches(text, words[:end], packet) else []
-
-
-def _way(element: str) -> tuple[str, list[str]]:
-    name, _, verdict = element.partition(" : ")
-    return name.strip('"'), verdict.split()
-
-
-def _matches(text: str, rest: list[str], packet: _Packet) -> bool:
-    while rest:
-        size = {"iifname": 2, "oifname": 2, "fib": 6}.get(rest[0], 3)
-        negated = rest[1] == "!=" or rest[2:3] == ["!="]
-        test, rest = rest[: size + negated], rest[size + negated :]
-        if _test(text, [word for word in test if word != "!="], packet) == negated:
-            return False
-    return True
-
-
-def _test(  # noqa: C901, PLR0911 - one line for each kind of test
-    text: str, test: list[str], packet: _Packet
-) -> bool:
-    match test:
-        case ["iifname", names]:
-            return packet.came in _names(text, names)
-        case ["oifname", names]:
-            return packet.to in _names(text, names)
-        case ["ip" | "ip6" as family, "saddr" | "daddr" as side, networks]:
-            here = address(packet.source if side == "saddr" else packet.destination)
-            same = isinstance(here, IPv4Address if family == "ip" else IPv6Address)
-            return same and any(_within(here, each) for each in _networks(text, networks))
-        case ["meta", "nfproto", family]:
-            return family == f"ipv{address(packet.source).version}"
-        case ["meta", "iifkind" | "oifkind" as key, '"none"']:
-            # Bridges have a kind. The rule does not match where there is none.
-            return not (packet.came if key == "iifkind" else packet.to).startswith("br")
-        case ["fib", "saddr", ".", "iif", "oif", "exists"]:
-            return packet.routed_back
-        case ["meta", "mark", mark]:
-            return packet.mark == int(mark, 0)
-        case ["tcp" | "udp", "dport", ports]:
-            return any(packet.port in each for each in _ranges(ports))
-        case ["ct", "state", "established,related"]:
-            return packet.answer
-        case ["ct", "state", "new"]:
-            return not packet.answer
-        case _:
-            raise AssertionError(f"a test that this walk does not know: {test}")
-
-
-def _ranges(ports: str) -> Iterator[range]:
-    for each in ports.strip("{}").split(","):
-        low, _, high = each.partition("-")
-        yield range(int(low), int(high or low) + 1)
-
-
-def _within(one: IPv4Address | IPv6Address, other: Network) -> bool:
-    return one.version == other.version and one in other
-
-
-def _names(text: str, word: str) -> list[str]:
-    elements = _elements(text, word[1:]) if word.startswith("@") else word.strip("{}").split(",")
-    return [each.strip('"') for each in elements]
-
-
-def _networks(text: str, word: str) -> list[Network]:
-    elements = _elements(text, word[1:]) if word.startswith("@") else [word]
-    return [
-        network(each if "/" in each else f"{each}/{address(each).max_prefixlen}")
-        for each in elements
-    ]
-
-
-def _elements(text: str, name: str) -> list[str]:
-    body = re.search(rf"^  set {name} \{{\n(.*?)^  \}}$", text, re.MULTILINE | re.DOTALL)
-    assert body is not None, f"no set {name}"
-    elements = re.search(r"elements = \{ (.*) \}", body[1])
-    return elements[1].split(", ") if elements else []

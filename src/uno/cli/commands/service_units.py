@@ -81,7 +81,7 @@ def enable(root: Root = Path(), quiet: Quiet = False) -> None:
 
 
 def remove(root: Root = Path(), quiet: Quiet = False) -> None:
-    """Remove the systemd unit; disconnect the host, if it is a cell's."""
+    """Remove the systemd unit; disconnect the host, if it is a cell's, as `service down` does."""
     from uno.host import systemd
 
     _require_root()
@@ -143,7 +143,7 @@ def _disconnect(root: Path) -> None:
     package = Ledger(root).current()
     if package is not None:
         host = LinuxHost(package.manifest.identity, package.manifest.cell)
-        service.down(host, progress=lambda _: None)
+        service.down(host, forget=False, progress=lambda _: None)
 
 
 def _package(root: Path) -> Package:

@@ -18,7 +18,7 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, trigger_agent
-from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
+from uno.diagnostics import ActionNeeded, InvalidInput, TransientFailure, UnoError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,13 +139,21 @@ def down(
     root: Root = Path(),
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Remove the unreachable routes to the other sites, too."),
+    ] = False,
 ) -> None:
     """Disconnect this host: remove all that `up` made, nothing else.
 
+    Unreachable routes to the other sites stay until `up` or a reboot: otherwise packets to them
+    would leave in clear text by the default route. `--forget` removes them.
     `down agent` stops the agent, and leaves the network up.
     """
     from uno.agent import pidfile, service  # noqa: PLC0415
 
+    if forget and part is not Part.NET:
+        raise InvalidInput(f"--forget is not for `down {part}`", "use it with `down net`")
     _require_root()
     _, package = _open(root)
     host = _host(package)
@@ -161,12 +169,25 @@ def down(
             f"{cell} is managed by its agent, process {process}",
             "stop it first: uno service down agent",
         )
-    remove = service.down_routing if part is Part.ROUTER else service.down
     what = f"the routing of {cell}" if part is Part.ROUTER else cell
     with _locked(host):
-        actions = remove(host, progress=_progress(verbose))
+        if part is Part.ROUTER:
+            actions = service.down_routing(host, progress=_progress(verbose))
+        else:
+            actions = service.down(host, forget=forget, progress=_progress(verbose))
+        kept = service.rejected(host)
     if not quiet:
         print(f"{what} is down" if actions else f"{what} was down already")
+        if kept and part is Part.NET:
+            print(_rejects(root))
+
+
+def _rejects(root: Path) -> str:
+    """Return what holds on a host that is down and has unreachable routes."""
+    return (
+        "packets to the other sites are rejected here, and do not leave in clear text; "
+        f"to end that: uno service down --forget -r {shlex.quote(str(root.absolute()))}"
+    )
 
 
 def status(

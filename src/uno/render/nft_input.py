@@ -1,0 +1,111 @@
+"""Rows of `model.listening_ports` to rules of an input chain. Source: nft(8).
+
+The rules name the set `tunnels`. BFD has a second check. bfdd finds the session of a packet by the
+discriminator in it alone, whatever link the packet came through (`ptm_bfd_sess_find` in
+bfdd/bfd.c), and draws discriminators from a generator that is seeded with the second in which it
+started. So a neighbour could compute those of other links, and end their sessions. The output chain
+keeps what bfdd itself sends through each link; on input, only these pairs of link and discriminator
+pass. A packet without a discriminator belongs to the session of its link.
+
+`meta mark` carries the discriminator, for nft before 1.0.3 takes no raw payload as a set's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from uno.model.listening_ports import BFD_PORT, ListeningPort, Place, Sender, Transport
+from uno.model.net import written
+
+BFD_SESSIONS = """\
+  set bfd_sessions {
+    type ifname . mark
+    size 4096
+    flags dynamic,timeout
+    timeout 1m
+  }
+"""
+
+# Bits of the transport header: UDP has eight octets, and BFD's two discriminators are the second
+# and the third 32 bits of its packet (RFC 5880, section 4.1).
+_MY_DISCRIMINATOR, _YOUR_DISCRIMINATOR = "@th,96,32", "@th,128,32"
+
+BFD_SESSION_RULES = (
+    f"{_YOUR_DISCRIMINATOR} 0 accept",
+    f"meta mark set {_YOUR_DISCRIMINATOR}",
+    "iifname . meta mark @bfd_sessions meta mark set 0 accept",
+    "counter drop",
+)
+
+KEEP_BFD_SESSION = " ".join(
+    (
+        f"udp dport {BFD_PORT} oifname @links",
+        f"meta mark set {_MY_DISCRIMINATOR}",
+        "update @bfd_sessions { oifname . meta mark }",
+        "meta mark set 0",
+    )
+)
+
+
+def input_rules(rows: Iterable[ListeningPort]) -> Iterator[str]:
+    """Yield a rule for each row: whatever is for its ports goes no further in the chain."""
+    for row in rows:
+        yield f"{to_ports(row.transport, row.ports)} {_judgement(row)}"
+
+
+def service_chains(rows: Iterable[ListeningPort]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the names and rules of the chains that `input_rules` uses."""
+    for row in rows:
+        if _judgement(row).startswith("goto"):
+            verdict = "goto bfd_session" if row.service == "bfd" else "accept"
+            yield row.service, [*_accepting(row.senders, verdict), "counter drop"]
+
+
+def to_ports(transport: Transport, ports: tuple[int, ...]) -> str:
+    """Return the match of a packet to one of these ports."""
+    low, high = min(ports), max(ports)
+    name = f"{transport.value} dport"
+    if low == high:
+        return f"{name} {low}"
+    if len(ports) == high - low + 1:
+        return f"{name} {low}-{high}"
+    return f"{name} {{ {', '.join(map(str, ports))} }}"
+
+
+def _judgement(row: ListeningPort) -> str:
+    if not row.senders:
+        return "counter drop"
+    return "accept" if Sender(place=Place.ANYWHERE) in row.senders else f"goto {row.service}"
+
+
+def _accepting(senders: Iterable[Sender], verdict: str) -> Iterator[str]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for each in senders:
+        source = written(each.source).removesuffix("/32") if each.source else ""
+        local = written(each.local) if each.local else ""
+        groups.setdefault((source, local), []).append(_place(each.place))
+    # One lookup, however many links there are.
+    exact = [
+        (places[0], source, local)
+        for (source, local), places in groups.items()
+        if len(places) == 1 and places[0].startswith('"') and source and local
+        if "/" not in source
+    ]
+    if len(exact) > 1:
+        elements = ", ".join(" . ".join(each) for each in exact)
+        yield f"iifname . ip saddr . ip daddr {{ {elements} }} {verdict}"
+    for (source, local), places in groups.items():
+        if len(exact) > 1 and (places[0], source, local) in exact:
+            continue
+        words = [f"iifname {places[0] if len(places) == 1 else _set(places)}"]
+        words += [f"ip saddr {source}"] if source else []
+        words += [f"ip daddr {local}"] if local else []
+        yield " ".join([*words, verdict])
+
+
+def _place(place: str | Place) -> str:
+    return "!= @tunnels" if place is Place.OUTSIDE else f'"{place}"'
+
+
+def _set(elements: Iterable[str]) -> str:
+    return f"{{ {', '.join(elements)} }}"

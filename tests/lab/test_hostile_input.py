@@ -1,0 +1,399 @@
+"""What uno's daemons on a cell receive, from whom, while others forge, connect and knock.
+
+Each test is followed by its counter-proof in the same lab: without the rules that defend, the same
+attempt succeeds. `up` puts them back.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+
+import pytest
+from forging import bfd_sessions, send_forged_bfd
+from knocking import is_received
+from watching import (
+    address_of,
+    await_healthy,
+    await_true,
+    holds,
+    node_addresses,
+    pause,
+    pids,
+    status,
+)
+
+from uno.agent.commit.ledger import Ledger
+from uno.lab import netns
+from uno.lab.deploy import Deployment
+from uno.lab.node import Node
+from uno.lab.particle_peer import connected, tunnels
+from uno.lab.ping_matrix import PingMatrix, PingPath
+from uno.model.listening_ports import cell_ports
+from uno.model.net import address
+from uno.model.package import Package
+from uno.model.plan import BackbonePeer
+from uno.model.routing_policy import BGP_PORT
+from uno.ports.bus import CELL_INDEX, ports
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+BFD_PORTS = (3784, 4784)
+DISCOVERY = ports(46, CELL_INDEX)[0]
+# A port that is not uno's.
+OTHER = 7777
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacker:
+    """Somebody with an address of their own, and ways to the addresses of the cell."""
+
+    node: Node
+    own: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Besieged:
+    """A cell on the Internet and in a LAN, and all who attack it."""
+
+    deployment: Deployment
+    cell: Node
+    package: Package
+    attackers: dict[str, Attacker]
+
+    def restore(self) -> None:
+        """Put the rules back, and wait until all is well."""
+        self.deployment.up([self.cell])
+        await_healthy(self.deployment, [self.cell])
+
+    @contextmanager
+    def without(self, *chains: str) -> Iterator[None]:
+        """Have these chains of uno's table empty for a while."""
+        for chain in chains:
+            self.cell.run(["nft", "flush", "chain", "inet", "uno", chain])
+        try:
+            yield
+        finally:
+            self.restore()
+
+
+@pytest.fixture(scope="module")
+def besieged(running: Deployment) -> Iterator[Besieged]:
+    await_healthy(running)
+    nodes = running.world.nodes
+    cell = nodes["lan-b"]
+    package = Ledger(running.cell_root(cell)).current()
+    assert package is not None
+    node4 = str(node_addresses(cell)[0])
+    links = tuple(str(link.local4) for link in package.plan.links)
+    public, inside = str(cell.station.public), str(address_of(cell))
+    every = (inside, public, node4, *links)
+    john = nodes["john"]
+    with ExitStack() as stack:
+        stack.enter_context(connected(john, tunnels(running.particle_package(john))["lan-b"]))
+        own = package.roster.pools.particles
+        particle = next(
+            each
+            for each in addresses(john)
+            if address(each) in own  # its tunnel's
+        )
+        near, far = nodes["lan-b-host1"], nodes["lan-c-host1"]
+        # Directly, without the hop that the LAN's router is.
+        for host, gateway in ((near, cell), (far, nodes["lan-c"])):
+            stack.enter_context(routed(host, (node4, *links), str(address_of(gateway))))
+        with PingMatrix([PingPath(john.namespace, address(node4))]) as prober:
+            assert not prober.reach(within=10).missing
+        relay = nodes["relay"]
+        yield Besieged(
+            deployment=running,
+            cell=cell,
+            package=package,
+            attackers={
+                "a LAN host": Attacker(node=near, own=str(address_of(near)), targets=every),
+                "a LAN host elsewhere": Attacker(
+                    node=far, own=str(address_of(far)), targets=(node4,)
+                ),
+                "a particle": Attacker(node=john, own=particle, targets=(node4, *links)),
+                "the Internet": Attacker(
+                    node=nodes["server"],
+                    own=str(nodes["server"].station.public),
+                    targets=(public,),
+                ),
+                "a cell": Attacker(
+                    node=relay, own=str(node_addresses(relay)[0]), targets=(node4, *links)
+                ),
+            },
+        )
+
+
+ATTACKERS = ("a LAN host", "a LAN host elsewhere", "a particle", "the Internet", "a cell")
+
+
+@pytest.mark.feature("G53")
+def test_forged_bfd_with_the_right_discriminators_ends_no_session(besieged: Besieged) -> None:
+    before = bfd_sessions(besieged.cell)
+    assert all(each.is_up for each in before.values())
+
+    def attacked() -> bool:
+        for attacker in besieged.attackers.values():
+            forge_all(besieged, attacker)
+        return True
+
+    assert holds(attacked, during=4)
+    assert bfd_sessions(besieged.cell) == before
+
+
+@pytest.mark.feature("G53")
+@pytest.mark.parametrize("name", ATTACKERS)
+def test_forged_bfd_ends_sessions_where_no_rule_defends(besieged: Besieged, name: str) -> None:
+    with besieged.without("input"):
+        await_ended(besieged, lambda: forge_all(besieged, besieged.attackers[name]))
+
+
+@pytest.mark.feature("G53")
+def test_a_neighbour_ends_its_own_bfd_session_and_no_other(besieged: Besieged) -> None:
+    """It knows the discriminators of all links, and sends with the right addresses of its own."""
+    sender = besieged.deployment.world.nodes["relay"]
+    link = link_to(besieged, "relay")
+    way = [(str(link.remote4), str(link.local4))]
+    before = bfd_sessions(besieged.cell)
+    others = {name: each for name, each in before.items() if name != str(link.remote4)}
+    numbers = [each.discriminator for each in others.values()]
+    assert numbers
+
+    def attacked() -> bool:
+        send_forged_bfd(sender, way, BFD_PORTS, numbers)
+        return True
+
+    assert holds(attacked, during=2)
+    assert bfd_sessions(besieged.cell) == before
+
+    # Without the check of links and discriminators.
+    with besieged.without("bfd_session"):
+        await_ended(besieged, attacked)
+
+
+@pytest.mark.feature("G53")
+@pytest.mark.parametrize("name", ATTACKERS)
+def test_bgp_answers_nobody_but_neighbours(besieged: Besieged, name: str) -> None:
+    attacker = besieged.attackers[name]
+
+    assert answered(attacker, BGP_PORT) == []
+
+    with besieged.without("input"):
+        await_true(lambda: answered(attacker, BGP_PORT) != [], "bgpd answers", within=5)
+
+
+@pytest.mark.feature("G53")
+@pytest.mark.parametrize("name", ATTACKERS)
+def test_the_bus_receives_from_nobody_but_nodes(besieged: Besieged, name: str) -> None:
+    attacker = besieged.attackers[name]
+    # A cell is a node, but not with the address of its end of a link.
+    its_end = str(link_to(besieged, "relay").remote4)
+    own = its_end if name == "a cell" else attacker.own
+
+    def received(port: int) -> list[str]:
+        return [
+            target
+            for target in attacker.targets[:2]
+            if is_received(besieged.cell, attacker.node, target, port, source=own)
+        ]
+
+    assert received(DISCOVERY) == []
+
+    with besieged.without("input"):
+        assert received(DISCOVERY) != []
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.feature("G53")
+@pytest.mark.parametrize("sender", ["lan-b-host1", "server"])
+@pytest.mark.parametrize("of", ["LAN", "node", "link", "registry", "particle"])
+def test_a_source_of_the_uvn_is_received_through_tunnels_alone(
+    besieged: Besieged, sender: str, of: str
+) -> None:
+    node = besieged.deployment.world.nodes[sender]
+    target = besieged.cell.station.public if sender == "server" else address_of(besieged.cell)
+    forged = {
+        "LAN": "192.168.3.99",
+        "node": str(node_addresses(besieged.deployment.world.nodes["relay"])[0]),
+        "link": str(besieged.package.plan.links[0].remote4),
+        "registry": "10.255.128.1",
+        "particle": "10.254.0.77",
+    }[of]
+
+    with having(node, forged):
+        assert not is_received(besieged.cell, node, str(target), OTHER, source=forged)
+        with besieged.without("not_tunnelled"):
+            assert is_received(besieged.cell, node, str(target), OTHER, source=forged)
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.feature("G32")
+@pytest.mark.feature("G53")
+def test_an_ipv6_source_of_the_uvn_is_received_through_tunnels_alone(
+    besieged: Besieged,
+) -> None:
+    nodes = besieged.deployment.world.nodes
+    cell, host = nodes["lan-c"], nodes["lan-c-host1"]
+    forged, target = str(node_addresses(nodes["relay"])[1]), str(address_of(cell, 6))
+    own = str(address_of(host, 6))
+
+    with having(host, forged):
+        assert is_received(cell, host, target, OTHER, source=own)
+        assert not is_received(cell, host, target, OTHER, source=forged)
+        cell.run(["nft", "flush", "chain", "inet", "uno", "not_tunnelled"])
+        try:
+            assert is_received(cell, host, target, OTHER, source=forged)
+        finally:
+            besieged.deployment.up([cell])
+
+
+@pytest.mark.feature("G24")
+@pytest.mark.feature("G53")
+def test_a_neighbour_is_not_received_with_the_address_of_another_link(besieged: Besieged) -> None:
+    sender = besieged.deployment.world.nodes["relay"]
+    links, mine = besieged.package.plan.links, link_to(besieged, "relay")
+    other = str(next(each for each in links if each is not mine).remote4)
+    target = str(mine.local4)
+
+    with having(sender, other):
+        assert is_received(besieged.cell, sender, target, OTHER, source=str(mine.remote4))
+        assert not is_received(besieged.cell, sender, target, OTHER, source=other)
+        allowed = f"rpf_{mine.interface}_4"
+        besieged.cell.run(
+            ["nft", "add", "element", "inet", "uno", allowed, "{", "10.255.192.0/20", "}"]
+        )
+        try:
+            assert is_received(besieged.cell, sender, target, OTHER, source=other)
+        finally:
+            besieged.restore()
+
+
+@pytest.mark.feature("G53")
+def test_every_socket_of_unos_routing_has_a_row_in_the_table(besieged: Besieged) -> None:
+    package = besieged.package
+    rows = cell_ports(package.plan, package.roster, bus_ports=ports(46, CELL_INDEX))
+    known = {(row.transport.value, port) for row in rows for port in row.ports}
+
+    sockets = listening(besieged.cell, set(pids(besieged.cell).values()))
+
+    assert {("tcp", 1790), ("udp", 3784), ("udp", 4784)} <= sockets
+    assert sockets - known == set()
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G53")
+def test_the_hosts_own_services_are_received_as_ever(besieged: Besieged) -> None:
+    near, internet = besieged.attackers["a LAN host"], besieged.attackers["the Internet"]
+    for attacker, target in ((near, near.targets[0]), (internet, internet.targets[0])):
+        for port in (179, OTHER, 7400, 53):
+            assert is_received(besieged.cell, attacker.node, target, port)
+    assert status(besieged.deployment, besieged.cell)["pending"] == []
+
+
+def forge_all(besieged: Besieged, attacker: Attacker) -> None:
+    """Send to every session, with the sender's own address and that of the session's other end."""
+    sessions = bfd_ends(besieged)
+    numbers = [number for _, _, number in sessions]
+    ways = [(attacker.own, target) for target in attacker.targets]
+    ways += [
+        (remote, target)
+        for remote, local, _ in sessions
+        for target in attacker.targets
+        if target == local or target == attacker.targets[0]
+    ]
+    send_forged_bfd(attacker.node, ways, BFD_PORTS, numbers)
+
+
+def bfd_ends(besieged: Besieged) -> list[tuple[str, str, int]]:
+    """The other end, this end, and the discriminator of each session."""
+    found = bfd_sessions(besieged.cell).values()
+    return [(each.remote, each.local, each.discriminator) for each in found]
+
+
+def await_ended(besieged: Besieged, attack: Callable[[], object]) -> None:
+    """Attack until a session has ended, and wait until all are up again."""
+    before = {name: each.downs for name, each in bfd_sessions(besieged.cell).items()}
+
+    def is_ended() -> bool:
+        attack()
+        now = bfd_sessions(besieged.cell)
+        return any(now[name].downs > downs for name, downs in before.items())
+
+    await_true(is_ended, "a session ends", within=8)
+    await_true(
+        lambda: all(each.is_up for each in bfd_sessions(besieged.cell).values()),
+        "all sessions are up again",
+        within=15,
+    )
+
+
+def answered(attacker: Attacker, port: int) -> list[str]:
+    """The addresses of the cell where a TCP connection is accepted."""
+    with ExitStack() as stack:
+        calls: dict[socket.socket, str] = {}
+        for target in attacker.targets:
+            call = stack.enter_context(
+                netns.socket_in(attacker.node.namespace, socket.AF_INET, socket.SOCK_STREAM)
+            )
+            call.bind((attacker.own, 0))
+            with suppress(OSError):
+                call.connect((target, port))
+            calls[call] = target
+        pause(0.5)
+        _, done, _ = select.select([], list(calls), [], 0)
+        return [
+            calls[call] for call in done if call.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        ]
+
+
+def link_to(besieged: Besieged, name: str) -> BackbonePeer:
+    """The link of the cell to a neighbour."""
+    (found,) = [each.id for each in besieged.package.roster.members if each.name == name]
+    return next(each for each in besieged.package.plan.links if each.cell == found)
+
+
+def addresses(node: Node) -> list[str]:
+    """All IPv4 addresses of a node."""
+    shown = node.run(["ip", "-4", "-o", "address", "show"]).stdout
+    return re.findall(r"inet ([0-9.]+)", shown)
+
+
+def listening(cell: Node, processes: set[int]) -> set[tuple[str, int]]:
+    """The protocols and ports that processes listen on."""
+    shown = cell.run(["ss", "-Hlntup"]).stdout
+    found = re.findall(r"^(tcp|udp) .*?:(\d+) +\S+ +users:(.*)$", shown, re.MULTILINE)
+    return {
+        (protocol, int(port))
+        for protocol, port, users in found
+        if processes & {int(pid) for pid in re.findall(r"pid=(\d+)", users)}
+    }
+
+
+@contextmanager
+def having(node: Node, source: str) -> Iterator[None]:
+    """Have a node forge an address."""
+    words = [source, "dev", "lo"]
+    node.run(["ip", "address", "add", *words, *(["nodad"] if ":" in source else [])])
+    try:
+        yield
+    finally:
+        node.run(["ip", "address", "del", *words])
+
+
+@contextmanager
+def routed(node: Node, targets: tuple[str, ...], gateway: str) -> Iterator[None]:
+    """Have a node send to some addresses through a gateway."""
+    for target in targets:
+        node.run(["ip", "route", "replace", target, "via", gateway])
+    try:
+        yield
+    finally:
+        for target in targets:
+            node.run(["ip", "route", "del", target, "via", gateway])
