@@ -7,7 +7,7 @@ started. So a neighbour could compute those of other links, and end their sessio
 keeps what bfdd itself sends through each link; on input, only these pairs of link and discriminator
 pass. A packet without a discriminator belongs to the session of its link.
 
-`meta mark` carries the discriminator, for nft before 1.0.3 takes no raw payload as a set's key.
+`meta mark` carries the discriminator: a set's key needs a type, which a raw payload has not.
 """
 
 from __future__ import annotations
