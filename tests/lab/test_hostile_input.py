@@ -276,6 +276,18 @@ def test_a_neighbour_is_not_received_with_the_address_of_another_link(besieged: 
 
 
 @pytest.mark.feature("G53")
+@pytest.mark.feature("G07")
+def test_a_change_of_the_table_ends_no_session(besieged: Besieged) -> None:
+    before = bfd_sessions(besieged.cell)
+
+    for _ in range(3):
+        with besieged.without("mss_clamp"):
+            pause(0.1)
+
+    assert bfd_sessions(besieged.cell) == before
+
+
+@pytest.mark.feature("G53")
 def test_every_socket_of_unos_routing_has_a_row_in_the_table(besieged: Besieged) -> None:
     package = besieged.package
     rows = cell_ports(package.plan, package.roster, bus_ports=ports(46, CELL_INDEX))

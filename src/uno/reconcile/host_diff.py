@@ -93,8 +93,8 @@ def _refuse_foreign(desired: Desired, observed: Observed) -> None:
     if desired.node and desired.node.name in observed.foreign:
         raise ActionNeeded(
             f"interface {desired.node.name} exists and is not uno's for this cell",
-            "a host is a cell of one UVN at a time: `uno service down --forget -r DIR` in the other "
-            "cell's directory ends it; or else remove or rename the interface",
+            "a host is a cell of one UVN at a time: `uno service down --forget -r DIR` in the "
+            "other cell's directory ends it; or else remove or rename the interface",
         )
     wanted = {tunnel.name for tunnel in desired.tunnels}
     if taken := sorted(wanted & observed.foreign):

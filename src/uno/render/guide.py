@@ -287,7 +287,7 @@ def _remedies(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
         ),
         (
             "You want it gone",
-            f"`uno service down --forget -r {_DIRECTORY}` removes all that uno made, and nothing else.",
+            f"`uno service down --forget -r {_DIRECTORY}` removes what uno made, and nothing else.",
         ),
     ]
     yield Rows(("What you see", "What to do"), [row for row in rows if row[0]])

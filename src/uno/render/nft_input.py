@@ -13,6 +13,7 @@ pass. A packet without a discriminator belongs to the session of its link.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
 
 from uno.model.listening_ports import BFD_PORT, ListeningPort, Place, Sender, Transport
 from uno.model.net import written
@@ -79,28 +80,29 @@ def _judgement(row: ListeningPort) -> str:
 
 
 def _accepting(senders: Iterable[Sender], verdict: str) -> Iterator[str]:
-    groups: dict[tuple[str, str], list[str]] = {}
+    places: dict[tuple[str, str], list[str]] = {}
     for each in senders:
-        source = written(each.source).removesuffix("/32") if each.source else ""
-        local = written(each.local) if each.local else ""
-        groups.setdefault((source, local), []).append(_place(each.place))
-    # One lookup, however many links there are.
-    exact = [
-        (places[0], source, local)
-        for (source, local), places in groups.items()
-        if len(places) == 1 and places[0].startswith('"') and source and local
-        if "/" not in source
-    ]
-    if len(exact) > 1:
-        elements = ", ".join(" . ".join(each) for each in exact)
-        yield f"iifname . ip saddr . ip daddr {{ {elements} }} {verdict}"
-    for (source, local), places in groups.items():
-        if len(exact) > 1 and (places[0], source, local) in exact:
-            continue
-        words = [f"iifname {places[0] if len(places) == 1 else _set(places)}"]
+        places.setdefault((_text(each.source), _text(each.local)), []).append(_place(each.place))
+    pairs = {ends: found[0] for ends, found in places.items() if _is_pair(ends, found)}
+    if len(pairs) > 1:
+        # One lookup, however many links there are.
+        elements = (f"{name} . {source} . {local}" for (source, local), name in pairs.items())
+        yield f"iifname . ip saddr . ip daddr {_set(elements)} {verdict}"
+        places = {ends: found for ends, found in places.items() if ends not in pairs}
+    for (source, local), found in places.items():
+        words = [f"iifname {found[0] if len(found) == 1 else _set(found)}"]
         words += [f"ip saddr {source}"] if source else []
         words += [f"ip daddr {local}"] if local else []
         yield " ".join([*words, verdict])
+
+
+def _is_pair(ends: tuple[str, str], places: list[str]) -> bool:
+    """Whether two single addresses meet on one interface by its name."""
+    return len(places) == 1 and places[0][0] == '"' and all(ends) and "/" not in ends[0]
+
+
+def _text(item: IPv4Address | IPv4Network | None) -> str:
+    return written(item).removesuffix("/32") if item else ""
 
 
 def _place(place: str | Place) -> str:
