@@ -50,11 +50,15 @@ OTHER = 7777
 
 @dataclass(frozen=True, kw_only=True)
 class Attacker:
-    """Somebody with an address of their own, and ways to the addresses of the cell."""
+    """Somebody with an address of their own, and ways to the addresses of the cell.
+
+    `end` is the address of a neighbour's end of its link to the cell.
+    """
 
     node: Node
     own: str
     targets: tuple[str, ...]
+    end: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +129,10 @@ def besieged(running: Deployment) -> Iterator[Besieged]:
                     targets=(public,),
                 ),
                 "a cell": Attacker(
-                    node=relay, own=str(node_addresses(relay)[0]), targets=(node4, *links)
+                    node=relay,
+                    own=str(node_addresses(relay)[0]),
+                    targets=(node4, *links),
+                    end=next(str(each.remote4) for each in package.plan.links if each.cell == 5),
                 ),
             },
         )
@@ -310,7 +317,10 @@ def test_the_hosts_own_services_are_received_as_ever(besieged: Besieged) -> None
 
 
 def forge_all(besieged: Besieged, attacker: Attacker) -> None:
-    """Send to every session, with the sender's own address and that of the session's other end."""
+    """Send to every session, with the sender's own address and that of the session's other end.
+
+    A neighbour does not do so over its own link: it may end its own session.
+    """
     sessions = bfd_ends(besieged)
     numbers = [number for _, _, number in sessions]
     ways = [(attacker.own, target) for target in attacker.targets]
@@ -318,7 +328,7 @@ def forge_all(besieged: Besieged, attacker: Attacker) -> None:
         (remote, target)
         for remote, local, _ in sessions
         for target in attacker.targets
-        if target == local or target == attacker.targets[0]
+        if target in {local, attacker.targets[0]} and remote != attacker.end
     ]
     send_forged_bfd(attacker.node, ways, BFD_PORTS, numbers)
 
