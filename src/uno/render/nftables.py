@@ -246,8 +246,8 @@ def _sources(
     """
     members = members_of(link.import_origins, roster)
     allowed = {prefix for member in members for prefix in own[member.id]}
-    allowed |= {IPv4Network(link.remote4), IPv6Network(link.remote6)}
-    allowed |= {*plan.backbone_allowed_ips}
+    ends = (IPv4Network(link.remote4), IPv6Network(link.remote6))
+    allowed |= {*ends, *plan.backbone_allowed_ips}
     if plan.particles and not plan.particles.masquerade:
         allowed |= {roster.pools.particles, roster.pools.particles6}
     return tuple(sorted(allowed, key=network_order))
