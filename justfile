@@ -63,6 +63,10 @@ house *args:
 mutants *args:
     python scripts/mutants.py {{ args }}
 
+# altered statements and packages, for what agents do not refuse properly; no lab. E.g. --seed 7
+fuzz *args:
+    python scripts/fuzz.py {{ args }}
+
 # the figures of docs/benchmarks.md; with a name, one of them: compile, failover, throughput
 bench name="":
     for script in benchmarks/{{ name }}*.py; do python "$script"; done

@@ -119,5 +119,5 @@ def altered(datagrams: list[bytes], chance: random.Random) -> bytes:
     return bytes(made[:_LARGEST])
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and len(sys.argv) > 4:
     main(*sys.argv[1:])

@@ -7,15 +7,16 @@ where only the registry should be, and sends more than anybody wants.
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hostile_cell import Forgery
-from watching import await_true, holds
+from watching import await_true, holds, note, pause
 
 from uno.agent.commit.ledger import Ledger
 from uno.lab.agents import Agent, Agents
@@ -231,6 +232,32 @@ def claims(site: Thief, generation: int) -> bool:
     return any(status is not None and status.generation == generation for status in found)
 
 
+@pytest.fixture(scope="module")
+def at_rest(site: Thief) -> dict[str, tuple[float, float]]:
+    return cost(site.others, during=4)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("mode", ["statuses", "large"])
+def test_a_cell_that_floods_costs_others_little(
+    site: Thief, at_rest: dict[str, tuple[float, float]], mode: str
+) -> None:
+    """Memory within 10 MB, and a core's 5 %, while it lasts and when it is over."""
+    with site.sending(mode):
+        # As much as may come at once is over.
+        pause(4)
+        flooded = cost(site.others, during=4)
+    pause(1)
+    after = cost(site.others, during=2)
+
+    for name, (memory, share) in at_rest.items():
+        note(f"{mode}: {name}: {at_rest[name]} at rest, then {flooded[name]} and {after[name]}")
+        assert flooded[name][0] - memory < 10, name
+        assert after[name][0] - memory < 10, name
+        assert flooded[name][1] - share < 5, name
+        assert after[name][1] - share < 5, name
+
+
 def test_altered_datagrams_end_no_agent(site: Thief) -> None:
     """A share of what `benchmarks/fuzz.py` sends."""
     targets = (site.agents.registry, site.agents.cells[OTHER])
@@ -256,3 +283,24 @@ def node_address(site: Thief, agent: Agent) -> str:
     assert package.plan.root is not None
     members = {each.id: str(each.node4) for each in package.roster.members}
     return members.get(agent.cell, str(package.plan.root.remote4))
+
+
+def cost(agents: Iterable[Agent], *, during: float) -> dict[str, tuple[float, float]]:
+    """What each agent takes: resident memory in MB, and percent of a core."""
+    before = {each.name: ticks(each) for each in agents}
+    pause(during)
+    return {
+        each.name: (resident(each), 100 * (ticks(each) - before[each.name]) / during)
+        for each in agents
+    }
+
+
+def ticks(agent: Agent) -> float:
+    """Seconds of processor that an agent has used, without the programs that it has run."""
+    fields = Path(f"/proc/{agent.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(agent: Agent) -> float:
+    pages = int(Path(f"/proc/{agent.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -61,7 +61,10 @@ def desired(
     )
     used = sorted({plan.bus.domain, *domains})
     ruleset = nftables.registry_ruleset(
-        root, plan.pools, bus_ports=tuple(p for it in used for p in ports(it, REGISTRY_INDEX))
+        root,
+        plan.pools,
+        bus_ports=tuple(p for it in used for p in ports(it, REGISTRY_INDEX)),
+        cells=(cell.member.node4 for cell in plan.cells),
     )
     return Desired(firewall=ruleset, tunnels=(tunnel,))
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.listening_ports import Transport, cell_ports, registry_ports
@@ -34,6 +34,7 @@ from uno.model.plan import (
 )
 from uno.model.routing_policy import members_of, originated, remote_prefixes
 from uno.model.tunnel import UNDERLAY_MARK
+from uno.render import nft_bus_rate
 from uno.render.nft_input import (
     BFD_SESSION_RULES,
     BFD_SESSIONS,
@@ -97,6 +98,7 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
     site = _site(nics, local)
     services = cell_ports(plan, roster, bus_ports=bus_ports)
     blocks = [
+        *_bus_rate(plan, roster, bus_ports),
         *_address_sets("uvn_prefixes", remote_prefixes(own, roster)),
         *_address_sets("own_prefixes", local),
         *(_address_sets("allowed_ips", allowed) if (allowed := plan.backbone_allowed_ips) else ()),
@@ -146,8 +148,17 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
     return f"table inet {TABLE} {{\n" + "\n".join(blocks) + "}\n"
 
 
-def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...]) -> str:
-    """Return the table of the registry's host, as nft reads it.
+def _bus_rate(plan: CellPlan, roster: Roster, bus_ports: tuple[int, ...]) -> Iterator[str]:
+    links = (link.interface for link in plan.links)
+    rules = tuple(nft_bus_rate.of_links(links, ports=bus_ports, cells=len(roster.members)))
+    if rules:
+        yield _chain(nft_bus_rate.CHAIN, nft_bus_rate.HOOK, rules)
+
+
+def registry_ruleset(
+    root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...], cells: Iterable[IPv4Address] = ()
+) -> str:
+    """Return the table of the registry's host, as nft reads it. `cells` are their node addresses.
 
     Nothing is forwarded into the root VPN or out of it, so that cells do not reach each other
     through the registry. Cells reach the bus, and replies reach the registry; packets to and from
@@ -157,6 +168,11 @@ def registry_ruleset(root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...])
     services = registry_ports(root, pools, bus_ports=bus_ports)
     elsewhere = f'iifname != {{ "lo", "{name}" }}'
     blocks = [
+        _chain(
+            nft_bus_rate.CHAIN,
+            nft_bus_rate.HOOK,
+            nft_bus_rate.of_nodes(root.registry_interface, sorted(cells), ports=bus_ports),
+        ),
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
