@@ -95,6 +95,7 @@ def test_a_link_that_goes_away_is_left_by_others_then_by_this_cell_and_then_it_g
         (6.0, f"avoid {interface}"),
         (7.0, f"close sessions of {interface}"),
         (7.5, f"remove {interface}"),
+        (10.0, "complete the change"),
     ]
     assert [each for each in switching.host.performed if isinstance(each, RemoveTunnel)] == [
         RemoveTunnel(interface)
@@ -122,7 +123,7 @@ def test_steps_are_timed_from_when_the_activation_was_received() -> None:
 
     switching.to(package_of(RING), DrainSchedule(started_at=switching.clock.time - 3))
 
-    assert [time for time, _ in switching.steps()] == [0.0, 2.0, 3.0, 4.0, 4.5]
+    assert [time for time, _ in switching.steps()] == [0.0, 2.0, 3.0, 4.0, 4.5, 7.0]
 
 
 @pytest.mark.feature("G07")
