@@ -60,6 +60,14 @@ table inet firewalld {
   }
 }
 """
+# New connections into the LAN are dropped, answers are not.
+NO_NEW = """\
+table inet no_new {
+  chain through { type filter hook forward priority 0;
+    oifname "lan0" ct state new meta length < 200 drop
+  }
+}
+"""
 # As a router on the Internet that drops what is longer than a smaller MTU, without an error.
 NARROW = """\
 table inet narrow {

@@ -12,7 +12,7 @@ from typing import Any
 
 import foreign
 import pytest
-from watching import await_true, note, only, pause
+from watching import await_true, note, only, pause, uno
 
 from uno.host.command import Completed
 from uno.lab.agents import Agent, Agents
@@ -247,6 +247,25 @@ def test_what_is_in_the_way_of_a_cell_is_named_everywhere(
         "nothing is in the way any more",
         within=20,
     )
+
+
+@pytest.mark.feature("G52")
+def test_a_cell_that_lets_no_new_connection_into_its_lan_is_not_reached(well: Agents) -> None:
+    observer, cell = well.cells["lan-a"], well.cells["lan-c"].node
+    # By their length: what depends on that is not read from rules.
+    cell.run(["nft", "-f", "-"], stdin=foreign.NO_NEW)
+    try:
+        # Have it probe now, and not at the next full minute.
+        uno(well.deployment, observer.node, "up")
+        after = await_true(
+            lambda: networks(observer, "unreachable") == {"192.168.3.0/24"},
+            "another cell does not reach the LAN",
+            within=30,
+        )
+    finally:
+        cell.run(["nft", "delete", "table", "inet", "no_new"])
+    note(f"not reached after {after:.1f} s")
+    await_true(lambda: networks(observer, "unreachable") == set(), "it is reached again", within=30)
 
 
 @pytest.mark.feature("G51")
