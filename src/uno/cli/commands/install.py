@@ -70,7 +70,7 @@ def install(
     uno guide or uno show uvn, or give it with --registry-key. It starts nothing, and needs neither
     a LAN that is up nor root. A running agent switches to the package, and rolls back within a
     minute if it no longer reaches the registry and the neighbours that it reached before. Exit
-    status 1 if it rolls back.
+    status 2 if it rolls back.
     """
     from uno import files  # noqa: PLC0415
     from uno.agent.commit.ledger import Ledger  # noqa: PLC0415
