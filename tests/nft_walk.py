@@ -82,15 +82,12 @@ def chain(text: str, name: str) -> list[str]:
 def verdict(text: str, name: str, packet: Crossing) -> str:
     """Say what a chain makes of a packet, that of no new connection; `return` if it leaves it."""
     for rule in chain(text, name):
-        if rule.startswith(("type ", "tcp flags ")) or "maxseg" in rule or "update @" in rule:
+        if rule.startswith(("type ", "tcp flags ")) or "maxseg" in rule:
             continue
         match _action(text, rule, packet):
             case ["jump", target]:
                 if (found := verdict(text, target, packet)) != "return":
                     return found
-            case ["goto", "bfd_session"]:
-                # A packet that starts a session.
-                return "accept"
             case ["goto", target]:
                 return verdict(text, target, packet)
             case [found]:

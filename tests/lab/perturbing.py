@@ -39,7 +39,7 @@ def link(name: str, command: str, show: str) -> Perturbation:
 
 
 def nft(name: str, command: str) -> Perturbation:
-    return Perturbation(f"nftables: {name}", f"nft {command}", _LISTING)
+    return Perturbation(f"nftables: {name}", f"nft {command}", "nft -s list table inet uno")
 
 
 def frr(daemon: str, name: str, *commands: str) -> Perturbation:
@@ -54,8 +54,6 @@ _ROUTES = "ip route show dev {link} proto 98; ip -6 route show dev {link} proto 
 _ALL = f"{_FLAGS}; {_ADDRESSES}; {_ROUTES}"
 _NODE = _ALL.replace("{link}", "uno0")
 _ROOT = _ALL.replace("{link}", "uwg-v0")
-# But for what packets add to a set.
-_LISTING = "nft -s list table inet uno | grep -v '\" \\. 0x'"
 _ROUTER = "$({vtysh} -d bgpd -c 'show running-config' | grep '^router bgp')"
 _NEIGHBOR = "$({vtysh} -d bgpd -c 'show running-config' | grep -o 'neighbor [0-9.]*' | head -1)"
 _PROFILE = "$({vtysh} -d bfdd -c 'show running-config' | grep '^ profile' | head -1)"

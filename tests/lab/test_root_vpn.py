@@ -109,6 +109,28 @@ def test_nothing_but_the_bus_and_pings_is_received_from_cells(rooted: Rooted) ->
             assert not is_received(registry, cell, REGISTRY4, port, source=own)
 
 
+@pytest.mark.feature("G53")
+def test_the_internet_reaches_neither_the_registrys_bus_nor_its_own_address(
+    rooted: Rooted,
+) -> None:
+    registry, nodes = rooted.registry, rooted.running.world.nodes
+    public, via = str(registry.station.public), ["via", str(registry.station.public)]
+    nodes["internet"].run(["ip", "route", "add", REGISTRY4, *via])
+    ways = ((public, ROOT), (REGISTRY4, ROOT), (REGISTRY4, 7777))
+    try:
+        for target, port in ways:
+            assert not is_received(registry, nodes["server"], target, port)
+        assert is_received(registry, nodes["server"], public, 7777)
+
+        # The counter-proof: without the rules it does.
+        registry.run(["nft", "flush", "chain", "inet", "uno_registry", "input"])
+        for target, port in ways:
+            assert is_received(registry, nodes["server"], target, port)
+    finally:
+        nodes["internet"].run(["ip", "route", "del", REGISTRY4, *via])
+        assert rooted.raised() == ["replace the firewall table"]
+
+
 def test_cells_do_not_reach_each_other_through_the_registry(rooted: Rooted) -> None:
     cell, other = rooted.running.world.nodes["lan-a"], rooted.running.world.nodes["lan-c"]
     target = str(node_addresses(other)[0])

@@ -28,8 +28,7 @@ KERNEL = {
     "routes": "ip route show table all | sort",
     "routes6": "ip -6 route show table all | sed 's/ expires [0-9a-z]*//' | sort",
     "rules": "ip rule; ip -6 rule",
-    # But for what packets add to a set of uno's.
-    "nftables": "nft -s list ruleset | grep -v '\" \\. 0x'",
+    "nftables": "nft -s list ruleset",
     "wireguard": """for each in $(wg show interfaces); do
         wg showconf $each | awk 'BEGIN { RS = "" } { gsub("\\n", " "); print }' | sort
     done""",

@@ -1,13 +1,6 @@
 """Rows of `model.listening_ports` to rules of an input chain. Source: nft(8).
 
-The rules name the set `tunnels`. BFD has a second check. bfdd finds the session of a packet by the
-discriminator in it alone, whatever link the packet came through (`ptm_bfd_sess_find` in
-bfdd/bfd.c), and draws discriminators from a generator that is seeded with the second in which it
-started. So a neighbour could compute those of other links, and end their sessions. The output chain
-keeps what bfdd itself sends through each link; on input, only these pairs of link and discriminator
-pass. A packet without a discriminator belongs to the session of its link.
-
-`meta mark` carries the discriminator: a set's key needs a type, which a raw payload has not.
+The rules name the set `tunnels`.
 """
 
 from __future__ import annotations
@@ -15,37 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from uno.model.listening_ports import BFD_PORT, ListeningPort, Place, Sender, Transport
+from uno.model.listening_ports import ListeningPort, Place, Sender, Transport
 from uno.model.net import written
-
-BFD_SESSIONS = """\
-  set bfd_sessions {
-    type ifname . mark
-    size 4096
-    flags dynamic,timeout
-    timeout 1m
-  }
-"""
-
-# Bits of the transport header: UDP has eight octets, and BFD's two discriminators are the second
-# and the third 32 bits of its packet (RFC 5880, section 4.1).
-_MY_DISCRIMINATOR, _YOUR_DISCRIMINATOR = "@th,96,32", "@th,128,32"
-
-BFD_SESSION_RULES = (
-    f"{_YOUR_DISCRIMINATOR} 0 accept",
-    f"meta mark set {_YOUR_DISCRIMINATOR}",
-    "iifname . meta mark @bfd_sessions meta mark set 0 accept",
-    "counter drop",
-)
-
-KEEP_BFD_SESSION = " ".join(
-    (
-        f"udp dport {BFD_PORT} oifname @links",
-        f"meta mark set {_MY_DISCRIMINATOR}",
-        "update @bfd_sessions { oifname . meta mark }",
-        "meta mark set 0",
-    )
-)
 
 
 def input_rules(rows: Iterable[ListeningPort]) -> Iterator[str]:
@@ -58,8 +22,7 @@ def service_chains(rows: Iterable[ListeningPort]) -> Iterator[tuple[str, list[st
     """Yield the names and rules of the chains that `input_rules` uses."""
     for row in rows:
         if _judgement(row).startswith("goto"):
-            verdict = "goto bfd_session" if row.service == "bfd" else "accept"
-            yield row.service, [*_accepting(row.senders, verdict), "counter drop"]
+            yield row.service, [*_accepting(row.senders), "counter drop"]
 
 
 def to_ports(transport: Transport, ports: tuple[int, ...]) -> str:
@@ -79,7 +42,7 @@ def _judgement(row: ListeningPort) -> str:
     return "accept" if Sender(place=Place.ANYWHERE) in row.senders else f"goto {row.service}"
 
 
-def _accepting(senders: Iterable[Sender], verdict: str) -> Iterator[str]:
+def _accepting(senders: Iterable[Sender]) -> Iterator[str]:
     places: dict[tuple[str, str], list[str]] = {}
     for each in senders:
         places.setdefault((_text(each.source), _text(each.local)), []).append(_place(each.place))
@@ -87,13 +50,13 @@ def _accepting(senders: Iterable[Sender], verdict: str) -> Iterator[str]:
     if len(pairs) > 1:
         # One lookup, however many links there are.
         elements = (f"{name} . {source} . {local}" for (source, local), name in pairs.items())
-        yield f"iifname . ip saddr . ip daddr {_set(elements)} {verdict}"
+        yield f"iifname . ip saddr . ip daddr {_set(elements)} accept"
         places = {ends: found for ends, found in places.items() if ends not in pairs}
     for (source, local), found in places.items():
         words = [f"iifname {found[0] if len(found) == 1 else _set(found)}"]
         words += [f"ip saddr {source}"] if source else []
         words += [f"ip daddr {local}"] if local else []
-        yield " ".join([*words, verdict])
+        yield " ".join([*words, "accept"])
 
 
 def _is_pair(ends: tuple[str, str], places: list[str]) -> bool:

@@ -35,14 +35,7 @@ from uno.model.plan import (
 from uno.model.routing_policy import members_of, originated, remote_prefixes
 from uno.model.tunnel import UNDERLAY_MARK
 from uno.render import nft_bus_rate
-from uno.render.nft_input import (
-    BFD_SESSION_RULES,
-    BFD_SESSIONS,
-    KEEP_BFD_SESSION,
-    input_rules,
-    service_chains,
-    to_ports,
-)
+from uno.render.nft_input import input_rules, service_chains, to_ports
 
 TABLE = "uno"
 REGISTRY_TABLE = "uno_registry"
@@ -105,7 +98,6 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
         _names("links", (link.interface for link in plan.links)),
         _names("nics", nics),
         _names("tunnels", interfaces(plan)),
-        BFD_SESSIONS,
         *_rpf_chains(plan, roster),
         _chain("from_links", "", _from_links(plan, site)),
         *(_chain(f"from_{link.interface}", "", _from_link(link)) for link in plan.links),
@@ -124,7 +116,6 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
                 *_block_inbound_from(foreign.block_inbound_from, site),
             ),
         ),
-        _chain("bfd_session", "", BFD_SESSION_RULES),
         *(_chain(name, "", rules) for name, rules in service_chains(services)),
         _chain("not_tunnelled", "", _not_tunnelled(plan, foreign)),
         _chain(
@@ -462,7 +453,6 @@ def _not_tunnelled(plan: CellPlan, foreign: ForeignInterfaces) -> Iterator[str]:
 def _output(own: Member) -> Iterator[str]:
     # A tunnel must not be carried by itself or another: an endpoint may have an address of a LAN.
     yield f"meta mark {UNDERLAY_MARK:#x} oifname @tunnels counter drop"
-    yield KEEP_BFD_SESSION
     yield f"ip saddr {own.node4} jump from_node"
     yield f"ip6 saddr {own.node6} jump from_node"
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from msgspec.structs import replace
 
-from nft_walk import Crossing, Walk, chain, verdict
+from nft_walk import Crossing, Walk, verdict
 from uno.model.listening_ports import (
     ListeningPort,
     Place,
@@ -224,24 +224,6 @@ def test_a_link_that_listens_receives_from_any_address_but_through_no_tunnel(hub
     assert hub.walk.enters("eth0", "192.168.2.1", to="192.0.2.1", port=link.port)
     assert not hub.walk.enters("uwg-p1", PHONE, to="192.0.2.1", port=link.port)
     assert hub.walk.enters("uwg-b0", "192.168.2.1", to=hub.node, port=hub.plan.root.port)
-
-
-@pytest.mark.feature("G53")
-def test_a_discriminator_is_received_only_on_the_link_that_it_was_sent_through(hub: Cut) -> None:
-    received = chain(hub.walk.text, "bfd_session")
-    sent = chain(hub.walk.text, "output")
-
-    assert received == [
-        "@th,128,32 0 accept",
-        "meta mark set @th,128,32",
-        "iifname . meta mark @bfd_sessions meta mark set 0 accept",
-        "counter drop",
-    ]
-    assert (
-        "udp dport 3784 oifname @links meta mark set @th,96,32 "
-        "update @bfd_sessions { oifname . meta mark } meta mark set 0"
-    ) in sent
-    assert all("goto bfd_session" in rule for rule in chain(hub.walk.text, "bfd")[:-1])
 
 
 def test_the_registrys_bus_receives_from_cells_and_its_own_host() -> None:

@@ -35,12 +35,6 @@ _GENERATION = 1
 
 # The head of a set or chain in a listing: `	chain forward {`
 _BLOCK = re.compile(r"^[ \t]+(\w+) ([\w-]+) \{$", re.MULTILINE)
-# A set whose elements are added by packets, as far as these elements, and the elements.
-_DYNAMIC = re.compile(
-    r"(^[ \t]+set ([\w-]+) \{\n(?:\t\t.*\n)*?\t\tflags [\w,]*dynamic.*\n(?:\t\t.*\n)*?)"
-    r"(\t\telements = \{[^}]*\}\n)?(?=\t\})",
-    re.MULTILINE,
-)
 
 
 def replace_table(table: str, ruleset: str | None) -> None:
@@ -79,28 +73,22 @@ def accepts(ruleset: str) -> bool:
 
 
 def listing(table: str) -> str | None:
-    """Return the table as nft lists it, or None where there is none.
-
-    It has no counters, and no elements that packets have added to sets.
-    """
+    """Return the table as nft lists it without counters, or None where there is none."""
     done = run(["nft", "-s", "list", "table", FAMILY, table], check=False)
-    return _DYNAMIC.sub(r"\1", done.stdout) if done.status == 0 else None
+    return done.stdout if done.status == 0 else None
 
 
 def _emptied(name: str, there: str, ruleset: str) -> str | None:
     """Return the commands that empty a table for `ruleset`; None if it cannot be emptied.
 
-    Sets and chains whose name is in both stay, without their content but for elements that packets
-    have added.
+    Sets and chains whose name is in both stay, without their content.
     """
     found = _BLOCK.findall(there)
     kept = set(_BLOCK.findall(ruleset))
     if any(kind not in {"set", "chain"} for kind, _ in found):
         return None
-    dynamic = {each[1] for each in _DYNAMIC.findall(there)}
-    fixed = [each for kind, each in found if kind == "set" and each not in dynamic]
     lines = [f"flush table {name}"]
-    lines += [f"flush set {name} {each}" for each in fixed]
+    lines += [f"flush set {name} {each}" for kind, each in found if kind == "set"]
     lines += [f"delete {kind} {name} {each}" for kind, each in found if (kind, each) not in kept]
     return "".join(f"{line}\n" for line in lines)
 

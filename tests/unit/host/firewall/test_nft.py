@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from typing import NoReturn
 
 import pytest
@@ -102,55 +101,6 @@ def test_a_table_is_listed_without_its_counters(monkeypatch: pytest.MonkeyPatch)
 
     assert nft.listing("uno") == "table inet uno {\n}\n"
     assert program.asked == ["nft -s list table inet uno"]
-
-
-WITH_SESSIONS = """table inet uno {
-	set bfd_sessions {
-		type ifname . mark
-		size 4096
-		flags dynamic,timeout
-		timeout 1m
-		elements = { "uwg-b0" . 0x4d000000,\n\t\t\t     "uwg-b1" . 0x4e000000 }
-	}
-
-	set lans {
-		type ipv4_addr
-		elements = { 192.0.2.0 }
-	}
-}
-"""
-
-
-@pytest.mark.feature("G25")
-@pytest.mark.feature("G53")
-def test_what_packets_add_to_a_set_is_no_change_of_the_table(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(nft, "run", Nft(stdout=WITH_SESSIONS))
-
-    shown = nft.listing("uno")
-
-    assert shown == re.sub(r'\t\telements = \{ "uwg[^}]*\}\n', "", WITH_SESSIONS)
-    assert shown != WITH_SESSIONS
-    monkeypatch.setattr(nft, "run", Nft(stdout=shown or ""))
-    assert nft.listing("uno") == shown
-
-
-@pytest.mark.feature("G53")
-def test_what_packets_have_added_stays_when_the_table_is_changed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    program = Nft(stdout=WITH_SESSIONS)
-    monkeypatch.setattr(nft, "run", program)
-    ruleset = "table inet uno {\n  set bfd_sessions {\n    flags dynamic\n  }\n}\n"
-
-    nft.replace_table("uno", ruleset)
-
-    (given,) = filter(None, program.given)
-    commands = ["flush table", "flush set", "delete set"]
-    names = ["", " lans", " lans"]
-    lines = (f"{each} inet uno{name}\n" for each, name in zip(commands, names, strict=True))
-    assert given == "".join(lines) + ruleset
 
 
 def test_no_table_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
