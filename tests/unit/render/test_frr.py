@@ -177,6 +177,31 @@ def test_every_session_filters_what_comes_in_for_both_families() -> None:
     assert text.count(" in\n") == 2 * len(PLAN.links)
 
 
+@pytest.mark.feature("G22")
+def test_a_neighbour_may_advertise_a_power_of_two_of_prefixes_far_above_the_plan() -> None:
+    many = replace(
+        ROSTER.members[1], lans=tuple(IPv4Network("172.16.0.0/12").subnets(new_prefix=22))[:300]
+    )
+    larger = replace(ROSTER, members=(ROSTER.members[0], many, *ROSTER.members[2:]))
+
+    assert bgpd(PLAN, ()).count(" maximum-prefix 1024 restart 1 force\n") == 2 * len(PLAN.links)
+    policy = routing_policy(PLAN, larger, lans=())
+    assert (policy.maximum_prefixes(4), policy.maximum_prefixes(6)) == (2048, 1024)
+
+
+@pytest.mark.feature("G22")
+def test_a_route_keeps_graceful_shutdown_alone_and_leads_to_the_neighbour() -> None:
+    text = bgpd(PLAN, ())
+
+    assert "community-list expanded FOREIGN seq 5 deny ^graceful-shutdown$\n" in text
+    for each in PLAN.links:
+        four, six = (step(text, f"IMPORT-{each.interface}-V{version}") for version in (4, 6))
+        assert "set ip next-hop peer-address" in four
+        assert f"set ipv6 next-hop global {each.remote6}" in six
+        assert "set comm-list FOREIGN delete" in four
+        assert four[2:5] == six[2:5]
+
+
 @pytest.mark.feature("G08")
 def test_routes_over_a_tagged_link_are_advertised_with_gshut_and_used_as_before() -> None:
     text = bgpd(PLAN, ON_ETH1, {"uwg-b1": Drain.TAGGED})
