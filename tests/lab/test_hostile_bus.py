@@ -238,7 +238,7 @@ def at_rest(site: Thief) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("mode", ["statuses", "large"])
+@pytest.mark.parametrize("mode", ["subjects", "statuses", "large"])
 def test_a_cell_that_floods_costs_others_little(
     site: Thief, at_rest: dict[str, tuple[float, float]], mode: str
 ) -> None:
