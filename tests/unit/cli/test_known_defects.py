@@ -191,7 +191,7 @@ def test_s10_a_lan_that_is_removed_is_accepted_nowhere(site: Uno, root: Path) ->
         assert {str(lan) for each in made.roster.members for lan in each.lans} == {"192.168.1.0/24"}
 
 
-@pytest.mark.parametrize("email", ["../x@y.org", "a'b@y.org", "a:b@y.org", "a\nb@y.org", "a@b@c.d"])
+@pytest.mark.parametrize("email", ["../x@y.org", "a*b@y.org", "a:b@y.org", "a\nb@y.org", "a@b@c.d"])
 def test_s12_no_email_address_is_a_path_or_a_pattern(site: Uno, email: str) -> None:
     refused = site("define", "user", email, "-p", "x")
 

@@ -97,6 +97,13 @@ BACK = {
     "--particles-vpn-masquerade": "--no-particles-vpn-masquerade",
     "--particles-vpn-tunnel": "--no-particles-vpn-tunnel",
 }
+# The same, switched off by a specification.
+OFF = {
+    "--enable-root-vpn": "enable_root_vpn: false",
+    "--enable-particles-vpn": "enable_particles_vpn: false",
+    "--particles-vpn-masquerade": "particles_vpn: {masquerade: false}",
+    "--particles-vpn-tunnel": "particles_vpn: {tunnel: false}",
+}
 ARGUMENTS, OTHERS = "-D '{a: [b, c]}'", "-D '{a: [b, c], b: [c]}'"
 STATIC = f"config uvn -U -S static {ARGUMENTS}"
 NEW_UVN = "define uvn net -o john@example.org -p secret"
@@ -117,7 +124,7 @@ def declaring() -> Iterator[tuple[str, str, Recipe]]:
     for option, first in BACK.items():
         change = f"config uvn -U {first}"
         yield "config uvn", option, Recipe("config uvn -U", option, (change,))
-        yield "define uvn", option, Recipe(f"{NEW_UVN} {first}", option)
+        yield "define uvn", option, Recipe(f"{NEW_UVN} -s 'settings: {{{OFF[option]}}}'", option)
     yield (
         "config uvn",
         "--no-address",
@@ -137,11 +144,6 @@ def declaring() -> Iterator[tuple[str, str, Recipe]]:
     ):
         change = (f"config cell a -U {first}",) if first else ()
         yield "config cell", option, Recipe("config cell a -U", given, change)
-    yield (
-        "define cell",
-        "--enable-particles-vpn",
-        Recipe("define cell z -a z.example.org --disable-particles-vpn", "--enable-particles-vpn"),
-    )
     yield "define cell", "--link", Recipe("define cell z -a z.example.org -L a", "-L b", (STATIC,))
     yield "config cell", "--link", Recipe("config cell c -U", "-L a -L b", (STATIC,))
     yield "define particle", "--owner", Recipe("define particle pad", "-o jane@example.org")
@@ -261,6 +263,7 @@ ELSEWHERE = {
 }
 # Without a test of their own, since what they choose is chosen by one condition.
 UNTRIED = {
+    ("define cell", "--enable-particles-vpn"): "what a new cell does without it, stated",
     ("lab exec", "--lab"): "which of several labs; with one it makes no difference",
     ("lab demo", "--keep"): "the lab stays, as for any other that `lab up` made",
 }
