@@ -161,11 +161,12 @@ def test_a_package_that_is_copied_by_hand_is_changed_over_to_at_once(well: Agent
 
     done = uno(agent.node, "install", str(copy), "-r", str(agent.root))
 
-    assert "Its agent, process" in done.stdout
-    before = 1
-    await_true(
-        lambda: (status := own(agent)) and status.generation > before, "it runs it", within=20
-    )
+    assert done.status == 0
+    assert "Its agent has it on trial" in done.stdout
+    assert "is confirmed." in done.stdout
+    status = own(agent)
+    assert status is not None
+    assert f"generation {status.generation}, in" in done.stdout
     well.sync("-t", "60")
 
 

@@ -206,7 +206,7 @@ def test_a_banned_cell_reaches_the_registry_no_more(rooted: Rooted) -> None:
 
     did = rooted.raised(without=4)
 
-    assert did == ["configure interface uwg-v1"]
+    assert did == ["replace the firewall table", "configure interface uwg-v1"]
     assert not pings(cell, own, REGISTRY4)
     assert not is_received(registry, cell, REGISTRY4, ROOT, source=own)
 

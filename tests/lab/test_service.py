@@ -442,6 +442,8 @@ def test_kernel_parameters_in_the_way_are_named_by_status(site: Site) -> None:
     assert [each.partition(":")[0] for each in found["obstacles"]] == [
         "net.ipv4.conf.lan0.forwarding is 0",
         f"net.ipv4.conf.{link}.rp_filter is 1",
+        # What the first of them does to packets, as the proof of forwarding finds it.
+        "LAN 192.168.2.0/24",
     ]
     assert found["healthy"] is False
 
