@@ -105,7 +105,7 @@ def within(what: str, taken: Summary) -> list[Goal]:
 def change_lan(agents: Agents, found: Found) -> None:
     """Give a cell another LAN, and take it away."""
     config = agents.deployment.registry
-    config("config", "cell", GROWING, "-U", "-N", LATER_LAN, "-y")
+    config("config", "cell", GROWING, "-U", "--add-network", LATER_LAN, "-y")
     found.add("LAN added", sync(agents, f"{GROWING} gets {LATER_LAN}"))
     config("config", "cell", GROWING, "-U", "--remove-network", LATER_LAN, "-y")
     found.add("LAN removed", sync(agents, f"{GROWING} loses {LATER_LAN}"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
@@ -133,7 +133,7 @@ class Cell:
         assert found is not None
         return found
 
-    def check(self, _running: Package, _offered: Package) -> None:
+    def check(self, _running: Package, _offered: Package, _own: Collection[int]) -> None:
         """Refuse a package, as a host that lacks something for it does."""
         if self.refusal:
             raise ActionNeeded(self.refusal)

@@ -48,7 +48,7 @@ def test_another_lan_costs_the_others_nothing(well: Agents) -> None:
     lan = "2001:db8:3::/64"
 
     def change() -> None:
-        for option in ("--remove-network", "-N"):
+        for option in ("--remove-network", "--add-network"):
             change_to(well, "config", "cell", "lan-c", "-U", option, lan)
 
     flows = during(well, change, between(well, "lan-a", "lan-b", "lan-d"))

@@ -198,7 +198,8 @@ def test_a_new_cell_loses_nothing_on_links_that_stay(site: Site) -> None:
     for cell in deployment.cells:
         # What attracts traffic comes last, and only then what is unused is removed.
         assert re.search(
-            r"reload routing(?:\nremove .*|\nreplace the firewall table)*$",
+            r"reload routing(?:\nremove .*|\nreplace the firewall table)*"
+            r"(?:\ncomplete the change)?$",
             "\n".join(changed[cell.name]),
         )
     assert [flow.lost for flow in stream.flows.values()] == [0] * 4

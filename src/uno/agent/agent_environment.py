@@ -39,7 +39,7 @@ class AgentEnvironment:
     forwarding_prober: ForwardingProber | None = None
     notify: Callable[[str], None] | None = None
     watchdog: float = 0.0
-    check_host: CheckHost = lambda _running, _offered: None
+    check_host: CheckHost = lambda _running, _offered, _own_ports: None
     config: Callable[[Package], BusConfig] = field(default_factory=lambda: bus_config)
     intervals: AgentIntervals = field(default_factory=AgentIntervals)
     confirm_limits: ConfirmLimits = field(default_factory=ConfirmLimits)

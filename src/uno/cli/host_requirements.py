@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from uno.model.plan import BusPlan, Plan
 
 
-def require_for_cell(running: Package, offered: Package, *, directory: Path) -> None:
+def require_for_cell(
+    running: Package, offered: Package, own_ports: Collection[int], *, directory: Path
+) -> None:
     """Raise `UnoError` if the host, which runs the first package, cannot run the second.
 
+    `own_ports` are the UDP ports of the tunnels that it has, those to be removed among them.
     `directory` is the cell's.
     """
     _require_bus((running.plan.bus,), offered.plan.bus, index=CELL_INDEX, directory=directory)
-    added = sorted(set(_listen_ports(offered)) - set(_listen_ports(running)))
+    added = sorted(set(_listen_ports(offered)) - set(_listen_ports(running)) - set(own_ports))
     require_free(added, purpose="WireGuard")
 
 

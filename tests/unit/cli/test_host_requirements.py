@@ -65,9 +65,10 @@ def test_a_cell_refuses_a_port_that_another_program_uses(
     after, _ = state(root)
 
     with pytest.raises(UnoError, match=f"UDP port {taken}, which WireGuard needs"):
-        require_for_cell(before, after, directory=root)
+        require_for_cell(before, after, (), directory=root)
 
-    require_for_cell(after, after, directory=root)
+    require_for_cell(after, after, (), directory=root)
+    require_for_cell(before, after, (taken,), directory=root)
 
 
 def test_the_registry_refuses_a_port_that_another_program_uses(root: Path, taken: int) -> None:
@@ -99,7 +100,7 @@ def test_a_dds_domain_whose_port_another_program_uses_is_refused(root: Path, ind
 
 def require(before: State, after: State, directory: Path, *, index: int) -> None:
     if index == CELL_INDEX:
-        require_for_cell(before[0], after[0], directory=directory)
+        require_for_cell(before[0], after[0], (), directory=directory)
     else:
         require_for_registry((before[1],), after[1], directory=directory)
 

@@ -47,7 +47,11 @@ def test_a_name_that_is_nearly_one_is_offered() -> None:
 
 
 @pytest.mark.parametrize(
-    "email", ["john@example.org", "j.d+uno@mail.example.org", "root@localhost", "A_b%c@x.io"]
+    "email",
+    [
+        *("john@example.org", "j.d+uno@mail.example.org", "root@localhost", "A_b%c@x.io"),
+        "o'brien@example.org",
+    ],
 )
 def test_common_e_mail_addresses_are_taken(email: str) -> None:
     assert email_fault(email) is None
@@ -57,7 +61,7 @@ def test_common_e_mail_addresses_are_taken(email: str) -> None:
     "email",
     [
         *("", "john", "@example.org", "john@", "a@b@c", ".a@b.c", "a..b@c.d", "a b@c.d"),
-        *("a@b_c.d", "a@-b.c", "a@b..c", "`id`@b.c", "a|b@c.d", "a'b@c.d", "a\n@c.d", "a@c.d\n"),
+        *("a@b_c.d", "a@-b.c", "a@b..c", "`id`@b.c", "a|b@c.d", "a\n@c.d", "a@c.d\n"),
         *("a/b@c.d", "a@[192.0.2.1]", "é@c.d", "x" * 65 + "@c.d", "a@" + "b." * 130 + "c"),
     ],
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -98,7 +98,7 @@ JoinBus: TypeAlias = Callable[["Package"], None]
 
 # Checks that this host can run a package (the second) instead of the one that it runs. Blocks.
 # Raises `UnoError`.
-CheckHost: TypeAlias = Callable[["Package", "Package"], None]
+CheckHost: TypeAlias = Callable[["Package", "Package", Collection[int]], None]
 
 # Observes the host, and returns the status of the cell and what the prober has measured.
 ObserveCell: TypeAlias = Callable[[], Awaitable[tuple["CellStatus", "ProbeResults"]]]
@@ -406,7 +406,9 @@ class CommitExecutor:
         """Raise `UnoError` if this host cannot run `offered`."""
         require_keys(offered)
         require_new_lans(offered, self.package, self._reconciler.host.facts().nics)
-        self._check_host(self.package, offered)
+        tunnels = self._reconciler.host.observe(()).tunnels
+        own_ports = [each.port for each in tunnels if each.port is not None]
+        self._check_host(self.package, offered, own_ports)
 
     async def _activate(self, command: Activate) -> CommitEvent:
         generation = command.pending.generation
