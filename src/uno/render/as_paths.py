@@ -43,8 +43,13 @@ def of_members(asn: int, highest: int) -> str:
 
 
 def through(neighbor: int, asn: int) -> str:
-    """Return what matches paths that begin with the AS number `neighbor` and end with `asn`."""
-    return f"^{asn}$" if neighbor == asn else f"^{neighbor} (.* )?{asn}$"
+    """Return what matches paths that begin with the AS number `neighbor` and end with `asn`.
+
+    These are all such paths, so that a list that permits origins lets through what one that denies
+    the others does.
+    """
+    rest = f" (.* )?{asn}"
+    return f"^{neighbor}({rest})?$" if neighbor == asn else f"^{neighbor}{rest}$"
 
 
 def from_neighbor(neighbor: int) -> str:

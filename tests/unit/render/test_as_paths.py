@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from itertools import permutations
+from itertools import chain, permutations, product
 
 import pytest
 
@@ -69,6 +69,22 @@ def test_the_first_as_is_the_neighbours(path: str) -> None:
     assert re.search(through(4200000002, origin), path)
     assert not re.search(from_neighbor(4200000003), path)
     assert not re.search(through(4200000003, origin), path) or origin == 4200000003 == int(path)
+
+
+@pytest.mark.parametrize("imported", [{2, 3}, {3}, {2, 3, 4}, {2}])
+def test_a_list_that_permits_origins_lets_through_what_one_that_denies_the_others_does(
+    imported: set[int],
+) -> None:
+    permitted = [through(asn_of(2), asn_of(cell)) for cell in imported]
+    denied = [through(asn_of(2), asn_of(cell)) for cell in {2, 3, 4} - imported]
+    begins = from_neighbor(asn_of(2))
+
+    for walk in chain.from_iterable(product((2, 3, 4), repeat=length) for length in (1, 2, 3)):
+        path = " ".join(str(asn_of(cell)) for cell in walk)
+        wanted = walk[0] == 2 and walk[-1] in imported
+        assert any(re.search(each, path) for each in permitted) == wanted, path
+        one_denies = any(re.search(each, path) for each in denied)
+        assert (not one_denies and bool(re.search(begins, path))) == wanted, path
 
 
 @pytest.mark.parametrize(
