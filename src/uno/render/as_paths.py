@@ -61,16 +61,21 @@ def impossible(adjacencies: tuple[Adjacency, ...], highest: int) -> Iterator[tup
     """Yield what matches each path of members that is too long, or two of which have no link.
 
     Each expression comes with a number that follows from the ids of the cells that it is for: ten
-    consecutive ones, unless it would be too long.
+    consecutive ones, unless it would be too long. It also matches what goes on from those of the
+    ten that `adjacencies` does not have, so that a path through a cell that only an earlier or a
+    later list knows is not let through while one list replaces the other line by line.
     """
     yield 1, f"^.{{{min(_STEP * len(adjacencies), _LARGEST_COUNT)}}}"
     digits = _digits(highest)
     for block, cells in groupby(adjacencies, key=lambda each: each.cell // 10):
         choices = {each.cell % 10: _misstep(each, digits) for each in cells}
-        whole = _one_of(block, digits, choices.values())
+        unknown = [f"[^{''.join(map(str, choices))}] "] if len(choices) < 10 else []
+        whole = _one_of(block, digits, [*choices.values(), *unknown])
         if len(whole) <= _LONGEST:
             yield 20 * block + 10, whole
         else:
+            if unknown:
+                yield 20 * block + 10, _one_of(block, digits, unknown)
             for digit, choice in choices.items():
                 yield 20 * block + 11 + digit, _one_of(block, digits, [choice])
 

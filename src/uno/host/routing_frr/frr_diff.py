@@ -204,8 +204,11 @@ def _lists_added(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[tuple[s
     # FRR ignores a new entry that exists under another number.
     if {_content(line) for line in added} & {_content(line) for line in removed}:
         raise Unknown
-    # Entries that deny come before one that permits all.
-    yield from ((line,) for line in sorted(added, key=lambda line: " deny " not in line))
+    # Entries that deny come before one that permits all; those of cells that no entry is for come
+    # before the entries of other cells, which may have links with them.
+    there = {_entry(line) for line in old}
+    added.sort(key=lambda line: (" deny " not in line, _entry(line) in there))
+    yield from ((line,) for line in added)
 
 
 def _lists_removed(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise, product
+
 import pytest
 
 from uno.host.routing_frr.frr_diff import (
@@ -16,6 +19,9 @@ from uno.host.routing_frr.frr_diff import (
     reverting,
     steps,
 )
+from uno.model.plan import asn_of
+from uno.model.routing_policy import Adjacency
+from uno.render.as_paths import impossible
 
 ZEBRA = "no zebra nexthop kernel enable\n"
 BFDD = """bfd
@@ -436,3 +442,51 @@ def test_the_order_of_lines_is_no_difference() -> None:
 
     assert not differ((("bgpd", one),), (("bgpd", other),))
     assert differ((("bgpd", one),), (("bgpd", f"c\n{one}"),))
+
+
+@pytest.mark.feature("G22")
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        pytest.param({(3, 12), (11, 5)}, id="beside-cells-that-stay"),
+        pytest.param({(3, 22), (22, 25)}, id="with-ids-of-their-own"),
+        pytest.param({(11, 25), (3, 4), (4, 12)}, id="both"),
+    ],
+)
+@pytest.mark.parametrize("comes", [True, False])
+def test_no_path_gets_in_through_cells_that_come_or_go(
+    pairs: set[tuple[int, int]], *, comes: bool
+) -> None:
+    small = {(2, 3), (3, 11), (11, 13)}
+    large = small | pairs
+    cells = sorted({cell for pair in large for cell in pair})
+    links = large | {(other, one) for one, other in large}
+
+    old, new = (forged(small), forged(large))[:: 1 if comes else -1]
+    lines = [line for line in old.splitlines() if " FORGED seq " in line]
+    for step in steps(daemons(bgpd=old), daemons(bgpd=new)):
+        for command in step.commands:
+            entry = command.removeprefix("no ").partition(" permit ")[0]
+            lines = [line for line in lines if line.partition(" permit ")[0] != entry]
+            lines += [] if command.startswith("no ") else [command]
+        lists = [re.compile(line.partition(" permit ")[2]) for line in lines]
+        for walk in ((2, *rest) for rest in product(cells, repeat=3)):
+            path = " ".join(str(asn_of(cell)) for cell in walk)
+            has_links = all(pair in links for pair in pairwise(walk))
+            assert has_links or any(each.search(path) for each in lists), (step, path)
+
+
+def forged(pairs: set[tuple[int, int]]) -> str:
+    followers: dict[int, set[int]] = {cell: set() for pair in pairs for cell in pair}
+    for one, other in pairs:
+        followers[one].add(asn_of(other))
+        followers[other].add(asn_of(one))
+    adjacencies = tuple(
+        Adjacency(cell=cell, asn=asn_of(cell), followers=tuple(sorted(its)))
+        for cell, its in sorted(followers.items())
+    )
+    entries = "".join(
+        f"bgp as-path access-list FORGED seq {number} permit {expression}\n"
+        for number, expression in impossible(adjacencies, 30)
+    )
+    return entries + BGPD
