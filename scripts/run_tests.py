@@ -1,4 +1,4 @@
-"""Run every check and every test, on two processors in less than 15 minutes.
+"""Run every check and every test.
 
 1. Tests of programs and of times, without a lab, on all processors.
 2. Labs that measure nothing, four files at a time: they wait more than they compute.
