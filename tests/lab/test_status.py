@@ -159,10 +159,19 @@ class Cause:
 
 
 # As on a host where another program keeps them as they are: the agent cannot put them back.
+# Read-only first: the agent puts back what it can, and would between two of these commands. The
+# parameters are set through another mount.
 _FIXED_PARAMETERS = """\
-sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.uwg-b0.rp_filter=1 net.ipv4.ip_forward=0
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
+mkdir -p /run/writable
+mount -t proc proc /run/writable
+cd /run/writable/sys/net/ipv4
+echo 0 >conf/all/rp_filter
+echo 1 >conf/uwg-b0/rp_filter
+echo 0 >ip_forward
+cd /
+umount /run/writable
 """
 # In each command {port} is the switch's end of the cable to the cell.
 AT_ONCE = (
