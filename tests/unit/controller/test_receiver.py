@@ -130,42 +130,32 @@ def test_what_is_repeated_of_a_cell_is_no_contact_with_it(cells: Cells) -> None:
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
+    """The packages of the two cells of a UVN, of generation 3."""
     root = tmp_path_factory.mktemp("proof") / "uvn"
-    for words in ("define uvn net -o j@example.org -p x", "define cell a -a a.example.org"):
+    for words in (
+        "define uvn net -o j@example.org -p x",
+        "define cell a -a a.example.org",
+        "define cell b -a b.example.org",
+    ):
         assert run(*words.split(), "-r", str(root)).status == 0
-    return (root / "cells" / "net__a.uvn-agent").read_bytes()
+    names = {1: "a", 2: "b"}
+    return {
+        cell: (root / "cells" / f"net__{name}.uvn-agent").read_bytes()
+        for cell, name in names.items()
+    }
 
 
-@pytest.mark.feature("G53")
-@pytest.mark.parametrize(
-    ("alter", "proven"),
-    [
-        (lambda it: it, 2),
-        (
-            lambda it: replace(
-                it, manifest=it.manifest.replace(b'"generation":2', b'"generation":3')
-            ),
-            None,
-        ),
-        (lambda it: replace(it, signature=bytes(64)), None),
-        (lambda it: replace(it, manifest=b"\x1b[2J"), None),
-        (lambda it: replace(it, signature=b""), None),
-    ],
-)
-def test_only_a_manifest_that_the_registry_has_signed_proves_a_generation(
-    package: bytes,
-    alter: Callable[[SignedManifest], SignedManifest],
-    proven: int | None,
-) -> None:
-    proof = alter(package_file.read_proof(package))
+def proven(package: bytes, proof: SignedManifest) -> int | None:
+    """Return the generation that the cell of `package` is taken to run when it sends `proof`."""
     own = package_file.read(package)
-    sign = signer(own.secrets[cell_signing(1)])
+    cell = own.plan.cell
+    sign = signer(own.secrets[cell_signing(cell)])
     plain = Envelope(
-        subject=1,
+        subject=cell,
         kind=Kind.STATUS,
         sequence=1,
-        relayed_by=1,
+        relayed_by=cell,
         body=encode(CellStatus(generation=9, proof=proof)),
         signature=b"",
     )
@@ -175,20 +165,56 @@ def test_only_a_manifest_that_the_registry_has_signed_proves_a_generation(
         members={each.id: each for each in own.roster.members},
         since=0.0,
     )
-
-    signed_status = signed(plain, identity=own.plan.identity, sign=sign)
-    registry.receive(Received(Channel(Topic.STATUS), signed_status), now=1.0)
-
-    assert registry.observations(now=1.0)[1].proven == proven
+    status = signed(plain, identity=own.plan.identity, sign=sign)
+    registry.receive(Received(Channel(Topic.STATUS), status), now=1.0)
+    found = registry.observations(now=1.0)[cell]
+    assert found.status is not None
+    return found.proven
 
 
 @pytest.mark.feature("G53")
-def test_the_proof_of_another_cell_or_registry_proves_nothing(package: bytes, cells: Cells) -> None:
-    proof = package_file.read_proof(package)
-    registry = receiver(cells, 1, 2)
-    cells.originate(2, CellStatus(generation=9, proof=proof), Kind.STATUS)
-    (envelope,) = (each for (_, subject), each in cells.executed[2].newest.items() if subject == 2)
+@pytest.mark.parametrize(
+    ("alter", "generation"),
+    [
+        (lambda it: it, 3),
+        (
+            lambda it: replace(
+                it, manifest=it.manifest.replace(b'"generation":3', b'"generation":4')
+            ),
+            None,
+        ),
+        (lambda it: replace(it, signature=bytes(64)), None),
+        (lambda it: replace(it, manifest=b"\x1b[2J"), None),
+        (lambda it: replace(it, signature=b""), None),
+    ],
+)
+def test_only_a_manifest_that_the_registry_has_signed_proves_a_generation(
+    packages: dict[int, bytes],
+    alter: Callable[[SignedManifest], SignedManifest],
+    generation: int | None,
+) -> None:
+    proof = alter(package_file.read_proof(packages[1]))
+
+    assert proven(packages[1], proof) == generation
+
+
+@pytest.mark.feature("G53")
+def test_the_proof_of_another_cell_proves_nothing(packages: dict[int, bytes]) -> None:
+    assert proven(packages[2], package_file.read_proof(packages[2])) == 3
+    assert proven(packages[2], package_file.read_proof(packages[1])) is None
+
+
+@pytest.mark.feature("G53")
+def test_the_proof_of_another_registry_proves_nothing(
+    packages: dict[int, bytes], cells: Cells
+) -> None:
+    proof = package_file.read_proof(packages[1])
+    registry = receiver(cells, 1)
+    cells.originate(1, CellStatus(generation=9, proof=proof), Kind.STATUS)
+    (envelope,) = (each for (_, subject), each in cells.executed[1].newest.items() if subject == 1)
 
     registry.receive(Received(Channel(Topic.STATUS), envelope), now=1.0)
 
-    assert registry.observations(now=1.0)[2].proven is None
+    found = registry.observations(now=1.0)[1]
+    assert found.status is not None
+    assert found.proven is None
