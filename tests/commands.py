@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from typing import TypeAlias
+from unittest.mock import patch
 
 import pytest
 
@@ -31,8 +33,14 @@ def run(*arguments: str) -> Outcome:
     out, err = StringIO(), StringIO()
     log = logging.getLogger("uno")
     before = (log.handlers, log.level, log.propagate)
+    environment = patch.dict(os.environ)
     try:
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as caught:
+        with (
+            environment,
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as caught,
+        ):
             main(arguments)
     finally:
         log.handlers, log.propagate = before[0], before[2]

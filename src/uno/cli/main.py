@@ -32,6 +32,7 @@ from uno.cli.commands import (
     verify,
     watch_status,
 )
+from uno.cli.input import passphrase_source
 from uno.cli.output import error_output
 from uno.diagnostics import ActionNeeded, UnoError
 
@@ -90,6 +91,7 @@ def _uno(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when a person must act."""
+    passphrase_source.take_from_environment()
     _print_in_any_locale()
     words = tuple(sys.argv[1:] if arguments is None else arguments)
     as_json = error_output.wants_json(words)

@@ -86,7 +86,7 @@ def run(
     """Run a program to its end. Raises `ProgramMissing`, and `CommandFailed` if it fails.
 
     With `check=False` an exit status other than 0 is returned, not raised.
-    `env` is added to this process's own environment. `timeout` is in seconds.
+    `env` is added to what every program gets (`_environment`). `timeout` is in seconds.
     """
     given = stdin.encode() if isinstance(stdin, str) else stdin
     began = time.monotonic()
@@ -210,7 +210,13 @@ def _argv(popen: subprocess.Popen[bytes]) -> tuple[str, ...]:
     return tuple(map(str, given)) if isinstance(given, list | tuple) else (str(given),)
 
 
+# Variables of this process that programs get, if it has them. The others may hold secrets.
+_INHERITED = ("HOME", "TMPDIR", "TZ")
+
+
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the variables of a program, `extra` included."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     # LC_ALL=C: messages that are parsed or shown are the documented ones. PATH is also what
     # `subprocess` searches for the program.
-    return {**os.environ, "PATH": search_path(), "LC_ALL": "C", **(extra or {})}
+    return {**inherited, "PATH": search_path(), "LC_ALL": "C", **(extra or {})}

@@ -123,14 +123,21 @@ class Node:
         env: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> Completed:
-        """Run a program here to its end, as `uno.host.command.run` does."""
+        """Run a program here to its end, as `uno.host.command.run` does.
+
+        It has the variables of this process, and `env`.
+        """
+        env = {**os.environ, **(env or {})}
         return run([*self.entering(), *argv], stdin=stdin, timeout=timeout, env=env, check=check)
 
     def start(
         self, argv: Sequence[str], *, log: Path | None = None, env: Mapping[str, str] | None = None
     ) -> Program:
-        """Start a program here in the background, as `uno.host.command.start` does."""
-        return Program(start([*self.entering(), *argv], log=log, env=env))
+        """Start a program here in the background, as `uno.host.command.start` does.
+
+        It has the variables of this process, and `env`.
+        """
+        return Program(start([*self.entering(), *argv], log=log, env={**os.environ, **(env or {})}))
 
     @contextmanager
     def capture(self, interface: str, expression: str = "") -> Iterator[Capture]:

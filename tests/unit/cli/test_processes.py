@@ -44,6 +44,30 @@ cell_packages._CellPackageWriter.write = write_two
 main(["define", "cell", "c", "-a", "c.example.org", "-r", {root!r}])
 """
 
+# Runs a command, and prints the environments of all that it starts: a program run to its end, one
+# in the background, a forked process, itself, and what it becomes (`uno lab exec`).
+ENVIRONMENTS = """
+import os, sys
+from pathlib import Path
+import uno.cli.main as cli
+from uno.host.command import run, start
+from uno.registry.publish.workers import shared
+
+SHOW = ["cat", "/proc/self/environ"]
+
+def command(words, **_):
+    log = Path(sys.argv[1])
+    start(SHOW, log=log).wait(10)
+    forked = shared(lambda _: Path("/proc/self/environ").read_text(), [0])
+    own = Path("/proc/self/environ").read_text()
+    found = [run(SHOW).stdout, log.read_text(), *forked, own, str(dict(os.environ))]
+    print(*found, "", sep=" | ", flush=True)
+    os.execvp(SHOW[0], SHOW)
+
+cli.app = command
+cli.main(["show", "uvn"])
+"""
+
 
 def test_help_imports_nothing_that_is_slow() -> None:
     code = "import sys, uno.cli.main; print(*sys.modules)"
@@ -51,6 +75,21 @@ def test_help_imports_nothing_that_is_slow() -> None:
     loaded = set(run([sys.executable, "-c", code]).stdout.split())
 
     assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.feature("G27")
+def test_no_program_inherits_the_passphrase(tmp_path: Path) -> None:
+    done = run(
+        [sys.executable, "-c", ENVIRONMENTS, str(tmp_path / "log")],
+        env={"UNO_PASSPHRASE": "correct horse", "OTHER_SECRET": "abc", "HOME": "/root"},
+    )
+
+    assert "correct horse" not in done.stdout
+    environments = done.stdout.split(" | ")
+    assert len(environments) == 6
+    assert all("/root" in each for each in environments)
+    # A program gets what it needs, whatever else this process has.
+    assert ["OTHER_SECRET" in each for each in environments] == [False, False, *[True] * 4]
 
 
 def test_two_commands_at_once_are_two_generations(site: Uno, root: Path, tmp_path: Path) -> None:

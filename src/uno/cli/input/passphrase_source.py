@@ -1,6 +1,8 @@
 """Where a passphrase comes from: `--passphrase-file`, UNO_PASSPHRASE, or a prompt on the terminal.
 
-There is no option that takes the passphrase itself, since others see it in the process list.
+There is no option that takes the passphrase itself, since others see it in the process list. The
+variable is removed from the environment before anything else happens, so that no program inherits
+it.
 """
 
 # ruff: noqa: PLC0415 - every command starts here, and most need no passphrase
@@ -10,6 +12,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,16 @@ VARIABLE = "UNO_PASSPHRASE"
 _OPTION = "--passphrase-file"
 _LIMIT = 4096
 
+# What the variable held when the command began, None where it was not set.
+_variable: ContextVar[str | None] = ContextVar("variable", default=None)
+
+
+def take_from_environment() -> None:
+    """Remove the variable from the environment of this process, and keep its value."""
+    if VARIABLE in os.environ:
+        _erase(VARIABLE)
+    _variable.set(os.environ.pop(VARIABLE, None))
+
 
 def use(file: Path | None) -> None:
     """Make this module the source of passphrases for the registries that this command opens."""
@@ -31,10 +44,10 @@ def use(file: Path | None) -> None:
 
 
 def given(file: Path | None) -> str | None:
-    """Return the passphrase that a file or the environment gives, or None."""
+    """Return the passphrase that a file or the variable gives, or None."""
     if file is not None:
         return _from_file(file, f"{_OPTION} {file}")
-    named = os.environ.get(VARIABLE)
+    named = _variable.get()
     if named == "":
         raise InvalidInput(
             f"{VARIABLE} is empty",
@@ -59,7 +72,7 @@ def current(file: Path | None, *, of: str = "the registry") -> str:
 def new(file: Path | None, *, of: str, option: str = _OPTION, ask_only: bool = False) -> str:
     """Return a passphrase to seal `of` with; on a terminal it is typed twice.
 
-    With `ask_only` the environment is ignored, because it holds another passphrase. Raises
+    With `ask_only` the variable is ignored, because it holds another passphrase. Raises
     `UnoError` if there is none, or it is too short.
     """
     from uno.registry.store import key_wrapping
@@ -84,6 +97,16 @@ def new(file: Path | None, *, of: str, option: str = _OPTION, ask_only: bool = F
 def for_new_registry(file: Path | None) -> str | None:
     """Return the passphrase to seal a new registry with, or None if none is given."""
     return None if given(file) is None else new(file, of="the registry")
+
+
+def _erase(name: str) -> None:
+    """Overwrite the value of a variable in memory, which /proc/PID/environ shows (proc(5))."""
+    import ctypes
+
+    getenv = ctypes.CDLL(None).getenv
+    getenv.argtypes, getenv.restype = [ctypes.c_char_p], ctypes.c_void_p
+    if value := getenv(name.encode()):
+        ctypes.memset(value, 0, len(ctypes.string_at(value)))
 
 
 def _has_terminal() -> bool:
