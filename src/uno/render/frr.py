@@ -61,6 +61,9 @@ FORGED, FOREIGN = "FORGED", "FOREIGN"
 # Minutes until a neighbour that was over the limit of prefixes is tried again.
 RESTART_AFTER = 1
 
+# How the commands of lists begin that have no YANG model, and depend on nothing.
+_WITHOUT_YANG = ("bgp as-path access-list ", "bgp community-list ")
+
 # The last number that an entry of a list can have.
 LAST_ENTRY = 4294967295
 
@@ -82,6 +85,27 @@ def daemons(
 def integrated(parts: tuple[tuple[str, str], ...]) -> str:
     """Return one configuration of all daemons, as vtysh and frr-reload.py read it."""
     return "".join(text for _, text in parts)
+
+
+def startup(text: str) -> str:
+    """Return a daemon's configuration in the form in which it reads it fastest when it starts.
+
+    FRR commits each command of its YANG models by itself, which takes longer the more there is: 4 s
+    of a processor for 50 cells, 4 min for 200. Between these two commands those that follow each
+    other share a transaction, which any other command ends, and so does the `exit` of a route-map
+    (`nb_cli_apply_changes` in lib/northbound_cli.c, `XFRR_start_configuration` in lib/command.c).
+    """
+    lists, rest = [], []
+    block = ""
+    for line in text.splitlines():
+        if line.startswith(_WITHOUT_YANG):
+            lists.append(line)
+            continue
+        if not line.startswith((" ", "exit")):
+            block = line
+        if line != "exit" or not block.startswith("route-map "):
+            rest.append(line)
+    return _text(["XFRR_start_configuration", *lists, *rest, "XFRR_end_configuration"])
 
 
 def _zebra(policy: RoutingPolicy) -> Iterator[str]:

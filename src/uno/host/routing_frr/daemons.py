@@ -30,7 +30,7 @@ from uno.host.command import run, start
 from uno.host.routing_frr import frr_diff, seccomp_no_socket_filter, vty
 from uno.model.routing_policy import BGP_PORT, MAXIMUM_PATHS
 from uno.ports.host import Routing, SessionStatus
-from uno.render.frr import integrated
+from uno.render.frr import integrated, startup
 
 PROGRAMS = Path("/usr/lib/frr")
 DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order to start them
@@ -257,11 +257,13 @@ class Frr:
         run(words, timeout=5)
 
     def _write(self, routing: Routing) -> None:
+        """Record the configuration, and write what a daemon reads when it starts."""
         owner = _frr_user()
         for name, text in routing.daemons:
-            path = self._folder / f"{name}.conf"
-            write_atomic(path, text.encode(), mode=0o640, durable=False)
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+            files = {f"{name}.startup": startup(text), f"{name}.conf": text}
+            for path, content in ((self._folder / file, files[file]) for file in files):
+                write_atomic(path, content.encode(), mode=0o640, durable=False)
+                os.chown(path, owner.pw_uid, owner.pw_gid)
 
     def _watchfrr(self, script: Path, routing: Routing) -> list[str]:
         # In a pathspace whose folder does not exist, watchfrr makes no socket and no started file;
@@ -425,7 +427,7 @@ begin() {{
     bgpd) nice={NICENESS["bgpd"]} extra="-p {BGP_PORT}" ;;
     *) exit 2 ;;
   esac
-  common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.conf -i $here/$1.pid"
+  common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.startup -i $here/$1.pid"
   logging="--log file:$here/frr.log --log-level notifications"
   $within nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
     cat "$here/$1.start" >&2

@@ -62,7 +62,7 @@ def test_a_daemon_is_started_with_everything_in_unos_folder(
 
     here = str(tmp_path)
     assert (tmp_path / f"{name}.start").read_text().split() == (
-        f"-d --vty_socket {here} -z {here}/zserv.api -P 0 -f {here}/{name}.conf "
+        f"-d --vty_socket {here} -z {here}/zserv.api -P 0 -f {here}/{name}.startup "
         f"-i {here}/{name}.pid --log file:{here}/frr.log --log-level notifications "
         f"{extra.format(here=here)}"
     ).split()
