@@ -48,7 +48,8 @@ class Behaviour(Enum):
 class ScriptedCell:
     """A cell. `log` has what it did: the phase and the generation.
 
-    `claims` is the generation that it claims to run, None for the truth.
+    `claims` is the generation that it claims to run, None for the truth. `package_format` is the
+    newest format of packages that it reads.
     """
 
     network: MemoryNetwork
@@ -57,6 +58,7 @@ class ScriptedCell:
     reachable_lans: bool = True
     relays_for: int | None = None
     claims: int | None = None
+    package_format: int = 1
     previous: Package | None = None
     staged: Package | None = None
     log: list[tuple[Phase, int]] = field(default_factory=list)
@@ -132,6 +134,7 @@ class ScriptedCell:
                 staged=self.staged.manifest.generation if self.staged else None,
                 unreachable=lost,
                 registry=True,
+                package_format=self.package_format,
             ),
         )
 

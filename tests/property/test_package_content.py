@@ -123,6 +123,7 @@ def unpack(content: bytes) -> list[bytes]:
 def package(roster: package_file.Segment, particles: package_file.Segment) -> bytes:
     return package_file.write(
         generation=1,
+        package_format=1,
         registry_key=b64encode(SIGNER.public_key().public_bytes_raw()).decode(),
         roster=roster,
         particles=particles,

@@ -11,6 +11,7 @@ from uno.controller import rollout as rollouts
 from uno.controller import rollout_events
 from uno.controller.release_record import ReleaseRecord
 from uno.controller.rollout import CellObservation, Rollout
+from uno.model import package_formats
 from uno.model.messages import REGISTRY, UvnAnnouncement
 from uno.model.status import UvnView
 from uno.statesync import state_database
@@ -48,6 +49,7 @@ def announcement(
         undone=rollout.release.generation if reason else None,
         reason=reason,
         waiting=waiting,
+        package_format=package_formats.FORMAT,
     )
 
 

@@ -125,6 +125,8 @@ class RegistryAgent:
         self._retry_cells: set[int] = set()
         # Why packages cannot be offered, as logged.
         self._not_offered: dict[int, str] = {}
+        # The newest format of packages that agents read, as stored.
+        self._formats: dict[int, int] = {}
         self._registry_key = ""
         self._store_mark = 0
         self._started_at = self._bus_joined_at = self._count_at = 0.0
@@ -294,10 +296,19 @@ class RegistryAgent:
             newest = await asyncio.to_thread(self._store.newest_generation)
             rollout = replace(rollout, newest_generation=newest)
         await self._store_progress(rollout, observed)
+        await self._note_formats(observed)
         await self._count_not_released(now)
         self._publish(observed, now)
         await self._maintain_network(observed, now)
         await self._prune_root_keys(observed)
+
+    async def _note_formats(self, observed: dict[int, CellObservation]) -> None:
+        advertised = {
+            cell: it.status.package_format for cell, it in observed.items() if it.status is not None
+        }
+        if self._formats | advertised != self._formats:
+            await asyncio.to_thread(self._store.note_formats, advertised)
+            self._formats |= advertised
 
     async def _count_not_released(self, now: float) -> None:
         if now >= self._count_at:

@@ -14,13 +14,13 @@ from uno.controller import release_store, root_keys, root_vpn
 from uno.controller.root_keys import RootKeys
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
-from uno.registry.store import directory, trust_rows
+from uno.registry.store import directory, format_rows, trust_rows
 from uno.registry.store.directory import Layout, Registry
 from uno.registry.store.generation_store import StoreError, UnknownGeneration
 from uno.statesync.envelope import signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from uno.controller.release_record import ReleasedPackage, ReleaseRecord
@@ -125,6 +125,15 @@ class StoreAccess:
         """Return the number of changes that are not released."""
         with self._opened() as registry:
             return len(release_store.not_released(registry.store).changes)
+
+    def note_formats(self, formats: Mapping[int, int]) -> None:
+        """Record the newest format of packages that the agents of these cells read."""
+        with self._opened() as registry:
+            database = registry.store.database
+            known = format_rows.advertised(database)
+            if known | formats != known:
+                with registry.store.transaction():
+                    format_rows.put_advertised(database, known | formats)
 
     def newest_plan(self) -> Plan:
         """Return the plan of the newest generation."""

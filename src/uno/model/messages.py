@@ -12,6 +12,8 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
+from uno.model.package_formats import FIRST
+
 REGISTRY = 0
 """The id of the registry, beside the ids of cells."""
 
@@ -65,7 +67,7 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
     its signature. `rollout` describes the step of a rollout for people, empty at rest. If the
     newest generation was rolled back, `undone` is its number and `reason` the cause, and
     `generation` and `cells` are those of the one before. `waiting` counts the changes that are not
-    released.
+    released. `package_format` is the newest format of packages that the registry writes.
     """
 
     generation: int
@@ -77,6 +79,7 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
     undone: int | None = None
     reason: str = ""
     waiting: int = 0
+    package_format: int = FIRST
 
 
 class Activation(Struct, frozen=True, kw_only=True):

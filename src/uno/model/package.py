@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from msgspec import Struct
 
-from uno.model import codec
 from uno.model.plan import CellPlan, Member, ParticlePeer, Roster
 
 
-class RegistryKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RegistryKey(Struct, frozen=True, kw_only=True):
     """A key of the registry, signed with the one that it `follows`; all in base64 (`model.trust`).
 
     `key` and `follows` are Ed25519 public keys.
@@ -21,13 +18,15 @@ class RegistryKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     signature: str
 
 
-class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The signed part of a package: its cell, its generation, the digests of the rest.
 
     `digests` maps each other member's name to the SHA-256 of its bytes, in hexadecimal.
     `registry_key` is the registry's Ed25519 public key, in base64. `generation` is that in which
-    this cell's configuration last changed. `format` is the version of this layout. `registry_keys`
-    is the chain of keys that leads to `registry_key`, empty for the registry's first key.
+    this cell's configuration last changed. `format` is that of the package (`package_formats`).
+    `registry_keys` is the chain of keys that leads to `registry_key`, empty for the registry's
+    first key. `content` is a short digest of the manifest as it was signed, and so of the whole
+    package; the reader computes it, so that it covers fields that this version does not know.
     """
 
     format: int
@@ -39,11 +38,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     registry_key: str
     digests: dict[str, str]
     registry_keys: tuple[RegistryKey, ...] = ()
-
-    @property
-    def content(self) -> str:
-        """A short digest of the whole package, which differs between two of one generation."""
-        return hashlib.sha256(codec.encode(self)).hexdigest()[:16]
+    content: str = ""
 
 
 class SignedManifest(Struct, frozen=True, kw_only=True):

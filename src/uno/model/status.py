@@ -10,6 +10,7 @@ from msgspec import Struct
 from uno.model.messages import Ack
 from uno.model.net import Address, Network
 from uno.model.package import SignedManifest
+from uno.model.package_formats import FIRST
 
 # After so many seconds without a new handshake WireGuard uses no key any more (REJECT_AFTER_TIME,
 # section 6.1 of its paper).
@@ -112,7 +113,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     it does. `pending` are changes that the host still needs, as text. `undone` is the last change,
     if the cell has rolled back from it. `problem` is what needs a person, empty if nothing does.
     `proof` shows that the registry made `generation`; a cell adds it where the registry announces
-    an older one.
+    an older one. `package_format` is the newest format of packages that the cell reads.
     """
 
     generation: int
@@ -133,6 +134,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     undone: UndonePackage | None = None
     problem: str = ""
     proof: SignedManifest | None = None
+    package_format: int = FIRST
 
     @property
     def routed(self) -> bool:
@@ -176,7 +178,8 @@ class UvnView(Struct, frozen=True, kw_only=True):
     advertisements of the registry arrive. `rollout` is for people: what the registry is doing,
     empty at rest.
     `undone` is the newest generation that was undone, None if the newest was not, `reason` why.
-    `waiting` counts the changes that the registry has not released, as far as the viewer knows.
+    `waiting` counts the changes that the registry has not released, as far as the viewer knows;
+    `package_format` is the newest that the registry writes.
     """
 
     uvn: str
@@ -188,6 +191,7 @@ class UvnView(Struct, frozen=True, kw_only=True):
     undone: int | None = None
     reason: str = ""
     waiting: int = 0
+    package_format: int = FIRST
 
     @property
     def consistent(self) -> bool:

@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from uno.diagnostics import InvalidInput
-from uno.model import codec
+from uno.model import codec, package_formats
 from uno.model.package import Manifest, Package, RegistryKey, SignedManifest
 from uno.model.plan import CellPlan, ParticlePeer, Roster
 
-FORMAT = 1
 SUFFIX = ".uvn-agent"
 ROSTER, PARTICLES, PLAN, SECRETS = "roster.json", "particles.json", "plan.json", "secrets.json"
 
@@ -47,6 +47,10 @@ _LEVELS = {ROSTER: 6}
 
 class PackageRejected(InvalidInput):
     """A package that is not to be used: damaged, forged, or not for this cell."""
+
+
+class OtherFormat(PackageRejected):
+    """A whole package, in a format that this uno does not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,7 @@ def public_keys_in(packed: bytes) -> dict[str, str]:
 def write(  # noqa: PLR0913 - all of them are parts of the package
     *,
     generation: int,
+    package_format: int,
     registry_key: str,
     registry_keys: tuple[RegistryKey, ...] = (),
     roster: Segment,
@@ -117,7 +122,7 @@ def write(  # noqa: PLR0913 - all of them are parts of the package
     plan_json, secrets_json = codec.encode(plan), codec.encode(dict(secrets))
     manifest = codec.encode(
         Manifest(
-            format=FORMAT,
+            format=package_format,
             uvn=plan.uvn,
             identity=plan.identity,
             cell=plan.cell,
@@ -298,12 +303,7 @@ def _read_head(content: bytes, registry_key: str | None) -> tuple[Manifest, byte
 
 def _read_manifest(content: bytes) -> Manifest:
     try:
-        version = codec.decode(content, _Format).format
-        if version != FORMAT:
-            raise PackageRejected(
-                f"this package has format {version}, and this uno reads format {FORMAT}",
-                "install the version of uno that the registry has",
-            )
+        _require_format(codec.decode(content, _Format).format)
         manifest = codec.decode(content, Manifest)
     except codec.MalformedJson as error:
         raise _damaged(f"{_MANIFEST} is not readable") from error
@@ -311,7 +311,22 @@ def _read_manifest(content: bytes) -> Manifest:
     # They are shown before the package is trusted.
     if not all(name.isprintable() and 0 < len(name) < 256 for name in names):
         raise _damaged(f"{_MANIFEST} has names that are not printable")
-    return manifest
+    return replace(manifest, content=_digest(content)[:16])
+
+
+def _require_format(found: int) -> None:
+    readable = package_formats.readable(package_formats.FORMAT)
+    if found in readable:
+        return
+    names = " and ".join(map(str, readable))
+    one = "format" if len(readable) == 1 else "formats"
+    is_newer = found > readable[-1]
+    raise OtherFormat(
+        f"this package has format {found}, and this uno reads {one} {names}",
+        "update uno on this host to the version that the registry has"
+        if is_newer
+        else "copy the cell's newest package from the registry, and install it with: uno install",
+    )
 
 
 def _verify(manifest: Manifest, signed: bytes, signature: bytes) -> None:

@@ -323,6 +323,7 @@ def view(
         undone=announced.undone,
         reason=announced.reason,
         waiting=announced.waiting,
+        package_format=announced.package_format,
     )
 
 

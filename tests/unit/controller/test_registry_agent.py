@@ -25,7 +25,7 @@ from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
 from uno.controller.release_record import ReleaseRecord
 from uno.controller.store_access import StoreAccess
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
-from uno.model import codec
+from uno.model import codec, package_formats
 from uno.model.messages import Envelope, Kind, Phase, UvnAnnouncement
 from uno.model.plan import Plan
 from uno.model.status import UvnView
@@ -38,7 +38,7 @@ from uno.registry.changes.edits import Edited, Setting
 from uno.registry.changes.key_rotation import Networks
 from uno.registry.changes.operations import Author
 from uno.registry.publish import keygen
-from uno.registry.store import backup
+from uno.registry.store import backup, format_rows
 from uno.statesync import envelope
 
 # A minute of the agent's takes so much less of ours.
@@ -254,6 +254,46 @@ def test_the_number_of_changes_that_wait_is_announced_until_they_are_released(sc
             await until(lambda: agent.view().waiting == 0, "none waits")
 
     asyncio.run(play())
+
+
+@pytest.mark.feature("G59")
+def test_the_format_of_packages_rises_with_the_last_cell_and_until_then_names_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_formats, "FORMAT", 2)
+    scene.cells[1].package_format = 2
+    held_back = "packages are written in format 1, not in 2: update uno on c2, c3"
+
+    async def roll_out(agent: RegistryAgent, generation: int) -> dict[int, int]:
+        assert scene.edit(add_lan("c1", generation)) == generation
+        await agent.release()
+        await scene.until_consistent(generation)
+        return {cell: it.running.manifest.format for cell, it in scene.cells.items()}
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await until(lambda: formats_known(scene) == {1: 2, 2: 1, 3: 1}, "all advertise")
+            assert agent.view().package_format == 2
+            assert warnings(scene) == (held_back,)
+            assert await roll_out(agent, 2) == {1: 1, 2: 1, 3: 1}
+            scene.cells[2].package_format = scene.cells[3].package_format = 2
+            await until(lambda: formats_known(scene) == {1: 2, 2: 2, 3: 2}, "all are upgraded")
+            assert warnings(scene) == ()
+            assert await roll_out(agent, 3) == {1: 2, 2: 2, 3: 2}
+
+    asyncio.run(play())
+
+
+def formats_known(scene: Scene) -> dict[int, int]:
+    with operations.opened(scene.root) as registry:
+        return format_rows.advertised(registry.store.database)
+
+
+def warnings(scene: Scene) -> tuple[str, ...]:
+    with operations.opened(scene.root) as registry:
+        made = operations.change(registry, add_lan("c2"), by=scene.by, why="", dry_run=True)
+    return tuple(each.what for each in made.warnings)
 
 
 def test_the_root_vpn_is_removed_when_the_agent_ends_and_kept_when_it_is_killed(

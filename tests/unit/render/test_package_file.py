@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace as with_fields
 
+from uno.model import package_formats
 from uno.model.plan import (
     BackbonePeer,
     CellPlan,
@@ -25,7 +26,7 @@ from uno.model.plan import (
     Timing,
 )
 from uno.render import package_file
-from uno.render.package_file import PackageRejected
+from uno.render.package_file import OtherFormat, PackageRejected
 
 
 @pytest.mark.feature("F068")
@@ -92,6 +93,7 @@ def test_a_package_signed_by_another_key_is_refused() -> None:
 
     forged = package_file.write(
         generation=1,
+        package_format=1,
         registry_key=public(SIGNER),
         roster=Cell().roster,
         particles=Cell().particles,
@@ -122,14 +124,33 @@ def test_a_fingerprint_is_a_hash_in_the_form_that_openssh_uses() -> None:
     assert shown == "SHA256:Zmh6rfhivXdsj8GLjp+OIAiXFIVu4jOzkCpZHQ1fKSU"
 
 
-def test_a_package_of_a_later_format_asks_for_a_later_uno() -> None:
-    head, *rest = split(Cell().package())
-    later = zlib.decompress(head, 31).replace(b'"format":1', b'"format":2')
+@pytest.mark.feature("G59")
+@pytest.mark.parametrize(
+    ("own", "found", "readable", "hint"),
+    [
+        (1, 2, "format 1", "update uno on this host to the version that the registry has"),
+        (3, 4, "formats 2 and 3", "update uno on this host to the version that the registry has"),
+        (3, 1, "formats 2 and 3", "copy the cell's newest package from the registry, and install"),
+    ],
+)
+def test_a_package_of_another_format_is_not_called_damaged(
+    own: int, found: int, readable: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_formats, "FORMAT", own)
 
-    assert refusal(gzip(later) + b"".join(rest)) == (
-        "this package has format 2, and this uno reads format 1;"
-        " install the version of uno that the registry has"
+    assert refusal(Cell().package(package_format=found), OtherFormat).startswith(
+        f"this package has format {found}, and this uno reads {readable}; {hint}"
     )
+
+
+@pytest.mark.feature("G59")
+def test_this_format_and_the_one_before_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_formats, "FORMAT", 3)
+
+    read = [package_file.read(Cell().package(package_format=each)) for each in (2, 3)]
+
+    assert [each.manifest.format for each in read] == [2, 3]
+    assert read[0].plan == read[1].plan
 
 
 @pytest.mark.parametrize(
@@ -277,10 +298,10 @@ def public(signer: Ed25519PrivateKey) -> str:
     return b64encode(signer.public_key().public_bytes_raw()).decode()
 
 
-def refusal(content: bytes) -> str:
+def refusal(content: bytes, kind: type[PackageRejected] = PackageRejected) -> str:
     with pytest.raises(PackageRejected) as caught:
         package_file.read(content)
-    assert type(caught.value) is PackageRejected
+    assert type(caught.value) is kind
     assert caught.value.exit_status == 2
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -390,9 +411,10 @@ class Cell:
     secrets: dict[str, str] | None = None
     signer: Ed25519PrivateKey = SIGNER
 
-    def package(self, *, generation: int = 1) -> bytes:
+    def package(self, *, generation: int = 1, package_format: int = 1) -> bytes:
         return package_file.write(
             generation=generation,
+            package_format=package_format,
             registry_key=public(self.signer),
             roster=self.roster,
             particles=self.particles,

@@ -46,7 +46,7 @@ from uno.model.messages import Envelope
 from uno.model.package import Manifest, Package, SignedManifest
 from uno.model.trust import TrustUpdate, merged, newest_key, obeying, replaced_keys
 from uno.render import package_file
-from uno.render.package_file import PackageRejected
+from uno.render.package_file import OtherFormat, PackageRejected
 
 CURRENT = "package.uvn-agent"
 PREVIOUS = "previous.uvn-agent"
@@ -365,6 +365,8 @@ class Ledger:
             raise files.failure(error, f"cannot read {path}") from error
         try:
             package = _parsed(files.read(path, limit=package_file.PACKED_LIMIT))
+        except OtherFormat as error:
+            raise OtherFormat(f"{path} is whole, but {error.what}", error.hint) from error
         except PackageRejected as error:
             raise PackageRejected(
                 f"{path} is damaged: {error.what}",

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from itertools import groupby
 
 from uno import __version__
+from uno.model import package_formats
 from uno.model.net import Address, Network, overlap
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer, Member
@@ -85,6 +86,7 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
         version=__version__,
         pending=inputs.pending,
         problem=inputs.problem,
+        package_format=package_formats.FORMAT,
     )
 
 

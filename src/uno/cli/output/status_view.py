@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uno.controller.rollout_events import unproven_claim
+from uno.model import package_formats
 from uno.model.messages import Phase
 from uno.model.net import Network
 from uno.model.status import CellStatus, CellView, LinkState, UvnView
@@ -98,11 +99,21 @@ def _headline(view: UvnView, names: dict[int, str]) -> Iterator[Text]:
     if view.viewer and view.waiting:
         count = f"{view.waiting} change{'' if view.waiting == 1 else 's'}"
         yield Text(f"registry: {count} not released", style=_DOUBTFUL)
+    for line in _formats(view, names) if view.registry else ():
+        yield Text(f"registry: {line}", style=_DOUBTFUL)
     if view.rollout:
         yield Text(f"registry: {view.rollout}", style="bold")
     if view.undone is not None:
         why = f": {view.reason}" if view.reason else ""
         yield Text(f"generation {view.undone} was rolled back{why}", style=_BAD)
+
+
+def _formats(view: UvnView, names: dict[int, str]) -> Iterator[str]:
+    newest = view.package_format
+    advertised = {it.id: it.status.package_format for it in view.cells if it.status is not None}
+    return package_formats.lines(
+        package_formats.agreed(advertised, newest=newest), names, newest=newest
+    )
 
 
 def _cells(view: UvnView) -> Table:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from uno import files
 from uno.diagnostics import InternalError, Problem, Severity, UnoError, refuse_errors
-from uno.model import checks
+from uno.model import checks, package_formats
 from uno.model.checks.finding import Finding
 from uno.model.checks.finding import Path as Place
 from uno.model.key_ids import hub_seed, particle_seed
@@ -35,7 +35,7 @@ from uno.registry.changes.key_selection import KeySelection
 from uno.registry.publish import cell_packages, package_files, particle_packages
 from uno.registry.publish import keygen as keys
 from uno.registry.publish.package_files import Published
-from uno.registry.store import directory, trust_rows
+from uno.registry.store import directory, format_rows, trust_rows
 from uno.registry.store.directory import Registry
 from uno.registry.store.generation_store import Generation, Store, StoredSecret
 from uno.statesync.envelope import signer
@@ -156,7 +156,8 @@ def change(
     store = registry.store
     head, secrets = store.head(), store.secrets()
     edited = edit(head.uvn)
-    warnings = _check(edited, before=head.uvn)
+    formats = _formats(store, edited.uvn)
+    warnings = (*_check(edited, before=head.uvn), *_format_warnings(formats, edited.uvn))
     parent = replace(head.plan, ring=()) if relayout else head.plan
     decided = _decide(edited, parent, secrets)
     # After a restore, laying out the same anew gives every cell a package that is newer for it.
@@ -168,13 +169,19 @@ def change(
             after=head,
             lines=(),
             published=healed,
+            warnings=warnings,
             parent=head,
             is_dry_run=dry_run,
         )
     chain = trust_rows.read(store.database).registry_keys
     if decided.registry_key is not None:
         chain = (*chain, decided.registry_key)
-    made = cell_packages.sources(decided.plan, decided.renewal.all, registry_keys=chain)
+    made = cell_packages.sources(
+        decided.plan,
+        decided.renewal.all,
+        registry_keys=chain,
+        package_format=formats.format,
+    )
     new, gone = len(decided.renewal.made), len(decided.renewal.dropped)
     _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)
     if dry_run:
@@ -239,6 +246,21 @@ def _check(edited: Edited, *, before: Uvn | None) -> tuple[Problem, ...]:
         and (finding.severity is Severity.ERROR or finding.what not in known)
     ]
     return refuse_errors([*edited.problems, *added])
+
+
+def _formats(store: Store, uvn: Uvn) -> package_formats.Agreement:
+    cells = {cell.id for cell in uvn.cells}
+    known = format_rows.advertised(store.database)
+    return package_formats.agreed(
+        {cell: newest for cell, newest in known.items() if cell in cells},
+        newest=package_formats.FORMAT,
+    )
+
+
+def _format_warnings(found: package_formats.Agreement, uvn: Uvn) -> tuple[Problem, ...]:
+    names = {cell.id: cell.name for cell in uvn.cells}
+    lines = package_formats.lines(found, names, newest=package_formats.FORMAT)
+    return tuple(Problem(what=each, severity=Severity.WARNING) for each in lines)
 
 
 def _problem(finding: Finding, options: Mapping[Place, str]) -> Problem:
@@ -321,6 +343,7 @@ def _record(
     known = {} if store.numbering.jump is not None else store.cell_packages()
     after = store.append(uvn=uvn, plan=decided.plan, time=by.time, who=by.who, why=why)
     _record_trust(store, uvn, decided, generation=after.number)
+    format_rows.put_written(store.database, made.package_format)
     store.drop_secrets(decided.renewal.dropped)
     store.put_secrets(decided.renewal.made)
     store.set_cell_packages(cell_packages.rows(made, known, generation=after.number).values())

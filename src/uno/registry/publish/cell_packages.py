@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from uno import files
 from uno.diagnostics import InternalError
-from uno.model import codec
+from uno.model import codec, package_formats
 from uno.model.key_ids import cell_sealing, cell_signing, hub_seed, particle_seed
 from uno.model.plan import CellPlan, Plan, PlannedParticle
 from uno.planning import cell_plans as cells
@@ -56,8 +56,10 @@ class Sources:
 
     `registry_keys` is the chain that leads to `signing`. `particles` come with their secrets;
     `identities` are theirs (`PlannedParticle.identity`), as JSON, in the same order.
+    `package_format` is the format to write (`package_formats`).
     """
 
+    package_format: int
     roster: Segment
     signing: StoredSecret
     registry_keys: tuple[RegistryKey, ...]
@@ -79,11 +81,14 @@ def sources(
     secrets: Mapping[str, StoredSecret],
     *,
     registry_keys: tuple[RegistryKey, ...] = (),
+    package_format: int | None = None,
 ) -> Sources:
     """Gather what the packages of `plan` are made of.
 
-    `registry_keys` is the chain that leads to the key that signs them.
+    `registry_keys` is the chain that leads to the key that signs them. `package_format` is the
+    format to write, by default the newest.
     """
+    chosen = package_formats.FORMAT if package_format is None else package_format
     signing = secrets[keygen.SIGNING]
     roster = package_file.roster_segment(cells.roster(plan))
     everyone = tuple((p, secrets[particle_seed(p.id)].private) for p in plan.particles)
@@ -98,12 +103,11 @@ def sources(
     extras = _extras(secrets)
     made = {
         cell: _source(part, secrets, common=common, extras=extras.get(cell, {}), fixed=fixed)
-        for fixed in [
-            (str(package_file.FORMAT).encode(), signing.public or b"", roster.digest.encode())
-        ]
+        for fixed in [(str(chosen).encode(), signing.public or b"", roster.digest.encode())]
         for cell, part in cells.cell_plans(plan).items()
     }
     return Sources(
+        package_format=chosen,
         roster=roster,
         signing=signing,
         registry_keys=registry_keys,
@@ -165,6 +169,7 @@ class _CellPackageWriter:
         signing = self.sources.signing
         content = package_file.write(
             generation=job.row.generation,
+            package_format=self.sources.package_format,
             registry_key=keygen.text(signing.public or b""),
             registry_keys=self.sources.registry_keys,
             roster=self.sources.roster,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from uno import files
 from uno.registry.publish import cell_packages, particle_packages
-from uno.registry.store import trust_rows
+from uno.registry.store import format_rows, trust_rows
 from uno.render import package_file
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def publish(
         state.head.plan,
         registry.store.secrets(),
         registry_keys=trust_rows.read(registry.store.database).registry_keys,
+        package_format=format_rows.written(registry.store.database),
     )
     layout = registry.layout
     for path in (layout.cells, layout.particles):

@@ -14,12 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from uno import files
 from uno.agent.commit.ledger import AcceptedPackage, AcceptOutcome, Ledger
 from uno.diagnostics import UnoError
+from uno.model import package_formats
 from uno.model.messages import REGISTRY, Envelope, Kind
 from uno.model.package import RegistryKey
 from uno.model.plan import CellPlan, Member, Pools, Roster, Timing
 from uno.model.trust import Revocation, TrustUpdate, successor
 from uno.render import package_file
-from uno.render.package_file import PackageRejected
+from uno.render.package_file import OtherFormat, PackageRejected
 
 
 @pytest.mark.feature("F075")
@@ -236,6 +237,41 @@ def test_a_package_that_was_damaged_on_disk_is_not_believed_nor_replaced(tmp_pat
         assert "install the cell's package again" in caught.value.hint
 
 
+@pytest.mark.feature("G59")
+def test_a_package_of_a_later_uno_on_disk_is_whole_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later_uno:
+        later_uno.setattr(package_formats, "FORMAT", 3)
+        ledger = with_first(tmp_path, package(generation=4, package_format=3))
+    before = (ledger.directory / "package.uvn-agent").read_bytes()
+
+    for use in (ledger.current, lambda: ledger.accept(SECOND), ledger.cell_state):
+        with pytest.raises(OtherFormat) as caught:
+            use()
+        assert caught.value.what == (
+            f"{ledger.directory}/package.uvn-agent is whole, but this package has format 3, and"
+            " this uno reads format 1"
+        )
+        assert "update uno on this host" in caught.value.hint
+        assert "damaged" not in str(caught.value)
+    assert (ledger.directory / "package.uvn-agent").read_bytes() == before
+
+
+@pytest.mark.feature("G59")
+def test_an_upgraded_uno_runs_with_the_package_that_is_there_and_takes_the_next_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = with_first(tmp_path)
+    monkeypatch.setattr(package_formats, "FORMAT", 2)
+
+    assert generation(ledger.current()) == 1
+    ledger.accept(package(generation=4, package_format=2))
+
+    assert generation(ledger.current()) == 4
+    assert generation(ledger.previous()) == 1
+
+
 def test_a_process_that_writes_at_the_same_time_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,9 +302,9 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     monkeypatch.setattr(os, "fchmod", full)
 
 
-def with_first(place: Path) -> Ledger:
+def with_first(place: Path, content: bytes | None = None) -> Ledger:
     ledger = Ledger(place / "uvn")
-    ledger.accept(FIRST)
+    ledger.accept(content or FIRST)
     return ledger
 
 
@@ -286,6 +322,7 @@ def contents(directory: Path) -> dict[str, int | tuple[int, bytes]]:
 def package(
     *,
     generation: int,
+    package_format: int = 1,
     cell: int = 1,
     identity: str = "0" * 32,
     httpd_port: int = 443,
@@ -315,6 +352,7 @@ def package(
     )
     return package_file.write(
         generation=generation,
+        package_format=package_format,
         registry_key=registry_key(seed),
         registry_keys=chain,
         roster=package_file.roster_segment(roster),

@@ -349,6 +349,7 @@ def package(*, generation: int) -> bytes:
     )
     return package_file.write(
         generation=generation,
+        package_format=1,
         registry_key=b64encode(signer.public_key().public_bytes_raw()).decode(),
         roster=package_file.roster_segment(roster),
         particles=package_file.particles_segment(()),

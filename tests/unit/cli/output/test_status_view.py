@@ -125,6 +125,25 @@ def test_a_cell_whose_host_permits_no_proof_is_shown_and_is_no_worse_for_it(
     assert lines[-1] == "lan-b: forwarding is not proved: this host gives no /dev/net/tun"
 
 
+@pytest.mark.feature("G59")
+def test_cells_that_hold_the_format_of_packages_back_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    new = cell(1, replace(status_of(lan(LAN1)), package_format=3))
+    old = cell(2, replace(status_of(lan(LAN2)), package_format=2))
+    view = replace(UVN, cells=(new, old), package_format=3)
+
+    lines = page(view, capsys)
+
+    assert lines[:2] == [
+        "net, seen from lan-a: generation 12, consistent, routed",
+        "registry: packages are written in format 2, not in 3: update uno on lan-b",
+    ]
+    # What the registry writes is not known without it.
+    assert not any("format" in line for line in page(replace(view, registry=False), capsys))
+    assert not any("format" in line for line in page(replace(view, cells=(new,)), capsys))
+
+
 def test_the_roll_out_and_what_was_rolled_back_are_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
