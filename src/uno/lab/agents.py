@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from types import MappingProxyType
 
-from uno import control
+from uno import control, program
 from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Completed
 from uno.lab import netns
@@ -70,7 +69,7 @@ class Agent:
     def start(self, *, env: Mapping[str, str] | None = None) -> None:
         """Start it; nothing if it runs. Does not wait until it serves."""
         if self._program is None or self._program.status() is not None:
-            argv = [sys.executable, "-m", "uno", "agent", "-r", str(self.root)]
+            argv = program.argv("agent", "-r", str(self.root))
             self._program = self.node.start(as_on_a_stock_host(argv), log=self.log, env=env)
 
     def stop(self) -> int:
@@ -167,7 +166,7 @@ class Agents:
     def sync(self, *arguments: str, timeout: float = 120, check: bool = True) -> Completed:
         """Run `uno sync ARGUMENTS` at the registry."""
         root = str(self.deployment.registry_root)
-        argv = [sys.executable, "-m", "uno", "sync", *arguments, "-r", root]
+        argv = program.argv("sync", *arguments, "-r", root)
         return self.registry.node.run(as_on_a_stock_host(argv), timeout=timeout, check=check)
 
     def await_settled(self, *, agents: Iterable[Agent] | None = None, within: float = 60) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from uno import program
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.host.command import Completed
 from uno.lab.node import Node, as_on_a_stock_host
@@ -149,7 +149,7 @@ class ServiceStart:
 
 def uno(node: Node, *arguments: str, timeout: float = _COMMAND) -> Completed:
     """Run a command of uno in a node: this very uno. Raises `CommandFailed`."""
-    command = as_on_a_stock_host([sys.executable, "-m", "uno", *arguments])
+    command = as_on_a_stock_host(program.argv(*arguments))
     return node.run(command, timeout=timeout)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from uno import program
 from uno.diagnostics import UnoError
 from uno.lab import path_faults
 from uno.lab.deploy import Deployment, in_parallel
@@ -64,7 +64,7 @@ def _unanswered(paths: Iterable[PingPath]) -> frozenset[PingPath]:
 
 def _observe(deployment: Deployment, cell: Node) -> CellForwarding:
     root = str(deployment.cell_root(cell))
-    words = [sys.executable, "-m", "uno", "service", "status", "--json", "-r", root]
+    words = program.argv("service", "status", "--json", "-r", root)
     try:
         shown = cell.run(as_on_a_stock_host(words), timeout=deployment.pace.command, check=False)
         routes = [route for version in (4, 6) for route in _routes(cell, version)]

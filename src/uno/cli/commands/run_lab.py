@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from uno import program
 from uno.diagnostics import ActionNeeded, InvalidInput, UnoError
 
 lab = typer.Typer(
@@ -149,4 +150,4 @@ def _print_next_commands(lab_id: str) -> None:
 
 
 def _uno() -> str:
-    return shlex.join([sys.executable, "-m", "uno"]) if "__main__" in sys.argv[0] else "uno"
+    return shlex.join(program.argv()) if "__main__" in sys.argv[0] else "uno"

@@ -15,7 +15,6 @@ import shlex
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
+from uno import program
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.files import make_open_dir, write_atomic
 from uno.host import programs
@@ -397,13 +397,14 @@ def _pid(path: Path, folder: Path) -> int | None:
 
 def _script(folder: Path, sweep: int) -> str:
     here = shlex.quote(str(folder))
-    python, seccomp = shlex.quote(sys.executable), shlex.quote(seccomp_no_socket_filter.__file__)
+    helper = program.helper(seccomp_no_socket_filter.__file__, program.SOCKET_FILTER_OPTION)
+    there = " && ".join(f"[ -r {shlex.quote(each)} ]" for each in helper if each.startswith("/"))
     return f"""\
 # Starts and stops uno's FRR daemons; FRR's watchdog runs it too.
 here={here}
 without_socket_filter() {{
   # uno may have been moved since this file was written.
-  if [ -x {python} ] && [ -r {seccomp} ]; then {python} -I -S {seccomp} "$@"; else "$@"; fi
+  if {there}; then {shlex.join(helper)} "$@"; else "$@"; fi
 }}
 stop() {{
   pid=$(cat "$here/$1.pid" 2>/dev/null) || return 0

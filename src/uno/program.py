@@ -1,0 +1,26 @@
+"""How uno starts itself: from a Python environment, or from the folder that PyInstaller makes."""
+
+from __future__ import annotations
+
+import sys
+
+SOCKET_FILTER_OPTION = "--no-socket-filter-then"
+"""The first argument with which the executable of the folder is the helper of that name."""
+
+
+def is_frozen() -> bool:
+    """Whether this is the executable of a folder, which has no Python and no files of modules."""
+    return bool(getattr(sys, "frozen", False))
+
+
+def argv(*arguments: str) -> list[str]:
+    """Return the words that run this very uno with `arguments`."""
+    return [sys.executable, *(() if is_frozen() else ("-m", "uno")), *arguments]
+
+
+def helper(script: str, option: str) -> list[str]:
+    """Return the words that run a module of uno as a program, without the rest of uno.
+
+    `script` is the module's file; in a folder `option` stands for it (`packaging/entry.py`).
+    """
+    return [sys.executable, option] if is_frozen() else [sys.executable, "-I", "-S", script]
