@@ -51,6 +51,26 @@ docs:
 docs-serve:
     mkdocs serve
 
+# a wheel and an sdist, in dist/
+wheel:
+    packaging/build wheel
+
+# the Debian package, in dist/, with a Python of its own; Debian 12
+deb:
+    packaging/build deb
+
+# what the Debian package consists of, as CycloneDX, in dist/; after `just deb`
+sbom:
+    packaging/build sbom
+
+# SHA256SUMS of all that is in dist/
+sums:
+    packaging/build sums
+
+# proves wheel and Debian package: same bytes twice, lintian, life cycle in a bare root; root, some minutes
+package-test *args:
+    packaging/test {{ args }}
+
 # each row of the feature table with its tests; `just features --check F001 F002` fails if one has none
 features *args:
     python scripts/features.py {{ args }}

@@ -53,7 +53,7 @@ def test_uno_is_built_with_the_version_that_is_named_with_its_hash() -> None:
     assert backend == f"hatchling=={pins('build.txt')['hatchling'][0]}"
 
 
-@pytest.mark.parametrize("name", ["run.txt", "build.txt", "uv.txt"])
+@pytest.mark.parametrize("name", ["run.txt", "build.txt", "packaging.txt", "uv.txt"])
 def test_every_package_has_its_hashes_and_no_file_names_an_index(name: str) -> None:
     found = pins(name)
 
