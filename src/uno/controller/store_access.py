@@ -131,9 +131,10 @@ class StoreAccess:
         with self._opened() as registry:
             database = registry.store.database
             known = format_rows.advertised(database)
-            if known | formats != known:
+            now = {**known, **formats}
+            if now != known:
                 with registry.store.transaction():
-                    format_rows.put_advertised(database, known | formats)
+                    format_rows.put_advertised(database, now)
 
     def newest_plan(self) -> Plan:
         """Return the plan of the newest generation."""

@@ -99,8 +99,8 @@ def _headline(view: UvnView, names: dict[int, str]) -> Iterator[Text]:
     if view.viewer and view.waiting:
         count = f"{view.waiting} change{'' if view.waiting == 1 else 's'}"
         yield Text(f"registry: {count} not released", style=_DOUBTFUL)
-    for line in _formats(view, names) if view.registry else ():
-        yield Text(f"registry: {line}", style=_DOUBTFUL)
+    for each in _formats(view, names) if view.registry else ():
+        yield Text(f"registry: {each}", style=_DOUBTFUL)
     if view.rollout:
         yield Text(f"registry: {view.rollout}", style="bold")
     if view.undone is not None:
