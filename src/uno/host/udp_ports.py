@@ -10,13 +10,21 @@ from uno.diagnostics import ActionNeeded
 
 
 def require_free(ports: Iterable[int], *, purpose: str) -> None:
-    """Raise ActionNeeded for the first of these ports that is in use; `purpose` is for people."""
-    for port in ports:
-        if not all(_is_free(family, port) for family in (socket.AF_INET, socket.AF_INET6)):
-            raise ActionNeeded(
-                f"UDP port {port}, which {purpose} needs, is used by another program on this host",
-                f"choose another port, or end that program: ss -lnup 'sport = :{port}'",
-            )
+    """Raise ActionNeeded with those of the ports that are in use; `purpose` is for people."""
+    used = [
+        port
+        for port in ports
+        if not all(_is_free(family, port) for family in (socket.AF_INET, socket.AF_INET6))
+    ]
+    if not used:
+        return
+    is_one = len(used) == 1
+    raise ActionNeeded(
+        f"UDP port{'' if is_one else 's'} {', '.join(map(str, used))}, which {purpose} needs,"
+        f" {'is' if is_one else 'are'} used by another program on this host",
+        f"choose {'another port' if is_one else 'other ports'}, or end that program:"
+        f" ss -lnup '{' or '.join(f'sport = :{port}' for port in used)}'",
+    )
 
 
 def _is_free(family: socket.AddressFamily, port: int) -> bool:

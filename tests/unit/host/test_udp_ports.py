@@ -21,3 +21,23 @@ def test_a_port_that_another_program_uses_is_named(family: socket.AddressFamily)
             require_free((port,), purpose="WireGuard")
 
     require_free((port,), purpose="WireGuard")
+
+
+def test_all_ports_that_others_use_are_named_at_once() -> None:
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+    try:
+        for each in sockets:
+            each.bind(("", 0))
+        one, free, other = (each.getsockname()[1] for each in sockets)
+        sockets[1].close()
+
+        with pytest.raises(ActionNeeded) as caught:
+            require_free((one, free, other), purpose="WireGuard")
+    finally:
+        for each in sockets:
+            each.close()
+
+    assert caught.value.what == (
+        f"UDP ports {one}, {other}, which WireGuard needs, are used by another program on this host"
+    )
+    assert f"ss -lnup 'sport = :{one} or sport = :{other}'" in caught.value.hint
