@@ -93,11 +93,18 @@ def install(
     manifest = accepted.package.manifest
     process = trigger_agent(manifest)
     if process is None:
-        print(f"Next: uno service up -r {shlex.quote(str(root))}")
+        print(_next_steps(shlex.quote(str(root))))
     elif wait:
         _await_verdict(ledger, manifest, install_id, package)
     else:
         print(f"Its agent, process {process}, puts it on trial now: see uno service status.")
+
+
+def _next_steps(root: str) -> str:
+    return (
+        f"Next, for its agent now and at every boot: uno service install -r {root} -a -b -s\n"
+        f"Without systemd: uno agent -r {root}; without an agent: uno service up -r {root}"
+    )
 
 
 def _refuse_during_trial(ledger: Ledger, manifest: Manifest) -> None:

@@ -134,6 +134,14 @@ def _next(made: Change) -> str:
     if not made.published.cell_packages:
         return ""
     by_hand = "copy each package to its host and run there: uno install PACKAGE -r DIR"
-    if plan.root is None or made.before == 0:
+    before = {cell.member.id for cell in made.parent.plan.cells} if made.parent else set()
+    if plan.root is None or not before:
         return f"next: {by_hand}"
+    new = [cell.member.name for cell in plan.cells if cell.member.id not in before]
+    if new:
+        places = "its host" if len(new) == 1 else "their hosts"
+        return (
+            f"next: copy the package{'' if len(new) == 1 else 's'} of {_some(new)} to {places}, run"
+            " there: uno install PACKAGE -r DIR, and here: uno sync"
+        )
     return f"next: uno sync; or for cells without an agent, {by_hand}"

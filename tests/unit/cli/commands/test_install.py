@@ -41,7 +41,8 @@ def test_installing_makes_the_directory_and_shows_what_to_do_next(
         "Installed: cell lan-a of UVN my-uvn, generation 1, in opt/uvn\n"
         f"Registry key: {FINGERPRINT}; trusted on first use: compare it with uno show uvn at the"
         " registry\n"
-        "Next: uno service up -r opt/uvn\n"
+        "Next, for its agent now and at every boot: uno service install -r opt/uvn -a -b -s\n"
+        "Without systemd: uno agent -r opt/uvn; without an agent: uno service up -r opt/uvn\n"
     )
     assert modes(place / "opt/uvn") == {".": 0o700, "package.uvn-agent": 0o600}
 
@@ -54,7 +55,7 @@ def test_without_a_directory_the_current_one_is_meant(
     monkeypatch.chdir(place / "here")
 
     assert uno("install", "../lan-a.uvn-agent") == 0
-    assert "Next: uno service up -r .\n" in capsys.readouterr().out
+    assert "without an agent: uno service up -r .\n" in capsys.readouterr().out
     assert modes(place / "here") == {".": 0o700, "package.uvn-agent": 0o600}
 
 
