@@ -9,6 +9,8 @@ from uno.controller.release_record import ReleaseRecord
 from uno.model.uvn import Uvn
 from uno.registry.changes import history
 
+_BAN = "ban of "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreleased:
@@ -55,17 +57,22 @@ def unreleased(
     )
 
 
-def lines(found: Unreleased) -> Iterator[str]:
-    """Yield what is not released, for people: bans and deletions before all else."""
+def lines(found: Unreleased, *, agent_runs: bool = False) -> Iterator[str]:
+    """Yield what is not released, for people: bans and deletions before all else.
+
+    Where the registry's agent runs, it publishes bans at once.
+    """
     if not found:
         return
     count = len(found.changes)
     yield f"{count} change{'' if count == 1 else 's'} not released: uno sync"
-    yield from (f"  not released: {each}" for each in found.revoked)
+    for each in found.revoked:
+        is_published = agent_runs and each.startswith(_BAN)
+        yield f"  {'in force already' if is_published else 'not released'}: {each}"
     yield from (f"  generation {number}: {why}" for number, why in found.changes.items())
 
 
 def _revoked(old: Uvn, new: Uvn) -> Iterator[str]:
     found = history.differences(old, new)
-    yield from (f"ban of {each.thing}" for each in found if each.key == "excluded" and each.after)
+    yield from (f"{_BAN}{each.thing}" for each in found if each.key == "excluded" and each.after)
     yield from (f"deletion of {each.thing}" for each in found if each.sign == "-")

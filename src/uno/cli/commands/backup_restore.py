@@ -88,7 +88,10 @@ def restore(
     printing.result(written)
     printing.result(
         f"The next generation is {made.next_generation}, higher than any that a cell can have."
-        "\nIf the network was changed after this backup, continue with:\n  uno redeploy"
+        "\nIf the network was changed after this backup, continue with:"
+        "\n  uno redeploy\n  uno sync"
+        "\nA cell that stays without contact has newer keys. There:"
+        "\n  uno install PACKAGE -r DIR --keep"
     )
 
 

@@ -149,11 +149,11 @@ def _not_released(here: AgentIdentity, root: Path) -> Unreleased:
         return release_store.not_released(registry.store)
 
 
-def _waiting(found: Unreleased) -> tuple[str, ...]:
+def _waiting(found: Unreleased, *, agent_runs: bool) -> tuple[str, ...]:
     """Return the lines on changes that are not released, as many as fit."""
     from uno.controller import unreleased
 
-    lines = tuple(unreleased.lines(found))
+    lines = tuple(unreleased.lines(found, agent_runs=agent_runs))
     more = len(lines) - _LINES - 1
     return lines if more <= 0 else (*lines[: _LINES + 1], f"  … and {more:,} more: uno log")
 
@@ -172,7 +172,7 @@ def _show(
     from uno.cli.output.status_view import renderable
 
     def page(view: UvnView) -> RenderableType:
-        return renderable(view, waiting=_waiting(not_released()))
+        return renderable(view, waiting=_waiting(not_released(), agent_runs=True))
 
     if in_place and printing.console().is_terminal:
         return _refresh(views, page)
@@ -229,7 +229,7 @@ def _without_agent(here: AgentIdentity, root: Path, *, as_json: bool) -> None:
         f"no agent runs for {here.name} of {here.uvn}", "start it: uno agent -r DIR"
     )
     if here.cell == REGISTRY and not as_json:
-        for line in _waiting(_not_released(here, root)):
+        for line in _waiting(_not_released(here, root), agent_runs=False):
             printing.result(line)
     if as_json or here.cell == REGISTRY:
         raise missing

@@ -125,7 +125,7 @@ def test_a_ban_that_is_not_released_is_named_with_exit_status_3(
     assert found.status == 3
     assert found.out.splitlines()[1:5] == [
         "2 changes not released: uno sync",
-        "  not released: ban of particle phone",
+        "  in force already: ban of particle phone",
         "  generation 5: config cell b --location attic -U",
         "  generation 6: ban particle phone",
     ]
