@@ -122,10 +122,10 @@ class InternalError(UnoError):
 
 
 def refuse_errors(problems: tuple[Problem, ...] | list[Problem]) -> tuple[Problem, ...]:
-    """Raise `Rejected` if one of `problems` is an error; return the warnings otherwise."""
+    """Raise `Rejected` if one of `problems` is an error; return the warnings, in reading order."""
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise Rejected(*problems)
-    return tuple(problems)
+    return tuple(sorted(problems, key=_reading_order))
 
 
 def _reading_order(problem: Problem) -> tuple[bool, Position]:

@@ -28,15 +28,21 @@ class RootHost:
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._desired: Desired | None = None
+        self._logged: frozenset[str] = frozenset()
 
     def reconcile(self, desired: Desired) -> None:
-        """Make the host as desired. Raises `UnoError`, and then it is as it was."""
+        """Make the host as desired. Raises `UnoError`, and then it is as it was.
+
+        A warning is logged when it begins to hold, and not at each pass.
+        """
         with self._lock:
             host = self._host
             host.warnings.clear()
             compare(host, desired).apply(host, progress=partial(_log.debug, "%s"))
             for warning in host.warnings:
-                _log.warning("%s", warning)
+                if warning not in self._logged:
+                    _log.warning("%s", warning)
+            self._logged = frozenset(host.warnings)
             if not desired.tunnels:
                 host.remove_state()
             self._desired = desired

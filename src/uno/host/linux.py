@@ -460,7 +460,7 @@ class LinuxHost:
         found = endpoint_lookup.resolve(names)
         unresolved = (
             f"the name {name.rpartition(':')[0]} cannot be resolved; "
-            "its link waits until the next `uno service up`"
+            "until it can, nothing connects to it"
             for name in sorted(names - found.keys())
         )
         # An agent resolves again and again: one warning for each name.

@@ -65,7 +65,8 @@ def mailbox(text: str) -> Mailbox:
 def name_fault(text: str) -> Fault | None:
     """Check the name of a UVN, cell or particle."""
     if not re.fullmatch(NAME_PATTERN, text):
-        return Fault(f"{quoted(text)} is not a name", _name_hint(text))
+        hint = _quotes_hint(text) or _name_hint(text)
+        return Fault(f"{quoted(text)} is not a name", hint)
     if len(text) > NAME_LENGTH:
         return Fault(
             f"the name {quoted(text)} has {len(text)} characters", f"use {NAME_LENGTH} at most"
@@ -97,9 +98,13 @@ def email_fault(text: str) -> Fault | None:
 
 
 def _email_hint(text: str) -> str:
+    return _quotes_hint(text) or "write it as name@example.org"
+
+
+def _quotes_hint(text: str) -> str:
     if set(text) & _TYPOGRAPHIC:
         return "its quotation marks are those of a text processor; leave them out"
-    return "write it as name@example.org"
+    return ""
 
 
 def host_fault(text: str) -> Fault | None:
@@ -144,6 +149,9 @@ def text_fault(text: str) -> Fault | None:
         return Fault(f"{quoted(text)} is not a line of text", "write it without control characters")
     if len(text) > TEXT_LENGTH:
         return Fault(f"{quoted(text)} is {len(text)} characters long", f"use {TEXT_LENGTH} at most")
+    # At an end: the apostrophe of a name, as in O’Brien, is one of them too.
+    if {text.strip()[0], text.strip()[-1]} & _TYPOGRAPHIC:
+        return Fault(f"{quoted(text)} is in quotation marks", _quotes_hint(text))
     return None
 
 
@@ -207,6 +215,8 @@ _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 
 def _host_name_fault(text: str, what: str) -> Fault | None:
+    if hint := _quotes_hint(text):
+        return Fault(what, hint)
     if not text.isascii():
         return Fault(what, "write an international name in its ASCII form, xn--…")
     if not _is_host_name(text):

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from uno.diagnostics import Problem
+from uno.diagnostics import Problem, Severity
 from uno.model.checks import Path
 from uno.model.syntax import quoted, suggestion
 from uno.spec.reading import Reading, ValueKind, described, is_null, label
@@ -89,6 +89,8 @@ class SpecSection:
             place = key.position if is_block else value.position
             if is_null(value):
                 reading.positions.setdefault((*path, name), place)
+                if name in self.keys and self.keys[name].schema.get("type") == "array":
+                    reading.report(_empty_list(key))
             else:
                 reading.positions[(*path, name)] = place
                 found[name] = value
@@ -136,6 +138,16 @@ def _twice(key: Scalar, first: Scalar) -> Problem:
         hint="remove one of them",
         where=key.position,
         also=(first.position,),
+    )
+
+
+def _empty_list(key: Scalar) -> Problem:
+    """Return the warning about a list without items: perhaps they are in the wrong place."""
+    return Problem(
+        what=f"{key.text} has nothing after it and is taken as an empty list",
+        hint="write [], or remove the key",
+        where=key.position,
+        severity=Severity.WARNING,
     )
 
 

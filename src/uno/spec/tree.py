@@ -22,6 +22,8 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import Scanner
+from ruamel.yaml.tokens import Token
 
 from uno.diagnostics import Position, Problem, Rejected
 from uno.model.syntax import printable
@@ -228,8 +230,35 @@ _SYNTAX_HINT = "check the indentation, colons, quotes and brackets here and in t
 _TAB_HINT = "indent with spaces; YAML takes no tabs there"
 
 
+class _TabScanner(Scanner):
+    """A scanner that takes tabs after a colon or a value as white space (YAML 1.2.2, 6.2)."""
+
+    def fetch_value(self) -> None:
+        super().fetch_value()
+        self._pass_white_space()
+
+    def fetch_plain(self) -> None:
+        super().fetch_plain()
+        self._pass_white_space()
+
+    def fetch_flow_scalar(self, style: str) -> None:
+        super().fetch_flow_scalar(style)
+        self._pass_white_space()
+
+    def fetch_flow_collection_end(self, token: type[Token]) -> None:
+        super().fetch_flow_collection_end(token)
+        self._pass_white_space()
+
+    def _pass_white_space(self) -> None:
+        # In the line that the token is in: a tab in front of the next one is a mistake.
+        if self.reader.line == self.tokens[-1].end_mark.line:
+            while self.reader.peek() in " \t":
+                self.reader.forward()
+
+
 def _events(text: str) -> Iterator[Event]:
     parser = YAML(typ="safe", pure=True)
+    parser.Scanner = _TabScanner
     events: Iterator[Event] = parser.parse(text)
     return events
 

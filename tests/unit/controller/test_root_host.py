@@ -89,6 +89,24 @@ def test_warnings_of_this_pass_are_logged(
     assert set(caplog.messages) == {"a name does not resolve"}
 
 
+def test_a_warning_is_logged_when_it_begins_to_hold(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost()
+    root = root_host(host)
+    passes = (("a",), ("a",), ("a", "b"), ("b",), ("a", "b"))
+    counts = []
+
+    for mtu, warnings in enumerate(passes, 1400):
+        monkeypatch.setattr(host, "perform", lambda _, these=warnings: host.warnings.extend(these))
+        with caplog.at_level(logging.WARNING):
+            root.reconcile(Desired(tunnels=(replace(ROOT, mtu=mtu),)))
+        counts.append(len(caplog.messages))
+
+    assert caplog.messages == ["a", "b", "a"]
+    assert counts == [1, 1, 2, 2, 3]
+
+
 def test_endpoints_are_refreshed_without_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost()
     root = root_host(host)

@@ -447,7 +447,7 @@ def test_a_name_that_could_not_be_found_at_first_is_called_when_it_can(
     known = places.pop("gw.example.org:63550")
     host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
     assert host.warnings == [
-        "the name gw.example.org cannot be resolved; its link waits until the next `uno service up`"
+        "the name gw.example.org cannot be resolved; until it can, nothing connects to it"
     ]
     places["gw.example.org:63550"] = known
 

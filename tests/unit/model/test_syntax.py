@@ -164,6 +164,22 @@ def test_text_is_one_line_that_can_be_shown(text: str) -> None:
     assert text_fault("Zürich, Rack 4 (2. OG)") is None
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        name_fault("\u201clan-a\u201d"),
+        email_fault("\u201cjane@example.org\u201d"),
+        host_fault("\u201ca.example.org\u201d"),
+        text_fault("\u2018Jane\u2019"),
+        text_fault("\u00abZürich"),
+    ],
+)
+def test_quotation_marks_of_a_text_processor_are_named(fault: Fault | None) -> None:
+    assert fault is not None
+    assert fault.hint == "its quotation marks are those of a text processor; leave them out"
+    assert text_fault("Jane O\u2019Brien") is None
+
+
 def test_what_is_shown_is_short_and_harmless() -> None:
     for hostile in ("\x1b[2J" * 100, "a\u202eb\ue000", "\ud800", "x" * 10_000):
         for safe in (quoted(hostile), printable(hostile), shown(hostile)):

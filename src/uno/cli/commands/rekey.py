@@ -41,13 +41,16 @@ def register(app: typer.Typer) -> None:
 
 def uvn(networks: NetworkOptions, common: Changing) -> None:
     """Replace the keys of all cells and of the registry: -R, -P, -B."""
-    from uno.cli.commands import change_command
+    from uno.cli.commands import change_command, revocation_notes
     from uno.registry.changes import key_rotation
 
     common.start()
     wanted = _wanted(networks)
     change_command.run(
-        common, lambda it: key_rotation.rekey_uvn(it, wanted), done="Replaced keys of the UVN."
+        common,
+        lambda it: key_rotation.rekey_uvn(it, wanted),
+        done="Replaced keys of the UVN.",
+        notes=revocation_notes.particles_stop(common) if wanted.particles else (),
     )
 
 
@@ -80,6 +83,7 @@ def cell(
             done=f"Replaced all keys of cell {name}.",
             notes=(
                 *revocation_notes.notes(common, f"the old keys of {name}"),
+                *revocation_notes.particles_stop(common, cells=[name]),
                 revocation_notes.by_hand(common, name),
             ),
         )
@@ -89,6 +93,7 @@ def cell(
         common,
         lambda it: key_rotation.rekey_cell(it, name, wanted),
         done=f"Replaced keys of cell {name}.",
+        notes=revocation_notes.particles_stop(common, cells=[name]) if wanted.particles else (),
     )
 
 
@@ -101,7 +106,7 @@ def particle(
     ] = None,
 ) -> None:
     """Replace the keys of a particle, at every cell or at some."""
-    from uno.cli.commands import change_command
+    from uno.cli.commands import change_command, revocation_notes
     from uno.registry.changes import key_rotation
 
     common.start()
@@ -109,6 +114,7 @@ def particle(
         common,
         lambda it: key_rotation.rekey_particle(it, name, cells or ()),
         done=f"Replaced keys of particle {name}.",
+        notes=revocation_notes.particles_stop(common, [name], cells=cells or ()),
     )
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from uno.cli.input.options import Changing
 
 
@@ -22,6 +24,31 @@ def notes(common: Changing, what: str) -> tuple[str, ...]:
     if control.is_served(control.socket_path(plan.identity, REGISTRY)):
         return (f"cells refuse {what} at once: the registry's agent publishes it now",)
     return (f"cells refuse {what} with uno sync, or once the registry's agent runs",)
+
+
+def particles_stop(
+    common: Changing, names: Sequence[str] = (), *, cells: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return that particles do not connect until they have their new packages.
+
+    `names` are the particles, and `cells` those at which they get new keys; empty is all.
+    """
+    from uno.cli.input import registry_change
+    from uno.registry.changes.key_rotation import serves_particles
+
+    uvn = registry_change.head(common).uvn
+    stopped = [it.name for it in uvn.active_particles if not names or it.name in names]
+    serving = [it.name for it in uvn.active_cells if serves_particles(uvn, it)]
+    at = [it for it in serving if not cells or it in cells]
+    if common.dry_run or not stopped or not at:
+        return ()
+    where = f" to {' and '.join(at)}" if cells else ""
+    if len(stopped) == 1:
+        what = f"{stopped[0]} cannot connect{where} until its new package is imported"
+    else:
+        what = f"{len(stopped)} particles cannot connect{where} until their new packages are"
+        what += " imported"
+    return (f"once cells have the new keys, {what}",)
 
 
 def by_hand(common: Changing, cell: str) -> str:

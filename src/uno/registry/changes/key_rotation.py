@@ -66,7 +66,7 @@ def rekey_particle(uvn: Uvn, name: str, cells: Sequence[str] = ()) -> Edited:
     at = [_active(uvn, each, option="-c") for each in cells]
     for cell in at:
         _refuse_unserving(uvn, cell, option="-c")
-    if not at and not any(_serves(uvn, cell) for cell in uvn.active_cells):
+    if not at and not any(serves_particles(uvn, cell) for cell in uvn.active_cells):
         raise without_keys("no cell serves particles")
     selected = ParticleKeys(particle.id, tuple(cell.id for cell in at))
     return Edited(uvn=uvn, rekey=(selected,))
@@ -123,7 +123,7 @@ def _rekeyed(uvn: Uvn, networks: Networks, cell: Cell | None) -> Edited:
 def _refuse_without_particles(uvn: Uvn, cell: Cell | None) -> None:
     if cell is not None:
         _refuse_unserving(uvn, cell, option="-P")
-    elif not any(_serves(uvn, each) for each in uvn.active_cells):
+    elif not any(serves_particles(uvn, each) for each in uvn.active_cells):
         raise without_keys("no cell serves particles", option="-P")
 
 
@@ -134,14 +134,14 @@ def _active(uvn: Uvn, name: str, *, option: str) -> Cell:
     return cell
 
 
-def _serves(uvn: Uvn, cell: Cell) -> bool:
+def serves_particles(uvn: Uvn, cell: Cell) -> bool:
     return (
         uvn.settings.enable_particles_vpn and cell.is_public and cell.settings.enable_particles_vpn
     )
 
 
 def _refuse_unserving(uvn: Uvn, cell: Cell, *, option: str) -> None:
-    if not _serves(uvn, cell):
+    if not serves_particles(uvn, cell):
         raise without_keys(f"cell {cell.name} does not serve particles", option=option)
 
 

@@ -39,6 +39,39 @@ def test_every_variant_works_twice_in_a_row(site: Uno, root: Path, words: str) -
 
 
 @pytest.mark.feature("F050")
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ("uvn -P", ""),
+        ("cell a -P", " to a"),
+        ("particle phone", ""),
+        ("particle phone -c a", " to a"),
+    ],
+)
+def test_phones_that_stop_until_they_have_their_new_package_are_named(
+    site: Uno, words: str, where: str
+) -> None:
+    noted = (
+        f"once cells have the new keys, phone cannot connect{where} until its new package is"
+        " imported"
+    )
+
+    assert noted in " ".join(site("rekey", *words.split()).out.split())
+    site("define", "particle", "tablet")
+    later = " ".join(site("rekey", *words.split()).out.split())
+    if "particle" in words:
+        assert noted in later
+    else:
+        assert f"2 particles cannot connect{where} until their new packages are imported" in later
+
+
+@pytest.mark.feature("F050")
+@pytest.mark.parametrize("words", ["uvn -R", "cell a -B", "backbone"])
+def test_other_keys_do_not_stop_phones(site: Uno, words: str) -> None:
+    assert "cannot connect" not in site("rekey", *words.split()).out
+
+
+@pytest.mark.feature("F050")
 @pytest.mark.parametrize("words", ["uvn", "cell a"])
 def test_without_a_network_the_choices_are_listed(site: Uno, words: str) -> None:
     refused = site("rekey", *words.split())
