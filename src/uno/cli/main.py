@@ -29,6 +29,7 @@ from uno.cli.commands import (
     run_sync,
     service_up_down,
     show,
+    update,
     verify,
     watch_status,
 )
@@ -61,6 +62,7 @@ for module in (
     passphrase,
     print_guide,
     install,
+    update,
     service_up_down,
     run_agent,
     watch_status,

@@ -137,6 +137,12 @@ def switch(verb: str, *, unit: str = UNIT) -> None:
     run(["systemctl", verb, unit], timeout=_PATIENCE)
 
 
+def other_owner(root: Path, *, unit: str = UNIT) -> Path | None:
+    """Return the directory other than `root` that this host's unit of that name is for."""
+    owner = _owner(UNITS / unit)
+    return Path(owner) if owner and owner != str(root) else None
+
+
 def runs_agent(root: Path) -> bool:
     """Whether this host has a unit that runs the agent of the cell in `root`."""
     path = UNITS / UNIT

@@ -174,6 +174,11 @@ def printing() -> Iterator[tuple[str, str, Recipe]]:
             Recipe(f"config {what}", f"-Q {'name' if given[1] == 'n' else 'address'}"),
         )
         yield command, "--print", Recipe(f"config {what} -U {given}", "-P")
+    for what in ("cell z -N 10.9.0.0/24", "particle z", "user z@example.org -p z", "uvn net"):
+        kind = what.split()[0]
+        typed = NEW_UVN if kind == "uvn" else f"define {what}"
+        yield f"define {kind}", "--print", Recipe(typed, "-P")
+        yield f"define {kind}", "--query", Recipe(typed, "-Q name")
     yield "plan", "--spec", Recipe("plan", "-s 'cells: [{name: a, address: x.example.org}]'")
     yield "plan", "--prune", Recipe("plan -s '{owner: john@example.org}'", "--prune")
     yield "export", "--secrets", Recipe("export", "--secrets")
@@ -220,6 +225,11 @@ ELSEWHERE = {
     "test_a_password_can_come_from_a_file",
     ("define user", "--password"): "unit/cli/commands/test_browse_history.py::"
     "test_no_password_is_in_the_log",
+    **{
+        (f"config {each}", "--generate"): "unit/cli/commands/test_config.py::"
+        "test_packages_that_a_large_change_postponed_are_written"
+        for each in ("uvn", "cell", "particle", "user")
+    },
     ("define user", "--password-file"): "unit/cli/commands/test_define.py::"
     "test_a_password_can_come_from_a_file",
     ("config uvn", "--password"): "unit/cli/commands/test_config.py::"
@@ -237,6 +247,8 @@ ELSEWHERE = {
     "test_a_fingerprint_that_is_not_the_registrys_refuses_the_package",
     ("cell install", "--registry-key"): "unit/cli/commands/test_install.py::"
     "test_a_fingerprint_that_is_not_the_registrys_refuses_the_package",
+    ("update", "--package"): "unit/cli/commands/test_update.py::"
+    "test_a_newer_package_is_installed_and_applied",
     ("install", "--keep"): "unit/cli/commands/test_install.py::"
     "test_a_package_to_keep_is_marked_so_for_the_agent",
     ("install", "--wait"): "unit/cli/commands/test_install.py::"
@@ -429,6 +441,33 @@ def test_an_option_of_a_unit_changes_the_unit_or_what_systemd_does(
         (tmp_path / systemd.UNIT).unlink()
 
     assert found[0] != found[1]
+
+
+@pytest.mark.feature("F052")
+@pytest.mark.feature("F100")
+def test_the_unit_of_another_cell_is_replaced_after_a_yes(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(systemd, "UNITS", tmp_path)
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
+    monkeypatch.setattr(systemd, "run", lambda *_, **__: None)
+    roots = [tmp_path / name for name in ("one", "two")]
+    for cell, root in zip("ab", roots, strict=True):
+        assert run("install", str(made / f"uvn/cells/net__{cell}.uvn-agent"), "-r", str(root))
+    unit = tmp_path / systemd.UNIT
+    assert run("service", "install", "-r", str(roots[0])).status == 0
+    first = unit.read_text()
+
+    for word in ("", "--no"):
+        refused = run("service", "install", "-r", str(roots[1]), *word.split())
+        assert refused.status == 2
+        assert f"{systemd.UNIT} is for {roots[0]}. Replace it?" in refused.err
+        assert unit.read_text() == first
+    assert run("service", "install", "-r", str(roots[0])).status == 0
+
+    assert run("service", "install", "-r", str(roots[1]), "-y").status == 0
+    assert str(roots[1]) in unit.read_text()
 
 
 @pytest.mark.feature("F104")

@@ -7,10 +7,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from uno.cli.input.options import Changing
-    from uno.registry.changes.operations import Edit
+    from msgspec import Struct
+
+    from uno.cli.input.options import Changing, PrintOptions
+    from uno.model.uvn import Uvn
+    from uno.registry.changes.operations import Change, Edit
 
 
 def run(
@@ -22,3 +25,31 @@ def run(
 
     made = registry_change.make(common, edit, relayout=relayout)
     change_report.print_change(common, done, made, notes=notes)
+
+
+def run_and_show(
+    common: Changing,
+    edit: Edit,
+    *,
+    done: str,
+    how: PrintOptions,
+    find: Callable[[Uvn], Struct],
+) -> None:
+    """Run an edit as `run` does; with `-P` or `-Q` print what `find` finds instead of a report."""
+    from uno.cli.input import registry_change
+    from uno.cli.output import change_report
+
+    made = registry_change.make(common, edit)
+    if how.print or how.query is not None:
+        show(common, made, how, find(made.after.uvn))
+    else:
+        change_report.print_change(common, done, made)
+
+
+def show(common: Changing, made: Change, how: PrintOptions, value: Struct) -> None:
+    """Print a part of the definition after a change, and the warnings about the change."""
+    from uno.cli.output import definition_view, printing
+
+    for warning in made.warnings:
+        printing.message(common, f"warning: {warning}")
+    definition_view.show(value, how)

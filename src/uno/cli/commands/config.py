@@ -51,6 +51,10 @@ class ConfigOptions(PrintOptions):
     update: Annotated[
         bool, typer.Option("-U", "--update", help="Change what the other options give.")
     ] = False
+    generate: Annotated[
+        bool,
+        typer.Option("-g", "--generate", help="Write postponed particle packages too, then."),
+    ] = False
 
     @property
     def prints(self) -> bool:
@@ -91,19 +95,27 @@ class _ConfigRequest:
         from uno.cli.output import definition_view
 
         definition_view.show(self.find(registry_change.head(self.common).uvn), self.how)
+        self._generate()
 
     def change(self, edit: Edit, *, find: Callable[[Uvn], Struct] | None = None) -> None:
         """Change it, and print what that did, or what it is then."""
+        from uno.cli.commands import change_command
         from uno.cli.input import registry_change
-        from uno.cli.output import change_report, definition_view, printing
+        from uno.cli.output import change_report
 
         made = registry_change.make(self.common, edit)
         if not self.how.prints:
             change_report.print_text(self.common, f"Changed {self.what}.", made)
-            return
-        for warning in made.warnings:
-            printing.message(self.common, f"warning: {warning}")
-        definition_view.show((find or self.find)(made.after.uvn), self.how)
+        else:
+            change_command.show(self.common, made, self.how, (find or self.find)(made.after.uvn))
+        self._generate()
+
+    def _generate(self) -> None:
+        from uno.cli.commands import redeploy
+        from uno.cli.output import printing
+
+        if self.how.generate and not self.common.dry_run:
+            printing.message(self.common, redeploy.write_packages(self.common))
 
 
 def uvn(

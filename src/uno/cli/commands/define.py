@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -14,11 +15,22 @@ from uno.cli.input.options import (
     DeploymentOptions,
     ParticleOptions,
     PasswordOptions,
+    PrintOptions,
     UvnOptions,
     takes_groups,
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name: a-z, 0-9 and -.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUvnOptions(PrintOptions):
+    """What a UVN is defined from, and how to print it."""
+
+    spec: Annotated[
+        str | None,
+        typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON."),
+    ] = None
 
 
 def register(app: typer.Typer) -> None:
@@ -34,20 +46,18 @@ def uvn(
     options: UvnOptions,
     password: PasswordOptions,
     deployment: DeploymentOptions,
+    how: NewUvnOptions,
     common: Changing,
-    spec: Annotated[
-        str | None,
-        typer.Option("-s", "--spec", metavar="YAML", help="The definition: a file, YAML or JSON."),
-    ] = None,
 ) -> None:
     """Define a UVN: create its registry in an empty directory."""
+    from uno.cli.commands import change_command
     from uno.cli.input import definition_input, passphrase_source, registry_change
     from uno.cli.output import change_report, printing, show_views
     from uno.registry.changes import operations
 
     common.start()
     edited, notes = definition_input.read(
-        name, spec, options=options, password=password, deployment=deployment
+        name, how.spec, options=options, password=password, deployment=deployment
     )
     for note in notes:
         printing.message(common, note)
@@ -59,6 +69,9 @@ def uvn(
         dry_run=common.dry_run,
         passphrase=passphrase_source.for_new_registry(common.passphrase_file),
     )
+    if how.print or how.query is not None:
+        change_command.show(common, made, how, made.after.uvn)
+        return
     notes = ()
     if not common.dry_run:
         with operations.opened(common.root) as registry:
@@ -68,10 +81,11 @@ def uvn(
     )
 
 
-def cell(name: Name, options: CellOptions, common: Changing) -> None:
+def cell(name: Name, options: CellOptions, how: PrintOptions, common: Changing) -> None:
     """Add a cell: a gateway that attaches LANs, or routes only."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input, setting_options
+    from uno.cli.output import list_views
     from uno.registry.changes import edits
 
     common.start()
@@ -84,38 +98,45 @@ def cell(name: Name, options: CellOptions, common: Changing) -> None:
         settings=setting_options.of_cell(options),
     )
     new = definition_input.confirm_owner(common, options.owner)
-    change_command.run(
+    change_command.run_and_show(
         common,
         lambda it: edits.add_cell(it, wanted, new_owners=new),
         done=f"Defined cell {name}.",
+        how=how,
+        find=lambda it: list_views.cell(it, name),
     )
 
 
-def particle(name: Name, options: ParticleOptions, common: Changing) -> None:
+def particle(name: Name, options: ParticleOptions, how: PrintOptions, common: Changing) -> None:
     """Add a particle: a phone or laptop with a WireGuard app."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input, setting_options
+    from uno.cli.output import list_views
     from uno.registry.changes import edits
 
     common.start()
     settings = setting_options.of_particle(options)
     new = definition_input.confirm_owner(common, options.owner)
-    change_command.run(
+    change_command.run_and_show(
         common,
         lambda it: edits.add_particle(it, name, options.owner, new_owners=new, settings=settings),
         done=f"Defined particle {name}.",
+        how=how,
+        find=lambda it: list_views.particle(it, name),
     )
 
 
 def user(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The e-mail address.")],
     password: PasswordOptions,
+    how: PrintOptions,
     common: Changing,
     name: Annotated[str | None, typer.Option("-n", "--name", help="The user's name.")] = None,
 ) -> None:
     """Add a user, who can own cells and view the status page."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input
+    from uno.cli.output import list_views
     from uno.model.syntax import Mailbox
     from uno.registry.changes import edits
     from uno.registry.store import password_hashes
@@ -124,8 +145,10 @@ def user(
     someone = Mailbox(email=email, name=name)
     definition_input.refuse_new_user(common, email)
     hashed = password_hashes.hashed(definition_input.password_of(password, whose=email))
-    change_command.run(
+    change_command.run_and_show(
         common,
         lambda it: edits.add_user(it, someone, password=hashed),
         done=f"Defined user {email}.",
+        how=how,
+        find=lambda it: list_views.user(it, email),
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uno.cli.input.options import Answers, takes_groups
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model.messages import Phase
 
@@ -34,8 +35,8 @@ cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`: `uno install`, and the same as `uno cell install`."""
-    cell.command("install")(install)
-    app.command("install")(install)
+    for group in (cell, app):
+        group.command("install")(takes_groups(install))
     app.add_typer(cell, name="cell")
 
 
@@ -63,6 +64,8 @@ def install(
         bool,
         typer.Option("--wait/--no-wait", help="Wait for the agent to confirm it, or to roll back."),
     ] = True,
+    *,
+    answers: Answers,
 ) -> None:
     """Install a cell's package on this host, or a newer one.
 
@@ -72,6 +75,25 @@ def install(
     minute if it no longer reaches the registry and the neighbours that it reached before. Exit
     status 2 if it rolls back.
     """
+    answers.refuse_both()
+    trusted = registry_key, answers
+    if not accept(package, root, trusted=trusted, keep=keep, wait=wait):
+        print(_next_steps(shlex.quote(str(root))))
+
+
+def accept(
+    package: Path,
+    root: Path,
+    *,
+    trusted: tuple[str | None, Answers],
+    keep: bool = False,
+    wait: bool = True,
+) -> bool:
+    """Install a package; return whether an agent runs, which switches to it.
+
+    `trusted` is the fingerprint of the registry's key if it is known, and who else knows it.
+    Raises `UnoError` if it is refused, or with `wait` if the agent rolls back.
+    """
     from uno import files  # noqa: PLC0415
     from uno.agent.commit.ledger import Ledger  # noqa: PLC0415
     from uno.render.package_file import (  # noqa: PLC0415
@@ -80,10 +102,11 @@ def install(
         read_manifest,
     )
 
+    registry_key, answers = trusted
     content = files.read(package, limit=PACKED_LIMIT)
     ledger, install_id = Ledger(root), secrets.token_hex(8)
     try:
-        is_checked = registry_key is not None or _confirm_registry(ledger, content)
+        is_checked = registry_key is not None or _confirm_registry(answers, ledger, content)
         _refuse_during_trial(ledger, read_manifest(content))
         accepted = ledger.accept(content, registry_key=registry_key, install=install_id, keep=keep)
     except PackageRejected as error:
@@ -93,11 +116,12 @@ def install(
     manifest = accepted.package.manifest
     process = trigger_agent(manifest)
     if process is None:
-        print(_next_steps(shlex.quote(str(root))))
-    elif wait:
+        return False
+    if wait:
         _await_verdict(ledger, manifest, install_id, package)
     else:
         print(f"Its agent, process {process}, puts it on trial now: see uno service status.")
+    return True
 
 
 def _next_steps(root: str) -> str:
@@ -168,7 +192,7 @@ def trigger_agent(manifest: Manifest) -> int | None:
     return process
 
 
-def _confirm_registry(ledger: Ledger, content: bytes) -> bool:
+def _confirm_registry(answers: Answers, ledger: Ledger, content: bytes) -> bool:
     """Ask whether to trust the registry of a first package; return whether a person has agreed.
 
     A later package is of a registry that this host trusts already. Without a terminal there is
@@ -179,14 +203,12 @@ def _confirm_registry(ledger: Ledger, content: bytes) -> bool:
     manifest = read_manifest(content)
     if ledger.current() is not None:
         return True
-    if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (answers.yes or answers.no or answers.can_ask):
         return False
-    question = (
+    answers.confirm(
         f"The registry of UVN {manifest.uvn} has the key {fingerprint(manifest.registry_key)}.\n"
         "Do uno guide and uno show uvn print the same at the registry?"
     )
-    if not typer.confirm(question, default=False, err=True):
-        raise ActionNeeded("stopped", "nothing was changed")
     return True
 
 

@@ -36,15 +36,20 @@ def redeploy(deployment: DeploymentOptions, common: Changing) -> None:
 def packages(common: Common) -> None:
     """Write the particle packages that a large change postponed."""
     from uno.cli.output import printing
+
+    common.start()
+    done = write_packages(common)
+    if common.verbosity >= 0:
+        printing.result(done)
+
+
+def write_packages(common: Common) -> str:
+    """Write every package that is not there or not up to date; return a sentence on it."""
+    from uno.cli.output import printing
     from uno.registry.changes import operations
     from uno.registry.publish import package_files
 
-    common.start()
     with operations.opened(common.root, for_change=True) as registry:
         made = package_files.publish(registry, all_packages=True).particle_packages
-    if common.verbosity >= 0:
-        what = printing.count(len(made), "particle package")
-        where = (
-            f"written to {common.root / 'particles'}" if made else "to write: all are up to date"
-        )
-        printing.result(f"{what} {where}")
+    where = f"written to {common.root / 'particles'}" if made else "to write: all are up to date"
+    return f"{printing.count(len(made), 'particle package')} {where}"

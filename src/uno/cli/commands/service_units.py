@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uno import program
+from uno.cli.input.options import Answers
 from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
@@ -30,13 +31,15 @@ class _Unit:
     text: str
 
 
-def install(
-    root: Root = Path(),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitOptions:
+    """What the unit does, and when it starts."""
+
     agent: Annotated[
         bool, typer.Option("-a", "--agent", help="Run the agent; without, connect at boot only.")
-    ] = False,
-    boot: Annotated[bool, typer.Option("-b", "--boot", help="Start it at every boot.")] = False,
-    start: Annotated[bool, typer.Option("-s", "--start", help="Start it now.")] = False,
+    ] = False
+    boot: Annotated[bool, typer.Option("-b", "--boot", help="Start it at every boot.")] = False
+    start: Annotated[bool, typer.Option("-s", "--start", help="Start it now.")] = False
     passphrase_file: Annotated[
         Path | None,
         typer.Option(
@@ -44,38 +47,45 @@ def install(
             metavar="FILE",
             help="File with the registry's passphrase, for its agent.",
         ),
-    ] = None,
-    quiet: Quiet = False,
+    ] = None
+
+
+def install(
+    options: UnitOptions, answers: Answers, *, root: Root = Path(), quiet: Quiet = False
 ) -> None:
     """Install a systemd unit, and optionally start it.
 
     It is uvn-agent for a cell, and uvn-registry for the registry's agent. A network that is up
-    stays up.
+    stays up. Before it replaces the unit of another directory, it asks.
     """
     from uno.host import systemd
 
+    answers.refuse_both()
     _require_root()
     if (root / "registry.db").exists():
-        unit = _of_registry(root.resolve(), passphrase_file)
+        unit = _of_registry(root.resolve(), options.passphrase_file)
     else:
-        unit = _of_cell(root.resolve(), agent=agent)
+        unit = _of_cell(root.resolve(), agent=options.agent)
+    if (other := systemd.other_owner(root.resolve(), unit=unit.name)) is not None:
+        answers.confirm(f"{unit.name} is for {other}. Replace it?")
+        systemd.remove(other, unit=unit.name)
     changed = systemd.install(unit.text, root.resolve(), unit=unit.name)
-    if boot:
+    if options.boot:
         systemd.switch("enable", unit=unit.name)
-    if start:
+    if options.start:
         systemd.start(unit.text, changed=changed, unit=unit.name)
     if not quiet:
         done = "is in place" if changed else "was in place already"
         print(f"{unit.name} {done}; its log: journalctl -xeu {Path(unit.name).stem}")
 
 
-def enable(root: Root = Path(), quiet: Quiet = False) -> None:
+def enable(answers: Answers, *, root: Root = Path(), quiet: Quiet = False) -> None:
     """Connect this host to the UVN now and at every boot: `uno service install -b -s`.
 
     With the agent (`-a`) where its DDS implementation is installed.
     """
     agent = not (root / "registry.db").exists() and _has_middleware(_package(root))
-    install(root=root, agent=agent, boot=True, start=True, quiet=quiet)
+    install(UnitOptions(agent=agent, boot=True, start=True), answers, root=root, quiet=quiet)
 
 
 def remove(root: Root = Path(), quiet: Quiet = False) -> None:

@@ -18,6 +18,7 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, trigger_agent
+from uno.cli.input.options import takes_groups
 from uno.diagnostics import ActionNeeded, InvalidInput, TransientFailure, UnoError
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def register(app: typer.Typer) -> None:
     service.command("up")(up)
     service.command("down")(down)
     service.command("status")(status)
-    service.command("install")(service_units.install)
+    service.command("install")(takes_groups(service_units.install))
     service.command("remove")(service_units.remove)
     app.add_typer(service, name="service")
     alias = typer.Typer(help="The cell's systemd unit.", no_args_is_help=True)
-    alias.command("enable")(service_units.enable)
+    alias.command("enable")(takes_groups(service_units.enable))
     alias.command("disable")(service_units.remove)
     cell.add_typer(alias, name="service")
 

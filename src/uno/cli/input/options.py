@@ -39,6 +39,42 @@ _LINES = (
 _LOGGED = (logging.WARNING, logging.INFO, ACTIVITY, logging.DEBUG, TRACE)
 
 
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Answer yes to every question.")]
+No = Annotated[bool, typer.Option("--no", help="Answer no to every question.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """How the questions of a command are answered without a person."""
+
+    yes: Yes = False
+    no: No = False
+
+    def refuse_both(self) -> None:
+        """Raise `Rejected` for `-y` and `--no` together."""
+        if self.yes and self.no:
+            raise Rejected(Problem(what="-y and --no contradict each other", hint="use one"))
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a person to ask: in CI or without a terminal only `-y` is a yes."""
+        return not os.environ.get("CI") and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def confirm(self, question: str) -> None:
+        """Ask `question`; raise `UnoError` unless the answer is yes."""
+        if self.yes:
+            return
+        if self.no:
+            raise ActionNeeded(f"{question} No", "nothing was changed")
+        if not self.can_ask:
+            raise InvalidInput(
+                f"{question} There is no terminal to answer on",
+                "nothing was changed; add -y for yes",
+            )
+        if not typer.confirm(question, default=False, err=True):
+            raise ActionNeeded("stopped", "nothing was changed")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
     """What every command takes."""
@@ -60,8 +96,8 @@ class Common:
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only.")] = (
         False
     )
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Answer yes to every question.")] = False
-    no: Annotated[bool, typer.Option("--no", help="Answer no to every question.")] = False
+    yes: Yes = False
+    no: No = False
     passphrase_file: Annotated[
         Path | None,
         typer.Option(
@@ -74,8 +110,7 @@ class Common:
 
     def start(self) -> None:
         """Set up logging; refuse options that contradict each other. Call it first."""
-        if self.yes and self.no:
-            raise Rejected(Problem(what="-y and --no contradict each other", hint="use one"))
+        Answers(yes=self.yes, no=self.no).refuse_both()
         verbosity = self.verbosity
         log = logging.getLogger("uno")
         handler = logging.StreamHandler()
@@ -117,21 +152,8 @@ class Common:
         return self.verbose
 
     def confirm(self, question: str) -> None:
-        """Ask `question`; raise `UnoError` unless the answer is yes.
-
-        In CI or without a terminal only `-y` is a yes.
-        """
-        if self.yes:
-            return
-        if self.no:
-            raise ActionNeeded(f"{question} No", "nothing was changed")
-        if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise InvalidInput(
-                f"{question} There is no terminal to answer on",
-                "nothing was changed; add -y for yes",
-            )
-        if not typer.confirm(question, default=False, err=True):
-            raise ActionNeeded("stopped", "nothing was changed")
+        """Ask `question`; raise `UnoError` unless the answer is yes."""
+        Answers(yes=self.yes, no=self.no).confirm(question)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

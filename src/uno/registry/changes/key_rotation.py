@@ -135,6 +135,7 @@ def _active(uvn: Uvn, name: str, *, option: str) -> Cell:
 
 
 def serves_particles(uvn: Uvn, cell: Cell) -> bool:
+    """Whether particles connect to `cell`, so that it has keys with each of them."""
     return (
         uvn.settings.enable_particles_vpn and cell.is_public and cell.settings.enable_particles_vpn
     )

@@ -8,6 +8,7 @@ from argon2 import PasswordHasher
 
 from commands import Uno
 from uno.registry.changes import operations
+from uno.registry.publish import package_files
 
 
 def config(uno: Uno, *words: str) -> object:
@@ -239,6 +240,32 @@ def test_a_changed_configuration_is_printed_when_asked_for(site: Uno) -> None:
     done = site("config", "cell", "a", "-U", "--location", "Rome", "-Q", "settings.location")
 
     assert (done.status, done.out) == (0, "Rome\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cell a",
+        "uvn",
+        "particle laptop",
+        "user john@example.org",
+        "cell a -U --httpd-port 8443",
+    ],
+)
+def test_packages_that_a_large_change_postponed_are_written(
+    site: Uno, root: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setattr(package_files, "_WORTH_WAITING", 1)
+    assert site("define", "particle", "laptop").status == 0
+    laptop = root / "particles" / "net__laptop.zip"
+    site("config", *words.split(), "--dry-run", "-g")
+    site("config", *words.split())
+    assert not laptop.exists()
+
+    done = site("config", *words.replace("8443", "8444").split(), "-g")
+
+    assert laptop.exists()
+    assert "particle package" in done.err
 
 
 @pytest.mark.feature("F061")

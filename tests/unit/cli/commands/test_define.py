@@ -335,3 +335,29 @@ def test_a_user_without_an_address_is_refused_before_the_password_is_asked_for(
 def test_an_apostrophe_is_part_of_an_address(site: Uno) -> None:
     assert site("define", "user", "o'brien@example.org", "-p", "x").status == 0
     assert "o'brien@example.org" in site("list", "users").out
+
+
+@pytest.mark.feature("F032")
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        ("cell z -N 10.9.0.0/24 -Q allowed_lans[0]", "10.9.0.0/24\n"),
+        ("cell z -N 10.9.0.0/24 -J -Q allowed_lans", '[\n  "10.9.0.0/24"\n]\n'),
+        ("particle pad -Q owner", "john@example.org\n"),
+        (
+            "user eve@example.org -p x -P",
+            "email: eve@example.org\nname: null\nexcluded: false\n",
+        ),
+    ],
+)
+def test_what_was_defined_is_printed_when_asked_for(site: Uno, words: str, printed: str) -> None:
+    done = site("define", *words.split())
+
+    assert (done.status, done.out) == (0, printed)
+
+
+@pytest.mark.feature("F032")
+def test_a_new_uvn_is_printed_when_asked_for(uno: Uno) -> None:
+    done = uno("define", "uvn", "net", "-o", "john@example.org", "-p", "x", "-Q", "owner")
+
+    assert (done.status, done.out) == (0, "john@example.org\n")

@@ -112,6 +112,20 @@ def test_at_a_terminal_a_person_confirms_the_fingerprint_of_the_first_package(
         assert "has the key" not in capsys.readouterr().err
 
 
+@pytest.mark.feature("F052")
+@pytest.mark.feature("G20")
+def test_the_fingerprint_is_confirmed_or_denied_by_an_option(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert uno("install", FIRST, "-r", "uvn", "--no") == 2
+    assert "print the same at the registry? No; nothing was changed" in capsys.readouterr().err
+    assert not (place / "uvn").exists()
+    assert uno("install", FIRST, "-r", "uvn", "-y", "--no") == 2
+
+    assert uno("install", FIRST, "-r", "uvn", "-y") == 0
+    assert f"Registry key: {FINGERPRINT}\n" in capsys.readouterr().out
+
+
 def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answers: str) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
