@@ -193,7 +193,7 @@ def _rejects(root: Path) -> str:
 
 def status(
     root: Root = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("-J", "--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the state of this host: LANs, links, sessions, and what is in the way of packets.
 
