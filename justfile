@@ -87,6 +87,10 @@ mutants *args:
 fuzz *args:
     python scripts/fuzz.py {{ args }}
 
+# altered datagrams, to the bus of a cell and of the registry; no lab. E.g. --datagrams 10000
+fuzz-datagrams *args:
+    python scripts/fuzz_datagrams.py {{ args }}
+
 # the figures of docs/benchmarks.md; with a name, one of them: compile, failover, throughput
 bench name="":
     for script in benchmarks/{{ name }}*.py; do python "$script"; done

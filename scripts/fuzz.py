@@ -9,7 +9,7 @@ valid signature. Anything but the refusal that the interface names counts as a c
 of them are printed. The growth of memory is that of this process, without the first tenth of the
 inputs. Exit status 1 if there is a crash, or the memory has grown by more than 10 MB.
 
-Datagrams of the bus need a lab: `benchmarks/fuzz.py`.
+Datagrams of the bus: `fuzz_datagrams.py`.
 """
 
 from __future__ import annotations
@@ -101,12 +101,17 @@ class Result:
 
 @dataclass(kw_only=True)
 class Target:
-    """A UVN with two cells: the package of each generation of the first, and all signing keys."""
+    """A UVN with two cells: packages of two generations of the first, signing keys in base64."""
 
     first: bytes
     second: bytes
-    sign: dict[int, Callable[[bytes], bytes]]
+    keys: dict[int, str]
     sealing: str
+
+    @cached_property
+    def sign(self) -> dict[int, Callable[[bytes], bytes]]:
+        """What signs as a node."""
+        return {node: signer(key) for node, key in self.keys.items()}
 
     @cached_property
     def package(self) -> Package:
@@ -172,7 +177,7 @@ def make_target(place: Path) -> Target:
     return Target(
         first=first,
         second=package.read_bytes(),
-        sign={node: signer(b64encode(secrets[key].private).decode()) for node, key in keys.items()},
+        keys={node: b64encode(secrets[key].private).decode() for node, key in keys.items()},
         sealing=b64encode(secrets[cell_sealing(1)].public or b"").decode(),
     )
 

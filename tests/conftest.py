@@ -1,4 +1,4 @@
-"""Lets every test import `strategies`, whatever its own folder; options of the tests."""
+"""Lets every test import `strategies` and scripts, whatever its folder; options of the tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("uno", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("uno")
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE.parent / "scripts"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
