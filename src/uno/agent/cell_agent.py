@@ -262,13 +262,13 @@ class CellAgent:
             done = await work()
         except UnoError as error:
             self._warn_once(what, error)
-            self._timers.observe_after(self._retry_after(what, error), now=self._now())
+            self._timers.observe_within(self._retry_after(what, error), now=self._now())
             return None
         self._problems.pop(what, None)
         return done
 
     def _retry_after(self, what: str, error: UnoError) -> float:
-        """Return the seconds until the next observation after `what` failed.
+        """Return the seconds within which to observe after `what` failed.
 
         An observation that fails until a person acts is not tried at the quick interval, unless a
         pending commit depends on it.

@@ -111,9 +111,8 @@ class LoopTimers:
         self._observe_due = min(self._observe_due, now + pause, *times)
 
     def observe_within(self, pause: float, *, now: float) -> None:
-        """Observe after a pause, or earlier where that is due anyway."""
-        self._observe_due = min(self._observe_due, now + pause)
+        """Observe after a pause, or earlier where that is due anyway.
 
-    def observe_after(self, pause: float, *, now: float) -> None:
-        """Observe after a pause: something has failed."""
-        self._observe_due = now + pause
+        Also after a failure: a pass that fails each second must not postpone what reports it.
+        """
+        self._observe_due = min(self._observe_due, now + pause)

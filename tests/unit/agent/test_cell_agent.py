@@ -35,7 +35,7 @@ from uno.model.status import CellStatus
 from uno.model.trust import Revocation, TrustUpdate
 from uno.ports.bus import Channel, Topic
 from uno.ports.events import NetworkChange
-from uno.ports.host import Nic, RemoveTunnel, StartRouting, StopRouting
+from uno.ports.host import Action, Nic, RemoveTunnel, SetSysctl, StartRouting, StopRouting
 from uno.ports.prober import ProbeResult
 from uno.render import package_file
 
@@ -1013,6 +1013,34 @@ def test_a_change_without_a_notification_is_found_and_put_back(play: Play) -> No
         # Sooner than the next regular pass.
         async with asyncio.timeout(0.8 * QUICK.reconcile_every):
             await site.until(lambda: str(cell.host) == as_it_was)
+
+    play(scene)
+
+
+@pytest.mark.feature("G52")
+def test_what_cannot_be_put_back_is_reported_however_often_it_is_tried(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        cell = site.cells["a"]
+        perform, agent = cell.host.perform, cell.agent
+        assert agent
+
+        def read_only(action: Action) -> None:
+            if isinstance(action, SetSysctl):
+                raise ActionNeeded("/proc/sys is read-only")
+            perform(action)
+
+        def is_reported() -> bool:
+            agent.reconcile_now()
+            status = site.status("a")
+            return status is not None and "net.ipv4.ip_forward is 0" in "".join(status.obstacles)
+
+        monkeypatch.setattr(cell.host, "perform", read_only)
+        cell.host.sysctl("net.ipv4.ip_forward", "0")
+
+        await site.until(is_reported)
 
     play(scene)
 

@@ -133,7 +133,8 @@ def test_silent_routing_is_reconciled_soon_after_the_last_pass(timers: LoopTimer
 def test_after_a_failure_it_observes_after_a_pause(timers: LoopTimers) -> None:
     timers.begin_observe()
 
-    timers.observe_after(5.0, now=START + 1)
+    timers.observe_within(5.0, now=START + 1)
+    timers.observe_within(5.0, now=START + 2)
 
     assert timers.is_observe_due(now=START + 6)
     assert not timers.is_observe_due(now=START + 5.9)

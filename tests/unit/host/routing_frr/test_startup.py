@@ -7,14 +7,15 @@ import re
 import resource
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from tests.lab.watching import await_true
-from tests.transitions import planned, uvn
 
+from transitions import planned, uvn
 from uno.host.command import run
 from uno.host.routing_frr import vty
 from uno.model.routing_policy import routing_policy
@@ -86,5 +87,8 @@ def running(folder: Path, text: str) -> str:
     words = ["-d", "--vty_socket", folder, "-z", folder / "z", "-P", "0", "-f", file]
     pid = folder / "bgpd.pid"
     run(["unshare", "--net", str(BGPD), *map(str, words), "-i", str(pid), "-p", "1790"])
-    await_true((folder / "bgpd.vty").exists, "bgpd serves", within=30)
+    deadline = time.monotonic() + 30
+    while not (folder / "bgpd.vty").exists():
+        assert time.monotonic() < deadline, "bgpd does not serve"
+        threading.Event().wait(0.01)
     return vty.query(folder, "bgpd", "show running-config")
