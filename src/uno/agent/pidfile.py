@@ -53,6 +53,11 @@ def running(folder: Path) -> int | None:
     return None
 
 
+def has_crashed(folder: Path) -> bool:
+    """Whether the last agent in `folder` has ended without removing its lock, and none runs."""
+    return (folder / FILE).exists() and running(folder) is None
+
+
 def _taken(name: str, holder: int) -> UnoError:
     return ActionNeeded(
         f"an agent of {name} runs on this host already, as process {holder}",

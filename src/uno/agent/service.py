@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import switch
 from uno.agent.host_loop.handshake_retry import is_name
+from uno.diagnosis.service_status import LinkStatus, ServiceStatus, silent_links
 from uno.diagnostics import UnoError
-from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import UvnView
@@ -24,9 +24,7 @@ from uno.ports.host import (
     Desired,
     Facts,
     Host,
-    PeerStatus,
     RemoveUnreachableRoutes,
-    SessionStatus,
     SetUnderlay,
     StartRouting,
     StopRouting,
@@ -34,22 +32,12 @@ from uno.ports.host import (
 from uno.reconcile import forwarding_proof
 from uno.reconcile.collisions import Collision, collisions
 from uno.reconcile.converge import cell_target, compare, find_obstacles
-from uno.reconcile.forwarding_obstacles import Obstacle
+from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind
 from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan
 from uno.reconcile.lans import attached, require_all
 from uno.render.tunnels import tunnels
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkStatus:
-    """The status of a backbone link. `session` is None if routing does not run."""
-
-    interface: str
-    neighbor: str
-    peer: PeerStatus | None
-    session: SessionStatus | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,40 +47,6 @@ class UnresolvedLink:
     interface: str
     neighbor: str
     name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceStatus:
-    """This host compared with its cell's package.
-
-    `pending` are the actions that `up` would take; `running` is whether uno owns anything here.
-    `obstacles` are in the way of what the cell forwards, `collisions` networks of
-    the host's own that are also the UVN's. `proof` is what probes have proved.
-    """
-
-    package: Package
-    running: bool
-    pending: tuple[Action, ...]
-    wireguard: str
-    lans: tuple[AttachedLan, ...]
-    missing: tuple[Network, ...]
-    obstacles: tuple[Obstacle, ...]
-    collisions: tuple[Collision, ...]
-    links: tuple[LinkStatus, ...]
-    proof: ForwardingProof = field(default_factory=ForwardingProof)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing is pending, missing or in the way, and every link has its sessions.
-
-        Where the host permits no proof that it forwards, that is no fault.
-
-        Routes of WireGuard's packets may be pending: without an agent, they are set by `up` alone,
-        and the host's routes change more often. They matter for endpoints in LANs only.
-        """
-        pending = any(not isinstance(each, SetUnderlay) for each in self.pending)
-        lacking = pending or self.missing or self.obstacles or not self.proof.is_good
-        return self.running and not lacking and not _silent(self.links)
 
 
 def up(
@@ -279,7 +233,7 @@ def status(host: Host, package: Package) -> ServiceStatus:
 def proof_plan(host: Host, package: Package) -> ProofPlan:
     """Return what to probe to prove that the host forwards for the cell. Changes nothing."""
     facts, links = host.facts(), _links(host, package)
-    working = {link.interface for link in links} - _silent(links)
+    working = {link.interface for link in links} - silent_links(links)
     lans = attached(package.own.lans, facts.nics)
     return forwarding_proof.proof_plan(package, lans=lans, facts=facts, working=working)
 
@@ -293,10 +247,15 @@ def proof_of_agent(view: UvnView, *, known: Collection[Obstacle]) -> ForwardingP
     if status is None:
         return ForwardingProof()
     named = {each.what for each in known}
+    links = tuple(f"{link.interface} " for link in status.links)
     return ForwardingProof(
         forwards={lan.network: lan.forwards for lan in status.lans if lan.forwards is not None},
         obstacles=tuple(
-            Obstacle(what=what, remedy="see uno status")
+            Obstacle(
+                kind=ObstacleKind.MTU if what.startswith(links) else ObstacleKind.LOSS,
+                what=what,
+                remedy="see uno status",
+            )
             for what in status.obstacles
             if what not in named
         ),
@@ -315,14 +274,7 @@ def obstacles(host: Host, package: Package) -> tuple[Obstacle, ...]:
 def _obstacles(
     host: Host, package: Package, facts: Facts, links: Iterable[LinkStatus]
 ) -> tuple[Obstacle, ...]:
-    return find_obstacles(host, package, facts=facts, silent=_silent(links))
-
-
-def _silent(links: Iterable[LinkStatus]) -> frozenset[str]:
-    """Return the interfaces of links without BGP and BFD sessions."""
-    return frozenset(
-        link.interface for link in links if link.session is None or not link.session.works
-    )
+    return find_obstacles(host, package, facts=facts, silent=silent_links(links))
 
 
 def find_collisions(host: Host, package: Package) -> tuple[Collision, ...]:

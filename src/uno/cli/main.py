@@ -18,6 +18,7 @@ from uno.cli.commands import (
     browse_history,
     config,
     define,
+    doctor,
     install,
     passphrase,
     plan_apply,
@@ -66,6 +67,7 @@ for module in (
     service_up_down,
     run_agent,
     watch_status,
+    doctor,
     run_sync,
     run_lab,
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from uno.diagnosis.cell_faults import unproven_claim
 from uno.model.messages import Phase
 from uno.model.status import CellView, UvnView
 
@@ -49,15 +50,6 @@ def registry_outdated(ahead: str, newest: int) -> str:
         " Work with the newer copy of it; if that is lost, back this one up, restore it with"
         " --generation N, above all of these, into an empty directory, and there: uno redeploy,"
         " uno sync"
-    )
-
-
-def unproven_claim(cell: CellView) -> str:
-    """Return the fault of a cell whose generation the registry has not made."""
-    generation = cell.status.generation if cell.status else "another one"
-    return (
-        f"claims to run generation {generation}, without a signature of the registry:"
-        " it is left out of changes. Was it taken over?"
     )
 
 

@@ -15,7 +15,7 @@ REQUIRED = ("ip", "nft", "wg")
 
 def require(names: Iterable[str]) -> None:
     """Raise `UnoError` that names all of these programs that are missing, and their packages."""
-    missing = [name for name in names if find(name) is None]
+    missing = lacking(names)
     if not missing:
         return
     packages = sorted({PACKAGES[Path(name).name] for name in missing})
@@ -24,6 +24,11 @@ def require(names: Iterable[str]) -> None:
         f"install with `apt-get install --no-install-recommends {' '.join(packages)}`,"
         " or what your distribution calls these packages",
     )
+
+
+def lacking(names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of these programs that are not installed."""
+    return tuple(name for name in names if find(name) is None)
 
 
 def version(program: Path) -> str:

@@ -143,9 +143,9 @@ def other_owner(root: Path, *, unit: str = UNIT) -> Path | None:
     return Path(owner) if owner and owner != str(root) else None
 
 
-def runs_agent(root: Path) -> bool:
-    """Whether this host has a unit that runs the agent of the cell in `root`."""
-    path = UNITS / UNIT
+def runs_agent(root: Path, *, unit: str = UNIT) -> bool:
+    """Whether this host has a unit that runs the agent of what is in `root`."""
+    path = UNITS / unit
     if not BOOTED.exists() or _owner(path) != str(root):
         return False
     return _is_daemon(path.read_text())

@@ -11,11 +11,7 @@ from uno.diagnostics import ActionNeeded
 
 def require_free(ports: Iterable[int], *, purpose: str) -> None:
     """Raise ActionNeeded with those of the ports that are in use; `purpose` is for people."""
-    used = [
-        port
-        for port in ports
-        if not all(_is_free(family, port) for family in (socket.AF_INET, socket.AF_INET6))
-    ]
+    used = taken(ports)
     if not used:
         return
     is_one = len(used) == 1
@@ -25,6 +21,12 @@ def require_free(ports: Iterable[int], *, purpose: str) -> None:
         f"choose {'another port' if is_one else 'other ports'}, or end that program:"
         f" ss -lnup '{' or '.join(f'sport = :{port}' for port in used)}'",
     )
+
+
+def taken(ports: Iterable[int]) -> tuple[int, ...]:
+    """Return those of these ports that are in use."""
+    families = (socket.AF_INET, socket.AF_INET6)
+    return tuple(port for port in ports if not all(_is_free(family, port) for family in families))
 
 
 def _is_free(family: socket.AddressFamily, port: int) -> bool:

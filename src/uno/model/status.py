@@ -1,6 +1,7 @@
 """What was observed: a cell about itself, and the whole UVN as one node sees it.
 
-Times are ages in seconds, never times of day: clocks of cells may be wrong.
+Times are ages in seconds, never times of day: clocks of cells may be wrong. A status has the cell's
+clock itself, so that a wrong one is found.
 """
 
 from __future__ import annotations
@@ -133,6 +134,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     pending: tuple[str, ...] = ()
     undone: UndonePackage | None = None
     problem: str = ""
+    clock: int | None = None
     proof: SignedManifest | None = None
     package_format: int = FIRST
 

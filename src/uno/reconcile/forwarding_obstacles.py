@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Network
 
@@ -26,12 +27,31 @@ _FORWARD4 = "net.ipv4.ip_forward"
 _FORWARD6 = "net.ipv6.conf.all.forwarding"
 
 
+class ObstacleKind(StrEnum):
+    """What kind of thing is in the way; `DOCKER` are chains of iptables, as docker and ufw have."""
+
+    LAN = "lan"
+    LINK = "link"
+    FORWARDING = "forwarding"
+    RP_FILTER = "rp-filter"
+    DOCKER = "docker"
+    FIREWALL = "firewall"
+    MTU = "mtu"
+    LOSS = "loss"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """`what` is in the way, and the `remedy`."""
+    """`what` is in the way, and the `remedy`.
+
+    `links` are the interfaces of links that it silences. A loss is what probes show without its
+    cause.
+    """
 
     what: str
     remedy: str
+    kind: ObstacleKind = ObstacleKind.LOSS
+    links: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}"
@@ -88,6 +108,7 @@ def _interfaces(
         if modes and set(modes.values()) == {LinkMode.NO_CARRIER}:
             named = " and ".join(modes)
             yield Obstacle(
+                kind=ObstacleKind.LAN,
                 what=f"LAN {lan}: {named} has no carrier",
                 remedy="check the cable and the switch, or the access point",
             )
@@ -95,12 +116,18 @@ def _interfaces(
             addressed = any(overlap(address.network, lan) for address in nic.addresses)
             if not nics and addressed and not nic.up:
                 yield Obstacle(
+                    kind=ObstacleKind.LAN,
                     what=f"LAN {lan}: {nic.name} is down",
                     remedy=f"ip link set {nic.name} up",
                 )
     for name in _tunnels(package):
         if state.interfaces.get(name) is LinkMode.DOWN:
-            yield Obstacle(what=f"{name} is down", remedy=f"ip link set {name} up")
+            yield Obstacle(
+                kind=ObstacleKind.LINK,
+                what=f"{name} is down",
+                remedy=f"ip link set {name} up",
+                links=frozenset({name}),
+            )
 
 
 # Kernel parameters.
@@ -117,6 +144,7 @@ def _parameters(
         off += [key for key in keys if state.sysctls.get(key) == "0"]
     for key in off:
         yield Obstacle(
+            kind=ObstacleKind.FORWARDING,
             what=f"{key} is 0: {_without(key)}",
             remedy=f"sysctl -w {key}=1, and see what sets it to 0 (/etc/sysctl.d)",
         )
@@ -124,6 +152,7 @@ def _parameters(
         if _is_strict(state, name):
             key = _parameter(name, "rp_filter")
             yield Obstacle(
+                kind=ObstacleKind.RP_FILTER,
                 what=f"{key} is 1: packets are dropped whose answers take another interface",
                 remedy=f"sysctl -w {key}=2, and see what sets it to 1 (/etc/sysctl.d)",
             )
@@ -143,6 +172,7 @@ def _endpoints(
         if endpoint.version == 4 and way and _is_strict(state, way.interface):
             key = _parameter(way.interface, "rp_filter")
             yield Obstacle(
+                kind=ObstacleKind.RP_FILTER,
                 what=f"{key} is 1: answers of the endpoint {endpoint}, which is in a LAN of the "
                 "UVN, are dropped",
                 remedy=f"sysctl -w {key}=2, and see what sets it to 1 (/etc/sysctl.d)",
@@ -201,7 +231,7 @@ def _rules(
             if isinstance(outcome, PacketDrop):
                 found.setdefault(outcome, []).append(packet)
     for drop, packets in found.items():
-        yield _obstacle(drop, packets, tunnels=_tunnels(package))
+        yield _obstacle(drop, packets, package)
 
 
 def _forwarded(
@@ -272,14 +302,26 @@ def _received(package: Package, facts: Facts, silent: Collection[str]) -> Iterat
                 yield Packet(version=4, iif=nic, protocol="udp", port=link.port, local=True)
 
 
-def _obstacle(drop: PacketDrop, packets: list[Packet], *, tunnels: Iterable[str]) -> Obstacle:
+def _obstacle(drop: PacketDrop, packets: list[Packet], package: Package) -> Obstacle:
+    tunnels = _tunnels(package)
     where = f"chain {drop.chain} of nftables table {drop.family} {drop.table}"
     by = "by its policy" if drop.handle is None else f"by the rule with handle {drop.handle}"
     does = "rejects" if drop.rejects else "drops"
+    local = [each for each in packets if each.local]
     return Obstacle(
+        kind=ObstacleKind.DOCKER if _is_of_iptables(drop) else ObstacleKind.FIREWALL,
         what=f"{where} {does} {_described(packets)}, {by}",
         remedy=_remedy(drop, is_local=packets[0].local, tunnels=tunnels),
+        links=frozenset(
+            link.interface
+            for link in package.plan.links
+            if any(link.interface == each.iif or link.port == each.port for each in local)
+        ),
     )
+
+
+def _is_of_iptables(drop: PacketDrop) -> bool:
+    return drop.family != "inet" and drop.table == "filter" and drop.base.isupper()
 
 
 def _described(packets: list[Packet]) -> str:
@@ -312,7 +354,7 @@ def _remedy(drop: PacketDrop, *, is_local: bool, tunnels: Iterable[str]) -> str:
         )
     if is_local:
         return f"accept them in chain {drop.base}"
-    if drop.family != "inet" and drop.table == "filter" and drop.base.isupper():
+    if _is_of_iptables(drop):
         program = "iptables" if drop.family == "ip" else "ip6tables"
         return f"{program} -I {drop.base} -i {kinds[0]}+ -j ACCEPT, and the same with -o"
     names = ", ".join(f'"{kind}*"' for kind in kinds)

@@ -19,7 +19,7 @@ from uno.model.package import Package
 from uno.model.plan import BackbonePeer, Member
 from uno.ports.host import Facts
 from uno.ports.prober import ForwardingProbe
-from uno.reconcile.forwarding_obstacles import Obstacle
+from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind
 
 SMALL = 96
 """Octets of a small probe, with its IP header."""
@@ -220,6 +220,7 @@ def _narrow(
             yield (
                 path.link,
                 Obstacle(
+                    kind=ObstacleKind.MTU,
                     what=f"{path.link} loses packets of {size} octets to or from {path.neighbor}, "
                     "and passes small ones",
                     remedy="see what on the way carries smaller packets only, "

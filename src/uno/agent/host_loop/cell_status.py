@@ -87,6 +87,7 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
         pending=inputs.pending,
         problem=inputs.problem,
         package_format=package_formats.FORMAT,
+        clock=inputs.now,
     )
 
 

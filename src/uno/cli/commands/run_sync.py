@@ -152,7 +152,7 @@ class RolloutFollower:
 
     def missing(self) -> Iterator[str]:
         """Yield each cell that is not consistent or not routed, with the reason."""
-        from uno.cli.output.status_view import faults
+        from uno.diagnosis.cell_faults import faults
 
         for cell in self.last.cells if self.last else ():
             if cell.consistent and self.config_only:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from uno.agent.commit.ledger import Ledger
-    from uno.agent.service import ServiceStatus, UnresolvedLink
+    from uno.agent.service import UnresolvedLink
+    from uno.diagnosis.service_status import ServiceStatus
     from uno.host.linux import LinuxHost
     from uno.model.package import Package
     from uno.model.status import UndonePackage
@@ -207,7 +208,7 @@ def status(
     host = _host(package)
     found = service.status(host, package)
     if found.running:
-        found = replace(found, proof=_proof(host, found))
+        found = replace(found, proof=proof(host, found))
     change = ledger.persistent_state().undone
     undone = change.seen(now=int(time.time())) if change else None  # noqa: TID251
     if as_json:
@@ -220,7 +221,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _proof(host: LinuxHost, found: ServiceStatus) -> ForwardingProof:
+def proof(host: LinuxHost, found: ServiceStatus) -> ForwardingProof:
     """Return what the agent has proved; without one, prove it now."""
     import asyncio  # noqa: PLC0415
 
@@ -441,7 +442,7 @@ def _print_status(found: ServiceStatus, undone: UndonePackage | None) -> None:
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from uno.cli.output.status_view import age  # noqa: PLC0415
+    from uno.diagnosis.cell_faults import age  # noqa: PLC0415
     from uno.reconcile.apply import describe  # noqa: PLC0415
 
     manifest = found.package.manifest

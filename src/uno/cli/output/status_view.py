@@ -9,17 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from uno.controller.rollout_events import unproven_claim
+from uno.diagnosis.cell_faults import age, faults, first
 from uno.model import package_formats
-from uno.model.messages import Phase
-from uno.model.net import Network
 from uno.model.status import CellStatus, CellView, LinkState, UvnView
 
 _GOOD, _DOUBTFUL, _BAD = "green", "yellow", "red"
 _UP = "up"
-# Networks of a cell that are shown.
-_MOST = 50
-_NEVER_SEEN = "no contact yet; is its package installed, and its agent running?"
 
 
 def renderable(view: UvnView, *, waiting: Iterable[str] = ()) -> RenderableType:
@@ -35,33 +30,6 @@ def renderable(view: UvnView, *, waiting: Iterable[str] = ()) -> RenderableType:
         lines: tuple[RenderableType, ...] = tuple(section)
         parts += [Text(), *lines] if lines else []
     return Group(*parts)
-
-
-def faults(cell: CellView) -> tuple[str, ...]:
-    """Return the faults of a cell, as sentences without a full stop."""
-    status = cell.status
-    if status is None or not cell.alive:
-        return (_no_contact(cell),)
-    found: list[str] = []
-    if cell.unproven:
-        return (unproven_claim(cell),)
-    if cell.package is not None and status.generation != cell.package:
-        found.append(f"runs generation {status.generation}, not {cell.package}{_progress(cell)}")
-    missing = [lan.network for lan in status.lans if not lan.interface]
-    found += [f"LAN {each} is missing" for each in _first(map(str, missing))]
-    if status.unreachable:
-        found.append(f"does not reach {_shortened(status.unreachable)}")
-    found += status.obstacles
-    if status.pending:
-        found.append(f"pending: {', '.join(status.pending)}")
-    return (*found, status.problem) if status.problem else tuple(found)
-
-
-def age(seconds: float) -> str:
-    """Return a time in the largest unit that it has two of, or in seconds: `90 s`, `12 min`."""
-    units = ((86400, "d"), (3600, "h"), (60, "min"))
-    size, unit = next((each for each in units if seconds >= 2 * each[0]), (1, "s"))
-    return f"{int(seconds // size)} {unit}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,23 +97,12 @@ def _cells(view: UvnView) -> Table:
         table.add_row(
             Text(cell.name, style="" if cell.alive else "dim"),
             _generation(cell),
-            Text("\n".join(_first(str(lan.network) for lan in status.lans)) if status else ""),
+            Text("\n".join(first(str(lan.network) for lan in status.lans)) if status else ""),
             _up_of_all(status) if status else "",
             _last_seen(cell, view),
             _state(cell),
         )
     return table
-
-
-def _shortened(networks: Iterable[Network]) -> str:
-    return ", ".join(_first(map(str, networks)))
-
-
-def _first(texts: Iterable[str]) -> list[str]:
-    """Return the first texts, and how many more there are: a cell can report any number."""
-    found = list(texts)
-    left = len(found) - _MOST
-    return [*found[:_MOST], f"and {left} more"] if left > 0 else found
 
 
 def _generation(cell: CellView) -> Text:
@@ -204,20 +161,6 @@ def _unproved(view: UvnView) -> Iterator[Text]:
 
 def _up_of_all(status: CellStatus) -> str:
     return f"{sum(link.works for link in status.links)}/{len(status.links)}"
-
-
-def _no_contact(cell: CellView) -> str:
-    return _NEVER_SEEN if cell.age is None else f"no contact for {age(cell.age)}"
-
-
-def _progress(cell: CellView) -> str:
-    """Return the phase of the package that a cell should run, with the reason of a failure."""
-    ack = cell.ack
-    if ack is None or ack.generation != cell.package:
-        return ""
-    if ack.phase in {Phase.STAGED, Phase.APPLYING, Phase.APPLIED}:
-        return f" yet: {ack.phase}"
-    return f": {ack.phase}" + (f", {ack.reason}" if ack.reason else "")
 
 
 def _links(view: UvnView, names: dict[int, str]) -> Iterator[_Link]:

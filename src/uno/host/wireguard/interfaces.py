@@ -227,6 +227,21 @@ _NO_TUN = (
 )
 
 
+def is_available() -> bool:
+    """Whether the kernel has WireGuard, loaded, built in or as a module, or a program provides it.
+
+    The lists of modules are those of modules.dep(5) and kmod's modules.builtin.
+    """
+    if Path("/sys/module/wireguard").exists() or _program() is not None:
+        return True
+    modules = Path("/lib/modules") / os.uname().release
+    for name in ("modules.builtin", "modules.dep"):
+        with suppress(OSError):
+            if "/wireguard.ko" in (modules / name).read_text(errors="replace"):
+                return True
+    return False
+
+
 def _program() -> str | None:
     chosen = os.environ.get("WG_QUICK_USERSPACE_IMPLEMENTATION", "wireguard-go")
     return find(chosen)

@@ -15,15 +15,16 @@ import hashlib
 import io
 import tarfile
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from uno import files
-from uno.diagnostics import InvalidInput
+from uno.diagnostics import InvalidInput, UnoError
 from uno.model import codec
-from uno.registry.store import agent_rows, directory
+from uno.registry.store import agent_rows, backup_record, directory
 from uno.registry.store.generation_store import Store
 from uno.registry.store.key_wrapping import WrongPassphrase
 
@@ -87,6 +88,10 @@ def write(registry: Registry, path: Path, *, passphrase: str, now: datetime) -> 
     )
     archive = _archive({_MANIFEST: codec.encode(manifest), _DATABASE: content}, now)
     files.write_atomic(path, _encrypted(archive, passphrase))
+    # A registry on a file system that is read-only is backed up, too.
+    with suppress(UnoError), registry.store.transaction():
+        record = backup_record.LastBackup(generation=head.number, made=manifest.made)
+        backup_record.put_last(registry.store.database, record)
     return manifest
 
 

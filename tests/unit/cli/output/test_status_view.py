@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from uno.cli.output import printing
-from uno.cli.output.status_view import age, faults, renderable
-from uno.controller.rollout_events import unproven_claim
+from uno.cli.output.status_view import renderable
+from uno.diagnosis.cell_faults import age, faults, unproven_claim
 from uno.model.messages import Ack, Phase
 from uno.model.net import Network
 from uno.model.status import (

@@ -1,0 +1,1 @@
+"""Why something does not work: checks of a host and of the registry, and paths explained. Pure."""

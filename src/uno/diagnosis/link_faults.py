@@ -1,0 +1,80 @@
+"""Why a link does not work, as one of its ends shows it. Pure.
+
+The first of these that holds is the cause; what follows from it is not named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uno.model.plan import BackbonePeer
+from uno.model.status import SESSION_SECONDS, CellView, LinkState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFault:
+    """`what` is wrong, and the `remedy`. `nothing_arrives`: not a packet since it was created."""
+
+    what: str
+    remedy: str
+    nothing_arrives: bool = False
+
+
+def link_fault(
+    state: LinkState, neighbor: str, *, planned: BackbonePeer | None = None
+) -> LinkFault | None:
+    """Return the fault of a link to the cell `neighbor`, None if it works.
+
+    `planned` is the link in this end's package, where that is known.
+    """
+    if state.works:
+        return None
+    if state.handshake is not None and state.handshake < SESSION_SECONDS:
+        return _without_sessions(state, neighbor)
+    if state.received == 0 and planned is not None and planned.port is not None:
+        return _nothing_arrives(state, neighbor, planned)
+    return _silent(state, neighbor, planned)
+
+
+def neighbor_note(view: CellView | None) -> str:
+    """Return what the view of the whole UVN adds about the cell at the other end; may be empty."""
+    if view is None:
+        return ""
+    if view.alive:
+        return f"{view.name} itself is in contact by another path"
+    since = "" if view.age is None else f" for {int(view.age)} s"
+    return f"no cell in contact with this one has news of {view.name}{since}"
+
+
+def _without_sessions(state: LinkState, neighbor: str) -> LinkFault:
+    lacking = "BFD" if state.bgp == "Established" else "BGP"
+    shown = (state.bfd if lacking == "BFD" else state.bgp) or "off"
+    return LinkFault(
+        what=f"{state.interface}: WireGuard works, but {lacking} with {neighbor} is {shown}",
+        remedy=f"run uno doctor on {neighbor}: its routing is down, or a firewall drops"
+        " TCP port 1790 or UDP port 3784 there",
+    )
+
+
+def _nothing_arrives(state: LinkState, neighbor: str, planned: BackbonePeer) -> LinkFault:
+    return LinkFault(
+        what=f"{state.interface}: nothing has ever arrived from {neighbor} at UDP port"
+        f" {planned.port}",
+        remedy=f"forward UDP port {planned.port} to this host (uno guide), and let the host's"
+        f" firewall pass it; then see that {neighbor} is up",
+        nothing_arrives=True,
+    )
+
+
+def _silent(state: LinkState, neighbor: str, planned: BackbonePeer | None) -> LinkFault:
+    last = (
+        "has never answered"
+        if state.handshake is None
+        else f"has not answered for {state.handshake} s"
+    )
+    endpoint = planned.endpoint if planned is not None else None
+    at = f" at {endpoint}" if endpoint else ""
+    remedy = f"see that {neighbor} is up, and that its UDP ports are forwarded (uno guide)"
+    if planned is not None and endpoint is None:
+        remedy = f"{neighbor} opens this link: see that it is up, and reaches the Internet"
+    return LinkFault(what=f"{state.interface}: {neighbor}{at} {last}", remedy=remedy)
