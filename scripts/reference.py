@@ -32,7 +32,7 @@ END = "<!-- end -->"
 
 # Where a command is to be typed; what is not named here belongs to the registry.
 ON_THE_CELL = ("install", "cell", "service")
-ON_BOTH = ("agent", "status", "doctor")
+ON_BOTH = ("agent", "status", "doctor", "explain")
 ANYWHERE = ("lab", "schema")
 PLACES = (
     ("On the registry's machine", lambda name: name not in (*ON_THE_CELL, *ON_BOTH, *ANYWHERE)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -31,7 +31,7 @@ from uno.host.probe import lan_hosts
 from uno.host.routing_frr import daemons
 from uno.host.wireguard import endpoint_lookup
 from uno.host.wireguard import interfaces as wireguard
-from uno.model.net import Network
+from uno.model.net import Address, Network
 from uno.model.package import Package
 from uno.model.status import UndonePackage, UvnView
 from uno.ports.host import CreateTunnel
@@ -51,7 +51,7 @@ _NO_PACKAGE = NotObserved("the cell's package cannot be read")
 
 def observe(root: Path, package: Package | None) -> CellFacts:
     """Return what this host shows, of the cell in the directory `root`."""
-    now = begun(lambda: clock(root))
+    reading = begun(lambda: clock(root))
     space = begun(lambda: tuple(disks(root)))
     lacking = begun(lambda: programs.lacking((*programs.REQUIRED, *daemons.required_programs())))
     has_wireguard = begun(wireguard.is_available)
@@ -62,7 +62,7 @@ def observe(root: Path, package: Package | None) -> CellFacts:
             service=_NO_PACKAGE,
             view=_NO_PACKAGE,
             agent=_NO_PACKAGE,
-            clock=now.result(),
+            clock=reading.result(),
             disks=space.result(),
             resolved=_NO_PACKAGE,
             taken=_NO_PACKAGE,
@@ -73,22 +73,22 @@ def observe(root: Path, package: Package | None) -> CellFacts:
             undone=_NO_PACKAGE,
         )
     is_root = os.geteuid() == 0
-    found = begun(lambda: _service(package)) if is_root else None
-    view = begun(lambda: _view(package)) if is_root else None
+    found = begun(lambda: service_of(package)) if is_root else None
+    view = begun(lambda: agent_view(package)) if is_root else None
     host = begun(_host(package).facts)
     agent = begun(lambda: _agent(root, package))
     undone = begun(lambda: _undone(root))
     resolved = begun(lambda: _resolved(package), seconds=OTHERS_SECONDS)
-    hosts = begun(lambda: _lan_hosts(package), seconds=OTHERS_SECONDS) if is_root else None
-    paths = begun(lambda: dict(_paths(package)))
+    hosts = begun(lambda: lan_hosts_of(package), seconds=OTHERS_SECONDS) if is_root else None
+    paths = begun(lambda: dict(paths_of(package)))
     serving = found.result() if found else _NEEDS_ROOT
     return CellFacts(
         directory=str(root),
         host=host.result(),
-        service=_with_proof(package, serving),
+        service=with_proof(package, serving),
         view=view.result() if view else _NEEDS_ROOT,
         agent=agent.result(),
-        clock=now.result(),
+        clock=reading.result(),
         disks=space.result(),
         resolved=resolved.result(),
         taken=_taken(serving),
@@ -110,13 +110,13 @@ def _host(package: Package) -> LinuxHost:
     return LinuxHost(package.plan.identity, package.plan.cell)
 
 
-def _service(package: Package) -> ServiceStatus:
+def service_of(package: Package) -> ServiceStatus:
+    """Return the host compared with its package, without a proof that it forwards."""
     return service.status(_host(package), package)
 
 
-def _with_proof(
-    package: Package, found: ServiceStatus | NotObserved
-) -> ServiceStatus | NotObserved:
+def with_proof(package: Package, found: ServiceStatus | NotObserved) -> ServiceStatus | NotObserved:
+    """Add what probes prove, or the agent has proved, where the network is up."""
     if isinstance(found, NotObserved) or not found.running:
         return found
     running = found
@@ -128,7 +128,8 @@ def _with_proof(
     return replace(running, proof=proof)
 
 
-def _view(package: Package) -> UvnView | None:
+def agent_view(package: Package) -> UvnView | None:
+    """Return the view of the cell's agent, None where none runs. Raises `UnoError`."""
     try:
         return control.request_view(control.socket_path(package.plan.identity, package.plan.cell))
     except control.NoAgent:
@@ -146,10 +147,11 @@ def _agent(root: Path, package: Package) -> AgentProcess:
 
 def _undone(root: Path) -> UndonePackage | None:
     change = Ledger(root).persistent_state().undone
-    return change.seen(now=_now()) if change else None
+    return change.seen(now=now()) if change else None
 
 
-def _now() -> int:
+def now() -> int:
+    """Return this host's clock, in seconds since the epoch, right or wrong."""
     return int(time.time())  # noqa: TID251 - a clock that is wrong is what is looked for
 
 
@@ -160,7 +162,7 @@ def clock(root: Path) -> ClockReading:
     except PermissionError:
         written = {}
     newest = max(written, key=lambda path: written[path], default=root)
-    return ClockReading(now=_now(), newest=int(written.get(newest, 0)), path=str(newest))
+    return ClockReading(now=now(), newest=int(written.get(newest, 0)), path=str(newest))
 
 
 def disks(root: Path) -> Iterator[DiskSpace]:
@@ -205,14 +207,16 @@ def _remote(package: Package) -> Iterator[Network]:
             yield from member.lans
 
 
-def _lan_hosts(package: Package) -> tuple[LanHost, ...]:
+def lan_hosts_of(package: Package, named: Iterable[Address] = ()) -> tuple[LanHost, ...]:
+    """Return whether hosts of the cell's LANs answer, those that are `named` first."""
     facts = _host(package).facts()
     lans = attached(package.own.lans, facts.nics)
     remote = tuple(_remote(package))
-    return lan_hosts.asked(lans, facts, remote=remote, random=random.SystemRandom())
+    return lan_hosts.asked(lans, facts, remote=remote, random=random.SystemRandom(), named=named)
 
 
-def _paths(package: Package) -> Iterator[tuple[Network, KernelPath]]:
+def paths_of(package: Package) -> Iterator[tuple[Network, KernelPath]]:
+    """Yield where the kernel sends packets from the cell's LANs to each LAN of another cell."""
     facts = _host(package).facts()
     lans = attached(package.own.lans, facts.nics)
     own = package.own

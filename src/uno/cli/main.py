@@ -19,6 +19,7 @@ from uno.cli.commands import (
     config,
     define,
     doctor,
+    explain,
     install,
     passphrase,
     plan_apply,
@@ -68,6 +69,7 @@ for module in (
     run_agent,
     watch_status,
     doctor,
+    explain,
     run_sync,
     run_lab,
 ):

@@ -15,7 +15,7 @@ from uno.diagnosis.cell_facts import CellFacts, DiskSpace, LanHost, Unobserved, 
 from uno.diagnosis.cell_faults import age
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
 from uno.diagnosis.link_faults import link_fault, neighbor_note
-from uno.diagnosis.service_status import LinkStatus, ServiceStatus, silent_links
+from uno.diagnosis.service_status import ServiceStatus, link_state, silent_links
 from uno.model.net import Network, overlap
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer
@@ -112,6 +112,17 @@ class _Case:
         service = self.service
         every = (*service.obstacles, *service.proof.obstacles, *service.proof.narrow.values())
         return (each for each in every if each.kind in kinds)
+
+    @cached_property
+    def is_cut_off(self) -> bool:
+        """Whether no link works."""
+        return len(silent_links(self.running.links)) == len(self.running.links)
+
+    @cached_property
+    def is_offline(self) -> bool:
+        """Whether no link works, on a host without a default route."""
+        nics = observed(self.facts.host).nics
+        return self.is_cut_off and not any(nic.has_default_route for nic in nics)
 
     @cached_property
     def silenced(self) -> frozenset[str]:
@@ -365,7 +376,7 @@ def _endpoints(case: _Case) -> Iterator[CheckResult]:
 
 
 def _port_forwarding(case: _Case) -> Iterator[CheckResult]:
-    for link, state in _unexplained(case):
+    for link, state in () if case.is_offline else _unexplained(case):
         fault = link_fault(state, _name(case, link), planned=link)
         if fault and fault.nothing_arrives:
             shared = _shared_address(case)
@@ -381,6 +392,13 @@ def _port_forwarding(case: _Case) -> Iterator[CheckResult]:
 def _links(case: _Case) -> Iterator[CheckResult]:
     for each in case.obstacles(ObstacleKind.LINK):
         yield _fault("links", each.what, where=min(each.links), remedy=each.remedy)
+    if case.is_offline and any(_unexplained(case)):
+        yield _fault(
+            "links",
+            "this host has no default route, and no link works",
+            remedy="see the host's network settings: ip route",
+        )
+        return
     for link, state in _unexplained(case):
         fault = link_fault(state, _name(case, link), planned=link)
         if fault and not fault.nothing_arrives:
@@ -393,26 +411,15 @@ def _unexplained(case: _Case) -> Iterator[tuple[BackbonePeer, LinkState]]:
     """Yield the links that are down for a reason that is not named yet, with their state."""
     if case.has_fault("routing", "clock", "ports", "requirements"):
         return
+    if case.has_fault("lans") and case.is_cut_off:
+        # The LAN is the way to the Internet.
+        return
     now = observed(case.facts.clock).now
     named = {each.where for each in case.results if each.check == "endpoints"}
     planned = {each.interface: each for each in case.own.plan.links}
     for link in case.running.links:
         if link.interface not in case.silenced | named and link.interface in planned:
             yield planned[link.interface], link_state(link, planned[link.interface], now=now)
-
-
-def link_state(link: LinkStatus, planned: BackbonePeer, *, now: int) -> LinkState:
-    """Return a link of this host as its status has it, without measurements."""
-    peer, session = link.peer, link.session
-    return LinkState(
-        interface=link.interface,
-        cell=planned.cell,
-        handshake=max(0, now - peer.handshake) if peer and peer.handshake else None,
-        bgp=session.state if session else "",
-        bfd=session.bfd if session else "",
-        received=peer.received if peer else 0,
-        sent=peer.sent if peer else 0,
-    )
 
 
 def _shared_address(case: _Case) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
 from uno.model.package import Package
+from uno.model.plan import BackbonePeer
+from uno.model.status import CellStatus, LanState, LinkState
 from uno.ports.host import Action, PeerStatus, SessionStatus, SetUnderlay
-from uno.reconcile.collisions import Collision
+from uno.reconcile.collisions import Collision, summary
 from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.forwarding_proof import ForwardingProof
 
@@ -62,4 +64,51 @@ def silent_links(links: Iterable[LinkStatus]) -> frozenset[str]:
     """Return the interfaces of links without BGP and BFD sessions."""
     return frozenset(
         link.interface for link in links if link.session is None or not link.session.works
+    )
+
+
+def link_state(link: LinkStatus, planned: BackbonePeer, *, now: int) -> LinkState:
+    """Return a link of this host as its status has it, without measurements.
+
+    `now` is the host's clock, in seconds since the epoch.
+    """
+    peer, session = link.peer, link.session
+    return LinkState(
+        interface=link.interface,
+        cell=planned.cell,
+        handshake=max(0, now - peer.handshake) if peer and peer.handshake else None,
+        bgp=session.state if session else "",
+        bfd=session.bfd if session else "",
+        received=peer.received if peer else 0,
+        sent=peer.sent if peer else 0,
+    )
+
+
+def local_status(found: ServiceStatus, *, now: int, routed: Collection[Network] = ()) -> CellStatus:
+    """Return the status of a cell without an agent, as far as its host shows it.
+
+    `routed` are LANs of other cells that the kernel sends packets for into links.
+    """
+    package = found.package
+    planned = {each.interface: each for each in package.plan.links}
+    nics = {lan.network: lan.nic for lan in found.lans}
+    every = (*found.obstacles, *found.proof.obstacles, *found.proof.narrow.values())
+    remote = [lan for it in package.roster.members if it.id != package.own.id for lan in it.lans]
+    return CellStatus(
+        generation=package.manifest.generation,
+        lans=tuple(
+            LanState(network=lan, interface=nics.get(lan), forwards=found.proof.forwards.get(lan))
+            for lan in package.own.lans
+        ),
+        links=tuple(
+            link_state(each, planned[each.interface], now=now)
+            for each in found.links
+            if each.interface in planned
+        ),
+        reachable=tuple(lan for lan in remote if lan in routed),
+        obstacles=tuple(each.what for each in every),
+        problem=summary(found.collisions),
+        unproved=found.proof.unproved,
+        wireguard=found.wireguard,
+        clock=now,
     )

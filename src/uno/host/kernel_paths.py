@@ -19,6 +19,8 @@ _ROUTE = struct.Struct("=8BI")
 _ATTRIBUTE = struct.Struct("=HH")
 # linux/rtnetlink.h
 _DST, _SRC, _IIF, _OIF, _TABLE = 1, 2, 3, 4, 15
+# RTM_F_LOOKUP_TABLE: the answer has the table that the route is in.
+_LOOKUP_TABLE = 0x1000
 
 # What the kernel answers for routes of types that have no interface (ip-route(8), TYPE).
 _KINDS = {
@@ -37,7 +39,7 @@ def kernel_path(destination: Address, *, source: Address, nic: str | None) -> Ke
     """
     family = socket.AF_INET if destination.version == 4 else socket.AF_INET6
     bits = destination.max_prefixlen
-    body = _ROUTE.pack(family, bits, bits, 0, 0, 0, 0, 0, 0)
+    body = _ROUTE.pack(family, bits, bits, 0, 0, 0, 0, 0, _LOOKUP_TABLE)
     body += _attribute(_DST, destination.packed) + _attribute(_SRC, source.packed)
     try:
         if nic is not None:

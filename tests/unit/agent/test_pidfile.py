@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from uno.agent.pidfile import hold_pidfile, running
+from uno.agent.pidfile import has_crashed, hold_pidfile, running
 from uno.diagnostics import UnoError
 
 
@@ -52,3 +52,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         hold_pidfile(tmp_path / "file" / "cell", name="lan-a"),
     ):
         pass
+
+
+def test_only_an_agent_that_did_not_remove_its_lock_has_crashed(tmp_path: Path) -> None:
+    assert not has_crashed(tmp_path / "never")
+    with hold_pidfile(tmp_path, name="lan-a"):
+        assert not has_crashed(tmp_path)
+    assert not has_crashed(tmp_path)
+
+    (tmp_path / "agent.pid").write_text("1 uno agent\n")
+
+    assert has_crashed(tmp_path)

@@ -34,7 +34,7 @@ PACKAGE = package_of(HOME)
 (LINK,) = PACKAGE.plan.links
 NAME = PACKAGE.roster.member(LINK.cell).name
 NOW = 1_800_000_000
-NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),))
+NIC = Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),), has_default_route=True)
 ROUTER = LanHost(
     lan=REMOTE,
     nic="eth1",
@@ -254,6 +254,16 @@ def without_bgp(site: Site) -> None:
     site.session(state="Active", bfd="down", age=30)
 
 
+def no_default_route(site: Site) -> None:
+    site.host.plug(replace(NIC, has_default_route=False))
+    site.session(state="Active", bfd="down", age=900)
+
+
+def lan_down_that_is_the_way_out(site: Site) -> None:
+    lan_down(site)
+    site.session(state="Active", bfd="down", age=900)
+
+
 def link_down(site: Site) -> None:
     site.host.modes[LINK.interface] = LinkMode.DOWN
     site.session(state="Active", bfd="down", age=30)
@@ -354,6 +364,8 @@ CASES: tuple[tuple[Callable[[Site], None], str, CheckState, str], ...] = (
     (cut, "links", FAULT, "has not answered for 1000 s"),
     (never_answered, "links", FAULT, "has never answered"),
     (without_bgp, "links", FAULT, "WireGuard works, but BGP"),
+    (no_default_route, "links", FAULT, "no default route"),
+    (lan_down_that_is_the_way_out, "lans", FAULT, "eth1 is down"),
     (link_down, "links", FAULT, f"{LINK.interface} is down"),
     (narrow, "mtu", FAULT, "loses packets"),
     (other_route, "routes", FAULT, "leave by tun0"),

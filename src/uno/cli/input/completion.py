@@ -12,6 +12,37 @@ import typer
 _ABOUT = {"guide": "cell"}
 
 
+def places(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the cells, particles and LANs that begin with `incomplete`.
+
+    They are those of the registry or of the cell's package, whichever is in the directory; none
+    where neither can be read.
+    """
+    from uno.agent.commit.ledger import Ledger
+    from uno.diagnosis.network_map import map_of_package, map_of_plan
+    from uno.diagnostics import UnoError
+    from uno.registry.store import directory
+
+    root = Path(ctx.params.get("root") or Path())
+    try:
+        if (root / "registry.db").exists():
+            with directory.opened(root, for_change=False) as registry:
+                head = registry.store.head()
+            known = map_of_plan(head.plan, head.uvn)
+        elif (package := Ledger(root).current()) is not None:
+            known = map_of_package(package)
+        else:
+            return []
+    except (UnoError, OSError):
+        return []
+    found = [
+        *(each.name for each in known.members),
+        *(each.name for each in known.particles),
+        *(str(lan) for each in known.members for lan in each.lans),
+    ]
+    return [each for each in found if each.startswith(incomplete)]
+
+
 def names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the cells, particles or users that begin with `incomplete`, whichever it is about.
 

@@ -58,13 +58,19 @@ class _Subject:
 
 
 def asked(
-    lans: Iterable[AttachedLan], facts: Facts, *, remote: Iterable[Network], random: Random
+    lans: Iterable[AttachedLan],
+    facts: Facts,
+    *,
+    remote: Iterable[Network],
+    random: Random,
+    named: Iterable[Address] = (),
 ) -> tuple[LanHost, ...]:
     """Ask the routers of these LANs, and hosts that this host knows; return what they answered.
 
-    `remote` are LANs of other sites. Raises `UnoError` where raw sockets are not permitted.
+    `remote` are LANs of other sites. Hosts that are `named` are asked first. Raises `UnoError`
+    where raw sockets are not permitted.
     """
-    subjects = tuple(_subjects(lans, facts, tuple(remote)))
+    subjects = tuple(_subjects(lans, facts, tuple(remote), tuple(named)))
     answered = _answered(subjects, random.randbytes(TOKEN_SIZE)) if subjects else frozenset()
     return tuple(
         LanHost(
@@ -80,7 +86,10 @@ def asked(
 
 
 def _subjects(
-    lans: Iterable[AttachedLan], facts: Facts, remote: tuple[Network, ...]
+    lans: Iterable[AttachedLan],
+    facts: Facts,
+    remote: tuple[Network, ...],
+    named: tuple[Address, ...],
 ) -> Iterator[_Subject]:
     known = tuple(_known_hosts())
     for lan in lans:
@@ -100,7 +109,8 @@ def _subjects(
             and route.gateway in lan.network
         ]
         hosts = [at for nic, at in known if nic == lan.nic and at in lan.network]
-        for each in list(dict.fromkeys([*routers, *hosts]))[:MOST]:
+        first = [at for at in named if at in lan.network]
+        for each in list(dict.fromkeys([*first, *routers, *hosts]))[:MOST]:
             if each not in own:
                 yield _Subject(
                     lan=lan, address=each, own=mine, foreign=foreign, is_router=each in routers
@@ -140,7 +150,7 @@ def _answered(subjects: tuple[_Subject, ...], token: bytes) -> frozenset[int]:
                 one.bind((nic, _ETHERTYPE[version]))
                 one.settimeout(0)
                 selector.register(one, EVENT_READ)
-            senders = {
+            senders: dict[tuple[str, int], socket.socket] = {
                 (each.lan.nic, each.address.version): opened.enter_context(
                     _sender(each.lan.nic, each.address.version)
                 )

@@ -1,0 +1,213 @@
+"""The planned network as a path through it needs it, and what a person can name in it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+
+from uno.diagnostics import InvalidInput
+from uno.model.net import Address, Network, address, network, overlap
+from uno.model.package import Package
+from uno.model.plan import Member, ParticleIdentity, Plan, Pools
+from uno.model.uvn import Uvn
+
+# Names that an error lists.
+_LISTED = 12
+
+
+class PlaceKind(StrEnum):
+    """What an end of a path is. A host is an address in a LAN, which no status knows."""
+
+    CELL = "cell"
+    LAN = "lan"
+    HOST = "host"
+    PARTICLE = "particle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An end of a path: what it is, and the cell that it is at, None for a particle.
+
+    `lan` is its LAN, `address` that of a host, `particle` the id of a particle. `banned`: the
+    definition excludes it, so that no path of the plan leads there.
+    """
+
+    kind: PlaceKind
+    name: str
+    cell: int | None = None
+    lan: Network | None = None
+    address: Address | None = None
+    particle: int | None = None
+    banned: bool = False
+
+    @property
+    def version(self) -> int | None:
+        """The IP version that it has, None for both."""
+        if self.address is not None:
+            return self.address.version
+        return self.lan.version if self.lan else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkMap:
+    """Cells, links and particles as planned. `links` are ids of cells, the lower first.
+
+    `particles` are those that are known here: a cell that serves none knows none. `banned_cells`
+    and `banned_particles` are names that only the registry knows.
+    """
+
+    members: tuple[Member, ...]
+    links: tuple[tuple[int, int], ...]
+    pools: Pools
+    particles: tuple[ParticleIdentity, ...] = ()
+    banned_cells: frozenset[str] = frozenset()
+    banned_particles: frozenset[str] = frozenset()
+
+    def name(self, cell: int) -> str:
+        """Return the name of a cell."""
+        return next((it.name for it in self.members if it.id == cell), f"cell {cell}")
+
+    def path(
+        self, source: int, target: int, links: Iterable[tuple[int, int]] | None = None
+    ) -> tuple[int, ...]:
+        """Return the cells of a shortest path over `links`, or all that are planned; or nothing."""
+        neighbors: dict[int, list[int]] = {}
+        for one, other in sorted(self.links if links is None else links):
+            neighbors.setdefault(one, []).append(other)
+            neighbors.setdefault(other, []).append(one)
+        before: dict[int, int | None] = {source: None}
+        edge = [source]
+        while edge and target not in before:
+            edge = [
+                new
+                for cell in edge
+                for new in neighbors.get(cell, ())
+                if new not in before and before.setdefault(new, cell) == cell
+            ]
+        return tuple(_backwards(before, target))[::-1] if target in before else ()
+
+
+def map_of_package(package: Package) -> NetworkMap:
+    """Return what a cell knows of the network."""
+    roster = package.roster
+    return NetworkMap(
+        members=roster.members,
+        links=roster.links,
+        pools=roster.pools,
+        particles=tuple(each.particle for each in package.particles),
+    )
+
+
+def map_of_plan(plan: Plan, uvn: Uvn) -> NetworkMap:
+    """Return what the registry knows of the network."""
+    active = {each.id for each in uvn.active_particles}
+    return NetworkMap(
+        members=tuple(cell.member for cell in plan.cells),
+        links=tuple(link.cells for link in plan.links),
+        pools=plan.pools,
+        particles=tuple(each.identity for each in plan.particles),
+        banned_cells=frozenset(each.name for each in uvn.cells if each.excluded),
+        banned_particles=frozenset(each.name for each in uvn.particles if each.id not in active),
+    )
+
+
+def find_place(text: str, known: NetworkMap) -> Place:
+    """Return what `text` names: a cell, a particle, a LAN, or an address. Raises `InvalidInput`."""
+    for member in known.members:
+        if member.name == text:
+            return Place(kind=PlaceKind.CELL, name=text, cell=member.id)
+    for particle in known.particles:
+        if particle.name == text:
+            return _of_particle(particle)
+    if text in known.banned_cells:
+        return Place(kind=PlaceKind.CELL, name=text, banned=True)
+    if text in known.banned_particles:
+        return Place(kind=PlaceKind.PARTICLE, name=text, banned=True)
+    try:
+        at = address(text)
+    except ValueError:
+        pass
+    else:
+        return _of_address(at, known)
+    try:
+        lan = network(text)
+    except ValueError:
+        raise _unknown(text, known) from None
+    return _of_network(lan, known)
+
+
+def _of_particle(particle: ParticleIdentity) -> Place:
+    return Place(kind=PlaceKind.PARTICLE, name=particle.name, particle=particle.id)
+
+
+def _of_address(at: Address, known: NetworkMap) -> Place:
+    for member in known.members:
+        if at in {member.node4, member.node6}:
+            return Place(kind=PlaceKind.CELL, name=member.name, cell=member.id)
+    for particle in known.particles:
+        if at in {particle.address4, particle.address6}:
+            return _of_particle(particle)
+    there = [(lan, it) for it in known.members for lan in it.lans if at in lan]
+    if there:
+        lan, member = max(there, key=lambda each: each[0].prefixlen)
+        return Place(kind=PlaceKind.HOST, name=str(at), cell=member.id, lan=lan, address=at)
+    pools = known.pools
+    if any(at in pool for pool in (pools.particles, pools.particles6)):
+        raise InvalidInput(
+            f"no particle that is known here has the address {at}",
+            "ask at the registry, or at a cell that serves particles",
+        )
+    raise InvalidInput(f"{at} is in no LAN of the UVN{_nearest(at, known)}", "see uno list cells")
+
+
+def _nearest(at: Address, known: NetworkMap) -> str:
+    """Return the LAN whose prefix has most bits in common with an address, as text."""
+    lans = [(lan, it) for it in known.members for lan in it.lans if lan.version == at.version]
+    if not lans:
+        return ""
+
+    def distance(lan: Network) -> int:
+        return (int(lan.network_address) ^ int(at)).bit_length()
+
+    lan, member = min(lans, key=lambda each: distance(each[0]))
+    return f"; the nearest is {lan} of {member.name}"
+
+
+def _of_network(lan: Network, known: NetworkMap) -> Place:
+    within = [
+        (each, it)
+        for it in known.members
+        for each in it.lans
+        if overlap(each, lan) and each.prefixlen <= lan.prefixlen
+    ]
+    if not within:
+        listed = [str(each) for it in known.members for each in it.lans][:_LISTED]
+        raise InvalidInput(
+            f"{lan} is no LAN of the UVN, and in none",
+            f"the LANs are {', '.join(listed) or 'none'}",
+        )
+    whole, member = max(within, key=lambda each: each[0].prefixlen)
+    return Place(kind=PlaceKind.LAN, name=str(lan), cell=member.id, lan=whole)
+
+
+def _unknown(text: str, known: NetworkMap) -> InvalidInput:
+    names = [
+        *(it.name for it in known.members),
+        *(it.name for it in known.particles),
+        *known.banned_cells,
+        *known.banned_particles,
+    ]
+    close = get_close_matches(text, names, n=3)
+    return InvalidInput(
+        f"{text} is no cell, particle, LAN or address that is known here",
+        f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(names[:_LISTED])}",
+    )
+
+
+def _backwards(before: dict[int, int | None], target: int) -> Iterator[int]:
+    at: int | None = target
+    while at is not None:
+        yield at
+        at = before[at]
