@@ -13,8 +13,8 @@ from typing import TypeVar
 from uno import control
 from uno.agent import pidfile, service
 from uno.agent.commit.ledger import Ledger
-from uno.cli.commands import service_up_down
 from uno.cli.deadlines import Observation
+from uno.cli.forwarding_probes import proof_now
 from uno.diagnosis.cell_facts import (
     AgentProcess,
     CellFacts,
@@ -120,9 +120,7 @@ def with_proof(package: Package, found: ServiceStatus | NotObserved) -> ServiceS
     if isinstance(found, NotObserved) or not found.running:
         return found
     running = found
-    proof = begun(
-        lambda: service_up_down.proof(_host(package), running), seconds=PROOF_SECONDS
-    ).result()
+    proof = begun(lambda: proof_now(_host(package), running), seconds=PROOF_SECONDS).result()
     if isinstance(proof, NotObserved):
         proof = ForwardingProof(unproved=proof.why)
     return replace(running, proof=proof)

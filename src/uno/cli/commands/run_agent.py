@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uno.agent.commit.ledger import Ledger
     from uno.model.package import Package
     from uno.ports.bus import BusConfig
-    from uno.ports.prober import ForwardingProber, Prober
+    from uno.ports.prober import Prober
 
 
 def register(app: typer.Typer) -> None:
@@ -100,6 +100,7 @@ def _serve_cell(root: Path) -> None:
 def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
     from uno.agent.agent_environment import AgentEnvironment
     from uno.cli import host_requirements, middleware
+    from uno.cli.forwarding_probes import forwarding_prober
     from uno.host.linux import LinuxHost
     from uno.host.netlink.monitor import NetlinkWatch
 
@@ -146,16 +147,6 @@ class _BusConfigSource:
             bus_config(package),
             licence=middleware.licence(bus, environ=os.environ, directory=directory),
         )
-
-
-def forwarding_prober(package: Package) -> ForwardingProber:
-    """Return what proves on this host that it forwards for the package's cell."""
-    import random
-
-    from uno.host.probe.forwarding_prober import LinuxForwardingProber
-
-    plan = package.plan
-    return LinuxForwardingProber(plan.identity, plan.cell, random=random.SystemRandom())
 
 
 def _prober(changed: Callable[[], None]) -> Prober:

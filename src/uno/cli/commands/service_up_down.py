@@ -19,7 +19,7 @@ import typer
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, trigger_agent
 from uno.cli.input.options import takes_groups
-from uno.diagnostics import ActionNeeded, InvalidInput, TransientFailure, UnoError
+from uno.diagnostics import ActionNeeded, InvalidInput, TransientFailure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from uno.model.status import UndonePackage
     from uno.ports.host import Action
     from uno.reconcile.forwarding_obstacles import Obstacle
-    from uno.reconcile.forwarding_proof import ForwardingProof
 
 Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's directory.")]
 Verbose = Annotated[
@@ -202,13 +201,14 @@ def status(
     something is wrong.
     """
     from uno.agent import service  # noqa: PLC0415
+    from uno.cli.forwarding_probes import proof_now  # noqa: PLC0415
 
     _require_root()
     ledger, package = _open(root)
     host = _host(package)
     found = service.status(host, package)
     if found.running:
-        found = replace(found, proof=proof(host, found))
+        found = replace(found, proof=proof_now(host, found))
     change = ledger.persistent_state().undone
     undone = change.seen(now=int(time.time())) if change else None  # noqa: TID251
     if as_json:
@@ -219,26 +219,6 @@ def status(
         _print_status(found, undone)
     if not found.healthy:
         raise typer.Exit(1)
-
-
-def proof(host: LinuxHost, found: ServiceStatus) -> ForwardingProof:
-    """Return what the agent has proved; without one, prove it now."""
-    import asyncio  # noqa: PLC0415
-
-    from uno import control  # noqa: PLC0415
-    from uno.agent import service  # noqa: PLC0415
-    from uno.agent.host_loop.forwarding_check import prove_once  # noqa: PLC0415
-    from uno.cli.commands.run_agent import forwarding_prober  # noqa: PLC0415
-
-    package = found.package
-    path = control.socket_path(package.plan.identity, package.plan.cell)
-    try:
-        view = control.request_view(path)
-    except UnoError:
-        return asyncio.run(
-            prove_once(forwarding_prober(package), service.proof_plan(host, package))
-        )
-    return service.proof_of_agent(view, known=found.obstacles)
 
 
 def _start_agent(root: Path, package: Package, *, quiet: bool) -> None:
