@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import strategies
 from uno.diagnosis.explained_path import HopState
 from uno.diagnosis.explanation import Sight, explain
-from uno.diagnosis.network_map import NetworkMap, Place, PlaceKind, map_of_plan
+from uno.diagnosis.network_map import NamedPlace, NetworkMap, PlaceKind, map_of_plan
 from uno.model.plan import Plan
 from uno.model.status import CellStatus, CellView, LanState, LinkState, PathState, UvnView
 from uno.model.uvn import Uvn
@@ -69,14 +69,14 @@ def seen(planned: Plan, cut: frozenset[tuple[int, int]], *, one_end: bool) -> Uv
     )
 
 
-def places(planned: Plan) -> list[Place]:
+def places(planned: Plan) -> list[NamedPlace]:
     return [
         place
         for cell in planned.cells
         for place in (
-            Place(kind=PlaceKind.CELL, name=cell.member.name, cell=cell.member.id),
+            NamedPlace(kind=PlaceKind.CELL, name=cell.member.name, cell=cell.member.id),
             *(
-                Place(kind=PlaceKind.LAN, name=str(lan), cell=cell.member.id, lan=lan)
+                NamedPlace(kind=PlaceKind.LAN, name=str(lan), cell=cell.member.id, lan=lan)
                 for lan in cell.member.lans
             ),
         )

@@ -18,7 +18,7 @@ from uno.diagnosis.cell_facts import KernelPath, LanHost
 from uno.diagnosis.cell_faults import own_faults
 from uno.diagnosis.explained_path import Cause, Direction, Explanation, Hop, HopState
 from uno.diagnosis.link_faults import link_fault
-from uno.diagnosis.network_map import NetworkMap, Place, PlaceKind
+from uno.diagnosis.network_map import NamedPlace, NetworkMap, PlaceKind
 from uno.model.net import Network
 from uno.model.status import CellStatus, LinkState, UvnView
 
@@ -38,7 +38,7 @@ class Sight:
     paths: Mapping[Network, KernelPath] = field(default_factory=dict)
 
 
-def explain(known: NetworkMap, sight: Sight, a: Place, b: Place) -> Explanation:
+def explain(known: NetworkMap, sight: Sight, a: NamedPlace, b: NamedPlace) -> Explanation:
     """Explain the path between two places, in both directions."""
     viewer = known.name(sight.view.viewer) if sight.view.viewer else "the registry"
     return Explanation(
@@ -51,7 +51,7 @@ def explain(known: NetworkMap, sight: Sight, a: Place, b: Place) -> Explanation:
     )
 
 
-def described(place: Place, known: NetworkMap) -> str:
+def described(place: NamedPlace, known: NetworkMap) -> str:
     """Return a place for people: `192.168.1.7 (LAN 192.168.1.0/24 of lan-a)`."""
     if place.kind is PlaceKind.HOST and place.cell is not None:
         return f"{place.name} (LAN {place.lan} of {known.name(place.cell)})"
@@ -63,7 +63,9 @@ def described(place: Place, known: NetworkMap) -> str:
 class _Way:
     """One direction, from `source` to `target`."""
 
-    def __init__(self, known: NetworkMap, sight: Sight, source: Place, target: Place) -> None:
+    def __init__(
+        self, known: NetworkMap, sight: Sight, source: NamedPlace, target: NamedPlace
+    ) -> None:
         self.known = known
         self.sight = sight
         self.source = source
@@ -97,7 +99,7 @@ class _Way:
 
     # Where the ends are.
 
-    def _cell_of(self, place: Place) -> int | None:
+    def _cell_of(self, place: NamedPlace) -> int | None:
         """Return the cell of a place; for a particle one at which it is online."""
         if place.kind is not PlaceKind.PARTICLE:
             return place.cell
@@ -159,7 +161,7 @@ class _Way:
         versions = {self.source.version, self.target.version} - {None}
         return len(versions) < 2
 
-    def _of_lan(self, place: Place) -> Iterator[Cause]:
+    def _of_lan(self, place: NamedPlace) -> Iterator[Cause]:
         status = self._status(place.cell)
         if place.lan is None or place.cell is None or status is None:
             return
@@ -259,7 +261,7 @@ class _Way:
             remedy=f"see ip rule, and: ip route get {lan.network_address + 1}",
         )
 
-    def _of_host(self, place: Place) -> Iterator[Cause]:
+    def _of_host(self, place: NamedPlace) -> Iterator[Cause]:
         """Yield what hosts of a LAN at this cell do not answer."""
         if place.lan is None or place.cell != self.sight.view.viewer:
             return

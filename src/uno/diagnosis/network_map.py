@@ -27,7 +27,7 @@ class PlaceKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class NamedPlace:
     """An end of a path: what it is, and the cell that it is at, None for a particle.
 
     `lan` is its LAN, `address` that of a host, `particle` the id of a particle. `banned`: the
@@ -113,18 +113,18 @@ def map_of_plan(plan: Plan, uvn: Uvn) -> NetworkMap:
     )
 
 
-def find_place(text: str, known: NetworkMap) -> Place:
+def find_place(text: str, known: NetworkMap) -> NamedPlace:
     """Return what `text` names: a cell, a particle, a LAN, or an address. Raises `InvalidInput`."""
     for member in known.members:
         if member.name == text:
-            return Place(kind=PlaceKind.CELL, name=text, cell=member.id)
+            return NamedPlace(kind=PlaceKind.CELL, name=text, cell=member.id)
     for particle in known.particles:
         if particle.name == text:
             return _of_particle(particle)
     if text in known.banned_cells:
-        return Place(kind=PlaceKind.CELL, name=text, banned=True)
+        return NamedPlace(kind=PlaceKind.CELL, name=text, banned=True)
     if text in known.banned_particles:
-        return Place(kind=PlaceKind.PARTICLE, name=text, banned=True)
+        return NamedPlace(kind=PlaceKind.PARTICLE, name=text, banned=True)
     try:
         at = address(text)
     except ValueError:
@@ -138,21 +138,21 @@ def find_place(text: str, known: NetworkMap) -> Place:
     return _of_network(lan, known)
 
 
-def _of_particle(particle: ParticleIdentity) -> Place:
-    return Place(kind=PlaceKind.PARTICLE, name=particle.name, particle=particle.id)
+def _of_particle(particle: ParticleIdentity) -> NamedPlace:
+    return NamedPlace(kind=PlaceKind.PARTICLE, name=particle.name, particle=particle.id)
 
 
-def _of_address(at: Address, known: NetworkMap) -> Place:
+def _of_address(at: Address, known: NetworkMap) -> NamedPlace:
     for member in known.members:
         if at in {member.node4, member.node6}:
-            return Place(kind=PlaceKind.CELL, name=member.name, cell=member.id)
+            return NamedPlace(kind=PlaceKind.CELL, name=member.name, cell=member.id)
     for particle in known.particles:
         if at in {particle.address4, particle.address6}:
             return _of_particle(particle)
     there = [(lan, it) for it in known.members for lan in it.lans if at in lan]
     if there:
         lan, member = max(there, key=lambda each: each[0].prefixlen)
-        return Place(kind=PlaceKind.HOST, name=str(at), cell=member.id, lan=lan, address=at)
+        return NamedPlace(kind=PlaceKind.HOST, name=str(at), cell=member.id, lan=lan, address=at)
     pools = known.pools
     if any(at in pool for pool in (pools.particles, pools.particles6)):
         raise InvalidInput(
@@ -175,7 +175,7 @@ def _nearest(at: Address, known: NetworkMap) -> str:
     return f"; the nearest is {lan} of {member.name}"
 
 
-def _of_network(lan: Network, known: NetworkMap) -> Place:
+def _of_network(lan: Network, known: NetworkMap) -> NamedPlace:
     within = [
         (each, it)
         for it in known.members
@@ -189,7 +189,7 @@ def _of_network(lan: Network, known: NetworkMap) -> Place:
             f"the LANs are {', '.join(listed) or 'none'}",
         )
     whole, member = max(within, key=lambda each: each[0].prefixlen)
-    return Place(kind=PlaceKind.LAN, name=str(lan), cell=member.id, lan=whole)
+    return NamedPlace(kind=PlaceKind.LAN, name=str(lan), cell=member.id, lan=whole)
 
 
 def _unknown(text: str, known: NetworkMap) -> InvalidInput:

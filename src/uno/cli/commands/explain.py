@@ -16,7 +16,7 @@ from uno.diagnostics import ActionNeeded
 if TYPE_CHECKING:
     from uno.diagnosis.explained_path import Explanation
     from uno.diagnosis.explanation import Sight
-    from uno.diagnosis.network_map import Place
+    from uno.diagnosis.network_map import NamedPlace
     from uno.model.package import Package
 
 Named = Annotated[
@@ -102,7 +102,7 @@ def _at_cell(package: Package, a: str, b: str) -> Explanation:
     return explained(known, _sight(package, places), *places)
 
 
-def _sight(package: Package, places: tuple[Place, ...]) -> Sight:
+def _sight(package: Package, places: tuple[NamedPlace, ...]) -> Sight:
     """Return what this host and its agent show. Raises `UnoError` without root."""
     from uno.cli import cell_observation
     from uno.diagnosis.cell_facts import NotObserved
