@@ -31,7 +31,7 @@ BEGIN = "<!-- begin: written by scripts/reference.py -->"
 END = "<!-- end -->"
 
 # Where a command is to be typed; what is not named here belongs to the registry.
-ON_THE_CELL = ("install", "cell", "service")
+ON_THE_CELL = ("install", "update", "cell", "service")
 ON_BOTH = ("agent", "status", "doctor", "explain")
 ANYWHERE = ("lab", "schema")
 PLACES = (

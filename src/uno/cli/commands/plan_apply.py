@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from uno.cli.input.options import Changing, Common, JsonOption, takes_groups
+from uno.diagnostics import InvalidInput
+from uno.model.syntax import quoted, suggestion
 
 # Beside 0, 1 and 2 of every command: the file and the registry differ.
 DIFFERS = 3
@@ -94,9 +96,21 @@ def export(
     printing.message(common, f"wrote generation {head.number} of {uvn.name} to {file}")
 
 
-def schema() -> None:
-    """Print the JSON Schema of a definition, for editors."""
+def schema(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND]", help="A command that has --json: list cells"),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of a definition, for editors, or of what a command prints as JSON."""
     from uno import spec
-    from uno.cli.output import printing
+    from uno.cli.output import json_documents, printing
 
-    printing.json(spec.json_schema())
+    if not command:
+        printing.json(spec.json_schema())
+        return
+    name = " ".join(command)
+    if name not in json_documents.DOCUMENTS:
+        hint = suggestion(name, json_documents.DOCUMENTS) or "see docs/reference/json.md"
+        raise InvalidInput(f"no command {quoted(name)} prints JSON", hint)
+    printing.json(json_documents.schema(name))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from uno.agent.commit.ledger import Ledger
     from uno.agent.service import UnresolvedLink
+    from uno.cli.output.json_documents import HostStatus
     from uno.diagnosis.service_status import ServiceStatus
     from uno.host.linux import LinuxHost
     from uno.model.package import Package
@@ -212,9 +213,9 @@ def status(
     change = ledger.persistent_state().undone
     undone = change.seen(now=int(time.time())) if change else None  # noqa: TID251
     if as_json:
-        import json  # noqa: PLC0415
+        from uno.cli.output import printing  # noqa: PLC0415
 
-        print(json.dumps(_as_dict(found, undone), indent=2))
+        printing.json(_document(found, undone))
     else:
         _print_status(found, undone)
     if not found.healthy:
@@ -366,51 +367,53 @@ def _print_up(host: LinuxHost, package: Package, actions: tuple[Action, ...]) ->
     )
 
 
-def _as_dict(found: ServiceStatus, undone: UndonePackage | None) -> dict[str, Any]:
-    import msgspec  # noqa: PLC0415
-
+def _document(found: ServiceStatus, undone: UndonePackage | None) -> HostStatus:
+    """Return the status for programs."""
+    from uno.cli.output import json_documents as documents  # noqa: PLC0415
     from uno.reconcile.apply import describe  # noqa: PLC0415
 
     manifest = found.package.manifest
-    return {
-        "uvn": manifest.uvn,
-        "cell": manifest.cell_name,
-        "generation": manifest.generation,
-        "running": found.running,
-        "healthy": found.healthy,
-        "agent": _agent_answers(found.package),
-        "wireguard": found.wireguard,
-        "undone": msgspec.to_builtins(undone),
-        "pending": [describe(action) for action in found.pending],
-        "lans": [{"network": str(lan.network), "interface": lan.nic} for lan in found.lans],
-        "obstacles": [str(each) for each in _obstacles(found)],
-        "forwards": {str(lan): is_good for lan, is_good in found.proof.forwards.items()},
-        "unproved": found.proof.unproved,
-        "missing_lans": [str(lan) for lan in found.missing],
-        "collisions": [
-            {
-                "interface": each.interface,
-                "network": str(each.network),
-                "prefix": str(each.prefix),
-                "cell": each.cell,
-            }
+    return documents.HostStatus(
+        uvn=manifest.uvn,
+        cell=manifest.cell_name,
+        generation=manifest.generation,
+        running=found.running,
+        healthy=found.healthy,
+        agent=_agent_answers(found.package),
+        wireguard=found.wireguard,
+        undone=undone,
+        pending=tuple(describe(action) for action in found.pending),
+        lans=tuple(
+            documents.HostLan(network=str(lan.network), interface=lan.nic) for lan in found.lans
+        ),
+        obstacles=tuple(str(each) for each in _obstacles(found)),
+        forwards={str(lan): is_good for lan, is_good in found.proof.forwards.items()},
+        unproved=found.proof.unproved,
+        missing_lans=tuple(str(lan) for lan in found.missing),
+        collisions=tuple(
+            documents.HostCollision(
+                interface=each.interface,
+                network=str(each.network),
+                prefix=str(each.prefix),
+                cell=each.cell,
+            )
             for each in found.collisions
-        ],
-        "links": [
-            {
-                "interface": link.interface,
-                "neighbor": link.neighbor,
-                "endpoint": link.peer.endpoint if link.peer else None,
-                "last_handshake": link.peer.handshake if link.peer else 0,
-                "received": link.peer.received if link.peer else 0,
-                "sent": link.peer.sent if link.peer else 0,
-                "bgp": link.session.state if link.session else None,
-                "prefixes": link.session.prefixes if link.session else 0,
-                "bfd": link.session.bfd if link.session else None,
-            }
+        ),
+        links=tuple(
+            documents.HostLink(
+                interface=link.interface,
+                neighbor=link.neighbor,
+                endpoint=link.peer.endpoint if link.peer else None,
+                last_handshake=link.peer.handshake if link.peer else 0,
+                received=link.peer.received if link.peer else 0,
+                sent=link.peer.sent if link.peer else 0,
+                bgp=link.session.state if link.session else None,
+                prefixes=link.session.prefixes if link.session else 0,
+                bfd=link.session.bfd if link.session else None,
+            )
             for link in found.links
-        ],
-    }
+        ),
+    )
 
 
 def _obstacles(found: ServiceStatus) -> tuple[Obstacle, ...]:
