@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from uno.diagnosis.check_result import CheckState, Diagnosis
+from uno.diagnosis.explained_path import Explanation
 from uno.model.plan import Plan, PlannedParticle, Pools
 from uno.model.status import CellView, UndonePackage, UvnView
 from uno.model.uvn import Cell, Particle, Uvn
@@ -321,6 +322,13 @@ DiagnosisDocument = _with(
     "DiagnosisDocument", Diagnosis, f"{Diagnosis.__doc__} `state` is the worst.", state=CheckState
 )
 
+ExplanationDocument = _with(
+    "ExplanationDocument",
+    Explanation,
+    "Both directions between two places; whether they reach each other, None if unknown.",
+    reaches=bool | None,
+)
+
 
 class HostLan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A LAN of the cell, and the interface of this host that is in it."""
@@ -330,12 +338,12 @@ class HostLan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class HostCollision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network of this host that is also a LAN `prefix` of another cell."""
+    """A network of this host that overlaps `prefix`, a LAN of `cell` or, if that is None, a pool."""
 
     interface: str
     network: str
     prefix: str
-    cell: str
+    cell: str | None
 
 
 class HostLink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -451,6 +459,7 @@ DOCUMENTS: dict[str, Any] = {
     "sync": SyncDocument,
     "service status": HostStatus,
     "doctor": DiagnosisDocument,
+    "explain": ExplanationDocument,
 }
 
 

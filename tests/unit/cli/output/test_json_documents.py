@@ -15,11 +15,12 @@ import pytest
 import typer.main
 
 from commands import Uno, run
-from uno.cli.commands import doctor, watch_status
+from uno.cli.commands import doctor, explain, watch_status
 from uno.cli.main import app
 from uno.cli.output import json_documents
 from uno.cli.output.json_documents import DOCUMENTS, printed
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
+from uno.diagnosis.explained_path import Cause, Direction, Explanation, Hop, HopState
 from uno.model import codec
 from uno.model.messages import Ack, Phase
 from uno.model.net import network
@@ -85,7 +86,7 @@ BEFORE = {
     "verify": "define cell c -N 192.168.3.0/24",
 }
 # What takes an agent or a host: by the values that they print.
-ELSEWHERE = {"status", "sync", "service status", "doctor"}
+ELSEWHERE = {"status", "sync", "service status", "doctor", "explain"}
 
 
 def commands_with_json() -> Iterator[str]:
@@ -171,6 +172,17 @@ def test_a_diagnosis_is_what_is_documented() -> None:
     found = Diagnosis(uvn="net", subject="a", results=(result,))
 
     whole(codec.encode(doctor.as_dict(found)).decode(), DOCUMENTS["doctor"])
+
+
+@pytest.mark.feature("G42")
+@pytest.mark.parametrize("reaches", [True, False, None])
+def test_an_explanation_is_what_is_documented(*, reaches: bool | None) -> None:
+    hop = Hop(source="a", target="b", state=HopState.UP, rtt=1.5)
+    cause = Cause(where="b", what="it is off", remedy="start it")
+    way = Direction(source="a", target="b", hops=(hop,), reaches=reaches, cause=cause)
+    found = Explanation(uvn="net", viewer="a", a="LAN 1", b="LAN 2", forth=way, back=way)
+
+    whole(codec.encode(explain.as_dict(found)).decode(), DOCUMENTS["explain"])
 
 
 @pytest.mark.feature("G41")
