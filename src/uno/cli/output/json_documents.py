@@ -338,7 +338,7 @@ class HostLan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class HostCollision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network of this host that overlaps `prefix`, a LAN of `cell` or, if that is None, a pool."""
+    """A network of this host that overlaps `prefix`, a LAN of `cell`, or a pool if that is None."""
 
     interface: str
     network: str
