@@ -501,6 +501,7 @@ class RegistryAgent:
             overlap=self._overlap(observed) - {unused},
             unreachable=unreachable,
             answering=is_answering,
+            pending=not rollout.is_replaceable(now, self._environment.limits),
             now=now,
         )
 

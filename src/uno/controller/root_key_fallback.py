@@ -73,12 +73,13 @@ def switch_to(phase: KeyPhase, generation: int, *, now: float) -> KeyPhase:
     return phase
 
 
-def fall_back(
+def fall_back(  # noqa: PLR0913 - what the keys depend on
     phase: KeyPhase,
     *,
     earlier: Sequence[int],
     unreachable: Collection[int],
     answering: bool,
+    pending: bool,
     now: float,
     schedule: FallbackSchedule,
 ) -> KeyPhase:
@@ -86,7 +87,8 @@ def fall_back(
 
     `earlier` are the generations with other keys than the current ones, `unreachable` the cells
     from which nothing is received. With `answering`, a cell that was unreachable is being brought
-    up to date.
+    up to date. With `pending`, cells may have a pending commit, and would roll back if the registry
+    left the keys that they use: then no phase begins.
     """
     if phase.switch_at is not None:
         return phase
@@ -96,7 +98,7 @@ def fall_back(
         return replace(phase, fallback=None, since=now) if is_over or not earlier else phase
     if not unreachable:
         return replace(phase, since=now, fallbacks=0) if phase.fallbacks else phase
-    if not earlier:
+    if not earlier or pending:
         return phase
     pause = schedule.first_after
     if phase.fallbacks:

@@ -64,6 +64,7 @@ class RootNetwork:
         overlap: Collection[int] = (),
         unreachable: Collection[int] = (),
         answering: Callable[[float], bool] = lambda _: False,
+        pending: bool = False,
         now: float,
     ) -> None:
         """Use the keys of the generation `wanted`, and in fallback phases those of `fallbacks`.
@@ -72,7 +73,8 @@ class RootNetwork:
         possible at the same time.
 
         `unreachable` are the cells from which nothing is received. `answering` returns whether
-        a cell that still needs the keys in use has answered since a time. Raises `UnoError` until
+        a cell that still needs the keys in use has answered since a time. While a commit may be
+        `pending`, no fallback phase begins. Raises `UnoError` until
         the host was reconciled once; later failures are logged, and tried again.
         """
         before = switch_to(self._phase or KeyPhase(current=wanted, since=now), wanted, now=now)
@@ -81,6 +83,7 @@ class RootNetwork:
             earlier=[it for it in fallbacks if self._differs(snapshot, it, before.current)],
             unreachable=unreachable,
             answering=answering(before.since),
+            pending=pending,
             now=now,
             schedule=self._schedule,
         )

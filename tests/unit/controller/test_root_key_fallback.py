@@ -19,6 +19,7 @@ def later(
     *,
     unreachable: tuple[int, ...] = (3,),
     answering: bool = False,
+    pending: bool = False,
     earlier: tuple[int, ...] = (4, 2),
 ) -> KeyPhase:
     return fall_back(
@@ -26,6 +27,7 @@ def later(
         earlier=earlier,
         unreachable=unreachable,
         answering=answering,
+        pending=pending,
         now=now,
         schedule=SCHEDULE,
     )
@@ -55,6 +57,13 @@ def test_a_phase_is_prolonged_while_a_cell_answers_up_to_its_maximum() -> None:
 
 def test_a_phase_ends_if_there_are_no_earlier_keys_any_more() -> None:
     assert later(FALLBACK, 1.0, earlier=()) == KeyPhase(current=5, since=1.0, fallbacks=1)
+
+
+def test_no_phase_begins_while_a_commit_may_be_pending() -> None:
+    assert later(START, 125.0, pending=True) == START
+    assert later(START, 150.0).fallback == 4
+    assert later(FALLBACK, 14.9, pending=True) == FALLBACK
+    assert later(FALLBACK, 15.0, pending=True).fallback is None
 
 
 def test_phases_become_rare() -> None:
