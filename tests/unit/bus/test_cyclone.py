@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -307,6 +308,54 @@ def test_a_killed_agent_is_noticed_after_the_lease(domain: int) -> None:
             await cell.wait()
 
             await until(lambda: received[2:] == [Presence(STATUS, 0)])
+
+    run(scene())
+
+
+STOPPED = """
+import asyncio
+from ipaddress import IPv4Address
+from uno.bus.cyclone import CycloneBus
+from uno.model.messages import Envelope
+from uno.ports.bus import BusConfig, BusPeer, Channel, Received, Topic
+
+async def main():
+    bus, home, status = CycloneBus(), IPv4Address("127.0.0.1"), Channel(Topic.STATUS)
+
+    def answer(event):
+        if isinstance(event, Received):
+            bus.write(
+                status,
+                Envelope(subject=2, kind=2, sequence=1, relayed_by=1, body=b"", signature=b""),
+            )
+
+    config = BusConfig(domain={domain}, address=home, tag="uvn", index=1, peers=(BusPeer(home),))
+    bus.configure(config, answer)
+    bus.subscribe(status)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_an_agent_leaves_while_another_acknowledges_nothing(domain: int) -> None:
+    async def scene() -> None:
+        async with Agents(domain) as agents:
+            registry, received = agents.join(0)
+            registry.subscribe(STATUS)
+            registry.write(STATUS, envelope(subject=1))
+            cell = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", STOPPED.format(domain=domain)
+            )
+            try:
+                await until(lambda: any(isinstance(each, Received) for each in received))
+                cell.send_signal(signal.SIGSTOP)
+                registry.write(STATUS, envelope(subject=1, sequence=2))
+
+                registry.close()
+            finally:
+                cell.kill()
+                await cell.wait()
 
     run(scene())
 
