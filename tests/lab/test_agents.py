@@ -63,6 +63,7 @@ def test_every_agent_has_all_cells_healthy_and_shows_it(well: Agents) -> None:
 
 
 @pytest.mark.feature("F080")
+@pytest.mark.feature("F084")
 @pytest.mark.feature("G51")
 def test_each_attribute_that_another_program_changes_is_put_back_at_once(well: Agents) -> None:
     # Few at a time: what is measured is not how busy the machine is. Both have a listen port.

@@ -92,6 +92,7 @@ def test_what_is_not_sent_through_a_link_has_no_carrier(running: Deployment) -> 
         carrier(world, world.nodes["lan-a"], server)
 
 
+@pytest.mark.feature("G40")
 def test_the_demo_passes_and_leaves_nothing(labs: Path, four_sites_spec: Path) -> None:
     done = run([*DEMO, "-s", str(four_sites_spec)], timeout=120)
 
@@ -171,6 +172,7 @@ def test_a_signal_while_the_world_is_made_leaves_nothing(
     assert [path.name for path in netns.NAMES.iterdir() if lab_id in path.name] == []
 
 
+@pytest.mark.feature("G40")
 def test_a_lab_with_agents_is_changed_by_the_command_that_it_names(
     labs: Path, four_sites_spec: Path
 ) -> None:

@@ -284,7 +284,7 @@ def test_a_ban_is_in_force_within_seconds_and_without_a_roll_out(taken: Taken) -
     note(f"what is banned is no peer of {len(others)} cells {took:.1f} s after the command")
 
 
-@pytest.mark.feature("F051")
+@pytest.mark.feature("F046")
 def test_a_banned_cell_has_no_road_left(taken: Taken) -> None:
     """The host of the thief still runs all that it had: links, routes, keys, and its own agent."""
     agents, deployment = taken.agents, taken.deployment

@@ -65,6 +65,7 @@ def test_an_endpoint_can_be_an_ipv6_address(pair: Deployment) -> None:
     assert f"[{THERE}]:" in shown
 
 
+@pytest.mark.feature("G40")
 def test_each_pair_that_does_not_reach_is_named_with_the_cause(pair: Deployment) -> None:
     host = pair.world.nodes["far-host1"]
 

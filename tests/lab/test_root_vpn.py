@@ -86,6 +86,7 @@ def rooted(running: Deployment) -> Rooted:
     return made
 
 
+@pytest.mark.feature("F090")
 @pytest.mark.feature("F096")
 def test_the_registry_reaches_every_cell_and_every_cell_the_registry(rooted: Rooted) -> None:
     """Public cells are called at 63448; lan-d calls the registry at 63447."""
@@ -198,7 +199,7 @@ def test_an_interface_whose_process_died_is_made_again(rooted: Rooted) -> None:
     assert rooted.raised() == []
 
 
-@pytest.mark.feature("F051")
+@pytest.mark.feature("F046")
 def test_a_banned_cell_reaches_the_registry_no_more(rooted: Rooted) -> None:
     registry, cell = rooted.registry, rooted.running.world.nodes["lan-d"]
     own = str(node_addresses(cell)[0])

@@ -46,7 +46,6 @@ def four_sites(ring_spec: Path) -> Uvn:
 @pytest.mark.feature("F015")
 @pytest.mark.feature("F094")
 @pytest.mark.feature("G32")
-@pytest.mark.feature("G40")
 def test_every_lan_host_reaches_every_other_as_itself_in_both_ip_versions(
     running: Deployment,
 ) -> None:

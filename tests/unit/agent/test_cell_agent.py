@@ -257,7 +257,6 @@ def test_a_package_is_not_staged_while_the_change_before_is_not_over(
     play(scene)
 
 
-@pytest.mark.feature("F086")
 def test_a_route_through_a_link_that_is_still_to_go_leads_somewhere(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")
@@ -757,6 +756,7 @@ def test_a_package_that_its_host_cannot_run_is_refused_whether_offered_or_instal
     play(scene)
 
 
+@pytest.mark.feature("F040")
 @pytest.mark.feature("G05")
 @pytest.mark.parametrize("follows", [True, False])
 def test_another_dds_domain_is_confirmed_once_the_registry_is_heard_in_it(
@@ -985,6 +985,7 @@ def forwards(site: Site, name: str = "a") -> bool | None:
     return status.lans[0].forwards if status else None
 
 
+@pytest.mark.feature("F084")
 def test_what_was_removed_by_hand_is_restored(play: Play) -> None:
     async def scene(site: Site) -> None:
         await site.start("a")

@@ -68,6 +68,8 @@ def tunnel(uvn: Uvn = UVN) -> Tunnel:
     return only
 
 
+@pytest.mark.feature("F090")
+@pytest.mark.feature("F091")
 @pytest.mark.feature("F096")
 def test_private_cells_initiate_handshakes_and_the_registry_does_to_public_ones() -> None:
     endpoints = {
@@ -138,7 +140,7 @@ def test_a_cell_with_earlier_keys_is_a_peer_with_them() -> None:
     assert key("public root/1") not in peers
 
 
-@pytest.mark.feature("F051")
+@pytest.mark.feature("F046")
 def test_a_banned_cell_is_no_peer() -> None:
     banned = tuple(replace(cell, excluded=cell.id == HOME) for cell in UVN.cells)
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
 
-from commands import Uno
+from commands import Uno, run
 from uno.registry.changes import operations
 from uno.registry.publish import package_files
 from uno.render import package_file
@@ -361,3 +362,27 @@ def test_a_new_uvn_is_printed_when_asked_for(uno: Uno) -> None:
     done = uno("define", "uvn", "net", "-o", "john@example.org", "-p", "x", "-Q", "owner")
 
     assert (done.status, done.out) == (0, "john@example.org\n")
+
+
+@pytest.mark.feature("F014")
+def test_the_registry_alone_has_what_every_package_is_made_of(
+    site: Uno, root: Path, tmp_path: Path
+) -> None:
+    site("config", "cell", "a", "-U", "--location", "Rome", "--particles-vpn-port", "40001")
+    site("define", "user", "jane@example.org", "-p", "x")
+    exported = site("export").out
+    made = {path.relative_to(root): path.read_bytes() for path in root.rglob("*.uvn-agent")}
+    copy = tmp_path / "copy"
+    copy.mkdir()
+
+    # The database and the secrets beside it, without any package.
+    for path in root.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    shutil.rmtree(root)
+
+    assert run("export", "-r", str(copy)).out == exported
+    assert run("packages", "-r", str(copy)).status == 0
+    assert {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*.uvn-agent")} == made
+    assert [path.name for path in copy.rglob("*.zip")] == ["net__phone.zip"]
+    assert json.loads(run("show", "cell", "a", "-J", "-r", str(copy)).out)["ports"]

@@ -94,6 +94,7 @@ def test_changes_before_the_first_read_are_reported(namespace: Namespace) -> Non
     assert asyncio.run(first()) == HOST
 
 
+@pytest.mark.feature("F084")
 @pytest.mark.parametrize(
     "command",
     [
