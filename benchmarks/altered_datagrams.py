@@ -21,7 +21,9 @@ from threading import Event
 
 from uno.agent.agent_environment import bus_config
 from uno.agent.commit.ledger import Ledger
-from uno.bus.cyclone import CycloneBus
+from uno.bus.cyclone import CycloneSession
+from uno.bus.dds import DdsBus
+from uno.bus.in_process import InProcess
 from uno.model.messages import Envelope, Kind
 from uno.model.package import Package
 from uno.ports.bus import OWN, RELAY, Channel, Topic
@@ -72,7 +74,7 @@ async def capture(package: Package) -> list[bytes]:
             # By length and first submessage: what differs in numbers alone is the same.
             found.setdefault((len(datagram), datagram[_HEADER : _HEADER + 4]), datagram)
 
-    bus = CycloneBus()
+    bus = DdsBus(InProcess(CycloneSession))
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL_PROTOCOLS)) as one:
         one.settimeout(0)
         loop = asyncio.get_running_loop()

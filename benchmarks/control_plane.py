@@ -36,7 +36,7 @@ from uno.registry.changes import operations
 
 def preload() -> None:
     """Import what an agent only imports when it needs it."""
-    for name in ("uno.bus.cyclone", "uno.statesync.envelope", "sdnotify", *_CRYPTOGRAPHY):
+    for name in ("uno.statesync.envelope", "sdnotify", *_CRYPTOGRAPHY):
         importlib.import_module(name)
     # It imports more when the first key is made.
     X25519PrivateKey.generate()

@@ -15,7 +15,9 @@ from msgspec import Struct
 
 from uno.agent.agent_environment import bus_config
 from uno.agent.commit.ledger import Ledger
-from uno.bus.cyclone import CycloneBus
+from uno.bus.cyclone import CycloneSession
+from uno.bus.dds import DdsBus
+from uno.bus.in_process import InProcess
 from uno.model import codec
 from uno.model.messages import Envelope
 from uno.model.package import Package
@@ -31,7 +33,7 @@ class Forgery(Struct, frozen=True):
 
 
 async def _write(package: Package, forgeries: list[Forgery], seconds: float) -> None:
-    bus = CycloneBus()
+    bus = DdsBus(InProcess(CycloneSession))
     bus.configure(bus_config(package), lambda _: None)
     for each in forgeries:
         bus.write(Channel(each.topic, each.partition), each.envelope)

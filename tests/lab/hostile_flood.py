@@ -16,7 +16,9 @@ from pathlib import Path
 
 from uno.agent.agent_environment import bus_config
 from uno.agent.commit.ledger import Ledger
-from uno.bus.cyclone import CycloneBus
+from uno.bus.cyclone import CycloneSession
+from uno.bus.dds import DdsBus
+from uno.bus.in_process import InProcess
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Envelope, Kind
@@ -108,7 +110,7 @@ MODES: dict[str, Callable[[Package], Iterator[tuple[Channel, Envelope]]]] = {
 
 
 async def _write(package: Package, mode: str, seconds: float) -> None:
-    bus = CycloneBus()
+    bus = DdsBus(InProcess(CycloneSession))
     bus.subscribe(STATUS)
     bus.subscribe(Channel(Topic.STATUS, RELAY))
     bus.configure(bus_config(package), _take)

@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from uno.bus.cyclone import CycloneBus
+from uno.bus.cyclone import CycloneSession
+from uno.bus.dds import DdsBus
+from uno.bus.in_process import InProcess
 from uno.host.command import run
 from uno.lab import netns
 from uno.model.messages import Envelope, Kind
@@ -54,9 +56,9 @@ class Host:
     def ip(self, *arguments: str) -> None:
         run(["ip", "-n", self.namespace, *arguments])
 
-    def join(self, *peers: Host) -> tuple[CycloneBus, list[BusEvent]]:
+    def join(self, *peers: Host) -> tuple[DdsBus, list[BusEvent]]:
         """Join the bus."""
-        bus, received = CycloneBus(), list[BusEvent]()
+        bus, received = DdsBus(InProcess(CycloneSession)), list[BusEvent]()
         config = BusConfig(
             domain=DOMAIN,
             address=self.address,
@@ -220,7 +222,7 @@ def connect(one: Host, other: Host, *, net: str) -> None:
 
 
 @contextmanager
-def leaving(*buses: CycloneBus) -> Iterator[None]:
+def leaving(*buses: DdsBus) -> Iterator[None]:
     try:
         yield
     finally:

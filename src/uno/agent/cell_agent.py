@@ -396,10 +396,11 @@ class CellAgent:
     @property
     def _all_problems(self) -> str:
         """Everything that fails at present, as one text, each once."""
-        found = (*self._problems.values(), *self._flood.problems, *self._commit.problems)
+        bus = self._environment.bus.problem
+        found = (*self._problems.values(), *self._flood.problems, *self._commit.problems, bus)
         if self._commit.is_revoked:
             found = (_REVOKED, *found)
-        return "; ".join(dict.fromkeys(found))
+        return "; ".join(dict.fromkeys(filter(None, found)))
 
     def _log_obstacles(self, status: CellStatus) -> None:
         before = self._publisher.status

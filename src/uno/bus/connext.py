@@ -24,40 +24,31 @@ import rti.types as idl
 from rti.connextdds import compliance
 
 from uno.bus import wire
-from uno.bus.dds import (
+from uno.bus.session import (
     BATCH,
     DATAGRAM,
     DISCOVERY_INTERVAL,
+    LICENCE_VARIABLE,
     PARTICIPANT_LEASE,
     WRITER_LEASE,
-    DdsBus,
     Post,
     cannot_open,
+    keyed,
     reader_depth,
+    require_licence,
 )
 from uno.bus.wire import MemberId
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
-from uno.model.messages import Envelope
+from uno.model.messages import SIGNATURE_SIZE, Envelope
 from uno.ports.bus import BusConfig, BusPeer, Channel, Presence, Received, Topic
-from uno.statesync.envelope import SIGNATURE_SIZE
 
 _log = logging.getLogger(__name__)
-
-LICENCE_VARIABLE = "RTI_LICENSE_FILE"
 
 # Serialize as in DDS-XTypes 1.3, with headers on sequences of XCDR version 2 as Cyclone has them;
 # the default is that of older versions of Connext. To be set before any entity is created.
 compliance.set_xtypes_mask(compliance.XTypesMask(0x1A9))
 
 _PAUSE = 1.0
-
-
-class ConnextBus(DdsBus):
-    """`ports.bus.Bus` on RTI Connext DDS."""
-
-    def __init__(self) -> None:
-        """Start without a session."""
-        super().__init__(ConnextSession)
 
 
 def _octets() -> Any:
@@ -203,11 +194,11 @@ class ConnextSession:
                 self._writers[channel] = publisher, writer
             self._writers[channel][1].write(to_sample(envelope))
 
-    def withdraw(self, channel: Channel, envelope: Envelope) -> None:
-        """Dispose of one envelope."""
+    def withdraw(self, channel: Channel, subject: int) -> None:
+        """Dispose of the envelope about a subject."""
         with _explained(f"withdraw from {channel.topic}"):
             writer = self._writers[channel][1]
-            writer.dispose_instance(writer.lookup_instance(to_sample(envelope)))
+            writer.dispose_instance(writer.lookup_instance(to_sample(keyed(subject))))
 
     def delete_writer(self, channel: Channel) -> None:
         """Delete the writer of a channel with all that it wrote."""
@@ -254,13 +245,8 @@ class ConnextSession:
 
 def _participant(config: BusConfig) -> dds.DomainParticipant:
     """Return a new participant. Raises `UnoError`, among others without a valid licence."""
-    if config.licence is None:
-        raise ActionNeeded(
-            "RTI Connext DDS has no licence on this host",
-            f"set {LICENCE_VARIABLE} to the path of the licence file from RTI, or have the owner"
-            " set `middleware: cyclone` for the UVN, which needs none",
-        )
-    os.environ[LICENCE_VARIABLE] = config.licence
+    require_licence(config)
+    os.environ[LICENCE_VARIABLE] = config.licence or ""
     logged: list[str] = []
     # Without a handler Connext prints to standard error. A handler that is set when Python exits
     # makes it abort.

@@ -39,12 +39,11 @@ from cyclonedds.util import duration
 from uno.bus import wire
 from uno.bus.cyclone_config import xml
 from uno.bus.cyclone_warnings import DistinctWarnings, captured_stderr
-from uno.bus.dds import BATCH, WRITER_LEASE, DdsBus, Post, cannot_open, reader_depth
+from uno.bus.session import BATCH, WRITER_LEASE, Post, cannot_open, keyed, reader_depth
 from uno.bus.wire import MemberId
 from uno.diagnostics import TransientFailure
-from uno.model.messages import Envelope
+from uno.model.messages import SIGNATURE_SIZE, Envelope
 from uno.ports.bus import BusConfig, Channel, Presence, Received
-from uno.statesync.envelope import SIGNATURE_SIZE
 
 _log = logging.getLogger(__name__)
 
@@ -55,14 +54,6 @@ _ids = itertools.count()
 _WARNING_INTERVAL = duration(seconds=30)
 # Seconds until a retry after an unexpected error.
 _PAUSE = 1.0
-
-
-class CycloneBus(DdsBus):
-    """`ports.bus.Bus` on Cyclone DDS."""
-
-    def __init__(self) -> None:
-        """Start without a session."""
-        super().__init__(CycloneSession)
 
 
 @annotations.mutable
@@ -114,6 +105,9 @@ class CycloneSample(IdlStruct, typename=wire.TYPE_NAME.replace("::", ".")):
         """Return an empty sample: only disposals carry a bare key."""
         return cls()
 
+
+# Cyclone imports the rest of itself for this, which it could not once the process is confined.
+CycloneSample.__idl__.fill_type_data()
 
 # Writes do not block: with KEEP_LAST a write replaces the sample that has not been sent.
 _QOS = Qos(
@@ -187,10 +181,10 @@ class CycloneSession:
                 self._writers[channel] = publisher, writer
             self._writers[channel][1].write(CycloneSample(envelope))
 
-    def withdraw(self, channel: Channel, envelope: Envelope) -> None:
-        """Dispose of one envelope."""
+    def withdraw(self, channel: Channel, subject: int) -> None:
+        """Dispose of the envelope about a subject."""
         with _explained(f"withdraw from {channel.topic}"):
-            self._writers[channel][1].dispose(CycloneSample(envelope))
+            self._writers[channel][1].dispose(CycloneSample(keyed(subject)))
 
     def delete_writer(self, channel: Channel) -> None:
         """Delete the writer of a channel with all that it wrote."""

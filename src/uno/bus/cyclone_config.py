@@ -13,11 +13,11 @@ Cyclone's manual (docs/manual/config) describes the settings. The defaults do no
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape
+from html import escape
 
-from uno.bus.dds import DATAGRAM, DISCOVERY_INTERVAL, PARTICIPANT_LEASE
+from uno.bus.session import DATAGRAM, DISCOVERY_INTERVAL, PARTICIPANT_LEASE
+from uno.model.messages import BODY_LIMIT
 from uno.ports.bus import BusConfig, BusPeer, ports
-from uno.statesync.bodies import BODY_LIMIT
 
 # A fragment shares a datagram with headers of RTPS (20 bytes), destination (16), timestamp (12) and
 # fragment (36), inline QoS, and a heartbeat (32) that Cyclone appends regardless of the limit

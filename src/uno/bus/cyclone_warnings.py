@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ _MAX_KINDS = 20
 @contextmanager
 def captured_stderr() -> Iterator[None]:
     """Capture what domains created in the block print, if the C library is glibc."""
-    if platform.libc_ver()[0] != "glibc":
+    if not _is_glibc():
         yield
         return
     stderr = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
@@ -53,6 +52,13 @@ class DistinctWarnings:
                 self._kinds.add(kind)
                 found.append(text[:200])
         return found
+
+
+def _is_glibc() -> bool:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (ValueError, OSError):
+        return False
 
 
 @cache

@@ -1,52 +1,31 @@
-"""The common part of the DDS adapters: sessions, and the hand-over of events to the event loop.
+"""The bus on DDS: what a node has subscribed to and written, and the sessions that carry it.
 
-An adapter implements `Session`: one participant in a DDS domain, from creation to deletion. A
-participant cannot be reconfigured, so another configuration is another session, in which all
-subscriptions and writes are repeated.
+Sessions come and go, on purpose and by accident: another configuration is another session, and a
+session that is lost is replaced. Each begins with all subscriptions, and with the newest envelope
+of each subject; other nodes do the same for it. So nothing depends on what a session knew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
-from uno.model.messages import Envelope
-from uno.ports.bus import (
-    BusConfig,
-    BusEvent,
-    Channel,
-    Presence,
-    Received,
-    Topic,
-    ports,
-)
-from uno.statesync.bodies import BODY_LIMIT
+from uno.bus.session import WRITER_LEASE, Session
+from uno.diagnostics import ActionNeeded, UnoError
+from uno.model.messages import BODY_LIMIT, Envelope
+from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Received
 
 _log = logging.getLogger(__name__)
-
-# RTPS lease of a participant: seconds without a packet after which others remove it.
-PARTICIPANT_LEASE = 10
-# Liveliness lease of a writer: seconds after which a silent writer counts as gone.
-WRITER_LEASE = 5
-# Seconds between two announcements to each peer (SPDP). Idle traffic follows from it.
-DISCOVERY_INTERVAL = 2
-# Links carry at least 1280 bytes (RFC 8200, section 5), of which 28 are IPv4's and UDP's headers.
-DATAGRAM = 1280 - 28
 
 # The most seconds to wait for acknowledgements of the last writes when leaving.
 LINGER = 1.0
 
-# Samples that a session takes before it hands them over.
-BATCH = 64
-
-# Samples of one subject that a reader keeps until they are taken. Several neighbours relay each
-# advertisement; with a depth of 1, an older copy from a slow one would replace the newest.
-READER_DEPTH = 16
+# Seconds until a lost session is replaced: at once after a session that has lasted, then twice as
+# long each time.
+_FIRST_DELAY, _MAX_DELAY, _LASTING = 0.1, 30.0, 60.0
 
 # Subjects that a session receives. DDS keeps an instance of some hundred bytes for each, as long as
 # the participant that has written about it is there. Limits of DDS on instances are of no use:
@@ -54,55 +33,30 @@ READER_DEPTH = 16
 MAX_SUBJECTS = 5000
 
 
-def reader_depth(topic: Topic) -> int:
-    """Return the history depth of a reader. A package is large, and has one writer."""
-    return 1 if topic is Topic.OFFER else READER_DEPTH
+class Sessions(Protocol):
+    """Where sessions are: in a process of their own, or in this one."""
 
+    def open(self, config: BusConfig, mailbox: Mailbox) -> Session:
+        """Open a session, instead of the one before, which is closed.
 
-Post: TypeAlias = Callable[[Sequence[BusEvent]], bool]
-
-
-class Session(Protocol):
-    """A participant in a DDS domain. One thread calls all methods."""
-
-    def subscribe(self, channel: Channel) -> None:
-        """Create a reader of a channel."""
-        ...
-
-    def write(self, channel: Channel, envelope: Envelope) -> None:
-        """Write to a channel; the first write creates the writer."""
-        ...
-
-    def withdraw(self, channel: Channel, envelope: Envelope) -> None:
-        """Dispose of one of the envelopes written to a channel."""
-        ...
-
-    def delete_writer(self, channel: Channel) -> None:
-        """Delete the writer of a channel with all that it wrote."""
-        ...
-
-    def close(self, *, within: float) -> None:
-        """Delete the participant. Nothing is posted after this returns.
-
-        Waits up to `within` seconds for acknowledgements of what was written.
+        Its methods do not block. What goes wrong later is reported to `mailbox`. Raises `UnoError`.
         """
+        ...
+
+    def close(self) -> None:
+        """End what sessions need; `open` starts it again."""
         ...
 
 
 class DdsBus:
-    """`ports.bus.Bus` on sessions that `opening` opens.
+    """`ports.bus.Bus` on `sessions`."""
 
-    `opening` takes the configuration and a function to post events. That function can be called in
-    any thread; it blocks until the event loop has taken the events, and returns whether it has.
-    Meanwhile DDS keeps only the newest samples of each subject, so that memory is bounded.
-    """
-
-    def __init__(self, opening: Callable[[BusConfig, Post], Session]) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         """Start without a session."""
-        self._opening = opening
+        self._sessions = sessions
         self._config: BusConfig | None = None
         self._session: Session | None = None
-        self._mailbox: _Mailbox | None = None
+        self._mailbox: Mailbox | None = None
         self._deliver: Callable[[BusEvent], None] | None = None
         self._channels: dict[Channel, None] = {}
         self._written: dict[Channel, dict[int, Envelope]] = {}
@@ -111,26 +65,23 @@ class DdsBus:
         self._subjects: set[tuple[Channel, int]] = set()
         self._unsettled: set[Channel] = set()
         self._settling: asyncio.TimerHandle | None = None
+        self._replacing: asyncio.TimerHandle | None = None
+        self._opened_at, self._delay = 0.0, _FIRST_DELAY
+        self._problem = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the node is not on the bus, though it is configured; empty while it is."""
+        return self._problem
 
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
         """Join the bus with `config`; no effect if joined with an equal one."""
         self._deliver = deliver
-        if self._session is not None and config == self._config:
+        if config == self._config:
             return
         # The new session writes everything again, so there is nothing to wait for.
         self._leave(within=0.0)
-        loop = asyncio.get_running_loop()
-        mailbox = _Mailbox(loop, self._receive)
-        self._session = self._opening(config, mailbox.post)
-        self._mailbox, self._config = mailbox, config
-        try:
-            self._resume(self._session)
-        except UnoError:
-            self._leave(within=0.0)
-            raise
-        # Writers that were present reappear one by one: absence is reported after their lease.
-        self._unsettled = {channel for channel, alive in self._reported.items() if alive}
-        self._settling = loop.call_later(WRITER_LEASE, self._settle)
+        self._open(config)
 
     def rejoin(self) -> None:
         """Leave and join again with a new participant, which has no state of others."""
@@ -159,30 +110,82 @@ class DdsBus:
     def withdraw(self, channel: Channel, subject: int) -> None:
         """Withdraw what was written about a subject, so that later readers do not receive it."""
         written = self._written.get(channel, {})
-        envelope = written.pop(subject, None)
-        if envelope is None:
+        if written.pop(subject, None) is None:
             return
         if not written:
             del self._written[channel]
         if self._session is None:
             return
         if written:
-            self._session.withdraw(channel, envelope)
+            self._session.withdraw(channel, subject)
         else:
             self._session.delete_writer(channel)
 
     def close(self) -> None:
         """Leave the bus; other nodes are notified."""
         self._leave(within=LINGER)
+        self._sessions.close()
 
-    def _leave(self, *, within: float) -> None:
+    def _open(self, config: BusConfig) -> None:
+        loop = asyncio.get_running_loop()
+        mailbox = Mailbox(loop, self._receive, self._note_opened, self._lose)
+        self._session = self._sessions.open(config, mailbox)
+        self._mailbox, self._config = mailbox, config
+        self._opened_at = loop.time()
+        try:
+            self._resume(self._session)
+        except UnoError:
+            self._leave(within=0.0)
+            raise
+        self._await_writers(loop)
+
+    def _await_writers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report absence after a lease: writers that were present reappear one by one."""
+        self._unsettled |= {channel for channel, alive in self._reported.items() if alive}
         if self._settling is not None:
             self._settling.cancel()
+        self._settling = loop.call_later(WRITER_LEASE, self._settle)
+
+    def _note_opened(self) -> None:
+        self._problem = ""
+
+    def _lose(self, error: UnoError) -> None:
+        """Replace a session that has ended by itself."""
+        config, loop = self._config, asyncio.get_running_loop()
+        if config is None:
+            return
+        if loop.time() - self._opened_at >= _LASTING:
+            self._delay = _FIRST_DELAY
+        self._drop_session(within=0.0)
+        if self._problem != error.what:
+            _log.warning("%s", error)
+        self._problem = error.what
+        if self._settling is None:
+            self._await_writers(loop)
+        self._replacing = loop.call_later(self._delay, self._replace, config)
+        self._delay = min(2 * self._delay, _MAX_DELAY)
+
+    def _replace(self, config: BusConfig) -> None:
+        try:
+            self._open(config)
+        except UnoError as error:
+            self._config = config
+            self._lose(error)
+
+    def _leave(self, *, within: float) -> None:
+        for timer in (self._settling, self._replacing):
+            if timer is not None:
+                timer.cancel()
+        self._drop_session(within=within)
+        self._config = self._settling = self._replacing = None
+        self._problem = ""
+
+    def _drop_session(self, *, within: float) -> None:
         if self._mailbox is not None:
             self._mailbox.close()
         if self._session is not None:
             self._session.close(within=within)
-        self._session = self._mailbox = self._config = self._settling = None
+        self._session = self._mailbox = None
         self._alive.clear()
         self._subjects.clear()
 
@@ -217,7 +220,7 @@ class DdsBus:
             _log.warning("%s", error)
 
     def _settle(self) -> None:
-        unsettled, self._unsettled = self._unsettled, set()
+        unsettled, self._unsettled, self._settling = self._unsettled, set(), None
         for channel in unsettled:
             self._report(channel)
 
@@ -232,19 +235,46 @@ class DdsBus:
             self._deliver(event)
 
 
-class _Mailbox:
-    """Hands events from the thread of a session to an event loop, one batch at a time."""
+class Mailbox:
+    """Hands the events of a session to an event loop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, receive: Callable[[BusEvent], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        receive: Callable[[BusEvent], None],
+        note_opened: Callable[[], None],
+        lose: Callable[[UnoError], None],
     ) -> None:
+        """Have `receive` take events, and `lose` the error with which a session ends."""
         self._loop = loop
         self._receive = receive
+        self._note_opened = note_opened
+        self._lose = lose
         self._taken = threading.Event()
         self._closed = False
 
+    def put(self, events: Sequence[BusEvent]) -> None:
+        """Deliver `events`. For the event loop."""
+        for event in events:
+            # An event may lead to the bus being closed or reconfigured.
+            if not self._closed:
+                self._receive(event)
+
+    def opened(self) -> None:
+        """Report that the session is open. For the event loop."""
+        if not self._closed:
+            self._note_opened()
+
+    def lost(self, error: UnoError) -> None:
+        """Report that the session has ended by itself. For the event loop."""
+        if not self._closed:
+            self._lose(error)
+
     def post(self, events: Sequence[BusEvent]) -> bool:
-        """Wait until the event loop has received `events`; return whether it has."""
+        """Wait until the event loop has taken `events`; return whether it has. For any thread.
+
+        Meanwhile DDS keeps only the newest samples of each subject, so that memory is bounded.
+        """
         self._taken.clear()
         if self._closed:
             return False
@@ -262,35 +292,6 @@ class _Mailbox:
 
     def _empty(self, events: Sequence[BusEvent]) -> None:
         try:
-            for event in events:
-                # An event may lead to the bus being closed or reconfigured.
-                if not self._closed:
-                    self._receive(event)
+            self.put(events)
         finally:
             self._taken.set()
-
-
-def cannot_open(config: BusConfig, message: str) -> UnoError:
-    """Return the error for a participant that DDS cannot create, with the cause if it is known."""
-    if not _can_bind(str(config.address), 0):
-        return TransientFailure(
-            f"the bus cannot be joined: no interface of this host has the address {config.address}",
-            "bring the host's part of the UVN up first: `uno service up`",
-        )
-    taken = [port for port in ports(config.domain, config.index) if not _can_bind("", port)]
-    if taken:
-        return ActionNeeded(
-            f"the bus cannot be joined: UDP port {taken[0]} is in use on this host",
-            f"find the process with: ss -lnup 'sport = :{taken[0]}'; it may be another agent of the"
-            " UVN, or one of another UVN with the same dds_domain",
-        )
-    return TransientFailure(f"the bus cannot be joined: {message}")
-
-
-def _can_bind(address: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
-        return True

@@ -180,6 +180,11 @@ class MemoryBus:
         self._written: dict[Channel, dict[int, Envelope]] = {}
         self._alive: dict[Channel, int] = {}
 
+    @property
+    def problem(self) -> str:
+        """Return nothing: memory does not fail."""
+        return ""
+
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
         """Join the bus with `config`; no effect if joined with an equal one."""
         if self._node is not None and self._node.config == config:

@@ -19,9 +19,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final
 
-from uno.model.messages import Envelope
-from uno.statesync.bodies import BODY_LIMIT
-from uno.statesync.envelope import SIGNATURE_SIZE
+from uno.model.messages import BODY_LIMIT, SIGNATURE_SIZE, Envelope
 
 TYPE_NAME = "uno::Envelope"
 

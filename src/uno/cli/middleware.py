@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uno.bus.dds import DdsBus
+from uno.bus.separate import SeparateSessions
 from uno.diagnostics import ActionNeeded
+from uno.host import command
 from uno.model.uvn import Middleware
 
 if TYPE_CHECKING:
-    from uno.bus.dds import Post, Session
     from uno.model.plan import BusPlan
-    from uno.ports.bus import Bus, BusConfig
+    from uno.ports.bus import Bus
 
 VARIABLE = "UNO_MIDDLEWARE"
 LICENCE_VARIABLE = "RTI_LICENSE_FILE"
@@ -33,7 +38,7 @@ def make_bus(plan: BusPlan, *, environ: Mapping[str, str]) -> Bus:
 def bus_factory(plan: BusPlan, *, environ: Mapping[str, str]) -> Callable[[], Bus]:
     """Return what makes such buses. Raises as `make_bus` does."""
     require(plan, environ=environ)
-    return partial(DdsBus, _open_session)
+    return lambda: DdsBus(SeparateSessions(partial(start_child, environ)))
 
 
 def require(plan: BusPlan, *, environ: Mapping[str, str]) -> None:
@@ -48,7 +53,7 @@ def require(plan: BusPlan, *, environ: Mapping[str, str]) -> None:
             f"unset {VARIABLE}, or have the owner choose another for the whole UVN: `uno config uvn"
             " -U --middleware …`",
         )
-    _session(plan.middleware)
+    _require_installed(plan.middleware)
 
 
 def require_licence(plan: BusPlan, *, environ: Mapping[str, str], directory: Path) -> None:
@@ -84,32 +89,52 @@ def licence(
     return next((str(it.absolute()) for it in places if it.is_file()), None)
 
 
-def _open_session(config: BusConfig, post: Post) -> Session:
-    return _session(config.middleware)(config, post)
-
-
-def _session(middleware: Middleware) -> Callable[[BusConfig, Post], Session]:
-    return _connext() if middleware is Middleware.CONNEXT else _cyclone()
-
-
-def _cyclone() -> Callable[[BusConfig, Post], Session]:
+def _require_installed(middleware: Middleware) -> None:
+    """Raise `ActionNeeded` without the middleware. It is loaded in another process alone."""
+    module, error = _MODULES[middleware]
     try:
-        from uno.bus.cyclone import CycloneSession  # noqa: PLC0415
-    except ImportError as error:
-        raise ActionNeeded(
+        found = find_spec(module) is not None
+    except ValueError:
+        found = False
+    if not found:
+        raise error
+
+
+_MODULES = {
+    Middleware.CYCLONE: (
+        "cyclonedds",
+        ActionNeeded(
             "agents need Cyclone DDS, which is not installed here",
             "PyPI has it for x86-64 with glibc only: build cyclonedds 11.0.1 on this host, see"
             " docs/how-to/middleware.md; `uno service up` needs no agent and no DDS",
-        ) from error
-    return CycloneSession
-
-
-def _connext() -> Callable[[BusConfig, Post], Session]:
-    try:
-        from uno.bus.connext import ConnextSession  # noqa: PLC0415
-    except ImportError as error:
-        raise ActionNeeded(
+        ),
+    ),
+    Middleware.CONNEXT: (
+        "rti",
+        ActionNeeded(
             "the agents of this UVN use RTI Connext DDS, which is not installed here",
             "pip install 'uno-vpn[connext]'",
-        ) from error
-    return ConnextSession
+        ),
+    ),
+}
+
+# Where Python and the middleware are found. A child gets no other variable: secrets may be there.
+_ENVIRONMENT = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "CYCLONEDDS_HOME", "NDDSHOME")
+
+
+def start_child(
+    environ: Mapping[str, str], middleware: Middleware, connection: socket.socket, errors: int
+) -> command.Process:
+    """Start the process of a bus, which has one end of a socket pair.
+
+    It writes its errors to the file `errors`. Raises `CommandFailed`.
+    """
+    descriptor, parent = connection.fileno(), os.getpid()
+    argv = [sys.executable, "-s", "-P", "-m", "uno.bus.child"]
+    env = {name: environ[name] for name in _ENVIRONMENT if name in environ}
+    return command.start_child(
+        [*argv, str(descriptor), middleware.value, str(parent)],
+        descriptor=descriptor,
+        errors=errors,
+        env={"PATH": command.search_path(), "LC_ALL": "C.UTF-8", **env},
+    )

@@ -157,9 +157,11 @@ class RegistryAgent:
             uvn=self._snapshot.plan.uvn,
             now=now,
         )
-        if self._failure is None or self._failure.transient:
-            return seen
-        return structs.replace(seen, rollout=f"cannot go on: {self._failure.what}")
+        if self._failure is not None and not self._failure.transient:
+            return structs.replace(seen, rollout=f"cannot go on: {self._failure.what}")
+        if self._bus.problem:
+            return structs.replace(seen, rollout=f"waits: {self._bus.problem}")
+        return seen
 
     async def release(self) -> None:
         """Release the newest generation: now, or once the current rollout may be replaced."""

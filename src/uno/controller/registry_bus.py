@@ -30,6 +30,11 @@ class RegistryBus:
         self._written: dict[Channel, dict[int, Envelope]] = {}
         self._failed: dict[BusConfig, str] = {}
 
+    @property
+    def problem(self) -> str:
+        """Why the registry is not on the bus in one of its places; empty while it is in all."""
+        return next((bus.problem for bus in self._joined.values() if bus.problem), "")
+
     def configure(
         self,
         config: BusConfig,

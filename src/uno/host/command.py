@@ -150,6 +150,18 @@ class Process:
             self.popen.kill()
             return self.popen.wait()
 
+    def kill(self) -> int:
+        """Kill it unless it has ended, and return the exit status."""
+        self.popen.kill()
+        return self.popen.wait()
+
+    def ended(self, *, within: float) -> int | None:
+        """Wait until it has ended, and return the exit status; None if it still runs then."""
+        try:
+            return self.popen.wait(within)
+        except subprocess.TimeoutExpired:
+            return None
+
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises `CommandFailed` after `timeout` seconds."""
         try:
@@ -184,6 +196,30 @@ def start(
     finally:
         if output is not None:
             os.close(output)
+
+
+def start_child(
+    argv: Sequence[str], *, descriptor: int, errors: int, env: Mapping[str, str]
+) -> Process:
+    """Start a program with the open file `descriptor`, and no environment but `env`.
+
+    It writes its errors to the file `errors`.
+    """
+    try:
+        return Process(
+            subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=dict(env),
+                cwd="/",
+                pass_fds=(descriptor,),
+                start_new_session=True,
+            )
+        )
+    except OSError as error:
+        raise CommandFailed(argv, f"could not be started ({error.strerror})") from error
 
 
 def find(program: str) -> str | None:

@@ -17,6 +17,12 @@ from uno.model.package_formats import FIRST
 REGISTRY = 0
 """The id of the registry, beside the ids of cells."""
 
+BODY_LIMIT = 8 << 20
+"""The largest body of any kind, in bytes: that of an offer."""
+
+SIGNATURE_SIZE = 64
+"""The bytes of an Ed25519 signature (RFC 8032, section 5.1.6)."""
+
 CONFIRM_TIMEOUT = 30.0
 """Seconds without what a cell reached before, after which it rolls back (RFC 6241, 8.4)."""
 

@@ -116,11 +116,19 @@ def ports(domain: int, index: int) -> tuple[int, int]:
 class Bus(Protocol):
     """A node's connection to all others. Not thread-safe: for one event loop."""
 
+    @property
+    def problem(self) -> str:
+        """Why the node is not on the bus, though it has joined; empty while it is.
+
+        The bus mends by itself what it reports here; it then writes and delivers everything again.
+        """
+        ...
+
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
         """Join the bus with `config`; no effect if the node has joined with an equal one.
 
         Earlier subscriptions and writes are repeated. `deliver` is called in the running event
-        loop. Raises `UnoError`; the node has then left the bus.
+        loop. Raises `UnoError`; the node has then left the bus. What fails later is a `problem`.
         """
         ...
 

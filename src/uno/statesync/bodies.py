@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from uno.model.codec import MalformedJson, decode
-from uno.model.messages import Ack, Activation, Kind, UvnAnnouncement
+from uno.model.messages import BODY_LIMIT, Ack, Activation, Kind, UvnAnnouncement
 from uno.model.status import CellStatus
 from uno.model.trust import TrustUpdate
 from uno.model.untrusted_text import made_safe
@@ -23,9 +23,6 @@ _TYPES: dict[Kind, type[Body]] = {
     Kind.ACK: Ack,
     Kind.TRUST: TrustUpdate,
 }
-
-BODY_LIMIT = 8 << 20
-"""The largest body of any kind, in bytes: that of an offer."""
 
 # What the registry announces grows with the cells of the UVN, an activation with the links too. A
 # status has a fixed part, with particles and texts, and one for each cell.

@@ -19,8 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from uno.diagnostics import InvalidInput
-from uno.model.messages import Envelope
-from uno.statesync.bodies import BODY_LIMIT
+from uno.model.messages import BODY_LIMIT, SIGNATURE_SIZE, Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 _SIGNED = b"uno message 1\0"
 _SEALED = b"uno package 2\0"
 
-SIGNATURE_SIZE = 64
 _KEY_SIZE = 32
 
 

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from uno.bus import connext, cyclone, wire
-from uno.bus.connext import ConnextBus, ConnextSample, to_envelope, to_sample
-from uno.bus.dds import READER_DEPTH
+from uno.bus.connext import ConnextSample, ConnextSession, to_envelope, to_sample
+from uno.bus.dds import DdsBus
+from uno.bus.in_process import InProcess
+from uno.bus.session import READER_DEPTH
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
 from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Topic
@@ -148,7 +150,7 @@ def test_an_invalid_licence_is_one_error_with_its_path(
 def error_of(config: BusConfig) -> UnoError:
     async def scene() -> UnoError:
         with pytest.raises(UnoError) as raised:
-            ConnextBus().configure(config, ignore)
+            DdsBus(InProcess(ConnextSession)).configure(config, ignore)
         return raised.value
 
     return asyncio.run(scene())

@@ -1,4 +1,4 @@
-"""Cyclone DDS: real participants on the loopback interface."""
+"""Cyclone DDS in processes of its own: real participants on the loopback interface."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from cyclonedds.pub import DataWriter, Publisher
 from cyclonedds.topic import Topic as DdsTopic
 
 from uno.bus import cyclone, wire
-from uno.bus.cyclone import CycloneBus
+from uno.bus.cyclone import CycloneSession
 from uno.bus.cyclone_config import xml
-from uno.bus.cyclone_warnings import captured_stderr
+from uno.bus.dds import DdsBus
+from uno.bus.in_process import InProcess
+from uno.bus.separate import SeparateSessions
+from uno.cli.middleware import start_child
 from uno.diagnostics import UnoError
-from uno.model.messages import Envelope, Kind
+from uno.model.messages import BODY_LIMIT, Envelope, Kind
 from uno.ports.bus import (
     RELAY,
     BusConfig,
@@ -39,7 +42,6 @@ from uno.ports.bus import (
     offers_for,
     ports,
 )
-from uno.statesync.bodies import BODY_LIMIT
 
 STATUS = Channel(Topic.STATUS)
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -192,9 +194,10 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
             cell, _ = agents.join(1, peers=(0,))
             cell.write(STATUS, envelope(subject=1))
             await until(lambda: len(received) == 2)
-            before = threads(), descriptors()
+            pid = agents.pid(cell)
+            before = footprint(), footprint(pid)
             cell.configure(agents.config(1, peers=(0,)), ignore)
-            assert (threads(), descriptors()) == before
+            assert (footprint(), footprint(pid)) == before
 
             for turn in range(50):
                 cell.configure(agents.config(1, peers=(0, 2 + turn)), ignore)
@@ -206,15 +209,13 @@ def test_the_same_configuration_changes_nothing_and_fifty_others_leave_nothing(
                     )
                 )
 
-            assert (threads(), descriptors()) == before
+            assert agents.pid(cell) == pid
+            assert (footprint(), footprint(pid)) == before
 
-    # The pipe for warnings stays open until the process ends.
-    with captured_stderr():
-        pass
-    before = threads(), descriptors()
+    before = footprint()
     run(scene())
 
-    assert (threads(), descriptors()) == before
+    assert footprint() == before
 
 
 def test_an_agent_that_rejoins_receives_and_writes_everything_again(domain: int) -> None:
@@ -276,12 +277,13 @@ def test_an_agent_that_leaves_is_noticed_at_once(domain: int) -> None:
 KILLED = """
 import asyncio
 from ipaddress import IPv4Address
-from uno.bus.cyclone import CycloneBus
+from uno.cli.middleware import make_bus
 from uno.model.messages import Envelope
+from uno.model.plan import BusPlan
 from uno.ports.bus import BusConfig, BusPeer, Channel, Topic
 
 async def main():
-    bus, home = CycloneBus(), IPv4Address("127.0.0.1")
+    bus, home = make_bus(BusPlan(), environ={{}}), IPv4Address("127.0.0.1")
     config = BusConfig(domain={domain}, address=home, tag="uvn", index=1, peers=(BusPeer(home),))
     bus.configure(config, print)
     bus.write(
@@ -367,6 +369,7 @@ def test_noise_at_the_ports_does_no_harm_and_is_logged_once(
         async with Agents(domain) as agents:
             registry, received = agents.join(0)
             registry.subscribe(STATUS)
+            await agents.opened(0)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as relayed_by:
                 for turn in range(10_000):
                     start = CHANCE.choice((b"", b"RTPS", b"RTPS\x02\x05\x01\x10"))
@@ -377,7 +380,7 @@ def test_noise_at_the_ports_does_no_harm_and_is_logged_once(
 
             cell, _ = agents.join(1, peers=(0,))
             cell.write(STATUS, envelope(subject=1))
-            await until(lambda: len(received) >= 2)
+            await until(lambda: len(received) >= 2 and bool(caplog.records))
             return received
 
     received = run(scene())
@@ -437,6 +440,7 @@ def test_a_malformed_sample_is_dropped_and_logged_once(
 
     async def scene() -> None:
         async with Agents(domain) as agents:
+            agents.separate = False
             registry, received = agents.join(0)
             registry.subscribe(STATUS)
             cell, _ = agents.join(1, peers=(0,))
@@ -479,7 +483,7 @@ def test_an_address_that_the_host_does_not_have_is_an_error(domain: int) -> None
     async def scene() -> None:
         config = BusConfig(domain=domain, address=IPv4Address("192.0.2.77"), tag="uvn")
         with pytest.raises(UnoError, match=r"no interface of this host has .* 192\.0\.2\.77"):
-            CycloneBus().configure(config, ignore)
+            made_bus().configure(config, ignore)
 
     run(scene())
 
@@ -488,6 +492,7 @@ def test_the_error_of_a_second_agent_names_the_port_in_use(domain: int) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             agents.join(0)
+            await agents.opened(0)
 
             with pytest.raises(UnoError, match=f"UDP port {ports(domain, 0)[0]} is in use"):
                 agents.join(0)
@@ -497,7 +502,7 @@ def test_the_error_of_a_second_agent_names_the_port_in_use(domain: int) -> None:
 
 def test_closing_twice_or_before_joining_is_no_error(domain: int) -> None:
     async def scene() -> None:
-        bus = CycloneBus()
+        bus = made_bus()
         bus.close()
         bus.rejoin()
         bus.configure(config_of(domain, 0), ignore)
@@ -512,7 +517,9 @@ class Agents:
 
     def __init__(self, domain: int) -> None:
         self.domain = domain
-        self.buses: list[CycloneBus] = []
+        self.buses: list[DdsBus] = []
+        self.sessions: dict[DdsBus, SeparateSessions] = {}
+        self.separate = True
 
     async def __aenter__(self) -> Agents:
         return self
@@ -524,11 +531,28 @@ class Agents:
     def config(self, index: int, *, peers: tuple[int, ...] = ()) -> BusConfig:
         return config_of(self.domain, index, peers=peers)
 
-    def join(self, index: int, *, peers: tuple[int, ...] = ()) -> tuple[CycloneBus, list[BusEvent]]:
-        bus, received = CycloneBus(), list[BusEvent]()
+    async def opened(self, index: int) -> None:
+        """Wait until the process of a bus has opened its ports."""
+        await until(lambda: not any(is_free(port) for port in ports(self.domain, index)))
+
+    def pid(self, bus: DdsBus) -> int:
+        """Return the id of the process that a bus has at present."""
+        found = self.sessions[bus].pid
+        assert found is not None
+        return found
+
+    def join(self, index: int, *, peers: tuple[int, ...] = ()) -> tuple[DdsBus, list[BusEvent]]:
+        sessions = SeparateSessions(partial(start_child, {}))
+        bus = DdsBus(sessions if self.separate else InProcess(CycloneSession))
+        received = list[BusEvent]()
+        self.sessions[bus] = sessions
         bus.configure(self.config(index, peers=peers), received.append)
         self.buses.append(bus)
         return bus, received
+
+
+def made_bus() -> DdsBus:
+    return DdsBus(SeparateSessions(partial(start_child, {})))
 
 
 def config_of(domain: int, index: int, *, peers: tuple[int, ...] = ()) -> BusConfig:
@@ -567,12 +591,10 @@ def is_free(port: int) -> bool:
         return True
 
 
-def threads() -> int:
-    return len(list(Path("/proc/self/task").iterdir()))
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def footprint(process: int | str = "self") -> tuple[int, int]:
+    """Return how many threads and open files a process has."""
+    task, fd = (Path(f"/proc/{process}/{each}").iterdir() for each in ("task", "fd"))
+    return len(list(task)), len(list(fd))
 
 
 def ignore(_event: BusEvent) -> None:

@@ -8,7 +8,9 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from uno.bus.dds import MAX_SUBJECTS, DdsBus, Post
+from uno.bus.dds import MAX_SUBJECTS, DdsBus
+from uno.bus.in_process import InProcess
+from uno.bus.session import Post
 from uno.model.messages import Envelope, Kind
 from uno.ports.bus import BusConfig, BusEvent, Channel, Received, Topic
 
@@ -30,7 +32,7 @@ class IdleSession:
     def write(self, channel: Channel, envelope: Envelope) -> None:
         """Do nothing."""
 
-    def withdraw(self, channel: Channel, envelope: Envelope) -> None:
+    def withdraw(self, channel: Channel, subject: int) -> None:
         """Do nothing."""
 
     def delete_writer(self, channel: Channel) -> None:
@@ -66,7 +68,7 @@ def test_a_writer_about_any_number_of_subjects_does_not_fill_the_memory(
 
     async def scene() -> int:
         received: list[BusEvent] = []
-        bus = DdsBus(open_session)
+        bus = DdsBus(InProcess(open_session))
         bus.subscribe(STATUS)
         bus.configure(CONFIG, received.append)
         events = [about(subject) for subject in range(MAX_SUBJECTS)]

@@ -12,8 +12,7 @@ from hypothesis import strategies as some
 
 from uno.bus import wire
 from uno.bus.cyclone import CycloneSample
-from uno.model.messages import Envelope
-from uno.statesync.bodies import BODY_LIMIT
+from uno.model.messages import BODY_LIMIT, Envelope
 
 ENVELOPES = some.builds(
     Envelope,

@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec.structs import replace
 
-from uno.model.messages import Envelope, Kind
-from uno.statesync.bodies import BODY_LIMIT
+from uno.model.messages import BODY_LIMIT, Envelope, Kind
 from uno.statesync.envelope import (
     Untrusted,
     seal,

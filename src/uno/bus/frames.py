@@ -1,0 +1,179 @@
+"""Frames between an agent and the process of its bus, over a stream socket. Pure.
+
+A frame is the length of its content, in four bytes, and the content in MessagePack. Envelopes are
+in it as they are on the wire of DDS (`wire`), so that whoever reads a frame checks them again.
+The process of the bus is the one that strangers may take over: an agent reads from it nothing but
+`FromChild`, of bounded size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from uno.model.messages import BODY_LIMIT
+from uno.ports.bus import Channel
+
+FRAME_LIMIT: Final = BODY_LIMIT + 4096
+"""The largest content of a frame, in bytes: the largest envelope, and where it belongs."""
+
+_LENGTH: Final = 4
+_Number: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 32)]
+_Text: TypeAlias = Annotated[str, Meta(max_length=2000)]
+
+
+class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A frame; the tag says which."""
+
+
+class OpenFrame(_Frame, frozen=True, tag="open"):
+    """Open a session, instead of the one before. `config` is the JSON of a `BusConfig`.
+
+    `licence` is the content of the middleware's licence file: the child cannot read it itself.
+    """
+
+    session: int
+    config: bytes
+    licence: bytes
+
+
+class SubscribeFrame(_Frame, frozen=True, tag="subscribe"):
+    """Subscribe to a channel."""
+
+    channel: Channel
+
+
+class WriteFrame(_Frame, frozen=True, tag="write"):
+    """Write an envelope."""
+
+    channel: Channel
+    envelope: bytes
+
+
+class WithdrawFrame(_Frame, frozen=True, tag="withdraw"):
+    """Dispose of the envelope about a subject."""
+
+    channel: Channel
+    subject: int
+
+
+class DeleteWriterFrame(_Frame, frozen=True, tag="delete"):
+    """Delete the writer of a channel."""
+
+    channel: Channel
+
+
+class CloseFrame(_Frame, frozen=True, tag="close"):
+    """Close the session, within so many seconds, and end."""
+
+    within: float
+
+
+class PingFrame(_Frame, frozen=True, tag="ping"):
+    """Answer with a `PongFrame`."""
+
+
+class OpenedFrame(_Frame, frozen=True, tag="opened"):
+    """The session is open."""
+
+    session: _Number
+
+
+class FailedFrame(_Frame, frozen=True, tag="failed"):
+    """The session could not be opened, or is closed after an error."""
+
+    session: _Number
+    what: _Text
+    hint: _Text
+    transient: bool
+
+
+class SampleFrame(_Frame, frozen=True, tag="sample"):
+    """An envelope was received."""
+
+    session: _Number
+    channel: Channel
+    envelope: bytes
+
+
+class AliveFrame(_Frame, frozen=True, tag="alive"):
+    """The number of writers of a channel has changed."""
+
+    session: _Number
+    channel: Channel
+    alive: _Number
+
+
+class PongFrame(_Frame, frozen=True, tag="pong"):
+    """The answer to a `PingFrame`."""
+
+
+class LogFrame(_Frame, frozen=True, tag="log"):
+    """A line to be logged as a warning."""
+
+    text: _Text
+
+
+OfSession: TypeAlias = SubscribeFrame | WriteFrame | WithdrawFrame | DeleteWriterFrame
+ToChild: TypeAlias = OpenFrame | CloseFrame | PingFrame | OfSession
+FromChild: TypeAlias = OpenedFrame | FailedFrame | SampleFrame | AliveFrame | PongFrame | LogFrame
+
+
+class MalformedFrame(ValueError):
+    """The other end has sent what is not a frame."""
+
+
+def encode(frame: ToChild | FromChild) -> bytes:
+    """Return a frame with its length."""
+    content = _ENCODER.encode(frame)
+    return len(content).to_bytes(_LENGTH, "big") + content
+
+
+def to_child(content: bytes) -> ToChild:
+    """Parse a frame of an agent. Raises `MalformedFrame`."""
+    found: ToChild = _decoded(content, _TO_CHILD)
+    return found
+
+
+def from_child(content: bytes) -> FromChild:
+    """Parse a frame of the process of the bus. Raises `MalformedFrame`, and nothing else."""
+    found: FromChild = _decoded(content, _FROM_CHILD)
+    return found
+
+
+class FrameBuffer:
+    """Cuts a stream of bytes into the contents of frames."""
+
+    def __init__(self) -> None:
+        """Start at the beginning of a frame."""
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` completes; all must be taken. Raises `MalformedFrame`."""
+        self._data += data
+        start = 0
+        while len(self._data) >= start + _LENGTH:
+            size = int.from_bytes(self._data[start : start + _LENGTH], "big")
+            if size > FRAME_LIMIT:
+                raise MalformedFrame(f"a frame of {size:,} bytes")
+            end = start + _LENGTH + size
+            if len(self._data) < end:
+                break
+            yield bytes(self._data[start + _LENGTH : end])
+            start = end
+        del self._data[:start]
+
+
+def _decoded(content: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+    try:
+        return decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedFrame(str(error)) from error
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_TO_CHILD: Final = msgspec.msgpack.Decoder(ToChild)
+_FROM_CHILD: Final = msgspec.msgpack.Decoder(FromChild)

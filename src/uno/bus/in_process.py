@@ -1,0 +1,28 @@
+"""Sessions in this process, for tests and their tools: agents have them in another (`separate`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uno.bus.dds import Mailbox
+    from uno.bus.session import Post, Session
+    from uno.ports.bus import BusConfig
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """`dds.Sessions` that `opening` opens."""
+
+    opening: Callable[[BusConfig, Post], Session]
+
+    def open(self, config: BusConfig, mailbox: Mailbox) -> Session:
+        """Open a session. Raises `UnoError`."""
+        session = self.opening(config, mailbox.post)
+        mailbox.opened()
+        return session
+
+    def close(self) -> None:
+        """Do nothing: there is no process to end."""
