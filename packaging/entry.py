@@ -1,12 +1,13 @@
-"""The executable of the folder that PyInstaller makes: uno, or the helper of bfdd.
+"""The executable of the folder that PyInstaller makes: uno, the helper of bfdd, or that of the bus.
 
-The helper runs before FRR's daemon, so it imports no more than it needs (`uno.program`).
+The helpers import no more than they need (`uno.program`): one runs before FRR's daemon, the other
+beside each agent.
 """
 
 import os
 import sys
 
-from uno.program import SOCKET_FILTER_OPTION
+from uno.program import BUS_OPTION, SOCKET_FILTER_OPTION
 
 
 def main() -> None:
@@ -16,6 +17,10 @@ def main() -> None:
 
         seccomp_no_socket_filter.refuse_socket_filters(os.uname().machine)
         os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606
+    if sys.argv[1:2] == [BUS_OPTION]:
+        from uno.bus.child import main as serve  # noqa: PLC0415
+
+        serve(*sys.argv[2:])
     from uno.cli.main import main as run  # noqa: PLC0415
 
     run()

@@ -7,6 +7,9 @@ import sys
 SOCKET_FILTER_OPTION = "--no-socket-filter-then"
 """The first argument with which the executable of the folder is the helper of that name."""
 
+BUS_OPTION = "--process-of-the-bus"
+"""The first argument with which the executable of the folder is the process of an agent's bus."""
+
 
 def is_frozen() -> bool:
     """Whether this is the executable of a folder, which has no Python and no files of modules."""
@@ -16,6 +19,12 @@ def is_frozen() -> bool:
 def argv(*arguments: str) -> list[str]:
     """Return the words that run this very uno with `arguments`."""
     return [sys.executable, *(() if is_frozen() else ("-m", "uno")), *arguments]
+
+
+def bus_process(*arguments: str) -> list[str]:
+    """Return the words that run the process of a bus (`uno.bus.child`) with `arguments`."""
+    own = [BUS_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.bus.child"]
+    return [sys.executable, *own, *arguments]
 
 
 def helper(script: str, option: str) -> list[str]:

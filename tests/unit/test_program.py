@@ -26,6 +26,17 @@ def test_in_a_folder_the_executable_is_uno_itself(monkeypatch: pytest.MonkeyPatc
     assert program.argv("agent", "-r", "/x") == ["/opt/uno/uno", "agent", "-r", "/x"]
 
 
+@pytest.mark.feature("G55")
+def test_in_a_folder_the_executable_is_the_process_of_a_bus_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert program.bus_process("3")[-2:] == ["uno.bus.child", "3"]
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", "/opt/uno/uno")
+
+    assert program.bus_process("3") == ["/opt/uno/uno", program.BUS_OPTION, "3"]
+
+
 @pytest.mark.feature("F124")
 def test_in_a_folder_the_executable_is_the_helper_of_bfdd_too_and_bfdd_runs_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -36,10 +36,10 @@ MAX_SUBJECTS = 5000
 class Sessions(Protocol):
     """Where sessions are: in a process of their own, or in this one."""
 
-    def open(self, config: BusConfig, mailbox: Mailbox) -> Session:
+    def open(self, config: BusConfig, inbox: Inbox) -> Session:
         """Open a session, instead of the one before, which is closed.
 
-        Its methods do not block. What goes wrong later is reported to `mailbox`. Raises `UnoError`.
+        Its methods do not block. What goes wrong later is reported to `inbox`. Raises `UnoError`.
         """
         ...
 
@@ -56,7 +56,7 @@ class DdsBus:
         self._sessions = sessions
         self._config: BusConfig | None = None
         self._session: Session | None = None
-        self._mailbox: Mailbox | None = None
+        self._inbox: Inbox | None = None
         self._deliver: Callable[[BusEvent], None] | None = None
         self._channels: dict[Channel, None] = {}
         self._written: dict[Channel, dict[int, Envelope]] = {}
@@ -128,9 +128,9 @@ class DdsBus:
 
     def _open(self, config: BusConfig) -> None:
         loop = asyncio.get_running_loop()
-        mailbox = Mailbox(loop, self._receive, self._note_opened, self._lose)
-        self._session = self._sessions.open(config, mailbox)
-        self._mailbox, self._config = mailbox, config
+        inbox = Inbox(loop, self._receive, self._note_opened, self._lose)
+        self._session = self._sessions.open(config, inbox)
+        self._inbox, self._config = inbox, config
         self._opened_at = loop.time()
         try:
             self._resume(self._session)
@@ -181,11 +181,11 @@ class DdsBus:
         self._problem = ""
 
     def _drop_session(self, *, within: float) -> None:
-        if self._mailbox is not None:
-            self._mailbox.close()
+        if self._inbox is not None:
+            self._inbox.close()
         if self._session is not None:
             self._session.close(within=within)
-        self._session = self._mailbox = None
+        self._session = self._inbox = None
         self._alive.clear()
         self._subjects.clear()
 
@@ -235,7 +235,7 @@ class DdsBus:
             self._deliver(event)
 
 
-class Mailbox:
+class Inbox:
     """Hands the events of a session to an event loop."""
 
     def __init__(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uno.bus.dds import Mailbox
+    from uno.bus.dds import Inbox
     from uno.bus.session import Post, Session
     from uno.ports.bus import BusConfig
 
@@ -18,10 +18,10 @@ class InProcess:
 
     opening: Callable[[BusConfig, Post], Session]
 
-    def open(self, config: BusConfig, mailbox: Mailbox) -> Session:
+    def open(self, config: BusConfig, inbox: Inbox) -> Session:
         """Open a session. Raises `UnoError`."""
-        session = self.opening(config, mailbox.post)
-        mailbox.opened()
+        session = self.opening(config, inbox.post)
+        inbox.opened()
         return session
 
     def close(self) -> None:

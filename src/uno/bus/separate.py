@@ -27,7 +27,7 @@ from uno.model.untrusted_text import visible
 from uno.ports.bus import BusConfig, Channel, Presence, Received, ports
 
 if TYPE_CHECKING:
-    from uno.bus.dds import Mailbox
+    from uno.bus.dds import Inbox
     from uno.model.messages import Envelope
     from uno.model.uvn import Middleware
 
@@ -98,14 +98,14 @@ class SeparateSessions:
         """The process id of the child, None without one."""
         return self._link.child.pid if self._link is not None and self._link.alive else None
 
-    def open(self, config: BusConfig, mailbox: Mailbox) -> SeparateSession:
+    def open(self, config: BusConfig, inbox: Inbox) -> SeparateSession:
         """Have the child open a session, instead of the one before. Raises `UnoError`."""
         self._require(config)
         link = self._living(config)
         self._number += 1
         self._config = config
         frame = frames.OpenFrame(self._number, codec.encode(config), _licence(config))
-        link.begin(frame, mailbox)
+        link.begin(frame, inbox)
         return SeparateSession(link)
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ class _ChildLink:
         self._input = frames.FrameBuffer()
         self._output = memoryview(b"")
         self._unsent: dict[object, frames.ToChild | _Unsent] = {}
-        self._mailbox: Mailbox | None = None
+        self._inbox: Inbox | None = None
         self._number = 0
         self._channels: set[Channel] = set()
         self._unanswered = self._lines = 0
@@ -211,9 +211,9 @@ class _ChildLink:
         self._loop.add_reader(connection, self._take)
         self._timer = self._loop.call_later(PING_INTERVAL, self._ping)
 
-    def begin(self, frame: frames.OpenFrame, mailbox: Mailbox) -> None:
+    def begin(self, frame: frames.OpenFrame, inbox: Inbox) -> None:
         """Open a session; what was to be sent before belongs to another."""
-        self._number, self._mailbox = frame.session, mailbox
+        self._number, self._inbox = frame.session, inbox
         self._channels.clear()
         self._unsent.clear()
         self.put("open", frame)
@@ -232,7 +232,7 @@ class _ChildLink:
 
     def close_session(self) -> None:
         """Leave the bus, and keep the child for the next session."""
-        self._mailbox = None
+        self._inbox = None
         self._unsent.clear()
         self.put("close", frames.CloseFrame(0.0))
 
@@ -288,8 +288,8 @@ class _ChildLink:
             "it is started again",
         )
         os.close(self._errors)
-        if self._mailbox is not None:
-            self._loop.call_soon(self._mailbox.lost, error)
+        if self._inbox is not None:
+            self._loop.call_soon(self._inbox.lost, error)
 
     def _flush(self) -> None:
         while True:
@@ -358,21 +358,21 @@ class _ChildLink:
                 assert_never(frame)
 
     def _handle_of_session(self, frame: _OfSession) -> None:
-        mailbox = self._mailbox
-        if frame.session != self._number or mailbox is None:
+        inbox = self._inbox
+        if frame.session != self._number or inbox is None:
             # It was sent before the child knew of the next session.
             return
         match frame:
             case frames.OpenedFrame():
-                mailbox.opened()
+                inbox.opened()
             case frames.FailedFrame(_, what, hint, transient):
-                mailbox.lost(_failure(what, hint, transient=transient))
+                inbox.lost(_failure(what, hint, transient=transient))
             case frames.SampleFrame(_, channel, envelope):
                 self._require_subscribed(channel)
-                mailbox.put([Received(channel, wire.decode(envelope))])
+                inbox.put([Received(channel, wire.decode(envelope))])
             case frames.AliveFrame(_, channel, alive):
                 self._require_subscribed(channel)
-                mailbox.put([Presence(channel, alive)])
+                inbox.put([Presence(channel, alive)])
             case _:
                 assert_never(frame)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from uno import program
 from uno.bus.dds import DdsBus
 from uno.bus.separate import SeparateSessions
 from uno.diagnostics import ActionNeeded
@@ -130,10 +130,10 @@ def start_child(
     It writes its errors to the file `errors`. Raises `CommandFailed`.
     """
     descriptor, parent = connection.fileno(), os.getpid()
-    argv = [sys.executable, "-s", "-P", "-m", "uno.bus.child"]
+    argv = program.bus_process(str(descriptor), middleware.value, str(parent))
     env = {name: environ[name] for name in _ENVIRONMENT if name in environ}
     return command.start_child(
-        [*argv, str(descriptor), middleware.value, str(parent)],
+        argv,
         descriptor=descriptor,
         errors=errors,
         env={"PATH": command.search_path(), "LC_ALL": "C.UTF-8", **env},

@@ -21,6 +21,7 @@ from uno.bus.in_process import InProcess
 from uno.bus.session import READER_DEPTH
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
+from uno.model.uvn import Middleware
 from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusEvent, BusPeer, Topic
 
 ENVELOPES = some.builds(
@@ -148,6 +149,8 @@ def test_an_invalid_licence_is_one_error_with_its_path(
 
 
 def error_of(config: BusConfig) -> UnoError:
+    config = replace(config, middleware=Middleware.CONNEXT)
+
     async def scene() -> UnoError:
         with pytest.raises(UnoError) as raised:
             DdsBus(InProcess(ConnextSession)).configure(config, ignore)
