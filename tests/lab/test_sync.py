@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from watching import await_true
 
-from uno.lab.agents import Agents
+from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import uno
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -27,6 +30,37 @@ def well(living: Agents) -> Iterator[Agents]:
 
 def change(agents: Agents, *arguments: str) -> None:
     uno(agents.registry.node, *arguments, "-q", "-r", str(agents.deployment.registry_root))
+
+
+def is_in(agents: Agents, phase: str) -> bool:
+    """Whether a cell has answered that it is in a phase of a change."""
+    view = agents.registry.view_or_none()
+    cells = view.cells if view else ()
+    return any(cell.ack is not None and cell.ack.phase == phase for cell in cells)
+
+
+def bus_pid(agent: Agent) -> int:
+    """Return the process id of an agent's bus, once it has one."""
+    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children")
+
+    def found() -> list[int]:
+        return [int(each) for each in children.read_text().split() if is_bus(each)]
+
+    def is_bus(pid: str) -> bool:
+        try:
+            return Path(f"/proc/{pid}/comm").read_text() == "uno-bus\n"
+        except OSError:  # it has ended meanwhile
+            return False
+
+    await_true(found, f"the process of the bus of {agent.name}", within=30)
+    return found()[0]
+
+
+def kill_bus(agent: Agent) -> int:
+    """Kill the process of an agent's bus, and return which it was."""
+    pid = bus_pid(agent)
+    os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 def slower_or_faster(agents: Agents) -> None:
@@ -70,20 +104,40 @@ def test_of_two_at_once_one_follows_the_other(well: Agents) -> None:
 def test_a_registry_that_is_killed_in_the_middle_goes_on(well: Agents, phase: str) -> None:
     slower_or_faster(well)
 
-    def is_there() -> bool:
-        view = well.registry.view_or_none()
-        cells = view.cells if view else ()
-        return any(cell.ack is not None and cell.ack.phase == phase for cell in cells)
-
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(well.sync, "-t", "90")
-        await_true(lambda: is_there() or running.done(), phase, within=30)
+        await_true(lambda: is_in(well, phase) or running.done(), phase, within=30)
         well.registry.kill()
         # It goes on as the agent itself.
         done = running.result()
 
     assert done.status == 0
     assert "and reach every LAN" in done.stdout
+
+
+@pytest.mark.feature("G55")
+def test_a_change_ends_though_the_processes_that_parse_datagrams_are_killed(well: Agents) -> None:
+    """Those of the registry and of two cells, one of them private, after each phase of it."""
+    slower_or_faster(well)
+    victims = (well.registry, well.cells["lan-a"], well.cells["lan-d"])
+    agents, killed = [each.pid for each in victims], set[int]()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(well.sync, "-t", "120", timeout=180)
+        for phase in ("staged", "applied"):
+            await_true(lambda at=phase: is_in(well, at) or running.done(), phase, within=60)
+            killed |= {kill_bus(each) for each in victims if not running.done()}
+        done = running.result()
+
+    assert len(killed) >= len(victims)
+    assert done.status == 0
+    assert "and reach every LAN" in done.stdout
+    assert [each.pid for each in victims] == agents
+    for each in victims:
+        assert "the process of the bus was killed by SIGKILL" in each.log_text()
+        status = Path(f"/proc/{bus_pid(each)}/status").read_text()
+        assert "\nUid:\t0" not in status
+        assert "\nCapEff:\t0000000000000000\n" in status
 
 
 @pytest.mark.feature("F051")
