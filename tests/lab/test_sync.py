@@ -41,19 +41,9 @@ def is_in(agents: Agents, phase: str) -> bool:
 
 def bus_pid(agent: Agent) -> int:
     """Return the process id of an agent's bus, once it has one."""
-    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children")
-
-    def found() -> list[int]:
-        return [int(each) for each in children.read_text().split() if is_bus(each)]
-
-    def is_bus(pid: str) -> bool:
-        try:
-            return Path(f"/proc/{pid}/comm").read_text() == "uno-bus\n"
-        except OSError:  # it has ended meanwhile
-            return False
-
-    await_true(found, f"the process of the bus of {agent.name}", within=30)
-    return found()[0]
+    await_true(lambda: agent.bus_pid, f"the process of the bus of {agent.name}", within=30)
+    assert agent.bus_pid is not None
+    return agent.bus_pid
 
 
 def kill_bus(agent: Agent) -> int:

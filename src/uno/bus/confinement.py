@@ -18,6 +18,9 @@ from contextlib import suppress
 from uno.bus.syscall_filter import install_filter
 from uno.diagnostics import ActionNeeded
 
+PROCESS_NAME = "uno-bus"
+"""The name that the process has in ps(1)."""
+
 USERS = ("uno-bus", "nobody")
 """The user of the process, if its agent runs as root: the first of these that the host has."""
 
@@ -45,7 +48,7 @@ def confine(*, parent: int) -> None:
     The process is killed when the process `parent` ends, which has started it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_SET_NAME, b"uno-bus", 0, 0, 0)
+    libc.prctl(_SET_NAME, PROCESS_NAME.encode(), 0, 0, 0)
     _limit_resources()
     if os.geteuid() == 0:
         _become_unprivileged(libc)

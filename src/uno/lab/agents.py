@@ -10,13 +10,14 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from types import MappingProxyType
 
 from uno import control, program
+from uno.bus.confinement import PROCESS_NAME
 from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Completed
 from uno.lab import netns
@@ -64,7 +65,13 @@ class Agent:
         if self._program is None or self._program.status() is not None:
             return None
         # In front of it is nsenter, which forks to enter the process namespace.
-        return _child(self._program.pid)
+        return next(_children(self._program.pid), None)
+
+    @property
+    def bus_pid(self) -> int | None:
+        """The host's process id of the process that parses datagrams, None without one."""
+        pids = _children(self.pid) if self.pid is not None else iter(())
+        return next((pid for pid in pids if _name(pid) == PROCESS_NAME), None)
 
     def start(self, *, env: Mapping[str, str] | None = None) -> None:
         """Start it; nothing if it runs. Does not wait until it serves."""
@@ -248,13 +255,20 @@ def _wrong(cell: CellView) -> str:
     return ""
 
 
-def _child(pid: int) -> int | None:
+def _children(pid: int) -> Iterator[int]:
+    """Yield the children of a process that live."""
     try:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
-        return None
-    alive = [int(each) for each in found if netns.start_time(int(each)) is not None]
-    return alive[0] if alive else None
+        return
+    yield from (int(each) for each in found if netns.start_time(int(each)) is not None)
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _wait(deadline: float, what: str, agent: Agent | None = None) -> None:
