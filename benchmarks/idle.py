@@ -4,9 +4,9 @@
 
 Ten cells with agents and a registry, in a lab, in which nothing happens. Of each agent the share of
 one core and its memory, with the process of its bus; of that memory what a bare Python takes, what
-one with uno's modules, and what one with DDS; of each cell what it sends into its links for DDS and for
-probes, beside BGP and BFD, as packets that cross the Internet: with the headers of WireGuard, UDP
-and IPv4. Exit status 1 if a goal is missed.
+one with uno's modules, and what one with DDS; of each cell what it sends into its links for DDS and
+for probes, beside BGP and BFD, as packets that cross the Internet: with the headers of WireGuard,
+UDP and IPv4. Exit status 1 if a goal is missed.
 """
 
 from __future__ import annotations
