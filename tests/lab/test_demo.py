@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from uno.lab.carrier import carrier
 from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import lan_pairs, pair_results
+from uno.lab.node import as_on_a_stock_host
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 
@@ -90,6 +92,29 @@ def test_what_is_not_sent_through_a_link_has_no_carrier(running: Deployment) -> 
 
     with pytest.raises(UnoError, match=r"not send to .* through a link, but lan0"):
         carrier(world, world.nodes["lan-a"], server)
+
+
+@pytest.mark.feature("G49")
+def test_a_cell_runs_from_plain_files_on_a_host_without_uno(running: Deployment) -> None:
+    cell = running.world.nodes["lan-b"]
+    made, exported = running.world.registry.directory / "exported", cell.directory / "exported"
+    paths = [pair.path for pair in lan_pairs(running.world)]
+    running.registry("export", "cell", cell.name, "--files", str(made), "-i", "lan0")
+    shutil.copytree(made, exported)
+    running.service(cell, "down", "--forget")
+    (running.cell_root(cell)).rename(cell.directory / "no-uvn")
+    assert "uwg-" not in cell.run(["ip", "-o", "link"]).stdout
+
+    started = cell.run(as_on_a_stock_host(["sh", str(exported / "start")]), timeout=60)
+
+    assert "cannot" not in started.stderr
+    with PingMatrix(paths) as prober:
+        assert prober.reach(within=60).missing == ()
+    cell.run(as_on_a_stock_host(["sh", str(exported / "stop"), "--forget"]), timeout=60)
+    for words in (["ip", "-o", "link"], ["ip", "route"], ["nft", "list", "ruleset"]):
+        shown = cell.run(words).stdout
+        assert [each for each in ("uwg-", "uno", "unreachable") if each in shown] == []
+    assert not (cell.directory / "run" / "uno-files").exists()
 
 
 @pytest.mark.feature("G40")

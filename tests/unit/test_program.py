@@ -48,7 +48,8 @@ def test_in_a_folder_the_executable_is_the_helper_of_bfdd_too_and_bfdd_runs_with
     made_program(tmp_path / "bfdd", f'[ "$1" = --help ] || echo bfdd >>{tmp_path}/started')
     monkeypatch.setattr(daemons, "PROGRAMS", tmp_path)
     script = tmp_path / "daemon.sh"
-    script.write_text(daemons._script(tmp_path, 150))
+    helper = program.helper("x.py", program.SOCKET_FILTER_OPTION)
+    script.write_text(daemons.daemons_script(tmp_path, 150, helper=helper))
 
     run(["sh", str(script), "start", "bfdd"])
     assert (tmp_path / "option").read_text().strip() == program.SOCKET_FILTER_OPTION

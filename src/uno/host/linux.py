@@ -23,7 +23,7 @@ from uno.host.wireguard import endpoint_lookup, observed_tunnels
 from uno.host.wireguard import interfaces as wireguard
 from uno.host.wireguard.uapi import ConfigurationReader
 from uno.model.messages import REGISTRY
-from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -376,7 +376,11 @@ class LinuxHost:
         there = self._observed_node(node.name)
         name = node.name
         lines = [f'link set dev {name} alias "{self._alias}" arp off up']
-        lines += [_add_address(name, a) for a in node.addresses if a not in there.addresses]
+        lines += [
+            interface_changes.add_address(name, a)
+            for a in node.addresses
+            if a not in there.addresses
+        ]
         lines += [f"addr del {a} dev {name}" for a in there.addresses if a not in node.addresses]
         lines += [
             interface_changes.remove_blackhole_route(name, r)
@@ -439,7 +443,9 @@ class LinuxHost:
         there = before.addresses if before else ()
         _set_parameters(name, _TUNNEL_PARAMETERS)
         lines = [f'link set dev {name} alias "{self._alias}" mtu {tunnel.mtu} up']
-        lines += [_add_address(name, a) for a in tunnel.addresses if a not in there]
+        lines += [
+            interface_changes.add_address(name, a) for a in tunnel.addresses if a not in there
+        ]
         lines += [f"addr del {a} dev {name}" for a in there if a not in tunnel.addresses]
         interface_changes.batch([*lines, *observed_tunnels.route_lines(tunnel, before)])
         note = TunnelNote(port=tunnel.port, endpoints=written, attempts=chosen, table=tunnel.table)
@@ -508,8 +514,3 @@ def _set_parameters(name: str, wanted: Mapping[str, str]) -> None:
 
 def _parameter(key: str, interface: str) -> str:
     return key.format(interface.replace(".", "/"))
-
-
-def _add_address(name: str, address: InterfaceAddress) -> str:
-    # nodad: duplicate address detection would take 1 s, and both ends of a tunnel are planned.
-    return f"addr add {address} dev {name}{' nodad' if address.version == 6 else ''}"

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from uno.cli.input import completion
 from uno.cli.input.options import Changing, Common, JsonOption, takes_groups
 from uno.diagnostics import InvalidInput
 from uno.model.syntax import quoted, suggestion
@@ -69,22 +70,49 @@ def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
 def export(
     common: Common,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Output file; default: standard output.")
+        str | None,
+        typer.Argument(
+            metavar="FILE", help="Output file; default: standard output. Or the word `cell`."
+        ),
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Argument(metavar="CELL", help="The cell to export.", autocompletion=completion.names),
     ] = None,
     *,
     secrets: Annotated[
         bool, typer.Option("--secrets", help="Include password hashes; keys are never included.")
     ] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--files", metavar="DIR", help="With `cell CELL`: write it as plain files to DIR."
+        ),
+    ] = None,
+    lan_interface: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-i",
+            "--lan-interface",
+            metavar="[LAN=]NAME",
+            help="With `cell CELL`: the host's interface to its LANs, or to one.",
+        ),
+    ] = None,
 ) -> None:
-    """Write the definition as YAML.
+    """Write the definition as YAML, or a cell as plain files.
 
-    `uno apply` and `uno define uvn -s` read it.
+    `uno apply` and `uno define uvn -s` read the YAML. `uno export cell CELL --files DIR` writes
+    what runs a cell on a host without uno: configurations of wg, nft and FRR, and the scripts
+    `start` and `stop`. They hold the cell's keys.
     """
     from uno import files, spec
     from uno.cli.output import definition_view, printing
     from uno.registry.changes import operations
 
     common.start()
+    if directory is not None or cell is not None or lan_interface:
+        _export_cell(common, (file, cell), directory, lan_interface or [])
+        return
     with operations.opened(common.root) as registry:
         head = registry.store.head()
     uvn = head.uvn if secrets else definition_view.without_passwords(head.uvn)
@@ -92,8 +120,28 @@ def export(
     if file is None:
         printing.result(text)
         return
-    files.write_atomic(file, text.encode())
+    files.write_atomic(Path(file), text.encode())
     printing.message(common, f"wrote generation {head.number} of {uvn.name} to {file}")
+
+
+def _export_cell(
+    common: Common,
+    named: tuple[str | None, str | None],
+    directory: Path | None,
+    lan_interfaces: list[str],
+) -> None:
+    from uno.cli.output import cell_files, printing
+    from uno.diagnostics import Problem, Rejected
+    from uno.registry.changes import operations
+
+    word, cell = named
+    if word != "cell" or cell is None or directory is None:
+        usage = "uno export cell CELL --files DIR -i INTERFACE"
+        raise Rejected(Problem(what="this exports no cell", hint=usage))
+    with operations.opened(common.root) as registry:
+        written = cell_files.write(registry, cell, directory, lan_interfaces=lan_interfaces)
+    count = printing.count(len(written), "file")
+    printing.message(common, f"wrote {count} of cell {cell} to {directory}; they hold its keys")
 
 
 def schema(

@@ -12,7 +12,7 @@ from typing import Any
 from uno.host import sysctl
 from uno.host.command import CommandFailed, run
 from uno.model.net import Address, Network
-from uno.model.tunnel import UNDERLAY_MARK
+from uno.model.tunnel import UNDERLAY_MARK, InterfaceAddress
 from uno.ports.host import HostRoute, Underlay
 
 # The protocol of uno's own routes; FRR's have bgp. /etc/iproute2/rt_protos has no name for it.
@@ -63,9 +63,9 @@ def change_rules(
     Rules to add must not exist yet; rules to remove may be missing.
     """
     for version, family in ((4, "-4"), (6, "-6")):
-        gone = [_rule("del", *each) for each in remove if each[0].version == version]
+        gone = [rule("del", *each) for each in remove if each[0].version == version]
         batch(gone, force=True, family=family)
-        batch((_rule("add", *each) for each in add if each[0].version == version), family=family)
+        batch((rule("add", *each) for each in add if each[0].version == version), family=family)
 
 
 def change_underlay(before: Underlay | None, after: Underlay | None) -> None:
@@ -86,12 +86,12 @@ def change_underlay(before: Underlay | None, after: Underlay | None) -> None:
 
 def add_unreachable_routes(networks: Iterable[Network]) -> None:
     """Add an unreachable route with the worst metric for each prefix, if there is none."""
-    batch(f"route replace {_unreachable(each)}" for each in networks)
+    batch(unreachable_route("replace", each) for each in networks)
 
 
 def remove_unreachable_routes(networks: Iterable[Network]) -> None:
     """Remove the routes of `add_unreachable_routes`."""
-    batch((f"route del {_unreachable(each)}" for each in networks), force=True)
+    batch((unreachable_route("del", each) for each in networks), force=True)
 
 
 def has_routes(protocols: frozenset[str], *, except_on: frozenset[str]) -> bool:
@@ -123,7 +123,19 @@ def remove_blackhole_route(name: str, prefix: Network) -> str:
     return f"route del {prefix} dev {name} metric {BLACKHOLE_METRIC} proto {PROTOCOL}"
 
 
-def _rule(verb: str, source: Address, table: int) -> str:
+def unreachable_route(verb: str, prefix: Network) -> str:
+    """Return the batch line that adds (`replace`) or removes (`del`) an unreachable route."""
+    return f"route {verb} unreachable {prefix} metric {UNREACHABLE_METRIC} proto {PROTOCOL}"
+
+
+def add_address(name: str, address: InterfaceAddress) -> str:
+    """Return the batch line that gives an interface an address."""
+    # nodad: duplicate address detection would take 1 s, and both ends of a tunnel are planned.
+    return f"addr add {address} dev {name}{' nodad' if address.version == 6 else ''}"
+
+
+def rule(verb: str, source: Address, table: int) -> str:
+    """Return the batch line that adds (`add`) or removes (`del`) the rule of a source address."""
     where = f"from {source} lookup {table} priority {RULE_PRIORITY}"
     return f"rule {verb} {where} protocol {PROTOCOL}"
 
@@ -139,10 +151,6 @@ def _underlay_route(verb: str, route: HostRoute) -> str:
     by = f" via {inet6}{gateway}" if gateway else ""
     to = f"{route.destination}{by} dev {route.interface}{' onlink' if route.onlink else ''}"
     return f"route {verb} {to} table {UNDERLAY_TABLE} proto {PROTOCOL}"
-
-
-def _unreachable(prefix: Network) -> str:
-    return f"unreachable {prefix} metric {UNREACHABLE_METRIC} proto {PROTOCOL}"
 
 
 def _json(arguments: list[str]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
@@ -33,6 +33,7 @@ from uno.ports.host import Routing, SessionStatus
 from uno.render.frr import integrated, startup
 
 PROGRAMS = Path("/usr/lib/frr")
+SCRIPT = "daemon.sh"
 DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order to start them
 RELOAD = PROGRAMS / "frr-reload.py"
 
@@ -104,7 +105,7 @@ class Frr:
         Those that run already with this very configuration are left alone.
         """
         programs.require(required_programs())
-        script = self._folder / "daemon.sh"
+        script = self._folder / SCRIPT
         is_new = not script.exists() or self._configured() != routing.daemons
         if is_new:
             self.stop()
@@ -116,7 +117,7 @@ class Frr:
             if self._alive(name) is None:
                 run([*_shell(script), "start", name])
         if self._alive("watchfrr") is None:
-            start(self._watchfrr(script, routing), log=self._folder / "watchfrr.log")
+            start(self.watchdog(routing), log=self._folder / "watchfrr.log")
         self._await_sockets([name for name, _ in routing.daemons])
         if is_new:
             self._record_shown()
@@ -265,7 +266,9 @@ class Frr:
                 write_atomic(path, content.encode(), mode=0o640, durable=False)
                 os.chown(path, owner.pw_uid, owner.pw_gid)
 
-    def _watchfrr(self, script: Path, routing: Routing) -> list[str]:
+    def watchdog(self, routing: Routing) -> list[str]:
+        """Return the words that start the watchdog of these daemons, which runs `script`."""
+        script = self._folder / SCRIPT
         # In a pathspace whose folder does not exist, watchfrr makes no socket and no started file;
         # without a pathspace it uses those of the host's own watchfrr, -S or not.
         words = [str(PROGRAMS / "watchfrr"), "-N", f"uno-{self._folder.parent.name}"]
@@ -297,7 +300,8 @@ class Frr:
         self._folder.chmod(0o750)
         os.chown(self._folder, owner.pw_uid, owner.pw_gid)
         self._write(routing)
-        text = _script(self._folder, sweep)
+        helper = program.helper(seccomp_no_socket_filter.__file__, program.SOCKET_FILTER_OPTION)
+        text = daemons_script(self._folder, sweep, helper=helper)
         write_atomic(script, text.encode(), durable=False)
 
     def _configured(self) -> tuple[tuple[str, str], ...]:
@@ -395,10 +399,15 @@ def _pid(path: Path, folder: Path) -> int | None:
     return pid if str(folder) in command and not ended else None
 
 
-def _script(folder: Path, sweep: int) -> str:
+def daemons_script(folder: Path, sweep: int, *, helper: Sequence[str] = ()) -> str:
+    """Return the shell script that starts and stops the daemons in `folder`.
+
+    zebra deletes the routes of an earlier start after `sweep` seconds. `helper` are the words that
+    start bfdd without the right to set socket filters; where there is none, it runs as it is.
+    """
     here = shlex.quote(str(folder))
-    helper = program.helper(seccomp_no_socket_filter.__file__, program.SOCKET_FILTER_OPTION)
-    there = " && ".join(f"[ -r {shlex.quote(each)} ]" for each in helper if each.startswith("/"))
+    needed = [each for each in helper if each.startswith("/")]
+    there = " && ".join(f"[ -r {shlex.quote(each)} ]" for each in needed) or "false"
     return f"""\
 # Starts and stops uno's FRR daemons; FRR's watchdog runs it too.
 here={here}

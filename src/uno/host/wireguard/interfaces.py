@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +75,7 @@ def configure(tunnel: Tunnel, *, endpoints: dict[str, str], fresh: bool) -> None
     """
     verb = "setconf" if fresh else "syncconf"
     words = ["wg", verb, tunnel.name, STDIN]
-    done = run(words, stdin=_configuration(tunnel, endpoints), check=False)
+    done = run(words, stdin=configuration(tunnel, endpoints), check=False)
     if done.status != 0:
         taken = "in use" in done.stderr and tunnel.port is not None
         raise CommandFailed(
@@ -252,7 +252,11 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "no output"
 
 
-def _configuration(tunnel: Tunnel, endpoints: dict[str, str]) -> str:
+def configuration(tunnel: Tunnel, endpoints: Mapping[str, str]) -> str:
+    """Return the configuration of an interface as `wg setconf` reads it.
+
+    `endpoints` are as for `configure`.
+    """
     lines = ["[Interface]", f"PrivateKey = {tunnel.private_key.reveal}"]
     if tunnel.port is not None:
         lines.append(f"ListenPort = {tunnel.port}")
@@ -262,7 +266,7 @@ def _configuration(tunnel: Tunnel, endpoints: dict[str, str]) -> str:
         lines += ["[Peer]", f"PublicKey = {peer.public_key}"]
         # `wg syncconf` keeps what a file does not mention of a peer that stays.
         lines.append(f"PresharedKey = {peer.psk.reveal if peer.psk else _NO_PSK}")
-        if peer.endpoint in endpoints:
+        if peer.endpoint and peer.endpoint in endpoints:
             lines.append(f"Endpoint = {endpoints[peer.endpoint]}")
         lines.append(f"AllowedIPs = {', '.join(map(str, peer.allowed_ips))}")
         lines.append(f"PersistentKeepalive = {peer.keepalive or 'off'}")

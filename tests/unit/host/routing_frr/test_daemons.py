@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["frr", "with space", "with'quote", "with$dollar"])
 def test_the_daemons_script_is_a_shell_script(name: str, tmp_path: Path) -> None:
     script = tmp_path / "daemon.sh"
-    script.write_text(frr._script(tmp_path / name, frr.SWEEP_SECONDS))
+    script.write_text(frr.daemons_script(tmp_path / name, frr.SWEEP_SECONDS))
 
     run(["sh", "-n", str(script)])
 
@@ -56,7 +56,7 @@ def test_a_daemon_is_started_with_everything_in_unos_folder(
     (programs / name).chmod(0o755)
     monkeypatch.setattr(frr, "PROGRAMS", programs)
     script = tmp_path / "daemon.sh"
-    script.write_text(frr._script(tmp_path, 150))
+    script.write_text(frr.daemons_script(tmp_path, 150))
 
     run(["sh", str(script), "start", name])
 
@@ -75,7 +75,7 @@ def test_a_daemon_that_does_not_start_is_quoted(
     (tmp_path / "bgpd").chmod(0o755)
     monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
     script = tmp_path / "daemon.sh"
-    script.write_text(frr._script(tmp_path, 150))
+    script.write_text(frr.daemons_script(tmp_path, 150))
 
     done = run(["sh", str(script), "start", "bgpd"], check=False)
 
@@ -87,7 +87,7 @@ def test_nothing_in_run_is_executed(folder: Path) -> None:
     script = folder / "daemon.sh"
     routing = Routing(daemons=(("zebra", ""), ("bgpd", "")))
 
-    words = Frr(folder)._watchfrr(script, routing)
+    words = Frr(folder).watchdog(routing)
 
     assert frr._shell(script) == ["sh", str(script)]
     options = {each: words[words.index(each) + 1] for each in ("-s", "-r", "-k")}
@@ -103,7 +103,7 @@ def test_the_daemons_script_does_nothing_that_it_does_not_know(
     words: list[str], tmp_path: Path
 ) -> None:
     script = tmp_path / "daemon.sh"
-    script.write_text(frr._script(tmp_path, 150))
+    script.write_text(frr.daemons_script(tmp_path, 150))
 
     done = run(["sh", str(script), *words], check=False)
 
