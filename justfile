@@ -35,9 +35,14 @@ check: lint test docs
 check-all *args:
     python scripts/run_tests.py {{ args }}
 
-# known vulnerabilities of what uv.lock names; asks a service on the network, so CI does not run it
+# known vulnerabilities: of requirements/ by the snapshot that CI checks too, then of uv.lock by a service on the network
 audit:
+    python scripts/advisories.py
     PATH="$PATH:{{ justfile_directory() }}/.venv-tools/bin"; uv audit --frozen
+
+# requirements/advisories.json again, from a clone of PyPA's advisory database (pypa/advisory-database on GitHub)
+advisories clone:
+    python scripts/advisories.py {{ clone }}
 
 # requirements/run.txt again, after a change of uv.lock
 requirements:
