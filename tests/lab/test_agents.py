@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from obstacles import full, read_only
 from perturbing import PERTURBATIONS, perturb, share
+from supervised import SYSTEMD, supervised
 from watching import (
     await_true,
     bgp_peers,
@@ -22,6 +24,7 @@ from watching import (
     unreached,
 )
 
+from uno.host import privileges, systemd
 from uno.lab.agents import Agents
 from uno.lab.deploy import Deployment, in_parallel, uno
 from uno.lab.node import Node
@@ -219,6 +222,52 @@ def test_a_link_that_dies_while_its_neighbour_restarts_routing_is_routed_around(
 
     # By itself BGP would wait 120 s for lan-c to come back through this link.
     assert unreached(deployment, within=15) == []
+
+
+@pytest.mark.feature("G55")
+@pytest.mark.skipif(not SYSTEMD.exists(), reason="there is no systemd")
+def test_a_cell_whose_unit_is_sandboxed_connects_changes_recovers_and_disconnects(
+    well: Agents,
+) -> None:
+    agent = well.cells["lan-c"]
+    node, root = agent.node, agent.root
+    agent.stop()
+    uno(node, "service", "down", "--forget", "-r", str(root))
+    words = {"program": (sys.executable, "-m", "uno"), "name": "lan-c"}
+    reads = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2])
+    units = {
+        "uvn-agent.service": systemd.agent_unit(root, reads=reads, **words),
+        "uvn-once.service": systemd.unit(root, reads=reads, **words),
+    }
+
+    with supervised(node, units, log=agent.log) as host:
+        host.run("systemctl", "start", "uvn-agent")
+        status = host.status("uvn-agent")
+        granted = sum(1 << each for each in privileges.OF_CELL)
+        assert {status["CapBnd"], status["CapPrm"]} == {f"{granted:016x}"}
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        well.await_settled(within=120)
+        assert unreached(well.deployment, within=60) == []
+
+        # Its tunnels and sessions are replaced.
+        well.deployment.registry("rekey", "backbone")
+        well.sync("-t", "90")
+        well.await_settled(within=120)
+
+        bgpd = pids(node)["bgpd"]
+        host.run("kill", "-9", str(bgpd))
+        await_true(lambda: pids(node).get("bgpd", bgpd) != bgpd, "FRR is back", within=60)
+        assert unreached(well.deployment, within=60) == []
+
+        host.run("systemctl", "stop", "uvn-agent")
+        assert unreached(well.deployment, within=60) == []
+        host.run(sys.executable, "-m", "uno", "service", "down", "--forget", "-r", str(root))
+
+        host.run("systemctl", "start", "uvn-once")
+        assert unreached(well.deployment, within=60) == []
+        host.run("systemctl", "stop", "uvn-once")
+        assert node.run(["ip", "-o", "link"]).stdout.count("uwg-") == 0
+        assert not list(node.directory.glob("run/uno/*/frr"))
 
 
 def lans(deployment: Deployment) -> list[str]:

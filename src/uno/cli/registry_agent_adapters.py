@@ -29,6 +29,10 @@ def serve(root: Path) -> None:
 
     Raises UnoError where it cannot run: not root, no root VPN, another agent, no middleware.
     """
+    from uno.host import privileges
+
+    require_root()
+    privileges.restrict(privileges.needed(privileges.OF_REGISTRY, directory=root))
     with suppress(asyncio.CancelledError):
         run(root)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from uno.diagnostics import ActionNeeded
 from uno.files import write_if_changed
+from uno.host import sandbox
 from uno.host.command import run
 
 UNIT = "uvn-agent.service"
@@ -35,8 +36,10 @@ _PATIENCE = _START + 20
 _OWNED = "# Made by `uno service install` for "
 
 
-def unit(root: Path, *, program: Sequence[str], name: str) -> str:
+def unit(root: Path, *, program: Sequence[str], name: str, reads: Sequence[Path] = ()) -> str:
     """Return the unit that connects the cell in `root` once. `program` is `uno` and its arguments.
+
+    `reads` are files and directories that it reads, beside those of the system.
 
     While a link is missing, as its name cannot be resolved yet, the command fails and is started
     again, without end: what is up by then stays up. So the processes that go on running (WireGuard,
@@ -61,7 +64,7 @@ KillMode=process
 Restart=on-failure
 RestartSec=10
 TimeoutStartSec={BOOT_WAIT + 60}
-
+{sandbox.directives(root, programs=reads, of_cell=True)}
 [Install]
 WantedBy=multi-user.target
 """
@@ -73,9 +76,12 @@ def agent_unit(
     program: Sequence[str],
     name: str,
     options: Sequence[str] = (),
+    reads: Sequence[Path] = (),
     of_cell: bool = True,
 ) -> str:
     """Return the unit that runs the agent of `root`, a cell's or the registry's.
+
+    `reads` are files and directories that it reads, beside those of the system.
 
     When a cell's unit stops, systemd ends the agent alone: WireGuard and FRR run on, and the next
     agent finds them. The registry's agent takes its network down itself.
@@ -96,7 +102,7 @@ ExecStart={" ".join(_quoted(word) for word in words)}
 RestartSec=5
 WatchdogSec={WATCHDOG}
 TimeoutStartSec={_START}
-
+{sandbox.directives(root, programs=reads, of_cell=of_cell)}
 [Install]
 WantedBy=multi-user.target
 """

@@ -82,6 +82,7 @@ def _serve_cell(root: Path) -> None:
 
     from uno.agent.commit.ledger import Ledger
     from uno.agent.daemon import run
+    from uno.host import privileges
 
     ledger = Ledger(root)
     package = ledger.current()
@@ -90,6 +91,7 @@ def _serve_cell(root: Path) -> None:
             f"there is neither a registry nor a cell in {root.absolute()}",
             "name the directory with -r DIR, or install a package first: uno install PACKAGE",
         )
+    privileges.restrict(privileges.needed(privileges.OF_CELL, directory=root))
 
     async def serve() -> None:
         await run(ledger, _environment(ledger, package))

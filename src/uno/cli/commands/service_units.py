@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's or the registry's directory.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+
+# Where Python and uno are.
+_PROGRAM_PATHS = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[3])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,7 @@ def _of_cell(root: Path, *, agent: bool) -> _Unit:
     package = _package(root)
     name = f"cell {package.manifest.cell_name} of {package.manifest.uvn}"
     if not agent:
-        text = systemd.unit(root, program=program.argv(), name=name)
+        text = systemd.unit(root, program=program.argv(), name=name, reads=_PROGRAM_PATHS)
         return _Unit(name=systemd.UNIT, text=text)
     require_keys(package)
     if not _has_middleware(package):
@@ -119,7 +123,7 @@ def _of_cell(root: Path, *, agent: bool) -> _Unit:
             f"the agent needs {package.plan.bus.middleware} DDS, which is not installed",
             "see docs/how-to/middleware.md; without -a the host is connected without an agent",
         )
-    text = systemd.agent_unit(root, program=program.argv(), name=name)
+    text = systemd.agent_unit(root, program=program.argv(), name=name, reads=_PROGRAM_PATHS)
     return _Unit(name=systemd.UNIT, text=text)
 
 
@@ -138,7 +142,12 @@ def _of_registry(root: Path, passphrase_file: Path | None) -> _Unit:
         )
     options = ("--passphrase-file", str(passphrase_file.resolve())) if passphrase_file else ()
     text = systemd.agent_unit(
-        root, program=program.argv(), name=f"the registry of {uvn}", options=options, of_cell=False
+        root,
+        program=program.argv(),
+        name=f"the registry of {uvn}",
+        options=options,
+        reads=(*_PROGRAM_PATHS, *map(Path, options[1:])),
+        of_cell=False,
     )
     return _Unit(name=systemd.REGISTRY_UNIT, text=text)
 

@@ -8,6 +8,7 @@ shell), zebra(8), watchfrr(8), `frr-reload.py --help`.
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import pwd
 import re
@@ -37,6 +38,9 @@ SCRIPT = "daemon.sh"
 DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order to start them
 RELOAD = PROGRAMS / "frr-reload.py"
 
+# FRR's own, by its packages.
+_GROUPS = ("frr", "frrvty")
+
 STOP_SECONDS = 5.0
 
 # zebra deletes routes of FRR's protocols that it finds and does not learn again within this time,
@@ -65,7 +69,12 @@ class Frr:
     """The FRR of one cell. `folder` holds its configuration, sockets, process ids and log."""
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is made when FRR is first started."""
+        """Use `folder`, which is made when FRR is first started.
+
+        This process joins FRR's groups: root without CAP_DAC_OVERRIDE would be refused the sockets
+        of daemons, which run as another user.
+        """
+        _join_groups()
         self._folder = folder
         self._kept = [vty.VtyConnection(folder / f"{name}.vty") for name in DAEMONS]
 
@@ -259,12 +268,12 @@ class Frr:
 
     def _write(self, routing: Routing) -> None:
         """Record the configuration, and write what a daemon reads when it starts."""
-        owner = _frr_user()
+        group = _frr_user().pw_gid
         for name, text in routing.daemons:
             files = {f"{name}.startup": startup(text), f"{name}.conf": text}
             for path, content in ((self._folder / file, files[file]) for file in files):
                 write_atomic(path, content.encode(), mode=0o640, durable=False)
-                os.chown(path, owner.pw_uid, owner.pw_gid)
+                os.chown(path, -1, group)
 
     def watchdog(self, routing: Routing) -> list[str]:
         """Return the words that start the watchdog of these daemons, which runs `script`."""
@@ -294,11 +303,16 @@ class Frr:
             threading.Event().wait(0.01)
 
     def _make_folder(self, script: Path, sweep: int, routing: Routing) -> None:
-        owner = _frr_user()
+        group = _frr_user().pw_gid
         make_open_dir(self._folder.parent)
         self._folder.mkdir(mode=0o700)
-        self._folder.chmod(0o750)
-        os.chown(self._folder, owner.pw_uid, owner.pw_gid)
+        # The daemons write by their group: root without capabilities can give nothing to a user.
+        os.chown(self._folder, -1, group)
+        self._folder.chmod(0o770)
+        log = self._folder / "frr.log"
+        log.touch(mode=0o600)
+        os.chown(log, -1, group)
+        log.chmod(0o660)
         self._write(routing)
         helper = program.helper(seccomp_no_socket_filter.__file__, program.SOCKET_FILTER_OPTION)
         text = daemons_script(self._folder, sweep, helper=helper)
@@ -347,6 +361,13 @@ def _frr_user() -> pwd.struct_passwd:
             "this host has no user frr, which FRR's daemons run as",
             "install the package frr again: it makes the user",
         ) from error
+
+
+def _join_groups() -> None:
+    """Add FRR's groups to those of this process, if it may; its user's, and that of its sockets."""
+    groups = {each.gr_gid for each in grp.getgrall() if each.gr_name in _GROUPS}
+    with suppress(PermissionError):
+        os.setgroups(sorted({*os.getgroups(), *groups}))
 
 
 def _shell(script: Path) -> list[str]:
