@@ -11,12 +11,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Not built yet: the web UI, packaging, cloud storage and others. The set may only shrink.
+# Not built yet: the web UI, published images, cloud storage and others. The set may only shrink.
 NOT_YET = frozenset(
     {
-        *(f"F{number}" for number in range(106, 133)),
+        *(f"F{number}" for number in range(106, 118)),
+        *(f"F{number}" for number in range(128, 133)),
         *("G33", "G34", "G35", "G36", "G37", "G38"),
-        *("G39", "G43", "G44", "G45", "G49", "G50"),
+        *("G39", "G43", "G44", "G45", "G50"),
     }
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ AGENT, STATIC = "notify", "oneshot"
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """A host with systemd, whose `systemctl` and `uno` note what they are called with."""
+    """A host with systemd and the user of the bus; its programs note what they are called with."""
     for folder in ("run/systemd/system", "etc/systemd/system", "bin"):
         (tmp_path / folder).mkdir(parents=True)
     made_program(
@@ -28,6 +29,9 @@ def host(tmp_path: Path) -> Path:
         f'  show) sed -n "s/^Type=//p" {tmp_path}/etc/systemd/system/$5 ;;\n'
         "esac",
     )
+    made_program(tmp_path / "bin" / "getent", f"[ -e {tmp_path}/$2 ]")
+    made_program(tmp_path / "bin" / "useradd", f'echo "useradd $*" >>{tmp_path}/calls')
+    (tmp_path / "uno-bus").touch()
     made_program(tmp_path / "bin" / "uno", f'echo "uno $*" >>{tmp_path}/calls')
     return tmp_path
 
@@ -56,6 +60,17 @@ def test_a_first_installation_and_a_failed_one_touch_no_unit(
     maintain(host, "postinst", *words)
 
     assert changes(host) == []
+
+
+@pytest.mark.feature("F123")
+def test_the_user_of_the_bus_is_made_once(host: Path) -> None:
+    (host / "uno-bus").unlink()
+
+    maintain(host, "postinst", "configure", "")
+
+    [made] = changes(host)
+    assert made.startswith("useradd --system ")
+    assert made.endswith(" uno-bus")
 
 
 @pytest.mark.feature("F123")
@@ -91,6 +106,15 @@ def test_all_that_a_cell_runs_comes_with_the_package() -> None:
     assert needed <= set(listed)
     # It would bring a kernel.
     assert "wireguard" not in listed
+
+
+@pytest.mark.feature("F127")
+def test_what_is_installed_is_for_linux() -> None:
+    project = tomllib.loads((DEB.parents[1] / "pyproject.toml").read_text())["project"]
+    systems = [each for each in project["classifiers"] if each.startswith("Operating System")]
+
+    assert systems == ["Operating System :: POSIX :: Linux"]
+    assert "\nplatform: linux\n" in (DEB / "nfpm.yaml").read_text()
 
 
 @pytest.mark.feature("F123")
