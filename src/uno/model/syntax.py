@@ -151,7 +151,7 @@ def text_fault(text: str) -> Fault | None:
         return Fault(f"{quoted(text)} is {len(text)} characters long", f"use {TEXT_LENGTH} at most")
     # At an end: the apostrophe of a name, as in O’Brien, is one of them too.
     if {text.strip()[0], text.strip()[-1]} & _TYPOGRAPHIC:
-        return Fault(f"{quoted(text)} is in quotation marks", _quotes_hint(text))
+        return Fault(f"{quoted(text)} is not a line of text", _quotes_hint(text))
     return None
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,11 +40,24 @@ def run_and_show(
     from uno.cli.input import registry_change
     from uno.cli.output import change_report
 
+    check_query(common, edit, how, find)
     made = registry_change.make(common, edit)
     if how.print or how.query is not None:
         show(common, made, how, find(made.after.uvn))
     else:
         change_report.print_change(common, done, made)
+
+
+def check_query(
+    common: Changing, edit: Edit, how: PrintOptions, find: Callable[[Uvn], Struct]
+) -> None:
+    """Raise `Rejected` if there is nothing that `-Q` names after `edit`, before that is made."""
+    from uno.cli.input import registry_change
+    from uno.cli.output import definition_view
+
+    if how.query is not None:
+        after = registry_change.make(replace(common, dry_run=True), edit).after.uvn
+        definition_view.query(definition_view.whole(find(after)), how.query)
 
 
 def show(common: Changing, made: Change, how: PrintOptions, value: Struct) -> None:

@@ -103,11 +103,13 @@ class _ConfigRequest:
         from uno.cli.input import registry_change
         from uno.cli.output import change_report
 
+        find = find or self.find
+        change_command.check_query(self.common, edit, self.how, find)
         made = registry_change.make(self.common, edit)
         if not self.how.prints:
             change_report.print_text(self.common, f"Changed {self.what}.", made)
         else:
-            change_command.show(self.common, made, self.how, (find or self.find)(made.after.uvn))
+            change_command.show(self.common, made, self.how, find(made.after.uvn))
         self._generate()
 
     def _generate(self) -> None:

@@ -52,7 +52,7 @@ def uvn(
     """Define a UVN: create its registry in an empty directory."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input, passphrase_source, registry_change
-    from uno.cli.output import change_report, printing, show_views
+    from uno.cli.output import change_report, definition_view, printing, show_views
     from uno.registry.changes import operations
 
     common.start()
@@ -61,6 +61,8 @@ def uvn(
     )
     for note in notes:
         printing.message(common, note)
+    if how.query is not None:
+        definition_view.query(definition_view.whole(edited.uvn), how.query)
     made = operations.define_uvn(
         common.root,
         edited,

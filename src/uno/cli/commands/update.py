@@ -34,10 +34,9 @@ def update(
     Without -p it applies the package that is installed. A running agent puts a newer package on
     trial instead, and exit status 2 is that it rolls back.
     """
-    if package is not None:
-        _require_cell(root)
-        if install.accept(package, root, trusted=(None, Answers())):
-            return
+    _require_cell(root)
+    if package is not None and install.accept(package, root, trusted=(None, Answers())):
+        return
     service_up_down.up(root=root, verbose=verbose, quiet=quiet)
 
 

@@ -46,7 +46,7 @@ def read(
             options=options, deployment=deployment, seed=_seed(), password=given
         )
         return spec_input.read(spec, overrides, name=name, identity=identity)
-    if options.owner is None:
+    if options.owner is None or not options.owner.strip():
         raise Rejected(
             Problem(
                 what="a UVN has an owner",
