@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import typer.main
 
 from commands import Uno
 from uno import __version__
@@ -99,3 +103,31 @@ def test_an_unforeseen_error_is_one_message_in_a_process_too(debug: str, *, show
     assert done.status == 1
     assert ("Traceback" in done.stderr) is shown
     assert ("uno: this should not happen: ZeroDivisionError: by zero" in done.stderr) is not shown
+
+
+def groups_and_commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+        yield words, command
+        for name, below in getattr(command, "commands", {}).items():
+            yield from walk(below, (*words, name))
+
+    return walk(typer.main.get_command(main.app), ())
+
+
+@pytest.mark.feature("G47")
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [pytest.param(*each, id=" ".join(each[0])) for each in groups_and_commands()],
+)
+def test_help_is_whole_at_80_columns(
+    uno: Uno, words: tuple[str, ...], command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    shown = uno(*words, "--help", in_root=False).out
+
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not [line for line in shown.splitlines()[1:] if line.endswith("...")]
+    for option in (each for each in command.params if each.param_type_name == "option"):
+        # The name with what comes after it, on one line.
+        assert all(re.search(rf"{spelled}\b", shown) for spelled in option.opts), option.name

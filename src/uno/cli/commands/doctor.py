@@ -31,13 +31,13 @@ def doctor(
         bool, typer.Option("-a", "--all", help="Print checks that are good, too.")
     ] = False,
 ) -> None:
-    """Check this host, and print what is wrong, where, and what to do. Changes nothing.
+    """Check this host: what is wrong, where, and what to do.
 
-    On a cell's host it checks programs, clock, disk, LANs, routes, firewalls, ports, links and
-    forwarding, with or without an agent. At the registry it checks what is not released, backups,
-    names, and by their statuses all cells, clocks and links. What needs root is not checked without
-    it. Exit status 2 if something is wrong that a person has to mend, 1 for a warning or for what
-    could not be checked.
+    Changes nothing. On a cell's host it checks programs, clock, disk, LANs, routes, firewalls,
+    ports, links and forwarding, with or without an agent. At the registry it checks what is not
+    released, backups, names, and by their statuses all cells, clocks and links. What needs root is
+    not checked without it. Exit status 2 if something is wrong that a person has to mend, 1 for a
+    warning or for what could not be checked.
     """
     common.start()
     found = diagnosis(common.root)

@@ -34,11 +34,12 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(a: Named, b: Named, output: JsonOption, common: Common) -> None:
-    """Show the path between A and B hop by hop, and the first cause if it does not work.
+    """Show the path between A and B, and what is in its way.
 
-    Both directions are examined, by the plan and by what the cells report: at the registry and
-    where an agent runs by all of them, on another cell's host by what this host shows alone.
-    Changes nothing. Exit status 2 if something is in the way, 1 if too little is known.
+    It is shown hop by hop, with the first cause if it does not work. Both directions are examined,
+    by the plan and by what the cells report: at the registry and where an agent runs by all of
+    them, on another cell's host by what this host shows alone. Changes nothing. Exit status 2 if
+    something is in the way, 1 if too little is known.
     """
     common.start()
     found = explanation(common.root, a, b)

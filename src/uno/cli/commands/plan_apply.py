@@ -150,7 +150,10 @@ def schema(
         typer.Argument(metavar="[COMMAND]", help="A command that has --json: list cells"),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of a definition, for editors, or of what a command prints as JSON."""
+    """Print the JSON Schema of a definition, or of JSON output.
+
+    Editors check a definition with it. With COMMAND it is that of what the command prints.
+    """
     from uno import spec
     from uno.cli.output import json_documents, printing
 

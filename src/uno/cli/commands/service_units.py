@@ -84,16 +84,19 @@ def install(
 
 
 def enable(answers: Answers, *, root: Root = Path(), quiet: Quiet = False) -> None:
-    """Connect this host to the UVN now and at every boot: `uno service install -b -s`.
+    """Connect this host to the UVN now and at every boot.
 
-    With the agent (`-a`) where its DDS implementation is installed.
+    As `uno service install -b -s`, with the agent (`-a`) where its DDS implementation is installed.
     """
     agent = not (root / "registry.db").exists() and _has_middleware(_package(root))
     install(UnitOptions(agent=agent, boot=True, start=True), answers, root=root, quiet=quiet)
 
 
 def remove(root: Root = Path(), quiet: Quiet = False) -> None:
-    """Remove the systemd unit; disconnect the host, if it is a cell's, as `service down` does."""
+    """Remove the systemd unit; disconnect the host of a cell.
+
+    It disconnects as `uno service down` does.
+    """
     from uno.host import systemd
 
     _require_root()

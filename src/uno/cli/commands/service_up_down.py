@@ -196,7 +196,7 @@ def status(
     root: Root = Path(),
     as_json: Annotated[bool, typer.Option("-J", "--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the state of this host: LANs, links, sessions, and what is in the way of packets.
+    """Show this host: LANs, links, sessions, what is in the way.
 
     Probes show whether packets of the LANs get through in both directions. Exit status 1 if
     something is wrong.

@@ -29,10 +29,11 @@ def update(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Bring this host to the newest package of its cell: `uno install`, then `uno service up`.
+    """Install a cell's newer package on this host, and apply it.
 
-    Without -p it applies the package that is installed. A running agent puts a newer package on
-    trial instead, and exit status 2 is that it rolls back.
+    As `uno install`, and then `uno service up`. Without -p it applies the package that is
+    installed. A running agent puts a newer package on trial instead, and exit status 2 is that it
+    rolls back.
     """
     _require_cell(root)
     if package is not None and install.accept(package, root, trusted=(None, Answers())):

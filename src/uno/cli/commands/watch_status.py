@@ -60,7 +60,7 @@ def status(
         bool, typer.Option("-w", "--watch", help="Keep running, and show each change.")
     ] = False,
 ) -> None:
-    """Show the whole UVN: cells, generations, LANs, links, faults, and changes not released.
+    """Show the whole UVN, its faults, and changes not released.
 
     Works where an agent runs, at the registry and on every cell. Exit status 1 if a cell has no
     contact, runs another generation than it should, does not reach every LAN, or reports what
