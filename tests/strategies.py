@@ -147,4 +147,4 @@ def public_name(number: int) -> str:
 def _lans(number: int) -> list[tuple[Network, ...]]:
     lan4 = IPv4Network(f"192.168.{number}.0/24")
     lan6 = IPv6Network(f"2001:db8:0:{number:x}::/64")
-    return [(lan4,), (lan6, lan4)]
+    return [(lan4,), (lan6,), (lan6, lan4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 
 import networkx as nx
@@ -12,10 +13,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from strategies import uvns
-from uno.model.plan import Plan
+from uno.model.net import Network
+from uno.model.plan import Member, Plan
 from uno.model.uvn import Cell, CellSettings, Strategy, Uvn
 from uno.planning.planner import plan
-from uno.planning.survivability.failures import CutPairs, cut_pairs, failure_cost, failure_impacts
+from uno.planning.survivability.failures import (
+    CutPairs,
+    FailureKind,
+    cut_pairs,
+    failure_cost,
+    failure_impacts,
+)
 from uno.planning.survivability.report import verify
 from uno.planning.survivability.suggestions import Suggestion
 from uno.planning.topology.graph import Pair
@@ -28,17 +36,26 @@ Traffic = set[tuple[int, int]]
 @given(uvn=uvns())
 def test_losses_are_those_of_a_search_for_every_failure(uvn: Uvn) -> None:
     made = plan(uvn, None)
-    found = {loss.failed: (loss.lan_pairs, loss.particle_paths) for loss in failure_impacts(made)}
+    found = {
+        (loss.kind, loss.failed): (loss.lan_pairs, loss.particle_paths)
+        for loss in failure_impacts(made)
+    }
 
     whole = possible(made)
-    expected = {(): cost(made, whole - reachable(made))}
+    expected = {(FailureKind.NOTHING, ()): cost(made, whole - reachable(made))}
     for link in made.links:
         lost = whole - reachable(made, links=[link.cells])
-        expected[link.cells] = cost(made, lost)
+        expected[FailureKind.LINK, link.cells] = cost(made, lost)
+    by_host: dict[str | None, list[int]] = {}
     for cell in made.cells:
         gone = cell.member.id
         left = {pair for pair in whole if gone not in pair}
-        expected[gone,] = cost(made, left - reachable(made, cells=[gone]))
+        expected[FailureKind.CELL, (gone,)] = cost(made, left - reachable(made, cells=[gone]))
+        by_host.setdefault(cell.member.endpoint and cell.member.endpoint.lower(), []).append(gone)
+    for host, site in by_host.items():
+        if host is not None and len(site) > 1:
+            left = {pair for pair in whole if not set(site) & set(pair)}
+            expected[FailureKind.SITE, tuple(site)] = cost(made, left - reachable(made, cells=site))
     assert found == {failed: lost for failed, lost in expected.items() if lost != (0, 0)}
     members, pairs = [cell.member for cell in made.cells], [link.cells for link in made.links]
     computed = failure_cost(members, pairs)
@@ -86,25 +103,36 @@ def test_a_suggestion_leaves_as_many_findings_as_it_counts(uvn: Uvn, depth: int)
     if found.suggestion is None:
         return
 
-    changed = carried_out(uvn, found.suggestion)
+    whole = carried_out(uvn, found.suggestion, with_lans=True)
+    bare = carried_out(uvn, found.suggestion, with_lans=False)
 
-    after = verify(changed, plan(changed, made), depth=depth)
-    assert len(after.failure_impacts) + len(after.cut_pairs) == found.suggestion.left
+    assert findings(whole, made, depth) == found.suggestion.left
+    assert findings(bare, made, depth) <= found.suggestion.left
     assert found.suggestion.left < len(found.failure_impacts) + len(found.cut_pairs)
 
 
-def carried_out(uvn: Uvn, suggestion: Suggestion) -> Uvn:
+def findings(uvn: Uvn, before: Plan, depth: int) -> int:
+    after = verify(uvn, plan(uvn, before), depth=depth)
+    return len(after.failure_impacts) + len(after.cut_pairs)
+
+
+def carried_out(uvn: Uvn, suggestion: Suggestion, *, with_lans: bool) -> Uvn:
+    """Carry a suggestion out; new cells have LANs, and particles where others have, or neither."""
     deployment = uvn.settings.deployment
     args = {name: list(peers) for name, peers in deployment.strategy_args.items()}
     for one, other in suggestion.links:
         args.setdefault(one, []).append(other)
+    versions = {lan.version for cell in uvn.active_cells for lan in cell.allowed_lans}
     new = [
         Cell(
             id=uvn.next_cell + at,
             name=f"new{at}",
             owner=uvn.owner,
             address=f"new{at}.example.org",
-            settings=CellSettings(enable_particles_vpn=False),
+            allowed_lans=tuple(
+                lan for lan in new_lans(at) if with_lans and lan.version in versions
+            ),
+            settings=CellSettings(enable_particles_vpn=with_lans),
         )
         for at in range(suggestion.public_cells)
     ]
@@ -118,6 +146,10 @@ def carried_out(uvn: Uvn, suggestion: Suggestion) -> Uvn:
     )
 
 
+def new_lans(at: int) -> tuple[Network, ...]:
+    return IPv4Network(f"172.16.{at}.0/24"), IPv6Network(f"2001:db8:1:{at:x}::/64")
+
+
 def possible(made: Plan) -> Traffic:
     """The ordered pairs (from, to) of cells with traffic between them."""
     return {
@@ -125,9 +157,16 @@ def possible(made: Plan) -> Traffic:
         for one in made.cells
         for other in made.cells
         if one is not other
-        and other.member.lans
-        and (one.member.lans or one.member.serves_particles)
+        and (
+            lan_pairs_of(one.member, other.member)
+            or (one.member.serves_particles and other.member.lans)
+        )
     }
+
+
+def lan_pairs_of(one: Member, other: Member) -> int:
+    """The pairs of a LAN of one cell and a LAN of another that have one IP version."""
+    return sum(mine.version == its.version for mine in one.lans for its in other.lans)
 
 
 def reachable(made: Plan, *, links: Iterable[Pair] = (), cells: Iterable[int] = ()) -> Traffic:
@@ -157,8 +196,9 @@ def reachable(made: Plan, *, links: Iterable[Pair] = (), cells: Iterable[int] = 
 
 def cost(made: Plan, lost: Traffic) -> tuple[int, int]:
     members = {cell.member.id: cell.member for cell in made.cells}
-    lans = sum(len(members[one].lans) * len(members[other].lans) for one, other in lost)
+    lans = sum(lan_pairs_of(members[one], members[other]) for one, other in lost)
     paths = sum(len(members[other].lans) for one, other in lost if members[one].serves_particles)
+    # Traffic of particles goes one way in `lost`, that of LANs both ways.
     return lans // 2, paths
 
 

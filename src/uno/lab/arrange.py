@@ -77,6 +77,7 @@ def arrange(
         cables=tuple(wiring.cables),
         names={name: at for name, at in names.items() if at and not _literal(name)},
         registry=registry,
+        lans=tuple(lan for cell in uvn.active_cells for lan in cell.allowed_lans),
     )
 
 

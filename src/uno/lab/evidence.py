@@ -57,13 +57,16 @@ class PairResult:
 
 
 def lan_pairs(world: World) -> tuple[Pair, ...]:
-    """Each LAN host and each host of another cell's LAN, for each IP version that both have."""
+    """Each LAN host and each host of another cell's LAN, for each IP version that both have there.
+
+    Addresses outside of the UVN's LANs do not count.
+    """
     return tuple(
         Pair(source, target, version)
         for source, target in permutations(world.having(Role.HOST), 2)
         if source.station.cell != target.station.cell
         for version in (4, 6)
-        if source.address(version) and target.address(version)
+        if _is_in_lan(world, source, version) and _is_in_lan(world, target, version)
     )
 
 
@@ -79,10 +82,15 @@ def particle_pairs(world: World, particle: Node, cell: Node) -> tuple[Pair, ...]
             Pair(particle, host, version)
             for host in world.having(Role.HOST)
             for version in (4, 6)
-            if host.address(version)
+            if _is_in_lan(world, host, version)
         ),
         *(Pair(particle, server, version) for version in versions),
     )
+
+
+def _is_in_lan(world: World, host: Node, version: int) -> bool:
+    at = host.address(version)
+    return at is not None and any(at in lan for lan in world.lab.layout.lans)
 
 
 def pair_results(

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from msgspec import Struct
 
-from uno.model.net import Address
+from uno.model.net import Address, Network
 
 GATEWAY4 = IPv4Address("198.18.0.1")
 GATEWAY6 = IPv6Address("fe80::1")
@@ -74,12 +74,17 @@ class Cable(Struct, frozen=True, kw_only=True):
 
 
 class WorldLayout(Struct, frozen=True, kw_only=True):
-    """A whole world, nothing of which exists yet. `names` are the records of its DNS."""
+    """A whole world, nothing of which exists yet.
+
+    `names` are the records of its DNS. `lans` are the LANs of the UVN: a host may also have an
+    address in a network that its router has for itself, which no other site reaches.
+    """
 
     stations: tuple[Station, ...]
     cables: tuple[Cable, ...]
     names: dict[str, Address]
     registry: str = ""
+    lans: tuple[Network, ...] = ()
 
     def having(self, role: Role, *, cell: str | None = None) -> tuple[Station, ...]:
         """The stations with `role`, of one cell's site if `cell` is given."""

@@ -173,6 +173,13 @@ def _ports(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
     if (registry := _registry_port(plan, cell)) is not None:
         rows.append((f"UDP {registry}", "private cells; to the registry's machine, not to this"))
     yield Rows(("Port", "For"), rows)
+    if inside := _at_same_address(plan, cell):
+        yield Text(
+            f"This is also the public address of {', '.join(f'`{name}`' for name in inside)}. "
+            "Between two hosts at this site, a link goes to that address and comes back: the "
+            "router has to do so (NAT loopback, also called hairpin NAT; RFC 4787, section 6). "
+            "Without it that link stays down, and traffic takes other links."
+        )
     links = next((each for each in wanted if each.purpose.startswith("links")), None)
     if links:
         last = min(links.last + _SPARE_PORTS, 65535)
@@ -310,6 +317,18 @@ def _registry_port(plan: Plan, cell: PlannedCell) -> int | None:
     if root is None or root.endpoint is None or endpoint is None:
         return None
     return root.port if same_host(root.endpoint) == same_host(endpoint) else None
+
+
+def _at_same_address(plan: Plan, cell: PlannedCell) -> list[str]:
+    """Return the names of the neighbours that have the public address of `cell`."""
+    neighbours = [_member(plan, theirs.cell) for _, theirs in _ends(plan, cell.member.id)]
+    return [
+        each.name
+        for each in neighbours
+        if each.endpoint
+        and cell.member.endpoint
+        and same_host(each.endpoint) == same_host(cell.member.endpoint)
+    ]
 
 
 def _gateways(cell: PlannedCell, given: Iterable[Address]) -> dict[int, str]:

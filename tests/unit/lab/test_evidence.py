@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path as File
 
 import pytest
@@ -10,11 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from uno.lab import demo_tables
-from uno.lab.evidence import Pair, PairResult, pair_results
+from uno.lab.arrange import arrange
+from uno.lab.evidence import Pair, PairResult, lan_pairs, pair_results
+from uno.lab.lab_state import Lab
 from uno.lab.node import Node
 from uno.lab.ping_matrix import Reached
 from uno.lab.transfer import Transfer
+from uno.lab.world import World
 from uno.lab.world_layout import Role, Station
+from uno.model.uvn import Cell, User, Uvn
 
 ONE, OTHER = IPv4Address("192.168.1.11"), IPv4Address("192.168.2.11")
 
@@ -86,6 +90,42 @@ def test_many_faults_are_counted() -> None:
     assert len(lines) == 21
     assert lines[0] == "a → 0 (IPv4): no answer to ping"
     assert lines[-1] == "and 10 more"
+
+
+def test_only_addresses_in_the_lans_of_the_uvn_count() -> None:
+    """The router of the second site has an IPv4 network for itself."""
+    sites = Uvn(
+        name="net",
+        identity="0" * 32,
+        owner="john@example.org",
+        users=(User(email="john@example.org"),),
+        cells=tuple(
+            Cell(id=number, name=name, owner="john@example.org", address=address, allowed_lans=lans)
+            for number, (name, address, lans) in enumerate(
+                [
+                    ("a", "a.example.net", (IPv4Network("192.168.1.0/24"),)),
+                    ("b", None, (IPv6Network("2001:db8:2::/64"),)),
+                    ("c", None, (IPv4Network("192.168.3.0/24"), IPv6Network("2001:db8:3::/64"))),
+                ],
+                start=1,
+            )
+        ),
+    )
+
+    layout = arrange(sites, hosts_per_lan=1)
+    nodes = {
+        each.name: Node(station=each, namespace=each.name, directory=File(each.name))
+        for each in layout.stations
+    }
+    world = World(lab=Lab(id="0" * 6, layout=layout), nodes=nodes)
+
+    assert nodes["b-host1"].address(4) is not None
+    assert {(p.source.name, p.target.name, p.version) for p in lan_pairs(world)} == {
+        ("a-host1", "c-host1", 4),
+        ("c-host1", "a-host1", 4),
+        ("b-host1", "c-host1", 6),
+        ("c-host1", "b-host1", 6),
+    }
 
 
 def found(*, pinged: bool, transfer: Transfer, source_kept: bool = True) -> tuple[PairResult, ...]:

@@ -183,3 +183,23 @@ def assert_golden(name: str, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+def test_a_link_within_a_site_needs_nat_loopback(planned: Plan) -> None:
+    assert "NAT loopback" not in markdown(guide(planned, "lan-a", fingerprint=KEY))
+    beside = Cell(
+        id=4,
+        name="lan-d",
+        owner=OWNER,
+        address="LAN-A.example.org",
+        settings=CellSettings(
+            root_vpn_port=50001, particles_vpn_port=50002, backbone_vpn_port=50003
+        ),
+    )
+    made = plan(replace(SITES, cells=(*SITES.cells, beside), next_cell=5), None)
+
+    for name, other in (("lan-a", "lan-d"), ("lan-d", "lan-a")):
+        text = " ".join(markdown(guide(made, name, fingerprint=KEY)).split())
+        assert f"This is also the public address of `{other}`." in text
+        assert "NAT loopback" in text
+    assert "NAT loopback" not in markdown(guide(made, "lan-c", fingerprint=KEY))

@@ -5,7 +5,8 @@
     networks.reachable      the LANs that can be reached from here, the cell's own among them
     networks.unreachable    those that cannot
 
-One LAN a line; the address follows after a space, and a space ends the line.
+One LAN a line; the address follows after a space, and a space ends the line. The same files are in
+the directory's `log`, where the first implementation had them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from uno import files
 from uno.model.net import Address, Network, written
 from uno.model.package import Package
 from uno.model.status import CellStatus
+
+LOG = "log"
 
 KINDS = ("known", "local", "reachable", "unreachable")
 
@@ -31,7 +34,14 @@ def write(
 
     Files that would not change are not written. Raises `UnoError` if one cannot be written.
     """
-    for kind, text in render(package, status, others=others or {}).items():
+    texts = render(package, status, others=others or {})
+    _write(directory, texts)
+    files.make_private_dir(directory / LOG)
+    _write(directory / LOG, texts)
+
+
+def _write(directory: Path, texts: Mapping[str, str]) -> None:
+    for kind, text in texts.items():
         # They are written again after a power cut, so they need not be synced to the disk.
         files.write_if_changed(directory / f"networks.{kind}", text.encode(), durable=False)
 

@@ -25,15 +25,20 @@ def verify(
     depth: Annotated[
         int, typer.Option("--depth", min=1, max=2, help="Number of links that fail at once.")
     ] = 1,
+    assumptions: Annotated[
+        bool, typer.Option("--assumptions", help="Also list what is not modelled.")
+    ] = False,
 ) -> None:
-    """Report what the loss of any one link or cell would cost.
+    """Report what the loss of any one link or cell, or of all cells at one address, would cost.
 
-    It suggests what would fix it. Every LAN must reach every other, and the particles at every
-    cell must reach each LAN. Exits with 0 if no failure costs anything, with 3 if one would, and
-    with 1 if a part is cut off now.
+    It suggests what would fix it. Every LAN must reach every other of its IP version, and the
+    particles at every cell must reach each LAN. Exits with 0 if no failure costs anything, with 3
+    if one would, and with 1 if a part is cut off now.
     """
     from uno.cli.output import change_report, change_values, printing
+    from uno.model import codec
     from uno.planning.survivability import report
+    from uno.planning.survivability.assumptions import ASSUMPTIONS
     from uno.registry.changes import operations
 
     common.start()
@@ -41,7 +46,13 @@ def verify(
         head = registry.store.head()
     found = report.verify(head.uvn, head.plan, depth=depth)
     if output.json:
-        printing.json({"generation": head.number, **change_values.verified(found, head.plan)})
+        printing.json(
+            {
+                "generation": head.number,
+                **change_values.verified(found, head.plan),
+                "assumptions": codec.to_builtins(ASSUMPTIONS),
+            }
+        )
     elif common.verbosity >= 0:
         count = printing.count
         printing.result(
@@ -49,6 +60,10 @@ def verify(
             f"{count(found.links, 'link')}, {count(found.lans, 'LAN')}"
         )
         change_report.failure_costs(printing.console(), report.lines(found, head.plan))
+        if assumptions:
+            printing.result("Not modelled:")
+            for each in ASSUMPTIONS:
+                printing.result(printing.wrapped(f"- {each.what}"))
     if not found.is_whole:
         raise typer.Exit(1)
     if not found.is_safe:

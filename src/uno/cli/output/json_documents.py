@@ -22,6 +22,7 @@ from uno.model.status import CellView, UndonePackage, UvnView
 from uno.model.uvn import Cell, Particle, Uvn
 from uno.planning.diff.per_cell import Impact
 from uno.planning.diff.plan_diff import PlanDiff
+from uno.planning.survivability.assumptions import Assumption
 from uno.planning.survivability.report import Verification
 from uno.registry.changes.history import Difference
 
@@ -281,7 +282,11 @@ class UvnSummary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 VerifyDocument = _with(
-    "VerifyDocument", VerificationDocument, "A verification of one generation.", generation=int
+    "VerifyDocument",
+    VerificationDocument,
+    "A verification of one generation, and what it does not model.",
+    generation=int,
+    assumptions=tuple[Assumption, ...],
 )
 CellDocument = _with(
     "CellDocument",

@@ -44,7 +44,7 @@ _GROUPS = ("frr", "frrvty")
 STOP_SECONDS = 5.0
 
 # zebra deletes routes of FRR's protocols that it finds and does not learn again within this time,
-# which is longer than a graceful restart (120 s).
+# which is longer than a graceful restart (15 s).
 SWEEP_SECONDS = 150
 
 # A BFD packet or a route that waits for a busy processor costs traffic; FRR's own systemd unit has

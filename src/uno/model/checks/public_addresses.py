@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check(uvn: Uvn) -> Findings:
-    """Find public addresses in LANs and pools of the UVN, and warn of private ones."""
+    """Find public addresses in LANs and pools of the UVN; warn of private ones and IPv6 ones."""
     networks = [*_pools(uvn), *_lans(uvn)]
     for written in _public_addresses(uvn):
         taken = next((each for each in networks if written.ip in each.network), None)
@@ -36,6 +36,14 @@ def check(uvn: Uvn) -> Findings:
                 path=written.path,
                 what=f"{written.what} is {private}, which no site on the Internet can connect to",
                 hint="write the public address, unless all sites are in one private network",
+                severity=Severity.WARNING,
+            )
+        elif written.ip.version == 6 and (others := _without_ipv6(uvn, written)):
+            yield Finding(
+                path=written.path,
+                what=f"{written.what} is IPv6, and nothing shows that {others} can connect to it",
+                hint="write a name that has an IPv4 address too, unless these cells have IPv6",
+                needs=(("cells",),),
                 severity=Severity.WARNING,
             )
 
@@ -80,6 +88,19 @@ def _ip(text: str) -> Address | None:
     return None if host_fault(text) else found
 
 
+def _without_ipv6(uvn: Uvn, written: _PublicAddress) -> str:
+    """Name the other cells without an IPv6 address or LAN that the Internet can answer."""
+    names = [
+        shown(cell.name)
+        for index, cell in enumerate(uvn.cells)
+        if not cell.excluded
+        and ("cells", index, "address") != written.path
+        and not any(lan.version == 6 and lan.subnet_of(_GLOBAL6) for lan in cell.allowed_lans)
+        and not (cell.address and (ip := _ip(cell.address)) and ip.version == 6)
+    ]
+    return ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])])
+
+
 def _pools(uvn: Uvn) -> list[_UvnNetwork]:
     hint = "write the address that the host has without uno"
     pools: list[tuple[Path, Network, str]] = [
@@ -107,6 +128,9 @@ def _lans(uvn: Uvn) -> list[_UvnNetwork]:
 def _private_kind(found: Address) -> str | None:
     return next((kind for block, kind in _PRIVATE if found in block), None)
 
+
+# What the whole Internet can answer (IANA, IPv6 global unicast).
+_GLOBAL6 = IPv6Network("2000::/3")
 
 _PRIVATE = tuple(
     ((IPv6Network if ":" in block else IPv4Network)(block), kind)

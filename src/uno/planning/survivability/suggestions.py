@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from uno.diagnostics import Rejected
+from uno.diagnostics import Rejected, refuse_errors
 from uno.model.plan import Member, Plan
 from uno.model.uvn import Cell, Strategy, Uvn
-from uno.planning.survivability.failures import cut_pairs_of, failure_cost, failure_impacts_of
+from uno.planning.allocation import addresses
+from uno.planning.survivability.failures import (
+    FailureKind,
+    cut_pairs_of,
+    failure_cost,
+    failure_impacts_of,
+)
 from uno.planning.topology.graph import Pair, adjacency, pair
 from uno.planning.topology.link_selection import select_links
 
@@ -18,14 +25,17 @@ from uno.planning.topology.link_selection import select_links
 _LINKS = 6
 # How many cells of each side a static link is tried with, those with the fewest links first.
 _TRIED = 4
-_ADDRESS = "new.invalid"
+# The LANs of a cell that is proposed, one of each IP version, so that what is said to be fixed is
+# fixed for them too (RFC 5737, RFC 3849).
+_LANS = IPv4Network("192.0.2.0/24"), IPv6Network("2001:db8::/64")
 
 
 class Suggestion(Struct, frozen=True, kw_only=True):
     """A change, as text, and how many of the findings remain after it.
 
     `private_uplinks`, `public_cells` (how many more) and `links` (by names of cells) are the same
-    change for programs.
+    change for programs. A public cell that is proposed has an address that no other has. It counts
+    as one with LANs, and serves particles as those of the UVN do; `left` is no higher for another.
     """
 
     what: str
@@ -80,7 +90,13 @@ def _with(uvn: Uvn, uplinks: int | None, public: int) -> Uvn:
     deployment = uvn.settings.deployment
     deployment = replace(deployment, private_uplinks=uplinks or deployment.private_uplinks)
     new = tuple(
-        Cell(id=uvn.next_cell + at, name=f"new-{at}", owner=uvn.owner, address=_ADDRESS)
+        Cell(
+            id=uvn.next_cell + at,
+            name=f"new-{at}",
+            owner=uvn.owner,
+            address=f"new-{at}.invalid",
+            allowed_lans=_LANS,
+        )
         for at in range(public)
     )
     return replace(
@@ -93,15 +109,21 @@ def _with(uvn: Uvn, uplinks: int | None, public: int) -> Uvn:
 def _left(changed: Uvn, plan: Plan, members: list[Member], depth: int) -> int | None:
     """Return how many findings `changed` has; None if its links cannot be chosen."""
     try:
+        refuse_errors(addresses.shortages(changed, addresses.pools(changed)))
         pairs = select_links(changed, plan).pairs
     except Rejected:
         return None
     known = {member.id for member in members}
     some = members[0]
+    versions = {lan.version for member in members for lan in member.lans}
     added = [
-        # Without LANs, so that only LANs that exist are counted.
         replace(
-            some, id=cell.id, name=cell.name, endpoint=_ADDRESS, lans=(), serves_particles=False
+            some,
+            id=cell.id,
+            name=cell.name,
+            endpoint=cell.address,
+            lans=tuple(lan for lan in cell.allowed_lans if lan.version in versions),
+            serves_particles=changed.settings.enable_particles_vpn,
         )
         for cell in changed.active_cells
         if cell.id not in known
@@ -157,7 +179,12 @@ def _links(members: list[Member], pairs: set[Pair]) -> Iterator[Pair]:
 
     found = failure_impacts_of(members, pairs)
     groups = [group for loss in found[:_TRIED] for group in loss.cut_off]
-    failed = {cell for loss in found[:_TRIED] if len(loss.failed) == 1 for cell in loss.failed}
+    failed = {
+        cell
+        for loss in found[:_TRIED]
+        if loss.kind in {FailureKind.CELL, FailureKind.SITE}
+        for cell in loss.failed
+    }
     if not found:
         groups = [piece for each in cut_pairs_of(members, pairs)[:1] for piece in each.pieces]
     for group in groups[:_TRIED]:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from uno.diagnostics import Problem, Rejected
 from uno.model.plan import Plan
+from uno.model.syntax import same_host
 from uno.model.uvn import Cell, Strategy, Uvn
 from uno.planning.topology import full_mesh, random_graph, ring, static_links, uplinks
 from uno.planning.topology.graph import Pair
@@ -45,7 +46,11 @@ def _pairs(
         case Strategy.CROSSED | Strategy.CIRCULAR as strategy:
             backbone = ring.pairs(order, across=strategy is Strategy.CROSSED)
             return backbone | uplinks.uplinks(
-                private, order, each=deployment.private_uplinks, before=_neighbours(parent)
+                private,
+                order,
+                each=deployment.private_uplinks,
+                before=_neighbours(parent),
+                sites={cell.id: same_host(cell.address) for cell in uvn.cells if cell.address},
             )
         case Strategy.FULL_MESH:
             return full_mesh.pairs(order, private)

@@ -23,7 +23,7 @@ HUB_SAYS = CellStatus(
 
 
 def texts(directory: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in directory.iterdir()}
+    return {path.name: path.read_text() for path in directory.iterdir() if path.is_file()}
 
 
 @pytest.mark.feature("F087")
@@ -40,6 +40,7 @@ def test_each_kind_of_network_has_a_file_with_a_line_for_each(tmp_path: Path) ->
         "networks.reachable": "192.168.1.0/24\n192.168.2.0/24\n",
         "networks.unreachable": "2001:db8:1::/64\n",
     }
+    assert texts(tmp_path / "log") == texts(tmp_path)
 
 
 def test_a_cell_without_a_status_is_listed_with_its_node_addresses(tmp_path: Path) -> None:
@@ -64,8 +65,8 @@ def test_a_lan_of_its_own_that_is_not_attached_is_unreachable(tmp_path: Path) ->
 
 def test_files_that_are_right_are_left_alone(tmp_path: Path) -> None:
     network_files.write(tmp_path, package_of(HOME), WELL)
-    before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+    before = {path: path.stat().st_ino for path in tmp_path.rglob("*")}
 
     network_files.write(tmp_path, package_of(HOME), WELL)
 
-    assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == before
+    assert {path: path.stat().st_ino for path in tmp_path.rglob("*")} == before

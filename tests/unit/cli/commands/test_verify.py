@@ -15,6 +15,7 @@ def test_verify_shows_what_a_failure_would_cost(site: Uno) -> None:
     assert done.out.splitlines() == [
         "generation 4: 2 cells, 1 link, 2 LANs",
         "Every LAN stays reachable under any single link or cell failure, except:",
+        "! 192.168.1.0/24 (cell a) depends on the link a ↔ b.",
         "! 192.168.2.0/24 (cell b) depends on the link a ↔ b.",
         "One more public cell would fix it.",
     ]
@@ -63,7 +64,13 @@ def test_a_verification_is_a_value_for_programs(site: Uno) -> None:
 
     assert (found["is_whole"], found["is_safe"]) == (True, False)
     assert found["failure_impacts"] == [
-        {"failed": [1, 2], "cut_off": [[2]], "lan_pairs": 1, "particle_paths": 2}
+        {
+            "kind": "link",
+            "failed": [1, 2],
+            "cut_off": [[1], [2]],
+            "lan_pairs": 1,
+            "particle_paths": 2,
+        }
     ]
     assert found["suggestion"]["public_cells"] == 1
 
@@ -85,3 +92,35 @@ def test_with_quiet_the_exit_status_speaks(site: Uno) -> None:
     done = site("verify", "-q")
 
     assert (done.status, done.out) == (3, "")
+
+
+@pytest.mark.feature("G03")
+def test_what_is_not_modelled_is_listed_once_and_in_the_value(site: Uno) -> None:
+    shown = " ".join(site("verify", "--assumptions").out.split())
+    listed = {
+        each["name"]: each["what"] for each in json.loads(site("verify", "-J").out)["assumptions"]
+    }
+
+    assert {"registry", "forwarded-ports", "installed-packages", "particles", "packet-size"} <= set(
+        listed
+    )
+    assert all(shown.count(f"- {what}") == 1 for what in listed.values())
+    assert "Not modelled" not in site("verify").out
+
+
+@pytest.mark.feature("G03")
+def test_cells_at_one_address_are_one_site(site: Uno) -> None:
+    ports = "settings: {root_vpn_port: 50001, particles_vpn_port: 50002, backbone_vpn_port: 50003}"
+    cells = (
+        "  - {name: c, address: A.example.org, allowed_lans: [10.3.0.0/16], " + ports + "}\n"
+        "  - {name: d, allowed_lans: [10.4.0.0/16]}\n"
+    )
+    deployment = "{strategy: static, strategy_args: {a: [b, c], b: [c], d: [a, c]}}"
+    site("apply", "-s", f"cells:\n{cells}settings:\n  deployment: {deployment}\n")
+
+    done = site("verify")
+
+    assert done.status == 3
+    assert "(private cell d) depends on the site a.example.org (cells a, c)." in " ".join(
+        done.out.split()
+    )

@@ -100,3 +100,23 @@ def test_what_is_refused_as_such_is_reported_once(net: Make, cell: MakeCell) -> 
     finding = only(net(cell("a", address="127.0.0.1"), settings=Settings()))
 
     assert finding.what == "127.0.0.1 is a loopback address: no other site can connect to it"
+
+
+@pytest.mark.feature("F030")
+def test_an_ipv6_address_gets_a_warning_where_nothing_shows_that_others_have_ipv6(
+    net: Make, cell: MakeCell
+) -> None:
+    finding = only(
+        net(
+            cell("a", "192.168.1.0/24", address="203.0.113.7"),
+            cell("b", address="2001:db8:9::1"),
+            cell("c", "2001:db8:3::/64"),
+            cell("d", "fd12::/64"),
+        )
+    )
+
+    assert finding.path == ("cells", 1, "address")
+    assert finding.what == (
+        "address 2001:db8:9::1 of b is IPv6, and nothing shows that a, d can connect to it"
+    )
+    assert finding.severity is Severity.WARNING

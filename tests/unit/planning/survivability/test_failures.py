@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv6Network
 
 import pytest
 from msgspec.structs import replace
 
 from uno.model.uvn import Uvn
 from uno.planning.planner import plan
-from uno.planning.survivability.failures import FailureImpact, cut_pairs, failure_impacts
+from uno.planning.survivability.failures import (
+    FailureImpact,
+    FailureKind,
+    cut_pairs,
+    failure_impacts,
+)
 
 
 @pytest.mark.feature("G03")
@@ -23,8 +29,16 @@ def test_a_private_cell_depends_on_its_home(define: Callable[..., Uvn]) -> None:
     found = failure_impacts(plan(define(public=3, private=1), None))
 
     assert found == (
-        FailureImpact(failed=(1, 4), cut_off=((4,),), lan_pairs=3, particle_paths=3),
-        FailureImpact(failed=(1,), cut_off=((4,),), lan_pairs=2, particle_paths=2),
+        FailureImpact(
+            kind=FailureKind.LINK,
+            failed=(1, 4),
+            cut_off=((4,),),
+            lan_pairs=3,
+            particle_paths=3,
+        ),
+        FailureImpact(
+            kind=FailureKind.CELL, failed=(1,), cut_off=((4,),), lan_pairs=2, particle_paths=2
+        ),
     )
 
 
@@ -47,8 +61,8 @@ def test_what_static_links_leave_apart_is_reported_first(define: Callable[..., U
         ((), ((4, 5),), 6),
         ((1, 2), ((1,),), 2),
         ((2, 3), ((3,),), 2),
-        ((4, 5), ((5,),), 1),
-        ((2,), ((3,),), 1),
+        ((4, 5), ((4,), (5,)), 1),
+        ((2,), ((1,), (3,)), 1),
     ]
 
 
@@ -91,3 +105,69 @@ def test_pairs_of_links_between_particles_and_lans_count(define: Callable[..., U
     (found,) = cut_pairs(plan(replace(uvn, cells=(uvn.cells[0], *routing)), None))
 
     assert (len(found.links), found.pairs) == (4, 6)
+
+
+@pytest.mark.feature("G03")
+def test_where_every_lan_is_cut_off_all_are_named(define: Callable[..., Uvn]) -> None:
+    star = {"c1": ["c2", "c3", "c4"]}
+    uvn = define(public=4, deployment={"strategy": "static", "strategy_args": star})
+
+    found = {loss.failed: loss.cut_off for loss in failure_impacts(plan(uvn, None))}
+
+    assert found[1,] == ((2,), (3,), (4,))
+    assert found[1, 2] == ((2,),)
+
+
+@pytest.mark.feature("G03")
+def test_cells_at_one_address_fail_one_by_one_and_together(define: Callable[..., Uvn]) -> None:
+    uvn = at_one_address(define(public=4, deployment={"strategy": "circular"}), 0, 2)
+
+    (found,) = failure_impacts(plan(uvn, None))
+
+    assert found == FailureImpact(
+        kind=FailureKind.SITE,
+        failed=(1, 3),
+        cut_off=((2,), (4,)),
+        lan_pairs=1,
+        particle_paths=2,
+    )
+
+
+@pytest.mark.feature("G03")
+@pytest.mark.feature("G11")
+def test_two_uplinks_survive_the_loss_of_a_site(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=4, private=3, deployment={"private_uplinks": 2})
+
+    assert failure_impacts(plan(at_one_address(uvn, 0, 1), None)) == ()
+
+
+@pytest.mark.feature("G03")
+def test_pairs_of_one_ip_version_count(define: Callable[..., Uvn]) -> None:
+    uvn = define(
+        public=3,
+        enable_particles_vpn=False,
+        deployment={"strategy": "static", "strategy_args": {"c1": ["c2", "c3"]}},
+    )
+    lan6 = IPv6Network("2001:db8:3::/64")
+    last = replace(uvn.cells[2], allowed_lans=(lan6,))
+    uvn = replace(uvn, cells=(*uvn.cells[:2], last))
+
+    found = failure_impacts(plan(uvn, None))
+
+    assert [(loss.failed, loss.cut_off, loss.lan_pairs) for loss in found] == [
+        ((1, 2), ((1, 3), (2,)), 1)
+    ]
+
+
+def at_one_address(uvn: Uvn, *places: int) -> Uvn:
+    """Give some cells one address, and backbone ports of their own."""
+    cells = list(uvn.cells)
+    for place in places:
+        settings = replace(
+            cells[place].settings,
+            root_vpn_port=50001 + place,
+            particles_vpn_port=50011 + place,
+            backbone_vpn_port=51000 + 100 * place,
+        )
+        cells[place] = replace(cells[place], address="site.example.org", settings=settings)
+    return replace(uvn, cells=tuple(cells))

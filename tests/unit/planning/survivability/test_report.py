@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv6Network
 from typing import Any
 
 import pytest
@@ -125,7 +126,55 @@ def test_particles_at_a_cell_without_lans_are_counted(define: Callable[..., Uvn]
     uvn = define(public=2)
     uvn = replace(uvn, cells=(uvn.cells[0], replace(uvn.cells[1], allowed_lans=())))
 
-    assert report_of(uvn)[1] == "! particles at cell c2 depend on the link c1 ↔ c2."
+    assert report_of(uvn)[1:3] == (
+        "! 192.168.1.0/24 (cell c1) depends on the link c1 ↔ c2.",
+        "! particles at cell c2 depend on the link c1 ↔ c2.",
+    )
+
+
+@pytest.mark.feature("G03")
+def test_a_site_is_named_with_its_cells(define: Callable[..., Uvn]) -> None:
+    uvn = define(public=4, deployment={"strategy": "circular"})
+    settings = replace(
+        uvn.cells[2].settings,
+        root_vpn_port=50001,
+        particles_vpn_port=50002,
+        backbone_vpn_port=50003,
+    )
+    shared = replace(uvn.cells[2], address="C1.example.org", settings=settings)
+
+    shown = report_of(replace(uvn, cells=(*uvn.cells[:2], shared, uvn.cells[3])))
+
+    assert shown == (
+        "Every LAN stays reachable under any single link, cell or site failure, except:",
+        "! 192.168.2.0/24 (cell c2) depends on the site c1.example.org (cells c1, c3).",
+        "! 192.168.4.0/24 (cell c4) depends on the site c1.example.org (cells c1, c3).",
+    )
+
+
+@pytest.mark.feature("G03")
+def test_lans_without_a_common_ip_version_are_named_and_depend_on_nothing(
+    define: Callable[..., Uvn],
+) -> None:
+    lan6 = IPv6Network("2001:db8:3::/64")
+    note = (
+        "note: 192.168.1.0/24, 192.168.2.0/24 (cells c1, c2) and 2001:db8:3::/64 (cell c3) "
+        "have no IP version in common, so their hosts never reach each other."
+    )
+
+    def of_two_versions(**options: Any) -> Uvn:
+        uvn = define(public=3, enable_particles_vpn=False, **options)
+        return replace(uvn, cells=(*uvn.cells[:2], replace(uvn.cells[2], allowed_lans=(lan6,))))
+
+    chain = {"strategy": "static", "strategy_args": {"c1": ["c2", "c3"]}}
+    assert report_of(of_two_versions()) == (SAFE, note)
+    assert report_of(of_two_versions(deployment=chain)) == (
+        EXCEPT,
+        "! 192.168.1.0/24 (cell c1) depends on the link c1 ↔ c2.",
+        "! 192.168.2.0/24 (cell c2) depends on the link c1 ↔ c2.",
+        "A link c2 ↔ c3 would fix it.",
+        note,
+    )
 
 
 def test_the_finding_is_a_value_for_programs(define: Callable[..., Uvn]) -> None:

@@ -69,6 +69,39 @@ def test_levelling_moves_no_uplink_to_where_its_cell_has_one() -> None:
     assert links == {(1, 11), (2, 11), (2, 12), (3, 12), (1, 13), (3, 13)}
 
 
+@pytest.mark.feature("G11")
+def test_two_uplinks_go_to_two_addresses() -> None:
+    sites = {1: "one", 2: "one", 3: "two"}
+
+    links = uplinks([11, 12, 13], [1, 2, 3], each=2, before={}, sites=sites)
+
+    assert links == {(1, 11), (3, 11), (2, 12), (3, 12), (1, 13), (3, 13)}
+
+
+@pytest.mark.feature("G11")
+def test_an_uplink_moves_to_another_address_where_there_is_one() -> None:
+    before = {11: {1, 2}}
+
+    assert uplinks([11], [1, 2, 3], each=2, before=before, sites={1: "a", 2: "a", 3: "b"}) == {
+        (1, 11),
+        (3, 11),
+    }
+    assert uplinks([11], [1, 2], each=2, before=before, sites={1: "a", 2: "a"}) == {
+        (1, 11),
+        (2, 11),
+    }
+
+
+@pytest.mark.feature("G11")
+def test_where_addresses_are_shared_a_new_private_cell_moves_no_uplink() -> None:
+    sites = {1: "a", 2: "a", 3: "b", 4: "b", 5: "c"}
+    before = {1: {2}, 2: {1}, 11: {3, 5}, 12: {4, 5}}
+
+    links = uplinks([11, 12, 13], sites, each=2, before=before, sites=sites)
+
+    assert links >= {(3, 11), (5, 11), (4, 12), (5, 12)}
+
+
 def test_the_cells_of_one_that_leaves_go_to_the_others() -> None:
     before = {11: {1}, 12: {2}, 13: {3}}
 

@@ -1,0 +1,149 @@
+"""What `uno verify` predicts of a failure, against uno's FRR, of UVNs side by side in one world."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+import pytest
+from routed_cells import RoutedUvn, Traffic, set_wires, side_by_side
+from seeded_uvns import drawn, hand_made
+from watching import note
+
+from uno.lab.ping_matrix import PingMatrix, PingPath
+from uno.model.plan import Link
+from uno.planning.planner import plan
+from uno.planning.survivability.failures import (
+    FailureImpact,
+    FailureKind,
+    Group,
+    failure_impacts,
+    sites,
+)
+
+pytestmark = pytest.mark.lab
+
+SEEDED = int(os.environ.get("UNO_VERIFY_UVNS", "20"))
+# Seconds for BGP to settle, also on a machine that does much else.
+SETTLED = 90.0
+# Seconds in which what is lost must not be answered, once all the rest is.
+SILENT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """One failure, or none."""
+
+    kind: FailureKind = FailureKind.NOTHING
+    failed: Group = ()
+
+    @property
+    def dead(self) -> frozenset[int]:
+        """The cells that it takes with it."""
+        return frozenset() if self.kind is FailureKind.LINK else frozenset(self.failed)
+
+    def takes(self, link: Link) -> bool:
+        """Whether a link loses everything."""
+        return link.cells == self.failed or not self.dead.isdisjoint(link.cells)
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What was compared so far, and what differs."""
+
+    failures: int = 0
+    pairs: int = 0
+    rounds: list[float] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+
+@pytest.mark.feature("G03")
+def test_each_failure_costs_what_verify_predicts() -> None:
+    made = [*hand_made().values(), *(drawn(seed) for seed in range(SEEDED))]
+    began, tally = time.monotonic(), Tally()
+
+    with side_by_side([plan(uvn, None) for uvn in made]) as uvns:
+        started = time.monotonic() - began
+        for at_once in zip_longest(*map(failures, uvns)):
+            compare(list(zip(uvns, at_once, strict=True)), tally)
+
+    note(
+        f"{len(made)} UVNs, {tally.failures} failures, {tally.pairs} pairs, "
+        f"{len(tally.differences)} disagreements; up after {started:.1f} s, all after "
+        f"{time.monotonic() - began:.1f} s, rounds {', '.join(f'{s:.1f}' for s in tally.rounds)}"
+    )
+    assert tally.differences == []
+
+
+def failures(uvn: RoutedUvn) -> Iterator[Failure]:
+    """Yield no failure, and then every single one of a link, a cell and a site."""
+    yield Failure()
+    for link in uvn.plan.links:
+        yield Failure(kind=FailureKind.LINK, failed=link.cells)
+    for cell in uvn.plan.cells:
+        yield Failure(kind=FailureKind.CELL, failed=(cell.member.id,))
+    for site in sites(cell.member for cell in uvn.plan.cells):
+        yield Failure(kind=FailureKind.SITE, failed=site)
+
+
+def compare(states: Sequence[tuple[RoutedUvn, Failure | None]], tally: Tally) -> None:
+    """Make one failure in each UVN, or none more, and compare who reaches whom."""
+    began = time.monotonic()
+    set_wires(
+        states[0][0].world,
+        (
+            uvn.wire(link, up=failure is None or not failure.takes(link))
+            for uvn, failure in states
+            for link in uvn.plan.links
+        ),
+    )
+    kept: dict[PingPath, str] = {}
+    lost: dict[PingPath, str] = {}
+    for uvn, failure in states:
+        if failure is not None:
+            tally.failures += failure.kind is not FailureKind.NOTHING
+            gone = predicted_lost(uvn, failure)
+            for each in alive(uvn, failure):
+                what = f"UVN {uvn.number}, {failure.kind} {failure.failed}: {each.path}"
+                (lost if each in gone else kept)[each.path] = what
+    reached = frozenset(kept) - frozenset(unanswered(kept, within=SETTLED))
+    leaked = frozenset(lost) - frozenset(unanswered(lost, within=SILENT))
+    reached -= frozenset(unanswered(reached, within=SETTLED))
+    tally.pairs += len(kept) + len(lost)
+    tally.rounds.append(time.monotonic() - began)
+    tally.differences += [f"not reached: {kept[each]}" for each in kept.keys() - reached]
+    tally.differences += [f"reached: {lost[each]}" for each in leaked]
+
+
+def unanswered(paths: Iterable[PingPath], *, within: float) -> tuple[PingPath, ...]:
+    with PingMatrix(paths) as prober:
+        return prober.reach(within=within).missing
+
+
+def alive(uvn: RoutedUvn, failure: Failure) -> list[Traffic]:
+    """The traffic between cells that have not failed."""
+    return [each for each in uvn.traffic() if not failure.dead & {each.source, each.target}]
+
+
+def predicted_lost(uvn: RoutedUvn, failure: Failure) -> list[Traffic]:
+    """The traffic that a failure costs, and what is lost without one, as `uno verify` has it."""
+    impacts = {(each.kind, each.failed): each for each in failure_impacts(uvn.plan)}
+    apart = groups(impacts.get((FailureKind.NOTHING, ())))
+    impact = impacts.get((failure.kind, failure.failed))
+    parted = groups(impact)
+    before = [t for t in alive(uvn, failure) if apart.get(t.source) != apart.get(t.target)]
+    now = [t for t in alive(uvn, failure) if parted.get(t.source) != parted.get(t.target)]
+    if failure.kind is not FailureKind.NOTHING:
+        now = [each for each in now if each not in before]
+    counted = sum(each.from_lan for each in now) // 2, sum(not each.from_lan for each in now)
+    assert counted == ((impact.lan_pairs, impact.particle_paths) if impact else (0, 0))
+    return [*before, *now]
+
+
+def groups(impact: FailureImpact | None) -> dict[int, int]:
+    """The number of the group that each cell is in, if it is cut off."""
+    cut_off = impact.cut_off if impact else ()
+    return {cell: number for number, group in enumerate(cut_off) for cell in group}
