@@ -7,6 +7,8 @@ link does; so what is lost is noticed by BFD alone. There is no encryption, fire
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,6 @@ from uno.host.command import run
 from uno.host.routing_frr import daemons
 from uno.host.routing_frr.daemons import Frr
 from uno.lab import netns
-from uno.lab.node import Node
 from uno.lab.ping_matrix import PingPath
 from uno.lab.world import World, temporary_world
 from uno.lab.world_layout import Cable, Role, Station, WorldLayout
@@ -66,15 +67,20 @@ class RoutedUvn:
         """The FRR of a cell. What it starts is in the namespace of the thread that starts it."""
         return Frr(self.folder / station_name(self.number, cell) / "frr")
 
-    def start(self, cell: int) -> None:
-        """Start routing on a cell, as `uno service up` does without an agent."""
+    def start(self, cell: int, *, version: tuple[int, int]) -> None:
+        """Start routing on a cell, as `uno service up` does, with the FRR of this version."""
         plan = self.plan
         (member,) = (each.member for each in plan.cells if each.member.id == cell)
         lans = tuple(AttachedLan(network=lan, nic="lan0", exact=True) for lan in member.lans)
         policy = routing_policy(cell_plans(plan)[cell], roster(plan), lans=lans)
-        routing = Routing(daemons=frr.daemons(policy, version=daemons.version()))
+        routing = Routing(daemons=frr.daemons(policy, version=version))
         with netns.entered(self.namespace(cell)):
             self.frr(cell).start(routing, others_have_routes=False)
+
+    def kill(self, cell: int, name: str) -> None:
+        """Kill one daemon of a cell's FRR."""
+        pid = self.folder / station_name(self.number, cell) / "frr" / f"{name}.pid"
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
     def traffic(self) -> Iterator[Traffic]:
         """Yield all LAN hosts and serving cells with each host of another cell's LAN."""
@@ -121,7 +127,8 @@ def side_by_side(plans: Sequence[Plan]) -> Iterator[tuple[RoutedUvn, ...]]:
         )
         with ThreadPoolExecutor(WORKERS) as pool:
             cells = [(uvn, cell.member.id) for uvn in made for cell in uvn.plan.cells]
-            list(pool.map(lambda each: each[0].start(each[1]), cells))
+            version = daemons.version()
+            list(pool.map(lambda each: each[0].start(each[1], version=version), cells))
         yield made
 
 
@@ -170,7 +177,7 @@ def layout(plans: Sequence[Plan]) -> WorldLayout:
 
 def cell_station(number: int, plan: Plan, member: Member) -> Station:
     """A cell: its links, its own addresses, and the first address of each of its LANs."""
-    commands = ["link set lo up", "link add uno0 type dummy", "link set uno0 up"]
+    commands = ["link set lo up", "link add uno0 type bridge", "link set uno0 up"]
     commands += [f"addr add {member.node4}/32 dev uno0", f"addr add {member.node6}/128 dev uno0"]
     ends = [end for link in plan.links for end in (link.a, link.b) if end.cell == member.id]
     for end in ends:
@@ -222,8 +229,3 @@ def host_name(number: int, cell: int) -> str:
 def wire_name(number: int, link: Link) -> str:
     """The name of a link's bridge in the node that all wires go through."""
     return f"u{number}l{link.number}"
-
-
-def node_of(uvn: RoutedUvn, cell: int) -> Node:
-    """A cell's node."""
-    return uvn.world.nodes[station_name(uvn.number, cell)]

@@ -57,8 +57,13 @@ def hand_made() -> dict[str, Uvn]:
     }
 
 
+def ring_of_five() -> Uvn:
+    """Return a ring in which the first cell reaches the third through the second, and else not."""
+    return _uvn([_cell(n) for n in range(1, 6)], DeploymentSettings(strategy=Strategy.CIRCULAR))
+
+
 def _draw(chance: random.Random) -> Uvn:
-    count = chance.choice([2, 3, 3, 4, 4, 5])
+    count = chance.choice([2, 2, 3, 3, 3, 4, 5])
     cells = [
         _cell(
             number,

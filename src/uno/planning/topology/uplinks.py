@@ -60,7 +60,7 @@ class _Balancer:
         for hub in known:
             if len(self.of[cell]) == wanted:
                 break
-            if self._is_taken(cell, hub):
+            if any(self._sites[hub] == self._sites[other] for other in self.of[cell]):
                 if not sharing:
                     continue
                 sharing -= 1
@@ -68,8 +68,13 @@ class _Balancer:
 
     def fill(self, cell: int, wanted: int) -> None:
         while len(self.of[cell]) < wanted:
-            free = (hub for hub in self.load if hub not in self.of[cell])
-            hub = min(free, key=lambda hub: (self._is_taken(cell, hub), *self._lightest(hub)))
+            own = self.of[cell]
+            taken = {self._sites[hub] for hub in own}
+            hub = min(
+                (self._sites[hub] in taken, load, hub)
+                for hub, load in self.load.items()
+                if hub not in own
+            )[-1]
             self._add(cell, hub)
             self._filled.add((cell, hub))
 
@@ -106,10 +111,6 @@ class _Balancer:
             return False
         others = {self._sites[hub] for hub in own if hub != most}
         return self._sites[least] not in others or self._sites[most] in others
-
-    def _is_taken(self, cell: int, hub: int) -> bool:
-        """Whether an uplink of `cell` goes to the address of `hub`."""
-        return any(self._sites[hub] == self._sites[other] for other in self.of[cell])
 
     def _add(self, cell: int, hub: int) -> None:
         self.of[cell].add(hub)
