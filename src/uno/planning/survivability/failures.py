@@ -180,7 +180,7 @@ class _Weight(NamedTuple):
         )
 
 
-class _Failure(NamedTuple):
+class _FailedParts(NamedTuple):
     kind: FailureKind
     failed: tuple[int, ...] = ()
 
@@ -198,18 +198,18 @@ class _Backbone:
         self._inside = (0, *accumulate(weight.inside for weight in own))
         self._sites = sites(by_id.values())
 
-    def failures(self) -> Iterator[tuple[_Failure, list[_Piece]]]:
+    def failures(self) -> Iterator[tuple[_FailedParts, list[_Piece]]]:
         """Yield each failure that disconnects cells, no failure first, and the pieces it leaves.
 
         Of sites, all.
         """
-        yield _Failure(FailureKind.NOTHING), [(self._below(root),) for root in self.tree.roots]
+        yield _FailedParts(FailureKind.NOTHING), [(self._below(root),) for root in self.tree.roots]
         for link, pieces in sorted(map(self._pieces_of_link, self.tree.bridges)):
-            yield _Failure(FailureKind.LINK, link), pieces
+            yield _FailedParts(FailureKind.LINK, link), pieces
         for cell in sorted(self.tree.articulation_points):
-            yield _Failure(FailureKind.CELL, (cell,)), self._pieces_without(cell)
+            yield _FailedParts(FailureKind.CELL, (cell,)), self._pieces_without(cell)
         for site in self._sites:
-            yield _Failure(FailureKind.SITE, site), self._pieces_without_all(frozenset(site))
+            yield _FailedParts(FailureKind.SITE, site), self._pieces_without_all(frozenset(site))
 
     def parted(self, pieces: list[_Piece]) -> tuple[int, int]:
         return _parted([self._weigh(piece) for piece in pieces])
@@ -217,7 +217,7 @@ class _Backbone:
     def costly_pairs(self, pieces: Iterable[_Piece]) -> int:
         return _costly_pairs([self._weigh(piece) for piece in pieces])
 
-    def loss(self, failure: _Failure, pieces: list[_Piece]) -> FailureImpact:
+    def loss(self, failure: _FailedParts, pieces: list[_Piece]) -> FailureImpact:
         weights = [self._weigh(piece) for piece in pieces]
         whole = _sum(weights)
         main = max(
