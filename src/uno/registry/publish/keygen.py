@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from uno.model.key_ids import REGISTRY_SIGNING, is_signing
+from uno.model.key_ids import REGISTRY_SIGNING, ROOT_REGISTRY, cell_signing, is_signing
 from uno.registry.store.generation_store import StoredSecret
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def renew(
     drawn = frozenset(anew)
     lasting = {id_ for id_ in stored if id_ in needed or _lasts(id_, needed - drawn)}
     kept = {id_: stored[id_] for id_ in sorted(lasting - drawn)}
-    for_one_cell = {id_ for id_ in drawn if _lasts(id_, needed)} - needed - {SIGNING}
+    for_one_cell = {id_ for id_ in drawn if _is_seed_of_pair(id_, needed)} - needed
     made = tuple(
         replace(secret, epoch=stored[secret.id].epoch + 1) if secret.id in stored else secret
         for secret in (
@@ -148,8 +148,19 @@ def _new(name: str) -> StoredSecret:
 
 
 def _lasts(name: str, needed: frozenset[str]) -> bool:
-    """Whether a secret that no plan names stays: the signing key, and seeds of pairs in use."""
-    if name == SIGNING:
+    """Whether a secret that no plan names stays.
+
+    That are the signing key, seeds of pairs in use, and the root VPN's keys of all cells: a plan
+    without that network cuts them off only once it is released.
+    """
+    if name in {SIGNING, ROOT_REGISTRY}:
         return True
+    network, _, cell = name.removesuffix("/psk").partition("/")
+    if network == "root":
+        return cell_signing(int(cell)) in needed
+    return _is_seed_of_pair(name, needed)
+
+
+def _is_seed_of_pair(name: str, needed: frozenset[str]) -> bool:
     owner, _, cell = name.rpartition("/")
     return owner in needed and owner.startswith("particle/") and f"hub/{cell}" in needed

@@ -5,7 +5,15 @@ from base64 import b64decode
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from uno.model.key_ids import hub_seed, pair_seed, particle_seed
+from uno.model.key_ids import (
+    ROOT_REGISTRY,
+    cell_signing,
+    hub_seed,
+    pair_seed,
+    particle_seed,
+    root_pair,
+    root_psk,
+)
 from uno.registry.publish import keygen
 from uno.registry.publish.keygen import RequiredSecrets
 
@@ -44,6 +52,25 @@ def test_the_signing_key_stays_although_no_plan_names_it() -> None:
 
     assert renewal.dropped == ()
     assert renewal.all == {signing.id: signing}
+
+
+@pytest.mark.feature("G05")
+def test_keys_of_the_root_vpn_stay_without_it_as_long_as_their_cells() -> None:
+    cells = tuple(map(cell_signing, (1, 12)))
+    first = keygen.renew(
+        {},
+        wanted(
+            pairs=(*cells, ROOT_REGISTRY, root_pair(1), root_pair(12)),
+            psks=(root_psk(1), root_psk(12)),
+        ),
+    )
+
+    without = keygen.renew(first.all, wanted(pairs=cells))
+    with_one_cell = keygen.renew(first.all, wanted(pairs=cells[:1]))
+
+    assert without.all == first.all
+    assert without.dropped == ()
+    assert with_one_cell.dropped == (cells[1], root_pair(12), root_psk(12))
 
 
 def test_the_seed_of_a_pair_stays_as_long_as_both_its_ends() -> None:
