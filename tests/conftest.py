@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from uno.host import command
 
 # How long an example takes depends more on the machine than on uno: `benchmarks/` measures.
 settings.register_profile("uno", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -15,6 +19,15 @@ settings.load_profile("uno")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 sys.path.append(str(HERE.parent / "scripts"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _same_tree_in_every_process() -> Iterator[None]:
+    """Have processes of tests import the tree that PYTHONPATH names, where it does."""
+    with pytest.MonkeyPatch.context() as patched:
+        if "PYTHONPATH" in os.environ:
+            patched.setattr(command, "_INHERITED", (*command._INHERITED, "PYTHONPATH"))
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
