@@ -17,6 +17,7 @@ from uno.host.wireguard import interfaces, observed_tunnels
 from uno.model.net import Address
 from uno.model.tunnel import Tunnel
 from uno.ports.host import Desired, NodeInterface
+from uno.render.frr import startup
 from uno.render.nftables import TABLE
 
 RUN = Path("/run/uno-files")
@@ -51,7 +52,7 @@ def plain_files(wanted: Desired, *, cell: str, generation: int) -> tuple[PlainFi
             PlainFile(name=f"wg/{each.name}.conf", text=interfaces.configuration(each, {}))
             for each in tunnels
         ),
-        *(PlainFile(name=f"frr/{name}.conf", text=text) for name, text in routing),
+        *(PlainFile(name=f"frr/{name}.startup", text=startup(text)) for name, text in routing),
         PlainFile(name="frr/daemon.sh", text=daemon, mode=0o700),
     )
 
@@ -89,7 +90,7 @@ def _stop(wanted: Desired, tunnels: Sequence[Tunnel], about: str) -> str:
 #
 #   ./stop              disconnects this host; packets to the other sites are rejected here
 #   ./stop --forget     removes the routes that reject them, too"""
-    router = "\"$(grep '^router bgp' frr/bgpd.conf)\""
+    router = "\"$(grep '^router bgp' frr/bgpd.startup)\""
     names = [each.name for each in tunnels] + ([wanted.node.name] if wanted.node else [])
     rules = (f"ip {family} {changes.rule('del', *each)}" for family, each in _rules(tunnels))
     routes = (f"ip {changes.unreachable_route('del', each)}" for each in wanted.unreachable_routes)
@@ -182,7 +183,7 @@ def _routing(wanted: Desired) -> Iterator[str]:
     if wanted.routing is None:
         return
     yield f"mkdir -m 750 {_FRR}"
-    yield f"cp frr/*.conf frr/daemon.sh {_FRR}/"
+    yield f"cp frr/*.startup frr/daemon.sh {_FRR}/"
     yield f"chown -R frr:frr {_FRR}"
     for name, _ in wanted.routing.daemons:
         yield f"sh {_FRR}/daemon.sh start {name}"

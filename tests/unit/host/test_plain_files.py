@@ -12,6 +12,7 @@ from uno.host.plain_files import PlainFile, plain_files
 from uno.model.attached_lan import AttachedLan
 from uno.ports.host import Desired, Facts
 from uno.reconcile.desired import desired
+from uno.render.frr import startup
 
 
 def wanted() -> Desired:
@@ -31,7 +32,9 @@ def test_each_tunnel_daemon_and_table_has_a_file() -> None:
     assert found["uno.nft"].text == expected.firewall
     assert expected.routing is not None
     for name, text in expected.routing.daemons:
-        assert found[f"frr/{name}.conf"].text == text
+        assert found[f"frr/{name}.startup"].text == startup(text)
+        # Where the script has the daemon read it.
+        assert "-f $here/$1.startup" in found["frr/daemon.sh"].text
     for tunnel in expected.tunnels:
         text = found[f"wg/{tunnel.name}.conf"].text
         assert f"PrivateKey = {tunnel.private_key.reveal}" in text

@@ -17,7 +17,7 @@ def test_a_cell_is_exported_as_plain_files_that_only_the_owner_reads(
 
     assert done.status == 0, done.err
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert {"start", "stop", "uno.nft", "frr/zebra.conf", "frr/bgpd.conf"} <= names
+    assert {"start", "stop", "uno.nft", "frr/zebra.startup", "frr/bgpd.startup"} <= names
     assert any(name.startswith("wg/") for name in names)
     assert {path.stat().st_mode & 0o077 for path in (out, *out.rglob("*"))} == {0}
     assert '"eth1"' in (out / "uno.nft").read_text()
