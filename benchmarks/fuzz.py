@@ -110,8 +110,9 @@ def node_address(agents: Agents, agent: Agent) -> str:
 
 
 def resident(agent: Agent) -> float:
-    """Return the resident memory of an agent in MB (proc_pid_statm(5))."""
-    pages = int(Path(f"/proc/{agent.pid}/statm").read_text().split()[1])
+    """Return the resident memory of an agent and its bus in MB (proc_pid_statm(5))."""
+    both = [Path(f"/proc/{pid}/statm").read_text() for pid in (agent.pid, agent.bus_pid)]
+    pages = sum(int(each.split()[1]) for each in both)
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

@@ -266,14 +266,14 @@ def test_altered_datagrams_end_no_agent(site: Thief) -> None:
         for each in targets
         for port in ports(BusPlan().domain, CELL_INDEX if each.cell else REGISTRY_INDEX)
     ]
-    before = [each.pid for each in targets]
+    before = [(each.pid, each.bus_pid) for each in targets]
 
     argv = [sys.executable, str(DATAGRAMS), str(site.agent.root), "5000", "17", *addresses]
     done = json.loads(site.agent.node.run(argv, timeout=60).stdout)
 
     assert done["captured"] > 10
     assert done["sent"] > 4000
-    assert [each.pid for each in targets] == before
+    assert [(each.pid, each.bus_pid) for each in targets] == before
     assert all(each.view_or_none() is not None for each in targets)
 
 
@@ -286,7 +286,7 @@ def node_address(site: Thief, agent: Agent) -> str:
 
 
 def cost(agents: Iterable[Agent], *, during: float) -> dict[str, tuple[float, float]]:
-    """What each agent takes: resident memory in MB, and percent of a core."""
+    """What each agent takes with its bus: resident memory in MB, and percent of a core."""
     before = {each.name: ticks(each) for each in agents}
     pause(during)
     return {
@@ -297,10 +297,14 @@ def cost(agents: Iterable[Agent], *, during: float) -> dict[str, tuple[float, fl
 
 def ticks(agent: Agent) -> float:
     """Seconds of processor that an agent has used, without the programs that it has run."""
-    fields = Path(f"/proc/{agent.pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    used = 0
+    for pid in (agent.pid, agent.bus_pid):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        used += sum(map(int, fields[11:13]))
+    return used / os.sysconf("SC_CLK_TCK")
 
 
 def resident(agent: Agent) -> float:
-    pages = int(Path(f"/proc/{agent.pid}/statm").read_text().split()[1])
+    both = [Path(f"/proc/{pid}/statm").read_text() for pid in (agent.pid, agent.bus_pid)]
+    pages = sum(int(each.split()[1]) for each in both)
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

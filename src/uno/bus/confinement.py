@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pwd
 import resource
 import signal
 import struct
-from collections.abc import Sequence
-from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
 from uno.bus.syscall_filter import install_filter
 from uno.diagnostics import ActionNeeded
@@ -23,6 +22,8 @@ PROCESS_NAME = "uno-bus"
 
 USERS = ("uno-bus", "nobody")
 """The user of the process, if its agent runs as root: the first of these that the host has."""
+
+PASSWD = Path("/etc/passwd")
 
 # Bytes of private memory: several of the largest packages at once, and the stacks of threads.
 MEMORY = 512 << 20
@@ -62,14 +63,27 @@ def confine(*, parent: int) -> None:
     install_filter(os.uname().machine)
 
 
-def user(names: Sequence[str] = USERS) -> pwd.struct_passwd:
-    """Return the first of these users that the host has. Raises `ActionNeeded`."""
-    for name in names:
-        with suppress(KeyError):
-            return pwd.getpwnam(name)
+class LocalUser(NamedTuple):
+    """A user in passwd(5)."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def user(passwd: str) -> LocalUser:
+    """Return the first of `USERS` that the text of passwd(5) has. Raises `ActionNeeded`.
+
+    Other sources of users (nsswitch.conf(5)) may be servers that the host cannot reach without uno.
+    """
+    rows = [line.split(":") for line in passwd.splitlines()]
+    found = {row[0]: row for row in rows if len(row) > 3 and row[2].isdigit() and row[3].isdigit()}
+    for name in USERS:
+        if name in found:
+            return LocalUser(name, int(found[name][2]), int(found[name][3]))
     raise ActionNeeded(
         "this host has no user without rights for the process of the bus",
-        f"make one with: useradd --system --shell /usr/sbin/nologin {names[0]}",
+        f"make one with: useradd --system --shell /usr/sbin/nologin {USERS[0]}",
     )
 
 
@@ -86,23 +100,23 @@ def _limit_resources() -> None:
 
 
 def _become_unprivileged(libc: ctypes.CDLL) -> None:
-    found = user()
+    found = user(PASSWD.read_text(errors="replace"))
     for capability in _CAPABILITIES:
         # Refused where the agent itself may not do it; without a user's rights it is of no use.
         libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0)
     try:
         os.setgroups([])
-        os.setresgid(found.pw_gid, found.pw_gid, found.pw_gid)
-        os.setresuid(found.pw_uid, found.pw_uid, found.pw_uid)
+        os.setresgid(found.gid, found.gid, found.gid)
+        os.setresuid(found.uid, found.uid, found.uid)
     except OSError as error:
         raise ActionNeeded(
-            f"the process of the bus cannot become the user {found.pw_name}: {error.strerror}",
+            f"the process of the bus cannot become the user {found.name}: {error.strerror}",
             "let the agent have CAP_SETUID and CAP_SETGID, and that user in its user namespace",
         ) from error
     if 0 in (*os.getresuid(), *os.getresgid()):
         raise ActionNeeded(
-            f"the process of the bus is root as the user {found.pw_name}",
-            f"give that user another number: id {found.pw_name}",
+            f"the process of the bus is root as the user {found.name}",
+            f"give that user another number: id {found.name}",
         )
 
 

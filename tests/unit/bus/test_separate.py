@@ -22,10 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from uno.bus import frames, separate, wire
-from uno.bus.confinement import USERS, user
+from uno.bus.confinement import PASSWD, LocalUser, user
 from uno.bus.dds import DdsBus
 from uno.bus.separate import SeparateSessions
 from uno.cli.middleware import start_child
+from uno.diagnostics import ActionNeeded
 from uno.model.messages import Envelope, Kind
 from uno.model.uvn import Middleware
 from uno.ports.bus import BusConfig, BusEvent, BusPeer, Channel, Presence, Received, Topic, ports
@@ -47,10 +48,9 @@ def test_the_process_has_no_rights_no_secrets_and_no_files(monkeypatch: pytest.M
             environment, opened = environment_of(pid), opened_by(pid)
 
         if os.geteuid() == 0:
-            expected = user()
-            assert expected.pw_name in USERS
-            assert found["Uid"].split() == [str(expected.pw_uid)] * 4
-            assert found["Gid"].split() == [str(expected.pw_gid)] * 4
+            expected = user(PASSWD.read_text())
+            assert found["Uid"].split() == [str(expected.uid)] * 4
+            assert found["Gid"].split() == [str(expected.gid)] * 4
             assert found["Groups"].split() == []
             assert {int(found[f"Cap{each}"], 16) for each in ("Inh", "Prm", "Eff", "Bnd")} == {0}
         assert found["NoNewPrivs"] == "1"
@@ -61,6 +61,15 @@ def test_the_process_has_no_rights_no_secrets_and_no_files(monkeypatch: pytest.M
         assert files == {"/dev/null"}
 
     asyncio.run(scene())
+
+
+def test_its_user_is_its_own_where_the_host_has_it_else_nobody() -> None:
+    nobody, own = "nobody:x:65534:65534::/:/bin/false", "uno-bus:x:990:991::/:/bin/false"
+
+    assert user(f"root:x:0:0::/:/bin/sh\n+::::::\n{nobody}\n") == LocalUser("nobody", 65534, 65534)
+    assert user(f"{nobody}\n{own}") == LocalUser("uno-bus", 990, 991)
+    with pytest.raises(ActionNeeded, match="no user without rights"):
+        user("root:x:0:0::/:/bin/sh")
 
 
 ATTEMPTS = """
