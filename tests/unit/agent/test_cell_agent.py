@@ -27,6 +27,7 @@ from uno.agent.commit.commit_machine import CommitState, InstallVerdict, Pending
 from uno.agent.commit.drain_plan import DrainStep
 from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.host_loop import cell_status
+from uno.bus.memory import MemoryBus
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
@@ -1110,6 +1111,21 @@ def keys_of(cell: Cell) -> dict[int, str]:
     tunnels = {each.name: each for each in cell.host.observe(()).tunnels}
     links = cell.package.plan.links
     return {link.cell: tunnels[link.interface].peers[0].public_key for link in links}
+
+
+@pytest.mark.feature("G55")
+def test_a_bus_that_has_no_process_is_a_problem_while_it_has_none(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        with monkeypatch.context() as broken:
+            broken.setattr(MemoryBus, "problem", "the process of the bus does not answer")
+            await site.until(lambda: problem_of(site))
+            assert problem_of(site) == "the process of the bus does not answer"
+        await site.until(lambda: not problem_of(site))
+
+    play(scene)
 
 
 def works(site: Site) -> bool:

@@ -207,6 +207,22 @@ def test_cells_that_are_still_in_the_old_dds_domain_are_heard_until_all_have_con
     asyncio.run(play())
 
 
+@pytest.mark.feature("G55")
+def test_a_bus_that_has_no_process_is_what_a_rollout_waits_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            with monkeypatch.context() as broken:
+                broken.setattr(MemoryBus, "problem", "the process of the bus does not answer")
+                assert agent.view().rollout == "waits: the process of the bus does not answer"
+            assert agent.view().rollout == ""
+
+    asyncio.run(play())
+
+
 def test_what_the_registrys_host_cannot_run_is_not_released(scene: Scene) -> None:
     async def play() -> None:
         async with scene.agent_at_work() as agent:
