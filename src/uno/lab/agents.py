@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -65,13 +65,13 @@ class Agent:
         if self._program is None or self._program.status() is not None:
             return None
         # In front of it is nsenter, which forks to enter the process namespace.
-        return next(_children(self._program.pid), None)
+        return _child(self._program.pid)
 
     @property
     def bus_pid(self) -> int | None:
         """The host's process id of the process that parses datagrams, None without one."""
-        pids = _children(self.pid) if self.pid is not None else iter(())
-        return next((pid for pid in pids if _name(pid) == PROCESS_NAME), None)
+        parent = self.pid
+        return None if parent is None else _named_child(parent, PROCESS_NAME)
 
     def start(self, *, env: Mapping[str, str] | None = None) -> None:
         """Start it; nothing if it runs. Does not wait until it serves."""
@@ -255,20 +255,31 @@ def _wrong(cell: CellView) -> str:
     return ""
 
 
-def _children(pid: int) -> Iterator[int]:
-    """Yield the children of a process that live."""
+def _child(pid: int) -> int | None:
     try:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
-        return
-    yield from (int(each) for each in found if netns.start_time(int(each)) is not None)
+        return None
+    alive = [int(each) for each in found if netns.start_time(int(each)) is not None]
+    return alive[0] if alive else None
 
 
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
+def _named_child(parent: int, name: str) -> int | None:
+    """Return the child of this name of a process that starts and ends others all the time.
+
+    The kernel's list of children leaves some out while others end (proc_tid_children(5)).
+    """
+    for each in Path("/proc").iterdir():
+        if not each.name.isdigit():
+            continue
+        try:
+            found, _, rest = (each / "stat").read_text().partition("(")[2].rpartition(")")
+        except OSError:  # it has ended meanwhile
+            continue
+        state, owner = rest.split()[:2]
+        if found == name and int(owner) == parent and state not in "ZX":
+            return int(each.name)
+    return None
 
 
 def _wait(deadline: float, what: str, agent: Agent | None = None) -> None:
