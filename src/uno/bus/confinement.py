@@ -59,6 +59,7 @@ def confine(*, parent: int) -> None:
     if os.getppid() != parent:
         raise SystemExit
     os.umask(0o077)
+    os.chdir("/")
     _forbid_files(libc)
     install_filter(os.uname().machine)
 

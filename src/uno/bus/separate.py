@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 # Seconds between two pings; and the unanswered ones in a row after which a child is replaced: while
 # it starts, which takes long on a small host that boots, and later.
 PING_INTERVAL = 5.0
-_PATIENCE_AT_START, _PATIENCE = 12, 4
+PATIENCE_AT_START, PATIENCE = 12, 4
 # Seconds for a child to leave the bus and end, beyond those for acknowledgements.
 _TO_END = 2.0
 # Seconds in which a child has ended that has closed its connection.
@@ -206,7 +206,7 @@ class _ChildLink:
         self._unanswered = self._lines = 0
         self._budget, self._filled_at = float(BURST), self._loop.time()
         self._resuming: asyncio.TimerHandle | None = None
-        self._patience = _PATIENCE_AT_START
+        self._patience = PATIENCE_AT_START
         connection.settimeout(0)
         self._loop.add_reader(connection, self._take)
         self._timer = self._loop.call_later(PING_INTERVAL, self._ping)
@@ -347,7 +347,7 @@ class _ChildLink:
         self._unanswered = 0
         match frame:
             case frames.PongFrame():
-                self._patience = _PATIENCE
+                self._patience = PATIENCE
             case frames.LogFrame(text):
                 self._log(text)
             case frames.OpenedFrame() | frames.FailedFrame() | frames.SampleFrame():

@@ -213,7 +213,6 @@ def start_child(
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 env=dict(env),
-                cwd="/",
                 pass_fds=(descriptor,),
                 start_new_session=True,
             )
