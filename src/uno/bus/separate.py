@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 PING_INTERVAL = 5.0
 PATIENCE_AT_START, PATIENCE = 12, 4
 # Seconds for a child to leave the bus and end, beyond those for acknowledgements.
-_TO_END = 2.0
+TO_END = 2.0
 # Seconds in which a child has ended that has closed its connection.
 _TO_REAP = 0.2
 # Bytes that are taken at once: the event loop does other work in between.
@@ -251,11 +251,11 @@ class _ChildLink:
         self._unsent["close"] = frames.CloseFrame(within)
         rest = b"".join(map(_encoded, self._unsent.values()))
         with self._connection, suppress(OSError):
-            self._connection.settimeout(within + _TO_END)
+            self._connection.settimeout(within + TO_END)
             self._connection.sendall(bytes(self._output) + rest)
             # The child reads what is left in the socket, and then its end.
             self._connection.shutdown(socket.SHUT_RDWR)
-        if self.child.ended(within=within + _TO_END) is None:
+        if self.child.ended(within=within + TO_END) is None:
             self.child.kill()
         os.close(self._errors)
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from uno.bus import frames, separate, wire
+from uno.bus import dds, frames, separate, wire
 from uno.bus.confinement import PASSWD, LocalUser, user
 from uno.bus.dds import DdsBus
 from uno.bus.separate import SeparateSessions
@@ -175,6 +175,21 @@ def test_a_process_that_is_stopped_holds_up_nobody_and_is_replaced(
             newest = Received(STATUS, envelope(1, sequence=199, body=bytes(50_000)))
             await until(lambda: newest in pair.first.received)
             assert pair.second.pid != stopped
+            assert not exists(stopped)
+
+    asyncio.run(scene())
+
+
+def test_an_agent_ends_though_its_process_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separate, "TO_END", 0.2)
+    monkeypatch.setattr(dds, "LINGER", 0.1)
+
+    async def scene() -> None:
+        async with Pair() as pair:
+            await pair.meet()
+            stopped = pair.second.pid
+            os.kill(stopped, signal.SIGSTOP)
+            pair.second.bus.close()
             assert not exists(stopped)
 
     asyncio.run(scene())
