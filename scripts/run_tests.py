@@ -1,14 +1,14 @@
 """Run every check and every test.
 
-1. Tests of programs and of times, without a lab, on all processors.
-2. Labs that measure nothing, four files at a time: they wait more than they compute.
-3. Labs that measure times or lost packets, one at a time.
-4. What failed in one of these, once more, with nothing beside it: its deadlines are those of a
-   machine that has time for it. Both outcomes are printed; the second counts.
+1. Labs that measure nothing, four files at a time: they wait more than they compute.
+2. Labs that measure times or lost packets, one at a time.
+3. What failed, once more, with nothing beside it: its deadlines are those of a machine that has
+   time for it. Both outcomes are printed; the second counts.
 
-Beside 2 and 3, in processor time that they leave (SCHED_IDLE, sched(7)), run the linters, the
-documentation, and the tests that compute and wait for nothing; their output is printed when they
-have ended. Arguments go to every run of pytest; with a path among them nothing else is run.
+Beside 1 and 2, in processor time that they leave (SCHED_IDLE, sched(7)), run the linters, the
+documentation, the tests that compute and wait for nothing, and last those of programs and of times;
+their output is printed when they have ended. Arguments go to every run of pytest; with a path among
+them nothing else is run.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[1]
 # Exit statuses of pytest.
 TESTS_FAILED = 1
 NO_TESTS_COLLECTED = 5
+# The exit status of linters or documentation that fail.
+CHECKS_FAILED = 99
 # Each of these computes; no test in them has a deadline.
 COMPUTING = (
     *("tests/golden", "tests/property", "tests/unit/model", "tests/unit/planning"),
@@ -47,34 +49,56 @@ def main(arguments: list[str]) -> int:
     os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
     if arguments[:1] == [BESIDE]:
         yield_to_all_others()
-        return checks_and_computing(arguments[1:])
+        return checks_and_tests(*arguments[1:])
     obstacle = lab_obstacle()
     if obstacle:
         report(f"The lab is skipped: {obstacle}.")
     if any(Path(each.split("::")[0]).exists() for each in arguments):
         labs = () if obstacle else (LABS_TOGETHER, LABS_ALONE)
         return worst([without_lab(*arguments), *(run("pytest", *lab, *arguments) for lab in labs)])
-    with tempfile.TemporaryDirectory() as cache:
-        noting = ("-o", f"cache_dir={cache}")
-        timed = [without_lab(*noting, "tests", *ELSEWHERE, *arguments)]
+    with tempfile.TemporaryDirectory() as folder:
+        caches = [f"{folder}/labs", f"{folder}/others"]
         if obstacle:
-            others = checks_and_computing(arguments)
+            statuses = [checks_and_tests(caches[1], *arguments)]
         else:
-            with beside(arguments) as ended:
-                timed += [
-                    run("pytest", *lab, *noting, "tests/lab", *arguments)
+            with beside(caches[1], *arguments) as ended:
+                statuses = [
+                    run("pytest", *lab, *keeping(caches[0]), "tests/lab", *arguments)
                     for lab in (LABS_TOGETHER, LABS_ALONE)
                 ]
-                others = ended()
-        if worst(timed) == TESTS_FAILED:
+                statuses.append(ended())
+        if worst(statuses) == TESTS_FAILED:
             report("Tests have failed (see above). They run again, with nothing beside them.")
-            timed = [run("pytest", *noting, "--last-failed", "tests", *arguments)]
-        return worst([*timed, others])
+            statuses = [again(cache, *arguments) for cache in caches if has_failed(cache)]
+        return worst(statuses)
 
 
-def checks_and_computing(arguments: list[str]) -> int:
-    """Run linters, documentation, and the tests that compute."""
-    return worst([run("just", "lint", "docs"), without_lab(*COMPUTING, *arguments)])
+def checks_and_tests(cache: str, *arguments: str) -> int:
+    """Run linters, documentation, and the tests without a lab: last those that have deadlines."""
+    if run("just", "lint", "docs"):
+        return CHECKS_FAILED
+    return worst(
+        [
+            without_lab(*keeping(cache), *COMPUTING, *arguments),
+            without_lab(*keeping(cache), "tests", *ELSEWHERE, *arguments),
+        ]
+    )
+
+
+def keeping(cache: str) -> tuple[str, ...]:
+    """Return the options of pytest that keep in a directory which tests have failed."""
+    return ("-o", f"cache_dir={cache}")
+
+
+def has_failed(cache: str) -> bool:
+    """Whether a test has failed of those that were kept."""
+    return Path(cache, "v/cache/lastfailed").exists()
+
+
+def again(cache: str, *arguments: str) -> int:
+    """Run the tests that have failed, one at a time."""
+    failed = ("--last-failed", "--last-failed-no-failures=none")
+    return run("pytest", *keeping(cache), *failed, "tests", *arguments)
 
 
 def without_lab(*arguments: str) -> int:
@@ -84,8 +108,8 @@ def without_lab(*arguments: str) -> int:
 
 
 @contextlib.contextmanager
-def beside(arguments: list[str]) -> Iterator[Callable[[], int]]:
-    """Run the checks and the tests that compute; yield what waits for their end and prints them.
+def beside(*arguments: str) -> Iterator[Callable[[], int]]:
+    """Run checks and tests without a lab; yield what waits for their end and prints them.
 
     They have a session of their own: the kernel shares processors by session (autogroups).
     """
