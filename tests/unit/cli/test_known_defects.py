@@ -65,7 +65,7 @@ def test_w07_new_keys_for_one_cell_and_twice_before_anybody_has_them(site: Uno, 
     assert [site("rekey", *words.split()).status for _ in range(2)] == [0, 0]
 
 
-@pytest.mark.parametrize("words", ["define particle x -J", "define particle x -P", "config uvn -g"])
+@pytest.mark.parametrize("words", ["define particle x -J", "config uvn -J"])
 def test_w08_no_option_is_taken_and_ignored(site: Uno, words: str) -> None:
     done = site(*words.split())
 

@@ -31,7 +31,9 @@ def test_another_export_replaces_the_first_and_nothing_else(site: Uno, tmp_path:
     other.mkdir()
     (other / "kept").write_text("x")
 
-    again = site("export", "cell", "a", "--files", str(out), "-i", "192.168.1.0/24=br0")
+    again = site(
+        "export", "cell", "a", "--files", str(out), "--lan-interface", "192.168.1.0/24=br0"
+    )
     refused = site("export", "cell", "a", "--files", str(other), "-i", "eth1")
 
     assert again.status == 0, again.err
