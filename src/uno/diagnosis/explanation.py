@@ -150,6 +150,9 @@ class _Way:
             yield from self._of_silent_cell(other)
             if self.states[min(one, other), max(one, other)] is HopState.DOWN:
                 yield self._of_link(one, other)
+            if other == target:
+                # Before what the cell reports as its problem, which is the same.
+                yield from self._of_lan(self.target)
             yield from self._of_cell(other, way)
         yield from self._of_lan(self.target)
         yield from self._of_kernel_path(source)

@@ -176,7 +176,8 @@ def cell_off(net: Network) -> None:
 
 
 def lan_gone(net: Network) -> None:
-    net.change("c", lans=(LanState(network=LANS["c"]),))
+    problem = f"this host is not attached to {LANS['c']}"
+    net.change("c", lans=(LanState(network=LANS["c"]),), problem=problem)
     net.lose("a", "c")
 
 
