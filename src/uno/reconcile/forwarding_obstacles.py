@@ -231,7 +231,7 @@ def _rules(
             if isinstance(outcome, PacketDrop):
                 found.setdefault(outcome, []).append(packet)
     for drop, packets in found.items():
-        yield _obstacle(drop, packets, package)
+        yield _obstacle(drop, packets, package, state.ruleset)
 
 
 def _forwarded(
@@ -302,7 +302,7 @@ def _received(package: Package, facts: Facts, silent: Collection[str]) -> Iterat
                 yield Packet(version=4, iif=nic, protocol="udp", port=link.port, local=True)
 
 
-def _obstacle(drop: PacketDrop, packets: list[Packet], package: Package) -> Obstacle:
+def _obstacle(drop: PacketDrop, packets: list[Packet], package: Package, ruleset: str) -> Obstacle:
     tunnels = _tunnels(package)
     where = f"chain {drop.chain} of nftables table {drop.family} {drop.table}"
     by = "by its policy" if drop.handle is None else f"by the rule with handle {drop.handle}"
@@ -311,7 +311,7 @@ def _obstacle(drop: PacketDrop, packets: list[Packet], package: Package) -> Obst
     return Obstacle(
         kind=ObstacleKind.DOCKER if _is_of_iptables(drop) else ObstacleKind.FIREWALL,
         what=f"{where} {does} {_described(packets)}, {by}",
-        remedy=_remedy(drop, is_local=packets[0].local, tunnels=tunnels),
+        remedy=_remedy(drop, packets, ruleset, tunnels=tunnels),
         links=frozenset(
             link.interface
             for link in package.plan.links
@@ -345,17 +345,33 @@ def _named(interfaces: Iterable[str | None]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _remedy(drop: PacketDrop, *, is_local: bool, tunnels: Iterable[str]) -> str:
+def _remedy(
+    drop: PacketDrop, packets: list[Packet], ruleset: str, *, tunnels: tuple[str, ...]
+) -> str:
     kinds = sorted({name.rstrip("0123456789") for name in tunnels})
     if drop.table == "firewalld":
         named = ", ".join(f"{kind}*" for kind in kinds)
         return (
             f"let firewalld pass it: a zone for {named}, and policies (see firewalld.policies(5))"
         )
-    if is_local:
+    if packets[0].local and _UFW in ruleset:
+        return " && ".join(sorted({_ufw_command(each, tunnels) for each in packets}))
+    if packets[0].local:
         return f"accept them in chain {drop.base}"
     if _is_of_iptables(drop):
         program = "iptables" if drop.family == "ip" else "ip6tables"
         return f"{program} -I {drop.base} -i {kinds[0]}+ -j ACCEPT, and the same with -o"
     names = ", ".join(f'"{kind}*"' for kind in kinds)
     return f"accept iifname {{ {names} }} and oifname {{ {names} }} in chain {drop.base}"
+
+
+# A chain that ufw has on every host (ufw-framework(8)).
+_UFW = '"ufw-user-input"'
+
+
+def _ufw_command(packet: Packet, tunnels: tuple[str, ...]) -> str:
+    """Return the command that has ufw accept a packet to this host (ufw(8))."""
+    if packet.iif not in tunnels:
+        return f"ufw allow {packet.port}/{packet.protocol}"
+    kind = packet.iif.rstrip("0123456789")
+    return f"ufw allow in on {kind}+ proto {packet.protocol} to any port {packet.port}"

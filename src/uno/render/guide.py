@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from uno.diagnostics import Problem, Rejected
+from uno.model.listening_ports import BFD_PORT
 from uno.model.net import Address, Network
 from uno.model.plan import LinkEnd, Member, Plan, PlannedCell
+from uno.model.routing_policy import BGP_PORT
 from uno.model.syntax import same_host
 from uno.render import guide_routers
 from uno.render.guide_routers import Route
@@ -49,11 +51,19 @@ class Forward:
         return str(self.first) if self.first == self.last else f"{self.first}–{self.last}"
 
 
-def guide(plan: Plan, cell: str, *, fingerprint: str, gateways: Sequence[Address] = ()) -> Handout:
+def guide(
+    plan: Plan,
+    cell: str,
+    *,
+    fingerprint: str,
+    bus_ports: tuple[int, int],
+    gateways: Sequence[Address] = (),
+) -> Handout:
     """Return the install guide of the cell called `cell`, which `plan` has.
 
-    `fingerprint` is that of the registry's key. `gateways` are the host's addresses in its LANs,
-    one of each family at most. Raises `Rejected` for an address that no LAN of the cell has.
+    `fingerprint` is that of the registry's key, `bus_ports` are the UDP ports of the cell's agent.
+    `gateways` are the host's addresses in its LANs, one of each family at most. Raises `Rejected`
+    for an address that no LAN of the cell has.
     """
     planned = next(each for each in plan.cells if each.member.name == cell)
     given = _gateways(planned, gateways)
@@ -64,7 +74,7 @@ def guide(plan: Plan, cell: str, *, fingerprint: str, gateways: Sequence[Address
         blocks=(
             Section("This host", tuple(_host(plan, planned, fingerprint))),
             Section("1. Packages", tuple(_packages())),
-            Section("2. Ports to forward", tuple(_ports(plan, planned))),
+            Section("2. Ports to forward", tuple(_ports(plan, planned, bus_ports))),
             Section("3. Routes on the LAN's router", tuple(_routes(plan, planned, given))),
             Section("4. Commands", tuple(_commands(plan, planned, fingerprint))),
             Section("5. Does it work?", tuple(_checks(plan, planned))),
@@ -159,10 +169,11 @@ def _packages() -> Iterator[Block]:
     )
 
 
-def _ports(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
+def _ports(plan: Plan, cell: PlannedCell, bus_ports: tuple[int, int]) -> Iterator[Block]:
     wanted = forwards(plan, cell)
     if cell.member.endpoint is None:
         yield Text("None. This cell dials out; any Internet access will do, behind any NAT.")
+        yield from _firewall(plan, wanted, bus_ports)
         return
     yield Text(
         f"`{cell.member.endpoint}` has to lead to this host. If a router has that address, forward "
@@ -187,8 +198,24 @@ def _ports(plan: Plan, cell: PlannedCell) -> Iterator[Block]:
             f"Forward UDP {links.first}–{last} while you are at it: new links take the next "
             "numbers, and the router will not need you again."
         )
-    yield Text("If the host has a firewall that drops what is not allowed, such as ufw:")
-    yield Lines([f"ufw allow {str(each).replace('–', ':')}/udp" for each in wanted])
+    yield from _firewall(plan, wanted, bus_ports)
+
+
+def _firewall(plan: Plan, wanted: Iterable[Forward], bus_ports: tuple[int, int]) -> Iterator[Block]:
+    links, bus = plan.backbone.interface.replace("{}", "+"), ":".join(map(str, bus_ports))
+    places = [links, plan.root.cell_interface] if plan.root else [links]
+    yield Text(
+        "If the host has a firewall that drops what is not allowed, such as ufw: WireGuard, and in "
+        "the tunnels BFD, BGP and the agents."
+    )
+    yield Lines(
+        [
+            *(f"ufw allow {str(each).replace('–', ':')}/udp" for each in wanted),
+            f"ufw allow in on {links} proto udp to any port {BFD_PORT}",
+            f"ufw allow in on {links} proto tcp to any port {BGP_PORT}",
+            *(f"ufw allow in on {place} proto udp to any port {bus}" for place in places),
+        ]
+    )
 
 
 def _routes(plan: Plan, cell: PlannedCell, gateways: dict[int, str]) -> Iterator[Block]:

@@ -187,6 +187,24 @@ def test_what_the_host_does_not_receive_matters_where_a_link_is_silent(site: Sit
     assert obstacle.remedy == "accept them in chain i"
 
 
+@pytest.mark.feature("G51")
+def test_where_ufw_is_what_drops_the_remedy_is_its_commands(site: Site) -> None:
+    link = site.package.plan.links[0]
+    site.rules = ruleset(
+        chain("INPUT", hook="input", policy="drop", family="ip", table="filter"),
+        chain("ufw-user-input", family="ip", table="filter"),
+    )
+    site.silent = [link.interface]
+
+    (obstacle,) = site.obstacles
+
+    assert obstacle.remedy == (
+        f"ufw allow {link.port}/udp"
+        " && ufw allow in on uwg-b+ proto tcp to any port 1790"
+        " && ufw allow in on uwg-b+ proto udp to any port 3784"
+    )
+
+
 def test_an_input_chain_that_accepts_what_links_need_is_none(site: Site) -> None:
     site.silent = [link.interface for link in site.package.plan.links]
     ports = {"set": [link.port for link in site.package.plan.links]}

@@ -174,7 +174,7 @@ def test_the_packages_are_those_that_setup_installs() -> None:
 
 
 def page_of(planned: Plan, cell: str, *given: Address) -> Handout:
-    return guide(planned, cell, fingerprint=KEY, gateways=given)
+    return guide(planned, cell, fingerprint=KEY, bus_ports=(18910, 18911), gateways=given)
 
 
 def assert_golden(name: str, text: str) -> None:
@@ -186,7 +186,7 @@ def assert_golden(name: str, text: str) -> None:
 
 
 def test_a_link_within_a_site_needs_nat_loopback(planned: Plan) -> None:
-    assert "NAT loopback" not in markdown(guide(planned, "lan-a", fingerprint=KEY))
+    assert "NAT loopback" not in markdown(page_of(planned, "lan-a"))
     beside = Cell(
         id=4,
         name="lan-d",
@@ -199,7 +199,7 @@ def test_a_link_within_a_site_needs_nat_loopback(planned: Plan) -> None:
     made = plan(replace(SITES, cells=(*SITES.cells, beside), next_cell=5), None)
 
     for name, other in (("lan-a", "lan-d"), ("lan-d", "lan-a")):
-        text = " ".join(markdown(guide(made, name, fingerprint=KEY)).split())
+        text = " ".join(markdown(page_of(made, name)).split())
         assert f"This is also the public address of `{other}`." in text
         assert "NAT loopback" in text
-    assert "NAT loopback" not in markdown(guide(made, "lan-c", fingerprint=KEY))
+    assert "NAT loopback" not in markdown(page_of(made, "lan-c"))

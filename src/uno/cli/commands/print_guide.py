@@ -62,6 +62,7 @@ def guide(
     """
     from uno.cli.output import list_views, printing, show_views
     from uno.diagnostics import ActionNeeded, Problem, Rejected
+    from uno.ports.bus import CELL_INDEX, ports
     from uno.registry.changes import operations
     from uno.render import handout
     from uno.render.guide import guide as guide_of
@@ -85,7 +86,13 @@ def guide(
     declared = list_views.cell(head.uvn, cell or "")
     if declared.excluded:
         raise ActionNeeded(f"cell {declared.name} is banned", "there is nothing to install")
-    page = guide_of(head.plan, declared.name, fingerprint=fingerprint, gateways=gateways)
+    page = guide_of(
+        head.plan,
+        declared.name,
+        fingerprint=fingerprint,
+        bus_ports=ports(head.plan.bus.domain, CELL_INDEX),
+        gateways=gateways,
+    )
     text = handout.html(page) if html else handout.markdown(page)
     _deliver(common, text, output)
 
@@ -105,15 +112,18 @@ def _deliver(common: Common, text: str, output: Path | None) -> None:
 def _write_all(plan: Plan, directory: Path, fingerprint: str) -> int:
     """Write both forms of each cell's guide; return how many cells there are."""
     from uno import files
+    from uno.ports.bus import CELL_INDEX, ports
     from uno.render import handout
     from uno.render.guide import guide as guide_of
 
+    bus_ports = ports(plan.bus.domain, CELL_INDEX)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.failure(error, f"cannot make the directory {directory}") from error
     for planned in plan.cells:
-        page = guide_of(plan, planned.member.name, fingerprint=fingerprint)
+        name = planned.member.name
+        page = guide_of(plan, name, fingerprint=fingerprint, bus_ports=bus_ports)
         for suffix, text in ((".md", handout.markdown(page)), (".html", handout.html(page))):
             path = directory / f"{plan.uvn}__{planned.member.name}{suffix}"
             files.write_atomic(path, text.encode(), mode=_MODE, durable=False)
