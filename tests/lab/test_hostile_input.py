@@ -5,7 +5,10 @@ Each has its counter-proof in the same lab: without the rules that defend, the a
 
 from __future__ import annotations
 
+import errno
 import re
+import select
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,17 +23,21 @@ from watching import (
     await_true,
     node_addresses,
     pause,
+    pids,
     status,
 )
 
 from uno.agent.commit.ledger import Ledger
+from uno.lab import netns
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.lab.particle_peer import connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
+from uno.model.listening_ports import cell_ports
 from uno.model.net import address
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer
+from uno.model.routing_policy import BGP_PORT
 from uno.ports.bus import CELL_INDEX, ports
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -142,6 +149,30 @@ def test_forged_bfd_ends_sessions_where_no_rule_defends(besieged: Besieged, name
 
 
 @pytest.mark.feature("G53")
+def test_a_neighbour_ends_no_session_of_another_link(besieged: Besieged) -> None:
+    """It has the discriminators of all, and sends with addresses of its own link, and of theirs."""
+    sender, mine = besieged.deployment.world.nodes["relay"], link_to(besieged, "relay")
+    others = [each for each in bfd_ends(besieged) if each[0] != str(mine.remote4)]
+    ways = [(str(mine.remote4), str(mine.local4))]
+    ways += [(remote, local) for remote, local, _ in others]
+    numbers = [number for _, _, number in others]
+    assert numbers
+
+    assert withstands(besieged, lambda: send_forged_bfd(sender, ways, BFD_PORTS, numbers))
+
+
+@pytest.mark.feature("G53")
+def test_bgp_answers_nobody_but_neighbours(besieged: Besieged) -> None:
+    def answering() -> dict[str, list[str]]:
+        return {name: answered(each, BGP_PORT) for name, each in besieged.attackers.items()}
+
+    assert not any(answering().values())
+
+    with besieged.without("input"):
+        await_true(lambda: all(answering().values()), "bgpd answers all of them", within=10)
+
+
+@pytest.mark.feature("G53")
 def test_the_bus_receives_from_nobody_but_nodes(besieged: Besieged) -> None:
     def receives_from(attacker: Attacker) -> bool:
         # A cell is a node, but not with the address of its end of a link.
@@ -227,6 +258,20 @@ def test_a_change_of_the_table_ends_no_session(besieged: Besieged) -> None:
     assert withstands(besieged, change)
 
 
+@pytest.mark.feature("G53")
+def test_every_socket_of_unos_routing_has_a_row_in_the_table(besieged: Besieged) -> None:
+    package = besieged.package
+    rows = cell_ports(package.plan, package.roster, bus_ports=ports(46, CELL_INDEX))
+    known = {(row.transport.value, port) for row in rows for port in row.ports}
+
+    sockets = listening(besieged.cell, set(pids(besieged.cell).values()))
+
+    # bfdd sends from ports of this range (RFC 5881, section 4), and receives nothing there.
+    receiving = {each for each in sockets if each[1] < 49152}
+    assert {("tcp", 1790), ("udp", 3784), ("udp", 4784)} <= receiving
+    assert receiving - known == set()
+
+
 @pytest.mark.feature("G25")
 @pytest.mark.feature("G53")
 def test_the_hosts_own_services_are_received_as_ever(besieged: Besieged) -> None:
@@ -295,6 +340,25 @@ def await_ended(besieged: Besieged, attack: Callable[[], object]) -> None:
     await_true(lambda: all_up(besieged), "all sessions are up again", within=30)
 
 
+def answered(attacker: Attacker, port: int) -> list[str]:
+    """The addresses of the cell where a TCP connection is accepted."""
+    with ExitStack() as stack:
+        calls: dict[socket.socket, str] = {}
+        for target in attacker.targets:
+            call = stack.enter_context(
+                netns.socket_in(attacker.node.namespace, socket.AF_INET, socket.SOCK_STREAM)
+            )
+            call.bind((attacker.own, 0))
+            # One without a route ends at once.
+            if call.connect_ex((target, port)) == errno.EINPROGRESS:
+                calls[call] = target
+        pause(0.5)
+        _, done, _ = select.select([], list(calls), [], 0)
+        return [
+            calls[call] for call in done if call.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        ]
+
+
 def link_to(besieged: Besieged, name: str) -> BackbonePeer:
     """The link of the cell to a neighbour."""
     (found,) = [each.id for each in besieged.package.roster.members if each.name == name]
@@ -305,6 +369,17 @@ def addresses(node: Node) -> list[str]:
     """All IPv4 addresses of a node."""
     shown = node.run(["ip", "-4", "-o", "address", "show"]).stdout
     return re.findall(r"inet ([0-9.]+)", shown)
+
+
+def listening(cell: Node, processes: set[int]) -> set[tuple[str, int]]:
+    """The protocols and ports that processes listen on."""
+    shown = cell.run(["ss", "-Hlntup"]).stdout
+    found = re.findall(r"^(tcp|udp) .*?:(\d+) +\S+ +users:(.*)$", shown, re.MULTILINE)
+    return {
+        (protocol, int(port))
+        for protocol, port, users in found
+        if processes & {int(pid) for pid in re.findall(r"pid=(\d+)", users)}
+    }
 
 
 @contextmanager
