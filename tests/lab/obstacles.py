@@ -27,22 +27,29 @@ class Obstacle:
 @contextmanager
 def shim(node: Node, program: str, *, fails: str, after: int = 0) -> Iterator[None]:
     """Have a program fail when its arguments match, from the so-many-th time on."""
+    count = node.directory / "count"
+    count.write_text("")
+    script = f"""\
+case "$*" in {fails})
+  echo >>{count}
+  if [ $(wc -l <{count}) -gt {after} ]; then echo "no luck today" >&2; exit 3; fi ;;
+esac
+exec "$real" "$@"
+"""
+    with replaced(node, program, script):
+        yield
+
+
+@contextmanager
+def replaced(node: Node, program: str, script: str) -> Iterator[None]:
+    """Have a shell script in place of a program, which it has as `$real`."""
     path = Path(shutil.which(program) or program)
     # A copy in a folder of its own keeps the name, which some programs look at.
     real = node.directory / "real" / path.name
     real.parent.mkdir(exist_ok=True)
     shutil.copy(path, real)
-    count = node.directory / "count"
-    count.write_text("")
     fake = node.directory / "fake"
-    fake.write_text(f"""\
-#!/bin/sh
-case "$*" in {fails})
-  echo >>{count}
-  if [ $(wc -l <{count}) -gt {after} ]; then echo "no luck today" >&2; exit 3; fi ;;
-esac
-exec {real} "$@"
-""")
+    fake.write_text(f"#!/bin/sh\nreal={real}\n{script}")
     fake.chmod(0o755)
     with mounted(node, ["--bind", str(fake)], str(path)):
         yield

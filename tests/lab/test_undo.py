@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
+from obstacles import replaced
 from watching import note, unreached
 
 from uno.lab.agents import Agents, is_settled
@@ -84,16 +85,57 @@ def test_a_generation_that_cuts_a_cell_off_is_reverted_by_it_and_then_by_all(
 ) -> None:
     running = runs(well.registry.view())
     harm(well)
+
+    release_in_vain(well)
+
+    reason = assert_reverted(well, running)
+    assert "forwarding" not in reason
+
+
+# A site's own rules, which something there loads after each change of a tunnel.
+HOOK = """\
+"$real" "$@" || exit
+case "$1" in set | setconf | syncconf | addconf) exec nft '
+  table inet site {
+    chain through { type filter hook forward priority 0; iifname "lan0" drop; oifname "lan0" drop; }
+  }' ;;
+esac
+"""
+
+
+@pytest.mark.feature("G05")
+@pytest.mark.feature("G52")
+def test_a_generation_under_which_a_cell_no_longer_forwards_is_reverted_for_that_reason(
+    well: Agents,
+) -> None:
+    """BGP, BFD and the registry are reached all the time: the proof of forwarding alone fails."""
+    running = runs(well.registry.view())
+    cell = well.cells[CUT_OFF].node
+    port = ("--backbone-vpn-port", "63660")
+    well.deployment.registry("config", "cell", UPLINK, "-U", *port, "-y")
+
+    with replaced(cell, "wg", HOOK):
+        release_in_vain(well)
+    cell.run(["nft", "delete", "table", "inet", "site"])
+
+    reason = assert_reverted(well, running)
+    assert "forwarding for 192.168.4.0/24" in reason
+
+
+def release_in_vain(well: Agents) -> None:
+    """Sync what a cell rolls back from."""
     began = time.monotonic()
-
     done = well.sync("-t", f"{CONFIRM_TIMEOUT + AFTERWARDS:.0f}", check=False)
-
-    took = time.monotonic() - began
+    note(f"uno sync ended after {time.monotonic() - began:.1f} s")
     assert done.status == 2, done
     assert CUT_OFF in done.stdout + done.stderr
+
+
+def assert_reverted(well: Agents, running: dict[str, int]) -> str:
+    """Wait until all cells run what they ran before; return the reason."""
     well.await_views(lambda view: bool(is_settled(view)), within=AFTERWARDS)
     view = well.registry.view()
-    note(f"{harm.__name__}: uno sync ended after {took:.1f} s: {view.reason}")
+    note(view.reason)
     assert view.undone is not None
     assert view.undone > view.generation
     assert CUT_OFF in view.reason
@@ -101,6 +143,7 @@ def test_a_generation_that_cuts_a_cell_off_is_reverted_by_it_and_then_by_all(
     reverted = {cell.name for cell in view.cells if cell.ack and cell.ack.phase is Phase.REVERTED}
     assert CUT_OFF in reverted
     assert unreached(well.deployment) == []
+    return str(view.reason)
 
 
 def runs(view: UvnView) -> dict[str, int]:
