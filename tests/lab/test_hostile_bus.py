@@ -6,21 +6,24 @@ where only the registry should be, and sends more than anybody wants.
 
 from __future__ import annotations
 
-import json
 import os
+import random
+import socket
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fuzz_datagrams import altered
 from hostile_cell import Forgery
 from watching import await_true, holds, note, pause
 
 from uno.agent.commit.ledger import Ledger
+from uno.lab import netns
 from uno.lab.agents import Agent, Agents
-from uno.lab.node import as_on_a_stock_host
+from uno.lab.node import Node, as_on_a_stock_host
 from uno.model import codec
 from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Envelope, Kind, UvnAnnouncement
@@ -36,7 +39,12 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.feature("G5
 THIEF, OTHER, RELAYING = "lan-b", "lan-c", "relay"
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]all is well[/]\r\nlan-a 99 forged\u202e row"
 HERE = Path(__file__).parent
-DATAGRAMS = HERE.parents[1] / "benchmarks" / "altered_datagrams.py"
+DOMAIN = BusPlan().domain
+ALL_PROTOCOLS = 3
+PAST_THE_FIREWALL = """\
+nft -n list chain inet uno input 2>&- | grep -q 'iifname "lo" udp' ||
+nft insert rule inet uno input iifname lo udp dport '{{' {ports} '}}' accept 2>&- || true
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,22 +267,67 @@ def test_a_cell_that_floods_costs_others_little(
 
 
 def test_altered_datagrams_end_no_agent(site: Thief) -> None:
-    """A share of what `benchmarks/fuzz.py` sends."""
+    """Past the firewall, which would drop most of them: they come from the agent's own host.
+
+    `scripts/fuzz_datagrams.py` sends a million.
+    """
     targets = (site.agents.registry, site.agents.cells[OTHER])
-    addresses = [
-        f"{node_address(site, each)}:{port}"
-        for each in targets
-        for port in ports(BusPlan().domain, CELL_INDEX if each.cell else REGISTRY_INDEX)
-    ]
     before = [(each.pid, each.bus_pid) for each in targets]
+    status = site.status(CellStatus(generation=1, problem="x" * 3000), sequence=1 << 22)
+    with tapped(site.agent.node) as datagrams, site.writing(status):
+        await_true(lambda: len(datagrams()) > 10, "datagrams of the thief are captured", within=60)
+        for each in targets:
+            index = CELL_INDEX if each.cell else REGISTRY_INDEX
+            bombard(each.node, node_address(site, each), ports(DOMAIN, index), datagrams())
 
-    argv = [sys.executable, str(DATAGRAMS), str(site.agent.root), "5000", "17", *addresses]
-    done = json.loads(site.agent.node.run(argv, timeout=60).stdout)
-
-    assert done["captured"] > 10
-    assert done["sent"] > 4000
     assert [(each.pid, each.bus_pid) for each in targets] == before
     assert all(each.view_or_none() is not None for each in targets)
+
+
+@contextmanager
+def tapped(node: Node) -> Iterator[Callable[[], list[bytes]]]:
+    """Collect what passes on a node's bus; the value returns the different datagrams so far."""
+    with netns.entered(node.namespace):
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
+    found: dict[tuple[int, bytes], bytes] = {}
+
+    def datagrams() -> list[bytes]:
+        with suppress(BlockingIOError):
+            while frame := tap.recv(1 << 16):
+                if (at := frame.find(b"RTPS")) >= 0:
+                    found.setdefault((len(frame), frame[at + 20 : at + 24]), frame[at:])
+        return list(found.values())
+
+    with tap:
+        tap.settimeout(0)
+        yield datagrams
+
+
+def bombard(
+    node: Node, address: str, to: Sequence[int], datagrams: Sequence[bytes], *, count: int = 4000
+) -> None:
+    """Send altered datagrams from a host to its own bus, until so many have been received."""
+    chance, began = random.Random(17), received(node)  # noqa: S311 - repeatable
+    with netns.socket_in(node.namespace, socket.AF_INET, socket.SOCK_DGRAM) as sender:
+
+        def send() -> bool:
+            # The agent takes this rule away again.
+            node.run(["sh", "-c", PAST_THE_FIREWALL.format(ports=",".join(map(str, to)))])
+            for number in range(500):
+                with suppress(OSError):
+                    sender.sendto(altered(datagrams, chance), (address, to[number % 2]))
+                pause(0.0002)
+            return received(node) - began > count
+
+        await_true(send, f"{count} datagrams are received", within=90)
+
+
+def received(node: Node) -> int:
+    """The datagrams that programs on a node have received so far (RFC 4113)."""
+    with netns.entered(node.namespace):
+        text = Path("/proc/thread-self/net/snmp").read_text()
+    names, values = (row.split() for row in text.splitlines() if row.startswith("Udp: "))
+    return int(values[names.index("InDatagrams")])
 
 
 def node_address(site: Thief, agent: Agent) -> str:
