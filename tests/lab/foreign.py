@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,6 +163,33 @@ def frr(node: Node) -> None:
 
 
 @contextmanager
+def ufw(node: Node) -> Iterator[None]:
+    """Enable ufw(8) with Debian's defaults, which deny what comes in and what is routed.
+
+    Its files are a copy: those of this machine stay as they are. Without its kernel parameters,
+    which it does not put back.
+    """
+    own = node.directory / "etc/ufw"
+    shutil.copytree("/etc/ufw", own)
+    (own / "sysctl.conf").write_text("")
+    node.run(["mount", "--bind", str(own), "/etc/ufw"])
+    try:
+        node.run(["ufw", "--force", "enable"])
+        yield
+    finally:
+        node.run(["sh", "-c", NO_UFW], check=False)
+        shutil.rmtree(own)
+
+
+NO_UFW = """\
+ufw --force disable
+umount /etc/ufw
+nft 'delete table ip filter; delete table ip6 filter'
+rm -f /run/ufw.lock
+"""
+
+
+@contextmanager
 def containers(node: Node, prefix: str) -> Iterator[Container]:
     """Have a bridge `br-app`, addresses of a /24 and NAT, as docker makes them, and a container."""
     kept = node.start(["unshare", "--net", "sleep", "1000"])
@@ -226,4 +254,36 @@ NO_NETWORKD = """\
 rm -r /run/systemd
 ip address del 198.51.100.77/32 dev wan
 ip rule del from 198.51.100.77 lookup 99
+"""
+
+
+# NetworkManager(8) on all interfaces, started, started again and ended. It waits for udev unless
+# /sys is read-only. Its profiles are in memory, with the particle's configuration `$1` among them.
+NETWORK_MANAGER = """\
+mount -t tmpfs none /etc/NetworkManager
+mkdir -p /etc/NetworkManager/system-connections /run/dbus
+mount -o remount,ro /sys
+dbus-daemon --system --fork --nopidfile --print-pid >/run/dbus/number
+for run in 1 2; do
+  NetworkManager --no-daemon >/run/NetworkManager.log 2>&1 &
+  end=$(($(date +%s) + 60))
+  until nmcli -t -f RUNNING general 2>&- | grep -q '^running'; do
+    test "$(date +%s)" -lt $end
+    sleep 0.1
+  done
+  until ! nmcli -t -f STATE device | grep -q connecting; do
+    test "$(date +%s)" -lt $end
+    sleep 0.1
+  done
+  nmcli -t -f DEVICE,STATE device
+  test $run = 1 || nmcli connection import type wireguard file "$1"
+  kill $!
+  wait $! || true
+done
+"""
+NO_NETWORK_MANAGER = """\
+kill $(cat /run/dbus/number)
+umount /etc/NetworkManager
+mount -o remount,rw /sys
+rm -rf /run/dbus /run/NetworkManager /run/NetworkManager.log
 """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from ipaddress import IPv6Network
 import foreign
 import pytest
 from advertising import advertise
+from knocking import is_received
 from obstacles import mounted
 from watching import (
     UNO,
@@ -53,6 +56,8 @@ CROWDED = "lan-b"
 
 LAN_CONF = "net.ipv6.conf.lan0"
 NETWORKD = "/lib/systemd/systemd-networkd"
+NETWORK_MANAGER = "/usr/sbin/NetworkManager"
+UFW = "/usr/sbin/ufw"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,6 +403,71 @@ def test_networkd_starts_and_starts_again_and_leaves_what_is_unos(site: Site) ->
         assert status(site.deployment, cell)["healthy"]
     finally:
         cell.run(["sh", "-c", foreign.NO_NETWORKD])
+
+
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+@pytest.mark.skipif(not os.access(NETWORK_MANAGER, os.X_OK), reason="there is no NetworkManager")
+def test_network_manager_starts_and_starts_again_leaves_what_is_unos_and_takes_a_particle(
+    site: Site,
+) -> None:
+    cell, john = (site.deployment.world.nodes[name] for name in ("relay", "john"))
+    await_healthy(site.deployment, [cell])
+    before = snapshot(cell)
+    file = cell.directory / "lan-a.conf"
+    with zipfile.ZipFile(site.deployment.particle_package(john)) as package:
+        (name,) = (each for each in package.namelist() if each.endswith("lan-a.conf"))
+        file.write_bytes(package.read(name))
+
+    try:
+        words = ["sh", "-ec", foreign.NETWORK_MANAGER, "sh", str(file)]
+        output = cell.run(words, timeout=150).stdout
+        assert status(site.deployment, cell)["healthy"]
+        assert "no change" in site.deployment.service(cell, "up").stdout
+    finally:
+        cell.run(["sh", "-c", foreign.NO_NETWORK_MANAGER])
+
+    assert output.count("uwg-b0:connected (externally)") == 2
+    assert "Connection 'lan-a' (" in output
+    changed = differences(before, snapshot(cell))
+    # How an interface makes a link-local address, of one that has none.
+    assert [each for each in changed if not re.search("addr_?gen_?mode", each)] == []
+
+
+@pytest.mark.feature("F081")
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+@pytest.mark.skipif(not os.access(UFW, os.X_OK), reason="there is no ufw")
+@pytest.mark.usefixtures("_restored")
+def test_where_ufw_denies_by_default_its_commands_are_named_and_all_is_well_after_a_reload(
+    site: Site,
+) -> None:
+    cell, world = site.deployment.world.nodes["lan-a"], site.deployment.world
+    inside, outside = world.nodes["lan-a-host1"], world.nodes["lan-b-host1"]
+
+    def is_forwarded() -> bool:
+        return is_received(inside, outside, str(address_of(inside)), 7777)
+
+    assert is_forwarded()
+    table = cell.run(["nft", "-s", "list", "table", "inet", "uno"]).stdout
+    with foreign.ufw(cell):
+        assert not is_forwarded()
+        raised = uno(site.deployment, cell, "up")
+        await_true(lambda: "ufw allow" in obstacles(site.deployment, cell), "ufw is named")
+        (found,) = status(site.deployment, cell)["obstacles"]
+        named = "chain INPUT of nftables table ip filter drops what links need "
+        assert named in found
+        assert raised.status == 0
+        for command in found.partition("; ")[2].split(" && "):
+            cell.run(shlex.split(command))
+        await_healthy(site.deployment, [cell], within=60)
+        await_true(is_forwarded, "it forwards", within=30)
+
+        cell.run(["ufw", "reload"])
+        assert cell.run(["nft", "-s", "list", "table", "inet", "uno"]).stdout == table
+        assert is_forwarded()
+        assert "no change" in site.deployment.service(cell, "up").stdout
+        assert status(site.deployment, cell)["healthy"]
 
 
 @pytest.mark.feature("G25")
