@@ -17,7 +17,7 @@ from uno.model.net import address, network
 from uno.model.routing_policy import BGP_PORT
 
 _MARKER = b"\xff" * 16
-_OPEN, _UPDATE, _NOTIFICATION, _KEEPALIVE = 1, 2, 3, 4
+_OPEN, _UPDATE, _KEEPALIVE = 1, 2, 4
 _ORIGIN, _AS_PATH, _NEXT_HOP, _COMMUNITIES, _MP_REACH, _MP_UNREACH = 1, 2, 3, 8, 14, 15
 _TRANSITIVE, _OPTIONAL, _EXTENDED = 0x40, 0x80, 0x10
 _AS_TRANS, _HOLD = 23456, 90
@@ -57,7 +57,6 @@ class Speaker:
         self._socket.bind((local, 0))
         self._socket.connect((remote, BGP_PORT))
         self._ended, self._is_up, self._lock = Event(), Event(), Lock()
-        self.notification: tuple[int, int] | None = None
         capabilities = b"".join(
             struct.pack("!BB", code, len(value)) + value
             for code, value in (
@@ -144,9 +143,7 @@ class Speaker:
             received += part
             while len(received) >= 19 and len(received) >= int.from_bytes(received[16:18], "big"):
                 size, kind = struct.unpack("!HB", received[16:19])
-                if kind == _NOTIFICATION:
-                    self.notification = received[19], received[20]
-                elif kind == _OPEN:
+                if kind == _OPEN:
                     self._write(_KEEPALIVE)
                 elif kind == _KEEPALIVE:
                     self._is_up.set()

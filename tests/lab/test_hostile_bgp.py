@@ -7,9 +7,12 @@ link with lan-a alone. Its BGP daemon is dead, and another program has its sessi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,11 @@ A, B, C, D, RELAY = map(asn_of, range(1, 6))
 LAN4, LAN6 = "192.168.4.0/24", "2001:db8:4::/64"
 OWN4 = "192.168.2.0/24"
 
+# A hundred thousand, none of which the plan has.
+FLOOD = [str(each) for each in IPv4Network("40.0.0.0/7").subnets(new_prefix=24)][:100_000]
+# What flapping may cost FRR on another cell, in percent of a core.
+MOST_OF_A_CORE = 30
+
 
 @pytest.fixture(scope="module")
 def four_sites_spec(ring_spec: Path) -> Path:
@@ -68,6 +76,7 @@ class Thief:
 
     running: Deployment
     others: Tables
+    connect: Callable[[str], Speaker]
     sessions: dict[str, Speaker]
     own6: str
 
@@ -116,6 +125,18 @@ class Thief:
         found = self.path(prefix, " ".join(map(str, path)))
         return str(found["nexthops"][0]["ip"]) if found else ""
 
+    def has_session(self) -> bool:
+        """Whether that neighbour has a session with the thief."""
+        return bool(bgp_peers(self.near)[self.address]["state"] == "Established")
+
+    def reconnect(self) -> Speaker:
+        """Have a session with that neighbour again, in which the thief has its own routes."""
+        self.sessions["lan-c"].close()
+        self.sessions["lan-c"] = made = self.connect("lan-c")
+        for prefix in (OWN4, self.own6):
+            made.advertise(Claim(prefixes=[prefix], path=[B]))
+        return made
+
     @contextmanager
     def claiming(self, claim: Claim, *, to: tuple[str, ...] = ("lan-a", "lan-c")) -> Iterator[None]:
         for name in to:
@@ -158,14 +179,17 @@ def thief(running: Deployment) -> Iterator[Thief]:
         node.run(["kill", "-9", str(pids(node)[name])])
     others = [cell for cell in running.cells if cell is not node]
     with ExitStack() as stack:
-        sessions = {
-            name: stack.enter_context(
-                established(node, local=local, local6=local6, remote=remote, asn=B)
-            )
-            for name, (remote, local, local6) in ways.items()
-        }
+
+        def connect(name: str) -> Speaker:
+            remote, local, local6 = ways[name]
+            made = established(node, local=local, local6=local6, remote=remote, asn=B)
+            return stack.enter_context(made)
+
+        sessions = {name: connect(name) for name in ways}
         own6 = f"{node_addresses(node)[1]}/128"
-        found = Thief(running=running, others=Tables(others), sessions=sessions, own6=own6)
+        found = Thief(
+            running=running, others=Tables(others), connect=connect, sessions=sessions, own6=own6
+        )
         for prefix in (OWN4, own6):
             own = Claim(prefixes=[prefix], path=[B])
             for each in sessions.values():
@@ -266,17 +290,27 @@ def test_without_the_filter_the_traffic_would_be_its_own(
 @pytest.mark.feature("G22")
 @pytest.mark.parametrize(("prefix", "version"), [(LAN4, 4), (LAN6, 6)])
 def test_a_next_hop_is_the_neighbour_itself(thief: Thief, prefix: str, version: int) -> None:
-    """With a path that it has. The next hop is another neighbour's, on another link."""
+    """With a path that it has. The next hop is another neighbour's, on another link.
+
+    Without the filter, what the neighbour sends by this path goes over that link.
+    """
     (other,) = (p for p, each in bgp_peers(thief.near).items() if each["remoteAs"] == RELAY)
-    own = thief.address
+    own, filters = thief.address, ["set ip next-hop peer-address"]
     if version == 6:
         other, own = thief.hop(LAN6, RELAY, A, D), thief.hop(thief.own6, B)
+        filters = [f"set ipv6 next-hop global {own}", "set ipv6 next-hop prefer-global"]
     claim = Claim(prefixes=[prefix], path=[B, A, D], next_hop=other)
 
     with thief.claiming(claim, to=("lan-c",)):
         await_true(lambda: thief.hop(prefix, B, A, D), "the true path is accepted")
         assert thief.hop(prefix, B, A, D) == own
         assert own != other
+        with thief.without(
+            f"route-map IMPORT-{thief.filter}-V{version} permit 10",
+            *(f"no {each}" for each in filters),
+        ):
+            await_true(lambda: thief.hop(prefix, B, A, D) == other, "without the filter it is used")
+        await_true(lambda: thief.hop(prefix, B, A, D) == own, "it is the neighbour again")
     thief.others.await_unchanged()
 
 
@@ -298,3 +332,126 @@ def test_of_communities_it_has_graceful_shutdown_alone_for_its_own_routes(thief:
         ):
             await_true(lambda: "no-export" in communities(), "without the filter it stays")
     thief.others.await_unchanged()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What the processes of FRR on a cell have used: seconds of processor, and memory in MB."""
+
+    processor: float
+    memory: float
+
+
+def load(cell: Node) -> Load:
+    """What bgpd and zebra of a cell use (proc_pid_stat(5))."""
+    found = pids(cell)
+    words = " ".join(f"/proc/{found[name]}/stat" for name in ("bgpd", "zebra"))
+    rows = cell.run(["sh", "-c", f"cat {words}"]).stdout.splitlines()
+    fields = [row.rpartition(")")[2].split() for row in rows]
+    ticks = sum(int(each) for row in fields for each in row[11:13])
+    pages = sum(int(row[21]) for row in fields)
+    return Load(
+        processor=ticks / os.sysconf("SC_CLK_TCK"),
+        memory=pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+    )
+
+
+def connections(cell: Node) -> dict[str, int]:
+    """How often each session of a cell has come up, but for those with the thief."""
+    shown = json.loads(vtysh(cell, "show bgp neighbors json"))
+    return {
+        name: each["connectionsEstablished"]
+        for name, each in shown.items()
+        if each["remoteAs"] != B
+    }
+
+
+@pytest.mark.feature("G22")
+@pytest.mark.feature("G53")
+def test_a_route_that_flaps_a_hundred_times_a_second_costs_others_little(thief: Thief) -> None:
+    world, cells = thief.running.world, thief.others.cells
+    before = {cell.name: (connections(cell), load(cell)) for cell in cells}
+    own = Claim(prefixes=[OWN4], path=[B])
+    prober, sent = stream([line(world.nodes["lan-c-host1"], world.nodes["lan-d-host1"])])
+    flaps, began = 0, time.monotonic()
+    with prober, sent:
+        while (elapsed := time.monotonic() - began) < 3:
+            for each in thief.sessions.values():
+                each.withdraw(own)
+                each.advertise(own)
+            flaps += 1
+            pause(max(0.0, began + flaps / 100 - time.monotonic()))
+
+    assert flaps > 250
+    for cell in cells:
+        sessions, at_first = before[cell.name]
+        now = load(cell)
+        share = 100 * (now.processor - at_first.processor) / elapsed
+        note(f"{cell.name}: {share:.1f} % of a core, {now.memory - at_first.memory:.1f} MB more")
+        assert share < MOST_OF_A_CORE, cell.name
+        assert now.memory - at_first.memory < 5, cell.name
+        assert connections(cell) == sessions
+    assert {flow.lost for flow in sent.flows.values()} == {0}
+    thief.others.await_unchanged()
+
+
+@pytest.mark.feature("G22")
+@pytest.mark.feature("G53")
+def test_a_hundred_thousand_prefixes_end_the_session_alone(thief: Thief) -> None:
+    """With the first route that is accepted: FRR counts then, and what it has refused as well.
+
+    It is last: without the limit, bgpd keeps them all, and some of the memory for good.
+    """
+    world, near, cells = thief.running.world, thief.near, thief.others.cells
+    before = {cell.name: (connections(cell), load(cell)) for cell in cells}
+    flood, own = Claim(prefixes=FLOOD, path=[B]), Claim(prefixes=[OWN4], path=[B])
+    prober, sent = stream([line(world.nodes["lan-c-host1"], world.nodes["lan-d-host1"])])
+    with prober, sent:
+        began = time.monotonic()
+        thief.sessions["lan-c"].withdraw(own)
+        thief.sessions["lan-c"].advertise(flood)
+        # bgpd closes the connection.
+        with suppress(OSError):
+            thief.sessions["lan-c"].advertise(own)
+        await_true(lambda: not thief.has_session(), "the session is ended", within=30)
+        pause(0.5)
+        elapsed = time.monotonic() - began
+
+    shown = json.loads(vtysh(near, f"show bgp neighbors {thief.address} json"))[thief.address]
+    assert shown["lastNotificationReason"] == "Cease/Maximum Number of Prefixes Reached"
+    # It is tried again within a minute.
+    assert 0 < shown["restartInTimerMsec"] <= 60_000
+    for cell in cells:
+        sessions, at_first = before[cell.name]
+        now = load(cell)
+        spent, memory = now.processor - at_first.processor, now.memory - at_first.memory
+        note(f"{cell.name}: {spent:.2f} of {elapsed:.1f} s, {memory:.1f} MB more")
+        if cell is not near:
+            assert spent < 1, cell.name
+            assert memory < 5, cell.name
+        assert connections(cell) == sessions
+    assert {flow.lost for flow in sent.flows.values()} == {0}
+
+    # What bgpd does when that time is over.
+    vtysh(near, f"clear bgp {thief.address}")
+    thief.reconnect()
+    await_true(lambda: thief.path(OWN4, str(B)), "its own route is accepted again")
+    thief.others.await_unchanged()
+
+    family = ("configure terminal", f"router bgp {C}", "address-family ipv4 unicast")
+    # The first is that of IPv4.
+    limit = next(
+        each.strip()
+        for each in vtysh(near, "show running-config").splitlines()
+        if each.startswith(f"  neighbor {thief.address} maximum-prefix ")
+    )
+    vtysh(near, *family, f"no neighbor {thief.address} maximum-prefix")
+    try:
+        thief.sessions["lan-c"].withdraw(own)
+        thief.sessions["lan-c"].advertise(flood)
+        thief.sessions["lan-c"].advertise(own)
+        await_true(lambda: thief.received(own), "without the limit, all are taken", within=30)
+        assert holds(thief.has_session, during=1)
+    finally:
+        thief.sessions["lan-c"].close()
+        vtysh(near, *family, limit)

@@ -85,7 +85,7 @@ class Tables:
     """The routing tables of some cells, as they were."""
 
     def __init__(self, cells: list[Node]) -> None:
-        self._cells = cells
+        self.cells = cells
         self._before = self._snapshot()
 
     def assert_unchanged(self, *, during: float) -> None:
@@ -105,7 +105,7 @@ class Tables:
         ]
 
     def _snapshot(self) -> dict[str, dict[str, str]]:
-        return dict(in_parallel(lambda cell: snapshot(cell, ROUTES), self._cells))
+        return dict(in_parallel(lambda cell: snapshot(cell, ROUTES), self.cells))
 
 
 def status(deployment: Deployment, cell: Node) -> dict[str, Any]:
