@@ -1,0 +1,218 @@
+"""A walk through the settings: good and bad values, and every cell stays manageable.
+
+Values that do not exclude each other are released together.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from watching import await_true, note
+
+from commands import Outcome, run
+from settings_walk import SPEC, WALK, Bad, Place, Refuser, together
+from uno.lab import rehearsal
+from uno.lab.agents import Agents, is_settled
+from uno.lab.arrange import arrange
+from uno.lab.node import Node
+from uno.lab.world import World, temporary_world
+from uno.model.status import UvnView
+from uno.model.uvn import Uvn
+from uno.registry.changes import operations
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+# Names of settings, for the ids of tests.
+_NAMES = {path: path.removeprefix("settings.") for path in WALK}
+_GOOD = {
+    place: {_NAMES[path]: row.good for path, row in WALK.items() if row.place is place}
+    for place in Place
+}
+_BAD = {
+    refuser: {
+        f"{_NAMES[path]}-{number}": bad
+        for path, row in WALK.items()
+        for number, bad in enumerate(row.bad)
+        if bad.by is refuser
+    }
+    for refuser in Refuser
+}
+
+
+def by_host(rows: Mapping[str, Bad]) -> Mapping[str, tuple[Bad, ...]]:
+    """Return the rows with those together which a host refuses at once: ports of its tunnels."""
+    found: dict[str, tuple[Bad, ...]] = {}
+    for name, bad in rows.items():
+        group = f"ports of {bad.at}" if "-port" in bad.words else name
+        found[group] = (*found.get(group, ()), bad)
+    return found
+
+
+UNOFFERED = {name: (bad,) for name, bad in _BAD[Refuser.REGISTRY].items()}
+REFUSED = by_host(_BAD[Refuser.CELL])
+
+
+@pytest.fixture(scope="module")
+def four_sites_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two public cells and a private one."""
+    path = tmp_path_factory.mktemp("walk") / "uvn.yml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def four_sites(four_sites_spec: Path) -> Uvn:
+    return rehearsal.definition(four_sites_spec)
+
+
+@pytest.fixture(scope="module")
+def world(four_sites: Uvn) -> Iterator[World]:
+    """Public cells are on the Internet themselves: no router has to forward other ports to them."""
+    with temporary_world(
+        arrange(four_sites, hosts_per_lan=1, direct=frozenset({"a", "b"}))
+    ) as built:
+        built.nodes["a"].run(["ip", "address", "add", "192.168.101.1/24", "dev", "lan0"])
+        yield built
+
+
+@pytest.fixture
+def well(living: Agents) -> Iterator[Agents]:
+    """All agents at rest, on one generation; and again after the test."""
+    living.await_settled()
+    yield living
+    living.await_settled()
+
+
+@pytest.mark.feature("G05")
+def test_good_values_of_what_carries_no_messages_are_confirmed(well: Agents) -> None:
+    confirm(well, together(_GOOD[Place.PLAIN].values()))
+
+
+@pytest.mark.feature("G05")
+def test_good_values_of_what_carries_messages_are_confirmed(well: Agents) -> None:
+    confirm(well, together(_GOOD[Place.CARRIER].values()))
+
+
+@pytest.mark.feature("G05")
+@pytest.mark.parametrize("unoffered", UNOFFERED.values(), ids=UNOFFERED)
+def test_a_value_that_the_registrys_host_cannot_run_is_not_offered(
+    well: Agents, unoffered: Sequence[Bad]
+) -> None:
+    refuse(well, unoffered)
+
+
+@pytest.mark.feature("G05")
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+def test_a_value_that_a_cell_cannot_run_is_refused_and_changes_no_cell(
+    well: Agents, refused: Sequence[Bad]
+) -> None:
+    refuse(well, refused)
+
+
+def confirm(agents: Agents, commands: Iterable[str]) -> None:
+    """Change something at the registry, and release it: all cells confirm it."""
+    define(agents, commands)
+    began = time.monotonic()
+    done = agents.sync("-t", "90", check=False)
+    assert done.status == 0, done
+    wanted = newest(agents)
+    agents.await_views(lambda view: view.generation == wanted and is_settled(view), within=60)
+    note(f"confirmed after {time.monotonic() - began:.1f} s")
+
+
+def refuse(agents: Agents, values: Sequence[Bad]) -> None:
+    """Change something at the registry that some host cannot run: no cell changes."""
+    before, was = newest(agents), runs(agents.registry.view())
+    define(agents, together(bad.words for bad in values))
+    began = time.monotonic()
+
+    with ExitStack() as obstacles:
+        for bad in values:
+            obstacles.enter_context(obstacle(agents, bad))
+        done = agents.sync("-t", "90", check=False)
+
+    note(f"{len(values)} refused after {time.monotonic() - began:.1f} s")
+    assert done.status == 2, done
+    assert all(bad.reason in folded(done.stdout + done.stderr) for bad in values), done
+    assert runs(agents.registry.view()) == was
+    define(agents, [f"rollback {before} -y"])
+
+
+def define(agents: Agents, commands: Iterable[str]) -> None:
+    """Run commands of the registry, each of which changes something or finds it so."""
+    for words in commands:
+        done = ordered(agents, words)
+        assert done.status == 0, (words, done)
+
+
+def ordered(agents: Agents, words: str) -> Outcome:
+    nodes = agents.deployment.world.nodes
+    for name in ("a", "registry"):
+        words = words.replace(f"{{{name}}}", public(nodes[name]))
+    command, _, rest = words.partition(" ")
+    arguments = rest.split(" ")
+    if command == "apply":
+        file = agents.deployment.world.registry.directory / "walk.yml"
+        file.write_text(rest.replace(":", ": "))
+        arguments = ["-s", str(file)]
+    return run(command, *arguments, "-r", str(agents.deployment.registry_root))
+
+
+def folded(text: str) -> str:
+    """Text without its line ends."""
+    return " ".join(text.split())
+
+
+def public(node: Node) -> str:
+    """Where the Internet finds a node."""
+    return str(node.station.public)
+
+
+def newest(agents: Agents) -> int:
+    """The number of the newest generation."""
+    with operations.opened(agents.deployment.registry_root) as registry:
+        return int(registry.store.head().number)
+
+
+def runs(view: UvnView) -> Mapping[str, int]:
+    """The generation that each cell runs."""
+    return {cell.name: cell.status.generation for cell in view.cells if cell.status}
+
+
+@contextmanager
+def obstacle(agents: Agents, bad: Bad) -> Iterator[None]:
+    """Have another program use the port; or give the registry alone a licence."""
+    if "connext" in bad.words and bad.by is Refuser.CELL:
+        licence = agents.deployment.registry_root / "rti_license.dat"
+        licence.touch()
+        yield
+        licence.unlink()
+        return
+    if bad.port is None:
+        yield
+        return
+    node = agents.deployment.world.nodes[bad.at]
+    program = node.start([sys.executable, "-c", _TAKE, str(bad.port)])
+    try:
+        in_use = f"ss -lnuH 'sport = :{bad.port}' | grep ."
+        await_true(
+            lambda: node.run(["sh", "-c", in_use], check=False).status == 0,
+            "it listens",
+            within=30,
+        )
+        yield
+    finally:
+        program.stop()
+
+
+_TAKE = """
+import signal, socket, sys
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.bind(("", int(sys.argv[1])))
+signal.pause()
+"""
