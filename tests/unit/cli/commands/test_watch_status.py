@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,15 +30,21 @@ BEHIND = UvnView(uvn="net", viewer=0, generation=5, cells=(CELL, CellView(id=2, 
 
 
 @contextmanager
-def agent(path: Path, view: UvnView) -> Iterator[Callable[[], None]]:
-    """Serve `view` at `path`; what is yielded ends that, if it is called before."""
+def agent(path: Path, view: UvnView, *, most: float = math.inf) -> Iterator[Callable[[], None]]:
+    """Serve `view` at `path`, `most` times; what is yielded ends that, if it is called before."""
     started = threading.Event()
+    served = itertools.count(1)
     tasks: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = []
 
     async def serve() -> None:
         tasks.append((asyncio.get_running_loop(), asyncio.current_task()))
         started.set()
-        await ControlServer(path, view=lambda: view).serve()
+        await ControlServer(path, view=serve_view).serve()
+
+    def serve_view() -> UvnView:
+        if next(served) > most:
+            stop()
+        return view
 
     def run() -> None:
         with suppress(asyncio.CancelledError):
@@ -184,12 +192,8 @@ def test_programs_get_one_object(site: Uno, path: Path) -> None:
 
 def watched(site: Uno, path: Path, *words: str) -> Outcome:
     """Watch an agent that ends after the first lines."""
-    with agent(path, VIEW) as stop:
-        timer = threading.Timer(2.5, stop)
-        timer.start()
-        found = site("status", "--watch", *words)
-        timer.join()
-    return found
+    with agent(path, VIEW, most=2):
+        return site("status", "--watch", *words)
 
 
 def test_watching_programs_get_an_object_a_line(site: Uno, path: Path) -> None:
