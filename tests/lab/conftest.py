@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE))
 LONGEST_FIRST = (
     *("test_service", "test_sync", "test_faults", "test_undo", "test_agents", "test_root_vpn"),
     *("test_demo", "test_trust", "test_acceptance", "test_hostile", "test_names", "test_handover"),
-    "test_chaos",
+    *("test_verify", "test_chaos"),
 )
 
 EXAMPLE = HERE.parents[1] / "examples" / "four-sites" / "uvn.yml"
