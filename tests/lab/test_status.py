@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import causes
 import foreign
 import pytest
 from watching import await_true, note, only, pause, uno
 
 from uno.host.command import Completed
 from uno.lab.agents import Agent, Agents
+from uno.lab.deploy import in_parallel
 from uno.lab.node import Program
 from uno.lab.world_layout import Cable
 
@@ -352,3 +355,92 @@ def views(log: Path) -> list[dict[str, Any]]:
     """What a watching command has printed, but for a line that is not whole yet."""
     whole = log.read_text().splitlines(keepends=True) if log.exists() else []
     return [json.loads(line) for line in whole if line.startswith("{") and line.endswith("\n")]
+
+
+@pytest.mark.feature("G42")
+def test_doctor_and_explain_find_nothing_wrong_where_all_is_well(well: Agents) -> None:
+    await_nothing_wrong(well.all)
+
+    for observer in (well.registry, well.cells["lan-a"]):
+        shown = causes.explained(observer, "lan-d", LOST)
+        assert shown["reaches"] is True
+        assert (shown["forth"]["cause"], shown["back"]["cause"]) == (None, None)
+
+
+@pytest.mark.feature("G42")
+def test_doctor_names_each_fault_of_a_host_and_nothing_else(well: Agents) -> None:
+    world, pair = well.deployment.world, (well.cells["lan-b"], well.cells["lan-c"])
+    for agent in pair:
+        agent.stop()
+    try:
+        for faults in (*causes.ROUNDS, *((each,) for each in causes.ALONE)):
+            with ExitStack() as made:
+                for agent, fault in zip(pair, faults, strict=False):
+                    made.enter_context(fault.make(world, agent))
+                await_named(
+                    *((it, each.check, each.named) for it, each in zip(pair, faults, strict=False))
+                )
+        await_nothing_wrong(pair)
+        causes.kill_routing(pair[0].node)
+        await_named((pair[0], "routing", "FRR does not run"))
+    finally:
+        well.start(pair)
+
+
+@pytest.mark.feature("G42")
+def test_doctor_names_what_an_agent_cannot_mend(well: Agents) -> None:
+    world, lan_a, lan_c, lan_d = well.deployment.world, *(well.cells[f"lan-{it}"] for it in "acd")
+    with causes.without_route_back(world, lan_d):
+        await_named((lan_d, "route-back", "192.168.4.1 answers this cell, and no other site"))
+        shown = causes.explained(lan_d, "192.168.1.7", "192.168.4.1")
+        assert "the LAN's router has no route back" in shown["forth"]["cause"]["what"]
+
+    lan_c.kill()
+    try:
+        await_named((lan_c, "agent", "the agent has ended"))
+    finally:
+        well.start([lan_c])
+
+    # A port that is not forwarded, since the link to lan-d was made.
+    world.cut("lan-d", "lan-a")
+    try:
+        (link,) = [it for it in causes.links(lan_a) if it["cell"] == lan_d.cell]
+        lan_a.node.run(["ip", "link", "del", link["interface"]])
+        named = "nothing has ever arrived from lan-d at UDP port"
+        await_named((lan_a, "port-forwarding", named))
+        shown = causes.explained(lan_a, "192.168.1.7", "192.168.4.7")
+        assert shown["reaches"] is False
+        assert "lan-d" in shown["forth"]["cause"]["what"]
+    finally:
+        world.restore("lan-d", "lan-a")
+
+
+def await_named(*expected: tuple[Agent, str, str]) -> None:
+    """Wait until `uno doctor` names this fault on each of these hosts, and no other."""
+    found: dict[str, dict[str, str]] = {}
+
+    def is_named() -> bool:
+        found.update(wrong_everywhere(agent for agent, _, _ in expected))
+        return all(
+            [*found[agent.name]] == [check] and named in found[agent.name][check]
+            for agent, check, named in expected
+        )
+
+    try:
+        after = await_true(is_named, f"{[it[1:] for it in expected]}", within=60)
+    finally:
+        note(f"{found}")
+    note(f"{[check for _, check, _ in expected]} named after {after:.1f} s")
+
+
+def await_nothing_wrong(agents: Iterable[Agent]) -> None:
+    """Wait until `uno doctor` finds nothing wrong on these hosts."""
+    chosen = tuple(agents)
+    await_true(lambda: not any(wrong_everywhere(chosen).values()), "nothing is wrong", within=120)
+
+
+def wrong_everywhere(agents: Iterable[Agent]) -> dict[str, dict[str, str]]:
+    """What `uno doctor` finds wrong on each of these hosts, by their names."""
+    chosen = {agent.node.name: agent for agent in agents}
+    nodes = [agent.node for agent in chosen.values()]
+    return dict(in_parallel(lambda node: causes.wrong(chosen[node.name]), nodes))
