@@ -64,7 +64,10 @@ def command(words, **_):
     print(*found, "", sep=" | ", flush=True)
     os.execvp(SHOW[0], SHOW)
 
-cli.app = command
+class Group:
+    main = staticmethod(command)
+
+cli._command = lambda _: Group
 cli.main(["show", "uvn"])
 """
 

@@ -29,9 +29,9 @@ def verify(
         bool, typer.Option("--assumptions", help="Also list what is not modelled.")
     ] = False,
 ) -> None:
-    """Report what the loss of any one link or cell, or of all cells at one address, would cost.
+    """Report what the loss of any one link or cell would cost.
 
-    It suggests what would fix it. Every LAN must reach every other of its IP version, and the
+    Or the loss of all cells at one address. It suggests what would fix it. Every LAN must reach every other of its IP version, and the
     particles at every cell must reach each LAN. Exits with 0 if no failure costs anything, with 3
     if one would, and with 1 if a part is cut off now.
     """
