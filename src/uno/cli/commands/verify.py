@@ -31,9 +31,9 @@ def verify(
 ) -> None:
     """Report what the loss of any one link or cell would cost.
 
-    Or the loss of all cells at one address. It suggests what would fix it. Every LAN must reach every other of its IP version, and the
-    particles at every cell must reach each LAN. Exits with 0 if no failure costs anything, with 3
-    if one would, and with 1 if a part is cut off now.
+    Or the loss of all cells at one address. It suggests what would fix it. Every LAN must reach
+    every other of its IP version, and the particles at every cell must reach each LAN. Exits with 0
+    if no failure costs anything, with 3 if one would, and with 1 if a part is cut off now.
     """
     from uno.cli.output import change_report, change_values, printing
     from uno.model import codec
