@@ -255,8 +255,12 @@ class _ChildLink:
             self._connection.sendall(bytes(self._output) + rest)
             # The child reads what is left in the socket, and then its end.
             self._connection.shutdown(socket.SHUT_RDWR)
-        if self.child.ended(within=within + TO_END) is None:
+        status = self.child.ended(within=within + TO_END)
+        if status is None:
             self.child.kill()
+        if status != 0:
+            # Other nodes notice after its lease.
+            _log.warning("%s", self._failure("did not end" if status is None else "", status))
         os.close(self._errors)
 
     def end(self) -> None:
@@ -282,14 +286,14 @@ class _ChildLink:
         status = self.child.ended(within=_TO_REAP)
         if status is None:
             self.child.kill()
-        printed = _last_line(self._errors)
-        error = TransientFailure(
-            f"the process of the bus {reason or _described(status)}{printed and f': {printed}'}",
-            "it is started again",
-        )
+        error = TransientFailure(self._failure(reason, status), "it is started again")
         os.close(self._errors)
         if self._inbox is not None:
             self._loop.call_soon(self._inbox.lost, error)
+
+    def _failure(self, reason: str, status: int | None) -> str:
+        printed = _last_line(self._errors)
+        return f"the process of the bus {reason or _described(status)}{printed and f': {printed}'}"
 
     def _flush(self) -> None:
         while True:

@@ -317,12 +317,15 @@ def test_a_killed_agent_is_noticed_after_the_lease(domain: int) -> None:
 STOPPED = """
 import asyncio
 from ipaddress import IPv4Address
-from uno.bus.cyclone import CycloneBus
+from uno.bus.cyclone import CycloneSession
+from uno.bus.dds import DdsBus
+from uno.bus.in_process import InProcess
 from uno.model.messages import Envelope
 from uno.ports.bus import BusConfig, BusPeer, Channel, Received, Topic
 
 async def main():
-    bus, home, status = CycloneBus(), IPv4Address("127.0.0.1"), Channel(Topic.STATUS)
+    bus, home = DdsBus(InProcess(CycloneSession)), IPv4Address("127.0.0.1")
+    status = Channel(Topic.STATUS)
 
     def answer(event):
         if isinstance(event, Received):
@@ -340,7 +343,9 @@ asyncio.run(main())
 """
 
 
-def test_an_agent_leaves_while_another_acknowledges_nothing(domain: int) -> None:
+def test_an_agent_leaves_while_another_acknowledges_nothing(
+    domain: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scene() -> None:
         async with Agents(domain) as agents:
             registry, received = agents.join(0)
@@ -360,6 +365,8 @@ def test_an_agent_leaves_while_another_acknowledges_nothing(domain: int) -> None
                 await cell.wait()
 
     run(scene())
+
+    assert caplog.text == ""
 
 
 def test_noise_at_the_ports_does_no_harm_and_is_logged_once(
