@@ -475,18 +475,21 @@ def _route_back(case: _Case) -> Iterator[CheckResult]:
     for lan, hosts in by_lan.items():
         local = [each for each in hosts if not each.answers_sites]
         named = ", ".join(str(each.address) for each in local[:_NAMED])
+        named += " answers" if len(local) == 1 else " answer"
         if len(local) == len(hosts):
-            yield _fault(
+            # A router may answer its own LAN alone, and forward all the same.
+            make = _warning if all(each.is_router for each in hosts) else _fault
+            yield make(
                 "route-back",
-                f"LAN {lan}: {named} answers this cell, and no other site: the LAN's router has no"
-                " route back to this host",
+                f"LAN {lan}: {named} this cell, and no other site: the LAN's router has no"
+                f" route back to this host{', or answers its LAN only' * (make is _warning)}",
                 where=str(lan),
                 remedy="add the routes to the LAN's router: uno guide, step 3",
             )
         elif local:
             yield _warning(
                 "route-back",
-                f"LAN {lan}: {named} answers this cell, and no other site, although others do",
+                f"LAN {lan}: {named} this cell, and no other site, although others do",
                 where=str(lan),
                 remedy="its own firewall may answer its own LAN only, as Windows does",
             )

@@ -270,7 +270,8 @@ class _Way:
             return
         there = [each for each in self.sight.hosts if each.lan == place.lan and each.answers_cell]
         named = [each for each in there if each.address == place.address]
-        judged = named or there
+        # A router may answer its own LAN alone, and forward all the same.
+        judged = named or [each for each in there if not each.is_router]
         where = self.known.name(place.cell)
         if judged and not any(each.answers_sites for each in judged):
             router = any(each.is_router or not each.answers_sites for each in there) and not any(

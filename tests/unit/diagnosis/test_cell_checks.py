@@ -288,6 +288,11 @@ def lost_otherwise(site: Site) -> None:
 
 
 def no_route_back(site: Site) -> None:
+    host = replace(ROUTER, address=IPv4Address("192.168.2.9"), is_router=False, answers_sites=False)
+    site.facts["lan_hosts"] = (replace(ROUTER, answers_sites=False), host)
+
+
+def router_alone_is_silent(site: Site) -> None:
     site.facts["lan_hosts"] = (replace(ROUTER, answers_sites=False),)
 
 
@@ -371,7 +376,8 @@ CASES: tuple[tuple[Callable[[Site], None], str, CheckState, str], ...] = (
     (other_route, "routes", FAULT, "leave by tun0"),
     (prohibited, "routes", FAULT, "a rule of this host prohibits"),
     (lost_otherwise, "loss", FAULT, "this host loses packets"),
-    (no_route_back, "route-back", FAULT, "192.168.2.1 answers this cell, and no other site"),
+    (no_route_back, "route-back", FAULT, "192.168.2.1, 192.168.2.9 answer this cell, and no"),
+    (router_alone_is_silent, "route-back", WARNING, "or answers its LAN only"),
     (one_host_local_only, "route-back", WARNING, "192.168.2.9"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
@@ -228,8 +229,8 @@ def no_route_back(net: Network) -> None:
         LanHost(
             lan=LANS["c"],
             nic="lan0",
-            address=IPv4Address("192.168.3.1"),
-            is_router=True,
+            address=IPv4Address("192.168.3.8"),
+            is_router=False,
             answers_cell=True,
             answers_sites=False,
         ),
@@ -288,6 +289,16 @@ def test_the_first_cause_is_named_with_its_place(
     assert found.forth.cause.where == where
     assert named in found.forth.cause.what
     assert found.forth.cause.remedy
+
+
+def test_a_router_that_answers_its_lan_alone_is_a_cause_only_if_it_is_asked_about() -> None:
+    net = Network()
+    no_route_back(net)
+    (host,) = net.hosts
+    net.hosts = (replaced(host, address=IPv4Address("192.168.3.1"), is_router=True),)
+
+    assert net.explain("192.168.1.0/24", "192.168.3.0/24").reaches is True
+    assert net.explain("192.168.1.0/24", "192.168.3.1").reaches is False
 
 
 @pytest.mark.parametrize("harm", [on_the_way, narrow, no_carrier, firewall])
