@@ -10,6 +10,7 @@ and is killed.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -138,6 +139,7 @@ def stopped(start: Path, into: Path, number: int, *words: str, step: int = 1) ->
     done = command.run(
         [sys.executable, "-c", STOPPER, str(start), str(into), str(number), str(step), *words],
         timeout=240,
+        env={name: os.environ[name] for name in ("UNO_PASSPHRASE",) if name in os.environ},
     )
     attempts = [line.split() for line in done.stdout.splitlines()]
     assert int(attempts[-1][1]) == 0, "the last attempt was not stopped, and worked"
