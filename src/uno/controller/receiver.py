@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 from uno.controller.rollout import CellObservation
@@ -70,30 +71,38 @@ class Receiver:
         for _, event in self._unknown.take(members, now=now):
             self.receive(event, now=now)
 
-    def receive(self, event: BusEvent, *, now: float) -> None:
-        """Process an event of the bus; warn once of an advertisement that is not authentic."""
+    def receive(self, event: BusEvent, *, now: float) -> bool:
+        """Process an event of the bus, and return whether it is news of a cell.
+
+        Warns once of an advertisement that is not authentic.
+        """
         if not isinstance(event, Received):
-            return
+            return False
         received = event.envelope
         if received.subject == REGISTRY and event.channel.partition != RELAY:
-            return
+            return False
         try:
             is_new = self.database.accept(received, now=now)
         except Untrusted as error:
             if isinstance(error, UnknownOrigin):
                 self._unknown.keep(received, event, now=now)
             self.complain(received.relayed_by, error.what, now=now)
-            return
+            return False
         if self.database.registry_key != self._registry_key:
             self.complain(REGISTRY, _OLD_KEY, now=now)
-        if event.channel.partition == OWN:
-            # Any cell can repeat there what another one has advertised before.
-            if self.database.is_newest(received):
-                self._received_directly[received.subject] = now
-        elif (
-            is_new and now - self._first_relayed.setdefault(received.subject, now) > _FIRST_TIMEOUT
-        ):
-            self._verified.add(received.subject)
+        if event.channel.partition != OWN:
+            self._note_relayed(received.subject, is_new=is_new, now=now)
+            return is_new
+        # Any cell can repeat there what another one has advertised before.
+        if not self.database.is_newest(received):
+            return is_new
+        before = self._received_directly.get(received.subject, -inf)
+        self._received_directly[received.subject] = now
+        return is_new or now - before >= _DIRECT_TIMEOUT
+
+    def _note_relayed(self, cell: int, *, is_new: bool, now: float) -> None:
+        if is_new and now - self._first_relayed.setdefault(cell, now) > _FIRST_TIMEOUT:
+            self._verified.add(cell)
 
     def accept_waiting(self, *, now: float) -> None:
         """Accept what cells have advertised too fast, once it is due."""

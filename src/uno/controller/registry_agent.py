@@ -119,6 +119,8 @@ class RegistryAgent:
         self._server: control.ControlServer | None = None
         self._pass_lock = asyncio.Lock()
         self._wake = asyncio.Event()
+        # Whether a pass is to be made without waiting.
+        self._is_due = False
         self._events: deque[BusEvent] = deque()
         self._release_waits = self._keys_pruned = False
         # Cells that rolled back alone, and whose packages a person wants to be offered again.
@@ -175,6 +177,7 @@ class RegistryAgent:
             self._release_waits = not rollout.is_replaceable(now, self._environment.limits)
             if not self._release_waits:
                 await self._release()
+        self._is_due = True
         self._wake.set()
 
     async def _start(self, *, release: bool) -> None:
@@ -254,13 +257,26 @@ class RegistryAgent:
                 _log.warning("the endpoints of cells could not be refreshed: %s", error)
 
     async def _wait(self, longest: float) -> None:
-        try:
+        """Wait until a pass is due: by time, by news of a cell, or since something is released.
+
+        What is not authentic is no news, so that a flood of it costs no passes.
+        """
+        with suppress(TimeoutError):
             async with asyncio.timeout(longest):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        self._wake.clear()
-        await asyncio.sleep(_EVENT_DELAY)
+                while not self._is_due:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    await asyncio.sleep(_EVENT_DELAY)
+                    if self._receive_events(self._environment.clock()):
+                        self._is_due = True
+        self._is_due = False
+
+    def _receive_events(self, now: float) -> bool:
+        """Process what has arrived, and return whether there is news."""
+        news = False
+        while self._events:
+            news |= self._receiver.receive(self._events.popleft(), now=now)
+        return news
 
     async def _try_pass(self, *, goes_on: bool) -> None:
         """Make a pass; a failure is logged once, and the next pass tries again.
@@ -283,8 +299,7 @@ class RegistryAgent:
 
     async def _pass(self) -> None:
         now = self._environment.clock()
-        while self._events:
-            self._receiver.receive(self._events.popleft(), now=now)
+        self._receive_events(now)
         self._receiver.accept_waiting(now=now)
         self._exceed_own_sequence(now)
         await self._follow_store(now)

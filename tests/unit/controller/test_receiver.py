@@ -16,7 +16,7 @@ from uno.model.key_ids import cell_signing
 from uno.model.messages import Envelope, Kind
 from uno.model.package import SignedManifest
 from uno.model.status import CellStatus
-from uno.ports.bus import FOR_REGISTRY, OWN, Channel, Received, Topic
+from uno.ports.bus import FOR_REGISTRY, OWN, Channel, Presence, Received, Topic
 from uno.render import package_file
 from uno.statesync.envelope import signed, signer
 
@@ -127,6 +127,30 @@ def test_what_is_repeated_of_a_cell_is_no_contact_with_it(cells: Cells) -> None:
 
     registry.receive(Received(channel, second), now=50.0)
     assert registry.unreachable_from_registry(now=50.0) == (1,)
+
+
+@pytest.mark.feature("G53")
+def test_what_is_not_authentic_or_known_is_no_news(cells: Cells) -> None:
+    registry = receiver(cells, 1)
+    own, for_registry = Channel(Topic.STATUS), Channel(Topic.STATUS, FOR_REGISTRY)
+    (_, first), *_ = advertised(cells, 1)
+    (_, second), *_ = advertised(cells, 1)
+    forged = replace(second, sequence=second.sequence + 1)
+    stranger = replace(second, subject=2)
+
+    def is_news(channel: Channel, envelope: Envelope, *, now: float) -> bool:
+        return registry.receive(Received(channel, envelope), now=now)
+
+    assert is_news(for_registry, first, now=1.0)
+    assert not is_news(for_registry, first, now=1.1)
+    assert is_news(own, first, now=1.2), "the cell is received directly"
+    assert not is_news(own, first, now=1.3)
+    assert not is_news(own, forged, now=1.4)
+    assert not is_news(own, stranger, now=1.5)
+    assert not registry.receive(Presence(own, 1), now=1.6)
+    assert is_news(own, second, now=1.7)
+    assert not is_news(own, first, now=1.8)
+    assert is_news(own, second, now=50.0), "the cell is received directly again"
 
 
 @pytest.fixture(scope="module")

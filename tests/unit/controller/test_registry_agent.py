@@ -31,7 +31,7 @@ from uno.model.plan import Plan
 from uno.model.status import UvnView
 from uno.model.trust import Revocation, TrustUpdate
 from uno.model.uvn import Uvn
-from uno.ports.bus import REGISTRY_INDEX, RELAY, Channel, Topic
+from uno.ports.bus import REGISTRY_INDEX, RELAY, Channel, Received, Topic
 from uno.ports.host import Desired
 from uno.registry.changes import edits, key_rotation, membership, operations
 from uno.registry.changes.edits import Edited, Setting
@@ -183,6 +183,41 @@ def test_a_release_is_staged_everywhere_activated_together_and_confirmed(scene: 
     for cell in scene.cells.values():
         assert [phase for phase, _ in cell.log] == [Phase.STAGED, Phase.APPLIED, Phase.CONFIRMED]
         assert cell.violations == []
+
+
+@pytest.mark.feature("G53")
+def test_forgeries_cause_no_pass(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[float] = []
+    original = RegistryAgent._pass
+
+    async def counted(self: RegistryAgent) -> None:
+        passes.append(time.monotonic())
+        await original(self)
+
+    monkeypatch.setattr(RegistryAgent, "_pass", counted)
+
+    async def play() -> float:
+        async with scene.agent_at_work() as agent:
+            await until(lambda: bool(passes), "it works")
+            passes.clear()
+            began = time.monotonic()
+            for number in range(1, 41):
+                forged = Envelope(
+                    subject=1,
+                    kind=Kind.STATUS,
+                    sequence=number,
+                    relayed_by=2,
+                    body=b"{}",
+                    signature=bytes(64),
+                )
+                agent._deliver(Received(Channel(Topic.STATUS), forged))
+                await asyncio.sleep(0.03)
+            return time.monotonic() - began
+
+    seconds = asyncio.run(play())
+
+    # By time alone there is one every two seconds.
+    assert len(passes) <= seconds / 2 + 2
 
 
 @pytest.mark.feature("G05")
