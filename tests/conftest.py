@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +21,11 @@ sys.path.append(str(HERE.parent / "scripts"))
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _same_tree_in_every_process() -> Iterator[None]:
-    """Have processes of tests import the tree that PYTHONPATH names, where it does."""
+def _processes_of_tests_are_like_this_one() -> Iterator[None]:
+    """Have processes of tests import the tree that is tested, and find the labs of their test."""
     with pytest.MonkeyPatch.context() as patched:
-        if "PYTHONPATH" in os.environ:
-            patched.setattr(command, "_INHERITED", (*command._INHERITED, "PYTHONPATH"))
+        names = (*command._INHERITED, "PYTHONPATH", "UNO_LAB_DIR")
+        patched.setattr(command, "_INHERITED", names)
         yield
 
 
