@@ -47,7 +47,7 @@ class Place(Enum):
     PLAIN = auto()
     """What does not carry the registry's messages."""
     CARRIER = auto()
-    """What carries them."""
+    """What carries them: no lab releases all of it at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,12 +168,12 @@ WALK: dict[str, Row] = {
         place=Place.CARRIER,
     ),
     "settings.deployment.strategy": Row(
-        good=_uvn(_STATIC), bad=(Bad(words=_uvn("-S star")),), place=Place.CARRIER
+        good=_uvn(_STATIC), bad=(Bad(words=_uvn("-S star")),), place=None
     ),
     "settings.deployment.strategy_args": Row(
         good=_uvn(_STATIC),
         bad=(Bad(words=_uvn('-S static -D {"a":["nobody"]}')),),
-        place=Place.CARRIER,
+        place=None,
     ),
     "settings.deployment.private_uplinks": Row(
         good=_uvn("-S crossed --private-uplinks 2"), bad=(Bad(words=_uvn("--private-uplinks 0")),)

@@ -94,11 +94,6 @@ def test_good_values_of_what_carries_no_messages_are_confirmed(well: Agents) -> 
 
 
 @pytest.mark.feature("G05")
-def test_good_values_of_what_carries_messages_are_confirmed(well: Agents) -> None:
-    confirm(well, together(_GOOD[Place.CARRIER].values()))
-
-
-@pytest.mark.feature("G05")
 @pytest.mark.parametrize("unoffered", UNOFFERED.values(), ids=UNOFFERED)
 def test_a_value_that_the_registrys_host_cannot_run_is_not_offered(
     well: Agents, unoffered: Sequence[Bad]
