@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -415,6 +416,55 @@ def test_doctor_names_what_an_agent_cannot_mend(well: Agents) -> None:
         world.restore("lan-d", "lan-a")
 
 
+@pytest.mark.feature("G42")
+def test_explain_names_the_first_cause_wherever_it_is(well: Agents) -> None:
+    world, observers = well.deployment.world, (well.registry, well.cells["lan-a"])
+    lan_c = well.cells["lan-c"]
+    v4, v6 = LANS["lan-c"]
+    (firewall,) = [it for faults in causes.ROUNDS for it in faults if it.name == "firewall"]
+
+    lose_lan(lan_c)
+    await_cause(observers, ("lan-a", v6), f"LAN {v6} is missing")
+    regain_lan(lan_c)
+    with firewall.make(world, lan_c):
+        await_cause(observers, ("192.168.1.7", v4), "lan-c: chain through of nftables table")
+    world.cut("lan-a", "lan-c")
+    try:
+        await_true(
+            lambda: all(
+                (shown := causes.explained(it, "192.168.1.7", v4))["reaches"] is True
+                and "not by the planned path" in str(shown["forth"]["remarks"])
+                for it in observers
+            ),
+            "the way around is shown",
+            within=60,
+        )
+    finally:
+        world.restore("lan-a", "lan-c")
+    lan_c.kill()
+    try:
+        shown = causes.explained(observers[1], "192.168.1.7", v4)
+        assert shown["forth"]["cause"] is None
+    finally:
+        well.start([lan_c])
+
+
+@pytest.mark.alone
+@pytest.mark.feature("G42")
+def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None:
+    # With waits of at most half a second at the same time: less than two seconds for its user.
+    took = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = time.monotonic()
+        assert causes.doctor(well.cells["lan-a"]).status == 0
+        wall = time.monotonic() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        note(f"uno doctor took {wall:.2f} s, {took[-1]:.2f} s of a processor")
+    assert min(took) < 2
+
+
 def await_named(*expected: tuple[Agent, str, str]) -> None:
     """Wait until `uno doctor` names this fault on each of these hosts, and no other."""
     found: dict[str, dict[str, str]] = {}
@@ -444,3 +494,19 @@ def wrong_everywhere(agents: Iterable[Agent]) -> dict[str, dict[str, str]]:
     chosen = {agent.node.name: agent for agent in agents}
     nodes = [agent.node for agent in chosen.values()]
     return dict(in_parallel(lambda node: causes.wrong(chosen[node.name]), nodes))
+
+
+def await_cause(observers: tuple[Agent, ...], ends: tuple[str, str], named: str) -> None:
+    """Wait until `uno explain` has this cause in both directions, wherever it is asked."""
+    shown: list[str] = []
+
+    def is_named() -> bool:
+        nonlocal shown
+        found = [causes.explained(each, *ends) for each in observers]
+        shown = [str(each[way]["cause"]) for each in found for way in ("forth", "back")]
+        return all(named in each for each in shown)
+
+    try:
+        await_true(is_named, named, within=45)
+    finally:
+        note(f"{ends}: {shown}")
