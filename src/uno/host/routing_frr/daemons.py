@@ -52,6 +52,11 @@ SWEEP_SECONDS = 150
 # are computed. Where that is not permitted, nice(1) warns, and they run at the default niceness.
 NICENESS = {"zebra": -15, "bfdd": -15, "bgpd": -10}
 
+# KiB of address space that bgpd may have, which starts with 180,000. It keeps also routes that it
+# refuses, 0.5 kB each, and counts them only once it accepts one of that neighbour: an attacker must
+# not take the memory of the host. A bgpd that ends is restarted, and forwarding goes on meanwhile.
+BGPD_MEMORY = 1 << 20
+
 # Where another FRR has routes on this host zebra must never sweep: it would delete them too.
 NEVER_SECONDS = 2_000_000_000
 
@@ -446,7 +451,7 @@ stop() {{
   kill -9 "$pid" 2>/dev/null || return 0
 }}
 begin() {{
-  within=
+  within= memory=unlimited
   # --v6-rr-semantics: replace an IPv6 route in one step, as Linux can and zebra does not expect.
   case $1 in
     zebra) nice={NICENESS["zebra"]} extra="-s 2000000 --v6-rr-semantics -K {sweep}" ;;
@@ -455,12 +460,15 @@ begin() {{
       nice={NICENESS["bfdd"]} within=without_socket_filter
       extra=$({PROGRAMS}/bfdd --help | grep -q bfdctl && echo "--bfdctl $here/bfdd.sock")
       ;;
-    bgpd) nice={NICENESS["bgpd"]} extra="-p {BGP_PORT}" ;;
+    bgpd) nice={NICENESS["bgpd"]} extra="-p {BGP_PORT}" memory={BGPD_MEMORY} ;;
     *) exit 2 ;;
   esac
   common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.startup -i $here/$1.pid"
   logging="--log file:$here/frr.log --log-level notifications"
-  $within nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra >"$here/$1.start" 2>&1 || {{
+  (
+    ulimit -v "$memory" 2>/dev/null
+    $within nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra
+  ) >"$here/$1.start" 2>&1 || {{
     cat "$here/$1.start" >&2
     return 1
   }}

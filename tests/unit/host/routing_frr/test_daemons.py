@@ -68,6 +68,21 @@ def test_a_daemon_is_started_with_everything_in_unos_folder(
     ).split()
 
 
+@pytest.mark.parametrize(("name", "memory"), [("zebra", "unlimited"), ("bgpd", "1048576")])
+def test_what_is_refused_cannot_take_the_memory_of_the_host(
+    name: str, memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_text("#!/bin/sh\nulimit -v\n")
+    (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr.script(tmp_path, 150))
+
+    run(["sh", str(script), "start", name])
+
+    assert (tmp_path / f"{name}.start").read_text() == f"{memory}\n"
+
+
 def test_a_daemon_that_does_not_start_is_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
