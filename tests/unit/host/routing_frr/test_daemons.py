@@ -76,7 +76,7 @@ def test_what_is_refused_cannot_take_the_memory_of_the_host(
     (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
     script = tmp_path / "daemon.sh"
-    script.write_text(frr.script(tmp_path, 150))
+    script.write_text(frr.daemons_script(tmp_path, 150))
 
     run(["sh", str(script), "start", name])
 
