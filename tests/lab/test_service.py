@@ -45,7 +45,7 @@ from uno.lab import rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
-from uno.lab.node import Node
+from uno.lab.node import Node, as_on_a_stock_host
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.world_layout import Role
 
@@ -123,6 +123,18 @@ def test_status_shows_that_all_is_well_and_how(site: Site) -> None:
     assert {link["bgp"] for link in found["links"]} == {"Established"}
     assert {link["bfd"] for link in found["links"]} == {"up"}
     assert uno(site.deployment, site.crowded, "status").status == 0
+
+
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong_beside_docker_a_firewall_a_vpn_and_frr(site: Site) -> None:
+    def wrong(cell: Node) -> list[str]:
+        root = str(site.deployment.cell_root(cell))
+        done = cell.run(as_on_a_stock_host([*UNO, "doctor", "--json", "-r", root]), check=False)
+        return [f"{it}" for it in json.loads(done.stdout)["results"] if it["state"] != "good"]
+
+    found = in_parallel(wrong, site.deployment.cells)
+
+    assert dict(found) == {cell.name: [] for cell in site.deployment.cells}
 
 
 @pytest.mark.feature("F065")
