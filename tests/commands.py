@@ -29,7 +29,10 @@ Uno: TypeAlias = Callable[..., Outcome]
 
 
 def run(*arguments: str) -> Outcome:
-    """Run `uno ARGUMENTS` with its output going to a pipe."""
+    """Run `uno ARGUMENTS` with its output going to a pipe.
+
+    An agent keeps all privileges: what it gives up, the tests that follow would not have either.
+    """
     out, err = StringIO(), StringIO()
     log = logging.getLogger("uno")
     before = (log.handlers, log.level, log.propagate)
@@ -37,6 +40,7 @@ def run(*arguments: str) -> Outcome:
     try:
         with (
             environment,
+            patch("uno.host.privileges.restrict"),
             redirect_stdout(out),
             redirect_stderr(err),
             pytest.raises(SystemExit) as caught,

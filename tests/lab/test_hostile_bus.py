@@ -272,6 +272,7 @@ def test_altered_datagrams_end_no_agent(site: Thief) -> None:
     `scripts/fuzz_datagrams.py` sends a million.
     """
     targets = (site.agents.registry, site.agents.cells[OTHER])
+    await_true(lambda: all(each.bus_pid for each in targets), "each has its bus", within=30)
     before = [(each.pid, each.bus_pid) for each in targets]
     status = site.status(CellStatus(generation=1, problem="x" * 3000), sequence=1 << 22)
     with tapped(site.agent.node) as datagrams, site.writing(status):

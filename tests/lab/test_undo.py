@@ -103,6 +103,7 @@ esac
 """
 
 
+@pytest.mark.alone
 @pytest.mark.feature("G05")
 @pytest.mark.feature("G52")
 def test_a_generation_under_which_a_cell_no_longer_forwards_is_reverted_for_that_reason(

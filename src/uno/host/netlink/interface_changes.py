@@ -71,9 +71,11 @@ def change_rules(
 def change_underlay(before: Underlay | None, after: Underlay | None) -> None:
     """Change the routes of WireGuard's own packets, and the rules that select them."""
     old, new = before or Underlay(families=()), after or Underlay(families=())
-    for family in sorted({*old.families, *new.families}):
+    # There may be routes without a rule: of a command that was killed.
+    routed = {each.destination.version for each in (*old.routes, *new.routes)}
+    for family in sorted({*old.families, *new.families, *routed}):
         option = f"-{family}"
-        if family not in new.families:
+        if family in old.families and family not in new.families:
             batch([_marked_rule("del")], force=True, family=option)
         gone = (r for r in old.routes if r not in new.routes and r.destination.version == family)
         batch((_underlay_route("del", each) for each in gone), force=True, family=option)

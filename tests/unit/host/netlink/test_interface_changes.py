@@ -98,6 +98,21 @@ def test_packets_of_wireguard_get_their_routes_before_the_rule(
     ]
 
 
+def test_routes_of_wireguards_packets_go_without_a_rule_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A command that was killed has removed the rule alone."""
+    program = ip(monkeypatch)
+    route = HostRoute(
+        destination=IPv6Network("2001:db8:3::/64"), interface="wan", gateway=IPv6Address("fe80::1")
+    )
+
+    interface_changes.change_underlay(Underlay(routes=(route,), families=()), None)
+
+    (line,) = program.given
+    assert line.startswith("route del 2001:db8:3::/64 via fe80::1 dev wan table ")
+
+
 def test_every_other_route_is_preferred_to_an_unreachable_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
