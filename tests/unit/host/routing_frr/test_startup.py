@@ -43,18 +43,25 @@ def folder() -> Iterator[Path]:
 
 
 def test_bgpd_runs_with_the_same_configuration(folder: Path) -> None:
-    text = bgpd_text(cells=6)
+    text = bgpd_text(cells=40)
 
     as_shown = running(folder / "shown", text)
     as_started = running(folder / "startup", frr.startup(text))
 
     assert as_started == as_shown
-    assert "route-map MEMBERS-V4 permit 6" in as_shown
+    assert "route-map MEMBERS-V4 permit 40" in as_shown
+
+
+def test_a_short_configuration_is_read_as_it_is() -> None:
+    text = bgpd_text(cells=6)
+
+    assert frr.startup(text) == text
+    assert frr.startup(bgpd_text(cells=40)) != bgpd_text(cells=40)
 
 
 def test_nothing_of_the_configuration_is_refused(folder: Path) -> None:
     file = folder / "bgpd.startup"
-    file.write_text(frr.startup(bgpd_text(cells=6)))
+    file.write_text(frr.startup(bgpd_text(cells=40)))
 
     done = run(["unshare", "--net", str(BGPD), "--dryrun", "--config_file", str(file)])
 
