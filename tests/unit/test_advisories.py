@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -11,17 +10,14 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
+from script_modules import script_module
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "advisories.py"
 
 
 @pytest.fixture(scope="module")
 def advisories() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("advisories", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("advisories")
 
 
 def snapshot(*ranges: list[dict[str, str]], versions: tuple[str, ...] = ()) -> dict[str, Any]:

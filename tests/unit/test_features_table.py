@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from script_modules import script_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,14 +24,7 @@ NOT_YET = frozenset(
 
 @pytest.fixture(scope="module")
 def features() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("features", ROOT / "scripts" / "features.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses look their module up by name.
-    sys.modules["features"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script_module("features")
 
 
 def test_every_mark_names_a_row_of_the_table(features: ModuleType) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from script_modules import script_module
 from uno.host.command import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,14 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses look their module up by name.
-    sys.modules["reference"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script_module("reference")
 
 
 @pytest.mark.feature("G47")

@@ -21,6 +21,7 @@ from cyclonedds.idl import make_idl_struct, types
 from cyclonedds.pub import DataWriter, Publisher
 from cyclonedds.topic import Topic as DdsTopic
 
+from free_domains import free_domain, is_free
 from uno.bus import cyclone, wire
 from uno.bus.cyclone import CycloneSession
 from uno.bus.cyclone_config import xml
@@ -583,19 +584,7 @@ def envelope(
 @pytest.fixture
 def domain() -> int:
     """A DDS domain whose ports are free, also of other runs of these tests."""
-    while True:
-        found = CHANCE.randrange(50, 190)
-        if all(is_free(port) for index in range(3) for port in ports(found, index)):
-            return found
-
-
-def is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-        return True
+    return free_domain()
 
 
 def footprint(process: int | str = "self") -> tuple[int, int]:

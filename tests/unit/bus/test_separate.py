@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from free_domains import free_domain
 from uno.bus import dds, frames, separate, wire
 from uno.bus.confinement import PASSWD, LocalUser, user
 from uno.bus.dds import DdsBus
@@ -32,7 +32,6 @@ from uno.ports.bus import BusConfig, BusEvent, BusPeer, Channel, Presence, Recei
 
 STATUS, ACK = Channel(Topic.STATUS), Channel(Topic.ACK)
 LOOPBACK = IPv4Address("127.0.0.1")
-CHANCE = random.Random()  # noqa: S311 - not for security
 
 
 @pytest.mark.feature("G55")
@@ -207,7 +206,7 @@ def test_a_process_that_cannot_start_is_a_problem_and_is_tried_less_and_less(
 
     async def scene() -> None:
         bus = DdsBus(SeparateSessions(start))
-        bus.configure(config_of(domain(), 0), lambda _: None)
+        bus.configure(config_of(free_domain(), 0), lambda _: None)
         await until(lambda: len(started) == 4)
         assert bus.problem == "the process of the bus ended with status 3"
         bus.close()
@@ -241,7 +240,7 @@ def test_the_process_ends_with_its_agent(tmp_path: Path) -> None:
 
     async def scene() -> None:
         agent = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", AGENT.format(domain=domain()), str(noted)
+            sys.executable, "-c", AGENT.format(domain=free_domain()), str(noted)
         )
         await until(lambda: noted.exists() and noted.read_text().endswith("\n"))
         pid = int(noted.read_text())
@@ -294,7 +293,7 @@ def test_a_process_that_was_taken_over_is_ended_for_what_is_no_message(
     async def scene() -> None:
         bus, received = DdsBus(SeparateSessions(children.start)), list[BusEvent]()
         bus.subscribe(STATUS)
-        bus.configure(config_of(domain(), 0), received.append)
+        bus.configure(config_of(free_domain(), 0), received.append)
 
         children.connections[0].sendall(sent)
         await until(lambda: len(children.started) == 2)
@@ -313,7 +312,7 @@ def test_what_a_process_says_is_shown_as_text_and_not_without_end(
 ) -> None:
     async def scene() -> None:
         bus = DdsBus(SeparateSessions(children.start))
-        bus.configure(config_of(domain(), 0), lambda _: None)
+        bus.configure(config_of(free_domain(), 0), lambda _: None)
         said: list[frames.FromChild] = [
             frames.LogFrame(f"\x1b[2J {number} " + "x" * 900) for number in range(150)
         ]
@@ -340,7 +339,7 @@ def test_a_process_that_floods_is_read_no_faster_than_an_agent_verifies(
     async def scene() -> None:
         bus, received = DdsBus(SeparateSessions(children.start)), list[BusEvent]()
         bus.subscribe(STATUS)
-        bus.configure(config_of(domain(), 0), received.append)
+        bus.configure(config_of(free_domain(), 0), received.append)
         child = children.connections[0]
         child.settimeout(0)
         frame = frames.encode(frames.SampleFrame(1, STATUS, wire.encode(envelope(subject=1))))
@@ -363,7 +362,7 @@ def test_frames_of_an_earlier_session_are_dropped(children: FakeChildren) -> Non
     async def scene() -> None:
         bus, received = DdsBus(SeparateSessions(children.start)), list[BusEvent]()
         bus.subscribe(STATUS)
-        bus.configure(config_of(domain(), 0), received.append)
+        bus.configure(config_of(free_domain(), 0), received.append)
         bus.rejoin()
         for session in (1, 2):
             children.connections[0].sendall(
@@ -417,7 +416,7 @@ class Pair:
     """Two nodes; the second has the first as its peer."""
 
     def __init__(self) -> None:
-        self.domain = domain()
+        self.domain = free_domain()
 
     async def __aenter__(self) -> Pair:
         self.first = Node(config_of(self.domain, 0))
@@ -516,23 +515,6 @@ def envelope(subject: int, *, sequence: int = 1, body: bytes = b"{}") -> Envelop
         body=body,
         signature=bytes(64),
     )
-
-
-def domain() -> int:
-    """Return a DDS domain whose ports are free, also of other runs of these tests."""
-    while True:
-        found = CHANCE.randrange(50, 190)
-        if all(is_free(port) for index in range(3) for port in ports(found, index)):
-            return found
-
-
-def is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-        return True
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 30) -> None:

@@ -100,7 +100,7 @@ def test_a_registry_can_do_less_than_a_cell(root: Path) -> None:
     [
         ("/opt/uvn", "/opt/uno", ["yes"], ["yes"]),
         (str(Path("/home", "john", "uvn")), "/opt/uno", ["read-only"], ["yes"]),
-        ("/opt/uvn", "/root/.venv", ["read-only"], ["yes"]),
+        ("/opt/uvn", str(Path("/root", "uno")), ["read-only"], ["yes"]),
         ("/tmp/uvn", "/opt/uno", ["yes"], []),  # noqa: S108
         ("/homes/uvn", "/opt/uno", ["yes"], ["yes"]),
     ],

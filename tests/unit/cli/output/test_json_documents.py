@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,7 @@ import pytest
 import typer.main
 
 from commands import Uno, run
+from script_modules import script_module
 from uno.cli.commands import doctor, explain, watch_status
 from uno.cli.main import app
 from uno.cli.output import json_documents
@@ -216,14 +215,7 @@ def test_a_command_without_json_has_no_schema(uno: Uno) -> None:
 
 @pytest.fixture
 def reference() -> ModuleType:
-    path = ROOT / "scripts" / "json_reference.py"
-    spec = importlib.util.spec_from_file_location("json_reference", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["json_reference"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script_module("json_reference")
 
 
 @pytest.mark.feature("G41")
