@@ -14,6 +14,7 @@ from packages import HOME, package_of
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnnouncement
+from uno.model.network_directory import Directory
 from uno.model.package import Package, RegistryKey
 from uno.model.plan import Member
 from uno.model.status import CellStatus
@@ -119,7 +120,7 @@ class Cells:
     def from_registry(
         self,
         cell: int,
-        body: UvnAnnouncement | Activation | TrustUpdate,
+        body: UvnAnnouncement | Activation | TrustUpdate | Directory,
         *,
         signed_by: int | None = None,
     ) -> tuple[Command, ...]:
@@ -158,6 +159,7 @@ _KINDS: dict[type[object], tuple[Topic, Kind]] = {
     UvnAnnouncement: (Topic.UVN, Kind.UVN),
     Activation: (Topic.ACTIVATION, Kind.ACTIVATION),
     TrustUpdate: (Topic.TRUST, Kind.TRUST),
+    Directory: (Topic.DIRECTORY, Kind.DIRECTORY),
 }
 
 

@@ -14,6 +14,7 @@ from uno.model import codec
 from uno.model.key_ids import cell_sealing, cell_signing
 from uno.model.messages import Ack, Activation, Envelope, Kind, Phase
 from uno.model.net import Network
+from uno.model.network_directory import Directory
 from uno.model.package import Package, SignedManifest
 from uno.model.status import CellStatus
 from uno.model.trust import TrustUpdate, newest_key
@@ -65,6 +66,7 @@ class ScriptedCell:
     violations: list[str] = field(default_factory=list)
     proofs: dict[int, SignedManifest] = field(default_factory=dict)
     trust: TrustUpdate = field(default_factory=TrustUpdate)
+    directory: Directory | None = None
     untrusted: list[Envelope] = field(default_factory=list)
     _bus: MemoryBus | None = None
     _sequence: int = 100
@@ -98,7 +100,7 @@ class ScriptedCell:
             ),
             self._receive,
         )
-        for topic in (Topic.TRUST, Topic.UVN, Topic.ACTIVATION):
+        for topic in (Topic.TRUST, Topic.UVN, Topic.ACTIVATION, Topic.DIRECTORY):
             self._bus.subscribe(Channel(topic))
             self._bus.subscribe(Channel(topic, RELAY))
         self._bus.subscribe(offers_for(self.id))
@@ -170,6 +172,8 @@ class ScriptedCell:
             self._relay(event)
             self._activate(codec.decode(received.body, Activation), received.sequence)
         else:
+            if received.kind == Kind.DIRECTORY:
+                self.directory = codec.decode(received.body, Directory)
             self._relay(event)
 
     def _relay_to_registry(self, event: Received) -> None:

@@ -29,6 +29,7 @@ from uno.model.codec import encode
 from uno.model.key_ids import cell_sealing
 from uno.model.messages import REGISTRY, Ack, Activation, Envelope, Kind, UvnAnnouncement
 from uno.model.net import Network
+from uno.model.network_directory import Directory
 from uno.model.package import Package
 from uno.model.status import CellStatus, UvnView
 from uno.model.trust import TrustUpdate
@@ -210,6 +211,9 @@ class Site:
 
     def state_trust(self, update: TrustUpdate) -> None:
         self.bus.write(Channel(Topic.TRUST), self.signed(Kind.TRUST, encode(update)))
+
+    def state_facts(self, facts: Directory) -> None:
+        self.bus.write(Channel(Topic.DIRECTORY), self.signed(Kind.DIRECTORY, encode(facts)))
 
     def activate(self, activation: Activation) -> Envelope:
         made = self.signed(Kind.ACTIVATION, encode(activation))

@@ -18,6 +18,14 @@ from packages import key, package_of
 from uno.agent.commit.ledger import Ledger
 from uno.model import codec
 from uno.model.messages import Ack, Activation, Kind, Phase, UvnAnnouncement
+from uno.model.network_directory import (
+    Directory,
+    DirectoryCell,
+    DirectoryLink,
+    DirectoryParticle,
+    DirectoryUser,
+    Risk,
+)
 from uno.model.package import Package, RegistryKey, SignedManifest
 from uno.model.package_formats import agreed, readable
 from uno.model.status import (
@@ -172,6 +180,17 @@ BODIES: dict[Kind, bodies.Body] = {
     Kind.TRUST: TrustUpdate(
         registry_keys=(RegistryKey(key=key("b"), follows=key("a"), signature="c"),),
         cells=(Revocation(id=1, before=2), Revocation(id=2)),
+    ),
+    Kind.DIRECTORY: Directory(
+        generation=3,
+        uvn="corp",
+        owner="o@example.org",
+        settings={"dds_domain": "46"},
+        users=(DirectoryUser(email="o@example.org", name="Olga"),),
+        cells=(DirectoryCell(id=1, name="lan-a", owner="o@example.org", lans=(LAN,)),),
+        links=(DirectoryLink(number=0, a=1, b=2, slot_a=0, slot_b=1, port_b=63551),),
+        particles=(DirectoryParticle(id=1, name="phone", owner="o@example.org"),),
+        risks=(Risk(kind="link", failed=(1, 2), cut_off=((2,),), lan_pairs=1),),
     ),
     Kind.STATUS: CellStatus(
         generation=3,

@@ -78,12 +78,27 @@ trusts = body(
     ),
     cells=st.lists(body({"id": numbers}, before=numbers), max_size=2),
 )
+directories = body(
+    {"generation": numbers, "uvn": hostile, "owner": hostile},
+    address=hostile,
+    settings=st.dictionaries(hostile, hostile, max_size=2),
+    users=st.lists(st.tuples(hostile, hostile, st.booleans()), max_size=2),
+    cells=st.lists(
+        body({"id": numbers, "name": hostile, "owner": hostile}, location=hostile), max_size=2
+    ),
+    links=st.lists(st.tuples(*[numbers] * 5), max_size=2),
+    particles=st.lists(st.tuples(numbers, hostile, hostile), max_size=2),
+    risks=st.lists(
+        st.tuples(hostile, st.lists(numbers, max_size=2), st.just([]), numbers, numbers), max_size=2
+    ),
+)
 MESSAGES = {
     Kind.UVN: announcements,
     Kind.STATUS: statuses,
     Kind.ACTIVATION: activations,
     Kind.ACK: acks,
     Kind.TRUST: trusts,
+    Kind.DIRECTORY: directories,
 }
 
 

@@ -27,10 +27,11 @@ from uno.agent.host_loop.forwarding_check import ForwardingCheck
 from uno.agent.host_loop.host_reconciler import HostReconciler, PassOutcome
 from uno.agent.loop_timers import LoopTimers
 from uno.agent.state_sync.bus_watchdog import BusWatchdog
+from uno.agent.state_sync.directory_file import DirectoryFile
 from uno.agent.state_sync.flood_runner import FloodRunner
 from uno.agent.state_sync.status_publisher import StatusPublisher
 from uno.diagnostics import ActionNeeded, UnoError
-from uno.model.messages import REGISTRY, UvnAnnouncement
+from uno.model.messages import REGISTRY, Kind, UvnAnnouncement
 from uno.ports.events import NetworkChange
 from uno.reconcile import collisions
 from uno.reconcile.collisions import Collision
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from uno.agent.blocking import RunBlocking
     from uno.agent.commit.ledger import Ledger
     from uno.model.net import Network
+    from uno.model.network_directory import Directory
     from uno.model.package import Package
     from uno.model.status import CellStatus, UvnView
     from uno.ports.bus import BusEvent
@@ -116,6 +118,7 @@ class CellAgent:
             retry_after=environment.intervals.observe_every,
         )
         self._bus_watchdog = BusWatchdog()
+        self._directory_file = DirectoryFile(ledger.directory)
         self._wake = asyncio.Event()
         self._timers = LoopTimers(environment.intervals, now=now())
         self._turned_at = now()
@@ -173,12 +176,17 @@ class CellAgent:
         is_relayed = elsewhere and age is not None and age <= MAX_AGE
         return replace(seen, registry=True) if is_relayed else seen
 
+    def directory(self) -> Directory | None:
+        """Return the registry's public facts, None if none were received."""
+        return self._flood.state.database.directory()
+
     # Start.
 
     async def _start(self) -> None:
         await self._wait_for_lans()
         await self._reconcile_first()
         self._commit.restore_trust()
+        self._flood.restore(await self._run_blocking(self._directory_file.read))
         self._flood.subscribe()
         self._join_bus()
         # The network is up: what fails from here on is a problem to report, not an end.
@@ -382,9 +390,11 @@ class CellAgent:
         run, effective = self._run_blocking, self._commit.effective
         package, others = self._commit.package, self._flood.state.database.statuses()
         directory = self._ledger.directory
+        facts = self._flood.state.database.newest(Kind.DIRECTORY, REGISTRY)
         for what, call in (
             ("links", partial(self._reconciler.maintain_links, effective, status.links)),
             ("files", partial(network_files.write, directory, package, status, others)),
+            ("directory", partial(self._directory_file.keep, facts)),
         ):
             try:
                 await run(call)

@@ -20,6 +20,7 @@ from uno.statesync.timers import REFRESH_INTERVAL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from uno.model.network_directory import Directory
     from uno.ports.bus import Bus
     from uno.statesync.sequence import Sequence
 
@@ -66,7 +67,7 @@ class _Offer:
 
 
 class Publisher:
-    """The registry's messages on the bus: trust, announcement, activation, an offer for each cell.
+    """The registry's messages on the bus: trust, announcement, activation, directory, offers.
 
     `trust` is the statement that was published last, an empty one before the first.
     """
@@ -82,6 +83,7 @@ class Publisher:
         self._announced: UvnAnnouncement | None = None
         self._announced_at = 0.0
         self._activation: Activation | None = None
+        self._directory: Directory | None = None
         self.trust = TrustUpdate()
         self._offers: dict[int, _Offer] = {}
 
@@ -117,6 +119,12 @@ class Publisher:
         if update != self.trust:
             self.trust = update
             self._publish(Topic.TRUST, Kind.TRUST, codec.encode(update))
+
+    def publish_directory(self, directory: Directory) -> None:
+        """Publish the public facts of the registry if they are others."""
+        if directory != self._directory:
+            self._directory = directory
+            self._publish(Topic.DIRECTORY, Kind.DIRECTORY, codec.encode(directory))
 
     def sign_with(self, sign: Callable[[bytes], bytes], update: TrustUpdate) -> None:
         """Sign with another key of the registry, to which the chain in `update` leads."""
@@ -161,6 +169,9 @@ class Publisher:
         self._announced = None
         trust, self.trust = self.trust, TrustUpdate()
         self.state_trust(trust)
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            self.publish_directory(directory)
         activation, self._activation = self._activation, None
         self.activate(activation)
         for cell in self.offered:

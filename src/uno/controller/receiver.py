@@ -29,7 +29,10 @@ _log = logging.getLogger(__name__)
 # them, since a restored registry does not have its newest ones.
 CHANNELS = (
     *(Channel(topic, part) for topic in (Topic.STATUS, Topic.ACK) for part in (OWN, FOR_REGISTRY)),
-    *(Channel(topic, RELAY) for topic in (Topic.UVN, Topic.ACTIVATION, Topic.TRUST)),
+    *(
+        Channel(topic, RELAY)
+        for topic in (Topic.UVN, Topic.ACTIVATION, Topic.TRUST, Topic.DIRECTORY)
+    ),
 )
 
 # Seconds after which a cell that refreshes its status directly counts as silent, and those that it

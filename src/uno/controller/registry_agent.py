@@ -129,6 +129,8 @@ class RegistryAgent:
         self._not_offered: dict[int, str] = {}
         # The newest format of packages that agents read, as stored.
         self._formats: dict[int, int] = {}
+        # The generation whose public facts are published.
+        self._stated_generation = 0
         self._registry_key = ""
         self._store_mark = 0
         self._started_at = self._bus_joined_at = self._count_at = 0.0
@@ -316,6 +318,7 @@ class RegistryAgent:
         await self._note_formats(observed)
         await self._count_not_released(now)
         self._publish(observed, now)
+        await self._publish_directory()
         await self._maintain_network(observed, now)
         await self._prune_root_keys(observed)
 
@@ -456,6 +459,18 @@ class RegistryAgent:
                     self._not_offered[cell] = str(error)
                     _log.warning("%s", error)
         publisher.activate(self._activation_in_force())
+
+    async def _publish_directory(self) -> None:
+        """Publish the public facts of the generation in force, once a roll-out has ended."""
+        record = self._snapshot.record
+        release = record.previous if record.failure else record.release
+        has_ended = record.settled or bool(record.failure)
+        if release is None or not has_ended or release.generation == self._stated_generation:
+            return
+        facts = await asyncio.to_thread(self._store.directory, release.generation)
+        if facts is not None:
+            self._publisher.publish_directory(facts)
+        self._stated_generation = release.generation
 
     def _unreachable_from_registry(self, now: float) -> frozenset[int]:
         """Return the cells whose messages others are to relay.

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uno.controller import release_store, root_keys, root_vpn
+from uno.controller import public_directory, release_store, root_keys, root_vpn
 from uno.controller.root_keys import RootKeys
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uno.controller.release_record import ReleasedPackage, ReleaseRecord
+    from uno.model.network_directory import Directory
     from uno.model.plan import Plan
     from uno.model.trust import TrustUpdate
     from uno.registry.store.generation_store import Store
@@ -150,6 +151,15 @@ class StoreAccess:
         """Return the plans of `generations`, but for those that the registry does not have."""
         with self._opened() as registry:
             return dict(_plans(registry.store, generations))
+
+    def directory(self, generation: int) -> Directory | None:
+        """Return the public facts of a generation, None if the registry does not have it."""
+        with self._opened() as registry:
+            try:
+                found = registry.store.generation(generation)
+            except UnknownGeneration:
+                return None
+        return public_directory.directory_of(generation, found.uvn, found.plan)
 
     def package(self, cell: int, package: ReleasedPackage) -> bytes:
         """Return a released package."""

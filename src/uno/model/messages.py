@@ -36,10 +36,11 @@ class Kind(IntEnum):
     ACTIVATION = 4
     ACK = 5
     TRUST = 6
+    DIRECTORY = 7
 
 
 # Kinds that the registry originates. A cell originates its status and its acknowledgements.
-OF_REGISTRY = frozenset({Kind.UVN, Kind.OFFER, Kind.ACTIVATION, Kind.TRUST})
+OF_REGISTRY = frozenset({Kind.UVN, Kind.OFFER, Kind.ACTIVATION, Kind.TRUST, Kind.DIRECTORY})
 
 
 class Envelope(Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Topic(StrEnum):
     ACTIVATION = "uno/activation"
     ACK = "uno/ack"
     TRUST = "uno/trust"
+    DIRECTORY = "uno/directory"
 
 
 OWN = "own"

@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 from uno.model.codec import MalformedJson, decode
 from uno.model.messages import BODY_LIMIT, Ack, Activation, Kind, UvnAnnouncement
+from uno.model.network_directory import MAX_SIZE, Directory
 from uno.model.status import CellStatus
 from uno.model.trust import TrustUpdate
 from uno.model.untrusted_text import made_safe
 
-Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack | TrustUpdate
+Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack | TrustUpdate | Directory
 
 _TYPES: dict[Kind, type[Body]] = {
     Kind.UVN: UvnAnnouncement,
@@ -22,6 +23,7 @@ _TYPES: dict[Kind, type[Body]] = {
     Kind.ACTIVATION: Activation,
     Kind.ACK: Ack,
     Kind.TRUST: TrustUpdate,
+    Kind.DIRECTORY: Directory,
 }
 
 # What the registry announces grows with the cells of the UVN, an activation with the links too. A
@@ -34,6 +36,8 @@ _LIMITS = {
     Kind.ACK: 16 << 10,
     # 64 keys, and 1,000 revocations.
     Kind.TRUST: 64 << 10,
+    # A newer registry may write more than this version would.
+    Kind.DIRECTORY: 2 * MAX_SIZE,
 }
 _STATUS_PER_MEMBER = 1 << 10
 

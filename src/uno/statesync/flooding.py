@@ -53,9 +53,17 @@ _KIND_OF = {
     Topic.ACTIVATION: Kind.ACTIVATION,
     Topic.ACK: Kind.ACK,
     Topic.TRUST: Kind.TRUST,
+    Topic.DIRECTORY: Kind.DIRECTORY,
 }
 _TOPIC_OF = {kind: topic for topic, kind in _KIND_OF.items()}
-_FLOODED = (Topic.TRUST, Topic.UVN, Topic.ACTIVATION, Topic.STATUS, Topic.ACK)
+_FLOODED = (
+    Topic.TRUST,
+    Topic.UVN,
+    Topic.ACTIVATION,
+    Topic.STATUS,
+    Topic.ACK,
+    Topic.DIRECTORY,
+)
 
 _RELAYED_STATUSES = Channel(Topic.STATUS, RELAY)
 

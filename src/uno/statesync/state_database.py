@@ -26,6 +26,7 @@ from uno.model.messages import (
     UvnAnnouncement,
     originator,
 )
+from uno.model.network_directory import Directory
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
 from uno.model.trust import TrustUpdate, newest_key
@@ -35,6 +36,9 @@ from uno.statesync.bodies import Body, MalformedBody
 from uno.statesync.envelope import UnknownOrigin, Untrusted, verify
 from uno.statesync.sequence import LIMIT, MAX_STEP
 from uno.statesync.timers import FORGET_AGE, MAX_AGE
+
+# Kinds that are about the whole UVN.
+_OF_ALL = OF_REGISTRY - {Kind.OFFER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,11 @@ class StateDatabase:
         body = self.body(Kind.TRUST, REGISTRY)
         return body if isinstance(body, TrustUpdate) else TrustUpdate()
 
+    def directory(self) -> Directory | None:
+        """Return the registry's newest statement of its public facts."""
+        body = self.body(Kind.DIRECTORY, REGISTRY)
+        return body if isinstance(body, Directory) else None
+
     def status(self, cell: int) -> CellStatus | None:
         """Return a cell's newest status."""
         body = self.body(Kind.STATUS, cell)
@@ -271,7 +280,7 @@ class StateDatabase:
             kind = Kind(envelope.kind)
         except ValueError as error:
             raise Untrusted("a message has a kind that this version does not support") from error
-        if (envelope.subject == REGISTRY) != (kind in {Kind.UVN, Kind.ACTIVATION, Kind.TRUST}):
+        if (envelope.subject == REGISTRY) != (kind in _OF_ALL):
             raise Untrusted("a message has a subject that its kind does not allow")
         if envelope.subject != REGISTRY and envelope.subject not in self._members:
             raise UnknownOrigin("a message is about a cell that is no member")

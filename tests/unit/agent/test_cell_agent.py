@@ -31,6 +31,7 @@ from uno.bus.memory import MemoryBus
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
+from uno.model.network_directory import Directory
 from uno.model.package import Package
 from uno.model.status import CellStatus
 from uno.model.trust import Revocation, TrustUpdate
@@ -873,6 +874,31 @@ def test_the_last_registry_messages_are_known_after_all_cells_booted_without_it(
         # A registry that lost its sequence receives the highest one that it had used.
         site.listen(lambda envelope: received.append(envelope.sequence))
         await site.until(lambda: site.sequence in received)
+
+    play(scene)
+
+
+def test_a_cell_that_boots_without_the_registry_has_its_public_facts_and_gives_them_on(
+    play: Play,
+) -> None:
+    facts = Directory(generation=1, uvn="net", owner="o@example.org")
+
+    def known(site: Site, name: str) -> Directory | None:
+        agent = site.cells[name].agent
+        return agent.directory() if agent else None
+
+    async def scene(site: Site) -> None:
+        await site.start("a")
+        site.state_facts(facts)
+        kept = site.cells["a"].ledger.directory / "directory.json"
+        await site.until(kept.is_file)
+        site.bus.close()
+        await site.crash("a")
+
+        site.launch("a")
+        site.launch("b")
+
+        await site.until(lambda: known(site, "b") == facts)
 
     play(scene)
 

@@ -9,6 +9,7 @@ import pytest
 from uno.controller.publisher import DuplicateRegistry, Publisher
 from uno.diagnostics import ActionNeeded
 from uno.model.messages import Activation, Envelope, UvnAnnouncement
+from uno.model.network_directory import Directory
 from uno.ports.bus import Bus, BusConfig, Channel, Topic, offers_for, offers_to_relay
 from uno.statesync.sequence import Sequence
 from uno.statesync.timers import REFRESH_INTERVAL
@@ -153,6 +154,8 @@ def test_everything_is_published_with_new_sequences_after_a_restore(
     activation = Activation(generation=2)
     publisher.activate(activation)
     publisher.offer(3, "content", lambda: next(seals), near=False)
+    publisher.publish_directory(Directory(generation=2, uvn="corp", owner="o@example.org"))
+    stated = bus.newest[Channel(Topic.DIRECTORY), 0].sequence
     before = bus.newest[Channel(Topic.ACTIVATION), 0].sequence
     publisher.activate(activation)
     assert bus.newest[Channel(Topic.ACTIVATION), 0].sequence == before
@@ -160,7 +163,18 @@ def test_everything_is_published_with_new_sequences_after_a_restore(
     publisher.republish()
 
     assert bus.newest[Channel(Topic.ACTIVATION), 0].sequence > before
+    assert bus.newest[Channel(Topic.DIRECTORY), 0].sequence > stated
     assert publisher.offered == frozenset()
+
+
+def test_the_same_public_facts_are_published_once(publisher: Publisher, bus: RecordingBus) -> None:
+    facts = Directory(generation=2, uvn="corp", owner="o@example.org")
+    publisher.publish_directory(facts)
+    first = bus.newest[Channel(Topic.DIRECTORY), 0]
+
+    publisher.publish_directory(facts)
+
+    assert bus.newest[Channel(Topic.DIRECTORY), 0] == first
 
 
 def test_many_jumps_in_a_minute_are_a_second_agent() -> None:

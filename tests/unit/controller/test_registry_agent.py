@@ -185,6 +185,32 @@ def test_a_release_is_staged_everywhere_activated_together_and_confirmed(scene: 
         assert cell.violations == []
 
 
+def test_the_public_facts_of_the_generation_in_force_are_stated_once_all_run_it(
+    scene: Scene,
+) -> None:
+    def stated(cell: ScriptedCell) -> int:
+        return cell.directory.generation if cell.directory else 0
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            for cell in scene.cells.values():
+                await until(lambda cell=cell: stated(cell) == 1, "it has the facts")
+            generation = scene.edit(add_lan("c1"))
+            await agent.release()
+            await scene.until_consistent(generation)
+            for cell in scene.cells.values():
+                await until(lambda cell=cell: stated(cell) == generation, "and the newer ones")
+
+    asyncio.run(play())
+
+    found = scene.cells[1].directory
+    assert found is not None
+    assert [cell.name for cell in found.cells] == ["c1", "c2", "c3"]
+    assert IPv4Network("10.77.77.0/24") in found.cells[0].lans
+
+
 @pytest.mark.feature("G53")
 def test_forgeries_cause_no_pass(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[float] = []

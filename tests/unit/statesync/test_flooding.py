@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from flooding import GRACE, Cells, advertisement, registry_key, writes
 from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Ack, Activation, Kind, Phase, UvnAnnouncement
+from uno.model.network_directory import Directory
 from uno.model.status import CellStatus
 from uno.model.trust import Revocation, TrustUpdate, obeying
 from uno.ports.bus import OWN, Channel, Presence, Topic, offers_for, offers_to_relay
@@ -51,7 +52,7 @@ def test_a_cell_subscribes_to_flooded_topics_and_to_its_offers() -> None:
     cells = Cells(1)
     channels = {each.channel for each in cells.floods[1].subscribe() if isinstance(each, Subscribe)}
 
-    assert len(channels) == 11
+    assert len(channels) == 13
     assert {offers_for(1), Channel(Topic.ACK, "relay"), Channel(Topic.UVN)} < channels
 
 
@@ -524,6 +525,20 @@ def test_what_the_registry_revokes_is_flooded_at_once_and_to_be_handled() -> Non
     assert found[-1] == StateChanged()
     assert cells.floods[1].unhandled.trust
     assert cells.floods[1].database.trust() == trust
+
+
+def test_the_registry_s_public_facts_are_flooded_at_once_and_only_if_it_has_signed_them() -> None:
+    cells = Cells(2)
+    facts = Directory(generation=2, uvn="corp", owner="o@example.org")
+
+    (warning,) = cells.from_registry(1, facts, signed_by=2)
+    assert isinstance(warning, Warn)
+    assert cells.floods[1].database.directory() is None
+    found = cells.from_registry(1, facts)
+
+    assert writes(found) == [("DIRECTORY", "relay", REGISTRY)]
+    cells.sync(2, 1)
+    assert cells.floods[2].database.directory() == facts
 
 
 @pytest.mark.feature("G54")
