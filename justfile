@@ -72,6 +72,24 @@ sbom:
 sums:
     packaging/build sums
 
+# the container image, in dist/, for `docker load` and `podman load`; root, buildah, podman, runc, mmdebstrap; after `just deb`
+image:
+    packaging/image build
+
+# proves the image: its actions, and a cell of a lab as a container; arguments go to pytest
+image-test *args:
+    packaging/image test {{ args }}
+
+# proves the Debian package on two hosts with systemd and the kernel's WireGuard, emulated by qemu: boot, reboot, upgrade, removal; root
+vm-test *args:
+    packaging/vm/test {{ args }}
+
+# wheel, Debian package, inventory and checksums, in dist/, from a bare Debian 12 on any Debian or Ubuntu; root. docs/how-to/release.md
+release:
+    packaging/in-root packaging/build wheel deb sbom
+    packaging/image build
+    packaging/build sums
+
 # proves wheel and Debian package: same bytes twice, lintian, life cycle in a bare root; root, some minutes
 package-test *args:
     packaging/test {{ args }}
