@@ -14,6 +14,12 @@ ROOT_REGISTRY = "root/registry"
 # The Ed25519 pair that the registry signs packages and messages with.
 REGISTRY_SIGNING = "registry/sign"
 
+# The secret that the certificates of all pages follow from. It never leaves the registry.
+WEB_ROOT = "web/root"
+
+# In a package, what a cell's page needs (`model.web_access`).
+WEB = "web"
+
 
 def root_pair(cell: int) -> str:
     """The key pair of a cell in the root VPN."""

@@ -49,7 +49,10 @@ class SignedManifest(Struct, frozen=True, kw_only=True):
 
 
 class Package(Struct, frozen=True, kw_only=True):
-    """A whole, verified package. `secrets` maps key ids to base64 keys. Printing it hides them."""
+    """A whole, verified package. Printing it hides the secrets.
+
+    `secrets` maps key ids to base64 keys, and `key_ids.WEB` to what the cell's page needs.
+    """
 
     manifest: Manifest
     roster: Roster

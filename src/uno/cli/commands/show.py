@@ -168,6 +168,20 @@ def show_plan(output: JsonOption, common: Common) -> None:
     show_views.show_plan(_head(common), output)
 
 
+def show_ca(output: JsonOption, common: Common) -> None:
+    """Show the certificate that browsers have to trust for the cells' web pages.
+
+    Import it into the browser or the phone, as an authority. It is good for private addresses and
+    names below UVN.internal alone. Save it with: uno show ca > UVN.pem
+    """
+    from uno.cli.output import show_views
+    from uno.registry.changes import operations
+
+    common.start()
+    with operations.opened(common.root) as registry:
+        show_views.show_ca(registry, output, common)
+
+
 def show_backbone(output: JsonOption, common: Common) -> None:
     """Show the map of the backbone."""
     from uno.cli.output import show_views
@@ -200,4 +214,5 @@ _SHOW: dict[str, Callable[..., None]] = {
     "generation": show_generation,
     "plan": show_plan,
     "backbone": show_backbone,
+    "ca": show_ca,
 }

@@ -246,6 +246,13 @@ class LinkDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     b: LinkEndDocument
 
 
+class AuthorityDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The certificate that browsers trust for web pages, as PEM, and its SHA-256 with colons."""
+
+    certificate: str
+    sha256: str
+
+
 class KeyDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A secret that the registry keeps: `of` is what it is for, `epoch` how often it was replaced.
 
@@ -460,6 +467,7 @@ DOCUMENTS: dict[str, Any] = {
     "show generation": GenerationDocument,
     "show plan": Plan,
     "show backbone": tuple[LinkDocument, ...],
+    "show ca": AuthorityDocument,
     "status": StatusDocument,
     "sync": SyncDocument,
     "service status": HostStatus,

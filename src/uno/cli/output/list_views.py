@@ -236,6 +236,8 @@ def _purpose(secret: PublicFacts, cells: Mapping[int, str], particles: Mapping[i
     match kind, numbers:
         case "registry", _:
             return "the registry: signs packages"
+        case "web", _:
+            return "the certificates of the web pages"
         case "particle", [particle, *at]:
             where = f" at {cells.get(at[0], at[0])}" if at else ""
             return f"particle {particles.get(particle, particle)}{where}"

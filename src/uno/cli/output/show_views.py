@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,22 @@ from uno.cli.output import list_views, printing
 from uno.cli.output.definition_view import whole
 from uno.diagnostics import ActionNeeded, InvalidInput
 from uno.model import codec
+from uno.model.key_ids import WEB_ROOT
 from uno.model.syntax import interface_name
 from uno.planning import backbone_map
-from uno.registry.publish import cell_packages, keygen, package_files, particle_packages
+from uno.registry.publish import (
+    cell_packages,
+    keygen,
+    package_files,
+    particle_packages,
+    web_authority,
+)
 from uno.registry.store import trust_rows
 from uno.render.package_file import fingerprint
 from uno.render.particle import terminal_qr
 
 if TYPE_CHECKING:
-    from uno.cli.input.options import JsonOption
+    from uno.cli.input.options import Common, JsonOption
     from uno.model.plan import LinkEnd, Plan, PlannedCell
     from uno.registry.store.directory import Registry
     from uno.registry.store.generation_store import Generation
@@ -260,6 +268,25 @@ def show_codes(registry: Registry, name: str, only: str | None) -> None:
     for each in shown:
         printing.heading(f"{name} at {each.cell}, {each.endpoint}")
         printing.result(terminal_qr(each.conf))
+
+
+def show_ca(registry: Registry, output: JsonOption, common: Common) -> None:
+    """Print the certificate of the root of all pages, as PEM; for people with its fingerprint."""
+    head = registry.store.head()
+    seed = registry.store.secrets().get(WEB_ROOT)
+    if seed is None:
+        raise ActionNeeded(
+            "this registry has no certificates for web pages yet",
+            "an older uno made it; the next change makes them, as does: uno redeploy",
+        )
+    certificate = web_authority.root_certificate(seed.private, head.plan.uvn)
+    mark = ":".join(f"{each:02X}" for each in hashlib.sha256(certificate).digest())
+    text = web_authority.pem(certificate)
+    if output.json:
+        printing.json({"certificate": text, "sha256": mark})
+        return
+    printing.result(text)
+    printing.message(common, f"SHA-256 {mark}")
 
 
 def show_plan(head: Generation, output: JsonOption) -> None:

@@ -22,7 +22,7 @@ from uno.diagnostics import InternalError, Problem, Severity, UnoError, refuse_e
 from uno.model import checks, package_formats
 from uno.model.checks.finding import Finding
 from uno.model.checks.finding import Path as Place
-from uno.model.key_ids import hub_seed, particle_seed
+from uno.model.key_ids import WEB_ROOT, hub_seed, particle_seed
 from uno.model.package import RegistryKey
 from uno.model.plan import Plan
 from uno.model.trust import successor
@@ -110,7 +110,7 @@ def define_uvn(
     warnings = _check(edited, before=None)
     signing = keys.new_signing_key()
     decided = _decide(edited, None, {signing.id: signing})
-    made = cell_packages.sources(decided.plan, decided.renewal.all)
+    made = cell_packages.sources(decided.plan, decided.renewal.all, users=edited.uvn.users)
     because = why or f"define uvn {edited.uvn.name}"
 
     def fill(store: Store) -> None:
@@ -179,6 +179,7 @@ def change(
     made = cell_packages.sources(
         decided.plan,
         decided.renewal.all,
+        users=edited.uvn.users,
         registry_keys=chain,
         package_format=formats.format,
     )
@@ -323,6 +324,7 @@ def _registry_key(
 def _seeds(plan: Plan) -> frozenset[str]:
     return frozenset(
         (
+            WEB_ROOT,
             *(particle_seed(particle.id) for particle in plan.particles),
             *(hub_seed(cell.member.id) for cell in particle_packages.serving(plan)),
         )

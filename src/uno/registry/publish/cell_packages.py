@@ -17,11 +17,11 @@ from msgspec import Raw
 
 from uno import files
 from uno.diagnostics import InternalError
-from uno.model import codec, package_formats
-from uno.model.key_ids import cell_sealing, cell_signing, hub_seed, particle_seed
+from uno.model import codec, package_formats, web_access
+from uno.model.key_ids import WEB, cell_sealing, cell_signing, hub_seed, particle_seed
 from uno.model.plan import CellPlan, Plan, PlannedParticle
 from uno.planning import cell_plans as cells
-from uno.registry.publish import keygen, workers
+from uno.registry.publish import keygen, web_packages, workers
 from uno.registry.store.generation_store import CellPackageRow, Piece, StoredSecret
 from uno.render import package_file
 from uno.render.package_file import EncodedPeer, Segment
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uno.model.package import RegistryKey
+    from uno.model.uvn import User
+    from uno.registry.publish.web_packages import WebSource
 
 # Below this many particle keys, starting processes takes longer than the work.
 _WORTH_PROCESSES = 4_000
@@ -40,7 +42,10 @@ _WORTH_ONE_SYNC = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """All that a cell's package is made of. `particles` is the digest of what its particles are."""
+    """All that a cell's package is made of. `particles` is the digest of what its particles are.
+
+    `web` is None in a registry that has no certificates yet.
+    """
 
     plan: CellPlan
     secrets: Mapping[str, str] = field(repr=False)
@@ -48,6 +53,7 @@ class Source:
     extras: Mapping[int, bytes] = field(repr=False)
     particles: str
     digest: str
+    web: WebSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +86,13 @@ def sources(
     plan: Plan,
     secrets: Mapping[str, StoredSecret],
     *,
+    users: Iterable[User] = (),
     registry_keys: tuple[RegistryKey, ...] = (),
     package_format: int | None = None,
 ) -> Sources:
     """Gather what the packages of `plan` are made of.
 
+    `users` may log in at the pages of the cells that they own, or have particles at.
     `registry_keys` is the chain that leads to the key that signs them. `package_format` is the
     format to write, by default the newest.
     """
@@ -101,10 +109,19 @@ def sources(
         )
     )
     extras = _extras(secrets)
+    parts = cells.cell_plans(plan)
+    pages = web_packages.sources(plan, parts, secrets, users)
     made = {
-        cell: _source(part, secrets, common=common, extras=extras.get(cell, {}), fixed=fixed)
+        cell: _source(
+            part,
+            secrets,
+            common=common,
+            extras=extras.get(cell, {}),
+            fixed=fixed,
+            web=pages.get(cell),
+        )
         for fixed in [(str(chosen).encode(), signing.public or b"", roster.digest.encode())]
-        for cell, part in cells.cell_plans(plan).items()
+        for cell, part in parts.items()
     }
     return Sources(
         package_format=chosen,
@@ -175,13 +192,26 @@ class _CellPackageWriter:
             roster=self.sources.roster,
             particles=segment,
             plan=source.plan,
-            secrets=source.secrets,
+            secrets={**source.secrets, **self._web(source)},
             sign=Ed25519PrivateKey.from_private_bytes(signing.private).sign,
         )
         files.write_atomic(job.path, content, durable=self.durable)
         return replace(
             job.row, written=job.row.digest, piece=_piece(content, segment, source.particles)
         )
+
+    def _web(self, source: Source) -> dict[str, str]:
+        if source.web is None:
+            return {}
+        owned = {particle for login in source.web.users for particle in login.particles}
+        keys = {
+            particle.id: keygen.particle_private(
+                seed, source.hub, source.extras.get(particle.id, b"")
+            )
+            for particle, seed in self.sources.particles
+            if source.hub is not None and particle.id in owned
+        }
+        return {WEB: web_access.to_secret(web_packages.access(source.web, keys))}
 
     def _particles(self, source: Source, job: Job) -> Segment:
         packed, piece = _packed(job), job.row.piece
@@ -200,6 +230,7 @@ def _source(
     common: str,
     extras: Mapping[int, bytes],
     fixed: tuple[bytes, ...],
+    web: WebSource | None,
 ) -> Source:
     needed = {key for link in plan.links for key in (link.key, link.psk)}
     # A registry that an older uno made gets them with its next generation.
@@ -215,9 +246,16 @@ def _source(
             common.encode(), hub, *(b"%d:" % id_ + extras[id_] for id_ in sorted(extras))
         )
     texts = {key: keygen.text(secrets[key].private) for key in sorted(needed)}
-    digest = hashed(*fixed, codec.encode(plan), codec.encode(texts), particles.encode())
+    page = [web.digest.encode()] if web else []
+    digest = hashed(*fixed, codec.encode(plan), codec.encode(texts), particles.encode(), *page)
     return Source(
-        plan=plan, secrets=texts, hub=hub, extras=extras, particles=particles, digest=digest
+        plan=plan,
+        secrets=texts,
+        hub=hub,
+        extras=extras,
+        particles=particles,
+        digest=digest,
+        web=web,
     )
 
 

@@ -7,7 +7,6 @@ are made only where something in them changed, and by several processes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TYPE_CHECKING
 
 from uno import files
@@ -15,6 +14,7 @@ from uno.model import codec
 from uno.model.key_ids import particles_hub_pair
 from uno.model.plan import Plan, PlannedCell, PlannedParticle
 from uno.model.syntax import host_port
+from uno.planning.particle_routes import reachable
 from uno.registry.publish import keygen, workers
 from uno.registry.publish.cell_packages import Sources, hashed
 from uno.registry.store.generation_store import ParticlePackageRow
@@ -22,7 +22,7 @@ from uno.render import particle as artifacts
 from uno.render.particle import Configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from uno.model.net import Network
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 SUFFIX = ".zip"
 # Below this many configurations, starting processes takes longer than the work.
 _WORTH_PROCESSES = 16
-# A QR code holds 2,953 bytes, and the rest of a configuration takes 500 at most.
-_ROOM = 2_300
 
 
 def serving(plan: Plan) -> tuple[PlannedCell, ...]:
@@ -104,24 +102,6 @@ def write(made: Sources, plan: Plan, paths: Mapping[int, Path]) -> None:
     workers.shared(maker.write, paths.items())
 
 
-def reachable(plan: Plan) -> tuple[Network, ...]:
-    """Return what a particle reaches through the UVN when not all its traffic goes there.
-
-    Few enough networks for a QR code: where there are too many, they are widened step by step.
-    """
-    pools = plan.pools
-    found: list[Network] = [pools.root, pools.particles, pools.ula]
-    found += [lan for cell in plan.cells for lan in cell.member.lans]
-    found += plan.particles_vpn.allowed_ips if plan.particles_vpn else ()
-    for longest in (128, 24, 20, 16, 12, 8):
-        wide = _collapsed(
-            net if net.prefixlen <= longest else net.supernet(new_prefix=longest) for net in found
-        )
-        if sum(len(str(net)) + 2 for net in wide) <= _ROOM:
-            return wide
-    return (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ParticlePackageWriter:
     """Writes packages, here or in another process."""
@@ -169,12 +149,4 @@ def _configuration(
         endpoint=endpoint,
         conf=conf,
         owner=cell.owner,
-    )
-
-
-def _collapsed(networks: Iterable[Network]) -> tuple[Network, ...]:
-    found = list(networks)
-    return (
-        *collapse_addresses(net for net in found if isinstance(net, IPv4Network)),
-        *collapse_addresses(net for net in found if isinstance(net, IPv6Network)),
     )

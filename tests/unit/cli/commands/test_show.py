@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from ruamel.yaml import YAML
 
 from commands import Uno
+from uno.model import web_access
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
 from uno.render import package_file
@@ -193,3 +197,18 @@ def test_looking_heals_what_an_interrupted_command_left(site: Uno, root: Path) -
     site("list", "cells")
 
     assert (root / "cells" / "net__a.uvn-agent").exists()
+
+
+@pytest.mark.feature("F106")
+def test_the_certificate_for_browsers_is_shown_with_its_fingerprint(site: Uno, root: Path) -> None:
+    shown = site("show", "ca")
+    found = json.loads(site("show", "ca", "-J").out)
+
+    assert shown.out == found["certificate"]
+    assert f"SHA-256 {found['sha256']}" in shown.err
+    read = x509.load_pem_x509_certificate(shown.out.encode())
+    assert read.fingerprint(hashes.SHA256()).hex(":").upper() == found["sha256"]
+    package = package_file.read((root / "cells" / "net__a.uvn-agent").read_bytes())
+    access = web_access.of_package(package)
+    assert access is not None
+    assert read.public_bytes(Encoding.DER) == access.root

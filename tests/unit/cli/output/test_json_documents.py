@@ -73,6 +73,7 @@ TYPED = {
     "show generation": "2",
     "show plan": "",
     "show backbone": "",
+    "show ca": "",
 }
 BEFORE = {
     "ban user": "define user jane@example.org -p x",

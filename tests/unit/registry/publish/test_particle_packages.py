@@ -13,7 +13,7 @@ import pytest
 from uno.model.key_ids import particle_seed
 from uno.model.plan import Plan
 from uno.model.uvn import Cell, User, Uvn
-from uno.planning import planner
+from uno.planning import particle_routes, planner
 from uno.registry.changes import operations
 from uno.registry.changes.edits import Edited
 from uno.registry.changes.operations import Author
@@ -70,7 +70,7 @@ def test_a_particle_without_a_tunnel_for_all_reaches_the_lans_and_pools(
 ) -> None:
     plan = planner.plan(definition(), None)
 
-    reachable = particle_packages.reachable(plan)
+    reachable = particle_routes.reachable(plan)
 
     assert IPv4Network("192.168.1.0/24") in reachable
     assert plan.pools.particles in reachable
@@ -83,9 +83,9 @@ def test_too_many_lans_for_a_code_are_widened_until_they_fit() -> None:
     )
     plan = _with_lans(lans)
 
-    reachable = particle_packages.reachable(plan)
+    reachable = particle_routes.reachable(plan)
 
-    assert sum(len(str(net)) + 2 for net in reachable) <= particle_packages._ROOM
+    assert sum(len(str(net)) + 2 for net in reachable) <= particle_routes._ROOM
     assert all(any(lan.subnet_of(net) for net in reachable if net.version == 4) for lan in lans)
 
 

@@ -1,0 +1,106 @@
+"""What a password opens at a cell's page: a login, and the private keys of a user's particles.
+
+The registry has an argon2id hash of each password (RFC 9106). A cell gets none: only a verifier,
+and keys sealed under a key that follows from the hash too. Whoever steals the cell's package has to
+guess the password, at the price of an argon2id run for each guess, for the one as for the other.
+
+    hash      = argon2id(password)
+    verifier  = SHA-256("uno web verifier" | hash)
+    key       = HKDF-SHA256(hash, salt = identity | cell, info = "uno web particles")   RFC 5869
+    sealed    = AES-SIV(key, keys of particles, associated data = e-mail address)       RFC 5297
+
+AES-SIV needs no nonce, so that a package is the same bytes each time that it is made.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+# Larger parameters, which a definition may bring along, would keep a cell busy at each attempt.
+MOST_MEMORY, MOST_PASSES, MOST_LANES = 256 << 10, 16, 16
+_SIZES = range(16, 65)
+
+_PHC = re.compile(
+    r"\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
+)
+_ID, _KEY = 8, 32
+
+
+class PasswordHash(NamedTuple):
+    """The parts of an argon2id hash; `memory` is in KiB."""
+
+    passes: int
+    memory: int
+    lanes: int
+    salt: bytes
+    hash: bytes
+
+
+def parsed(phc: str) -> PasswordHash | None:
+    """Return the parts of a PHC string, None if it is none that a cell is to compute."""
+    match = _PHC.fullmatch(phc)
+    if match is None:
+        return None
+    memory, passes, lanes = (int(match[number]) for number in (1, 2, 3))
+    try:
+        salt, digest = (_unpadded(match[number]) for number in (4, 5))
+    except binascii.Error:
+        return None
+    is_bounded = 0 < memory <= MOST_MEMORY and 0 < passes <= MOST_PASSES and 0 < lanes <= MOST_LANES
+    if not is_bounded or len(digest) not in _SIZES or not 8 <= len(salt) <= 64:
+        return None
+    return PasswordHash(passes, memory, lanes, salt, digest)
+
+
+def verifier(password_hash: bytes) -> bytes:
+    """Return what shows that a password has this hash."""
+    return hashlib.sha256(b"uno web verifier" + password_hash).digest()
+
+
+def seal(
+    keys: Mapping[int, bytes], *, password_hash: bytes, identity: str, cell: int, email: str
+) -> bytes:
+    """Seal the private keys of particles, by their ids, for the user `email` at `cell`."""
+    content = b"".join(id_.to_bytes(_ID, "big") + key for id_, key in sorted(keys.items()))
+    return _cipher(password_hash, identity, cell).encrypt(content, [email.encode()])
+
+
+def unseal(
+    sealed: bytes, *, password_hash: bytes, identity: str, cell: int, email: str
+) -> dict[int, bytes]:
+    """Return the private keys of particles by their ids. Raises `ValueError`."""
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - `uno -h` is quick
+
+    try:
+        content = _cipher(password_hash, identity, cell).decrypt(sealed, [email.encode()])
+    except InvalidTag as error:
+        raise ValueError("these keys are not sealed for this user at this cell") from error
+    size = _ID + _KEY
+    parts = (content[at : at + size] for at in range(0, len(content), size))
+    return {int.from_bytes(part[:_ID], "big"): part[_ID:] for part in parts}
+
+
+def _cipher(password_hash: bytes, identity: str, cell: int) -> AESSIV:
+    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
+    derived = HKDF(
+        algorithm=hashes.SHA256(),
+        length=64,
+        salt=bytes.fromhex(identity) + cell.to_bytes(8, "big"),
+        info=b"uno web particles",
+    )
+    return AESSIV(derived.derive(password_hash))
+
+
+def _unpadded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
