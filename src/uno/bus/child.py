@@ -22,12 +22,13 @@ from functools import partial
 from typing import TypeAlias, assert_never
 
 from uno.bus import frames, wire
-from uno.bus.confinement import confine
 from uno.bus.session import Post, Session
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model import codec
 from uno.model.uvn import Middleware
 from uno.ports.bus import BusConfig, BusEvent, Channel, Presence
+from uno.unprivileged.confinement import BUS, confine
+from uno.unprivileged.frame_stream import FrameBuffer, MalformedFrame
 
 Opening: TypeAlias = Callable[[BusConfig, Post], Session]
 
@@ -53,7 +54,7 @@ class BusChild:
 
     def serve(self) -> None:
         """Execute frames until the agent closes the connection."""
-        buffer = frames.FrameBuffer()
+        buffer = FrameBuffer(limit=frames.FRAME_LIMIT)
         while data := self._receive():
             for content in buffer.add(data):
                 self._execute(frames.to_child(content))
@@ -169,13 +170,13 @@ def main(descriptor: str, middleware: str, parent: str) -> None:
         try:
             # Whatever is to be read from the disk is read before the rights are gone.
             opening = _opening(Middleware(middleware))
-            confine(parent=int(parent))
+            confine(BUS, parent=int(parent))
         except UnoError as error:
             opening = partial(_refuse, error)
         child = BusChild(connection, opening)
         logging.getLogger().addHandler(_Lines(child))
         threading.excepthook = _die
-        with suppress(frames.MalformedFrame):
+        with suppress(MalformedFrame):
             child.serve()
     # Threads of a middleware may outlive its session.
     os._exit(0)

@@ -1,6 +1,6 @@
 """Frames between an agent and the process of its bus, over a stream socket. Pure.
 
-A frame is the length of its content, in four bytes, and the content in MessagePack. Envelopes are
+The contents of frames (`unprivileged.frame_stream`) are MessagePack. Envelopes are
 in it as they are on the wire of DDS (`wire`), so that whoever reads a frame checks them again.
 The process of the bus is the one that strangers may take over: an agent reads from it nothing but
 `FromChild`, of bounded size.
@@ -8,7 +8,6 @@ The process of the bus is the one that strangers may take over: an agent reads f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -16,11 +15,11 @@ from msgspec import Meta, Struct
 
 from uno.model.messages import BODY_LIMIT
 from uno.ports.bus import Channel
+from uno.unprivileged.frame_stream import MalformedFrame, framed
 
 FRAME_LIMIT: Final = BODY_LIMIT + 4096
 """The largest content of a frame, in bytes: the largest envelope, and where it belongs."""
 
-_LENGTH: Final = 4
 _Number: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Text: TypeAlias = Annotated[str, Meta(max_length=2000)]
 
@@ -122,14 +121,9 @@ ToChild: TypeAlias = OpenFrame | CloseFrame | PingFrame | OfSession
 FromChild: TypeAlias = OpenedFrame | FailedFrame | SampleFrame | AliveFrame | PongFrame | LogFrame
 
 
-class MalformedFrame(ValueError):
-    """The other end has sent what is not a frame."""
-
-
 def encode(frame: ToChild | FromChild) -> bytes:
     """Return a frame with its length."""
-    content = _ENCODER.encode(frame)
-    return len(content).to_bytes(_LENGTH, "big") + content
+    return framed(_ENCODER.encode(frame))
 
 
 def to_child(content: bytes) -> ToChild:
@@ -142,29 +136,6 @@ def from_child(content: bytes) -> FromChild:
     """Parse a frame of the process of the bus. Raises `MalformedFrame`, and nothing else."""
     found: FromChild = _decoded(content, _FROM_CHILD)
     return found
-
-
-class FrameBuffer:
-    """Cuts a stream of bytes into the contents of frames."""
-
-    def __init__(self) -> None:
-        """Start at the beginning of a frame."""
-        self._data = bytearray()
-
-    def add(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` completes; all must be taken. Raises `MalformedFrame`."""
-        self._data += data
-        start = 0
-        while len(self._data) >= start + _LENGTH:
-            size = int.from_bytes(self._data[start : start + _LENGTH], "big")
-            if size > FRAME_LIMIT:
-                raise MalformedFrame(f"a frame of {size:,} bytes")
-            end = start + _LENGTH + size
-            if len(self._data) < end:
-                break
-            yield bytes(self._data[start + _LENGTH : end])
-            start = end
-        del self._data[:start]
 
 
 def _decoded(content: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:

@@ -17,7 +17,6 @@ from threading import Event
 from types import MappingProxyType
 
 from uno import control, program
-from uno.bus.confinement import PROCESS_NAME
 from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Completed
 from uno.lab import netns
@@ -25,6 +24,7 @@ from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node, Program, as_on_a_stock_host
 from uno.model.messages import REGISTRY
 from uno.model.status import CellView, UvnView
+from uno.unprivileged.confinement import BUS
 
 # Seconds between two reads of the agents' views.
 _PAUSE = 0.1
@@ -71,7 +71,7 @@ class Agent:
     def bus_pid(self) -> int | None:
         """The host's process id of the process that parses datagrams, None without one."""
         parent = self.pid
-        return None if parent is None else _named_child(parent, PROCESS_NAME)
+        return None if parent is None else _named_child(parent, BUS.name)
 
     def start(self, *, env: Mapping[str, str] | None = None) -> None:
         """Start it; nothing if it runs. Does not wait until it serves."""

@@ -20,8 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from free_domains import free_domain
-from uno.bus import dds, frames, separate, wire
-from uno.bus.confinement import PASSWD, LocalUser, user
+from uno.bus import dds, frames, wire
 from uno.bus.dds import DdsBus
 from uno.bus.separate import SeparateSessions
 from uno.cli.middleware import start_child
@@ -29,6 +28,9 @@ from uno.diagnostics import ActionNeeded
 from uno.model.messages import Envelope, Kind
 from uno.model.uvn import Middleware
 from uno.ports.bus import BusConfig, BusEvent, BusPeer, Channel, Presence, Received, Topic, ports
+from uno.unprivileged import child_link
+from uno.unprivileged.confinement import BUS, PASSWD, LocalUser, user
+from uno.unprivileged.frame_stream import FrameBuffer, MalformedFrame
 
 STATUS, ACK = Channel(Topic.STATUS), Channel(Topic.ACK)
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -46,7 +48,7 @@ def test_the_process_has_no_rights_no_secrets_and_no_files(monkeypatch: pytest.M
             environment, opened = environment_of(pid), opened_by(pid)
 
         if os.geteuid() == 0:
-            expected = user(PASSWD.read_text())
+            expected = user(BUS, PASSWD.read_text())
             assert found["Uid"].split() == [str(expected.uid)] * 4
             assert found["Gid"].split() == [str(expected.gid)] * 4
             assert found["Groups"].split() == []
@@ -64,15 +66,17 @@ def test_the_process_has_no_rights_no_secrets_and_no_files(monkeypatch: pytest.M
 def test_its_user_is_its_own_where_the_host_has_it_else_nobody() -> None:
     nobody, own = "nobody:x:65534:65534::/:/bin/false", "uno-bus:x:990:991::/:/bin/false"
 
-    assert user(f"root:x:0:0::/:/bin/sh\n+::::::\n{nobody}\n") == LocalUser("nobody", 65534, 65534)
-    assert user(f"{nobody}\n{own}") == LocalUser("uno-bus", 990, 991)
+    assert user(BUS, f"root:x:0:0::/:/bin/sh\n+::::::\n{nobody}\n") == LocalUser(
+        "nobody", 65534, 65534
+    )
+    assert user(BUS, f"{nobody}\n{own}") == LocalUser("uno-bus", 990, 991)
     with pytest.raises(ActionNeeded, match="no user without rights"):
-        user("root:x:0:0::/:/bin/sh")
+        user(BUS, "root:x:0:0::/:/bin/sh")
 
 
 ATTEMPTS = """
 import os, socket, sys
-from uno.bus.confinement import confine
+from uno.unprivileged.confinement import BUS, confine
 
 def refused(attempt, *arguments):
     try:
@@ -81,7 +85,7 @@ def refused(attempt, *arguments):
         return
     sys.exit(f"{attempt.__name__} {arguments} is possible")
 
-confine(parent=os.getppid())
+confine(BUS, parent=os.getppid())
 refused(open, "/etc/passwd")
 refused(open, "/proc/1/environ")
 refused(os.listdir, "/")
@@ -155,8 +159,8 @@ def test_a_process_that_dies_is_back_in_seconds_and_nothing_is_lost(
 def test_a_process_that_is_stopped_holds_up_nobody_and_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(separate, "PING_INTERVAL", 0.3)
-    monkeypatch.setattr(separate, "PATIENCE_AT_START", 100)
+    monkeypatch.setattr(child_link, "PING_INTERVAL", 0.3)
+    monkeypatch.setattr(child_link, "PATIENCE_AT_START", 100)
 
     async def scene() -> None:
         async with Pair() as pair:
@@ -180,7 +184,7 @@ def test_a_process_that_is_stopped_holds_up_nobody_and_is_replaced(
 
 
 def test_an_agent_ends_though_its_process_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separate, "TO_END", 0.2)
+    monkeypatch.setattr(child_link, "TO_END", 0.2)
     monkeypatch.setattr(dds, "LINGER", 0.1)
 
     async def scene() -> None:
@@ -333,8 +337,8 @@ def test_what_a_process_says_is_shown_as_text_and_not_without_end(
 def test_a_process_that_floods_is_read_no_faster_than_an_agent_verifies(
     children: FakeChildren, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(separate, "BURST", 100)
-    monkeypatch.setattr(separate, "RATE", 10)
+    monkeypatch.setattr(child_link, "BURST", 100)
+    monkeypatch.setattr(child_link, "RATE", 10)
 
     async def scene() -> None:
         bus, received = DdsBus(SeparateSessions(children.start)), list[BusEvent]()
@@ -381,7 +385,7 @@ def test_any_bytes_are_a_frame_or_malformed(content: bytes) -> None:
     for parse in (frames.from_child, frames.to_child):
         try:
             frame = parse(content)
-        except frames.MalformedFrame:
+        except MalformedFrame:
             continue
         assert parse(frames.encode(frame)[4:]) == frame
 
@@ -389,7 +393,7 @@ def test_any_bytes_are_a_frame_or_malformed(content: bytes) -> None:
 @given(some.lists(some.binary(max_size=50)), some.integers(1, 20))
 def test_frames_are_cut_the_same_however_they_arrive(contents: list[bytes], size: int) -> None:
     stream = b"".join(len(each).to_bytes(4, "big") + each for each in contents)
-    buffer = frames.FrameBuffer()
+    buffer = FrameBuffer(limit=frames.FRAME_LIMIT)
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
 
     assert [found for piece in pieces for found in buffer.add(piece)] == contents

@@ -1,4 +1,4 @@
-"""Takes from this process all rights that it does not need to exchange datagrams.
+"""Takes from this process all rights that it does not need to serve strangers.
 
 Sources: credentials(7), capabilities(7), prctl(2), landlock(7), getrlimit(2). What one of them does
 not grant another may also refuse: a kernel without landlock or seccomp leaves the rest in force.
@@ -11,25 +11,48 @@ import os
 import resource
 import signal
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from uno.bus.syscall_filter import install_filter
 from uno.diagnostics import ActionNeeded
-
-PROCESS_NAME = "uno-bus"
-"""The name that the process has in ps(1)."""
-
-USERS = ("uno-bus", "nobody")
-"""The user of the process, if its agent runs as root: the first of these that the host has."""
+from uno.unprivileged.syscall_filter import install_filter
 
 PASSWD = Path("/etc/passwd")
 
-# Bytes of private memory: several of the largest packages at once, and the stacks of threads.
-MEMORY = 512 << 20
-# DDS has a few sockets and pipes.
-DESCRIPTORS = 64
-# Bytes of a file: it writes its errors and the middleware's licence to files in memory.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What a kind of process keeps.
+
+    `name` is that of the process in ps(1), and of its user, if its agent runs as root and the host
+    has that user; else it is `nobody`. `noun` is what messages call it. `memory` bounds private
+    memory, in bytes, and `descriptors` the open files.
+    """
+
+    name: str
+    noun: str
+    memory: int
+    descriptors: int
+
+
+BUS = Confinement(
+    name="uno-bus",
+    noun="the process of the bus",
+    # Several of the largest packages at once, and the stacks of threads.
+    memory=512 << 20,
+    # DDS has a few sockets and pipes.
+    descriptors=64,
+)
+WEB = Confinement(
+    name="uno-web",
+    noun="the process of the web page",
+    # One run of argon2id, and 0.5 MB for each connection.
+    memory=768 << 20,
+    descriptors=512,
+)
+
+# Bytes of a file: errors, certificates and licences are in files in memory.
 FILE_SIZE = 1 << 16
 
 # linux/prctl.h
@@ -43,16 +66,16 @@ _FILES = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 4: 0x7FFF}
 _ALL_FILES, _TCP, _SCOPES = 0xFFFF, 3, 3
 
 
-def confine(*, parent: int) -> None:
+def confine(kind: Confinement, *, parent: int) -> None:
     """Give up all rights for good. Raises `ActionNeeded` if this process remains root.
 
     The process is killed when the process `parent` ends, which has started it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_SET_NAME, PROCESS_NAME.encode(), 0, 0, 0)
-    _limit_resources()
+    libc.prctl(_SET_NAME, kind.name.encode(), 0, 0, 0)
+    _limit_resources(kind)
     if os.geteuid() == 0:
-        _become_unprivileged(libc)
+        _become_unprivileged(libc, kind)
     libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
     # The kernel forgets this at each change of credentials.
     libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -72,27 +95,27 @@ class LocalUser(NamedTuple):
     gid: int
 
 
-def user(passwd: str) -> LocalUser:
-    """Return the first of `USERS` that the text of passwd(5) has. Raises `ActionNeeded`.
+def user(kind: Confinement, passwd: str) -> LocalUser:
+    """Return its own user if the text of passwd(5) has it, else nobody. Raises `ActionNeeded`.
 
     Other sources of users (nsswitch.conf(5)) may be servers that the host cannot reach without uno.
     """
     rows = [line.split(":") for line in passwd.splitlines()]
     found = {row[0]: row for row in rows if len(row) > 3 and row[2].isdigit() and row[3].isdigit()}
-    for name in USERS:
+    for name in (kind.name, "nobody"):
         if name in found:
             return LocalUser(name, int(found[name][2]), int(found[name][3]))
     raise ActionNeeded(
-        "this host has no user without rights for the process of the bus",
-        f"make one with: useradd --system --shell /usr/sbin/nologin {USERS[0]}",
+        f"this host has no user without rights for {kind.noun}",
+        f"make one with: useradd --system --shell /usr/sbin/nologin {kind.name}",
     )
 
 
-def _limit_resources() -> None:
+def _limit_resources(kind: Confinement) -> None:
     for limit, value in (
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, DESCRIPTORS),
-        (resource.RLIMIT_DATA, MEMORY),
+        (resource.RLIMIT_NOFILE, kind.descriptors),
+        (resource.RLIMIT_DATA, kind.memory),
         (resource.RLIMIT_FSIZE, FILE_SIZE),
     ):
         _, most = resource.getrlimit(limit)
@@ -100,8 +123,8 @@ def _limit_resources() -> None:
         resource.setrlimit(limit, (bound, bound))
 
 
-def _become_unprivileged(libc: ctypes.CDLL) -> None:
-    found = user(PASSWD.read_text(errors="replace"))
+def _become_unprivileged(libc: ctypes.CDLL, kind: Confinement) -> None:
+    found = user(kind, PASSWD.read_text(errors="replace"))
     for capability in _CAPABILITIES:
         # Refused where the agent itself may not do it; without a user's rights it is of no use.
         libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0)
@@ -111,12 +134,12 @@ def _become_unprivileged(libc: ctypes.CDLL) -> None:
         os.setresuid(found.uid, found.uid, found.uid)
     except OSError as error:
         raise ActionNeeded(
-            f"the process of the bus cannot become the user {found.name}: {error.strerror}",
+            f"{kind.noun} cannot become the user {found.name}: {error.strerror}",
             "let the agent have CAP_SETUID and CAP_SETGID, and that user in its user namespace",
         ) from error
     if 0 in (*os.getresuid(), *os.getresgid()):
         raise ActionNeeded(
-            f"the process of the bus is root as the user {found.name}",
+            f"{kind.noun} is root as the user {found.name}",
             f"give that user another number: id {found.name}",
         )
 
