@@ -126,7 +126,7 @@ class SeparateSession:
             self._link.close_session()
 
 
-class _Subject(NamedTuple):
+class _EnvelopeKey(NamedTuple):
     """What an envelope is about, and where it is written."""
 
     channel: Channel
@@ -173,7 +173,7 @@ class _SessionLink:
 
     def delete_writer(self, channel: Channel) -> None:
         """Delete a writer, and send nothing more of what was to be written with it."""
-        self._link.discard(lambda key: isinstance(key, _Subject) and key.channel == channel)
+        self._link.discard(lambda key: isinstance(key, _EnvelopeKey) and key.channel == channel)
         self._send((channel, "delete"), frames.DeleteWriterFrame(channel))
 
     def close_session(self) -> None:
@@ -184,12 +184,12 @@ class _SessionLink:
 
     def write(self, channel: Channel, envelope: Envelope) -> None:
         """Write an envelope, which is encoded once it is sent."""
-        key = _Subject(channel, envelope.subject)
+        key = _EnvelopeKey(channel, envelope.subject)
         self._link.put(key, Outgoing(lambda: _written(channel, envelope)))
 
     def withdraw(self, channel: Channel, subject: int) -> None:
         """Dispose of the envelope about a subject."""
-        self._send(_Subject(channel, subject), frames.WithdrawFrame(channel, subject))
+        self._send(_EnvelopeKey(channel, subject), frames.WithdrawFrame(channel, subject))
 
     def leave(self, *, within: float) -> None:
         """Send what is left, and have the child leave the bus and end: in that order, blocking."""

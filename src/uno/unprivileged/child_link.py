@@ -70,7 +70,7 @@ class Outgoing:
     descriptors: tuple[int, ...] = ()
 
 
-class Receiver(Protocol):
+class FrameReceiver(Protocol):
     """What an agent does with the frames of a child."""
 
     def handle(self, content: bytes) -> None:
@@ -88,7 +88,7 @@ class ChildLink:
     def __init__(
         self,
         start: Callable[[socket.socket, int], Child],
-        receiver: Receiver,
+        receiver: FrameReceiver,
         *,
         noun: str,
         ping: bytes,
