@@ -21,7 +21,6 @@ from uno.host.netlink import interface_changes, inventory, rtnetlink
 from uno.host.routing_frr import daemons
 from uno.host.wireguard import endpoint_lookup, observed_tunnels
 from uno.host.wireguard import interfaces as wireguard
-from uno.host.wireguard.uapi import ConfigurationReader
 from uno.model.messages import REGISTRY
 from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
@@ -85,7 +84,7 @@ class LinuxHost:
         # The ruleset's generation number, and what others had in it then.
         self._foreign_rules: tuple[bytes, str] | None = None
         # For `fingerprint` and `forwarding_state`, which are called every few seconds.
-        self._wireguard = ConfigurationReader()
+        self._wireguard = wireguard.ConfigurationReader()
         self._parameters = sysctl.ParameterReader()
         self._forwarding_parameters = sysctl.ParameterReader()
         self._state = StateFile(self.folder / "state.json")
@@ -158,7 +157,7 @@ class LinuxHost:
         """Return a value that differs once something of uno's changes without a notification."""
         state = self._state.read()
         return (
-            wireguard.fingerprint(state.tunnels, self._wireguard),
+            self._wireguard.read(state.tunnels),
             self._parameters.existing(state.sysctls),
             nft.generation(),
             self._frr.fingerprint(),

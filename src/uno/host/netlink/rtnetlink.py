@@ -33,6 +33,9 @@ _ONLINK = 4
 # interfaces (netconf) of both families.
 GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 0x80 | 1 << 18 | 1 << 23 | 1 << 24
 
+BYTE_ORDER = sys.byteorder
+"""That of all numbers in messages."""
+
 # linux/netlink.h
 _ERROR, _DONE = 2, 3
 _REQUEST, _DUMP = 0x1, 0x300
@@ -124,13 +127,15 @@ def interfaces_with_routes(protocol: int) -> frozenset[str]:
     return frozenset(names)
 
 
-def dumped(kind: int, body: bytes, *, chosen: bool = False) -> tuple[NetlinkMessage, ...]:
-    """Return the response to a dump request (NLM_F_DUMP).
+def dumped(
+    kind: int, body: bytes, *, family: int = socket.NETLINK_ROUTE, chosen: bool = False
+) -> tuple[NetlinkMessage, ...]:
+    """Return the response to a dump request (NLM_F_DUMP) of a netlink family.
 
     With `chosen` the kernel filters by the fields of `body` (NETLINK_GET_STRICT_CHK), where it
     can. Raises `UnoError`.
     """
-    return _answer(kind, body, flags=_REQUEST | _DUMP, chosen=chosen)
+    return _answer(kind, body, flags=_REQUEST | _DUMP, family=family, chosen=chosen)
 
 
 def answered(kind: int, body: bytes, *, family: int) -> NetlinkMessage:
@@ -175,15 +180,26 @@ def messages(part: bytes) -> Iterator[NetlinkMessage]:
 
 def attributes(body: bytes, start: int) -> dict[int, bytes]:
     """Return the attributes in `body` from `start` on, by type."""
-    found = {}
+    return dict(attribute_list(body, start))
+
+
+def attribute_list(body: bytes, start: int) -> list[tuple[int, bytes]]:
+    """Return the attributes in `body` from `start` on, in order: type, and content."""
+    found = []
     at = start
     while at + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, at)
         if length < _ATTRIBUTE.size:
             break
-        found[kind & _TYPE_MASK] = body[at + _ATTRIBUTE.size : at + length]
+        found.append((kind & _TYPE_MASK, body[at + _ATTRIBUTE.size : at + length]))
         at += _aligned(length)
     return found
+
+
+def attribute(kind: int, content: bytes) -> bytes:
+    """Return an attribute, with its padding."""
+    length = _ATTRIBUTE.size + len(content)
+    return _ATTRIBUTE.pack(length, kind) + content + bytes(_aligned(length) - length)
 
 
 def route(body: bytes) -> KernelRoute:
@@ -206,7 +222,7 @@ def route(body: bytes) -> KernelRoute:
 
 def number(found: dict[int, bytes], kind: int, default: int) -> int:
     """Return a 32 bit attribute."""
-    return int.from_bytes(found[kind][:4], sys.byteorder) if kind in found else default
+    return int.from_bytes(found[kind][:4], BYTE_ORDER) if kind in found else default
 
 
 def opened(groups: int = 0, *, family: int = socket.NETLINK_ROUTE) -> socket.socket:
@@ -233,8 +249,16 @@ def _parts(one: socket.socket) -> Iterator[NetlinkMessage]:
     while True:
         for each in messages(one.recv(_PART)):
             if each.kind == _DONE:
+                _assert_complete(each)
                 return
             yield accepted(each)
+
+
+def _assert_complete(done: NetlinkMessage) -> None:
+    """Raise the error that has ended a response, which its last message has in place of 0."""
+    code = int.from_bytes(done.body[:4], BYTE_ORDER, signed=True)
+    if code < 0:
+        raise OSError(-code, os.strerror(-code))
 
 
 def accepted(each: NetlinkMessage) -> NetlinkMessage:

@@ -14,13 +14,14 @@ import time
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host import programs
 from uno.host.command import CommandFailed, find, run, start
 from uno.host.wireguard import uapi
+from uno.host.wireguard.kernel_settings import KernelReader
 from uno.model.key_ids import Secret
 from uno.model.net import network, network_order
 from uno.model.tunnel import Peer, Tunnel
@@ -124,20 +125,22 @@ def dump(names: Iterable[str]) -> dict[str, Dump]:
     return found | {name: each for name, each in _from_wg().items() if name in wanted}
 
 
-def fingerprint(names: Iterable[str], reader: uapi.ConfigurationReader) -> object:
-    """Return what is configured on these interfaces, without what peers and packets change."""
-    wanted = sorted(names)
-    reader.retain(wanted)
-    settings = {name: reader.read(name) for name in wanted}
-    found = {name: each for name, each in settings.items() if each is not None}
-    rest = settings.keys() - found.keys()
-    if not rest:
-        return found, None
-    dumps = ((name, each) for name, each in _from_wg().items() if name in rest)
-    return found, {
-        name: (each.private_key, each.port, tuple(replace(p, endpoint=None) for p in each.peers))
-        for name, each in dumps
-    }
+class ConfigurationReader:
+    """Reads the configuration of interfaces again and again, without a program to start."""
+
+    def __init__(self) -> None:
+        """Keep connections to userspace processes from the first read on."""
+        self._userspace = uapi.SocketReader()
+        self._kernel = KernelReader()
+
+    def read(self, names: Iterable[str]) -> object:
+        """Return what is configured on these interfaces, without what peers and packets change.
+
+        Raises `UnoError`.
+        """
+        wanted = sorted(names)
+        self._userspace.retain(wanted)
+        return {name: self._userspace.read(name) or self._kernel.read(name) for name in wanted}
 
 
 def _from_uapi(name: str, settings: list[tuple[str, str]]) -> Dump:

@@ -64,7 +64,7 @@ def configured(response: bytes) -> tuple[bytes, ...]:
     return (own, *sorted(each.rstrip(b"\n") for each in peers))
 
 
-class ConfigurationReader:
+class SocketReader:
     """Reads the configuration of interfaces again and again, over connections that it keeps."""
 
     def __init__(self) -> None:
