@@ -1,0 +1,119 @@
+/** What is being rolled out, what was undone and why, and what is not released. */
+
+import { h } from "./dom.js";
+import { age, count, plural } from "./format.js";
+import { CELL, empty, heading, link, meter, panel, prose, shape, state, table } from "./parts.js";
+
+export const needs = () => [];
+
+export function view({ summary, elapsed }) {
+  const due = summary.cells.filter((cell) => cell.package != null);
+  const running = due.filter((cell) => cell.generation === cell.package);
+  const differing = summary.cells.filter(
+    (cell) => cell.generation !== cell.package || cell.staged != null || cell.health === "behind",
+  );
+  const all = summary.cells.length;
+  return [
+    heading("Change", `Generation ${summary.generation} is in force.`),
+    h(
+      "div",
+      { class: "steps" },
+      step(
+        summary.rollout ? "part" : "ok",
+        "Roll-out",
+        summary.rollout || "Nothing is being rolled out.",
+        all > 0 &&
+          h(
+            "div",
+            { class: "progress" },
+            meter([
+              ["ok", running.length],
+              ["part", differing.filter((cell) => cell.staged != null).length],
+              [
+                "none",
+                Math.max(
+                  0,
+                  all - running.length - differing.filter((cell) => cell.staged != null).length,
+                ),
+              ],
+            ]),
+            h(
+              "p",
+              { class: "dim small" },
+              due.length
+                ? `${count(running.length)} of ${plural(all, "cell")} ${all === 1 ? "runs" : "run"} the generation that they should`
+                : "Which generation cells should run is not known here: the registry's announcement has not arrived.",
+            ),
+          ),
+      ),
+      summary.undone
+        ? step(
+            "warn",
+            `Generation ${summary.undone.generation} was undone`,
+            prose(summary.undone.reason || "No reason was given."),
+            h(
+              "p",
+              { class: "remedy" },
+              prose(
+                "Cells run the one before. Correct the cause, then make the change again and run `uno sync`.",
+              ),
+            ),
+          )
+        : step("ok", "Undone", "The newest generation was not undone."),
+      summary.waiting > 0
+        ? step(
+            "info",
+            `${plural(summary.waiting, "change")} not released`,
+            prose(
+              "They are in the registry, and no cell has them. Release them with `uno sync`; see them with `uno plan`.",
+            ),
+          )
+        : step("ok", "Not released", "The registry has no change that waits for a release."),
+      step(
+        summary.registry ? "ok" : "warn",
+        "Registry",
+        summary.registry
+          ? "Its announcements arrive."
+          : prose(
+              "Its announcements do not arrive. The network works without it; changes do not. At the registry: `uno agent`.",
+            ),
+      ),
+    ),
+    differing.length === 0
+      ? all
+        ? empty(`All cells run generation ${summary.generation}`, null)
+        : null
+      : panel(
+          "Cells that differ",
+          { tight: true, id: "differing", note: plural(differing.length, "cell") },
+          table(
+            "Cells that differ",
+            [
+              { title: "Cell", head: true, cell: (cell) => link(`#/cells/${cell.id}`, cell.name) },
+              { title: "State", cell: (cell) => state(CELL[cell.health]) },
+              { title: "Runs", num: true, cell: (cell) => count(cell.generation) },
+              { title: "Should run", num: true, cell: (cell) => count(cell.package) },
+              { title: "Staged", num: true, cell: (cell) => count(cell.staged) },
+              {
+                title: "Seen",
+                num: true,
+                hide: 1,
+                cell: (cell) => (cell.age == null ? "never" : age(cell.age + elapsed)),
+              },
+              { title: "Why", wrap: true, hide: 1, cell: (cell) => cell.why || "–" },
+            ],
+            differing,
+            { key: (cell) => cell.id },
+          ),
+        ),
+  ];
+}
+
+function step(kind, title, text, ...more) {
+  return h(
+    "section",
+    { class: `step t-${kind}`, key: title },
+    shape(kind),
+    h("div", {}, h("h2", {}, title), h("p", {}, text), ...more),
+  );
+}
