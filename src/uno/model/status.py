@@ -32,7 +32,9 @@ class LinkState(Struct, frozen=True, kw_only=True):
     `handshake` is the age of the last WireGuard handshake, None if there was none; `bgp` and `bfd`
     are the sessions' states, empty where routing does not run; `rtt` is in milliseconds, `loss` a
     share from 0 to 1, `mtu` the largest packet in bytes that got through, each None if not known.
-    `received` and `sent` are bytes since the interface was made.
+    `received` and `sent` are bytes since the interface was made. `endpoint` is the address and port
+    of the peer that WireGuard sends to, empty if there is none. `prefixes` are those that BGP has
+    accepted from the neighbour; `flaps` counts how often an Established session has ended.
     """
 
     interface: str
@@ -45,6 +47,9 @@ class LinkState(Struct, frozen=True, kw_only=True):
     mtu: int | None = None
     received: int = 0
     sent: int = 0
+    endpoint: str = ""
+    prefixes: int | None = None
+    flaps: int | None = None
 
     @property
     def works(self) -> bool:
@@ -66,11 +71,15 @@ class LanState(Struct, frozen=True, kw_only=True):
 
 
 class PathState(Struct, frozen=True, kw_only=True):
-    """Another cell, seen through the backbone by probes: `rtt` in ms, `loss` from 0 to 1."""
+    """Another cell, seen through the backbone by probes: `rtt` in ms, `loss` from 0 to 1.
+
+    `via` are the neighbours that the kernel sends packets for it to, by cell id.
+    """
 
     cell: int
     rtt: float | None = None
     loss: float | None = None
+    via: tuple[int, ...] = ()
 
     @property
     def answers(self) -> bool:
@@ -114,7 +123,9 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     it does. `pending` are changes that the host still needs, as text. `undone` is the last change,
     if the cell has rolled back from it. `problem` is what needs a person, empty if nothing does.
     `proof` shows that the registry made `generation`; a cell adds it where the registry announces
-    an older one. `package_format` is the newest format of packages that the cell reads.
+    an older one. `package_format` is the newest format of packages that the cell reads. `uptime` is
+    for how many seconds the agent has run, `host_uptime` the host. `dropped` maps chains of uno's
+    firewall to the packets that they have dropped since it was made, but for those with none.
     """
 
     generation: int
@@ -137,6 +148,9 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     clock: int | None = None
     proof: SignedManifest | None = None
     package_format: int = FIRST
+    uptime: int | None = None
+    host_uptime: int | None = None
+    dropped: dict[str, int] = {}
 
     @property
     def routed(self) -> bool:

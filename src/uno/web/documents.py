@@ -66,6 +66,7 @@ class AlertSeverity(StrEnum):
 class AlertKind(StrEnum):
     """What kind of cause an alert names."""
 
+    ISOLATED = "isolated"
     CELL_SILENT = "cell-silent"
     CELL_NEVER_SEEN = "cell-never-seen"
     CELL_BEHIND = "cell-behind"
@@ -76,6 +77,7 @@ class AlertKind(StrEnum):
     LAN_UNREACHED = "lan-unreached"
     LINK_DOWN = "link-down"
     LINK_DEGRADED = "link-degraded"
+    LINKS_DOWN = "links-down"
     GENERATION_UNDONE = "generation-undone"
     NOT_RELEASED = "not-released"
     ROLLOUT = "rollout"
