@@ -20,13 +20,14 @@ from uno.model.network_directory import (
 from uno.planning.survivability.failures import failure_impacts
 
 if TYPE_CHECKING:
-    from uno.model.plan import Plan, PlannedCell
-    from uno.model.uvn import Cell, Uvn
+    from uno.model.plan import Plan, PlannedCell, PlannedParticle
+    from uno.model.uvn import Cell, Particle, Uvn
 
 
 def directory_of(generation: int, uvn: Uvn, plan: Plan) -> Directory:
     """Return the public facts of `generation`, which has this definition and plan."""
     active = {each.id for each in uvn.active_particles}
+    planned = {each.id: each for each in plan.particles}
     return bounded(
         Directory(
             generation=generation,
@@ -54,13 +55,13 @@ def directory_of(generation: int, uvn: Uvn, plan: Plan) -> Directory:
                     slot_b=link.b.slot,
                     port_a=link.a.port,
                     port_b=link.b.port,
+                    address4=link.a.address4,
+                    address6=link.a.address6,
                 )
                 for link in plan.links
             ),
             particles=tuple(
-                DirectoryParticle(
-                    id=each.id, name=each.name, owner=each.owner, banned=each.id not in active
-                )
+                _particle(each, planned.get(each.id), banned=each.id not in active)
                 for each in uvn.particles
             ),
             risks=tuple(
@@ -101,6 +102,19 @@ def _banned(cell: Cell) -> DirectoryCell:
         lans=cell.allowed_lans,
         httpd_port=cell.settings.httpd_port,
         banned=True,
+    )
+
+
+def _particle(
+    particle: Particle, planned: PlannedParticle | None, *, banned: bool
+) -> DirectoryParticle:
+    return DirectoryParticle(
+        id=particle.id,
+        name=particle.name,
+        owner=particle.owner,
+        banned=banned,
+        address4=planned.address4 if planned else None,
+        address6=planned.address6 if planned else None,
     )
 
 

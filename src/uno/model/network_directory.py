@@ -6,6 +6,8 @@ cell decides by it: it is for people. It has no secret, and no hash of a passwor
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -48,7 +50,10 @@ class DirectoryCell(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DirectoryLink(Struct, frozen=True, array_like=True):
-    """A link between the cells `a` and `b`, `a < b`; as `model.plan.Link` has it."""
+    """A link between the cells `a` and `b`, `a < b`; as `model.plan.Link` has it.
+
+    The addresses are those of `a`.
+    """
 
     number: int
     a: int
@@ -57,15 +62,29 @@ class DirectoryLink(Struct, frozen=True, array_like=True):
     slot_b: int
     port_a: int | None = None
     port_b: int | None = None
+    address4: IPv4Address | None = None
+    address6: IPv6Address | None = None
+
+    def addresses(self, cell: int) -> tuple[str, str]:
+        """Return the addresses of an end as text, empty if they are not stated.
+
+        Those of `b` are the next ones (RFC 3021, RFC 6164).
+        """
+        if self.address4 is None or self.address6 is None:
+            return "", ""
+        offset = 0 if cell == self.a else 1
+        return str(self.address4 + offset), str(self.address6 + offset)
 
 
 class DirectoryParticle(Struct, frozen=True, array_like=True):
-    """A particle. `owner` is an e-mail address."""
+    """A particle. `owner` is an e-mail address; a banned one has no addresses."""
 
     id: int
     name: str
     owner: str
     banned: bool = False
+    address4: IPv4Address | None = None
+    address6: IPv6Address | None = None
 
 
 class Risk(Struct, frozen=True, array_like=True):

@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from uno.model.network_directory import DirectoryParticle
 from uno.model.status import ParticleState
-from uno.planning.allocation import addresses
 from uno.web.documents import ParticleCell, ParticleList, ParticleRow
 from uno.web.picture import Picture
 from uno.web.readers import Reader
@@ -58,11 +57,10 @@ class _Rows:
         online = (state is not None and state.is_online) if self._is_observed else None
         row = ParticleRow(id=particle.id, name=particle.name, banned=particle.banned, online=online)
         if not particle.banned:
-            address4, address6 = addresses.particle(self._picture.roster.pools, particle.id)
             row = replace(
                 row,
-                address4=str(address4),
-                address6=str(address6),
+                address4=str(particle.address4 or ""),
+                address6=str(particle.address6 or ""),
                 cells=tuple(
                     ParticleCell(
                         cell=hub.id,

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from uno.diagnosis.cell_faults import first
 from uno.model.network_directory import Directory, DirectoryCell, Risk
 from uno.model.plan import Member
-from uno.planning.allocation import addresses
 from uno.web.documents import (
     BannedRow,
     GuideRoute,
@@ -131,14 +130,13 @@ def _are(cells: tuple[int, ...]) -> str:
 
 
 def _links(picture: Picture, reader: Reader) -> Iterator[PlannedLinkRow]:
-    directory, pools = picture.directory, picture.roster.pools
+    directory = picture.directory
     known = {(each.a, each.b): each for each in (directory.links if directory else ())}
     for pair in picture.links:
         if not reader.owns(*pair):
             continue
         link, row = known.get(pair), PlannedLinkRow(name=link_name(pair), a=pair[0], b=pair[1])
         if link is not None and directory is not None:
-            low, _ = addresses.link(pools, link.number)
             owns_a, owns_b = reader.owns(pair[0]), reader.owns(pair[1])
             row = replace(
                 row,
@@ -147,8 +145,8 @@ def _links(picture: Picture, reader: Reader) -> Iterator[PlannedLinkRow]:
                 interface_b=directory.interface.format(link.slot_b) if owns_b else "",
                 port_a=link.port_a if owns_a else None,
                 port_b=link.port_b if owns_b else None,
-                address_a=str(low) if owns_a else "",
-                address_b=str(low + 1) if owns_b else "",
+                address_a=link.addresses(pair[0])[0] if owns_a else "",
+                address_b=link.addresses(pair[1])[0] if owns_b else "",
             )
         yield row
 

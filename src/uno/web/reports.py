@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from uno.diagnosis.cell_faults import own_faults
 from uno.model.plan import asn_of
 from uno.model.status import CellStatus, CellView
-from uno.planning.allocation import addresses
 from uno.web.causes import clock_ahead
 from uno.web.documents import (
     CellFault,
@@ -198,10 +197,7 @@ def _planned_end(picture: Picture, cell: int, peer: int) -> tuple[str, str, int 
     link = next((each for each in links if (each.a, each.b) == _pair(cell, peer)), None)
     if link is None:
         return "", "", None
-    low4, low6 = addresses.link(picture.roster.pools, link.number)
-    offset = 0 if cell == link.a else 1
-    port = link.port_a if cell == link.a else link.port_b
-    return str(low4 + offset), str(low6 + offset), port
+    return *link.addresses(cell), link.port_a if cell == link.a else link.port_b
 
 
 def _without_addresses(end: LinkEndReport) -> LinkEndReport:
