@@ -10,11 +10,11 @@ from typing import Any
 
 import foreign
 from obstacles import done_and_undone, full
-from watching import UNO
 
 from uno.host.command import Completed
+from uno.lab import deploy
 from uno.lab.agents import Agent
-from uno.lab.node import Node, as_on_a_stock_host
+from uno.lab.node import Node
 from uno.lab.world import World
 
 # As a router on the Internet that drops what is longer than a smaller MTU, without an error.
@@ -199,8 +199,7 @@ ALONE: tuple[HostFault, ...] = (
 
 
 def doctor(agent: Agent, *words: str) -> Completed:
-    argv = as_on_a_stock_host([*UNO, "doctor", *words, "-r", str(agent.root)])
-    return agent.node.run(argv, timeout=60, check=False)
+    return deploy.uno(agent.node, "doctor", *words, "-r", str(agent.root), timeout=60, check=False)
 
 
 def wrong(agent: Agent) -> dict[str, str]:
@@ -214,8 +213,8 @@ def wrong(agent: Agent) -> dict[str, str]:
 
 
 def explained(agent: Agent, a: str, b: str) -> dict[str, Any]:
-    argv = as_on_a_stock_host([*UNO, "explain", a, b, "--json", "-r", str(agent.root)])
-    found = json.loads(agent.node.run(argv, timeout=60, check=False).stdout)
+    words = ("explain", a, b, "--json", "-r", str(agent.root))
+    found = json.loads(deploy.uno(agent.node, *words, timeout=60, check=False).stdout)
     assert isinstance(found, dict)
     return found
 

@@ -49,6 +49,14 @@ def _what_a_lab_needs() -> None:
         pytest.skip(f"the lab cannot be built here: {', '.join(lacking)}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _commands_start_at_once(_what_a_lab_needs: None) -> Iterator[None]:
+    from prefork import serving  # noqa: PLC0415 - found since this file has run
+
+    with serving():
+        yield
+
+
 @pytest.fixture(scope="session")
 def four_sites_spec() -> Path:
     """The specification that the demo shows: four LANs, one behind NAT, a relay, two particles."""

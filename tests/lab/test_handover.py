@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from watching import UNO, await_true, line, note, stream, unreached
+from watching import await_true, line, note, stream, unreached
 
 from uno.host.command import Completed
+from uno.lab import deploy
 from uno.lab.agents import Agent, Agents
 from uno.lab.node import Node
 from uno.lab.world_layout import Role
@@ -172,7 +173,7 @@ def test_a_package_that_is_copied_by_hand_is_changed_over_to_at_once(well: Agent
 
 def uno(node: Node, *arguments: str) -> Completed:
     """Run `uno WORDS` on a node, whatever its exit status."""
-    return node.run([*UNO, *arguments], timeout=60, check=False)
+    return deploy.uno(node, *arguments, timeout=60, check=False)
 
 
 def own(agent: Agent) -> CellStatus | None:

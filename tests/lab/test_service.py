@@ -41,11 +41,11 @@ from watching import (
     vtysh,
 )
 
-from uno.lab import rehearsal
+from uno.lab import deploy, rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
-from uno.lab.node import Node, as_on_a_stock_host
+from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.world_layout import Role
 
@@ -129,7 +129,7 @@ def test_status_shows_that_all_is_well_and_how(site: Site) -> None:
 def test_doctor_finds_nothing_wrong_beside_docker_a_firewall_a_vpn_and_frr(site: Site) -> None:
     def wrong(cell: Node) -> list[str]:
         root = str(site.deployment.cell_root(cell))
-        done = cell.run(as_on_a_stock_host([*UNO, "doctor", "--json", "-r", root]), check=False)
+        done = deploy.uno(cell, "doctor", "--json", "-r", root, timeout=60, check=False)
         return [f"{it}" for it in json.loads(done.stdout)["results"] if it["state"] != "good"]
 
     found = in_parallel(wrong, site.deployment.cells)

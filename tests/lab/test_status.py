@@ -17,10 +17,12 @@ import foreign
 import pytest
 from watching import await_true, note, only, pause, uno
 
+from uno import program
 from uno.host.command import Completed
+from uno.lab import deploy
 from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import in_parallel
-from uno.lab.node import Program
+from uno.lab.node import Program, as_on_a_stock_host
 from uno.lab.world_layout import Cable
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -61,8 +63,8 @@ def lan_interface(agent: Agent) -> str:
 
 
 def status(agent: Agent, *arguments: str) -> Completed:
-    argv = [sys.executable, "-m", "uno", "status", "-r", str(agent.root), *arguments]
-    return agent.node.run(argv, check=False)
+    words = ("status", "-r", str(agent.root), *arguments)
+    return deploy.uno(agent.node, *words, timeout=30, check=False)
 
 
 def status_json(agent: Agent) -> dict[str, Any]:
@@ -453,11 +455,14 @@ def test_explain_names_the_first_cause_wherever_it_is(well: Agents) -> None:
 @pytest.mark.feature("G42")
 def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None:
     # With waits of at most half a second at the same time: less than two seconds for its user.
+    # A child of this process, so that its time is counted here.
+    agent = well.cells["lan-a"]
+    argv = as_on_a_stock_host(program.argv("doctor", "-r", str(agent.root)))
     took = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.monotonic()
-        assert causes.doctor(well.cells["lan-a"]).status == 0
+        assert agent.node.run(argv, timeout=60).status == 0
         wall = time.monotonic() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

@@ -13,9 +13,10 @@ from threading import Event
 from typing import Any
 
 from uno.host.command import Completed
+from uno.lab import deploy
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.evidence import lan_pairs
-from uno.lab.node import Node, as_on_a_stock_host
+from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath, PingStream
 from uno.model.net import Address, address
 
@@ -76,9 +77,9 @@ def uno(
     deployment: Deployment, cell: Node, *arguments: str, env: Mapping[str, str] | None = None
 ) -> Completed:
     """Run `uno service WORDS` on a cell, whatever its exit status."""
-    root = ["-r", str(deployment.cell_root(cell))]
-    command = as_on_a_stock_host([*UNO, "service", *arguments, *root])
-    return cell.run(command, timeout=60, env=env, check=False)
+    root = str(deployment.cell_root(cell))
+    words = ("service", *arguments, "-r", root)
+    return deploy.uno(cell, *words, timeout=60, env=env, check=False)
 
 
 class Tables:
@@ -239,11 +240,16 @@ def await_same(
 
 
 def await_true(condition: Callable[[], object], what: str, *, within: float = 10) -> float:
-    """Wait until something is so; return the seconds that it took."""
-    began = time.monotonic()
+    """Wait until something is so; return the seconds that it took.
+
+    Half of the time is left to what is waited for: conditions may take as much processor time.
+    """
+    began = begun = time.monotonic()
     while not condition():
-        assert time.monotonic() < began + within, f"not within {within} s: {what}"
-        pause(0.02)
+        now = time.monotonic()
+        assert now < began + within, f"not within {within} s: {what}"
+        pause(min(max(0.02, now - begun), 0.5))
+        begun = time.monotonic()
     return time.monotonic() - began
 
 

@@ -147,10 +147,16 @@ class ServiceStart:
         self.failed |= not future.cancelled() and future.exception() is not None
 
 
-def uno(node: Node, *arguments: str, timeout: float = _COMMAND) -> Completed:
-    """Run a command of uno in a node: this very uno. Raises `CommandFailed`."""
+def uno(
+    node: Node,
+    *arguments: str,
+    timeout: float = _COMMAND,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a command of uno in a node, as `Node.run` does: this very uno. Raises `CommandFailed`."""
     command = as_on_a_stock_host(program.argv(*arguments))
-    return node.run(command, timeout=timeout)
+    return node.run(command, timeout=timeout, env=env, check=check)
 
 
 def in_parallel(function: Callable[[Node], T], nodes: Iterable[Node]) -> Mapping[str, T]:

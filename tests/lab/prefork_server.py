@@ -1,0 +1,118 @@
+"""Forks a process for each command of uno, in the namespaces of a machine of a lab.
+
+    python prefork_server.py DESCRIPTOR
+
+A command takes a third of a second to start Python and import what it needs, and labs run
+thousands: here all of uno is imported once. `prefork` sends requests over the socket DESCRIPTOR.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+# Namespaces that nsenter(1) enters for `Node.run`; the last is that of processes.
+NAMESPACES = ("net", "mnt", "uts", "pid")
+# Files of a request: standard output, errors, and where process id and exit status are written.
+FILES = 3
+# One datagram; only the environment may be long.
+LARGEST = 1 << 17
+# The middleware is imported where a command needs it; labs are not for cells.
+_LEFT_OUT = ("uno.bus.cyclone", "uno.bus.connext", "uno.bus.child", "uno.lab", "uno.__main__")
+# As `as_on_a_stock_host` has it.
+_UMASK = 0o027
+
+
+def main(descriptor: int) -> None:
+    """Serve requests until the other end of the socket is closed."""
+    for name in _modules():
+        importlib.import_module(name)
+    # What is there now is never garbage; a collection would copy its pages in each process.
+    gc.collect()
+    gc.freeze()
+    # Nobody waits for processes of requests.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(fileno=descriptor) as requests:
+        while True:
+            data, files, _, _ = socket.recv_fds(requests, LARGEST, FILES)
+            if not data:
+                return
+            if os.fork() == 0:
+                break
+            for each in files:
+                os.close(each)
+    _enter_and_run(json.loads(data), files)
+
+
+def _modules() -> Iterator[str]:
+    import uno  # noqa: PLC0415 - here, so that reading this module imports nothing of it
+
+    for each in pkgutil.walk_packages(uno.__path__, "uno."):
+        if not each.name.startswith(_LEFT_OUT):
+            yield each.name
+
+
+def _enter_and_run(request: dict[str, object], files: Sequence[int]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    output, errors, outcome = files
+    # A client that has waited long enough ends all of it.
+    os.setsid()
+    _report(outcome, os.getpid())
+    _enter(str(request["holder"]))
+    process = os.fork()
+    if process:
+        os.close(output)
+        os.close(errors)
+        _, status = os.waitpid(process, 0)
+        _report(outcome, os.waitstatus_to_exitcode(status))
+        os._exit(0)
+    os.close(outcome)
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    for number, each in enumerate((output, errors), start=1):
+        os.dup2(each, number)
+        os.close(each)
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    _run(request)
+
+
+def _run(request: dict[str, object]) -> None:
+    from uno.cli.main import main as uno  # noqa: PLC0415 - imported before the fork
+
+    os.environ.clear()
+    environment, words = request["environment"], request["words"]
+    assert isinstance(environment, dict)
+    assert isinstance(words, list)
+    os.environ.update(environment)
+    os.umask(_UMASK)
+    uno(words)
+
+
+def _enter(holder: str) -> None:
+    libc, here = ctypes.CDLL(None, use_errno=True), Path.cwd()
+    opened = [os.open(f"/proc/{holder}/ns/{each}", os.O_RDONLY) for each in NAMESPACES]
+    for each in opened:
+        if libc.setns(each, 0) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"cannot enter a namespace: {os.strerror(number)}")
+        os.close(each)
+    # To enter a mount namespace leads to its root (setns(2)).
+    os.chdir(here)
+
+
+def _report(file: int, number: int) -> None:
+    os.write(file, f"{number}\n".encode())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
