@@ -314,10 +314,11 @@ class Site:
 
     def cut_off(self, name: str) -> None:
         """Cut the path between the registry and a cell."""
-        plan = self.cells[name].package.plan
-        own = next(each for each in self.cells[name].package.roster.members if each.id == plan.cell)
-        assert plan.root is not None
-        self.network.disconnect(plan.root.remote4, own.node4)
+        self.network.disconnect(*self._path(name))
+
+    def connect(self, name: str) -> None:
+        """Undo `cut_off`."""
+        self.network.reconnect(*self._path(name))
 
     def view(self, name: str) -> UvnView:
         agent = self.cells[name].agent
@@ -337,6 +338,12 @@ class Site:
     async def settle(self, *, seconds: float = 0.3) -> None:
         """Give what must not happen the time to happen."""
         await asyncio.sleep(seconds)
+
+    def _path(self, name: str) -> tuple[IPv4Address, IPv4Address]:
+        plan = self.cells[name].package.plan
+        own = next(each for each in self.cells[name].package.roster.members if each.id == plan.cell)
+        assert plan.root is not None
+        return plan.root.remote4, own.node4
 
     def _has_started(self, name: str) -> bool:
         job = self.cells[name].job

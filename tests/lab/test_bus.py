@@ -25,6 +25,7 @@ from uno.host.command import run
 from uno.lab import netns
 from uno.model.messages import Envelope, Kind
 from uno.ports.bus import (
+    ANNOUNCEMENTS,
     BusConfig,
     BusEvent,
     BusPeer,
@@ -135,6 +136,35 @@ def test_replacing_a_link_does_not_interrupt_the_bus(hosts: tuple[Host, Host]) -
             return received
 
     assert [type(it) for it in run_scene(scene())] == [Presence, Received, Received]
+
+
+@pytest.mark.feature("G05")
+def test_the_registry_stays_present_when_it_withdraws_a_package(hosts: tuple[Host, Host]) -> None:
+    """Cells are activated at that moment: they would switch as if they had lost it before."""
+    cell, registry = hosts
+    newer = envelope(subject=0, kind=Kind.UVN, sequence=2)
+
+    async def scene() -> list[BusEvent]:
+        at_cell, received = cell.join(registry)
+        at_registry, _ = registry.join()
+        with leaving(at_cell, at_registry):
+            at_cell.subscribe(ANNOUNCEMENTS)
+            at_cell.subscribe(offers_for(1))
+            at_registry.write(ANNOUNCEMENTS, envelope(subject=0, kind=Kind.UVN))
+            for number in (1, 2, 3):
+                at_registry.write(offers_for(number), envelope(subject=number, kind=Kind.OFFER))
+            await until(lambda: len(received) == 4)
+
+            for number in (1, 2, 3):
+                at_registry.withdraw(offers_for(number), number)
+            await until(lambda: Presence(offers_for(1), 0) in received)
+            at_registry.write(ANNOUNCEMENTS, newer)
+            await until(lambda: Received(ANNOUNCEMENTS, newer) in received)
+            return received
+
+    found = [it for it in run_scene(scene()) if it.channel == ANNOUNCEMENTS]
+
+    assert [it for it in found if isinstance(it, Presence)] == [Presence(ANNOUNCEMENTS, 1)]
 
 
 def test_after_an_outage_each_agent_receives_the_newest_of_the_other(

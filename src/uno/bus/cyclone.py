@@ -39,11 +39,19 @@ from cyclonedds.util import duration
 from uno.bus import wire
 from uno.bus.cyclone_config import xml
 from uno.bus.cyclone_warnings import DistinctWarnings, captured_stderr
-from uno.bus.session import BATCH, WRITER_LEASE, Post, cannot_open, keyed, reader_depth
+from uno.bus.session import (
+    ANNOUNCEMENT_LEASE,
+    BATCH,
+    WRITER_LEASE,
+    Post,
+    cannot_open,
+    keyed,
+    reader_depth,
+)
 from uno.bus.wire import MemberId
 from uno.diagnostics import TransientFailure
 from uno.model.messages import SIGNATURE_SIZE, Envelope
-from uno.ports.bus import BusConfig, Channel, Presence, Received
+from uno.ports.bus import ANNOUNCEMENTS, BusConfig, Channel, Presence, Received
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +129,12 @@ _QOS = Qos(
 _WRITER_QOS = Qos(
     Policy.WriterDataLifecycle(autodispose=False), Policy.IgnoreLocal.Participant, base=_QOS
 )
+# When a writer is deleted, Cyclone 11.0.1 takes all others of its participant with the same lease
+# for gone, until they write again, unless one has a shorter lease. So the writer whose presence
+# counts has the shortest. Its readers accept it, as it is shorter than what they request.
+_ANNOUNCEMENT_QOS = Qos(
+    Policy.Liveliness.Automatic(duration(seconds=ANNOUNCEMENT_LEASE)), base=_WRITER_QOS
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -177,7 +191,8 @@ class CycloneSession:
         with _explained(f"write to {channel.topic}"):
             if channel not in self._writers:
                 publisher = Publisher(self._participant, qos=_partition(channel))
-                writer = DataWriter(publisher, self._topic(channel), qos=_WRITER_QOS)
+                qos = _ANNOUNCEMENT_QOS if channel == ANNOUNCEMENTS else _WRITER_QOS
+                writer = DataWriter(publisher, self._topic(channel), qos=qos)
                 self._writers[channel] = publisher, writer
             self._writers[channel][1].write(CycloneSample(envelope))
 

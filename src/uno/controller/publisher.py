@@ -15,7 +15,7 @@ from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnounce
 from uno.model.trust import TrustUpdate
 from uno.ports.bus import Channel, Topic, offers_for, offers_to_relay
 from uno.statesync import envelope
-from uno.statesync.timers import REFRESH_INTERVAL
+from uno.statesync.timers import REFRESH_INTERVAL, ROLLOUT_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,10 +92,12 @@ class Publisher:
     ) -> None:
         """Publish the announcement if it has changed, and every `REFRESH_INTERVAL`.
 
-        A change of its text for people alone is delayed, unless the announcement `is_final`.
+        During a rollout it is published every `ROLLOUT_INTERVAL`. A change of its text for people
+        alone is delayed, unless the announcement `is_final`.
         """
         before, age = self._announced, now - self._announced_at
-        if before is not None and age < REFRESH_INTERVAL:
+        interval = ROLLOUT_INTERVAL if announcement.rollout else REFRESH_INTERVAL
+        if before is not None and age < interval:
             is_same = replace(announcement, rollout="") == replace(before, rollout="")
             is_delayed = is_same and age < _TEXT_INTERVAL and not is_final
             if announcement == before or is_delayed:

@@ -47,6 +47,10 @@ class Channel:
     partition: str = OWN
 
 
+ANNOUNCEMENTS = Channel(Topic.UVN)
+"""The registry's own announcements: it is present as long as this channel has a writer."""
+
+
 def offers_for(cell: int) -> Channel:
     """The channel of packages for a cell."""
     return Channel(Topic.OFFER, f"cell-{cell}")

@@ -21,6 +21,7 @@ from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import OF_REGISTRY, REGISTRY, Envelope, Kind
 from uno.ports.bus import (
+    ANNOUNCEMENTS,
     FOR_REGISTRY,
     OWN,
     RELAY,
@@ -135,7 +136,11 @@ class Unhandled:
 
 
 class Flood:
-    """The flooding of one cell: its state database, and what it relays."""
+    """The flooding of one cell: its state database, and what it relays.
+
+    `registry_contact` is the highest sequence of the registry's messages that came directly, 0
+    before the first.
+    """
 
     def __init__(self, package: Package, *, reserved: int = 0, grace: float = 0.0) -> None:
         """Accept advertisements of the registry and the members that `package` names.
@@ -144,7 +149,7 @@ class Flood:
         that leaves counts as reachable for `grace` more seconds.
         """
         self.registry = RegistryPresence(grace=grace)
-        self.registry_contact_at: float | None = None
+        self.registry_contact = 0
         self.unhandled = Unhandled()
         self.queue = FloodQueue()
         self._package = package
@@ -260,7 +265,7 @@ class Flood:
         self._commands.extend(map(Subscribe, channels))
 
     def _note_presence(self, event: Presence, *, now: float) -> None:
-        if event.channel != Channel(Topic.UVN, OWN):
+        if event.channel != ANNOUNCEMENTS:
             return
         before = self.registry.is_present(now=now)
         self.registry.note_writers(event.alive, now=now)
@@ -278,12 +283,15 @@ class Flood:
             self._complain(envelope, error, now=now)
             return
         is_present = self.registry.is_present(now=now)
-        if channel == Channel(Topic.UVN, OWN) and self.database.is_newest(envelope):
+        is_direct = channel.partition == OWN and envelope.kind in OF_REGISTRY
+        # Another cell may have relayed it first; only what is stored is verified.
+        if is_direct and self.database.is_newest(envelope):
+            self.registry_contact = max(self.registry_contact, envelope.sequence)
+            self.registry.note_contact(now=now)
+        if channel == ANNOUNCEMENTS and self.database.is_newest(envelope):
             received_at = self.database.received_at(Kind.UVN, REGISTRY)
             self.registry.note_heartbeat(received_at=now if received_at is None else received_at)
         if is_newer:
-            if channel.partition == OWN and envelope.kind in OF_REGISTRY:
-                self.registry_contact_at = now
             self._accept(channel, envelope, now=now)
         if is_newer or is_present != self.registry.is_present(now=now):
             self._commands.append(StateChanged())

@@ -20,6 +20,7 @@ class RegistryPresence:
         self._writers = 0
         self._heartbeat_at: float | None = None
         self._left_at: float | None = None
+        self._contact_at: float | None = None
 
     def note_writers(self, alive: int, *, now: float) -> None:
         """Note how many writers the registry's channel has: without one the registry has left."""
@@ -34,14 +35,22 @@ class RegistryPresence:
         """Note that the registry's newest message, first received then, was received directly."""
         self._heartbeat_at, self._left_at = received_at, None
 
+    def note_contact(self, *, now: float) -> None:
+        """Note that a message of the registry has come directly, whichever it is."""
+        self._contact_at = now
+
     def is_present(self, *, now: float) -> bool:
         """Whether the registry is in contact."""
         return self._writers > 0 and self._is_fresh(now)
 
     def is_reachable(self, *, now: float) -> bool:
         """Whether the registry is present, or left less than the grace period ago."""
-        is_graced = self._left_at is not None and now < self._left_at + self._grace
-        return self.is_present(now=now) or is_graced
+        return self.is_present(now=now) or _is_within(self._grace, self._left_at, now)
+
+    def was_in_contact(self, *, within: float, now: float) -> bool:
+        """Whether the registry is present, or was in contact less than so many seconds ago."""
+        since = (self._left_at, self._contact_at)
+        return self.is_present(now=now) or any(_is_within(within, each, now) for each in since)
 
     def changes_at(self) -> float | None:
         """Return when the registry stops being reachable unless something is received."""
@@ -51,3 +60,7 @@ class RegistryPresence:
 
     def _is_fresh(self, now: float) -> bool:
         return self._heartbeat_at is not None and now - self._heartbeat_at < MAX_AGE
+
+
+def _is_within(seconds: float, since: float | None, now: float) -> bool:
+    return since is not None and now < since + seconds

@@ -6,6 +6,10 @@ from __future__ import annotations
 # RFC 2328, appendix B).
 REFRESH_INTERVAL = 30.0
 
+# The registry repeats its announcement after this long during a rollout: a cell that has moved what
+# carries it confirms only once a new one has arrived, which may be due to no other change.
+ROLLOUT_INTERVAL = 3.0
+
 # A node without a new advertisement for this long counts as gone (MaxAge of RFC 2328, appendix B):
 # two refreshes may be lost, and half an interval is for the way.
 MAX_AGE = 75.0

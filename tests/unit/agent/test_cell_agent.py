@@ -20,7 +20,7 @@ from msgspec import structs
 import site_of_agents
 from forwarding_answers import ForwardingAnswers, of_the_cell
 from nft_rules import FIREWALLD
-from site_of_agents import PATIENCE, QUICK, Cell, Site, build, site
+from site_of_agents import PATIENCE, QUICK, SEEN, Cell, Site, build, site
 from uno import files
 from uno.agent.commit import executor
 from uno.agent.commit.commit_machine import CommitState, InstallVerdict, PendingCommit
@@ -792,6 +792,46 @@ def test_another_dds_domain_is_confirmed_once_the_registry_is_heard_in_it(
             )
 
     play(scene)
+
+
+@pytest.mark.feature("G05")
+@pytest.mark.parametrize("is_lost_before", [False, True])
+def test_where_the_registry_was_in_contact_a_moved_way_is_not_confirmed_by_what_others_relay(
+    play: Play, *, is_lost_before: bool
+) -> None:
+    """An interruption just before the change is no loss; a cell that lost it keeps the relay."""
+
+    async def scene(site: Site) -> None:
+        await site.start()
+        site.announce(UvnAnnouncement(generation=4))
+        await site.until(lambda: reaches_registry(site, "c"))
+        site.edit("config", "uvn", "-U", "-a", "other.example.org")
+        # Only the private cell connects to that address.
+        activation, cell = site.roll_out("c"), site.cells["c"]
+        await site.until(lambda: phase(site, "c") is Phase.STAGED)
+
+        # What was delivered once is not delivered again.
+        site.cut_off("c")
+        await site.until(lambda: not site.view("c").cells[2].status.registry)
+        await site.settle(seconds=SEEN.lease if is_lost_before else 0.0)
+        if not is_lost_before:
+            site.connect("c")
+            await site.settle(seconds=0.05)
+        site.activate(activation)
+        await site.until(lambda: cell.ledger.cell_state().pending)
+        site.cut_off("c")
+        while cell.ledger.cell_state().pending:
+            site.announce(UvnAnnouncement(generation=5))
+            await site.settle(seconds=0.05)
+
+        assert cell.ledger.cell_state().running == (5 if is_lost_before else 4)
+
+    play(scene)
+
+
+def reaches_registry(site: Site, name: str) -> bool:
+    status = site.status(name)
+    return status is not None and status.registry
 
 
 @pytest.mark.feature("F095")

@@ -8,11 +8,11 @@ import pytest
 
 from uno.controller.publisher import DuplicateRegistry, Publisher
 from uno.diagnostics import ActionNeeded
-from uno.model.messages import Activation, Envelope, UvnAnnouncement
+from uno.model.messages import CONFIRM_TIMEOUT, Activation, Envelope, UvnAnnouncement
 from uno.model.network_directory import Directory
 from uno.ports.bus import Bus, BusConfig, Channel, Topic, offers_for, offers_to_relay
 from uno.statesync.sequence import Sequence
-from uno.statesync.timers import REFRESH_INTERVAL
+from uno.statesync.timers import REFRESH_INTERVAL, ROLLOUT_INTERVAL
 
 IDENTITY = "ab" * 16
 
@@ -131,6 +131,21 @@ def test_an_announcement_is_published_when_it_changes_and_refreshed(
     refreshed = announced(bus)
     publisher.announce(UvnAnnouncement(generation=2), now=10.1 + REFRESH_INTERVAL)
     assert announced(bus) > refreshed
+
+
+def test_an_announcement_is_refreshed_more_often_during_a_rollout(
+    publisher: Publisher, bus: RecordingBus
+) -> None:
+    """The last cell to switch may otherwise wait for a message until it rolls back."""
+    announcement = UvnAnnouncement(generation=1, rollout="2 of 3 cells have confirmed")
+    publisher.announce(announcement, now=10.0)
+    first = announced(bus)
+
+    publisher.announce(announcement, now=10.0 + ROLLOUT_INTERVAL - 0.1)
+    assert announced(bus) == first
+    publisher.announce(announcement, now=10.0 + ROLLOUT_INTERVAL)
+    assert announced(bus) > first
+    assert 3 * ROLLOUT_INTERVAL < CONFIRM_TIMEOUT
 
 
 def test_text_for_people_is_delayed_unless_the_announcement_is_final(

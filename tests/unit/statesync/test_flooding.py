@@ -7,7 +7,15 @@ from msgspec.structs import replace
 
 from flooding import GRACE, Cells, advertisement, registry_key, writes
 from uno.model.codec import encode
-from uno.model.messages import REGISTRY, Ack, Activation, Kind, Phase, UvnAnnouncement
+from uno.model.messages import (
+    REGISTRY,
+    Ack,
+    Activation,
+    Envelope,
+    Kind,
+    Phase,
+    UvnAnnouncement,
+)
 from uno.model.network_directory import Directory
 from uno.model.status import CellStatus
 from uno.model.trust import Revocation, TrustUpdate, obeying
@@ -209,11 +217,11 @@ def test_only_the_registry_itself_counts_as_contact_with_it() -> None:
     cells.now = 5.0
     cells.sync(1, 2)
     assert cells.floods[1].database.registry_announcement() == AT_REST
-    assert cells.floods[1].registry_contact_at is None
+    assert cells.floods[1].registry_contact == 0
 
     cells.from_registry(1, AT_REST)
 
-    assert cells.floods[1].registry_contact_at == 5.0
+    assert cells.floods[1].registry_contact == 2
 
 
 def test_registry_messages_are_flooded_at_once_and_acks_of_cells_it_reaches_never() -> None:
@@ -420,19 +428,27 @@ def test_a_writer_of_the_registrys_channel_is_not_the_registry() -> None:
     assert not registry.is_present(now=cells.now)
 
 
-def test_contact_with_the_registry_is_only_what_is_new() -> None:
+def test_a_message_that_another_cell_relayed_first_is_contact_once_it_comes_directly() -> None:
     cells = Cells(2)
-    cells.from_registry(1, AT_REST)
-    (newest,) = (
-        each for (at, _), each in cells.executed[1].newest.items() if at.topic is Topic.UVN
-    )
-    cells.now = 7.0
+    channel, flood = Channel(Topic.UVN), cells.floods[1]
+    cells.from_registry(2, AT_REST)
+    (first,) = newest_announcements(cells, 2)
+    cells.from_registry(2, ROLLING_OUT)
+    (second,) = newest_announcements(cells, 2)
+    cells.sync(1, 2)
+    assert flood.registry_contact == 0
 
-    cells.receive(1, Channel(Topic.UVN, OWN), newest)
-    assert cells.floods[1].registry_contact_at == 0.0
+    # It is not verified, and may be altered.
+    cells.receive(1, channel, first)
+    cells.receive(1, channel, replace(second, body=b"junk"))
+    assert flood.registry_contact == 0
 
-    cells.from_registry(1, AT_REST)
-    assert cells.floods[1].registry_contact_at == 7.0
+    cells.receive(1, channel, second)
+    assert flood.registry_contact == second.sequence
+
+
+def newest_announcements(cells: Cells, cell: int) -> list[Envelope]:
+    return [each for (at, _), each in cells.executed[cell].newest.items() if at.topic is Topic.UVN]
 
 
 def test_what_was_relayed_of_a_cell_that_is_gone_is_withdrawn() -> None:

@@ -260,11 +260,11 @@ class ReachabilityObserved:
     host when the newest probe that was answered was sent, None if none was. `detection` is how many
     seconds after a change a link that it broke is known to be down. `registry_elsewhere` is whether
     a cell that this one reaches reaches the registry. `registry_bytes` came from the registry
-    through WireGuard, which counts authentic bytes only; `registry_contact_at` is when its last
-    message came directly; `registry_is_local`: it runs on this host; `registry_sequence` is the
-    highest sequence of its messages. `unforwarded` are LANs of its own that it is proved not to
-    forward for, by a proof that was begun at `proved_at`; None if it proves nothing. `names` are
-    those of cells, for messages.
+    through WireGuard, which counts authentic bytes only; `registry_is_local`: it runs on this host;
+    `registry_sequence` is the highest sequence of its messages, and `registry_contact` that of
+    those that came directly. `had_registry`: it was reached less than a lease ago. `unforwarded`
+    are LANs of its own that it is proved not to forward for, by a proof that was begun at
+    `proved_at`; None if it proves nothing. `names` are those of cells, for messages.
     """
 
     now: float
@@ -274,12 +274,19 @@ class ReachabilityObserved:
     detection: float = 0.0
     registry_elsewhere: bool = False
     registry_bytes: int | None = None
-    registry_contact_at: float | None = None
     registry_is_local: bool = False
     registry_sequence: int = 0
+    registry_contact: int = 0
+    had_registry: bool = False
     unforwarded: frozenset[Network] = frozenset()
     proved_at: float | None = None
     names: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def before(self) -> Reachability:
+        """What a change that begins now must not cost: also what is interrupted for a moment."""
+        reached = self.reachability
+        return altered(reached, registry=reached.registry or self.had_registry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -607,14 +614,16 @@ def _start(state: CommitState, event: Started) -> Transition:
 
     An installation that the process before has not taken note of is in force now.
     """
+    messages = state.persistent.last_registry_messages
     state = replace(
         state,
         applied_at=event.now,
         registry_bytes=event.registry_bytes,
-        registry_sequence=event.registry_sequence,
+        # What is restored is not new.
+        registry_sequence=max([event.registry_sequence, *(each.sequence for each in messages)]),
     )
     ack = state.persistent.ack
-    restore = RestoreMessages(messages=state.persistent.last_registry_messages)
+    restore = RestoreMessages(messages=messages)
     commands = (restore,) if ack is None else (restore, Acknowledge(ack=ack))
     if event.installed is None:
         return state, commands
@@ -670,8 +679,8 @@ def _observed(state: CommitState, event: ReachabilityObserved) -> Transition:
             return state, _roll_back(state, reason, event.registry_sequence)
         return state, ()
     if state.installed is not None and state.cleanup is Cleanup.DONE:
-        return state, (_put_pending(state, state.installed, event.reachability),)
-    return _activation(state, event.reachability)
+        return state, (_put_pending(state, state.installed, event.before),)
+    return _activation(state, event)
 
 
 def _put_pending(
@@ -696,8 +705,8 @@ def _wants_offer(state: CommitState) -> bool:
     return state.offer > max(persistent.handled, persistent.offer, state.answered)
 
 
-def _activation(state: CommitState, before: Reachability | None) -> Transition:
-    """Return what the newest activation requires; `before` is what the cell reaches now, if known.
+def _activation(state: CommitState, seen: ReachabilityObserved | None) -> Transition:
+    """Return what the newest activation requires; `seen` is what the cell reaches now, if known.
 
     An activation that cannot take effect yet is kept: its package may not be staged, or the last
     change not be over.
@@ -716,25 +725,35 @@ def _activation(state: CommitState, before: Reachability | None) -> Transition:
         state, persist = _persist(state, handled=sequence)
         return state, (persist, ReleaseLinks(generation=wanted, schedule=schedule))
     if wanted == ledger.staged:
-        return state, (_activate(state, received, before),)
+        return state, _activate(state, received, seen)
     return state, ()
 
 
 def _activate(
-    state: CommitState, received: ReceivedActivation, before: Reachability | None
-) -> CommitCommand:
-    if before is None:
-        return Observe()
+    state: CommitState, received: ReceivedActivation, seen: ReachabilityObserved | None
+) -> tuple[CommitCommand, ...]:
+    if seen is None:
+        return (Observe(),)
+    if state.ledger.staged_moves_control and _may_be_discovering(state, seen):
+        return ()
     activation = received.activation
     pending = PendingCommit(
         generation=activation.cells[state.cell],
         previous=state.ledger.running,
-        before=before,
+        before=seen.before,
         confirm_timeout=activation.confirm_timeout,
         needs_heartbeat=state.ledger.staged_moves_control,
     )
     schedule = schedule_of(activation, started_at=received.received_at)
-    return Activate(pending=pending, sequence=received.sequence, schedule=schedule)
+    return (Activate(pending=pending, sequence=received.sequence, schedule=schedule),)
+
+
+def _may_be_discovering(state: CommitState, seen: ReachabilityObserved) -> bool:
+    """Whether the cell has had no time yet to discover the registry on the bus that it has joined.
+
+    Such a cell cannot record whether the registry reaches it.
+    """
+    return not seen.before.registry and seen.now - state.applied_at < state.limits.lease
 
 
 def _undo(state: CommitState, activation: Activation, sequence: int) -> tuple[CommitCommand, ...]:
@@ -811,9 +830,8 @@ def _has_heartbeat(state: CommitState, before: Reachability, seen: ReachabilityO
 
 
 def _has_contact(state: CommitState, seen: ReachabilityObserved) -> bool:
-    """Whether a message of the registry has come directly since the change."""
-    contact_at = seen.registry_contact_at
-    return contact_at is not None and contact_at > state.applied_at
+    """Whether a message of the registry has come directly that is newer than the change."""
+    return seen.registry_contact > state.registry_sequence
 
 
 def _is_settled(state: CommitState, before: Reachability, seen: ReachabilityObserved) -> bool:

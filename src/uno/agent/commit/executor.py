@@ -429,6 +429,8 @@ class CommitExecutor:
             _log.warning("generation %s cannot be applied: %s", generation, error)
             return ApplyFailed(generation=generation, reason=error.what)
         moves = moves_control(self.package, new)
+        # What comes from here on has come the new way, also while the rest is recorded.
+        sequence = self._registry_sequence
         self._follow(new)
         try:
             self._join_bus(new)
@@ -439,7 +441,7 @@ class CommitExecutor:
         return Applied(
             now=self._clock(),
             registry_bytes=await self._registry_bytes(),
-            registry_sequence=self._registry_sequence,
+            registry_sequence=sequence,
             cleanup=self._cleanup,
             ledger=await self._read_ledger(),
         )
@@ -584,10 +586,11 @@ class CommitExecutor:
             detection=detection_time(package.roster.timing),
             registry_elsewhere=self._is_registry_elsewhere(status),
             registry_bytes=await self._registry_bytes() if self.awaiting_confirm else None,
-            registry_contact_at=flood.registry_contact_at,
             registry_is_local=package.plan.root is not None
             and _is_of_this_host(package.plan.root.remote4),
             registry_sequence=self._registry_sequence,
+            registry_contact=flood.registry_contact,
+            had_registry=self._flood.had_registry(within=self.state.limits.lease),
             names={each.id: each.name for each in package.roster.members},
         )
 

@@ -65,6 +65,10 @@ class FloodRunner:
         """Whether the registry is present, or left less than the grace period ago."""
         return self.state.registry.is_reachable(now=self._clock())
 
+    def had_registry(self, *, within: float) -> bool:
+        """Whether the registry is in contact, or was so less than so many seconds ago."""
+        return self.state.registry.was_in_contact(within=within, now=self._clock())
+
     @property
     def problems(self) -> tuple[str, ...]:
         """What cannot be sent, received or recorded at present."""

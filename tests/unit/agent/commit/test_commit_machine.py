@@ -101,8 +101,8 @@ def seen(**fields: object) -> ReachabilityObserved:
             planned=frozenset({1, 2}),
             detection=1.0,
             registry_elsewhere=True,
-            registry_contact_at=1000.0,
             registry_sequence=40,
+            registry_contact=40,
         ),
         **fields,  # type: ignore[arg-type]
     )
@@ -451,8 +451,8 @@ def test_the_registry_counts_once_its_bytes_have_come_through_wireguard_after_th
         return found is CommitVerdict.CONFIRM
 
     later = seen(now=119.9)
-    assert not is_confirmed(replace(later, registry_bytes=500, registry_contact_at=119.0))
-    assert not is_confirmed(replace(later, registry_bytes=0, registry_contact_at=119.0))
+    assert not is_confirmed(replace(later, registry_bytes=500))
+    assert not is_confirmed(replace(later, registry_bytes=0))
     assert is_confirmed(replace(later, registry_bytes=501))
 
 
@@ -460,14 +460,14 @@ def test_the_registry_counts_once_its_bytes_have_come_through_wireguard_after_th
 def test_its_messages_count_where_wireguard_cannot_be_queried(
     before: int | None, now: int | None
 ) -> None:
-    def is_confirmed(contact_at: float | None) -> bool:
-        observed = seen(now=119.9, registry_bytes=now, registry_contact_at=contact_at)
-        found = verdict(observed, applied_at=100.0, registry_bytes=before)
+    def is_confirmed(contact: int) -> bool:
+        observed = seen(now=119.9, registry_bytes=now, registry_contact=contact)
+        found = verdict(observed, applied_at=100.0, registry_bytes=before, registry_sequence=39)
         return found is CommitVerdict.CONFIRM
 
-    assert not is_confirmed(None)
-    assert not is_confirmed(100.0)
-    assert is_confirmed(100.1)
+    assert not is_confirmed(0)
+    assert not is_confirmed(39)
+    assert is_confirmed(40)
 
 
 @pytest.mark.feature("G53")
@@ -481,7 +481,7 @@ def test_a_cell_rolls_back_where_the_contact_with_the_registry_is_not_proved() -
 
 
 def test_a_registry_on_the_same_host_sends_nothing_through_wireguard() -> None:
-    beside = seen(now=106.9, registry_bytes=500, registry_contact_at=None, registry_is_local=True)
+    beside = seen(now=106.9, registry_bytes=500, registry_contact=0, registry_is_local=True)
 
     assert verdict(beside, applied_at=100.0, registry_bytes=500) is CommitVerdict.WAIT
     later = replace(beside, now=107.0)
@@ -747,14 +747,18 @@ def test_an_installed_package_needs_a_heartbeat_if_the_registry_was_reached(
 
 def test_a_moved_control_path_counts_once_the_registry_was_in_contact_over_it() -> None:
     def judge(**fields: object) -> CommitVerdict:
-        state = cell(altered(ON_PENDING, pending=MOVED), applied_at=100.0, registry_bytes=500)
-        return evaluate(
-            state, MOVED, seen(**{"now": 129.0, "registry_contact_at": None, **fields})
-        )[0]
+        state = cell(
+            altered(ON_PENDING, pending=MOVED),
+            applied_at=100.0,
+            registry_bytes=500,
+            registry_sequence=39,
+        )
+        return evaluate(state, MOVED, seen(**{"now": 129.0, "registry_contact": 0, **fields}))[0]
 
     assert judge(registry_bytes=900) is CommitVerdict.WAIT, "bytes pass without the bus"
-    assert judge(registry_contact_at=100.0) is CommitVerdict.WAIT
-    assert judge(registry_contact_at=100.1, registry_bytes=900) is CommitVerdict.CONFIRM
+    assert judge(registry_contact=39, registry_bytes=900) is CommitVerdict.WAIT
+    assert judge(registry_contact=40, registry_bytes=500) is CommitVerdict.WAIT
+    assert judge(registry_contact=40, registry_bytes=900) is CommitVerdict.CONFIRM
     assert judge(now=130.0) is CommitVerdict.ROLL_BACK
     assert judge(now=130.0, registry_elsewhere=False) is CommitVerdict.ROLL_BACK, "all are cut off"
 
@@ -768,6 +772,125 @@ def test_a_cell_that_gets_its_messages_by_relay_needs_a_newer_one() -> None:
     assert evaluate(state, pending, seen(registry_sequence=41))[0] is CommitVerdict.CONFIRM
     assert evaluate(state, alone, seen())[0] is CommitVerdict.WAIT
     assert evaluate(state, alone, seen(now=120.0))[0] is CommitVerdict.ROLL_BACK
+
+
+# How the registry was reached at the moment of the activation.
+IN_CONTACT = seen(now=90.0)
+INTERRUPTED = seen(now=90.0, reachability=altered(REACHED, registry=False), had_registry=True)
+LOST_EARLIER = seen(now=90.0, reachability=altered(REACHED, registry=False))
+
+# What is received after it. Bytes come through WireGuard also without a message.
+DIRECTLY = seen(registry_contact=41, registry_sequence=41, registry_bytes=900)
+BYTES_ALONE = seen(registry_sequence=40, registry_bytes=900)
+MESSAGES_ALONE = seen(registry_contact=41, registry_sequence=41, registry_bytes=500)
+BY_RELAY = seen(
+    reachability=altered(REACHED, registry=False), registry_sequence=41, registry_bytes=500
+)
+NOTHING = seen(reachability=altered(REACHED, registry=False), registry_bytes=500)
+# The registry itself is gone: no cell reaches it.
+NOWHERE = replace(NOTHING, registry_elsewhere=False)
+RELAYED_BY_ALL = replace(BY_RELAY, registry_elsewhere=False)
+
+
+@pytest.mark.feature("G05")
+@pytest.mark.parametrize(
+    ("before", "moves", "after", "expected"),
+    [
+        # The way moves: what came directly before must come directly after, and be new.
+        (IN_CONTACT, True, DIRECTLY, "confirm"),
+        (IN_CONTACT, True, BYTES_ALONE, "roll back"),
+        (IN_CONTACT, True, MESSAGES_ALONE, "roll back"),
+        (IN_CONTACT, True, BY_RELAY, "roll back"),
+        (IN_CONTACT, True, RELAYED_BY_ALL, "roll back"),
+        (IN_CONTACT, True, NOTHING, "roll back"),
+        (IN_CONTACT, True, NOWHERE, "roll back"),
+        # An interruption at the moment of the activation is none.
+        (INTERRUPTED, True, DIRECTLY, "confirm"),
+        (INTERRUPTED, True, BY_RELAY, "roll back"),
+        (INTERRUPTED, True, RELAYED_BY_ALL, "roll back"),
+        (INTERRUPTED, True, NOTHING, "roll back"),
+        (INTERRUPTED, True, NOWHERE, "roll back"),
+        # A cell that had lost the registry earlier keeps the way that it had: its neighbours.
+        (LOST_EARLIER, True, DIRECTLY, "confirm"),
+        (LOST_EARLIER, True, BY_RELAY, "confirm"),
+        (LOST_EARLIER, True, RELAYED_BY_ALL, "confirm"),
+        (LOST_EARLIER, True, NOTHING, "roll back"),
+        (LOST_EARLIER, True, NOWHERE, "roll back"),
+        # The way stays: the registry may fail meanwhile, but not for this cell alone.
+        (IN_CONTACT, False, DIRECTLY, "confirm"),
+        (IN_CONTACT, False, BYTES_ALONE, "confirm"),
+        (IN_CONTACT, False, MESSAGES_ALONE, "roll back"),
+        (IN_CONTACT, False, BY_RELAY, "roll back"),
+        (IN_CONTACT, False, NOTHING, "roll back"),
+        (IN_CONTACT, False, NOWHERE, "confirm"),
+        (INTERRUPTED, False, DIRECTLY, "confirm"),
+        (INTERRUPTED, False, BY_RELAY, "roll back"),
+        (INTERRUPTED, False, NOWHERE, "confirm"),
+        (LOST_EARLIER, False, DIRECTLY, "confirm"),
+        (LOST_EARLIER, False, BY_RELAY, "confirm"),
+        (LOST_EARLIER, False, NOTHING, "confirm"),
+        (LOST_EARLIER, False, NOWHERE, "confirm"),
+    ],
+)
+def test_what_a_change_requires_of_the_registry(
+    *, before: ReachabilityObserved, moves: bool, after: ReachabilityObserved, expected: str
+) -> None:
+    state = cell(altered(STAGED, staged_moves_control=moves), activation=activation(5))
+
+    _, commands = step(state, before)
+    (command,) = commands
+    assert isinstance(command, Activate)
+    state, _ = step(
+        cell(altered(ON_PENDING, pending=command.pending)),
+        Applied(
+            now=100.0,
+            cleanup=Cleanup.DONE,
+            ledger=altered(ON_PENDING, pending=command.pending),
+            registry_bytes=500,
+            registry_sequence=40,
+        ),
+    )
+
+    timeout = command.pending.confirm_timeout
+    verdicts = [
+        evaluate(state, command.pending, replace(after, now=100.0 + elapsed))[0]
+        for elapsed in (timeout - 0.1, timeout)
+    ]
+    if expected == "confirm":
+        assert verdicts[0] is CommitVerdict.CONFIRM
+    else:
+        assert verdicts == [CommitVerdict.WAIT, CommitVerdict.ROLL_BACK]
+
+
+@pytest.mark.feature("G05")
+def test_a_cell_waits_for_a_lease_until_it_may_have_discovered_the_registry() -> None:
+    """Just after a start, or a change, that it is not in contact shows nothing."""
+    moving = altered(STAGED, staged_moves_control=True)
+    state = cell(moving, activation=activation(5), applied_at=90.0)
+    alone = replace(LOST_EARLIER, now=96.9)
+
+    assert step(state, alone) == (state, ())
+    for observed in (replace(alone, now=97.0), replace(alone, had_registry=True)):
+        (command,) = step(state, observed)[1]
+        assert isinstance(command, Activate)
+        assert command.pending.before.registry is observed.had_registry
+    # Another change may be confirmed without the registry anyway.
+    (command,) = step(replace(state, ledger=STAGED), alone)[1]
+    assert isinstance(command, Activate)
+
+
+def test_what_is_restored_at_a_start_is_no_message_of_the_registry_since_then() -> None:
+    message = Envelope(
+        subject=REGISTRY, kind=Kind.UVN, sequence=44, relayed_by=REGISTRY, body=b"", signature=b""
+    )
+    pending = altered(MOVED, before=Reachability(neighbours=frozenset({1})))
+    persistent = PersistentState(last_registry_messages=(message,))
+    ledger = altered(ON_PENDING, pending=pending, persistent=persistent)
+
+    state, _ = step(cell(ledger), Started(now=80.0, registry_sequence=3))
+
+    assert evaluate(state, pending, seen(registry_sequence=44))[0] is CommitVerdict.WAIT
+    assert evaluate(state, pending, seen(registry_sequence=45))[0] is CommitVerdict.CONFIRM
 
 
 def test_a_cell_that_cannot_join_the_bus_of_its_package_changes_its_host_back() -> None:
