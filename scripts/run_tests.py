@@ -1,6 +1,6 @@
 """Run every check and every test.
 
-1. Labs that measure nothing, four files at a time: they wait more than they compute.
+1. Labs that measure nothing, six files at a time: they wait more than they compute.
 2. Labs that measure times or lost packets, one at a time.
 3. What failed, once more, with nothing beside it: its deadlines are those of a machine that has
    time for it. Both outcomes are printed; the second counts.
@@ -36,7 +36,7 @@ COMPUTING = (
     "tests/unit/statesync",
 )
 ELSEWHERE = tuple(f"--ignore={path}" for path in ("tests/lab", *COMPUTING))
-LABS_TOGETHER = ("-m", "lab and not alone", "-n4", "--dist=loadfile", "--no-loadscope-reorder")
+LABS_TOGETHER = ("-m", "lab and not alone", "-n6", "--dist=loadfile", "--no-loadscope-reorder")
 LABS_ALONE = ("-m", "lab and alone")
 BESIDE = "--beside"
 # Octets of memory for temporary files: four times what the tests need.

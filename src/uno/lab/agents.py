@@ -19,7 +19,7 @@ from types import MappingProxyType
 from uno import control, program
 from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Completed
-from uno.lab import netns
+from uno.lab import deploy, netns
 from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node, Program, as_on_a_stock_host
 from uno.model.messages import REGISTRY
@@ -173,8 +173,8 @@ class Agents:
     def sync(self, *arguments: str, timeout: float = 120, check: bool = True) -> Completed:
         """Run `uno sync ARGUMENTS` at the registry."""
         root = str(self.deployment.registry_root)
-        argv = program.argv("sync", *arguments, "-r", root)
-        return self.registry.node.run(as_on_a_stock_host(argv), timeout=timeout, check=check)
+        words = ("sync", *arguments, "-r", root)
+        return deploy.uno(self.registry.node, *words, timeout=timeout, check=check)
 
     def await_settled(self, *, agents: Iterable[Agent] | None = None, within: float = 60) -> float:
         """Wait until these agents, or all, have a settled view: consistent, routed, not pending.
