@@ -1,0 +1,96 @@
+"""Measurements of a day: what was measured is there, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uno.web.picture import LinkRates
+from uno.web.series import MAX_LINKS, SLOTS, STEP, LinkSample, SeriesRecorder
+
+
+def sample(received: int = 0, sent: int = 0, **measured: float | None) -> LinkSample:
+    return LinkSample(
+        rtt=measured.get("rtt"), loss=measured.get("loss"), received=received, sent=sent
+    )
+
+
+def test_rates_are_differences_of_counters_in_octets_per_second() -> None:
+    recorder = SeriesRecorder()
+    recorder.note("1-2", sample(1000, 500), at=100.0)
+    assert recorder.rates(at=100.0)["1-2"] == LinkRates()
+
+    recorder.note("1-2", sample(4000, 500), at=130.0)
+
+    assert recorder.rates(at=131.0)["1-2"] == LinkRates(receive=100.0, send=0.0)
+    assert recorder.rates(at=5000.0) == {}, "a rate of long ago is none"
+
+
+def test_a_counter_that_was_reset_or_is_too_old_gives_no_rate() -> None:
+    recorder = SeriesRecorder()
+    recorder.note("1-2", sample(9000, 9000), at=0.0)
+    recorder.note("1-2", sample(10, 10), at=30.0)
+    assert recorder.rates(at=30.0)["1-2"] == LinkRates()
+    recorder.note("1-2", sample(10_000, 10), at=8000.0)
+    assert recorder.rates(at=8000.0)["1-2"] == LinkRates()
+
+
+def test_minutes_without_a_measurement_have_none() -> None:
+    recorder = SeriesRecorder()
+    recorder.note("1-2", sample(rtt=12.0, loss=0.0), at=10.0)
+    recorder.note("1-2", sample(rtt=None, loss=1.0), at=190.0)
+
+    found = recorder.series("1-2", span=300, at=200.0)
+
+    assert found is not None
+    assert found.rtt == (None, 12.0, None, None, None)
+    assert found.loss == (None, 0.0, None, None, 1.0)
+    assert (found.step, found.age) == (STEP, 20.0)
+    assert recorder.series("1-3", span=300, at=200.0) is None
+
+
+@given(
+    times=st.lists(st.floats(0, 3 * SLOTS * STEP), min_size=1, max_size=60),
+    later=st.floats(0, 2 * SLOTS * STEP),
+    span=st.integers(1, 2 * SLOTS * STEP),
+)
+def test_every_point_is_the_last_measurement_of_its_minute(
+    times: list[float], later: float, span: int
+) -> None:
+    recorder, expected = SeriesRecorder(), {}
+    for number, at in enumerate(sorted(times)):
+        recorder.note("1-2", sample(rtt=float(number)), at=at)
+        expected[int(at // STEP)] = float(number)
+    now = max(times) + later
+
+    found = recorder.series("1-2", span=span, at=now)
+
+    assert found is not None
+    last = int(now // STEP)
+    slots = range(last - len(found.rtt) + 1, last + 1)
+    assert len(found.rtt) == min(SLOTS, -(-span // STEP))
+    assert list(found.rtt) == [expected.get(slot) for slot in slots]
+
+
+@pytest.mark.parametrize("count", [MAX_LINKS + 5])
+def test_only_so_many_links_are_recorded_and_those_that_are_gone_are_forgotten(count: int) -> None:
+    recorder = SeriesRecorder()
+    for number in range(count):
+        recorder.note(f"1-{number}", sample(), at=0.0)
+    assert len(recorder.rates(at=0.0)) == MAX_LINKS
+
+    recorder.keep_only(frozenset({"1-7"}))
+
+    assert set(recorder.rates(at=0.0)) == {"1-7"}
+
+
+def test_a_measurement_that_arrives_late_changes_no_rate_of_now() -> None:
+    recorder = SeriesRecorder()
+    recorder.note("1-2", sample(100, 0), at=100.0)
+    recorder.note("1-2", sample(700, 0), at=160.0)
+
+    recorder.note("1-2", sample(50, 0), at=90.0)
+    recorder.note("1-2", sample(1300, 0), at=220.0)
+
+    assert recorder.rates(at=220.0)["1-2"] == LinkRates(receive=10.0, send=0.0)
