@@ -1,4 +1,4 @@
-"""The executable of the folder that PyInstaller makes: uno, the helper of bfdd, or that of the bus.
+"""The executable of the folder that PyInstaller makes: uno, or one of its helpers.
 
 The helpers import no more than they need (`uno.program`): one runs before FRR's daemon, the other
 beside each agent.
@@ -7,7 +7,7 @@ beside each agent.
 import os
 import sys
 
-from uno.program import BUS_OPTION, SOCKET_FILTER_OPTION
+from uno.program import BUS_OPTION, SOCKET_FILTER_OPTION, WEB_OPTION
 
 
 def main() -> None:
@@ -21,6 +21,10 @@ def main() -> None:
         from uno.bus.child import main as serve  # noqa: PLC0415
 
         serve(*sys.argv[2:])
+    if sys.argv[1:2] == [WEB_OPTION]:
+        from uno.web.server.child import main as serve_page  # noqa: PLC0415
+
+        serve_page(*sys.argv[2:])
     from uno.cli.main import main as run  # noqa: PLC0415
 
     run()

@@ -179,7 +179,7 @@ def _names(text: str, word: str) -> list[str]:
 
 
 def _networks(text: str, word: str) -> list[Network]:
-    elements = _elements(text, word[1:]) if word.startswith("@") else [word]
+    elements = _elements(text, word[1:]) if word.startswith("@") else word.strip("{}").split(",")
     return [
         network(each if "/" in each else f"{each}/{address(each).max_prefixlen}")
         for each in elements

@@ -10,6 +10,9 @@ SOCKET_FILTER_OPTION = "--no-socket-filter-then"
 BUS_OPTION = "--process-of-the-bus"
 """The first argument with which the executable of the folder is the process of an agent's bus."""
 
+WEB_OPTION = "--process-of-the-web-page"
+"""The first argument with which the executable of the folder is the process of an agent's page."""
+
 
 def is_frozen() -> bool:
     """Whether this is the executable of a folder, which has no Python and no files of modules."""
@@ -24,6 +27,12 @@ def argv(*arguments: str) -> list[str]:
 def bus_process(*arguments: str) -> list[str]:
     """Return the words that run the process of a bus (`uno.bus.child`) with `arguments`."""
     own = [BUS_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.bus.child"]
+    return [sys.executable, *own, *arguments]
+
+
+def web_process(*arguments: str) -> list[str]:
+    """Return the words that run the process of a page (`uno.web.server.child`) with `arguments`."""
+    own = [WEB_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.web.server.child"]
     return [sys.executable, *own, *arguments]
 
 

@@ -31,7 +31,8 @@ def host(tmp_path: Path) -> Path:
     )
     made_program(tmp_path / "bin" / "getent", f"[ -e {tmp_path}/$2 ]")
     made_program(tmp_path / "bin" / "useradd", f'echo "useradd $*" >>{tmp_path}/calls')
-    (tmp_path / "uno-bus").touch()
+    for name in ("uno-bus", "uno-web"):
+        (tmp_path / name).touch()
     made_program(tmp_path / "bin" / "uno", f'echo "uno $*" >>{tmp_path}/calls')
     return tmp_path
 
@@ -63,14 +64,15 @@ def test_a_first_installation_and_a_failed_one_touch_no_unit(
 
 
 @pytest.mark.feature("F123")
-def test_the_user_of_the_bus_is_made_once(host: Path) -> None:
-    (host / "uno-bus").unlink()
+@pytest.mark.parametrize("name", ["uno-bus", "uno-web"])
+def test_users_without_rights_are_made_once(host: Path, name: str) -> None:
+    (host / name).unlink()
 
     maintain(host, "postinst", "configure", "")
 
     [made] = changes(host)
     assert made.startswith("useradd --system ")
-    assert made.endswith(" uno-bus")
+    assert made.endswith(f" {name}")
 
 
 @pytest.mark.feature("F123")

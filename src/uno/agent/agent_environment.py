@@ -14,6 +14,7 @@ from uno.ports.bus import REGISTRY_INDEX, Bus, BusConfig, BusPeer
 from uno.ports.events import NetworkWatch
 from uno.ports.host import Host
 from uno.ports.prober import ForwardingProber, Prober
+from uno.ports.web import WebPage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,7 @@ class AgentEnvironment:
     """All that the agent depends on.
 
     `prober` makes a prober that calls its argument when a target begins or ceases to answer.
-    Without `forwarding_prober` nothing is proved about forwarding.
+    Without `forwarding_prober` nothing is proved about forwarding, without `web` there is no page.
     `folder` holds the pid file and the socket. `now` is a monotonic clock, and `wall` returns the
     seconds since the epoch. `notify` sends what sd_notify(3) does, None without a supervisor;
     `watchdog` is how often the supervisor expects a keep-alive, 0 for never. `check_host` raises
@@ -37,6 +38,7 @@ class AgentEnvironment:
     now: Callable[[], float]
     wall: Callable[[], float]
     forwarding_prober: ForwardingProber | None = None
+    web: WebPage | None = None
     notify: Callable[[str], None] | None = None
     watchdog: float = 0.0
     check_host: CheckHost = lambda _running, _offered, _own_ports: None

@@ -105,7 +105,7 @@ class CellAgent:
         self._publisher = StatusPublisher(
             self._flood,
             clock=now,
-            on_published=self._control.changed,
+            on_published=self._show,
             awaiting_confirm=lambda: self._commit.awaiting_confirm,
         )
         self._prober = environment.prober(self.observe_soon)
@@ -135,6 +135,8 @@ class CellAgent:
             tasks.create_task(self._keep_running("events", self._watch_network))
             tasks.create_task(self._keep_running("check", self._check_for_changes))
             tasks.create_task(self._keep_running("forwarding", self._forwarding.run))
+            if self._environment.web is not None:
+                tasks.create_task(self._environment.web.run(self.view, self._directory))
             tasks.create_task(self._publisher.run_refresh())
             tasks.create_task(self._publisher.run_flooding())
             tasks.create_task(self._notify_watchdog())
@@ -154,6 +156,8 @@ class CellAgent:
         """Leave the bus, and let the running step on the host complete."""
         self._reconciler.stopping.set()
         self._environment.bus.close()
+        if self._environment.web is not None:
+            self._environment.web.close()
         with suppress(UnoError):
             self._forwarding.close()
 
@@ -339,6 +343,7 @@ class CellAgent:
             self._poll_faster()
         self._note_missing(done.missing)
         self._note_collisions(done.collisions)
+        self._serve_page(done)
         if not done.missing:
             await self._commit.report_lans()
         if package.plan.root:
@@ -406,8 +411,9 @@ class CellAgent:
     @property
     def _all_problems(self) -> str:
         """Everything that fails at present, as one text, each once."""
-        bus = self._environment.bus.problem
-        found = (*self._problems.values(), *self._flood.problems, *self._commit.problems, bus)
+        bus, web = self._environment.bus.problem, self._environment.web
+        page = web.problem if web is not None else ""
+        found = (*self._problems.values(), *self._flood.problems, *self._commit.problems, bus, page)
         if self._commit.is_revoked:
             found = (_REVOKED, *found)
         return "; ".join(dict.fromkeys(filter(None, found)))
@@ -488,6 +494,29 @@ class CellAgent:
             package, lans=lans, facts=done.facts, working=working, answering=answering
         )
 
+    # What shows it.
+
+    def _show(self) -> None:
+        """Show what has changed to clients and readers."""
+        self._control.changed()
+        if self._environment.web is not None:
+            self._environment.web.changed()
+
+    def _serve_page(self, done: PassOutcome) -> None:
+        """Serve the page of the running package, at the addresses that the host has."""
+        web, package = self._environment.web, self._commit.package
+        if web is None:
+            return
+        found = [each.ip for nic in done.facts.nics for each in nic.addresses]
+        found += [package.own.node4, package.own.node6]
+        hub = package.plan.particles
+        found += [hub.address4, hub.address6] if hub else []
+        web.configure(package, [each for each in found if done.facts.has_ipv6 or each.version == 4])
+
+    def _directory(self) -> Directory | None:
+        """Return the registry's public facts, as far as they have arrived."""
+        return self._flood.state.database.directory()
+
     # Events.
 
     def _receive(self, event: BusEvent) -> None:
@@ -497,7 +526,7 @@ class CellAgent:
     def _receive_and_follow(self, event: BusEvent) -> None:
         was_present = self._flood.registry_present
         if self._flood.receive(event):
-            self._control.changed()
+            self._show()
             unhandled = self._flood.state.unhandled
             if unhandled.offer or unhandled.activation or unhandled.trust:
                 unhandled.offer = unhandled.activation = unhandled.trust = False

@@ -118,9 +118,6 @@ _MODULES = {
     ),
 }
 
-# Where Python and the middleware are found. A child gets no other variable: secrets may be there.
-_ENVIRONMENT = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "CYCLONEDDS_HOME", "NDDSHOME")
-
 
 def start_child(
     environ: Mapping[str, str], middleware: Middleware, connection: socket.socket, errors: int
@@ -131,10 +128,6 @@ def start_child(
     """
     descriptor, parent = connection.fileno(), os.getpid()
     argv = program.bus_process(str(descriptor), middleware.value, str(parent))
-    env = {name: environ[name] for name in _ENVIRONMENT if name in environ}
     return command.start_child(
-        argv,
-        descriptor=descriptor,
-        errors=errors,
-        env={"PATH": command.search_path(), "LC_ALL": "C.UTF-8", **env},
+        argv, descriptor=descriptor, errors=errors, env=command.child_environment(environ)
     )

@@ -221,6 +221,16 @@ def start_child(
         raise CommandFailed(argv, f"could not be started ({error.strerror})") from error
 
 
+# Where Python and native libraries are found. A child gets no other variable: secrets may be there.
+_OF_CHILDREN = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "CYCLONEDDS_HOME", "NDDSHOME")
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a process without rights, of those of its agent."""
+    kept = {name: environ[name] for name in _OF_CHILDREN if name in environ}
+    return {"PATH": search_path(), "LC_ALL": "C.UTF-8", **kept}
+
+
 def find(program: str) -> str | None:
     """Return the path of a program, None where it is not installed."""
     return shutil.which(program, path=search_path())

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 
+from uno.model.attached_lan import AttachedLan
+from uno.model.net import Network
 from uno.model.plan import CellPlan, Pools, RootVpn, Roster
 from uno.model.routing_policy import BGP_PORT
+from uno.model.web_access import page_networks
 
 # RFC 5881 section 4 (single hop, echo), RFC 5883 section 5 (multihop).
 BFD_PORT = 3784
@@ -47,26 +50,36 @@ class Sender:
     """
 
     place: str | Place
-    source: IPv4Network | None = None
+    source: Network | None = None
     local: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListeningPort:
-    """The ports of one service, and all who may send to them."""
+    """The ports of one service, and all who may send to them.
+
+    `destinations` are the networks with the addresses that it listens on: what is for another
+    address of the host is another program's. Empty for every address.
+    """
 
     service: str
     transport: Transport
     ports: tuple[int, ...]
     senders: tuple[Sender, ...] = ()
+    destinations: tuple[Network, ...] = ()
 
 
 def cell_ports(
-    plan: CellPlan, roster: Roster, *, bus_ports: tuple[int, ...]
+    plan: CellPlan,
+    roster: Roster,
+    *,
+    bus_ports: tuple[int, ...],
+    lans: tuple[AttachedLan, ...] = (),
 ) -> tuple[ListeningPort, ...]:
     """Return the ports of a cell's daemons, the busiest first. `bus_ports` are those of the bus.
 
-    BGP and BFD use IPv4 on each link, so that all of them are closed to IPv6.
+    `lans` are those that the host is attached to. BGP and BFD use IPv4 on each link, so that all of
+    them are closed to IPv6.
     """
     neighbors = tuple(
         Sender(place=link.interface, source=IPv4Network(link.remote4), local=link.local4)
@@ -81,6 +94,7 @@ def cell_ports(
             _row("bfd_unused", Transport.UDP, _BFD_ECHO_PORT, _BFD_MULTIHOP_PORT),
             _row("bgp", Transport.TCP, BGP_PORT, senders=neighbors),
             _row("bus", Transport.UDP, *bus_ports, senders=tuple(_bus(plan, roster))),
+            _web(plan, roster, lans),
         )
         if each.ports
     )
@@ -123,6 +137,25 @@ def _bus(plan: CellPlan, roster: Roster) -> Iterator[Sender]:
     if plan.root:
         registry = IPv4Network(plan.root.remote4)
         yield Sender(place=plan.root.interface, source=registry, local=node)
+
+
+def _web(plan: CellPlan, roster: Roster, lans: tuple[AttachedLan, ...]) -> ListeningPort:
+    """Return the row of the web page: for hosts of the LANs, and whoever is behind a tunnel.
+
+    Which sources can be behind a tunnel is checked for everything that comes through it.
+    """
+    tunnels = [link.interface for link in plan.links]
+    tunnels += [each.interface for each in (plan.root, plan.particles) if each]
+    return ListeningPort(
+        service="web",
+        transport=Transport.TCP,
+        ports=(plan.httpd_port,),
+        senders=(
+            *(Sender(place=name) for name in ("lo", *tunnels)),
+            *(Sender(place=lan.nic, source=lan.network) for lan in lans),
+        ),
+        destinations=page_networks(plan, roster.member(plan.cell)),
+    )
 
 
 def _row(

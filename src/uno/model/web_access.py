@@ -36,7 +36,7 @@ class WebUser(Struct, frozen=True, kw_only=True):
 
     `verifier` follows from the argon2id hash of the password (RFC 9106) with `salt`, `passes`,
     `memory` in KiB and `lanes`, which `size` bytes long is. `particles` are the user's particles
-    at this cell, with their private keys, sealed (`render.web_seal`).
+    at this cell, with their private and preshared keys, sealed (`render.web_seal`).
     """
 
     email: str
@@ -89,6 +89,11 @@ def to_secret(access: WebAccess) -> str:
     return b64encode(codec.encode(access)).decode()
 
 
+def key_text(key: bytes) -> str:
+    """Return a key as WireGuard writes it: in base64."""
+    return b64encode(key).decode()
+
+
 def of_package(package: Package) -> WebAccess | None:
     """Return what a package has for the page; None if the registry has made none yet."""
     text = package.secrets.get(WEB)
@@ -105,9 +110,17 @@ def host_name(cell: str, uvn: str) -> str:
     return f"{cell}.{uvn}.internal"
 
 
-def networks(plan: CellPlan, member: Member) -> tuple[Network, ...]:
-    """Return the networks in which a cell may have addresses that its certificate is good for."""
+def page_networks(plan: CellPlan, member: Member) -> tuple[Network, ...]:
+    """Return the networks in which the cell serves its page, at its own addresses.
+
+    Those of links are not among them: the node's address is reached over every link.
+    """
     return tuple(sorted(set(_networks(plan, member)), key=network_order))
+
+
+def networks(plan: CellPlan, member: Member) -> tuple[Network, ...]:
+    """Return the networks in which the cell's certificate is good for its addresses."""
+    return tuple(filter(permitted, page_networks(plan, member)))
 
 
 def permitted(network: Network) -> bool:
@@ -121,9 +134,7 @@ def permitted(network: Network) -> bool:
 def _networks(plan: CellPlan, member: Member) -> Iterator[Network]:
     found: list[Network] = list(member.lans)
     found += [IPv4Network(member.node4), IPv6Network(member.node6)]
-    for link in plan.links:
-        found += [IPv4Network(link.local4), IPv6Network(link.local6)]
     if plan.particles:
         # The same at all cells, as each particle has one cell at a time.
         found += [IPv4Network(plan.particles.address4), IPv6Network(plan.particles.address6)]
-    yield from filter(permitted, found)
+    yield from found

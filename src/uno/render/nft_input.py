@@ -6,16 +6,16 @@ The rules name the set `tunnels`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network
 
 from uno.model.listening_ports import ListeningPort, Place, Sender, Transport
-from uno.model.net import written
+from uno.model.net import Address, Network, written
 
 
 def input_rules(rows: Iterable[ListeningPort]) -> Iterator[str]:
     """Yield a rule for each row: whatever is for its ports goes no further in the chain."""
     for row in rows:
-        yield f"{to_ports(row.transport, row.ports)} {_judgement(row)}"
+        for destination in _destinations(row):
+            yield f"{destination}{to_ports(row.transport, row.ports)} {_judgement(row)}"
 
 
 def service_chains(rows: Iterable[ListeningPort]) -> Iterator[tuple[str, list[str]]]:
@@ -42,6 +42,15 @@ def _judgement(row: ListeningPort) -> str:
     return "accept" if Sender(place=Place.ANYWHERE) in row.senders else f"goto {row.service}"
 
 
+def _destinations(row: ListeningPort) -> Iterator[str]:
+    """Yield the matches of the addresses at which a service listens."""
+    if not row.destinations:
+        yield ""
+    for version, family in ((4, "ip"), (6, "ip6")):
+        if found := [_text(each) for each in row.destinations if each.version == version]:
+            yield f"{family} daddr {found[0] if len(found) == 1 else _set(found)} "
+
+
 def _accepting(senders: Iterable[Sender]) -> Iterator[str]:
     places: dict[tuple[str, str], list[str]] = {}
     for each in senders:
@@ -54,7 +63,7 @@ def _accepting(senders: Iterable[Sender]) -> Iterator[str]:
         places = {ends: found for ends, found in places.items() if ends not in pairs}
     for (source, local), found in places.items():
         words = [f"iifname {found[0] if len(found) == 1 else _set(found)}"]
-        words += [f"ip saddr {source}"] if source else []
+        words += [f"{'ip6' if ':' in source else 'ip'} saddr {source}"] if source else []
         words += [f"ip daddr {local}"] if local else []
         yield " ".join([*words, "accept"])
 
@@ -64,8 +73,8 @@ def _is_pair(ends: tuple[str, str], places: list[str]) -> bool:
     return len(places) == 1 and places[0][0] == '"' and all(ends) and "/" not in ends[0]
 
 
-def _text(item: IPv4Address | IPv4Network | None) -> str:
-    return written(item).removesuffix("/32") if item else ""
+def _text(item: Address | Network | None) -> str:
+    return written(item).removesuffix("/32").removesuffix("/128") if item else ""
 
 
 def _place(place: str | Place) -> str:

@@ -89,7 +89,7 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
     local = tuple(sorted({*own.lans, *(lan.network for lan in lans)}, key=network_order))
     nics = tuple(sorted({lan.nic for lan in lans}))
     site = _site(nics, local)
-    services = cell_ports(plan, roster, bus_ports=bus_ports)
+    services = cell_ports(plan, roster, bus_ports=bus_ports, lans=lans)
     blocks = [
         *_bus_rate(plan, roster, bus_ports),
         *_address_sets("uvn_prefixes", remote_prefixes(own, roster)),

@@ -31,7 +31,10 @@ _SIZES = range(16, 65)
 _PHC = re.compile(
     r"\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
 )
-_ID, _KEY = 8, 32
+KEYS = 64
+"""A particle's private key and its preshared key with the cell, 32 bytes each."""
+
+_ID = 8
 
 
 class PasswordHash(NamedTuple):
@@ -68,7 +71,7 @@ def verifier(password_hash: bytes) -> bytes:
 def seal(
     keys: Mapping[int, bytes], *, password_hash: bytes, identity: str, cell: int, email: str
 ) -> bytes:
-    """Seal the private keys of particles, by their ids, for the user `email` at `cell`."""
+    """Seal the `KEYS` of particles, by their ids, for the user `email` at `cell`."""
     content = b"".join(id_.to_bytes(_ID, "big") + key for id_, key in sorted(keys.items()))
     return _cipher(password_hash, identity, cell).encrypt(content, [email.encode()])
 
@@ -76,14 +79,14 @@ def seal(
 def unseal(
     sealed: bytes, *, password_hash: bytes, identity: str, cell: int, email: str
 ) -> dict[int, bytes]:
-    """Return the private keys of particles by their ids. Raises `ValueError`."""
+    """Return the `KEYS` of particles by their ids. Raises `ValueError`."""
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - `uno -h` is quick
 
     try:
         content = _cipher(password_hash, identity, cell).decrypt(sealed, [email.encode()])
     except InvalidTag as error:
         raise ValueError("these keys are not sealed for this user at this cell") from error
-    size = _ID + _KEY
+    size = _ID + KEYS
     parts = (content[at : at + size] for at in range(0, len(content), size))
     return {int.from_bytes(part[:_ID], "big"): part[_ID:] for part in parts}
 

@@ -64,10 +64,10 @@ class Child(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A frame that is encoded once it is sent, and the open files that go with it."""
+    """A frame that is encoded once it is sent, and the sockets that go with it."""
 
     encoded: Callable[[], bytes]
-    descriptors: tuple[int, ...] = ()
+    sockets: tuple[socket.socket, ...] = ()
 
 
 class FrameReceiver(Protocol):
@@ -114,7 +114,7 @@ class ChildLink:
         self._loop = asyncio.get_running_loop()
         self._input = FrameBuffer(limit=limit)
         self._output = memoryview(b"")
-        self._descriptors: tuple[int, ...] = ()
+        self._sockets: tuple[socket.socket, ...] = ()
         self._unsent: dict[object, Outgoing] = {}
         self._unanswered = self._lines = 0
         self._budget, self._filled_at = float(BURST), self._loop.time()
@@ -151,7 +151,7 @@ class ChildLink:
         if not self.alive:
             return
         self._detach()
-        rest = b"".join(it.encoded() for it in self._unsent.values() if not it.descriptors)
+        rest = b"".join(it.encoded() for it in self._unsent.values() if not it.sockets)
         with self._connection, suppress(OSError):
             self._connection.settimeout(within + TO_END)
             self._connection.sendall(bytes(self._output) + rest + farewell)
@@ -202,17 +202,18 @@ class ChildLink:
                     self._loop.remove_writer(self._connection)
                     return
                 item = self._unsent.pop(next(iter(self._unsent)))
-                self._output, self._descriptors = memoryview(item.encoded()), item.descriptors
+                self._output, self._sockets = memoryview(item.encoded()), item.sockets
             try:
-                # Open files go with the first byte.
-                sent = socket.send_fds(self._connection, [self._output], self._descriptors)
+                # They go with the first byte. One that is closed by now is refused: -1.
+                descriptors = [each.fileno() for each in self._sockets]
+                sent = socket.send_fds(self._connection, [self._output], descriptors)
             except BlockingIOError:
                 self._loop.add_writer(self._connection, self._flush)
                 return
             except OSError:
                 self._break("")
                 return
-            self._output, self._descriptors = self._output[sent:], ()
+            self._output, self._sockets = self._output[sent:], ()
 
     def _take(self) -> None:
         try:

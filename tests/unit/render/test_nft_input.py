@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from nft_walk import Crossing, Walk, verdict
+from uno.model.attached_lan import AttachedLan
 from uno.model.listening_ports import (
     ListeningPort,
     Place,
@@ -17,7 +18,7 @@ from uno.model.listening_ports import (
     Transport,
     cell_ports,
 )
-from uno.model.net import Network, network
+from uno.model.net import Network, address, network
 from uno.model.plan import BackbonePeer, CellPlan, Roster
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
@@ -52,28 +53,30 @@ class Cut:
     plan: CellPlan
     roster: Roster
     walk: Walk
+    lans: tuple[AttachedLan, ...] = ()
 
     @property
     def rows(self) -> tuple[ListeningPort, ...]:
-        return cell_ports(self.plan, self.roster, bus_ports=BUS)
+        return cell_ports(self.plan, self.roster, bus_ports=BUS, lans=self.lans)
 
     @property
     def node(self) -> str:
         return str(self.roster.member(self.plan.cell).node4)
 
 
-def cut(cell: int, *local: tuple[str, Network]) -> Cut:
+def cut(cell: int, *local: tuple[str, Network], attached: tuple[AttachedLan, ...] = ()) -> Cut:
     made = plan(UVN, None)
     own, everyone = cell_plans(made)[cell], roster(made)
     text = nftables.ruleset(
         own,
         everyone,
-        lans=(),
+        lans=attached,
         foreign=nftables.ForeignInterfaces(local_networks=local),
         bus_ports=BUS,
         particles=(),
     )
-    return Cut(own, everyone, Walk(text, {link.cell: link.interface for link in own.links}))
+    walk = Walk(text, {link.cell: link.interface for link in own.links})
+    return Cut(own, everyone, walk, attached)
 
 
 @pytest.fixture
@@ -87,7 +90,14 @@ def packets(cell: Cut) -> Iterator[tuple[str, str, str]]:
     cells = [str(member.node4) for member in cell.roster.members]
     sources = [INTERNET, LAN_HOST, PHONE, REGISTRY, "192.168.2.5", *cells]
     sources += [str(link.remote4) for link in links] + [str(link.local4) for link in links]
-    local = [cell.node, "192.0.2.1", "192.168.1.1", *(str(link.local4) for link in links)]
+    local = [
+        cell.node,
+        "192.0.2.1",
+        "192.168.1.1",
+        "192.168.2.1",
+        "10.254.0.1",
+        *(str(link.local4) for link in links),
+    ]
     for came in ("eth0", "eth1", "docker0", "lo", *nftables.interfaces(cell.plan)):
         for source in sources:
             for to in local:
@@ -100,19 +110,22 @@ def is_sender(sender: Sender, came: str, source: str, to: str, *, tunnels: set[s
         behind = came not in tunnels
     else:
         behind = sender.place is Place.ANYWHERE or sender.place == came
-    right = sender.source is None or IPv4Address(source) in sender.source
+    right = sender.source is None or address(source) in sender.source
     return behind and right and sender.local in {None, IPv4Address(to)}
 
 
 @pytest.mark.feature("G53")
 @pytest.mark.parametrize("cell", [HUB, LEAF, FAR])
 def test_a_port_receives_from_the_senders_of_its_row_and_from_no_others(cell: int) -> None:
-    here = cut(cell)
+    lan = AttachedLan(network=IPv4Network("192.168.2.0/24"), nic="eth1")
+    here = cut(cell, attached=(lan,) if cell == LEAF else ())
     tunnels = set(nftables.interfaces(here.plan))
     received = 0
     for came, source, to in packets(here):
         passes = here.walk.enters(came, source, to=to, protocol="any", port=9)
         for row in here.rows:
+            if row.destinations and not any(address(to) in it for it in row.destinations):
+                continue
             described = any(is_sender(s, came, source, to, tunnels=tunnels) for s in row.senders)
             for port in row.ports:
                 found = here.walk.enters(
@@ -279,4 +292,4 @@ def test_a_cell_that_does_not_listen_has_no_row_for_wireguard() -> None:
 
     services = [row.service for row in cell_ports(quiet, leaf.roster, bus_ports=())]
 
-    assert services == ["bfd", "bfd_unused", "bgp"]
+    assert services == ["bfd", "bfd_unused", "bgp", "web"]

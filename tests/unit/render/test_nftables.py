@@ -251,7 +251,10 @@ def test_what_does_not_concern_the_uvn_is_left_to_the_host(hub: Walk) -> None:
     assert hub.passes("eth1", "192.168.1.5", INTERNET, to="eth0")
     assert hub.passes("docker0", "172.17.0.2", INTERNET, to="eth0")
     assert hub.passes("eth0", INTERNET, "172.17.0.2", to="docker0")
-    assert hub.enters("eth0", INTERNET)
+    assert hub.enters("eth0", INTERNET, port=22)
+    # Another program's port 443, at an address that is not the UVN's.
+    assert hub.enters("eth0", INTERNET, to="203.0.113.1")
+    assert not hub.enters("eth0", INTERNET), "the web page"
 
 
 @pytest.mark.parametrize("port", [BUS, BUS + 1])

@@ -204,12 +204,13 @@ class _CellPackageWriter:
         if source.web is None:
             return {}
         owned = {particle for login in source.web.users for particle in login.particles}
+        hub, extras = source.hub, source.extras
         keys = {
-            particle.id: keygen.particle_private(
-                seed, source.hub, source.extras.get(particle.id, b"")
-            )
+            particle.id: keygen.particle_private(seed, hub, extra)
+            + keygen.particle_psk(seed, hub, extra)
             for particle, seed in self.sources.particles
-            if source.hub is not None and particle.id in owned
+            if hub is not None and particle.id in owned
+            for extra in [extras.get(particle.id, b"")]
         }
         return {WEB: web_access.to_secret(web_packages.access(source.web, keys))}
 

@@ -102,7 +102,7 @@ def sources(
 
 
 def access(source: WebSource, keys: Mapping[int, bytes]) -> WebAccess:
-    """Return what the cell's package gets. `keys` are the particles' private keys at this cell."""
+    """Return what the cell's package gets. `keys` are those of particles (`web_seal.KEYS`)."""
     key = web_authority.cell_key(source.seed, source.cell, source.signing)
     return WebAccess(
         root=web_authority.root_certificate(source.seed, source.uvn),

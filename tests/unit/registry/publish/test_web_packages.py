@@ -122,7 +122,8 @@ def test_a_password_opens_the_keys_of_the_users_particles_at_that_cell(
         configurations = particle_packages.configurations(plan, sources, 1)
         (conf,) = (each.conf for each in configurations if each.cell == name)
         assert list(opened) == [1]
-        assert f"PrivateKey = {keygen.text(opened[1])}" in conf
+        assert f"PrivateKey = {keygen.text(opened[1][:32])}" in conf
+        assert f"PresharedKey = {keygen.text(opened[1][32:])}" in conf
 
 
 @pytest.mark.feature("F115")

@@ -1,0 +1,140 @@
+"""Frames between an agent and the process of its web page. Pure.
+
+The contents of frames (`unprivileged.frame_stream`) are MessagePack; values of the model are in
+them as JSON. The agent reads from the process, which strangers may take over, nothing but
+`FromPage`, of bounded size.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from uno.model.messages import BODY_LIMIT
+from uno.unprivileged.frame_stream import MalformedFrame, framed
+
+TO_PAGE_LIMIT: Final = BODY_LIMIT + 4096
+"""The largest content of a frame to the process, in bytes."""
+
+FROM_PAGE_LIMIT: Final = 16 << 10
+"""The largest content of a frame of the process, in bytes."""
+
+_Text: TypeAlias = Annotated[str, Meta(max_length=2000)]
+
+
+class _PageFrame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A frame; the tag says which."""
+
+
+class SiteFrame(_PageFrame, frozen=True, tag="site"):
+    """What the page is of: the JSON of a `PageSite`."""
+
+    site: bytes
+
+
+class CertificateFrame(_PageFrame, frozen=True, tag="certificate"):
+    """The certificate to serve with from now on, and its key, as PEM."""
+
+    chain: str
+    key: str
+
+
+class ListenFrame(_PageFrame, frozen=True, tag="listen"):
+    """Serve at `address` (`192.168.1.2` or `fd00::1`): the frame comes with a listening socket."""
+
+    address: str
+
+
+class CloseFrame(_PageFrame, frozen=True, tag="unlisten"):
+    """Serve at `address` no more."""
+
+    address: str
+
+
+class ViewFrame(_PageFrame, frozen=True, tag="view"):
+    """The UVN: the JSON of a `UvnView` without cells, and the ids of those that it has."""
+
+    view: bytes
+    cells: tuple[int, ...]
+
+
+class CellFrame(_PageFrame, frozen=True, tag="cell"):
+    """A cell: the JSON of a `CellView`."""
+
+    cell: bytes
+
+
+class DirectoryFrame(_PageFrame, frozen=True, tag="directory"):
+    """The public facts of the registry: the JSON of a `Directory`."""
+
+    directory: bytes
+
+
+class ProbeFrame(_PageFrame, frozen=True, tag="probe"):
+    """Answer with a `ProbedFrame`."""
+
+
+class EndFrame(_PageFrame, frozen=True, tag="end"):
+    """Answer no more requests, and end."""
+
+
+class ProbedFrame(_PageFrame, frozen=True, tag="probed"):
+    """The answer to a `ProbeFrame`."""
+
+
+class LineFrame(_PageFrame, frozen=True, tag="line"):
+    """A line to be logged as a warning."""
+
+    text: _Text
+
+
+class RefusedFrame(_PageFrame, frozen=True, tag="refused"):
+    """The process cannot serve: what is wrong, and what to do."""
+
+    what: _Text
+    hint: _Text
+
+
+ToPage: TypeAlias = (
+    SiteFrame
+    | CertificateFrame
+    | ListenFrame
+    | CloseFrame
+    | ViewFrame
+    | CellFrame
+    | DirectoryFrame
+    | ProbeFrame
+    | EndFrame
+)
+FromPage: TypeAlias = ProbedFrame | LineFrame | RefusedFrame
+
+
+def encode(frame: ToPage | FromPage) -> bytes:
+    """Return a frame with its length."""
+    return framed(_ENCODER.encode(frame))
+
+
+def to_page(content: bytes) -> ToPage:
+    """Parse a frame of an agent. Raises `MalformedFrame`."""
+    found: ToPage = _decoded(content, _TO_PAGE)
+    return found
+
+
+def from_page(content: bytes) -> FromPage:
+    """Parse a frame of the process of the page. Raises `MalformedFrame`, and nothing else."""
+    found: FromPage = _decoded(content, _FROM_PAGE)
+    return found
+
+
+def _decoded(content: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+    try:
+        return decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedFrame(str(error)) from error
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_TO_PAGE: Final = msgspec.msgpack.Decoder(ToPage)
+_FROM_PAGE: Final = msgspec.msgpack.Decoder(FromPage)

@@ -1,0 +1,364 @@
+"""The agent's end of the process that serves the page: starts it, feeds it, replaces it.
+
+The agent has the keys: it makes the certificate, opens the listening sockets, and hands both to the
+process, which has no rights (`server.child`). It never waits for it. A process that ends is
+replaced within seconds, and gets everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import hmac
+import logging
+import socket
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from uno import files
+from uno.diagnostics import TransientFailure, UnoError
+from uno.model import codec, web_access
+from uno.model.net import Address, written
+from uno.model.network_directory import Directory
+from uno.model.package import Package
+from uno.model.status import CellView, UvnView
+from uno.model.untrusted_text import visible
+from uno.model.web_access import WebAccess
+from uno.unprivileged.child_link import TEXT_LIMIT, Child, ChildLink, Outgoing
+from uno.unprivileged.confinement import WEB
+from uno.web import leaf_certificate
+from uno.web import page_frames as frames
+from uno.web.leaf_certificate import Leaf
+from uno.web.page_site import site_of
+
+_log = logging.getLogger(__name__)
+
+CERTIFICATE: Final = "web-certificate.json"
+"""The file in the cell's directory that keeps the certificate over restarts of the agent."""
+
+StartPage = Callable[[socket.socket, int], Child]
+
+# Seconds: between two states that are shown, at least and at most; and until a process that has
+# ended is started again, the first time and at most.
+SHORTEST, LONGEST = 0.3, 2.0
+FIRST_DELAY, MOST_DELAY = 0.1, 4.0
+# A process that has lasted so long has not failed for the same reason as the one before.
+_LASTING: Final = 60.0
+_BACKLOG: Final = 128
+
+
+class PageProcess:
+    """`ports.web.WebPage` in a process of its own. For one event loop."""
+
+    def __init__(self, start: StartPage, directory: Path, *, wall: Callable[[], float]) -> None:
+        """Start none yet; `start` starts one, `directory` is the cell's.
+
+        `wall` returns the seconds since the epoch.
+        """
+        self._start, self._directory, self._wall = start, directory, wall
+        self._link: ChildLink | None = None
+        self._package: Package | None = None
+        self._access: WebAccess | None = None
+        self._addresses: tuple[Address, ...] = ()
+        self._leaf: Leaf | None = None
+        self._sockets: dict[str, socket.socket] = {}
+        self._port: int | None = None
+        self._problems: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._is_new = False
+        self._sent_cells: dict[int, CellView] = {}
+        self._sent_head = b""
+        self._sent_directory: Directory | None = None
+        self._delay, self._started_at, self._start_at = FIRST_DELAY, 0.0, 0.0
+
+    @property
+    def problem(self) -> str:
+        """Why the page is not served, or not everywhere; empty if it is."""
+        return "; ".join(self._problems.values())
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the page's process, None without one."""
+        return self._link.child.pid if self._link is not None and self._link.alive else None
+
+    def configure(self, package: Package, addresses: Collection[Address]) -> None:
+        """Serve the page of `package` at these addresses of the host."""
+        content = package.manifest.content
+        if self._package is None or self._package.manifest.content != content:
+            self._package, self._access = package, web_access.of_package(package)
+            self._is_new = True
+        networks = web_access.page_networks(package.plan, package.own)
+        self._addresses = tuple(
+            sorted(
+                (each for each in set(addresses) if any(_is_in(each, it) for it in networks)),
+                key=lambda it: (it.version, int(it)),
+            )
+        )
+        self.changed()
+
+    def changed(self) -> None:
+        """Show what has changed."""
+        self._wake.set()
+
+    async def run(
+        self, view: Callable[[], UvnView], directory: Callable[[], Directory | None]
+    ) -> None:
+        """Serve until cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._wake.clear()
+                self._serve(view, directory, now=loop.time())
+                await asyncio.sleep(SHORTEST)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LONGEST - SHORTEST):
+                        await self._wake.wait()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Serve no more."""
+        if self._link is not None:
+            self._link.end()
+            self._link = None
+        for address in tuple(self._sockets):
+            self._sockets.pop(address).close()
+
+    # What the process gets.
+
+    def _serve(
+        self,
+        view: Callable[[], UvnView],
+        directory: Callable[[], Directory | None],
+        *,
+        now: float,
+    ) -> None:
+        package, access = self._package, self._access
+        if package is None:
+            return
+        if access is None:
+            self._problems["access"] = (
+                "no web page: the package has no certificate, as an older uno made it: at the"
+                " registry, make any change, or run uno redeploy"
+            )
+            self.close()
+            return
+        self._problems.pop("access", None)
+        self._listen(package)
+        link = self._living(now)
+        if link is None:
+            return
+        if self._is_new:
+            self._is_new = False
+            self._send("site", frames.SiteFrame(self._site(package, access)))
+        self._show(view(), directory())
+
+    def _site(self, package: Package, access: WebAccess) -> bytes:
+        site = site_of(
+            package,
+            access,
+            name=web_access.host_name(package.plan.name, package.plan.uvn),
+            device_key=hmac.new(access.key, b"uno web devices", hashlib.sha256).digest(),
+        )
+        return codec.encode(site)
+
+    def _show(self, view: UvnView, directory: Directory | None) -> None:
+        for cell in view.cells:
+            before = self._sent_cells.get(cell.id)
+            if before is None or not _is_same(cell, before):
+                self._send(("cell", cell.id), frames.CellFrame(codec.encode(cell)))
+        self._sent_cells = {cell.id: cell for cell in view.cells}
+        ids = tuple(self._sent_cells)
+        head = codec.encode(replace(view, cells=())) + codec.encode(ids)
+        if head != self._sent_head:
+            self._sent_head = head
+            self._send("view", frames.ViewFrame(codec.encode(replace(view, cells=())), ids))
+        if directory is not None and directory is not self._sent_directory:
+            self._sent_directory = directory
+            self._send("directory", frames.DirectoryFrame(codec.encode(directory)))
+
+    def _send(self, key: object, frame: frames.ToPage) -> None:
+        if self._link is not None:
+            self._link.put(key, Outgoing(partial(frames.encode, frame)))
+
+    # Sockets and certificate.
+
+    def _listen(self, package: Package) -> None:
+        port = package.plan.httpd_port
+        wanted = {written(each): each for each in self._addresses}
+        gone = self._sockets.keys() if port != self._port else self._sockets.keys() - wanted.keys()
+        for text in tuple(gone):
+            self._sockets.pop(text).close()
+            self._send(("address", text), frames.CloseFrame(text))
+        self._port = port
+        failed: dict[str, OSError] = {}
+        for text, address in wanted.items():
+            if text in self._sockets:
+                continue
+            try:
+                self._sockets[text] = _listening(address, port)
+            except OSError as error:
+                failed[text] = error
+            else:
+                self._pass_on(text)
+        self._note_failed(failed, port, package.plan.name)
+
+    def _pass_on(self, address: str) -> None:
+        if self._link is not None:
+            frame = partial(frames.encode, frames.ListenFrame(address))
+            self._link.put(("address", address), Outgoing(frame, (self._sockets[address],)))
+
+    def _note_failed(self, failed: dict[str, OSError], port: int, name: str) -> None:
+        if not failed:
+            self._problems.pop("port", None)
+            return
+        where = ", ".join(sorted(failed))
+        error = next(iter(failed.values()))
+        if error.errno == errno.EADDRINUSE:
+            text = (
+                f"no web page at {where}: another program has TCP port {port}; see which with"
+                f" `ss -ltnp sport = :{port}`, or choose another: uno config cell {name} -U"
+                " --httpd-port PORT"
+            )
+        else:
+            text = f"no web page at {where}, TCP port {port}: {error.strerror}"
+        if self._problems.get("port") != text:
+            self._problems["port"] = text
+            _log.warning("%s", text)
+
+    def _certify(self) -> None:
+        """Have a certificate for the addresses, kept or new; send it if it is another."""
+        package, access = self._package, self._access
+        assert package is not None
+        assert access is not None
+        name = web_access.host_name(package.plan.name, package.plan.uvn)
+        networks = web_access.networks(package.plan, package.own)
+        addresses = tuple(a for a in self._addresses if any(_is_in(a, it) for it in networks))
+        now = int(self._wall())
+        before = self._leaf
+        if before is None:
+            self._leaf = self._kept()
+        leaf = self._leaf
+        if leaf is None or not leaf_certificate.is_current(
+            leaf, access, name=name, addresses=addresses, now=now
+        ):
+            leaf = leaf_certificate.make(access, name=name, addresses=addresses, now=now)
+            self._keep(leaf)
+        if leaf is not before:
+            self._leaf = leaf
+            self._send("certificate", frames.CertificateFrame(leaf.chain, leaf.key))
+
+    def _kept(self) -> Leaf | None:
+        try:
+            return codec.decode((self._directory / CERTIFICATE).read_bytes(), Leaf)
+        except (OSError, codec.MalformedJson):
+            return None
+
+    def _keep(self, leaf: Leaf) -> None:
+        try:
+            files.write_atomic(self._directory / CERTIFICATE, codec.encode(leaf))
+        except UnoError as error:
+            # It serves until the agent ends, and there is another one then.
+            self._problems["certificate"] = f"the certificate of the page cannot be kept: {error}"
+        else:
+            self._problems.pop("certificate", None)
+
+    # The process.
+
+    def _living(self, now: float) -> ChildLink | None:
+        """Return the link to the process, which is started if there is none; None to wait."""
+        if self._link is None and now >= self._start_at:
+            self._begin(now)
+        if self._link is not None:
+            self._certify()
+        return self._link
+
+    def _begin(self, now: float) -> None:
+        try:
+            self._link = ChildLink(
+                self._start,
+                self,
+                noun=WEB.noun,
+                ping=frames.encode(frames.ProbeFrame()),
+                limit=frames.FROM_PAGE_LIMIT,
+            )
+        except UnoError as error:
+            self._note_lost(error.what, now)
+            return
+        self._started_at = now
+        self._sent_cells, self._sent_head, self._sent_directory = {}, b"", None
+        self._is_new = True
+        if self._leaf is not None:
+            frame = frames.CertificateFrame(self._leaf.chain, self._leaf.key)
+            self._send("certificate", frame)
+        for address in self._sockets:
+            self._pass_on(address)
+
+    def handle(self, content: bytes) -> None:
+        """Handle a frame of the process. Raises `MalformedFrame`."""
+        assert self._link is not None
+        match frames.from_page(content):
+            case frames.ProbedFrame():
+                self._link.answered()
+                self._problems.pop("process", None)
+            case frames.LineFrame(text):
+                self._link.log(text)
+            case frames.RefusedFrame(what, hint):
+                named = visible(f"{what}: {hint}" if hint else what, limit=TEXT_LIMIT)
+                self._problems["refused"] = f"no web page: {named}"
+
+    def lost(self, error: TransientFailure) -> None:
+        """Start another process soon, after this one is given up."""
+        self._link = None
+        self._note_lost(error.what, asyncio.get_running_loop().time())
+
+    def _note_lost(self, what: str, now: float) -> None:
+        has_lasted = self._started_at and now - self._started_at >= _LASTING
+        self._delay = FIRST_DELAY if has_lasted else min(2 * self._delay, MOST_DELAY)
+        self._start_at = now + self._delay
+        self._problems["process"] = what
+        _log.warning("%s; it is started again", what)
+        asyncio.get_running_loop().call_later(self._delay, self.changed)
+
+
+def _listening(address: Address, port: int) -> socket.socket:
+    """Open a listening socket; the address may come later (ip(7), IP_FREEBIND)."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.version == 4:
+            made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        else:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        made.bind((written(address), port))
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+# linux/in.h, linux/in6.h
+_IP_FREEBIND, _IPV6_FREEBIND = 15, 78
+
+
+def _is_in(address: Address, network: object) -> bool:
+    return address in network  # type: ignore[operator]
+
+
+def _is_same(cell: CellView, before: CellView) -> bool:
+    """Whether nothing was received of a cell meanwhile: its age alone differs."""
+    return (
+        cell.status is before.status
+        and cell.ack is before.ack
+        and (cell.alive, cell.unproven, cell.package, cell.name)
+        == (before.alive, before.unproven, before.package, before.name)
+    )

@@ -1,0 +1,1 @@
+"""The process that serves the page: it has no rights, no key of the cell's, and no files."""

@@ -1,0 +1,416 @@
+"""The routes of the page: its files, its login, and its API."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, Router
+
+from uno.diagnostics import UnoError
+from uno.model import codec, web_access
+from uno.render import particle as particle_files
+from uno.render.qr import Code, fits
+from uno.web import openapi
+from uno.web.documents import (
+    LoginRequest,
+    ParticleConfiguration,
+    PasswordRequest,
+    ReaderSession,
+)
+from uno.web.login_ticket import TicketError
+from uno.web.page_site import PageSite
+from uno.web.picture import Picture
+from uno.web.readers import Reader, reader_of
+from uno.web.server import documents_api
+from uno.web.server.documents_api import DOCUMENTS, ApiDocument, NoSuchDocument
+from uno.web.server.event_stream import EventStreams
+from uno.web.server.guard import BODY_LIMIT, Guard, Receive, Scope, Send, refusal
+from uno.web.server.login import LoginDesk, LoginLater, LoginRefused, OpenedLogin
+from uno.web.server.page_state import Answer, PageState
+from uno.web.server.sessions import LIFETIME, LoginSession
+from uno.web.server.static_files import INDEX, StaticFile
+
+COOKIE: Final = "__Host-uno"
+DEVICE_COOKIE: Final = "__Host-uno-device"
+
+_API: Final = "/api/v1/"
+_JSON: Final = "application/json"
+# Seconds: how long a device is known from which someone has logged in, and for a body to arrive.
+_DEVICE_LIFETIME, _TO_READ = 400 * 86_400, 10.0
+
+_Body = TypeVar("_Body", bound=Struct)
+
+
+class WebApplication:
+    """The page, as ASGI has it. For one event loop."""
+
+    def __init__(
+        self,
+        state: PageState,
+        files: dict[str, StaticFile],
+        *,
+        names: Callable[[], tuple[str, ...]],
+        wall: Callable[[], float],
+    ) -> None:
+        """Serve `state` and `files` under the host names and addresses that `names` returns.
+
+        `wall` returns the seconds since the epoch.
+        """
+        self._state, self._files, self._wall = state, files, wall
+        self.desk = LoginDesk(now=state.now, wall=wall)
+        self._streams = EventStreams(state)
+        # The particles of a user as the password has opened them, by id.
+        self._particles: dict[str, frozenset[int]] = {}
+        self._openapi = codec.encode_pretty(openapi.document())
+        self._guarded = Guard(self._router(), names=names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        try:
+            await self._guarded(scope, receive, send)
+        except ClientDisconnect:
+            return
+
+    def _router(self) -> Router:
+        return Router(
+            routes=[
+                Route("/", self._index),
+                Route("/static/{path:path}", self._static),
+                Route("/healthz", self._health),
+                Route("/ca", self._authority),
+                Route("/login", self._ticket),
+                Route("/metrics", self._metrics),
+                Route(f"{_API}openapi.json", self._description),
+                Route(f"{_API}session", self._answered(self._session)),
+                Route(f"{_API}login", self._answered(self._log_in), methods=["POST"]),
+                Route(f"{_API}logout", self._answered(self._log_out), methods=["POST"]),
+                Route(
+                    f"{_API}particles/{{id}}/config",
+                    self._answered(self._configuration),
+                    methods=["POST"],
+                ),
+                Route(f"{_API}explain", self._answered(self._explain)),
+                Route(f"{_API}stream", _Endpoint(self._stream)),
+                *(Route(_API + each.path, self._document(each)) for each in DOCUMENTS),
+            ],
+            default=self._nothing,
+        )
+
+    # Files, and what takes no login.
+
+    async def _index(self, request: Request) -> Response:
+        return _file(request, self._files[INDEX])
+
+    async def _static(self, request: Request) -> Response:
+        found = self._files.get(request.path_params["path"])
+        return _file(request, found) if found else refusal(404, "there is no such file")
+
+    async def _health(self, _request: Request) -> Response:
+        return Response(b'{"ok":true}', media_type=_JSON)
+
+    async def _authority(self, _request: Request) -> Response:
+        """The certificate to trust; it is of no use to whoever cannot compare its fingerprint."""
+        site = self._site()
+        named = {"content-disposition": f'attachment; filename="{site.uvn}.crt"'}
+        return Response(site.root, headers=named, media_type="application/x-x509-ca-cert")
+
+    async def _description(self, _request: Request) -> Response:
+        return Response(self._openapi, media_type=_JSON)
+
+    async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await refusal(404, "there is nothing here", "see /api/v1/openapi.json")(
+            scope, receive, send
+        )
+
+    async def _metrics(self, request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        wanted = f"Bearer {self._site().metrics_token}".encode()
+        if not hmac.compare_digest(given, wanted):
+            hint = "uno show cell NAME --metrics-token"
+            return refusal(401, "metrics take a token", hint, www_authenticate="Bearer")
+        return Response(b"", media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    # Login.
+
+    async def _ticket(self, request: Request) -> Response:
+        try:
+            opened = self.desk.redeem(self._site(), request.query_params.get("ticket", ""))
+        except TicketError as error:
+            return refusal(403, str(error), "run again: uno web login CELL")
+        response = RedirectResponse("/", 303)
+        self._remember(opened, response)
+        return response
+
+    async def _log_in(self, request: Request) -> Response:
+        given = await _body(request, LoginRequest)
+        site = self._site()
+        opened = await self.desk.log_in(
+            site, given.email, given.password, source=_source(request), device=_device(request)
+        )
+        self._particles[opened.email] = frozenset(opened.keys)
+        found = self.desk.sessions.find(opened.token, now=self._state.now())
+        assert found is not None
+        response = _json(self._reader_session(self._reader(found), found))
+        self._remember(opened, response)
+        return response
+
+    async def _log_out(self, request: Request) -> Response:
+        self.desk.sessions.close(request.cookies.get(COOKIE, ""))
+        response = Response(status_code=204)
+        response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+        return response
+
+    async def _session(self, request: Request) -> Response:
+        reader, session = self._logged_in(request)
+        return _json(self._reader_session(reader, session))
+
+    def _remember(self, opened: OpenedLogin, response: Response) -> None:
+        for name, value, age in (
+            (COOKIE, opened.token, LIFETIME),
+            (DEVICE_COOKIE, opened.device, _DEVICE_LIFETIME),
+        ):
+            response.set_cookie(
+                name, value, int(age), path="/", secure=True, httponly=True, samesite="strict"
+            )
+
+    def _reader_session(self, reader: Reader, session: LoginSession) -> ReaderSession:
+        return ReaderSession(
+            email=reader.email,
+            name=reader.name,
+            is_owner=reader.is_owner,
+            cells=tuple(sorted(reader.cells)),
+            particles=tuple(sorted(reader.particles)),
+            expires_in=int(session.left(self._state.now())),
+        )
+
+    def _logged_in(self, request: Request) -> tuple[Reader, LoginSession]:
+        token = request.cookies.get(COOKIE, "")
+        session = self.desk.sessions.find(token, now=self._state.now()) if token else None
+        if session is None:
+            raise HTTPException(401, "log in first")
+        return self._reader(session), session
+
+    def _reader(self, session: LoginSession) -> Reader:
+        email, site, directory = session.email, self._site(), self._state.directory
+        if directory is not None and (found := reader_of(email, directory)) is not None:
+            return found
+        is_known = any(each.email == email for each in site.users)
+        if not is_known and email != site.owner:
+            raise HTTPException(401, "log in first")
+        return Reader(
+            email=email,
+            is_owner=email == site.owner,
+            cells=frozenset([site.cell] if email == site.cell_owner else []),
+            particles=self._particles.get(email, frozenset()),
+        )
+
+    # The API.
+
+    async def _configuration(self, request: Request) -> Response:
+        reader, session = self._logged_in(request)
+        given, wanted = await _body(request, PasswordRequest), _numbers(request, ("id",))["id"]
+        site = self._site()
+        keys = await self.desk.keys(
+            site,
+            session.email,
+            given.password,
+            source=_source(request),
+            device=_device(request),
+        )
+        del reader
+        if wanted not in keys or site.particles is None or site.package is None:
+            raise NoSuchDocument
+        return _json(_particle_configuration(site, wanted, keys[wanted]))
+
+    async def _explain(self, request: Request) -> Response:
+        reader, _ = self._logged_in(request)
+        if not reader.is_owner:
+            return refusal(403, "only the owner of the UVN may ask that")
+        ends = (request.query_params.get("from", ""), request.query_params.get("to", ""))
+        return Response(
+            codec.encode(documents_api.explanation(self._picture(), *ends)), media_type=_JSON
+        )
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            reader, _ = self._logged_in(request)
+        except HTTPException as error:
+            await refusal(error.status_code, error.detail)(scope, receive, send)
+            return
+        if not self._streams.has_room(reader.email):
+            full = refusal(503, "too many pages are open", "close some", retry_after="30")
+            await full(scope, receive, send)
+            return
+        await self._streams.serve(reader.email, receive, send)
+
+    def _document(self, document: ApiDocument) -> Callable[[Request], Any]:
+        async def respond(request: Request) -> Response:
+            reader, _ = self._logged_in(request)
+            numbers = _numbers(request, document.numbers)
+            picture = self._picture()
+            found = self._state.answer(
+                (reader, document.path, *numbers.values()),
+                lambda: documents_api.made(document, picture, reader, numbers),
+            )
+            return _kept(request, found, age=self._state.now() - found.made)
+
+        return self._answered(respond)
+
+    def _answered(self, handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        """Return `handler` with answers for what it raises."""
+
+        async def respond(request: Request) -> Response:
+            try:
+                response: Response = await handler(request)
+            except NoSuchDocument:
+                return refusal(404, "there is nothing of that name that you may see")
+            except HTTPException as error:
+                return refusal(error.status_code, error.detail)
+            except LoginRefused:
+                return refusal(401, "the e-mail address or the password is wrong")
+            except LoginLater as later:
+                what = "others are logging in" if later.busy else "too many wrong passwords"
+                seconds = int(later.seconds) + 1
+                wait = f"wait {seconds} s"
+                return refusal(429, what, wait, retry_after=str(seconds))
+            except UnoError as error:
+                return refusal(422, error.what, error.hint)
+            return response
+
+        return respond
+
+    def _picture(self) -> Picture:
+        view, site = self._state.view(), self._site()
+        if view is None:
+            raise HTTPException(503, "the agent has observed nothing yet")
+        return Picture(
+            view=view,
+            roster=site.roster,
+            directory=self._state.directory,
+            package=site.package,
+            now=int(self._wall()),
+        )
+
+    def _site(self) -> PageSite:
+        if self._state.site is None:
+            raise HTTPException(503, "the page starts")
+        return self._state.site
+
+
+class _Endpoint:
+    """An ASGI application as an endpoint of a route: a function would be called with a request."""
+
+    def __init__(self, handler: Callable[[Scope, Receive, Send], Any]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handler(scope, receive, send)
+
+
+def _particle_configuration(site: PageSite, particle: int, keys: bytes) -> ParticleConfiguration:
+    shared, package = site.particles, site.package
+    assert shared is not None
+    assert package is not None
+    identity = next((it.particle for it in package.particles if it.particle.id == particle), None)
+    if identity is None:
+        raise NoSuchDocument
+    conf = particle_files.conf(
+        private_key=web_access.key_text(keys[:32]),
+        address4=identity.address4,
+        address6=identity.address6,
+        mtu=shared.mtu,
+        public_key=shared.public_key,
+        psk=web_access.key_text(keys[32:]),
+        endpoint=shared.endpoint,
+        keepalive=shared.keepalive,
+        tunnel=shared.tunnel,
+        pools=shared.networks,
+    )
+    title = f"{identity.name} at {site.cell_name}"
+    return ParticleConfiguration(
+        id=particle,
+        name=identity.name,
+        cell=site.cell_name,
+        file=f"{particle_files.file_name(site.cell_name, site.cell)}.conf",
+        conf=conf,
+        qr=Code(conf).svg(title) if fits(conf) else "",
+    )
+
+
+async def _body(request: Request, kind: type[_Body]) -> _Body:
+    try:
+        async with asyncio.timeout(_TO_READ):
+            content = b""
+            async for part in request.stream():
+                content += part
+                if len(content) > BODY_LIMIT:
+                    raise HTTPException(413, f"the body has more than {BODY_LIMIT:,} bytes")
+        return codec.decode(content, kind)
+    except TimeoutError as error:
+        raise HTTPException(408, "the body did not arrive in time") from error
+    except codec.MalformedJson as error:
+        raise HTTPException(422, f"the body cannot be read: {error}") from error
+
+
+def _numbers(request: Request, names: tuple[str, ...]) -> dict[str, int]:
+    found = {}
+    for name in names:
+        text = request.path_params[name]
+        # As long as 32 bits: Python's own limit is above the ids of any UVN.
+        if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+            raise NoSuchDocument
+        found[name] = int(text)
+    return found
+
+
+def _source(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _device(request: Request) -> str:
+    return request.cookies.get(DEVICE_COOKIE, "")
+
+
+def _json(document: Struct) -> Response:
+    return Response(codec.encode(document), media_type=_JSON)
+
+
+def _kept(request: Request, answer: Answer, *, age: float) -> Response:
+    fields = {"etag": answer.etag, "age": str(int(age)), "vary": "accept-encoding, cookie"}
+    if _has(request, answer.etag):
+        return Response(status_code=304, headers=fields)
+    if answer.packed and _takes_gzip(request):
+        return Response(
+            answer.packed, headers={**fields, "content-encoding": "gzip"}, media_type=_JSON
+        )
+    return Response(answer.body, headers=fields, media_type=_JSON)
+
+
+def _file(request: Request, found: StaticFile) -> Response:
+    # Files of another version have other contents under the same names: ask each time.
+    fields = {"etag": found.etag, "cache-control": "no-cache", "vary": "accept-encoding"}
+    if _has(request, found.etag):
+        return Response(status_code=304, headers=fields)
+    body = found.body
+    if found.packed and _takes_gzip(request):
+        body, fields["content-encoding"] = found.packed, "gzip"
+    # The kind has its character set.
+    return Response(body, headers={**fields, "content-type": found.kind})
+
+
+def _has(request: Request, etag: str) -> bool:
+    given = request.headers.get("if-none-match", "")
+    return etag in (each.strip() for each in given.split(","))
+
+
+def _takes_gzip(request: Request) -> bool:
+    given = request.headers.get("accept-encoding", "").lower()
+    return any(each.strip().partition(";")[0] == "gzip" for each in given.split(","))

@@ -1,0 +1,183 @@
+"""Connections of readers: how many there may be, and how long they may keep the server waiting.
+
+HTTP/1.1 is uvicorn's, on h11. A connection is counted before its TLS handshake: whoever opens a
+thousand of them costs no more memory than the bound allows, and keeps out nobody but who shares
+the address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import Counter
+from contextlib import suppress
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+MOST, MOST_OF_ONE = 192, 48
+"""Connections at the same time, of all sources and of one address."""
+
+# Seconds: for a TLS handshake, for the whole of a request's head, and without a request.
+TO_SHAKE_HANDS, TO_ASK, IDLE = 8.0, 10.0, 30
+# Bytes of a request's head.
+_HEAD: Final = 16 << 10
+# Milliseconds after which a peer that acknowledges nothing is given up (tcp(7)).
+_UNACKNOWLEDGED: Final = 60_000
+
+
+class Listeners:
+    """Serves an application at sockets that come and go. For one event loop."""
+
+    def __init__(self, app: Any) -> None:
+        """Serve `app` once there are a certificate and sockets."""
+        self._loop = asyncio.get_running_loop()
+        self._config = Config(
+            app,
+            loop="none",
+            http=H11Protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=IDLE,
+            h11_max_incomplete_event_size=_HEAD,
+        )
+        self._config.load()
+        self._server = ServerState()
+        self._context: ssl.SSLContext | None = None
+        self._accepting: dict[str, asyncio.Task[None]] = {}
+        self._open: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it serves."""
+        return tuple(self._accepting)
+
+    def set_certificate(self, context: ssl.SSLContext) -> None:
+        """Serve new connections with another certificate."""
+        self._context = context
+
+    def add(self, address: str, listening: socket.socket) -> None:
+        """Serve at a listening socket, in place of one with the same address."""
+        self.remove(address)
+        listening.settimeout(0)
+        self._accepting[address] = self._loop.create_task(self._accept(listening))
+
+    def remove(self, address: str) -> None:
+        """Accept no more connections at `address`."""
+        if (task := self._accepting.pop(address, None)) is not None:
+            task.cancel()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        with listening:
+            while True:
+                try:
+                    connection, (host, *_) = await self._loop.sock_accept(listening)
+                except OSError:
+                    # No more open files, or a peer that has gone: others may leave.
+                    await asyncio.sleep(0.1)
+                    continue
+                if self._is_full(host) or self._context is None:
+                    connection.close()
+                    continue
+                self._open[host] += 1
+                task = self._loop.create_task(self._serve(connection, host, self._context))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _is_full(self, host: str) -> bool:
+        return self._open.total() >= MOST or self._open[host] >= MOST_OF_ONE
+
+    async def _serve(self, connection: socket.socket, host: str, context: ssl.SSLContext) -> None:
+        closed = self._loop.create_future()
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED)
+            # Whoever sends no TLS, or breaks it off, is none of the log's concern.
+            with suppress(OSError, TimeoutError):
+                await self._loop.connect_accepted_socket(
+                    lambda: BoundedConnection(
+                        H11Protocol(self._config, self._server, {}), closed, self._loop
+                    ),
+                    connection,
+                    ssl=context,
+                    ssl_handshake_timeout=TO_SHAKE_HANDS,
+                    ssl_shutdown_timeout=1.0,
+                )
+                await closed
+        finally:
+            connection.close()
+            self._open[host] -= 1
+            if not self._open[host]:
+                del self._open[host]
+
+
+class BoundedConnection(asyncio.Protocol):
+    """A connection that is closed where a request's head takes too long to arrive."""
+
+    def __init__(
+        self, http: H11Protocol, closed: asyncio.Future[None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Have `http` handle it, and complete `closed` at its end."""
+        self._http, self._closed, self._loop = http, closed, loop
+        self._transport: asyncio.Transport | None = None
+        self._asking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._http.connection_made(transport)
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on; after the first of a request its head has so long to arrive."""
+        if self._is_idle and self._asking is None:
+            self._expect_request()
+        self._http.data_received(data)
+        if not self._is_idle and self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+
+    def eof_received(self) -> None:
+        """Close: a reader that has closed its half awaits no answer."""
+        self._http.eof_received()
+
+    def pause_writing(self) -> None:
+        """Have the application wait."""
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Have the application go on."""
+        self._http.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        if self._asking is not None:
+            self._asking.cancel()
+        self._http.connection_lost(exc)
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        cycle: RequestResponseCycle | None = self._http.cycle
+        return cycle is None or cycle.response_complete
+
+    def _expect_request(self) -> None:
+        self._asking = self._loop.call_later(TO_ASK, self._give_up)
+
+    def _give_up(self) -> None:
+        self._asking = None
+        if self._is_idle and self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,147 @@
+"""What holds for every request: the host that it names, where it comes from, and fields of answers.
+
+Sources: Fetch Metadata (Sec-Fetch-Site), RFC 9110 section 7.4 (421), CSP level 3, Trusted Types.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from ipaddress import ip_address
+from typing import Any, Final, TypeAlias
+
+from starlette.responses import Response
+
+from uno.model import codec
+from uno.web.documents import ApiError
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "font-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    )
+)
+
+FIELDS: Final = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "cache-control": "no-store",
+}
+
+BODY_LIMIT: Final = 4096
+"""The most bytes of a request's body."""
+
+# Seconds for a request and its answer, but for a stream.
+_TIME: Final = 60.0
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """Refuses requests of other sites, for other hosts and too long ones; completes answers."""
+
+    def __init__(self, app: Application, *, names: Callable[[], Iterable[str]]) -> None:
+        """Guard `app`; `names` returns the host names and addresses of this page."""
+        self._app, self._names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, as ASGI has it."""
+        if scope["type"] != "http":
+            return
+        fields = _Fields(scope)
+        completed = _completing(send)
+        if refused := self._refusal(str(scope["method"]), fields):
+            await refused(scope, receive, completed)
+            return
+        if str(scope["path"]).endswith("/stream"):
+            await self._app(scope, receive, completed)
+            return
+        try:
+            async with asyncio.timeout(_TIME):
+                await self._app(scope, receive, completed)
+        except TimeoutError:
+            # Whoever sends or reads this slowly is given up: the connection is closed.
+            return
+
+    def _refusal(self, method: str, fields: _Fields) -> Response | None:
+        host = fields.one("host")
+        if host is None or _without_port(host) not in {each.lower() for each in self._names()}:
+            return refusal(421, "this is not the host that the request names", "use its address")
+        return None if method in _SAFE else self._refusal_of_change(host, fields)
+
+    def _refusal_of_change(self, host: str, fields: _Fields) -> Response | None:
+        site, origin = fields.one("sec-fetch-site"), fields.one("origin")
+        is_foreign = site not in (None, "same-origin", "none")
+        if is_foreign or (origin is not None and origin != f"https://{host}"):
+            return refusal(403, "this request comes from another site")
+        if fields.one("content-type", "").partition(";")[0].strip() != "application/json":
+            return refusal(415, "the body of a request is JSON", "Content-Type: application/json")
+        length = fields.one("content-length", "")
+        if not length.isdecimal():
+            return refusal(411, "the request does not state its length", "send Content-Length")
+        if int(length) > BODY_LIMIT:
+            return refusal(413, f"the body has more than {BODY_LIMIT:,} bytes")
+        return None
+
+
+def refusal(status: int, error: str, hint: str = "", **fields: str) -> Response:
+    """Return the answer to a request that failed."""
+    content = codec.encode(ApiError(error=error, hint=hint))
+    named = {name.replace("_", "-"): value for name, value in fields.items()}
+    return Response(content, status, named, media_type="application/json")
+
+
+class _Fields:
+    """The fields of a request; one that is there more than once counts as wrong."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._fields: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            self._fields.setdefault(name, []).append(value)
+
+    def one(self, name: str, default: str | None = None) -> Any:
+        found = self._fields.get(name.encode())
+        if found is None:
+            return default
+        return found[0].decode("latin-1") if len(found) == 1 else "\0"
+
+
+def _without_port(host: str) -> str:
+    """Return the name or address of a Host field (RFC 9110 section 7.2), in lower case."""
+    name, colon, port = host.rpartition(":")
+    if not colon or not port.isdecimal():
+        name = host
+    if name.startswith("[") and name.endswith("]"):
+        try:
+            return str(ip_address(name[1:-1]))
+        except ValueError:
+            return ""
+    return name.lower()
+
+
+def _completing(send: Send) -> Send:
+    async def completed(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            there = {name for name, _ in message["headers"]}
+            added = [(k.encode(), v.encode()) for k, v in FIELDS.items() if k.encode() not in there]
+            message = {**message, "headers": [*message["headers"], *added]}
+        await send(message)
+
+    return completed

@@ -1,0 +1,284 @@
+"""The page as it is served: by a process without rights, which the agent replaces."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+import web_pages
+from uno.model import web_access
+from uno.unprivileged.confinement import PASSWD, WEB, user
+from uno.web import page_process
+from uno.web.page_process import CERTIFICATE
+from web_pages import JANE, KEYS, OWNER, PASSWORDS, PHONE, ServedPage
+
+Served = Iterator[ServedPage]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    with web_pages.in_background(tmp_path_factory.mktemp("cell")) as served:
+        yield served
+
+
+@pytest.mark.feature("F106")
+def test_the_page_is_served_with_a_certificate_of_the_uvns_own_authority(page: ServedPage) -> None:
+    reply = page.browser().ask("GET", "/")
+
+    assert reply.status == 200
+    assert reply.body.lower().startswith(b"<!doctype html>")
+    policy = reply.fields["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert "unsafe" not in policy
+    # And the same root for whoever does not have it yet.
+    root = page.browser().ask("GET", "/ca")
+    assert root.fields["content-type"] == "application/x-x509-ca-cert"
+    assert root.body == page.browser().root
+
+
+@pytest.mark.feature("F116")
+def test_nothing_is_shown_without_a_login(page: ServedPage) -> None:
+    browser = page.browser()
+    described = browser.ask("GET", "/api/v1/openapi.json").json()
+    asked = 0
+    for path, methods in described["paths"].items():
+        for method, about in methods.items():
+            if "security" in about:
+                concrete = path.replace("{id}", "1").replace("{cell}", "1")
+                concrete = concrete.replace("{a}-{b}", "1-2")
+                document = {"password": "x"} if method == "post" else None
+                reply = browser.ask(method.upper(), concrete, document)
+                assert (concrete, reply.status) == (concrete, 401)
+                asked += 1
+    assert asked > 8
+
+
+@pytest.mark.feature("F116")
+def test_a_password_of_the_uvn_opens_it_and_logging_out_closes_it(page: ServedPage) -> None:
+    browser = page.browser()
+    wrong = browser.log_in(OWNER, "wrong")
+    nobody = browser.log_in("nobody@example.org", "wrong")
+    assert (wrong.status, nobody.status) == (401, 401)
+    assert wrong.body == nobody.body
+
+    reply = browser.log_in()
+
+    assert reply.json() == {
+        "email": OWNER,
+        "name": "",
+        "is_owner": True,
+        "cells": [1],
+        "particles": [],
+        "expires_in": reply.json()["expires_in"],
+    }
+    cookie = next(it for it in reply.fields.get_all("set-cookie") if it.startswith("__Host-uno="))
+    assert {"HttpOnly", "Secure", "Path=/", "SameSite=strict"} <= set(cookie.split("; "))
+    summary = browser.ask("GET", "/api/v1/summary")
+    assert summary.status == 200
+    assert [cell["name"] for cell in summary.json()["cells"]] == ["hub", "home", "roam"]
+    stolen = dict(browser.cookies)
+    assert browser.ask("POST", "/api/v1/logout", {}).status == 204
+    again = page.browser(cookies=stolen)
+    assert again.ask("GET", "/api/v1/summary").status == 401
+
+
+@pytest.mark.feature("F115")
+def test_a_user_gets_the_configuration_of_an_own_particle_for_the_password_again(
+    page: ServedPage,
+) -> None:
+    jane, owner = page.browser(), page.browser()
+    assert jane.log_in(JANE).json()["particles"] == [PHONE]
+    owner.log_in()
+    path, password = f"/api/v1/particles/{PHONE}/config", {"password": PASSWORDS[JANE]}
+
+    found = jane.ask("POST", path, password)
+
+    assert found.status == 200
+    assert f"PrivateKey = {web_access.key_text(KEYS[:32])}" in found.json()["conf"]
+    assert f"PresharedKey = {web_access.key_text(KEYS[32:])}" in found.json()["conf"]
+    assert "<svg" in found.json()["qr"]
+    assert found.fields["cache-control"] == "no-store"
+    assert jane.ask("POST", path, {"password": "wrong"}).status == 401
+    assert jane.ask("POST", "/api/v1/particles/2/config", password).status == 404
+    # Not even the UVN's owner.
+    own = {"password": PASSWORDS[OWNER]}
+    assert owner.ask("POST", path, own).status == 404
+
+
+@pytest.mark.feature("F116")
+def test_who_guesses_waits_and_the_owners_device_does_not(page: ServedPage) -> None:
+    known = page.browser(source="127.0.0.8")
+    known.log_in(JANE)
+    known.ask("POST", "/api/v1/logout", {})
+    guessing = page.browser(source="127.0.0.9")
+
+    found = [guessing.log_in(JANE, f"guess {number}") for number in range(12)]
+
+    assert [reply.status for reply in found[:5]] == [401] * 5
+    assert found[-1].status == 429
+    assert int(found[-1].fields["retry-after"]) >= 1
+    # The right password does not help a stranger either.
+    assert guessing.log_in(JANE).status == 429
+    assert known.log_in(JANE).status == 200
+
+
+@pytest.mark.feature("F106")
+def test_documents_and_files_are_sent_once_and_compressed(page: ServedPage) -> None:
+    browser = page.browser()
+    browser.log_in()
+    for path in ("/", "/static/app.js", "/api/v1/settings"):
+        plain = browser.ask("GET", path)
+        packed = browser.ask("GET", path, accept_encoding="br, gzip;q=0.5")
+        assert len(packed.body) <= len(plain.body)
+        again = browser.ask("GET", path, if_none_match=plain.fields["etag"])
+        assert (again.status, again.body) == (304, b"")
+    assert (
+        browser.ask("GET", "/static/app.js", accept_encoding="gzip").fields["content-encoding"]
+        == "gzip"
+    )
+
+
+@pytest.mark.feature("F106")
+def test_open_pages_are_told_of_each_version(page: ServedPage) -> None:
+    browser = page.browser()
+    browser.log_in()
+    cookies = "; ".join(f"{k}={v}" for k, v in browser.cookies.items())
+    head = (
+        f"GET /api/v1/stream HTTP/1.1\r\nHost: {page.browser().host}\r\nCookie: {cookies}\r\n\r\n"
+    )
+    with browser.connect() as stream:
+        stream.sendall(head.encode())
+        first = read_until(stream, lambda text: text.count("event: version") == 1)
+        page.shown.append(web_pages.view(generation=len(page.shown) + 1))
+        read_until(stream, lambda text: "event: version" in text)
+    assert "text/event-stream" in first
+
+
+def read_until(stream: socket.socket, done: Callable[[str], bool]) -> str:
+    text, deadline = "", time.monotonic() + 20
+    while not done(text):
+        assert time.monotonic() < deadline, text
+        text += stream.recv(4096).decode()
+    return text
+
+
+@pytest.mark.feature("F106")
+def test_the_process_has_no_rights_no_secrets_and_no_files(page: ServedPage) -> None:
+    pid = page.process.pid
+    found = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    if os.geteuid() == 0:
+        expected = user(WEB, PASSWD.read_text())
+        assert found["Uid"].split() == [str(expected.uid)] * 4
+        assert found["Groups"].split() == []
+        assert {int(found[f"Cap{each}"], 16) for each in ("Inh", "Prm", "Eff", "Bnd")} == {0}
+    assert found["NoNewPrivs"].strip() == "1"
+    assert found["Seccomp"].strip() == "2"
+    opened = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    files = {each for each in opened if each.startswith("/") and "memfd:" not in each}
+    assert files == {"/dev/null"}
+
+
+def test_a_package_without_certificates_is_a_problem_and_no_page(tmp_path: Path) -> None:
+    async def scene() -> str:
+        process = web_pages.make_page(tmp_path, environ={})
+        package = web_pages.package(web_pages.free_port())
+        process.configure(replace(package, secrets={}), [])
+        running = asyncio.ensure_future(process.run(web_pages.view, lambda: None))
+        await web_pages.until(lambda: process.problem)
+        running.cancel()
+        await asyncio.wait([running])
+        return process.problem
+
+    assert "uno redeploy" in asyncio.run(scene())
+
+
+@pytest.mark.feature("F044")
+def test_a_port_that_is_taken_is_a_problem_until_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_process, "LONGEST", 0.4)
+
+    async def scene() -> None:
+        process = web_pages.make_page(tmp_path, environ={})
+        with socket.socket() as taken:
+            taken.bind(("0.0.0.0", 0))  # noqa: S104
+            taken.listen()
+            port = taken.getsockname()[1]
+            package = web_pages.package(port)
+            process.configure(package, [web_pages.IPv4Address(web_pages.ADDRESS)])
+            running = asyncio.ensure_future(process.run(web_pages.view, lambda: None))
+            named = f"another program has TCP port {port}"
+            await web_pages.until(lambda: named in process.problem)
+        page = ServedPage(process, port, package, [])
+        await page.ready()
+        assert process.problem == ""
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(scene())
+
+
+@pytest.mark.feature("F106")
+def test_a_process_that_dies_is_back_in_seconds_with_the_same_certificate(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with web_pages.served(tmp_path) as page:
+            browser = page.browser()
+            first = await asyncio.to_thread(certificate, browser)
+            died = page.process.pid
+            assert died is not None
+            began = time.monotonic()
+            os.kill(died, signal.SIGKILL)
+            await web_pages.until(lambda: page.process.pid not in (died, None))
+            # The process is there at once; what it takes to start depends on the machine.
+            assert time.monotonic() - began < 5
+            await page.ready()
+            assert await asyncio.to_thread(certificate, browser) == first
+        kept = tmp_path / CERTIFICATE
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        async with web_pages.served(tmp_path) as page:
+            other = page.browser()
+            assert await asyncio.to_thread(certificate, other) == first
+
+    asyncio.run(scene())
+
+
+def certificate(browser: web_pages.Browser) -> bytes:
+    with browser.connect() as connection:
+        found = connection.getpeercert(binary_form=True)
+    assert found is not None
+    return found
+
+
+@pytest.mark.feature("F116")
+def test_a_new_package_ends_the_sessions_of_who_is_no_user_any_more(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with web_pages.served(tmp_path) as page:
+            jane, owner = page.browser(), page.browser()
+            await asyncio.to_thread(jane.log_in, JANE)
+            await asyncio.to_thread(owner.log_in)
+            newer = web_pages.package(page.port, generation=2, users=(OWNER,))
+            address = web_pages.IPv4Address(web_pages.ADDRESS)
+            page.process.configure(newer, [address])
+            for _ in range(200):
+                if (await asyncio.to_thread(jane.ask, "GET", "/api/v1/session")).status != 200:
+                    break
+                await asyncio.sleep(0.1)
+            assert (await asyncio.to_thread(jane.ask, "GET", "/api/v1/session")).status == 401
+            found = await asyncio.to_thread(owner.ask, "GET", "/api/v1/session")
+            assert json.loads(found.body)["email"] == OWNER
+            assert (await asyncio.to_thread(jane.log_in, JANE)).status in (401, 429)
+
+    asyncio.run(scene())
