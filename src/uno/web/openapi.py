@@ -14,7 +14,7 @@ from uno.web.documents import (
     PasswordRequest,
     ReaderSession,
 )
-from uno.web.server.documents_api import DOCUMENTS
+from uno.web.documents_api import DOCUMENTS
 
 _REFERENCE = "#/components/schemas/{name}"
 

@@ -17,19 +17,18 @@ from uno.diagnostics import UnoError
 from uno.model import codec, web_access
 from uno.render import particle as particle_files
 from uno.render.qr import Code, fits
-from uno.web import openapi
+from uno.web import documents_api, openapi
 from uno.web.documents import (
     LoginRequest,
     ParticleConfiguration,
     PasswordRequest,
     ReaderSession,
 )
+from uno.web.documents_api import DOCUMENTS, ApiDocument, NoSuchDocument
 from uno.web.login_ticket import TicketError
 from uno.web.page_site import PageSite
 from uno.web.picture import Picture
 from uno.web.readers import Reader, reader_of
-from uno.web.server import documents_api
-from uno.web.server.documents_api import DOCUMENTS, ApiDocument, NoSuchDocument
 from uno.web.server.event_stream import EventStreams
 from uno.web.server.guard import BODY_LIMIT, Guard, Receive, Scope, Send, refusal
 from uno.web.server.login import LoginDesk, LoginLater, LoginRefused, OpenedLogin
