@@ -22,7 +22,7 @@ def main() -> None:
 
         serve(*sys.argv[2:])
     if sys.argv[1:2] == [WEB_OPTION]:
-        from uno.web.server.child import main as serve_page  # noqa: PLC0415
+        from uno.web.server.page_child import main as serve_page  # noqa: PLC0415
 
         serve_page(*sys.argv[2:])
     from uno.cli.main import main as run  # noqa: PLC0415

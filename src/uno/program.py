@@ -31,8 +31,8 @@ def bus_process(*arguments: str) -> list[str]:
 
 
 def web_process(*arguments: str) -> list[str]:
-    """Return the words that run the process of a page (`uno.web.server.child`) with `arguments`."""
-    own = [WEB_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.web.server.child"]
+    """Return the words that run the process of a page (`uno.web.server.page_child`) with `arguments`."""
+    own = [WEB_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.web.server.page_child"]
     return [sys.executable, *own, *arguments]
 
 

@@ -47,7 +47,7 @@ class ListenFrame(_PageFrame, frozen=True, tag="listen"):
     address: str
 
 
-class CloseFrame(_PageFrame, frozen=True, tag="unlisten"):
+class UnlistenFrame(_PageFrame, frozen=True, tag="unlisten"):
     """Serve at `address` no more."""
 
     address: str
@@ -101,7 +101,7 @@ ToPage: TypeAlias = (
     SiteFrame
     | CertificateFrame
     | ListenFrame
-    | CloseFrame
+    | UnlistenFrame
     | ViewFrame
     | CellFrame
     | DirectoryFrame

@@ -1,7 +1,7 @@
 """The agent's end of the process that serves the page: starts it, feeds it, replaces it.
 
 The agent has the keys: it makes the certificate, opens the listening sockets, and hands both to the
-process, which has no rights (`server.child`). It never waits for it. A process that ends is
+process, which has no rights (`server.page_child`). It never waits for it. A process that ends is
 replaced within seconds, and gets everything again.
 """
 
@@ -195,7 +195,7 @@ class PageProcess:
         gone = self._sockets.keys() if port != self._port else self._sockets.keys() - wanted.keys()
         for text in tuple(gone):
             self._sockets.pop(text).close()
-            self._send(("address", text), frames.CloseFrame(text))
+            self._send(("address", text), frames.UnlistenFrame(text))
         self._port = port
         failed: dict[str, OSError] = {}
         for text, address in wanted.items():

@@ -1,6 +1,6 @@
 """The process that serves the page: its agent hands it everything, it opens nothing.
 
-    python -m uno.web.server.child DESCRIPTOR PARENT
+    python -m uno.web.server.page_child DESCRIPTOR PARENT
 
 `DESCRIPTOR` is a socket to the agent, whose process id is `PARENT`. The listening sockets come
 through it. The process ends when the agent does.
@@ -103,7 +103,7 @@ class PageChild:
                 self._listeners.set_certificate(_context(chain, key))
             case frames.ListenFrame(address):
                 self._listeners.add(address, socket.socket(fileno=self._sockets.popleft()))
-            case frames.CloseFrame(address):
+            case frames.UnlistenFrame(address):
                 self._listeners.remove(address)
             case frames.ViewFrame(view, cells):
                 state.set_view(codec.decode(view, UvnView), cells)
