@@ -31,7 +31,7 @@ def bus_process(*arguments: str) -> list[str]:
 
 
 def web_process(*arguments: str) -> list[str]:
-    """Return the words that run the process of a page (`uno.web.server.page_child`) with `arguments`."""
+    """Return the words that run the process of a page (`web.server.page_child`)."""
     own = [WEB_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.web.server.page_child"]
     return [sys.executable, *own, *arguments]
 
