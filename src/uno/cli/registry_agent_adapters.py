@@ -27,23 +27,28 @@ if TYPE_CHECKING:
 def serve(root: Path) -> None:
     """Run the agent of the registry in `root` until SIGTERM or SIGINT; then remove its root VPN.
 
-    Raises UnoError where it cannot run: not root, no root VPN, another agent, no middleware.
+    It waits for a `uno sync` that runs, which is the agent until it has ended. Raises UnoError
+    where it cannot run: not root, no root VPN, another agent, no middleware.
     """
     from uno.host import privileges
 
     require_root()
     privileges.restrict(privileges.needed(privileges.OF_REGISTRY, directory=root))
     with suppress(asyncio.CancelledError):
-        run(root)
+        run(root, after="uno sync")
 
 
 def run(
-    root: Path, *, release: bool = False, until: Callable[[UvnView], bool] | None = None
+    root: Path,
+    *,
+    release: bool = False,
+    until: Callable[[UvnView], bool] | None = None,
+    after: str = "",
 ) -> UvnView:
     """Run the agent until its view satisfies `until`, and return that view.
 
-    With `release`, the newest generation is released first. SIGTERM and SIGINT end it with
-    `CancelledError`.
+    With `release`, the newest generation is released first. `after` is as for `hold_pidfile`.
+    SIGTERM and SIGINT end it with `CancelledError`.
     """
     from uno.agent.pidfile import hold_pidfile
     from uno.host.linux import LinuxHost
@@ -53,7 +58,7 @@ def run(
     plan = newest(root).plan
     host = LinuxHost(plan.identity, REGISTRY)
     agent = _agent(root, plan, host)
-    with hold_pidfile(host.folder, name=f"the registry of {plan.uvn}"):
+    with hold_pidfile(host.folder, name=f"the registry of {plan.uvn}", after=after):
         return asyncio.run(_until_stopped(agent, release=release, until=until))
 
 

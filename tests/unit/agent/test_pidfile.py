@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -25,6 +29,31 @@ def test_a_second_agent_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> 
 
     assert f"process {os.getpid()}" in caught.value.what
     assert "stop it first" in caught.value.hint
+
+
+@pytest.mark.feature("F088")
+def test_an_agent_begins_once_the_command_that_stands_in_for_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever starts the registry's agent while `uno sync` is that agent wants it to run."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/uno", "sync", "-r", "corp"])
+    with ExitStack() as sync:
+        sync.enter_context(hold_pidfile(tmp_path, name="the registry"))
+        for after in ("", "uno agent"):
+            with (
+                pytest.raises(UnoError, match="already"),
+                hold_pidfile(tmp_path, name="the registry", after=after),
+            ):
+                pass
+        ends = Timer(0.5, sync.close)
+        ends.start()
+
+        with hold_pidfile(tmp_path, name="the registry", after="uno sync"):
+            assert ends.finished.is_set()
+            assert running(tmp_path) == os.getpid()
+
+    assert caplog.messages == [f"waiting until uno sync ends, process {os.getpid()}"]
 
 
 def test_whether_an_agent_runs_can_be_asked(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def agent(
 
     A cell's agent connects the host, keeps it connected, and applies changes from the registry; it
     rolls back a change that disconnects it. When it stops, the network stays up. SIGHUP triggers a
-    reconciliation.
+    reconciliation. The registry's agent begins once a `uno sync` that runs has ended.
     """
     common.start()
     common.log_as_a_daemon()
