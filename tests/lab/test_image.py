@@ -161,7 +161,7 @@ def test_a_cell_is_a_container_with_few_rights(
     note(f"image: restart of the only container: {restarted}")
     assert unreached(deployment, within=60) == []
     # The definition changes: the registry's agent delivers it to the container's.
-    deployment.registry("config", "cell", CELL, "-U", "-m", "moved into a container")
+    deployment.registry("define", "particle", "guest")
     assert f"{len(living.cells)} cells run generation" in living.sync("-t", "90").stdout
     agent.remove()
     assert "unreachable" in place.run(["ip", "route"]).stdout

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from pathlib import Path
+from threading import Event
 
 import pytest
+from ruamel.yaml import YAML
 
-from uno.host.command import Completed, run
+from uno.host.command import Completed, run, start
 
 ENTRYPOINT = Path(__file__).parents[2] / "packaging" / "container" / "entrypoint"
 
@@ -18,7 +22,9 @@ def image(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     (tmp_path / "uvn").mkdir()
     uno = tmp_path / "bin" / "uno"
-    uno.write_text('#!/bin/sh\necho "uno $*"\necho "licence $RTI_LICENSE_FILE"\n')
+    uno.write_text(
+        '#!/bin/sh\necho "uno $*"\necho "licence $RTI_LICENSE_FILE"\nexit ${STATUS:-0}\n'
+    )
     uno.chmod(0o755)
     return tmp_path
 
@@ -33,6 +39,7 @@ def image(tmp_path: Path) -> Path:
         (("sync", "-C"), "sync -r {uvn} -C"),
         (("up",), "service up -r {uvn}"),
         (("down", "--forget"), "service down -r {uvn} --forget"),
+        (("keep-up",), "service up -r {uvn}"),
         (("healthy",), "service status -r {uvn}"),
         ((), "--help"),
     ],
@@ -40,7 +47,9 @@ def image(tmp_path: Path) -> Path:
 def test_an_action_is_a_command_of_uno_in_the_mounted_directory(
     words: tuple[str, ...], command: str, image: Path
 ) -> None:
-    lines = started(image, *words).stdout.splitlines()
+    # What keeps a network up waits; here its uno fails as with a mistake of the person.
+    env = {"STATUS": "2"} if words == ("keep-up",) else {}
+    lines = started(image, *words, env=env).stdout.splitlines()
 
     assert lines[0] == f"uno {command.format(uvn=image / 'uvn')}"
 
@@ -94,16 +103,59 @@ def test_files_of_root_are_given_to_the_user_and_links_are_not_followed(image: P
     assert "usage: fix-file-ownership" in started(image, "fix-file-ownership").stderr
 
 
+@pytest.mark.feature("F120")
+def test_what_keeps_a_cell_up_disconnects_it_when_it_is_ended(image: Path) -> None:
+    log = image / "log"
+    words = ["env", "-i", *environment(image), "sh", str(ENTRYPOINT), "keep-up"]
+    kept = start(words, log=log)
+    await_line(log, "uno service up")
+
+    status = kept.stop(within=20)
+
+    assert status == 0
+    assert f"uno service down -r {image}/uvn" in log.read_text()
+
+
+@pytest.mark.feature("F120")
+def test_the_files_for_engines_agree_on_what_a_cell_may_do_and_what_it_starts() -> None:
+    compose = YAML(typ="safe").load((ENTRYPOINT.parent / "compose.yml").read_text())["services"]
+    quadlet = {
+        path.stem.removeprefix("uno-"): path.read_text()
+        for path in (ENTRYPOINT.parent / "quadlet").glob("*.container")
+    }
+
+    assert sorted(compose) == sorted(quadlet)
+    for name, service in compose.items():
+        [added] = re.findall("^AddCapability=(.*)", quadlet[name], re.MULTILINE)
+        assert added.split() == service["cap_add"]
+        assert "DropCapability=all" in quadlet[name]
+        assert service["cap_drop"] == ["ALL"]
+        [command] = service["command"]
+        assert f"\nExec={command}\n" in quadlet[name]
+        assert re.search(rf"\b{command}\b", ENTRYPOINT.read_text())
+
+
 # Helpers
 
 
 def started(image: Path, *words: str, env: dict[str, str] | None = None) -> Completed:
     """Start the image's entrypoint with `words`."""
+    shown = environment(image, env)
+    return run(["env", "-i", *shown, "sh", str(ENTRYPOINT), *words], check=False)
+
+
+def environment(image: Path, env: dict[str, str] | None = None) -> list[str]:
     places = {
         "PATH": f"{image}/bin:/usr/bin:/bin",
         "UVN_DIR": str(image / "uvn"),
         "UVN_PACKAGE": str(image / "package.uvn-agent"),
         "UVN_RTI_LICENSE": str(image / "rti_license.dat"),
     }
-    shown = [f"{name}={value}" for name, value in (places | (env or {})).items()]
-    return run(["env", "-i", *shown, "sh", str(ENTRYPOINT), *words], check=False)
+    return [f"{name}={value}" for name, value in (places | (env or {})).items()]
+
+
+def await_line(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while not log.exists() or text not in log.read_text():
+        assert time.monotonic() < deadline, f"{text} is not in {log}"
+        Event().wait(0.02)

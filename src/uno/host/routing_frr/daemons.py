@@ -42,6 +42,8 @@ RELOAD = PROGRAMS / "frr-reload.py"
 _GROUPS = ("frr", "frrvty")
 
 STOP_SECONDS = 5.0
+# A small computer that boots starts all of its services at once.
+_START_SECONDS = 30.0
 
 # zebra deletes routes of FRR's protocols that it finds and does not learn again within this time,
 # which is longer than a graceful restart (15 s).
@@ -295,7 +297,7 @@ class Frr:
         return [*words, *(name for name, _ in routing.daemons)]
 
     def _await_sockets(self, names: list[str]) -> None:
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         waiting = [self._folder / f"{name}.vty" for name in names]
         waiting.append(self._folder / "watchfrr.pid")
         while missing := [path for path in waiting if not path.exists()]:
