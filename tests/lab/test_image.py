@@ -95,13 +95,14 @@ def place(living: Agents) -> Node:
 
 
 @pytest.fixture
-def directory(place: Node, living: Agents, tmp_path: Path) -> Iterator[Path]:
+def directory(place: Node, tmp_path: Path) -> Iterator[Path]:
     """The directory of the cell's containers; afterwards nothing of them is on the host."""
+    for name in ("uvn", "run", "wireguard"):
+        (tmp_path / name).mkdir()
     yield tmp_path / "uvn"
     for container in podman("ps", "--all", "--quiet", "--filter", "label=uno-test").stdout.split():
-        podman("rm", "--force", "--time", "5", container)
-    living.deployment.service(place, "up")
-    living.deployment.service(place, "down", "--forget")
+        podman("rm", "--force", "--depend", "--time", "5", container, check=False)
+    action("down", "--forget", host=place, directory=tmp_path / "uvn")
 
 
 @pytest.mark.feature("F117")
@@ -178,7 +179,7 @@ def test_an_agent_beside_what_keeps_the_cell_up_is_replaced_without_loss(
     deployment = living.deployment
     kept = started(deployment, place, directory, "keep-up", name="kept")
     kept.await_well()
-    together = (f"--pid=container:{kept.name}", f"--volumes-from={kept.name}")
+    together = (f"--pid=container:{kept.name}",)
     agent = started(deployment, place, directory, "agent", name="agent", options=together)
     agent.await_well()
     assert unreached(deployment, within=60) == []
@@ -229,7 +230,7 @@ def test_each_capability_is_missed(
     agent = started(living.deployment, place, directory, "agent", rights=fewer)
 
     with pytest.raises(AssertionError) as failed:
-        agent.await_well(within=45)
+        agent.await_well(within=30)
     reasons = [each for each in str(failed.value).splitlines() if "cannot" in each or "rmi" in each]
     note(f"without {lacking}: {' | '.join(reasons[:3])[:300]}")
 
@@ -268,11 +269,17 @@ def action(
 ) -> Completed:
     """Run an action, or any command, of the image to its end."""
     network = () if host is None else (*on(host), *RIGHTS)
-    own = () if directory is None else (f"{directory}:/uvn",)
+    own = () if directory is None else of_cell(directory)
     own += () if package is None else (f"{package}:/package.uvn-agent:ro",)
     volumes = [f"--volume={each}" for each in (*mounts, *own)]
     image = os.environ["UNO_IMAGE"]
     return podman("run", "--rm", *network, *volumes, *options, image, *words, check=check)
+
+
+def of_cell(directory: Path) -> tuple[str, ...]:
+    """What every container of a cell has: its directory, and the host's /run."""
+    run_uno, run_wireguard = directory.parent / "run", directory.parent / "wireguard"
+    return (f"{directory}:/uvn", f"{run_uno}:/run/uno", f"{run_wireguard}:/run/wireguard")
 
 
 def on(host: Node) -> tuple[str, ...]:
@@ -291,12 +298,8 @@ def started(
     rights: Sequence[str] = RIGHTS,
 ) -> Container:
     """Start a container of a cell, which goes on; on its first start it installs its package."""
-    directory.mkdir(exist_ok=True)
-    package = deployment.package(host)
-    volumes = (f"--volume={directory}:/uvn", f"--volume={package}:/package.uvn-agent:ro")
-    if not any(each.startswith("--volumes-from") for each in options):
-        # What two containers of a cell share.
-        volumes += ("--volume=/run/uno", "--volume=/run/wireguard")
+    mounts = (*of_cell(directory), f"{deployment.package(host)}:/package.uvn-agent:ro")
+    volumes = [f"--volume={each}" for each in mounts]
     named = (f"--name=uno-test-{name}", "--label=uno-test", *on(host))
     podman("run", "--detach", *named, *rights, *volumes, *options, os.environ["UNO_IMAGE"], *words)
     return Container(name=f"uno-test-{name}")
