@@ -107,8 +107,8 @@ class Watch:
         while True:
             yield await self.queue.get()
 
-    def destinations_via(self, _interfaces: Iterable[str]) -> frozenset[Network]:
-        return frozenset()
+    def destinations_via(self, _interfaces: Iterable[str]) -> dict[Network, tuple[str, ...]]:
+        return {}
 
 
 @dataclass

@@ -121,7 +121,7 @@ class CellAgent:
         self._directory_file = DirectoryFile(ledger.directory)
         self._wake = asyncio.Event()
         self._timers = LoopTimers(environment.intervals, now=now())
-        self._turned_at = now()
+        self._turned_at = self._started_at = now()
         self._problems: dict[str, str] = {}
         self._last_pass: PassOutcome | None = None
         self._package_mark = self._current_mark()
@@ -448,6 +448,7 @@ class CellAgent:
             staged=commit.state.ledger.staged,
             pending=tuple(f"remove {each}" for each in interfaces_to_remove),
             problem=self._all_problems,
+            uptime=int(self._now() - self._started_at),
         )
         status = cell_status.collect(environment.host, package, inputs)
         proof = self._ledger.proof() if self._is_ahead else None

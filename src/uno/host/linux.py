@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from uno.ports.host import (
     Facts,
     ForeignForwardChain,
     ForwardingState,
+    HostVitals,
     NodeInterface,
     Observed,
     PeerStatus,
@@ -65,6 +67,10 @@ _NODE_PARAMETERS = {"net.ipv6.conf.{}.disable_ipv6": "0"}
 _TUNNEL_PARAMETERS = _NODE_PARAMETERS | {"net.ipv4.conf.{}.rp_filter": "2"}
 
 
+# Seconds between two counts of dropped packets: each runs a program.
+_COUNT_EVERY = 60.0
+
+
 class LinuxHost:
     """This machine, in the network namespace of this process, for one cell or the registry."""
 
@@ -83,6 +89,8 @@ class LinuxHost:
         self._filtered: tuple[bytes, str | None, tuple[ForeignForwardChain, ...]] | None = None
         # The ruleset's generation number, and what others had in it then.
         self._foreign_rules: tuple[bytes, str] | None = None
+        # When the packets that were dropped were counted, on the clock since boot; and how many.
+        self._dropped: tuple[float, dict[str, int]] | None = None
         # For `fingerprint` and `forwarding_state`, which are called every few seconds.
         self._wireguard = wireguard.ConfigurationReader()
         self._parameters = sysctl.ParameterReader()
@@ -267,6 +275,13 @@ class LinuxHost:
         note = self._state.read().tunnels.get(tunnel, TunnelNote())
         history = note.attempts.get(peer.public_key)
         return history.addresses - 1 if history else 0
+
+    def vitals(self) -> HostVitals:
+        """Return what the host shows of itself; what is dropped is counted once in a minute."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if self._dropped is None or now - self._dropped[0] >= _COUNT_EVERY:
+            self._dropped = now, nft.dropped(self._table)
+        return HostVitals(uptime=int(now), dropped=self._dropped[1])
 
     def forwarding_state(self, sysctls: tuple[str, ...]) -> ForwardingState:
         """Return what decides whether the host forwards, with these kernel parameters."""

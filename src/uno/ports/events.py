@@ -5,7 +5,7 @@ A notification triggers another observation; it does not carry the new state.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -30,9 +30,9 @@ class NetworkWatch(Protocol):
         """Yield the kinds of changes since the last item; changes close together are one item."""
         ...
 
-    def destinations_via(self, interfaces: Iterable[str]) -> frozenset[Network]:
-        """Return the destinations of routes into these interfaces, multipath routes included.
+    def destinations_via(self, interfaces: Iterable[str]) -> Mapping[Network, tuple[str, ...]]:
+        """Return the destinations of routes into these interfaces, and into which of them.
 
-        Raises `UnoError`.
+        A route with several next hops leads into several. Raises `UnoError`.
         """
         ...

@@ -324,17 +324,34 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStatus:
-    """A BGP session: neighbour address, FSM state, number of accepted prefixes, BFD state."""
+    """A BGP session: neighbour address, FSM state, number of accepted prefixes, BFD state.
+
+    `flaps` counts how often it has ended after it was Established, None if it is not known.
+    """
 
     neighbor: str
     state: str
     prefixes: int
     bfd: str
+    flaps: int | None = None
 
     @property
     def works(self) -> bool:
         """Whether the session is Established and BFD monitors the link."""
         return sessions_up(bgp=self.state, bfd=self.bfd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostVitals:
+    """What a host shows of itself, for people.
+
+    `uptime` is in seconds since it was booted, None if it is not known. `dropped` maps the chains
+    of uno's table to the packets that they have dropped since it was made, but for those with none;
+    it may be a minute old.
+    """
+
+    uptime: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 class Host(Protocol):
@@ -381,6 +398,10 @@ class Host(Protocol):
 
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return uno's BGP sessions; none where routing does not run."""
+        ...
+
+    def vitals(self) -> HostVitals:
+        """Return what the host shows of itself. What cannot be queried is left out."""
         ...
 
     def forwarding_state(self, sysctls: tuple[str, ...]) -> ForwardingState:

@@ -5,10 +5,12 @@ It takes one query of WireGuard, one of the routing daemons, and one of the host
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from uno import __version__
 from uno.model import package_formats
@@ -37,21 +39,22 @@ class StatusInputs:
     """What the agent has already, and need not query.
 
     `facts` and `wireguard` (the implementation) are those of its last pass; `probes` are the
-    results of the prober; `routed` are the destinations of routes over the cell's links. `now` is
-    the host's clock in seconds since the epoch, right or wrong. `proof` is what is proved about
-    forwarding. The others are as in `CellStatus`.
+    results of the prober; `routed` are the destinations of routes over the cell's links, each with
+    the interfaces. `now` is the host's clock in seconds since the epoch, right or wrong. `proof` is
+    what is proved about forwarding. The others are as in `CellStatus`.
     """
 
     facts: Facts
     now: int
     probes: Mapping[IPv4Address, ProbeResult]
-    routed: Collection[Network]
+    routed: Mapping[Network, tuple[str, ...]]
     proof: ForwardingProof = field(default_factory=ForwardingProof)
     wireguard: str = ""
     registry: bool = False
     staged: int | None = None
     pending: tuple[str, ...] = ()
     problem: str = ""
+    uptime: int | None = None
 
 
 def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
@@ -61,7 +64,9 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
     """
     peers = host.peer_status()
     sessions = {session.neighbor: session for session in host.session_status()}
+    vitals = host.vitals()
     own, others = _members(package)
+    neighbors = {link.interface: link.cell for link in package.plan.links}
     reached = {lan: _is_reached(member, lan, inputs) for member in others for lan in member.lans}
     links = tuple(_link(link, peers, sessions, inputs) for link in package.plan.links)
     silent = {link.interface for link in links if not link.works}
@@ -75,7 +80,9 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
         staged=inputs.staged,
         lans=tuple(_lans(own, inputs)),
         links=links,
-        paths=tuple(_path(member, inputs) for member in others),
+        paths=tuple(
+            replace(_path(member, inputs), via=_via(member, neighbors, inputs)) for member in others
+        ),
         particles=tuple(_particles(package, peers, inputs.now)),
         reachable=tuple(lan for lan, is_reached in reached.items() if is_reached),
         unreachable=tuple(lan for lan, is_reached in reached.items() if not is_reached),
@@ -88,6 +95,9 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
         problem=inputs.problem,
         package_format=package_formats.FORMAT,
         clock=inputs.now,
+        uptime=inputs.uptime,
+        host_uptime=vitals.uptime,
+        dropped=dict(vitals.dropped),
     )
 
 
@@ -121,6 +131,12 @@ def _is_reached(member: Member, lan: Network, inputs: StatusInputs) -> bool:
 def _path(member: Member, inputs: StatusInputs) -> PathState:
     found = inputs.probes.get(member.node4, ProbeResult())
     return PathState(cell=member.id, rtt=found.rtt, loss=found.loss)
+
+
+def _via(member: Member, neighbors: Mapping[str, int], inputs: StatusInputs) -> tuple[int, ...]:
+    """Return the neighbours that the kernel sends packets for another cell to, by cell id."""
+    through = inputs.routed.get(IPv4Network(member.node4), ())
+    return tuple(sorted({neighbors[each] for each in through if each in neighbors}))
 
 
 def _lans(own: Member, inputs: StatusInputs) -> Iterator[LanState]:
@@ -168,6 +184,9 @@ def _link(
         mtu=probed.mtu,
         received=peer.received if peer else 0,
         sent=peer.sent if peer else 0,
+        endpoint=(peer.endpoint or "") if peer else "",
+        prefixes=session.prefixes if session else None,
+        flaps=session.flaps if session else None,
     )
 
 

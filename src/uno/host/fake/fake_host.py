@@ -20,6 +20,7 @@ from uno.ports.host import (
     ForeignForwardChain,
     ForwardingState,
     HostRoute,
+    HostVitals,
     LinkMode,
     Nic,
     NodeInterface,
@@ -62,9 +63,9 @@ class FakeHost:
     `sessions`, `handshakes` (seconds since the epoch, by public key), `foreign_forward_chains`, and
     `interfaces_with_routes`. `kernel` and `daemons` (their configuration by name) are what other
     programs may change. `foreign_rules` are those of other firewalls, as nft prints them in JSON,
-    `modes` the modes of interfaces that are not simply up or down. `moved` are the endpoints whose
-    names resolve to another address now, `alternatives` those that have further addresses, with
-    their number. Every name resolves to `resolved`.
+    `shown` what the host shows of itself, `modes` the modes of interfaces that are not simply up or
+    down. `moved` are the endpoints whose names resolve to another address now, `alternatives` those
+    that have further addresses, with their number. Every name resolves to `resolved`.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -83,6 +84,7 @@ class FakeHost:
         self.resolved = "198.51.100.53"
         self.interfaces_with_routes: set[str] = set()
         self.foreign_rules = ""
+        self.shown = HostVitals()
         self.modes: dict[str, LinkMode] = {}
         self.kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
@@ -190,6 +192,10 @@ class FakeHost:
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return `sessions`, or none where routing does not run."""
         return self.sessions if self._routing_runs else ()
+
+    def vitals(self) -> HostVitals:
+        """Return `shown`."""
+        return self.shown
 
     def forwarding_state(self, sysctls: tuple[str, ...]) -> ForwardingState:
         """Return `foreign_rules`, these kernel parameters, and `modes` of interfaces."""

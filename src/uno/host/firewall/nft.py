@@ -6,6 +6,7 @@ A cell has one, the registry another: both may be on one host.
 from __future__ import annotations
 
 import errno
+import json
 import re
 import socket
 import struct
@@ -76,6 +77,22 @@ def listing(table: str) -> str | None:
     """Return the table as nft lists it without counters, or None where there is none."""
     done = run(["nft", "-s", "list", "table", FAMILY, table], check=False)
     return done.stdout if done.status == 0 else None
+
+
+def dropped(table: str) -> dict[str, int]:
+    """Return how many packets each chain of a table has dropped; nothing where there is none.
+
+    Counted are rules with a counter whose verdict is to drop (libnftables-json(5)).
+    """
+    done = run(["nft", "-j", "-t", "list", "table", FAMILY, table], check=False)
+    found: dict[str, int] = {}
+    for each in json.loads(done.stdout or "{}").get("nftables", ()) if done.status == 0 else ():
+        rule = each.get("rule", {})
+        parts = rule.get("expr", ())
+        packets = sum(part["counter"]["packets"] for part in parts if "counter" in part)
+        if packets and any("drop" in part for part in parts):
+            found[rule["chain"]] = found.get(rule["chain"], 0) + packets
+    return found
 
 
 def _emptied(name: str, there: str, ruleset: str) -> str | None:

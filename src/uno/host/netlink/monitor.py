@@ -68,17 +68,19 @@ class NetlinkWatch:
                 await asyncio.sleep(self._settle)
                 yield frozenset(found | self._queued_changes())
 
-    def destinations_via(self, interfaces: Iterable[str]) -> frozenset[Network]:
-        """Return the destinations of routes into these interfaces."""
-        indices = set()
+    def destinations_via(self, interfaces: Iterable[str]) -> dict[Network, tuple[str, ...]]:
+        """Return the destinations of routes into these interfaces, and into which of them."""
+        names = {}
         for name in interfaces:
             with suppress(OSError):
-                indices.add(socket.if_nametoindex(name))
-        return frozenset(
-            route.destination
-            for route in rtnetlink.main_routes(without=frozenset())
-            if route.kind == rtnetlink.UNICAST and not indices.isdisjoint(route.interfaces)
-        )
+                names[socket.if_nametoindex(name)] = name
+        found = {}
+        for route in rtnetlink.main_routes(without=frozenset()):
+            if route.kind == rtnetlink.UNICAST:
+                through = tuple(names[index] for index in route.interfaces if index in names)
+                if through:
+                    found[route.destination] = through
+        return found
 
     def _queued_changes(self) -> set[NetworkChange]:
         """Return the changes in all notifications that are in the socket's buffer."""

@@ -98,6 +98,7 @@ def sessions(folder: Path) -> tuple[SessionStatus, ...]:
                 state=peer.get("state", "unknown"),
                 prefixes=before + peer.get("pfxRcd", 0),
                 bfd=bfd.get(name, "none"),
+                flaps=peer.get("connectionsDropped"),
             )
     return tuple(neighbors[name] for name in sorted(neighbors))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import msgspec
 import pytest
@@ -24,7 +24,7 @@ from uno.host.fake.fake_host import FakeHost
 from uno.model.net import Network
 from uno.model.package import Package
 from uno.model.status import CellStatus, LinkState
-from uno.ports.host import Facts, Nic, SessionStatus
+from uno.ports.host import Facts, HostVitals, Nic, SessionStatus
 from uno.ports.prober import ProbeResult
 from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.forwarding_proof import ForwardingProof
@@ -36,7 +36,7 @@ NIC = Nic(
 )
 WELL = ProbeResult(rtt=20.0, loss=0.0, mtu=1320)
 SILENT = ProbeResult(loss=1.0)
-EVERYTHING: frozenset[Network] = frozenset({LAN, LAN6})
+EVERYTHING: dict[Network, tuple[str, ...]] = {LAN: (), LAN6: ()}
 
 
 class Cell:
@@ -98,7 +98,21 @@ def test_a_link_has_its_sessions_and_what_was_measured_through_it(cell: Cell) ->
         rtt=20.0,
         loss=0.0,
         mtu=1320,
+        endpoint="198.51.100.53:63550",
+        prefixes=3,
     )
+
+
+def test_a_status_has_what_the_host_shows_of_itself_and_its_next_hops(cell: Cell) -> None:
+    link = cell.package.plan.links[0]
+    cell.host.shown = HostVitals(uptime=9000, dropped={"input": 3})
+    routed = {IPv4Network(cell.node(link.cell)): (link.interface, "elsewhere")}
+    cell.known = replace(cell.known, routed=routed, uptime=60)
+
+    status = cell.status
+
+    assert (status.uptime, status.host_uptime, status.dropped) == (60, 9000, {"input": 3})
+    assert {path.cell: path.via for path in status.paths if path.via} == {link.cell: (link.cell,)}
 
 
 def test_a_link_of_which_nothing_is_known_has_no_values(cell: Cell) -> None:
@@ -211,7 +225,7 @@ def test_a_lan_is_reachable_if_there_is_a_route_and_its_cell_answers(cell: Cell)
 
 
 def test_a_lan_without_a_route_is_unreachable_though_its_cell_answers(cell: Cell) -> None:
-    cell.known = replace(cell.known, routed={LAN})
+    cell.known = replace(cell.known, routed={LAN: ()})
 
     assert (cell.status.reachable, cell.status.unreachable) == ((LAN,), (LAN6,))
 
@@ -266,7 +280,7 @@ def handshake(cell: Cell, age: int) -> None:
 
 
 def routed(cell: Cell, *lans: Network) -> None:
-    cell.known = replace(cell.known, routed=lans)
+    cell.known = replace(cell.known, routed=dict.fromkeys(lans, ()))
 
 
 def measured(cell: Cell, found: ProbeResult) -> None:

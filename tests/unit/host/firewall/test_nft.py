@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from typing import NoReturn
 
@@ -50,6 +51,30 @@ OLD = """table inet uno {
 }
 """
 NEW = "table inet uno {\n  set lans {\n    type ipv4_addr\n  }\n\n  chain forward {\n  }\n}\n"
+
+
+def test_what_each_chain_has_dropped_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rule(chain: str, *parts: object) -> dict[str, object]:
+        return {"rule": {"family": "inet", "table": "uno", "chain": chain, "expr": parts}}
+
+    counted = {"counter": {"packets": 3, "bytes": 180}}
+    listed = {
+        "nftables": [
+            {"metainfo": {"version": "1.0.6"}},
+            rule("input", {"match": {}}, counted, {"drop": None}),
+            rule("input", counted, {"drop": None}),
+            rule("forward", counted, {"accept": None}),
+            rule("forward", {"drop": None}),
+            rule("output", {"counter": {"packets": 0, "bytes": 0}}, {"drop": None}),
+        ]
+    }
+    program = Nft(stdout=json.dumps(listed))
+    monkeypatch.setattr(nft, "run", program)
+
+    assert nft.dropped("uno") == {"input": 6}
+    assert program.asked == ["nft -j -t list table inet uno"]
+    monkeypatch.setattr(nft, "run", Nft(status=1))
+    assert nft.dropped("uno") == {}
 
 
 @pytest.mark.feature("F080")

@@ -45,7 +45,7 @@ class Namespace:
     def ip(self, words: str) -> None:
         run(["ip", "-n", self.name, *words.split()])
 
-    def destinations_via(self, *names: str) -> frozenset[Network]:
+    def destinations_via(self, *names: str) -> dict[Network, tuple[str, ...]]:
         with netns.entered(self.name):
             return self.watch.destinations_via(names)
 
@@ -246,7 +246,10 @@ def test_routes_into_an_interface_are_those_with_a_hop_through_it(namespace: Nam
     }
     assert IPv6Network("fd00:9::/64") in found
     assert IPv4Network("10.1.0.0/16") not in namespace.destinations_via("lan1", "nothing")
-    assert namespace.destinations_via("nothing") == frozenset()
+    assert namespace.destinations_via("nothing") == {}
+    both = namespace.destinations_via("lan1", "lan0")
+    assert set(both[IPv4Network("10.2.0.0/16")]) == {"lan0", "lan1"}
+    assert both[IPv4Network("10.1.0.0/16")] == ("lan0",)
 
 
 _TEN = IPv4Network("10.0.0.0/8")

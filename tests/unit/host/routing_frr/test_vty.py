@@ -97,8 +97,8 @@ def test_a_session_has_the_prefixes_of_both_families_and_its_bfd_state(
     )
 
     assert vty.sessions(tmp_path) == (
-        SessionStatus(neighbor="10.1.0.1", state="Active", prefixes=0, bfd="none"),
-        SessionStatus(neighbor="10.1.0.3", state="Established", prefixes=3, bfd="up"),
+        SessionStatus(neighbor="10.1.0.1", state="Active", prefixes=0, bfd="none", flaps=0),
+        SessionStatus(neighbor="10.1.0.3", state="Established", prefixes=3, bfd="up", flaps=4),
     )
 
 
@@ -111,7 +111,14 @@ def test_without_neighbours_there_are_no_sessions(
 
 
 def peer(state: str = "Active", prefixes: int = 0) -> dict[str, object]:
-    return {"remoteAs": 4200000002, "pfxRcd": prefixes, "state": state, "peerState": "OK"}
+    dropped = 4 if prefixes else 0
+    return {
+        "remoteAs": 4200000002,
+        "pfxRcd": prefixes,
+        "state": state,
+        "peerState": "OK",
+        "connectionsDropped": dropped,
+    }
 
 
 def answers(
