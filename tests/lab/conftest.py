@@ -25,7 +25,8 @@ sys.path.insert(0, str(HERE))
 # The files that take longest come first: one that starts last keeps the other processes waiting.
 LONGEST_FIRST = (
     *("test_service", "test_sync", "test_faults", "test_undo", "test_agents", "test_root_vpn"),
-    *("test_demo", "test_trust", "test_acceptance", "test_hostile", "test_names", "test_handover"),
+    *("test_demo", "test_trust", "test_acceptance", "test_hostile", "test_status"),
+    *("test_hostile_bgp", "test_hostile_bus", "test_names", "test_handover"),
     *("test_verify", "test_chaos"),
 )
 

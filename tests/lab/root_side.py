@@ -35,7 +35,7 @@ def drop_root(node: Node, root: Path) -> list[str]:
 
 
 def _on(node: Node, *arguments: str) -> list[str]:
-    return node.run([sys.executable, __file__, *arguments]).stdout.splitlines()
+    return node.run([sys.executable, __file__, *arguments], timeout=120).stdout.splitlines()
 
 
 def _main(verb: str, root: str, *without: str) -> None:

@@ -64,7 +64,7 @@ def lan_interface(agent: Agent) -> str:
 
 def status(agent: Agent, *arguments: str) -> Completed:
     words = ("status", "-r", str(agent.root), *arguments)
-    return deploy.uno(agent.node, *words, timeout=30, check=False)
+    return deploy.uno(agent.node, *words, timeout=60, check=False)
 
 
 def status_json(agent: Agent) -> dict[str, Any]:

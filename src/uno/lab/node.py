@@ -119,7 +119,7 @@ class Node:
         argv: Sequence[str],
         *,
         stdin: bytes | str | None = None,
-        timeout: float = 30,
+        timeout: float = 60,
         env: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> Completed:
