@@ -59,6 +59,7 @@ class Prefork:
                 for each in given:
                     os.close(each)
             output, errors, outcome = _read(readers, argv, timeout=timeout)
+        assert outcome, "the server has ended; it has printed why"
         status = int(outcome.split()[-1]) if outcome.count(b"\n") == 2 else 1
         if check and status != 0:
             raise CommandFailed(argv, f"ended with status {status}", stderr=errors.decode())

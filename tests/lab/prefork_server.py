@@ -26,8 +26,11 @@ NAMESPACES = ("net", "mnt", "uts", "pid")
 FILES = 3
 # One datagram; only the environment may be long.
 LARGEST = 1 << 17
-# The middleware is imported where a command needs it; labs are not for cells.
-_LEFT_OUT = ("uno.bus.cyclone", "uno.bus.connext", "uno.bus.child", "uno.lab", "uno.__main__")
+# The middleware and the web server are imported where a command needs them; labs are not for cells.
+_LEFT_OUT = (
+    *("uno.bus.cyclone", "uno.bus.connext", "uno.bus.child", "uno.lab", "uno.web"),
+    "uno.__main__",
+)
 # As `as_on_a_stock_host` has it.
 _UMASK = 0o027
 
