@@ -180,6 +180,8 @@ function open(changed) {
     heardVersion = performance.now();
     changed();
   });
+  // Whether the server is gone, or the stream alone, shows a request.
+  source.addEventListener("error", changed);
 }
 
 export function unfollow() {

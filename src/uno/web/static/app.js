@@ -240,7 +240,15 @@ function frame() {
     h(
       "main",
       { id: "main", tabindex: "-1", key: "main", class: kept.error ? "stale" : "" },
-      h("div", { class: "page", key: `${here.name}/${here.id ?? ""}` }, page(here, kept)),
+      h(
+        "div",
+        {
+          class: "page",
+          "data-view": here.id ? `${here.name}/${here.id}` : here.name,
+          key: `${here.name}/${here.id ?? ""}`,
+        },
+        page(here, kept),
+      ),
     ),
     h("p", { class: "sr", role: "status", key: "said" }, app.said),
   ];

@@ -66,7 +66,14 @@ function patchChildren(parent, old, next, after) {
     const key = vnode.props?.key;
     let match = null;
     if (key !== undefined) match = keyed.get(key) ?? null;
-    else if (at < loose.length) match = loose[at++];
+    else {
+      // Of the same kind and not yet passed: what comes or goes before it does not make it anew.
+      const found = loose.findIndex((each, i) => i >= at && sameKind(each, vnode));
+      if (found >= 0) {
+        match = loose[found];
+        at = found + 1;
+      }
+    }
     if (match && sameKind(match, vnode)) {
       kept.add(match);
       patchNode(match, vnode, after);

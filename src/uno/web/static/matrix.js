@@ -83,7 +83,7 @@ function short(number) {
 function grid(matrix) {
   return h(
     "div",
-    { class: "scroll", role: "region", "aria-label": "Who reaches whom", tabindex: "0" },
+    { class: "scroll", role: "group", "aria-label": "Who reaches whom", tabindex: "0" },
     h(
       "table",
       { class: "matrix" },
