@@ -7,15 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pictures import NOW
-from uno.web.particle_rows import particle_list
-from uno.web.picture import Picture
-from uno.web.planned_facts import network_settings, site_guide
-from uno.web.readers import Reader
-from uno.web.reports import cell_report, link_report
-from uno.web.view import matrix, summary
-
 from page_server import Documents
+from pictures import NOW
 from uno.diagnosis.explanation import Sight, explain
 from uno.diagnosis.network_map import find_place, map_of_package
 from uno.diagnostics import UnoError
@@ -29,6 +22,12 @@ from uno.web.documents import (
     ParticleConfiguration,
     ReaderSession,
 )
+from uno.web.particle_rows import particle_list
+from uno.web.picture import Picture
+from uno.web.planned_facts import network_settings, site_guide
+from uno.web.readers import Reader
+from uno.web.reports import cell_report, link_report
+from uno.web.view import matrix, summary
 
 CONFIGURATION = """[Interface]
 PrivateKey = aGVyZSBpcyBhIGtleSB0aGF0IG5vYm9keSBoYXMgOik=
