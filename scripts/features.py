@@ -2,7 +2,7 @@
 
 A test proves a row when it is marked with its id: `@pytest.mark.feature("F054")`, on the test,
 on its class, on a parameter, or as `pytestmark` of the module. Tests are parsed, not run. The kind
-of a test is the folder of `tests` that it is in: lab, unit, golden or property.
+of a test is the folder of `tests` that it is in: lab, browser, unit, golden or property.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def test_the_kind_of_a_test_is_its_folder(features: ModuleType) -> None:
         for test in tests
     }
 
-    assert kinds <= {"golden", "lab", "property", "unit"}
+    assert kinds <= {"browser", "golden", "lab", "property", "unit"}
     assert features.kind_of("tests/lab/test_routes.py::test_it") == "lab"
 
 
