@@ -9,12 +9,14 @@ import msgspec
 
 from uno.web.documents import (
     ApiError,
+    LinkSeries,
     LoginRequest,
     ParticleConfiguration,
     PasswordRequest,
     ReaderSession,
 )
 from uno.web.documents_api import DOCUMENTS
+from uno.web.series import DAY
 
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -23,6 +25,7 @@ def document() -> dict[str, Any]:
     """Return the description as JSON has it."""
     kinds = [
         *(each.kind for each in DOCUMENTS),
+        LinkSeries,
         LoginRequest,
         PasswordRequest,
         ParticleConfiguration,
@@ -69,6 +72,10 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
         "422": _error("not a place"),
     }
     del explain["responses"]["204"]
+    series = _operation(
+        "series", "Measurements of a link over a day.", answer=LinkSeries, names=("a", "b")
+    )
+    series["parameters"].append(_seconds("span"))
     stream = _operation("stream", "A line for each version: server-sent events.")
     stream["responses"]["200"] = {
         "description": "event: version",
@@ -82,6 +89,7 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
         ("/api/v1/logout", {"post": logout}),
         ("/api/v1/particles/{id}/config", {"post": config}),
         ("/api/v1/explain", {"get": explain}),
+        ("/api/v1/series/{a}-{b}", {"get": series}),
         ("/api/v1/stream", {"get": stream}),
     ]
 
@@ -132,6 +140,11 @@ def _operation(
 def _number(name: str) -> dict[str, Any]:
     schema = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
     return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _seconds(name: str) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 0, "maximum": DAY, "default": DAY}
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _query(name: str) -> dict[str, Any]:

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterator
 
 from msgspec import Struct
 
+from uno.model.status import CellView
 from uno.web.documents import LinkSeries
-from uno.web.picture import LinkRates
+from uno.web.picture import LinkRates, link_name
 
 STEP = 60
 """Seconds of a slot."""
 
 SLOTS = 24 * 60
 """Slots of a ring: a day."""
+
+DAY = SLOTS * STEP
+"""Seconds of a ring."""
 
 MAX_LINKS = 1000
 """The most links that are recorded; 23 kB each."""
@@ -37,6 +42,16 @@ class LinkSample(Struct, frozen=True, kw_only=True):
     loss: float | None
     received: int
     sent: int
+
+
+def samples(cell: CellView) -> Iterator[tuple[str, LinkSample]]:
+    """Yield what a cell has measured of the links whose lower end it is, by the link's name."""
+    for link in cell.status.links if cell.status is not None and cell.alive else ():
+        if cell.id < link.cell:
+            yield (
+                link_name((cell.id, link.cell)),
+                LinkSample(rtt=link.rtt, loss=link.loss, received=link.received, sent=link.sent),
+            )
 
 
 class _Ring:
@@ -88,11 +103,11 @@ class SeriesRecorder:
             if ring.counted is not None and at - ring.counted[0] <= _MAX_GAP
         }
 
-    def series(self, link: str, *, span: int, at: float) -> LinkSeries | None:
-        """Return the measurements of the last `span` seconds, None if there never was one."""
+    def series(self, link: str, *, span: int, at: float) -> LinkSeries:
+        """Return the measurements of the last `span` seconds; empty if there never was one."""
         ring = self._rings.get(link)
         if ring is None:
-            return None
+            return LinkSeries(link=link, step=STEP, age=0.0)
         now = int(at // STEP)
         count = max(1, min(SLOTS, -(-span // STEP)))
         slots = range(now - count + 1, now + 1)

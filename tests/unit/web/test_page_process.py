@@ -116,6 +116,37 @@ def test_a_user_gets_the_configuration_of_an_own_particle_for_the_password_again
     assert owner.ask("POST", path, own).status == 404
 
 
+def test_metrics_take_the_token_of_the_cell_and_no_session(page: ServedPage) -> None:
+    browser = page.browser()
+    browser.log_in()
+    found = web_access.of_package(page.package)
+    assert found is not None
+    token = f"Bearer {found.metrics_token}"
+
+    assert browser.ask("GET", "/metrics").status == 401
+    assert browser.ask("GET", "/metrics", authorization="Bearer x").status == 401
+    own = page.browser().ask("GET", "/metrics", authorization=token)
+    whole = page.browser().ask("GET", "/metrics?scope=uvn", authorization=token)
+
+    assert own.fields["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b'uno_cell_up{uvn="net",cell="hub"} 1\n' in own.body
+    assert b'cell="home"' not in own.body
+    assert b'uno_cell_up{uvn="net",cell="home"} 0\n' in whole.body
+
+
+def test_measurements_of_a_link_are_for_the_owners_of_its_cells(page: ServedPage) -> None:
+    owner, jane = page.browser(), page.browser()
+    owner.log_in()
+    jane.log_in(JANE)
+    path = "/api/v1/series/1-2?span=600"
+
+    found = owner.ask("GET", path)
+
+    assert (found.status, found.json()["link"], found.json()["step"]) == (200, "1-2", 60)
+    assert jane.ask("GET", path).status == 404
+    assert owner.ask("GET", "/api/v1/series/1-99").status == 404
+
+
 @pytest.mark.feature("F116")
 def test_who_guesses_waits_and_the_owners_device_does_not(page: ServedPage) -> None:
     known = page.browser(source="127.0.0.8")

@@ -6,14 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uno.web.picture import LinkRates
-from uno.web.series import MAX_LINKS, SLOTS, STEP, LinkSample, SeriesRecorder
+from pictures import corp, picture_of, silent
+from uno.web.picture import LinkRates, link_name
+from uno.web.series import MAX_LINKS, SLOTS, STEP, LinkSample, SeriesRecorder, samples
 
 
 def sample(received: int = 0, sent: int = 0, **measured: float | None) -> LinkSample:
     return LinkSample(
         rtt=measured.get("rtt"), loss=measured.get("loss"), received=received, sent=sent
     )
+
+
+def test_a_link_is_measured_at_its_lower_end_while_that_is_in_contact() -> None:
+    picture = picture_of(corp())
+    pairs = picture.links_of[2]
+
+    found = dict(samples(picture.cells[2]))
+
+    assert found.keys() == {link_name(pair) for pair in pairs if pair[0] == 2}
+    assert {(each.rtt, each.received) for each in found.values()} == {(12.5, 2000)}
+    assert dict(samples(silent(picture, 2).cells[2])) == {}
 
 
 def test_rates_are_differences_of_counters_in_octets_per_second() -> None:
@@ -43,11 +55,10 @@ def test_minutes_without_a_measurement_have_none() -> None:
 
     found = recorder.series("1-2", span=300, at=200.0)
 
-    assert found is not None
     assert found.rtt == (None, 12.0, None, None, None)
     assert found.loss == (None, 0.0, None, None, 1.0)
     assert (found.step, found.age) == (STEP, 20.0)
-    assert recorder.series("1-3", span=300, at=200.0) is None
+    assert recorder.series("1-3", span=300, at=200.0).rtt == ()
 
 
 @given(
@@ -66,7 +77,6 @@ def test_every_point_is_the_last_measurement_of_its_minute(
 
     found = recorder.series("1-2", span=span, at=now)
 
-    assert found is not None
     last = int(now // STEP)
     slots = range(last - len(found.rtt) + 1, last + 1)
     assert len(found.rtt) == min(SLOTS, -(-span // STEP))

@@ -17,7 +17,7 @@ from uno.diagnostics import UnoError
 from uno.model import codec, web_access
 from uno.render import particle as particle_files
 from uno.render.qr import Code, fits
-from uno.web import documents_api, openapi
+from uno.web import documents_api, metrics, openapi
 from uno.web.documents import (
     LoginRequest,
     ParticleConfiguration,
@@ -27,8 +27,9 @@ from uno.web.documents import (
 from uno.web.documents_api import DOCUMENTS, ApiDocument, NoSuchDocument
 from uno.web.login_ticket import TicketError
 from uno.web.page_site import PageSite
-from uno.web.picture import Picture
+from uno.web.picture import Picture, link_name
 from uno.web.readers import Reader, reader_of
+from uno.web.series import DAY
 from uno.web.server.event_stream import EventStreams
 from uno.web.server.guard import BODY_LIMIT, Guard, Receive, Scope, Send, refusal
 from uno.web.server.login import LoginDesk, LoginLater, LoginRefused, OpenedLogin
@@ -96,6 +97,7 @@ class WebApplication:
                     methods=["POST"],
                 ),
                 Route(f"{_API}explain", self._answered(self._explain)),
+                Route(f"{_API}series/{{a}}-{{b}}", self._answered(self._series)),
                 Route(f"{_API}stream", _Endpoint(self._stream)),
                 *(Route(_API + each.path, self._document(each)) for each in DOCUMENTS),
             ],
@@ -134,7 +136,13 @@ class WebApplication:
         if not hmac.compare_digest(given, wanted):
             hint = "uno show cell NAME --metrics-token"
             return refusal(401, "metrics take a token", hint, www_authenticate="Bearer")
-        return Response(b"", media_type="text/plain; version=0.0.4; charset=utf-8")
+        picture = self._state.picture(self._wall())
+        if picture is None:
+            return refusal(503, "the agent has observed nothing yet")
+        whole = request.query_params.get("scope") == "uvn"
+        return Response(
+            metrics.render(picture, whole=whole), headers={"content-type": metrics.CONTENT_TYPE}
+        )
 
     # Login.
 
@@ -237,6 +245,15 @@ class WebApplication:
             codec.encode(documents_api.explanation(self._picture(), *ends)), media_type=_JSON
         )
 
+    async def _series(self, request: Request) -> Response:
+        reader, _ = self._logged_in(request)
+        ends = _numbers(request, ("a", "b"))
+        pair = (min(ends.values()), max(ends.values()))
+        if pair not in self._picture().link_health or not reader.owns(*pair):
+            raise NoSuchDocument
+        span = _query_number(request, "span", default=DAY, most=DAY)
+        return _json(self._state.series.series(link_name(pair), span=span, at=self._state.now()))
+
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
@@ -287,16 +304,10 @@ class WebApplication:
         return respond
 
     def _picture(self) -> Picture:
-        view, site = self._state.view(), self._site()
-        if view is None:
+        found = self._state.picture(self._wall())
+        if found is None:
             raise HTTPException(503, "the agent has observed nothing yet")
-        return Picture(
-            view=view,
-            roster=site.roster,
-            directory=self._state.directory,
-            package=site.package,
-            now=int(self._wall()),
-        )
+        return found
 
     def _site(self) -> PageSite:
         if self._state.site is None:
@@ -368,6 +379,13 @@ def _numbers(request: Request, names: tuple[str, ...]) -> dict[str, int]:
             raise NoSuchDocument
         found[name] = int(text)
     return found
+
+
+def _query_number(request: Request, name: str, *, default: int, most: int) -> int:
+    """Return a number of the query, at most `most`; anything else is the default."""
+    text = request.query_params.get(name, "")
+    is_number = text.isascii() and text.isdecimal() and len(text) <= 9
+    return min(int(text), most) if is_number else default
 
 
 def _source(request: Request) -> str:

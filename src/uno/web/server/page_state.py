@@ -17,6 +17,8 @@ from uno.model import codec
 from uno.model.network_directory import Directory
 from uno.model.status import CellView, UvnView
 from uno.web.page_site import PageSite
+from uno.web.picture import Picture
+from uno.web.series import SeriesRecorder, samples
 
 # Answers that are kept for readers who ask again.
 _ANSWERS: Final = 256
@@ -45,6 +47,7 @@ class PageState:
     head: UvnView | None = None
     version: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    series: SeriesRecorder = field(default_factory=SeriesRecorder)
     _cells: dict[int, tuple[CellView, float]] = field(default_factory=dict)
     _listed: tuple[int, ...] = ()
     _answers: OrderedDict[object, Answer] = field(default_factory=OrderedDict)
@@ -67,7 +70,11 @@ class PageState:
 
     def set_cell(self, cell: CellView) -> None:
         """Take another state of a cell."""
-        self._cells[cell.id] = cell, self.now()
+        before, now = self._cells.get(cell.id), self.now()
+        if before is None or before[0].status != cell.status:
+            for link, sample in samples(cell):
+                self.series.note(link, sample, at=now)
+        self._cells[cell.id] = cell, now
         self._step()
 
     def view(self) -> UvnView | None:
@@ -77,6 +84,23 @@ class PageState:
         now = self.now()
         cells = (self._cells[each] for each in self._listed if each in self._cells)
         return replace(self.head, cells=tuple(_aged(cell, now - since) for cell, since in cells))
+
+    def picture(self, wall: float) -> Picture | None:
+        """Return all that is known, None before there is something.
+
+        `wall` is the clock in seconds since the epoch.
+        """
+        view, site = self.view(), self.site
+        if view is None or site is None:
+            return None
+        return Picture(
+            view=view,
+            roster=site.roster,
+            directory=self.directory,
+            package=site.package,
+            rates=self.series.rates(at=self.now()),
+            now=int(wall),
+        )
 
     def answer(self, key: object, make: Callable[[], Struct]) -> Answer:
         """Return the document with this key, made once for each version."""
