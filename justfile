@@ -28,6 +28,10 @@ test *args:
 lab *args:
     pytest -m lab {{ args }}
 
+# each setting that a cell obeys, released alone, with a good value and with others; needs root
+settings *args:
+    pytest -m lab tests/lab/test_settings.py --settings-alone {{ args }}
+
 # all that needs no root
 check: lint test docs
 

@@ -30,5 +30,8 @@ def _processes_of_tests_are_like_this_one() -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the lab runs without agents; ten minutes are what uno promises."""
-    parser.addoption("--without-agents", type=float, default=20, metavar="SECONDS")
+    """How much the lab does; `make test` does less than is promised, in less time."""
+    help_ = "how long the lab runs without agents: uno promises ten minutes"
+    parser.addoption("--without-agents", type=float, default=20, metavar="SECONDS", help=help_)
+    help_ = "release each setting of the walk alone"
+    parser.addoption("--settings-alone", action="store_true", help=help_)

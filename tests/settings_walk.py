@@ -39,26 +39,35 @@ class Refuser(Enum):
     """The release: nothing is offered."""
     CELL = auto()
     """A cell, before it changes anything."""
+    TRIAL = auto()
+    """The trial: cells change, and roll back."""
 
 
 class Place(Enum):
-    """The releases of good values."""
+    """The releases of good values; those of one strategy exclude those of another."""
 
     PLAIN = auto()
     """What does not carry the registry's messages."""
     CARRIER = auto()
-    """What carries them: no lab releases all of it at once."""
+    """What carries them."""
+    NEXT = auto()
+    """The change after one that was rolled back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bad:
-    """A value that cannot work. `port` is one that another program uses on node `at`."""
+    """A value that cannot work.
+
+    `port` is one that another program uses on node `at`, and `dropped` is what a firewall there
+    drops that is not uno's, as `nft` matches it.
+    """
 
     words: str
     by: Refuser = Refuser.OWNER
     reason: str = ""
     port: int | None = None
     at: str = ""
+    dropped: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +75,12 @@ class Row:
     """A setting: a command that gives it a good value, and commands that give it others.
 
     A switch without `bad` has no value that cannot work. `place` is where the good value is
-    released, None for one that excludes those of another strategy.
+    released where not each is released alone.
     """
 
     good: str
     bad: tuple[Bad, ...] = ()
-    place: Place | None = Place.PLAIN
+    place: Place = Place.PLAIN
 
 
 def _uvn(options: str) -> str:
@@ -87,18 +96,33 @@ def _taken(words: str, port: int, at: str = "a") -> Bad:
     return Bad(words=words, by=by, reason=str(port), port=port, at=at)
 
 
+_LOST = "it lost the registry"
+
+
+def _dropped(words: str, match: str, at: str) -> Bad:
+    """A value with which packets do not arrive at a node, so that a cell loses the registry."""
+    return Bad(words=words, by=Refuser.TRIAL, reason=_LOST, dropped=match, at=at)
+
+
+_NOWHERE = "203.0.113.250"
 _DISCOVERY = 7400 + 10
 _STATIC = '-S static -D {"a":["b","c"],"b":["c"]}'
 
 WALK: dict[str, Row] = {
     "address": Row(
         good=_uvn("-a {registry}"),
-        bad=(Bad(words=_uvn("-a not/an/address")),),
+        bad=(
+            Bad(words=_uvn("-a not/an/address")),
+            Bad(words=_uvn(f"-a {_NOWHERE}"), by=Refuser.TRIAL, reason=_LOST),
+        ),
         place=Place.CARRIER,
     ),
     "cells.address": Row(
         good=_cell("-a {a}"),
-        bad=(Bad(words=_cell("-a not/an/address")),),
+        bad=(
+            Bad(words=_cell("-a not/an/address")),
+            Bad(words=_cell(f"-a {_NOWHERE}"), by=Refuser.TRIAL, reason="rolled back"),
+        ),
         place=Place.CARRIER,
     ),
     "cells.allowed_lans": Row(
@@ -168,12 +192,12 @@ WALK: dict[str, Row] = {
         place=Place.CARRIER,
     ),
     "settings.deployment.strategy": Row(
-        good=_uvn(_STATIC), bad=(Bad(words=_uvn("-S star")),), place=None
+        good=_uvn(_STATIC), bad=(Bad(words=_uvn("-S star")),), place=Place.CARRIER
     ),
     "settings.deployment.strategy_args": Row(
         good=_uvn(_STATIC),
         bad=(Bad(words=_uvn('-S static -D {"a":["nobody"]}')),),
-        place=None,
+        place=Place.CARRIER,
     ),
     "settings.deployment.private_uplinks": Row(
         good=_uvn("-S crossed --private-uplinks 2"), bad=(Bad(words=_uvn("--private-uplinks 0")),)
@@ -181,13 +205,14 @@ WALK: dict[str, Row] = {
     "settings.deployment.seed": Row(
         good="apply {settings:{deployment:{strategy:random,seed:7}}}",
         bad=(Bad(words="apply {settings:{deployment:{seed:x}}}"),),
-        place=None,
+        place=Place.NEXT,
     ),
     "settings.root_vpn.port": Row(
         good=_uvn("--root-vpn-pull-port 50002"),
         bad=(
             Bad(words=_uvn("--root-vpn-pull-port 70000")),
             _taken(_uvn("--root-vpn-pull-port 51002"), 51002, "registry"),
+            _dropped(_uvn("--root-vpn-pull-port 52002"), "udp dport 52002", "registry"),
         ),
         place=Place.CARRIER,
     ),
@@ -196,12 +221,16 @@ WALK: dict[str, Row] = {
         bad=(
             Bad(words=_uvn("--root-vpn-push-port 0")),
             _taken(_uvn("--root-vpn-push-port 51001"), 51001, "b"),
+            _dropped(_uvn("--root-vpn-push-port 52001"), "udp dport 52001", "b"),
         ),
         place=Place.CARRIER,
     ),
     "settings.root_vpn.subnet": Row(
         good=_uvn("--root-vpn-subnet 10.98.0.0/22"),
-        bad=(Bad(words=_uvn("--root-vpn-subnet 192.168.0.0/22")),),
+        bad=(
+            Bad(words=_uvn("--root-vpn-subnet 192.168.0.0/22")),
+            _dropped(_uvn("--root-vpn-subnet 10.94.0.0/22"), "ip saddr 10.94.0.0/22", "a"),
+        ),
         place=Place.CARRIER,
     ),
     "settings.root_vpn.interface": Row(

@@ -1,6 +1,7 @@
-"""A walk through the settings: good and bad values, and every cell stays manageable.
+"""A walk through every setting: good and bad values, and every cell stays manageable.
 
-Values that do not exclude each other are released together.
+Values that do not exclude each other are released together; with `--settings-alone`, which `just
+settings` gives, each is released alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from watching import await_true, note
@@ -26,6 +28,8 @@ from uno.model.uvn import Uvn
 from uno.registry.changes import operations
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+T = TypeVar("T")
 
 # Names of settings, for the ids of tests.
 _NAMES = {path: path.removeprefix("settings.") for path in WALK}
@@ -44,17 +48,45 @@ _BAD = {
 }
 
 
-def by_host(rows: Mapping[str, Bad]) -> Mapping[str, tuple[Bad, ...]]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Put the rows of the walk into tests: together as far as that proves as much, or alone."""
+    is_alone = bool(metafunc.config.getoption("--settings-alone"))
+    for name, groups in {
+        "plain": _good(Place.PLAIN, is_alone=is_alone),
+        "carrier": _good(Place.CARRIER, is_alone=is_alone),
+        "unoffered": _alone(_BAD[Refuser.REGISTRY]),
+        "refused": _alone(_BAD[Refuser.CELL]) if is_alone else _by_host(_BAD[Refuser.CELL]),
+        "following": _good(Place.NEXT, is_alone=is_alone),
+        "tried": _alone(_BAD[Refuser.TRIAL]) if is_alone else _all(_BAD[Refuser.TRIAL]),
+    }.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, list(groups.values()), ids=list(groups))
+
+
+def _good(place: Place, *, is_alone: bool) -> Mapping[str, Sequence[str]]:
+    found = _GOOD[place]
+    return _alone(found) if is_alone else {_count(found): together(found.values())}
+
+
+def _all(rows: Mapping[str, T]) -> Mapping[str, tuple[T, ...]]:
+    return {_count(rows): tuple(rows.values())}
+
+
+def _count(rows: Mapping[str, object]) -> str:
+    return f"{len(rows)} at once"
+
+
+def _alone(rows: Mapping[str, T]) -> Mapping[str, tuple[T]]:
+    return {name: (row,) for name, row in rows.items()}
+
+
+def _by_host(rows: Mapping[str, Bad]) -> Mapping[str, tuple[Bad, ...]]:
     """Return the rows with those together which a host refuses at once: ports of its tunnels."""
     found: dict[str, tuple[Bad, ...]] = {}
     for name, bad in rows.items():
         group = f"ports of {bad.at}" if "-port" in bad.words else name
         found[group] = (*found.get(group, ()), bad)
     return found
-
-
-UNOFFERED = {name: (bad,) for name, bad in _BAD[Refuser.REGISTRY].items()}
-REFUSED = by_host(_BAD[Refuser.CELL])
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +121,20 @@ def well(living: Agents) -> Iterator[Agents]:
 
 
 @pytest.mark.feature("G05")
-def test_good_values_of_what_carries_no_messages_are_confirmed(well: Agents) -> None:
-    confirm(well, together(_GOOD[Place.PLAIN].values()))
+def test_good_values_of_what_carries_no_messages_are_confirmed(
+    well: Agents, plain: Sequence[str]
+) -> None:
+    confirm(well, plain)
 
 
 @pytest.mark.feature("G05")
-@pytest.mark.parametrize("unoffered", UNOFFERED.values(), ids=UNOFFERED)
+def test_good_values_of_what_carries_messages_are_confirmed(
+    well: Agents, carrier: Sequence[str]
+) -> None:
+    confirm(well, carrier)
+
+
+@pytest.mark.feature("G05")
 def test_a_value_that_the_registrys_host_cannot_run_is_not_offered(
     well: Agents, unoffered: Sequence[Bad]
 ) -> None:
@@ -102,11 +142,29 @@ def test_a_value_that_the_registrys_host_cannot_run_is_not_offered(
 
 
 @pytest.mark.feature("G05")
-@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
 def test_a_value_that_a_cell_cannot_run_is_refused_and_changes_no_cell(
     well: Agents, refused: Sequence[Bad]
 ) -> None:
     refuse(well, refused)
+
+
+@pytest.mark.feature("G05")
+def test_values_that_lead_nowhere_are_tried_and_rolled_back_and_the_next_change_is_confirmed(
+    well: Agents, tried: Sequence[Bad]
+) -> None:
+    before, was = newest(well), runs(well.registry.view())
+    define(well, together(bad.words for bad in tried))
+    began = time.monotonic()
+
+    with in_the_way(well, tried):
+        done = well.sync("-t", "120", check=False)
+        well.await_views(lambda view: bool(is_settled(view)), within=120)
+
+    note(f"{len(tried)} that lead nowhere: all back after {time.monotonic() - began:.1f} s")
+    assert done.status == 2, done
+    assert all(bad.reason in folded(done.stdout + done.stderr) for bad in tried), done
+    assert runs(well.registry.view()) == was
+    confirm(well, [f"rollback {before} -y", *together(_GOOD[Place.NEXT].values())])
 
 
 def confirm(agents: Agents, commands: Iterable[str]) -> None:
@@ -126,9 +184,7 @@ def refuse(agents: Agents, values: Sequence[Bad]) -> None:
     define(agents, together(bad.words for bad in values))
     began = time.monotonic()
 
-    with ExitStack() as obstacles:
-        for bad in values:
-            obstacles.enter_context(obstacle(agents, bad))
+    with in_the_way(agents, values):
         done = agents.sync("-t", "90", check=False)
 
     note(f"{len(values)} refused after {time.monotonic() - began:.1f} s")
@@ -180,8 +236,24 @@ def runs(view: UvnView) -> Mapping[str, int]:
 
 
 @contextmanager
+def in_the_way(agents: Agents, values: Sequence[Bad]) -> Iterator[None]:
+    """Have all that makes these values unusable."""
+    with ExitStack() as obstacles:
+        for bad in values:
+            obstacles.enter_context(obstacle(agents, bad))
+        yield
+
+
+@contextmanager
 def obstacle(agents: Agents, bad: Bad) -> Iterator[None]:
-    """Have another program use the port; or give the registry alone a licence."""
+    """Have another program use the port, a firewall drop; or give the registry alone a licence."""
+    if bad.dropped:
+        node, table = agents.deployment.world.nodes[bad.at], "inet site"
+        rules = f"chain in {{ type filter hook prerouting priority -450; {bad.dropped} drop; }}"
+        node.run(["nft", "-f", "-"], stdin=f"table {table} {{\n{rules}\n}}")
+        yield
+        node.run(["nft", "delete", "table", *table.split()])
+        return
     if "connext" in bad.words and bad.by is Refuser.CELL:
         licence = agents.deployment.registry_root / "rti_license.dat"
         licence.touch()
