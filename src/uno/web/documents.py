@@ -561,9 +561,10 @@ class EventRow(Struct, frozen=True, kw_only=True):
 
 
 class EventList(Struct, frozen=True, kw_only=True):
-    """GET /api/v1/events?after=N&limit=: events with a number above N, the newest first.
+    """GET /api/v1/events?after=N&before=M&limit=: events with a number between, the newest first.
 
-    `newest` is the highest number of all, `more`: there are earlier ones than those listed.
+    `newest` is the highest number of all, `more`: there are earlier ones than those listed; ask for
+    those before the last one.
     """
 
     newest: int

@@ -24,8 +24,8 @@ from uno.web.events import NetworkEvent
 MAX_EVENTS = 20_000
 """The most events that are kept, some 60 octets each."""
 
-MAX_LISTED = 500
-"""The most events of one answer."""
+MAX_LISTED = 2_000
+"""The most events that are read at once."""
 
 MAX_DAYS = 90
 """How long events are kept, by the host's clock where that is trusted."""

@@ -9,6 +9,7 @@ import msgspec
 
 from uno.web.documents import (
     ApiError,
+    EventList,
     LinkSeries,
     LoginRequest,
     ParticleConfiguration,
@@ -17,6 +18,7 @@ from uno.web.documents import (
 )
 from uno.web.documents_api import DOCUMENTS
 from uno.web.series import DAY
+from uno.web.view import MAX_EVENTS
 
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -25,6 +27,7 @@ def document() -> dict[str, Any]:
     """Return the description as JSON has it."""
     kinds = [
         *(each.kind for each in DOCUMENTS),
+        EventList,
         LinkSeries,
         LoginRequest,
         PasswordRequest,
@@ -72,10 +75,16 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
         "422": _error("not a place"),
     }
     del explain["responses"]["204"]
+    events = _operation("events", "What has happened, the newest first.", answer=EventList)
+    events["parameters"] = [
+        _number_asked("after", 0, 999_999_999),
+        _number_asked("before", 0, 999_999_999),
+        _number_asked("limit", MAX_EVENTS, MAX_EVENTS),
+    ]
     series = _operation(
         "series", "Measurements of a link over a day.", answer=LinkSeries, names=("a", "b")
     )
-    series["parameters"].append(_seconds("span"))
+    series["parameters"].append(_number_asked("span", DAY, DAY))
     stream = _operation("stream", "A line for each version: server-sent events.")
     stream["responses"]["200"] = {
         "description": "event: version",
@@ -89,6 +98,7 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
         ("/api/v1/logout", {"post": logout}),
         ("/api/v1/particles/{id}/config", {"post": config}),
         ("/api/v1/explain", {"get": explain}),
+        ("/api/v1/events", {"get": events}),
         ("/api/v1/series/{a}-{b}", {"get": series}),
         ("/api/v1/stream", {"get": stream}),
     ]
@@ -142,8 +152,8 @@ def _number(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _seconds(name: str) -> dict[str, Any]:
-    schema = {"type": "integer", "minimum": 0, "maximum": DAY, "default": DAY}
+def _number_asked(name: str, default: int, most: int) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 0, "maximum": most, "default": default}
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 

@@ -72,6 +72,12 @@ class DirectoryFrame(_PageFrame, frozen=True, tag="directory"):
     directory: bytes
 
 
+class RecordedFrame(_PageFrame, frozen=True, tag="recorded"):
+    """Events that are on disk: the JSON of a tuple of `EventRow`, the oldest first."""
+
+    events: bytes
+
+
 class ProbeFrame(_PageFrame, frozen=True, tag="probe"):
     """Answer with a `ProbedFrame`."""
 
@@ -90,6 +96,12 @@ class LineFrame(_PageFrame, frozen=True, tag="line"):
     text: _Text
 
 
+class HappenedFrame(_PageFrame, frozen=True, tag="happened"):
+    """Events to be recorded: the JSON of a tuple of `NetworkEvent`, the oldest first."""
+
+    events: bytes
+
+
 class RefusedFrame(_PageFrame, frozen=True, tag="refused"):
     """The process cannot serve: what is wrong, and what to do."""
 
@@ -97,18 +109,11 @@ class RefusedFrame(_PageFrame, frozen=True, tag="refused"):
     hint: _Text
 
 
-ToPage: TypeAlias = (
-    SiteFrame
-    | CertificateFrame
-    | ListenFrame
-    | UnlistenFrame
-    | ViewFrame
-    | CellFrame
-    | DirectoryFrame
-    | ProbeFrame
-    | EndFrame
-)
-FromPage: TypeAlias = ProbedFrame | LineFrame | RefusedFrame
+Shown: TypeAlias = SiteFrame | ViewFrame | CellFrame | DirectoryFrame | RecordedFrame
+"""Frames with what the page shows."""
+
+ToPage: TypeAlias = Shown | CertificateFrame | ListenFrame | UnlistenFrame | ProbeFrame | EndFrame
+FromPage: TypeAlias = ProbedFrame | LineFrame | HappenedFrame | RefusedFrame
 
 
 def encode(frame: ToPage | FromPage) -> bytes:

@@ -28,12 +28,15 @@ from uno.model.net import Address, written
 from uno.model.network_directory import Directory
 from uno.model.package import Package
 from uno.model.status import CellView, UvnView
-from uno.model.untrusted_text import visible
+from uno.model.untrusted_text import made_safe, visible
 from uno.model.web_access import WebAccess
 from uno.unprivileged.child_link import TEXT_LIMIT, Child, ChildLink, Outgoing
 from uno.unprivileged.confinement import WEB
+from uno.unprivileged.frame_stream import MalformedFrame
 from uno.web import leaf_certificate
 from uno.web import page_frames as frames
+from uno.web.event_store import EventStore
+from uno.web.events import NetworkEvent
 from uno.web.leaf_certificate import Leaf
 from uno.web.page_site import site_of
 
@@ -41,6 +44,9 @@ _log = logging.getLogger(__name__)
 
 CERTIFICATE: Final = "web-certificate.json"
 """The file in the cell's directory that keeps the certificate over restarts of the agent."""
+
+EVENTS: Final = "events.db"
+"""The file in the cell's directory that keeps what has happened."""
 
 StartPage = Callable[[socket.socket, int], Child]
 
@@ -51,6 +57,10 @@ FIRST_DELAY, MOST_DELAY = 0.1, 4.0
 # A process that has lasted so long has not failed for the same reason as the one before.
 _LASTING: Final = 60.0
 _BACKLOG: Final = 128
+# Events that wait to be recorded; the process of the page can report any number.
+_MOST_WAITING: Final = 200
+# A clock before this was not set since the host was switched on.
+_CLOCK_SET: Final = 1_750_000_000
 
 
 class PageProcess:
@@ -70,6 +80,9 @@ class PageProcess:
         self._sockets: dict[str, socket.socket] = {}
         self._port: int | None = None
         self._problems: dict[str, str] = {}
+        self._store = EventStore(directory / EVENTS)
+        self._happened: list[NetworkEvent] = []
+        self._history_due = False
         self._wake = asyncio.Event()
         self._is_new = False
         self._sent_cells: dict[int, CellView] = {}
@@ -115,6 +128,7 @@ class PageProcess:
             while True:
                 self._wake.clear()
                 self._serve(view, directory, now=loop.time())
+                await self._record()
                 await asyncio.sleep(SHORTEST)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LONGEST - SHORTEST):
@@ -182,6 +196,26 @@ class PageProcess:
         if directory is not None and directory is not self._sent_directory:
             self._sent_directory = directory
             self._send("directory", frames.DirectoryFrame(codec.encode(directory)))
+
+    async def _record(self) -> None:
+        """Record what has happened, and have the process show it."""
+        happened, self._happened = self._happened, []
+        is_due, self._history_due = self._history_due and self._link is not None, False
+        try:
+            if is_due:
+                rows = (await asyncio.to_thread(self._store.listed)).events[::-1]
+                self._send("history", frames.RecordedFrame(codec.encode(rows)))
+            if happened:
+                now = int(self._wall())
+                record = partial(
+                    self._store.append, happened, now=now, clock_trusted=now > _CLOCK_SET
+                )
+                rows = await asyncio.to_thread(record)
+                self._send(("events", rows[-1].number), frames.RecordedFrame(codec.encode(rows)))
+        except UnoError as error:
+            self._problems["events"] = f"what has happened cannot be recorded: {error.what}"
+        else:
+            self._problems.pop("events", None)
 
     def _send(self, key: object, frame: frames.ToPage) -> None:
         if self._link is not None:
@@ -293,7 +327,7 @@ class PageProcess:
             return
         self._started_at = now
         self._sent_cells, self._sent_head, self._sent_directory = {}, b"", None
-        self._is_new = True
+        self._is_new = self._history_due = True
         if self._leaf is not None:
             frame = frames.CertificateFrame(self._leaf.chain, self._leaf.key)
             self._send("certificate", frame)
@@ -309,6 +343,9 @@ class PageProcess:
                 self._problems.pop("process", None)
             case frames.LineFrame(text):
                 self._link.log(text)
+            case frames.HappenedFrame(events):
+                self._happened += _reported(events)[: _MOST_WAITING - len(self._happened)]
+                self.changed()
             case frames.RefusedFrame(what, hint):
                 named = visible(f"{what}: {hint}" if hint else what, limit=TEXT_LIMIT)
                 self._problems["refused"] = f"no web page: {named}"
@@ -325,6 +362,14 @@ class PageProcess:
         self._problems["process"] = what
         _log.warning("%s; it is started again", what)
         asyncio.get_running_loop().call_later(self._delay, self.changed)
+
+
+def _reported(events: bytes) -> tuple[NetworkEvent, ...]:
+    """Return events as the process reports them. Raises `MalformedFrame`."""
+    try:
+        return made_safe(codec.decode(events, tuple[NetworkEvent, ...]))
+    except (codec.MalformedJson, ValueError) as error:
+        raise MalformedFrame(str(error)) from error
 
 
 def _listening(address: Address, port: int) -> socket.socket:

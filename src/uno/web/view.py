@@ -8,6 +8,7 @@ links, `particle_rows` particles, `planned_facts` the plan.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -22,6 +23,8 @@ from uno.web.documents import (
     AlertSeverity,
     CellHealth,
     CellSummary,
+    EventList,
+    EventRow,
     LanHealth,
     LanSummary,
     LinkHealth,
@@ -37,6 +40,9 @@ from uno.web.picture import LinkRates, Picture
 from uno.web.planned_facts import risk_lines
 from uno.web.readers import Reader
 from uno.web.summaries import lan_summaries, link_summary, visible_cells
+
+MAX_EVENTS = 500
+"""The most events of one answer."""
 
 _Document = TypeVar("_Document", bound=Struct)
 
@@ -119,6 +125,28 @@ def matrix(picture: Picture, reader: Reader) -> Matrix:
         loss=tuple(loss),
         ages=tuple(ages),
         unreached=tuple(unreached),
+    )
+
+
+def event_list(
+    rows: Iterable[EventRow],
+    reader: Reader,
+    *,
+    after: int = 0,
+    before: int | None = None,
+    limit: int = MAX_EVENTS,
+) -> EventList:
+    """Return the events above `after` and below `before`, the newest first, at most `limit`.
+
+    `rows` are all, the oldest first. The owner of cells sees those that are about these.
+    """
+    known = [row for row in rows if reader.is_owner or not reader.cells.isdisjoint(row.cells)]
+    asked = [row for row in known if row.number > after and (before is None or row.number < before)]
+    count = max(1, min(limit, MAX_EVENTS))
+    return EventList(
+        newest=known[-1].number if known else 0,
+        events=tuple(asked[: -count - 1 : -1]),
+        more=len(asked) > count,
     )
 
 

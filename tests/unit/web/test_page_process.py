@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +21,7 @@ import web_pages
 from uno.model import web_access
 from uno.unprivileged.confinement import PASSWD, WEB, user
 from uno.web import page_process
-from uno.web.page_process import CERTIFICATE
+from uno.web.page_process import CERTIFICATE, EVENTS
 from web_pages import JANE, KEYS, OWNER, PASSWORDS, PHONE, ServedPage
 
 Served = Iterator[ServedPage]
@@ -114,6 +116,38 @@ def test_a_user_gets_the_configuration_of_an_own_particle_for_the_password_again
     # Not even the UVN's owner.
     own = {"password": PASSWORDS[OWNER]}
     assert owner.ask("POST", path, own).status == 404
+
+
+def test_what_has_happened_is_shown_and_still_there_after_a_restart(tmp_path: Path) -> None:
+    def texts(events: Any) -> list[str]:
+        return [each["text"] for each in events["events"]]
+
+    async def play() -> None:
+        async with web_pages.served(tmp_path) as page:
+            browser = page.browser()
+            await asyncio.to_thread(browser.log_in)
+            found: Any = {"events": []}
+            generations = itertools.count(2)
+            async with asyncio.timeout(60):
+                while not found["events"]:
+                    page.shown[0] = web_pages.view(next(generations))
+                    page.process.changed()
+                    await asyncio.sleep(0.3)
+                    found = (await page.ask(browser, "GET", "/api/v1/events")).json()
+            assert "is in force, after" in texts(found)[-1]
+        async with web_pages.served(tmp_path) as page:
+            browser = page.browser()
+            await asyncio.to_thread(browser.log_in)
+            again: Any = {"events": []}
+            async with asyncio.timeout(60):
+                while not again["events"]:
+                    await asyncio.sleep(0.1)
+                    again = (await page.ask(browser, "GET", "/api/v1/events")).json()
+            # The last ones may have been recorded while the page ended.
+            assert texts(again)[-len(texts(found)) :] == texts(found)
+
+    asyncio.run(play())
+    assert stat.S_IMODE((tmp_path / EVENTS).stat().st_mode) == 0o600
 
 
 def test_metrics_take_the_token_of_the_cell_and_no_session(page: ServedPage) -> None:

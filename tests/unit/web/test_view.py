@@ -24,7 +24,9 @@ from uno.model.status import LanState
 from uno.web.documents import (
     NO_ANSWER,
     NOT_KNOWN,
+    AlertSeverity,
     CellHealth,
+    EventRow,
     LanHealth,
     LinkHealth,
     LinkReport,
@@ -37,8 +39,9 @@ from uno.web.documents import (
 from uno.web.particle_rows import particle_list
 from uno.web.picture import LinkRates, Picture
 from uno.web.planned_facts import network_settings, site_guide
+from uno.web.readers import Reader
 from uno.web.reports import cell_report, link_report
-from uno.web.view import ageless, matrix, summary
+from uno.web.view import ageless, event_list, matrix, summary
 
 PARIS, ROME, OSLO, ATTIC = 1, 2, 3, 4
 
@@ -185,6 +188,31 @@ def test_a_particle_is_online_where_it_shook_hands_last() -> None:
     assert (found["laptop"].online, found["laptop"].at) == (False, None)
     assert [cell.name for cell in found["laptop"].cells] == ["paris", "rome", "oslo"]
     assert [found["lost"].banned, found["lost"].cells] == [True, ()]
+
+
+def test_events_are_paged_and_the_owner_of_cells_sees_what_is_about_these() -> None:
+    rows = [
+        EventRow(
+            number=number,
+            time=0,
+            clock_trusted=True,
+            kind="cell-lost",
+            severity=AlertSeverity.INFO,
+            text=str(number),
+            cells=(number % 2,),
+        )
+        for number in range(1, 7)
+    ]
+    ann = Reader(email="ann@example.org", cells=frozenset({1}))
+
+    first = event_list(rows, BOSS, limit=4)
+    rest = event_list(rows, BOSS, before=first.events[-1].number, limit=4)
+
+    assert [each.number for each in (*first.events, *rest.events)] == [6, 5, 4, 3, 2, 1]
+    assert (first.more, rest.more, first.newest) == (True, False, 6)
+    assert [each.number for each in event_list(rows, BOSS, after=4).events] == [6, 5]
+    assert [each.number for each in event_list(rows, ann).events] == [5, 3, 1]
+    assert event_list(rows, Reader(email="phil@example.org")).events == ()
 
 
 def test_the_guide_of_a_site_has_its_ports_and_the_routes_of_its_router() -> None:

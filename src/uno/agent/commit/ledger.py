@@ -9,6 +9,7 @@
     DIR/state.json            which messages of the registry are handled: see `PersistentState`
     DIR/trust.json            whose keys are revoked, and the registry's keys: see `TrustRecord`
     DIR/directory.json        the registry's public facts, for people: see `DirectoryFile`
+    DIR/events.db             what has happened, for the page: see `EventStore`
     DIR/ledger.lock           held while a process writes here
 
 The first package pins the registry's key, the UVN and the cell. From then on generations only rise.

@@ -36,6 +36,7 @@ from uno.web.server.login import LoginDesk, LoginLater, LoginRefused, OpenedLogi
 from uno.web.server.page_state import Answer, PageState
 from uno.web.server.sessions import LIFETIME, LoginSession
 from uno.web.server.static_files import INDEX, StaticFile
+from uno.web.view import MAX_EVENTS, event_list
 
 COOKIE: Final = "__Host-uno"
 DEVICE_COOKIE: Final = "__Host-uno-device"
@@ -44,6 +45,8 @@ _API: Final = "/api/v1/"
 _JSON: Final = "application/json"
 # Seconds: how long a device is known from which someone has logged in, and for a body to arrive.
 _DEVICE_LIFETIME, _TO_READ = 400 * 86_400, 10.0
+
+_MAX_NUMBER: Final = 999_999_999
 
 _Body = TypeVar("_Body", bound=Struct)
 
@@ -97,6 +100,7 @@ class WebApplication:
                     methods=["POST"],
                 ),
                 Route(f"{_API}explain", self._answered(self._explain)),
+                Route(f"{_API}events", self._answered(self._events)),
                 Route(f"{_API}series/{{a}}-{{b}}", self._answered(self._series)),
                 Route(f"{_API}stream", _Endpoint(self._stream)),
                 *(Route(_API + each.path, self._document(each)) for each in DOCUMENTS),
@@ -243,6 +247,19 @@ class WebApplication:
         ends = (request.query_params.get("from", ""), request.query_params.get("to", ""))
         return Response(
             codec.encode(documents_api.explanation(self._picture(), *ends)), media_type=_JSON
+        )
+
+    async def _events(self, request: Request) -> Response:
+        reader, _ = self._logged_in(request)
+        before = _query_number(request, "before", default=0, most=_MAX_NUMBER)
+        return _json(
+            event_list(
+                self._state.events,
+                reader,
+                after=_query_number(request, "after", default=0, most=_MAX_NUMBER),
+                before=before or None,
+                limit=_query_number(request, "limit", default=MAX_EVENTS, most=MAX_EVENTS),
+            )
         )
 
     async def _series(self, request: Request) -> Response:

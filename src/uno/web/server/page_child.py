@@ -34,13 +34,18 @@ from uno.render.qr import Code
 from uno.unprivileged.confinement import WEB, confine
 from uno.unprivileged.frame_stream import FrameBuffer, MalformedFrame
 from uno.web import page_frames as frames
+from uno.web.documents import EventRow
+from uno.web.events import events
 from uno.web.login_ticket import TicketError, verified
 from uno.web.page_site import PageSite
+from uno.web.picture import Picture
 from uno.web.server import static_files
 from uno.web.server.application import WebApplication
 from uno.web.server.connections import Listeners
 from uno.web.server.page_state import PageState
 
+# Seconds between two comparisons of what is shown, and the events of one frame.
+_LOOK_EVERY, _EVENTS = 5.0, 20
 _CHUNK: Final = 1 << 18
 _DESCRIPTORS: Final = 16
 # Lines that are passed on to the agent's log, and the characters of each text.
@@ -66,17 +71,36 @@ class PageChild:
         )
         self._desk = application.desk
         self._listeners = Listeners(application)
+        self._seen: Picture | None = None
+        self._seen_version = 0
 
     async def serve(self) -> None:
         """Execute frames until the agent has gone or asks for the end."""
         self._connection.settimeout(0)
         self._loop.add_reader(self._connection, self._take)
+        self._look()
         await self._ended
 
     def send(self, frame: frames.FromPage) -> None:
         """Send a frame; an agent that takes none loses it."""
         with suppress(OSError):
             self._connection.sendall(frames.encode(frame))
+
+    def _look(self) -> None:
+        """Report what has happened since the last time, so that the agent records it."""
+        self._loop.call_later(_LOOK_EVERY, self._look)
+        state = self._state
+        if state.version == self._seen_version:
+            return
+        self._seen_version = state.version
+        wall = time.time()  # noqa: TID251 - clocks of cells have times of day
+        before, self._seen = self._seen, state.picture(wall)
+        if before is None or self._seen is None:
+            return
+        happened = events(before, self._seen)
+        for first in range(0, len(happened), _EVENTS):
+            part = happened[first : first + _EVENTS]
+            self.send(frames.HappenedFrame(codec.encode(part)))
 
     def _take(self) -> None:
         try:
@@ -93,28 +117,35 @@ class PageChild:
             self._execute(frames.to_page(content))
 
     def _execute(self, frame: frames.ToPage) -> None:
-        state = self._state
         match frame:
-            case frames.SiteFrame(site):
-                found = codec.decode(site, PageSite)
-                state.set_site(found)
-                self._desk.sessions.keep_only(_emails(found))
             case frames.CertificateFrame(chain, key):
                 self._listeners.set_certificate(_context(chain, key))
             case frames.ListenFrame(address):
                 self._listeners.add(address, socket.socket(fileno=self._sockets.popleft()))
             case frames.UnlistenFrame(address):
                 self._listeners.remove(address)
+            case frames.ProbeFrame():
+                self.send(frames.ProbedFrame())
+            case frames.EndFrame():
+                self._end()
+            case _:
+                self._note(frame)
+
+    def _note(self, frame: frames.Shown) -> None:
+        state = self._state
+        match frame:
+            case frames.SiteFrame(site):
+                found = codec.decode(site, PageSite)
+                state.set_site(found)
+                self._desk.sessions.keep_only(_emails(found))
             case frames.ViewFrame(view, cells):
                 state.set_view(codec.decode(view, UvnView), cells)
             case frames.CellFrame(cell):
                 state.set_cell(codec.decode(cell, CellView))
             case frames.DirectoryFrame(directory):
                 state.set_directory(codec.decode(directory, Directory))
-            case frames.ProbeFrame():
-                self.send(frames.ProbedFrame())
-            case frames.EndFrame():
-                self._end()
+            case frames.RecordedFrame(recorded):
+                state.add_events(codec.decode(recorded, tuple[EventRow, ...]))
             case _:
                 assert_never(frame)
 

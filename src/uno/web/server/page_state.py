@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from uno.model import codec
 from uno.model.network_directory import Directory
 from uno.model.status import CellView, UvnView
+from uno.web.documents import EventRow
+from uno.web.event_store import MAX_LISTED
 from uno.web.page_site import PageSite
 from uno.web.picture import Picture
 from uno.web.series import SeriesRecorder, samples
@@ -47,6 +49,7 @@ class PageState:
     head: UvnView | None = None
     version: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    events: deque[EventRow] = field(default_factory=lambda: deque(maxlen=MAX_LISTED))
     series: SeriesRecorder = field(default_factory=SeriesRecorder)
     _cells: dict[int, tuple[CellView, float]] = field(default_factory=dict)
     _listed: tuple[int, ...] = ()
@@ -66,6 +69,12 @@ class PageState:
         """Take another state of the UVN, and have only these cells."""
         self.head, self._listed = head, cells
         self._cells = {id_: it for id_, it in self._cells.items() if id_ in set(cells)}
+        self._step()
+
+    def add_events(self, rows: tuple[EventRow, ...]) -> None:
+        """Take events that have happened, the oldest first."""
+        newest = self.events[-1].number if self.events else 0
+        self.events.extend(row for row in rows if row.number > newest)
         self._step()
 
     def set_cell(self, cell: CellView) -> None:
