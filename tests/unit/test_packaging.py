@@ -106,6 +106,8 @@ def test_all_that_a_cell_runs_comes_with_the_package() -> None:
     needed |= {PACKAGES[Path(name).name] for name in required_programs()}
 
     assert needed <= set(listed)
+    # Names of protocols in rules, which nft looks up in /etc/protocols.
+    assert "netbase" in listed
     # It would bring a kernel.
     assert "wireguard" not in listed
 
