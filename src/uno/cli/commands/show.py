@@ -92,14 +92,25 @@ def show_uvn(output: JsonOption, common: Common) -> None:
         show_views.show_uvn(registry, output)
 
 
-def show_cell(name: Name, output: JsonOption, common: Common) -> None:
+def show_cell(
+    name: Name,
+    output: JsonOption,
+    common: Common,
+    *,
+    metrics_token: Annotated[
+        bool, typer.Option("--metrics-token", help="The bearer token of its /metrics, and no more.")
+    ] = False,
+) -> None:
     """Show a cell: its addresses, forwarded ports and links."""
     from uno.cli.output import show_views
     from uno.registry.changes import operations
 
     common.start()
     with operations.opened(common.root) as registry:
-        show_views.show_cell(registry, name, output)
+        if metrics_token:
+            show_views.show_metrics_token(registry, name)
+        else:
+            show_views.show_cell(registry, name, output)
 
 
 def show_particle(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from uno.cli.output import list_views, printing
 from uno.cli.output.definition_view import whole
 from uno.diagnostics import ActionNeeded, InvalidInput
 from uno.model import codec
-from uno.model.key_ids import WEB_ROOT
+from uno.model.key_ids import WEB_ROOT, cell_signing
 from uno.model.syntax import interface_name
 from uno.planning import backbone_map
 from uno.registry.publish import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from uno.model.plan import LinkEnd, Plan, PlannedCell
     from uno.registry.store.directory import Registry
     from uno.registry.store.generation_store import Generation
+    from uno.registry.store.secret_table import StoredSecret
 
 
 def registry_fingerprint(registry: Registry) -> str:
@@ -270,15 +271,22 @@ def show_codes(registry: Registry, name: str, only: str | None) -> None:
         printing.result(terminal_qr(each.conf))
 
 
+def show_metrics_token(registry: Registry, name: str) -> None:
+    """Print the bearer token of a cell's metrics, as the cell's newest package has it."""
+    head, secrets = registry.store.head(), registry.store.secrets()
+    declared = list_views.cell(head.uvn, name)
+    signing = secrets.get(cell_signing(declared.id))
+    if signing is None or declared.excluded:
+        raise ActionNeeded(f"cell {name} has no page", "it is banned, or an older uno made it")
+    seed = _web_root(secrets)
+    token = web_authority.metrics_token(seed.private, declared.id, signing.private)
+    printing.result(token)
+
+
 def show_ca(registry: Registry, output: JsonOption, common: Common) -> None:
     """Print the certificate of the root of all pages, as PEM; for people with its fingerprint."""
     head = registry.store.head()
-    seed = registry.store.secrets().get(WEB_ROOT)
-    if seed is None:
-        raise ActionNeeded(
-            "this registry has no certificates for web pages yet",
-            "an older uno made it; the next change makes them, as does: uno redeploy",
-        )
+    seed = _web_root(registry.store.secrets())
     certificate = web_authority.root_certificate(seed.private, head.plan.uvn)
     mark = ":".join(f"{each:02X}" for each in hashlib.sha256(certificate).digest())
     text = web_authority.pem(certificate)
@@ -287,6 +295,16 @@ def show_ca(registry: Registry, output: JsonOption, common: Common) -> None:
         return
     printing.result(text)
     printing.message(common, f"SHA-256 {mark}")
+
+
+def _web_root(secrets: Mapping[str, StoredSecret]) -> StoredSecret:
+    seed = secrets.get(WEB_ROOT)
+    if seed is None:
+        raise ActionNeeded(
+            "this registry has no certificates for web pages yet",
+            "an older uno made it; the next change makes them, as does: uno redeploy",
+        )
+    return seed
 
 
 def show_plan(head: Generation, output: JsonOption) -> None:

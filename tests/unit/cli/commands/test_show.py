@@ -212,3 +212,17 @@ def test_the_certificate_for_browsers_is_shown_with_its_fingerprint(site: Uno, r
     access = web_access.of_package(package)
     assert access is not None
     assert read.public_bytes(Encoding.DER) == access.root
+
+
+def test_the_token_of_a_cells_metrics_is_that_of_its_package(site: Uno, root: Path) -> None:
+    found = site("show", "cell", "a", "--metrics-token")
+
+    package = package_file.read((root / "cells" / "net__a.uvn-agent").read_bytes())
+    access = web_access.of_package(package)
+    assert access is not None
+    assert found.out == f"{access.metrics_token}\n"
+    assert site("show", "cell", "nowhere", "--metrics-token").status == 2
+    site("ban", "cell", "b")
+    refused = site("show", "cell", "b", "--metrics-token")
+    assert (refused.status, refused.out) == (2, "")
+    assert "cell b has no page" in refused.err
