@@ -1,1 +1,1 @@
-"""Adapters of `ports.bus`: Cyclone DDS, RTI Connext DDS, and one in memory for tests."""
+"""Adapters of `ports.bus`: TCP, Cyclone DDS, RTI Connext DDS, and one in memory for tests."""

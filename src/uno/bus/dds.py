@@ -16,6 +16,7 @@ from typing import Protocol
 from uno.bus.session import WRITER_LEASE, Session
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model.messages import BODY_LIMIT, Envelope
+from uno.model.uvn import Middleware
 from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Received
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ class Sessions(Protocol):
 
         Its methods do not block. What goes wrong later is reported to `inbox`. Raises `UnoError`.
         """
+        ...
+
+    def follow(self, config: BusConfig, /) -> bool:
+        """Use another configuration in the open session; False if that needs another session."""
         ...
 
     def close(self) -> None:
@@ -78,6 +83,10 @@ class DdsBus:
         """Join the bus with `config`; no effect if joined with an equal one."""
         self._deliver = deliver
         if config == self._config:
+            return
+        is_open = self._config is not None and self._session is not None
+        if is_open and self._sessions.follow(config):
+            self._config = config
             return
         # The new session writes everything again, so there is nothing to wait for.
         self._leave(within=0.0)
@@ -199,7 +208,8 @@ class DdsBus:
     def _receive(self, event: BusEvent) -> None:
         if not isinstance(event, Presence):
             self._forward(event)
-            self._note_subject(event)
+            if self._config is not None and self._config.middleware is not Middleware.TCP:
+                self._note_subject(event)
             return
         self._alive[event.channel] = event.alive
         if event.alive >= self._reported.get(event.channel, 0):

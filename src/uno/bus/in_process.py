@@ -24,5 +24,9 @@ class InProcess:
         inbox.opened()
         return session
 
+    def follow(self, _config: BusConfig) -> bool:
+        """Return False: a participant is configured once."""
+        return False
+
     def close(self) -> None:
         """Do nothing: there is no process to end."""

@@ -66,6 +66,10 @@ class SeparateSessions:
         link.begin(frame, inbox)
         return SeparateSession(link)
 
+    def follow(self, _config: BusConfig) -> bool:
+        """Return False: a participant is configured once."""
+        return False
+
     def close(self) -> None:
         """Kill the child."""
         if self._link is not None:

@@ -95,10 +95,7 @@ def cannot_open(config: BusConfig, message: str) -> UnoError:
 def obstacle(config: BusConfig) -> UnoError | None:
     """Return why no participant can be created on this host at present, None if one can."""
     if not _can_bind(str(config.address), 0):
-        return TransientFailure(
-            f"the bus cannot be joined: no interface of this host has the address {config.address}",
-            "bring the host's part of the UVN up first: `uno service up`",
-        )
+        return no_address(config)
     taken = [port for port in ports(config.domain, config.index) if not _can_bind("", port)]
     if not taken:
         return None
@@ -106,6 +103,14 @@ def obstacle(config: BusConfig) -> UnoError | None:
         f"the bus cannot be joined: UDP port {taken[0]} is in use on this host",
         f"find the process with: ss -lnup 'sport = :{taken[0]}'; it may be another agent of the"
         " UVN, or one of another UVN with the same dds_domain",
+    )
+
+
+def no_address(config: BusConfig) -> UnoError:
+    """Return the error for a node address that no interface has."""
+    return TransientFailure(
+        f"the bus cannot be joined: no interface of this host has the address {config.address}",
+        "bring the host's part of the UVN up first: `uno service up`",
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from uno.cli import middleware
 from uno.host.udp_ports import require_free
-from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
+from uno.model.listening_ports import bus_transport
+from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, listening
 
 if TYPE_CHECKING:
     from uno.model.package import Package
@@ -53,8 +54,9 @@ def _require_bus(
     if after.middleware not in {bus.middleware for bus in before}:
         middleware.require(after, environ=os.environ)
         middleware.require_licence(after, environ=os.environ, directory=directory)
-    if after.domain not in {bus.domain for bus in before}:
-        require_free(ports(after.domain, index), purpose=f"DDS domain {after.domain}")
+    kind, wanted = bus_transport(after), listening(after, index)
+    if (kind, wanted) not in {(bus_transport(it), listening(it, index)) for it in before}:
+        require_free(wanted, purpose=f"DDS domain {after.domain}", protocol=kind)
 
 
 def _listen_ports(package: Package) -> Iterator[int]:

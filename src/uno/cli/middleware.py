@@ -1,4 +1,4 @@
-"""The DDS implementation of the agents, and the files that it needs on this host."""
+"""What carries the messages of the agents, and what that needs on this host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from uno import program
 from uno.bus.dds import DdsBus
-from uno.bus.separate import SeparateSessions
+from uno.bus.selected import SelectedSessions
 from uno.diagnostics import ActionNeeded
 from uno.host import command
 from uno.model.uvn import Middleware
@@ -38,7 +38,7 @@ def make_bus(plan: BusPlan, *, environ: Mapping[str, str]) -> Bus:
 def bus_factory(plan: BusPlan, *, environ: Mapping[str, str]) -> Callable[[], Bus]:
     """Return what makes such buses. Raises as `make_bus` does."""
     require(plan, environ=environ)
-    return lambda: DdsBus(SeparateSessions(partial(start_child, environ)))
+    return lambda: DdsBus(SelectedSessions(partial(start_child, environ)))
 
 
 def require(plan: BusPlan, *, environ: Mapping[str, str]) -> None:
@@ -89,15 +89,20 @@ def licence(
     return next((str(it.absolute()) for it in places if it.is_file()), None)
 
 
+def is_installed(middleware: Middleware) -> bool:
+    """Whether this host has a middleware: all have TCP."""
+    if middleware not in _MODULES:
+        return True
+    try:
+        return find_spec(_MODULES[middleware][0]) is not None
+    except ValueError:
+        return False
+
+
 def _require_installed(middleware: Middleware) -> None:
     """Raise `ActionNeeded` without the middleware. It is loaded in another process alone."""
-    module, error = _MODULES[middleware]
-    try:
-        found = find_spec(module) is not None
-    except ValueError:
-        found = False
-    if not found:
-        raise error
+    if not is_installed(middleware):
+        raise _MODULES[middleware][1]
 
 
 _MODULES = {
@@ -106,7 +111,8 @@ _MODULES = {
         ActionNeeded(
             "agents need Cyclone DDS, which is not installed here",
             "PyPI has it for x86-64 with glibc only: build cyclonedds 11.0.1 on this host, see"
-            " docs/how-to/middleware.md; `uno service up` needs no agent and no DDS",
+            " docs/how-to/middleware.md; or have the owner set `middleware: tcp` for the UVN, which"
+            " needs nothing; `uno service up` needs no agent",
         ),
     ),
     Middleware.CONNEXT: (

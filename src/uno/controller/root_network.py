@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from uno.controller import root_vpn
 from uno.controller.root_key_fallback import FallbackSchedule, KeyPhase, fall_back, switch_to
 from uno.diagnostics import ActionNeeded, UnoError
-from uno.ports.bus import REGISTRY_INDEX, BusConfig
+from uno.model.listening_ports import Transport, bus_transport
+from uno.model.uvn import Middleware
+from uno.ports.bus import REGISTRY_INDEX, BusConfig, BusPeer, listening
 from uno.ports.host import Desired
 
 if TYPE_CHECKING:
     from uno.controller.store_access import StoreSnapshot
-    from uno.model.plan import Plan, RootVpn
+    from uno.model.plan import BusPlan, Plan, RootVpn
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +71,8 @@ class RootNetwork:
     ) -> None:
         """Use the keys of the generation `wanted`, and in fallback phases those of `fallbacks`.
 
-        The registry is in the DDS domains of the generations in `overlap` too, where that is
-        possible at the same time.
+        The registry is on the bus of the generations in `overlap` too, where that is possible at
+        the same time.
 
         `unreachable` are the cells from which nothing is received. `answering` returns whether
         a cell that still needs the keys in use has answered since a time. While a commit may be
@@ -95,7 +97,7 @@ class RootNetwork:
 
     @property
     def in_use(self) -> tuple[Plan, ...]:
-        """The plan whose root VPN is on the host, and others whose DDS domains are used too."""
+        """The plan whose root VPN is on the host, and others on whose bus it is too."""
         return (self._plan, *self._others) if self._plan else ()
 
     async def remove(self) -> None:
@@ -111,9 +113,9 @@ class RootNetwork:
         self, snapshot: StoreSnapshot, generation: int, also: Iterable[Plan], now: float
     ) -> None:
         plan, secrets = _plan_and_keys(snapshot, generation)
-        others = tuple(_other_domains(plan, also))
+        others = tuple(_other_buses(plan, also))
         desired = root_vpn.desired(
-            plan, secrets, has_ipv6=self._has_ipv6, domains=[it.bus.domain for it in others]
+            plan, secrets, has_ipv6=self._has_ipv6, buses=[it.bus for it in others]
         )
         if desired == self._desired and now < self._reconcile_at:
             return
@@ -153,21 +155,31 @@ class RootNetwork:
             tag=plan.identity,
             middleware=plan.bus.middleware,
             index=REGISTRY_INDEX,
+            peers=_peers(plan) if plan.bus.middleware is Middleware.TCP else (),
             licence=self._licence,
         )
 
 
-def _other_domains(plan: Plan, also: Iterable[Plan]) -> Iterator[Plan]:
-    """Yield those plans in whose DDS domains the registry of `plan` can be at the same time.
+def _peers(plan: Plan) -> tuple[BusPeer, ...]:
+    """Return the cells, which have a place in the root VPN. In DDS they call the registry."""
+    return tuple(sorted(BusPeer(cell.member.node4) for cell in plan.cells))
 
-    It has one address in the root VPN, and the UDP ports follow from the domain.
+
+def _other_buses(plan: Plan, also: Iterable[Plan]) -> Iterator[Plan]:
+    """Yield those plans on whose bus the registry of `plan` can be at the same time.
+
+    It has one address in the root VPN, and the ports follow from the domain.
     """
-    taken = {plan.bus.domain}
+    taken = {_places(plan.bus)}
     for each in also:
         is_here = plan.root and each.root and plan.root.registry4 == each.root.registry4
-        if is_here and each.bus.domain not in taken:
-            taken.add(each.bus.domain)
+        if is_here and _places(each.bus) not in taken:
+            taken.add(_places(each.bus))
             yield each
+
+
+def _places(bus: BusPlan) -> tuple[Transport, tuple[int, ...]]:
+    return bus_transport(bus), listening(bus, REGISTRY_INDEX)
 
 
 def _plan_and_keys(snapshot: StoreSnapshot, generation: int) -> tuple[Plan, dict[str, str]]:

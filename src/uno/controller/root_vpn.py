@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from uno.model import key_ids
 from uno.model.key_ids import Secret
+from uno.model.listening_ports import Transport, bus_transport
 from uno.model.net import network_order
-from uno.model.plan import Plan, PlannedCell, RootVpn
+from uno.model.plan import BusPlan, Plan, PlannedCell, RootVpn
 from uno.model.syntax import host_port
 from uno.model.tunnel import Peer, Tunnel
-from uno.ports.bus import REGISTRY_INDEX, ports
+from uno.ports.bus import REGISTRY_INDEX, listening
 from uno.ports.host import Desired
 from uno.render import nftables
 
@@ -32,13 +33,13 @@ def desired(
     secrets: Mapping[str, str],
     *,
     has_ipv6: bool = True,
-    domains: Collection[int] = (),
+    buses: Collection[BusPlan] = (),
 ) -> Desired:
     """Return what the registry of `plan` is to own on its host; nothing without a root VPN.
 
     `secrets` maps key ids to base64 keys: the registry's private key and the preshared key of each
-    cell (`model.key_ids`). `has_ipv6`: the host's kernel has IPv6. `domains` are the DDS domains
-    that the registry is in beside that of `plan`. Raises KeyError where a key is missing.
+    cell (`model.key_ids`). `has_ipv6`: the host's kernel has IPv6. `buses` are where the
+    registry is beside that of `plan`. Raises KeyError where a key is missing.
     """
     root = plan.root
     if root is None:
@@ -59,11 +60,21 @@ def desired(
         routes=tuple(sorted(routes if has_ipv6 else routes[:1], key=network_order)),
         table=_FIRST_TABLE + int(plan.identity[:6], 16),
     )
-    used = sorted({plan.bus.domain, *domains})
+    used = sorted({plan.bus, *buses}, key=lambda bus: bus.domain)
+    ports = {
+        transport: tuple(
+            port
+            for bus in used
+            if bus_transport(bus) is transport
+            for port in listening(bus, REGISTRY_INDEX)
+        )
+        for transport in Transport
+    }
     ruleset = nftables.registry_ruleset(
         root,
         plan.pools,
-        bus_ports=tuple(p for it in used for p in ports(it, REGISTRY_INDEX)),
+        bus_ports=ports[Transport.UDP],
+        bus_tcp_ports=ports[Transport.TCP],
         cells=(cell.member.node4 for cell in plan.cells),
     )
     return Desired(firewall=ruleset, tunnels=(tunnel,))

@@ -2,7 +2,7 @@
 
 A daemon of uno's has a row here. The firewall drops whatever no `Sender` of a row describes, from
 wherever it comes: a row without senders is a port that is closed to all. Most of these daemons
-cannot be told which addresses they may serve: FRR's bfdd and the bus bind to every address.
+cannot be told which addresses they may serve: FRR's bfdd and DDS bind to every address.
 
 Sources: RFC 5880 to 5883 (BFD), RFC 4271 (BGP), RTPS 2.5 section 9.6.2.3 (the bus), wg(8).
 """
@@ -16,8 +16,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
-from uno.model.plan import CellPlan, Pools, RootVpn, Roster
+from uno.model.plan import BusPlan, CellPlan, Pools, RootVpn, Roster
 from uno.model.routing_policy import BGP_PORT
+from uno.model.uvn import Middleware
 from uno.model.web_access import page_networks
 
 # RFC 5881 section 4 (single hop, echo), RFC 5883 section 5 (multihop).
@@ -93,7 +94,7 @@ def cell_ports(
             # bfdd opens these, too. uno uses neither.
             _row("bfd_unused", Transport.UDP, _BFD_ECHO_PORT, _BFD_MULTIHOP_PORT),
             _row("bgp", Transport.TCP, BGP_PORT, senders=neighbors),
-            _row("bus", Transport.UDP, *bus_ports, senders=tuple(_bus(plan, roster))),
+            _row("bus", bus_transport(plan.bus), *bus_ports, senders=tuple(_bus(plan, roster))),
             _web(plan, roster, lans),
         )
         if each.ports
@@ -101,14 +102,30 @@ def cell_ports(
 
 
 def registry_ports(
-    root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...]
+    root: RootVpn,
+    pools: Pools,
+    *,
+    bus_ports: tuple[int, ...],
+    bus_tcp_ports: tuple[int, ...] = (),
 ) -> tuple[ListeningPort, ...]:
-    """Return the ports of the registry's agent; a cell may be on the same host."""
+    """Return the ports of the registry's agent; a cell may be on the same host.
+
+    `bus_ports` are those of the bus on UDP, `bus_tcp_ports` those on TCP.
+    """
     nodes = tuple(
         Sender(place=place, source=pools.root, local=root.registry4)
         for place in (root.registry_interface, "lo")
     )
-    return (_row("bus", Transport.UDP, *bus_ports, senders=nodes),)
+    rows = (
+        _row("bus", Transport.UDP, *bus_ports, senders=nodes),
+        _row("bus_tcp", Transport.TCP, *bus_tcp_ports, senders=nodes),
+    )
+    return tuple(row for row in rows if row.ports)
+
+
+def bus_transport(bus: BusPlan) -> Transport:
+    """Return the protocol of the bus."""
+    return Transport.TCP if bus.middleware is Middleware.TCP else Transport.UDP
 
 
 def _wireguard(plan: CellPlan) -> Iterator[ListeningPort]:
@@ -127,11 +144,15 @@ def _wireguard(plan: CellPlan) -> Iterator[ListeningPort]:
 def _bus(plan: CellPlan, roster: Roster) -> Iterator[Sender]:
     """Yield who may send to the bus: nodes behind a link, and the registry in the root VPN.
 
-    Which nodes can be behind a link is checked for everything that comes through it.
+    On TCP a link carries the connection of its other end alone. On DDS, it may carry what any node
+    sends; which nodes can be behind a link is checked for everything that comes through it.
     """
     node = roster.member(plan.cell).node4
+    is_tcp = bus_transport(plan.bus) is Transport.TCP
     for link in plan.links:
-        yield Sender(place=link.interface, source=roster.pools.root, local=node)
+        neighbor = IPv4Network(roster.member(link.cell).node4)
+        source = neighbor if is_tcp else roster.pools.root
+        yield Sender(place=link.interface, source=source, local=node)
     # A registry on the same host.
     yield Sender(place="lo", source=roster.pools.root, local=node)
     if plan.root:

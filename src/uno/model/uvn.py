@@ -34,8 +34,9 @@ class TimingProfile(StrEnum):
 
 
 class Middleware(StrEnum):
-    """The DDS implementation of the agents' bus; one per UVN."""
+    """What carries the messages of the agents: TCP, or a DDS implementation; one per UVN."""
 
+    TCP = "tcp"
     CYCLONE = "cyclone"
     CONNEXT = "connext"
 

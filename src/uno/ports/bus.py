@@ -14,6 +14,7 @@ from ipaddress import IPv4Address
 from typing import Protocol, TypeAlias
 
 from uno.model.messages import Envelope
+from uno.model.plan import BusPlan
 from uno.model.uvn import Middleware
 
 
@@ -61,7 +62,7 @@ def offers_to_relay(cell: int) -> Channel:
     return Channel(Topic.OFFER, f"relay-{cell}")
 
 
-# Participant indices, from which the UDP ports follow (RTPS 2.5, section 9.6.2.3). Two of them, so
+# Participant indices, from which the ports follow (RTPS 2.5, section 9.6.2.3). Two of them, so
 # that the registry and a cell can share a host.
 CELL_INDEX = 0
 REGISTRY_INDEX = 1
@@ -80,8 +81,9 @@ class BusConfig:
     """The participant of a node.
 
     `address` is the node's stable address, which an interface must have. `tag` separates UVNs that
-    share a domain. `middleware` is the same for all nodes. `licence` is the path of a licence file,
-    for a middleware that needs one.
+    share a domain. `middleware` is the same for all nodes. With DDS one of two nodes needs the
+    other among its `peers`, with TCP both do. `licence` is the path of a licence file, for a
+    middleware that needs one.
     """
 
     domain: int
@@ -116,6 +118,18 @@ def ports(domain: int, index: int) -> tuple[int, int]:
     """Return the UDP ports of a participant: of discovery, of data (RTPS 2.5, section 9.6.2.3)."""
     base = 7400 + 250 * domain + 10 + 2 * index
     return base, base + 1
+
+
+def tcp_port(domain: int, index: int) -> int:
+    """Return the TCP port of a participant: the number of its first UDP port."""
+    return ports(domain, index)[0]
+
+
+def listening(bus: BusPlan, index: int) -> tuple[int, ...]:
+    """Return the ports that a node listens on: TCP or UDP, as the middleware has it."""
+    if bus.middleware is Middleware.TCP:
+        return (tcp_port(bus.domain, index),)
+    return ports(bus.domain, index)
 
 
 class Bus(Protocol):

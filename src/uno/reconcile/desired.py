@@ -10,7 +10,7 @@ from uno.model.attached_lan import AttachedLan
 from uno.model.package import Package
 from uno.model.routing_policy import Drain, remote_prefixes, routing_policy
 from uno.model.tunnel import InterfaceAddress
-from uno.ports.bus import CELL_INDEX, ports
+from uno.ports.bus import CELL_INDEX, listening
 from uno.ports.host import (
     Desired,
     Facts,
@@ -61,7 +61,7 @@ def desired(
                 uplinks=_uplinks(facts) if facts.filters_by_route else None,
             ),
             bridges={nic.name: nic.bridge_address for nic in facts.nics if nic.bridge_address},
-            bus_ports=ports(plan.bus.domain, CELL_INDEX),
+            bus_ports=listening(plan.bus, CELL_INDEX),
             particles=package.particles,
         ),
         accept_interfaces=_interface_patterns(nftables.interfaces(plan)),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from uno.diagnostics import Problem, Rejected
-from uno.model.listening_ports import BFD_PORT
+from uno.model.listening_ports import BFD_PORT, bus_transport
 from uno.model.net import Address, Network
 from uno.model.plan import LinkEnd, Member, Plan, PlannedCell
 from uno.model.routing_policy import BGP_PORT
@@ -56,12 +56,12 @@ def guide(
     cell: str,
     *,
     fingerprint: str,
-    bus_ports: tuple[int, int],
+    bus_ports: tuple[int, ...],
     gateways: Sequence[Address] = (),
 ) -> Handout:
     """Return the install guide of the cell called `cell`, which `plan` has.
 
-    `fingerprint` is that of the registry's key, `bus_ports` are the UDP ports of the cell's agent.
+    `fingerprint` is that of the registry's key, `bus_ports` are the ports of the cell's agent.
     `gateways` are the host's addresses in its LANs, one of each family at most. Raises `Rejected`
     for an address that no LAN of the cell has.
     """
@@ -169,7 +169,7 @@ def _packages() -> Iterator[Block]:
     )
 
 
-def _ports(plan: Plan, cell: PlannedCell, bus_ports: tuple[int, int]) -> Iterator[Block]:
+def _ports(plan: Plan, cell: PlannedCell, bus_ports: tuple[int, ...]) -> Iterator[Block]:
     wanted = forwards(plan, cell)
     if cell.member.endpoint is None:
         yield Text("None. This cell dials out; any Internet access will do, behind any NAT.")
@@ -201,8 +201,9 @@ def _ports(plan: Plan, cell: PlannedCell, bus_ports: tuple[int, int]) -> Iterato
     yield from _firewall(plan, wanted, bus_ports)
 
 
-def _firewall(plan: Plan, wanted: Iterable[Forward], bus_ports: tuple[int, int]) -> Iterator[Block]:
+def _firewall(plan: Plan, wanted: Iterable[Forward], bus_ports: tuple[int, ...]) -> Iterator[Block]:
     links, bus = plan.backbone.interface.replace("{}", "+"), ":".join(map(str, bus_ports))
+    kind = bus_transport(plan.bus).value
     places = [links, plan.root.cell_interface] if plan.root else [links]
     yield Text(
         "If the host has a firewall that drops what is not allowed, such as ufw: WireGuard, and in "
@@ -213,7 +214,7 @@ def _firewall(plan: Plan, wanted: Iterable[Forward], bus_ports: tuple[int, int])
             *(f"ufw allow {str(each).replace('–', ':')}/udp" for each in wanted),
             f"ufw allow in on {links} proto udp to any port {BFD_PORT}",
             f"ufw allow in on {links} proto tcp to any port {BGP_PORT}",
-            *(f"ufw allow in on {place} proto udp to any port {bus}" for place in places),
+            *(f"ufw allow in on {place} proto {kind} to any port {bus}" for place in places),
         ]
     )
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from uno.model.attached_lan import AttachedLan
-from uno.model.listening_ports import Transport, cell_ports, registry_ports
+from uno.model.listening_ports import Transport, bus_transport, cell_ports, registry_ports
 from uno.model.net import Network, network_order, written
 from uno.model.plan import (
     BackbonePeer,
@@ -82,7 +82,7 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
     """Return the whole table, as nft reads it.
 
     `bridges` are the host's bridges with their hardware addresses: what they bridge is not judged.
-    `bus_ports` are the UDP ports that the agent listens on; other nodes of the UVN alone may send
+    `bus_ports` are the ports that the agent listens on; other nodes of the UVN alone may send
     to them. `particles` may connect to the cell.
     """
     own = roster.member(plan.cell)
@@ -140,6 +140,9 @@ def ruleset(  # noqa: PLR0913 - what rules are made of
 
 
 def _bus_rate(plan: CellPlan, roster: Roster, bus_ports: tuple[int, ...]) -> Iterator[str]:
+    if bus_transport(plan.bus) is Transport.TCP:
+        # A node that reads slowly has the sender wait.
+        return
     links = (link.interface for link in plan.links)
     rules = tuple(nft_bus_rate.of_links(links, ports=bus_ports, cells=len(roster.members)))
     if rules:
@@ -147,23 +150,26 @@ def _bus_rate(plan: CellPlan, roster: Roster, bus_ports: tuple[int, ...]) -> Ite
 
 
 def registry_ruleset(
-    root: RootVpn, pools: Pools, *, bus_ports: tuple[int, ...], cells: Iterable[IPv4Address] = ()
+    root: RootVpn,
+    pools: Pools,
+    *,
+    bus_ports: tuple[int, ...],
+    bus_tcp_ports: tuple[int, ...] = (),
+    cells: Iterable[IPv4Address] = (),
 ) -> str:
     """Return the table of the registry's host, as nft reads it. `cells` are their node addresses.
+
+    The bus listens on `bus_ports`, which are UDP's, and on `bus_tcp_ports`.
 
     Nothing is forwarded into the root VPN or out of it, so that cells do not reach each other
     through the registry. Cells reach the bus, and replies reach the registry; packets to and from
     the registry's own address never pass outside the tunnel.
     """
     name = root.registry_interface
-    services = registry_ports(root, pools, bus_ports=bus_ports)
+    services = registry_ports(root, pools, bus_ports=bus_ports, bus_tcp_ports=bus_tcp_ports)
     elsewhere = f'iifname != {{ "lo", "{name}" }}'
     blocks = [
-        _chain(
-            nft_bus_rate.CHAIN,
-            nft_bus_rate.HOOK,
-            nft_bus_rate.of_nodes(root.registry_interface, sorted(cells), ports=bus_ports),
-        ),
+        *_registry_bus_rate(root, bus_ports, cells),
         _chain(
             "forward",
             "filter hook forward priority filter; policy accept;",
@@ -194,6 +200,14 @@ def registry_ruleset(
         ),
     ]
     return f"table inet {REGISTRY_TABLE} {{\n" + "\n".join(blocks) + "}\n"
+
+
+def _registry_bus_rate(
+    root: RootVpn, bus_ports: tuple[int, ...], cells: Iterable[IPv4Address]
+) -> Iterator[str]:
+    if bus_ports:
+        rules = nft_bus_rate.of_nodes(root.registry_interface, sorted(cells), ports=bus_ports)
+        yield _chain(nft_bus_rate.CHAIN, nft_bus_rate.HOOK, rules)
 
 
 def interfaces(plan: CellPlan) -> tuple[str, ...]:
@@ -354,7 +368,7 @@ def _particles_forward(
         return
     if bus_ports:
         # On other nodes a particle has this node's address, which may reach the bus.
-        nodes = f"ip daddr {roster.pools.root} {to_ports(Transport.UDP, bus_ports)}"
+        nodes = f"ip daddr {roster.pools.root} {to_ports(bus_transport(plan.bus), bus_ports)}"
         yield f'iifname "{plan.particles.interface}" {nodes} counter drop'
     yield f'iifname "{plan.particles.interface}" accept'
     yield f'oifname "{plan.particles.interface}" ct state established,related accept'

@@ -15,7 +15,7 @@ from uno.controller.root_vpn import desired, moved_peers, without_peers
 from uno.host.command import run
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import ROOT_REGISTRY, Secret, root_pair, root_psk
-from uno.model.plan import Plan
+from uno.model.plan import BusPlan, Plan
 from uno.model.tunnel import Tunnel
 from uno.model.uvn import Cell, Settings, User, Uvn
 from uno.planning.planner import plan, required_keys, with_keys
@@ -211,7 +211,7 @@ def test_the_sessions_of_cells_that_are_found_elsewhere_end(
 def test_a_registry_in_two_domains_admits_cells_to_the_ports_of_both() -> None:
     made = planned()
 
-    rules = desired(made, secrets(made), domains=(47,)).firewall
+    rules = desired(made, secrets(made), buses=(BusPlan(domain=47),)).firewall
 
     assert rules is not None
     assert "udp dport { 18912, 18913, 19162, 19163 }" in rules

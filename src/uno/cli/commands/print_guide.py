@@ -62,7 +62,7 @@ def guide(
     """
     from uno.cli.output import list_views, printing, show_views
     from uno.diagnostics import ActionNeeded, Problem, Rejected
-    from uno.ports.bus import CELL_INDEX, ports
+    from uno.ports.bus import CELL_INDEX, listening
     from uno.registry.changes import operations
     from uno.render import handout
     from uno.render.guide import guide as guide_of
@@ -90,7 +90,7 @@ def guide(
         head.plan,
         declared.name,
         fingerprint=fingerprint,
-        bus_ports=ports(head.plan.bus.domain, CELL_INDEX),
+        bus_ports=listening(head.plan.bus, CELL_INDEX),
         gateways=gateways,
     )
     text = handout.html(page) if html else handout.markdown(page)
@@ -112,11 +112,11 @@ def _deliver(common: Common, text: str, output: Path | None) -> None:
 def _write_all(plan: Plan, directory: Path, fingerprint: str) -> int:
     """Write both forms of each cell's guide; return how many cells there are."""
     from uno import files
-    from uno.ports.bus import CELL_INDEX, ports
+    from uno.ports.bus import CELL_INDEX, listening
     from uno.render import handout
     from uno.render.guide import guide as guide_of
 
-    bus_ports = ports(plan.bus.domain, CELL_INDEX)
+    bus_ports = listening(plan.bus, CELL_INDEX)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from dataclasses import dataclass
@@ -86,9 +85,12 @@ def install(
 def enable(answers: Answers, *, root: Root = Path(), quiet: Quiet = False) -> None:
     """Connect this host to the UVN now and at every boot.
 
-    As `uno service install -b -s`, with the agent (`-a`) where its DDS implementation is installed.
+    As `uno service install -b -s`, with the agent (`-a`) where its middleware is installed.
     """
-    agent = not (root / "registry.db").exists() and _has_middleware(_package(root))
+    from uno.cli import middleware
+
+    has_agent = not (root / "registry.db").exists()
+    agent = has_agent and middleware.is_installed(_package(root).plan.bus.middleware)
     install(UnitOptions(agent=agent, boot=True, start=True), answers, root=root, quiet=quiet)
 
 
@@ -113,6 +115,7 @@ def remove(root: Root = Path(), quiet: Quiet = False) -> None:
 
 def _of_cell(root: Path, *, agent: bool) -> _Unit:
     from uno.agent.commit.package_checks import require_keys
+    from uno.cli import middleware
     from uno.host import systemd
 
     package = _package(root)
@@ -121,7 +124,7 @@ def _of_cell(root: Path, *, agent: bool) -> _Unit:
         text = systemd.unit(root, program=program.argv(), name=name, reads=_PROGRAM_PATHS)
         return _Unit(name=systemd.UNIT, text=text)
     require_keys(package)
-    if not _has_middleware(package):
+    if not middleware.is_installed(package.plan.bus.middleware):
         raise ActionNeeded(
             f"the agent needs {package.plan.bus.middleware} DDS, which is not installed",
             "see docs/how-to/middleware.md; without -a the host is connected without an agent",
@@ -176,13 +179,6 @@ def _package(root: Path) -> Package:
             "install its package first: uno install PACKAGE -r DIR",
         )
     return package
-
-
-def _has_middleware(package: Package) -> bool:
-    from uno.model.uvn import Middleware
-
-    module = "rti" if package.plan.bus.middleware is Middleware.CONNEXT else "cyclonedds"
-    return importlib.util.find_spec(module) is not None
 
 
 def _require_root() -> None:

@@ -257,7 +257,9 @@ class UvnOptions(OwnerOptions, RootVpnOptions, ParticlesVpnOptions, BackboneVpnO
     ] = None
     middleware: Annotated[
         Middleware | None,
-        typer.Option("--middleware", help="DDS implementation that the agents use."),
+        typer.Option(
+            "--middleware", help="What carries the agents' messages: TCP, or a DDS implementation."
+        ),
     ] = None
     dds_domain: Annotated[int | None, typer.Option("--dds-domain", help="[46]")] = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uno.model.checks import (
+    machines,
     names_and_owners,
     pool_sizes,
     port_conflicts,
@@ -37,4 +38,5 @@ def check(uvn: Uvn) -> tuple[Finding, ...]:
         *port_conflicts.check(uvn),
         *strategy_fit.check(uvn),
         *vpn_settings.check(uvn),
+        *machines.check(uvn),
     )
