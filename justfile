@@ -126,6 +126,10 @@ bench name="":
 chaos *args:
     scripts/chaos {{ args }}
 
+# the pictures of the page in docs/images, taken in Chromium
+screenshots:
+    python scripts/screenshots.py
+
 # four sites and two phones on this machine; needs root
 demo *args:
     uno lab demo -s examples/four-sites/uvn.yml {{ args }}

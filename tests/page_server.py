@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, path: str) -> None:
         file = STATIC / path
-        if not re.fullmatch(r"[a-z.]+(/[a-z.]+)?", path) or not file.is_file():
+        if not re.fullmatch(r"[a-z0-9.]+(/[a-z0-9.]+)?", path) or not file.is_file():
             self._send(404, "text/plain", b"")
             return
         self._send(200, _KINDS[file.suffix[1:]], file.read_bytes())

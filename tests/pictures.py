@@ -205,6 +205,23 @@ def corp() -> Uvn:
     )
 
 
+@cache
+def large() -> Picture:
+    """Return the picture that the registry has of two hundred sites, every other one public."""
+    first = corp().cells[0]
+    many = tuple(
+        replace(
+            first,
+            id=n,
+            name=f"site-{n:03}",
+            address=f"site-{n}.example.org" if n % 2 else None,
+            allowed_lans=(IPv4Network(f"10.1.{n}.0/24"),),
+        )
+        for n in range(1, 201)
+    )
+    return picture_of(replace(corp(), name="large", cells=many, next_cell=201))
+
+
 def _site(
     number: int, name: str, owner: str, *, address: str | None = None, location: str | None = None
 ) -> Cell:

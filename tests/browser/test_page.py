@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 from open_page import OpenPage
 from page_documents import CONFIGURATION, documents_of, event, session_of
 from page_server import PASSWORD, PageServer, serving
-from pictures import BOSS, corp, link_down, phone_at, picture_of, silent, with_view
+from pictures import BOSS, corp, large, link_down, phone_at, picture_of, silent, with_view
 from uno.model.uvn import Uvn
 from uno.web.documents import AlertSeverity
 from uno.web.picture import Picture
@@ -73,22 +73,6 @@ def broken() -> Picture:
     """A site without contact, a generation that was undone, and a change that is not released."""
     view = {"undone": 2, "reason": "rome lost the registry", "waiting": 1}
     return with_view(silent(healthy(), 3), **view)
-
-
-@cache
-def large() -> Picture:
-    cells = corp().cells
-    many = tuple(
-        replace(
-            cells[0],
-            id=n,
-            name=f"site-{n:03}",
-            address=f"site-{n}.example.org" if n % 2 else None,
-            allowed_lans=(type(cells[0].allowed_lans[0])(f"10.1.{n}.0/24"),),
-        )
-        for n in range(1, 201)
-    )
-    return picture_of(replace(corp(), name="large", cells=many, next_cell=201))
 
 
 @pytest.fixture

@@ -288,6 +288,7 @@ function page(here, kept) {
     id: here.id,
     query: here.query,
     elapsed: since(kept),
+    names: new Set([summary.uvn, ...summary.cells.map((cell) => cell.name)]),
     cells: new Map(summary.cells.map((cell) => [cell.id, cell])),
     waiting: (document) => waiting(document, update),
     go: (hash) => (location.hash = hash),

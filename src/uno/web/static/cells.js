@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { NONE, age, count, ms, octets, percent, plural } from "./format.js";
 import {
   CELL,
+  capital,
   LAN,
   ONLINE,
   cellLink,
@@ -113,7 +114,7 @@ function ownPage(cell) {
 /** The page of one cell. */
 export const cellNeeds = (id) => [`cells/${id}`];
 
-export function cellView({ summary, cells, doc, waiting, id, elapsed }) {
+export function cellView({ summary, cells, names, doc, waiting, id, elapsed }) {
   const document = doc(`cells/${id}`);
   const short = cells.get(Number(id));
   if (!document.data) {
@@ -134,7 +135,7 @@ export function cellView({ summary, cells, doc, waiting, id, elapsed }) {
       h("a", { class: "button", href: `#/guide/${cell.id}` }, "Guide of the site"),
       cell.page && h("a", { class: "button", href: cell.page, rel: "noreferrer" }, "Its own page"),
     ),
-    faultList(report),
+    faultList(report, names),
     h(
       "div",
       { class: "columns" },
@@ -192,7 +193,7 @@ function quiet(text) {
   return h("p", { class: "dim pad" }, text);
 }
 
-function faultList(report) {
+function faultList(report, names) {
   const faults = [...report.faults];
   if (faults.length === 0) return null;
   return h(
@@ -209,8 +210,8 @@ function faultList(report) {
           h(
             "div",
             {},
-            h("p", { class: "what" }, prose(fault.what)),
-            fault.remedy && h("p", { class: "remedy" }, prose(fault.remedy)),
+            h("p", { class: "what" }, prose(capital(fault.what, names))),
+            fault.remedy && h("p", { class: "remedy" }, prose(capital(fault.remedy, names))),
           ),
         ),
       ),

@@ -4,6 +4,7 @@
  */
 
 import { h } from "./dom.js";
+import { label } from "./labels.js";
 import { ms, percent, plural, rate } from "./format.js";
 import { CELL, LAN, LINK, linkTitle, shape } from "./parts.js";
 
@@ -63,7 +64,17 @@ function drawing(summary, cells, width, height, redraw) {
     redraw();
   };
   const broken = summary.links.filter((one) => one.health !== "up").length;
-  const label = `Map: ${plural(summary.cells.length, "cell")}, ${plural(summary.links.length, "link")}, ${broken} of them not up. Arrow keys move from cell to cell.`;
+  const room = {
+    width,
+    height,
+    many,
+    places: [...places.values()],
+    links: summary.links
+      .map((one) => [places.get(one.a), places.get(one.b)])
+      .filter(([from, to]) => from && to),
+    taken: [],
+  };
+  const said = `Map: ${plural(summary.cells.length, "cell")}, ${plural(summary.links.length, "link")}, ${broken} of them not up. Arrow keys move from cell to cell.`;
   return h(
     "svg",
     {
@@ -72,7 +83,7 @@ function drawing(summary, cells, width, height, redraw) {
       height,
       viewBox: `0 0 ${width} ${height}`,
       role: "group",
-      "aria-label": label,
+      "aria-label": said,
       onpointerleave: dark,
       onkeydown: (event) => walk(event, summary.cells, places, redraw),
     },
@@ -91,7 +102,7 @@ function drawing(summary, cells, width, height, redraw) {
       "g",
       { class: "cells" },
       summary.cells.map((cell, i) =>
-        cellOf(cell, i, { summary, places, many, radius, hot, light, dark, width, height }),
+        cellOf(cell, i, { summary, places, many, radius, hot, light, dark, room }),
       ),
     ),
   );
@@ -205,7 +216,7 @@ function rttOf(one, places, width, height) {
   );
 }
 
-function cellOf(cell, index, { summary, places, many, radius, hot, light, dark, width, height }) {
+function cellOf(cell, index, { summary, places, many, radius, hot, light, dark, room }) {
   const { x, y } = places.get(cell.id);
   const [kind, word] = CELL[cell.health];
   const named =
@@ -241,7 +252,7 @@ function cellOf(cell, index, { summary, places, many, radius, hot, light, dark, 
       width: 2 * radius,
       height: 2 * radius,
     }),
-    named && words(cell, lans, { x, y, radius, width, height, many }),
+    named && words(cell, lans, { x, y, radius, place: places.get(cell.id) }, room),
   );
 }
 
@@ -249,26 +260,17 @@ function broken(summary) {
   return summary.cells.filter((cell) => cell.health !== "ok").length;
 }
 
-/** Name, LANs and particles of a cell, on the side of it that points away from the middle. */
-function words(cell, lans, { x, y, radius, width, height, many }) {
-  const dx = (x - width / 2) / width;
-  const dy = (y - height / 2) / height;
-  const sideways = Math.abs(dx) > 0.13 && Math.abs(dx) > Math.abs(dy) * 0.35 && width > 480;
-  // A name that does not fit between its cell and the edge is on the other side.
-  const fits = many && 26 + 8 * cell.name.length > (dx > 0 ? width - x : x) ? -1 : 1;
-  const side = Math.sign(dx) * fits;
-  const anchor = sideways ? (side > 0 ? "start" : "end") : "middle";
-  const lines = many ? [] : detail(cell, lans, width > 480);
-  const tall = 15 * lines.length;
-  const tx = sideways ? x + side * (radius + 10) : clamp(x, 60, width - 60);
-  let ty = y + 5 - tall / 2;
-  if (!sideways) ty = dy < -0.08 ? y - radius - 10 - tall : y + radius + 20;
+/** Name, LANs and particles of a cell. */
+function words(cell, lans, at, room) {
+  const lines = room.many ? [] : detail(cell, lans, room.width > 480);
+  const texts = lines.map(([, text]) => text);
+  const { x, y, anchor } = label(cell.name, texts, at, room);
   return h(
     "text",
-    { x: tx, y: ty, "text-anchor": anchor, "aria-hidden": "true" },
-    h("tspan", { class: "name", x: tx }, cell.name),
+    { x, y, "text-anchor": anchor, "aria-hidden": "true" },
+    h("tspan", { class: "name", x }, cell.name),
     lines.map(([kind, text], i) =>
-      h("tspan", { key: i, class: `lan on-${kind}`, x: tx, dy: 15 }, text),
+      h("tspan", { key: i, class: `lan on-${kind}`, x, dy: 15 }, text),
     ),
   );
 }

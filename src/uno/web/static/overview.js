@@ -5,6 +5,7 @@ import { count, octets, plural, rate, timeOfDay, dayOf } from "./format.js";
 import { map } from "./map.js";
 import {
   CELL,
+  capital,
   LAN,
   LINK,
   SEVERITY,
@@ -25,10 +26,10 @@ let unfolded = false;
 
 export const needs = () => ["events?limit=8"];
 
-export function view({ summary, cells, doc, redraw }) {
+export function view({ summary, cells, names, doc, redraw }) {
   return [
-    hero(summary, cells),
-    causes(summary, cells, redraw),
+    hero(summary, cells, names),
+    causes(summary, cells, names, redraw),
     figures(summary),
     h(
       "div",
@@ -47,7 +48,7 @@ export function view({ summary, cells, doc, redraw }) {
   ];
 }
 
-function hero(summary, cells) {
+function hero(summary, cells, names) {
   const kind = summary.severity ? SEVERITY[summary.severity][0] : "ok";
   const from = summary.viewer
     ? (cells.get(summary.viewer)?.name ?? `cell ${summary.viewer}`)
@@ -65,14 +66,14 @@ function hero(summary, cells) {
     h(
       "div",
       {},
-      h("h1", { tabindex: "-1", id: "headline" }, summary.headline),
+      h("h1", { tabindex: "-1", id: "headline" }, capital(summary.headline, names)),
       h("p", { class: "lead" }, parts.join(" · ")),
       summary.rollout && h("p", { class: "lead" }, shape("part"), summary.rollout),
     ),
   );
 }
 
-function causes(summary, cells, redraw) {
+function causes(summary, cells, names, redraw) {
   const alerts = summary.alerts;
   if (alerts.length === 0) return null;
   const shown = unfolded ? alerts : alerts.slice(0, CAUSES);
@@ -82,7 +83,7 @@ function causes(summary, cells, redraw) {
     h(
       "ul",
       {},
-      shown.map((alert) => cause(alert, summary, cells)),
+      shown.map((alert) => cause(alert, summary, cells, names)),
     ),
     alerts.length > CAUSES &&
       h(
@@ -101,7 +102,7 @@ function causes(summary, cells, redraw) {
   );
 }
 
-function cause(alert, summary, cells) {
+function cause(alert, summary, cells, names) {
   const [kind, word] = SEVERITY[alert.severity];
   return h(
     "li",
@@ -111,8 +112,10 @@ function cause(alert, summary, cells) {
     h(
       "div",
       {},
-      h("p", { class: "what" }, prose(alert.what)),
-      alert.remedy && h("p", { class: "remedy" }, prose(alert.remedy)),
+      // The headline is the worst cause: it is not said twice.
+      (alert.what !== summary.headline || !alert.remedy) &&
+        h("p", { class: "what" }, prose(capital(alert.what, names))),
+      alert.remedy && h("p", { class: "remedy" }, prose(capital(alert.remedy, names))),
       alert.consequences > 0 &&
         h(
           "p",

@@ -72,9 +72,22 @@ export function listed(nodes) {
   return nodes.flatMap((node, i) => (i ? [", ", node] : [node]));
 }
 
-/** Text in which `code` stands between backticks. */
+/** A command of uno's at the end of a sentence or of its part: `…: uno sync`. */
+const COMMAND = /((?:^|(?<=[:;,] ))uno [a-z][^;,]*)/;
+
+/** Text in which what stands between backticks, and a command, is code. */
 export function prose(text) {
-  return text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+  return text.split("`").map((part, i) => {
+    if (i % 2) return h("code", {}, part);
+    return part.split(COMMAND).map((piece, j) => (j % 2 ? h("code", {}, piece) : piece));
+  });
+}
+
+/** A sentence with a capital at its beginning, unless it begins with a name or a command. */
+export function capital(text, names) {
+  const [first] = text.split(/[\s:,]/, 1);
+  if (first === "uno" || names.has(first)) return text;
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 export function heading(title, lead, ...extra) {
