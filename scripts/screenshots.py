@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from page_documents import documents_of, event, session_of  # noqa: E402
 from page_server import PageServer, serving  # noqa: E402
 from pictures import BOSS, NOW, corp, large, phone_at, picture_of, silent, with_status  # noqa: E402
-from uno.web.documents import AlertSeverity  # noqa: E402
+from uno.web.documents import AlertSeverity, EventRow  # noqa: E402
 from uno.web.picture import LinkRates, Picture, link_name  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
@@ -44,6 +44,7 @@ class Shot:
 
     name: str
     picture: Callable[[], Picture]
+    events: tuple[EventRow, ...] = EVENTS
     view: str = ""
     width: int = 1280
     height: int = 900
@@ -74,11 +75,11 @@ def healthy() -> Picture:
 
 
 SHOTS = (
-    Shot(name="page-overview", picture=cut_off),
-    Shot(name="page-overview-dark", picture=healthy, scheme="dark"),
+    Shot(name="page-overview", picture=cut_off, height=1000),
+    Shot(name="page-overview-dark", picture=healthy, height=900, scheme="dark"),
     Shot(name="page-phone", picture=cut_off, width=360, height=740),
     Shot(name="page-link", picture=healthy, view="links/1-2"),
-    Shot(name="page-200-cells", picture=lambda: silent(large(), 124), height=1120),
+    Shot(name="page-200-cells", picture=lambda: silent(large(), 124), events=(), height=1220),
     Shot(name="page-particles", picture=healthy, view="particles", height=480),
 )
 
@@ -90,7 +91,7 @@ def main() -> int:
         options = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         for shot in SHOTS:
-            documents = documents_of(shot.picture(), READER, EVENTS)
+            documents = documents_of(shot.picture(), READER, shot.events)
             with serving(documents, session_of(READER)) as server:
                 take(browser, server, shot)
                 print(f"docs/images/{shot.name}.png")

@@ -57,8 +57,13 @@ export function loginView({ ended, loggedIn, redraw }) {
       h(
         "p",
         { class: "dim small" },
-        "No password? At the registry: ",
-        h("code", {}, "uno web login"),
+        "No password yet? At the registry: ",
+        h("code", {}, "uno config user"),
+        ", then ",
+        h("code", {}, "uno sync"),
+        ". Does the browser warn of this page? It does not know the ",
+        h("a", { href: "/ca" }, "UVN's certificate"),
+        ".",
       ),
     ),
   );
