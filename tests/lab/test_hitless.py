@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from watching import await_true, line, note, pause, stream, vtysh
 
-from uno.lab import rehearsal
+from uno.lab import deploy, rehearsal
 from uno.lab.agents import Agents
-from uno.lab.deploy import uno
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingFlow, PingPath
 from uno.model.plan import FIRST_ASN
@@ -155,7 +154,7 @@ def path_of(cell: Node, prefix: str, origin: str) -> str:
 def change_to(agents: Agents, *arguments: str) -> None:
     """Change the definition, and have the network follow."""
     registry = agents.registry.node
-    uno(registry, *arguments, "-y", "-r", str(agents.deployment.registry_root))
+    deploy.uno(registry, *arguments, "-y", "-r", str(agents.deployment.registry_root))
     agents.sync("-t", "120", timeout=180)
 
 

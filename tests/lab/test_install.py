@@ -10,6 +10,7 @@ import pytest
 from watching import KERNEL, UNO, differences, snapshot
 
 from uno.host.command import Completed
+from uno.lab import deploy
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 
@@ -51,6 +52,36 @@ def test_cell_install_is_the_same_and_its_directory_is_private(
     modes = {path.name: path.stat().st_mode & 0o777 for path in (root, *root.iterdir())}
     assert modes.pop("as-cell") == 0o700
     assert set(modes.values()) == {0o600}
+
+
+def test_a_forked_command_does_what_one_that_is_started_does(
+    installed: Deployment, cell: Node
+) -> None:
+    """What other tests here rely on: `prefork`."""
+    package = str(shutil.copy(installed.package(cell), cell.directory))
+    found = []
+    for number, run in enumerate((deploy.uno, started)):
+        root = cell.directory / f"by-command-{number}"
+        done = run(cell, "install", package, "-r", str(root), timeout=60, check=False)
+        failed = run(cell, "service", "up", "-r", str(root), timeout=60, check=False)
+        modes = {path.name: path.stat().st_mode for path in (root, *root.rglob("*"))}
+        texts = (done.stdout, failed.stdout, failed.stderr)
+        found.append(
+            (
+                (done.status, failed.status),
+                [each.replace(root.name, "DIR") for each in texts],
+                {name.replace(root.name, "DIR"): mode for name, mode in modes.items()},
+            )
+        )
+
+    assert deploy.uno is not started
+    assert found[0] == found[1]
+    assert found[0][0] == (0, 2)
+    assert "no interface on 192.168.2.0/24" in found[0][1][2]
+
+
+# As it is before a fixture replaces it.
+started = deploy.uno
 
 
 def tampered(package: Path, _installed: Deployment) -> bytes:

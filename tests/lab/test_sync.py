@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from watching import await_true
 
+from uno.lab import deploy
 from uno.lab.agents import Agent, Agents
-from uno.lab.deploy import uno
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -29,7 +29,7 @@ def well(living: Agents) -> Iterator[Agents]:
 
 
 def change(agents: Agents, *arguments: str) -> None:
-    uno(agents.registry.node, *arguments, "-q", "-r", str(agents.deployment.registry_root))
+    deploy.uno(agents.registry.node, *arguments, "-q", "-r", str(agents.deployment.registry_root))
 
 
 def is_in(agents: Agents, phase: str) -> bool:
@@ -56,7 +56,7 @@ def kill_bus(agent: Agent) -> int:
 def slower_or_faster(agents: Agents) -> None:
     """Change something for every cell that keeps every link."""
     root = str(agents.deployment.registry_root)
-    shown = uno(agents.registry.node, "config", "uvn", "-J", "-r", root).stdout
+    shown = deploy.uno(agents.registry.node, "config", "uvn", "-J", "-r", root).stdout
     profile = "default" if '"fast"' in shown else "fast"
     change(agents, "config", "uvn", "-U", "--timing-profile", profile)
 
