@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -31,6 +32,9 @@ MIN_INTERVAL = 0.1
 
 MAX_INTERVAL = 2.0
 """Seconds between two lines to the same client, at most: ages grow without a change."""
+
+MEASURED_WITHIN = 2.5
+"""Seconds in which cells advertise what they measure, once someone asks for it."""
 
 # Seconds. An agent on a small machine that applies a change may take some of them.
 RESPONSE_TIMEOUT = 20.0
@@ -144,6 +148,18 @@ def request_view(path: Path, request: ControlRequest = ControlRequest.VIEW) -> U
     """Return the view of the agent that serves `path`. Raises as `watch_views` does."""
     for view in watch_views(path, request):
         return view
+    raise _ended()
+
+
+def measured_view(path: Path) -> UvnView:
+    """Return the view with what all cells measure, as far as it arrives in `MEASURED_WITHIN`.
+
+    Cells advertise it only while someone asks (`statesync.timers`). Raises as `watch_views` does.
+    """
+    deadline = time.monotonic() + MEASURED_WITHIN
+    for view in watch_views(path, ControlRequest.WATCH):
+        if view.measured or time.monotonic() >= deadline:
+            return view
     raise _ended()
 
 

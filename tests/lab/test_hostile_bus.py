@@ -242,6 +242,7 @@ def claims(site: Thief, generation: int) -> bool:
 
 @pytest.fixture(scope="module")
 def at_rest(site: Thief) -> dict[str, tuple[float, float]]:
+    await_true(lambda: all(each.bus_pid for each in site.others), "each has its bus", within=60)
     return cost(site.others, during=4)
 
 

@@ -16,7 +16,7 @@ from uno.model.status import CellStatus
 from uno.ports.bus import OWN, RELAY, Channel, Topic
 from uno.statesync.flood_queue import MAX_HOLD
 from uno.statesync.sequence import LIMIT, MAX_STEP
-from uno.statesync.timers import FORGET_AGE, REFRESH_INTERVAL
+from uno.statesync.timers import FORGET_AGE, HELLO_INTERVAL
 
 pytestmark = pytest.mark.feature("G53")
 
@@ -61,7 +61,7 @@ def test_a_cell_that_is_cleaned_is_accepted_again(happens: list[tuple[str, int, 
     # their way to nodes that restart, so that it takes as long twice.
     net.executed[STOLEN].newest.clear()
     net.start(STOLEN)
-    live(net, 2 * FORGET_AGE + 4 * REFRESH_INTERVAL, advertising=range(1, COUNT + 1))
+    live(net, 2 * FORGET_AGE + 4 * HELLO_INTERVAL, advertising=range(1, COUNT + 1))
 
     for cell in net.floods:
         assert net.statuses(cell)[STOLEN].generation == 7, cell
@@ -71,7 +71,7 @@ def live(net: Cells, seconds: float, *, advertising: range = range(2, COUNT + 1)
     """Let time pass, in which these cells refresh their statuses, and all flood."""
     end = net.now + seconds
     while net.now < end:
-        net.now = min(end, net.now + REFRESH_INTERVAL)
+        net.now = min(end, net.now + HELLO_INTERVAL)
         for cell in advertising:
             net.advertise(cell, 7)
         round_of(net)

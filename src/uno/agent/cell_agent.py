@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -38,7 +39,7 @@ from uno.reconcile.collisions import Collision
 from uno.reconcile.forwarding_proof import proof_plan
 from uno.reconcile.lans import attached, require_all
 from uno.statesync.state_database import view
-from uno.statesync.timers import MAX_AGE
+from uno.statesync.timers import MAX_AGE, WATCH_LEASE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from uno.model.net import Network
     from uno.model.network_directory import Directory
     from uno.model.package import Package
-    from uno.model.status import CellStatus, UvnView
+    from uno.model.status import CellStatus, CellView, UvnView
     from uno.ports.bus import BusEvent
     from uno.ports.prober import ProbeResults
     from uno.reconcile.forwarding_proof import ProofPlan
@@ -101,7 +102,9 @@ class CellAgent:
             check_host=environment.check_host,
             limits=environment.confirm_limits,
         )
-        self._control = control.ControlServer(environment.folder / control.SOCKET, view=self.view)
+        self._control = control.ControlServer(
+            environment.folder / control.SOCKET, view=self._answer
+        )
         self._publisher = StatusPublisher(
             self._flood,
             clock=now,
@@ -123,6 +126,7 @@ class CellAgent:
         self._timers = LoopTimers(environment.intervals, now=now())
         self._turned_at = self._started_at = now()
         self._problems: dict[str, str] = {}
+        self._watched_until = -math.inf
         self._last_pass: PassOutcome | None = None
         self._package_mark = self._current_mark()
 
@@ -174,6 +178,7 @@ class CellAgent:
             registry=self._flood.registry_present,
             now=self._now(),
         )
+        seen = replace(seen, cells=tuple(map(self._with_own_status, seen.cells)))
         elsewhere = any(each.alive and each.status and each.status.registry for each in seen.cells)
         # What other cells report counts while the registry's own messages arrive through them.
         age = flood.database.contact_age(REGISTRY, now=self._now())
@@ -183,6 +188,25 @@ class CellAgent:
     def directory(self) -> Directory | None:
         """Return the registry's public facts, None if none were received."""
         return self._flood.state.database.directory()
+
+    def _with_own_status(self, cell: CellView) -> CellView:
+        """Return the cell with all that was observed last, if it is this one."""
+        status = self._publisher.status
+        if cell.id != self._commit.package.plan.cell or status is None:
+            return cell
+        return replace(cell, status=status, status_age=0.0)
+
+    def _answer(self) -> UvnView:
+        """Return the view for a client, and have all cells advertise what they measure."""
+        was_watched = self._is_watched_here
+        self._watched_until = self._now() + WATCH_LEASE
+        if not was_watched:
+            self.observe_soon()
+        return self.view()
+
+    @property
+    def _is_watched_here(self) -> bool:
+        return self._now() < self._watched_until
 
     # Start.
 
@@ -367,6 +391,8 @@ class CellAgent:
         commit = self._commit
         self._timers.begin_observe()
         status = await self._run_blocking(self._collect_status)
+        links = self._flood.state.note_links(status.links, now=self._now())
+        status = replace(status, links=links)
         self._log_obstacles(status)
         if _working(status) != _working(self._publisher.status):
             self._forwarding.request()
@@ -449,6 +475,7 @@ class CellAgent:
             pending=tuple(f"remove {each}" for each in interfaces_to_remove),
             problem=self._all_problems,
             uptime=int(self._now() - self._started_at),
+            watched=self._is_watched_here,
         )
         status = cell_status.collect(environment.host, package, inputs)
         proof = self._ledger.proof() if self._is_ahead else None
@@ -523,9 +550,10 @@ class CellAgent:
     def _receive(self, event: BusEvent) -> None:
         self._receive_and_follow(event)
         self._publisher.wake_flooding()
+        self._publisher.wake_refresh()
 
     def _receive_and_follow(self, event: BusEvent) -> None:
-        was_present = self._flood.registry_present
+        was_present, adjacent = self._flood.registry_present, self._adjacent
         if self._flood.receive(event):
             self._show()
             unhandled = self._flood.state.unhandled
@@ -534,8 +562,13 @@ class CellAgent:
                 self._wake.set()
             status = self._publisher.status
             lacks_proof = status is not None and self._is_ahead and status.proof is None
-            if lacks_proof or self._flood.registry_present != was_present:
+            is_contact = (self._flood.registry_present, self._adjacent) != (was_present, adjacent)
+            if lacks_proof or is_contact:
                 self.observe_soon()
+
+    @property
+    def _adjacent(self) -> frozenset[int]:
+        return self._flood.state.database.contacts.adjacent(now=self._now())
 
     async def _watch_network(self) -> None:
         async for changes in self._environment.watch.changes():
@@ -580,10 +613,17 @@ class CellAgent:
         self._environment.bus.configure(self._environment.config(package), self._receive)
 
     def _contact_ages(self) -> list[float | None]:
-        """Return the seconds since the last message of each neighbour whose link works."""
-        status, contact_age = self._publisher.status, self._flood.state.database.contact_age
-        links = status.links if status else ()
-        return [contact_age(link.cell, now=self._now()) for link in links if link.works]
+        """Return the seconds since the last message of each neighbour whose link works.
+
+        A neighbour, or the registry, whose hellos arrive without what they name counts as silent
+        since then.
+        """
+        status, database, now = self._publisher.status, self._flood.state.database, self._now()
+        working = [link.cell for link in status.links if link.works] if status else []
+        ages = [database.contact_age(cell, now=now) for cell in working]
+        return ages + [
+            database.contacts.lacking_for(node, now=now) for node in (*working, REGISTRY)
+        ]
 
     # Supervision.
 

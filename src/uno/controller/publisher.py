@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from uno.diagnostics import ActionNeeded
 from uno.model import codec
-from uno.model.messages import REGISTRY, Activation, Envelope, Kind, UvnAnnouncement
+from uno.model.messages import REGISTRY, Activation, Envelope, HelloMessage, Kind, UvnAnnouncement
 from uno.model.trust import TrustUpdate
 from uno.ports.bus import Channel, Topic, offers_for, offers_to_relay
 from uno.statesync import envelope
-from uno.statesync.timers import REFRESH_INTERVAL, ROLLOUT_INTERVAL
+from uno.statesync.timers import HELLO_INTERVAL, REFRESH_INTERVAL, ROLLOUT_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,8 @@ class Publisher:
         self._sign = sign
         self._sequence = sequence
         self._announced: UvnAnnouncement | None = None
-        self._announced_at = 0.0
+        self._announced_at = self._sent_at = 0.0
+        self._announced_as = 0
         self._activation: Activation | None = None
         self._directory: Directory | None = None
         self.trust = TrustUpdate()
@@ -93,7 +94,8 @@ class Publisher:
         """Publish the announcement if it has changed, and every `REFRESH_INTERVAL`.
 
         During a rollout it is published every `ROLLOUT_INTERVAL`. A change of its text for people
-        alone is delayed, unless the announcement `is_final`.
+        alone is delayed, unless the announcement `is_final`. After each `HELLO_INTERVAL` without an
+        announcement cells receive a heartbeat.
         """
         before, age = self._announced, now - self._announced_at
         interval = ROLLOUT_INTERVAL if announcement.rollout else REFRESH_INTERVAL
@@ -101,12 +103,20 @@ class Publisher:
             is_same = replace(announcement, rollout="") == replace(before, rollout="")
             is_delayed = is_same and age < _TEXT_INTERVAL and not is_final
             if announcement == before or is_delayed:
+                self._beat(now)
                 return
-        self._announced, self._announced_at = announcement, now
-        self._publish(Topic.UVN, Kind.UVN, codec.encode(announcement))
+        self._announced, self._announced_at, self._sent_at = announcement, now, now
+        self._announced_as = self._publish(Topic.UVN, Kind.UVN, codec.encode(announcement))
+
+    def _beat(self, now: float) -> None:
+        """Publish a heartbeat if it is due."""
+        if now - self._sent_at >= HELLO_INTERVAL:
+            self._sent_at = now
+            body = codec.encode(HelloMessage(newest=self._announced_as))
+            self._publish(Topic.HEARTBEAT, Kind.HEARTBEAT, body)
 
     def refresh(self, *, now: float) -> None:
-        """Publish the last announcement again if it is due: a silent registry counts as gone."""
+        """Publish a heartbeat, or the announcement, if due: a silent registry counts as gone."""
         if self._announced is not None:
             self.announce(self._announced, now=now)
 
@@ -179,8 +189,11 @@ class Publisher:
         for cell in self.offered:
             self.withdraw(cell)
 
-    def _publish(self, topic: Topic, kind: Kind, body: bytes) -> None:
-        self._bus.write(Channel(topic), self._signed(kind, body, subject=REGISTRY))
+    def _publish(self, topic: Topic, kind: Kind, body: bytes) -> int:
+        """Publish a message to all cells, and return its sequence."""
+        made = self._signed(kind, body, subject=REGISTRY)
+        self._bus.write(Channel(topic), made)
+        return made.sequence
 
     def _signed(self, kind: Kind, body: bytes, *, subject: int) -> Envelope:
         plain = Envelope(

@@ -13,30 +13,41 @@ from uno.ports.bus import FOR_REGISTRY, OWN, RELAY, Channel, Received, Topic
 from uno.render import package_file
 from uno.render.package_file import PackageRejected
 from uno.statesync.complaints import Complaints
+from uno.statesync.contacts import reached
 from uno.statesync.envelope import UnknownOrigin, Untrusted
 from uno.statesync.state_database import StateDatabase
-from uno.statesync.timers import MAX_AGE
 from uno.statesync.unknown_origins import UnknownOrigins
 
 if TYPE_CHECKING:
+    from uno.model.messages import Envelope
     from uno.model.plan import Member
     from uno.model.status import CellStatus
     from uno.ports.bus import BusEvent
 
 _log = logging.getLogger(__name__)
 
-# The advertisements of cells, direct and relayed; and those of the registry itself as cells relay
-# them, since a restored registry does not have its newest ones.
+# The messages of cells, direct and relayed; and those of the registry itself as cells relay them,
+# since a restored registry does not have its newest ones.
 CHANNELS = (
-    *(Channel(topic, part) for topic in (Topic.STATUS, Topic.ACK) for part in (OWN, FOR_REGISTRY)),
+    *(
+        Channel(topic, part)
+        for topic in (Topic.STATUS, Topic.ACK, Topic.HELLO)
+        for part in (OWN, FOR_REGISTRY)
+    ),
     *(
         Channel(topic, RELAY)
-        for topic in (Topic.UVN, Topic.ACTIVATION, Topic.TRUST, Topic.DIRECTORY)
+        for topic in (
+            Topic.UVN,
+            Topic.HEARTBEAT,
+            Topic.ACTIVATION,
+            Topic.TRUST,
+            Topic.DIRECTORY,
+        )
     ),
 )
 
-# Seconds after which a cell that refreshes its status directly counts as silent, and those that it
-# has to advertise for the first time.
+# Seconds after which a cell from which hellos came directly counts as silent, and those that it has
+# to advertise for the first time.
 _DIRECT_TIMEOUT = 45.0
 _FIRST_TIMEOUT = 5.0
 
@@ -93,15 +104,23 @@ class Receiver:
             return False
         if self.database.registry_key != self._registry_key:
             self.complain(REGISTRY, _OLD_KEY, now=now)
+        # A hello is no news, unless its cell was silent.
+        is_news = is_new and received.kind != Kind.HELLO
         if event.channel.partition != OWN:
             self._note_relayed(received.subject, is_new=is_new, now=now)
-            return is_new
+            return is_news
         # Any cell can repeat there what another one has advertised before.
         if not self.database.is_newest(received):
-            return is_new
+            return is_news
+        self._note_direct(received)
         before = self._received_directly.get(received.subject, -inf)
         self._received_directly[received.subject] = now
-        return is_new or now - before >= _DIRECT_TIMEOUT
+        return is_news or now - before >= _DIRECT_TIMEOUT
+
+    def _note_direct(self, received: Envelope) -> None:
+        received_at = self.database.received_at(Kind(received.kind), received.subject)
+        if received_at is not None:
+            self.database.contacts.note_direct(received.subject, received_at=received_at)
 
     def _note_relayed(self, cell: int, *, is_new: bool, now: float) -> None:
         if is_new and now - self._first_relayed.setdefault(cell, now) > _FIRST_TIMEOUT:
@@ -130,9 +149,10 @@ class Receiver:
         )
 
     def unreachable(self, *, now: float) -> frozenset[int]:
-        """Return the cells from which nothing is received, directly or relayed."""
+        """Return the cells that are not in contact, directly or through others."""
         ages = {cell: self._age(cell, now) for cell in self.database.members}
-        return frozenset(c for c, age in ages.items() if age is None or age > _DIRECT_TIMEOUT)
+        near = {c for c, age in ages.items() if age is not None and age <= _DIRECT_TIMEOUT}
+        return frozenset(ages) - reached(near, self.database.statuses(), own=None)
 
     def received_since(self, moment: float, *, now: float) -> frozenset[int]:
         """Return the cells that have advertised something new since `moment`."""
@@ -156,9 +176,8 @@ class Receiver:
     def _observation(self, cell: int, now: float) -> CellObservation:
         database = self.database
         status, ack = database.newest(Kind.STATUS, cell), database.newest(Kind.ACK, cell)
-        age = self._age(cell, now)
         return CellObservation(
-            alive=age is not None and age <= MAX_AGE,
+            alive=cell in database.in_contact(now=now),
             verified=cell in self._received_directly or cell in self._verified,
             status=database.status(cell),
             status_sequence=status.sequence if status else 0,

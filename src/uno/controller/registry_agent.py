@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -38,6 +39,7 @@ from uno.ports.bus import Bus
 from uno.ports.host import Desired
 from uno.statesync import envelope
 from uno.statesync.sequence import Sequence
+from uno.statesync.timers import WATCH_LEASE
 
 if TYPE_CHECKING:
     from uno.model.messages import Activation, UvnAnnouncement
@@ -135,6 +137,7 @@ class RegistryAgent:
         self._store_mark = 0
         self._started_at = self._bus_joined_at = self._count_at = 0.0
         self._waiting = 0
+        self._watched_until = -math.inf
         self._failure: UnoError | None = None
 
     async def run(
@@ -166,6 +169,15 @@ class RegistryAgent:
         if self._bus.problem:
             return structs.replace(seen, rollout=f"waits: {self._bus.problem}")
         return seen
+
+    def _show(self) -> UvnView:
+        """Return the view for a client, and have all cells advertise what they measure."""
+        now = self._environment.clock()
+        was_watched, self._watched_until = now < self._watched_until, now + WATCH_LEASE
+        if not was_watched:
+            self._is_due = True
+            self._wake.set()
+        return self.view()
 
     async def release(self) -> None:
         """Release the newest generation: now, or once the current rollout may be replaced."""
@@ -207,7 +219,7 @@ class RegistryAgent:
     async def _serve(self, until: Callable[[UvnView], bool] | None) -> UvnView:
         identity = self._snapshot.plan.identity
         path = control.socket_path(identity, REGISTRY, run=self._environment.run)
-        self._server = control.ControlServer(path, view=self.view, sync=self.release)
+        self._server = control.ControlServer(path, view=self._show, sync=self.release)
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(self._server.serve())
@@ -486,7 +498,7 @@ class RegistryAgent:
         return found
 
     def _announcement(self, observed: dict[int, CellObservation], now: float) -> UvnAnnouncement:
-        return announcement.announcement(
+        announced = announcement.announcement(
             self._snapshot.record,
             self._rollout,
             observed,
@@ -494,6 +506,7 @@ class RegistryAgent:
             release_waits=self._release_waits,
             waiting=self._waiting,
         )
+        return structs.replace(announced, watched=now < self._watched_until)
 
     def _sealed_package(self, cell: int) -> bytes:
         plan = self._snapshot.plan

@@ -25,11 +25,11 @@ class CellObservation:
     """What the registry has received from a cell.
 
     `status_sequence` and `ack_sequence` are those of `status` and `ack`. A cell numbers all of its
-    advertisements in one sequence, so the higher one is the later. A cell is `alive` if its newest
-    advertisement has not reached MAX_AGE. It is `verified` if an advertisement came from the cell
-    itself, or a relayed one was followed by a newer one: a single relayed one may be old. `proven`
-    is the generation of the package that it has proved to run, by a manifest that this registry has
-    signed; None without a proof.
+    advertisements in one sequence, so the higher one is the later. A cell is `alive` if it is in
+    contact, with the registry or with other cells that are. It is `verified` if an advertisement
+    came from the cell itself, or a relayed one was followed by a newer one: a single relayed one
+    may be old. `proven` is the generation of the package that it has proved to run, by a manifest
+    that this registry has signed; None without a proof.
     """
 
     alive: bool = False

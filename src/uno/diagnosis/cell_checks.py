@@ -229,7 +229,7 @@ def clock_offsets(cells: Iterable[CellView], *, without: int, now: int) -> Itera
     for each in cells:
         status = each.status
         if each.id != without and each.alive and status and status.clock is not None:
-            yield status.clock + int(each.age or 0) - now
+            yield status.clock + int(each.status_age or 0) - now
 
 
 # The package and the agent.

@@ -192,7 +192,7 @@ def _clocks(facts: RegistryFacts) -> Iterator[_Row]:
         clock = cell.status.clock if cell.status and cell.alive else None
         if clock is None:
             continue
-        ahead = clock + int(cell.age or 0) - now
+        ahead = clock + int(cell.status_age or 0) - now
         if abs(ahead) > CLOCK_DIFFERENCE:
             side = "ahead of" if ahead > 0 else "behind"
             yield (

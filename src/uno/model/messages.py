@@ -37,10 +37,14 @@ class Kind(IntEnum):
     ACK = 5
     TRUST = 6
     DIRECTORY = 7
+    HELLO = 8
+    HEARTBEAT = 9
 
 
-# Kinds that the registry originates. A cell originates its status and its acknowledgements.
-OF_REGISTRY = frozenset({Kind.UVN, Kind.OFFER, Kind.ACTIVATION, Kind.TRUST, Kind.DIRECTORY})
+# Kinds that the registry originates. A cell originates its status, its acknowledgements and hellos.
+OF_REGISTRY = frozenset(
+    {Kind.UVN, Kind.OFFER, Kind.ACTIVATION, Kind.TRUST, Kind.DIRECTORY, Kind.HEARTBEAT}
+)
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
@@ -74,7 +78,8 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
     its signature. `rollout` describes the step of a rollout for people, empty at rest. If the
     newest generation was rolled back, `undone` is its number and `reason` the cause, and
     `generation` and `cells` are those of the one before. `waiting` counts the changes that are not
-    released. `package_format` is the newest format of packages that the registry writes.
+    released. `package_format` is the newest format of packages that the registry writes. `watched`:
+    someone watches the UVN at the registry, so that cells advertise what they measure.
     """
 
     generation: int
@@ -87,6 +92,16 @@ class UvnAnnouncement(Struct, frozen=True, kw_only=True):
     reason: str = ""
     waiting: int = 0
     package_format: int = FIRST
+    watched: bool = False
+
+
+class HelloMessage(Struct, frozen=True, kw_only=True):
+    """A sign of life, of a cell (RFC 2328, 9.5) or of the registry: it has nothing to advertise.
+
+    `newest` is the sequence of its newest status, or announcement: a node without it has lost it.
+    """
+
+    newest: int = 0
 
 
 class Activation(Struct, frozen=True, kw_only=True):

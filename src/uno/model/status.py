@@ -17,6 +17,9 @@ from uno.model.package_formats import FIRST
 # section 6.1 of its paper).
 SESSION_SECONDS = 180
 
+FRESH_AGE = 45.0
+"""Seconds after which a cell that someone watches has advertised what it measures again."""
+
 
 def sessions_up(*, bgp: str, bfd: str) -> bool:
     """Whether BGP exchanges routes (RFC 4271) and BFD would detect a dead link (RFC 5880).
@@ -35,10 +38,12 @@ class LinkState(Struct, frozen=True, kw_only=True):
     `received` and `sent` are bytes since the interface was made. `endpoint` is the address and port
     of the peer that WireGuard sends to, empty if there is none. `prefixes` are those that BGP has
     accepted from the neighbour; `flaps` counts how often an Established session has ended.
+    `adjacent`: the agent at the other end is in contact with this one (RFC 2328, 10.1).
     """
 
     interface: str
     cell: int
+    adjacent: bool = False
     handshake: int | None = None
     bgp: str = ""
     bfd: str = ""
@@ -126,6 +131,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     an older one. `package_format` is the newest format of packages that the cell reads. `uptime` is
     for how many seconds the agent has run, `host_uptime` the host. `dropped` maps chains of uno's
     firewall to the packets that they have dropped since it was made, but for those with none.
+    `watched`: someone watches the UVN at this cell, so that all cells advertise what they measure.
     """
 
     generation: int
@@ -151,6 +157,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     uptime: int | None = None
     host_uptime: int | None = None
     dropped: dict[str, int] = {}
+    watched: bool = False
 
     @property
     def routed(self) -> bool:
@@ -160,11 +167,13 @@ class CellStatus(Struct, frozen=True, kw_only=True):
 
 
 class CellView(Struct, frozen=True, kw_only=True):
-    """A cell as a node sees it: the newest advertisement, and its age in seconds.
+    """A cell as a node sees it: what it has advertised last.
 
-    `package` is the generation that it should run, if known. `status` and `age` are None where
-    nothing was ever received; `alive`: the newest advertisement is not too old; `unproven`: it
-    claims to run a generation that the registry has not made.
+    `package` is the generation that it should run, if known. `alive`: the cell is in contact, with
+    the node itself or with a neighbour that is. `age` are the seconds since the last message of a
+    cell that is alive, and since the contact with another was lost; `status_age` is the age of
+    `status`, and of what was measured in it. All three are None where nothing was ever received.
+    `unproven`: it claims to run a generation that the registry has not made.
     """
 
     id: int
@@ -173,8 +182,14 @@ class CellView(Struct, frozen=True, kw_only=True):
     status: CellStatus | None = None
     ack: Ack | None = None
     age: float | None = None
+    status_age: float | None = None
     alive: bool = False
     unproven: bool = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its status is newer than one from before someone watched."""
+        return self.status_age is not None and self.status_age <= FRESH_AGE
 
     @property
     def consistent(self) -> bool:
@@ -220,6 +235,11 @@ class UvnView(Struct, frozen=True, kw_only=True):
         return all(
             cell.alive and cell.status is not None and cell.status.routed for cell in self.cells
         )
+
+    @property
+    def measured(self) -> bool:
+        """Whether every cell in contact has advertised what it measures, and not long ago."""
+        return all(cell.is_fresh for cell in self.cells if cell.alive)
 
     @property
     def obstructed(self) -> bool:

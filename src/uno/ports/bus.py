@@ -28,6 +28,8 @@ class Topic(StrEnum):
     ACK = "uno/ack"
     TRUST = "uno/trust"
     DIRECTORY = "uno/directory"
+    HELLO = "uno/hello"
+    HEARTBEAT = "uno/heartbeat"
 
 
 OWN = "own"

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from uno.model.codec import MalformedJson, decode
-from uno.model.messages import BODY_LIMIT, Ack, Activation, Kind, UvnAnnouncement
+from uno.model.messages import BODY_LIMIT, Ack, Activation, HelloMessage, Kind, UvnAnnouncement
 from uno.model.network_directory import MAX_SIZE, Directory
 from uno.model.status import CellStatus
 from uno.model.trust import TrustUpdate
 from uno.model.untrusted_text import made_safe
 
-Body: TypeAlias = UvnAnnouncement | Activation | CellStatus | Ack | TrustUpdate | Directory
+Body: TypeAlias = (
+    UvnAnnouncement | Activation | CellStatus | Ack | TrustUpdate | Directory | HelloMessage
+)
 
 _TYPES: dict[Kind, type[Body]] = {
     Kind.UVN: UvnAnnouncement,
@@ -24,6 +26,8 @@ _TYPES: dict[Kind, type[Body]] = {
     Kind.ACK: Ack,
     Kind.TRUST: TrustUpdate,
     Kind.DIRECTORY: Directory,
+    Kind.HELLO: HelloMessage,
+    Kind.HEARTBEAT: HelloMessage,
 }
 
 # What the registry announces grows with the cells of the UVN, an activation with the links too. A
@@ -38,6 +42,8 @@ _LIMITS = {
     Kind.TRUST: 64 << 10,
     # A newer registry may write more than this version would.
     Kind.DIRECTORY: 2 * MAX_SIZE,
+    Kind.HELLO: 1 << 10,
+    Kind.HEARTBEAT: 1 << 10,
 }
 _STATUS_PER_MEMBER = 1 << 10
 

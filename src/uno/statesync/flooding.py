@@ -3,7 +3,8 @@
 A cell verifies each advertisement and floods those that are newer than its own copy, so that all
 cells converge on the same state, also without the registry. Statuses are queued and flooded
 together (`flood_queue`). What a change waits for is flooded at once: advertisements of the
-registry, and of cells that the registry cannot reach, which go to the registry too.
+registry, and of cells that the registry cannot reach, which go to the registry too. Hellos of other
+cells are not flooded: who is in contact follows from the statuses (`contacts`).
 
 Each method takes an event and returns commands, which `agent.state_sync.flood_runner` executes in
 their order. Times are of a monotonic clock, in seconds.
@@ -11,7 +12,7 @@ their order. Times are of a monotonic clock, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
-from uno.model.messages import OF_REGISTRY, REGISTRY, Envelope, Kind
+from uno.model.messages import OF_REGISTRY, REGISTRY, Envelope, HelloMessage, Kind
 from uno.ports.bus import (
     ANNOUNCEMENTS,
     FOR_REGISTRY,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from uno.model.messages import Ack
     from uno.model.package import Package
     from uno.model.plan import Member
-    from uno.model.status import CellStatus
+    from uno.model.status import CellStatus, LinkState
 
 _KIND_OF = {
     Topic.UVN: Kind.UVN,
@@ -55,16 +56,21 @@ _KIND_OF = {
     Topic.ACK: Kind.ACK,
     Topic.TRUST: Kind.TRUST,
     Topic.DIRECTORY: Kind.DIRECTORY,
+    Topic.HELLO: Kind.HELLO,
+    Topic.HEARTBEAT: Kind.HEARTBEAT,
 }
 _TOPIC_OF = {kind: topic for topic, kind in _KIND_OF.items()}
 _FLOODED = (
     Topic.TRUST,
     Topic.UVN,
+    Topic.HEARTBEAT,
     Topic.ACTIVATION,
     Topic.STATUS,
     Topic.ACK,
+    Topic.HELLO,
     Topic.DIRECTORY,
 )
+_SIGNS_OF_REGISTRY = (ANNOUNCEMENTS, Channel(Topic.HEARTBEAT))
 
 _RELAYED_STATUSES = Channel(Topic.STATUS, RELAY)
 
@@ -73,6 +79,8 @@ _UNREACHABLE_ONLY = (
     Channel(Topic.STATUS, FOR_REGISTRY),
     Channel(Topic.ACK, FOR_REGISTRY),
     Channel(Topic.ACK, RELAY),
+    Channel(Topic.HELLO, FOR_REGISTRY),
+    Channel(Topic.HELLO, RELAY),
 )
 
 
@@ -158,6 +166,7 @@ class Flood:
         self._complaints = Complaints()
         self._relayed: set[tuple[Channel, int]] = set()
         self._originated: dict[Kind, CellStatus | Ack] = {}
+        self._detected: frozenset[int] = frozenset()
         self._commands: list[Command] = []
         self.database = StateDatabase(
             identity=package.plan.identity,
@@ -224,8 +233,49 @@ class Flood:
 
     def originate(self, body: CellStatus | Ack, kind: Kind, *, now: float) -> tuple[Command, ...]:
         """Advertise the status, or an acknowledgement, of the cell itself."""
+        self._originated[kind] = body
         self._originate(body, kind, now=now)
         return self._taken()
+
+    def send_hello(self, *, now: float) -> tuple[Command, ...]:
+        """Give the neighbours, and the registry, a sign of life."""
+        newest = self.database.newest(Kind.STATUS, self.cell)
+        body = HelloMessage(newest=newest.sequence if newest else 0)
+        self._originate(body, Kind.HELLO, now=now)
+        return self._taken()
+
+    def note_links(self, links: Iterable[LinkState], *, now: float) -> tuple[LinkState, ...]:
+        """Take what the cell observes of its links; return it with `adjacent` set.
+
+        A neighbour whose BFD session fails (RFC 5880, section 6.8.4) is not in contact by its
+        earlier messages any more.
+        """
+        found = tuple(links)
+        detected = frozenset(link.cell for link in found if link.bfd == "up")
+        for cell in self._detected & {link.cell for link in found} - detected:
+            self.database.contacts.note_link_down(cell, now=now)
+        self._detected = detected
+        adjacent = self.database.contacts.adjacent(now=now)
+        return tuple(replace(link, adjacent=link.cell in adjacent) for link in found)
+
+    def is_overlooked(self, *, now: float) -> bool:
+        """Whether a neighbour whose messages arrive advertises that those of this cell do not."""
+        statuses = map(self.database.status, self.database.contacts.adjacent(now=now))
+        links = (link for status in statuses if status is not None for link in status.links)
+        return any(link.cell == self.cell and not link.adjacent for link in links)
+
+    def is_watched(self, *, now: float) -> bool:
+        """Whether someone watches the UVN, at the registry or at a cell that is in contact."""
+        announced = self.database.registry_announcement()
+        age = self.database.contact_age(REGISTRY, now=now)
+        if announced is not None and announced.watched and age is not None and age <= MAX_AGE:
+            return True
+        return self._are_watching(self.database.in_contact(now=now))
+
+    def _are_watching(self, cells: Collection[int]) -> bool:
+        return any(
+            status.watched for cell, status in self.database.statuses().items() if cell in cells
+        )
 
     def next_flood(self, *, awaiting_confirm: bool, now: float) -> float | None:
         """Return when the queue, or what a cell has sent too fast, is due; None if neither is.
@@ -282,19 +332,35 @@ class Flood:
                 self._unknown.keep(envelope, channel, now=now)
             self._complain(envelope, error, now=now)
             return
-        is_present = self.registry.is_present(now=now)
-        is_direct = channel.partition == OWN and envelope.kind in OF_REGISTRY
-        # Another cell may have relayed it first; only what is stored is verified.
-        if is_direct and self.database.is_newest(envelope):
-            self.registry_contact = max(self.registry_contact, envelope.sequence)
-            self.registry.note_contact(now=now)
-        if channel == ANNOUNCEMENTS and self.database.is_newest(envelope):
-            received_at = self.database.received_at(Kind.UVN, REGISTRY)
-            self.registry.note_heartbeat(received_at=now if received_at is None else received_at)
+        kind = Kind(envelope.kind)
+        before = self.registry.is_present(now=now), self._adjacent(now)
+        if self.database.is_newest(envelope):
+            self._note_newest(channel, envelope, now=now)
         if is_newer:
             self._accept(channel, envelope, now=now)
-        if is_newer or is_present != self.registry.is_present(now=now):
+        is_advertisement = is_newer and kind not in {Kind.HELLO, Kind.HEARTBEAT}
+        if is_advertisement or before != (self.registry.is_present(now=now), self._adjacent(now)):
             self._commands.append(StateChanged())
+
+    def _adjacent(self, now: float) -> frozenset[int]:
+        return self.database.contacts.adjacent(now=now)
+
+    def _note_newest(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
+        """Note that the newest message of a node has come, perhaps again.
+
+        Another cell may have relayed it first; only what is stored is verified.
+        """
+        kind, subject = Kind(envelope.kind), envelope.subject
+        received_at = self.database.received_at(kind, subject)
+        if received_at is None:
+            return
+        if channel.partition == OWN and kind in OF_REGISTRY:
+            self.registry_contact = max(self.registry_contact, envelope.sequence)
+            self.registry.note_contact(now=now)
+        if channel in _SIGNS_OF_REGISTRY:
+            self.registry.note_heartbeat(received_at=received_at)
+        elif channel.partition == OWN and kind not in OF_REGISTRY:
+            self.database.contacts.note_direct(subject, received_at=received_at)
 
     def _accept(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
         kind, subject = Kind(envelope.kind), envelope.subject
@@ -339,9 +405,8 @@ class Flood:
         if offer is not None and ack is not None and ack.offer >= offer.sequence:
             self._withdraw(offers_for(subject), subject)
 
-    def _originate(self, body: CellStatus | Ack, kind: Kind, *, now: float) -> None:
-        self._originated[kind] = body
-        self._withdraw_silent(now)
+    def _originate(self, body: CellStatus | Ack | HelloMessage, kind: Kind, *, now: float) -> None:
+        self._follow_contacts(now)
         plain = Envelope(
             subject=self.cell,
             kind=kind,
@@ -395,13 +460,20 @@ class Flood:
             self._relayed.discard((channel, subject))
             self._commands.append(Withdraw(channel, subject))
 
-    def _withdraw_silent(self, now: float) -> None:
-        """Withdraw what cells have advertised that are gone: it must not come back later."""
+    def _follow_contacts(self, now: float) -> None:
+        """Withdraw what cells have advertised that are gone: it must not come back later.
+
+        The same status is flooded again once its cell is back: a path may have joined it anew.
+        """
+        for cell in self.database.in_contact(now=now):
+            is_relayed = cell == self.cell or (_RELAYED_STATUSES, cell) in self._relayed
+            if not is_relayed and self.database.newest(Kind.STATUS, cell) is not None:
+                self.queue.put(cell, now=now)
         for channel, subject in tuple(self._relayed):
             if subject == REGISTRY or channel.topic is Topic.OFFER:
                 continue
-            age = self.database.contact_age(subject, now=now)
-            if age is None or age > MAX_AGE:
+            lost_for = self.database.lost_for(subject, now=now)
+            if lost_for is not None and lost_for > MAX_AGE:
                 self._withdraw(channel, subject)
 
     def _complain(self, envelope: Envelope, error: Untrusted, *, now: float) -> None:

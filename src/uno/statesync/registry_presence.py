@@ -8,6 +8,8 @@ seconds; a false report lasts until the next heartbeat. Times are of a monotonic
 
 from __future__ import annotations
 
+import math
+
 from uno.statesync.timers import MAX_AGE
 
 
@@ -19,6 +21,7 @@ class RegistryPresence:
         self._grace = grace
         self._writers = 0
         self._heartbeat_at: float | None = None
+        self._newest_at = -math.inf
         self._left_at: float | None = None
         self._contact_at: float | None = None
 
@@ -33,7 +36,9 @@ class RegistryPresence:
 
     def note_heartbeat(self, *, received_at: float) -> None:
         """Note that the registry's newest message, first received then, was received directly."""
-        self._heartbeat_at, self._left_at = received_at, None
+        # What is delivered again, after a false report that the writer has left, may be older.
+        self._newest_at = max(self._newest_at, received_at)
+        self._heartbeat_at, self._left_at = self._newest_at, None
 
     def note_contact(self, *, now: float) -> None:
         """Note that a message of the registry has come directly, whichever it is."""

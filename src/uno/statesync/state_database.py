@@ -6,15 +6,17 @@ compares checksums). Which node relayed an advertisement is irrelevant, since it
 it. Times are of the node's own monotonic clock, in seconds: no message carries a time.
 
 A thief of a cell's key can use any number. So a number has an upper limit, is at most `MAX_STEP`
-above the one before, and is forgotten `FORGET_AGE` after the cell's last advertisement. Those of
-the registry, whose old messages must never count again, are not forgotten.
+above the one before, and is forgotten `FORGET_AGE` after the contact with the cell was lost. Those
+of the registry, whose old messages must never count again, are not forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from uno.model.messages import (
     OF_REGISTRY,
@@ -22,10 +24,12 @@ from uno.model.messages import (
     Ack,
     Activation,
     Envelope,
+    HelloMessage,
     Kind,
     UvnAnnouncement,
     originator,
 )
+from uno.model.net import Network
 from uno.model.network_directory import Directory
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
@@ -33,9 +37,14 @@ from uno.model.trust import TrustUpdate, newest_key
 from uno.statesync import bodies
 from uno.statesync.admission import Admission
 from uno.statesync.bodies import Body, MalformedBody
+from uno.statesync.contacts import Contacts
 from uno.statesync.envelope import UnknownOrigin, Untrusted, verify
 from uno.statesync.sequence import LIMIT, MAX_STEP
-from uno.statesync.timers import FORGET_AGE, MAX_AGE
+from uno.statesync.timers import FORGET_AGE
+
+# What a cell originates, and what of the registry's a heartbeat repeats.
+_OF_CELL = (Kind.STATUS, Kind.ACK, Kind.HELLO)
+_REPEATED = {Kind.HELLO: Kind.STATUS, Kind.HEARTBEAT: Kind.UVN}
 
 # Kinds that are about the whole UVN.
 _OF_ALL = OF_REGISTRY - {Kind.OFFER}
@@ -72,6 +81,7 @@ class StateDatabase:
         self._members = dict(members)
         self._entries: dict[tuple[Kind, int], _Entry] = {}
         self._admission = Admission()
+        self._contacts = Contacts(own)
         # What came faster than is accepted: the first of it, and the newest, not verified yet.
         self._waiting: dict[tuple[Kind, int], _Entry] = {}
         self._candidates: dict[tuple[Kind, int], Envelope] = {}
@@ -85,6 +95,20 @@ class StateDatabase:
     def registry_key(self) -> str:
         """The key that the registry signs with, in base64."""
         return self._registry_key
+
+    @property
+    def contacts(self) -> Contacts:
+        """The contacts of the node."""
+        return self._contacts
+
+    def in_contact(self, *, now: float) -> frozenset[int]:
+        """Return the members that are in contact, directly or through others."""
+        return self._contacts.current(self.statuses, self._members, now=now)
+
+    def lost_for(self, cell: int, *, now: float) -> float | None:
+        """Return for how many seconds a member is not in contact, None if it is."""
+        self.in_contact(now=now)
+        return self._contacts.lost_for(cell, now=now)
 
     def accept(self, envelope: Envelope, *, now: float) -> bool:
         """Store an envelope if it is newer than the stored one; return whether it was stored.
@@ -150,7 +174,22 @@ class StateDatabase:
 
     def _store(self, key: tuple[Kind, int], entry: _Entry, now: float) -> None:
         self._admission.take(key, now=now)
+        kind, subject = key
+        before = self.status(subject) if kind is Kind.STATUS else None
         self._entries[key] = entry
+        if kind in _OF_CELL:
+            self._contacts.note_message(subject, now=now)
+        if isinstance(entry.body, CellStatus):
+            self._contacts.note_status(before, entry.body)
+        if kind in {*_REPEATED, *_REPEATED.values()}:
+            self._note_named(subject, now)
+
+    def _note_named(self, node: int, now: float) -> None:
+        kind = Kind.HEARTBEAT if node == REGISTRY else Kind.HELLO
+        hello, repeated = self.body(kind, node), self.newest(_REPEATED[kind], node)
+        if isinstance(hello, HelloMessage):
+            is_here = repeated is not None and repeated.sequence >= hello.newest
+            self._contacts.note_named(node, is_here=is_here, now=now)
 
     def is_newest(self, envelope: Envelope) -> bool:
         """Whether an envelope is the stored one of its kind and subject, whoever relayed it."""
@@ -217,7 +256,7 @@ class StateDatabase:
 
     def contact_age(self, node: int, *, now: float) -> float | None:
         """Return the seconds since the newest message of a cell, or of the registry, arrived."""
-        kinds = OF_REGISTRY if node == REGISTRY else (Kind.STATUS, Kind.ACK)
+        kinds = OF_REGISTRY if node == REGISTRY else _OF_CELL
         ages = [age for kind in kinds if (age := self.age(kind, node, now=now)) is not None]
         return min(ages, default=None)
 
@@ -253,10 +292,11 @@ class StateDatabase:
                 kept.pop(key, None)
         self._registry_key = registry_key
         self._members = dict(members)
+        self._contacts.recompute()
 
     def _is_newer(self, kind: Kind, envelope: Envelope) -> bool:
         """Whether an envelope, if it is authentic, is newer than the stored one."""
-        known = self._entries.get((kind, envelope.subject))
+        known = self._newest_before(kind, envelope.subject)
         if known is None:
             return True
         step = envelope.sequence - known.envelope.sequence
@@ -264,15 +304,37 @@ class StateDatabase:
             raise Untrusted("a message has a sequence number too far above the last one")
         return step > 0 or (step == 0 and envelope.signature > known.envelope.signature)
 
+    def _newest_before(self, kind: Kind, subject: int) -> _Entry | None:
+        """Return what an envelope has to be newer than.
+
+        A hello, or a heartbeat, is a sign of life only if nothing newer has come from its node: a
+        recorded one must not count again.
+        """
+        if kind not in _REPEATED:
+            return self._entries.get((kind, subject))
+        kinds = (kind, Kind.UVN) if subject == REGISTRY else _OF_CELL
+        found = (self._entries.get((each, subject)) for each in kinds)
+        return max(
+            (each for each in found if each is not None),
+            key=lambda each: each.envelope.sequence,
+            default=None,
+        )
+
     def _is_silent(self, kind: Kind, subject: int, now: float) -> bool:
-        """Whether the sequence of a cell is forgotten, as nothing new has come from it."""
+        """Whether the sequence of a cell is forgotten, as it has not been in contact for long."""
         if kind in OF_REGISTRY:
             return False
         age = self.contact_age(subject, now=now)
-        return age is not None and age > FORGET_AGE
+        if age is None or age <= FORGET_AGE:
+            return False
+        if subject == self._own:
+            # What a thief has sent in the name of the cell.
+            return True
+        lost_for = self.lost_for(subject, now=now)
+        return lost_for is not None and lost_for > FORGET_AGE
 
     def _forget(self, cell: int) -> None:
-        for kind in (Kind.STATUS, Kind.ACK):
+        for kind in _OF_CELL:
             self._entries.pop((kind, cell), None)
 
     def _kind(self, envelope: Envelope) -> Kind:
@@ -339,17 +401,47 @@ def view(
 def _cell(
     database: StateDatabase, member: Member, *, announced: UvnAnnouncement, now: float
 ) -> CellView:
-    age = database.contact_age(member.id, now=now)
+    age, status = database.contact_age(member.id, now=now), database.status(member.id)
+    lost_for = database.lost_for(member.id, now=now)
+    status_age = database.age(Kind.STATUS, member.id, now=now)
     return CellView(
         id=member.id,
         name=member.name,
         package=announced.cells.get(member.id),
-        status=database.status(member.id),
+        status=status and seen(status, database.members.values(), cell=member.id, age=status_age),
         ack=database.ack(member.id),
-        age=age,
-        alive=age is not None and age <= MAX_AGE,
+        age=age if age is None or lost_for is None else lost_for,
+        status_age=status_age,
+        alive=age is not None and lost_for is None,
         unproven=member.id in announced.unproven,
     )
+
+
+def advertised(status: CellStatus, *, watched: bool) -> CellStatus:
+    """Return what a cell advertises of its status: without a row for each LAN and cell of the UVN.
+
+    What the cell reaches is derived from what it does not (`seen`). Its probes of other cells are
+    for people alone, and left out unless the UVN is `watched`.
+    """
+    return replace(status, paths=status.paths if watched else (), reachable=())
+
+
+def seen(
+    status: CellStatus, members: Iterable[Member], *, cell: int, age: float | None = None
+) -> CellStatus:
+    """Return the status that `cell` has advertised `age` seconds ago, with what it reaches."""
+    lost = frozenset(status.unreachable)
+    undone = status.undone
+    return replace(
+        status,
+        reachable=tuple(_reachable(members, lost, cell)),
+        undone=undone and replace(undone, age=undone.age + int(age or 0)),
+    )
+
+
+def _reachable(members: Iterable[Member], lost: frozenset[Network], cell: int) -> Iterable[Network]:
+    others = sorted((each for each in members if each.id != cell), key=lambda each: each.id)
+    return (lan for each in others for lan in each.lans if lan not in lost)
 
 
 def _key_of(members: Mapping[int, Member], cell: int) -> str:

@@ -8,11 +8,12 @@ import pytest
 
 from uno.controller.publisher import DuplicateRegistry, Publisher
 from uno.diagnostics import ActionNeeded
-from uno.model.messages import CONFIRM_TIMEOUT, Activation, Envelope, UvnAnnouncement
+from uno.model.codec import decode
+from uno.model.messages import CONFIRM_TIMEOUT, Activation, Envelope, HelloMessage, UvnAnnouncement
 from uno.model.network_directory import Directory
 from uno.ports.bus import Bus, BusConfig, Channel, Topic, offers_for, offers_to_relay
 from uno.statesync.sequence import Sequence
-from uno.statesync.timers import REFRESH_INTERVAL, ROLLOUT_INTERVAL
+from uno.statesync.timers import HELLO_INTERVAL, REFRESH_INTERVAL, ROLLOUT_INTERVAL
 
 IDENTITY = "ab" * 16
 
@@ -205,7 +206,6 @@ def test_many_jumps_in_a_minute_are_a_second_agent() -> None:
 def test_the_last_announcement_is_refreshed_when_it_is_due(
     publisher: Publisher, bus: RecordingBus
 ) -> None:
-    """Also where nothing else can be published: cells take a silent registry for gone."""
     publisher.refresh(now=0.0)
     assert bus.newest == {}
     publisher.announce(UvnAnnouncement(generation=2), now=0.0)
@@ -216,4 +216,26 @@ def test_the_last_announcement_is_refreshed_when_it_is_due(
     publisher.refresh(now=REFRESH_INTERVAL)
 
     second = bus.newest[Channel(Topic.UVN), 0]
-    assert (second.sequence, second.body) == (first.sequence + 1, first.body)
+    assert (second.sequence, second.body) == (first.sequence + 2, first.body)
+
+
+@pytest.mark.feature("G57")
+def test_cells_receive_a_heartbeat_when_nothing_else_is_announced(
+    publisher: Publisher, bus: RecordingBus
+) -> None:
+    """Also where nothing else can be published: cells take a silent registry for gone."""
+    publisher.announce(UvnAnnouncement(generation=2), now=0.0)
+    announced = bus.newest[Channel(Topic.UVN), 0]
+
+    publisher.refresh(now=HELLO_INTERVAL - 0.1)
+    assert (Channel(Topic.HEARTBEAT), 0) not in bus.newest
+    publisher.refresh(now=HELLO_INTERVAL)
+    first = bus.newest[Channel(Topic.HEARTBEAT), 0]
+    publisher.refresh(now=2 * HELLO_INTERVAL - 0.1)
+    assert bus.newest[Channel(Topic.HEARTBEAT), 0] == first
+    publisher.refresh(now=2 * HELLO_INTERVAL)
+
+    second = bus.newest[Channel(Topic.HEARTBEAT), 0]
+    assert (first.sequence, second.sequence) == (announced.sequence + 1, announced.sequence + 2)
+    assert decode(second.body, HelloMessage) == HelloMessage(newest=announced.sequence)
+    assert bus.newest[Channel(Topic.UVN), 0] == announced

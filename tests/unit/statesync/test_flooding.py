@@ -60,7 +60,7 @@ def test_a_cell_subscribes_to_flooded_topics_and_to_its_offers() -> None:
     cells = Cells(1)
     channels = {each.channel for each in cells.floods[1].subscribe() if isinstance(each, Subscribe)}
 
-    assert len(channels) == 13
+    assert len(channels) == 17
     assert {offers_for(1), Channel(Topic.ACK, "relay"), Channel(Topic.UVN)} < channels
 
 

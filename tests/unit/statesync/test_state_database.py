@@ -356,6 +356,7 @@ def test_the_view_has_every_member_and_marks_those_that_are_gone() -> None:
 def test_a_cell_is_alive_until_its_maximum_age() -> None:
     known = database()
     known.accept(status(1), now=0)
+    known.contacts.note_direct(1, received_at=0)
 
     seen = [
         view(known, UvnAnnouncement(generation=1), uvn="net", viewer=2, registry=True, now=now)
@@ -378,6 +379,8 @@ def test_a_uvn_whose_cells_all_run_their_generation_is_consistent() -> None:
     known = database()
     known.accept(status(1, generation=6), now=0)
     known.accept(status(2, generation=6), now=0)
+    for cell in (1, 2):
+        known.contacts.note_direct(cell, received_at=0)
     announcement = UvnAnnouncement(generation=6, cells={1: 6, 2: 6})
 
     seen = view(known, announcement, uvn="net", viewer=REGISTRY, registry=True, now=1)

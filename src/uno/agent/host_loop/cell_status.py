@@ -55,6 +55,7 @@ class StatusInputs:
     pending: tuple[str, ...] = ()
     problem: str = ""
     uptime: int | None = None
+    watched: bool = False
 
 
 def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
@@ -94,6 +95,7 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
         pending=inputs.pending,
         problem=inputs.problem,
         package_format=package_formats.FORMAT,
+        watched=inputs.watched,
         clock=inputs.now,
         uptime=inputs.uptime,
         host_uptime=vitals.uptime,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uno.statesync.timers import MAX_AGE, REFRESH_INTERVAL
+from uno.statesync.timers import HELLO_INTERVAL, MAX_AGE
 
 # Seconds between two attempts: the first pause, doubled after each attempt up to the maximum.
 _FIRST_PAUSE = 2 * MAX_AGE
@@ -29,7 +29,7 @@ class BusWatchdog:
         `ages` are the seconds since the last message of each neighbour whose link works; None for
         a neighbour without one, which may have no agent.
         """
-        if not any(age is not None and age > MAX_AGE + REFRESH_INTERVAL for age in ages):
+        if not any(age is not None and age > MAX_AGE + HELLO_INTERVAL for age in ages):
             self._pause, self._due = _FIRST_PAUSE, None
             return False
         if self._due is not None and now < self._due:

@@ -97,6 +97,10 @@ class FloodRunner:
         """Advertise the status, or an acknowledgement, of the cell itself."""
         self._execute(self.state.originate(body, kind, now=self._clock()))
 
+    def send_hello(self) -> None:
+        """Give the neighbours, and the registry, a sign of life."""
+        self._execute(self.state.send_hello(now=self._clock()))
+
     def flood_due(self, *, awaiting_confirm: bool) -> float | None:
         """Flood the queue if it is due; return when it is due next, None if it is empty."""
         now = self._clock()

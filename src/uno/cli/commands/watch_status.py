@@ -15,7 +15,7 @@ from uno.cli.input.options import Common, JsonOption, takes_groups
 from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import RenderableType
 
@@ -71,8 +71,7 @@ def status(
 
     common.start()
     here = agent_identity(common.root)
-    request = control.ControlRequest.WATCH if watch else control.ControlRequest.VIEW
-    views = control.watch_views(here.socket, request)
+    views = control.watch_views(here.socket) if watch else _measured(here.socket)
     try:
         last = _show(
             views,
@@ -87,6 +86,13 @@ def status(
         raise typer.Exit(1)
     if _not_released(here, common.root):
         raise typer.Exit(NOT_RELEASED)
+
+
+def _measured(socket: Path) -> Iterator[UvnView]:
+    """Yield one view, with what all cells measure. Raises as `control.watch_views` does."""
+    from uno import control
+
+    yield control.measured_view(socket)
 
 
 def agent_identity(root: Path) -> AgentIdentity:

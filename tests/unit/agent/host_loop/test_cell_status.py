@@ -295,9 +295,17 @@ def measured(cell: Cell, found: ProbeResult) -> None:
         lambda cell: handshake(cell, 179),
         lambda cell: measured(cell, ProbeResult(rtt=90.0, loss=0.3, mtu=1320)),
         lambda cell: cell.probe_result(HUB, ProbeResult(rtt=300.0, loss=0.2)),
+        lambda cell: cell.probe_result(ROAM, SILENT),
         lambda cell: setattr(cell, "known", replace(cell.known, staged=8)),
     ],
-    ids=["a handshake", "no handshake for long", "a slower link", "a slower path", "staged"],
+    ids=[
+        "a handshake",
+        "no handshake for long",
+        "a slower link",
+        "a slower path",
+        "a cell without LANs",
+        "staged",
+    ],
 )
 def test_measurements_and_what_is_advertised_otherwise_can_wait(
     cell: Cell, change: Callable[[Cell], None]
@@ -316,7 +324,6 @@ def test_measurements_and_what_is_advertised_otherwise_can_wait(
         lambda cell: session(cell, state="Idle", bfd="up"),
         lambda cell: session(cell, state="Established", bfd="down"),
         lambda cell: measured(cell, ProbeResult(rtt=20.0, loss=0.0, mtu=1000)),
-        lambda cell: cell.probe_result(ROAM, SILENT),
         lambda cell: routed(cell, LAN),
         lambda cell: setattr(cell, "known", replace(cell.known, registry=False)),
         lambda cell: setattr(cell, "known", replace(cell.known, problem="no FRR")),

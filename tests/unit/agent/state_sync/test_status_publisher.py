@@ -14,9 +14,9 @@ from uno.agent.state_sync.status_publisher import StatusPublisher
 from uno.bus.memory import MemoryBus, MemoryNetwork
 from uno.model.codec import encode
 from uno.model.messages import Kind
-from uno.model.status import CellStatus
+from uno.model.status import CellStatus, LinkState
 from uno.ports.bus import Channel, Received, Topic
-from uno.statesync.timers import REFRESH_INTERVAL
+from uno.statesync.timers import HELLO_INTERVAL, REFRESH_INTERVAL, WATCHED_INTERVAL
 
 
 class Publishing:
@@ -92,6 +92,56 @@ def test_it_is_not_refreshed_early(publishing: Publishing) -> None:
     run_briefly(publishing.publisher.run_refresh, lambda: None)
 
     assert publishing.published == 1
+
+
+@pytest.mark.feature("G57")
+def test_between_refreshes_neighbours_receive_hellos(publishing: Publishing) -> None:
+    publishing.publisher.update(CellStatus(generation=1))
+    publishing.now = HELLO_INTERVAL
+
+    run_briefly(publishing.publisher.run_refresh, lambda: None)
+
+    assert publishing.published == 1
+    hello = publishing.flood.state.database.newest(Kind.HELLO, 1)
+    assert hello is not None
+    assert hello.sequence == 2
+
+
+@pytest.mark.feature("G57")
+def test_what_is_measured_is_advertised_while_someone_watches(publishing: Publishing) -> None:
+    publisher, database = publishing.publisher, publishing.flood.state.database
+    publisher.update(CellStatus(generation=1, uptime=1))
+    publisher.update(CellStatus(generation=1, uptime=9))
+    publishing.now = WATCHED_INTERVAL
+
+    def watch() -> None:
+        body = encode(CellStatus(generation=1, watched=True))
+        made = advertisement(2, Kind.STATUS, body, sequence=1)
+        publishing.flood.receive(Received(Channel(Topic.STATUS), made))
+        publisher.wake_refresh()
+
+    run_briefly(publisher.run_refresh, watch)
+    assert database.status(1) == CellStatus(generation=1, uptime=9)
+    assert publishing.published == 2
+
+    publishing.now = 2 * WATCHED_INTERVAL
+    run_briefly(publisher.run_refresh, lambda: None)
+    assert publishing.published == 3
+
+
+@pytest.mark.feature("G57")
+def test_a_neighbour_that_lacks_this_cell_receives_its_status_again(
+    publishing: Publishing,
+) -> None:
+    publishing.publisher.update(CellStatus(generation=1))
+    publishing.now = HELLO_INTERVAL
+    lacking = CellStatus(generation=1, links=(LinkState(interface="uwg-0", cell=1),))
+    made = advertisement(2, Kind.STATUS, encode(lacking), sequence=1)
+    publishing.flood.receive(Received(Channel(Topic.STATUS), made))
+
+    run_briefly(publishing.publisher.run_refresh, lambda: None)
+
+    assert publishing.published == 2
 
 
 def test_a_queued_status_is_flooded_once_the_loop_is_woken(publishing: Publishing) -> None:

@@ -24,7 +24,7 @@ from uno.registry.changes import operations
 
 LAN = IPv4Network("192.168.1.0/24")
 WELL = CellStatus(generation=4, lans=(LanState(network=LAN, interface="eth0"),))
-CELL = CellView(id=1, name="a", package=4, status=WELL, alive=True, age=0.0)
+CELL = CellView(id=1, name="a", package=4, status=WELL, alive=True, age=0.0, status_age=0.0)
 VIEW = UvnView(uvn="net", viewer=0, generation=4, cells=(CELL,))
 BEHIND = UvnView(uvn="net", viewer=0, generation=5, cells=(CELL, CellView(id=2, name="b")))
 

@@ -1,0 +1,152 @@
+"""Every cell derives who is in contact, and has the newest status of each, whatever fails.
+
+Hypothesis draws what happens among five cells. The explorer tries every two faults among four: what
+a model checker would do with the core of the protocol, on the code itself.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from link_state_net import LinkStateNet, net_of
+from uno.statesync.timers import FORGET_AGE, HELLO_INTERVAL, MAX_AGE
+
+pytestmark = pytest.mark.feature("G57")
+
+COUNT = 5
+KNOWN_WITHIN = 3.0
+"""Seconds within which all cells derive that a cell has failed, and that it is back."""
+
+FOUR = (1, 2, 3, 4)
+# With the cells and links that no symmetry of the topology maps to each other.
+TOPOLOGIES = {
+    "line": (((1, 2), (2, 3), (3, 4)), (1, 2), ((1, 2), (2, 3))),
+    "ring": (((1, 2), (2, 3), (3, 4), (4, 1)), (1,), ((1, 2),)),
+    "star": (((1, 2), (1, 3), (1, 4)), (1, 2), ((1, 2),)),
+    "mesh": (tuple(combinations(FOUR, 2)), (1,), ((1, 2),)),
+}
+
+cells = st.integers(1, COUNT)
+topologies = st.tuples(
+    st.tuples(*(st.integers(1, cell - 1) for cell in range(2, COUNT + 1))),
+    st.lists(st.tuples(cells, cells), max_size=3),
+)
+events = st.one_of(
+    st.tuples(st.just("change"), cells, cells),
+    st.tuples(st.just("kill"), cells, cells),
+    st.tuples(st.just("restart"), cells, st.integers(0, 1)),
+    st.tuples(st.just("cut"), cells, cells),
+    st.tuples(st.just("mend"), cells, cells),
+    st.tuples(st.just("replay"), cells, st.integers(0, 1000)),
+    st.tuples(st.just("wait"), st.integers(1, 8), st.just(0)),
+    st.tuples(st.just("wait long"), st.integers(1, 6), st.just(0)),
+)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    topology=topologies,
+    happens=st.lists(events, max_size=25),
+    random=st.randoms(use_true_random=False),
+    loss=st.sampled_from([0.0, 0.3, 0.7]),
+)
+def test_cells_converge_whatever_happens(
+    topology: tuple[tuple[int, ...], list[tuple[int, int]]],
+    happens: list[tuple[str, int, int]],
+    random: Random,
+    loss: float,
+) -> None:
+    net = net_of(COUNT, (*enumerate(topology[0], 2), *topology[1]), random)
+    net.loss = loss
+    for what, one, other in happens:
+        happen(net, what, one, other)
+
+    # A restarted cell without its file is not accepted until its neighbours return its number.
+    net.loss = 0.0
+    net.run(FORGET_AGE + 2 * MAX_AGE, step=HELLO_INTERVAL / 2)
+    net.run(KNOWN_WITHIN)
+
+    for cell in net.alive:
+        assert net.derived(cell) == net.component(cell), cell
+        found = net.cells.statuses(cell)
+        for other in net.component(cell):
+            assert found[other].generation == net.generations.get(other, 1), (cell, other)
+
+
+def happen(net: LinkStateNet, what: str, one: int, other: int) -> None:
+    """Have an event of `events` happen."""
+    if what == "change":
+        net.generations[one] = net.generations.get(one, 1) + 1
+        net.run(0.5)
+    elif what == "kill":
+        net.dead.add(one)
+    elif what == "restart":
+        net.dead.discard(one)
+        net.restart(one, keeps_file=bool(other))
+        net.run(0.5)
+    elif what == "cut":
+        net.down |= {frozenset({one, other})} & net.links
+    elif what == "mend":
+        net.down.discard(frozenset({one, other}))
+    elif what == "replay":
+        net.replay(one, other)
+    else:
+        net.run(one * (0.5 if what == "wait" else MAX_AGE / 2), step=0.5 if what == "wait" else 15)
+
+
+Fault = tuple[str, int, int]
+
+
+def faults(nodes: tuple[int, ...], pairs: tuple[tuple[int, int], ...]) -> list[Fault]:
+    """Return what can fail, or happen, to these cells and links."""
+    return [
+        *(("cut", one, other) for one, other in pairs),
+        *(("kill", cell, 0) for cell in nodes),
+        *(("restart", cell, 0) for cell in nodes),
+    ]
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_every_two_faults_among_four_cells_are_known_within_seconds(name: str) -> None:
+    """And their end: whatever came first, and whichever of the two ends first."""
+    pairs, some_cells, some_pairs = TOPOLOGIES[name]
+    for first, second in product(faults(some_cells, some_pairs), faults(FOUR, pairs)):
+        net = net_of(4, pairs, Random(0))  # noqa: S311 - not for security
+        net.run(KNOWN_WITHIN)
+        assert_known(net, (name, "start"))
+        for fault in (first, second):
+            happen(net, *fault)
+            net.run(KNOWN_WITHIN)
+            assert_known(net, (name, first, second))
+        for fault in (first, second):
+            what, one, other = fault
+            if what == "cut":
+                happen(net, "mend", one, other)
+            elif one in net.dead:
+                happen(net, "restart", one, 1)
+        net.run(KNOWN_WITHIN)
+        assert_known(net, (name, first, second, "mended"))
+
+
+def assert_known(net: LinkStateNet, case: object) -> None:
+    """Assert that each cell that is on derives exactly those that it is joined with."""
+    for cell in net.alive:
+        assert net.derived(cell) == net.component(cell), (case, cell)
+
+
+def test_little_is_sent_at_rest() -> None:
+    """Beside hellos each status crosses each link once in half an hour, or twice."""
+    net = net_of(4, TOPOLOGIES["ring"][0], Random(0))  # noqa: S311 - not for security
+    net.run(10)
+    before = net.messages
+
+    net.run(1800, step=10)
+
+    hellos = 2 * len(net.links) * 1800 / HELLO_INTERVAL
+    statuses = 2 * len(net.links) * len(FOUR)
+    assert net.messages - before <= hellos + statuses
