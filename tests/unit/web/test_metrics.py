@@ -118,6 +118,7 @@ def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
     assert done.status == 0, done.stdout + done.stderr
 
 
+@pytest.mark.feature("G44")
 @needs_promtool
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.name)
 def test_each_alert_fires_and_is_quiet_when_it_should(path: Path, tmp_path: Path) -> None:
@@ -156,6 +157,7 @@ def queries() -> list[str]:
     return [*panels, *variables, *notes]
 
 
+@pytest.mark.feature("G44")
 def test_every_query_of_the_dashboard_names_metrics_that_exist() -> None:
     known = {metric.name for metric in metrics.METRICS}
 
@@ -179,6 +181,7 @@ def test_the_panels_of_the_dashboard_have_numbers_of_their_own_and_do_not_overla
     assert all(x < 24 for x, _ in places)
 
 
+@pytest.mark.feature("G44")
 @needs_promtool
 def test_promtool_parses_every_query_of_the_dashboard(tmp_path: Path) -> None:
     values = {"$__rate_interval": "5m", "$uvn": ".*", "$cell": ".*"}

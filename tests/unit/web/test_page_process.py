@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 import web_pages
 from uno.model import web_access
 from uno.unprivileged.confinement import PASSWD, WEB, user
-from uno.web import page_process
+from uno.web import documents, page_process
 from uno.web.page_process import CERTIFICATE, EVENTS
 from web_pages import JANE, KEYS, OWNER, PASSWORDS, PHONE, ServedPage
 
@@ -118,6 +119,30 @@ def test_a_user_gets_the_configuration_of_an_own_particle_for_the_password_again
     assert owner.ask("POST", path, own).status == 404
 
 
+@pytest.mark.feature("G44")
+def test_every_document_is_what_the_description_of_the_api_says(page: ServedPage) -> None:
+    browser = page.browser()
+    browser.log_in()
+    described = browser.ask("GET", "/api/v1/openapi.json").json()
+    asked = set()
+    for path, methods in described["paths"].items():
+        content = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+        if not reference:
+            continue
+        name = reference.rpartition("/")[2]
+        concrete = path.replace("{a}-{b}", "1-2").replace("{id}", "1").replace("{cell}", "1")
+
+        reply = browser.ask("GET", concrete)
+
+        assert (concrete, reply.status) == (concrete, 200)
+        found = msgspec.json.decode(reply.body, type=getattr(documents, name))
+        assert json.loads(msgspec.json.encode(found)) == reply.json()
+        assert set(reply.json()) == set(described["components"]["schemas"][name]["properties"])
+        asked.add(name)
+    assert {"Summary", "CellReport", "Matrix", "EventList", "LinkSeries"} <= asked
+
+
 def test_what_has_happened_is_shown_and_still_there_after_a_restart(tmp_path: Path) -> None:
     def texts(events: Any) -> list[str]:
         return [each["text"] for each in events["events"]]
@@ -150,6 +175,7 @@ def test_what_has_happened_is_shown_and_still_there_after_a_restart(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / EVENTS).stat().st_mode) == 0o600
 
 
+@pytest.mark.feature("G44")
 def test_metrics_take_the_token_of_the_cell_and_no_session(page: ServedPage) -> None:
     browser = page.browser()
     browser.log_in()
