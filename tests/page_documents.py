@@ -16,7 +16,6 @@ from uno.model import codec
 from uno.render.qr import Code
 from uno.web.documents import (
     AlertSeverity,
-    EventList,
     EventRow,
     LinkSeries,
     ParticleConfiguration,
@@ -27,7 +26,7 @@ from uno.web.picture import Picture
 from uno.web.planned_facts import network_settings, site_guide
 from uno.web.readers import Reader
 from uno.web.reports import cell_report, link_report
-from uno.web.view import matrix, summary
+from uno.web.view import event_list, matrix, summary
 
 CONFIGURATION = """[Interface]
 PrivateKey = aGVyZSBpcyBhIGtleSB0aGF0IG5vYm9keSBoYXMgOik=
@@ -85,7 +84,12 @@ def _document(
         "links": lambda: link_report(picture, *map(int, rest[0].split("-")), reader),
         "settings": lambda: network_settings(picture, reader),
         "guide": lambda: site_guide(picture, int(rest[0]), reader),
-        "events": lambda: _events(events, int(query["limit"])),
+        "events": lambda: event_list(
+            events[::-1],
+            reader,
+            before=int(query["before"]) if "before" in query else None,
+            limit=int(query["limit"]),
+        ),
         "series": lambda: _series(int(query["span"])),
         "explain": lambda: _explanation(picture, query["from"], query["to"]),
         "particles": lambda: (
@@ -95,10 +99,6 @@ def _document(
         ),
     }
     return makers[kind]() if kind in makers else None
-
-
-def _events(events: tuple[EventRow, ...], limit: int) -> EventList:
-    return EventList(newest=len(events), events=events[:limit], more=limit < len(events))
 
 
 def _configuration(particle: int) -> ParticleConfiguration:

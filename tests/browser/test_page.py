@@ -312,6 +312,20 @@ def test_two_places_are_explained(server: PageServer, open_page: OpenPage) -> No
     expect(page.get_by_text("there is no such document")).to_be_visible()
 
 
+def test_older_events_are_shown_on_request(server: PageServer, open_page: OpenPage) -> None:
+    many = tuple(event(n, AlertSeverity.INFO, f"event {n}") for n in range(450, 0, -1))
+    server.show(documents_of(healthy(), OWNER, many))
+    page = open_page(f"{server.url}#/events")
+    rows = page.locator(".events li")
+    expect(rows).to_have_count(200)
+
+    page.get_by_role("button", name="Show older ones").click()
+
+    expect(rows).to_have_count(450)
+    expect(page.get_by_role("button", name="Show older ones")).to_have_count(0)
+    assert rows.nth(449).inner_text().endswith("event 1")
+
+
 def test_names_of_others_are_text(server: PageServer, open_page: OpenPage) -> None:
     hostile = '<img src=x onerror="document.title=1">'
     picture = with_view(broken(), rollout=hostile, reason=hostile)

@@ -15,17 +15,30 @@ import {
 } from "./parts.js";
 
 const PAGE = 200;
-let limit = PAGE;
+/** The most events that the server gives at once. */
+const MOST = 500;
+/** The pages shown, each by the number that its events are below; the first has the newest. */
+const pages = [0];
 
-const path = () => `events?limit=${limit}`;
+/** The first page overlaps the second, so that events that come leave no gap between them. */
+function path(before) {
+  if (before) return `events?limit=${PAGE}&before=${before}`;
+  return `events?limit=${pages.length > 1 ? MOST : PAGE}`;
+}
 
-export const needs = () => [path()];
+export const needs = () => pages.map(path);
 
 export function view({ summary, doc, waiting, cells, redraw }) {
-  const document = doc(path());
+  const documents = pages.map((before) => doc(path(before)));
   const lead = "What this node has observed, of the last 30 days.";
-  if (!document.data) return [heading("Events", lead), waiting(document)];
-  const all = document.data.events;
+  const first = documents[0];
+  if (!first.data) return [heading("Events", lead), waiting(first)];
+  const lowest = ({ data }) => data?.events.at(-1)?.number ?? Infinity;
+  const last = documents.reduce((a, b) => (lowest(b) < lowest(a) ? b : a));
+  const known = new Map();
+  for (const { data } of documents)
+    for (const each of data?.events ?? []) known.set(each.number, each);
+  const all = [...known.values()].sort((a, b) => b.number - a.number);
   const filter = filterOf("events");
   const rows = all.filter(
     (event) =>
@@ -44,7 +57,7 @@ export function view({ summary, doc, waiting, cells, redraw }) {
       type: "button",
       class: "quiet",
       onclick: () => {
-        limit *= 2;
+        pages.push(all.at(-1).number);
         redraw();
       },
     },
@@ -93,7 +106,7 @@ export function view({ summary, doc, waiting, cells, redraw }) {
         ),
       ),
     ),
-    document.data.more && older,
+    last.data?.more && older,
   ];
 }
 
