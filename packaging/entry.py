@@ -7,7 +7,7 @@ beside each agent.
 import os
 import sys
 
-from uno.program import BUS_OPTION, SOCKET_FILTER_OPTION, WEB_OPTION
+from uno.program import BUS_OPTION, COURIER_OPTION, SOCKET_FILTER_OPTION, WEB_OPTION
 
 
 def main() -> None:
@@ -25,6 +25,11 @@ def main() -> None:
         from uno.web.server.page_child import main as serve_page  # noqa: PLC0415
 
         serve_page(*sys.argv[2:])
+    if sys.argv[1:2] == [COURIER_OPTION]:
+        from uno.notify.courier import main as send  # noqa: PLC0415
+
+        send()
+        return
     from uno.cli.main import main as run  # noqa: PLC0415
 
     run()

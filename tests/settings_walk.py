@@ -207,6 +207,20 @@ WALK: dict[str, Row] = {
         bad=(Bad(words="apply {settings:{deployment:{seed:x}}}"),),
         place=Place.NEXT,
     ),
+    "settings.notify.to": Row(
+        good=_uvn("--notify ntfy+http://192.168.1.9/alerts"),
+        bad=(Bad(words=_uvn("--notify ftp://a.example.org/")),),
+    ),
+    "settings.notify.via": Row(
+        good=_uvn("--notify-via b"), bad=(Bad(words=_uvn("--notify-via nobody")),)
+    ),
+    "settings.notify.hold": Row(
+        good=_uvn("--notify-hold 30"), bad=(Bad(words=_uvn("--notify-hold 3601")),)
+    ),
+    "settings.notify.heartbeat": Row(
+        good=_uvn("--notify-heartbeat http://192.168.1.9/ping"),
+        bad=(Bad(words=_uvn("--notify-heartbeat ping")),),
+    ),
     "settings.root_vpn.port": Row(
         good=_uvn("--root-vpn-pull-port 50002"),
         bad=(

@@ -14,6 +14,10 @@ WEB_OPTION = "--process-of-the-web-page"
 """The first argument with which the executable of the folder is the process of an agent's page."""
 
 
+COURIER_OPTION = "--process-of-notifications"
+"""The first argument with which the executable of the folder sends notifications."""
+
+
 def is_frozen() -> bool:
     """Whether this is the executable of a folder, which has no Python and no files of modules."""
     return bool(getattr(sys, "frozen", False))
@@ -34,6 +38,12 @@ def web_process(*arguments: str) -> list[str]:
     """Return the words that run the process of a page (`web.server.page_child`)."""
     own = [WEB_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.web.server.page_child"]
     return [sys.executable, *own, *arguments]
+
+
+def courier_process() -> list[str]:
+    """Return the words that run the process that sends notifications (`uno.notify.courier`)."""
+    own = [COURIER_OPTION] if is_frozen() else ["-s", "-P", "-m", "uno.notify.courier"]
+    return [sys.executable, *own]
 
 
 def helper(script: str, option: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import causes
 import foreign
 import pytest
-from watching import await_true, note, only, pause, uno
+from watching import await_true, holds, note, only, pause, uno
 
 from uno import program
 from uno.host.command import Completed
@@ -468,6 +468,67 @@ def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None
         took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         note(f"uno doctor took {wall:.2f} s, {took[-1]:.2f} s of a processor")
     assert min(took) < 2
+
+
+@pytest.mark.feature("G50")
+def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_protocol(
+    well: Agents, tmp_path: Path
+) -> None:
+    config = well.deployment.registry
+    receiver = well.cells["lan-a"].node
+    inbox = tmp_path / "inbox"
+    targets = (
+        "http://127.0.0.1:8001/hook?secret=s3cret",
+        "ntfy+http://127.0.0.1:8001/alerts?token=tk",
+        "gotify+http://127.0.0.1:8001/gotify?token=app",
+        "slack+http://127.0.0.1:8001/services/x",
+        "matrix+http://127.0.0.1:8001/!room:example.org?token=m",
+        "smtp://127.0.0.1:8002/?tls=off&from=uno@example.org&to=me@example.org",
+    )
+    server = receiver.start([sys.executable, RECEIVERS, str(inbox), "8001", "8002"])
+    try:
+        words = [word for url in targets for word in ("--notify", url)]
+        words += ["--notify-via", "lan-a", "--notify-via", "relay", "--notify-hold", "4"]
+        words += ["--notify-heartbeat", "http://127.0.0.1:8001/beat"]
+        config("config", "uvn", "-U", *words, "-y")
+        well.sync("-t", "120")
+        await_true(lambda: "/beat" in paths_of(inbox), "the heartbeat is fetched", within=90)
+        tested = deploy.uno(receiver, "notify", "test", "-r", str(well.cells["lan-a"].root))
+        assert tested.stdout.count("sent") == len(targets) + 1
+        inbox.write_text("")
+
+        lose_lan(well.cells["lan-c"])
+        await_true(lambda: len(notices(inbox)) == 6, "the loss is sent to all", within=120)
+        assert {*notices(inbox)} == {"MAIL", *PATHS}
+        assert LOST in inbox.read_text()
+        regain_lan(well.cells["lan-c"])
+        await_true(lambda: len(notices(inbox)) == 12, "its end is sent to all", within=120)
+        assert "works again" in inbox.read_text()
+        assert holds(lambda: len(notices(inbox)) == 12, during=2), "nobody is notified twice"
+    finally:
+        server.stop()
+        regain_lan(well.cells["lan-c"])
+        config("config", "uvn", "-U", "--no-notify", "-y")
+        well.sync("-t", "120")
+
+
+RECEIVERS = str(Path(__file__).parents[1] / "receivers.py")
+MATRIX = "matrix"
+PATHS = {"/hook", "/", "/gotify/message", "/services/x", MATRIX}
+
+
+def notices(inbox: Path) -> list[str]:
+    """The paths, or the method of mails, of what was received, without heartbeats."""
+    return [each for each in paths_of(inbox) if each != "/beat"]
+
+
+def paths_of(inbox: Path) -> list[str]:
+    lines = inbox.read_text().splitlines() if inbox.exists() else []
+    found = [json.loads(line) for line in lines]
+    matrix = "/_matrix/client/v3/rooms/"
+    return [
+        "MAIL" if it[0] == "MAIL" else MATRIX if it[1].startswith(matrix) else it[1] for it in found
+    ]
 
 
 def await_named(*expected: tuple[Agent, str, str]) -> None:

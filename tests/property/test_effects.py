@@ -26,6 +26,7 @@ from uno.planning.planner import plan, required_keys, with_keys
 from uno.ports.host import Facts
 from uno.reconcile.desired import desired
 from uno.registry.publish import cell_packages, keygen, particle_packages
+from uno.registry.publish.declared_secrets import declared_secrets
 from uno.registry.store.generation_store import StoredSecret
 from uno.spec.known_keys import SPEC
 from uno.spec.sections import SpecSection
@@ -80,6 +81,10 @@ NEW: dict[str, Any] = {
     "settings.deployment.strategy_args": {"a": ["b", "c"], "b": ["d"]},
     "settings.deployment.private_uplinks": 2,
     "settings.deployment.seed": 5,
+    "settings.notify.to": ["ntfy+https://ntfy.example.org/alerts"],
+    "settings.notify.via": ["b"],
+    "settings.notify.hold": 5,
+    "settings.notify.heartbeat": "https://hc.example.org/ping/1",
     **{
         f"settings.{vpn}.{name}": value
         for vpn, subnet in (
@@ -108,6 +113,8 @@ BESIDE: dict[str, dict[str, Any]] = {
         "settings.deployment.strategy_args": {"a": ["b", "c", "d"]},
     },
     "settings.deployment.seed": {"settings.deployment.strategy": "random"},
+    "settings.notify.via": {"settings.notify.to": ["https://hooks.example.org/uno"]},
+    "settings.notify.hold": {"settings.notify.to": ["https://hooks.example.org/uno"]},
 }
 # The other values of these are refused, since they would have no effect.
 REFUSED = {
@@ -229,6 +236,7 @@ def effects(uvn: Uvn) -> dict[str, Any]:
         "registry": root_vpn.desired(decided, root_keys),
         "phones": phones(uvn),
         "bus": decided.bus,
+        "notifications": declared_secrets(uvn),
     }
 
 

@@ -13,6 +13,7 @@ from uno.model.package import Package
 from uno.ports.bus import REGISTRY_INDEX, Bus, BusConfig, BusPeer
 from uno.ports.events import NetworkWatch
 from uno.ports.host import Host
+from uno.ports.notifications import Notifications
 from uno.ports.prober import ForwardingProber, Prober
 from uno.ports.web import WebPage
 
@@ -22,7 +23,8 @@ class AgentEnvironment:
     """All that the agent depends on.
 
     `prober` makes a prober that calls its argument when a target begins or ceases to answer.
-    Without `forwarding_prober` nothing is proved about forwarding, without `web` there is no page.
+    Without `forwarding_prober` nothing is proved about forwarding, without `web` there is no page,
+    and without `notifications` nobody is notified.
     `folder` holds the pid file and the socket. `now` is a monotonic clock, and `wall` returns the
     seconds since the epoch. `notify` sends what sd_notify(3) does, None without a supervisor;
     `watchdog` is how often the supervisor expects a keep-alive, 0 for never. `check_host` raises
@@ -39,6 +41,7 @@ class AgentEnvironment:
     wall: Callable[[], float]
     forwarding_prober: ForwardingProber | None = None
     web: WebPage | None = None
+    notifications: Notifications | None = None
     notify: Callable[[str], None] | None = None
     watchdog: float = 0.0
     check_host: CheckHost = lambda _running, _offered, _own_ports: None

@@ -133,14 +133,19 @@ class CellAgent:
     async def run(self) -> None:
         """Start, and serve until cancelled. Raises `UnoError` if it cannot start."""
         await self._start()
+        environment = self._environment
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_running("control", self._control.serve))
             tasks.create_task(self._keep_running("probes", self._prober.run))
             tasks.create_task(self._keep_running("events", self._watch_network))
             tasks.create_task(self._keep_running("check", self._check_for_changes))
             tasks.create_task(self._keep_running("forwarding", self._forwarding.run))
-            if self._environment.web is not None:
-                tasks.create_task(self._environment.web.run(self.view, self._directory))
+            if environment.web is not None:
+                tasks.create_task(environment.web.run(self.view, self.directory))
+            if environment.notifications is not None:
+                notify = environment.notifications
+                notify.configure(self._commit.package)
+                tasks.create_task(notify.run(self.view, self.directory))
             tasks.create_task(self._publisher.run_refresh())
             tasks.create_task(self._publisher.run_flooding())
             tasks.create_task(self._notify_watchdog())
@@ -343,6 +348,8 @@ class CellAgent:
 
     def _follow_package(self) -> None:
         """Have everything follow the package and the links that are in force."""
+        if self._environment.notifications is not None:
+            self._environment.notifications.configure(self._commit.package)
         self._timers.request_observe(now=self._now())
         self._poll_faster()
         self._publisher.wake_flooding()
@@ -437,9 +444,12 @@ class CellAgent:
     @property
     def _all_problems(self) -> str:
         """Everything that fails at present, as one text, each once."""
-        bus, web = self._environment.bus.problem, self._environment.web
-        page = web.problem if web is not None else ""
-        found = (*self._problems.values(), *self._flood.problems, *self._commit.problems, bus, page)
+        environment = self._environment
+        beside = (environment.bus, environment.web, environment.notifications)
+        found = (
+            *(*self._problems.values(), *self._flood.problems, *self._commit.problems),
+            *(each.problem for each in beside if each is not None),
+        )
         if self._commit.is_revoked:
             found = (_REVOKED, *found)
         return "; ".join(dict.fromkeys(filter(None, found)))
@@ -480,9 +490,11 @@ class CellAgent:
         status = cell_status.collect(environment.host, package, inputs)
         proof = self._ledger.proof() if self._is_ahead else None
         undone = commit.state.persistent.undone
+        notify = environment.notifications
         return replace(
             status,
             content=package.manifest.content,
+            notified=notify.reported if notify else (),
             proof=proof,
             undone=undone.seen(now=inputs.now) if undone else None,
         )
@@ -540,10 +552,6 @@ class CellAgent:
         hub = package.plan.particles
         found += [hub.address4, hub.address6] if hub else []
         web.configure(package, [each for each in found if done.facts.has_ipv6 or each.version == 4])
-
-    def _directory(self) -> Directory | None:
-        """Return the registry's public facts, as far as they have arrived."""
-        return self._flood.state.database.directory()
 
     # Events.
 

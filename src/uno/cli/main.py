@@ -24,6 +24,7 @@ from uno.cli.commands import (
     doctor,
     explain,
     install,
+    notify,
     passphrase,
     plan_apply,
     print_guide,
@@ -73,6 +74,7 @@ for module in (
     watch_status,
     doctor,
     explain,
+    notify,
     run_sync,
     run_lab,
 ):

@@ -51,6 +51,10 @@ def cell_signing(cell: int) -> str:
     return f"cell/{cell}/sign"
 
 
+NOTIFICATIONS = "notifications"
+"""Who a cell notifies: no key, but JSON in base64 (`model.notification_targets.Notifying`)."""
+
+
 def is_signing(key: str) -> bool:
     """Whether the pair of this id is an Ed25519 one."""
     return key.endswith("/sign")

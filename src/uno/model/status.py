@@ -132,6 +132,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     for how many seconds the agent has run, `host_uptime` the host. `dropped` maps chains of uno's
     firewall to the packets that they have dropped since it was made, but for those with none.
     `watched`: someone watches the UVN at this cell, so that all cells advertise what they measure.
+    `notified` are the ids of what the cell has notified people of, and has not withdrawn.
     """
 
     generation: int
@@ -158,6 +159,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     host_uptime: int | None = None
     dropped: dict[str, int] = {}
     watched: bool = False
+    notified: tuple[str, ...] = ()
 
     @property
     def routed(self) -> bool:

@@ -151,6 +151,21 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     seed: int = 0
 
 
+class NotifySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is notified of losses and of what works again (`model.notification_targets`).
+
+    `to` are URLs, with their secrets. `via` are the names of the cells that may send, by default
+    the public ones. The first of them that is alive fetches `heartbeat` every five minutes, so that
+    a service outside of the UVN notices its silence. `hold` is for how many seconds something is
+    lost, or works again, before anybody is notified.
+    """
+
+    to: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()
+    heartbeat: str | None = None
+    hold: int = 60
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the whole UVN."""
 
@@ -160,6 +175,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     enable_particles_vpn: bool = True
     dds_domain: int = 46
     deployment: DeploymentSettings = DeploymentSettings()
+    notify: NotifySettings = NotifySettings()
     root_vpn: VpnSettings = ROOT_VPN
     particles_vpn: VpnSettings = PARTICLES_VPN
     backbone_vpn: VpnSettings = BACKBONE_VPN

@@ -29,6 +29,7 @@ from uno.spec.written_values import (
     CellSettingsSpec,
     CellSpec,
     DeploymentSpec,
+    NotifySpec,
     ParticleSpec,
     SettingsSpec,
     Spec,
@@ -44,6 +45,7 @@ _BY_TYPE: dict[Any, ValueKind] = {
     Mailbox: mailbox(),
     IPv4Network: cidr(only=IPv4Network),
     tuple[Network, ...]: each(cidr()),
+    tuple[str, ...]: each(text()),
     dict[str, Any]: anything(),
 }
 
@@ -89,11 +91,13 @@ CELL = _named(CellSpec, groups={"settings": CELL_SETTINGS})
 PARTICLE = _named(ParticleSpec, groups={})
 VPN = SpecSection(type=VpnSpec, keys=kinds_of(VpnSpec))
 DEPLOYMENT = SpecSection(type=DeploymentSpec, keys=kinds_of(DeploymentSpec))
+NOTIFY = SpecSection(type=NotifySpec, keys=kinds_of(NotifySpec))
 SETTINGS = SpecSection(
     type=SettingsSpec,
     keys=kinds_of(SettingsSpec),
     groups={
         "deployment": DEPLOYMENT,
+        "notify": NOTIFY,
         "root_vpn": VPN,
         "particles_vpn": VPN,
         "backbone_vpn": VPN,

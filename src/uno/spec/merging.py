@@ -2,8 +2,8 @@
 
 A key that the text writes replaces the value of the definition. A key that it leaves out keeps its
 value; with `prune` it gets the default, and cells, particles and users that are not in the text are
-removed. Passwords, bans and the seed of the random strategy are kept in either case: they are often
-left out of a text on purpose.
+removed. Passwords, notification targets, bans and the seed of the random strategy are kept in
+either case: they are often left out of a text on purpose.
 
 Cells and particles are identified by name: one that keeps its name keeps its id, and with it its
 keys and addresses. New ones get the next ids, in the order of the text.
@@ -216,7 +216,9 @@ def _settings(old: Settings, spec: Spec, *, prune: bool) -> Settings:
     base = old
     if prune:
         default = Settings()
-        base = replace(default, deployment=replace(default.deployment, seed=old.deployment.seed))
+        secret = replace(default.notify, to=old.notify.to, heartbeat=old.notify.heartbeat)
+        seeded = replace(default.deployment, seed=old.deployment.seed)
+        base = replace(default, deployment=seeded, notify=secret)
     return filled(spec.settings, base)
 
 

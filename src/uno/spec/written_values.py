@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from uno.model.checks.notify_settings import HOLDS
 from uno.model.checks.single_values import DDS_DOMAINS, IPV6_MTU, KEEPALIVES, MTUS, PORTS
 from uno.model.key_ids import Secret
 from uno.model.net import Network
@@ -94,6 +95,15 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
+class NotifySpec(Struct, frozen=True, kw_only=True):
+    """Who is notified, by which cells."""
+
+    to: tuple[str, ...] | None = None
+    via: tuple[str, ...] | None = None
+    heartbeat: str | None = None
+    hold: Annotated[int | None, within(HOLDS)] = None
+
+
 class SettingsSpec(Struct, frozen=True, kw_only=True):
     """Settings of the whole UVN."""
 
@@ -103,6 +113,7 @@ class SettingsSpec(Struct, frozen=True, kw_only=True):
     enable_particles_vpn: bool | None = None
     dds_domain: Annotated[int | None, within(DDS_DOMAINS)] = None
     deployment: DeploymentSpec | None = None
+    notify: NotifySpec | None = None
     root_vpn: VpnSpec | None = None
     particles_vpn: VpnSpec | None = None
     backbone_vpn: VpnSpec | None = None
@@ -121,7 +132,7 @@ class Spec(Struct, frozen=True, kw_only=True):
 
 
 S = TypeVar("S", bound=Struct)
-GROUPS = (SettingsSpec, CellSettingsSpec, VpnSpec, DeploymentSpec)
+GROUPS = (SettingsSpec, CellSettingsSpec, VpnSpec, DeploymentSpec, NotifySpec)
 
 
 def overlaid(below: S, above: S) -> S:

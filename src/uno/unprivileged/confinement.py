@@ -27,13 +27,15 @@ class Confinement:
 
     `name` is that of the process in ps(1), and of its user, if its agent runs as root and the host
     has that user; else it is `nobody`. `noun` is what messages call it. `memory` bounds private
-    memory, in bytes, and `descriptors` the open files.
+    memory, in bytes, and `descriptors` the open files. One that `connects` opens connections to
+    others, and files that everybody may read: the names of hosts and the authorities are there.
     """
 
     name: str
     noun: str
     memory: int
     descriptors: int
+    connects: bool = False
 
 
 BUS = Confinement(
@@ -50,6 +52,13 @@ WEB = Confinement(
     # One run of argon2id, and 0.5 MB for each connection.
     memory=768 << 20,
     descriptors=512,
+)
+COURIER = Confinement(
+    name="uno-notify",
+    noun="the process that sends notifications",
+    memory=256 << 20,
+    descriptors=64,
+    connects=True,
 )
 
 # Bytes of a file: errors, certificates and licences are in files in memory.
@@ -83,8 +92,9 @@ def confine(kind: Confinement, *, parent: int) -> None:
         raise SystemExit
     os.umask(0o077)
     os.chdir("/")
-    _forbid_files(libc)
-    install_filter(os.uname().machine)
+    if not kind.connects:
+        _forbid_files(libc)
+    install_filter(os.uname().machine, streams=kind.connects)
 
 
 class LocalUser(NamedTuple):

@@ -49,7 +49,7 @@ _X32: Final = 0x40000000
 # linux/sched.h; bits/socket.h
 _CLONE_THREAD: Final = 0x00010000
 _AF_INET, _AF_INET6, _AF_NETLINK = 2, 10, 16
-_TYPE, _DATAGRAM = 0xF, 2
+_TYPE, _STREAM, _DATAGRAM = 0xF, 1, 2
 
 # linux/prctl.h, linux/seccomp.h
 _SET_SECCOMP, _MODE_FILTER = 22, 2
@@ -61,15 +61,16 @@ _LOAD, _AND, _IF_EQUAL, _IF_AT_LEAST, _IF_SET, _RETURN = 0x20, 0x54, 0x15, 0x35,
 _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_AT, _SECOND_AT = 0, 4, 16, 24
 
 
-def install_filter(machine: str) -> bool:
+def install_filter(machine: str, *, streams: bool = False) -> bool:
     """Filter the system calls of this process and its threads; return whether that worked.
 
+    With `streams` it may open connections of TCP beside sockets of UDP and netlink.
     `machine` is the kernel's name of it, as in uname(2). The process must have set
     PR_SET_NO_NEW_PRIVS.
     """
     if machine not in _REFUSED or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False
-    instructions = tuple(_program(machine))
+    instructions = tuple(_program(machine, streams=streams))
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *it) for it in instructions))
     # struct sock_fprog: how many, and where.
     program = struct.pack("HP", len(instructions), ctypes.addressof(code))
@@ -78,7 +79,7 @@ def install_filter(machine: str) -> bool:
     return status == 0
 
 
-def _program(machine: str) -> Iterator[tuple[int, int, int, int]]:
+def _program(machine: str, *, streams: bool) -> Iterator[tuple[int, int, int, int]]:
     """Yield instructions: code, how many to skip if it holds, and if not, and the operand."""
     refuse = (_RETURN, 0, 0, _ERROR | errno.EPERM)
     allow = (_RETURN, 0, 0, _ALLOW)
@@ -102,12 +103,13 @@ def _program(machine: str) -> Iterator[tuple[int, int, int, int]]:
     yield _IF_EQUAL, 1, 0, _SOCKET[machine]
     yield allow
     yield _LOAD, 0, 0, _FIRST_AT
-    yield _IF_EQUAL, 7, 0, _AF_NETLINK
+    yield _IF_EQUAL, 8, 0, _AF_NETLINK
     yield _IF_EQUAL, 2, 0, _AF_INET
     yield _IF_EQUAL, 1, 0, _AF_INET6
     yield refuse
     yield _LOAD, 0, 0, _SECOND_AT
     yield _AND, 0, 0, _TYPE
-    yield _IF_EQUAL, 1, 0, _DATAGRAM
+    yield _IF_EQUAL, 2, 0, _DATAGRAM
+    yield _IF_EQUAL, 1, 0, _STREAM if streams else _DATAGRAM
     yield refuse
     yield allow

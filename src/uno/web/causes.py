@@ -155,6 +155,7 @@ class _Causes:
         missing = [lan.network for lan in status.lans if not lan.interface] if status else []
         if missing:
             faults = faults[len(first(map(str, missing))) :]
+            faults = list(filter(None, (_without(fault, missing) for fault in faults)))
             listed = ", ".join(first(map(str, missing)))
             alert = self._of_cell(
                 cell,
@@ -394,3 +395,10 @@ def _off(seconds: int) -> str:
 
 def _whole(kind: AlertKind, severity: AlertSeverity, what: str, remedy: str = "") -> Alert:
     return Alert(id=kind.value, kind=kind, severity=severity, what=what, remedy=remedy)
+
+
+def _without(fault: str, missing: Iterable[Network]) -> str:
+    """Return a fault without its parts that name a LAN which is missing, and so has an alert."""
+    names = tuple(map(str, missing))
+    parts = [part for part in fault.split("; ") if not any(name in part for name in names)]
+    return "; ".join(parts)

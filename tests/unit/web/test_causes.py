@@ -191,6 +191,20 @@ def test_a_lan_that_is_not_reached_without_a_cause_is_grouped_by_lan() -> None:
     assert one.remedy == "there: uno explain paris 192.168.2.0/24"
 
 
+def test_a_detached_lan_is_one_alert_also_if_its_cell_reports_a_problem_of_it() -> None:
+    picture = picture_of(corp())
+    lan = next(lan for lan, owner in picture.lans if owner == ROME)
+    problem = f"the host has no interface on {lan}; the disk is full"
+    picture = with_status(picture, ROME, lans=(LanState(network=lan),), problem=problem)
+
+    detached, other = alerts(picture)
+
+    assert detached.kind == AlertKind.LAN_DETACHED
+    assert other.kind == AlertKind.CELL_FAULT
+    assert "the disk is full" in other.what
+    assert str(lan) not in other.what
+
+
 def test_a_detached_lan_explains_who_does_not_reach_it() -> None:
     picture = picture_of(corp())
     lan = next(lan for lan, owner in picture.lans if owner == ROME)

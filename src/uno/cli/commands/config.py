@@ -16,10 +16,10 @@ from uno.cli.input.options import (
     Changing,
     DeploymentOptions,
     NewName,
-    NoAddress,
     ParticleOptions,
     PasswordOptions,
     PrintOptions,
+    UvnChanges,
     UvnOptions,
     takes_groups,
 )
@@ -125,9 +125,8 @@ def uvn(
     password: PasswordOptions,
     deployment: DeploymentOptions,
     how: ConfigOptions,
+    changes: UvnChanges,
     common: Changing,
-    *,
-    no_address: NoAddress = False,
 ) -> None:
     """Show the whole definition, or change its settings with -U."""
     from uno.cli.input import definition_input, setting_options
@@ -135,7 +134,7 @@ def uvn(
 
     common.start()
     request = _ConfigRequest(
-        groups=(options, password, deployment, no_address),
+        groups=(options, password, deployment, changes),
         how=how,
         common=common,
         what="the UVN",
@@ -150,7 +149,8 @@ def uvn(
         password=definition_input.hash_given(password),
         settings=(
             *setting_options.of_uvn(options),
-            *setting_options.cleared(("address",), options.address, wanted=no_address),
+            *setting_options.cleared(("address",), options.address, wanted=changes.no_address),
+            *setting_options.without_notifications(options, wanted=changes.no_notify),
         ),
         layout=lambda it: definition_input.laid_out(it, deployment),
     )

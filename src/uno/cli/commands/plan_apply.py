@@ -81,7 +81,11 @@ def export(
     ] = None,
     *,
     secrets: Annotated[
-        bool, typer.Option("--secrets", help="Include password hashes; keys are never included.")
+        bool,
+        typer.Option(
+            "--secrets",
+            help="Include password hashes and notification targets; keys are never included.",
+        ),
     ] = False,
     directory: Annotated[
         Path | None,
@@ -115,7 +119,7 @@ def export(
         return
     with operations.opened(common.root) as registry:
         head = registry.store.head()
-    uvn = head.uvn if secrets else definition_view.without_passwords(head.uvn)
+    uvn = head.uvn if secrets else definition_view.exported_without_secrets(head.uvn)
     text = spec.to_yaml(uvn)
     if file is None:
         printing.result(text)

@@ -102,6 +102,7 @@ def _serve_cell(root: Path) -> None:
 def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
     from uno.agent.agent_environment import AgentEnvironment
     from uno.cli import host_requirements, middleware, web_page
+    from uno.cli.cell_notifications import CellNotifications
     from uno.cli.forwarding_probes import forwarding_prober
     from uno.host.linux import LinuxHost
     from uno.host.netlink.monitor import NetlinkWatch
@@ -115,6 +116,7 @@ def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
         prober=_prober,
         forwarding_prober=forwarding_prober(package),
         web=web_page.make_page(ledger.directory, environ=os.environ),
+        notifications=CellNotifications(ledger.directory, environ=os.environ),
         watch=NetlinkWatch(),
         folder=host.folder,
         now=time.monotonic,

@@ -17,7 +17,7 @@ _ASIDE = frozenset(
         "query", "passphrase_file",
     }
 )  # fmt: skip
-_HIDDEN = frozenset({"password"})
+_HIDDEN = frozenset({"password", "notify_to", "notify_heartbeat"})
 # The history has a line for each generation, and not a page.
 _LONGEST = 500
 

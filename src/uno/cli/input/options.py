@@ -262,6 +262,38 @@ class UvnOptions(OwnerOptions, RootVpnOptions, ParticlesVpnOptions, BackboneVpnO
         ),
     ] = None
     dds_domain: Annotated[int | None, typer.Option("--dds-domain", help="[46]")] = None
+    notify_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--notify",
+            metavar="URL",
+            help="Whom to notify of losses; repeat for more. With -U, these replace all.",
+        ),
+    ] = None
+    notify_via: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--notify-via",
+            metavar="CELL",
+            help="A cell that may send notifications; repeat for more. [the public cells]",
+        ),
+    ] = None
+    notify_hold: Annotated[
+        int | None,
+        typer.Option(
+            "--notify-hold",
+            metavar="SECONDS",
+            help="How long something is lost, or works again, before anybody is notified. [60]",
+        ),
+    ] = None
+    notify_heartbeat: Annotated[
+        str | None,
+        typer.Option(
+            "--notify-heartbeat",
+            metavar="URL",
+            help="Fetched every 5 minutes while the UVN is alive.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +351,16 @@ NewName = Annotated[
     typer.Option("-n", "--name", metavar="NEW", help="New name; keys and addresses stay."),
 ]
 NoAddress = Annotated[bool, typer.Option("--no-address", help="Clear the address.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UvnChanges:
+    """Options that change a UVN but do not define one."""
+
+    no_address: NoAddress = False
+    no_notify: Annotated[
+        bool, typer.Option("--no-notify", help="Notify nobody: clear targets and heartbeat.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

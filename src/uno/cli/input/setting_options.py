@@ -41,10 +41,30 @@ def of_uvn(options: UvnOptions) -> tuple[Setting, ...]:
                 _option_of(f"{vpn}_{key}", value),
                 tuple(value) if isinstance(value, list) else value,
             )
+    for key, value in (
+        ("to", tuple(options.notify_to or ())),
+        ("via", tuple(options.notify_via or ())),
+        ("heartbeat", options.notify_heartbeat),
+        ("hold", options.notify_hold),
+    ):
+        option = "--notify" if key == "to" else f"--notify-{key}"
+        given["settings", "notify", key] = (option, value)
     return tuple(
         Setting(option=option, path=path, value=value)
         for path, (option, value) in given.items()
         if value not in (None, ())
+    )
+
+
+def without_notifications(options: UvnOptions, *, wanted: bool) -> tuple[Setting, ...]:
+    """Return what clears all of the notifications, if `wanted`. Raises `Rejected` for both."""
+    if wanted and (options.notify_to or options.notify_via or options.notify_heartbeat):
+        raise Rejected(_both("--no-notify", "whom to notify"))
+    empty: tuple[tuple[str, object], ...] = (("to", ()), ("via", ()), ("heartbeat", None))
+    return tuple(
+        Setting(option="--no-notify", path=("settings", "notify", key), value=value)
+        for key, value in empty
+        if wanted
     )
 
 

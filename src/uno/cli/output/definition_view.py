@@ -12,7 +12,8 @@ from msgspec.structs import fields, replace
 from uno.cli.output import printing
 from uno.diagnostics import Problem, Rejected
 from uno.model import codec
-from uno.model.uvn import Uvn
+from uno.model.notification_targets import redacted
+from uno.model.uvn import NotifySettings, Uvn
 
 if TYPE_CHECKING:
     from uno.cli.input.options import PrintOptions
@@ -22,12 +23,12 @@ _STEP = re.compile(r"\[([^\[\]]*)\]|\.?([^.\[\]]+)")
 
 
 def show(value: Struct, how: PrintOptions) -> None:
-    """Print `value`, or what `-Q` names in it. Hashes of passwords are left out."""
+    """Print `value`, or what `-Q` names in it. Secrets are left out."""
     if how.query is None and not how.json and isinstance(value, Uvn):
         # Here, since YAML takes longer to import than all of the rest.
         from uno import spec  # noqa: PLC0415
 
-        printing.result(spec.to_yaml(without_passwords(value)))
+        printing.result(spec.to_yaml(without_secrets(value)))
         return
     found = whole(value)
     if how.query is not None:
@@ -38,16 +39,36 @@ def show(value: Struct, how: PrintOptions) -> None:
         printing.result(_yaml(found))
 
 
-def without_passwords(uvn: Uvn) -> Uvn:
-    """Return a definition without the hashes of passwords."""
-    return replace(uvn, users=tuple(replace(user, password=None) for user in uvn.users))
+def without_secrets(uvn: Uvn) -> Uvn:
+    """Return a definition without the hashes of passwords, and with the targets' secrets cut off.
+
+    What is left of a target is refused where it is read as one.
+    """
+    return replace(
+        uvn,
+        users=tuple(replace(user, password=None) for user in uvn.users),
+        settings=replace(uvn.settings, notify=_redacted(uvn.settings.notify)),
+    )
+
+
+def exported_without_secrets(uvn: Uvn) -> Uvn:
+    """Return a definition without hashes and targets: `uno apply` keeps what a text leaves out."""
+    notify = replace(uvn.settings.notify, to=(), heartbeat=None)
+    return replace(without_secrets(uvn), settings=replace(uvn.settings, notify=notify))
+
+
+def _redacted(notify: NotifySettings) -> NotifySettings:
+    shown = tuple(map(redacted, notify.to))
+    return replace(notify, to=shown, heartbeat=notify.heartbeat and redacted(notify.heartbeat))
 
 
 def whole(value: object) -> Any:
     """Return a value as dictionaries, lists, strings and numbers, defaults included.
 
-    Hashes of passwords are left out.
+    Hashes of passwords are left out, and the secrets of notification targets.
     """
+    if isinstance(value, NotifySettings):
+        value = _redacted(value)
     if isinstance(value, Struct):
         names = [each.name for each in fields(value)]
         return {name: whole(getattr(value, name)) for name in names if name != "password"}

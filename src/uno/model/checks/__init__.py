@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uno.model.checks import (
     machines,
     names_and_owners,
+    notify_settings,
     pool_sizes,
     port_conflicts,
     prefixes,
@@ -39,4 +40,5 @@ def check(uvn: Uvn) -> tuple[Finding, ...]:
         *strategy_fit.check(uvn),
         *vpn_settings.check(uvn),
         *machines.check(uvn),
+        *notify_settings.check(uvn),
     )

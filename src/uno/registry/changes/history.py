@@ -11,11 +11,14 @@ from msgspec.structs import fields, replace
 
 from uno.diagnostics import Problem, Severity
 from uno.model import codec
+from uno.model.notification_targets import redacted
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.registry.changes.edits import Edited
 
 # A difference in a password shows that it changed, and not its hash.
 _HIDDEN = {"password": "a password"}
+# Whoever has one of these URLs can send in its name.
+_REDACTED = {"settings.notify.to", "settings.notify.heartbeat"}
 _LISTED = {"users", "cells", "particles"}
 # What no owner declares, and which follows from what they do.
 _FOLLOWS = {"next_cell", "next_particle"}
@@ -139,6 +142,8 @@ def _line(found: Difference) -> str:
         words = {True: _HIDDEN[found.key], False: "none"}
         before, after = words[found.before is not None], words[found.after is not None]
         return f"{named} changed" if before == after else f"{named} {before} → {after}"
+    if found.before == found.after:
+        return f"{named} changed"
     return f"{named} {_shown(found.before)} → {_shown(found.after)}"
 
 
@@ -181,6 +186,10 @@ def _fields(
                 before=hidden[before is not None],
                 after=hidden[after is not None],
             )
+        elif key in _REDACTED:
+            yield Difference(
+                sign="~", thing=thing, key=key, before=_redacted(before), after=_redacted(after)
+            )
         else:
             yield Difference(
                 sign="~",
@@ -189,6 +198,12 @@ def _fields(
                 before=codec.to_builtins(before),
                 after=codec.to_builtins(after),
             )
+
+
+def _redacted(urls: Sequence[str] | str | None) -> Any:
+    if urls is None or isinstance(urls, str):
+        return redacted(urls) if urls else None
+    return [redacted(url) for url in urls]
 
 
 def _public(item: Struct) -> Any:

@@ -60,7 +60,8 @@ def delete_cell(uvn: Uvn, name: str) -> Edited:
     """Delete a cell and the static links that name it. Raises `Rejected` if there is none."""
     at, _ = lookup.cell(uvn, name)
     left = replace(uvn, cells=(*uvn.cells[:at], *uvn.cells[at + 1 :]))
-    return Edited(uvn=updates.without_links(left, name), options={("cells",): "NAME"})
+    alone = updates.without_sender(updates.without_links(left, name), name)
+    return Edited(uvn=alone, options={("cells",): "NAME"})
 
 
 def delete_particle(uvn: Uvn, name: str) -> Edited:

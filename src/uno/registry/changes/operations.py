@@ -110,7 +110,7 @@ def define_uvn(
     warnings = _check(edited, before=None)
     signing = keys.new_signing_key()
     decided = _decide(edited, None, {signing.id: signing})
-    made = cell_packages.sources(decided.plan, decided.renewal.all, users=edited.uvn.users)
+    made = cell_packages.sources(decided.plan, decided.renewal.all, declared=edited.uvn)
     because = why or f"define uvn {edited.uvn.name}"
 
     def fill(store: Store) -> None:
@@ -179,9 +179,9 @@ def change(
     made = cell_packages.sources(
         decided.plan,
         decided.renewal.all,
-        users=edited.uvn.users,
         registry_keys=chain,
         package_format=formats.format,
+        declared=edited.uvn,
     )
     new, gone = len(decided.renewal.made), len(decided.renewal.dropped)
     _log.debug("%d links, %d secrets made, %d dropped", len(decided.plan.links), new, gone)

@@ -144,6 +144,16 @@ def without_links(uvn: Uvn, name: str) -> Uvn:
     return _with_arguments(uvn, drop(uvn.settings.deployment.strategy_args))
 
 
+def without_sender(uvn: Uvn, name: str) -> Uvn:
+    """Return `uvn` without the cell `name` among those that are declared to notify people."""
+    return _with_senders(uvn, (each for each in uvn.settings.notify.via if each != name))
+
+
+def _with_senders(uvn: Uvn, via: Iterable[str]) -> Uvn:
+    notify = replace(uvn.settings.notify, via=tuple(via))
+    return replace(uvn, settings=replace(uvn.settings, notify=notify))
+
+
 _ARGUMENTS: Path = ("settings", "deployment", "strategy_args")
 
 
@@ -158,7 +168,7 @@ def _named(uvn: Uvn, place: Path, naming: Naming) -> Edited:
         known = edits.taken(str(group)[:-1], naming.name, names, option="-n")
         uvn = edits.apply(uvn, [Setting(option="-n", path=(*place, "name"), value=naming.name)]).uvn
         if group == "cells":
-            uvn = _with_renamed_links(uvn, thing.name, naming.name)
+            uvn = _with_renamed_cell(uvn, thing.name, naming.name)
     unknown: tuple[Problem, ...] = ()
     if naming.owner is not None:
         uvn, email, unknown = edits.owned(uvn, naming.owner, new_owners=naming.new_owners)
@@ -215,7 +225,7 @@ def _linked(uvn: Uvn, at: int, wanted: CellUpdate) -> tuple[Uvn, tuple[Problem, 
     return _with_arguments(uvn, {**others, name: list(wanted.links)}), ()
 
 
-def _with_renamed_links(uvn: Uvn, old: str, new: str) -> Uvn:
+def _with_renamed_cell(uvn: Uvn, old: str, new: str) -> Uvn:
     def renamed(name: Any) -> Any:
         return new if name == old else name
 
@@ -223,7 +233,7 @@ def _with_renamed_links(uvn: Uvn, old: str, new: str) -> Uvn:
         renamed(cell): [renamed(peer) for peer in peers] if _is_list(peers) else peers
         for cell, peers in uvn.settings.deployment.strategy_args.items()
     }
-    return _with_arguments(uvn, args)
+    return _with_senders(_with_arguments(uvn, args), map(renamed, uvn.settings.notify.via))
 
 
 def _with_arguments(uvn: Uvn, args: Mapping[str, Any]) -> Uvn:

@@ -22,6 +22,7 @@ from uno.model.key_ids import WEB, cell_sealing, cell_signing, hub_seed, particl
 from uno.model.plan import CellPlan, Plan, PlannedParticle
 from uno.planning import cell_plans as cells
 from uno.registry.publish import keygen, web_packages, workers
+from uno.registry.publish.declared_secrets import declared_secrets
 from uno.registry.store.generation_store import CellPackageRow, Piece, StoredSecret
 from uno.render import package_file
 from uno.render.package_file import EncodedPeer, Segment
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uno.model.package import RegistryKey
-    from uno.model.uvn import User
+    from uno.model.uvn import Uvn
     from uno.registry.publish.web_packages import WebSource
 
 # Below this many particle keys, starting processes takes longer than the work.
@@ -86,15 +87,15 @@ def sources(
     plan: Plan,
     secrets: Mapping[str, StoredSecret],
     *,
-    users: Iterable[User] = (),
     registry_keys: tuple[RegistryKey, ...] = (),
     package_format: int | None = None,
+    declared: Uvn | None = None,
 ) -> Sources:
     """Gather what the packages of `plan` are made of.
 
-    `users` may log in at the pages of the cells that they own, or have particles at.
     `registry_keys` is the chain that leads to the key that signs them. `package_format` is the
-    format to write, by default the newest.
+    format to write, by default the newest. What is `declared` has secrets too: its users may
+    log in at the pages of the cells that they own, or have particles at, and people are notified.
     """
     chosen = package_formats.FORMAT if package_format is None else package_format
     signing = secrets[keygen.SIGNING]
@@ -110,7 +111,8 @@ def sources(
     )
     extras = _extras(secrets)
     parts = cells.cell_plans(plan)
-    pages = web_packages.sources(plan, parts, secrets, users)
+    pages = web_packages.sources(plan, parts, secrets, declared.users if declared else ())
+    secret = declared_secrets(declared) if declared else {}
     made = {
         cell: _source(
             part,
@@ -118,7 +120,7 @@ def sources(
             common=common,
             extras=extras.get(cell, {}),
             fixed=fixed,
-            web=pages.get(cell),
+            declared=_Declared(web=pages.get(cell), secrets=secret.get(cell, {})),
         )
         for fixed in [(str(chosen).encode(), signing.public or b"", roster.digest.encode())]
         for cell, part in parts.items()
@@ -171,6 +173,14 @@ def hashed(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared:
+    """What follows for one cell from the definition and not from the plan."""
+
+    web: WebSource | None
+    secrets: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +241,7 @@ def _source(
     common: str,
     extras: Mapping[int, bytes],
     fixed: tuple[bytes, ...],
-    web: WebSource | None,
+    declared: _Declared,
 ) -> Source:
     needed = {key for link in plan.links for key in (link.key, link.psk)}
     # A registry that an older uno made gets them with its next generation.
@@ -247,6 +257,8 @@ def _source(
             common.encode(), hub, *(b"%d:" % id_ + extras[id_] for id_ in sorted(extras))
         )
     texts = {key: keygen.text(secrets[key].private) for key in sorted(needed)}
+    texts |= declared.secrets
+    web = declared.web
     page = [web.digest.encode()] if web else []
     digest = hashed(*fixed, codec.encode(plan), codec.encode(texts), particles.encode(), *page)
     return Source(

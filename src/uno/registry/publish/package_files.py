@@ -49,9 +49,9 @@ def publish(
     sources = made or cell_packages.sources(
         state.head.plan,
         registry.store.secrets(),
-        users=state.head.uvn.users,
         registry_keys=trust_rows.read(registry.store.database).registry_keys,
         package_format=format_rows.written(registry.store.database),
+        declared=state.head.uvn,
     )
     layout = registry.layout
     for path in (layout.cells, layout.particles):

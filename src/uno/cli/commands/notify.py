@@ -1,0 +1,97 @@
+"""`uno notify test`: whether notifications arrive."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from uno.cli.input.options import Common, takes_groups
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uno.model.notification_targets import Notifying
+    from uno.notify.notice_formats import Sent
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    group = typer.Typer(help="Notifications of what is lost and found.", no_args_is_help=True)
+    group.command("test")(takes_groups(test))
+    app.add_typer(group, name="notify")
+
+
+def test(common: Common) -> None:
+    """Send a test message to every target of notifications, from this host.
+
+    In the directory of a cell that sends notifications, or of the registry. The exit status is 1 if
+    a target has not taken it.
+    """
+    import asyncio
+    import os
+
+    from uno.cli.cell_notifications import send
+    from uno.cli.output import printing
+    from uno.diagnostics import TransientFailure
+    from uno.model.notification_targets import target
+    from uno.notify.errands import Errand
+    from uno.notify.notice_formats import message
+    from uno.notify.policy import Condition, Notice, NoticeKind
+
+    common.start()
+    settings, sent = _settings(common.root)
+    condition = Condition(id="test", subject=sent.uvn, text="Notifications arrive")
+    notice = Notice(kind=NoticeKind.TEST, condition=condition, since=0.0)
+    errands = [Errand(url=url, message=message(target(url), notice, sent)) for url in settings.to]
+    if settings.heartbeat is not None:
+        errands.append(Errand(url=settings.heartbeat))
+    outcomes = asyncio.run(send(os.environ, errands))
+    failed = 0
+    for errand, outcome in zip(errands, outcomes, strict=True):
+        what = "the heartbeat" if errand.message is None else str(target(errand.url))
+        if outcome.fault:
+            failed += 1
+        printing.result(outcome.fault or f"{what}: sent")
+    if failed:
+        raise TransientFailure(
+            f"{failed} of {len(errands)} targets have not taken the message",
+            "mend them with: uno config uvn -U --notify URL",
+        )
+
+
+def _settings(root: Path) -> tuple[Notifying, Sent]:
+    """Return whom to notify, and as whom: of the registry or the cell in `root`."""
+    import secrets
+    from datetime import UTC, datetime
+
+    from uno.agent.commit.ledger import Ledger
+    from uno.cli.cell_notifications import notifying
+    from uno.diagnostics import ActionNeeded
+    from uno.model.notification_targets import Notifying
+    from uno.notify.notice_formats import Sent
+    from uno.registry.changes import operations
+
+    now = datetime.now(UTC)  # noqa: TID251 - a mail has a date
+    if (root / "registry.db").exists():
+        with operations.opened(root) as registry:
+            uvn = registry.store.head().uvn
+        declared = uvn.settings.notify
+        settings: Notifying | None = Notifying(to=declared.to, heartbeat=declared.heartbeat)
+        name, cell = uvn.name, "the registry"
+    else:
+        package = Ledger(root).current()
+        if package is None:
+            raise ActionNeeded(
+                f"there is neither a registry nor a cell in {root.absolute()}",
+                "name the directory with -r DIR",
+            )
+        settings, name, cell = notifying(package), package.plan.uvn, package.own.name
+    if settings is None or not (settings.to or settings.heartbeat):
+        raise ActionNeeded(
+            f"{cell} notifies nobody",
+            "declare whom to notify at the registry: uno config uvn -U --notify URL; uno sync",
+        )
+    return settings, Sent(id=secrets.token_hex(8), uvn=name, cell=cell, began=now, now=now)
