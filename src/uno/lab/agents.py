@@ -24,7 +24,7 @@ from uno.lab.deploy import Deployment, in_parallel
 from uno.lab.node import Node, Program, as_on_a_stock_host
 from uno.model.messages import REGISTRY
 from uno.model.status import CellView, UvnView
-from uno.unprivileged.confinement import BUS
+from uno.unprivileged.confinement import BUS, WEB
 
 # Seconds between two reads of the agents' views.
 _PAUSE = 0.1
@@ -72,6 +72,12 @@ class Agent:
         """The host's process id of the process that parses datagrams, None without one."""
         parent = self.pid
         return None if parent is None else _named_child(parent, BUS.name)
+
+    @property
+    def page_pid(self) -> int | None:
+        """The host's process id of the process that serves the web page, None without one."""
+        parent = self.pid
+        return None if parent is None else _named_child(parent, WEB.name)
 
     def start(self, *, env: Mapping[str, str] | None = None) -> None:
         """Start it; nothing if it runs. Does not wait until it serves."""

@@ -81,6 +81,10 @@ class Guard:
             return
 
     def _refusal(self, method: str, fields: _Fields) -> Response | None:
+        if fields.one("transfer-encoding") is not None:
+            # Two readings of where a request ends are refused (RFC 9112, section 6.3).
+            hint = "send Content-Length"
+            return refusal(411, "a body comes with its length", hint, connection="close")
         host = fields.one("host")
         if host is None or _without_port(host) not in {each.lower() for each in self._names()}:
             return refusal(421, "this is not the host that the request names", "use its address")

@@ -1,0 +1,198 @@
+"""What strangers send to the real server: other sites, other paths, too much, too slowly."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import web_pages
+from uno.web.server import connections
+from web_pages import ADDRESS, OWNER, PASSWORDS, Browser, ServedPage
+
+GOOD = {"email": OWNER, "password": PASSWORDS[OWNER]}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
+    with web_pages.in_background(tmp_path_factory.mktemp("cell")) as served:
+        yield served
+
+
+@pytest.fixture
+def browser(page: ServedPage) -> Browser:
+    return page.browser()
+
+
+@pytest.mark.feature("F116")
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"content_type": "text/plain"}, 415),
+        ({"content_type": "application/x-www-form-urlencoded"}, 415),
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.2"}, 421),
+    ],
+)
+def test_no_other_site_logs_a_reader_in_or_out(
+    browser: Browser, fields: dict[str, str], status: int
+) -> None:
+    named = {"host": f"{browser.host}:{browser.port}", **fields}
+    named = {name.title().replace("_", "-"): value for name, value in named.items()}
+    for path in ("/api/v1/login", "/api/v1/logout"):
+        assert browser.ask("POST", path, GOOD, **named).status == status
+    assert browser.cookies == {}
+
+
+@pytest.mark.feature("F116")
+def test_the_same_site_does(browser: Browser) -> None:
+    origin = {"Origin": f"https://{browser.host}:{browser.port}", "Sec-Fetch-Site": "same-origin"}
+
+    assert browser.ask("POST", "/api/v1/login", GOOD, **origin).status == 200
+
+
+@pytest.mark.feature("F106")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../page_process.py",
+        "/static/%2e%2e/page_process.py",
+        "/static/..%2fpage_process.py",
+        "/static//etc/passwd",
+        "/static/%00",
+        "/static/",
+        "//etc/passwd",
+        "/../../etc/passwd",
+        "/api/v1/cells/1%0d%0aSet-Cookie:%20x=y",
+        "/api/v1/../../static/index.html",
+        "/login?ticket=%0d%0aSet-Cookie:%20x=y",
+    ],
+)
+def test_there_is_no_way_to_another_file_or_field(browser: Browser, path: str) -> None:
+    reply = browser.ask("GET", path)
+
+    assert reply.status in (401, 403, 404)
+    assert b"root:" not in reply.body
+    assert reply.fields.get("set-cookie") is None
+
+
+@pytest.mark.feature("F106")
+def test_a_page_cannot_be_framed_and_nothing_is_guessed_or_kept(browser: Browser) -> None:
+    for path in ("/", "/api/v1/summary", "/nothing", "/static/app.js"):
+        fields = browser.ask("GET", path).fields
+        assert "frame-ancestors 'none'" in fields["content-security-policy"]
+        assert fields["x-content-type-options"] == "nosniff"
+        assert fields["referrer-policy"] == "no-referrer"
+        assert "server" not in fields
+        if "/api/" in path:
+            assert fields["cache-control"] == "no-store"
+
+
+@pytest.mark.feature("F106")
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: +5\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Content-Length : 5\r\n",
+        "Host: evil.example\r\nContent-Length: 5\r\n",
+    ],
+)
+def test_two_readings_of_a_request_are_refused(browser: Browser, head: str) -> None:
+    first = f"POST /api/v1/login HTTP/1.1\r\nHost: {browser.host}\r\n{head}\r\n"
+    smuggled = f"GET /ca HTTP/1.1\r\nHost: {browser.host}\r\nConnection: close\r\n\r\n"
+
+    answered = browser.raw((first + "0\r\n\r\n" + smuggled).encode())
+
+    assert answered.startswith(b"HTTP/1.1 4")
+    assert b"x-x509-ca-cert" not in answered
+
+
+@pytest.mark.feature("F106")
+def test_too_much_is_refused(browser: Browser) -> None:
+    assert browser.ask("POST", "/api/v1/login", {"email": "x" * 5000, "password": ""}).status == 413
+    long = f"GET / HTTP/1.1\r\nHost: {browser.host}\r\nX: {'x' * 70_000}\r\n\r\n"
+    assert browser.raw(long.encode()).startswith(b"HTTP/1.1 4")
+    for document in ({}, [], {"email": 1, "password": 2}, {**GOOD, "more": 1}):
+        assert browser.ask("POST", "/api/v1/login", document).status == 422
+    for path in ("cells/999999999999", "cells/-1", "cells/x", "links/1-", "series/1-2?span=-1"):
+        browser.ask("POST", "/api/v1/login", GOOD)
+        assert browser.ask("GET", f"/api/v1/{path}").status in (404, 422)
+
+
+@pytest.mark.feature("F106")
+def test_who_sends_a_request_byte_by_byte_is_given_up_and_nobody_waits(page: ServedPage) -> None:
+    slow = page.browser(source="127.0.0.7")
+    with slow.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        began = time.monotonic()
+        assert page.browser().ask("GET", "/healthz").status == 200
+        connection.settimeout(3 * connections.TO_ASK)
+        with suppress(ConnectionError):
+            while connection.recv(4096):
+                pass
+        assert time.monotonic() - began < 2.5 * connections.TO_ASK
+
+
+@pytest.mark.feature("F106")
+def test_a_thousand_connections_of_one_source_keep_nobody_else_out(page: ServedPage) -> None:
+    status = Path(f"/proc/{page.process.pid}/status")
+    opened: list[socket.socket] = []
+
+    def connect(_: int) -> socket.socket | None:
+        try:
+            return socket.create_connection(
+                (ADDRESS, page.port), timeout=20, source_address=("127.0.0.6", 0)
+            )
+        except OSError:
+            return None
+
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            opened = [each for each in pool.map(connect, range(1000)) if each is not None]
+        began = time.monotonic()
+        assert page.browser().ask("GET", "/").status == 200
+        assert time.monotonic() - began < 10
+        memory = next(line for line in status.read_text().splitlines() if "VmRSS" in line)
+        assert int(memory.split()[1]) < 160_000
+    finally:
+        for each in opened:
+            each.close()
+    assert page.process.problem == ""
+
+
+@pytest.mark.feature("F106")
+def test_streams_are_bounded_and_end_with_their_reader(page: ServedPage) -> None:
+    browser = page.browser()
+    browser.log_in()
+    cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    head = f"GET /api/v1/stream HTTP/1.1\r\nHost: {browser.host}\r\nCookie: {cookies}\r\n\r\n"
+
+    def status() -> int:
+        connection = browser.connect()
+        streams.append(connection)
+        connection.sendall(head.encode())
+        return int(connection.recv(4096).split(b" ")[1])
+
+    streams: list[socket.socket] = []
+    found = [status() for _ in range(8)]
+    for each in streams:
+        each.close()
+
+    assert found[0] == 200
+    assert found[-1] == 503
+    deadline = time.monotonic() + 30
+    while status() != 200:
+        assert time.monotonic() < deadline
+    streams[-1].close()
