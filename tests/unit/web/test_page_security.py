@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -179,20 +179,18 @@ def test_streams_are_bounded_and_end_with_their_reader(page: ServedPage) -> None
     cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     head = f"GET /api/v1/stream HTTP/1.1\r\nHost: {browser.host}\r\nCookie: {cookies}\r\n\r\n"
 
-    def status() -> int:
-        connection = browser.connect()
-        streams.append(connection)
+    def opened(until: ExitStack) -> int:
+        connection = until.enter_context(browser.connect())
         connection.sendall(head.encode())
         return int(connection.recv(4096).split(b" ")[1])
 
-    streams: list[socket.socket] = []
-    found = [status() for _ in range(8)]
-    for each in streams:
-        each.close()
-
+    with ExitStack() as pages:
+        found = [opened(pages) for _ in range(8)]
     assert found[0] == 200
     assert found[-1] == 503
-    deadline = time.monotonic() + 30
-    while status() != 200:
+
+    deadline, again = time.monotonic() + 60, 503
+    while again != 200:
         assert time.monotonic() < deadline
-    streams[-1].close()
+        with ExitStack() as page_of_now:
+            again = opened(page_of_now)
