@@ -42,6 +42,9 @@ def _is_free(family: socket.AddressFamily, kind: socket.SocketKind, port: int) -
     """Whether the port can be bound; also if the host does not have this family."""
     try:
         with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                # Connections that have ended keep the port for a minute, and nobody from listening.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             probe.bind(("", port))

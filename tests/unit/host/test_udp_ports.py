@@ -8,6 +8,7 @@ import pytest
 
 from uno.diagnostics import ActionNeeded
 from uno.host.udp_ports import require_free
+from uno.model.listening_ports import Transport
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
@@ -41,3 +42,18 @@ def test_all_ports_that_others_use_are_named_at_once() -> None:
         f"UDP ports {one}, {other}, which WireGuard needs, are used by another program on this host"
     )
     assert f"ss -lnup 'sport = :{one} or sport = :{other}'" in caught.value.hint
+
+
+def test_a_tcp_port_is_free_once_nobody_listens_though_a_connection_has_just_ended() -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(ActionNeeded, match=f"TCP port {port}, which the bus needs, is used"):
+            require_free((port,), purpose="the bus", protocol=Transport.TCP)
+        with socket.create_connection(("127.0.0.1", port)):
+            # The end that closes first keeps the port (RFC 9293, TIME-WAIT).
+            listener.accept()[0].close()
+
+    require_free((port,), purpose="the bus", protocol=Transport.TCP)
