@@ -11,11 +11,12 @@ import pytest
 from uno.lab import rehearsal
 from uno.lab.agents import Agents
 from uno.lab.deploy import uno
-from uno.model.uvn import Middleware, Uvn
+from uno.model.uvn import Middleware, Settings, Uvn
 from uno.statesync.timers import MAX_AGE
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900), pytest.mark.feature("G58")]
 
+DEFAULT = Settings().middleware
 OTHER = Middleware.TCP
 
 
@@ -68,3 +69,13 @@ def test_a_registry_that_is_killed_is_missed_at_once_and_comes_back(well: Agents
     well.cells["lan-b"].kill()
     well.start()
     well.await_settled(within=120)
+
+
+def test_the_middleware_changes_on_trial_while_agents_run(well: Agents) -> None:
+    for chosen in (DEFAULT, OTHER):
+        configure(well, "--middleware", chosen.value)
+
+        result = json.loads(well.sync("-t", "120", "-J", timeout=200).stdout)
+
+        assert result["consistent"]
+        assert {cell["name"] for cell in result["cells"]} == set(well.cells)
