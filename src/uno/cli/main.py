@@ -38,6 +38,7 @@ from uno.cli.commands import (
     update,
     verify,
     watch_status,
+    web_login,
 )
 from uno.cli.input import passphrase_source
 from uno.cli.output import error_output
@@ -75,6 +76,7 @@ for module in (
     doctor,
     explain,
     notify,
+    web_login,
     run_sync,
     run_lab,
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ from uno.registry.publish import (
 from uno.registry.store import trust_rows
 from uno.render.package_file import fingerprint
 from uno.render.particle import terminal_qr
+from uno.statesync.envelope import signer
+from uno.web import login_ticket
+from uno.web.login_ticket import LoginTicket
 
 if TYPE_CHECKING:
     from uno.cli.input.options import Common, JsonOption
@@ -305,6 +309,25 @@ def _web_root(secrets: Mapping[str, StoredSecret]) -> StoredSecret:
             "an older uno made it; the next change makes them, as does: uno redeploy",
         )
     return seed
+
+
+def login_address(registry: Registry, name: str, *, now: float) -> str:
+    """Return where a cell's page takes a ticket for the UVN's owner. Raises `UnoError`."""
+    head = registry.store.head()
+    declared = list_views.cell(head.uvn, name)
+    planned = next((each for each in head.plan.cells if each.member.id == declared.id), None)
+    if planned is None:
+        raise ActionNeeded(f"cell {name} is banned", "it has no page")
+    signing = registry.store.secrets()[keygen.SIGNING]
+    ticket = LoginTicket(
+        email=head.uvn.owner,
+        cell=declared.id,
+        expires=now + login_ticket.LIFETIME,
+        nonce=secrets.token_urlsafe(16),
+    )
+    text = login_ticket.signed(ticket, sign=signer(keygen.text(signing.private)))
+    port = "" if planned.httpd_port == 443 else f":{planned.httpd_port}"
+    return f"https://{planned.member.node4}{port}/login?ticket={text}"
 
 
 def show_plan(head: Generation, output: JsonOption) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from cryptography import x509
@@ -14,6 +16,7 @@ from uno.model import web_access
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
 from uno.render import package_file
+from uno.web import login_ticket
 
 
 @pytest.mark.feature("F031")
@@ -226,3 +229,23 @@ def test_the_token_of_a_cells_metrics_is_that_of_its_package(site: Uno, root: Pa
     refused = site("show", "cell", "b", "--metrics-token")
     assert (refused.status, refused.out) == (2, "")
     assert "cell b has no page" in refused.err
+
+
+@pytest.mark.feature("F116")
+def test_a_ticket_of_the_registry_opens_the_page_of_one_cell(site: Uno, root: Path) -> None:
+    found = site("web", "login", "a")
+
+    package = package_file.read((root / "cells" / "net__a.uvn-agent").read_bytes())
+    address = urlsplit(found.out.strip())
+    assert (address.scheme, address.hostname) == ("https", str(package.own.node4))
+    assert address.path == "/login"
+    ((name, ticket),) = parse_qsl(address.query)
+    assert name == "ticket"
+    key, now = package.manifest.registry_key, time.time()  # noqa: TID251 - tickets end
+    opened = login_ticket.verified(ticket, registry_key=key, cell=package.plan.cell, now=now)
+    assert opened.email == json.loads(site("config", "uvn", "-J").out)["owner"]
+    with pytest.raises(login_ticket.TicketError, match="another cell"):
+        login_ticket.verified(ticket, registry_key=key, cell=99, now=now)
+    assert site("web", "login", "nowhere").status == 2
+    site("ban", "cell", "b")
+    assert "no page" in site("web", "login", "b").err
