@@ -340,9 +340,13 @@ class CellAgent:
     async def _find_installed(self) -> bool:
         commit, mark = self._commit, self._current_mark()
         is_busy = commit.awaiting_confirm or commit.state.cleanup is not Cleanup.DONE
-        is_other = mark[0] != self._package_mark[0]
-        if mark == self._package_mark or (is_busy and is_other):
+        if mark == self._package_mark:
             return False
+        if is_busy and mark[0] != self._package_mark[0]:
+            # The agent replaces the package itself as well.
+            found = await self._run_blocking(self._ledger.current)
+            if found is None or found.manifest != commit.package.manifest:
+                return False
         self._package_mark = mark
         return await commit.find_installed()
 

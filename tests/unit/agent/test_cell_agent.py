@@ -758,6 +758,31 @@ def test_a_package_that_its_host_cannot_run_is_refused_whether_offered_or_instal
     play(scene)
 
 
+@pytest.mark.feature("F075")
+def test_a_package_of_the_registry_on_trial_is_kept_once_a_person_installs_it(play: Play) -> None:
+    """Both bring the same package where a registry is restored: it must not be rolled back."""
+
+    async def scene(site: Site) -> None:
+        await site.start()
+        cell = site.cells["a"]
+        site.edit("config", "uvn", "-U", "--timing-profile", "fast")
+        activation = site.roll_out("a", confirm_timeout=10 * PATIENCE)
+        await site.until(lambda: phase(site, "a") is Phase.STAGED)
+        site.activate(activation)
+        await site.until(lambda: cell.ledger.cell_state().pending)
+        cell.bring_up_links(())
+        await site.until(lambda: phase(site, "a") is Phase.APPLIED)
+
+        cell.ledger.accept(site.package_bytes("a"), install="one", keep=True)
+        await site.until(lambda: verdict_of(cell))
+
+        verdict = verdict_of(cell)
+        assert verdict is not None
+        assert (verdict.phase, verdict.generation) == (Phase.CONFIRMED, 5)
+
+    play(scene)
+
+
 @pytest.mark.feature("F040")
 @pytest.mark.feature("G05")
 @pytest.mark.parametrize("follows", [True, False])
