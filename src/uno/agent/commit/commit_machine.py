@@ -284,7 +284,7 @@ class ReachabilityObserved:
 
     @property
     def before(self) -> Reachability:
-        """What a change that begins now must not cost: also what is interrupted for a moment."""
+        """What a change of the registry's way must not cost: also what is interrupted just now."""
         reached = self.reachability
         return altered(reached, registry=reached.registry or self.had_registry)
 
@@ -679,7 +679,8 @@ def _observed(state: CommitState, event: ReachabilityObserved) -> Transition:
             return state, _roll_back(state, reason, event.registry_sequence)
         return state, ()
     if state.installed is not None and state.cleanup is Cleanup.DONE:
-        return state, (_put_pending(state, state.installed, event.before),)
+        before = event.before if state.installed.moves_control else event.reachability
+        return state, (_put_pending(state, state.installed, before),)
     return _activation(state, event)
 
 
@@ -740,7 +741,7 @@ def _activate(
     pending = PendingCommit(
         generation=activation.cells[state.cell],
         previous=state.ledger.running,
-        before=seen.before,
+        before=seen.before if state.ledger.staged_moves_control else seen.reachability,
         confirm_timeout=activation.confirm_timeout,
         needs_heartbeat=state.ledger.staged_moves_control,
     )

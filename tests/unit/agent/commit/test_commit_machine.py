@@ -824,7 +824,7 @@ RELAYED_BY_ALL = replace(BY_RELAY, registry_elsewhere=False)
         (IN_CONTACT, False, NOTHING, "roll back"),
         (IN_CONTACT, False, NOWHERE, "confirm"),
         (INTERRUPTED, False, DIRECTLY, "confirm"),
-        (INTERRUPTED, False, BY_RELAY, "roll back"),
+        (INTERRUPTED, False, BY_RELAY, "confirm"),
         (INTERRUPTED, False, NOWHERE, "confirm"),
         (LOST_EARLIER, False, DIRECTLY, "confirm"),
         (LOST_EARLIER, False, BY_RELAY, "confirm"),
