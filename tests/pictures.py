@@ -169,6 +169,7 @@ def _cell(planned: Plan, cell: int, generation: int) -> CellView:
         status=status,
         ack=ack,
         age=10.0,
+        status_age=10.0,
         alive=True,
     )
 

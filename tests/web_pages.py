@@ -204,12 +204,17 @@ class Browser:
 
 @dataclass
 class ServedPage:
-    """A page that is served."""
+    """A page that is served; `watches` counts the times that it had cells measure."""
 
     process: PageProcess
     port: int
     package: Package
     shown: list[UvnView]
+    watches: int = 0
+
+    def watch(self) -> None:
+        """Count a watch."""
+        self.watches += 1
 
     def browser(self, **given: Any) -> Browser:
         """Return a reader who is not logged in."""
@@ -245,7 +250,7 @@ async def served(
     process = make_page(directory, environ={})
     page = ServedPage(process, port, package(port), [view()])
     process.configure(page.package, [IPv4Address(each) for each in addresses])
-    running = asyncio.ensure_future(process.run(lambda: page.shown[-1], lambda: None))
+    running = asyncio.ensure_future(process.run(lambda: page.shown[-1], lambda: None, page.watch))
     try:
         await page.ready()
         yield page

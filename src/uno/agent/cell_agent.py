@@ -141,7 +141,7 @@ class CellAgent:
             tasks.create_task(self._keep_running("check", self._check_for_changes))
             tasks.create_task(self._keep_running("forwarding", self._forwarding.run))
             if environment.web is not None:
-                tasks.create_task(environment.web.run(self.view, self.directory))
+                tasks.create_task(environment.web.run(self.view, self.directory, self._watch))
             if environment.notifications is not None:
                 notify = environment.notifications
                 notify.configure(self._commit.package)
@@ -202,12 +202,16 @@ class CellAgent:
         return replace(cell, status=status, status_age=0.0)
 
     def _answer(self) -> UvnView:
-        """Return the view for a client, and have all cells advertise what they measure."""
+        """Return the view for a client, which watches the UVN."""
+        self._watch()
+        return self.view()
+
+    def _watch(self) -> None:
+        """Have all cells advertise what they measure, as somebody watches the UVN here."""
         was_watched = self._is_watched_here
         self._watched_until = self._now() + WATCH_LEASE
         if not was_watched:
             self.observe_soon()
-        return self.view()
 
     @property
     def _is_watched_here(self) -> bool:

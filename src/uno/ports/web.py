@@ -20,9 +20,15 @@ class WebPage(Protocol):
         ...
 
     async def run(
-        self, view: Callable[[], UvnView], directory: Callable[[], Directory | None]
+        self,
+        view: Callable[[], UvnView],
+        directory: Callable[[], Directory | None],
+        watch: Callable[[], None],
     ) -> None:
-        """Serve until cancelled; both functions return what is to be shown."""
+        """Serve until cancelled; `view` and `directory` return what is to be shown.
+
+        `watch` is called now and then while somebody reads the page.
+        """
         ...
 
     def configure(self, package: Package, addresses: Collection[Address]) -> None:

@@ -374,7 +374,7 @@ def clock_ahead(picture: Picture, cell: CellView) -> int | None:
     clock = cell.status.clock if cell.status is not None and cell.alive else None
     if clock is None or picture.now is None:
         return None
-    return clock + int(cell.age or 0) - picture.now
+    return clock + int(cell.status_age or 0) - picture.now
 
 
 def headline(found: Iterable[Alert], *, cells: int) -> str:

@@ -124,7 +124,7 @@ def _samples(picture: Picture, *, whole: bool) -> Iterator[_Sample]:
 
 def _cell(cell: CellView, labels: dict[str, str]) -> Iterator[_Sample]:
     yield _CELL_UP, labels, cell.alive
-    yield _CELL_AGE, labels, cell.age
+    yield _CELL_AGE, labels, cell.status_age
     yield _PACKAGE, labels, cell.package
     yield _CONSISTENT, labels, cell.consistent
     if cell.status is not None:

@@ -102,6 +102,10 @@ class HappenedFrame(_PageFrame, frozen=True, tag="happened"):
     events: bytes
 
 
+class WatchedFrame(_PageFrame, frozen=True, tag="watched"):
+    """A reader has the page open."""
+
+
 class RefusedFrame(_PageFrame, frozen=True, tag="refused"):
     """The process cannot serve: what is wrong, and what to do."""
 
@@ -113,7 +117,7 @@ Shown: TypeAlias = SiteFrame | ViewFrame | CellFrame | DirectoryFrame | Recorded
 """Frames with what the page shows."""
 
 ToPage: TypeAlias = Shown | CertificateFrame | ListenFrame | UnlistenFrame | ProbeFrame | EndFrame
-FromPage: TypeAlias = ProbedFrame | LineFrame | HappenedFrame | RefusedFrame
+FromPage: TypeAlias = ProbedFrame | LineFrame | HappenedFrame | WatchedFrame | RefusedFrame
 
 
 def encode(frame: ToPage | FromPage) -> bytes:

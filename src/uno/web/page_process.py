@@ -83,6 +83,7 @@ class PageProcess:
         self._store = EventStore(directory / EVENTS)
         self._happened: list[NetworkEvent] = []
         self._history_due = False
+        self._is_watched = False
         self._wake = asyncio.Event()
         self._is_new = False
         self._sent_cells: dict[int, CellView] = {}
@@ -120,13 +121,19 @@ class PageProcess:
         self._wake.set()
 
     async def run(
-        self, view: Callable[[], UvnView], directory: Callable[[], Directory | None]
+        self,
+        view: Callable[[], UvnView],
+        directory: Callable[[], Directory | None],
+        watch: Callable[[], None],
     ) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; `watch` is called now and then while somebody reads the page."""
         loop = asyncio.get_running_loop()
         try:
             while True:
                 self._wake.clear()
+                if self._is_watched:
+                    self._is_watched = False
+                    watch()
                 self._serve(view, directory, now=loop.time())
                 await self._record()
                 await asyncio.sleep(SHORTEST)
@@ -346,6 +353,9 @@ class PageProcess:
             case frames.HappenedFrame(events):
                 self._happened += _reported(events)[: _MOST_WAITING - len(self._happened)]
                 self.changed()
+            case frames.WatchedFrame():
+                self._is_watched = True
+                self.changed()
             case frames.RefusedFrame(what, hint):
                 named = visible(f"{what}: {hint}" if hint else what, limit=TEXT_LIMIT)
                 self._problems["refused"] = f"no web page: {named}"
@@ -400,9 +410,10 @@ def _is_in(address: Address, network: object) -> bool:
 
 
 def _is_same(cell: CellView, before: CellView) -> bool:
-    """Whether nothing was received of a cell meanwhile: its age alone differs."""
+    """Whether nothing was received of a cell meanwhile: its ages are greater, and no more."""
     return (
         cell.status is before.status
+        and not (before.age is not None and cell.age is not None and cell.age < before.age)
         and cell.ack is before.ack
         and (cell.alive, cell.unproven, cell.package, cell.name)
         == (before.alive, before.unproven, before.package, before.name)

@@ -161,7 +161,7 @@ def _end(picture: Picture, cell: int, peer: int) -> LinkEndReport:
     report = LinkEndReport(
         cell=cell,
         peer=peer,
-        age=None if seen.age is None else round(seen.age, 1),
+        age=None if seen.status_age is None else round(seen.status_age, 1),
         alive=seen.alive,
         address4=address4,
         address6=address6,

@@ -120,7 +120,7 @@ def link_summary(picture: Picture, pair: tuple[int, int], reader: Reader) -> Lin
     reports = [(picture.cells[cell], state) for cell, _, state in picture.reports(pair)]
     rates = picture.rates.get(link_name(pair), LinkRates())
     first = reports[0][1] if reports else None
-    ages = [seen.age for seen, _ in reports if seen.age is not None]
+    ages = [seen.status_age for seen, _ in reports if seen.status_age is not None]
     losses = [state.loss for _, state in reports if state.loss is not None]
     rtts = [state.rtt for _, state in reports if state.rtt is not None]
     sizes = [state.mtu for _, state in reports if state.mtu is not None]

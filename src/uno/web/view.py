@@ -116,7 +116,7 @@ def matrix(picture: Picture, reader: Reader) -> Matrix:
             times[column[cell.id]] = losses[column[cell.id]] = 0
         rtt.append(tuple(times))
         loss.append(tuple(losses))
-        ages.append(cell.age if status is not None else None)
+        ages.append(cell.status_age if status is not None else None)
         unreached.append(tuple(map(str, status.unreachable)) if status is not None else ())
     return Matrix(
         cells=tuple(cell.id for cell in cells),

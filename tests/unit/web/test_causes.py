@@ -267,6 +267,16 @@ def test_a_link_that_loses_packets_or_carries_only_small_ones_is_degraded() -> N
         assert expected in found.what
 
 
+def test_a_status_that_is_old_is_no_wrong_clock() -> None:
+    picture = picture_of(corp())
+    for cell in picture.cells:
+        picture = with_status(picture, cell, clock=NOW - 1700)
+        # Its hellos arrive; nothing has changed for half an hour.
+        picture = with_cell(picture, cell, age=10.0, status_age=1700.0)
+
+    assert alerts(picture) == ()
+
+
 def test_a_wrong_clock_is_named_and_if_most_differ_it_is_the_viewers() -> None:
     picture = picture_of(corp())
     one = with_status(picture, ROME, clock=NOW - 10 + 7200)

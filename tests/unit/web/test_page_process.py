@@ -251,6 +251,10 @@ def test_open_pages_are_told_of_each_version(page: ServedPage) -> None:
     with browser.connect() as stream:
         stream.sendall(head.encode())
         first = read_until(stream, lambda text: text.count("event: version") == 1)
+        deadline = time.monotonic() + 20
+        while page.watches == 0:
+            assert time.monotonic() < deadline, "cells are to measure while somebody reads"
+            stream.recv(4096)
         page.shown.append(web_pages.view(generation=len(page.shown) + 1))
         read_until(stream, lambda text: "event: version" in text)
     assert "text/event-stream" in first
@@ -287,7 +291,7 @@ def test_a_package_without_certificates_is_a_problem_and_no_page(tmp_path: Path)
         process = web_pages.make_page(tmp_path, environ={})
         package = web_pages.package(web_pages.free_port())
         process.configure(replace(package, secrets={}), [])
-        running = asyncio.ensure_future(process.run(web_pages.view, lambda: None))
+        running = asyncio.ensure_future(process.run(web_pages.view, lambda: None, lambda: None))
         await web_pages.until(lambda: process.problem)
         running.cancel()
         await asyncio.wait([running])
@@ -310,7 +314,7 @@ def test_a_port_that_is_taken_is_a_problem_until_it_is_free(
             port = taken.getsockname()[1]
             package = web_pages.package(port)
             process.configure(package, [web_pages.IPv4Address(web_pages.ADDRESS)])
-            running = asyncio.ensure_future(process.run(web_pages.view, lambda: None))
+            running = asyncio.ensure_future(process.run(web_pages.view, lambda: None, lambda: None))
             named = f"another program has TCP port {port}"
             await web_pages.until(lambda: named in process.problem)
         page = ServedPage(process, port, package, [])

@@ -61,14 +61,17 @@ class WebApplication:
         *,
         names: Callable[[], tuple[str, ...]],
         wall: Callable[[], float],
+        watched: Callable[[], None],
     ) -> None:
         """Serve `state` and `files` under the host names and addresses that `names` returns.
 
-        `wall` returns the seconds since the epoch.
+        `wall` returns the seconds since the epoch. `watched` is called now and then while somebody
+        has the page open.
         """
         self._state, self._files, self._wall = state, files, wall
         self.desk = LoginDesk(now=state.now, wall=wall)
-        self._streams = EventStreams(state)
+        self._watched = watched
+        self._streams = EventStreams(state, watched=watched)
         # The particles of a user as the password has opened them, by id.
         self._particles: dict[str, frozenset[int]] = {}
         self._openapi = codec.encode_pretty(openapi.document())
@@ -143,6 +146,7 @@ class WebApplication:
         picture = self._state.picture(self._wall())
         if picture is None:
             return refusal(503, "the agent has observed nothing yet")
+        self._watched()
         whole = request.query_params.get("scope") == "uvn"
         return Response(
             metrics.render(picture, whole=whole), headers={"content-type": metrics.CONTENT_TYPE}

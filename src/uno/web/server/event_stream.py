@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from uno.web.server.guard import Receive, Send
@@ -23,9 +24,9 @@ _FIELDS: Final = [
 class EventStreams:
     """The open streams. For one event loop."""
 
-    def __init__(self, state: PageState) -> None:
-        """Announce the versions of `state`."""
-        self._state = state
+    def __init__(self, state: PageState, *, watched: Callable[[], None]) -> None:
+        """Announce the versions of `state`, and call `watched` now and then while one is open."""
+        self._state, self._watched = state, watched
         self._open: dict[str, int] = {}
 
     def has_room(self, email: str) -> bool:
@@ -51,6 +52,7 @@ class EventStreams:
     async def _announce(self, leaving: asyncio.Future[object], send: Send) -> None:
         announced, text = -1, b"retry: 2000\n\n"
         while not leaving.done():
+            self._watched()
             change, version = self._state.changed, self._state.version
             if version != announced:
                 announced = version

@@ -51,6 +51,9 @@ _DESCRIPTORS: Final = 16
 # Lines that are passed on to the agent's log, and the characters of each text.
 _MAX_LINES, _TEXT = 100, 1000
 
+# Seconds between two reports of readers: an agent takes one to last for 45.
+_REPORT_INTERVAL: Final = 10.0
+
 
 class PageChild:
     """Executes the frames of an agent. For one event loop."""
@@ -68,7 +71,9 @@ class PageChild:
             static_files.load(),
             names=self._names,
             wall=time.time,  # noqa: TID251 - tickets and clocks of cells have times of day
+            watched=self._report_reader,
         )
+        self._reported_at = -_REPORT_INTERVAL
         self._desk = application.desk
         self._listeners = Listeners(application)
         self._seen: Picture | None = None
@@ -80,6 +85,13 @@ class PageChild:
         self._loop.add_reader(self._connection, self._take)
         self._look()
         await self._ended
+
+    def _report_reader(self) -> None:
+        """Report that somebody reads the page, not more often than an agent needs it."""
+        now = self._loop.time()
+        if now - self._reported_at >= _REPORT_INTERVAL:
+            self._reported_at = now
+            self.send(frames.WatchedFrame())
 
     def send(self, frame: frames.FromPage) -> None:
         """Send a frame; an agent that takes none loses it."""

@@ -140,4 +140,9 @@ def head_of(view: UvnView) -> bytes:
 
 
 def _aged(cell: CellView, seconds: float) -> CellView:
-    return cell if cell.age is None else replace(cell, age=cell.age + seconds)
+    age, status_age = cell.age, cell.status_age
+    return replace(
+        cell,
+        age=None if age is None else age + seconds,
+        status_age=None if status_age is None else status_age + seconds,
+    )
