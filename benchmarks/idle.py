@@ -1,12 +1,12 @@
 """What agents cost at rest: processor, memory, and bytes on the links.
 
-    python benchmarks/idle.py [--rest SECONDS] [--json FILE]
+    python benchmarks/idle.py [--rest SECONDS] [--middleware NAME] [--json FILE]
 
 Ten cells with agents and a registry, in a lab, in which nothing happens. Of each agent the share of
-one core and its memory, with the process of its bus; of that memory what a bare Python takes, what
-one with uno's modules, and what one with DDS; of each cell what it sends into its links for DDS and
-for probes, beside BGP and BFD, as packets that cross the Internet: with the headers of WireGuard,
-UDP and IPv4. Exit status 1 if a goal is missed.
+one core and its memory, with the processes of its bus and its page; of that memory what a bare
+Python takes, what one with uno's modules, and what one with DDS; of each cell what it sends into
+its links for the bus and for probes, beside BGP and BFD, as packets that cross the Internet: with
+the headers of WireGuard, UDP and IPv4. Exit status 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from uno.lab.agents import Agent, Agents
 from uno.lab.node import Node
 from uno.model.plan import BusPlan
 from uno.model.routing_policy import BGP_PORT
+from uno.model.uvn import Middleware, Settings
 from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
 
 # What WireGuard (16 bytes of header, 16 of tag), UDP and IPv4 add to each packet; padding not.
 AROUND = 16 + 16 + 8 + 20
-KINDS = ("dds", "probes", "bgp", "bfd", "other")
+KINDS = ("bus", "probes", "bgp", "bfd", "other")
 # What an agent has loaded, step by step; each is measured in a process of its own.
 _MODULES = "import uno.cli.commands.run_agent, uno.agent.daemon, uno.host.linux, cryptography"
 STEPS = {
@@ -73,9 +74,10 @@ def main() -> int:
     parser.add_argument("--rest", type=float, default=300, metavar="SECONDS")
     parser.add_argument("--settle", type=float, default=60, metavar="SECONDS")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--middleware", type=Middleware, default=Settings().middleware)
     asked = parser.parse_args()
     before = machine()
-    with living(say) as agents:
+    with living(say, middleware=asked.middleware) as agents:
         say(f"{asked.settle:g} s to settle, {asked.rest:g} s at rest")
         Event().wait(asked.settle)
         costs, traffic = rest(agents, asked.rest)
@@ -118,7 +120,11 @@ def counters() -> str:
     domain = BusPlan().domain
     first, last = min(ports(domain, CELL_INDEX)), max(ports(domain, REGISTRY_INDEX))
     kinds = {
-        "dds": [f"udp dport {first}-{last}"],
+        "bus": [
+            f"udp dport {first}-{last}",
+            f"tcp dport {first}-{last}",
+            f"tcp sport {first}-{last}",
+        ],
         "probes": ["meta l4proto { icmp, ipv6-icmp }"],
         "bgp": [f"tcp dport {BGP_PORT}", f"tcp sport {BGP_PORT}"],
         "bfd": ["udp dport { 3784, 3785 }"],
@@ -155,19 +161,25 @@ def traffic(node: Node) -> Traffic:
     )
 
 
+def processes(agent: Agent) -> tuple[int, ...]:
+    """The agent, and those of its bus and its page that there are."""
+    found = (agent.pid, agent.bus_pid, agent.page_pid)
+    return tuple(pid for pid in found if pid is not None)
+
+
 def ticks(agent: Agent) -> float:
-    """Seconds of processor that an agent, its bus, and what it waited for have used."""
+    """Seconds of processor that an agent, its processes, and what it waited for have used."""
     used = 0
-    for pid in (agent.pid, agent.bus_pid):
+    for pid in processes(agent):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         used += sum(map(int, fields[11:15]))
     return used / os.sysconf("SC_CLK_TCK")
 
 
 def cost(agent: Agent, share: float) -> Cost:
-    """What an agent takes, with its bus."""
+    """What an agent takes, with its processes."""
     sizes = Counter[str]()
-    for pid in (agent.pid, agent.bus_pid):
+    for pid in processes(agent):
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         found = re.findall(r"^(\w+):\s+(\d+) kB", rollup, re.MULTILINE)
         sizes.update({name: int(size) for name, size in found})

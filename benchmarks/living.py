@@ -17,7 +17,9 @@ from uno.lab.arrange import arrange
 from uno.lab.cleanup import ended_by_signals
 from uno.lab.deploy import Deployment
 from uno.lab.world import temporary_world
+from uno.model.uvn import Middleware, Settings
 
+DEFAULT = Settings().middleware
 GROWING, LATER_LAN = "site-3", "192.168.103.0/24"
 LATER_CELL, LATER_CELL_LAN = "site-11", "192.168.11.0/24"
 
@@ -25,13 +27,15 @@ _PUBLIC, _PRIVATE = (1, 2, 3, 4, 5, 6), (7, 8, 9)
 
 
 @contextmanager
-def installed(say: Callable[[str], None]) -> Iterator[Deployment]:
+def installed(
+    say: Callable[[str], None], *, middleware: Middleware = DEFAULT
+) -> Iterator[Deployment]:
     """Ten cells installed, nothing started; gone after the block, however it ends."""
     requirements.require(requirements.for_a_deployment())
     with tempfile.TemporaryDirectory() as folder:
         now, later = Path(folder, "now.yml"), Path(folder, "later.yml")
-        now.write_text(spec(grown=False))
-        later.write_text(spec(grown=True))
+        now.write_text(spec(grown=False, middleware=middleware))
+        later.write_text(spec(grown=True, middleware=middleware))
         uvn, grown = rehearsal.definition(now), rehearsal.definition(later)
         with ended_by_signals(), temporary_world(arrange(grown, hosts_per_lan=1)) as world:
             deployment = Deployment(world=world, uvn=uvn.name)
@@ -42,9 +46,9 @@ def installed(say: Callable[[str], None]) -> Iterator[Deployment]:
 
 
 @contextmanager
-def living(say: Callable[[str], None]) -> Iterator[Agents]:
+def living(say: Callable[[str], None], *, middleware: Middleware = DEFAULT) -> Iterator[Agents]:
     """The same with agents on all ten cells and at the registry, all well."""
-    with installed(say) as deployment:
+    with installed(say, middleware=middleware) as deployment:
         agents = rehearsal.start_agents(deployment, report=say)
         try:
             yield agents
@@ -52,7 +56,7 @@ def living(say: Callable[[str], None]) -> Iterator[Agents]:
             agents.stop()
 
 
-def spec(*, grown: bool) -> str:
+def spec(*, grown: bool, middleware: Middleware = DEFAULT) -> str:
     """The specification, with or without what is defined later."""
     cells = [_cell(f"site-{n}", f"192.168.{n}.0/24", public=True) for n in _PUBLIC]
     cells += [_cell(f"site-{n}", f"192.168.{n}.0/24", public=False) for n in _PRIVATE]
@@ -68,6 +72,7 @@ def spec(*, grown: bool) -> str:
             "users: [{email: john@example.org, name: John, password: a-password}]",
             "cells:",
             *cells,
+            f"settings: {{middleware: {middleware}}}",
             "",
         ]
     )
