@@ -233,7 +233,7 @@ def namespaces_named_in(output: str) -> list[str]:
     return [path.name for path in netns.NAMES.iterdir() if found[1] in path.name]
 
 
-def await_true(condition: Callable[[], bool], what: str, *, within: float = 20) -> None:
+def await_true(condition: Callable[[], bool], what: str, *, within: float = 90) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"not within {within} s: {what}"
