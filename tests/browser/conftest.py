@@ -16,7 +16,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 expect.set_options(timeout=60_000)
 
 
-@pytest.fixture(scope="session")
+# Of a module: its event loop would be in the way of other tests in the same process.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed (scripts/setup installs it)")

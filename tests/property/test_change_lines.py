@@ -113,6 +113,9 @@ VALUES: dict[str, Any] = {
     "strategy_args": {"a": ["b", "c"], "d": ["a"]},
     "allowed_ips": (IPv4Network("172.30.0.0/24"),),
     "peer_port": 40000,
+    "to": ("https://hooks.example.org/uno",),
+    "via": ("b",),
+    "heartbeat": "https://hc.example.org/ping",
 }
 SUBNETS = {
     "root_vpn": IPv4Network("10.1.0.0/22"),

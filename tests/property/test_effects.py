@@ -134,7 +134,6 @@ ELSEWHERE = {
     "users.name": "for people: lists and tables",
     "users.password": "checked where a user logs in, which no host needs to know",
     "particles.owner": "lists name the owner, and a ban of the owner is one of the particle",
-    "cells.settings.httpd_port": "no page is served yet: the guide and `show cell` name the port",
     "cells.settings.location": "for people: the guide and `show cell`",
 }
 

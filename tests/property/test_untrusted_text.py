@@ -99,6 +99,8 @@ MESSAGES = {
     Kind.ACK: acks,
     Kind.TRUST: trusts,
     Kind.DIRECTORY: directories,
+    Kind.HELLO: body({}, newest=numbers),
+    Kind.HEARTBEAT: body({}, newest=numbers),
 }
 
 

@@ -17,7 +17,7 @@ NOT_YET = frozenset(
         "F107",
         *(f"F{number}" for number in range(128, 133)),
         *("G33", "G34", "G35", "G36", "G37", "G38"),
-        *("G39", "G45", "G50"),
+        *("G39", "G45"),
     }
 )
 

@@ -15,7 +15,7 @@ from uno.registry.publish import keygen
 @pytest.mark.feature("G41")
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("users", 1), ("cells", 2), ("particles", 1), ("links", 1), ("generations", 4), ("keys", 18)],
+    [("users", 1), ("cells", 2), ("particles", 1), ("links", 1), ("generations", 4), ("keys", 19)],
 )
 def test_every_kind_of_thing_is_listed(site: Uno, kind: str, count: int) -> None:
     table = site("list", kind)

@@ -319,7 +319,9 @@ def view(
         generation=1,
         cells=(
             CellView(id=HOME, name="home", package=package, status=own, ack=ack, age=0, alive=True),
-            CellView(id=LINK.cell, name=NAME, package=1, status=other, age=3, alive=True),
+            CellView(
+                id=LINK.cell, name=NAME, package=1, status=other, age=3, status_age=3, alive=True
+            ),
         ),
     )
 

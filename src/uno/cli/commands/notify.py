@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def test(common: Common) -> None:
-    """Send a test message to every target of notifications, from this host.
+    """Send a test message to every target, from this host.
 
     In the directory of a cell that sends notifications, or of the registry. The exit status is 1 if
     a target has not taken it.

@@ -180,7 +180,7 @@ def show_plan(output: JsonOption, common: Common) -> None:
 
 
 def show_ca(output: JsonOption, common: Common) -> None:
-    """Show the certificate that browsers have to trust for the cells' web pages.
+    """Show the certificate that browsers have to trust.
 
     Import it into the browser or the phone, as an authority. It is good for private addresses and
     names below UVN.internal alone. Save it with: uno show ca > UVN.pem

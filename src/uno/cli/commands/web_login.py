@@ -23,10 +23,10 @@ def login(
     cell: Annotated[str, typer.Argument(metavar="CELL", autocompletion=completion.names)],
     common: Common,
 ) -> None:
-    """Print an address that opens a cell's page for the UVN's owner, once, for 5 minutes.
+    """Print an address that opens a cell's page without a password.
 
-    It takes no password: the registry signs it. Open it from anywhere in the UVN, in a browser that
-    trusts the certificate of `uno show ca`.
+    It is for the UVN's owner, good once, for 5 minutes: the registry signs it. Open it from
+    anywhere in the UVN, in a browser that trusts the certificate of `uno show ca`.
     """
     from uno.cli.output import printing, show_views
     from uno.registry.changes import operations

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.feature("G47")
         ("uno sh", ["show"]),
         (
             "uno show ",
-            ["uvn", "cell", "particle", "user", "link", "generation", "plan", "backbone"],
+            ["uvn", "cell", "particle", "user", "link", "generation", "plan", "backbone", "ca"],
         ),
         ("uno show cell ", ["a", "b"]),
         ("uno show cell b", ["b"]),
