@@ -51,7 +51,13 @@ def observed(
         events=tuple(_event(each, view) for each in found if each.kind in _EVENTS),
         alive={**alive, own: alive.get(own, frozenset())},
         changing=bool(view.rollout),
+        page=_page(package),
     )
+
+
+def _page(package: Package) -> str:
+    port = package.plan.httpd_port
+    return f"https://{package.own.node4}{'' if port == 443 else f':{port}'}/"
 
 
 def _condition(alert: Alert, names: Mapping[int, str]) -> Condition:
@@ -62,7 +68,6 @@ def _condition(alert: Alert, names: Mapping[int, str]) -> Condition:
         subject=subject or "the network",
         text=alert.what,
         remedy=alert.remedy,
-        cells=alert.cells,
     )
 
 

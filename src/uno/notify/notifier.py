@@ -44,8 +44,8 @@ class SenderView(Struct, frozen=True, kw_only=True):
 
     `conditions` is what is wrong, by id; `events` are conditions that are reported once, as soon as
     they appear. `alive` maps the senders that are alive, this cell among them, to what each has
-    reported. `changing`: a change of the network is in progress. `muted` are cells of which
-    nothing is reported. `page` is the address of this cell's page.
+    reported. `changing`: a change of the network is in progress. `page` is the address of this
+    cell's page.
     """
 
     uvn: str
@@ -55,7 +55,6 @@ class SenderView(Struct, frozen=True, kw_only=True):
     events: tuple[Condition, ...] = ()
     alive: Mapping[int, frozenset[str]]
     changing: bool = False
-    muted: frozenset[int] = frozenset()
     page: str = ""
 
 
@@ -139,7 +138,6 @@ class Notifier:
             self._tracks,
             picture.conditions,
             now,
-            muted=picture.muted,
             since_change=float("inf") if picture.changing else self._changing_until,
             hold=float(settings.hold),
         )

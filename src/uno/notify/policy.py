@@ -9,7 +9,6 @@ when it has not changed for `WINDOW` seconds (RFC 2439 damps routes for the same
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from enum import StrEnum
 
 from msgspec import Struct
@@ -23,15 +22,13 @@ FLAPS = 6
 class Condition(Struct, frozen=True, kw_only=True):
     """Something that is wrong. `id` is the same for as long as it lasts, at every node.
 
-    `subject` is what it is about (a cell, a LAN, a link), `text` what is wrong, `remedy` what to
-    do. `cells` are the ids of the cells concerned, which `uno mute` silences.
+    `subject` is what it is about (a cell, a LAN, a link), `text` what is wrong, `remedy` the cure.
     """
 
     id: str
     subject: str
     text: str
     remedy: str = ""
-    cells: tuple[int, ...] = ()
 
 
 class NoticeKind(StrEnum):
@@ -75,16 +72,14 @@ def step(
     conditions: Mapping[str, Condition],
     now: float,
     *,
-    muted: AbstractSet[int] = frozenset(),
     since_change: float | None = None,
     hold: float = HOLD,
 ) -> tuple[Tracks, tuple[Notice, ...]]:
     """Return the tracks at `now`, and the notices that are due.
 
-    `conditions` is all that is wrong now, by id. Nothing is reported of conditions whose cells are
-    all in `muted`; what still lasts when they no longer are is reported then. `since_change` is
-    when the last change of the network ended, infinity while one is in progress: what begins to be
-    wrong during it counts from its end.
+    `conditions` is all that is wrong now, by id. `since_change` is when the last change of the
+    network ended, infinity while one is in progress: what begins to be wrong during it counts from
+    its end.
     """
     found: dict[str, Track] = {}
     notices: list[Notice] = []
@@ -92,9 +87,8 @@ def step(
         track = _seen(tracks.get(id_), conditions.get(id_), now)
         if track is None:
             continue
-        quiet = bool(track.condition.cells) and set(track.condition.cells) <= muted
         begun = max(track.changed, since_change or 0.0) if track.present else track.changed
-        track, kind = (track, None) if quiet else _due(track, now, begun=begun, hold=hold)
+        track, kind = _due(track, now, begun=begun, hold=hold)
         if kind is not None:
             notices.append(Notice(kind=kind, condition=track.condition, since=track.changed))
         if track.present or track.reported or now - track.changed < WINDOW:

@@ -16,7 +16,7 @@ from uno.notify.notifier import HEARTBEAT, INTERVAL, Clocks, Notifier, SenderVie
 from uno.notify.policy import HOLD, Condition
 from uno.notify.turns import TURN
 
-SILENT = Condition(id="cell/3", subject="lan-c", text="lan-c is silent", cells=(3,))
+SILENT = Condition(id="cell/3", subject="lan-c", text="lan-c is silent")
 UNDONE = Condition(id="undone/7", subject="generation 7", text="it was rolled back")
 TO = ("https://hooks.example.org/uno", "slack+https://hooks.example.org/x")
 

@@ -13,14 +13,13 @@ from uno.notify.policy import (
     HOLD,
     WINDOW,
     Condition,
-    Notice,
     NoticeKind,
     Tracks,
     due_in,
     step,
 )
 
-SILENT = Condition(id="cell/3", subject="lan-c", text="lan-c is silent", cells=(3,))
+SILENT = Condition(id="cell/3", subject="lan-c", text="lan-c is silent")
 LOST, FOUND, UNSTABLE = NoticeKind.LOST, NoticeKind.FOUND, NoticeKind.UNSTABLE
 
 
@@ -75,25 +74,9 @@ def test_what_is_wrong_during_a_change_counts_from_its_end() -> None:
     assert [notice.kind for notice in notices] == [LOST]
 
 
-def test_nothing_is_reported_of_a_muted_cell_until_it_is_no_longer_muted() -> None:
-    there: Mapping[str, Condition] = {SILENT.id: SILENT}
-    tracks, _ = step({}, there, 0.0, muted={3})
-    tracks, notices = step(tracks, there, 1000.0, muted={3})
-    assert not notices
-    _, notices = step(tracks, there, 1001.0)
-    assert notices == (Notice(kind=LOST, condition=SILENT, since=0.0),)
-
-
-def test_a_condition_of_two_cells_is_reported_if_one_is_muted() -> None:
-    link = Condition(id="link/1-3", subject="lan-a ↔ lan-c", text="is down", cells=(1, 3))
-    tracks, _ = step({}, {link.id: link}, 0.0, muted={3})
-    _, notices = step(tracks, {link.id: link}, HOLD, muted={3})
-    assert len(notices) == 1
-
-
 def test_the_notice_has_the_newest_text() -> None:
     tracks, _ = step({}, {SILENT.id: SILENT}, 0.0)
-    newer = Condition(id=SILENT.id, subject="site-c", text="site-c is silent", cells=(3,))
+    newer = Condition(id=SILENT.id, subject="site-c", text="site-c is silent")
     _, (notice,) = step(tracks, {SILENT.id: newer}, HOLD)
     assert notice.condition == newer
 
