@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from obstacles import replaced
-from watching import note, unreached
+from watching import await_true, note, unreached
 
 from uno.lab.agents import Agents, is_settled
 from uno.model.messages import CONFIRM_TIMEOUT, Phase
@@ -110,6 +110,8 @@ def test_a_generation_under_which_a_cell_no_longer_forwards_is_reverted_for_that
     well: Agents,
 ) -> None:
     """BGP, BFD and the registry are reached all the time: the proof of forwarding alone fails."""
+    # What was not proved before a change cannot be lost by it.
+    await_true(lambda: forwards(well), "the cell is proved to forward", within=90)
     running = runs(well.registry.view())
     cell = well.cells[CUT_OFF].node
     port = ("--backbone-vpn-port", "63660")
@@ -145,6 +147,12 @@ def assert_reverted(well: Agents, running: dict[str, int]) -> str:
     assert CUT_OFF in reverted
     assert unreached(well.deployment) == []
     return str(view.reason)
+
+
+def forwards(well: Agents) -> bool:
+    """Whether the cell that is cut off later has proved that it forwards for its LAN."""
+    found = [each.status for each in well.registry.view().cells if each.name == CUT_OFF]
+    return all(status and all(lan.forwards for lan in status.lans) for status in found)
 
 
 def runs(view: UvnView) -> dict[str, int]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # What is over when it is reported.
 _EVENTS = frozenset({AlertKind.GENERATION_UNDONE})
-# What the owner does, and knows.
-_EXPECTED = frozenset({AlertKind.ROLLOUT, AlertKind.NOT_RELEASED})
+# What the owner does, and knows; and links that work, though not well.
+_NOT_LOST = frozenset({AlertKind.ROLLOUT, AlertKind.NOT_RELEASED, AlertKind.LINK_DEGRADED})
 
 
 def observed(
@@ -46,7 +46,7 @@ def observed(
         conditions={
             each.id: _condition(each, names)
             for each in found
-            if each.kind not in _EVENTS | _EXPECTED
+            if each.kind not in _EVENTS | _NOT_LOST
         },
         events=tuple(_event(each, view) for each in found if each.kind in _EVENTS),
         alive={**alive, own: alive.get(own, frozenset())},
