@@ -48,7 +48,9 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+# Others compute beside it, in processor time that labs leave.
+@pytest.mark.timeout(900)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     topology=topologies,
     happens=st.lists(events, max_size=25),
