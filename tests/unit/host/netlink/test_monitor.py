@@ -147,18 +147,21 @@ def test_another_alias_of_an_interface_of_unos_is_reported(namespace: Namespace)
 @pytest.mark.parametrize(
     "parameter",
     [
-        "net.ipv4.ip_forward=1",
-        "net.ipv4.conf.lan0.rp_filter=1",
-        "net.ipv6.conf.all.forwarding=1",
-        "net.ipv6.conf.lan0.forwarding=1",
+        "net.ipv4.ip_forward",
+        "net.ipv4.conf.lan0.rp_filter",
+        "net.ipv6.conf.all.forwarding",
+        "net.ipv6.conf.lan0.forwarding",
     ],
 )
 def test_parameters_of_interfaces_that_change_are_reported_once(
     namespace: Namespace, parameter: str
 ) -> None:
+    enter = ["nsenter", f"--net={netns.NAMES / namespace.name}", "--"]
+    # A new namespace may have that of the host.
+    before = run([*enter, "sysctl", "-n", parameter]).stdout.strip()
+
     def set_parameter(_: str) -> None:
-        enter = ["nsenter", f"--net={netns.NAMES / namespace.name}", "--"]
-        run([*enter, "sysctl", "-qw", parameter])
+        run([*enter, "sysctl", "-qw", f"{parameter}={0 if before == '1' else 1}"])
 
     namespace.ip = set_parameter  # type: ignore[method-assign]
 
