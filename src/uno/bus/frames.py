@@ -8,14 +8,14 @@ The process of the bus is the one that strangers may take over: an agent reads f
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from uno.model.messages import BODY_LIMIT
 from uno.ports.bus import Channel
-from uno.unprivileged.frame_stream import MalformedFrame, framed
+from uno.unprivileged.frame_stream import framed, parsed
 
 FRAME_LIMIT: Final = BODY_LIMIT + 4096
 """The largest content of a frame, in bytes: the largest envelope, and where it belongs."""
@@ -128,21 +128,14 @@ def encode(frame: ToChild | FromChild) -> bytes:
 
 def to_child(content: bytes) -> ToChild:
     """Parse a frame of an agent. Raises `MalformedFrame`."""
-    found: ToChild = _decoded(content, _TO_CHILD)
+    found: ToChild = parsed(content, _TO_CHILD)
     return found
 
 
 def from_child(content: bytes) -> FromChild:
     """Parse a frame of the process of the bus. Raises `MalformedFrame`, and nothing else."""
-    found: FromChild = _decoded(content, _FROM_CHILD)
+    found: FromChild = parsed(content, _FROM_CHILD)
     return found
-
-
-def _decoded(content: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
-    try:
-        return decoder.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedFrame(str(error)) from error
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 _LENGTH: Final = 4
 
@@ -15,6 +17,14 @@ class MalformedFrame(ValueError):
 def framed(content: bytes) -> bytes:
     """Return a frame with its length."""
     return len(content).to_bytes(_LENGTH, "big") + content
+
+
+def parsed(content: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+    """Return the value of a frame's content. Raises `MalformedFrame`, and nothing else."""
+    try:
+        return decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedFrame(str(error)) from error
 
 
 class FrameBuffer:

@@ -7,13 +7,13 @@ them as JSON. The agent reads from the process, which strangers may take over, n
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from uno.model.messages import BODY_LIMIT
-from uno.unprivileged.frame_stream import MalformedFrame, framed
+from uno.unprivileged.frame_stream import framed, parsed
 
 TO_PAGE_LIMIT: Final = BODY_LIMIT + 4096
 """The largest content of a frame to the process, in bytes."""
@@ -127,21 +127,14 @@ def encode(frame: ToPage | FromPage) -> bytes:
 
 def to_page(content: bytes) -> ToPage:
     """Parse a frame of an agent. Raises `MalformedFrame`."""
-    found: ToPage = _decoded(content, _TO_PAGE)
+    found: ToPage = parsed(content, _TO_PAGE)
     return found
 
 
 def from_page(content: bytes) -> FromPage:
     """Parse a frame of the process of the page. Raises `MalformedFrame`, and nothing else."""
-    found: FromPage = _decoded(content, _FROM_PAGE)
+    found: FromPage = parsed(content, _FROM_PAGE)
     return found
-
-
-def _decoded(content: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
-    try:
-        return decoder.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedFrame(str(error)) from error
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

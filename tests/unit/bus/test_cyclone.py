@@ -7,10 +7,8 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
 from functools import partial
 from ipaddress import IPv4Address
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -21,6 +19,7 @@ from cyclonedds.idl import make_idl_struct, types
 from cyclonedds.pub import DataWriter, Publisher
 from cyclonedds.topic import Topic as DdsTopic
 
+from bus_scenes import envelope, footprint, ignore, run, until
 from free_domains import free_domain, is_free
 from uno.bus import cyclone, wire
 from uno.bus.cyclone import CycloneSession
@@ -573,35 +572,7 @@ def config_of(domain: int, index: int, *, peers: tuple[int, ...] = ()) -> BusCon
     )
 
 
-def envelope(
-    *, subject: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
-) -> Envelope:
-    return Envelope(
-        subject=subject, kind=kind, sequence=sequence, relayed_by=1, body=body, signature=bytes(64)
-    )
-
-
 @pytest.fixture
 def domain() -> int:
     """A DDS domain whose ports are free, also of other runs of these tests."""
     return free_domain()
-
-
-def footprint(process: int | str = "self") -> tuple[int, int]:
-    """Return how many threads and open files a process has."""
-    task, fd = (Path(f"/proc/{process}/{each}").iterdir() for each in ("task", "fd"))
-    return len(list(task)), len(list(fd))
-
-
-def ignore(_event: BusEvent) -> None:
-    pass
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.002)
-
-
-def run(scene: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(scene)

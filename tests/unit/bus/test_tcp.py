@@ -6,22 +6,21 @@ import asyncio
 import random
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
-from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
 
+from bus_scenes import envelope, footprint, ignore, run, until
 from free_domains import free_domain
 from uno.bus import stream_frames, tcp
 from uno.bus.dds import DdsBus
 from uno.bus.tcp import TcpSessions
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
-from uno.model.messages import BODY_LIMIT, Envelope, Kind
+from uno.model.messages import BODY_LIMIT, Kind
 from uno.model.uvn import Middleware
 from uno.ports.bus import (
     RELAY,
@@ -604,35 +603,7 @@ def config_of(domain: int, index: int, *, peers: tuple[int, ...] = ()) -> BusCon
     )
 
 
-def envelope(
-    *, subject: int, sequence: int = 1, kind: int = Kind.STATUS, body: bytes = b"{}"
-) -> Envelope:
-    return Envelope(
-        subject=subject, kind=kind, sequence=sequence, relayed_by=1, body=body, signature=bytes(64)
-    )
-
-
 @pytest.fixture
 def domain() -> int:
     """A domain whose ports are free, also of other runs of these tests."""
     return free_domain()
-
-
-def footprint() -> tuple[int, int]:
-    """Return how many threads and open files this process has."""
-    task, fd = (Path(f"/proc/self/{each}").iterdir() for each in ("task", "fd"))
-    return len(list(task)), len(list(fd))
-
-
-def ignore(_event: BusEvent) -> None:
-    pass
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.002)
-
-
-def run(scene: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(scene)
