@@ -85,6 +85,8 @@ class StateDatabase:
         # What came faster than is accepted: the first of it, and the newest, not verified yet.
         self._waiting: dict[tuple[Kind, int], _Entry] = {}
         self._candidates: dict[tuple[Kind, int], Envelope] = {}
+        # Statuses as they were advertised, and as they are seen: by cell.
+        self._seen: dict[int, tuple[CellStatus, CellStatus]] = {}
 
     @property
     def members(self) -> Mapping[int, Member]:
@@ -229,6 +231,21 @@ class StateDatabase:
         body = self.body(Kind.STATUS, cell)
         return body if isinstance(body, CellStatus) else None
 
+    def seen(self, cell: int, *, now: float) -> CellStatus | None:
+        """Return a cell's newest status with what it reaches.
+
+        It is the same value until the status or the members change, or it has an age in it.
+        """
+        status = self.status(cell)
+        if status is None:
+            return None
+        advertised_before, known = self._seen.get(cell, (None, None))
+        if known is None or advertised_before is not status or status.undone is not None:
+            age = self.age(Kind.STATUS, cell, now=now)
+            known = seen(status, self._members.values(), cell=cell, age=age)
+            self._seen[cell] = status, known
+        return known
+
     def statuses(self) -> dict[int, CellStatus]:
         """Return the newest status of each member that has advertised one."""
         found = {cell: self.status(cell) for cell in self._members}
@@ -292,6 +309,7 @@ class StateDatabase:
                 kept.pop(key, None)
         self._registry_key = registry_key
         self._members = dict(members)
+        self._seen.clear()
         self._contacts.recompute()
 
     def _is_newer(self, kind: Kind, envelope: Envelope) -> bool:
@@ -401,14 +419,14 @@ def view(
 def _cell(
     database: StateDatabase, member: Member, *, announced: UvnAnnouncement, now: float
 ) -> CellView:
-    age, status = database.contact_age(member.id, now=now), database.status(member.id)
+    age = database.contact_age(member.id, now=now)
     lost_for = database.lost_for(member.id, now=now)
     status_age = database.age(Kind.STATUS, member.id, now=now)
     return CellView(
         id=member.id,
         name=member.name,
         package=announced.cells.get(member.id),
-        status=status and seen(status, database.members.values(), cell=member.id, age=status_age),
+        status=database.seen(member.id, now=now),
         ack=database.ack(member.id),
         age=age if age is None or lost_for is None else lost_for,
         status_age=status_age,

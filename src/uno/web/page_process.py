@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from uno import files
 from uno.diagnostics import TransientFailure, UnoError
 from uno.model import codec, web_access
-from uno.model.net import Address, written
+from uno.model.net import Address, Network, written
 from uno.model.network_directory import Directory
 from uno.model.package import Package
 from uno.model.status import CellView, UvnView
@@ -57,6 +57,8 @@ FIRST_DELAY, MOST_DELAY = 0.1, 4.0
 # A process that has lasted so long has not failed for the same reason as the one before.
 _LASTING: Final = 60.0
 _BACKLOG: Final = 128
+# Seconds between two comparisons of a certificate with the clock.
+_CERTIFY_EVERY: Final = 60.0
 # Events that wait to be recorded; the process of the page can report any number.
 _MOST_WAITING: Final = 200
 # A clock before this was not set since the host was switched on.
@@ -76,6 +78,10 @@ class PageProcess:
         self._package: Package | None = None
         self._access: WebAccess | None = None
         self._addresses: tuple[Address, ...] = ()
+        # What the certificate was made for, and when it is compared with the clock again.
+        self._certified: tuple[str, tuple[Address, ...]] | None = None
+        self._certify_at = 0.0
+        self._networks: tuple[Network, ...] = ()
         self._leaf: Leaf | None = None
         self._sockets: dict[str, socket.socket] = {}
         self._port: int | None = None
@@ -106,11 +112,11 @@ class PageProcess:
         content = package.manifest.content
         if self._package is None or self._package.manifest.content != content:
             self._package, self._access = package, web_access.of_package(package)
+            self._networks = web_access.page_networks(package.plan, package.own)
             self._is_new = True
-        networks = web_access.page_networks(package.plan, package.own)
         self._addresses = tuple(
             sorted(
-                (each for each in set(addresses) if any(_is_in(each, it) for it in networks)),
+                (each for each in set(addresses) if any(_is_in(each, it) for it in self._networks)),
                 key=lambda it: (it.version, int(it)),
             )
         )
@@ -273,23 +279,27 @@ class PageProcess:
             self._problems["port"] = text
             _log.warning("%s", text)
 
-    def _certify(self) -> None:
+    def _certify(self, now: float) -> None:
         """Have a certificate for the addresses, kept or new; send it if it is another."""
         package, access = self._package, self._access
         assert package is not None
         assert access is not None
+        wanted = package.manifest.content, self._addresses
+        if wanted == self._certified and now < self._certify_at:
+            return
+        self._certified, self._certify_at = wanted, now + _CERTIFY_EVERY
         name = web_access.host_name(package.plan.name, package.plan.uvn)
         networks = web_access.networks(package.plan, package.own)
         addresses = tuple(a for a in self._addresses if any(_is_in(a, it) for it in networks))
-        now = int(self._wall())
+        today = int(self._wall())
         before = self._leaf
         if before is None:
             self._leaf = self._kept()
         leaf = self._leaf
         if leaf is None or not leaf_certificate.is_current(
-            leaf, access, name=name, addresses=addresses, now=now
+            leaf, access, name=name, addresses=addresses, now=today
         ):
-            leaf = leaf_certificate.make(access, name=name, addresses=addresses, now=now)
+            leaf = leaf_certificate.make(access, name=name, addresses=addresses, now=today)
             self._keep(leaf)
         if leaf is not before:
             self._leaf = leaf
@@ -317,7 +327,7 @@ class PageProcess:
         if self._link is None and now >= self._start_at:
             self._begin(now)
         if self._link is not None:
-            self._certify()
+            self._certify(now)
         return self._link
 
     def _begin(self, now: float) -> None:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from uno.model.codec import encode
 from uno.model.messages import (
@@ -19,7 +20,7 @@ from uno.model.messages import (
     UvnAnnouncement,
 )
 from uno.model.plan import Member
-from uno.model.status import CellStatus, LanState
+from uno.model.status import CellStatus, LanState, UndonePackage
 from uno.statesync.admission import BURST, RATE
 from uno.statesync.envelope import Untrusted, signed, signer
 from uno.statesync.sequence import LIMIT, MAX_STEP
@@ -351,6 +352,35 @@ def test_the_view_has_every_member_and_marks_those_that_are_gone() -> None:
     assert one.consistent
     assert (seen.generation, seen.rollout, seen.registry) == (4, "waits", True)
     assert not seen.consistent
+
+
+def test_a_status_is_seen_as_the_same_value_until_it_or_the_members_change() -> None:
+    known, lan = database(), IPv4Network("192.168.2.0/24")
+    known.accept(status(1), now=0)
+
+    first = known.seen(1, now=1)
+
+    assert known.seen(1, now=9) is first
+    known.set_members(public(REGISTRY), {1: member(1), 2: replace(member(2), lans=(lan,))})
+    second = known.seen(1, now=10)
+    assert second is not None
+    assert second.reachable == (lan,)
+    known.accept(status(1, generation=2, sequence=2), now=100)
+    third = known.seen(1, now=100)
+    assert third is not None
+    assert third.generation == 2
+    assert known.seen(2, now=100) is None
+
+
+def test_what_a_cell_rolled_back_from_grows_older() -> None:
+    known = database()
+    undone = UndonePackage(generation=2, reason="no contact", age=10)
+    body = CellStatus(generation=1, undone=undone)
+    known.accept(advertisement(body, kind=Kind.STATUS, subject=1), now=0)
+
+    found = [known.seen(1, now=now) for now in (0, 5, 60)]
+
+    assert [each.undone.age for each in found if each and each.undone] == [10, 15, 70]
 
 
 def test_a_cell_is_alive_until_its_maximum_age() -> None:
