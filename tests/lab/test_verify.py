@@ -104,6 +104,7 @@ def outage(uvns: tuple[RoutedUvn, ...]) -> Iterator[Future[float]]:
 
 
 @pytest.mark.feature("G03")
+@pytest.mark.feature("G60")
 @pytest.mark.usefixtures("outage")
 def test_each_failure_costs_what_verify_predicts(uvns: tuple[RoutedUvn, ...]) -> None:
     began, compared, tally = time.monotonic(), uvns[:-1], Tally()

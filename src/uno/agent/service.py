@@ -35,6 +35,7 @@ from uno.reconcile.converge import cell_target, compare, find_obstacles
 from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind
 from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan
 from uno.reconcile.lans import attached, require_all
+from uno.reconcile.link_obstacles import link_obstacles
 from uno.render.tunnels import tunnels
 
 Progress = Callable[[str], None]
@@ -217,6 +218,12 @@ def status(host: Host, package: Package) -> ServiceStatus:
     observed = difference.observed
     running = observed.node is not None or bool(observed.tunnels)
     links = _links(host, package)
+    wrong = link_obstacles(
+        package,
+        desired=target.desired.tunnels,
+        observed=observed.tunnels,
+        silent=silent_links(links),
+    )
     return ServiceStatus(
         package=package,
         running=running,
@@ -225,7 +232,7 @@ def status(host: Host, package: Package) -> ServiceStatus:
         lans=target.lans,
         missing=target.missing,
         collisions=target.collisions,
-        obstacles=_obstacles(host, package, target.facts, links) if running else (),
+        obstacles=(*_obstacles(host, package, target.facts, links), *wrong) if running else (),
         links=links,
     )
 

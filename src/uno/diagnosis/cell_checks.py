@@ -402,9 +402,18 @@ def _links(case: _Case) -> Iterator[CheckResult]:
     for link, state in _unexplained(case):
         fault = link_fault(state, _name(case, link), planned=link)
         if fault and not fault.nothing_arrives:
-            note = neighbor_note(case.view.get(link.cell))
-            what = f"{fault.what}; {note}" if note else fault.what
+            notes = (_called(case, link), neighbor_note(case.view.get(link.cell)))
+            what = "; ".join((fault.what, *filter(None, notes)))
             yield _fault("links", what, where=link.interface, remedy=fault.remedy)
+
+
+def _called(case: _Case, link: BackbonePeer) -> str:
+    """Return where a link calls a neighbour that has a name; empty without one."""
+    peers = (each.peer for each in case.running.links if each.interface == link.interface)
+    endpoint = next((peer.endpoint for peer in peers if peer), None)
+    if not link.endpoint or not endpoint or endpoint == link.endpoint:
+        return ""
+    return f"the interface sends to {endpoint}"
 
 
 def _unexplained(case: _Case) -> Iterator[tuple[BackbonePeer, LinkState]]:

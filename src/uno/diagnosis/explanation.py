@@ -238,6 +238,8 @@ class _Way:
                 )
         for cell, neighbor in ((one, other), (other, one)):
             end, name = self._end(cell, neighbor), self.known.name(cell)
+            for what in self._reported(end, cell):
+                return Cause(where=name, what=f"{name}: {what}", remedy=f"on {name}: uno doctor")
             if end is not None and (fault := link_fault(end, self.known.name(neighbor))):
                 return Cause(where=name, what=f"{name}: {fault.what}", remedy=fault.remedy)
         name = self.known.name(one)
@@ -246,6 +248,12 @@ class _Way:
             what=f"{name} has no link with {self.known.name(other)}, as the plan has",
             remedy=f"on {name}: uno doctor",
         )
+
+    def _reported(self, end: LinkState | None, cell: int) -> Iterator[str]:
+        """Yield what a cell reports of the interface of its end of a link."""
+        status = self._status(cell)
+        if end is not None and status is not None:
+            yield from (it for it in status.obstacles if it.startswith(f"{end.interface} "))
 
     def _of_kernel_path(self, source: int) -> Iterator[Cause]:
         """Yield where this host, if it is the source, sends packets elsewhere than into a link."""

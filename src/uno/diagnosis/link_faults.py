@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from uno.model.plan import BackbonePeer
 from uno.model.status import SESSION_SECONDS, CellView, LinkState
 
+# WireGuard answers no handshake of a key that it does not have (its white paper, 5.1).
+_OTHER_KEYS = "Packages of two generations may have other keys: install the newest at both"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFault:
@@ -62,7 +65,7 @@ def _nothing_arrives(state: LinkState, neighbor: str, planned: BackbonePeer) -> 
         what=f"{state.interface}: nothing has ever arrived from {neighbor} at UDP port"
         f" {planned.port}",
         remedy=f"forward UDP port {planned.port} to this host (uno guide), and let the host's"
-        f" firewall pass it; then see that {neighbor} is up",
+        f" firewall pass it; then see that {neighbor} is up. {_OTHER_KEYS}",
         nothing_arrives=True,
     )
 
@@ -75,7 +78,8 @@ def _silent(state: LinkState, neighbor: str, planned: BackbonePeer | None) -> Li
     )
     endpoint = planned.endpoint if planned is not None else None
     at = f" at {endpoint}" if endpoint else ""
-    remedy = f"see that {neighbor} is up, and that its UDP ports are forwarded (uno guide)"
+    remedy = f"see that {neighbor} is up, and that its UDP ports are forwarded (uno guide)."
+    remedy += f" {_OTHER_KEYS}"
     if planned is not None and endpoint is None:
         remedy = f"{neighbor} opens this link: see that it is up, and reaches the Internet"
     return LinkFault(what=f"{state.interface}: {neighbor}{at} {last}", remedy=remedy)

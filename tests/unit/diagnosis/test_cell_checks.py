@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
@@ -24,9 +25,18 @@ from uno.diagnosis.cell_facts import (
 )
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
 from uno.host.fake.fake_host import FakeHost
+from uno.model.key_ids import Secret
 from uno.model.messages import Ack, Phase
 from uno.model.status import CellStatus, CellView, UndonePackage, UvnView
-from uno.ports.host import Facts, LinkMode, Nic, ReplaceFirewall, SessionStatus
+from uno.ports.host import (
+    ConfigureTunnel,
+    Facts,
+    LinkMode,
+    Nic,
+    RemoveTunnel,
+    ReplaceFirewall,
+    SessionStatus,
+)
 from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind
 from uno.reconcile.forwarding_proof import ForwardingProof
 
@@ -269,6 +279,35 @@ def link_down(site: Site) -> None:
     site.session(state="Active", bfd="down", age=30)
 
 
+def other_tunnel(site: Site, **changes: Any) -> None:
+    """Have somebody configure the link's interface otherwise, and the link silent."""
+    there = next(each for each in site.host.observe(()).tunnels if each.name == LINK.interface)
+    site.host.perform(ConfigureTunnel(replace(there, **changes)))
+    site.session(state="Active", bfd="down", age=None)
+
+
+def other_peer(site: Site, **changes: Any) -> None:
+    there = next(each for each in site.host.observe(()).tunnels if each.name == LINK.interface)
+    other_tunnel(site, peers=(replace(there.peers[0], **changes),))
+
+
+def wrong_key(site: Site) -> None:
+    other_peer(site, public_key=b64encode(bytes(32)).decode())
+
+
+def wrong_preshared_key(site: Site) -> None:
+    other_peer(site, psk=Secret(b64encode(bytes(32)).decode()))
+
+
+def wrong_private_key(site: Site) -> None:
+    other_tunnel(site, private_key=Secret(b64encode(bytes(32)).decode()))
+
+
+def no_link_interface(site: Site) -> None:
+    site.host.perform(RemoveTunnel(LINK.interface))
+    site.session(state="Active", bfd="down", age=None)
+
+
 def narrow(site: Site) -> None:
     lost = Obstacle(kind=ObstacleKind.MTU, what=f"{LINK.interface} loses packets", remedy="look")
     site.proof = ForwardingProof(forwards={REMOTE: True}, narrow={LINK.interface: lost})
@@ -368,12 +407,16 @@ CASES: tuple[tuple[Callable[[Site], None], str, CheckState, str], ...] = (
     (unresolved, "endpoints", FAULT, "cannot be resolved"),
     (unresolved_but_up, "endpoints", WARNING, "cannot be resolved"),
     (moved, "endpoints", FAULT, "now leads to 198.51.100.99:63550"),
-    (cut, "links", FAULT, "has not answered for 1000 s"),
+    (cut, "links", FAULT, "has not answered for 1000 s; the interface sends to 198.51.100.53:"),
     (never_answered, "links", FAULT, "has never answered"),
     (without_bgp, "links", FAULT, "is Active, and the last handshake is 30 s old"),
     (no_default_route, "links", FAULT, "no default route"),
     (lan_down_that_is_the_way_out, "lans", FAULT, "eth1 is down"),
     (link_down, "links", FAULT, f"{LINK.interface} is down"),
+    (wrong_key, "links", FAULT, f"{LINK.interface} has another key of {NAME} than"),
+    (wrong_preshared_key, "links", FAULT, f"another preshared key for {NAME} than"),
+    (wrong_private_key, "links", FAULT, "has another private key than"),
+    (no_link_interface, "links", FAULT, f"{LINK.interface} to {NAME} does not exist"),
     (narrow, "mtu", FAULT, "loses packets"),
     (other_route, "routes", FAULT, "leave by tun0"),
     (prohibited, "routes", FAULT, "a rule of this host prohibits"),

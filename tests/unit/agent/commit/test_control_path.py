@@ -28,6 +28,7 @@ def packages(root: Path) -> dict[str, Package]:
 
 
 @pytest.mark.feature("G05")
+@pytest.mark.feature("G56")
 @pytest.mark.parametrize(
     ("words", "control", "root"),
     [

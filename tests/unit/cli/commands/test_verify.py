@@ -95,6 +95,7 @@ def test_with_quiet_the_exit_status_speaks(site: Uno) -> None:
 
 
 @pytest.mark.feature("G03")
+@pytest.mark.feature("G60")
 def test_what_is_not_modelled_is_listed_once_and_in_the_value(site: Uno) -> None:
     shown = " ".join(site("verify", "--assumptions").out.split())
     listed = {
@@ -109,6 +110,7 @@ def test_what_is_not_modelled_is_listed_once_and_in_the_value(site: Uno) -> None
 
 
 @pytest.mark.feature("G03")
+@pytest.mark.feature("G60")
 def test_cells_at_one_address_are_one_site(site: Uno) -> None:
     ports = "settings: {root_vpn_port: 50001, particles_vpn_port: 50002, backbone_vpn_port: 50003}"
     cells = (
