@@ -80,9 +80,13 @@ class Probes:
         self.answers: dict[IPv4Address, ProbeResult] = {}
         self.targets: tuple[ProbeTarget, ...] = ()
         self.called: tuple[IPv4Address, ...] = ()
+        self.watched = True
 
     def set_targets(self, targets: Iterable[ProbeTarget]) -> None:
         self.targets = tuple(targets)
+
+    def set_watched(self, *, watched: bool) -> None:
+        self.watched = watched
 
     def reset_backoff(self) -> None:
         pass

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from uno.bus import stream_frames
 from uno.bus.calls import Standing, replaces
 from uno.bus.conversation import CHUNK, Conversation
-from uno.bus.liveness import AGENT_TIMEOUT, PATH_TIMEOUT, PING_AFTER, Liveness, Verdict
+from uno.bus.liveness import (
+    AGENT_TIMEOUT,
+    PING_CELL,
+    PING_REGISTRY,
+    PING_TIMEOUT,
+    Liveness,
+    Verdict,
+)
 from uno.bus.stream_frames import FRAME_BODY, BrokenStream, Farewell, Hello, StreamReader
 from uno.model.messages import Envelope, Kind
 from uno.ports.bus import RELAY, Channel, Received, Topic, offers_for
@@ -281,12 +288,14 @@ def test_a_peer_that_has_lost_the_connection_or_restarted_gets_another(
     arrivals=st.lists(st.floats(0.0, 60.0), max_size=20),
     answers=st.booleans(),
     is_lower=st.booleans(),
+    ping_after=st.sampled_from([PING_REGISTRY, PING_CELL]),
 )
 def test_a_peer_is_gone_in_time_and_not_before(
-    arrivals: list[float], *, answers: bool, is_lower: bool
+    arrivals: list[float], *, answers: bool, is_lower: bool, ping_after: float
 ) -> None:
     """`answers`: its kernel acknowledges, though its agent sends nothing but what arrives."""
-    liveness, times = Liveness(is_lower=is_lower, now=0.0), sorted(arrivals)
+    liveness = Liveness(ping_after=ping_after, is_lower=is_lower, now=0.0)
+    times = sorted(arrivals)
     heard_at, unacknowledged, gone_at = 0.0, 0, None
     while gone_at is None:
         due = liveness.due
@@ -297,7 +306,7 @@ def test_a_peer_is_gone_in_time_and_not_before(
             continue
         match liveness.check(0 if answers else unacknowledged, now=due):
             case Verdict.PING:
-                assert due >= heard_at + PING_AFTER - 1e-6
+                assert due >= heard_at + ping_after - 1e-6
                 unacknowledged = 4
             case Verdict.GONE:
                 gone_at = due
@@ -308,4 +317,4 @@ def test_a_peer_is_gone_in_time_and_not_before(
     if answers:
         assert AGENT_TIMEOUT - 1e-6 <= silence <= AGENT_TIMEOUT + 1e-6
     else:
-        assert PATH_TIMEOUT - 1e-6 <= silence <= PATH_TIMEOUT + 1e-6
+        assert silence == pytest.approx(ping_after + PING_TIMEOUT)

@@ -127,6 +127,8 @@ class CellAgent:
         self._turned_at = self._started_at = now()
         self._problems: dict[str, str] = {}
         self._watched_until = -math.inf
+        # Whether something on the host has changed since the last pass.
+        self._has_host_changed = True
         self._last_pass: PassOutcome | None = None
         self._package_mark = self._current_mark()
 
@@ -152,7 +154,8 @@ class CellAgent:
             await self._loop()
 
     def reconcile_now(self) -> None:
-        """Reconcile the host now."""
+        """Reconcile the host now, as something has changed."""
+        self._has_host_changed = True
         self._timers.request_reconcile(now=self._now())
         self._wake.set()
 
@@ -211,11 +214,18 @@ class CellAgent:
         was_watched = self._is_watched_here
         self._watched_until = self._now() + WATCH_LEASE
         if not was_watched:
+            self._forwarding.request_after(self._intervals.reconcile_every)
             self.observe_soon()
 
     @property
     def _is_watched_here(self) -> bool:
         return self._now() < self._watched_until
+
+    @property
+    def _is_measuring(self) -> bool:
+        """Whether probes are sent often: someone watches, or a commit awaits what they show."""
+        is_watched = self._is_watched_here or self._flood.state.is_watched(now=self._now())
+        return is_watched or self._commit.awaiting_confirm
 
     # Start.
 
@@ -366,16 +376,18 @@ class CellAgent:
             self._prober.probe_now(link.remote4 for link in self._commit.effective.plan.links)
             self._forwarding.request()
         else:
-            self._timers.request_reconcile(now=self._now())
+            self.reconcile_now()
 
     async def _reconcile(self) -> None:
         """Reconcile the host with the running package. Raises `UnoError`."""
         cleanup_due = self._commit.cleanup_due
         if not self._timers.begin_reconcile(now=self._now(), cleanup_due=cleanup_due):
             return
-        package = self._commit.effective
+        package, has_changed = self._commit.effective, self._has_host_changed
+        self._has_host_changed = False
         done = self._last_pass = await self._run_blocking(self._reconciler.reconcile, package)
-        self._forwarding.request()
+        is_due = has_changed or done.actions or self._is_measuring
+        self._forwarding.request_after(0.0 if is_due else self._intervals.prove_every)
         if done.again:
             self._timers.retry_routing(now=self._now())
         if done.actions:
@@ -409,7 +421,8 @@ class CellAgent:
         links = self._flood.state.note_links(status.links, now=self._now())
         status = replace(status, links=links)
         self._log_obstacles(status)
-        if _working(status) != _working(self._publisher.status):
+        before = self._publisher.status
+        if _working(status) != _working(before) or status.obstacles != _obstacles(before):
             self._forwarding.request()
         is_pending = commit.awaiting_confirm
         self._timers.end_observe(
@@ -422,6 +435,7 @@ class CellAgent:
         )
         if self._publisher.update(status):
             self._poll_faster()
+        self._prober.set_watched(watched=self._is_measuring)
         if not any(link.bgp for link in status.links) and status.links:
             # FRR does not answer. Any other failure comes as an event of the network.
             self._timers.routing_is_silent()
@@ -463,8 +477,7 @@ class CellAgent:
         return "; ".join(dict.fromkeys(filter(None, found)))
 
     def _log_obstacles(self, status: CellStatus) -> None:
-        before = self._publisher.status
-        known = before.obstacles if before else ()
+        known = _obstacles(self._publisher.status)
         for each in status.obstacles:
             if each not in known:
                 _log.warning("in the way of what this cell forwards: %s", each)
@@ -589,7 +602,7 @@ class CellAgent:
     async def _watch_network(self) -> None:
         async for changes in self._environment.watch.changes():
             if NetworkChange.HOST in changes:
-                self._timers.request_reconcile(now=self._now())
+                self.reconcile_now()
             self._prober.reset_backoff()
             self.observe_soon()
 
@@ -686,6 +699,10 @@ def _working(status: CellStatus | None) -> frozenset[str]:
     """Return the interfaces of the links that work."""
     links = status.links if status is not None else ()
     return frozenset(link.interface for link in links if link.works)
+
+
+def _obstacles(status: CellStatus | None) -> tuple[str, ...]:
+    return status.obstacles if status is not None else ()
 
 
 def _listed(lans: tuple[Network, ...]) -> str:

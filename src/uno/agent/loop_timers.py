@@ -18,8 +18,9 @@ class AgentIntervals:
     `reconcile_spacing`. Every `check_every` it checks for changes of which there is no
     notification. It observes links and routes every `observe_every`, and every
     `observe_fast` for `fast_for` after the last change. Where routing was found dead it reconciles
-    again after `routing_retry`. LANs may take `lan_timeout` to come up at boot. An agent whose loop
-    has not turned for `hung_after` sends no watchdog keep-alive. Cells report the registry as
+    again after `routing_retry`. While nothing changes and nobody watches it proves every
+    `prove_every` that it forwards. LANs may take `lan_timeout` to come up at boot. An agent whose
+    loop has not turned for `hung_after` sends no watchdog keep-alive. Cells report the registry as
     absent after `registry_grace`: a short interruption would else make every cell advertise twice.
     """
 
@@ -30,6 +31,7 @@ class AgentIntervals:
     observe_fast: float = 0.5
     fast_for: float = 10.0
     routing_retry: float = 5.0
+    prove_every: float = 300.0
     lan_timeout: float = 60.0
     hung_after: float = 600.0
     registry_grace: float = 3.0

@@ -51,8 +51,12 @@ class Prober(Protocol):
         """Probe these targets and no others; results of targets that remain are kept."""
         ...
 
+    def set_watched(self, *, watched: bool) -> None:
+        """Probe often, since someone watches the results, or seldom."""
+        ...
+
     def reset_backoff(self) -> None:
-        """Probe targets that do not answer soon: the network has changed."""
+        """Probe all targets soon, those that do not answer first: the network has changed."""
         ...
 
     def probe_now(self, addresses: Iterable[IPv4Address]) -> None:

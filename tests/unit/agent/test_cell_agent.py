@@ -21,7 +21,7 @@ import site_of_agents
 from forwarding_answers import ForwardingAnswers, of_the_cell
 from nft_rules import FIREWALLD
 from site_of_agents import PATIENCE, QUICK, SEEN, Cell, Site, build, site
-from uno import files
+from uno import control, files
 from uno.agent.commit import executor
 from uno.agent.commit.commit_machine import CommitState, InstallVerdict, PendingCommit
 from uno.agent.commit.drain_plan import DrainStep
@@ -1045,6 +1045,26 @@ def test_a_firewall_in_the_way_is_named_at_the_next_observation(play: Play) -> N
 
         host.foreign_rules = ""
         await site.until(lambda: obstacles_of(site, "a") == ())
+
+    play(scene)
+
+
+@pytest.mark.feature("G57")
+def test_cells_probe_often_only_while_somebody_watches(play: Play) -> None:
+    def probing(site: Site) -> set[bool]:
+        return {cell.probes.watched for cell in site.cells.values()}
+
+    async def scene(site: Site) -> None:
+        await site.start()
+        await site.until(lambda: probing(site) == {False})
+
+        for is_watched in (True, False):
+            site.announce(UvnAnnouncement(generation=4, watched=is_watched))
+            await site.until(lambda expected=is_watched: probing(site) == {expected})
+
+        socket = site.cells["a"].folder / control.SOCKET
+        await asyncio.to_thread(control.request_view, socket)
+        await site.until(lambda: probing(site) == {True})
 
     play(scene)
 

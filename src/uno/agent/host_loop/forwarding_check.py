@@ -1,4 +1,4 @@
-"""Proves that the cell forwards for its LANs: after each pass, each minute, soon after a failure.
+"""Proves that the cell forwards for its LANs: after changes, every few minutes, after a failure.
 
 For one event loop.
 """
@@ -6,6 +6,7 @@ For one event loop.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -96,12 +97,19 @@ class ForwardingCheck:
         self._now = now
         self._retry_after = retry_after
         self._last = ForwardingProof()
+        self._requested_at = -math.inf
         self._requested = asyncio.Event()
         self._lock = asyncio.Lock()
 
     def request(self) -> None:
         """Prove again: something has changed."""
+        self._requested_at = self._now()
         self._requested.set()
+
+    def request_after(self, seconds: float) -> None:
+        """Prove again if that was not requested for so many seconds."""
+        if self._now() - self._requested_at >= seconds:
+            self.request()
 
     def has_proved_since(self, when: float) -> bool:
         """Whether the newest proof was begun since then, and nothing has failed."""

@@ -56,8 +56,13 @@ class IcmpProber:
         self._schedule.set_targets(targets, now=self._clock())
         self._sooner.set()
 
+    def set_watched(self, *, watched: bool) -> None:
+        """Probe often, since someone watches the results, or seldom."""
+        self._schedule.set_watched(watched=watched, now=self._clock())
+        self._sooner.set()
+
     def reset_backoff(self) -> None:
-        """Probe targets that do not answer soon."""
+        """Probe all targets soon, those that do not answer first."""
         self._schedule.reset_backoff(now=self._clock())
         self._sooner.set()
 

@@ -1,8 +1,8 @@
 """When to probe which target, and the results. Pure: time is an argument.
 
-A target that answers is probed at its interval, and again at once after a lost probe. After three
-lost in a row it is unreachable, and probed with exponential back-off. So a path that fails or
-recovers is noticed within seconds, and a path that stays down costs no more than one that works.
+A target that answers is probed at its interval, which is long while nobody watches, and again at
+once after a lost probe or when the network has changed. After three lost in a row it is
+unreachable, and probed with exponential back-off up to the short interval.
 """
 
 from __future__ import annotations
@@ -17,10 +17,22 @@ from statistics import median
 
 from uno.ports.prober import ProbeResult, ProbeTarget
 
-ADJACENT_SECONDS = 2.0
-DISTANT_SECONDS = 10.0
-DISTANT_PER_SECOND = 5.0
-"""All far targets share this rate, however many they are."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePace:
+    """Seconds between two probes of an adjacent and of a distant target, and of full size.
+
+    All distant targets share `distant_per_second`, however many they are.
+    """
+
+    adjacent: float
+    distant: float
+    distant_per_second: float
+    full_size: float
+
+
+WATCHED = ProbePace(adjacent=2.0, distant=10.0, distant_per_second=5.0, full_size=60.0)
+AT_REST = ProbePace(adjacent=30.0, distant=60.0, distant_per_second=0.1, full_size=600.0)
 
 REPLY_TIMEOUT = 2.0
 """Seconds to wait for a reply. A busy uplink with a large buffer delays one for a second."""
@@ -35,7 +47,6 @@ SMALL = 64
 SMALLEST = 576
 """Octets that every path carries (RFC 791, section 3.1): the MTU search goes no lower."""
 
-MTU_SECONDS = 60.0
 _MTU_SOON = 1.0
 _MTU_STEP = 8
 _MTU_TRIES = 3
@@ -79,6 +90,7 @@ class _Track:
 
     target: ProbeTarget
     due: float
+    sent_at: float = -math.inf
     results: deque[float | None] = field(default_factory=lambda: deque(maxlen=WINDOW))
     last_answered: float | None = None
     unanswered: int = 0
@@ -99,7 +111,9 @@ class ProbeSchedule:
         """Spread probes by `random`; call `changed` as documented in `IcmpProber`."""
         self._random = random
         self._changed = changed
+        self._pace = WATCHED
         self._tracks: dict[IPv4Address, _Track] = {}
+        self._distant = 0
         self._waiting: dict[int, tuple[float, Probe]] = {}
         self._number = 0
         self._probed_now: set[IPv4Address] = set()
@@ -118,14 +132,28 @@ class ProbeSchedule:
             else:
                 tracks[address] = before
         self._tracks = tracks
+        self._distant = sum(not each.adjacent for each in wanted.values())
         self._probed_now &= tracks.keys()
 
+    def set_watched(self, *, watched: bool, now: float) -> None:
+        """Probe often, since someone watches the results, or seldom."""
+        pace = WATCHED if watched else AT_REST
+        if pace is self._pace:
+            return
+        self._pace = pace
+        if watched:
+            self._hurry(now)
+            for track in self._tracks.values():
+                if track.mtu_due < math.inf:
+                    track.mtu_due = min(track.mtu_due, now + self._full_size_gap())
+
     def reset_backoff(self, *, now: float) -> None:
-        """Probe unreachable targets at once, and restart their back-off."""
+        """Probe unreachable targets at once, others soon, and restart the back-off."""
         for track in self._tracks.values():
             if track.misses:
                 track.unanswered = 0
                 track.due = min(track.due, now + self._random.uniform(0, 0.1))
+        self._hurry(now)
 
     def probe_now(self, addresses: Iterable[IPv4Address], *, now: float) -> None:
         """Probe these at once; replies to earlier probes do not count."""
@@ -168,7 +196,7 @@ class ProbeSchedule:
         if was_requested:
             self._probed_now.remove(address)
         if is_back:
-            track.due = now + self._interval(track)
+            track.due = now + self._interval(track, self._pace)
         if is_back or (was_requested and not self._probed_now):
             self._changed()
 
@@ -213,6 +241,7 @@ class ProbeSchedule:
     def _sizes(self, track: _Track, *, now: float) -> Iterable[int]:
         if now >= track.due:
             track.unanswered += 1
+            track.sent_at = now
             track.due = now + self._gap(track)
             yield SMALL
         if now >= track.mtu_due and track.answers and track.target.mtu:
@@ -236,31 +265,40 @@ class ProbeSchedule:
     def _take_size_result(self, track: _Track, *, now: float, passed: bool) -> None:
         search = track.search
         if search is None:
-            track.mtu_due = now + MTU_SECONDS
+            track.mtu_due = now + self._full_size_gap()
         elif not search.take(passed=passed):
             track.mtu_due = now
         else:
             track.search = None
-            track.mtu_due = now + MTU_SECONDS * self._random.uniform(0.9, 1.1)
+            track.mtu_due = now + self._full_size_gap()
             before, track.mtu = track.mtu, search.low or None
             if track.mtu != before:
                 self._changed()
 
     def _gap(self, track: _Track) -> float:
         """Return the seconds from a probe that is sent now to the next."""
-        interval = self._interval(track)
         if track.answers:
-            return interval
+            return self._interval(track, self._pace)
+        interval = self._interval(track, WATCHED)
         return min(interval, 0.5 * 2.0 ** min((track.unanswered - 1) // 2, 10))
 
-    def _interval(self, track: _Track) -> float:
-        far = sum(not each.target.adjacent for each in self._tracks.values())
+    def _interval(self, track: _Track, pace: ProbePace) -> float:
         interval = (
-            ADJACENT_SECONDS
+            pace.adjacent
             if track.target.adjacent
-            else max(DISTANT_SECONDS, far / DISTANT_PER_SECOND)
+            else max(pace.distant, self._distant / pace.distant_per_second)
         )
         return interval * self._random.uniform(0.9, 1.1)
+
+    def _full_size_gap(self) -> float:
+        return self._pace.full_size * self._random.uniform(0.9, 1.1)
+
+    def _hurry(self, now: float) -> None:
+        """Probe all within the short interval, spread, and none more often than at that."""
+        for track in self._tracks.values():
+            interval = self._interval(track, WATCHED)
+            soon = now + self._random.uniform(0, interval)
+            track.due = min(track.due, max(soon, track.sent_at + interval))
 
 
 def _result(track: _Track) -> ProbeResult:

@@ -43,13 +43,14 @@ def check_of(
     *,
     plan: ProofPlan | None = None,
     retry_after: float = 0.01,
+    now: Callable[[], float] = time.monotonic,
 ) -> ForwardingCheck:
     return ForwardingCheck(
         prober,
         plan=lambda: plan or planned(),
         run_blocking=run_here,
         proved=lambda *, is_changed: proved(is_changed),
-        now=time.monotonic,
+        now=now,
         retry_after=retry_after,
     )
 
@@ -136,6 +137,31 @@ def test_a_change_of_the_proof_is_reported_and_a_failure_is_probed_again_and_aga
         await asyncio.gather(job, return_exceptions=True)
         check.close()
         assert prober.closed
+
+    play(scene)
+
+
+@pytest.mark.feature("G57")
+def test_what_was_proved_lately_is_not_proved_again_without_a_change() -> None:
+    async def scene() -> None:
+        prober, now = ForwardingAnswers(), 1000.0
+        check = check_of(prober, now=lambda: now)
+        job = asyncio.ensure_future(check.run())
+
+        check.request_after(300)
+        await until(lambda: prober.rounds == 1)
+        now += 299
+        check.request_after(300)
+        await asyncio.sleep(0.01)
+        assert prober.rounds == 1
+        now += 1
+        check.request_after(300)
+        await until(lambda: prober.rounds == 2)
+        check.request_after(0)
+        await until(lambda: prober.rounds == 3)
+
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
 
     play(scene)
 

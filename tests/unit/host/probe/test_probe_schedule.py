@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uno.host.probe.probe_schedule import DISTANT_PER_SECOND, SMALL, Probe, ProbeSchedule
+from uno.host.probe.probe_schedule import SMALL, WATCHED, Probe, ProbeSchedule
 from uno.ports.prober import ProbeResult, ProbeTarget
 
 SELF = IPv4Address("10.255.128.1")
@@ -161,7 +161,7 @@ def test_many_targets_cost_no_more_than_their_share() -> None:
 
     network.run(300)
 
-    assert len(network.sent) < 500 + 300 * DISTANT_PER_SECOND * 1.2
+    assert len(network.sent) < 500 + 300 * WATCHED.distant_per_second * 1.2
 
 
 def test_a_target_that_becomes_unreachable_is_reported_once_within_seconds() -> None:
@@ -241,6 +241,71 @@ def test_who_answers_is_not_hurried() -> None:
         network.run(0.1)
 
     assert network.count(FAR) <= 1
+
+
+def test_while_nobody_watches_probes_are_rare() -> None:
+    others = [
+        ProbeTarget(address=IPv4Address("10.255.129.0") + number, source=SELF)
+        for number in range(63)
+    ]
+    network = Simulation(NEAR, *others)
+    network.probing.set_watched(watched=False, now=network.now)
+    network.run(600)
+    network.sent.clear()
+
+    network.run(6000)
+
+    assert network.count(NEAR) == pytest.approx(6000 / 30, rel=0.1)
+    assert network.count(NEAR, size=1320) == pytest.approx(10, abs=1)
+    assert sum(map(network.count, others)) == pytest.approx(6000 * 0.1, rel=0.1)
+
+
+def test_what_somebody_begins_to_watch_is_measured_at_once() -> None:
+    network = Simulation(NEAR, FAR)
+    network.probing.set_watched(watched=False, now=network.now)
+    network.run(600)
+    network.sent.clear()
+
+    network.probing.set_watched(watched=True, now=network.now)
+    network.run(12)
+    soon = network.count(NEAR), network.count(FAR)
+    network.run(588)
+
+    assert soon[0] in {5, 6, 7}
+    assert soon[1] in {1, 2}
+    assert network.count(NEAR) == pytest.approx(300, rel=0.1)
+    assert network.count(FAR) == pytest.approx(60, rel=0.1)
+    assert network.count(NEAR, size=1320) == pytest.approx(10, abs=1)
+
+
+@pytest.mark.parametrize("target", [NEAR, FAR])
+def test_a_change_of_the_network_has_targets_probed_soon_also_while_nobody_watches(
+    target: ProbeTarget,
+) -> None:
+    network = Simulation(target)
+    network.probing.set_watched(watched=False, now=network.now)
+    network.run(600)
+    network.changes.clear()
+    network.answers = no_answer_from(target)
+    at = network.now - 1000
+
+    network.probing.reset_backoff(now=network.now)
+    network.run(30)
+
+    (change,) = network.changes
+    assert change - at < 11 + 3 * 2.1
+
+
+def test_who_comes_back_is_noticed_as_soon_while_nobody_watches() -> None:
+    network = Simulation(FAR)
+    network.probing.set_watched(watched=False, now=network.now)
+    network.answers = no_answer_from(FAR)
+    network.run(6000)
+    network.sent.clear()
+
+    network.run(600)
+
+    assert network.count(FAR) == pytest.approx(60, rel=0.1)
 
 
 def test_a_reply_from_another_address_is_ignored() -> None:
