@@ -82,6 +82,8 @@ def test_the_agent_alone_is_stopped_by_a_command_and_the_network_stays_up(well: 
     down = ("service", "down", "agent", "-r", str(agent.root))
 
     done, again = uno(agent.node, *down), uno(agent.node, *down)
+    # Its lock is free a moment before the interpreter ends.
+    await_true(lambda: agent.ended() is not None, "the process ends", within=10)
     ended, missing = agent.ended(), unreached(well.deployment, within=1)
     well.start([agent])
 

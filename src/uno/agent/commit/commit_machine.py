@@ -37,7 +37,10 @@ from uno.model.net import Network
 from uno.model.status import UndonePackage
 
 PROOF_WAIT = 10.0
-"""Seconds after a change for which its confirmation waits for a proof that the cell forwards."""
+"""Seconds for which a confirmation waits for a proof that the cell forwards.
+
+They count from when all that was reached before is reached again: without a link nothing is proved.
+"""
 
 # What is on disk.
 
@@ -185,7 +188,8 @@ class CommitState:
     cell. `installed` is a package that a person has installed, until it is applied. `applied_at` is
     when the running package was applied, or taken over at a start; `registry_bytes` is how many
     bytes had been received from the registry then, None if unknown, and `registry_sequence` the
-    highest sequence of its messages.
+    highest sequence of its messages. `regained_at` is since when all that a pending commit requires
+    is reached, None if some of it is missing.
     """
 
     cell: int
@@ -200,6 +204,7 @@ class CommitState:
     applied_at: float = 0.0
     registry_bytes: int | None = None
     registry_sequence: int = 0
+    regained_at: float | None = None
 
     @property
     def persistent(self) -> PersistentState:
@@ -669,11 +674,13 @@ def _decide(state: CommitState) -> Transition:
 def _observed(state: CommitState, event: ReachabilityObserved) -> Transition:
     if state.pending is not None:
         verdict, missing = evaluate(state, state.pending, event)
+        generation = state.pending.generation
+        state = replace(state, regained_at=None if missing else _regained_at(state, event))
         if verdict is CommitVerdict.CONFIRM:
-            return state, (Confirm(generation=state.pending.generation),)
+            return state, (Confirm(generation=generation),)
         if verdict is CommitVerdict.ROLL_BACK and state.ledger.previous is None:
             # The keys of the package before are revoked, so that it reaches nothing either.
-            return state, (Confirm(generation=state.pending.generation),)
+            return state, (Confirm(generation=generation),)
         if verdict is CommitVerdict.ROLL_BACK:
             reason = f"it lost {describe(missing, event.names)}"
             return state, _roll_back(state, reason, event.registry_sequence)
@@ -842,7 +849,7 @@ def _is_settled(state: CommitState, before: Reachability, seen: ReachabilityObse
         before.neighbours, seen.answered, since=state.applied_at
     ):
         return False
-    if before.lans and not _is_proved(seen, since=state.applied_at):
+    if before.lans and not _is_proved(state, seen):
         return False
     if before.registry and not seen.reachability.registry:
         return elapsed >= state.limits.lease
@@ -866,11 +873,16 @@ def _is_contact_proved(
     return _has_contact(state, seen)
 
 
-def _is_proved(seen: ReachabilityObserved, *, since: float) -> bool:
-    """Whether forwarding was proved or disproved since then, or nothing will be soon."""
-    if seen.proved_at is not None and seen.proved_at >= since:
+def _is_proved(state: CommitState, seen: ReachabilityObserved) -> bool:
+    """Whether forwarding was proved or disproved since the change, or nothing will be soon."""
+    if seen.proved_at is not None and seen.proved_at >= state.applied_at:
         return True
-    return seen.now - since >= PROOF_WAIT
+    return seen.now - _regained_at(state, seen) >= PROOF_WAIT
+
+
+def _regained_at(state: CommitState, seen: ReachabilityObserved) -> float:
+    """Return since when nothing is missing, where nothing is."""
+    return seen.now if state.regained_at is None else state.regained_at
 
 
 # Results of commands.
@@ -919,6 +931,7 @@ def _result(  # noqa: C901, PLR0911 - one for each result
                 applied_at=event.now,
                 registry_bytes=event.registry_bytes,
                 registry_sequence=event.registry_sequence,
+                regained_at=None,
             )
             return _answer(state, Phase.APPLIED, state.ledger.running)
         case ApplyFailed():

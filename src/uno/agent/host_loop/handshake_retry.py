@@ -8,7 +8,7 @@ round trip.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -21,7 +21,8 @@ LONGEST_PAUSE = 60.0
 # Most seconds for one of several addresses: the one that works may be another.
 OTHER_ADDRESS = 15.0
 
-# The same for a link that has never had a session: its other end may be starting.
+# The same for a link that has never had a session, whose other end may be starting, and for one
+# that has strayed.
 _FIRST = 1.0
 
 # A session is renewed after 120 s and gone after 180 (WireGuard paper, section 6.1).
@@ -42,22 +43,27 @@ class HandshakeRetry:
         """Start with none."""
         self._silent: dict[str, _UnansweredLink] = {}
 
-    def due(self, links: Iterable[LinkState], *, now: float) -> tuple[str, ...]:
+    def due(
+        self, links: Iterable[LinkState], *, now: float, strayed: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Return the interfaces of those `links` that are due for a handshake `now`, in seconds.
 
-        `links` are those whose endpoint this end knows.
+        `links` are those whose endpoint this end knows. Those in `strayed` send to another one.
         """
         links = tuple(links)
         silent = {link.interface: link for link in links if is_silent(link)}
         self._silent = {
-            name: self._known(name, had_session=link.handshake is not None) or _begun(link, now)
+            name: self._known(name, had_session=link.handshake is not None)
+            or _begun(now, is_soon=link.handshake is None or name in strayed, link=link)
             for name, link in silent.items()
         }
         due = tuple(name for name, each in self._silent.items() if each.due <= now)
         for name in due:
             last = self._silent[name]
             pause = min(2 * last.pause, LONGEST_PAUSE)
-            self._silent[name] = _UnansweredLink(now + last.pause, pause, last.had_session)
+            # The handshake ends the session with the other endpoint.
+            had_session = last.had_session and name not in strayed
+            self._silent[name] = _UnansweredLink(now + last.pause, pause, had_session)
         return due
 
     def try_next_soon(self, name: str, *, now: float) -> None:
@@ -92,7 +98,16 @@ def is_name(endpoint: str | None) -> bool:
     return False
 
 
-def _begun(link: LinkState, now: float) -> _UnansweredLink:
-    had_session = link.handshake is not None
-    wait = RETRY_AFTER if had_session else _FIRST
-    return _UnansweredLink(now + wait, 2 * wait, had_session)
+def has_strayed(link: LinkState, endpoint: str | None) -> bool:
+    """Whether a link sends to another port than that of the `endpoint` of its definition.
+
+    WireGuard sends to where the last packet came from. While both ends change to another port, the
+    last packet may come from the old one.
+    """
+    ports = [each.rpartition(":")[2] for each in (link.endpoint, endpoint or "")]
+    return all(ports) and ports[0] != ports[1]
+
+
+def _begun(now: float, *, is_soon: bool, link: LinkState) -> _UnansweredLink:
+    wait = _FIRST if is_soon else RETRY_AFTER
+    return _UnansweredLink(now + wait, 2 * wait, link.handshake is not None)

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uno import files
-from uno.agent.host_loop.handshake_retry import EXPIRED, LONGEST_PAUSE, HandshakeRetry, is_name
+from uno.agent.host_loop.handshake_retry import (
+    EXPIRED,
+    LONGEST_PAUSE,
+    HandshakeRetry,
+    has_strayed,
+    is_name,
+)
 from uno.agent.host_loop.stale_routes import StaleRoutes
 from uno.model.net import Network
 from uno.model.package import Package
@@ -169,7 +175,12 @@ class HostReconciler:
     def _retry_handshakes(self, links: Iterable[LinkState]) -> None:
         peers = {name: _reachable_peer(tunnel) for name, tunnel in self._tunnels.items()}
         mine = [link for link in links if peers.get(link.interface)]
-        due = self._handshake_retry.due(mine, now=self._now())
+        strayed = {
+            link.interface
+            for link in mine
+            if (peer := peers[link.interface]) and has_strayed(link, peer.endpoint)
+        }
+        due = self._handshake_retry.due(mine, now=self._now(), strayed=strayed)
         known = self.host.peer_status() if due else {}
         # A handshake would cancel a first session that is newer than `links`.
         new = {link.interface for link in mine if link.handshake is None}

@@ -507,15 +507,39 @@ def test_a_cell_that_forwarded_before_waits_for_a_proof_that_it_does() -> None:
     before = Reachability(neighbours=frozenset({1}), lans=frozenset({LAN}))
 
     def is_confirmed(observed: ReachabilityObserved) -> bool:
-        return verdict(observed, before=before, applied_at=100.0) is CommitVerdict.CONFIRM
+        fields = {"applied_at": 100.0, "regained_at": 101.0}
+        return verdict(observed, before=before, **fields) is CommitVerdict.CONFIRM
 
     early = seen(now=102.0)
     assert not is_confirmed(early)
     assert not is_confirmed(replace(early, proved_at=99.9))
     assert is_confirmed(replace(early, proved_at=100.0))
     # Nothing can be proved any more: neighbours answer no probes.
-    assert not is_confirmed(replace(early, now=109.9))
-    assert is_confirmed(replace(early, now=110.0))
+    assert not is_confirmed(replace(early, now=110.9))
+    assert is_confirmed(replace(early, now=111.0))
+
+
+@pytest.mark.feature("G52")
+def test_the_wait_for_a_proof_begins_when_what_was_lost_is_reached_again() -> None:
+    before = Reachability(neighbours=frozenset({1}), lans=frozenset({LAN}))
+    state = cell(altered(ON_PENDING, pending=replace_pending(before)), applied_at=100.0)
+    up = Reachability(neighbours=frozenset({1}))
+
+    def after(*times: tuple[float, Reachability]) -> tuple[object, ...]:
+        now, commands = state, ()
+        for when, reached in times:
+            now, commands = step(now, seen(now=when, reachability=reached))
+            if commands:
+                assert (when, reached) == times[-1]
+        return commands
+
+    confirmed = (Confirm(generation=2),)
+    assert after((102.0, up), (111.9, up)) == ()
+    assert after((102.0, up), (112.0, up)) == confirmed
+    # A link that comes back late has to carry a proof first.
+    assert after((102.0, Reachability()), (117.0, up), (126.9, up)) == ()
+    assert after((102.0, Reachability()), (117.0, up), (127.0, up)) == confirmed
+    assert after((102.0, up), (111.0, Reachability()), (117.0, up), (126.9, up)) == ()
 
 
 @pytest.mark.feature("G52")
@@ -564,7 +588,7 @@ def test_a_cell_that_is_cut_off_rolls_back_and_names_what_it_lost() -> None:
 def test_while_it_waits_nothing_is_done() -> None:
     state = cell(altered(ON_PENDING, staged=3), applied_at=99.5, installed=INSTALLED, offer=9)
 
-    assert step(state, seen()) == (state, ())
+    assert step(state, seen()) == (replace(state, regained_at=seen().now), ())
 
 
 # Packages that a person installs.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from uno.agent.host_loop.handshake_retry import (
     LONGEST_PAUSE,
     OTHER_ADDRESS,
     RETRY_AFTER,
     HandshakeRetry,
+    has_strayed,
     is_name,
 )
 from uno.model.status import LinkState
@@ -53,6 +55,40 @@ def test_a_link_with_its_first_session_is_given_time_for_bfd_to_come_up() -> Non
     assert calls(HandshakeRetry(), [(0.7 * n, state) for n, state in enumerate(states)]) == [
         pytest.approx(11.2)
     ]
+
+
+@pytest.mark.feature("G13")
+def test_a_link_that_sends_to_another_port_is_called_soon_and_left_to_its_new_session() -> None:
+    retry = HandshakeRetry()
+    states = [link(), link(), link(handshake=None), *(link(handshake=n) for n in range(12))]
+
+    called = [
+        now
+        for now, state in enumerate(states)
+        if retry.due([state], now=now, strayed={"uwg-b0"} if now < 2 else ())
+    ]
+
+    assert called == [1, 13]
+
+
+@pytest.mark.parametrize(
+    ("shown", "endpoint", "expected"),
+    [
+        ("192.0.2.1:51820", "192.0.2.1:51820", False),
+        ("192.0.2.1:51820", "192.0.2.1:51821", True),
+        ("192.0.2.9:51820", "a.example:51820", False),
+        ("[2001:db8::1]:51820", "a.example:51821", True),
+        ("192.0.2.1:51820", None, False),
+        ("", "192.0.2.1:51820", False),
+    ],
+)
+def test_a_link_has_strayed_if_the_port_differs(
+    shown: str,
+    endpoint: str | None,
+    *,
+    expected: bool,
+) -> None:
+    assert has_strayed(replace(link(), endpoint=shown), endpoint) is expected
 
 
 def test_a_link_that_comes_back_has_all_its_patience_again() -> None:
