@@ -85,6 +85,10 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
         "series", "Measurements of a link over a day.", answer=LinkSeries, names=("a", "b")
     )
     series["parameters"].append(_number_asked("span", DAY, DAY))
+    for asked in (explain, series):
+        asked["responses"]["503"] = _error("the agent has observed nothing yet")
+    for asked in (events, series):
+        asked["responses"]["422"] = _error("a number of the query is none, or too large")
     stream = _operation("stream", "A line for each version: server-sent events.")
     stream["responses"]["200"] = {
         "description": "event: version",

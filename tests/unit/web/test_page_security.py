@@ -120,6 +120,36 @@ def test_two_readings_of_a_request_are_refused(browser: Browser, head: str) -> N
 
 
 @pytest.mark.feature("F106")
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_other_methods_are_refused_with_those_that_there_are(browser: Browser, method: str) -> None:
+    for path, allowed in (
+        ("/", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/api/v1/summary", "GET, HEAD"),
+        ("/api/v1/stream", "GET, HEAD"),
+        ("/api/v1/login", "POST"),
+        ("/api/v1/particles/1/config", "POST"),
+    ):
+        reply = browser.ask(method, path)
+        assert (path, reply.status, reply.fields["allow"]) == (path, 405, allowed)
+    assert browser.ask("GET", "/api/v1/login").status == 405
+
+
+@pytest.mark.feature("G44")
+@pytest.mark.parametrize("given", ["x", "-1", "1e3", "", "99999999999", "3&limit=3", "100001"])
+def test_a_number_of_a_query_that_is_none_is_refused_and_named(
+    page: ServedPage, given: str
+) -> None:
+    browser = page.browser()
+    browser.log_in()
+
+    reply = browser.ask("GET", f"/api/v1/events?limit={given}")
+
+    assert reply.status == 422
+    assert reply.json()["error"].startswith("limit is one number from 0 to ")
+
+
+@pytest.mark.feature("F106")
 def test_too_much_is_refused(browser: Browser) -> None:
     assert browser.ask("POST", "/api/v1/login", {"email": "x" * 5000, "password": ""}).status == 413
     long = f"GET / HTTP/1.1\r\nHost: {browser.host}\r\nX: {'x' * 70_000}\r\n\r\n"

@@ -87,26 +87,26 @@ class WebApplication:
     def _router(self) -> Router:
         return Router(
             routes=[
-                Route("/", self._index),
-                Route("/static/{path:path}", self._static),
-                Route("/healthz", self._health),
-                Route("/ca", self._authority),
-                Route("/login", self._ticket),
-                Route("/metrics", self._metrics),
-                Route(f"{_API}openapi.json", self._description),
-                Route(f"{_API}session", self._answered(self._session)),
-                Route(f"{_API}login", self._answered(self._log_in), methods=["POST"]),
-                Route(f"{_API}logout", self._answered(self._log_out), methods=["POST"]),
-                Route(
+                _Route("/", self._index),
+                _Route("/static/{path:path}", self._static),
+                _Route("/healthz", self._health),
+                _Route("/ca", self._answered(self._authority)),
+                _Route("/login", self._answered(self._ticket)),
+                _Route("/metrics", self._answered(self._metrics)),
+                _Route(f"{_API}openapi.json", self._description),
+                _Route(f"{_API}session", self._answered(self._session)),
+                _Route(f"{_API}login", self._answered(self._log_in), methods=["POST"]),
+                _Route(f"{_API}logout", self._answered(self._log_out), methods=["POST"]),
+                _Route(
                     f"{_API}particles/{{id}}/config",
                     self._answered(self._configuration),
                     methods=["POST"],
                 ),
-                Route(f"{_API}explain", self._answered(self._explain)),
-                Route(f"{_API}events", self._answered(self._events)),
-                Route(f"{_API}series/{{a}}-{{b}}", self._answered(self._series)),
-                Route(f"{_API}stream", _Endpoint(self._stream)),
-                *(Route(_API + each.path, self._document(each)) for each in DOCUMENTS),
+                _Route(f"{_API}explain", self._answered(self._explain)),
+                _Route(f"{_API}events", self._answered(self._events)),
+                _Route(f"{_API}series/{{a}}-{{b}}", self._answered(self._series)),
+                _Route(f"{_API}stream", _Endpoint(self._stream), methods=["GET"]),
+                *(_Route(_API + each.path, self._document(each)) for each in DOCUMENTS),
             ],
             default=self._nothing,
         )
@@ -336,6 +336,19 @@ class WebApplication:
         return self._state.site
 
 
+class _Route(Route):
+    """A route that refuses other methods as everything is refused here."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.methods is not None
+        if scope["method"] in self.methods:
+            await super().handle(scope, receive, send)
+            return
+        allowed = ", ".join(sorted(self.methods))
+        refused = refusal(405, "this is not done with that method", f"use {allowed}", allow=allowed)
+        await refused(scope, receive, send)
+
+
 class _Endpoint:
     """An ASGI application as an endpoint of a route: a function would be called with a request."""
 
@@ -394,19 +407,27 @@ async def _body(request: Request, kind: type[_Body]) -> _Body:
 def _numbers(request: Request, names: tuple[str, ...]) -> dict[str, int]:
     found = {}
     for name in names:
-        text = request.path_params[name]
-        # As long as 32 bits: Python's own limit is above the ids of any UVN.
-        if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        number = _number(request.path_params[name])
+        if number is None:
             raise NoSuchDocument
-        found[name] = int(text)
+        found[name] = number
     return found
 
 
 def _query_number(request: Request, name: str, *, default: int, most: int) -> int:
-    """Return a number of the query, at most `most`; anything else is the default."""
-    text = request.query_params.get(name, "")
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 9
-    return min(int(text), most) if is_number else default
+    """Return a number of the query, or the default where it has none. Raises `HTTPException`."""
+    given = request.query_params.getlist(name)
+    if not given:
+        return default
+    number = _number(given[0]) if len(given) == 1 else None
+    if number is None or number > most:
+        raise HTTPException(422, f"{name} is one number from 0 to {most}")
+    return number
+
+
+def _number(text: str) -> int | None:
+    # At most 32 bits: Python's own limit is above the ids of any UVN.
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else None
 
 
 def _source(request: Request) -> str:

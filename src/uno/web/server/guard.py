@@ -51,7 +51,6 @@ BODY_LIMIT: Final = 4096
 
 # Seconds for a request and its answer, but for a stream.
 _TIME: Final = 60.0
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
@@ -88,7 +87,8 @@ class Guard:
         host = fields.one("host")
         if host is None or _without_port(host) not in {each.lower() for each in self._names()}:
             return refusal(421, "this is not the host that the request names", "use its address")
-        return None if method in _SAFE else self._refusal_of_change(host, fields)
+        # Routes are for GET and POST; they refuse other methods themselves (405).
+        return self._refusal_of_change(host, fields) if method == "POST" else None
 
     def _refusal_of_change(self, host: str, fields: _Fields) -> Response | None:
         site, origin = fields.one("sec-fetch-site"), fields.one("origin")
