@@ -228,6 +228,12 @@ class ServedPage:
         """Have a reader ask."""
         return await asyncio.to_thread(browser.ask, method, path, *given, **fields)
 
+    async def listening(self) -> None:
+        """Wait until the agent listens: until its port is taken."""
+        async with asyncio.timeout(60):
+            while is_free(self.port):  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0.01)
+
     async def ready(self) -> None:
         """Wait until the page answers, and shows something."""
         browser = self.browser()
@@ -243,16 +249,20 @@ class ServedPage:
 
 @asynccontextmanager
 async def served(
-    directory: Path, *, addresses: tuple[str, ...] = (ADDRESS,)
+    directory: Path, *, addresses: tuple[str, ...] = (ADDRESS,), awaited: bool = True
 ) -> AsyncIterator[ServedPage]:
-    """Serve the page of `hub` at a free port, from the process that agents start."""
+    """Serve the page of `hub` at a free port, from the process that agents start.
+
+    Unless `awaited`, nobody has connected yet.
+    """
     port = free_port()
     process = make_page(directory, environ={})
     page = ServedPage(process, port, package(port), [view()])
     process.configure(page.package, [IPv4Address(each) for each in addresses])
     running = asyncio.ensure_future(process.run(lambda: page.shown[-1], lambda: None, page.watch))
     try:
-        await page.ready()
+        if awaited:
+            await page.ready()
         yield page
     finally:
         running.cancel()
@@ -300,3 +310,14 @@ def free_port() -> int:
         one.bind((ADDRESS, 0))
         port: int = one.getsockname()[1]
         return port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a TCP port."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((ADDRESS, port))
+        except OSError:
+            return False
+        return True

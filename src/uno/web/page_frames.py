@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from uno.model.messages import BODY_LIMIT
 from uno.unprivileged.frame_stream import framed, parsed
+from uno.web.series import RecordedLink
 
 TO_PAGE_LIMIT: Final = BODY_LIMIT + 4096
 """The largest content of a frame to the process, in bytes."""
@@ -61,9 +62,19 @@ class ViewFrame(_PageFrame, frozen=True, tag="view"):
 
 
 class CellFrame(_PageFrame, frozen=True, tag="cell"):
-    """A cell: the JSON of a `CellView`."""
+    """A cell: the JSON of a `CellView`.
+
+    `received` is when its status was, in seconds of the host's monotonic clock.
+    """
 
     cell: bytes
+    received: float
+
+
+class SeriesFrame(_PageFrame, frozen=True, tag="series"):
+    """What was measured of a link so far: a `RecordedLink`."""
+
+    recorded: RecordedLink
 
 
 class DirectoryFrame(_PageFrame, frozen=True, tag="directory"):
@@ -82,10 +93,6 @@ class ProbeFrame(_PageFrame, frozen=True, tag="probe"):
     """Answer with a `ProbedFrame`."""
 
 
-class EndFrame(_PageFrame, frozen=True, tag="end"):
-    """Answer no more requests, and end."""
-
-
 class ProbedFrame(_PageFrame, frozen=True, tag="probed"):
     """The answer to a `ProbeFrame`."""
 
@@ -96,10 +103,17 @@ class LineFrame(_PageFrame, frozen=True, tag="line"):
     text: _Text
 
 
-class HappenedFrame(_PageFrame, frozen=True, tag="happened"):
-    """Events to be recorded: the JSON of a tuple of `NetworkEvent`, the oldest first."""
+class RestFrame(_PageFrame, frozen=True, tag="rest"):
+    """Accept no more and send a `RestingFrame` once nobody has been connected for `after` seconds.
 
-    events: bytes
+    Not while somebody is logged in, or wrong passwords count (`LoginDesk.is_at_rest`).
+    """
+
+    after: float
+
+
+class RestingFrame(_PageFrame, frozen=True, tag="resting"):
+    """There is no reader, no more connection is accepted, and the process ends."""
 
 
 class WatchedFrame(_PageFrame, frozen=True, tag="watched"):
@@ -113,11 +127,11 @@ class RefusedFrame(_PageFrame, frozen=True, tag="refused"):
     hint: _Text
 
 
-Shown: TypeAlias = SiteFrame | ViewFrame | CellFrame | DirectoryFrame | RecordedFrame
+Shown: TypeAlias = SiteFrame | ViewFrame | CellFrame | SeriesFrame | DirectoryFrame | RecordedFrame
 """Frames with what the page shows."""
 
-ToPage: TypeAlias = Shown | CertificateFrame | ListenFrame | UnlistenFrame | ProbeFrame | EndFrame
-FromPage: TypeAlias = ProbedFrame | LineFrame | HappenedFrame | WatchedFrame | RefusedFrame
+ToPage: TypeAlias = Shown | CertificateFrame | ListenFrame | UnlistenFrame | ProbeFrame | RestFrame
+FromPage: TypeAlias = ProbedFrame | LineFrame | WatchedFrame | RestingFrame | RefusedFrame
 
 
 def encode(frame: ToPage | FromPage) -> bytes:

@@ -1,8 +1,10 @@
-"""The agent's end of the process that serves the page: starts it, feeds it, replaces it.
+"""The agent's end of the process that serves the page: starts it, feeds it, replaces it, ends it.
 
 The agent has the keys: it makes the certificate, opens the listening sockets, and hands both to the
-process, which has no rights (`server.page_child`). It never waits for it. A process that ends is
-replaced within seconds, and gets everything again.
+process, which has no rights (`server.page_child`). It never waits for it. The process starts with
+the first connection, which waits in the listening socket meanwhile, and ends some time after the
+last reader. One that ends by itself is replaced within seconds. Each gets everything again. What
+has happened and what was measured is recorded here, with or without a process.
 """
 
 from __future__ import annotations
@@ -28,17 +30,18 @@ from uno.model.net import Address, Network, written
 from uno.model.network_directory import Directory
 from uno.model.package import Package
 from uno.model.status import CellView, UvnView
-from uno.model.untrusted_text import made_safe, visible
+from uno.model.untrusted_text import visible
 from uno.model.web_access import WebAccess
 from uno.unprivileged.child_link import TEXT_LIMIT, Child, ChildLink, Outgoing
 from uno.unprivileged.confinement import WEB
-from uno.unprivileged.frame_stream import MalformedFrame
 from uno.web import leaf_certificate
 from uno.web import page_frames as frames
 from uno.web.event_store import EventStore
 from uno.web.events import NetworkEvent
+from uno.web.journal import Journal, is_same
 from uno.web.leaf_certificate import Leaf
 from uno.web.page_site import site_of
+from uno.web.picture import Picture
 
 _log = logging.getLogger(__name__)
 
@@ -50,17 +53,18 @@ EVENTS: Final = "events.db"
 
 StartPage = Callable[[socket.socket, int], Child]
 
-# Seconds: between two states that are shown, at least and at most; and until a process that has
-# ended is started again, the first time and at most.
+# Seconds: between two states that are shown, at least and at most; between two that are recorded
+# without a process; without readers until the process ends; and until one that has failed is
+# started again, the first time and at most.
 SHORTEST, LONGEST = 0.3, 2.0
-FIRST_DELAY, MOST_DELAY = 0.1, 4.0
+RECORD_EVERY = 5.0
+REST_AFTER = 300.0
+FIRST_DELAY, MOST_DELAY = 0.1, 15.0
 # A process that has lasted so long has not failed for the same reason as the one before.
 _LASTING: Final = 60.0
 _BACKLOG: Final = 128
 # Seconds between two comparisons of a certificate with the clock.
 _CERTIFY_EVERY: Final = 60.0
-# Events that wait to be recorded; the process of the page can report any number.
-_MOST_WAITING: Final = 200
 # A clock before this was not set since the host was switched on.
 _CLOCK_SET: Final = 1_750_000_000
 
@@ -84,13 +88,17 @@ class PageProcess:
         self._networks: tuple[Network, ...] = ()
         self._leaf: Leaf | None = None
         self._sockets: dict[str, socket.socket] = {}
+        # Those of them at which a first reader is awaited, and those that the process has.
+        self._awaiting: dict[str, socket.socket] = {}
+        self._passed_on: set[str] = set()
         self._port: int | None = None
         self._problems: dict[str, str] = {}
         self._store = EventStore(directory / EVENTS)
-        self._happened: list[NetworkEvent] = []
-        self._history_due = False
+        self._journal = Journal()
         self._is_watched = False
-        self._wake = asyncio.Event()
+        # Something has changed; and a reader has come, or the process is to be started again.
+        self._wake, self._called = asyncio.Event(), asyncio.Event()
+        self._is_wanted = False
         self._is_new = False
         self._sent_cells: dict[int, CellView] = {}
         self._sent_head = b""
@@ -114,13 +122,16 @@ class PageProcess:
             self._package, self._access = package, web_access.of_package(package)
             self._networks = web_access.page_networks(package.plan, package.own)
             self._is_new = True
+        before = self._addresses
         self._addresses = tuple(
             sorted(
                 (each for each in set(addresses) if any(_is_in(each, it) for it in self._networks)),
                 key=lambda it: (it.version, int(it)),
             )
         )
-        self.changed()
+        if self._is_new or self._addresses != before:
+            self._called.set()
+            self.changed()
 
     def changed(self) -> None:
         """Show what has changed."""
@@ -137,15 +148,17 @@ class PageProcess:
         try:
             while True:
                 self._wake.clear()
+                self._called.clear()
                 if self._is_watched:
                     self._is_watched = False
                     watch()
-                self._serve(view, directory, now=loop.time())
-                await self._record()
-                await asyncio.sleep(SHORTEST)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LONGEST - SHORTEST):
-                        await self._wake.wait()
+                if self._has_page:
+                    await self._turn(view(), directory(), now=loop.time())
+                if self._link is None:
+                    await _within(RECORD_EVERY, self._called)
+                else:
+                    await asyncio.sleep(SHORTEST)
+                    await _within(LONGEST - SHORTEST, self._wake)
         finally:
             self.close()
 
@@ -154,37 +167,60 @@ class PageProcess:
         if self._link is not None:
             self._link.end()
             self._link = None
+        self._await_no_reader()
         for address in tuple(self._sockets):
             self._sockets.pop(address).close()
 
-    # What the process gets.
-
-    def _serve(
-        self,
-        view: Callable[[], UvnView],
-        directory: Callable[[], Directory | None],
-        *,
-        now: float,
-    ) -> None:
-        package, access = self._package, self._access
-        if package is None:
-            return
-        if access is None:
+    @property
+    def _has_page(self) -> bool:
+        """Whether there is a package with what a page needs."""
+        if self._package is None:
+            return False
+        if self._access is None:
             self._problems["access"] = (
                 "no web page: the package has no certificate, as an older uno made it: at the"
                 " registry, make any change, or run uno redeploy"
             )
             self.close()
-            return
+            return False
         self._problems.pop("access", None)
+        return True
+
+    async def _turn(self, view: UvnView, directory: Directory | None, *, now: float) -> None:
+        """Record what has happened, and serve."""
+        package = self._package
+        assert package is not None
         self._listen(package)
-        link = self._living(now)
-        if link is None:
+        self._journal.measure(view, now=now)
+        picture = Picture(
+            view=view,
+            roster=package.roster,
+            directory=directory,
+            package=package,
+            now=int(self._wall()),
+        )
+        await self._record(self._journal.happened(picture, now=now))
+        if self._link is None and self._is_wanted and now >= self._start_at:
+            await self._begin(now)
+        if self._link is not None:
+            self._serve(view, directory, now=now)
+
+    # What the process gets.
+
+    def _serve(self, view: UvnView, directory: Directory | None, *, now: float) -> None:
+        package, access = self._package, self._access
+        assert package is not None
+        if access is None:
+            # Another package has come meanwhile.
             return
+        self._certify(package, access, now)
         if self._is_new:
             self._is_new = False
             self._send("site", frames.SiteFrame(self._site(package, access)))
-        self._show(view(), directory())
+        self._show(view, directory)
+        for address in self._sockets.keys() - self._passed_on:
+            # Last, so that the first reader gets everything.
+            self._pass_on(address)
 
     def _site(self, package: Package, access: WebAccess) -> bytes:
         site = site_of(
@@ -198,8 +234,9 @@ class PageProcess:
     def _show(self, view: UvnView, directory: Directory | None) -> None:
         for cell in view.cells:
             before = self._sent_cells.get(cell.id)
-            if before is None or not _is_same(cell, before):
-                self._send(("cell", cell.id), frames.CellFrame(codec.encode(cell)))
+            if before is None or not is_same(cell, before):
+                received = self._journal.received_at(cell.id)
+                self._send(("cell", cell.id), frames.CellFrame(codec.encode(cell), received))
         self._sent_cells = {cell.id: cell for cell in view.cells}
         ids = tuple(self._sent_cells)
         head = codec.encode(replace(view, cells=())) + codec.encode(ids)
@@ -210,25 +247,30 @@ class PageProcess:
             self._sent_directory = directory
             self._send("directory", frames.DirectoryFrame(codec.encode(directory)))
 
-    async def _record(self) -> None:
+    async def _record(self, happened: tuple[NetworkEvent, ...]) -> None:
         """Record what has happened, and have the process show it."""
-        happened, self._happened = self._happened, []
-        is_due, self._history_due = self._history_due and self._link is not None, False
+        if not happened:
+            return
+        now = int(self._wall())
+        record = partial(self._store.append, happened, now=now, clock_trusted=now > _CLOCK_SET)
         try:
-            if is_due:
-                rows = (await asyncio.to_thread(self._store.listed)).events[::-1]
-                self._send("history", frames.RecordedFrame(codec.encode(rows)))
-            if happened:
-                now = int(self._wall())
-                record = partial(
-                    self._store.append, happened, now=now, clock_trusted=now > _CLOCK_SET
-                )
-                rows = await asyncio.to_thread(record)
-                self._send(("events", rows[-1].number), frames.RecordedFrame(codec.encode(rows)))
+            rows = await asyncio.to_thread(record)
         except UnoError as error:
-            self._problems["events"] = f"what has happened cannot be recorded: {error.what}"
+            self._note_unrecorded(error)
         else:
             self._problems.pop("events", None)
+            self._send(("events", rows[-1].number), frames.RecordedFrame(codec.encode(rows)))
+
+    async def _send_history(self) -> None:
+        try:
+            rows = (await asyncio.to_thread(self._store.listed)).events[::-1]
+        except UnoError as error:
+            self._note_unrecorded(error)
+        else:
+            self._send("history", frames.RecordedFrame(codec.encode(rows)))
+
+    def _note_unrecorded(self, error: UnoError) -> None:
+        self._problems["events"] = f"what has happened cannot be recorded: {error.what}"
 
     def _send(self, key: object, frame: frames.ToPage) -> None:
         if self._link is not None:
@@ -241,7 +283,9 @@ class PageProcess:
         wanted = {written(each): each for each in self._addresses}
         gone = self._sockets.keys() if port != self._port else self._sockets.keys() - wanted.keys()
         for text in tuple(gone):
+            self._await_no_reader()
             self._sockets.pop(text).close()
+            self._passed_on.discard(text)
             self._send(("address", text), frames.UnlistenFrame(text))
         self._port = port
         failed: dict[str, OSError] = {}
@@ -252,14 +296,34 @@ class PageProcess:
                 self._sockets[text] = _listening(address, port)
             except OSError as error:
                 failed[text] = error
-            else:
-                self._pass_on(text)
         self._note_failed(failed, port, package.plan.name)
+        self._await_reader()
 
     def _pass_on(self, address: str) -> None:
         if self._link is not None:
+            self._passed_on.add(address)
             frame = partial(frames.encode, frames.ListenFrame(address))
             self._link.put(("address", address), Outgoing(frame, (self._sockets[address],)))
+
+    def _await_reader(self) -> None:
+        """Start a process once somebody connects, if there is none."""
+        if self._link is None and not self._is_wanted:
+            loop = asyncio.get_running_loop()
+            for text in self._sockets.keys() - self._awaiting.keys():
+                self._awaiting[text] = self._sockets[text]
+                loop.add_reader(self._sockets[text], self._want)
+
+    def _await_no_reader(self) -> None:
+        for one in self._awaiting.values():
+            asyncio.get_running_loop().remove_reader(one)
+        self._awaiting.clear()
+
+    def _want(self) -> None:
+        """Have a process started, or started again."""
+        self._await_no_reader()
+        self._is_wanted = True
+        self._called.set()
+        self.changed()
 
     def _note_failed(self, failed: dict[str, OSError], port: int, name: str) -> None:
         if not failed:
@@ -279,11 +343,8 @@ class PageProcess:
             self._problems["port"] = text
             _log.warning("%s", text)
 
-    def _certify(self, now: float) -> None:
+    def _certify(self, package: Package, access: WebAccess, now: float) -> None:
         """Have a certificate for the addresses, kept or new; send it if it is another."""
-        package, access = self._package, self._access
-        assert package is not None
-        assert access is not None
         wanted = package.manifest.content, self._addresses
         if wanted == self._certified and now < self._certify_at:
             return
@@ -322,15 +383,8 @@ class PageProcess:
 
     # The process.
 
-    def _living(self, now: float) -> ChildLink | None:
-        """Return the link to the process, which is started if there is none; None to wait."""
-        if self._link is None and now >= self._start_at:
-            self._begin(now)
-        if self._link is not None:
-            self._certify(now)
-        return self._link
-
-    def _begin(self, now: float) -> None:
+    async def _begin(self, now: float) -> None:
+        """Start a process, and have it get everything but the newest state."""
         try:
             self._link = ChildLink(
                 self._start,
@@ -344,12 +398,15 @@ class PageProcess:
             return
         self._started_at = now
         self._sent_cells, self._sent_head, self._sent_directory = {}, b"", None
-        self._is_new = self._history_due = True
+        self._passed_on.clear()
+        self._certified, self._is_new = None, True
         if self._leaf is not None:
             frame = frames.CertificateFrame(self._leaf.chain, self._leaf.key)
             self._send("certificate", frame)
-        for address in self._sockets:
-            self._pass_on(address)
+        self._send("rest", frames.RestFrame(REST_AFTER))
+        for recorded in self._journal.series.recorded():
+            self._send(("series", recorded.link), frames.SeriesFrame(recorded))
+        await self._send_history()
 
     def handle(self, content: bytes) -> None:
         """Handle a frame of the process. Raises `MalformedFrame`."""
@@ -358,14 +415,17 @@ class PageProcess:
             case frames.ProbedFrame():
                 self._link.answered()
                 self._problems.pop("process", None)
+                self._problems.pop("refused", None)
             case frames.LineFrame(text):
                 self._link.log(text)
-            case frames.HappenedFrame(events):
-                self._happened += _reported(events)[: _MOST_WAITING - len(self._happened)]
-                self.changed()
             case frames.WatchedFrame():
                 self._is_watched = True
                 self.changed()
+            case frames.RestingFrame():
+                # Whoever has connected meanwhile waits in the socket.
+                self._link.end()
+                self._link, self._is_wanted = None, False
+                self._await_reader()
             case frames.RefusedFrame(what, hint):
                 named = visible(f"{what}: {hint}" if hint else what, limit=TEXT_LIMIT)
                 self._problems["refused"] = f"no web page: {named}"
@@ -381,15 +441,14 @@ class PageProcess:
         self._start_at = now + self._delay
         self._problems["process"] = what
         _log.warning("%s; it is started again", what)
-        asyncio.get_running_loop().call_later(self._delay, self.changed)
+        asyncio.get_running_loop().call_later(self._delay, self._want)
 
 
-def _reported(events: bytes) -> tuple[NetworkEvent, ...]:
-    """Return events as the process reports them. Raises `MalformedFrame`."""
-    try:
-        return made_safe(codec.decode(events, tuple[NetworkEvent, ...]))
-    except (codec.MalformedJson, ValueError) as error:
-        raise MalformedFrame(str(error)) from error
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, at most so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _listening(address: Address, port: int) -> socket.socket:
@@ -417,14 +476,3 @@ _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 
 def _is_in(address: Address, network: object) -> bool:
     return address in network  # type: ignore[operator]
-
-
-def _is_same(cell: CellView, before: CellView) -> bool:
-    """Whether nothing was received of a cell meanwhile: its ages are greater, and no more."""
-    return (
-        cell.status is before.status
-        and not (before.age is not None and cell.age is not None and cell.age < before.age)
-        and cell.ack is before.ack
-        and (cell.alive, cell.unproven, cell.package, cell.name)
-        == (before.alive, before.unproven, before.package, before.name)
-    )

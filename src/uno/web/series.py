@@ -1,4 +1,4 @@
-"""Measurements of links over a day, in memory: a ring for each link, a slot for each minute. Pure.
+"""Measurements of links over a day, in memory: one for each link and minute. Pure.
 
 A status has no time of day. A measurement has the time at which it was received, on the viewer's
 monotonic clock, in seconds. Rates are differences of counters; a counter that has fallen was reset,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -21,16 +22,19 @@ STEP = 60
 """Seconds of a slot."""
 
 SLOTS = 24 * 60
-"""Slots of a ring: a day."""
+"""Slots of a day."""
 
 DAY = SLOTS * STEP
-"""Seconds of a ring."""
+"""Seconds of a day."""
 
 MAX_LINKS = 1000
-"""The most links that are recorded; 23 kB each."""
+"""The most links that are recorded; 29 kB for one that was measured each minute of a day."""
 
 # Counters that are older give no rate.
 _MAX_GAP = 900.0
+
+# Slots that are older than a day are forgotten so many at once.
+_FORGOTTEN_AT_ONCE = 60
 
 _FIELDS = ("rtt", "loss", "receive_rate", "send_rate")
 
@@ -54,22 +58,54 @@ def samples(cell: CellView) -> Iterator[tuple[str, LinkSample]]:
             )
 
 
+class RecordedLink(Struct, frozen=True, kw_only=True):
+    """What is recorded of a link, for another recorder on the same host.
+
+    `slots` are minutes of the monotonic clock, as an array of unsigned numbers, and `values` the
+    measurements of each, as arrays of floats. `counted_at` is when `counted` was measured, None if
+    nothing was.
+    """
+
+    link: str
+    slots: bytes
+    values: tuple[bytes, ...]
+    counted_at: float | None
+    counted: LinkSample | None
+    receive_rate: float | None
+    send_rate: float | None
+
+
 class _Ring:
-    """The slots of one link; `newest` is the number of the last one, from the clock's zero."""
+    """The slots of one link in which something was measured, the oldest first."""
 
     def __init__(self) -> None:
-        self.values = {name: array("f", [math.nan] * SLOTS) for name in _FIELDS}
-        self.newest = -1
+        self.slots = array("I")
+        self.values = {name: array("f") for name in _FIELDS}
         self.counted: tuple[float, LinkSample] | None = None
         self.rates = LinkRates()
 
-    def advance(self, slot: int) -> None:
-        """Begin the slots up to `slot`, empty."""
-        first = max(self.newest + 1, slot - SLOTS + 1)
-        for number in range(first, slot + 1):
+    def note(self, sample: LinkSample, *, at: float) -> None:
+        """Record a measurement that is newer than those before."""
+        self.rates = _rates(self.counted, sample, at)
+        self.counted = at, sample
+        slot = int(at // STEP)
+        if not self.slots or self.slots[-1] < slot:
+            self.slots.append(slot)
             for values in self.values.values():
-                values[number % SLOTS] = math.nan
-        self.newest = max(self.newest, slot)
+                values.append(math.nan)
+            self._forget(slot - SLOTS)
+        found = (sample.rtt, sample.loss, self.rates.receive, self.rates.send)
+        for values, value in zip(self.values.values(), found, strict=True):
+            if value is not None:
+                values[-1] = value
+
+    def _forget(self, last: int) -> None:
+        """Forget the slots up to `last`, many at once."""
+        count = bisect_right(self.slots, last)
+        if count >= _FORGOTTEN_AT_ONCE:
+            del self.slots[:count]
+            for values in self.values.values():
+                del values[:count]
 
 
 class SeriesRecorder:
@@ -80,20 +116,39 @@ class SeriesRecorder:
         self._rings: dict[str, _Ring] = {}
 
     def note(self, link: str, sample: LinkSample, *, at: float) -> None:
-        """Record a measurement that was received at `at`. What is the same again is another one."""
+        """Record a measurement that was received at `at`. What is the same again is another one.
+
+        One that is older than the last is not recorded, nor one that is the last.
+        """
         if link not in self._rings and len(self._rings) >= MAX_LINKS:
             return
-        ring, slot = self._rings.setdefault(link, _Ring()), int(at // STEP)
-        if slot < ring.newest - SLOTS + 1:
-            return
-        ring.advance(slot)
-        ring.rates = _rates(ring.counted, sample, at)
-        if ring.counted is None or at > ring.counted[0]:
-            ring.counted = at, sample
-        found = (sample.rtt, sample.loss, ring.rates.receive, ring.rates.send)
-        for name, value in zip(_FIELDS, found, strict=True):
-            if value is not None:
-                ring.values[name][slot % SLOTS] = value
+        ring = self._rings.setdefault(link, _Ring())
+        if ring.counted is None or (at >= ring.counted[0] and ring.counted != (at, sample)):
+            ring.note(sample, at=at)
+
+    def recorded(self) -> Iterator[RecordedLink]:
+        """Yield all that is recorded, for `restore`."""
+        for link, ring in self._rings.items():
+            counted_at, counted = ring.counted or (None, None)
+            yield RecordedLink(
+                link=link,
+                slots=ring.slots.tobytes(),
+                values=tuple(values.tobytes() for values in ring.values.values()),
+                counted_at=counted_at,
+                counted=counted,
+                receive_rate=ring.rates.receive,
+                send_rate=ring.rates.send,
+            )
+
+    def restore(self, recorded: RecordedLink) -> None:
+        """Have what another recorder on this host has recorded of a link."""
+        ring = self._rings[recorded.link] = _Ring()
+        ring.slots.frombytes(recorded.slots)
+        for values, found in zip(ring.values.values(), recorded.values, strict=True):
+            values.frombytes(found)
+        if recorded.counted_at is not None and recorded.counted is not None:
+            ring.counted = recorded.counted_at, recorded.counted
+        ring.rates = LinkRates(receive=recorded.receive_rate, send=recorded.send_rate)
 
     def rates(self, *, at: float) -> dict[str, LinkRates]:
         """Return the last rates of each link, of those that are not too old."""
@@ -110,8 +165,12 @@ class SeriesRecorder:
             return LinkSeries(link=link, step=STEP, age=0.0)
         now = int(at // STEP)
         count = max(1, min(SLOTS, -(-span // STEP)))
-        slots = range(now - count + 1, now + 1)
-        known = {name: [_value(ring, name, slot) for slot in slots] for name in _FIELDS}
+        first = now - count + 1
+        known: dict[str, list[float | None]] = {name: [None] * count for name in _FIELDS}
+        for i in range(bisect_left(ring.slots, max(0, first)), bisect_right(ring.slots, now)):
+            for name, values in ring.values.items():
+                if not math.isnan(values[i]):
+                    known[name][ring.slots[i] - first] = round(values[i], 4)
         return LinkSeries(
             link=link,
             step=STEP,
@@ -123,13 +182,6 @@ class SeriesRecorder:
         """Forget links that are none any more."""
         for link in self._rings.keys() - links:
             del self._rings[link]
-
-
-def _value(ring: _Ring, name: str, slot: int) -> float | None:
-    if not ring.newest - SLOTS < slot <= ring.newest or slot < 0:
-        return None
-    value = ring.values[name][slot % SLOTS]
-    return None if math.isnan(value) else round(value, 4)
 
 
 def _rates(before: tuple[float, LinkSample] | None, now: LinkSample, at: float) -> LinkRates:

@@ -92,3 +92,20 @@ def test_many_new_keys_do_not_drive_out_the_one_under_attack() -> None:
 
     assert throttle.wait(victim, now=0.0) > 0
     assert len(throttle._failed) <= 10_000
+
+
+@pytest.mark.feature("F116")
+@pytest.mark.parametrize("attempts", range(1, 25))
+def test_whoever_waits_until_all_is_forgotten_gains_no_attempts(attempts: int) -> None:
+    throttle, now = LoginThrottle(), 0.0
+    keys = keys_of(OWNER, "192.0.2.1", None)
+    assert throttle.is_empty(now=now)
+    for _ in range(attempts):
+        throttle.failed(keys, now=now)
+        now += throttle.wait(keys, now=now)
+        assert not throttle.is_empty(now=now)
+
+    while not throttle.is_empty(now=now):
+        now += 1
+
+    assert attempts <= now / LONGEST

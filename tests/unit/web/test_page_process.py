@@ -11,6 +11,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,21 @@ import pytest
 from msgspec.structs import replace
 
 import web_pages
+from uno.cli import web_page
+from uno.diagnostics import TransientFailure
 from uno.model import web_access
+from uno.model.status import CellStatus, UvnView
+from uno.unprivileged import child_link
 from uno.unprivileged.confinement import PASSWD, WEB, user
+from uno.unprivileged.frame_stream import FrameBuffer
 from uno.web import documents, page_process
-from uno.web.page_process import CERTIFICATE, EVENTS
+from uno.web import page_frames as frames
+from uno.web.page_process import CERTIFICATE, EVENTS, PageProcess
 from web_pages import JANE, KEYS, OWNER, PASSWORDS, PHONE, ServedPage
 
 Served = Iterator[ServedPage]
+NOW = 1_800_000_000.0
+STATUS = CellStatus(generation=1, version="1.0")
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +295,198 @@ def test_the_process_has_no_rights_no_secrets_and_no_files(page: ServedPage) -> 
     assert files == {"/dev/null"}
 
 
+@pytest.mark.feature("F106")
+def test_there_is_no_process_until_somebody_connects_and_who_does_is_served(
+    tmp_path: Path,
+) -> None:
+    async def scene() -> None:
+        async with web_pages.served(tmp_path, awaited=False) as page:
+            await page.listening()
+            assert not has_process(page)
+            assert not (tmp_path / CERTIFICATE).exists()
+            browser = page.browser()
+            # All of it on the first connection, without another attempt.
+            assert (await page.ask(browser, "GET", "/")).status == 200
+            assert has_process(page)
+            assert (await asyncio.to_thread(browser.log_in)).status == 200
+            summary = (await page.ask(browser, "GET", "/api/v1/summary")).json()
+            assert [cell["name"] for cell in summary["cells"]] == ["hub", "home", "roam"]
+            assert page.process.problem == ""
+
+    asyncio.run(scene())
+
+
+def has_process(page: ServedPage) -> bool:
+    return page.process.pid is not None
+
+
+@pytest.mark.feature("F106")
+def test_the_process_ends_without_readers_and_the_next_one_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(page_process, "REST_AFTER", 0.5)
+
+    async def scene() -> None:
+        async with web_pages.served(tmp_path) as page:
+            first = page.process.pid
+            await web_pages.until(lambda: page.process.pid is None)
+            assert (await page.ask(page.browser(), "GET", "/healthz")).status == 200
+            assert page.process.pid not in (first, None)
+            assert page.process.problem == ""
+
+    asyncio.run(scene())
+    assert caplog.text == ""
+
+
+@pytest.mark.feature("F106")
+def test_the_process_does_not_end_while_somebody_is_logged_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_process, "REST_AFTER", 0.5)
+
+    async def scene() -> None:
+        async with web_pages.served(tmp_path) as page:
+            browser = page.browser()
+            await asyncio.to_thread(browser.log_in)
+            first = page.process.pid
+            await asyncio.sleep(2)
+            assert (await page.ask(browser, "GET", "/api/v1/session")).status == 200
+            assert page.process.pid == first
+            await page.ask(browser, "POST", "/api/v1/logout", {})
+            await web_pages.until(lambda: page.process.pid is None)
+
+    asyncio.run(scene())
+
+
+def test_what_happens_without_a_reader_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_process, "RECORD_EVERY", 0.1)
+
+    async def scene() -> None:
+        async with web_pages.served(tmp_path, awaited=False) as page:
+            await page.listening()
+            await asyncio.sleep(0.3)
+            page.shown[0] = web_pages.view(7)
+            await web_pages.until((tmp_path / EVENTS).exists)
+            assert page.process.pid is None
+            browser = page.browser()
+            await asyncio.to_thread(browser.log_in)
+            found = (await page.ask(browser, "GET", "/api/v1/events")).json()
+            assert "generation 7 is in force, after 1" in [it["text"] for it in found["events"]]
+
+    asyncio.run(scene())
+
+
+def test_a_process_gets_each_state_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_process, "SHORTEST", 0.01)
+    monkeypatch.setattr(page_process, "LONGEST", 0.02)
+    child = ListeningChild()
+
+    async def scene() -> None:
+        process = PageProcess(child.start, tmp_path, wall=lambda: NOW)
+        port = web_pages.free_port()
+        process.configure(web_pages.package(port), [web_pages.IPv4Address(web_pages.ADDRESS)])
+        shown = [web_pages.view()]
+        turns: list[UvnView] = []
+
+        def view() -> UvnView:
+            # Ages are greater each time.
+            cells = tuple(replace(each, age=each.age and each.age + 1) for each in shown[-1].cells)
+            turns.append(replace(shown[-1], cells=cells))
+            return turns[-1]
+
+        running = asyncio.ensure_future(process.run(view, lambda: None, lambda: None))
+        await web_pages.until(lambda: len(turns) > 1)
+        assert child.ends == []
+        with socket.socket() as reader:
+            reader.settimeout(0)
+            await web_pages.until(lambda: reader.connect_ex((web_pages.ADDRESS, port)) == 0)
+            await web_pages.until(lambda: child.kinds().count("cell") == 3)
+            before = len(turns)
+            await web_pages.until(lambda: len(turns) > before + 20)
+            assert child.kinds().count("cell") == 3
+            assert child.kinds().count("view") == 1
+            hub = replace(shown[-1].cells[0], status=replace(STATUS, uptime=9))
+            shown.append(replace(shown[-1], cells=(hub, *shown[-1].cells[1:])))
+            await web_pages.until(lambda: child.kinds().count("cell") == 4)
+            before = len(turns)
+            await web_pages.until(lambda: len(turns) > before + 20)
+            assert child.kinds().count("cell") == 4
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(scene())
+
+
+class ListeningChild:
+    """A process of a page that takes all frames and does nothing."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.ends: list[socket.socket] = []
+        self.frames: list[frames.ToPage] = []
+        self._buffer = FrameBuffer(limit=frames.TO_PAGE_LIMIT)
+
+    def start(self, connection: socket.socket, _errors: int) -> ListeningChild:
+        self.ends.append(connection.dup())
+        self.ends[-1].settimeout(0)
+        return self
+
+    def kinds(self) -> list[str]:
+        """Return the tags of all frames so far."""
+        with suppress(BlockingIOError):
+            while data := self.ends[-1].recv(1 << 16):
+                self.frames += map(frames.to_page, self._buffer.add(data))
+        return [str(each.__struct_config__.tag) for each in self.frames]
+
+    def kill(self) -> int:
+        self.ends[-1].close()
+        return 0
+
+    def ended(self, *, within: float) -> int | None:
+        del within
+        return 0
+
+
+@pytest.mark.feature("F106")
+def test_a_process_that_cannot_start_is_a_problem_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_link, "PING_INTERVAL", 0.2)
+    failing = [True]
+
+    start = web_page.start_process
+
+    def start_or_fail(*given: Any) -> child_link.Child:
+        if failing[0]:
+            raise TransientFailure("python could not be started")
+        return start(*given)
+
+    monkeypatch.setattr(web_page, "start_process", start_or_fail)
+
+    async def scene() -> None:
+        process = web_pages.make_page(tmp_path, environ={})
+        port = web_pages.free_port()
+        package = web_pages.package(port)
+        process.configure(package, [web_pages.IPv4Address(web_pages.ADDRESS)])
+        running = asyncio.ensure_future(process.run(web_pages.view, lambda: None, lambda: None))
+        page = ServedPage(process, port, package, [])
+        await page.listening()
+        assert process.problem == ""
+        asking = asyncio.ensure_future(page.ask(page.browser(), "GET", "/healthz"))
+        await web_pages.until(lambda: process.problem == "python could not be started")
+        failing[0] = False
+        # Who has connected before is served.
+        assert (await asking).status == 200
+        await web_pages.until(lambda: process.problem == "")
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(scene())
+
+
 def test_a_package_without_certificates_is_a_problem_and_no_page(tmp_path: Path) -> None:
     async def scene() -> str:
         process = web_pages.make_page(tmp_path, environ={})
@@ -304,7 +505,7 @@ def test_a_package_without_certificates_is_a_problem_and_no_page(tmp_path: Path)
 def test_a_port_that_is_taken_is_a_problem_until_it_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_process, "LONGEST", 0.4)
+    monkeypatch.setattr(page_process, "RECORD_EVERY", 0.4)
 
     async def scene() -> None:
         process = web_pages.make_page(tmp_path, environ={})

@@ -70,6 +70,19 @@ def test_who_may_not_log_in_any_more_is_out_at_once() -> None:
 
 
 @pytest.mark.feature("F116")
+def test_a_table_is_empty_once_the_last_session_has_ended() -> None:
+    table = SessionTable()
+    assert table.is_empty(now=0.0)
+    table.open("a", OWNER, now=0.0)
+    table.open("b", OWNER, now=100.0)
+
+    assert not table.is_empty(now=IDLE + 1)
+    assert table.is_empty(now=IDLE + 100)
+    table.close("b")
+    assert table.is_empty(now=IDLE + 1)
+
+
+@pytest.mark.feature("F116")
 def test_a_device_is_known_to_its_user_alone() -> None:
     token = device_token(OWNER, "nonce", key=b"k")
 

@@ -25,6 +25,8 @@ MOST, MOST_OF_ONE = 192, 48
 TO_SHAKE_HANDS, TO_ASK, IDLE = 8.0, 10.0, 30
 # Bytes of a request's head.
 _HEAD: Final = 16 << 10
+# Seconds in which others may leave, once no connection can be accepted.
+_TO_LEAVE: Final = 0.1
 # Milliseconds after which a peer that acknowledges nothing is given up (tcp(7)).
 _UNACKNOWLEDGED: Final = 60_000
 
@@ -53,8 +55,9 @@ class Listeners:
         self._config.load()
         self._server = ServerState()
         self._context: ssl.SSLContext | None = None
-        self._accepting: dict[str, asyncio.Task[None]] = {}
+        self._accepting: dict[str, socket.socket] = {}
         self._open: Counter[str] = Counter()
+        self._quiet_since = self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -66,33 +69,50 @@ class Listeners:
         """Serve new connections with another certificate."""
         self._context = context
 
+    def quiet_for(self, now: float) -> float:
+        """Return for how many seconds nobody has been connected; `now` is the loop's time."""
+        return 0.0 if self._open else now - self._quiet_since
+
     def add(self, address: str, listening: socket.socket) -> None:
         """Serve at a listening socket, in place of one with the same address."""
         self.remove(address)
         listening.settimeout(0)
-        self._accepting[address] = self._loop.create_task(self._accept(listening))
+        self._accepting[address] = listening
+        self._loop.add_reader(listening, self._accept, listening)
 
     def remove(self, address: str) -> None:
-        """Accept no more connections at `address`."""
-        if (task := self._accepting.pop(address, None)) is not None:
-            task.cancel()
+        """Accept no more connections at `address`; those that wait there are another process's."""
+        if (listening := self._accepting.pop(address, None)) is not None:
+            self._loop.remove_reader(listening)
+            listening.close()
 
-    async def _accept(self, listening: socket.socket) -> None:
-        with listening:
-            while True:
-                try:
-                    connection, (host, *_) = await self._loop.sock_accept(listening)
-                except OSError:
-                    # No more open files, or a peer that has gone: others may leave.
-                    await asyncio.sleep(0.1)
-                    continue
-                if self._is_full(host) or self._context is None:
-                    connection.close()
-                    continue
-                self._open[host] += 1
-                task = self._loop.create_task(self._serve(connection, host, self._context))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+    def close(self) -> None:
+        """Accept no more connections."""
+        for address in self.addresses:
+            self.remove(address)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, (host, *_) = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # No more open files, or a peer that has gone: others may leave.
+            self._loop.remove_reader(listening)
+            self._loop.call_later(_TO_LEAVE, self._resume, listening)
+            return
+        if self._is_full(host) or self._context is None:
+            connection.close()
+            return
+        connection.settimeout(0)
+        self._open[host] += 1
+        task = self._loop.create_task(self._serve(connection, host, self._context))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if listening in self._accepting.values():
+            self._loop.add_reader(listening, self._accept, listening)
 
     def _is_full(self, host: str) -> bool:
         return self._open.total() >= MOST or self._open[host] >= MOST_OF_ONE
@@ -119,6 +139,7 @@ class Listeners:
             self._open[host] -= 1
             if not self._open[host]:
                 del self._open[host]
+            self._quiet_since = self._loop.time()
 
 
 class BoundedConnection(asyncio.Protocol):

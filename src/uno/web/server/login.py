@@ -66,6 +66,16 @@ class LoginDesk:
         self._waiting = 0
         self._used_tickets: dict[str, float] = {}
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is lost if all is forgotten: sessions, wrong passwords, used tickets."""
+        now, wall = self._now(), self._wall()
+        return (
+            self.sessions.is_empty(now=now)
+            and self._throttle.is_empty(now=now)
+            and all(until <= wall for until in self._used_tickets.values())
+        )
+
     async def log_in(
         self, site: PageSite, email: str, password: str, *, source: str, device: str
     ) -> OpenedLogin:

@@ -20,6 +20,12 @@ FREE = 4
 LONGEST = 300.0
 """The longest wait, in seconds."""
 
+COUNTED: Final = 3600.0
+"""Seconds after its wait in which a wrong password counts for certain.
+
+So long that whoever waits until all is forgotten has no more attempts than at the longest wait.
+"""
+
 _CAPACITY: Final = 10_000
 
 
@@ -54,6 +60,10 @@ class LoginThrottle:
             excess = sorted(self._failed, key=lambda it: _weight(self._failed[it]))
             for key in excess[: _CAPACITY // 10]:
                 del self._failed[key]
+
+    def is_empty(self, *, now: float) -> bool:
+        """Whether no wrong password counts any more, so that all may be forgotten."""
+        return all(now >= each.until + COUNTED for each in self._failed.values())
 
     def passed(self, keys: tuple[Hashable, ...]) -> None:
         """Note a right password."""

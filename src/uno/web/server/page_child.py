@@ -35,17 +35,13 @@ from uno.unprivileged.confinement import WEB, confine
 from uno.unprivileged.frame_stream import FrameBuffer, MalformedFrame
 from uno.web import page_frames as frames
 from uno.web.documents import EventRow
-from uno.web.events import events
 from uno.web.login_ticket import TicketError, verified
 from uno.web.page_site import PageSite
-from uno.web.picture import Picture
 from uno.web.server import static_files
 from uno.web.server.application import WebApplication
 from uno.web.server.connections import Listeners
 from uno.web.server.page_state import PageState
 
-# Seconds between two comparisons of what is shown, and the events of one frame.
-_LOOK_EVERY, _EVENTS = 5.0, 20
 _CHUNK: Final = 1 << 18
 _DESCRIPTORS: Final = 16
 # Lines that are passed on to the agent's log, and the characters of each text.
@@ -53,6 +49,9 @@ _MAX_LINES, _TEXT = 100, 1000
 
 # Seconds between two reports of readers: an agent takes one to last for 45.
 _REPORT_INTERVAL: Final = 10.0
+
+# How often, within the time without readers after which it rests, the process looks for them.
+_LOOKS: Final = 5
 
 
 class PageChild:
@@ -76,14 +75,11 @@ class PageChild:
         self._reported_at = -_REPORT_INTERVAL
         self._desk = application.desk
         self._listeners = Listeners(application)
-        self._seen: Picture | None = None
-        self._seen_version = 0
 
     async def serve(self) -> None:
         """Execute frames until the agent has gone or asks for the end."""
         self._connection.settimeout(0)
         self._loop.add_reader(self._connection, self._take)
-        self._look()
         await self._ended
 
     def _report_reader(self) -> None:
@@ -98,21 +94,16 @@ class PageChild:
         with suppress(OSError):
             self._connection.sendall(frames.encode(frame))
 
-    def _look(self) -> None:
-        """Report what has happened since the last time, so that the agent records it."""
-        self._loop.call_later(_LOOK_EVERY, self._look)
-        state = self._state
-        if state.version == self._seen_version:
-            return
-        self._seen_version = state.version
-        wall = time.time()  # noqa: TID251 - clocks of cells have times of day
-        before, self._seen = self._seen, state.picture(wall)
-        if before is None or self._seen is None:
-            return
-        happened = events(before, self._seen)
-        for first in range(0, len(happened), _EVENTS):
-            part = happened[first : first + _EVENTS]
-            self.send(frames.HappenedFrame(codec.encode(part)))
+    def _rest(self, after: float) -> None:
+        """Rest if nobody has been connected for so many seconds, else see again later."""
+        quiet_for = self._listeners.quiet_for(self._loop.time())
+        if quiet_for >= after and self._desk.is_at_rest:
+            # In one step of the loop: no connection is accepted in between.
+            self._listeners.close()
+            self.send(frames.RestingFrame())
+            self._end()
+        else:
+            self._loop.call_later(after / _LOOKS, self._rest, after)
 
     def _take(self) -> None:
         try:
@@ -138,8 +129,8 @@ class PageChild:
                 self._listeners.remove(address)
             case frames.ProbeFrame():
                 self.send(frames.ProbedFrame())
-            case frames.EndFrame():
-                self._end()
+            case frames.RestFrame(after):
+                self._rest(after)
             case _:
                 self._note(frame)
 
@@ -152,12 +143,14 @@ class PageChild:
                 self._desk.sessions.keep_only(_emails(found))
             case frames.ViewFrame(view, cells):
                 state.set_view(codec.decode(view, UvnView), cells)
-            case frames.CellFrame(cell):
-                state.set_cell(codec.decode(cell, CellView))
+            case frames.CellFrame(cell, received):
+                state.set_cell(codec.decode(cell, CellView), received=received)
+            case frames.SeriesFrame(recorded):
+                state.series.restore(recorded)
             case frames.DirectoryFrame(directory):
                 state.set_directory(codec.decode(directory, Directory))
-            case frames.RecordedFrame(recorded):
-                state.add_events(codec.decode(recorded, tuple[EventRow, ...]))
+            case frames.RecordedFrame(rows):
+                state.add_events(codec.decode(rows, tuple[EventRow, ...]))
             case _:
                 assert_never(frame)
 

@@ -77,13 +77,11 @@ class PageState:
         self.events.extend(row for row in rows if row.number > newest)
         self._step()
 
-    def set_cell(self, cell: CellView) -> None:
-        """Take another state of a cell."""
-        before, now = self._cells.get(cell.id), self.now()
-        if before is None or before[0].status != cell.status:
-            for link, sample in samples(cell):
-                self.series.note(link, sample, at=now)
-        self._cells[cell.id] = cell, now
+    def set_cell(self, cell: CellView, *, received: float) -> None:
+        """Take another state of a cell, whose status was received then."""
+        for link, sample in samples(cell):
+            self.series.note(link, sample, at=received)
+        self._cells[cell.id] = cell, self.now()
         self._step()
 
     def view(self) -> UvnView | None:

@@ -41,6 +41,10 @@ class SessionTable:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def is_empty(self, *, now: float) -> bool:
+        """Whether every session has ended."""
+        return all(each.left(now) <= 0 for each in self._sessions.values())
+
     def open(self, token: str, email: str, *, now: float) -> LoginSession:
         """Begin a session; the oldest ones end if there are too many."""
         self._drop_ended(now)
