@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from uno.lab.evidence import lan_pairs
 from uno.lab.world import World, temporary_world
 from uno.model.uvn import Uvn
 
+if TYPE_CHECKING:
+    from prefork import Prefork
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
@@ -27,7 +31,7 @@ LONGEST_FIRST = (
     *("test_service", "test_sync", "test_faults", "test_undo", "test_agents", "test_root_vpn"),
     *("test_demo", "test_trust", "test_acceptance", "test_hostile", "test_status"),
     *("test_hostile_bgp", "test_hostile_bus", "test_names", "test_handover"),
-    *("test_verify", "test_chaos"),
+    *("test_sessions", "test_restore", "test_verify", "test_chaos"),
 )
 
 EXAMPLE = HERE.parents[1] / "examples" / "four-sites" / "uvn.yml"
@@ -51,11 +55,12 @@ def _what_a_lab_needs() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _commands_start_at_once(_what_a_lab_needs: None) -> Iterator[None]:
+def commands_start_at_once(_what_a_lab_needs: None) -> Iterator[Prefork]:
+    """Have commands of uno started without the time that Python takes."""
     from prefork import serving  # noqa: PLC0415 - found since this file has run
 
-    with serving():
-        yield
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

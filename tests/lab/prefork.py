@@ -14,10 +14,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 
 import prefork_server
 import pytest
@@ -45,22 +46,14 @@ class Prefork:
     ) -> Completed:
         """Run a command of uno on a machine, as `uno.lab.deploy.uno` does."""
         argv = (*node.entering(), *as_on_a_stock_host(program.argv(*arguments)))
-        assert node.holder is not None
         *_, path = as_on_a_stock_host(())
         environment = command._environment({**os.environ, **(env or {}), "PATH": path})
-        request = {"holder": node.holder[0], "environment": environment, "words": arguments}
         with ExitStack() as stack:
             ends = [os.pipe() for _ in range(3)]
             readers = [stack.enter_context(FileIO(each)) for each, _ in ends]
-            given = [each for _, each in ends]
-            try:
-                socket.send_fds(self.requests, [json.dumps(request).encode()], given)
-            finally:
-                for each in given:
-                    os.close(each)
+            self._start(node, arguments, [each for _, each in ends], environment=environment)
             output, errors, outcome = _read(readers, argv, timeout=timeout)
-        assert outcome, "the server has ended; it has printed why"
-        status = int(outcome.split()[-1]) if outcome.count(b"\n") == 2 else 1
+        status = _status(outcome)
         if check and status != 0:
             raise CommandFailed(argv, f"ended with status {status}", stderr=errors.decode())
         return Completed(
@@ -70,19 +63,71 @@ class Prefork:
             stderr=errors.decode(errors="replace"),
         )
 
+    def at_terminal(
+        self,
+        node: Node,
+        *arguments: str,
+        terminal: int,
+        directory: Path,
+        env: Mapping[str, str],
+    ) -> Callable[[], int]:
+        """Start a command of uno in a directory of a machine, on the far end of a terminal.
+
+        Takes that end over. Return what waits for the command, and returns its exit status.
+        """
+        reader, writer = os.pipe()
+        files = [terminal, os.dup(terminal), writer]
+        self._start(node, arguments, files, environment=env, directory=str(directory))
+
+        def ended() -> int:
+            with FileIO(reader) as outcome:
+                return _status(outcome.readall())
+
+        return ended
+
+    def _start(
+        self,
+        node: Node,
+        arguments: Sequence[str],
+        files: Sequence[int],
+        *,
+        environment: Mapping[str, str],
+        directory: str = "",
+    ) -> None:
+        """Send a request with its files, which are closed here."""
+        assert node.holder is not None
+        request = {
+            "holder": node.holder[0],
+            "environment": environment,
+            "words": arguments,
+            "directory": directory,
+        }
+        try:
+            socket.send_fds(self.requests, [json.dumps(request).encode()], list(files))
+        finally:
+            for each in files:
+                os.close(each)
+
+
+def _status(outcome: bytes) -> int:
+    """Return the exit status that a server has written after the process id."""
+    assert outcome, "the server has ended; it has printed why"
+    return int(outcome.split()[-1]) if outcome.count(b"\n") == 2 else 1
+
 
 @contextmanager
-def serving() -> Iterator[None]:
-    """Have deployments run their commands by a server, for the length of the block."""
+def serving() -> Iterator[Prefork]:
+    """Have deployments run their commands by this server, for the length of the block."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with near:
         with far:
             argv = [sys.executable, prefork_server.__file__, str(far.fileno())]
             environment = command._environment(os.environ)
             process = command.start_child(argv, descriptor=far.fileno(), errors=2, env=environment)
+        server = Prefork(requests=near)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(deploy, "uno", Prefork(requests=near).uno)
-            yield
+            patched.setattr(deploy, "uno", server.uno)
+            yield server
     process.wait(10)
 
 

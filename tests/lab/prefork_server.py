@@ -79,8 +79,10 @@ def _enter_and_run(request: dict[str, object], files: Sequence[int]) -> None:
         _report(outcome, os.waitstatus_to_exitcode(status))
         os._exit(0)
     os.close(outcome)
-    with Path(os.devnull).open() as nothing:
-        os.dup2(nothing.fileno(), 0)
+    # A terminal is standard input, too.
+    given = os.dup(output) if os.isatty(output) else os.open(os.devnull, os.O_RDONLY)
+    os.dup2(given, 0)
+    os.close(given)
     for number, each in enumerate((output, errors), start=1):
         os.dup2(each, number)
         os.close(each)
@@ -94,6 +96,8 @@ def _run(request: dict[str, object]) -> None:
 
     os.environ.clear()
     environment, words = request["environment"], request["words"]
+    if request["directory"]:
+        os.chdir(str(request["directory"]))
     assert isinstance(environment, dict)
     assert isinstance(words, list)
     os.environ.update(environment)
