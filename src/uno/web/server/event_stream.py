@@ -15,6 +15,9 @@ MOST, MOST_OF_ONE = 16, 6
 # Seconds: between two versions at least, between two signs of life, and for a reader to take them.
 _SHORTEST, _LONGEST, _TO_SEND = 0.25, 15.0, 20.0
 
+MEASURED: Final = 5.0
+"""Seconds between two versions that differ in measurements alone. All pages get them at once."""
+
 _FIELDS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"x-accel-buffering", b"no"),
@@ -50,22 +53,42 @@ class EventStreams:
                 del self._open[email]
 
     async def _announce(self, leaving: asyncio.Future[object], send: Send) -> None:
-        announced, text = -1, b"retry: 2000\n\n"
+        state, announced, at = self._state, -1, 0.0
+        text, sent_at = b"retry: 2000\n\n", 0.0
         while not leaving.done():
             self._watched()
-            change, version = self._state.changed, self._state.version
-            if version != announced:
-                announced = version
-                text += b"id: %d\nevent: version\ndata: %d\n\n" % (version, version)
-            async with asyncio.timeout(_TO_SEND):
-                await send({"type": "http.response.body", "body": text, "more_body": True})
-            text = b": \n\n"
-            await asyncio.sleep(_SHORTEST)
+            change, now = state.changed, state.now()
+            due = due_in(
+                announced, at, version=state.version, notable=state.notable_version, now=now
+            )
+            if due == 0:
+                announced, at = state.version, now
+                text += b"id: %d\nevent: version\ndata: %d\n\n" % (announced, announced)
+            elif now - sent_at >= _LONGEST:
+                text += b": \n\n"
+            if text:
+                async with asyncio.timeout(_TO_SEND):
+                    await send({"type": "http.response.body", "body": text, "more_body": True})
+                text, sent_at = b"", now
+                await asyncio.sleep(_SHORTEST)
             waiting: asyncio.Future[object] = asyncio.ensure_future(change.wait())
             await asyncio.wait(
-                {waiting, leaving}, timeout=_LONGEST, return_when=asyncio.FIRST_COMPLETED
+                {waiting, leaving}, timeout=due or _LONGEST, return_when=asyncio.FIRST_COMPLETED
             )
             waiting.cancel()
+
+
+def due_in(announced: int, at: float, *, version: int, notable: int, now: float) -> float | None:
+    """Return in how many seconds a version is to be announced, None if there is no other one.
+
+    `announced` was announced at `at`. What differs in measurements alone has time until all pages
+    get it, so that each document is made once for all of them.
+    """
+    if version == announced:
+        return None
+    if notable > announced:
+        return 0.0
+    return max(0.0, (at // MEASURED + 1) * MEASURED - now)
 
 
 async def _left(receive: Receive) -> None:

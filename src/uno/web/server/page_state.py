@@ -15,15 +15,17 @@ from msgspec.structs import replace
 
 from uno.model import codec
 from uno.model.network_directory import Directory
-from uno.model.status import CellView, UvnView
+from uno.model.status import SESSION_SECONDS, CellView, LinkState, UvnView
 from uno.web.documents import EventRow
 from uno.web.event_store import MAX_LISTED
 from uno.web.page_site import PageSite
-from uno.web.picture import Picture
+from uno.web.picture import LOSSY, Picture
 from uno.web.series import SeriesRecorder, samples
 
 # Answers that are kept for readers who ask again.
 _ANSWERS: Final = 256
+# Seconds for which an answer is given again though other measurements have come.
+_REUSED: Final = 1.0
 # Bytes from which on compression is worth its time.
 _WORTH_COMPRESSION: Final = 1024
 
@@ -39,19 +41,33 @@ class Answer:
     packed: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KnownCell:
+    """A cell as it arrived at the time `since`, and without its measurements."""
+
+    view: CellView
+    since: float
+    unmeasured: CellView
+
+
 @dataclass(slots=True)
 class PageState:
-    """The newest of everything. For one event loop; `now` is a monotonic clock."""
+    """The newest of everything. For one event loop; `now` is a monotonic clock.
+
+    Each change makes another `version`; `notable_version` is the last one that differs from the one
+    before in more than measurements.
+    """
 
     now: Callable[[], float]
     site: PageSite | None = None
     directory: Directory | None = None
     head: UvnView | None = None
     version: int = 0
+    notable_version: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     events: deque[EventRow] = field(default_factory=lambda: deque(maxlen=MAX_LISTED))
     series: SeriesRecorder = field(default_factory=SeriesRecorder)
-    _cells: dict[int, tuple[CellView, float]] = field(default_factory=dict)
+    _cells: dict[int, _KnownCell] = field(default_factory=dict)
     _listed: tuple[int, ...] = ()
     _answers: OrderedDict[object, Answer] = field(default_factory=OrderedDict)
 
@@ -81,8 +97,10 @@ class PageState:
         """Take another state of a cell, whose status was received then."""
         for link, sample in samples(cell):
             self.series.note(link, sample, at=received)
-        self._cells[cell.id] = cell, self.now()
-        self._step()
+        before = self._cells.get(cell.id)
+        known = _KnownCell(view=cell, since=self.now(), unmeasured=without_measurements(cell))
+        self._cells[cell.id] = known
+        self._step(is_notable=before is None or before.unmeasured != known.unmeasured)
 
     def view(self) -> UvnView | None:
         """Return the UVN as the agent has it, with the ages of now; None before it is known."""
@@ -90,7 +108,7 @@ class PageState:
             return None
         now = self.now()
         cells = (self._cells[each] for each in self._listed if each in self._cells)
-        return replace(self.head, cells=tuple(_aged(cell, now - since) for cell, since in cells))
+        return replace(self.head, cells=tuple(_aged(cell.view, now - cell.since) for cell in cells))
 
     def picture(self, wall: float) -> Picture | None:
         """Return all that is known, None before there is something.
@@ -110,9 +128,9 @@ class PageState:
         )
 
     def answer(self, key: object, make: Callable[[], Struct]) -> Answer:
-        """Return the document with this key, made once for each version."""
+        """Return the document with this key, made once for each version, and not each moment."""
         found = self._answers.get(key)
-        if found is None or found.version != self.version:
+        if found is None or not self._is_current(found):
             found = self._made(make())
             self._answers[key] = found
         self._answers.move_to_end(key)
@@ -120,21 +138,52 @@ class PageState:
             self._answers.popitem(last=False)
         return found
 
+    def _is_current(self, answer: Answer) -> bool:
+        if answer.version == self.version:
+            return True
+        return answer.version >= self.notable_version and self.now() - answer.made < _REUSED
+
     def _made(self, document: Struct) -> Answer:
         body = codec.encode(document)
         etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         packed = zlib.compress(body, 1, 31) if len(body) >= _WORTH_COMPRESSION else b""
         return Answer(version=self.version, made=self.now(), etag=etag, body=body, packed=packed)
 
-    def _step(self) -> None:
+    def _step(self, *, is_notable: bool = True) -> None:
         self.version += 1
+        if is_notable:
+            self.notable_version = self.version
         self.changed.set()
         self.changed = asyncio.Event()
 
 
-def head_of(view: UvnView) -> bytes:
-    """Return the JSON of a view without its cells."""
-    return codec.encode(replace(view, cells=()))
+def without_measurements(cell: CellView) -> CellView:
+    """Return a cell without what differs in each of its statuses though nothing has happened."""
+    status = cell.status
+    if status is not None:
+        status = replace(
+            status,
+            links=tuple(map(_unmeasured_link, status.links)),
+            paths=tuple(
+                replace(each, rtt=0.0 if each.answers else None, loss=None) for each in status.paths
+            ),
+            particles=tuple(
+                replace(
+                    each, handshake=0 if each.is_online else SESSION_SECONDS, received=0, sent=0
+                )
+                for each in status.particles
+            ),
+            clock=None,
+            uptime=None,
+            host_uptime=None,
+            dropped={},
+        )
+    return replace(cell, status=status, age=None, status_age=None)
+
+
+def _unmeasured_link(link: LinkState) -> LinkState:
+    loss = 1.0 if link.loss is not None and link.loss >= LOSSY else 0.0
+    return replace(link, handshake=None, rtt=None, loss=loss, received=0, sent=0)
 
 
 def _aged(cell: CellView, seconds: float) -> CellView:
