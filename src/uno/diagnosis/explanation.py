@@ -72,6 +72,7 @@ class _Way:
         self.target = target
         self.views = {each.id: each for each in sight.view.cells}
         self.states = {pair: self._link_state(*pair) for pair in known.links}
+        self.is_cut_off = self._is_cut_off(sight.view.viewer)
 
     def direction(self) -> Direction:
         source, target = self._cell_of(self.source), self._cell_of(self.target)
@@ -193,7 +194,8 @@ class _Way:
         """Yield that a cell has no contact, and no neighbour in contact a session with it."""
         view, name = self.views.get(cell), self.known.name(cell)
         is_silent = view is None or view.status is None or not view.alive
-        if is_silent and self.sight.is_whole and not self._is_heard(cell):
+        is_judged = self.sight.is_whole and not self.is_cut_off
+        if is_silent and is_judged and not self._is_heard(cell):
             fault = own_faults(view)[0] if view else "it is not in the view"
             yield Cause(
                 where=name,
@@ -329,6 +331,10 @@ class _Way:
             for one, other in pairwise(planned):
                 if self.states[min(one, other), max(one, other)] is HopState.DOWN:
                     yield f"not by the planned path: {self._of_link(one, other).what}"
+        if self.is_cut_off:
+            viewer = self.known.name(self.sight.view.viewer)
+            yield f"{viewer} has no link that works, and no contact: there first: uno doctor"
+            return
         for cell in way:
             view = self.views.get(cell)
             if self.sight.is_whole and (view is None or not view.alive):
@@ -349,6 +355,15 @@ class _Way:
         """Whether a neighbour in contact has a session with a cell."""
         neighbors = (other for pair in self.known.links if cell in pair for other in pair)
         return any(end.works for it in neighbors if (end := self._end(it, cell)) is not None)
+
+    def _is_cut_off(self, viewer: int) -> bool:
+        """Whether the cell that views has neither a link that works nor contact with a cell.
+
+        Then the silence of others is its own fault, and shows nothing of them.
+        """
+        status = self._status(viewer)
+        others = any(each.alive for each in self.sight.view.cells if each.id != viewer)
+        return status is not None and not others and not any(it.works for it in status.links)
 
     def _link_state(self, one: int, other: int) -> HopState:
         ends = [self._end(one, other), self._end(other, one)]

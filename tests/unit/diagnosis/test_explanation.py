@@ -409,6 +409,24 @@ def test_where_nothing_is_known_it_is_shown() -> None:
     assert found.reaches is None
 
 
+def test_a_cell_that_is_cut_off_names_its_own_link_and_blames_no_silent_cell() -> None:
+    net = Network(viewer=IDS["a"])
+    net.cut("a", "b")
+    for name in "bcd":
+        net.silence(name)
+
+    found = net.explain("192.168.1.0/24", "192.168.3.0/24")
+    for way in (found.forth, found.back):
+        assert way.cause is not None
+        assert "a: uwg-b2: b has not answered" in way.cause.what
+
+    found = net.explain("192.168.3.0/24", "192.168.4.0/24")
+    assert (found.forth.cause, found.reaches) == (None, None)
+    assert found.forth.remarks == (
+        "a has no link that works, and no contact: there first: uno doctor",
+    )
+
+
 def test_without_an_agent_the_own_links_are_judged() -> None:
     net = Network(is_whole=False, viewer=IDS["a"])
     net.cells = {"a": net.cells["a"]}
