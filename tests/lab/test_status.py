@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+import shutil
+import statistics
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -15,15 +18,18 @@ from typing import Any
 import causes
 import foreign
 import pytest
-from watching import await_true, holds, note, only, pause, uno
+from pages import chromium_on, page_addresses, pages_read
+from playwright.sync_api import Page
+from watching import await_true, holds, note, only, pause, power_cut, uno
 
-from uno import program
+from uno import program, web
 from uno.host.command import Completed
 from uno.lab import deploy
 from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import in_parallel
-from uno.lab.node import Program, as_on_a_stock_host
-from uno.lab.world_layout import Cable
+from uno.lab.node import Node, Program, as_on_a_stock_host
+from uno.lab.particle_peer import connected, tunnels
+from uno.lab.world_layout import Cable, Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -46,6 +52,14 @@ def well(living: Agents) -> Iterator[Agents]:
     yield living
     regain_lan(living.cells["lan-c"])
     living.await_settled(within=120)
+
+
+@pytest.fixture
+def authority(well: Agents, tmp_path: Path) -> Path:
+    """The certificate that readers of the pages trust."""
+    path = tmp_path / "root.pem"
+    path.write_text(well.deployment.registry("show", "ca").stdout)
+    return path
 
 
 def lose_lan(agent: Agent) -> None:
@@ -576,3 +590,178 @@ def await_cause(observers: tuple[Agent, ...], ends: tuple[str, str], named: str)
         await_true(is_named, named, within=45)
     finally:
         note(f"{ends}: {shown}")
+
+
+@pytest.mark.feature("F106")
+@pytest.mark.feature("F107")
+def test_the_page_of_every_cell_is_read_from_everywhere_in_the_uvn_and_from_nowhere_else(
+    well: Agents, authority: Path
+) -> None:
+    deployment, world = well.deployment, well.deployment.world
+    pages = page_addresses(well)
+    everywhere = sorted({each for found in pages.values() for each in found})
+
+    def read(node: Node) -> dict[str, str]:
+        return pages_read(node, authority, everywhere)
+
+    found = dict(in_parallel(read, [*world.having(Role.HOST), *deployment.cells]))
+    guest = world.nodes["john"]
+    with connected(guest, tunnels(deployment.particle_package(guest))["lan-a"]):
+        found[guest.name] = read(guest)
+
+    wrong = {
+        (reader, address): line
+        for reader, lines in found.items()
+        for address, line in lines.items()
+        if line.lower() != "<!doctype html>"
+    }
+    assert wrong == {}
+    # The Internet has no route to a page: whoever is beside a cell may send there nevertheless.
+    (stranger,) = world.having(Role.INTERNET)
+    for name in ("lan-a", "relay"):
+        public, (address,) = str(world.nodes[name].station.public), pages[name]
+        (way,) = json.loads(stranger.run(["ip", "-j", "route", "get", public]).stdout)
+        stranger.run(["ip", "route", "add", address, "via", public, "dev", way["dev"], "onlink"])
+        before = strangers(world.nodes[name])
+        try:
+            refused = pages_read(stranger, authority, [public, address], timeout=3)
+        finally:
+            stranger.run(["ip", "route", "del", address])
+        assert not [each for each in refused.values() if "html" in each.lower()], refused
+        # A router is in front of lan-a; nothing but its own firewall is in front of the relay.
+        assert name == "lan-a" or strangers(world.nodes[name]) > before
+
+
+def strangers(cell: Node) -> int:
+    """The packets for the page that a cell's firewall has dropped."""
+    listed = json.loads(cell.run(["nft", "-j", "list", "chain", "inet", "uno", "web"]).stdout)
+    rules = [each["rule"]["expr"] for each in listed["nftables"] if "rule" in each]
+    (dropped,) = [rule for rule in rules if {"drop": None} in rule]
+    return sum(each["counter"]["packets"] for each in dropped if "counter" in each)
+
+
+@pytest.mark.alone
+@pytest.mark.feature("F116")
+@pytest.mark.feature("G43")
+def test_a_cut_link_and_a_dead_cell_are_on_an_open_page_at_once(
+    well: Agents, authority: Path, tmp_path: Path
+) -> None:
+    world, lan_c = well.deployment.world, well.cells["lan-c"]
+    red, mended = [], []
+    with chromium_on(world.nodes["lan-a-host1"], tmp_path, root=authority) as browser:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"https://{page_addresses(well)['lan-a'][0]}/")
+        page.get_by_label("E-mail").fill("john@example.org")
+        page.get_by_label("Password").fill("change-me-john")
+        page.keyboard.press("Enter")
+        page.locator(".map .node.t-ok").nth(len(well.cells) - 1).wait_for()
+
+        for peer in ("lan-b", "lan-c", "relay"):
+            link = f".map .edge[aria-label^='Link lan-a – {peer}: ']"
+            began = time_of_day(page)
+            world.cut("lan-a", peer)
+            red.append(shown_at(page, f"{link}.t-bad") - began)
+            began = time_of_day(page)
+            world.restore("lan-a", peer)
+            mended.append(shown_at(page, f"{link}:not(.t-bad)") - began)
+        began = time_of_day(page)
+        lan_c.kill()
+        power_cut(lan_c.node)
+        dead = shown_at(page, ".map .node.t-bad[aria-label^='lan-c: no contact']") - began
+        try:
+            causes = page.locator("main h1").inner_text()
+        finally:
+            well.start([lan_c])
+
+    note(f"links red after {rounded(red)} s, no longer after {rounded(mended)} s")
+    note(f"a dead cell is shown after {dead:.2f} s: {causes}")
+    assert causes.startswith("lan-c: no contact")
+    assert statistics.median(red) < 1.5
+    assert statistics.median(mended) < 3
+    assert dead < 5
+
+
+def rounded(seconds: list[float]) -> str:
+    return ", ".join(f"{each:.2f}" for each in sorted(seconds))
+
+
+def time_of_day(page: Page) -> float:
+    """The clock of a page, in seconds."""
+    return float(page.evaluate("Date.now()")) / 1000
+
+
+def shown_at(page: Page, selector: str) -> float:
+    """Wait until a page has what matches `selector`; return the time on its clock, in seconds."""
+    found = page.wait_for_function(
+        "selector => document.querySelector(selector) && Date.now()", arg=selector
+    )
+    return float(found.json_value()) / 1000
+
+
+@pytest.mark.feature("G44")
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not installed")
+def test_prometheus_scrapes_every_cell_and_alerts_of_a_link_that_is_cut(
+    well: Agents, authority: Path, tmp_path: Path
+) -> None:
+    world, host = well.deployment.world, well.deployment.world.nodes["lan-b-host1"]
+    cut = 'ALERTS{alertname="UnoLinkDown",alertstate="firing",cell="lan-a",peer="lan-c"}'
+    scraper = start_prometheus(well, host, tmp_path, authority)
+    try:
+        await_true(lambda: len(queried(host, "up == 1")) == len(LANS), "all are up", within=60)
+        for series in ("uno_cell_up", "uno_link_up", "uno_link_receive_bytes_total"):
+            found = {each["cell"] for each in queried(host, series)}
+            assert (series, found) == (series, set(LANS))
+        assert queried(host, cut) == []
+
+        world.cut("lan-a", "lan-c")
+        after = await_true(lambda: queried(host, cut), "the alert fires", within=60)
+        world.restore("lan-a", "lan-c")
+        await_true(lambda: not queried(host, cut), "it ends", within=60)
+    finally:
+        scraper.stop()
+        world.restore_all()
+    note(f"an alert fired {after:.1f} s after a link was cut")
+
+
+def start_prometheus(well: Agents, host: Node, folder: Path, authority: Path) -> Program:
+    """Start Prometheus on a host: it scrapes each cell with its token, and has uno's alerts."""
+    rules = RULES.read_text()
+    assert "for: 2m" in rules
+    # What minutes do is a test of the rules alone (tests/unit/web/test_metrics.py).
+    (folder / "rules.yml").write_text(re.sub(r"for: \d+[mhd]", "for: 1s", rules))
+    jobs = [
+        {
+            "job_name": name,
+            "scheme": "https",
+            "tls_config": {"ca_file": str(authority)},
+            "authorization": {"credentials": metrics_token(well, name)},
+            "static_configs": [{"targets": addresses}],
+        }
+        for name, addresses in page_addresses(well).items()
+    ]
+    settings = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config = {"global": settings, "rule_files": ["rules.yml"], "scrape_configs": jobs}
+    # JSON is YAML.
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    options = (
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address={PROMETHEUS}",
+    )
+    return host.start(["prometheus", *options], log=folder / "prometheus.log")
+
+
+def metrics_token(well: Agents, cell: str) -> str:
+    return well.deployment.registry("show", "cell", cell, "--metrics-token").stdout.strip()
+
+
+def queried(host: Node, query: str) -> list[dict[str, str]]:
+    """The labels of what Prometheus answers; nothing while it does not serve."""
+    words = ("promtool", "query", "instant", "-o", "json", f"http://{PROMETHEUS}", query)
+    done = host.run(words, check=False)
+    return [each["metric"] for each in json.loads(done.stdout)] if done.status == 0 else []
+
+
+PROMETHEUS = "127.0.0.1:9090"
+RULES = Path(web.__file__).parent / "monitoring" / "uno.rules.yml"
