@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import foreign
 from obstacles import done_and_undone, full
+from watching import await_true
 
 from uno.host.command import Completed
 from uno.lab import deploy
 from uno.lab.agents import Agent
+from uno.lab.deploy import in_parallel
 from uno.lab.node import Node
 from uno.lab.world import World
 
@@ -26,6 +28,17 @@ _OVERLAP = """\
 ip link add br-app type bridge
 ip address add 192.168.4.9/24 dev br-app
 ip link set br-app up
+"""
+# Where nobody is, in the networks of the lab's Internet.
+NOBODY = "203.0.113.250"
+_OTHER_KEY = """\
+wg showconf uwg-b0 >{kept}
+sed "s|^PublicKey = .*|PublicKey = $(wg genkey | wg pubkey)|" {kept} | wg setconf uwg-b0 /dev/stdin
+"""
+# From neighbours nothing but pings.
+_INPUT_REJECTED = """\
+nft 'table inet strict { chain in { type filter hook input priority 5;
+  meta l4proto icmp accept; iifname "uwg-*" reject; }; }'
 """
 # uno's daemons and what restarts them, but not FRR of the host's own.
 _KILL_FRR = """\
@@ -111,6 +124,32 @@ def without_route_back(world: World, agent: Agent) -> Iterator[None]:
             router.run(["ip", "route", "add", *line.split()])
 
 
+@contextmanager
+def other_key(_world: World, agent: Agent) -> Iterator[None]:
+    kept = agent.node.directory / "kept.conf"
+    commands = _OTHER_KEY.format(kept=kept), f"wg setconf uwg-b0 {kept}"
+    with done_and_undone(agent.node, *commands):
+        yield
+
+
+@contextmanager
+def led_elsewhere(agent: Agent, name: str, *, interface: str) -> Iterator[None]:
+    """Have the name of a neighbour lead to where nobody is; the agent makes the link with it anew.
+
+    From a link that was up, WireGuard would still receive packets, and take their source.
+    """
+    hosts = agent.node.directory / "etc/hosts"
+    before = hosts.read_text()
+    (line,) = [each for each in before.splitlines() if each.split()[-1:] == [name]]
+    try:
+        hosts.write_text(before.replace(line, f"{NOBODY} {name}"))
+        agent.node.run(["ip", "link", "del", interface])
+        yield
+    finally:
+        hosts.write_text(before)
+        agent.node.run(["ip", "link", "del", interface])
+
+
 def cut(*peers: str) -> Callable[[World, Agent], AbstractContextManager[None]]:
     @contextmanager
     def made(world: World, agent: Agent) -> Iterator[None]:
@@ -125,7 +164,7 @@ def cut(*peers: str) -> Callable[[World, Agent], AbstractContextManager[None]]:
     return made
 
 
-# Each round has one fault on each of two hosts; neither is seen from the other.
+# Each round has at most one fault on each of two hosts; neither is seen from the other.
 ROUNDS: tuple[tuple[HostFault, ...], ...] = (
     (
         HostFault(name="LAN down", check="lans", named="lan0 is down", make=unplugged),
@@ -177,6 +216,16 @@ ROUNDS: tuple[tuple[HostFault, ...], ...] = (
             make=by_command("ip rule add iif lan0 priority 9 prohibit", "ip rule del priority 9"),
         ),
     ),
+    (
+        HostFault(
+            name="forwarded packets rejected",
+            check="firewall",
+            named="chain zone of nftables table inet firewalld rejects packets",
+            make=by_command(
+                f"nft -f - <<'END'\n{foreign.FIREWALLD}END\n", "nft delete table inet firewalld"
+            ),
+        ),
+    ),
 )
 """Faults of hosts without an agent, which would end some of them."""
 
@@ -186,6 +235,18 @@ ALONE: tuple[HostFault, ...] = (
         check="mtu",
         named="loses packets of 1320 octets",
         make=by_command(_NARROW, "nft delete table inet narrow"),
+    ),
+    HostFault(
+        name="received packets rejected",
+        check="firewall",
+        named="chain in of nftables table inet strict rejects what links need",
+        make=by_command(_INPUT_REJECTED, "nft delete table inet strict"),
+    ),
+    HostFault(
+        name="wrong key",
+        check="links",
+        named="uwg-b0 has another key of lan-a than this cell's package",
+        make=other_key,
     ),
     HostFault(name="link cut", check="links", named="lan-c", make=cut("lan-c")),
     HostFault(
@@ -210,6 +271,19 @@ def wrong(agent: Agent) -> dict[str, str]:
         if each["state"] != "good":
             texts[each["check"]] = f"{texts.get(each['check'], '')}{each['state']}: {each['what']} "
     return texts
+
+
+def await_nothing_wrong(agents: Iterable[Agent]) -> None:
+    """Wait until `uno doctor` finds nothing wrong on these hosts."""
+    chosen = tuple(agents)
+    await_true(lambda: not any(wrong_everywhere(chosen).values()), "nothing is wrong", within=120)
+
+
+def wrong_everywhere(agents: Iterable[Agent]) -> dict[str, dict[str, str]]:
+    """What `uno doctor` finds wrong on each of these hosts, by their names."""
+    chosen = {agent.node.name: agent for agent in agents}
+    nodes = [agent.node for agent in chosen.values()]
+    return dict(in_parallel(lambda node: wrong(chosen[node.name]), nodes))
 
 
 def explained(agent: Agent, a: str, b: str) -> dict[str, Any]:
