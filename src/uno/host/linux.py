@@ -291,7 +291,7 @@ class LinuxHost:
         return ForwardingState(
             ruleset=self._foreign_rules[1],
             sysctls=self._forwarding_parameters.existing(sysctls),
-            interfaces={each.name: each.mode for each in inventory.interfaces()},
+            interfaces=inventory.modes(),
         )
 
     def warn_of_fixed_parameters(self, keys: Iterable[str]) -> None:

@@ -138,6 +138,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(module, "run", machine.run)
     monkeypatch.setattr(inventory, "interfaces", machine.inventory)
     monkeypatch.setattr(
+        inventory, "modes", lambda: {each.name: each.mode for each in machine.inventory()}
+    )
+    monkeypatch.setattr(
         inventory,
         "own_routes",
         lambda: OwnRoutes(unreachable_routes=frozenset(), into={}, aside={}),

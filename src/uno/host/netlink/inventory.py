@@ -83,9 +83,22 @@ def interfaces() -> tuple[Interface, ...]:
     for each in rtnetlink.dumped(_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0)):
         index, own = _address(each.body)
         addresses[index].append(own)
-    links = rtnetlink.dumped(_GETLINK, _LINK.pack(0, 0, 0, 0, 0, 0) + _SKIP_STATISTICS)
-    found = (_interface(each.body, addresses) for each in links)
+    found = (_interface(each.body, addresses) for each in _links())
     return tuple(sorted(found, key=lambda one: one.index))
+
+
+def modes() -> dict[str, LinkMode]:
+    """Return the mode of each interface of this network namespace, by its name."""
+    return {
+        _text(rtnetlink.attributes(each.body, _LINK.size).get(_IFNAME)): _mode(
+            _LINK.unpack_from(each.body)[4]
+        )
+        for each in _links()
+    }
+
+
+def _links() -> Iterable[rtnetlink.NetlinkMessage]:
+    return rtnetlink.dumped(_GETLINK, _LINK.pack(0, 0, 0, 0, 0, 0) + _SKIP_STATISTICS)
 
 
 def main_routes() -> tuple[rtnetlink.KernelRoute, ...]:

@@ -66,6 +66,13 @@ def test_interfaces_come_with_alias_driver_and_addresses(kernel: dict[int, list[
     )
 
 
+def test_modes_are_those_of_the_interfaces(kernel: dict[int, list[bytes]]) -> None:
+    kernel[18] = [link(2, "eth0"), link(1, "lo", up=False)]
+
+    assert inventory.modes() == {"eth0": LinkMode.NO_CARRIER, "lo": LinkMode.DOWN}
+    assert inventory.modes() == {each.name: each.mode for each in inventory.interfaces()}
+
+
 @pytest.mark.feature("F079")
 def test_the_hosts_own_interfaces_come_without_loopback_and_link_local_addresses() -> None:
     ways = (
