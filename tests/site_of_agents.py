@@ -48,6 +48,7 @@ from uno.ports.bus import (
 )
 from uno.ports.events import NetworkChange
 from uno.ports.host import Nic, SessionStatus
+from uno.ports.notifications import Notifications
 from uno.ports.prober import ProbeResult, ProbeTarget
 from uno.registry.changes import operations
 from uno.registry.publish import keygen
@@ -127,6 +128,7 @@ class Cell:
     forwarding: ForwardingAnswers | None = None
     watch: Watch = field(default_factory=Watch)
     notified: list[str] = field(default_factory=list)
+    notifications: Notifications | None = None
     supervised: bool = False
     refusal: str = ""
     agent: CellAgent | None = None
@@ -287,6 +289,7 @@ class Site:
             bus=cell.bus,
             prober=lambda _: cell.probes,
             forwarding_prober=cell.forwarding,
+            notifications=cell.notifications,
             watch=cell.watch,
             folder=cell.folder,
             now=time.monotonic,

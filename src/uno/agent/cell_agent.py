@@ -516,6 +516,7 @@ class CellAgent:
             status,
             content=package.manifest.content,
             notified=notify.reported if notify else (),
+            muted_until=notify.muted_until if notify else None,
             proof=proof,
             undone=undone.seen(now=inputs.now) if undone else None,
         )

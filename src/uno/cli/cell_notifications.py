@@ -19,6 +19,7 @@ from uno.host import command
 from uno.model import codec
 from uno.model.key_ids import NOTIFICATIONS
 from uno.model.notification_targets import Notifying
+from uno.notify import mute
 from uno.notify.errands import LIFETIME, Errand, Outcome
 from uno.notify.notifier import Clocks, Notifier, SenderView
 
@@ -43,6 +44,7 @@ class CellNotifications:
         self._notifying: Notifying | None = None
         self._view: Callable[[], UvnView] | None = None
         self._directory: Callable[[], Directory | None] = lambda: None
+        self._root = directory
         self._notifier = Notifier(
             directory / FILE,
             notifying=lambda: self._notifying,
@@ -64,6 +66,11 @@ class CellNotifications:
     def reported(self) -> tuple[str, ...]:
         """The ids of what this cell has reported, for its status, in their order."""
         return tuple(sorted(self._notifier.reported))
+
+    @property
+    def muted_until(self) -> int | None:
+        """The second on the host's clock until which nobody is notified of this cell, or None."""
+        return mute.muted_until(self._root, now=time.time())  # noqa: TID251 - a time of day
 
     def configure(self, package: Package) -> None:
         """Notify as `package` has it from now on; a cell that is no sender does nothing."""

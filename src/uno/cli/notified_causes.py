@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -39,20 +40,30 @@ def observed(
         for cell in senders
         if cell.alive
     }
+    conditions = [each for each in found if each.kind not in _EVENTS | _NOT_LOST]
+    muted = frozenset(cell.id for cell in view.cells if cell.muted_for > 0)
     return SenderView(
         uvn=view.uvn,
         cell=package.own.name,
         own=own,
-        conditions={
-            each.id: _condition(each, names)
-            for each in found
-            if each.kind not in _EVENTS | _NOT_LOST
-        },
+        conditions={each.id: _condition(each, names) for each in conditions},
+        muted=frozenset(each.id for each in conditions if _is_muted(each, muted)),
         events=tuple(_event(each, view) for each in found if each.kind in _EVENTS),
         alive={**alive, own: alive.get(own, frozenset())},
         changing=bool(view.rollout),
         page=_page(package),
     )
+
+
+def _is_muted(alert: Alert, muted: AbstractSet[int]) -> bool:
+    """Whether an alert is about a cell that is muted, its LANs or its links.
+
+    A LAN that is not reached has its owner first, and then the cells that do not reach it.
+    """
+    if alert.kind is not AlertKind.LAN_UNREACHED:
+        return not muted.isdisjoint(alert.cells)
+    owner, *others = alert.cells
+    return owner in muted or (bool(others) and muted >= set(others))
 
 
 def _page(package: Package) -> str:

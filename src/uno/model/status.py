@@ -132,7 +132,8 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     for how many seconds the agent has run, `host_uptime` the host. `dropped` maps chains of uno's
     firewall to the packets that they have dropped since it was made, but for those with none.
     `watched`: someone watches the UVN at this cell, so that all cells advertise what they measure.
-    `notified` are the ids of what the cell has notified people of, and has not withdrawn.
+    `notified` are the ids of what the cell has notified people of, and has not withdrawn. Before
+    `muted_until`, on the same clock as `clock`, nobody is notified of the cell.
     """
 
     generation: int
@@ -160,6 +161,7 @@ class CellStatus(Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
     watched: bool = False
     notified: tuple[str, ...] = ()
+    muted_until: int | None = None
 
     @property
     def routed(self) -> bool:
@@ -192,6 +194,14 @@ class CellView(Struct, frozen=True, kw_only=True):
     def is_fresh(self) -> bool:
         """Whether its status is newer than one from before someone watched."""
         return self.status_age is not None and self.status_age <= FRESH_AGE
+
+    @property
+    def muted_for(self) -> float:
+        """For how many seconds more nobody is notified of it; 0 if it is not muted."""
+        status = self.status
+        if status is None or status.muted_until is None or status.clock is None:
+            return 0.0
+        return max(0.0, status.muted_until - status.clock - (self.status_age or 0.0))
 
     @property
     def consistent(self) -> bool:

@@ -43,9 +43,9 @@ class SenderView(Struct, frozen=True, kw_only=True):
     """What a sender observes.
 
     `conditions` is what is wrong, by id; `events` are conditions that are reported once, as soon as
-    they appear. `alive` maps the senders that are alive, this cell among them, to what each has
-    reported. `changing`: a change of the network is in progress. `page` is the address of this
-    cell's page.
+    they appear. `muted` are the ids of conditions that nobody is to be notified of. `alive` maps
+    the senders that are alive, this cell among them, to what each has reported. `changing`: a
+    change of the network is in progress. `page` is the address of this cell's page.
     """
 
     uvn: str
@@ -53,6 +53,7 @@ class SenderView(Struct, frozen=True, kw_only=True):
     own: int
     conditions: Mapping[str, Condition]
     events: tuple[Condition, ...] = ()
+    muted: frozenset[str] = frozenset()
     alive: Mapping[int, frozenset[str]]
     changing: bool = False
     page: str = ""
@@ -136,7 +137,7 @@ class Notifier:
             self._changing_until = now
         self._tracks, notices = policy.step(
             self._tracks,
-            picture.conditions,
+            policy.heard(picture.conditions, picture.muted, self._tracks),
             now,
             since_change=float("inf") if picture.changing else self._changing_until,
             hold=float(settings.hold),

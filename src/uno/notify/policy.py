@@ -9,6 +9,7 @@ when it has not changed for `WINDOW` seconds (RFC 2439 damps routes for the same
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 
 from msgspec import Struct
@@ -65,6 +66,20 @@ class Track(Struct, frozen=True, kw_only=True):
 
 
 Tracks = Mapping[str, Track]
+
+
+def heard(
+    conditions: Mapping[str, Condition], muted: AbstractSet[str], tracks: Tracks
+) -> Mapping[str, Condition]:
+    """Return the conditions that count: those of `muted` do only if they were reported before.
+
+    Otherwise it would seem that these work again.
+    """
+    return {
+        id_: each
+        for id_, each in conditions.items()
+        if id_ not in muted or (id_ in tracks and tracks[id_].reported)
+    }
 
 
 def step(

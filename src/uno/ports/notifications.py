@@ -23,6 +23,11 @@ class Notifications(Protocol):
         """The ids of what this cell has reported, for its status, in their order."""
         ...
 
+    @property
+    def muted_until(self) -> int | None:
+        """The second on the host's clock until which nobody is notified of this cell, or None."""
+        ...
+
     def configure(self, package: Package) -> None:
         """Notify as `package` has it from now on; a cell that is no sender does nothing."""
         ...

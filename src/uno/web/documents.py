@@ -355,8 +355,9 @@ class CellReport(Struct, frozen=True, kw_only=True):
 
     `undone` is the last change that it has rolled back from, `ack` the phase of its package with
     `ack_reason`. `dropped` maps rules of its firewall to the packets that these have dropped.
-    `clock_ahead` is how far its clock is ahead of the viewer's, in seconds. `cost` is what its
-    loss would cost. `limited`: the reader sees only a part.
+    `clock_ahead` is how far its clock is ahead of the viewer's, in seconds. `muted_for` are the
+    seconds for which nobody is notified of it. `cost` is what its loss would cost. `limited`: the
+    reader sees only a part.
     """
 
     cell: CellSummary
@@ -381,6 +382,7 @@ class CellReport(Struct, frozen=True, kw_only=True):
     obstacles: tuple[str, ...] = ()
     unproved: str = ""
     pending: tuple[str, ...] = ()
+    muted_for: int | None = None
     lans: tuple[LanSummary, ...] = ()
     links: tuple[LinkEndReport, ...] = ()
     paths: tuple[PathReport, ...] = ()

@@ -79,6 +79,7 @@ def _with_status(
         obstacles=status.obstacles,
         unproved=status.unproved,
         pending=status.pending,
+        muted_for=int(seen.muted_for) or None,
         paths=tuple(
             PathReport(cell=path.cell, rtt=path.rtt, loss=path.loss, via=path.via)
             for path in status.paths

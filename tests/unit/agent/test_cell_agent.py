@@ -28,6 +28,7 @@ from uno.agent.commit.drain_plan import DrainStep
 from uno.agent.commit.drain_runner import RemainingSteps
 from uno.agent.host_loop import cell_status
 from uno.bus.memory import MemoryBus
+from uno.cli.cell_notifications import CellNotifications
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
@@ -35,6 +36,7 @@ from uno.model.network_directory import Directory
 from uno.model.package import Package
 from uno.model.status import CellStatus
 from uno.model.trust import Revocation, TrustUpdate
+from uno.notify import mute
 from uno.ports.bus import Channel, Topic
 from uno.ports.events import NetworkChange
 from uno.ports.host import Action, Nic, RemoveTunnel, SetSysctl, StartRouting, StopRouting
@@ -81,6 +83,31 @@ def test_an_agent_connects_its_host_and_advertises_its_status(play: Play) -> Non
             assert status.content == site.cells[name].package.manifest.content
             assert all(lan.interface == "lan0" for lan in status.lans)
             assert "uno0" in str(site.cells[name].host)
+
+    play(scene)
+
+
+@pytest.mark.feature("G50")
+def test_a_cell_that_is_muted_advertises_it_to_the_others_until_it_is_not(play: Play) -> None:
+    async def scene(site: Site) -> None:
+        cell, directory = site.cells["a"], site.cells["a"].ledger.directory
+        cell.notifications = CellNotifications(directory, environ={})
+        await site.start()
+        assert cell.agent is not None
+
+        def muted_at(name: str) -> bool:
+            found = {each.id: each.muted_for > 0 for each in site.view(name).cells}
+            assert not any(is_muted for id_, is_muted in found.items() if id_ != site.number("a"))
+            return found[site.number("a")]
+
+        assert not muted_at("b")
+        mute.mute(directory, until=int(time.time()) + 3600)  # noqa: TID251 - as the command
+        cell.agent.observe_soon()
+        await site.until(lambda: muted_at("b") and muted_at("a"))
+
+        mute.unmute(directory)
+        cell.agent.observe_soon()
+        await site.until(lambda: not muted_at("b") and not muted_at("a"))
 
     play(scene)
 

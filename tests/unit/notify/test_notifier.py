@@ -32,6 +32,7 @@ class World:
         self.events: tuple[Condition, ...] = ()
         self.alive: dict[int, frozenset[str]] = {own: frozenset()}
         self.changing = False
+        self.muted: frozenset[str] = frozenset()
         self.fault = ""
         self.sent: list[str] = []
         self.notifier = self.started()
@@ -52,6 +53,7 @@ class World:
             own=self.own,
             conditions=self.conditions,
             events=self.events,
+            muted=self.muted,
             alive=self.alive,
             changing=self.changing,
         )
@@ -98,6 +100,34 @@ def test_an_outage_is_sent_to_every_target_and_so_is_its_end(world: World) -> No
     assert len(world.sent) == 4
     assert "works again" in world.sent[-1]
     assert world.notifier.reported == set()
+
+
+@pytest.mark.feature("G50")
+def test_nobody_is_notified_of_what_is_muted_until_it_is_no_longer(world: World) -> None:
+    world.conditions, world.muted = {SILENT.id: SILENT}, frozenset({SILENT.id})
+    world.wait(5 * HOLD)
+    assert not world.sent
+
+    world.muted = frozenset()
+    world.wait(HOLD - INTERVAL)
+    assert not world.sent
+    world.wait(3 * INTERVAL)
+    assert len(world.sent) == 2
+
+
+@pytest.mark.feature("G50")
+def test_what_was_reported_before_it_was_muted_is_withdrawn_only_when_it_works(
+    world: World,
+) -> None:
+    world.conditions = {SILENT.id: SILENT}
+    world.wait(HOLD + 2 * INTERVAL)
+    world.muted = frozenset({SILENT.id})
+    world.wait(5 * HOLD)
+    assert len(world.sent) == 2
+
+    world.conditions = {}
+    world.wait(HOLD + 2 * INTERVAL)
+    assert "works again" in world.sent[-1]
 
 
 @pytest.mark.feature("G50")

@@ -117,7 +117,7 @@ def significant(status: CellStatus) -> Hashable:
     """
     return (
         (status.generation, status.registry, status.problem, status.pending, status.obstacles),
-        (status.proof, status.notified),
+        (status.proof, status.notified, status.muted_until),
         str(status.undone or ""),
         (status.wireguard, status.version, status.lans, status.unreachable, status.watched),
         status.unproved,

@@ -1,10 +1,10 @@
-"""`uno notify test`: whether notifications arrive."""
+"""`uno notify`: whether notifications arrive, and cells that nobody is to be notified of."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that `uno -h` is quick
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,8 @@ def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     group = typer.Typer(help="Notifications of what is lost and found.", no_args_is_help=True)
     group.command("test")(takes_groups(test))
+    group.command("mute")(takes_groups(mute))
+    group.command("unmute")(takes_groups(unmute))
     app.add_typer(group, name="notify")
 
 
@@ -60,6 +62,91 @@ def test(common: Common) -> None:
             f"{failed} of {len(errands)} targets have not taken the message",
             "mend them with: uno config uvn -U --notify URL",
         )
+
+
+def mute(
+    for_: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="How long, like 90m, 2h or 1d12h.")
+    ],
+    common: Common,
+) -> None:
+    """Have nobody notified of this cell for a time, as you work on it.
+
+    Nor of its LANs and links. At a cell whose agent runs; it holds while the cell is off, too. What
+    was reported before is still reported when it works again.
+    """
+    from uno.cli.input.durations import seconds_of
+    from uno.notify import mute as muting
+
+    common.start()
+    seconds = seconds_of("--for", for_, most=muting.LONGEST)
+    _change_mute(common.root, for_seconds=seconds)
+
+
+def unmute(common: Common) -> None:
+    """Have people notified of this cell again, after `uno notify mute`."""
+    common.start()
+    _change_mute(common.root, for_seconds=None)
+
+
+def _change_mute(root: Path, *, for_seconds: int | None) -> None:
+    """Mute the cell in `root`, or end that, and wait until its agent advertises it."""
+    import time
+
+    from uno import control
+    from uno.agent.commit.ledger import Ledger
+    from uno.cli.output import printing
+    from uno.diagnosis.cell_faults import age
+    from uno.diagnostics import ActionNeeded
+    from uno.notify import mute as muting
+
+    package = Ledger(root).current()
+    if package is None:
+        raise ActionNeeded(
+            f"there is no cell in {root.absolute()}",
+            "run this at the cell that you work on, with -r DIR",
+        )
+    socket = control.socket_path(package.plan.identity, package.plan.cell)
+    # Without an agent nobody would receive it.
+    control.request_view(socket, control.ControlRequest.VIEW)
+    until = None
+    if for_seconds is None:
+        muting.unmute(root)
+    else:
+        until = int(time.time()) + for_seconds  # noqa: TID251 - an agent compares it with the clock
+        muting.mute(root, until=until)
+    _await_advertised(socket, package.plan.cell, until)
+    name = package.plan.name
+    if for_seconds is None:
+        printing.result(f"{name}: people are notified of it again")
+    else:
+        printing.result(f"{name}: nobody is notified of it for {age(for_seconds)}")
+
+
+def _await_advertised(socket: Path, cell: int, until: int | None) -> None:
+    """Wait until the agent at `socket` has advertised the mute. Raises `UnoError`."""
+    import time
+    from threading import Event
+
+    from uno import control
+    from uno.diagnostics import TransientFailure
+
+    deadline = time.monotonic() + _TO_ADVERTISE
+    while True:
+        view = control.request_view(socket, control.ControlRequest.VIEW)
+        own = next(each for each in view.cells if each.id == cell)
+        if own.status is not None and own.status.muted_until == until:
+            return
+        if time.monotonic() > deadline:
+            raise TransientFailure(
+                "the agent has not advertised it yet",
+                "see: uno service status; it will once it can",
+            )
+        Event().wait(0.2)
+
+
+# Seconds that an agent has for the next status; it observes its host every few.
+_TO_ADVERTISE = 30.0
 
 
 def _settings(root: Path) -> tuple[Notifying, Sent]:

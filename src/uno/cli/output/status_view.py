@@ -26,7 +26,7 @@ def renderable(view: UvnView, *, waiting: Iterable[str] = ()) -> RenderableType:
     notes = [Text(line, style=_DOUBTFUL) for line in waiting]
     parts: list[RenderableType] = [*_headline(view, names), *notes, Text(), _cells(view)]
     faulty = (_faults(view), _undone(view))
-    for section in (*faulty, _linked(view, names), _online(view), _unproved(view)):
+    for section in (*faulty, _linked(view, names), _online(view), _unproved(view), _muted(view)):
         lines: tuple[RenderableType, ...] = tuple(section)
         parts += [Text(), *lines] if lines else []
     return Group(*parts)
@@ -157,6 +157,12 @@ def _unproved(view: UvnView) -> Iterator[Text]:
     for cell in view.cells:
         if cell.alive and cell.status is not None and cell.status.unproved:
             yield Text(f"{cell.name}: forwarding is not proved: {cell.status.unproved}")
+
+
+def _muted(view: UvnView) -> Iterator[Text]:
+    for cell in view.cells:
+        if cell.muted_for > 0:
+            yield Text(f"{cell.name}: nobody is notified of it for {age(cell.muted_for)} more")
 
 
 def _up_of_all(status: CellStatus) -> str:

@@ -267,6 +267,7 @@ function stateFacts(report, summary, elapsed) {
         ),
     ],
     ["Forwarding", report.unproved && `not proved: ${report.unproved}`],
+    ["Notifications", report.muted_for && `none for ${age(report.muted_for)}`],
   ]);
 }
 

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from nft_rules import DROP, FIREWALLD, chain, ruleset
 from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of
@@ -339,6 +340,14 @@ def test_what_another_cell_may_act_on_is_advertised_at_once(
     change(cell)
 
     assert significant(cell.status) != before
+
+
+@pytest.mark.feature("G50")
+def test_that_a_cell_is_muted_is_advertised_at_once(cell: Cell) -> None:
+    muted = structs.replace(cell.status, muted_until=60)
+
+    assert significant(muted) != significant(cell.status)
+    assert significant(structs.replace(muted, muted_until=90)) != significant(muted)
 
 
 def test_the_states_of_a_session_that_does_not_work_are_all_one(cell: Cell) -> None:
