@@ -48,21 +48,33 @@ def terminals(
         terminals.stop()
 
 
+@pytest.fixture(scope="module")
+def first_hour(terminals: Terminals) -> tuple[str, str]:
+    """What the commands of the first hour print now, and what they are to print."""
+    return played(terminals, SESSIONS / "first-hour.txt")
+
+
 @pytest.mark.feature("F075")
-def test_the_first_hour_prints_what_it_printed(terminals: Terminals) -> None:
-    compare(terminals, SESSIONS / "first-hour.txt")
+def test_the_first_hour_prints_what_it_printed(first_hour: tuple[str, str]) -> None:
+    now, golden = first_hour
+
+    assert now == golden
 
 
 @pytest.mark.feature("F034")
 @pytest.mark.feature("F046")
 @pytest.mark.feature("G06")
 @pytest.mark.feature("G27")
+@pytest.mark.usefixtures("first_hour")
 def test_the_work_of_an_operator_prints_what_it_printed(terminals: Terminals) -> None:
-    compare(terminals, SESSIONS / "operator.txt")
+    now, golden = played(terminals, SESSIONS / "operator.txt")
+
+    assert now == golden
 
 
-def compare(terminals: Terminals, session: Path) -> None:
-    played = "".join(terminals.play(session.read_text())).rstrip("\n") + "\n"
+def played(terminals: Terminals, session: Path) -> tuple[str, str]:
+    """Return what a session prints now, and what it is to print."""
+    now = "".join(terminals.play(session.read_text())).rstrip("\n") + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
-        session.write_text(played)
-    assert played == session.read_text()
+        session.write_text(now)
+    return now, session.read_text()
