@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import causes
 import pytest
 from acceptance import LANS, NOT_SERVING, SERVING, acceptance
 from watching import address_of, await_true, note
@@ -42,6 +43,11 @@ def agents(up: Deployment) -> Iterator[Agents]:
 
 def test_every_host_reaches_every_other_by_tcp(up: Deployment) -> None:
     assert faults(up) == []
+
+
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong(up: Deployment) -> None:
+    causes.await_nothing_wrong(agents_of(up).cells.values())
 
 
 def test_a_particle_reaches_every_host_through_every_serving_cell(up: Deployment) -> None:

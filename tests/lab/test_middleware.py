@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import causes
 import pytest
 
 from uno.lab import rehearsal
@@ -48,6 +49,11 @@ def configure(agents: Agents, *arguments: str) -> None:
     uno(agents.registry.node, "config", "uvn", "-U", *arguments, "-q", "-r", root)
 
 
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong_with_the_other_middleware(well: Agents) -> None:
+    causes.await_nothing_wrong(well.all)
+
+
 def test_a_change_reaches_all_cells_also_those_that_the_registry_does_not(well: Agents) -> None:
     """The registry's tunnel with one of them is cut: its neighbours relay."""
     well.deployment.world.cut("registry", "lan-c")
@@ -71,6 +77,8 @@ def test_a_registry_that_is_killed_is_missed_at_once_and_comes_back(well: Agents
     well.await_settled(within=120)
 
 
+@pytest.mark.feature("F099")
+@pytest.mark.feature("G56")
 def test_the_middleware_changes_on_trial_while_agents_run(well: Agents) -> None:
     for chosen in (DEFAULT, OTHER):
         configure(well, "--middleware", chosen.value)

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import causes
 import foreign
 import pytest
 from watching import address_of, await_true, note, pause
 
 from uno.lab import rehearsal
+from uno.lab.agents import agents_of
 from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import PairResult
@@ -55,6 +57,11 @@ def test_particles_reach_everything_through_every_cell_that_serves_them(
     found = probe_particles(running, report=note)
 
     assert_all_is_reached(found)
+
+
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong_where_particles_are_connected(running: Deployment) -> None:
+    causes.await_nothing_wrong(agents_of(running).cells.values())
 
 
 @pytest.mark.feature("F082")

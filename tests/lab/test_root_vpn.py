@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import causes
 import pytest
 from knocking import is_received, knock
 from root_side import drop_root, raise_root
@@ -23,6 +24,7 @@ from watching import (
 )
 
 from uno.lab import rehearsal
+from uno.lab.agents import agents_of
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
@@ -99,6 +101,11 @@ def test_the_registry_reaches_every_cell_and_every_cell_the_registry(rooted: Roo
         assert pings(cell, own, REGISTRY4)
         assert is_received(registry, cell, REGISTRY4, ROOT, source=own)
         assert is_received(cell, registry, own, BUS, source=REGISTRY4)
+
+
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong_where_the_root_vpn_is_up(rooted: Rooted) -> None:
+    causes.await_nothing_wrong(agents_of(rooted.running).cells.values())
 
 
 def test_nothing_but_the_bus_and_pings_is_received_from_cells(rooted: Rooted) -> None:

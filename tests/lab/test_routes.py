@@ -8,10 +8,12 @@ import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import causes
 import pytest
 from watching import address_of, await_same, await_true, node_addresses, note, pause, snapshot
 
 from uno.lab import netns, rehearsal
+from uno.lab.agents import agents_of
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
 from uno.lab.evidence import lan_pairs, pair_results
@@ -59,6 +61,11 @@ def test_every_lan_host_reaches_every_other_as_itself_in_both_ip_versions(
     found = pair_results(pairs, reached, carried, source_kept=True)
     assert [sum(pair.version == version for pair in pairs) for version in (4, 6)] == [48, 24]
     assert [result for result in found if result.fault] == []
+
+
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong_in_a_ring_without_agents(running: Deployment) -> None:
+    causes.await_nothing_wrong(agents_of(running).cells.values())
 
 
 @pytest.mark.feature("F002")

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import causes
 import pytest
 from watching import await_true, note
 
@@ -120,7 +121,13 @@ def well(living: Agents) -> Iterator[Agents]:
     living.await_settled()
 
 
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong_where_cells_have_public_addresses(well: Agents) -> None:
+    causes.await_nothing_wrong(well.all)
+
+
 @pytest.mark.feature("G05")
+@pytest.mark.feature("G56")
 def test_good_values_of_what_carries_no_messages_are_confirmed(
     well: Agents, plain: Sequence[str]
 ) -> None:
@@ -128,6 +135,7 @@ def test_good_values_of_what_carries_no_messages_are_confirmed(
 
 
 @pytest.mark.feature("G05")
+@pytest.mark.feature("G56")
 def test_good_values_of_what_carries_messages_are_confirmed(
     well: Agents, carrier: Sequence[str]
 ) -> None:
@@ -135,6 +143,7 @@ def test_good_values_of_what_carries_messages_are_confirmed(
 
 
 @pytest.mark.feature("G05")
+@pytest.mark.feature("G56")
 def test_a_value_that_the_registrys_host_cannot_run_is_not_offered(
     well: Agents, unoffered: Sequence[Bad]
 ) -> None:
@@ -142,6 +151,7 @@ def test_a_value_that_the_registrys_host_cannot_run_is_not_offered(
 
 
 @pytest.mark.feature("G05")
+@pytest.mark.feature("G56")
 def test_a_value_that_a_cell_cannot_run_is_refused_and_changes_no_cell(
     well: Agents, refused: Sequence[Bad]
 ) -> None:
@@ -149,6 +159,7 @@ def test_a_value_that_a_cell_cannot_run_is_refused_and_changes_no_cell(
 
 
 @pytest.mark.feature("G05")
+@pytest.mark.feature("G56")
 def test_values_that_lead_nowhere_are_tried_and_rolled_back_and_the_next_change_is_confirmed(
     well: Agents, tried: Sequence[Bad]
 ) -> None:

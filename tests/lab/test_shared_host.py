@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import causes
 import pytest
 from watching import await_true, unreached
 
@@ -28,6 +29,11 @@ def four_sites_spec(example: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def four_sites(four_sites_spec: Path) -> Uvn:
     return rehearsal.definition(four_sites_spec)
+
+
+@pytest.mark.feature("G42")
+def test_doctor_finds_nothing_wrong_where_registry_and_cell_share_a_host(living: Agents) -> None:
+    causes.await_nothing_wrong(living.all)
 
 
 @pytest.mark.feature("F077")

@@ -473,6 +473,19 @@ def test_explain_names_the_first_cause_wherever_it_is(well: Agents) -> None:
         well.start([lan_c])
 
 
+@pytest.mark.feature("G42")
+def test_doctor_names_a_ban_that_no_cell_has_and_explain_what_is_banned(well: Agents) -> None:
+    registry = well.deployment.registry
+    registry("ban", "particle", "jane", "-y")
+    try:
+        await_named((well.registry, "released", "ban of particle jane"))
+        shown = causes.explained(well.registry, "192.168.1.7", "jane")
+        assert shown["forth"]["cause"]["what"] == "particle jane is banned"
+    finally:
+        registry("unban", "particle", "jane", "-y")
+        assert well.sync("-t", "120").status == 0
+
+
 @pytest.mark.alone
 @pytest.mark.feature("G42")
 def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None:
