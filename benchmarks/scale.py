@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py [--sizes N,N,...] [--json FILE]
 
-The control plane alone: real agents, real DDS between network namespaces, and hosts that only
+The control plane alone: real agents, a real bus between network namespaces, and hosts that only
 are in memory (`uno.host.fake`), so that there is no WireGuard and no FRR. Processes
 are forked from one that has loaded everything, since in earnest each has a machine of its own to
 start on. For each size
@@ -10,7 +10,9 @@ start on. For each size
 - converge: from the first fork until every agent sees every cell well;
 - push: from `uno sync`'s question to the registry's agent, after a change that concerns every
   cell, until all run it and have confirmed it;
-- the registry's share of a core at rest, its processor time for the push, and its memory.
+- what a cell and the registry send on the bus in an hour, once nobody watches any more, as packets
+  that cross the Internet;
+- shares of a core at rest, processor time for the push, of the registry and of all, and memory.
 
 Exit status 1 if a goal is missed.
 """
@@ -33,6 +35,7 @@ from pathlib import Path
 from threading import Event
 
 from control_plane import preload, serve_cell, serve_registry
+from idle import counters, traffic
 from reporting import below, finish, machine, say
 from sites import await_true, exit_with
 
@@ -47,9 +50,10 @@ from uno.lab.world_layout import GATEWAY4, Cable, Role, Station, WorldLayout
 from uno.model.messages import REGISTRY
 from uno.model.net import Address
 from uno.model.status import UvnView
+from uno.statesync.timers import WATCH_LEASE
 
 HUB = "hub"
-REST = 20.0
+REST = 60.0
 PATIENCE = 180.0
 
 
@@ -65,12 +69,20 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One size. Times in seconds, memory in MB, `rest` in percent of a core."""
+    """One size. Times in seconds, memory in MB, `rest` in percent of a core.
+
+    `push_cpu` is of the registry, `push_cpu_all` of all agents. `cell_sent` (median, and most of a
+    cell) and `sent` (the registry) are megabytes an hour on the bus at rest.
+    """
 
     cells: int
     converge: float
     push: float
     push_cpu: float
+    push_cpu_all: float
+    sent: float
+    cell_sent: float
+    most_sent: float
     rest: float
     cell_rest: float
     memory: float
@@ -143,6 +155,7 @@ def main() -> int:
     goals = [
         below(f"{last.cells} agents converge, s", last.converge, 20.0),
         below(f"push to {last.cells}, s", last.push, 5.0),
+        below("sent on the bus by a cell in an hour at rest, MB", last.cell_sent, 1.0),
     ]
     kept = [vars(each) for each in found]
     return finish(before=before, found={"sizes": kept}, goals=goals, file=asked.json, say=say)
@@ -156,16 +169,25 @@ def measure(cells: int) -> Measured:
             agents.pids[node.cell] = launch(world, node, agents.places)
         agents.await_all(lambda view: well(view, cells), f"{cells} agents do not converge")
         converge = time.monotonic() - began
+        Event().wait(WATCH_LEASE + 3)
+        places = {each.cell: world.nodes[each.name] for each in agents.nodes}
+        for place in places.values():
+            place.run(["nft", "-f", "-"], stdin=counters("eth0"))
         used = {node.cell: agents.cpu(node.cell) for node in agents.nodes}
         Event().wait(REST)
         shares = {cell: 100 * (agents.cpu(cell) - used[cell]) / REST for cell in used}
-        push, cpu = push_to_all(agents, cells)
+        sent = {cell: traffic(at).per_hour("bus", REST) / 1e6 for cell, at in places.items()}
+        push, cpu, cpu_all = push_to_all(agents, cells)
         some = [node.cell for node in agents.nodes if node.cell != REGISTRY]
         found = Measured(
             cells=cells,
             converge=converge,
             push=push,
             push_cpu=cpu,
+            push_cpu_all=cpu_all,
+            sent=sent[REGISTRY],
+            cell_sent=statistics.median(sent[cell] for cell in some),
+            most_sent=max(sent[cell] for cell in some),
             rest=shares[REGISTRY],
             cell_rest=statistics.median(shares[cell] for cell in some),
             memory=agents.memory(REGISTRY),
@@ -173,19 +195,24 @@ def measure(cells: int) -> Measured:
         )
     say(
         f"{cells} cells: converge {found.converge:.1f} s, push {found.push:.2f} s "
-        f"({found.push_cpu:.2f} s of processor); at rest registry {found.rest:.2f} % of a core, "
-        f"cell {found.cell_rest:.2f} %; {found.memory:.0f} and {found.cell_memory:.0f} MB"
+        f"({found.push_cpu:.2f} s of processor, of all {found.push_cpu_all:.2f} s); at rest "
+        f"registry {found.rest:.2f} % of a core, cell {found.cell_rest:.2f} %; "
+        f"{found.memory:.0f} and {found.cell_memory:.0f} MB; sent on the bus in an hour: "
+        f"registry {found.sent:.2f}, cell {found.cell_sent:.2f}, most {found.most_sent:.2f} MB"
     )
     return found
 
 
-def push_to_all(agents: Fleet, cells: int) -> tuple[float, float]:
-    """Change every cell's package, and have it rolled out; return seconds, and of processor."""
+def push_to_all(agents: Fleet, cells: int) -> tuple[float, float, float]:
+    """Change every cell's package, and have it rolled out.
+
+    Return the seconds, and those of processor: of the registry, and of all.
+    """
     registry = next(node for node in agents.nodes if node.cell == REGISTRY)
     uno("config", "uvn", "-U", "--timing-profile", "fast", "-y", root=registry.root)
     view = agents.seen(REGISTRY)
     assert view is not None
-    old, used = view.generation, agents.cpu(REGISTRY)
+    old, used = view.generation, {node.cell: agents.cpu(node.cell) for node in agents.nodes}
     began = time.monotonic()
     control.request_view(agents.socket(REGISTRY), control.ControlRequest.SYNC)
 
@@ -194,7 +221,9 @@ def push_to_all(agents: Fleet, cells: int) -> tuple[float, float]:
         return found is not None and found.generation > old and well(found, cells)
 
     await_true(done, f"a push to {cells} cells does not end", within=PATIENCE)
-    return time.monotonic() - began, agents.cpu(REGISTRY) - used
+    took = time.monotonic() - began
+    cpu = {cell: agents.cpu(cell) - before for cell, before in used.items()}
+    return took, cpu[REGISTRY], sum(cpu.values())
 
 
 def well(view: UvnView, cells: int) -> bool:

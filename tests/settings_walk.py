@@ -168,7 +168,7 @@ WALK: dict[str, Row] = {
     "settings.timing_profile": Row(
         good=_uvn("--timing-profile fast"), bad=(Bad(words=_uvn("--timing-profile slow")),)
     ),
-    # Another middleware needs a licence, which no test has: that it is refused is all there is.
+    # Connext needs a licence, which no test has: that it is refused is all there is.
     "settings.middleware": Row(
         good=_uvn("--middleware cyclone"),
         bad=(

@@ -15,9 +15,7 @@ from msgspec import Struct
 
 from uno.agent.agent_environment import bus_config
 from uno.agent.commit.ledger import Ledger
-from uno.bus.cyclone import CycloneSession
-from uno.bus.dds import DdsBus
-from uno.bus.in_process import InProcess
+from uno.cli.middleware import make_bus
 from uno.model import codec
 from uno.model.messages import Envelope
 from uno.model.package import Package
@@ -33,7 +31,7 @@ class Forgery(Struct, frozen=True):
 
 
 async def _write(package: Package, forgeries: list[Forgery], seconds: float) -> None:
-    bus = DdsBus(InProcess(CycloneSession))
+    bus = make_bus(package.plan.bus, environ={})
     bus.configure(bus_config(package), lambda _: None)
     for each in forgeries:
         bus.write(Channel(each.topic, each.partition), each.envelope)

@@ -16,9 +16,7 @@ from pathlib import Path
 
 from uno.agent.agent_environment import bus_config
 from uno.agent.commit.ledger import Ledger
-from uno.bus.cyclone import CycloneSession
-from uno.bus.dds import DdsBus
-from uno.bus.in_process import InProcess
+from uno.cli.middleware import make_bus
 from uno.model.codec import encode
 from uno.model.key_ids import cell_signing
 from uno.model.messages import REGISTRY, Envelope, Kind
@@ -110,7 +108,7 @@ MODES: dict[str, Callable[[Package], Iterator[tuple[Channel, Envelope]]]] = {
 
 
 async def _write(package: Package, mode: str, seconds: float) -> None:
-    bus = DdsBus(InProcess(CycloneSession))
+    bus = make_bus(package.plan.bus, environ={})
     bus.subscribe(STATUS)
     bus.subscribe(Channel(Topic.STATUS, RELAY))
     bus.configure(bus_config(package), _take)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from knocking import is_received, knock
@@ -22,10 +23,12 @@ from watching import (
 )
 from wiretaps import wiretaps
 
+from uno.lab import rehearsal
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.lab.particle_peer import connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
+from uno.model.uvn import Middleware, Uvn
 from uno.ports.bus import CELL_INDEX, ports
 
 pytestmark = pytest.mark.lab
@@ -33,6 +36,18 @@ pytestmark = pytest.mark.lab
 DISCOVERY, TRAFFIC = ports(46, CELL_INDEX)
 # A port like any other, to see that what is sent gets there at all.
 OTHER = 7777
+
+
+@pytest.fixture(scope="module")
+def four_sites_spec(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("dds") / "uvn.yml"
+    path.write_text(f"{example.read_text()}settings: {{middleware: {Middleware.CYCLONE}}}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def four_sites(four_sites_spec: Path) -> Uvn:
+    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,129 +10,27 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from fuzz_datagrams import altered
-from hostile_cell import Forgery
+from thief import THIEF, Thief, node_address
 from watching import await_true, holds, note, pause
 
-from uno.agent.commit.ledger import Ledger
 from uno.lab import netns
 from uno.lab.agents import Agent, Agents
-from uno.lab.node import Node, as_on_a_stock_host
-from uno.model import codec
-from uno.model.key_ids import cell_signing
-from uno.model.messages import REGISTRY, Envelope, Kind, UvnAnnouncement
+from uno.lab.node import as_on_a_stock_host
 from uno.model.plan import BusPlan
-from uno.model.status import CellStatus, CellView, UvnView
-from uno.ports.bus import CELL_INDEX, OWN, REGISTRY_INDEX, Topic, ports
-from uno.registry.publish.keygen import SIGNING, text
-from uno.registry.store.generation_store import Store
-from uno.statesync.envelope import signed, signer
+from uno.model.status import CellStatus, UvnView
+from uno.ports.bus import CELL_INDEX, tcp_port
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.feature("G53")]
 
-THIEF, OTHER, RELAYING = "lan-b", "lan-c", "relay"
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]all is well[/]\r\nlan-a 99 forged\u202e row"
-HERE = Path(__file__).parent
 DOMAIN = BusPlan().domain
-ALL_PROTOCOLS = 3
-PAST_THE_FIREWALL = """\
-nft -n list chain inet uno input 2>&- | grep -q 'iifname "lo" udp' ||
-nft insert rule inet uno input iifname lo udp dport '{{' {ports} '}}' accept 2>&- || true
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thief:
-    """The agents of four sites, and the keys of the one cell whose agent is dead."""
-
-    agents: Agents
-
-    @property
-    def agent(self) -> Agent:
-        return self.agents.cells[THIEF]
-
-    @property
-    def others(self) -> tuple[Agent, ...]:
-        return tuple(each for each in self.agents.all if each is not self.agent)
-
-    @property
-    def neighbours(self) -> list[Agent]:
-        """The cells that it has links with: the others get only what these relay."""
-        package = Ledger(self.agent.root).current()
-        assert package is not None
-        linked = {each.cell for each in package.plan.links}
-        return [each for each in self.others if each.cell in linked]
-
-    def status(self, body: CellStatus, *, sequence: int) -> Forgery:
-        """A status of its own, with a signature that is right."""
-        package = Ledger(self.agent.root).current()
-        assert package is not None
-        sign = signer(package.secrets[cell_signing(self.agent.cell)])
-        plain = Envelope(
-            subject=self.agent.cell,
-            kind=Kind.STATUS,
-            sequence=sequence,
-            relayed_by=self.agent.cell,
-            body=codec.encode(body),
-            signature=b"",
-        )
-        envelope = signed(plain, identity=package.plan.identity, sign=sign)
-        return Forgery(Topic.STATUS, OWN, envelope)
-
-    def heartbeat(self, *, sequence: int) -> Forgery:
-        """What only the registry can sign: the thief does not have its key, the test does."""
-        store = Store(self.agents.deployment.registry_root / "registry.db")
-        try:
-            private = text(store.secrets()[SIGNING].private)
-            identity = store.head().plan.identity
-        finally:
-            store.close()
-        plain = Envelope(
-            subject=REGISTRY,
-            kind=Kind.UVN,
-            sequence=sequence,
-            relayed_by=self.agent.cell,
-            body=codec.encode(UvnAnnouncement(generation=1)),
-            signature=b"",
-        )
-        return Forgery(Topic.UVN, OWN, signed(plain, identity=identity, sign=signer(private)))
-
-    @contextmanager
-    def writing(self, *forgeries: Forgery) -> Iterator[None]:
-        """Have the thief on the bus with these."""
-        file = self.agent.node.directory / "forgeries"
-        file.write_bytes(codec.encode(list(forgeries)))
-        with self._running(HERE / "hostile_cell.py", str(file), "60"):
-            yield
-
-    @contextmanager
-    def sending(self, mode: str) -> Iterator[None]:
-        """Have the thief send without an end, in a mode of `hostile_flood`."""
-        with self._running(HERE / "hostile_flood.py", mode, "60"):
-            yield
-
-    @contextmanager
-    def _running(self, script: Path, *arguments: str) -> Iterator[None]:
-        node = self.agent.node
-        log = node.directory / "hostile.log"
-        log.write_text("")
-        argv = [sys.executable, str(script), str(self.agent.root), *arguments]
-        program = node.start(argv, log=log)
-        try:
-            await_true(lambda: "joined" in log.read_text(), "the thief is on the bus", within=30)
-            yield
-        finally:
-            program.stop()
-
-    def seen_from(self, agent: Agent) -> CellView:
-        """The thief's cell, as another agent sees it."""
-        return next(each for each in agent.view().cells if each.id == self.agent.cell)
+# What one neighbour can have open at another that has received nothing on it yet, and what it has.
+UNGREETED = 6
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +140,6 @@ def claims(site: Thief, generation: int) -> bool:
 
 @pytest.fixture(scope="module")
 def at_rest(site: Thief) -> dict[str, tuple[float, float]]:
-    await_true(lambda: all(each.bus_pid for each in site.others), "each has its bus", within=60)
     return cost(site.others, during=4)
 
 
@@ -267,77 +164,39 @@ def test_a_cell_that_floods_costs_others_little(
         assert after[name][1] - share < 5, name
 
 
-def test_altered_datagrams_end_no_agent(site: Thief) -> None:
-    """Past the firewall, which would drop most of them: they come from the agent's own host.
-
-    `scripts/fuzz_datagrams.py` sends a million.
-    """
-    targets = (site.agents.registry, site.agents.cells[OTHER])
-    await_true(lambda: all(each.bus_pid for each in targets), "each has its bus", within=30)
-    before = [(each.pid, each.bus_pid) for each in targets]
-    status = site.status(CellStatus(generation=1, problem="x" * 3000), sequence=1 << 22)
-    with tapped(site.agent.node) as datagrams, site.writing(status):
-        await_true(lambda: len(datagrams()) > 10, "datagrams of the thief are captured", within=60)
-        for each in targets:
-            index = CELL_INDEX if each.cell else REGISTRY_INDEX
-            bombard(each.node, node_address(site, each), ports(DOMAIN, index), datagrams())
-
-    assert [(each.pid, each.bus_pid) for each in targets] == before
-    assert all(each.view_or_none() is not None for each in targets)
-
-
-@contextmanager
-def tapped(node: Node) -> Iterator[Callable[[], list[bytes]]]:
-    """Collect what passes on a node's bus; the value returns the different datagrams so far."""
-    with netns.entered(node.namespace):
-        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
-    found: dict[tuple[int, bytes], bytes] = {}
-
-    def datagrams() -> list[bytes]:
-        with suppress(BlockingIOError):
-            while frame := tap.recv(1 << 16):
-                if (at := frame.find(b"RTPS")) >= 0:
-                    found.setdefault((len(frame), frame[at + 20 : at + 24]), frame[at:])
-        return list(found.values())
-
-    with tap:
-        tap.settimeout(0)
-        yield datagrams
-
-
-def bombard(
-    node: Node, address: str, to: Sequence[int], datagrams: Sequence[bytes], *, count: int = 4000
+def test_calls_without_an_end_and_noise_of_a_neighbour_take_nothing_and_end_nothing(
+    site: Thief,
 ) -> None:
-    """Send altered datagrams from a host to its own bus, until so many have been received."""
-    chance, began = random.Random(17), received(node)  # noqa: S311 - repeatable
-    with netns.socket_in(node.namespace, socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    """Half of the calls send nothing more than a hello's beginning, the others what is no frame."""
+    chance, node = random.Random(17), site.agent.node  # noqa: S311 - repeatable
+    (target, *_), own = site.neighbours, node_address(site, site.agent)
+    place = node_address(site, target), tcp_port(DOMAIN, CELL_INDEX)
+    before = target.pid, open_files(target)
 
-        def send() -> bool:
-            # The agent takes this rule away again.
-            node.run(["sh", "-c", PAST_THE_FIREWALL.format(ports=",".join(map(str, to)))])
-            for number in range(500):
-                with suppress(OSError):
-                    sender.sendto(altered(datagrams, chance), (address, to[number % 2]))
-                pause(0.0002)
-            return received(node) - began > count
+    with ExitStack() as stack:
+        for number in range(200):
+            call = stack.enter_context(
+                netns.socket_in(node.namespace, socket.AF_INET, socket.SOCK_STREAM)
+            )
+            with suppress(OSError):
+                call.bind((own, 0))
+                call.settimeout(0.2)
+                call.connect(place)
+                call.send(chance.randbytes(300) if number % 2 else b"\x01\0\0")
+        assert open_files(target) <= before[1] + UNGREETED
+        assert target.view_or_none() is not None
 
-        await_true(send, f"{count} datagrams are received", within=90)
+    assert target.pid == before[0]
+    await_true(lambda: open_files(target) <= before[1], "all calls are closed", within=30)
+    site.agents.start([site.agent])
+    try:
+        site.agents.await_settled(within=120)
+    finally:
+        site.agent.kill()
 
 
-def received(node: Node) -> int:
-    """The datagrams that programs on a node have received so far (RFC 4113)."""
-    with netns.entered(node.namespace):
-        text = Path("/proc/thread-self/net/snmp").read_text()
-    names, values = (row.split() for row in text.splitlines() if row.startswith("Udp: "))
-    return int(values[names.index("InDatagrams")])
-
-
-def node_address(site: Thief, agent: Agent) -> str:
-    package = Ledger(site.agent.root).current()
-    assert package is not None
-    assert package.plan.root is not None
-    members = {each.id: str(each.node4) for each in package.roster.members}
-    return members.get(agent.cell, str(package.plan.root.remote4))
+def open_files(agent: Agent) -> int:
+    return sum(1 for _ in Path(f"/proc/{agent.pid}/fd").iterdir())
 
 
 def cost(agents: Iterable[Agent], *, during: float) -> dict[str, tuple[float, float]]:
@@ -350,16 +209,21 @@ def cost(agents: Iterable[Agent], *, during: float) -> dict[str, tuple[float, fl
     }
 
 
+def processes(agent: Agent) -> tuple[int, ...]:
+    """An agent, and what parses datagrams for it, if there is such a process."""
+    return tuple(pid for pid in (agent.pid, agent.bus_pid) if pid is not None)
+
+
 def ticks(agent: Agent) -> float:
     """Seconds of processor that an agent has used, without the programs that it has run."""
     used = 0
-    for pid in (agent.pid, agent.bus_pid):
+    for pid in processes(agent):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         used += sum(map(int, fields[11:13]))
     return used / os.sysconf("SC_CLK_TCK")
 
 
 def resident(agent: Agent) -> float:
-    both = [Path(f"/proc/{pid}/statm").read_text() for pid in (agent.pid, agent.bus_pid)]
-    pages = sum(int(each.split()[1]) for each in both)
+    found = [Path(f"/proc/{pid}/statm").read_text() for pid in processes(agent)]
+    pages = sum(int(each.split()[1]) for each in found)
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

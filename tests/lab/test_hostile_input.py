@@ -38,12 +38,12 @@ from uno.model.net import address
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer
 from uno.model.routing_policy import BGP_PORT
-from uno.ports.bus import CELL_INDEX, ports
+from uno.ports.bus import CELL_INDEX
+from uno.ports.bus import listening as bus_ports
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 BFD_PORTS = (3784, 4784)
-DISCOVERY = ports(46, CELL_INDEX)[0]
 # A port that is not uno's.
 OTHER = 7777
 
@@ -178,7 +178,9 @@ def test_the_bus_receives_from_nobody_but_nodes(besieged: Besieged) -> None:
         # A cell is a node, but not with the address of its end of a link.
         own = attacker.end or attacker.own
         to = attacker.targets[0]
-        return is_received(besieged.cell, attacker.node, to, DISCOVERY, source=own)
+        return is_received(besieged.cell, attacker.node, to, port, source=own, tcp=True)
+
+    (port,) = bus_ports(besieged.package.plan.bus, CELL_INDEX)
 
     for name, attacker in besieged.attackers.items():
         assert not receives_from(attacker), name
@@ -261,7 +263,8 @@ def test_a_change_of_the_table_ends_no_session(besieged: Besieged) -> None:
 @pytest.mark.feature("G53")
 def test_every_socket_of_unos_routing_has_a_row_in_the_table(besieged: Besieged) -> None:
     package = besieged.package
-    rows = cell_ports(package.plan, package.roster, bus_ports=ports(46, CELL_INDEX))
+    own = bus_ports(package.plan.bus, CELL_INDEX)
+    rows = cell_ports(package.plan, package.roster, bus_ports=own)
     known = {(row.transport.value, port) for row in rows for port in row.ports}
 
     sockets = listening(besieged.cell, set(pids(besieged.cell).values()))

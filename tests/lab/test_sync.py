@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from watching import await_true
 
 from uno.lab import deploy
-from uno.lab.agents import Agent, Agents
+from uno.lab.agents import Agents
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -37,20 +34,6 @@ def is_in(agents: Agents, phase: str) -> bool:
     view = agents.registry.view_or_none()
     cells = view.cells if view else ()
     return any(cell.ack is not None and cell.ack.phase == phase for cell in cells)
-
-
-def bus_pid(agent: Agent) -> int:
-    """Return the process id of an agent's bus, once it has one."""
-    await_true(lambda: agent.bus_pid, f"the process of the bus of {agent.name}", within=30)
-    assert agent.bus_pid is not None
-    return agent.bus_pid
-
-
-def kill_bus(agent: Agent) -> int:
-    """Kill the process of an agent's bus, and return which it was."""
-    pid = bus_pid(agent)
-    os.kill(pid, signal.SIGKILL)
-    return pid
 
 
 def slower_or_faster(agents: Agents) -> None:
@@ -103,31 +86,6 @@ def test_a_registry_that_is_killed_in_the_middle_goes_on(well: Agents, phase: st
 
     assert done.status == 0
     assert "and reach every LAN" in done.stdout
-
-
-@pytest.mark.feature("G55")
-def test_a_change_ends_though_the_processes_that_parse_datagrams_are_killed(well: Agents) -> None:
-    """Those of the registry and of two cells, one of them private, after each phase of it."""
-    slower_or_faster(well)
-    victims = (well.registry, well.cells["lan-a"], well.cells["lan-d"])
-    agents, killed = [each.pid for each in victims], set[int]()
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(well.sync, "-t", "120", timeout=180)
-        for phase in ("staged", "applied"):
-            await_true(lambda at=phase: is_in(well, at) or running.done(), phase, within=60)
-            killed |= {kill_bus(each) for each in victims if not running.done()}
-        done = running.result()
-
-    assert len(killed) >= len(victims)
-    assert done.status == 0
-    assert "and reach every LAN" in done.stdout
-    assert [each.pid for each in victims] == agents
-    for each in victims:
-        assert "the process of the bus was killed by SIGKILL" in each.log_text()
-        status = Path(f"/proc/{bus_pid(each)}/status").read_text()
-        assert "\nUid:\t0" not in status
-        assert "\nCapEff:\t0000000000000000\n" in status
 
 
 @pytest.mark.feature("F051")

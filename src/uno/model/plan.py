@@ -206,7 +206,10 @@ class BackboneVpn(Struct, frozen=True, kw_only=True):
 
 
 class BusPlan(Struct, frozen=True, kw_only=True):
-    """The agents' bus: the middleware, and its DDS domain."""
+    """The agents' bus: the middleware, and its DDS domain.
+
+    Plans that were stored before there was a choice have no middleware: their agents use Cyclone.
+    """
 
     middleware: Middleware = Middleware.CYCLONE
     domain: int = 46

@@ -170,7 +170,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the whole UVN."""
 
     timing_profile: TimingProfile = TimingProfile.DEFAULT
-    middleware: Middleware = Middleware.CYCLONE
+    middleware: Middleware = Middleware.TCP
     enable_root_vpn: bool = True
     enable_particles_vpn: bool = True
     dds_domain: int = 46

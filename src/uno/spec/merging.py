@@ -2,8 +2,9 @@
 
 A key that the text writes replaces the value of the definition. A key that it leaves out keeps its
 value; with `prune` it gets the default, and cells, particles and users that are not in the text are
-removed. Passwords, notification targets, bans and the seed of the random strategy are kept in
-either case: they are often left out of a text on purpose.
+removed. Passwords, notification targets, bans, the middleware and the seed of the random strategy
+are kept in either case: they are often left out of a text on purpose, and the default middleware is
+another one than in earlier versions.
 
 Cells and particles are identified by name: one that keeps its name keeps its id, and with it its
 keys and addresses. New ones get the next ids, in the order of the text.
@@ -218,7 +219,7 @@ def _settings(old: Settings, spec: Spec, *, prune: bool) -> Settings:
         default = Settings()
         secret = replace(default.notify, to=old.notify.to, heartbeat=old.notify.heartbeat)
         seeded = replace(default.deployment, seed=old.deployment.seed)
-        base = replace(default, deployment=seeded, notify=secret)
+        base = replace(default, deployment=seeded, notify=secret, middleware=old.middleware)
     return filled(spec.settings, base)
 
 

@@ -6,6 +6,7 @@
     lan-b    public, two LANs, one of them IPv6
     lan-c    private
     lan-d    public, without LANs
+    dds      the firewall of lan-a where the agents use DDS
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from msgspec.structs import replace
 
 from uno.host.command import run
 from uno.model.attached_lan import AttachedLan
 from uno.model.plan import ParticlePeer, Plan
 from uno.model.routing_policy import routing_policy
-from uno.model.uvn import Cell, Particle, User, Uvn
+from uno.model.uvn import Cell, Middleware, Particle, Settings, User, Uvn
 from uno.planning.cell_plans import cell_plans, roster
 from uno.planning.planner import plan
-from uno.ports.bus import CELL_INDEX, ports
+from uno.ports.bus import CELL_INDEX, listening
 from uno.render import frr, nftables
 
 HERE = Path(__file__).parent
@@ -93,9 +95,21 @@ def test_a_cells_files_are_as_reviewed(cell: str, planned: Plan) -> None:
         assert files[name] == (folder / name).read_text()
 
 
+@pytest.mark.feature("G24")
+@pytest.mark.feature("G31")
+def test_the_firewall_of_a_cell_with_dds_is_as_reviewed() -> None:
+    uvn = replace(SITES, settings=Settings(middleware=Middleware.CYCLONE))
+    text, file = files_of("lan-a", plan(uvn, None))["uno.nft"], HERE / "dds" / "uno.nft"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+
+    assert text == file.read_text()
+
+
 @as_root
 @pytest.mark.skipif(not shutil.which("nft"), reason="there is no nft")
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [*CELLS, "dds"])
 def test_nft_takes_the_ruleset(cell: str) -> None:
     ruleset = (HERE / cell / "uno.nft").read_text()
 
@@ -137,6 +151,6 @@ def files_of(name: str, planned: Plan) -> dict[str, str]:
     policy = routing_policy(own, everyone, lans=lans)
     texts = {f"{each}.conf": text for each, text in frr.daemons(policy)}
     peers = tuple(ParticlePeer(each.identity, "", "") for each in planned.particles)
-    bus = ports(own.bus.domain, CELL_INDEX)
+    bus = listening(own.bus, CELL_INDEX)
     rules = nftables.ruleset(own, everyone, lans=lans, bus_ports=bus, particles=peers)
     return {**texts, "uno.nft": rules}

@@ -15,7 +15,7 @@ from uno.cli.host_requirements import require_for_cell, require_for_registry
 from uno.diagnostics import UnoError
 from uno.model.package import Package
 from uno.model.plan import Plan
-from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
+from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, listening
 from uno.registry.changes import operations
 from uno.render import package_file
 
@@ -84,15 +84,24 @@ def test_the_registry_refuses_a_port_that_another_program_uses(root: Path, taken
 
 
 @pytest.mark.parametrize("index", [CELL_INDEX, REGISTRY_INDEX])
-def test_a_dds_domain_whose_port_another_program_uses_is_refused(root: Path, index: int) -> None:
+@pytest.mark.parametrize(
+    ("middleware", "transport", "kind"),
+    [("tcp", "TCP", socket.SOCK_STREAM), ("cyclone", "UDP", socket.SOCK_DGRAM)],
+)
+def test_a_dds_domain_whose_port_another_program_uses_is_refused(
+    root: Path, index: int, middleware: str, transport: str, kind: socket.SocketKind
+) -> None:
+    config(root, "uvn", "-U", "--middleware", middleware)
     before = state(root)
     config(root, "uvn", "-U", "--dds-domain", "201")
     after = state(root)
-    port = ports(201, index)[1]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+    port = listening(after[1].bus, index)[-1]
+    with socket.socket(socket.AF_INET, kind) as other:
         other.bind(("", port))
+        if kind == socket.SOCK_STREAM:
+            other.listen()
 
-        with pytest.raises(UnoError, match=f"UDP port {port}, which DDS domain 201 needs"):
+        with pytest.raises(UnoError, match=f"{transport} port {port}, which DDS domain 201 needs"):
             require(before, after, root, index=index)
 
     require(before, after, root, index=index)

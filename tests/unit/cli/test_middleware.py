@@ -14,18 +14,23 @@ from uno.bus.dds import DdsBus
 from uno.cli.middleware import licence, make_bus, require_licence
 from uno.diagnostics import UnoError
 from uno.model.plan import BusPlan
-from uno.model.uvn import Middleware
+from uno.model.uvn import Middleware, Settings
 from uno.ports.bus import BusConfig
 
-CYCLONE = BusPlan()
+TCP = BusPlan(middleware=Middleware.TCP)
+CYCLONE = BusPlan(middleware=Middleware.CYCLONE)
 CONNEXT = BusPlan(middleware=Middleware.CONNEXT)
 
 
 @pytest.mark.feature("G31")
-def test_cyclone_is_the_default_and_needs_no_licence(tmp_path: Path) -> None:
-    assert isinstance(make_bus(CYCLONE, environ={}), DdsBus)
-    require_licence(CYCLONE, environ={}, directory=tmp_path)
-    assert licence(CYCLONE, environ={"RTI_LICENSE_FILE": "/none"}, directory=tmp_path) is None
+@pytest.mark.parametrize("plan", [TCP, CYCLONE])
+def test_tcp_is_the_default_and_needs_no_licence_nor_does_cyclone(
+    plan: BusPlan, tmp_path: Path
+) -> None:
+    assert Settings().middleware is Middleware.TCP
+    assert isinstance(make_bus(plan, environ={}), DdsBus)
+    require_licence(plan, environ={}, directory=tmp_path)
+    assert licence(plan, environ={"RTI_LICENSE_FILE": "/none"}, directory=tmp_path) is None
 
 
 @pytest.mark.feature("F099")

@@ -17,7 +17,7 @@ from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import ROOT_REGISTRY, Secret, root_pair, root_psk
 from uno.model.plan import BusPlan, Plan
 from uno.model.tunnel import Tunnel
-from uno.model.uvn import Cell, Settings, User, Uvn
+from uno.model.uvn import Cell, Middleware, Settings, User, Uvn
 from uno.planning.planner import plan, required_keys, with_keys
 from uno.ports.host import Desired
 from uno.reconcile.host_diff import reconcile
@@ -171,7 +171,7 @@ def test_its_table_has_a_name_of_its_own_and_names_the_bus_ports() -> None:
 
     assert ruleset is not None
     assert ruleset.startswith("table inet uno_registry {\n")
-    assert "udp dport 18912-18913" in ruleset
+    assert "tcp dport 18912" in ruleset
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="nft needs root")
@@ -208,10 +208,20 @@ def test_the_sessions_of_cells_that_are_found_elsewhere_end(
     assert left == {new.public_keys[root_pair(cell)] for cell in (HUB, HOME, ROAM)} - keys
 
 
-def test_a_registry_in_two_domains_admits_cells_to_the_ports_of_both() -> None:
-    made = planned()
+@pytest.mark.parametrize(
+    ("middleware", "ports"),
+    [
+        (Middleware.TCP, "tcp dport { 18912, 19162 }"),
+        (Middleware.CYCLONE, "udp dport { 18912, 18913, 19162, 19163 }"),
+    ],
+)
+def test_a_registry_in_two_domains_admits_cells_to_the_ports_of_both(
+    middleware: Middleware, ports: str
+) -> None:
+    made = planned(replace(UVN, settings=replace(Settings(), middleware=middleware)))
 
-    rules = desired(made, secrets(made), buses=(BusPlan(domain=47),)).firewall
+    other = BusPlan(middleware=middleware, domain=47)
+    rules = desired(made, secrets(made), buses=(other,)).firewall
 
     assert rules is not None
-    assert "udp dport { 18912, 18913, 19162, 19163 }" in rules
+    assert ports in rules

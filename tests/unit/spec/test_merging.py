@@ -6,7 +6,16 @@ import pytest
 from msgspec.structs import replace
 
 from uno.diagnostics import Rejected
-from uno.model.uvn import Cell, CellSettings, Particle, Settings, Strategy, User, Uvn
+from uno.model.uvn import (
+    Cell,
+    CellSettings,
+    Middleware,
+    Particle,
+    Settings,
+    Strategy,
+    User,
+    Uvn,
+)
 from uno.spec.merging import Merged, Removal, merge
 
 JANE, JOHN, NEW = (f"$argon2id${name}" for name in ("jane", "john", "new"))
@@ -141,6 +150,20 @@ def test_a_password_that_fits_its_hash_changes_nothing() -> None:
 
     assert same == UVN
     assert other.users[0].password == NEW
+
+
+@pytest.mark.feature("G09")
+@pytest.mark.feature("G31")
+def test_the_middleware_stays_unless_it_is_written() -> None:
+    """A text from a time of another default changes it no more than one that leaves it out."""
+    uvn = replace(UVN, settings=replace(UVN.settings, middleware=Middleware.CYCLONE))
+    text = "owner: john@example.org\nusers: [{email: john@example.org}]\n"
+
+    kept = merged(f"{text}settings: {{timing_profile: fast}}", uvn=uvn, prune=True)
+    given = merged(f"{text}settings: {{middleware: tcp}}", uvn=uvn, prune=True)
+
+    assert kept.uvn.settings.middleware is Middleware.CYCLONE
+    assert given.uvn.settings.middleware is Middleware.TCP
 
 
 @pytest.mark.feature("G09")

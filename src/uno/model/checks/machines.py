@@ -1,4 +1,4 @@
-"""A middleware that not every machine can run."""
+"""A middleware that not every machine runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from uno.diagnostics import Severity
 from uno.model.checks.finding import Finding, Findings
-from uno.model.uvn import Middleware, Settings
+from uno.model.uvn import Middleware
 
 if TYPE_CHECKING:
     from uno.model.uvn import Uvn
 
-# As PyPI has them.
+# As PyPI has them; TCP runs on all.
 _MACHINES: Final = {
     Middleware.CYCLONE: "x86-64 with glibc",
     Middleware.CONNEXT: "x86-64 and ARM64 with glibc",
@@ -19,9 +19,9 @@ _MACHINES: Final = {
 
 
 def check(uvn: Uvn) -> Findings:
-    """Warn of a middleware that is chosen, and runs on some machines only."""
+    """Warn of a middleware that runs on some machines only."""
     chosen = uvn.settings.middleware
-    if chosen is Settings().middleware or (machines := _MACHINES.get(chosen)) is None:
+    if (machines := _MACHINES.get(chosen)) is None:
         return
     yield Finding(
         path=("settings", "middleware"),

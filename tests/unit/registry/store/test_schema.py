@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from uno.diagnostics import ActionNeeded, UnoError
+from uno.model.uvn import Middleware
 from uno.registry.changes import operations
 from uno.registry.publish import package_files
 from uno.registry.store.generation_store import Store
@@ -36,6 +37,16 @@ def layout_of(path: Path) -> int:
         return version(db)
     finally:
         db.close()
+
+
+@pytest.mark.feature("G31")
+def test_a_registry_from_before_another_default_keeps_its_middleware(old: Path) -> None:
+    with operations.opened(old) as registry:
+        head = registry.store.head()
+
+    package = package_file.read((old / "cells" / "net__a.uvn-agent").read_bytes())
+    assert head.uvn.settings.middleware is Middleware.CYCLONE
+    assert head.plan.bus.middleware is package.plan.bus.middleware is Middleware.CYCLONE
 
 
 @pytest.mark.parametrize("for_change", [False, True])
