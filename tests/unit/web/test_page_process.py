@@ -366,7 +366,6 @@ def test_what_happens_without_a_reader_is_recorded(
     async def scene() -> None:
         async with web_pages.served(tmp_path, awaited=False) as page:
             await page.listening()
-            await asyncio.sleep(0.3)
             page.shown[0] = web_pages.view(7)
             await web_pages.until((tmp_path / EVENTS).exists)
             assert page.process.pid is None
