@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -152,8 +153,11 @@ def test_a_number_of_a_query_that_is_none_is_refused_and_named(
 @pytest.mark.feature("F106")
 def test_too_much_is_refused(browser: Browser) -> None:
     assert browser.ask("POST", "/api/v1/login", {"email": "x" * 5000, "password": ""}).status == 413
-    long = f"GET / HTTP/1.1\r\nHost: {browser.host}\r\nX: {'x' * 70_000}\r\n\r\n"
-    assert browser.raw(long.encode()).startswith(b"HTTP/1.1 4")
+    head = f"GET / HTTP/1.1\r\nHost: {browser.host}\r\nX: "
+    assert browser.raw(f"{head}{'x' * 16_384}\r\n\r\n".encode()).startswith(b"HTTP/1.1 4")
+    # Who goes on sending may find the connection closed before the answer (RFC 9112, 9.6).
+    with suppress(ssl.SSLError, ConnectionError):
+        assert browser.raw(f"{head}{'x' * 500_000}\r\n\r\n".encode())[:10] in (b"", b"HTTP/1.1 4")
     for document in ({}, [], {"email": 1, "password": 2}, {**GOOD, "more": 1}):
         assert browser.ask("POST", "/api/v1/login", document).status == 422
     for path in ("cells/999999999999", "cells/-1", "cells/x", "links/1-", "series/1-x"):

@@ -18,13 +18,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from uno.web.server.guard import HEAD_LIMIT
+
 MOST, MOST_OF_ONE = 192, 48
 """Connections at the same time, of all sources and of one address."""
 
 # Seconds: for a TLS handshake, for the whole of a request's head, and without a request.
 TO_SHAKE_HANDS, TO_ASK, IDLE = 8.0, 10.0, 30
-# Bytes of a request's head.
-_HEAD: Final = 16 << 10
 # Seconds in which others may leave, once no connection can be accepted.
 _TO_LEAVE: Final = 0.1
 # Milliseconds after which a peer that acknowledges nothing is given up (tcp(7)).
@@ -50,7 +50,7 @@ class Listeners:
             date_header=False,
             proxy_headers=False,
             timeout_keep_alive=IDLE,
-            h11_max_incomplete_event_size=_HEAD,
+            h11_max_incomplete_event_size=HEAD_LIMIT,
         )
         self._config.load()
         self._server = ServerState()
@@ -162,6 +162,9 @@ class BoundedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on; after the first of a request its head has so long to arrive."""
+        if self._transport is None or self._transport.is_closing():
+            # What else was sent with a request that is refused. TLS still hands it over.
+            return
         if self._is_idle and self._asking is None:
             self._expect_request()
         self._http.data_received(data)

@@ -49,6 +49,9 @@ FIELDS: Final = {
 BODY_LIMIT: Final = 4096
 """The most bytes of a request's body."""
 
+HEAD_LIMIT: Final = 16_384
+"""The most bytes of a request's head: of its target and its fields together."""
+
 # Seconds for a request and its answer, but for a stream.
 _TIME: Final = 60.0
 
@@ -80,6 +83,9 @@ class Guard:
             return
 
     def _refusal(self, method: str, fields: _Fields) -> Response | None:
+        if fields.size > HEAD_LIMIT:
+            # One that arrives at once is read before its length is known.
+            return refusal(431, f"the head has more than {HEAD_LIMIT:,} bytes", connection="close")
         if fields.one("transfer-encoding") is not None:
             # Two readings of where a request ends are refused (RFC 9112, section 6.3).
             hint = "send Content-Length"
@@ -117,8 +123,10 @@ class _Fields:
 
     def __init__(self, scope: Scope) -> None:
         self._fields: dict[bytes, list[bytes]] = {}
+        self.size = len(scope["path"]) + len(scope["query_string"])
         for name, value in scope["headers"]:
             self._fields.setdefault(name, []).append(value)
+            self.size += len(name) + len(value)
 
     def one(self, name: str, default: str | None = None) -> Any:
         found = self._fields.get(name.encode())
