@@ -37,8 +37,9 @@ class Journal:
                 for link, sample in samples(cell):
                     self.series.note(link, sample, at=now)
         if len(self._received) > len(view.cells):
-            ids = {cell.id for cell in view.cells}
+            ids = frozenset(cell.id for cell in view.cells)
             self._received = {id_: it for id_, it in self._received.items() if id_ in ids}
+            self.series.keep_only(ids)
 
     def received_at(self, cell: int) -> float:
         """Return the time at which the status of a cell was first recorded."""

@@ -178,10 +178,11 @@ class SeriesRecorder:
             **{name: tuple(values) for name, values in known.items()},
         )
 
-    def keep_only(self, links: frozenset[str]) -> None:
-        """Forget links that are none any more."""
-        for link in self._rings.keys() - links:
-            del self._rings[link]
+    def keep_only(self, cells: frozenset[int]) -> None:
+        """Forget the links of all other cells."""
+        for link in [*self._rings]:
+            if not cells.issuperset(map(int, link.split("-"))):
+                del self._rings[link]
 
 
 def _rates(before: tuple[float, LinkSample] | None, now: LinkSample, at: float) -> LinkRates:

@@ -116,3 +116,17 @@ def test_another_recorder_has_all_that_was_recorded(
     for pair in picture.links:
         name = link_name(pair)
         assert other.series(name, span=span, at=now) == recorder.series(name, span=span, at=now)
+
+
+def test_of_a_cell_that_has_left_nothing_is_kept() -> None:
+    view = picture_of(corp(), viewer=PARIS).view
+    journal = Journal()
+    journal.measure(view, now=0.0)
+    assert any(str(ROME) in each.link.split("-") for each in journal.series.recorded())
+
+    left = replace(view, cells=tuple(each for each in view.cells if each.id != ROME))
+    journal.measure(left, now=1.0)
+
+    found = [each.link.split("-") for each in journal.series.recorded()]
+    assert found
+    assert not any(str(ROME) in each for each in found)
