@@ -301,7 +301,7 @@ def test_a_peer_is_gone_in_time_and_not_before(
         due = liveness.due
         while times and times[0] <= due:
             heard_at = times.pop(0)
-            liveness.heard(now=heard_at)
+            liveness.received(now=heard_at)
         if liveness.due > due:
             continue
         match liveness.check(0 if answers else unacknowledged, now=due):

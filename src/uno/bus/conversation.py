@@ -46,7 +46,7 @@ class WriterChange:
     channel: Channel
 
 
-Heard: TypeAlias = Hello | Received | WriterChange | Farewell
+ConversationEvent: TypeAlias = Hello | Received | WriterChange | Farewell
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class Conversation:
             out += stream_frames.FAREWELL
         return bytes(out)
 
-    def receive(self, data: bytes) -> Iterator[Heard]:
+    def receive(self, data: bytes) -> Iterator[ConversationEvent]:
         """Yield what has arrived; all must be taken. Raises `BrokenStream`, and nothing else.
 
         The first is a `Hello`. Nothing follows a `Farewell`.
@@ -162,10 +162,10 @@ class Conversation:
                 raise BrokenStream("a frame after the last")
             if (self.peer is None) != isinstance(frame, Hello):
                 raise BrokenStream("a connection begins with one hello")
-            if (heard := self._handle(frame)) is not None:
-                yield heard
+            if (event := self._handle(frame)) is not None:
+                yield event
 
-    def _handle(self, frame: StreamFrame) -> Heard | None:  # noqa: PLR0911 - one for each frame
+    def _handle(self, frame: StreamFrame) -> ConversationEvent | None:  # noqa: PLR0911 - one for each frame
         match frame:
             case Hello():
                 self.peer = frame

@@ -45,7 +45,7 @@ class Liveness:
         """Begin with a sign of life. The lower address pings first."""
         self._ping_after = ping_after if is_lower else ping_after + _LATER
         self._gone_after = ping_after + PING_TIMEOUT
-        self._heard_at = self._proved_at = now
+        self._received_at = self._proved_at = now
         self._pinged_at: float | None = None
         self._unacknowledged = 0
 
@@ -53,11 +53,11 @@ class Liveness:
     def due(self) -> float:
         """When to check next."""
         patience = self._ping_after if self._pinged_at is None else self._gone_after
-        return min(self._proved_at + patience, self._heard_at + AGENT_TIMEOUT)
+        return min(self._proved_at + patience, self._received_at + AGENT_TIMEOUT)
 
-    def heard(self, *, now: float) -> None:
+    def received(self, *, now: float) -> None:
         """Something has been received."""
-        self._heard_at = self._proved_at = now
+        self._received_at = self._proved_at = now
         self._pinged_at = None
 
     def check(self, unacknowledged: int, *, now: float) -> Verdict:
@@ -67,7 +67,7 @@ class Liveness:
             self._proved_at, self._pinged_at = now, None
         self._unacknowledged = unacknowledged
         # Sums as in `due`, so that a check that is due by the one is by the other.
-        is_silent = now >= self._heard_at + AGENT_TIMEOUT
+        is_silent = now >= self._received_at + AGENT_TIMEOUT
         if is_silent or now >= self._proved_at + self._gone_after:
             return Verdict.GONE
         if self._pinged_at is None and now >= self._proved_at + self._ping_after:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from uno.bus import tcp_sockets
 from uno.bus.calls import ATTEMPT, CallFailure, CallLimit, CallSchedule, Standing, replaces
-from uno.bus.conversation import Conversation, Heard, WriterChange
+from uno.bus.conversation import Conversation, ConversationEvent, WriterChange
 from uno.bus.liveness import PING_CELL, PING_REGISTRY, Liveness, Verdict
 from uno.bus.stream_frames import BrokenStream, Farewell, Hello
 from uno.ports.bus import (
@@ -356,12 +356,12 @@ class TcpSession:
             )
             return
         now = self._loop.time()
-        line.liveness.heard(now=now)
+        line.liveness.received(now=now)
         line.budget -= len(data) / _BYTES_OF_ONE
         try:
-            for heard in line.conversation.receive(data):
+            for event in line.conversation.receive(data):
                 line.budget -= 1
-                self._handle(line, heard)
+                self._handle(line, event)
                 if not line.is_open:
                     return
         except BrokenStream as error:
@@ -371,20 +371,20 @@ class TcpSession:
         self._send(line)
         self._pause_if_spent(line, now)
 
-    def _handle(self, line: _Line, heard: Heard) -> None:
-        match heard:
+    def _handle(self, line: _Line, event: ConversationEvent) -> None:
+        match event:
             case Hello():
-                self._greet(line, heard)
+                self._greet(line, event)
             case Received():
                 if line is line.peer.line:
-                    self._inbox.put([heard])
+                    self._inbox.put([event])
             case WriterChange(channel):
                 self._report_on(channel)
             case Farewell():
                 line.peer.carried.clear()
                 self._end(line, CallFailure.REFUSED)
             case _:
-                assert_never(heard)
+                assert_never(event)
 
     def _greet(self, line: _Line, hello: Hello) -> None:
         peer, now = line.peer, self._loop.time()

@@ -195,7 +195,7 @@ class _Way:
         view, name = self.views.get(cell), self.known.name(cell)
         is_silent = view is None or view.status is None or not view.alive
         is_judged = self.sight.is_whole and not self.is_cut_off
-        if is_silent and is_judged and not self._is_heard(cell):
+        if is_silent and is_judged and not self._has_working_link(cell):
             fault = own_faults(view)[0] if view else "it is not in the view"
             yield Cause(
                 where=name,
@@ -351,7 +351,7 @@ class _Way:
         links = status.links if status else ()
         return next((link for link in links if link.cell == neighbor), None)
 
-    def _is_heard(self, cell: int) -> bool:
+    def _has_working_link(self, cell: int) -> bool:
         """Whether a neighbour in contact has a session with a cell."""
         neighbors = (other for pair in self.known.links if cell in pair for other in pair)
         return any(end.works for it in neighbors if (end := self._end(it, cell)) is not None)

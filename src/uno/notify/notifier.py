@@ -137,7 +137,7 @@ class Notifier:
             self._changing_until = now
         self._tracks, notices = policy.step(
             self._tracks,
-            policy.heard(picture.conditions, picture.muted, self._tracks),
+            policy.unmuted(picture.conditions, picture.muted, self._tracks),
             now,
             since_change=float("inf") if picture.changing else self._changing_until,
             hold=float(settings.hold),

@@ -68,7 +68,7 @@ class Track(Struct, frozen=True, kw_only=True):
 Tracks = Mapping[str, Track]
 
 
-def heard(
+def unmuted(
     conditions: Mapping[str, Condition], muted: AbstractSet[str], tracks: Tracks
 ) -> Mapping[str, Condition]:
     """Return the conditions that count: those of `muted` do only if they were reported before.
