@@ -94,6 +94,9 @@ def networks(agent: Agent, kind: str) -> set[str]:
 
 @pytest.mark.feature("F095")
 def test_every_node_shows_every_cell_with_lans_links_and_measurements(well: Agents) -> None:
+    # All LANs are reached before all links are up.
+    for agent in well.all:
+        await_true(lambda a=agent: links_work(a), f"{agent.name} shows all links up", within=60)
     for agent in well.all:
         cells = {cell["name"]: cell["status"] for cell in status_json(agent)["cells"]}
         assert set(cells) == set(well.cells)
@@ -106,6 +109,12 @@ def test_every_node_shows_every_cell_with_lans_links_and_measurements(well: Agen
                 assert 0 < link["rtt"] < 5000
                 assert link["loss"] == 0
             assert all(path["rtt"] for path in state["paths"])
+
+
+def links_work(agent: Agent) -> bool:
+    """Whether an agent shows all links up, at both ends."""
+    statuses = [cell.status for cell in agent.view().cells]
+    return all(status and all(link.works for link in status.links) for status in statuses)
 
 
 @pytest.mark.parametrize("where", ["registry", "lan-d"])
