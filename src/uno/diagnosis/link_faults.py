@@ -53,8 +53,8 @@ def _without_sessions(state: LinkState, neighbor: str) -> LinkFault:
     lacking = "BFD" if state.bgp == "Established" else "BGP"
     shown = (state.bfd if lacking == "BFD" else state.bgp) or "off"
     return LinkFault(
-        what=f"{state.interface}: {lacking} with {neighbor} is {shown}, and the last handshake is"
-        f" {state.handshake} s old",
+        what=f"{state.interface}: the routing session with {neighbor} is down ({lacking}: {shown}),"
+        f" and the last handshake is {state.handshake} s old",
         remedy=f"run uno doctor on {neighbor}: the way there was cut just now, its routing is down,"
         " or a firewall drops TCP port 1790 or UDP port 3784 there",
     )

@@ -409,7 +409,7 @@ CASES: tuple[tuple[Callable[[Site], None], str, CheckState, str], ...] = (
     (moved, "endpoints", FAULT, "now leads to 198.51.100.99:63550"),
     (cut, "links", FAULT, "has not answered for 1000 s; the interface sends to 198.51.100.53:"),
     (never_answered, "links", FAULT, "has never answered"),
-    (without_bgp, "links", FAULT, "is Active, and the last handshake is 30 s old"),
+    (without_bgp, "links", FAULT, "(BGP: Active), and the last handshake is 30 s old"),
     (no_default_route, "links", FAULT, "no default route"),
     (lan_down_that_is_the_way_out, "lans", FAULT, "eth1 is down"),
     (link_down, "links", FAULT, f"{LINK.interface} is down"),
