@@ -224,6 +224,14 @@ def test_a_link_that_dies_while_its_neighbour_restarts_routing_is_routed_around(
     assert unreached(deployment, within=15) == []
 
 
+# What shows why a cell without an agent is not reached.
+EVIDENCE = """
+cd /run/uno/*/frr && tail -n 30 frr.log watchfrr.log; ps -eo pid,ppid,etime,args
+for each in 'show bgp summary' 'show bfd peers brief'; do vtysh --vty_socket "$PWD" -c "$each"; done
+wg show; ip route; nft list tables
+"""
+
+
 @pytest.mark.feature("G55")
 @pytest.mark.skipif(not SYSTEMD.exists(), reason="there is no systemd")
 def test_a_cell_whose_unit_is_sandboxed_connects_changes_recovers_and_disconnects(
@@ -260,7 +268,7 @@ def test_a_cell_whose_unit_is_sandboxed_connects_changes_recovers_and_disconnect
         assert unreached(well.deployment, within=60) == []
 
         host.run("systemctl", "stop", "uvn-agent")
-        assert unreached(well.deployment, within=60) == []
+        assert unreached(well.deployment, within=60) == [], host.run("sh", "-c", EVIDENCE).stdout
         host.run(sys.executable, "-m", "uno", "service", "down", "--forget", "-r", str(root))
 
         host.run("systemctl", "start", "uvn-once")
