@@ -108,9 +108,15 @@ def common_options() -> tuple[Option, ...]:
 
 def _leaves(command: Any, tokens: tuple[str, ...]) -> Iterator[Command]:
     if hasattr(command, "commands"):
+        if command.invoke_without_command and tokens:
+            yield from _one(command, tokens)
         for name, inner in command.commands.items():
             yield from _leaves(inner, (*tokens, name))
-        return
+    else:
+        yield from _one(command, tokens)
+
+
+def _one(command: Any, tokens: tuple[str, ...]) -> Iterator[Command]:
     if command.hidden:
         return
     is_common = {each.name for each in command.params} >= COMMON

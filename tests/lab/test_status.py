@@ -9,8 +9,8 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -647,6 +647,66 @@ def test_the_page_of_every_cell_is_read_from_everywhere_in_the_uvn_and_from_nowh
         assert not [each for each in refused.values() if "html" in each.lower()], refused
         # A router is in front of lan-a; nothing but its own firewall is in front of the relay.
         assert name == "lan-a" or strangers(world.nodes[name]) > before
+
+
+@pytest.mark.feature("F106")
+@pytest.mark.feature("G43")
+def test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_left_without(
+    well: Agents,
+) -> None:
+    registry, root = well.registry, str(well.deployment.registry_root)
+    log = registry.node.directory / "web.log"
+    argv = program.argv("web", "-r", root, "--port", "50443")
+    beside = registry.node.start(as_on_a_stock_host(argv), log=log)
+    try:
+        await_true(lambda: printed_address(log), "it prints an address", within=60)
+        with reading(registry.node, printed_address(log)) as asked:
+            await_true(lambda: is_well(asked()), "every cell is there and well", within=90)
+            assert {cell["name"] for cell in asked()["cells"]} == well.cells.keys()
+            assert registry.stop() == 0
+            await_true(
+                lambda: [it["kind"] for it in asked()["alerts"]] == ["registry-lost"],
+                "the agent is missed, and nothing else",
+                within=30,
+            )
+            assert {cell["health"] for cell in asked()["cells"]} == {"silent"}
+    finally:
+        beside.stop()
+        registry.start("--web")
+        well.start([registry])
+
+    # The agent, which has given up all rights that it does not need, serves it as well.
+    address = deploy.uno(registry.node, "web", "login", "-r", root).stdout.strip()
+    with reading(registry.node, address) as asked:
+        await_true(lambda: is_well(asked()), "the agent's own page shows them too", within=90)
+
+
+def printed_address(log: Path) -> str:
+    """The address that a page was opened with, empty before it is printed."""
+    text = log.read_text() if log.exists() else ""
+    return next((line for line in text.splitlines() if line.startswith("http")), "")
+
+
+def is_well(summary: dict[str, Any]) -> bool:
+    """Whether all cells are in contact and run what they should, and all LANs are reached."""
+    cells = {cell["health"] for cell in summary["cells"]}
+    return cells == {"ok"} and {lan["health"] for lan in summary["lans"]} == {"reached"}
+
+
+@contextmanager
+def reading(node: Node, address: str) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Open a page with a ticket on its own host; yield what returns its summary."""
+    jar = node.directory / "cookies.txt"
+    words = (sys.executable, "-I", PLAIN_READER, str(jar))
+    node.run([*words, address])
+    summary = f"{address.partition('/login')[0]}/api/v1/summary"
+    try:
+        yield lambda: json.loads(node.run([*words, summary]).stdout)
+    finally:
+        jar.unlink()
+
+
+PLAIN_READER = str(Path(__file__).with_name("plain_page_reader.py"))
 
 
 def strangers(cell: Node) -> int:

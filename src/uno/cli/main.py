@@ -33,12 +33,12 @@ from uno.cli.commands import (
     run_agent,
     run_lab,
     run_sync,
+    serve_web,
     service_up_down,
     show,
     update,
     verify,
     watch_status,
-    web_login,
 )
 from uno.cli.input import passphrase_source
 from uno.cli.output import error_output
@@ -76,7 +76,7 @@ for module in (
     doctor,
     explain,
     notify,
-    web_login,
+    serve_web,
     run_sync,
     run_lab,
 ):

@@ -18,15 +18,17 @@ from uno.diagnostics import ActionNeeded
 
 if TYPE_CHECKING:
     from uno.controller.registry_agent import RegistryAgent
+    from uno.controller.registry_page import RegistryPage
     from uno.host.linux import LinuxHost
     from uno.model.plan import Plan
     from uno.model.status import UvnView
     from uno.registry.store.generation_store import Generation
 
 
-def serve(root: Path) -> None:
+def serve(root: Path, *, web: bool = False) -> None:
     """Run the agent of the registry in `root` until SIGTERM or SIGINT; then remove its root VPN.
 
+    With `web` it serves the registry's page, which keeps its events in `root`.
     It waits for a `uno sync` that runs, which is the agent until it has ended. Raises UnoError
     where it cannot run: not root, no root VPN, another agent, no middleware.
     """
@@ -35,7 +37,7 @@ def serve(root: Path) -> None:
     require_root()
     privileges.restrict(privileges.needed(privileges.OF_REGISTRY, directory=root))
     with suppress(asyncio.CancelledError):
-        run(root, after="uno sync")
+        run(root, after="uno sync", web=web)
 
 
 def run(
@@ -44,10 +46,12 @@ def run(
     release: bool = False,
     until: Callable[[UvnView], bool] | None = None,
     after: str = "",
+    web: bool = False,
 ) -> UvnView:
     """Run the agent until its view satisfies `until`, and return that view.
 
-    With `release`, the newest generation is released first. `after` is as for `hold_pidfile`.
+    With `release`, the newest generation is released first, with `web` the page is served. `after`
+    is as for `hold_pidfile`.
     SIGTERM and SIGINT end it with `CancelledError`.
     """
     from uno.agent.pidfile import hold_pidfile
@@ -57,7 +61,7 @@ def run(
     require_root()
     plan = newest(root).plan
     host = LinuxHost(plan.identity, REGISTRY)
-    agent = _agent(root, plan, host)
+    agent = _agent(root, plan, host, web=web)
     with hold_pidfile(host.folder, name=f"the registry of {plan.uvn}", after=after):
         return asyncio.run(_until_stopped(agent, release=release, until=until))
 
@@ -84,7 +88,7 @@ def require_root() -> None:
         raise ActionNeeded("this needs root: it changes the host's network", "run it with sudo")
 
 
-def _agent(root: Path, plan: Plan, host: LinuxHost) -> RegistryAgent:
+def _agent(root: Path, plan: Plan, host: LinuxHost, *, web: bool) -> RegistryAgent:
     from uno.cli import host_requirements, middleware
     from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
     from uno.controller.root_host import RootHost
@@ -102,8 +106,15 @@ def _agent(root: Path, plan: Plan, host: LinuxHost) -> RegistryAgent:
             clock=time.monotonic,
             notify_watchdog=_watchdog(),
             has_ipv6=host.facts().has_ipv6,
+            make_page=partial(_page, root) if web else None,
         ),
     )
+
+
+def _page(root: Path) -> RegistryPage:
+    from uno.cli import followed_registry
+
+    return followed_registry.make_registry_page(root, root, environ=os.environ)
 
 
 def _watchdog() -> Callable[[], None]:

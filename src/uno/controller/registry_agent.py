@@ -42,6 +42,7 @@ from uno.statesync.sequence import Sequence
 from uno.statesync.timers import WATCH_LEASE
 
 if TYPE_CHECKING:
+    from uno.controller.registry_page import RegistryPage
     from uno.model.messages import Activation, UvnAnnouncement
     from uno.model.plan import Member
     from uno.model.status import UvnView
@@ -67,6 +68,8 @@ _TRIAL_SILENCE = 8.0
 
 # Seconds between two passes that resolve the endpoints of cells that do not answer.
 _ENDPOINT_INTERVAL = 30.0
+# Seconds until a page is made again that could not be served.
+_PAGE_INTERVAL = 30.0
 # Upper bound, in seconds, for the delivery of the final announcement.
 _FINAL_DELIVERY = 0.3
 
@@ -80,7 +83,7 @@ class ControllerEnvironment:
     raises `UnoError` where this host, with these plans in use, cannot run the other. All three
     block, and other threads call them. `clock` is monotonic, in seconds; `notify_watchdog` is
     called after each pass; `has_ipv6` is whether the host has IPv6; `licence` is for the bus; `run`
-    is the directory for sockets.
+    is the directory for sockets. `make_page` makes the registry's page, None if none is served.
     """
 
     make_bus: Callable[[], Bus]
@@ -90,6 +93,7 @@ class ControllerEnvironment:
     refresh_endpoints: Callable[[], None] = lambda: None
     notify_watchdog: Callable[[], None] = lambda: None
     has_ipv6: bool = True
+    make_page: Callable[[], RegistryPage] | None = None
     licence: str | None = None
     run: Path = control.RUN
     limits: RolloutLimits = LIMITS
@@ -119,6 +123,7 @@ class RegistryAgent:
             has_ipv6=environment.has_ipv6,
         )
         self._server: control.ControlServer | None = None
+        self._page: RegistryPage | None = None
         self._pass_lock = asyncio.Lock()
         self._wake = asyncio.Event()
         # Whether a pass is to be made without waiting.
@@ -171,13 +176,17 @@ class RegistryAgent:
         return seen
 
     def _show(self) -> UvnView:
-        """Return the view for a client, and have all cells advertise what they measure."""
+        """Return the view for a client, which watches the UVN."""
+        self._watch()
+        return self.view()
+
+    def _watch(self) -> None:
+        """Have all cells advertise what they measure, as somebody watches the UVN here."""
         now = self._environment.clock()
         was_watched, self._watched_until = now < self._watched_until, now + WATCH_LEASE
         if not was_watched:
             self._is_due = True
             self._wake.set()
-        return self.view()
 
     async def release(self) -> None:
         """Release the newest generation: now, or once the current rollout may be replaced."""
@@ -225,10 +234,26 @@ class RegistryAgent:
                 serving = tasks.create_task(self._server.serve())
                 passes = tasks.create_task(self._repeat_passes(until))
                 endpoints = tasks.create_task(self._refresh_endpoints())
-                passes.add_done_callback(lambda _: (serving.cancel(), endpoints.cancel()))
+                page = tasks.create_task(self._serve_page())
+                passes.add_done_callback(
+                    lambda _: (serving.cancel(), endpoints.cancel(), page.cancel())
+                )
         except ExceptionGroup as group:
             raise _cause(group) from None
         return passes.result()
+
+    async def _serve_page(self) -> None:
+        """Serve the registry's page, if it is to be served; the agent runs without it too."""
+        make, warned = self._environment.make_page, ""
+        while make is not None:
+            self._page = make()
+            try:
+                await self._page.run(self.view, self._watch)
+            except UnoError as error:
+                if str(error) != warned:
+                    warned = str(error)
+                    _log.warning("no web page: %s", error)
+            await asyncio.sleep(_PAGE_INTERVAL)
 
     async def _repeat_passes(self, until: Callable[[UvnView], bool] | None) -> UvnView:
         before = self.view()
@@ -238,8 +263,7 @@ class RegistryAgent:
             seen = self.view()
             self._log_changes(before, seen)
             before = seen
-            if self._server is not None:
-                self._server.changed()
+            self._show_changes()
             if until is not None and until(seen):
                 await self._publish_final_announcement()
                 return seen
@@ -247,6 +271,13 @@ class RegistryAgent:
             is_stuck = self._failure is not None and not self._failure.transient
             is_active = (bool(seen.rollout) or self._release_waits) and not is_stuck
             await self._wait(_ROLLOUT_INTERVAL if is_active else _IDLE_INTERVAL)
+
+    def _show_changes(self) -> None:
+        """Show what has changed to clients and readers."""
+        if self._server is not None:
+            self._server.changed()
+        if self._page is not None:
+            self._page.changed()
 
     def _log_changes(self, before: UvnView, after: UvnView) -> None:
         for line in rollout_events.events(before, after):

@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from uno.diagnostics import InvalidInput
 from uno.model.net import Address, Network, address, network, overlap
+from uno.model.network_directory import Directory
 from uno.model.package import Package
-from uno.model.plan import Member, ParticleIdentity, Plan, Pools
+from uno.model.plan import Member, ParticleIdentity, Plan, Pools, Roster
 from uno.model.uvn import Uvn
 
 # Names that an error lists.
@@ -110,6 +111,22 @@ def map_of_plan(plan: Plan, uvn: Uvn) -> NetworkMap:
         particles=tuple(each.identity for each in plan.particles),
         banned_cells=frozenset(each.name for each in uvn.cells if each.excluded),
         banned_particles=frozenset(each.name for each in uvn.particles if each.id not in active),
+    )
+
+
+def map_of_facts(roster: Roster, facts: Directory) -> NetworkMap:
+    """Return what the registry knows of the network, from what it makes of it for others."""
+    return NetworkMap(
+        members=roster.members,
+        links=roster.links,
+        pools=roster.pools,
+        particles=tuple(
+            ParticleIdentity(each.id, each.name, each.address4, each.address6)
+            for each in facts.particles
+            if each.address4 is not None and each.address6 is not None
+        ),
+        banned_cells=frozenset(each.name for each in facts.cells if each.banned),
+        banned_particles=frozenset(each.name for each in facts.particles if each.banned),
     )
 
 

@@ -79,10 +79,10 @@ class Agent:
         parent = self.pid
         return None if parent is None else _named_child(parent, WEB.name)
 
-    def start(self, *, env: Mapping[str, str] | None = None) -> None:
-        """Start it; nothing if it runs. Does not wait until it serves."""
+    def start(self, *options: str, env: Mapping[str, str] | None = None) -> None:
+        """Start it with `options`; nothing if it runs. Does not wait until it serves."""
         if self._program is None or self._program.status() is not None:
-            argv = program.argv("agent", "-r", str(self.root))
+            argv = program.argv("agent", *options, "-r", str(self.root))
             self._program = self.node.start(as_on_a_stock_host(argv), log=self.log, env=env)
 
     def stop(self) -> int:

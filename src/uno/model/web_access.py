@@ -31,6 +31,13 @@ Who trusts it trusts no UVN with an address of anyone else's.
 """
 
 
+REGISTRY_PORT = 63443
+"""The TCP port of the registry's own page, unless another is chosen."""
+
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+"""The loopback interface, for which the root certificate is not good (RFC 1122, RFC 4291)."""
+
+
 class WebUser(Struct, frozen=True, kw_only=True):
     """A user who may log in at the cell.
 
@@ -108,6 +115,11 @@ def of_package(package: Package) -> WebAccess | None:
 def host_name(cell: str, uvn: str) -> str:
     """Return the name of a cell's page: below `internal`, which ICANN has reserved."""
     return f"{cell}.{uvn}.internal"
+
+
+def registry_host_name(uvn: str) -> str:
+    """Return the name of the registry's own page."""
+    return f"{uvn}.internal"
 
 
 def page_networks(plan: CellPlan, member: Member) -> tuple[Network, ...]:

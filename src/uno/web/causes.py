@@ -3,7 +3,8 @@
 One silent site is one alert, not one for each cell that does not reach its LANs and for each of its
 links. What follows from a cause is counted with it. The order in which causes explain others:
 
-1. the viewer has no contact with any cell: what it had of them is old;
+1. the viewer has no contact with any cell, or the registry's agent does not run: what is known of
+   cells is old;
 2. a cell is silent: its links, its LANs, and cells that are joined to the rest by it alone;
 3. a cell reports a fault of its own, or a LAN that is detached: its links, and its LANs;
 4. links are down: LANs of cells that no other links join;
@@ -66,6 +67,9 @@ class _Causes:
     def _isolation(self) -> Iterator[Alert]:
         picture, viewer = self.picture, self.picture.view.viewer
         others = [each for each in picture.view.cells if each.id != viewer]
+        if others and viewer == REGISTRY and not picture.view.registry:
+            yield self._without_agent(others)
+            return
         known = [each for each in others if each.status is not None]
         if not known or any(each.alive for each in others):
             return
@@ -81,6 +85,17 @@ class _Causes:
         self.consequences[alert.id] = len(others)
         self.explained.update((each.id, alert.id) for each in others)
         yield alert
+
+    def _without_agent(self, cells: list[CellView]) -> Alert:
+        alert = _whole(
+            AlertKind.REGISTRY_LOST,
+            AlertSeverity.WARNING,
+            "the registry's agent does not run: what cells do is not known here",
+            "start it at the registry: uno agent",
+        )
+        self.consequences[alert.id] = len(cells)
+        self.explained.update((each.id, alert.id) for each in cells)
+        return alert
 
     def _silent_cells(self) -> Iterator[Alert]:
         """Yield silent cells beside one in contact; those behind them are their consequences."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from uno.diagnosis.explanation import Sight, explain
-from uno.diagnosis.network_map import find_place, map_of_package
+from uno.diagnosis.network_map import find_place, map_of_facts, map_of_package
 from uno.diagnostics import InvalidInput
 from uno.model import codec
+from uno.model.messages import REGISTRY
 from uno.web import view
 from uno.web.documents import (
     CellReport,
@@ -96,9 +98,20 @@ def made(
 
 def explanation(picture: Picture, source: str, target: str) -> dict[str, object]:
     """Return why `source` reaches `target` or not, as `uno explain --json`. Raises `UnoError`."""
-    if picture.package is None:
-        raise InvalidInput("this page explains nothing", "run at the registry: uno explain A B")
-    known = map_of_package(picture.package)
+    if picture.package is not None:
+        known = map_of_package(picture.package)
+    elif picture.directory is not None:
+        known = map_of_facts(picture.roster, picture.directory)
+    else:
+        raise InvalidInput("this page explains nothing yet", "run at the registry: uno explain A B")
     places = find_place(source, known), find_place(target, known)
-    found = explain(known, Sight(view=picture.view), *places)
+    found = explain(known, _sight(picture), *places)
     return {"reaches": found.reaches, **codec.to_builtins(found)}
+
+
+def _sight(picture: Picture) -> Sight:
+    view = picture.view
+    if view.viewer == REGISTRY and not view.registry:
+        # No agent runs there: the plan is all that is known.
+        return Sight(view=replace(view, cells=()), is_whole=False)
+    return Sight(view=view)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from uno.diagnosis.cell_faults import first
 from uno.model.messages import REGISTRY
-from uno.model.status import CellView, ParticleState
+from uno.model.status import CellView, ParticleState, UvnView
 from uno.web.causes import alerts
 from uno.web.documents import Alert, AlertKind, AlertSeverity, LanHealth, LinkHealth
 from uno.web.picture import Picture, link_name
@@ -73,6 +73,9 @@ _FAULTS = frozenset(
 
 def events(before: Picture, after: Picture) -> tuple[NetworkEvent, ...]:
     """Return what has happened since `before`, in the order of cells, links, LANs, particles."""
+    if after.view.viewer == REGISTRY and before.view.registry != after.view.registry:
+        # What cells do meanwhile is not observed.
+        return (_of_agent(after.view),)
     return (
         *_whole(before, after),
         *_cells(before, after),
@@ -109,6 +112,14 @@ def _whole(before: Picture, after: Picture) -> Iterator[NetworkEvent]:
     if now.undone is not None and now.undone != was.undone:
         text = f"generation {now.undone} was undone: {now.reason}"
         yield _event(EventKind.UNDONE, AlertSeverity.WARNING, text)
+
+
+def _of_agent(now: UvnView) -> NetworkEvent:
+    """Return that the registry's agent runs, or has ended."""
+    if now.registry:
+        return _event(EventKind.REGISTRY_FOUND, AlertSeverity.INFO, "the registry's agent runs")
+    text = "the registry's agent does not run"
+    return _event(EventKind.REGISTRY_LOST, AlertSeverity.WARNING, text)
 
 
 def _cells(before: Picture, after: Picture) -> Iterator[NetworkEvent]:

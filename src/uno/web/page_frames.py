@@ -43,9 +43,13 @@ class CertificateFrame(_PageFrame, frozen=True, tag="certificate"):
 
 
 class ListenFrame(_PageFrame, frozen=True, tag="listen"):
-    """Serve at `address` (`192.168.1.2` or `fd00::1`): the frame comes with a listening socket."""
+    """Serve at `address` (`192.168.1.2` or `fd00::1`): the frame comes with a listening socket.
+
+    `is_plain`: without TLS, which a process does at an address of the loopback interface alone.
+    """
 
     address: str
+    is_plain: bool
 
 
 class UnlistenFrame(_PageFrame, frozen=True, tag="unlisten"):

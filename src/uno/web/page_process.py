@@ -11,27 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
-import hmac
 import logging
 import socket
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
 from uno import files
-from uno.diagnostics import TransientFailure, UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model import codec, web_access
-from uno.model.net import Address, Network, written
+from uno.model.net import Address, written
 from uno.model.network_directory import Directory
 from uno.model.package import Package
 from uno.model.status import CellView, UvnView
 from uno.model.untrusted_text import visible
-from uno.model.web_access import WebAccess
 from uno.unprivileged.child_link import TEXT_LIMIT, Child, ChildLink, Outgoing
 from uno.unprivileged.confinement import WEB
 from uno.web import leaf_certificate
@@ -40,7 +38,7 @@ from uno.web.event_store import EventStore
 from uno.web.events import NetworkEvent
 from uno.web.journal import Journal, is_same
 from uno.web.leaf_certificate import Leaf
-from uno.web.page_site import site_of
+from uno.web.page_site import PageSource, source_of
 from uno.web.picture import Picture
 
 _log = logging.getLogger(__name__)
@@ -79,13 +77,13 @@ class PageProcess:
         """
         self._start, self._directory, self._wall = start, directory, wall
         self._link: ChildLink | None = None
-        self._package: Package | None = None
-        self._access: WebAccess | None = None
+        # Which package or definition the page is of, and what follows from it.
+        self._mark = ""
+        self._source: PageSource | None = None
         self._addresses: tuple[Address, ...] = ()
         # What the certificate was made for, and when it is compared with the clock again.
         self._certified: tuple[str, tuple[Address, ...]] | None = None
         self._certify_at = 0.0
-        self._networks: tuple[Network, ...] = ()
         self._leaf: Leaf | None = None
         self._sockets: dict[str, socket.socket] = {}
         # Those of them at which a first reader is awaited, and those that the process has.
@@ -117,15 +115,32 @@ class PageProcess:
 
     def configure(self, package: Package, addresses: Collection[Address]) -> None:
         """Serve the page of `package` at these addresses of the host."""
-        content = package.manifest.content
-        if self._package is None or self._package.manifest.content != content:
-            self._package, self._access = package, web_access.of_package(package)
-            self._networks = web_access.page_networks(package.plan, package.own)
-            self._is_new = True
-        before = self._addresses
+        mark = package.manifest.content
+        if self._mark != mark:
+            access = web_access.of_package(package)
+            self._take(mark, source_of(package, access) if access is not None else None)
+        self._place(addresses)
+
+    def show(self, source: PageSource, addresses: Collection[Address]) -> None:
+        """Serve the page of `source` at these addresses of the host."""
+        if self._mark != source.mark:
+            self._take(source.mark, source)
+        self._place(addresses)
+
+    def listen(self) -> None:
+        """Open the listening sockets now. Raises `ActionNeeded` where one cannot be opened."""
+        assert self._source is not None
+        if failed := self._open_sockets(self._source):
+            raise ActionNeeded(failed)
+
+    def _take(self, mark: str, source: PageSource | None) -> None:
+        self._mark, self._source, self._is_new = mark, source, True
+
+    def _place(self, addresses: Collection[Address]) -> None:
+        before, networks = self._addresses, self._source.networks if self._source else ()
         self._addresses = tuple(
             sorted(
-                (each for each in set(addresses) if any(_is_in(each, it) for it in self._networks)),
+                (each for each in set(addresses) if any(_is_in(each, it) for it in networks)),
                 key=lambda it: (it.version, int(it)),
             )
         )
@@ -174,9 +189,9 @@ class PageProcess:
     @property
     def _has_page(self) -> bool:
         """Whether there is a package with what a page needs."""
-        if self._package is None:
+        if not self._mark:
             return False
-        if self._access is None:
+        if self._source is None:
             self._problems["access"] = (
                 "no web page: the package has no certificate, as an older uno made it: at the"
                 " registry, make any change, or run uno redeploy"
@@ -188,15 +203,15 @@ class PageProcess:
 
     async def _turn(self, view: UvnView, directory: Directory | None, *, now: float) -> None:
         """Record what has happened, and serve."""
-        package = self._package
-        assert package is not None
-        self._listen(package)
+        source = self._source
+        assert source is not None
+        self._listen(source)
         self._journal.measure(view, now=now)
         picture = Picture(
             view=view,
-            roster=package.roster,
+            roster=source.site.roster,
             directory=directory,
-            package=package,
+            package=source.site.package,
             now=int(self._wall()),
         )
         await self._record(self._journal.happened(picture, now=now))
@@ -208,28 +223,19 @@ class PageProcess:
     # What the process gets.
 
     def _serve(self, view: UvnView, directory: Directory | None, *, now: float) -> None:
-        package, access = self._package, self._access
-        assert package is not None
-        if access is None:
+        source = self._source
+        if source is None:
             # Another package has come meanwhile.
             return
-        self._certify(package, access, now)
+        if not all(map(source.is_plain, self._addresses)):
+            self._certify(source, now)
         if self._is_new:
             self._is_new = False
-            self._send("site", frames.SiteFrame(self._site(package, access)))
+            self._send("site", frames.SiteFrame(codec.encode(source.site)))
         self._show(view, directory)
         for address in self._sockets.keys() - self._passed_on:
             # Last, so that the first reader gets everything.
-            self._pass_on(address)
-
-    def _site(self, package: Package, access: WebAccess) -> bytes:
-        site = site_of(
-            package,
-            access,
-            name=web_access.host_name(package.plan.name, package.plan.uvn),
-            device_key=hmac.new(access.key, b"uno web devices", hashlib.sha256).digest(),
-        )
-        return codec.encode(site)
+            self._pass_on(address, source)
 
     def _show(self, view: UvnView, directory: Directory | None) -> None:
         for cell in view.cells:
@@ -278,8 +284,17 @@ class PageProcess:
 
     # Sockets and certificate.
 
-    def _listen(self, package: Package) -> None:
-        port = package.plan.httpd_port
+    def _listen(self, source: PageSource) -> None:
+        failed = self._open_sockets(source)
+        if not failed:
+            self._problems.pop("port", None)
+        elif self._problems.get("port") != failed:
+            self._problems["port"] = failed
+            _log.warning("%s", failed)
+
+    def _open_sockets(self, source: PageSource) -> str:
+        """Have a listening socket at each address; return why there is none at some."""
+        port = source.site.port
         wanted = {written(each): each for each in self._addresses}
         gone = self._sockets.keys() if port != self._port else self._sockets.keys() - wanted.keys()
         for text in tuple(gone):
@@ -296,13 +311,14 @@ class PageProcess:
                 self._sockets[text] = _listening(address, port)
             except OSError as error:
                 failed[text] = error
-        self._note_failed(failed, port, package.plan.name)
         self._await_reader()
+        return _failure(failed, port, source.port_remedy) if failed else ""
 
-    def _pass_on(self, address: str) -> None:
+    def _pass_on(self, address: str, source: PageSource) -> None:
         if self._link is not None:
             self._passed_on.add(address)
-            frame = partial(frames.encode, frames.ListenFrame(address))
+            listen = frames.ListenFrame(address, source.is_plain(ip_address(address)))
+            frame = partial(frames.encode, listen)
             self._link.put(("address", address), Outgoing(frame, (self._sockets[address],)))
 
     def _await_reader(self) -> None:
@@ -325,33 +341,15 @@ class PageProcess:
         self._called.set()
         self.changed()
 
-    def _note_failed(self, failed: dict[str, OSError], port: int, name: str) -> None:
-        if not failed:
-            self._problems.pop("port", None)
-            return
-        where = ", ".join(sorted(failed))
-        error = next(iter(failed.values()))
-        if error.errno == errno.EADDRINUSE:
-            text = (
-                f"no web page at {where}: another program has TCP port {port}; see which with"
-                f" `ss -ltnp sport = :{port}`, or choose another: uno config cell {name} -U"
-                " --httpd-port PORT"
-            )
-        else:
-            text = f"no web page at {where}, TCP port {port}: {error.strerror}"
-        if self._problems.get("port") != text:
-            self._problems["port"] = text
-            _log.warning("%s", text)
-
-    def _certify(self, package: Package, access: WebAccess, now: float) -> None:
+    def _certify(self, source: PageSource, now: float) -> None:
         """Have a certificate for the addresses, kept or new; send it if it is another."""
-        wanted = package.manifest.content, self._addresses
+        wanted, access, name = (source.mark, self._addresses), source.access, source.site.name
         if wanted == self._certified and now < self._certify_at:
             return
         self._certified, self._certify_at = wanted, now + _CERTIFY_EVERY
-        name = web_access.host_name(package.plan.name, package.plan.uvn)
-        networks = web_access.networks(package.plan, package.own)
-        addresses = tuple(a for a in self._addresses if any(_is_in(a, it) for it in networks))
+        addresses = tuple(
+            each for each in self._addresses if any(_is_in(each, it) for it in source.certified)
+        )
         today = int(self._wall())
         before = self._leaf
         if before is None:
@@ -449,6 +447,18 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+def _failure(failed: dict[str, OSError], port: int, remedy: str) -> str:
+    """Return why there is no page at these addresses."""
+    where = ", ".join(sorted(failed))
+    error = next(iter(failed.values()))
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"no web page at {where}: another program has TCP port {port}; see which with"
+            f" `ss -ltnp sport = :{port}`, or {remedy}"
+        )
+    return f"no web page at {where}, TCP port {port}: {error.strerror}"
 
 
 def _listening(address: Address, port: int) -> socket.socket:

@@ -1,21 +1,31 @@
-"""What the process of a page has of its package: no key but those that passwords open. Pure."""
+"""What a page is of, a cell's package or the registry's definition, and what its process has. Pure.
+
+The process has no key but those that passwords open.
+"""
 
 from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from uno.model import web_access
+from uno.model.net import Address, Network
 from uno.model.package import Package
 from uno.model.plan import Roster
 from uno.model.web_access import ParticleSettings, WebAccess, WebUser
 
 
 class PageSite(Struct, frozen=True, kw_only=True):
-    """The cell of a page, and who may log in.
+    """The cell of a page, 0 for the registry, and who may log in.
 
     `package` has no secrets, and is None at the registry. `name` is the host name of the page.
-    `device_key` authenticates the devices that someone has logged in from. `root` is the
-    certificate that browsers trust, in DER.
+    `registry_key` verifies tickets, in base64. `device_key` authenticates the devices that someone
+    has logged in from. `root` is the certificate that browsers trust, in DER. There are no metrics
+    where `metrics_token` is empty.
     """
 
     uvn: str
@@ -29,6 +39,7 @@ class PageSite(Struct, frozen=True, kw_only=True):
     root: bytes
     metrics_token: str
     device_key: bytes
+    registry_key: str
     roster: Roster
     package: Package | None = None
     users: tuple[WebUser, ...] = ()
@@ -38,8 +49,48 @@ class PageSite(Struct, frozen=True, kw_only=True):
         return f"PageSite({self.uvn}/{self.cell_name})"
 
 
-def site_of(package: Package, access: WebAccess, *, name: str, device_key: bytes) -> PageSite:
-    """Return what the process of the page gets of a cell's package."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSource:
+    """What a page is of, as its agent has it; `mark` differs whenever anything in it does.
+
+    The page is served at addresses in `networks`, and its certificate is good for those in
+    `certified`, all of `access`. With `loopback_is_plain`, the loopback interface has HTTP without
+    TLS. `port_remedy` is what to do where another program has the port.
+    """
+
+    mark: str
+    site: PageSite
+    access: WebAccess
+    networks: tuple[Network, ...]
+    certified: tuple[Network, ...]
+    port_remedy: str
+    loopback_is_plain: bool = False
+
+    def is_plain(self, address: Address) -> bool:
+        """Whether an address is served without TLS: on the way to it nobody listens."""
+        return self.loopback_is_plain and address.is_loopback
+
+
+def device_key(key: bytes) -> bytes:
+    """Return the key of a page's devices, which follows from that of its authority."""
+    return hmac.new(key, b"uno web devices", hashlib.sha256).digest()
+
+
+def source_of(package: Package, access: WebAccess) -> PageSource:
+    """Return what the page of a cell is of."""
+    plan = package.plan
+    remedy = f"choose another: uno config cell {plan.name} -U --httpd-port PORT"
+    return PageSource(
+        mark=package.manifest.content,
+        site=_site_of(package, access),
+        access=access,
+        networks=web_access.page_networks(plan, package.own),
+        certified=web_access.networks(plan, package.own),
+        port_remedy=remedy,
+    )
+
+
+def _site_of(package: Package, access: WebAccess) -> PageSite:
     plan = package.plan
     public = replace(
         package,
@@ -51,13 +102,14 @@ def site_of(package: Package, access: WebAccess, *, name: str, device_key: bytes
         identity=plan.identity,
         cell=plan.cell,
         cell_name=plan.name,
-        name=name,
+        name=web_access.host_name(plan.name, plan.uvn),
         port=plan.httpd_port,
         owner=access.owner,
         cell_owner=access.cell_owner,
         root=access.root,
         metrics_token=access.metrics_token,
-        device_key=device_key,
+        device_key=device_key(access.key),
+        registry_key=package.manifest.registry_key,
         roster=package.roster,
         package=public,
         users=access.users,

@@ -203,7 +203,8 @@ def options() -> Iterator[tuple[str, str]]:
     def walk(command: Any, tokens: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
         for name, below in getattr(command, "commands", {}).items():
             yield from walk(below, (*tokens, name))
-        for each in command.params if tokens and not hasattr(command, "commands") else ():
+        is_run = not hasattr(command, "commands") or command.invoke_without_command
+        for each in command.params if tokens and is_run else ():
             if each.param_type_name == "option" and each.name != "help":
                 yield " ".join(tokens), each.opts[-1]
                 yield from ((" ".join(tokens), spelled) for spelled in each.secondary_opts)

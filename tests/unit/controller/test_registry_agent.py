@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from scripted_cells import Behaviour, ScriptedCell, installed, until
 from uno import control
 from uno.bus.memory import Impairment, MemoryBus, MemoryNetwork
-from uno.controller import release_store
+from uno.controller import registry_agent, release_store
 from uno.controller.registry_agent import ControllerEnvironment, RegistryAgent
 from uno.controller.release_record import ReleaseRecord
 from uno.controller.store_access import StoreAccess
@@ -61,6 +61,7 @@ class Scene:
     drift: float = 0.0
     refusal: str = ""
     buses: list[MemoryBus] = field(default_factory=list)
+    make_page: Callable[[], Any] | None = None
     agent: RegistryAgent | None = None
     task: asyncio.Task[UvnView] | None = None
 
@@ -96,6 +97,7 @@ class Scene:
                 clock=self.clock,
                 run=self.root.parent / "run",
                 require_host=self.require,
+                make_page=self.make_page,
             ),
         )
         async with asyncio.TaskGroup() as tasks:
@@ -936,3 +938,56 @@ def test_the_registry_s_new_key_is_used_at_once_and_cells_follow(scene: Scene) -
 
     keys = {cell.running.manifest.registry_key for cell in scene.cells.values()}
     assert keys == {scene.cells[1].trust.registry_keys[0].key}
+
+
+@dataclass
+class ScriptedPage:
+    """A page that fails at its first start, and has cells measure once it is served."""
+
+    failures: int = 1
+    starts: int = 0
+    changes: int = 0
+    ended: bool = False
+    view: Callable[[], UvnView] | None = None
+
+    async def run(self, view: Callable[[], UvnView], watch: Callable[[], None]) -> None:
+        self.starts += 1
+        if self.starts <= self.failures:
+            raise ActionNeeded("this registry has no certificates")
+        self.view = view
+        watch()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+    def changed(self) -> None:
+        self.changes += 1
+
+
+@pytest.mark.feature("G43")
+def test_the_page_of_the_registry_shows_what_its_agent_has_and_ends_with_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry_agent, "_PAGE_INTERVAL", 0.05)
+    page = ScriptedPage()
+    scene.make_page = lambda: page
+
+    async def play() -> None:
+        async with scene.agent_at_work() as agent:
+            scene.start_cells()
+            await scene.until_consistent(1)
+            # It has failed, and was made again; the agent went on meanwhile.
+            await until(lambda: page.view is not None, "the page is served")
+            assert page.view == agent.view
+            assert agent._watched_until > scene.clock()
+            before = page.changes
+            await until(lambda: page.changes > before, "it is shown what has changed")
+        await until(lambda: page.ended, "it ends with the agent")
+
+    with caplog.at_level(logging.WARNING, logger="uno"):
+        asyncio.run(play())
+
+    assert [it for it in caplog.messages if "page" in it] == [
+        "no web page: this registry has no certificates"
+    ]

@@ -303,3 +303,23 @@ def test_only_so_many_faults_of_a_cell_are_listed() -> None:
 
 def test_a_network_without_cells_is_not_said_to_reach_anything() -> None:
     assert headline((), cells=0) == "there is no cell yet"
+
+
+def test_where_the_registrys_agent_does_not_run_that_is_the_cause_of_all_that_is_not_known() -> (
+    None
+):
+    well = with_view(picture_of(corp()), registry=False)
+    old = well
+    for cell in well.cells:
+        old = with_cell(old, cell, alive=False, age=60.0)
+
+    (found,) = alerts(old)
+
+    assert (found.kind, found.severity) == (AlertKind.REGISTRY_LOST, AlertSeverity.WARNING)
+    assert (found.consequences, found.remedy) == (4, "start it at the registry: uno agent")
+    # Before any cell is up, too.
+    never = old
+    for cell in old.cells:
+        never = with_cell(never, cell, status=None, age=None)
+    assert kinds(never) == ["registry-lost"]
+    assert alerts(with_view(old, cells=())) == ()

@@ -160,3 +160,13 @@ def test_a_cell_seen_for_the_first_time_is_in_contact_and_not_again() -> None:
     never = with_cell(well, ROME, status=None, alive=False, age=None)
 
     assert texts(never, well) == ["rome is in contact"]
+
+
+def test_at_the_registry_the_end_of_its_agent_is_one_event() -> None:
+    well = picture_of(corp())
+    without = with_view(well, registry=False)
+    for cell in well.cells:
+        without = with_cell(without, cell, alive=False)
+
+    assert texts(well, without) == ["the registry's agent does not run"]
+    assert texts(without, well) == ["the registry's agent runs"]

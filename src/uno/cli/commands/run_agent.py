@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uno.cli.input.options import Common, takes_groups
-from uno.diagnostics import ActionNeeded
+from uno.diagnostics import ActionNeeded, InvalidInput
 
 if TYPE_CHECKING:
     from uno.agent.agent_environment import AgentEnvironment
@@ -39,6 +39,10 @@ def agent(
             "--systemd", help="Refuse to run where systemd awaits no notification (sd_notify)."
         ),
     ] = False,
+    web: Annotated[
+        bool,
+        typer.Option("--web", help="At the registry: serve the web page on this host (uno web)."),
+    ] = False,
 ) -> None:
     """Run the agent of the cell or registry in this directory.
 
@@ -53,12 +57,19 @@ def agent(
             "--systemd: systemd awaits no notification of this process",
             "start it by its unit: uno service install -a -s; or leave --systemd out",
         )
+    is_registry = (common.root / "registry.db").exists()
+    if web and not is_registry:
+        raise InvalidInput(
+            "--web is for the registry's agent, and there is no registry in"
+            f" {common.root.absolute()}",
+            "leave it out: a cell's agent serves its page anyway",
+        )
     if os.geteuid() != 0:
         raise ActionNeeded("this needs root: it changes the host's network", "run it with sudo")
-    if (common.root / "registry.db").exists():
+    if is_registry:
         from uno.cli import registry_agent_adapters
 
-        registry_agent_adapters.serve(common.root)
+        registry_agent_adapters.serve(common.root, web=web)
         return
     _serve_cell(common.root)
 

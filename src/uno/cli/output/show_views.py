@@ -12,7 +12,9 @@ from uno.cli.output.definition_view import whole
 from uno.diagnostics import ActionNeeded, InvalidInput
 from uno.model import codec
 from uno.model.key_ids import WEB_ROOT, cell_signing
+from uno.model.messages import REGISTRY
 from uno.model.syntax import interface_name
+from uno.model.web_access import REGISTRY_PORT
 from uno.planning import backbone_map
 from uno.registry.publish import (
     cell_packages,
@@ -30,6 +32,7 @@ from uno.web.login_ticket import LoginTicket
 
 if TYPE_CHECKING:
     from uno.cli.input.options import Common, JsonOption
+    from uno.model.net import Address
     from uno.model.plan import LinkEnd, Plan, PlannedCell
     from uno.registry.store.directory import Registry
     from uno.registry.store.generation_store import Generation
@@ -318,16 +321,29 @@ def login_address(registry: Registry, name: str, *, now: float) -> str:
     planned = next((each for each in head.plan.cells if each.member.id == declared.id), None)
     if planned is None:
         raise ActionNeeded(f"cell {name} is banned", "it has no page")
+    port = "" if planned.httpd_port == 443 else f":{planned.httpd_port}"
+    place = f"https://{planned.member.node4}{port}"
+    return f"{place}/login?ticket={_ticket(registry, declared.id, now)}"
+
+
+def own_login_address(
+    registry: Registry, address: Address, *, port: int = REGISTRY_PORT, now: float
+) -> str:
+    """Return where the registry's own page takes a ticket for the UVN's owner."""
+    host = f"[{address}]" if address.version == 6 else str(address)
+    scheme = "http" if address.is_loopback else "https"
+    return f"{scheme}://{host}:{port}/login?ticket={_ticket(registry, REGISTRY, now)}"
+
+
+def _ticket(registry: Registry, cell: int, now: float) -> str:
     signing = registry.store.secrets()[keygen.SIGNING]
     ticket = LoginTicket(
-        email=head.uvn.owner,
-        cell=declared.id,
+        email=registry.store.head().uvn.owner,
+        cell=cell,
         expires=now + login_ticket.LIFETIME,
         nonce=secrets.token_urlsafe(16),
     )
-    text = login_ticket.signed(ticket, sign=signer(keygen.text(signing.private)))
-    port = "" if planned.httpd_port == 443 else f":{planned.httpd_port}"
-    return f"https://{planned.member.node4}{port}/login?ticket={text}"
+    return login_ticket.signed(ticket, sign=signer(keygen.text(signing.private)))
 
 
 def show_plan(head: Generation, output: JsonOption) -> None:

@@ -49,6 +49,11 @@ def root_certificate(seed: bytes, uvn: str) -> bytes:
     )
 
 
+def root_key(seed: bytes) -> bytes:
+    """Return the private key of a UVN's root, 32 bytes, big-endian."""
+    return _scalar(seed, b"root").to_bytes(32, "big")
+
+
 def cell_key(seed: bytes, cell: int, signing: bytes) -> bytes:
     """Return the private key of a cell's authority, 32 bytes, big-endian.
 

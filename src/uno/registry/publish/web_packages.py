@@ -73,13 +73,7 @@ def sources(
     seed = secrets.get(WEB_ROOT)
     if seed is None:
         return {}
-    known = {
-        user.email: found
-        for user in users
-        if user.password and not user.excluded
-        for found in [web_seal.parsed(user.password)]
-        if found is not None
-    }
+    known = _passwords(users)
     networks = _networks(plan)
     return {
         cell.member.id: WebSource(
@@ -118,6 +112,22 @@ def access(source: WebSource, keys: Mapping[int, bytes]) -> WebAccess:
     )
 
 
+def logins(users: Iterable[User]) -> tuple[WebUser, ...]:
+    """Return those who may log in at the registry's own page, which has no keys of particles."""
+    return tuple(_web_user(email, found) for email, found in sorted(_passwords(users).items()))
+
+
+def _passwords(users: Iterable[User]) -> dict[str, PasswordHash]:
+    """Return the hashes that can be checked at a page, by e-mail address."""
+    return {
+        user.email: found
+        for user in users
+        if user.password and not user.excluded
+        for found in [web_seal.parsed(user.password)]
+        if found is not None
+    }
+
+
 def _logins(plan: Plan, cell: PlannedCell, known: Mapping[str, PasswordHash]) -> Iterator[WebLogin]:
     """Yield the owners of the UVN, of the cell, and of the particles that it serves."""
     owned: dict[str, list[int]] = {plan.owner: [], cell.owner: []}
@@ -139,15 +149,19 @@ def _user(source: WebSource, login: WebLogin, keys: Mapping[int, bytes]) -> WebU
             cell=source.cell,
             email=login.email,
         )
+    return _web_user(login.email, found, sealed)
+
+
+def _web_user(email: str, found: PasswordHash, particles: bytes = b"") -> WebUser:
     return WebUser(
-        email=login.email,
+        email=email,
         salt=found.salt,
         passes=found.passes,
         memory=found.memory,
         lanes=found.lanes,
         size=len(found.hash),
         verifier=web_seal.verifier(found.hash),
-        particles=sealed,
+        particles=particles,
     )
 
 

@@ -15,6 +15,7 @@ from starlette.routing import Route, Router
 
 from uno.diagnostics import UnoError
 from uno.model import codec, web_access
+from uno.model.messages import REGISTRY
 from uno.render import particle as particle_files
 from uno.render.qr import Code, fits
 from uno.web import documents_api, metrics, openapi
@@ -40,6 +41,9 @@ from uno.web.view import MAX_EVENTS, event_list
 
 COOKIE: Final = "__Host-uno"
 DEVICE_COOKIE: Final = "__Host-uno-device"
+
+# Browsers take a cookie with that prefix over HTTPS alone (RFC 6265bis, section 4.1.3.2).
+_PREFIX: Final = "__Host-"
 
 _API: Final = "/api/v1/"
 _JSON: Final = "application/json"
@@ -138,6 +142,9 @@ class WebApplication:
         )
 
     async def _metrics(self, request: Request) -> Response:
+        if not self._site().metrics_token:
+            hint = "read those of all cells at any of them: /metrics?scope=uvn"
+            return refusal(404, "the registry's page has no metrics", hint)
         given = request.headers.get("authorization", "").encode()
         wanted = f"Bearer {self._site().metrics_token}".encode()
         if not hmac.compare_digest(given, wanted):
@@ -158,9 +165,10 @@ class WebApplication:
         try:
             opened = self.desk.redeem(self._site(), request.query_params.get("ticket", ""))
         except TicketError as error:
-            return refusal(403, str(error), "run again: uno web login CELL")
+            where = "" if self._site().cell == REGISTRY else " CELL"
+            return refusal(403, str(error), f"run again: uno web login{where}")
         response = RedirectResponse("/", 303)
-        self._remember(opened, response)
+        self._remember(opened, request, response)
         return response
 
     async def _log_in(self, request: Request) -> Response:
@@ -173,26 +181,38 @@ class WebApplication:
         found = self.desk.sessions.find(opened.token, now=self._state.now())
         assert found is not None
         response = _json(self._reader_session(self._reader(found), found))
-        self._remember(opened, response)
+        self._remember(opened, request, response)
         return response
 
     async def _log_out(self, request: Request) -> Response:
-        self.desk.sessions.close(request.cookies.get(COOKIE, ""))
+        self.desk.sessions.close(_cookie(request, COOKIE))
         response = Response(status_code=204)
-        response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+        response.delete_cookie(
+            _cookie_name(request, COOKIE),
+            path="/",
+            secure=_is_secure(request),
+            httponly=True,
+            samesite="strict",
+        )
         return response
 
     async def _session(self, request: Request) -> Response:
         reader, session = self._logged_in(request)
         return _json(self._reader_session(reader, session))
 
-    def _remember(self, opened: OpenedLogin, response: Response) -> None:
+    def _remember(self, opened: OpenedLogin, request: Request, response: Response) -> None:
         for name, value, age in (
             (COOKIE, opened.token, LIFETIME),
             (DEVICE_COOKIE, opened.device, _DEVICE_LIFETIME),
         ):
             response.set_cookie(
-                name, value, int(age), path="/", secure=True, httponly=True, samesite="strict"
+                _cookie_name(request, name),
+                value,
+                int(age),
+                path="/",
+                secure=_is_secure(request),
+                httponly=True,
+                samesite="strict",
             )
 
     def _reader_session(self, reader: Reader, session: LoginSession) -> ReaderSession:
@@ -206,7 +226,7 @@ class WebApplication:
         )
 
     def _logged_in(self, request: Request) -> tuple[Reader, LoginSession]:
-        token = request.cookies.get(COOKIE, "")
+        token = _cookie(request, COOKIE)
         session = self.desk.sessions.find(token, now=self._state.now()) if token else None
         if session is None:
             raise HTTPException(401, "log in first")
@@ -435,7 +455,20 @@ def _source(request: Request) -> str:
 
 
 def _device(request: Request) -> str:
-    return request.cookies.get(DEVICE_COOKIE, "")
+    return _cookie(request, DEVICE_COOKIE)
+
+
+def _is_secure(request: Request) -> bool:
+    return bool(request.scope["scheme"] == "https")
+
+
+def _cookie_name(request: Request, name: str) -> str:
+    """Return the name of a cookie for the page that is asked, which may be one without TLS."""
+    return name if _is_secure(request) else name.removeprefix(_PREFIX)
+
+
+def _cookie(request: Request, name: str) -> str:
+    return request.cookies.get(_cookie_name(request, name), "")
 
 
 def _json(document: Struct) -> Response:

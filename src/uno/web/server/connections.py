@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections import Counter
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any, Final
 
 from uvicorn.config import Config
@@ -56,6 +57,7 @@ class Listeners:
         self._server = ServerState()
         self._context: ssl.SSLContext | None = None
         self._accepting: dict[str, socket.socket] = {}
+        self._plain: set[socket.socket] = set()
         self._open: Counter[str] = Counter()
         self._quiet_since = self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,17 +75,23 @@ class Listeners:
         """Return for how many seconds nobody has been connected; `now` is the loop's time."""
         return 0.0 if self._open else now - self._quiet_since
 
-    def add(self, address: str, listening: socket.socket) -> None:
-        """Serve at a listening socket, in place of one with the same address."""
+    def add(self, address: str, listening: socket.socket, *, is_plain: bool = False) -> None:
+        """Serve at a listening socket, in place of one with the same address.
+
+        `is_plain`: without TLS, if it is an address of the loopback interface.
+        """
         self.remove(address)
         listening.settimeout(0)
         self._accepting[address] = listening
+        if is_plain and ip_address(address).is_loopback:
+            self._plain.add(listening)
         self._loop.add_reader(listening, self._accept, listening)
 
     def remove(self, address: str) -> None:
         """Accept no more connections at `address`; those that wait there are another process's."""
         if (listening := self._accepting.pop(address, None)) is not None:
             self._loop.remove_reader(listening)
+            self._plain.discard(listening)
             listening.close()
 
     def close(self) -> None:
@@ -101,12 +109,14 @@ class Listeners:
             self._loop.remove_reader(listening)
             self._loop.call_later(_TO_LEAVE, self._resume, listening)
             return
-        if self._is_full(host) or self._context is None:
+        is_plain = listening in self._plain
+        if self._is_full(host) or (self._context is None and not is_plain):
             connection.close()
             return
         connection.settimeout(0)
         self._open[host] += 1
-        task = self._loop.create_task(self._serve(connection, host, self._context))
+        context = None if is_plain else self._context
+        task = self._loop.create_task(self._serve(connection, host, context))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -117,7 +127,9 @@ class Listeners:
     def _is_full(self, host: str) -> bool:
         return self._open.total() >= MOST or self._open[host] >= MOST_OF_ONE
 
-    async def _serve(self, connection: socket.socket, host: str, context: ssl.SSLContext) -> None:
+    async def _serve(
+        self, connection: socket.socket, host: str, context: ssl.SSLContext | None
+    ) -> None:
         closed = self._loop.create_future()
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,8 +142,8 @@ class Listeners:
                     ),
                     connection,
                     ssl=context,
-                    ssl_handshake_timeout=TO_SHAKE_HANDS,
-                    ssl_shutdown_timeout=1.0,
+                    ssl_handshake_timeout=TO_SHAKE_HANDS if context else None,
+                    ssl_shutdown_timeout=1.0 if context else None,
                 )
                 await closed
         finally:

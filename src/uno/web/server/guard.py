@@ -69,7 +69,7 @@ class Guard:
             return
         fields = _Fields(scope)
         completed = _completing(send)
-        if refused := self._refusal(str(scope["method"]), fields):
+        if refused := self._refusal(scope, fields):
             await refused(scope, receive, completed)
             return
         if str(scope["path"]).endswith("/stream"):
@@ -82,7 +82,7 @@ class Guard:
             # Whoever sends or reads this slowly is given up: the connection is closed.
             return
 
-    def _refusal(self, method: str, fields: _Fields) -> Response | None:
+    def _refusal(self, scope: Scope, fields: _Fields) -> Response | None:
         if fields.size > HEAD_LIMIT:
             # One that arrives at once is read before its length is known.
             return refusal(431, f"the head has more than {HEAD_LIMIT:,} bytes", connection="close")
@@ -94,12 +94,14 @@ class Guard:
         if host is None or _without_port(host) not in {each.lower() for each in self._names()}:
             return refusal(421, "this is not the host that the request names", "use its address")
         # Routes are for GET and POST; they refuse other methods themselves (405).
-        return self._refusal_of_change(host, fields) if method == "POST" else None
+        if scope["method"] != "POST":
+            return None
+        return self._refusal_of_change(f"{scope['scheme']}://{host}", fields)
 
-    def _refusal_of_change(self, host: str, fields: _Fields) -> Response | None:
+    def _refusal_of_change(self, page: str, fields: _Fields) -> Response | None:
         site, origin = fields.one("sec-fetch-site"), fields.one("origin")
         is_foreign = site not in (None, "same-origin", "none")
-        if is_foreign or (origin is not None and origin != f"https://{host}"):
+        if is_foreign or (origin is not None and origin != page):
             return refusal(403, "this request comes from another site")
         if fields.one("content-type", "").partition(";")[0].strip() != "application/json":
             return refusal(415, "the body of a request is JSON", "Content-Type: application/json")

@@ -123,8 +123,9 @@ class PageChild:
         match frame:
             case frames.CertificateFrame(chain, key):
                 self._listeners.set_certificate(_context(chain, key))
-            case frames.ListenFrame(address):
-                self._listeners.add(address, socket.socket(fileno=self._sockets.popleft()))
+            case frames.ListenFrame(address, is_plain):
+                listening = socket.socket(fileno=self._sockets.popleft())
+                self._listeners.add(address, listening, is_plain=is_plain)
             case frames.UnlistenFrame(address):
                 self._listeners.remove(address)
             case frames.ProbeFrame():

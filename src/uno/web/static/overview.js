@@ -179,21 +179,23 @@ function figures(summary) {
         ["none", totals.particles - totals.particles_online],
       ]),
     ),
-    h(
-      "li",
-      { key: "traffic" },
+    // The registry has no links of its own.
+    summary.viewer !== 0 &&
       h(
-        "div",
-        { class: "figure" },
-        h("span", { class: "figure-name" }, "Traffic of this cell"),
+        "li",
+        { key: "traffic" },
         h(
-          "dl",
-          { class: "figure-rates" },
-          traffic("in", totals.receive_rate, totals.received),
-          traffic("out", totals.send_rate, totals.sent),
+          "div",
+          { class: "figure" },
+          h("span", { class: "figure-name" }, "Traffic of this cell"),
+          h(
+            "dl",
+            { class: "figure-rates" },
+            traffic("in", totals.receive_rate, totals.received),
+            traffic("out", totals.send_rate, totals.sent),
+          ),
         ),
       ),
-    ),
   );
 }
 
