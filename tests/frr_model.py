@@ -209,8 +209,8 @@ def _kind(line: str) -> str:
         return f"{head} {rest.partition(' ')[0]}"
     if words[0] in {"match", "set"} or line.startswith(("timers bgp", "bgp graceful-restart rest")):
         return " ".join(words[: 4 if "next-hop" in words else 3 if words[0] == "bgp" else 2])
-    if words[0] == "neighbor" and words[2] in {"description", "timers", "maximum-prefix"}:
-        return " ".join(words[:3])
+    if words[0] == "neighbor" and words[2] in {"bfd", "description", "timers", "maximum-prefix"}:
+        return " ".join(words[: 4 if words[3:4] in (["connect"], ["profile"]) else 3])
     if words[0] == "neighbor" and words[2] == "route-map":
         return f"{words[1]} route-map {words[4]}"
     if words[0] in {"profile", "detect-multiplier", "receive-interval", "transmit-interval"}:

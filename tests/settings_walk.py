@@ -165,6 +165,9 @@ WALK: dict[str, Row] = {
             _taken(_cell("--backbone-vpn-port 51200"), 51200),
         ),
     ),
+    "cells.settings.timing_profile": Row(
+        good=_cell("--timing-profile fast"), bad=(Bad(words=_cell("--timing-profile slow")),)
+    ),
     "settings.timing_profile": Row(
         good=_uvn("--timing-profile fast"), bad=(Bad(words=_uvn("--timing-profile slow")),)
     ),

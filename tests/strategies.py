@@ -87,6 +87,7 @@ def cells(draw: st.DrawFn, number: int) -> Cell:
             root_vpn_port=1000 + number if own_ports else None,
             particles_vpn_port=2000 + number if own_ports else None,
             backbone_vpn_port=draw(st.sampled_from([None, 50000, 50001 + number])),
+            timing_profile=draw(st.sampled_from([None, None, None, *TimingProfile])),
         ),
         excluded=draw(st.sampled_from([False, False, False, True])),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -101,12 +103,23 @@ def test_a_change_ends_no_session(well: Agents) -> None:
     before = dropped()
 
     change_to(well, "config", "uvn", "-U", "--timing-profile", "fast")
+    change_to(well, "config", "cell", "lan-c", "-U", "--timing-profile", "metered")
+    timers = {name: link_timers(agent.node) for name, agent in well.cells.items()}
+    change_to(well, "config", "cell", "lan-c", "-U", "--no-timing-profile")
     change_to(well, "config", "cell", "lan-c", "-U", "--remove-network", "2001:db8:3::/64")
     change_to(well, "config", "cell", "lan-c", "-U", "--add-network", "2001:db8:3::/64")
     change_to(well, "config", "uvn", "-U", "--timing-profile", "default")
 
     assert before
     assert dropped() == before
+    fast, metered = (100, "of the UVN"), (20_000, "60 180")
+    assert timers == {
+        "lan-a": [fast, fast, fast],
+        "lan-b": [fast, metered],
+        "lan-c": [metered, metered],
+        "lan-d": [fast],
+        "relay": [fast, metered],
+    }
 
 
 @pytest.mark.feature("G08")
@@ -174,6 +187,15 @@ def between(agents: Agents, *names: str) -> list[PingPath]:
     nodes = agents.deployment.world.nodes
     hosts = [nodes[f"{name}-host1"] for name in names]
     return [line(*pair) for pair in permutations(hosts, 2)]
+
+
+def link_timers(cell: Node) -> list[tuple[int, str]]:
+    """Return the interval of BFD and the timers of BGP of each link of a cell, sorted."""
+    own = dict(re.findall(r"neighbor (\S+) timers (\d+ \d+)", vtysh(cell, "show running-config")))
+    return sorted(
+        (each["transmit-interval"], own.get(each["peer"], "of the UVN"))
+        for each in json.loads(vtysh(cell, "show bfd peers json"))
+    )
 
 
 def cells(agents: Agents) -> list[Node]:

@@ -36,6 +36,7 @@ from uno.model.uvn import (
     DeploymentSettings,
     Particle,
     Settings,
+    TimingProfile,
     User,
     Uvn,
 )
@@ -85,6 +86,7 @@ UVN = Uvn(
                 root_vpn_port=50001,
                 particles_vpn_port=50002,
                 backbone_vpn_port=50003,
+                timing_profile=TimingProfile.METERED,
             ),
         ),
         Cell(id=2, name="b", owner=OWNER, address="b.example.org", allowed_lans=(lan(2),)),

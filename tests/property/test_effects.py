@@ -69,6 +69,7 @@ NEW: dict[str, Any] = {
     "cells.settings.root_vpn_port": 50001,
     "cells.settings.particles_vpn_port": 50002,
     "cells.settings.backbone_vpn_port": 50003,
+    "cells.settings.timing_profile": "metered",
     "particles.name": "pad",
     "particles.owner": "jane@example.org",
     "particles.config.excluded": True,

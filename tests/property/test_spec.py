@@ -219,6 +219,7 @@ cell_settings = st.builds(
     root_vpn_port=st.none() | ports,
     particles_vpn_port=st.none() | ports,
     backbone_vpn_port=st.none() | ports,
+    timing_profile=st.none() | st.sampled_from(TimingProfile),
 )
 
 

@@ -56,7 +56,8 @@ def bus_config(package: Package) -> BusConfig:
     addresses = {member.id: member.node4 for member in package.roster.members}
     peers = [BusPeer(addresses[link.cell]) for link in plan.links]
     if plan.root:
-        peers.append(BusPeer(plan.root.remote4, REGISTRY_INDEX))
+        metered = package.roster.timing_of(plan.cell).metered
+        peers.append(BusPeer(plan.root.remote4, REGISTRY_INDEX, metered=metered))
     return BusConfig(
         domain=plan.bus.domain,
         address=addresses[plan.cell],

@@ -19,9 +19,10 @@ class AgentIntervals:
     notification. It observes links and routes every `observe_every`, and every
     `observe_fast` for `fast_for` after the last change. Where routing was found dead it reconciles
     again after `routing_retry`. While nothing changes and nobody watches it proves every
-    `prove_every` that it forwards. LANs may take `lan_timeout` to come up at boot. An agent whose
-    loop has not turned for `hung_after` sends no watchdog keep-alive. Cells report the registry as
-    absent after `registry_grace`: a short interruption would else make every cell advertise twice.
+    `prove_every` that it forwards, and every `prove_metered_every` if the cell is metered. LANs may
+    take `lan_timeout` to come up at boot. An agent whose loop has not turned for `hung_after`
+    sends no watchdog keep-alive. Cells report the registry as absent after `registry_grace`: a
+    short interruption would else make every cell advertise twice.
     """
 
     reconcile_every: float = 60.0
@@ -32,6 +33,7 @@ class AgentIntervals:
     fast_for: float = 10.0
     routing_retry: float = 5.0
     prove_every: float = 300.0
+    prove_metered_every: float = 7200.0
     lan_timeout: float = 60.0
     hung_after: float = 600.0
     registry_grace: float = 3.0

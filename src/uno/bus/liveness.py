@@ -12,7 +12,10 @@ from enum import Enum
 from typing import Final
 
 PING_REGISTRY: Final = 6.5
-"""Seconds without a sign of life after which an end pings, if either is the registry."""
+"""Seconds without a sign of life after which an end pings, if either is the registry.
+
+A metered cell and the registry ping as cells do.
+"""
 
 PING_CELL: Final = 33.0
 """The same between cells: their agents send a hello every 30 s (`statesync.timers`)."""
@@ -28,6 +31,11 @@ PATH_TIMEOUT: Final = PING_REGISTRY + PING_TIMEOUT
 
 # The end that does not call first pings later: the ping of the other one is a sign of life.
 _LATER: Final = 0.7
+
+
+def ping_after(*, with_registry: bool, metered: bool) -> float:
+    """Return the seconds without a sign of life after which a node pings a peer."""
+    return PING_REGISTRY if with_registry and not metered else PING_CELL
 
 
 class Verdict(Enum):

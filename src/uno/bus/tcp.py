@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from uno.bus import tcp_sockets
 from uno.bus.calls import ATTEMPT, CallFailure, CallLimit, CallSchedule, Standing, replaces
 from uno.bus.conversation import Conversation, ConversationEvent, WriterChange
-from uno.bus.liveness import PING_CELL, PING_REGISTRY, Liveness, Verdict
+from uno.bus.liveness import Liveness, Verdict, ping_after
 from uno.bus.stream_frames import BrokenStream, Farewell, Hello
 from uno.ports.bus import (
     REGISTRY_INDEX,
@@ -322,13 +322,13 @@ class TcpSession:
     def _line(self, connection: socket.socket, peer: _Peer, *, called: bool, now: float) -> _Line:
         own = Hello(tag=self._tag, session=self._number, losses=peer.losses)
         is_registry = REGISTRY_INDEX in {self._config.index, peer.place.index}
-        ping_after = PING_REGISTRY if is_registry else PING_CELL
+        patience = ping_after(with_registry=is_registry, metered=peer.place.metered)
         line = _Line(
             connection,
             peer,
             called,
             Conversation(own, self._channels, self._written),
-            Liveness(ping_after=ping_after, is_lower=peer.is_lower, now=now),
+            Liveness(ping_after=patience, is_lower=peer.is_lower, now=now),
             expires=now + ATTEMPT,
             established=False,
             filled_at=now,

@@ -162,7 +162,10 @@ class RootNetwork:
 
 def _peers(plan: Plan) -> tuple[BusPeer, ...]:
     """Return the cells, which have a place in the root VPN. In DDS they call the registry."""
-    return tuple(sorted(BusPeer(cell.member.node4) for cell in plan.cells))
+    members = (cell.member for cell in plan.cells)
+    return tuple(
+        sorted(BusPeer(it.node4, metered=(it.timing or plan.timing).metered) for it in members)
+    )
 
 
 def _other_buses(plan: Plan, also: Iterable[Plan]) -> Iterator[Plan]:

@@ -24,7 +24,10 @@ def asn_of(cell: int) -> int:
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Timers of BGP (seconds) and BFD (milliseconds)."""
+    """Timers of BGP (seconds) and BFD (milliseconds).
+
+    `metered`: each octet is paid for, so that agents probe and ping seldom, too.
+    """
 
     hold: int
     keepalive: int
@@ -32,6 +35,17 @@ class Timing(Struct, frozen=True, kw_only=True):
     bfd_interval: int
     bfd_multiplier: int
     restart: int
+    metered: bool = False
+
+    @property
+    def detection(self) -> int:
+        """Milliseconds until BFD declares a session down (RFC 5880, section 6.8.4)."""
+        return self.bfd_interval * self.bfd_multiplier
+
+
+def slower(one: Timing, other: Timing) -> Timing:
+    """Return the timers of a link between cells with these: those that detect a failure later."""
+    return max(one, other, key=lambda each: (each.detection, each.hold))
 
 
 class Pools(Struct, frozen=True, kw_only=True):
@@ -49,7 +63,8 @@ class Member(Struct, frozen=True, kw_only=True):
 
     `node4` and `node6` are the stable addresses of the host itself, announced by BGP.
     `endpoint` is the public name or address, or None. `sign_key` is the Ed25519 public key, in
-    base64, of the key pair that signs the cell's advertisements.
+    base64, of the key pair that signs the cell's advertisements. `timing` is None where it is the
+    UVN's.
     """
 
     id: int
@@ -60,6 +75,7 @@ class Member(Struct, frozen=True, kw_only=True):
     lans: tuple[Network, ...] = ()
     serves_particles: bool = False
     sign_key: str = ""
+    timing: Timing | None = None
 
     @property
     def asn(self) -> int:
@@ -87,6 +103,14 @@ class Roster(Struct, frozen=True, kw_only=True):
             if each.id == cell:
                 return each
         raise KeyError(cell)
+
+    def timing_of(self, cell: int) -> Timing:
+        """Return the timers of a cell. Raises `KeyError`."""
+        return self.member(cell).timing or self.timing
+
+    def link_timing(self, one: int, other: int) -> Timing:
+        """Return the timers of a link, the same at both of its ends. Raises `KeyError`."""
+        return slower(self.timing_of(one), self.timing_of(other))
 
 
 class CellSet(Struct, frozen=True, kw_only=True):

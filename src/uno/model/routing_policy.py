@@ -76,7 +76,7 @@ class BgpSession:
     """One eBGP session over one link, with BFD, for IPv4 and IPv6 unicast routes.
 
     Import policy: only routes whose origin is in `import_origins`. What `drain` adds to the import
-    and export policy is in the properties.
+    and export policy is in the properties. `timing` is the same at both ends.
     """
 
     interface: str
@@ -86,6 +86,7 @@ class BgpSession:
     remote_as: int
     description: str
     import_origins: CellSet
+    timing: Timing
     drain: Drain | None = None
 
     @property
@@ -106,9 +107,9 @@ class RoutingPolicy:
     `networks` are the prefixes that it originates. With `networks_are_in_kernel` the kernel has a
     route for each of them. `node4` is the router id; both node addresses are the source of what the
     cell itself sends. `origins` are all other cells of the UVN, `sessions` those of links that are
-    not closed. `adjacencies` are those of which AS paths consist, none where they are not known.
-    `hidden` are prefixes of others that the host has for itself: what is sent to this cell for them
-    does not get there, so they are not advertised to others.
+    not closed; `timing` is the UVN's. `adjacencies` are those of which AS paths consist, none where
+    they are not known. `hidden` are prefixes of others that the host has for itself: what is sent
+    to this cell for them does not get there, so they are not advertised to others.
     """
 
     asn: int
@@ -123,9 +124,9 @@ class RoutingPolicy:
     hidden: tuple[Network, ...] = ()
 
     @property
-    def gshut_multiplier(self) -> int:
-        """The BFD detection multiplier of avoided links."""
-        return min(_MAXIMUM_MULTIPLIER, GSHUT_DETECTION_TIME // self.timing.bfd_interval)
+    def timings(self) -> tuple[Timing, ...]:
+        """The different timers that sessions have, the UVN's first."""
+        return tuple(dict.fromkeys((self.timing, *(each.timing for each in self.sessions))))
 
     @property
     def highest_cell(self) -> int:
@@ -145,6 +146,12 @@ class RoutingPolicy:
     def origins_of(self, session: BgpSession) -> tuple[RouteOrigin, ...]:
         """Return the cells whose routes the import policy of a session accepts."""
         return tuple(each for each in self.origins if each.cell in session.import_origins)
+
+
+def gshut_multiplier(timing: Timing) -> int:
+    """Return the BFD detection multiplier of avoided links that have these timers otherwise."""
+    patient = GSHUT_DETECTION_TIME // timing.bfd_interval
+    return max(timing.bfd_multiplier, min(_MAXIMUM_MULTIPLIER, patient))
 
 
 def routing_policy(
@@ -177,7 +184,12 @@ def routing_policy(
             for each in others.values()
         ),
         sessions=tuple(
-            _session(link, others[link.cell], drains.get(link.interface))
+            _session(
+                link,
+                others[link.cell],
+                roster.link_timing(plan.cell, link.cell),
+                drains.get(link.interface),
+            )
             for link in plan.links
             if drains.get(link.interface) is not Drain.CLOSED
         ),
@@ -220,7 +232,7 @@ def remote_prefixes(own: Member, roster: Roster) -> tuple[Network, ...]:
     return tuple(sorted(every - set(own.lans), key=network_order))
 
 
-def _session(link: BackbonePeer, peer: Member, drain: Drain | None) -> BgpSession:
+def _session(link: BackbonePeer, peer: Member, timing: Timing, drain: Drain | None) -> BgpSession:
     return BgpSession(
         interface=link.interface,
         local4=link.local4,
@@ -229,6 +241,7 @@ def _session(link: BackbonePeer, peer: Member, drain: Drain | None) -> BgpSessio
         remote_as=peer.asn,
         description=f"{peer.name} on {link.interface}",
         import_origins=link.import_origins,
+        timing=timing,
         drain=drain,
     )
 

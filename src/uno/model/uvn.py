@@ -31,6 +31,7 @@ class TimingProfile(StrEnum):
 
     DEFAULT = "default"
     FAST = "fast"
+    METERED = "metered"
 
 
 class Middleware(StrEnum):
@@ -51,7 +52,7 @@ class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one cell does differently. A port that is None is the UVN's."""
+    """What one cell does differently. A port or timing profile that is None is the UVN's."""
 
     enable_particles_vpn: bool = True
     httpd_port: int = 443
@@ -59,6 +60,7 @@ class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     root_vpn_port: int | None = None
     particles_vpn_port: int | None = None
     backbone_vpn_port: int | None = None
+    timing_profile: TimingProfile | None = None
 
 
 class Cell(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,9 +24,10 @@ from uno.model.plan import (
     PlannedParticle,
     Pools,
     RootVpn,
+    Timing,
 )
 from uno.model.syntax import interface_name
-from uno.model.uvn import Cell, Particle, Settings, Uvn
+from uno.model.uvn import Cell, Particle, Settings, TimingProfile, Uvn
 from uno.planning.allocation import addresses
 from uno.planning.allocation.link_allocation import links
 from uno.planning.timing import timing
@@ -169,6 +170,7 @@ def _cell(cell: Cell, settings: Settings, pools: Pools) -> PlannedCell:
             endpoint=cell.address,
             lans=tuple(sorted(cell.allowed_lans, key=network_order)),
             serves_particles=serves,
+            timing=_own_timing(own.timing_profile, settings),
         ),
         owner=cell.owner,
         root_port=(own.root_vpn_port or settings.root_vpn.peer_port)
@@ -178,6 +180,12 @@ def _cell(cell: Cell, settings: Settings, pools: Pools) -> PlannedCell:
         httpd_port=own.httpd_port,
         location=own.location,
     )
+
+
+def _own_timing(profile: TimingProfile | None, settings: Settings) -> Timing | None:
+    if profile is None or profile is settings.timing_profile:
+        return None
+    return timing(profile)
 
 
 def _particle(particle: Particle, pools: Pools) -> PlannedParticle:

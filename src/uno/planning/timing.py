@@ -17,6 +17,9 @@ def timing(profile: TimingProfile) -> Timing:
     neighbours keep the routes of a routing daemon that restarts (RFC 4724): several times what a
     restart by FRR's watchdog takes, and not more, since neighbours without an agent send to a cell
     for so long that died just after its routing daemon.
+
+    If metered, a link costs as little as lets a failure be detected in a minute. A BFD packet in
+    less than 25 s also keeps NAT mappings, so that WireGuard sends no keepalives of its own.
     """
     match profile:
         case TimingProfile.DEFAULT:
@@ -26,6 +29,16 @@ def timing(profile: TimingProfile) -> Timing:
         case TimingProfile.FAST:
             return Timing(
                 hold=3, keepalive=1, connect=1, bfd_interval=100, bfd_multiplier=3, restart=15
+            )
+        case TimingProfile.METERED:
+            return Timing(
+                hold=180,
+                keepalive=60,
+                connect=10,
+                bfd_interval=20_000,
+                bfd_multiplier=3,
+                restart=15,
+                metered=True,
             )
         case _:
             assert_never(profile)

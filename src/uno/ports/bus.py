@@ -72,10 +72,11 @@ REGISTRY_INDEX = 1
 
 @dataclass(frozen=True, slots=True, order=True)
 class BusPeer:
-    """The address and index of another participant."""
+    """The address and index of another participant; `metered` is one that is seldom pinged."""
 
     address: IPv4Address
     index: int = CELL_INDEX
+    metered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,14 @@ class ProbeTarget:
     """An address to probe, and the source address of its probes.
 
     An `adjacent` target is the other end of a link: it is probed more often, and with packets of
-    up to `mtu` bytes, if given.
+    up to `mtu` bytes, if given. A `metered` target is probed seldom.
     """
 
     address: IPv4Address
     source: IPv4Address
     adjacent: bool = False
     mtu: int | None = None
+    metered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,11 +39,13 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 from uno.model.net import Network, written
+from uno.model.plan import Timing
 from uno.model.routing_policy import (
     BGP_PORT,
     MAXIMUM_PATHS,
     BgpSession,
     RoutingPolicy,
+    gshut_multiplier,
 )
 from uno.render import as_paths
 
@@ -136,23 +138,28 @@ def _zebra(policy: RoutingPolicy) -> Iterator[str]:
 
 
 def _bfdd(policy: RoutingPolicy) -> Iterator[str]:
-    timing = policy.timing
     # A multiplier is how long the *neighbour* waits for this end (RFC 5880, section 6.8.4).
     yield "bfd"
-    for profile, multiplier in (
-        ("uno-gshut", policy.gshut_multiplier),
-        ("uno", timing.bfd_multiplier),
-    ):
-        yield f" profile {profile}"
-        yield f"  detect-multiplier {multiplier}"
-        yield f"  receive-interval {timing.bfd_interval}"
-        yield f"  transmit-interval {timing.bfd_interval}"
-        yield " exit"
+    for timing in policy.timings:
+        for is_avoided, multiplier in (
+            (True, gshut_multiplier(timing)),
+            (False, timing.bfd_multiplier),
+        ):
+            yield f" profile {_bfd_profile(timing, policy, is_avoided=is_avoided)}"
+            yield f"  detect-multiplier {multiplier}"
+            yield f"  receive-interval {timing.bfd_interval}"
+            yield f"  transmit-interval {timing.bfd_interval}"
+            yield " exit"
     for each in policy.sessions:
         yield f" peer {each.remote4} local-address {each.local4} interface {each.interface}"
-        yield f"  profile {'uno-gshut' if each.is_avoided else 'uno'}"
+        yield f"  profile {_bfd_profile(each.timing, policy, is_avoided=each.is_avoided)}"
         yield " exit"
     yield "exit"
+
+
+def _bfd_profile(timing: Timing, policy: RoutingPolicy, *, is_avoided: bool) -> str:
+    own = "" if timing == policy.timing else f"-{timing.bfd_interval}"
+    return f"uno{own}-gshut" if is_avoided else f"uno{own}"
 
 
 def _bgpd(policy: RoutingPolicy, version: tuple[int, int]) -> Iterator[str]:
@@ -189,7 +196,7 @@ def _bgpd(policy: RoutingPolicy, version: tuple[int, int]) -> Iterator[str]:
     yield " coalesce-time 50"
     yield f" timers bgp {policy.timing.keepalive} {policy.timing.hold}"
     for session in policy.sessions:
-        yield from _neighbor(session, policy.timing.connect)
+        yield from _neighbor(session, policy)
     yield from _family(policy, 4)
     yield from _family(policy, 6)
     yield "exit"
@@ -279,14 +286,18 @@ def _import_filters(session: BgpSession, policy: RoutingPolicy) -> Iterator[str]
         yield "exit"
 
 
-def _neighbor(session: BgpSession, connect: int) -> Iterator[str]:
+def _neighbor(session: BgpSession, policy: RoutingPolicy) -> Iterator[str]:
+    timing = session.timing
     neighbor = f" neighbor {session.remote4}"
     yield f"{neighbor} remote-as {session.remote_as}"
     yield f"{neighbor} description {session.description}"
     yield f"{neighbor} bfd"
-    yield f"{neighbor} bfd profile uno"
+    # This profile replaces the one in bfdd when bgpd registers the session.
+    yield f"{neighbor} bfd profile {_bfd_profile(timing, policy, is_avoided=False)}"
     yield f"{neighbor} port {BGP_PORT}"
-    yield f"{neighbor} timers connect {connect}"
+    if timing != policy.timing:
+        yield f"{neighbor} timers {timing.keepalive} {timing.hold}"
+    yield f"{neighbor} timers connect {timing.connect}"
 
 
 def _family(policy: RoutingPolicy, version: int) -> Iterator[str]:

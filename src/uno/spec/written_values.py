@@ -50,6 +50,7 @@ class CellSettingsSpec(Struct, frozen=True, kw_only=True):
     root_vpn_port: Annotated[int | None, _PORT] = None
     particles_vpn_port: Annotated[int | None, _PORT] = None
     backbone_vpn_port: Annotated[int | None, _PORT] = None
+    timing_profile: TimingProfile | None = None
 
 
 class CellSpec(Struct, frozen=True, kw_only=True):

@@ -406,7 +406,7 @@ def test_a_change_is_confirmed_when_every_neighbour_has_answered_since(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # BFD alone would never suffice.
-    monkeypatch.setattr(executor, "detection_time", lambda _: math.inf)
+    monkeypatch.setattr(executor, "detection_time", lambda _plan, _roster: math.inf)
 
     async def scene(site: Site) -> None:
         await site.start("a")

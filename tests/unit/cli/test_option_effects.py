@@ -82,6 +82,7 @@ CELL_VALUES = {
     "--root-vpn-port": "40001",
     "--particles-vpn-port": "40002",
     "--backbone-vpn-port": "40003",
+    "--timing-profile": "metered",
     "--disable-particles-vpn": "",
 }
 CONFIG = {

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 
 import pytest
+from msgspec.structs import replace
 
+from uno.bus.liveness import ping_after
 from uno.controller import release_store
 from uno.controller.root_key_fallback import FALLBACK_SCHEDULE
 from uno.controller.root_network import RootNetwork
@@ -16,6 +19,7 @@ from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.ports.bus import BusConfig
 from uno.ports.host import Desired
 from uno.registry.store.directory import Registry
+from uno.statesync.timers import HELLO_INTERVAL
 
 
 @dataclass
@@ -74,6 +78,24 @@ def test_a_host_that_is_as_desired_is_reconciled_once_a_minute(
     assert len(site.passes) == 2
     assert site.passes[0] == site.passes[1]
     assert len(site.buses) == 1
+
+
+@pytest.mark.feature("G57")
+def test_a_metered_cell_is_a_metered_peer_of_the_registry(
+    site: Site, network: RootNetwork, snapshot: StoreSnapshot
+) -> None:
+    generation = snapshot.record.release.generation
+    first, *rest = snapshot.plan.cells
+    timing = replace(snapshot.plan.timing, metered=True)
+    metered = replace(first, member=replace(first.member, timing=timing))
+    plan = replace(snapshot.plan, cells=(metered, *rest))
+
+    maintain(network, with_fields(snapshot, plans={**snapshot.plans, generation: plan}), 0.0)
+
+    ((config,),) = site.buses
+    assert [each.address for each in config.peers if each.metered] == [first.member.node4]
+    assert ping_after(with_registry=True, metered=True) > HELLO_INTERVAL
+    assert ping_after(with_registry=True, metered=False) < HELLO_INTERVAL
 
 
 def test_the_first_failure_is_raised(

@@ -299,6 +299,27 @@ def test_bfd_watches_every_link_with_the_timers_of_the_plan() -> None:
     assert "  detect-multiplier 4\n" in dict(rendered(PLAN, fast, lans=()))["bfdd"]
 
 
+def test_a_link_to_a_metered_cell_has_the_timers_of_that_cell() -> None:
+    slow = replace(ROSTER.timing, bfd_interval=20_000, keepalive=60, hold=180, connect=10)
+    members = (replace(each, timing=slow if each.id == 3 else None) for each in ROSTER.members)
+    texts = dict(rendered(PLAN, replace(ROSTER, members=tuple(members)), lans=()))
+
+    assert (
+        " profile uno-20000\n  detect-multiplier 3\n"
+        "  receive-interval 20000\n  transmit-interval 20000\n exit\n" in texts["bfdd"]
+    )
+    assert re.findall(r"interface (\S+)\n  profile (\S+)", texts["bfdd"]) == [
+        ("uwg-b0", "uno"),
+        ("uwg-b1", "uno-20000"),
+        ("uwg-b2", "uno"),
+    ]
+    assert re.findall(r"neighbor (\S+) timers (\d+ \d+)", texts["bgpd"]) == [
+        ("10.255.192.5", "60 180")
+    ]
+    assert re.findall(r"timers connect (\d+)", texts["bgpd"]) == ["1", "10", "1"]
+    assert re.findall(r" bfd profile (\S+)", texts["bgpd"]) == ["uno", "uno-20000", "uno"]
+
+
 @pytest.mark.feature("G32")
 def test_what_the_cell_itself_sends_has_its_node_address_as_source() -> None:
     text = daemons(PLAN, ())["zebra"]

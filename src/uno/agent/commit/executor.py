@@ -191,7 +191,7 @@ class CommitExecutor:
     @property
     def links_settled_at(self) -> float:
         """When a link that the last change has broken is known to be down."""
-        return self.state.applied_at + detection_time(self.package.roster.timing)
+        return self.state.applied_at + detection_time(self.package.plan, self.package.roster)
 
     @property
     def cleanup_due(self) -> float | None:
@@ -583,7 +583,7 @@ class CommitExecutor:
                 link.cell: probes[link.remote4].last_answered if link.remote4 in probes else None
                 for link in self.effective.plan.links
             },
-            detection=detection_time(package.roster.timing),
+            detection=detection_time(package.plan, package.roster),
             registry_elsewhere=self._is_registry_elsewhere(status),
             registry_bytes=await self._registry_bytes() if self.awaiting_confirm else None,
             registry_is_local=package.plan.root is not None

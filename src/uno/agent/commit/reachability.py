@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from uno.model.net import Network, network_order
-from uno.model.plan import Timing
+from uno.model.plan import CellPlan, Roster
 from uno.model.status import LanState, LinkState
 
 # Seconds for FRR to act on BFD.
@@ -62,9 +62,11 @@ def have_answered(
     return bool(times) and all(each is not None and each >= since for each in times)
 
 
-def detection_time(timing: Timing) -> float:
-    """Return in how many seconds FRR takes a broken link down (RFC 5880, section 6.8.4)."""
-    return timing.bfd_interval * timing.bfd_multiplier / 1000 + _NOTIFY
+def detection_time(plan: CellPlan, roster: Roster) -> float:
+    """Return in how many seconds FRR has taken any link of a cell down that is broken."""
+    timings = (roster.link_timing(plan.cell, link.cell) for link in plan.links)
+    slowest = max((each.detection for each in timings), default=roster.timing.detection)
+    return slowest / 1000 + _NOTIFY
 
 
 def missing_after(

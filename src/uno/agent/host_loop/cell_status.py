@@ -106,13 +106,21 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
 def probe_targets(package: Package) -> tuple[ProbeTarget, ...]:
     """Return what the cell probes: the other end of each link, and every other cell."""
     own, others = _members(package)
+    metered = {each.id for each in others if package.roster.link_timing(own.id, each.id).metered}
     links = (
         ProbeTarget(
-            address=link.remote4, source=link.local4, adjacent=True, mtu=package.plan.backbone_mtu
+            address=link.remote4,
+            source=link.local4,
+            adjacent=True,
+            mtu=package.plan.backbone_mtu,
+            metered=link.cell in metered,
         )
         for link in package.plan.links
     )
-    cells = (ProbeTarget(address=member.node4, source=own.node4) for member in others)
+    cells = (
+        ProbeTarget(address=member.node4, source=own.node4, metered=member.id in metered)
+        for member in others
+    )
     return (*links, *cells)
 
 

@@ -163,7 +163,15 @@ class HostReconciler:
         self._retry_handshakes(links)
 
     def _drop_stale_routes(self, package: Package, links: Iterable[LinkState]) -> None:
-        due = self._stale_routes.due(links, now=self._now())
+        # Over a metered link BFD may take longer to come up than bgpd keeps stale routes.
+        own, roster = package.plan.cell, package.roster
+        metered = {
+            link.interface
+            for link in package.plan.links
+            if roster.link_timing(own, link.cell).metered
+        }
+        quick = (link for link in links if link.interface not in metered)
+        due = self._stale_routes.due(quick, now=self._now())
         if due:
             due &= self.host.interfaces_with_bgp_routes()
         for link in package.plan.links:

@@ -344,6 +344,13 @@ class CellOptions(OwnerOptions):
         int | None,
         typer.Option("--backbone-vpn-port", help="First UDP port of links at this cell."),
     ] = None
+    timing_profile: Annotated[
+        TimingProfile | None,
+        typer.Option(
+            "--timing-profile",
+            help="How fast failures of its links are detected. Of both ends the slower is used.",
+        ),
+    ] = None
 
 
 NewName = Annotated[
@@ -384,6 +391,9 @@ class CellChanges:
     ] = None
     no_address: NoAddress = False
     no_location: Annotated[bool, typer.Option("--no-location", help="Clear the location.")] = False
+    no_timing_profile: Annotated[
+        bool, typer.Option("--no-timing-profile", help="Use the UVN's timing profile.")
+    ] = False
     default_ports: Annotated[
         bool, typer.Option("--default-ports", help="Use the UVN's UDP ports.")
     ] = False

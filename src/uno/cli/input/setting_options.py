@@ -93,6 +93,11 @@ def of_changed_cell(options: CellOptions, changes: CellChanges) -> tuple[Setting
         *_address(options.address),
         *cleared(("address",), options.address, wanted=changes.no_address),
         *cleared(("settings", "location"), options.location, wanted=changes.no_location),
+        *cleared(
+            ("settings", "timing_profile"),
+            options.timing_profile,
+            wanted=changes.no_timing_profile,
+        ),
         *reset,
     )
 
@@ -113,9 +118,10 @@ def _given(options: object, model: type[Struct], *, above: Path = ()) -> Iterato
 
 def cleared(path: Path, value: object, *, wanted: bool) -> tuple[Setting, ...]:
     """Return what clears the value at `path` if that is `wanted`. Raises `Rejected` for both."""
-    option = f"--no-{path[-1]}"
+    name = str(path[-1]).replace("_", "-")
+    option = f"--no-{name}"
     if wanted and value is not None:
-        raise Rejected(_both(option, f"the {path[-1]}"))
+        raise Rejected(_both(option, f"the {name.replace('-', ' ')}"))
     return (Setting(option=option, path=path, value=None),) if wanted else ()
 
 

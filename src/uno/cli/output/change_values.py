@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from uno.cli.output.metered_traffic import MeteredCell, metered_cells
 from uno.model import codec
 from uno.planning.diff import per_cell, plan_diff
 from uno.planning.diff.per_cell import Impact
@@ -34,6 +35,11 @@ def impacts(made: Change) -> tuple[Impact, ...]:
     return tuple(found[cell] for cell in sorted(found))
 
 
+def metered(made: Change) -> tuple[MeteredCell, ...]:
+    """Return what the metered cells send at rest after a change."""
+    return metered_cells(made.after.plan)
+
+
 def value(made: Change) -> dict[str, Any]:
     """Return all facts of a change, for programs."""
     parent = made.parent
@@ -50,6 +56,9 @@ def value(made: Change) -> dict[str, Any]:
         ),
         "diff": codec.to_builtins(found),
         "cells": codec.to_builtins(impacts(made) if made.is_made else ()),
+        "metered": codec.to_builtins(
+            [{**codec.to_builtins(each), "total": each.total} for each in metered(made)]
+        ),
         "secrets": {"generated": made.keys, "revoked": made.revoked},
         "cell_packages": done.cell_packages,
         "particle_packages": done.particle_packages,

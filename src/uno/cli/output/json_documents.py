@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
+from uno.cli.output.metered_traffic import MeteredCell
 from uno.diagnosis.check_result import CheckState, Diagnosis
 from uno.diagnosis.explained_path import Explanation
 from uno.model.plan import Plan, PlannedParticle, Pools
@@ -71,12 +72,21 @@ VerificationDocument = _with(
 )
 
 
+MeteredDocument = _with(
+    "MeteredDocument",
+    MeteredCell,
+    "A metered cell: octets that it sends at rest in an hour, by kind, and their `total`. The loss"
+    " of a link is detected within `detection` seconds.",
+    total=int,
+)
+
+
 class ChangeDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of the registry, from generation `before` to `after`; equal if nothing changes.
 
     `declared` is what differs in the definition, `diff` in the plan, and `cells` what that means
-    for each cell. The packages are names of files that were written or removed, or with `dry_run`
-    would be.
+    for each cell. `metered` are the cells that have this timing profile then. The packages are
+    names of files that were written or removed, or with `dry_run` would be.
     """
 
     changed: bool
@@ -86,6 +96,7 @@ class ChangeDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     declared: tuple[Difference, ...]
     diff: PlanDiff
     cells: tuple[Impact, ...]
+    metered: tuple[MeteredDocument, ...]  # type: ignore[valid-type]
     secrets: SecretCounts
     cell_packages: tuple[str, ...]
     particle_packages: tuple[str, ...]

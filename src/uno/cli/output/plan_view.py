@@ -57,6 +57,22 @@ def show_plan(
         )
     printing.heading("Total")
     printing.result(_totals(made, found))
+    _show_metered(made)
+
+
+def _show_metered(made: Change) -> None:
+    metered = change_values.metered(made)
+    if not metered:
+        return
+    printing.heading("Metered")
+    for each in metered[:_ROWS]:
+        links = printing.count(each.links, "link")
+        printing.result(
+            f"{each.name}, {links}: at rest it sends about {each.total / 1e6:.2f} MB an hour;"
+            f" a failed link is detected within {each.detection:g} s"
+        )
+    if len(metered) > _ROWS:
+        printing.result(f"… and {printing.count(len(metered) - _ROWS, 'cell')} more")
 
 
 def _count(delta: Delta, changed: int = 0) -> str | None:

@@ -129,6 +129,7 @@ def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
             ("cell", f"{declared.name} (id {declared.id}){' banned' if not planned else ''}"),
             ("owner", declared.owner),
             ("location", declared.settings.location),
+            ("timing", declared.settings.timing_profile),
             ("address", declared.address or "private: dials out"),
             ("LANs", declared.allowed_lans or "none: only routes"),
             ("node", (planned.member.node4, planned.member.node6) if planned else None),

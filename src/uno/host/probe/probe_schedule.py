@@ -33,6 +33,8 @@ class ProbePace:
 
 WATCHED = ProbePace(adjacent=2.0, distant=10.0, distant_per_second=5.0, full_size=60.0)
 AT_REST = ProbePace(adjacent=30.0, distant=60.0, distant_per_second=0.1, full_size=600.0)
+METERED = ProbePace(adjacent=300.0, distant=1800.0, distant_per_second=0.1, full_size=7200.0)
+"""The pace of metered targets at rest; while someone watches, theirs is `AT_REST`."""
 
 REPLY_TIMEOUT = 2.0
 """Seconds to wait for a reply. A busy uplink with a large buffer delays one for a second."""
@@ -111,7 +113,7 @@ class ProbeSchedule:
         """Spread probes by `random`; call `changed` as documented in `IcmpProber`."""
         self._random = random
         self._changed = changed
-        self._pace = WATCHED
+        self._watched = True
         self._tracks: dict[IPv4Address, _Track] = {}
         self._distant = 0
         self._waiting: dict[int, tuple[float, Probe]] = {}
@@ -137,15 +139,14 @@ class ProbeSchedule:
 
     def set_watched(self, *, watched: bool, now: float) -> None:
         """Probe often, since someone watches the results, or seldom."""
-        pace = WATCHED if watched else AT_REST
-        if pace is self._pace:
+        if watched == self._watched:
             return
-        self._pace = pace
+        self._watched = watched
         if watched:
             self._hurry(now)
             for track in self._tracks.values():
                 if track.mtu_due < math.inf:
-                    track.mtu_due = min(track.mtu_due, now + self._full_size_gap())
+                    track.mtu_due = min(track.mtu_due, now + self._full_size_gap(track))
 
     def reset_backoff(self, *, now: float) -> None:
         """Probe unreachable targets at once, others soon, and restart the back-off."""
@@ -196,7 +197,7 @@ class ProbeSchedule:
         if was_requested:
             self._probed_now.remove(address)
         if is_back:
-            track.due = now + self._interval(track, self._pace)
+            track.due = now + self._interval(track, self._pace(track))
         if is_back or (was_requested and not self._probed_now):
             self._changed()
 
@@ -265,12 +266,12 @@ class ProbeSchedule:
     def _take_size_result(self, track: _Track, *, now: float, passed: bool) -> None:
         search = track.search
         if search is None:
-            track.mtu_due = now + self._full_size_gap()
+            track.mtu_due = now + self._full_size_gap(track)
         elif not search.take(passed=passed):
             track.mtu_due = now
         else:
             track.search = None
-            track.mtu_due = now + self._full_size_gap()
+            track.mtu_due = now + self._full_size_gap(track)
             before, track.mtu = track.mtu, search.low or None
             if track.mtu != before:
                 self._changed()
@@ -278,9 +279,12 @@ class ProbeSchedule:
     def _gap(self, track: _Track) -> float:
         """Return the seconds from a probe that is sent now to the next."""
         if track.answers:
-            return self._interval(track, self._pace)
-        interval = self._interval(track, WATCHED)
+            return self._interval(track, self._pace(track))
+        interval = self._interval(track, _pace(track.target, watched=True))
         return min(interval, 0.5 * 2.0 ** min((track.unanswered - 1) // 2, 10))
+
+    def _pace(self, track: _Track) -> ProbePace:
+        return _pace(track.target, watched=self._watched)
 
     def _interval(self, track: _Track, pace: ProbePace) -> float:
         interval = (
@@ -290,15 +294,21 @@ class ProbeSchedule:
         )
         return interval * self._random.uniform(0.9, 1.1)
 
-    def _full_size_gap(self) -> float:
-        return self._pace.full_size * self._random.uniform(0.9, 1.1)
+    def _full_size_gap(self, track: _Track) -> float:
+        return self._pace(track).full_size * self._random.uniform(0.9, 1.1)
 
     def _hurry(self, now: float) -> None:
         """Probe all within the short interval, spread, and none more often than at that."""
         for track in self._tracks.values():
-            interval = self._interval(track, WATCHED)
+            interval = self._interval(track, _pace(track.target, watched=True))
             soon = now + self._random.uniform(0, interval)
             track.due = min(track.due, max(soon, track.sent_at + interval))
+
+
+def _pace(target: ProbeTarget, *, watched: bool) -> ProbePace:
+    if target.metered:
+        return AT_REST if watched else METERED
+    return WATCHED if watched else AT_REST
 
 
 def _result(track: _Track) -> ProbeResult:

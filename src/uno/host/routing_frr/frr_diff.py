@@ -11,6 +11,7 @@ commands of one `Step` take effect together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -39,11 +40,16 @@ _SINGLE = {
 _ALL_SINGLE = tuple(each for lines in _SINGLE.values() for each in lines)
 _SWITCH = "no bgp network import-check"
 
-# Settings of a neighbour that another line replaces without ending its session.
-_REPLACED = frozenset({"description", "timers", "route-map", "maximum-prefix"})
+# Settings of a neighbour that another line replaces without ending its session; of BFD only the
+# profile may differ.
+_REPLACED = frozenset({"bfd", "description", "timers", "route-map", "maximum-prefix"})
 
 # Settings that `show running-config` leaves out if they have their default.
 _UNSHOWN = ("bgp graceful-restart restart-time", *_SINGLE["bfd"][:3])
+
+
+# The line with keepalive and hold time of a neighbour.
+_OWN_TIMERS = re.compile(r"neighbor \S+ timers \d+ \d+")
 
 
 class Unknown(Exception):
@@ -287,9 +293,14 @@ def _changed_neighbour(
     before: Config,
 ) -> Callable[[Place, tuple[str, ...]], Iterable[str]]:
     def changed(place: Place, lines: tuple[str, ...]) -> Iterable[str]:
-        if len(before[place]) != len(lines):
+        # A neighbour has timers of its own where they are not those of all.
+        timers, others = _own_timers(lines)
+        timers_before, others_before = _own_timers(before[place])
+        if len(others_before) != len(others):
             raise Unknown
-        for one, other in zip(before[place], lines, strict=True):
+        if timers != timers_before:
+            yield from timers or (f"no {line}" for line in timers_before)
+        for one, other in zip(others_before, others, strict=True):
             if one != other:
                 settings = {line.split(" ")[2] for line in (one, other)}
                 if len(settings) > 1 or not settings <= _REPLACED:
@@ -297,6 +308,12 @@ def _changed_neighbour(
                 yield other
 
     return changed
+
+
+def _own_timers(lines: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the line with keepalive and hold time of a neighbour, if it has one, and the rest."""
+    own = tuple(line for line in lines if _OWN_TIMERS.fullmatch(line))
+    return own, tuple(line for line in lines if line not in own)
 
 
 def _settings(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[str]:

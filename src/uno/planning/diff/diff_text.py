@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
-from uno.model.plan import Link, LinkEnd, Plan, PlannedCell, PlannedParticle
+from uno.model.plan import Link, LinkEnd, Plan, PlannedCell, PlannedParticle, Timing
 
 _LABELS = {
     "root": "root VPN",
@@ -141,6 +141,8 @@ def _label(field: str) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Timing):
+        return f"BFD {value.bfd_interval} ms × {value.bfd_multiplier}, BGP hold {value.hold} s"
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

@@ -7,7 +7,9 @@ from ipaddress import IPv4Network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from packages import HUB, package_of
 from uno.agent.commit.reachability import (
     Reachability,
     describe,
@@ -69,9 +71,17 @@ def test_a_lan_counts_if_the_cell_is_proved_to_forward_for_it() -> None:
 
 
 def test_a_broken_link_is_detected_after_the_bfd_multiplier_and_a_moment_for_frr() -> None:
+    own = package_of(HUB)
     timing = Timing(hold=9, keepalive=3, connect=5, bfd_interval=250, bfd_multiplier=3, restart=120)
+    roster = replace(own.roster, timing=timing)
+    neighbor = own.plan.links[0].cell
+    slow = replace(timing, bfd_interval=20_000)
+    members = (replace(it, timing=slow if it.id == neighbor else None) for it in roster.members)
+    metered = replace(roster, members=tuple(members))
 
-    assert detection_time(timing) == pytest.approx(1.05)
+    assert detection_time(own.plan, roster) == pytest.approx(1.05)
+    assert detection_time(own.plan, metered) == pytest.approx(60.3)
+    assert detection_time(replace(own.plan, links=()), roster) == pytest.approx(1.05)
 
 
 def missing(

@@ -14,6 +14,7 @@ from nft_rules import DROP, FIREWALLD, chain, ruleset
 from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of
 from uno import __version__
 from uno.agent import service
+from uno.agent.agent_environment import bus_config
 from uno.agent.host_loop.cell_status import (
     FORGET_PARTICLE,
     StatusInputs,
@@ -24,7 +25,9 @@ from uno.agent.state_sync.status_publisher import significant
 from uno.host.fake.fake_host import FakeHost
 from uno.model.net import Network
 from uno.model.package import Package
+from uno.model.plan import RootPeer
 from uno.model.status import CellStatus, LinkState
+from uno.ports.bus import REGISTRY_INDEX
 from uno.ports.host import Facts, HostVitals, Nic, SessionStatus
 from uno.ports.prober import ProbeResult
 from uno.reconcile.forwarding_obstacles import Obstacle
@@ -269,6 +272,34 @@ def test_each_link_and_each_other_cell_is_probed_from_the_address_that_it_knows(
     assert [(each.address, each.source) for each in found if not each.adjacent] == [
         (each.node4, own) for each in home.roster.members if each.id != HOME
     ]
+
+
+def test_of_a_metered_cell_links_node_and_the_registry_are_metered_and_no_others() -> None:
+    at_home, at_hub = with_metered(package_of(HUB), HOME), with_metered(package_of(HUB), HUB)
+    (link,) = (each for each in at_home.plan.links if each.cell == HOME)
+    home = at_home.roster.member(HOME)
+
+    found = [each.address for each in probe_targets(at_home) if each.metered]
+
+    assert found == [link.remote4, home.node4]
+    assert all(each.metered for each in probe_targets(at_hub))
+    assert [metered_peers(at_home), metered_peers(at_hub)] == [[], [at_hub.plan.root]]
+
+
+def with_metered(package: Package, cell: int) -> Package:
+    """Return a package in whose roster a cell is metered."""
+    metered = structs.replace(package.roster.timing, metered=True, bfd_interval=20_000)
+    members = (
+        structs.replace(it, timing=metered if it.id == cell else None)
+        for it in package.roster.members
+    )
+    return structs.replace(package, roster=structs.replace(package.roster, members=tuple(members)))
+
+
+def metered_peers(package: Package) -> list[RootPeer | None]:
+    """Return the root VPN for each metered peer of the bus, which is the registry."""
+    peers = (each for each in bus_config(package).peers if each.metered)
+    return [package.plan.root for each in peers if each.index == REGISTRY_INDEX]
 
 
 def session(cell: Cell, *, state: str, bfd: str) -> None:

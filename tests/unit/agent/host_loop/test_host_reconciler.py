@@ -101,3 +101,21 @@ def test_routes_that_are_kept_through_a_dead_link_are_dropped(tmp_path: Path) ->
         reconciler.maintain_links(package, dead)
 
     assert host.dropped == [str(link.remote4)]
+
+
+@pytest.mark.feature("G12")
+def test_routes_of_a_metered_link_are_left_to_the_restart_time_of_bgp(tmp_path: Path) -> None:
+    host, clock, package = FakeHost(), Clock(), package_of(CROSSED)
+    metered = replace(package.roster, timing=replace(package.roster.timing, metered=True))
+    package = replace(package, roster=metered)
+    reconciler = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
+    reconciler.reconcile(package)
+    link = package.plan.links[0]
+    dead = [LinkState(interface=link.interface, cell=link.cell, bfd="down", bgp="Active")]
+    host.interfaces_with_routes = {link.interface}
+
+    for _ in range(2):
+        reconciler.maintain_links(package, dead)
+        clock.pause(DEAD_AFTER)
+
+    assert host.dropped == []

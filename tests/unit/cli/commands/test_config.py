@@ -149,6 +149,7 @@ def test_of_two_settings_that_change_both_are_printed(site: Uno) -> None:
         ("--root-vpn-port 50001", "settings.root_vpn_port", 50001),
         ("--particles-vpn-port 50002", "settings.particles_vpn_port", 50002),
         ("--backbone-vpn-port 50003", "settings.backbone_vpn_port", 50003),
+        ("--timing-profile metered", "settings.timing_profile", "metered"),
     ],
 )
 def test_a_setting_of_a_cell_is_changed(
@@ -165,10 +166,10 @@ def test_a_setting_of_a_cell_is_changed(
 @pytest.mark.feature("F042")
 def test_what_was_set_of_a_cell_is_cleared(site: Uno) -> None:
     before = config(site, "cell", "a", "settings")
-    given = "--location Rome --root-vpn-port 50001 --disable-particles-vpn"
+    given = "--location Rome --root-vpn-port 50001 --disable-particles-vpn --timing-profile metered"
     assert site("config", "cell", "a", "-U", *given.split()).status == 0
 
-    cleared = "--no-location --default-ports --enable-particles-vpn"
+    cleared = "--no-location --default-ports --enable-particles-vpn --no-timing-profile"
     assert site("config", "cell", "a", "-U", *cleared.split()).status == 0
 
     assert config(site, "cell", "a", "settings") == before
@@ -176,7 +177,12 @@ def test_what_was_set_of_a_cell_is_cleared(site: Uno) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    ["-a x.org --no-address", "--location x --no-location", "--root-vpn-port 9 --default-ports"],
+    [
+        "-a x.org --no-address",
+        "--location x --no-location",
+        "--root-vpn-port 9 --default-ports",
+        "--timing-profile fast --no-timing-profile",
+    ],
 )
 def test_to_set_and_to_clear_is_refused(site: Uno, root: Path, options: str) -> None:
     refused = site("config", "cell", "a", "-U", *options.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address
 from random import Random
 
@@ -138,6 +139,21 @@ def test_the_other_end_of_a_link_is_probed_more_often() -> None:
 
     assert network.count(NEAR) == pytest.approx(300, rel=0.1)
     assert network.count(FAR) == pytest.approx(60, rel=0.1)
+
+
+def test_metered_targets_are_probed_seldom() -> None:
+    network = Simulation(replace(NEAR, metered=True), replace(FAR, metered=True))
+
+    network.run(600)
+    watched = len([each for _, each in network.sent if each.size == SMALL])
+    network.probing.set_watched(watched=False, now=network.now)
+    network.sent.clear()
+    network.run(7200)
+
+    assert watched == pytest.approx(600 / 30 + 600 / 60, rel=0.15)
+    assert network.count(replace(NEAR, metered=True)) == pytest.approx(24, abs=3)
+    assert network.count(replace(FAR, metered=True)) == pytest.approx(4, abs=1)
+    assert network.count(replace(NEAR, metered=True), size=1320) <= 2
 
 
 def test_a_first_answer_comes_within_a_second_of_being_named() -> None:

@@ -193,6 +193,37 @@ def test_a_link_is_left_without_ending_its_sessions() -> None:
     )
 
 
+def test_a_neighbour_gets_timers_of_its_own_and_loses_them_without_ending_its_session() -> None:
+    description = " neighbor 10.0.0.1 description c2 on uwg-b0\n"
+    timers = " neighbor 10.0.0.1 timers 60 180\n"
+    own = changed(description, description + timers)
+    other = changed(description, description + timers.replace("60 180", "20 60"))
+
+    assert steps(daemons(), own) == (
+        Step("bgpd", ("router bgp 4200000001", timers.strip(), "exit")),
+    )
+    assert steps(own, other) == (
+        Step("bgpd", ("router bgp 4200000001", "neighbor 10.0.0.1 timers 20 60", "exit")),
+    )
+    assert steps(own, daemons()) == (
+        Step("bgpd", ("router bgp 4200000001", f"no {timers.strip()}", "exit")),
+    )
+
+
+def test_a_neighbour_gets_another_profile_of_bfd_without_ending_its_session() -> None:
+    description = " neighbor 10.0.0.1 description c2 on uwg-b0\n"
+    line = " neighbor 10.0.0.1 bfd profile uno\n"
+    own = changed(description, description + line)
+    other = changed(description, description + line.replace("uno", "uno-20000"))
+
+    assert steps(own, other) == (
+        Step(
+            "bgpd",
+            ("router bgp 4200000001", "neighbor 10.0.0.1 bfd profile uno-20000", "exit"),
+        ),
+    )
+
+
 def test_a_new_neighbour_is_asked_for_routes_last_and_an_old_one_goes_with_one_command() -> None:
     bgpd = BGPD.replace(
         " !\n",
