@@ -163,6 +163,7 @@ def test_a_cell_takes_all_its_options(site: Uno) -> None:
     words = (
         "define cell c -a c.example.org -N 10.1.0.0/16 -N 10.2.0.0/16 --httpd-port 8443"
         " --location Rome --root-vpn-port 1001 --particles-vpn-port 1002 --backbone-vpn-port 1003"
+        " --timing-profile metered"
     )
 
     done = site(*words.split())
@@ -182,6 +183,7 @@ def test_a_cell_takes_all_its_options(site: Uno) -> None:
             "root_vpn_port": 1001,
             "particles_vpn_port": 1002,
             "backbone_vpn_port": 1003,
+            "timing_profile": "metered",
         },
         "excluded": False,
     }
