@@ -98,6 +98,7 @@ class CellAgent:
             wall=environment.wall,
             observe=self._observe_with_probes,
             proved_at=lambda: self._forwarding.settled_at,
+            forwarded=lambda: self._forwarding.forwarded,
             join_bus=self._configure_bus,
             check_host=environment.check_host,
             limits=environment.confirm_limits,

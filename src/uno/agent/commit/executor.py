@@ -71,6 +71,7 @@ from uno.agent.commit.reachability import detection_time, observed
 from uno.diagnostics import InternalError, UnoError
 from uno.model.key_ids import cell_sealing
 from uno.model.messages import REGISTRY, Envelope, Kind
+from uno.model.net import Network
 from uno.model.trust import TrustUpdate, obeying, replaced_keys
 from uno.ports.host import RemoveTunnel
 from uno.render import package_file
@@ -123,6 +124,7 @@ class CommitExecutor:
         wall: Callable[[], float],
         observe: ObserveCell,
         proved_at: Callable[[], float | None],
+        forwarded: Callable[[], frozenset[Network]],
         join_bus: JoinBus,
         check_host: CheckHost,
         limits: ConfirmLimits,
@@ -130,7 +132,8 @@ class CommitExecutor:
         """Continue from the state of `ledger`, whose current package is `package`.
 
         `clock` is monotonic, `wall` returns the seconds since the epoch. `proved_at` returns when
-        the proof of forwarding in the status was begun, if it proves anything.
+        the proof of forwarding in the status was begun, if it proves anything; `forwarded`, the
+        LANs that the newest proof of each has shown to be forwarded.
         """
         self.package = package
         self.problems: tuple[str, ...] = ()
@@ -144,6 +147,7 @@ class CommitExecutor:
         self._wall = wall
         self._observe = observe
         self._proved_at = proved_at
+        self._forwarded = forwarded
         self._join_bus = join_bus
         self._check_host = check_host
         self._drain_runner = DrainRunner(
@@ -574,7 +578,7 @@ class CommitExecutor:
         return ReachabilityObserved(
             now=self._clock(),
             reachability=observed(
-                status.links, registry=self._flood.registry_present, lans=status.lans
+                status.links, registry=self._flood.registry_present, lans=self._forwarded()
             ),
             unforwarded=frozenset(lan.network for lan in status.lans if lan.forwards is False),
             proved_at=self._proved_at(),

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from uno.model.net import Network, network_order
 from uno.model.plan import CellPlan, Roster
-from uno.model.status import LanState, LinkState
+from uno.model.status import LinkState
 
 # Seconds for FRR to act on BFD.
 _NOTIFY = 0.3
@@ -34,9 +34,9 @@ class Reachability(Struct, frozen=True, kw_only=True):
 
 
 def observed(
-    links: Iterable[LinkState], *, registry: bool, lans: Iterable[LanState] = ()
+    links: Iterable[LinkState], *, registry: bool, lans: frozenset[Network] = frozenset()
 ) -> Reachability:
-    """Return what a cell with these links and LANs reaches.
+    """Return what a cell with these links reaches that is proved to forward for these LANs.
 
     After a change of keys a link keeps its sessions for a while even if the keys are wrong. So a
     link counts only if it has had a handshake.
@@ -45,7 +45,7 @@ def observed(
     return Reachability(
         registry=registry,
         neighbours=frozenset(working),
-        lans=frozenset(lan.network for lan in lans if lan.forwards),
+        lans=lans,
     )
 
 

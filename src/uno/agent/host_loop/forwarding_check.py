@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from uno.diagnostics import UnoError
+from uno.model.net import Network
 from uno.ports.prober import ForwardingProber
 from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan, conclude
 
@@ -71,6 +72,8 @@ class ForwardingCheck:
     """The newest proof of one cell.
 
     `settled_at` is when it was begun, None if it proves nothing although something was probed.
+    `forwarded` are the LANs that the newest proof of each has shown to be forwarded: a proof that
+    shows nothing, as on a busy host, disproves nothing.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class ForwardingCheck:
         """
         self.proof = ForwardingProof()
         self.settled_at: float | None = None
+        self.forwarded: frozenset[Network] = frozenset()
         self._prober = prober
         self._plan = plan
         self._run_blocking = run_blocking
@@ -137,6 +141,8 @@ class ForwardingCheck:
                 await prove(self._prober, plan, run_blocking=self._run_blocking),
             )
             self._last = found
+            shown = frozenset(lan for lan, does in found.forwards.items() if does)
+            self.forwarded = (self.forwarded - found.forwards.keys()) | shown
             is_nothing = plan.is_complete and not plan.paths
             is_settled = is_nothing or found.forwards or found.unproved
             self.settled_at = began if is_settled else None

@@ -222,9 +222,14 @@ def test_a_proof_is_settled_unless_neighbours_answer_nothing() -> None:
         await check.prove()
         assert check.settled_at is not None
         assert check.settled_at >= began
+        shown = check.forwarded
+        assert shown == {lan for lan, does in check.proof.forwards.items() if does}
+        assert shown
         prober.answers = lambda _: False
         await check.prove()
         assert check.settled_at is None
+        # What shows nothing disproves nothing: a change is still judged by what was proved before.
+        assert (check.proof.forwards, check.forwarded) == ({}, shown)
         prober.refuses = "no /dev/net/tun"
         await check.prove()
         assert check.settled_at is not None
@@ -235,5 +240,22 @@ def test_a_proof_is_settled_unless_neighbours_answer_nothing() -> None:
         no_link = check_of(ForwardingAnswers(), plan=ProofPlan(is_complete=False))
         await no_link.prove()
         assert no_link.settled_at is None
+
+    play(scene)
+
+
+@pytest.mark.feature("G52")
+def test_a_lan_that_is_disproved_is_forwarded_no_more_until_it_is_proved_again() -> None:
+    async def scene() -> None:
+        prober = ForwardingAnswers()
+        check = check_of(prober)
+        await check.prove()
+        shown = check.forwarded
+        prober.answers = lambda each: each.interface is None
+        await check.prove()
+        assert not check.forwarded & shown
+        prober.answers = lambda _: True
+        await check.prove()
+        assert check.forwarded == shown
 
     play(scene)
