@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from web_pages import Reply
+from web_pages import Reply, exchange
 
 
 @dataclass
@@ -21,20 +20,8 @@ class PlainReader:
 
     def ask(self, method: str, path: str, document: object = None, **fields: str) -> Reply:
         """Return the answer to a request. Raises `OSError`."""
-        body = None if document is None else json.dumps(document).encode()
-        given = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
-        if body is not None:
-            given["Content-Type"] = "application/json"
-        given |= {name.replace("_", "-"): value for name, value in fields.items()}
         connection = http.client.HTTPConnection(self.address, self.port, timeout=60)
-        try:
-            connection.request(method, path, body, {k: v for k, v in given.items() if v})
-            answer = connection.getresponse()
-            reply = Reply(answer.status, answer.headers, answer.read())
-        finally:
-            connection.close()
-        self.cookies |= reply.cookies
-        return reply
+        return exchange(connection, method, path, document, fields, self.cookies)
 
     def open(self, url: str) -> Reply:
         """Ask for an address as it was printed."""

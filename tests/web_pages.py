@@ -9,7 +9,7 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -139,6 +139,33 @@ class Reply:
         return {name: value for name, _, value in pairs}
 
 
+def exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    document: object,
+    fields: Mapping[str, str],
+    cookies: dict[str, str],
+) -> Reply:
+    """Return the answer to a request with `cookies`, and keep those that it sets there.
+
+    A field that is empty is left out. The connection is closed. Raises `OSError`.
+    """
+    body = None if document is None else json.dumps(document).encode()
+    given = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+    if body is not None:
+        given["Content-Type"] = "application/json"
+    given |= {name.replace("_", "-"): value for name, value in fields.items()}
+    try:
+        connection.request(method, path, body, {k: v for k, v in given.items() if v})
+        answer = connection.getresponse()
+        reply = Reply(answer.status, answer.headers, answer.read())
+    finally:
+        connection.close()
+    cookies |= reply.cookies
+    return reply
+
+
 @dataclass
 class Browser:
     """Requests to a page, with cookies."""
@@ -167,21 +194,10 @@ class Browser:
 
     def ask(self, method: str, path: str, document: object = None, **fields: str) -> Reply:
         """Return the answer to a request. Raises `OSError`."""
-        body = None if document is None else json.dumps(document).encode()
-        given = {"Host": f"{self.host}:{self.port}", "Cookie": self._cookies()}
-        if body is not None:
-            given["Content-Type"] = "application/json"
-        given |= {name.replace("_", "-"): value for name, value in fields.items()}
         connection = http.client.HTTPConnection(NAME, self.port)
         connection.sock = self.connect()
-        try:
-            connection.request(method, path, body, {k: v for k, v in given.items() if v})
-            answer = connection.getresponse()
-            reply = Reply(answer.status, answer.headers, answer.read())
-        finally:
-            connection.close()
-        self.cookies |= reply.cookies
-        return reply
+        given = {"Host": f"{self.host}:{self.port}"} | fields
+        return exchange(connection, method, path, document, given, self.cookies)
 
     def raw(self, sent: bytes) -> bytes:
         """Send bytes as they are, and return all that is answered until the page closes."""
@@ -197,9 +213,6 @@ class Browser:
         """Log in."""
         given = PASSWORDS.get(email, "") if password is None else password
         return self.ask("POST", "/api/v1/login", {"email": email, "password": given})
-
-    def _cookies(self) -> str:
-        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
 
 @dataclass

@@ -94,9 +94,9 @@ def ring_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def four_sites(four_sites_spec: Path) -> Uvn:
-    """Return the definition of that specification."""
+    """Return the definition in `four_sites_spec`, which modules override."""
     return rehearsal.definition(four_sites_spec)
 
 

@@ -23,12 +23,11 @@ from watching import (
 )
 from wiretaps import wiretaps
 
-from uno.lab import rehearsal
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.lab.particle_peer import connected, tunnels
 from uno.lab.ping_matrix import PingMatrix, PingPath
-from uno.model.uvn import Middleware, Uvn
+from uno.model.uvn import Middleware
 from uno.ports.bus import CELL_INDEX, ports
 
 pytestmark = pytest.mark.lab
@@ -43,11 +42,6 @@ def four_sites_spec(example: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("dds") / "uvn.yml"
     path.write_text(f"{example.read_text()}settings: {{middleware: {Middleware.CYCLONE}}}\n")
     return path
-
-
-@pytest.fixture(scope="module")
-def four_sites(four_sites_spec: Path) -> Uvn:
-    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.fixture(scope="module", autouse=True)

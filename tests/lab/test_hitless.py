@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from watching import await_true, line, note, pause, stream, vtysh
 
-from uno.lab import deploy, rehearsal
+from uno.lab import deploy
 from uno.lab.agents import Agents
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingFlow, PingPath
 from uno.model.plan import FIRST_ASN
-from uno.model.uvn import Uvn
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(900)]
 
@@ -28,11 +27,6 @@ OTHER_RING = "{lan-a: [lan-c, relay, lan-d], lan-b: [lan-c, relay]}"
 @pytest.fixture(scope="module")
 def four_sites_spec(ring_spec: Path) -> Path:
     return ring_spec
-
-
-@pytest.fixture(scope="module")
-def four_sites(ring_spec: Path) -> Uvn:
-    return rehearsal.definition(ring_spec)
 
 
 @pytest.fixture

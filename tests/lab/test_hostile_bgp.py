@@ -41,11 +41,9 @@ from watching import (
     vtysh,
 )
 
-from uno.lab import rehearsal
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.model.plan import asn_of
-from uno.model.uvn import Uvn
 
 pytestmark = pytest.mark.lab
 
@@ -63,11 +61,6 @@ MOST_OF_A_CORE = 30
 @pytest.fixture(scope="module")
 def four_sites_spec(ring_spec: Path) -> Path:
     return ring_spec
-
-
-@pytest.fixture(scope="module")
-def four_sites(ring_spec: Path) -> Uvn:
-    return rehearsal.definition(ring_spec)
 
 
 @dataclass(frozen=True, kw_only=True)

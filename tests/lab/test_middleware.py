@@ -21,13 +21,13 @@ from fuzz_datagrams import altered
 from thief import THIEF, Thief, node_address
 from watching import await_true, pause
 
-from uno.lab import netns, rehearsal
+from uno.lab import netns
 from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import uno
 from uno.lab.node import Node
 from uno.model.plan import BusPlan
 from uno.model.status import CellStatus
-from uno.model.uvn import Middleware, Settings, Uvn
+from uno.model.uvn import Middleware, Settings
 from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
 from uno.statesync.timers import MAX_AGE
 
@@ -49,11 +49,6 @@ def four_sites_spec(example: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("other") / "uvn.yml"
     path.write_text(f"{example.read_text()}settings: {{middleware: {OTHER}}}\n")
     return path
-
-
-@pytest.fixture(scope="module")
-def four_sites(four_sites_spec: Path) -> Uvn:
-    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.fixture

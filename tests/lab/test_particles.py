@@ -12,7 +12,6 @@ import foreign
 import pytest
 from watching import address_of, await_true, note, pause
 
-from uno.lab import rehearsal
 from uno.lab.agents import agents_of
 from uno.lab.demo import probe_particles
 from uno.lab.deploy import Deployment
@@ -23,7 +22,6 @@ from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.world import World
 from uno.lab.world_layout import Role
 from uno.model.net import Address
-from uno.model.uvn import Uvn
 
 pytestmark = pytest.mark.lab
 
@@ -37,11 +35,6 @@ def four_sites_spec(tmp_path_factory: pytest.TempPathFactory, example: Path) -> 
     path = tmp_path_factory.mktemp("particles") / "uvn.yml"
     path.write_text(text.replace(line, f"{line}    settings:\n      enable_particles_vpn: false\n"))
     return path
-
-
-@pytest.fixture(scope="module")
-def four_sites(four_sites_spec: Path) -> Uvn:
-    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.mark.feature("F007")

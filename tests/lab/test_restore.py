@@ -12,7 +12,6 @@ import pytest
 from watching import UNO, await_true, note, unreached
 
 from uno.host.command import Completed
-from uno.lab import rehearsal
 from uno.lab.agents import Agent, Agents
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
@@ -42,11 +41,6 @@ def four_sites_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"cells:\n{cells}"
     )
     return path
-
-
-@pytest.fixture(scope="module")
-def four_sites(four_sites_spec: Path) -> Uvn:
-    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from watching import (
     snapshot,
 )
 
-from uno.lab import rehearsal
 from uno.lab.agents import agents_of
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
@@ -52,11 +51,6 @@ def four_sites_spec(
     path = tmp_path_factory.mktemp("shared") / "uvn.yml"
     path.write_text(text.replace("registry.example.net", "b.example.net"))
     return path
-
-
-@pytest.fixture(scope="module")
-def four_sites(four_sites_spec: Path) -> Uvn:
-    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.fixture(scope="module")

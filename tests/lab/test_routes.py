@@ -12,7 +12,7 @@ import causes
 import pytest
 from watching import address_of, await_same, await_true, node_addresses, note, pause, snapshot
 
-from uno.lab import netns, rehearsal
+from uno.lab import netns
 from uno.lab.agents import agents_of
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
@@ -21,7 +21,6 @@ from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.lab.transfer import transfers
 from uno.lab.world_layout import Role
-from uno.model.uvn import Uvn
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
@@ -32,11 +31,6 @@ FAILOVER = 2.5
 @pytest.fixture(scope="module")
 def four_sites_spec(ring_spec: Path) -> Path:
     return ring_spec
-
-
-@pytest.fixture(scope="module")
-def four_sites(ring_spec: Path) -> Uvn:
-    return rehearsal.definition(ring_spec)
 
 
 @pytest.mark.feature("F001")

@@ -19,7 +19,6 @@ from watching import await_true, note
 
 from commands import Outcome, run
 from settings_walk import SPEC, WALK, Bad, Place, Refuser, together
-from uno.lab import rehearsal
 from uno.lab.agents import Agents, is_settled
 from uno.lab.arrange import arrange
 from uno.lab.node import Node
@@ -96,11 +95,6 @@ def four_sites_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("walk") / "uvn.yml"
     path.write_text(SPEC)
     return path
-
-
-@pytest.fixture(scope="module")
-def four_sites(four_sites_spec: Path) -> Uvn:
-    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,7 @@ import causes
 import pytest
 from watching import await_true, unreached
 
-from uno.lab import rehearsal
 from uno.lab.agents import Agent, Agents
-from uno.model.uvn import Uvn
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -24,11 +22,6 @@ def four_sites_spec(example: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("shared") / "uvn.yml"
     path.write_text(text.replace("registry.example.net", "b.example.net"))
     return path
-
-
-@pytest.fixture(scope="module")
-def four_sites(four_sites_spec: Path) -> Uvn:
-    return rehearsal.definition(four_sites_spec)
 
 
 @pytest.mark.feature("G42")

@@ -29,13 +29,12 @@ from watching import (
 )
 from wiretaps import remote, wiretaps
 
-from uno.lab import netns, rehearsal
+from uno.lab import netns
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.lab.ping_matrix import PingMatrix, PingPath
 from uno.model.net import address
 from uno.model.plan import FIRST_ASN
-from uno.model.uvn import Uvn
 
 pytestmark = pytest.mark.lab
 
@@ -49,11 +48,6 @@ ASN = {
 @pytest.fixture(scope="module")
 def four_sites_spec(ring_spec: Path) -> Path:
     return ring_spec
-
-
-@pytest.fixture(scope="module")
-def four_sites(ring_spec: Path) -> Uvn:
-    return rehearsal.definition(ring_spec)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -388,7 +388,8 @@ class CellAgent:
         self._has_host_changed = False
         done = self._last_pass = await self._run_blocking(self._reconciler.reconcile, package)
         is_due = has_changed or done.actions or self._is_measuring
-        self._forwarding.request_after(0.0 if is_due else self._prove_every(package))
+        rest = self._intervals.prove_after(package.roster.timing_of(package.plan.cell))
+        self._forwarding.request_after(0.0 if is_due else rest)
         if done.again:
             self._timers.retry_routing(now=self._now())
         if done.actions:
@@ -400,11 +401,6 @@ class CellAgent:
             await self._commit.report_lans()
         if package.plan.root:
             await self._run_blocking(self._reconciler.find_registry, package.plan.root.interface)
-
-    def _prove_every(self, package: Package) -> float:
-        is_metered = package.roster.timing_of(package.plan.cell).metered
-        intervals = self._intervals
-        return intervals.prove_metered_every if is_metered else intervals.prove_every
 
     def _note_missing(self, lans: tuple[Network, ...]) -> None:
         if lans:

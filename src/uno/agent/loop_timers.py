@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from uno.model.plan import Timing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentIntervals:
@@ -37,6 +39,10 @@ class AgentIntervals:
     lan_timeout: float = 60.0
     hung_after: float = 600.0
     registry_grace: float = 3.0
+
+    def prove_after(self, timing: Timing) -> float:
+        """Return the seconds at rest between two proofs that a cell with these timers forwards."""
+        return self.prove_metered_every if timing.metered else self.prove_every
 
 
 class LoopTimers:

@@ -67,7 +67,7 @@ class PageSource:
     loopback_is_plain: bool = False
 
     def is_plain(self, address: Address) -> bool:
-        """Whether an address is served without TLS: on the way to it nobody listens."""
+        """Whether an address is served without TLS: its packets stay on this host."""
         return self.loopback_is_plain and address.is_loopback
 
 

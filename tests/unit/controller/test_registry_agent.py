@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network
@@ -545,6 +546,18 @@ def test_a_late_cell_that_rolled_back_gets_another_offer_only_on_request(
     assert late.log[-1] == (Phase.CONFIRMED, 2)
 
 
+def copied(root: Path, other: Path) -> None:
+    """Copy a registry that may be written meanwhile."""
+    shutil.copytree(root, other, ignore=shutil.ignore_patterns("registry.db*"))
+    database = other / "registry.db"
+    database.touch(mode=0o600)
+    with (
+        closing(sqlite3.connect(root / "registry.db")) as here,
+        closing(sqlite3.connect(database)) as there,
+    ):
+        here.backup(there)
+
+
 def test_a_diverged_copy_of_the_registry_is_rejected(scene: Scene, tmp_path: Path) -> None:
     other = tmp_path / "copy"
 
@@ -552,7 +565,7 @@ def test_a_diverged_copy_of_the_registry_is_rejected(scene: Scene, tmp_path: Pat
         async with scene.agent_at_work() as agent:
             scene.start_cells()
             await scene.until_consistent(1)
-            shutil.copytree(scene.root, other)
+            copied(scene.root, other)
             scene.edit(add_lan("c1", 1))
             await agent.release()
             await scene.until_consistent(2)

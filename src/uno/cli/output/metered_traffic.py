@@ -116,7 +116,8 @@ def _proofs(members: Roster, cell: int, neighbors: tuple[int, ...], *, mtu: int)
     One sends two packets from each LAN to each neighbour, and one to each LAN of other cells.
     """
     lans = {each.id: len(each.lans) for each in members.members}
-    pace = {each: 1 / _prove_every(members.timing_of(each)) for each in lans}
+    intervals = AgentIntervals()
+    pace = {each: 1 / intervals.prove_after(members.timing_of(each)) for each in lans}
     pair, small = _sent(forwarding_proof.SMALL) + _sent(mtu), _sent(forwarding_proof.SMALL)
     others = [each for each in lans if each != cell]
     own = lans[cell] * len(neighbors) * pair + bool(lans[cell]) * small * sum(
@@ -125,11 +126,6 @@ def _proofs(members: Roster, cell: int, neighbors: tuple[int, ...], *, mtu: int)
     answers = sum(lans[each] * pace[each] for each in neighbors) * pair
     answers += lans[cell] * small * sum(pace[each] for each in others if lans[each])
     return _HOUR * (own * pace[cell] + answers)
-
-
-def _prove_every(timing: Timing) -> float:
-    intervals = AgentIntervals()
-    return intervals.prove_metered_every if timing.metered else intervals.prove_every
 
 
 def _sent(inner: int) -> int:
