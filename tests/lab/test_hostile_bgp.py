@@ -38,6 +38,7 @@ from watching import (
     pause,
     pids,
     stream,
+    tables_at_rest,
     vtysh,
 )
 
@@ -189,10 +190,7 @@ def thief(running: Deployment) -> Iterator[Thief]:
                 each.advertise(own)
             await_true(lambda c=own: found.received(c), f"{prefix} is received", within=20)
             await_true(lambda p=prefix: found.path(p, str(B)), f"{prefix} is accepted")
-        tables = Tables(others)
-        while pause(1.5) or tables.changes():
-            tables = Tables(others)
-        yield replace(found, others=tables)
+        yield replace(found, others=tables_at_rest(others))
 
 
 def _link(node: Node, remote: str) -> tuple[str, str]:

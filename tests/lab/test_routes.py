@@ -10,7 +10,17 @@ from pathlib import Path
 
 import causes
 import pytest
-from watching import address_of, await_same, await_true, node_addresses, note, pause, snapshot
+from watching import (
+    address_of,
+    await_healthy,
+    await_same,
+    await_true,
+    node_addresses,
+    note,
+    pause,
+    snapshot,
+    tables_at_rest,
+)
 
 from uno.lab import netns
 from uno.lab.agents import agents_of
@@ -31,6 +41,12 @@ FAILOVER = 2.5
 @pytest.fixture(scope="module")
 def four_sites_spec(ring_spec: Path) -> Path:
     return ring_spec
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled(running: Deployment) -> None:
+    await_healthy(running)
+    tables_at_rest(running.cells)
 
 
 @pytest.mark.feature("F001")

@@ -22,7 +22,6 @@ from knocking import is_received
 from obstacles import mounted
 from watching import (
     UNO,
-    Tables,
     address_of,
     alive,
     await_healthy,
@@ -37,6 +36,7 @@ from watching import (
     restore,
     snapshot,
     status,
+    tables_at_rest,
     uno,
     unreached,
     vtysh,
@@ -105,9 +105,7 @@ def test_traffic_flows_through_a_host_with_docker_a_firewall_a_vpn_and_frr(site:
 def test_up_a_second_time_changes_nothing(site: Site) -> None:
     cells = site.deployment.cells
     # Routes by further paths come after the first.
-    tables = Tables([*cells])
-    while pause(1.5) or tables.changes():
-        tables = Tables([*cells])
+    tables_at_rest(cells)
     before = in_parallel(snapshot, cells)
 
     output = in_parallel(lambda cell: site.deployment.service(cell, "up").stdout, cells)

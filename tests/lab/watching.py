@@ -111,6 +111,14 @@ class Tables:
         return dict(in_parallel(lambda cell: snapshot(cell, ROUTES), self.cells))
 
 
+def tables_at_rest(cells: Iterable[Node]) -> Tables:
+    """Wait until no routing table of these cells changes any more; return the tables."""
+    found = Tables([*cells])
+    while pause(1.5) or found.changes():
+        found = Tables([*cells])
+    return found
+
+
 def status(deployment: Deployment, cell: Node) -> dict[str, Any]:
     """The output of `uno service status` on a cell."""
     found = json.loads(uno(deployment, cell, "status", "--json").stdout)
