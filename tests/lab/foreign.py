@@ -229,6 +229,19 @@ ip saddr $1.0/24 oifname != br-app masquerade; }; }"
 """
 
 
+# A VPN with routes in a table of its own, before the main one, as Tailscale has them.
+VPN = """\
+ip link add vpn0 type dummy
+ip link set vpn0 up
+ip route add $1 dev vpn0 table 52
+ip rule add priority 5270 lookup 52
+"""
+NO_VPN = """\
+ip rule del priority 5270
+ip link del vpn0
+"""
+
+
 # systemd-networkd(8) on the interface to the Internet, with a rule of its own. It waits for udev
 # unless /sys is read-only. Without D-Bus it runs all the same.
 NETWORKD = """\

@@ -590,6 +590,27 @@ def test_containers_with_addresses_of_a_remote_lan_keep_the_internet_and_are_nam
     await_true(lambda: lan in advertised(cell), "the LAN is advertised again")
 
 
+@pytest.mark.feature("G51")
+@pytest.mark.usefixtures("_restored")
+def test_a_vpn_whose_table_is_looked_up_first_is_named_and_its_lan_not_advertised(
+    site: Site,
+) -> None:
+    cell, lan = site.deployment.world.nodes["lan-a"], "192.168.3.0/24"
+    named = f"vpn0 has {lan} in routing table 52, which is also LAN {lan} of lan-c"
+    assert lan in advertised(cell)
+
+    cell.run(["sh", "-ec", foreign.VPN, "sh", lan])
+    try:
+        assert named in site.deployment.service(cell, "up").stderr
+        assert named in uno(site.deployment, cell, "status").stdout
+        await_true(lambda: lan not in advertised(cell), "the LAN is not advertised")
+    finally:
+        cell.run(["sh", "-c", foreign.NO_VPN])
+
+    assert "vpn0" not in site.deployment.service(cell, "up").stderr
+    await_true(lambda: lan in advertised(cell), "the LAN is advertised again")
+
+
 def advertised(cell: Node) -> set[str]:
     """The IPv4 prefixes that a cell advertises to all of its neighbours together."""
     return {

@@ -157,11 +157,9 @@ def refresh_endpoints(
         for link in (_links(host, package) if named else ())
         if link.session is not None and link.session.works
     }
-    moved = [
-        tunnel
-        for tunnel, peer in named
-        if tunnel.name not in works and host.refresh_endpoint(tunnel.name, peer)
-    ]
+    silent = [(tunnel, peer) for tunnel, peer in named if tunnel.name not in works]
+    host.begin_lookups(peer for _, peer in silent)
+    moved = [tunnel for tunnel, peer in silent if host.refresh_endpoint(tunnel.name, peer)]
     awaited = tuple(tunnel for tunnel in moved if not tunnel.routes)
     for tunnel in awaited:
         _initiate_handshakes(host, tunnel)
@@ -179,6 +177,7 @@ def retry_handshakes(host: Host, awaited: tuple[Tunnel, ...]) -> tuple[Tunnel, .
         for tunnel in awaited
         if not any(peer.handshake for peer in status.get(tunnel.name, ()))
     )
+    host.begin_lookups(peer for tunnel in silent for peer in tunnel.peers if is_name(peer.endpoint))
     for tunnel in silent:
         for peer in tunnel.peers:
             if is_name(peer.endpoint):

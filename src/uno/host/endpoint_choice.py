@@ -11,6 +11,9 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from uno.model.net import address
+from uno.model.syntax import unreachable_kind
+
 
 class EndpointHistory(Struct, frozen=True, kw_only=True):
     """What was configured as a peer's endpoint, and with what success.
@@ -26,6 +29,19 @@ class EndpointHistory(Struct, frozen=True, kw_only=True):
     worked: str | None = None
     tried: tuple[str, ...] = ()
     addresses: int = 1
+
+
+def of_other_hosts(answers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those endpoints that can be at another site.
+
+    A host's own name leads to a loopback address in Debian's /etc/hosts, and resolvers that block
+    names answer with the unspecified address; either is this host itself.
+    """
+    return tuple(
+        each
+        for each in answers
+        if unreachable_kind(address(each.rpartition(":")[0].strip("[]"))) is None
+    )
 
 
 def next_endpoint(answers: tuple[str, ...], history: EndpointHistory | None) -> EndpointHistory:

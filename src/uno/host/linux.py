@@ -50,7 +50,7 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
-from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant
+from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant, suffices
 from uno.render import nftables
 
 RUN = Path("/run/uno")
@@ -59,8 +59,10 @@ RUN = Path("/run/uno")
 FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebra", "196"})
 
 
+_DISABLE_IPV6 = "net.ipv6.conf.{}.disable_ipv6"
+
 # The host's default may disable IPv6.
-_NODE_PARAMETERS = {"net.ipv6.conf.{}.disable_ipv6": "0"}
+_NODE_PARAMETERS = {_DISABLE_IPV6: "0"}
 
 # Paths may be asymmetric: strict reverse path filtering would drop packets. The kernel uses the
 # larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
@@ -95,6 +97,7 @@ class LinuxHost:
         self._wireguard = wireguard.ConfigurationReader()
         self._parameters = sysctl.ParameterReader()
         self._forwarding_parameters = sysctl.ParameterReader()
+        self._resolver = endpoint_lookup.PatientResolver()
         self._state = StateFile(self.folder / "state.json")
         self._frr = daemons.Frr(self.folder / "frr")
 
@@ -110,8 +113,8 @@ class LinuxHost:
         found = Facts(
             nics=nics,
             routes=inventory.host_routes(others, routes),
-            # IPv6 may be disabled on interfaces: uno enables it on its own.
-            has_ipv6=sysctl.path("net.ipv6.conf").exists(),
+            earlier=inventory.earlier_tables(others),
+            has_ipv6=_has_ipv6(),
             forwarded=state.sysctls.get(IPV4_FORWARDING, present.get(IPV4_FORWARDING)) == "1",
             sysctls=present,
             originals=state.sysctls,
@@ -254,13 +257,18 @@ class LinuxHost:
             wireguard.initiate_handshake(tunnel, peer, endpoint=history.last)
             self._note_attempt(tunnel, peer, history)
 
+    def begin_lookups(self, peers: Iterable[Peer]) -> None:
+        """Begin to resolve the endpoints of these peers, all at once."""
+        self._resolver.begin({peer.endpoint for peer in peers if peer.endpoint})
+
     def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
         """Resolve a peer's endpoint again; return whether another address was configured.
 
         The address is compared with the one configured last, not with the peer's present one: the
         peer may have roamed.
         """
-        answers = endpoint_lookup.lookup(peer.endpoint) if peer.endpoint else ()
+        found = self._resolver.resolve([peer.endpoint]) if peer.endpoint else {}
+        answers = endpoint_choice.of_other_hosts(found.get(peer.endpoint or "", ()))
         if not answers or tunnel not in self._state.read().tunnels:
             return False
         before = self._history(tunnel, peer)
@@ -320,13 +328,11 @@ class LinuxHost:
     def _is_impaired(self, each: inventory.Interface, *, is_node: bool) -> bool:
         """Whether an interface lacks what every interface of uno's, or the node's, is given."""
         wanted = _NODE_PARAMETERS if is_node else _TUNNEL_PARAMETERS
-        keys = {_parameter(key, each.name): value for key, value in wanted.items()}
-        found = sysctl.existing(keys)
         return (
             not each.up
             or each.alias != self._alias
             or (is_node and each.has_arp)
-            or any(keys[key] != value for key, value in found.items())
+            or bool(_unmet_parameters(each.name, wanted))
         )
 
     def _filters(self) -> tuple[str | None, tuple[ForeignForwardChain, ...]]:
@@ -477,15 +483,16 @@ class LinuxHost:
     def _resolve(self, peers: Iterable[Peer]) -> dict[str, tuple[str, ...]]:
         """Return addresses and port of each endpoint; add a warning for each without."""
         names = {peer.endpoint for peer in peers if peer.endpoint}
-        found = endpoint_lookup.resolve(names)
-        unresolved = (
-            f"the name {name.rpartition(':')[0]} cannot be resolved; "
-            "until it can, nothing connects to it"
-            for name in sorted(names - found.keys())
-        )
+        found = self._resolver.resolve(names)
+        usable = {
+            name: kept
+            for name, answers in found.items()
+            if (kept := endpoint_choice.of_other_hosts(answers))
+        }
+        unresolved = (_unresolved(name, found.get(name)) for name in sorted(names - usable.keys()))
         # An agent resolves again and again: one warning for each name.
         self.warnings += [each for each in unresolved if each not in self.warnings]
-        return found
+        return usable
 
     def _start_routing(self, routing: Routing) -> None:
         make_open_dir(self.folder)
@@ -518,13 +525,45 @@ def _create_node(name: str) -> None:
         run(["ip", "link", "add", "dev", name, "type", "bridge"])
 
 
+def _unresolved(endpoint: str, answers: tuple[str, ...] | None) -> str:
+    """Return the warning of an endpoint (`host:port`) without an address of another host."""
+    name = endpoint.rpartition(":")[0]
+    if not answers:
+        return f"the name {name} cannot be resolved; until it can, nothing connects to it"
+    address = answers[0].rpartition(":")[0].strip("[]")
+    return (
+        f"the name {name} leads to {address}, which is no address of another host; "
+        f"until it has one, nothing connects to it (see /etc/hosts, and: getent ahosts {name})"
+    )
+
+
 def _set_parameters(name: str, wanted: Mapping[str, str]) -> None:
     """Set parameters of one of uno's interfaces, as far as the kernel has them."""
-    for key, value in wanted.items():
-        own = _parameter(key, name)
-        if sysctl.existing([own]).get(own, value) != value:
-            sysctl.write(own, value)
+    for key, value in _unmet_parameters(name, wanted).items():
+        sysctl.write(key, value)
 
 
-def _parameter(key: str, interface: str) -> str:
-    return key.format(interface.replace(".", "/"))
+def _unmet_parameters(name: str, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return those parameters of an interface that have to be set, with the values wanted."""
+    keys = {key.format(name.replace(".", "/")): key for key in wanted}
+    present = sysctl.existing(keys)
+    unmet = {own: key for own, key in keys.items() if present.get(own, wanted[key]) != wanted[key]}
+    every = sysctl.existing(key.format("all") for key in unmet.values())
+    return {
+        own: wanted[key]
+        for own, key in unmet.items()
+        if not sysctl.is_fixed(own)
+        or not suffices(key, present[own], every=every.get(key.format("all"), present[own]))
+    }
+
+
+def _has_ipv6() -> bool:
+    """Whether interfaces of uno's can have addresses of IPv6.
+
+    It may be disabled on all interfaces: uno enables it on its own, if it may.
+    """
+    default = _DISABLE_IPV6.format("default")
+    if not sysctl.path("net.ipv6.conf").exists():
+        return False
+    is_disabled = sysctl.existing([default]).get(default) == "1"
+    return not (is_disabled and sysctl.is_fixed(default))

@@ -235,12 +235,12 @@ def _ip_fault(text: str, what: str) -> Fault | None:
         return Fault(what, "leave the zone after the % out")
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
         return Fault(f"{text} is an IPv4 address in IPv6 form", f"write {found.ipv4_mapped}")
-    if kind := _unreachable_kind(found):
+    if kind := unreachable_kind(found):
         return Fault(f"{text} is {kind}: no other site can connect to it", _REACHABLE)
     return None
 
 
-def _unreachable_kind(found: Address) -> str | None:
+def unreachable_kind(found: Address) -> str | None:
     """Return what an address is that packets of another site never reach, None for others."""
     return next((kind for block, kind in _UNREACHABLE if found in block), None)
 

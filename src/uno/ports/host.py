@@ -6,7 +6,7 @@ what uno is to own. An `Action` is one step from one to the other; each has an i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -49,6 +49,19 @@ class HostRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierTable:
+    """A table with this `number` that the host looks up for every packet before the main table.
+
+    `routes` are its unicast routes, `thrown` the destinations for which the lookup goes on with
+    the next rule (ip-route(8), type throw).
+    """
+
+    number: int
+    routes: tuple[HostRoute, ...] = ()
+    thrown: frozenset[Network] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Underlay:
     """Routes that packets of WireGuard with `UNDERLAY_MARK` look up before all others.
 
@@ -65,15 +78,17 @@ class Facts:
     """Properties of a host from which the desired state follows.
 
     A decision from what uno itself has changed would change with it. `routes` leaves out
-    those of BGP daemons, but for default routes: there may be thousands. `has_ipv6`: the kernel has
-    IPv6. `forwarded`: the host forwarded IPv4 before uno. `frr` is the major and minor version of
-    FRR. `filters_by_route`: the kernel can look up routes for a filter of forwarded packets.
-    `sysctls` are the present values of the kernel parameters that decisions depend on, as far
-    as they exist; `originals` are the values before uno of those that uno has recorded.
+    those of BGP daemons, but for default routes: there may be thousands. `earlier` are the tables
+    that are looked up before the main one, in order. `has_ipv6`: uno's interfaces can have IPv6.
+    `forwarded`: the host forwarded IPv4 before uno. `frr` is the major and minor version of FRR.
+    `filters_by_route`: the kernel can look up routes for a filter of forwarded packets. `sysctls`
+    are the present values of the kernel parameters that decisions depend on, as far as they exist;
+    `originals` are the values before uno of those that uno has recorded.
     """
 
     nics: tuple[Nic, ...] = ()
     routes: tuple[HostRoute, ...] = ()
+    earlier: tuple[EarlierTable, ...] = ()
     has_ipv6: bool = True
     forwarded: bool = True
     frr: tuple[int, int] = (8, 4)
@@ -426,6 +441,14 @@ class Host(Protocol):
         """Initiate a handshake with a peer that has an endpoint, without the retry delay.
 
         The address is the one configured last. The peer's present session ends.
+        """
+        ...
+
+    def begin_lookups(self, peers: Iterable[Peer]) -> None:
+        """Begin to resolve the endpoints of these peers, all at once.
+
+        What needs them next waits for all together as long as for one. Without this it is the same,
+        and takes longer where the name service is out of reach.
         """
         ...
 

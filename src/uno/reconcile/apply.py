@@ -59,6 +59,12 @@ def apply(
     If one fails, or the user interrupts, all are undone, the last first.
     Raises `ActionFailed`.
     """
+    host.begin_lookups(
+        peer
+        for action in actions
+        if isinstance(action, CreateTunnel | ConfigureTunnel)
+        for peer in action.tunnel.peers
+    )
     done: list[Action] = []
     for action in actions:
         progress(describe(action))

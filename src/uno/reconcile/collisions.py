@@ -8,13 +8,13 @@ them. What follows for the UVN is decided here.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from uno.model.net import Network, network_order, overlap
 from uno.model.package import Package
 from uno.model.routing_policy import remote_prefixes
-from uno.ports.host import Facts
+from uno.ports.host import EarlierTable, Facts, HostRoute
 
 # So many are in a status, which every node receives; the others are counted.
 _SHOWN = 4
@@ -24,17 +24,21 @@ _SHOWN = 4
 class Collision:
     """A route of the host's own, `network` on `interface`, that overlaps `prefix` of the UVN.
 
-    `cell` is the name of the cell whose LAN the prefix is, None for an address pool.
+    `cell` is the name of the cell whose LAN the prefix is, None for an address pool. `table` is the
+    number of the route's table if the host looks it up before the main table.
     """
 
     network: Network
     interface: str
     prefix: Network
     cell: str | None
+    table: int | None = None
 
     @property
     def hides(self) -> bool:
         """Whether the host sends what is for all of the prefix to `interface`."""
+        if self.table is not None:
+            return self.network.prefixlen <= self.prefix.prefixlen
         return self.network == self.prefix
 
     @property
@@ -45,10 +49,10 @@ class Collision:
     def __str__(self) -> str:
         """Return a sentence without a full stop."""
         what = f"LAN {self.prefix} of {self.cell}" if self.cell else f"the UVN's {self.prefix}"
-        if self.hides:
-            return f"{self.interface} has {self.network}, which is also {what}"
+        where = "" if self.table is None else f" in routing table {self.table}"
         verb = "is in" if self.is_within else "contains"
-        return f"{self.interface} has {self.network}, which {verb} {what}"
+        verb = "is also" if self.network == self.prefix else verb
+        return f"{self.interface} has {self.network}{where}, which {verb} {what}"
 
 
 def collisions(package: Package, facts: Facts) -> tuple[Collision, ...]:
@@ -75,11 +79,12 @@ def collisions(package: Package, facts: Facts) -> tuple[Collision, ...]:
             prefix=prefix,
             cell=owners.get(prefix),
         )
-        for route in facts.routes
+        for route in (*facts.routes, *_single_addresses(facts))
         if route.destination.prefixlen
         if route.destination.network_address not in registry
         for prefix in _overlapping(route.destination, prefixes, starts)
     }
+    found |= set(_before_main(facts.earlier, prefixes, owners))
     return tuple(
         sorted(
             (each for each in found if each.cell or each.is_within),
@@ -126,6 +131,45 @@ def summary(found: tuple[Collision, ...]) -> str:
     shown = "; ".join(map(str, found[:_SHOWN]))
     more = len(found) - _SHOWN
     return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _single_addresses(facts: Facts) -> Iterator[HostRoute]:
+    """Yield the addresses without a network: the kernel has no route for them in the main table."""
+    for nic in facts.nics:
+        for address in nic.addresses:
+            if address.network.prefixlen == address.max_prefixlen:
+                yield HostRoute(destination=address.network, interface=nic.name)
+
+
+def _before_main(
+    tables: Iterable[EarlierTable],
+    prefixes: Iterable[Network],
+    owners: Mapping[Network, str],
+) -> Iterator[Collision]:
+    """Yield where tables that are looked up before uno's routes have routes for a prefix.
+
+    The first table with a route for all of the prefix decides.
+    """
+    tables = tuple(tables)
+    for prefix in prefixes:
+        for table in tables:
+            ways: dict[Network, str | None] = dict.fromkeys(table.thrown)
+            ways |= {route.destination: route.interface for route in table.routes}
+            around = [each for each in ways if overlap(each, prefix)]
+            containing = [each for each in around if each.prefixlen <= prefix.prefixlen]
+            best = max(containing, key=lambda each: each.prefixlen, default=None)
+            within = [each for each in around if each.prefixlen > prefix.prefixlen]
+            for network in (*within, *([best] if best is not None else [])):
+                if (interface := ways[network]) is not None:
+                    yield Collision(
+                        network=network,
+                        interface=interface,
+                        prefix=prefix,
+                        cell=owners.get(prefix),
+                        table=table.number,
+                    )
+            if best is not None and ways[best] is not None:
+                break
 
 
 def _overlapping(

@@ -18,7 +18,12 @@ from uno.ports.host import Action, Desired, Facts, Host, Observed
 from uno.reconcile.apply import apply
 from uno.reconcile.collisions import Collision, collisions
 from uno.reconcile.desired import desired, sysctl_keys
-from uno.reconcile.forwarding_obstacles import Obstacle, obstacles, parameters
+from uno.reconcile.forwarding_obstacles import (
+    Obstacle,
+    obstacles,
+    parameters,
+    unanswered_probes,
+)
 from uno.reconcile.host_diff import reconcile
 from uno.reconcile.lans import attached, require_all
 
@@ -96,17 +101,23 @@ def compare(host: Host, wanted: Desired, *, sysctls: tuple[str, ...] = ()) -> Ho
 
 
 def find_obstacles(
-    host: Host, package: Package, *, facts: Facts, silent: Collection[str]
+    host: Host,
+    package: Package,
+    *,
+    facts: Facts,
+    silent: Collection[str],
+    probed: bool = False,
 ) -> tuple[Obstacle, ...]:
     """Return what is in the way of packets that the cell of `package` forwards on `host`.
 
-    `silent` are the interfaces of links whose sessions are not up. Changes nothing. Raises
-    `UnoError`.
+    `silent` are the interfaces of links whose sessions are not up. `probed`: agents of other cells
+    probe this one. Changes nothing. Raises `UnoError`.
     """
     lans = attached(package.own.lans, facts.nics)
     state = host.forwarding_state(parameters(package, lans, facts))
     endpoints = _endpoints(host, silent) if silent else ()
-    return obstacles(package, state, lans=lans, facts=facts, silent=silent, endpoints=endpoints)
+    found = obstacles(package, state, lans=lans, facts=facts, silent=silent, endpoints=endpoints)
+    return (*found, *unanswered_probes(package, state)) if probed else found
 
 
 def _endpoints(host: Host, interfaces: Collection[str]) -> tuple[Address, ...]:

@@ -25,6 +25,7 @@ from uno.reconcile.underlay import underlay
 
 _FORWARD4 = "net.ipv4.ip_forward"
 _FORWARD6 = "net.ipv6.conf.all.forwarding"
+_IGNORE_ECHO = "net.ipv4.icmp_echo_ignore_all"
 
 
 class ObstacleKind(StrEnum):
@@ -60,7 +61,7 @@ class Obstacle:
 def parameters(package: Package, lans: Iterable[AttachedLan], facts: Facts) -> tuple[str, ...]:
     """Return the kernel parameters that `obstacles` needs."""
     names = [*dict.fromkeys(lan.nic for lan in lans), *_tunnels(package)]
-    keys = [_FORWARD4, _parameter("all", "rp_filter")]
+    keys = [_FORWARD4, _IGNORE_ECHO, _parameter("all", "rp_filter")]
     keys += [_parameter(name, "forwarding") for name in names]
     outside = (nic.name for nic in facts.nics if nic.has_default_route)
     keys += [_parameter(name, "rp_filter") for name in dict.fromkeys((*names, *outside))]
@@ -300,6 +301,38 @@ def _received(package: Package, facts: Facts, silent: Collection[str]) -> Iterat
         if link.port is not None:
             for nic in outside:
                 yield Packet(version=4, iif=nic, protocol="udp", port=link.port, local=True)
+
+
+def unanswered_probes(package: Package, state: ForwardingState) -> Iterator[Obstacle]:
+    """Yield why this host does not answer probes, by which agents judge whether it is reached."""
+    if state.sysctls.get(_IGNORE_ECHO) == "1":
+        yield Obstacle(
+            kind=ObstacleKind.FIREWALL,
+            what=f"{_IGNORE_ECHO} is 1: this host answers no probes, so other cells report that "
+            "they do not reach it",
+            remedy=f"sysctl -w {_IGNORE_ECHO}=0, and see what sets it to 1 (/etc/sysctl.d)",
+        )
+    own = IPv4Network(package.own.node4)
+    for link in package.plan.links:
+        if drop := _drops_probe(state.ruleset, link.interface, own):
+            chain = f"chain {drop.chain} of nftables table {drop.family} {drop.table}"
+            yield Obstacle(
+                kind=ObstacleKind.FIREWALL,
+                what=f"{chain} drops probes of other cells (ICMP echo requests from "
+                f"{_named(each.interface for each in package.plan.links)}), so they report that "
+                "they do not reach this host",
+                remedy=f"accept ICMP echo requests there, in chain {drop.base}",
+            )
+            return
+
+
+@lru_cache(maxsize=64)
+def _drops_probe(ruleset: str, interface: str, own: IPv4Network) -> PacketDrop | None:
+    packet = Packet(version=4, iif=interface, destination=own, protocol="icmp", local=True)
+    if not nft_evaluation.has_chains(ruleset, RECEIVED):
+        return None
+    outcome = nft_evaluation.evaluate(ruleset, packet, RECEIVED)
+    return outcome if isinstance(outcome, PacketDrop) else None
 
 
 def _obstacle(drop: PacketDrop, packets: list[Packet], package: Package, ruleset: str) -> Obstacle:

@@ -59,6 +59,17 @@ def restored(originals: Mapping[str, str], present: Mapping[str, str]) -> Iterat
         yield key, originals[key] if is_own else value
 
 
+def suffices(key: str, value: str, *, every: str) -> bool:
+    """Whether the value of a parameter of uno's own interfaces does where it cannot be set.
+
+    `every` is that of all interfaces: the larger is in force (ip-sysctl, rp_filter), and only 1 is
+    strict. An interface without IPv6 does where the host gives none to any.
+    """
+    if key.endswith(".rp_filter"):
+        return max(value, every) != "1"
+    return key.endswith(".disable_ipv6")
+
+
 def _before_forwarding(facts: Facts) -> Iterator[tuple[str, str]]:
     for name in _names(nic.name for nic in facts.nics if not nic.is_bridge_port):
         if _accepts_advertisements(name, facts):

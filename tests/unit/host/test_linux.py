@@ -18,12 +18,13 @@ import pytest
 
 from nft_rules import DROP, chain, ruleset
 from uno.diagnostics import TransientFailure, UnoError
-from uno.host import linux, sysctl
+from uno.host import linux, programs, sysctl
 from uno.host.command import Completed
 from uno.host.firewall import foreign_chains, nft
 from uno.host.linux import LinuxHost
 from uno.host.netlink import interface_changes, inventory
 from uno.host.netlink.inventory import Interface, OwnRoutes
+from uno.host.routing_frr import daemons
 from uno.host.wireguard import endpoint_lookup
 from uno.host.wireguard import interfaces as wireguard
 from uno.host.wireguard.interfaces import Dump
@@ -285,6 +286,76 @@ def test_an_interface_that_lacks_what_all_have_is_impaired_until_it_is_configure
 
 
 @pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("own", "every", "refused"),
+    [("0", "0", False), ("0", "2", False), ("1", "2", False), ("1", "0", True), ("0", "1", True)],
+)
+def test_a_reverse_path_filter_that_cannot_be_set_does_unless_it_is_strict(
+    machine: Machine,
+    host: LinuxHost,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+    every: str,
+    *,
+    refused: bool,
+) -> None:
+    path = machine.parameter("net.ipv4.conf.uwg-b0.rp_filter", own)
+    machine.parameter("net.ipv4.conf.all.rp_filter", every)
+    read_only(monkeypatch)
+
+    if refused:
+        with pytest.raises(UnoError, match=r"uwg-b0\.rp_filter to 2 \(Read-only file system\)"):
+            host.perform(CreateTunnel(TUNNEL))
+        return
+    host.perform(CreateTunnel(TUNNEL))
+
+    assert path.read_text().strip() == own
+    assert host.observe(()).impaired == frozenset()
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("disabled", "fixed", "has"),
+    [("0", True, True), ("1", False, True), ("1", True, False)],
+)
+def test_a_host_that_gives_no_interface_ipv6_has_none(
+    machine: Machine,
+    host: LinuxHost,
+    monkeypatch: pytest.MonkeyPatch,
+    disabled: str,
+    *,
+    fixed: bool,
+    has: bool,
+) -> None:
+    """docker gives a container neither IPv6 nor a /proc/sys that can be written."""
+    machine.parameter("net.ipv6.conf.default.disable_ipv6", disabled)
+    machine.parameter("net.ipv6.conf.uno0.disable_ipv6", disabled)
+    monkeypatch.setattr(programs, "require", lambda _: None)
+    monkeypatch.setattr(inventory, "main_routes", lambda: ())
+    monkeypatch.setattr(daemons, "version", lambda: (8, 4))
+    monkeypatch.setattr(nft, "accepts", lambda _: True)
+    if fixed:
+        read_only(monkeypatch)
+
+    assert host.facts().has_ipv6 is has
+    host.perform(SetNode(NodeInterface(name="uno0", addresses=())))
+    assert host.observe(()).impaired == frozenset()
+
+
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have /proc/sys be read-only, as in a container."""
+    is_open = os.open
+
+    def refusing(path: Path, flags: int, *rest: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR) and sysctl.PROC_SYS in Path(path).parents:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return is_open(path, flags, *rest)
+
+    monkeypatch.setattr(sysctl, "is_fixed", lambda _: True)
+    monkeypatch.setattr(os, "open", refusing)
+
+
+@pytest.mark.feature("G51")
 def test_the_fingerprint_changes_with_parameters_and_firewalls(
     machine: Machine, host: LinuxHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +512,31 @@ def test_a_name_that_cannot_be_found_changes_nothing(
     assert not host.refresh_endpoint("uwg-b0", replace(PEER, endpoint=None))
     assert not host.refresh_endpoint("uwg-b7", PEER)
     assert machine.called == []
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    "place", ["127.0.1.1:63550", "0.0.0.0:63550", "[::]:63550", "[fe80::1]:63550"]
+)
+def test_a_peer_is_never_called_at_an_address_of_no_other_host(
+    machine: Machine, host: LinuxHost, places: Places, place: str
+) -> None:
+    """As of Debian's own name in /etc/hosts, or of a resolver that blocks the name."""
+    known = places["gw.example.org:63550"]
+    places["gw.example.org:63550"] = (place,)
+    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
+
+    assert "Endpoint" not in machine.configured[-1]
+    address = place.rpartition(":")[0].strip("[]")
+    (warning,) = host.warnings
+    assert f"gw.example.org leads to {address}, which is no address of another host" in warning
+    assert not host.refresh_endpoint("uwg-b0", PEER)
+    assert machine.called == []
+
+    places["gw.example.org:63550"] = (place, *known)
+    assert host.refresh_endpoint("uwg-b0", PEER)
+    assert machine.called == [*known]
+    assert host.other_addresses("uwg-b0", PEER) == 0
 
 
 @pytest.mark.feature("G13")

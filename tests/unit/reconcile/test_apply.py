@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -10,7 +12,7 @@ from uno.diagnostics import TransientFailure
 from uno.host.command import CommandFailed
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
-from uno.model.tunnel import Tunnel
+from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
     AddUnreachableRoutes,
@@ -39,6 +41,28 @@ NODE = SetNode(NodeInterface(name="uno0", addresses=()))
 ROUTING = Routing(daemons=(("zebra", "!\n"),))
 TUNNEL = Tunnel(name="uwg-b0", private_key=Secret("very secret"), mtu=1320, addresses=())
 FOREIGN_CHAIN = ForeignForwardChain(family="ip", name="DOCKER-USER", accept_interfaces=("uwg-b+",))
+
+
+@pytest.mark.feature("G51")
+def test_the_names_of_all_tunnels_are_resolved_at_once() -> None:
+    host = FakeHost()
+    names = ("a.example.org:7", "b.example.org:7")
+    keys = [b64encode(bytes([number] * 32)).decode() for number in (1, 2)]
+    peers = [Peer(public_key=k, endpoint=name) for k, name in zip(keys, names, strict=True)]
+    tunnels = [
+        replace(TUNNEL, name=f"uwg-b{at}", private_key=Secret(peer.public_key), peers=(peer,))
+        for at, peer in enumerate(peers)
+    ]
+    looked_up: list[tuple[str, ...]] = []
+
+    apply(
+        host,
+        tuple(map(CreateTunnel, tunnels)),
+        observed=host.observe(()),
+        progress=lambda _: looked_up.extend(host.looked_up),
+    )
+
+    assert looked_up[0] == names
 
 
 def test_actions_are_done_in_order_and_reported_before_they_are() -> None:

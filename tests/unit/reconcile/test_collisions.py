@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
 from packages import HOME, HUB, LAN, REMOTE, package_of
 from uno.model.net import network
-from uno.ports.host import Desired, Facts, HostRoute, Nic
+from uno.ports.host import Desired, EarlierTable, Facts, HostRoute, Nic
 from uno.reconcile.collisions import (
     Collision,
     collisions,
@@ -144,3 +144,55 @@ def wanted(of: Facts) -> Desired:
 def bgpd(of: Desired) -> str:
     assert of.routing is not None
     return dict(of.routing.daemons)["bgpd"]
+
+
+def earlier(*routes: str, thrown: tuple[str, ...] = (), number: int = 52) -> EarlierTable:
+    return EarlierTable(
+        number=number,
+        routes=tuple(HostRoute(destination=network(it), interface="tailscale0") for it in routes),
+        thrown=frozenset(map(network, thrown)),
+    )
+
+
+def found_before_main(*tables: EarlierTable) -> tuple[Collision, ...]:
+    return collisions(package_of(HUB), Facts(earlier=tables))
+
+
+@pytest.mark.feature("G51")
+def test_a_table_that_is_looked_up_before_unos_routes_hides_a_lan_that_it_has_or_contains() -> None:
+    (same,) = found_before_main(earlier("192.168.2.0/24", "100.64.0.1/32"))
+    assert str(same) == (
+        "tailscale0 has 192.168.2.0/24 in routing table 52, "
+        "which is also LAN 192.168.2.0/24 of home"
+    )
+    assert hidden_prefixes([same]) == (network("192.168.2.0/24"),)
+    (around,) = found_before_main(earlier("0.0.0.0/0"))
+    assert str(around) == (
+        "tailscale0 has 0.0.0.0/0 in routing table 52, which contains LAN 192.168.2.0/24 of home"
+    )
+    assert hidden_prefixes([around]) == (network("192.168.2.0/24"),)
+    assert kept_networks([around], Facts()) == ()
+    (part,) = found_before_main(earlier("192.168.2.128/25"))
+    assert "which is in LAN 192.168.2.0/24 of home" in str(part)
+    assert hidden_prefixes([part]) == ()
+
+
+@pytest.mark.feature("G51")
+def test_of_tables_before_unos_routes_the_first_with_a_route_decides() -> None:
+    away = earlier("0.0.0.0/0", thrown=("192.168.0.0/16",))
+    assert found_before_main(away) == ()
+    assert [
+        each.table for each in found_before_main(away, earlier("192.168.2.0/24", number=7))
+    ] == [7]
+    both = (earlier("192.168.0.0/16", number=6), earlier("192.168.2.0/24", number=7))
+    assert [each.table for each in found_before_main(*both)] == [6]
+
+
+@pytest.mark.feature("G51")
+def test_an_address_without_a_network_collides_with_the_lan_that_it_is_in() -> None:
+    nic = Nic(name="vip0", addresses=(IPv4Interface("192.168.2.7/32"),))
+    single = collisions(package_of(HUB), facts(nics=(nic,)))
+
+    assert [str(each) for each in single] == [
+        "vip0 has 192.168.2.7/32, which is in LAN 192.168.2.0/24 of home"
+    ]

@@ -24,7 +24,12 @@ from packages import HOME, HUB, LAN, LAN6, ROAM, package_of
 from uno.model.net import address, network
 from uno.model.package import Package
 from uno.ports.host import Facts, ForwardingState, HostRoute, LinkMode, Nic
-from uno.reconcile.forwarding_obstacles import Obstacle, obstacles, parameters
+from uno.reconcile.forwarding_obstacles import (
+    Obstacle,
+    obstacles,
+    parameters,
+    unanswered_probes,
+)
 from uno.reconcile.lans import attached
 
 WAN = Nic(name="eth0", addresses=(IPv4Interface("198.51.100.7/24"),), has_default_route=True)
@@ -45,6 +50,7 @@ class Site:
     sysctls: dict[str, str] = field(default_factory=dict)
     silent: Collection[str] = ()
     endpoints: Collection[str] = ()
+    probed: bool = False
 
     @property
     def obstacles(self) -> tuple[Obstacle, ...]:
@@ -52,7 +58,7 @@ class Site:
         asked = parameters(self.package, lans, self.facts)
         assert set(self.sysctls) <= set(asked)
         state = ForwardingState(ruleset=self.rules, sysctls=self.sysctls, interfaces=self.modes)
-        return obstacles(
+        found = obstacles(
             self.package,
             state,
             lans=lans,
@@ -60,6 +66,7 @@ class Site:
             silent=frozenset(self.silent),
             endpoints=[address(each) for each in self.endpoints],
         )
+        return (*found, *unanswered_probes(self.package, state)) if self.probed else found
 
     @property
     def what(self) -> tuple[str, ...]:
@@ -76,7 +83,46 @@ def test_nothing_is_in_the_way_of_a_host_as_it_should_be(site: Site) -> None:
     site.sysctls = dict.fromkeys(
         parameters(site.package, attached(site.package.own.lans, site.facts.nics), site.facts), "1"
     )
-    site.sysctls |= {key: "0" for key in site.sysctls if key.endswith("rp_filter")}
+    off = ("rp_filter", "ignore_all")
+    site.sysctls |= {key: "0" for key in site.sysctls if key.endswith(off)}
+
+    assert site.obstacles == ()
+
+
+@pytest.mark.feature("G52")
+def test_a_host_that_answers_no_probes_of_other_cells_is_named_where_there_are_agents(
+    site: Site,
+) -> None:
+    ignored = "net.ipv4.icmp_echo_ignore_all"
+    closed = chain("input", (ESTABLISHED, ACCEPT), hook="input", policy="drop", table="mine")
+    site.sysctls, site.rules = {ignored: "1"}, ruleset(closed)
+    assert site.obstacles == ()
+    site.probed = True
+
+    parameter, rule = site.what
+
+    assert parameter.startswith(f"{ignored} is 1: this host answers no probes")
+    assert rule.startswith(
+        "chain input of nftables table inet mine drops probes of other cells "
+        "(ICMP echo requests from uwg-b*)"
+    )
+
+
+@pytest.mark.feature("G52")
+@pytest.mark.parametrize(
+    "passed",
+    [
+        (payload("ip", "protocol", "icmp"), ACCEPT),
+        (meta("l4proto", "icmp"), ACCEPT),
+        (meta("iifname", "uwg-*"), ACCEPT),
+        (payload("icmp", "type", "echo-request"), {"limit": {"rate": 5}}, ACCEPT),
+    ],
+)
+def test_a_firewall_that_may_pass_probes_is_not_in_their_way(
+    site: Site, passed: tuple[dict[str, object], ...]
+) -> None:
+    site.rules = ruleset(chain("input", passed, hook="input", policy="drop"))
+    site.probed = True
 
     assert site.obstacles == ()
 

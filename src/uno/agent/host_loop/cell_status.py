@@ -71,7 +71,7 @@ def collect(host: Host, package: Package, inputs: StatusInputs) -> CellStatus:
     reached = {lan: _is_reached(member, lan, inputs) for member in others for lan in member.lans}
     links = tuple(_link(link, peers, sessions, inputs) for link in package.plan.links)
     silent = {link.interface for link in links if not link.works}
-    found = find_obstacles(host, package, facts=inputs.facts, silent=silent)
+    found = find_obstacles(host, package, facts=inputs.facts, silent=silent, probed=True)
     obstacles = (
         *(each.what for each in (*found, *inputs.proof.obstacles)),
         *_narrow(links, package.plan.backbone_mtu, inputs.proof),

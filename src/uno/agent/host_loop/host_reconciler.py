@@ -192,6 +192,9 @@ class HostReconciler:
         known = self.host.peer_status() if due else {}
         # A handshake would cancel a first session that is newer than `links`.
         new = {link.interface for link in mine if link.handshake is None}
+        self.host.begin_lookups(
+            peer for name in due if (peer := peers[name]) and is_name(peer.endpoint)
+        )
         for name in due:
             answered = name in new and any(each.handshake for each in known.get(name, ()))
             if (peer := peers[name]) is not None and not answered:

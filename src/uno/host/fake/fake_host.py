@@ -59,13 +59,14 @@ class _Failure:
 class FakeHost:
     """A machine that uno changes, in memory. What Linux refuses it refuses, with `UnoError`.
 
-    It records calls in `performed`, `handshakes_initiated`, `dropped`, `state_removed`. It returns
-    `sessions`, `handshakes` (seconds since the epoch, by public key), `foreign_forward_chains`, and
-    `interfaces_with_routes`. `kernel` and `daemons` (their configuration by name) are what other
-    programs may change. `foreign_rules` are those of other firewalls, as nft prints them in JSON,
-    `shown` what the host shows of itself, `modes` the modes of interfaces that are not simply up or
-    down. `moved` are the endpoints whose names resolve to another address now, `alternatives` those
-    that have further addresses, with their number. Every name resolves to `resolved`.
+    It records calls in `performed`, `handshakes_initiated`, `dropped`, `state_removed`, and
+    `looked_up`. It returns `sessions`, `handshakes` (seconds since the epoch, by public key),
+    `foreign_forward_chains`, and `interfaces_with_routes`. `kernel` and `daemons` (their
+    configuration by name) are what other programs may change. `foreign_rules` are those of other
+    firewalls, as nft prints them in JSON, `shown` what the host shows of itself, `modes` the modes
+    of interfaces that are not simply up or down. `moved` are the endpoints whose names resolve to
+    another address now, `alternatives` those that have further addresses, with their number. Every
+    name resolves to `resolved`.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -82,6 +83,7 @@ class FakeHost:
         self.moved: set[str] = set()
         self.alternatives: dict[str, int] = {}
         self.resolved = "198.51.100.53"
+        self.looked_up: list[tuple[str, ...]] = []
         self.interfaces_with_routes: set[str] = set()
         self.foreign_rules = ""
         self.shown = HostVitals()
@@ -221,6 +223,10 @@ class FakeHost:
         """Record the call."""
         self.kernel.link(tunnel)
         self.handshakes_initiated.append((tunnel, peer))
+
+    def begin_lookups(self, peers: Iterable[Peer]) -> None:
+        """Note the endpoints in `looked_up`."""
+        self.looked_up.append(tuple(peer.endpoint for peer in peers if peer.endpoint))
 
     def refresh_endpoint(self, tunnel: str, peer: Peer) -> bool:
         """Return whether the endpoint is in `moved` or `alternatives`; remove it from `moved`."""

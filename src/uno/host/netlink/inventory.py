@@ -18,7 +18,8 @@ from uno.host.netlink import rtnetlink
 from uno.host.netlink.interface_changes import PROTOCOL, UNDERLAY_TABLE
 from uno.model.net import Address, Network, network_order
 from uno.model.tunnel import UNDERLAY_MARK, InterfaceAddress
-from uno.ports.host import HostRoute, LinkMode, Nic, Underlay
+from uno.ports.host import EarlierTable, HostRoute, LinkMode, Nic, Underlay
+from uno.reconcile.policy_rules import PolicyRule, tables_before_main
 
 Key = TypeVar("Key")
 
@@ -31,6 +32,13 @@ _HARDWARE_ADDRESS, _IFNAME, _MTU, _LINKINFO, _IFALIAS, _EXT_MASK = 1, 3, 4, 18, 
 _INFO_KIND, _INFO_SLAVE_KIND = 1, 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _FRA_SRC, _FRA_FWMARK, _FRA_TABLE, _FRA_PROTOCOL = 2, 10, 15, 21
+_FRA_PRIORITY, _FRA_SUPPRESS_LENGTH = 6, 14
+# What limits a rule to some packets: FRA_IIFNAME, FRA_TUN_ID, FRA_OIFNAME, FRA_L3MDEV,
+# FRA_UID_RANGE, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE, FRA_DSCP, FRA_FLOWLABEL.
+_SELECTORS = frozenset({3, 12, 17, 19, 20, 22, 23, 24, 25, 26})
+# FR_ACT_TO_TBL, FIB_RULE_INVERT.
+_TO_TABLE, _INVERT = 1, 0x2
+_NO_LENGTH = 0xFFFFFFFF
 # linux/if.h: IFF_UP, IFF_RUNNING, IFF_NOARP.
 _UP, _RUNNING, _NOARP = 0x1, 0x40, 0x80
 # RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
@@ -133,6 +141,57 @@ def host_routes(
 
 def _route_order(each: HostRoute) -> tuple[object, ...]:
     return (network_order(each.destination), each.metric, each.interface, str(each.gateway))
+
+
+def earlier_tables(others: Iterable[Interface]) -> tuple[EarlierTable, ...]:
+    """Return the tables that the host looks up before the main one, those of IPv4 first."""
+    rules = policy_rules()
+    others, found = tuple(others), []
+    chosen = {version: tables_before_main(rules, version=version) for version in (4, 6)}
+    every = rtnetlink.routes_in({*chosen[4], *chosen[6]}) if any(chosen.values()) else ()
+    for version, numbers in chosen.items():
+        for number in numbers:
+            there = [it for it in every if it.table == number and it.destination.version == version]
+            found.append(
+                EarlierTable(
+                    number=number,
+                    routes=host_routes(others, there),
+                    thrown=frozenset(
+                        each.destination for each in there if each.kind == rtnetlink.THROW
+                    ),
+                )
+            )
+    return tuple(found)
+
+
+def policy_rules() -> tuple[PolicyRule, ...]:
+    """Return the rules of others than uno."""
+    found = []
+    for each in rtnetlink.dumped(_GETRULE, _RULE.pack(*[0] * 9)):
+        family, dst_length, src_length, tos, table, _, _, action, flags = _RULE.unpack_from(
+            each.body
+        )
+        about = rtnetlink.attributes(each.body, _RULE.size)
+        if about.get(_FRA_PROTOCOL) == bytes([int(PROTOCOL)]):
+            continue
+        # `not fwmark` is for all packets but those of one program.
+        is_inverted = bool(flags & _INVERT)
+        by_mark = bool(rtnetlink.number(about, _FRA_FWMARK, 0))
+        by_other = bool(dst_length or src_length or tos or about.keys() & _SELECTORS)
+        found.append(
+            PolicyRule(
+                version=4 if family == socket.AF_INET else 6,
+                priority=rtnetlink.number(about, _FRA_PRIORITY, 0),
+                table=rtnetlink.number(about, _FRA_TABLE, table) if action == _TO_TABLE else None,
+                is_selective=by_other or by_mark != is_inverted,
+                suppressed=_signed(rtnetlink.number(about, _FRA_SUPPRESS_LENGTH, _NO_LENGTH)),
+            )
+        )
+    return tuple(found)
+
+
+def _signed(number: int) -> int:
+    return -1 if number == _NO_LENGTH else number
 
 
 def nics(others: Iterable[Interface], routes: Iterable[rtnetlink.KernelRoute]) -> tuple[Nic, ...]:

@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -25,7 +25,7 @@ NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWRULE, DELRULE = 32, 33
 NEWNETCONF = 80
 MAIN_TABLE = 254
-UNICAST, UNREACHABLE = 1, 7
+UNICAST, UNREACHABLE, THROW = 1, 7, 9
 BGP = 186
 CLONED = 0x200
 _ONLINK = 4
@@ -114,6 +114,13 @@ def main_routes(*, without: frozenset[int]) -> tuple[KernelRoute, ...]:
         and each.body[4] == MAIN_TABLE
         and (not each.body[1] or each.body[5] not in without)
     )
+
+
+def routes_in(tables: Collection[int]) -> tuple[KernelRoute, ...]:
+    """Return all routes in these tables. Raises `UnoError`."""
+    response = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
+    found = (route(each.body) for each in response if each.kind == NEWROUTE)
+    return tuple(each for each in found if each.table in tables)
 
 
 def interfaces_with_routes(protocol: int) -> frozenset[str]:

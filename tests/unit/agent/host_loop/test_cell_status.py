@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from nft_rules import DROP, FIREWALLD, chain, ruleset
+from nft_rules import ACCEPT, DROP, FIREWALLD, chain, payload, ruleset
 from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of
 from uno import __version__
 from uno.agent import service
@@ -156,13 +156,23 @@ def test_what_is_in_the_way_on_the_host_is_named(cell: Cell) -> None:
 
 @pytest.mark.feature("G52")
 def test_what_links_need_is_judged_where_a_link_does_not_work(cell: Cell) -> None:
-    cell.host.foreign_rules = ruleset(chain("i", (DROP,), hook="input"))
+    pings = (payload("ip", "protocol", "icmp"), ACCEPT)
+    cell.host.foreign_rules = ruleset(chain("i", pings, (DROP,), hook="input"))
     assert cell.status.obstacles == ()
 
     session(cell, state="Idle", bfd="down")
 
     (obstacle,) = cell.status.obstacles
     assert "drops what links need" in obstacle
+
+
+@pytest.mark.feature("G52")
+def test_a_cell_that_answers_no_probes_of_others_reports_why(cell: Cell) -> None:
+    cell.host.foreign_rules = ruleset(chain("i", (DROP,), hook="input"))
+
+    (obstacle,) = cell.status.obstacles
+
+    assert "drops probes of other cells (ICMP echo requests from uwg-b0)" in obstacle
 
 
 @pytest.mark.feature("G52")

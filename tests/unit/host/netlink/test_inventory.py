@@ -25,7 +25,7 @@ from uno.host.netlink.inventory import Interface
 from uno.host.netlink.rtnetlink import KernelRoute, NetlinkMessage
 from uno.model.net import network
 from uno.model.tunnel import UNDERLAY_MARK
-from uno.ports.host import HostRoute, LinkMode, Nic, Underlay
+from uno.ports.host import EarlierTable, HostRoute, LinkMode, Nic, Underlay
 
 TUNNEL, OTHER = 7, 8
 TABLE = 0x10012345
@@ -188,6 +188,62 @@ def test_rules_are_those_of_uno(kernel: dict[int, list[bytes]]) -> None:
         (IPv4Address("10.255.128.1"), TABLE),
         (IPv6Address("fd00::1"), TABLE),
     }
+
+
+@pytest.mark.feature("G51")
+def test_rules_of_others_come_with_what_they_look_up_and_whether_for_every_packet(
+    kernel: dict[int, list[bytes]],
+) -> None:
+    mark, name = attribute(10, struct.pack("=I", 0x80000)), attribute(3, b"eth0\0")
+    every = attribute(14, struct.pack("=I", 0xFFFFFFFF))
+    kernel[34] = [
+        rule("10.255.128.1", TABLE),
+        others_rule(5210, 254, mark + every),
+        others_rule(5250, 0, action=7),
+        others_rule(5270, 52, every),
+        others_rule(5280, 53, name),
+        others_rule(32764, 254, attribute(14, struct.pack("=I", 0))),
+        others_rule(32765, 51820, mark + every, flags=0x2),
+    ]
+
+    found = inventory.policy_rules()
+
+    assert [(it.priority, it.table, it.is_selective, it.suppressed) for it in found] == [
+        (5210, 254, True, -1),
+        (5250, None, False, -1),
+        (5270, 52, False, -1),
+        (5280, 53, True, -1),
+        (32764, 254, False, 0),
+        (32765, 51820, False, -1),
+    ]
+
+
+@pytest.mark.feature("G51")
+def test_tables_before_the_main_one_come_with_their_routes_and_what_they_throw(
+    kernel: dict[int, list[bytes]],
+) -> None:
+    kernel[34] = [others_rule(32766, 254), others_rule(5270, 52)]
+    kernel[26] = [
+        raw_route("192.168.3.0/24", (4, 2), table=52),
+        raw_route("192.168.4.0/24", (4, 2), table=53),
+        raw_route("192.168.5.0/24", table=52, kind=rtnetlink.THROW),
+    ]
+
+    assert inventory.earlier_tables([interface(2, "tailscale0")]) == (
+        EarlierTable(
+            number=52,
+            routes=(HostRoute(destination=network("192.168.3.0/24"), interface="tailscale0"),),
+            thrown=frozenset({network("192.168.5.0/24")}),
+        ),
+    )
+
+
+def others_rule(
+    priority: int, table: int, about: bytes = b"", *, action: int = 1, flags: int = 0
+) -> bytes:
+    head = struct.pack("=8BI", socket.AF_INET, 0, 0, 0, 0, 0, 0, action, flags)
+    found = attribute(6, struct.pack("=I", priority)) + attribute(15, struct.pack("=I", table))
+    return head + found + about
 
 
 def test_this_hosts_interfaces_are_those_that_ip_shows() -> None:
