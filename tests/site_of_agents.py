@@ -81,6 +81,7 @@ class Probes:
         self.answers: dict[IPv4Address, ProbeResult] = {}
         self.targets: tuple[ProbeTarget, ...] = ()
         self.called: tuple[IPv4Address, ...] = ()
+        self.restarted: tuple[IPv4Address, ...] = ()
         self.watched = True
 
     def set_targets(self, targets: Iterable[ProbeTarget]) -> None:
@@ -94,6 +95,9 @@ class Probes:
 
     def probe_now(self, addresses: Iterable[IPv4Address]) -> None:
         self.called = tuple(addresses)
+
+    def restart(self, addresses: Iterable[IPv4Address]) -> None:
+        self.restarted += tuple(addresses)
 
     def results(self) -> Mapping[IPv4Address, ProbeResult]:
         return self.answers

@@ -112,7 +112,7 @@ class CellAgent:
             on_published=self._show,
             awaiting_confirm=lambda: self._commit.awaiting_confirm,
         )
-        self._prober = environment.prober(self.observe_soon)
+        self._prober = environment.prober(self._probes_changed)
         self._forwarding = ForwardingCheck(
             environment.forwarding_prober,
             plan=self._proof_plan,
@@ -164,6 +164,11 @@ class CellAgent:
         """Observe links and routes, since they have changed."""
         self._timers.request_observe(now=self._now())
         self._wake.set()
+
+    def _probes_changed(self) -> None:
+        """Observe, as a target begins or ceases to answer: the sessions of a link follow."""
+        self._timers.expect_sessions(now=self._now())
+        self.observe_soon()
 
     def close(self) -> None:
         """Leave the bus, and let the running step on the host complete."""
@@ -309,6 +314,8 @@ class CellAgent:
         if self._timers.is_reconcile_due(now=self._now()):
             await self._try("reconcile", self._reconcile)
             self._join_bus()
+        if self._timers.are_sessions_due(now=self._now()):
+            await self._try("sessions", self._compare_sessions)
         if self._timers.is_observe_due(now=self._now()):
             await self._try("observe", self._observe)
 
@@ -424,6 +431,7 @@ class CellAgent:
         status = replace(status, links=links)
         self._log_obstacles(status)
         before = self._publisher.status
+        status = self._with_mended_links(status, before)
         if _working(status) != _working(before) or status.obstacles != _obstacles(before):
             self._forwarding.request()
         is_pending = commit.awaiting_confirm
@@ -437,6 +445,7 @@ class CellAgent:
         )
         if self._publisher.update(status):
             self._poll_faster()
+        self._await_sessions(status)
         self._prober.set_watched(watched=self._is_measuring)
         if not any(link.bgp for link in status.links) and status.links:
             # FRR does not answer. Any other failure comes as an event of the network.
@@ -446,6 +455,37 @@ class CellAgent:
             # It is advertised with the next status.
             self._timers.observe_within(self._intervals.observe_fast, now=self._now())
         return status
+
+    def _with_mended_links(self, status: CellStatus, before: CellStatus | None) -> CellStatus:
+        """Count the losses of links that work again from now on, and return the status so.
+
+        What was lost while a link was down says nothing of the link that works.
+        """
+        mended = _working(status) - _working(before) if before is not None else frozenset()
+        if not mended:
+            return status
+        links = self._commit.effective.plan.links
+        self._prober.restart(link.remote4 for link in links if link.interface in mended)
+        return replace(
+            status,
+            links=tuple(
+                replace(link, loss=None) if link.interface in mended else link
+                for link in status.links
+            ),
+        )
+
+    def _await_sessions(self, status: CellStatus) -> None:
+        missing = not all(link.works for link in status.links)
+        self._timers.await_sessions(now=self._now(), missing=missing)
+
+    async def _compare_sessions(self) -> None:
+        """Observe if sessions of links have come up or gone down since the last observation."""
+        status, package = self._publisher.status, self._commit.effective
+        sessions = await self._run_blocking(self._environment.host.session_status)
+        if status is None or cell_status.working_links(package, sessions) != _working(status):
+            self._timers.request_observe(now=self._now())
+        else:
+            self._await_sessions(status)
 
     async def _follow_observed(self, status: CellStatus) -> None:
         """Do what follows from a status; a failure is reported, and ends nothing else."""
@@ -606,6 +646,7 @@ class CellAgent:
         async for changes in self._environment.watch.changes():
             if NetworkChange.HOST in changes:
                 self.reconcile_now()
+            self._timers.expect_sessions(now=self._now())
             self._prober.reset_backoff()
             self.observe_soon()
 

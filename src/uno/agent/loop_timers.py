@@ -19,7 +19,8 @@ class AgentIntervals:
     The agent reconciles the host every `reconcile_every`, but not twice within
     `reconcile_spacing`. Every `check_every` it checks for changes of which there is no
     notification. It observes links and routes every `observe_every`, and every
-    `observe_fast` for `fast_for` after the last change. Where routing was found dead it reconciles
+    `observe_fast` for `fast_for` after the last change. For as long it compares the sessions of
+    links every `sessions_every` while some are down. Where routing was found dead it reconciles
     again after `routing_retry`. While nothing changes and nobody watches it proves every
     `prove_every` that it forwards, and every `prove_metered_every` if the cell is metered. LANs may
     take `lan_timeout` to come up at boot. An agent whose loop has not turned for `hung_after`
@@ -33,6 +34,7 @@ class AgentIntervals:
     observe_every: float = 5.0
     observe_fast: float = 0.5
     fast_for: float = 10.0
+    sessions_every: float = 0.1
     routing_retry: float = 5.0
     prove_every: float = 300.0
     prove_metered_every: float = 7200.0
@@ -46,13 +48,14 @@ class AgentIntervals:
 
 
 class LoopTimers:
-    """The two timers of the agent's loop, and why each is set."""
+    """The timers of the agent's loop, and why each is set."""
 
     def __init__(self, intervals: AgentIntervals, *, now: float) -> None:
         """Have both due at once."""
         self._intervals = intervals
         self._reconcile_due = self._observe_due = self._fast_until = now
         self._reconciled_at = now - intervals.reconcile_spacing
+        self._sessions_due, self._sessions_until = math.inf, now
 
     def next_due(self, *, now: float, cleanup_due: float | None, poll: float) -> float:
         """Return when the loop has to turn next.
@@ -60,7 +63,7 @@ class LoopTimers:
         `cleanup_due` is when a step of removing the previous package is due; one that cannot be
         taken then is tried again every `poll` seconds.
         """
-        due = min(self._reconcile_due, self._observe_due)
+        due = min(self._reconcile_due, self._observe_due, self._sessions_due)
         return due if cleanup_due is None else min(due, max(cleanup_due, now + poll))
 
     def is_reconcile_due(self, *, now: float) -> bool:
@@ -82,7 +85,24 @@ class LoopTimers:
     def poll_faster(self, *, now: float) -> None:
         """Observe at the fast interval for a while, as something has changed."""
         self._fast_until = now + self._intervals.fast_for
+        self.expect_sessions(now=now)
         self._observe_due = min(self._observe_due, now + self._intervals.observe_fast)
+
+    def expect_sessions(self, *, now: float) -> None:
+        """Expect sessions that are down to come up soon, as something has changed on their way."""
+        self._sessions_until = now + self._intervals.fast_for
+
+    def await_sessions(self, *, now: float, missing: bool) -> None:
+        """Set when sessions are compared next: never while none is `missing`, or none is expected.
+
+        Routing daemons notify of routes alone, which may come before the last session of a link.
+        """
+        is_awaited = missing and now < self._sessions_until
+        self._sessions_due = now + self._intervals.sessions_every if is_awaited else math.inf
+
+    def are_sessions_due(self, *, now: float) -> bool:
+        """Whether it is time to compare sessions with those of the last observation."""
+        return self._sessions_due <= now
 
     def begin_reconcile(self, *, now: float, cleanup_due: float | None) -> bool:
         """Begin to reconcile, or postpone it; return whether it begins.

@@ -67,6 +67,13 @@ class Prober(Protocol):
         """
         ...
 
+    def restart(self, addresses: Iterable[IPv4Address]) -> None:
+        """Forget what was lost on the way to these targets, and probe them at once.
+
+        The way to them was down, and works again.
+        """
+        ...
+
     def results(self) -> ProbeResults:
         """Return the result of each target."""
         ...

@@ -54,7 +54,7 @@ StartPage = Callable[[socket.socket, int], Child]
 # Seconds: between two states that are shown, at least and at most; between two that are recorded
 # without a process; without readers until the process ends; and until one that has failed is
 # started again, the first time and at most.
-SHORTEST, LONGEST = 0.3, 2.0
+SHORTEST, LONGEST = 0.1, 2.0
 RECORD_EVERY = 5.0
 REST_AFTER = 300.0
 FIRST_DELAY, MOST_DELAY = 0.1, 15.0
@@ -214,11 +214,13 @@ class PageProcess:
             package=source.site.package,
             now=int(self._wall()),
         )
-        await self._record(self._journal.happened(picture, now=now))
+        happened = self._journal.happened(picture, now=now)
         if self._link is None and self._is_wanted and now >= self._start_at:
             await self._begin(now)
         if self._link is not None:
             self._serve(view, directory, now=now)
+        # Last, as the disk may be slow.
+        await self._record(happened)
 
     # What the process gets.
 

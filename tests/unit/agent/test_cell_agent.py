@@ -34,7 +34,7 @@ from uno.host.fake.fake_host import FakeHost
 from uno.model.messages import Activation, Phase, UvnAnnouncement
 from uno.model.network_directory import Directory
 from uno.model.package import Package
-from uno.model.status import CellStatus
+from uno.model.status import CellStatus, LinkState
 from uno.model.trust import Revocation, TrustUpdate
 from uno.notify import mute
 from uno.ports.bus import Channel, Topic
@@ -533,6 +533,36 @@ def test_a_change_during_an_observation_is_observed_again(
         agent.observe_soon()
 
         await site.until(lambda: len(observations) == 2)
+
+    play(scene)
+
+
+def test_sessions_that_come_up_without_a_notification_are_observed_and_losses_counted_anew(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom = replace(QUICK, observe_every=1000.0, observe_fast=1000.0, fast_for=1000.0)
+    monkeypatch.setattr(site_of_agents, "QUICK", replace(seldom, sessions_every=0.01))
+
+    async def scene(site: Site) -> None:
+        await site.start()
+        cell = site.cells["a"]
+        link, *_ = cell.package.plan.links
+        cell.probes.answers = {link.remote4: ProbeResult(rtt=20.0, loss=0.3)}
+        cell.bring_up_links({it.cell for it in cell.package.plan.links} - {link.cell})
+        cell.watch.queue.put_nowait(frozenset({NetworkChange.ROUTING}))
+
+        def state() -> LinkState:
+            status = site.status("a")
+            assert status is not None
+            return next(each for each in status.links if each.cell == link.cell)
+
+        await site.until(lambda: not state().works)
+        assert cell.probes.restarted == ()
+
+        cell.bring_up_links()
+        await site.until(lambda: state().works)
+        assert state().loss is None
+        assert cell.probes.restarted == (link.remote4,)
 
     play(scene)
 

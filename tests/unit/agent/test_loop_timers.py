@@ -48,6 +48,35 @@ def test_at_rest_each_has_its_interval(timers: LoopTimers) -> None:
     assert next_due(timers) == START + 5
 
 
+def test_sessions_are_compared_often_only_while_some_are_down_and_something_has_changed(
+    timers: LoopTimers,
+) -> None:
+    at_rest(timers)
+    timers.await_sessions(now=START, missing=True)
+    assert next_due(timers) == START + 5
+
+    timers.expect_sessions(now=START)
+    timers.await_sessions(now=START, missing=False)
+    assert next_due(timers) == START + 5
+
+    timers.await_sessions(now=START, missing=True)
+    assert next_due(timers) == START + INTERVALS.sessions_every
+    assert not timers.are_sessions_due(now=START + INTERVALS.sessions_every - 0.01)
+    assert timers.are_sessions_due(now=START + INTERVALS.sessions_every)
+
+    timers.await_sessions(now=START + INTERVALS.fast_for, missing=True)
+    assert not timers.are_sessions_due(now=START + 1000)
+
+
+def test_a_change_has_sessions_compared_often(timers: LoopTimers) -> None:
+    at_rest(timers)
+
+    timers.poll_faster(now=START)
+    timers.await_sessions(now=START, missing=True)
+
+    assert next_due(timers) == START + INTERVALS.sessions_every
+
+
 def test_two_passes_are_spaced(timers: LoopTimers) -> None:
     at_rest(timers)
 

@@ -23,6 +23,7 @@ from uno.model.status import (
     LinkState,
     ParticleState,
     PathState,
+    sessions_up,
 )
 from uno.ports.host import Facts, Host, PeerStatus, SessionStatus
 from uno.ports.prober import ProbeResult, ProbeTarget
@@ -122,6 +123,12 @@ def probe_targets(package: Package) -> tuple[ProbeTarget, ...]:
         for member in others
     )
     return (*links, *cells)
+
+
+def working_links(package: Package, sessions: Iterable[SessionStatus]) -> frozenset[str]:
+    """Return the interfaces of the links whose sessions are all up."""
+    up = {each.neighbor for each in sessions if sessions_up(bgp=each.state, bfd=each.bfd)}
+    return frozenset(each.interface for each in package.plan.links if str(each.remote4) in up)
 
 
 def _members(package: Package) -> tuple[Member, tuple[Member, ...]]:

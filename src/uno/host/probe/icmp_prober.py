@@ -71,6 +71,11 @@ class IcmpProber:
         self._schedule.probe_now(addresses, now=self._clock())
         self._sooner.set()
 
+    def restart(self, addresses: Iterable[IPv4Address]) -> None:
+        """Forget what was lost on the way to these targets, and probe them at once."""
+        self._schedule.restart(addresses, now=self._clock())
+        self._sooner.set()
+
     def results(self) -> ProbeResults:
         """Return the result of each target."""
         return self._schedule.results()

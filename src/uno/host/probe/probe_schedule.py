@@ -162,6 +162,14 @@ class ProbeSchedule:
         for address in self._probed_now:
             self._tracks[address].due = now
 
+    def restart(self, addresses: Iterable[IPv4Address], *, now: float) -> None:
+        """Forget the losses of targets, and the probes on the way to them; probe them at once."""
+        for track in (self._tracks[each] for each in addresses if each in self._tracks):
+            self._reset(track)
+            if track.answers:
+                track.misses = 0
+            track.unanswered, track.due = 0, now
+
     def due(self, *, now: float) -> tuple[Probe, ...]:
         """Count overdue probes as lost, and return those to send now."""
         for number in [n for n, (sent, _) in self._waiting.items() if now >= sent + REPLY_TIMEOUT]:

@@ -13,7 +13,7 @@ MOST, MOST_OF_ONE = 16, 6
 """Streams at the same time, of all readers and of one."""
 
 # Seconds: between two versions at least, between two signs of life, and for a reader to take them.
-_SHORTEST, _LONGEST, _TO_SEND = 0.25, 15.0, 20.0
+_SHORTEST, _LONGEST, _TO_SEND = 0.1, 15.0, 20.0
 
 MEASURED: Final = 5.0
 """Seconds between two versions that differ in measurements alone. All pages get them at once."""

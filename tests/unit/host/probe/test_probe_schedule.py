@@ -247,6 +247,41 @@ def test_probes_that_were_under_way_when_it_came_back_are_no_loss() -> None:
     assert network.of(NEAR).loss == 0
 
 
+def test_what_was_lost_while_a_link_was_down_does_not_count_when_it_works_again() -> None:
+    network = Simulation(NEAR)
+    network.run(60)
+    network.answers = no_answer_from(NEAR)
+    network.run(5)
+    assert network.of(NEAR).loss
+
+    network.answers = lambda _: True
+    network.probing.restart([NEAR.address, FAR.address], now=network.now)
+    assert network.of(NEAR).loss is None
+    network.run(0.1)
+
+    assert network.of(NEAR).rtt == pytest.approx(20)
+    # What was under way meanwhile is no loss either.
+    network.run(5)
+    assert network.of(NEAR).loss == 0
+
+
+def test_a_target_that_does_not_answer_yet_is_no_other_for_it() -> None:
+    network = Simulation(NEAR)
+    network.answers = no_answer_from(NEAR)
+    network.run(60)
+    network.changes.clear()
+
+    network.probing.restart([NEAR.address], now=network.now)
+    network.run(0.1)
+    assert network.of(NEAR).rtt is None
+
+    network.answers = lambda _: True
+    network.run(2.5)
+    # It is noticed as one that comes back.
+    assert network.changes
+    assert network.of(NEAR).rtt == pytest.approx(20)
+
+
 def test_who_answers_is_not_hurried() -> None:
     network = Simulation(FAR)
     network.run(600)
