@@ -1,7 +1,7 @@
 """Agents without a network of their own to change: what `scale.py` starts.
 
 Everything is as in `uno agent` but the host, which is in memory (`uno.host.fake`), and reports that
-every link works.
+every link works, until SIGUSR1 says that those to the dead cell (`agent_board`) do not.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import asyncio
 import importlib
 import itertools
 import random
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_interface
 from pathlib import Path
 
+from agent_board import AgentBoard
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from uno.agent.agent_environment import AgentEnvironment
@@ -28,7 +30,12 @@ from uno.diagnostics import ActionNeeded
 from uno.host.fake.fake_host import FakeHost
 from uno.host.netlink.monitor import NetlinkWatch
 from uno.host.probe.icmp_prober import IcmpProber
+from uno.model.messages import REGISTRY
+from uno.model.net import Address, Network
+from uno.model.network_directory import Directory
 from uno.model.package import Package
+from uno.model.status import UvnView
+from uno.ports.events import NetworkChange
 from uno.ports.host import Nic, PeerStatus, SessionStatus
 from uno.ports.prober import Prober
 from uno.registry.changes import operations
@@ -42,18 +49,20 @@ def preload() -> None:
     X25519PrivateKey.generate()
 
 
-def serve_cell(root: Path, places: Path) -> int:
+def serve_cell(root: Path, places: Path, board: AgentBoard) -> int:
     """Be a cell's agent until killed; its socket is below `places`."""
     ledger = Ledger(root)
     package = ledger.current()
     if package is None:
         raise ActionNeeded(f"no cell in {root}")
-    asyncio.run(_serve(ledger, package, places))
+    board.count(package.plan.cell)
+    asyncio.run(_serve(ledger, package, places, board))
     return 0
 
 
-def serve_registry(root: Path, places: Path) -> int:
+def serve_registry(root: Path, places: Path, board: AgentBoard) -> int:
     """Be the registry's agent until killed; its socket is below `places`."""
+    board.count(REGISTRY)
     with operations.opened(root) as registry:
         plan = registry.store.head().plan
     environment = ControllerEnvironment(
@@ -66,15 +75,16 @@ def serve_registry(root: Path, places: Path) -> int:
     return 0
 
 
-async def _serve(ledger: Ledger, package: Package, places: Path) -> None:
-    plan = package.plan
+async def _serve(ledger: Ledger, package: Package, places: Path, board: AgentBoard) -> None:
+    plan, host = package.plan, _host(package)
     await run(
         ledger,
         AgentEnvironment(
-            host=_host(package),
+            host=host,
             bus=middleware.make_bus(plan.bus, environ={}),
             prober=_prober,
-            watch=NetlinkWatch(),
+            watch=_LinkFailures(host, package, board),
+            web=_Witness(board, plan.cell),
             folder=socket_path(plan.identity, plan.cell, run=places).parent,
             now=time.monotonic,
             # Its handshakes are a moment old, whenever it is asked.
@@ -98,6 +108,70 @@ _CRYPTOGRAPHY = tuple(
         "serialization",
     )
 )
+
+
+class _LinkFailures:
+    """A `NetworkWatch` that reports SIGUSR1 as a change, as FRR does when BFD fails."""
+
+    def __init__(self, host: FakeHost, package: Package, board: AgentBoard) -> None:
+        self._host = host
+        self._links = {link.cell: str(link.remote4) for link in package.plan.links}
+        self._board = board
+        self._failed = asyncio.Event()
+        self._kernel = NetlinkWatch()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._fail)
+
+    async def changes(self) -> AsyncIterator[frozenset[NetworkChange]]:
+        """Yield a change for each failure."""
+        while True:
+            await self._failed.wait()
+            self._failed.clear()
+            yield frozenset({NetworkChange.ROUTING})
+
+    def destinations_via(self, interfaces: Iterable[str]) -> Mapping[Network, tuple[str, ...]]:
+        """Return what the kernel has."""
+        return self._kernel.destinations_via(interfaces)
+
+    def _fail(self) -> None:
+        lost = self._links.get(self._board.dead)
+        self._host.sessions = tuple(
+            replace(each, state="Active", bfd="down") if each.neighbor == lost else each
+            for each in self._host.sessions
+        )
+        self._failed.set()
+
+
+class _Witness:
+    """A `WebPage` that serves nothing: it notes when the cell's view has lost the dead cell."""
+
+    problem = ""
+
+    def __init__(self, board: AgentBoard, cell: int) -> None:
+        self._board = board
+        self._cell = cell
+        self._view: Callable[[], UvnView] | None = None
+
+    async def run(
+        self,
+        view: Callable[[], UvnView],
+        directory: Callable[[], Directory | None],
+        watch: Callable[[], None],
+    ) -> None:
+        """Wait until cancelled."""
+        del directory, watch
+        self._view = view
+        await asyncio.Event().wait()
+
+    def configure(self, package: Package, addresses: Collection[Address]) -> None:
+        """Do nothing."""
+
+    def changed(self) -> None:
+        """Look for the dead cell."""
+        if self._view is not None:
+            self._board.note_view(self._cell, self._view)
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class _LivelyHost(FakeHost):

@@ -1,6 +1,6 @@
 """Scaling of agents: 2 to 64 on this machine, extrapolated to 500.
 
-    python benchmarks/scale.py [--sizes N,N,...] [--json FILE]
+    python benchmarks/scale.py [--sizes N,N,...] [--limit SECONDS] [--json FILE]
 
 The control plane alone: real agents, a real bus between network namespaces, and hosts that only
 are in memory (`uno.host.fake`), so that there is no WireGuard and no FRR. Processes
@@ -11,16 +11,23 @@ start on. For each size
 - push: from `uno sync`'s question to the registry's agent, after a change that concerns every
   cell, until all run it and have confirmed it;
 - what a cell and the registry send on the bus in an hour, once nobody watches any more, as packets
-  that cross the Internet;
-- shares of a core at rest, processor time for the push, of the registry and of all, and memory.
+  that cross the Internet; of a cell also by kind (`agent_board.OCTETS`), with what is around: the
+  frames of the protocol, packets that only acknowledge, and headers from TCP to IPv4 outside of
+  WireGuard;
+- death: from the end of one agent, whose links BFD reports as down at once, until the views of all
+  other cells have lost it;
+- shares of a core at rest, processor time for the push, of the registry and of all, and memory: of
+  a process, and what each takes of the machine's.
 
-Exit status 1 if a goal is missed.
+No step of a size may take longer than `--limit`; what the machine does not carry is printed, and
+the next size is measured. Exit status 1 then, and if a goal is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import signal
 import statistics
@@ -34,9 +41,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Event
 
+from agent_board import OCTETS, AgentBoard
 from control_plane import preload, serve_cell, serve_registry
-from idle import counters, traffic
-from reporting import below, finish, machine, say
+from idle import AROUND, counters, traffic
+from reporting import at_least, below, finish, machine, say
 from sites import await_true, exit_with
 
 from uno import control
@@ -45,6 +53,7 @@ from uno.diagnostics import UnoError
 from uno.host.command import run
 from uno.lab import netns
 from uno.lab.cleanup import ended_by_signals
+from uno.lab.node import Node as LabNode
 from uno.lab.world import World, temporary_world
 from uno.lab.world_layout import GATEWAY4, Cable, Role, Station, WorldLayout
 from uno.model.messages import REGISTRY
@@ -72,7 +81,8 @@ class Measured:
     """One size. Times in seconds, memory in MB, `rest` in percent of a core.
 
     `push_cpu` is of the registry, `push_cpu_all` of all agents. `cell_sent` (median, and most of a
-    cell) and `sent` (the registry) are megabytes an hour on the bus at rest.
+    cell) and `sent` (the registry) are megabytes an hour on the bus at rest; `octets` are those of
+    all cells together, a cell, by kind. `memory_each` is what the machine has less of for each.
     """
 
     cells: int
@@ -87,6 +97,9 @@ class Measured:
     cell_rest: float
     memory: float
     cell_memory: float
+    memory_each: float
+    death: float
+    octets: dict[str, float]
 
 
 @dataclass(kw_only=True)
@@ -96,6 +109,9 @@ class Fleet:
     nodes: tuple[Node, ...]
     identity: str
     places: Path
+    limit: float
+    board: AgentBoard
+    neighbors: dict[int, tuple[int, ...]]
     pids: dict[int, int] = field(default_factory=dict)
 
     def socket(self, cell: int) -> Path:
@@ -121,7 +137,7 @@ class Fleet:
                 waiting.pop()
             return True
 
-        await_true(all_do, what, within=PATIENCE)
+        await_true(all_do, what, within=self.limit)
 
     def cpu(self, cell: int) -> float:
         """Seconds of processor that an agent has used."""
@@ -138,12 +154,17 @@ def main() -> int:
     """Measure, print, and write JSON where that is wanted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="2,4,8,16,32,64", metavar="N,N")
+    parser.add_argument("--limit", type=float, default=PATIENCE, metavar="SECONDS")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     before, sizes = machine(), [int(each) for each in asked.sizes.split(",")]
     preload()
     with ended_by_signals():
-        found = [measure(size) for size in sizes]
+        tried = {size: tried_size(size, asked.limit) for size in sizes}
+    found = [each for each in tried.values() if isinstance(each, Measured)]
+    sizes = [each.cells for each in found]
+    if not found:
+        return 1
     last = found[-1]
     for what, values in (
         ("converge, s", [each.converge for each in found]),
@@ -156,28 +177,59 @@ def main() -> int:
         below(f"{last.cells} agents converge, s", last.converge, 20.0),
         below(f"push to {last.cells}, s", last.push, 5.0),
         below("sent on the bus by a cell in an hour at rest, MB", last.cell_sent, 1.0),
+        below(f"the death of one of {last.cells} known to all others, s", last.death, 3.0),
+        at_least("sizes that the machine carries", len(found), len(tried)),
     ]
     kept = [vars(each) for each in found]
     return finish(before=before, found={"sizes": kept}, goals=goals, file=asked.json, say=say)
 
 
-def measure(cells: int) -> Measured:
+def tried_size(cells: int, limit: float) -> Measured | None:
+    """One size, or why the machine does not carry it, which is printed."""
+    free = available()
+    try:
+        return measure(cells, limit)
+    except (UnoError, OSError, MemoryError) as error:
+        say(
+            f"{cells} cells: not carried: {error}; load {os.getloadavg()[0]:.1f},"
+            f" {free:.0f} MB were free before"
+        )
+        return None
+
+
+def available() -> float:
+    """MB of memory that programs could have."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(each.split()[1]) for each in lines if each.startswith("MemAvailable")) / 1024
+
+
+def measure(cells: int, limit: float) -> Measured:
     """One size, from nothing to nothing."""
-    with tempfile.TemporaryDirectory() as folder, fleet(cells, Path(folder)) as (world, agents):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        fleet(cells, Path(folder), limit) as (world, agents),
+    ):
+        free = available()
         began = time.monotonic()
         for node in agents.nodes:
-            agents.pids[node.cell] = launch(world, node, agents.places)
+            agents.pids[node.cell] = launch(world, node, agents)
         agents.await_all(lambda view: well(view, cells), f"{cells} agents do not converge")
         converge = time.monotonic() - began
         Event().wait(WATCH_LEASE + 3)
         places = {each.cell: world.nodes[each.name] for each in agents.nodes}
         for place in places.values():
             place.run(["nft", "-f", "-"], stdin=counters("eth0"))
+            place.run(["nft", "-f", "-"], stdin=ACKNOWLEDGEMENTS)
+        before = {node.cell: agents.board.octets(node.cell) for node in agents.nodes}
         used = {node.cell: agents.cpu(node.cell) for node in agents.nodes}
         Event().wait(REST)
         shares = {cell: 100 * (agents.cpu(cell) - used[cell]) / REST for cell in used}
         sent = {cell: traffic(at).per_hour("bus", REST) / 1e6 for cell, at in places.items()}
+        octets = split(places, agents.board, before)
+        each = (free - available()) / len(agents.nodes)
         push, cpu, cpu_all = push_to_all(agents, cells)
+        memory = {node.cell: agents.memory(node.cell) for node in agents.nodes}
+        death = death_of_one(agents)
         some = [node.cell for node in agents.nodes if node.cell != REGISTRY]
         found = Measured(
             cells=cells,
@@ -190,17 +242,84 @@ def measure(cells: int) -> Measured:
             most_sent=max(sent[cell] for cell in some),
             rest=shares[REGISTRY],
             cell_rest=statistics.median(shares[cell] for cell in some),
-            memory=agents.memory(REGISTRY),
-            cell_memory=statistics.median(agents.memory(cell) for cell in some),
+            memory=memory[REGISTRY],
+            cell_memory=statistics.median(memory[cell] for cell in some),
+            memory_each=each,
+            death=death,
+            octets=octets,
         )
     say(
         f"{cells} cells: converge {found.converge:.1f} s, push {found.push:.2f} s "
         f"({found.push_cpu:.2f} s of processor, of all {found.push_cpu_all:.2f} s); at rest "
         f"registry {found.rest:.2f} % of a core, cell {found.cell_rest:.2f} %; "
         f"{found.memory:.0f} and {found.cell_memory:.0f} MB; sent on the bus in an hour: "
-        f"registry {found.sent:.2f}, cell {found.cell_sent:.2f}, most {found.most_sent:.2f} MB"
+        f"registry {found.sent:.2f}, cell {found.cell_sent:.2f}, most {found.most_sent:.2f} MB; "
+        f"the death of one known to all others after {found.death:.2f} s; "
+        f"{found.memory_each:.0f} MB of the machine each"
     )
+    kinds = ", ".join(f"{kind} {value:.0f}" for kind, value in found.octets.items())
+    say(f"{cells} cells: sent by one of them in an hour, mean, kB: {kinds}")
     return found
+
+
+# Segments of TCP that only acknowledge: IPv4, and TCP with timestamps.
+ACKNOWLEDGEMENTS = """
+table inet bench {
+  counter acknowledgements { }
+  chain acknowledged { type filter hook output priority 301; oifname "eth0" meta l4proto tcp \
+ip length <= 52 counter name acknowledgements; }
+}
+"""
+
+
+def split(
+    places: dict[int, LabNode], board: AgentBoard, before: dict[int, dict[str, int]]
+) -> dict[str, float]:
+    """Return what a cell has sent on the bus since `before`, by kind, in kB an hour: the mean."""
+    cells = [cell for cell in places if cell != REGISTRY]
+    sent = {
+        kind: sum(board.octets(cell)[kind] - before[cell][kind] for cell in cells)
+        for kind in OCTETS
+    }
+    frames = sent["all"] - sum(sent[kind] for kind in OCTETS if kind != "all")
+    whole = sum(traffic(places[cell]).per_hour("bus", REST) for cell in cells) * REST / 3600
+    bare = sum(map(acknowledged, (places[cell] for cell in cells)))
+    found = {
+        **{kind: sent[kind] for kind in OCTETS if kind != "all"},
+        "frames of the protocol": frames,
+        "acknowledgements of TCP": bare,
+        "headers": whole - sent["all"] - bare,
+    }
+    return {kind: value * 3600 / REST / len(cells) / 1e3 for kind, value in found.items()}
+
+
+def acknowledged(place: LabNode) -> float:
+    """Octets on the Internet of a node's packets that only acknowledge."""
+    listed = place.run(["nft", "-j", "list", "counter", "inet", "bench", "acknowledgements"])
+    (counter,) = (
+        each["counter"] for each in json.loads(listed.stdout)["nftables"] if "counter" in each
+    )
+    return float(counter["bytes"] + AROUND * counter["packets"])
+
+
+def death_of_one(agents: Fleet) -> float:
+    """End a cell's agent with its links; return the seconds until all other cells have lost it."""
+    cells = [node.cell for node in agents.nodes if node.cell != REGISTRY]
+    victim = cells[len(cells) // 2]
+    others = [cell for cell in cells if cell != victim]
+    agents.board.dead = victim
+    began = time.monotonic()
+    pid = agents.pids.pop(victim)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    for neighbor in agents.neighbors[victim]:
+        os.kill(agents.pids[neighbor], signal.SIGUSR1)
+    await_true(
+        lambda: all(agents.board.lost_at(cell) for cell in others),
+        "the death of a cell is not known to all",
+        within=agents.limit,
+    )
+    return max(agents.board.lost_at(cell) for cell in others) - began
 
 
 def push_to_all(agents: Fleet, cells: int) -> tuple[float, float, float]:
@@ -220,7 +339,7 @@ def push_to_all(agents: Fleet, cells: int) -> tuple[float, float, float]:
         found = agents.seen(REGISTRY)
         return found is not None and found.generation > old and well(found, cells)
 
-    await_true(done, f"a push to {cells} cells does not end", within=PATIENCE)
+    await_true(done, f"a push to {cells} cells does not end", within=agents.limit)
     took = time.monotonic() - began
     cpu = {cell: agents.cpu(cell) - before for cell, before in used.items()}
     return took, cpu[REGISTRY], sum(cpu.values())
@@ -241,25 +360,34 @@ def extrapolated(sizes: Sequence[int], values: Sequence[float], size: int) -> fl
 
 
 @contextmanager
-def fleet(cells: int, folder: Path) -> Iterator[tuple[World, Fleet]]:
+def fleet(cells: int, folder: Path, limit: float) -> Iterator[tuple[World, Fleet]]:
     """Namespaces and directories for so many agents; no agent outlives the block."""
     root = folder / "registry"
     spec = folder / "uvn.yml"
     spec.write_text(specification(cells))
     uno("define", "uvn", "many", "-s", str(spec), "-y", root=root)
     nodes, identity, registry4 = [], "", IPv4Address(0)
+    neighbors: dict[int, tuple[int, ...]] = {}
     for number in range(1, cells + 1):
         directory = folder / f"cell-{number}"
         package = root / "cells" / f"many__cell-{number}.uvn-agent"
         held = Ledger(directory).accept(package.read_bytes()).package
         member = next(each for each in held.roster.members if each.id == held.plan.cell)
         assert held.plan.root is not None
+        neighbors[member.id] = tuple(link.cell for link in held.plan.links)
         identity, registry4 = held.plan.identity, held.plan.root.remote4
         nodes.append(
             Node(name=held.plan.name, cell=member.id, address=member.node4, root=directory)
         )
     nodes.insert(0, Node(name="registry", cell=REGISTRY, address=registry4, root=root))
-    agents = Fleet(nodes=tuple(nodes), identity=identity, places=folder / "run")
+    agents = Fleet(
+        nodes=tuple(nodes),
+        identity=identity,
+        places=folder / "run",
+        limit=limit,
+        board=AgentBoard(cells),
+        neighbors=neighbors,
+    )
     with temporary_world(layout(nodes)) as world:
         try:
             yield world, agents
@@ -317,7 +445,7 @@ def layout(nodes: Sequence[Node]) -> WorldLayout:
     return WorldLayout(stations=(middle, *stations), cables=cables, names={}, registry="registry")
 
 
-def launch(world: World, node: Node, places: Path) -> int:
+def launch(world: World, node: Node, agents: Fleet) -> int:
     """Fork an agent into its namespace; return its process id."""
     gc.freeze()
     pid = os.fork()
@@ -332,7 +460,7 @@ def launch(world: World, node: Node, places: Path) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with netns.entered(world.lab.namespace(node.name)):
             serve = serve_cell if node.cell else serve_registry
-            status = serve(node.root, places)
+            status = serve(node.root, agents.places, agents.board)
     finally:
         os._exit(status)
 

@@ -11,7 +11,8 @@ from uno.ports.prober import ForwardingProbe
 class ForwardingAnswers:
     """Answers what `answers` accepts; `missing` is what `prepare` finds missing, call by call.
 
-    `refuses` is why the host permits no probes. `rounds` counts the calls of `probe`.
+    `refuses` is why the host permits no probes. `rounds` counts the calls of `probe`, and `sent`
+    has what they were called with.
     """
 
     def __init__(self) -> None:
@@ -19,6 +20,7 @@ class ForwardingAnswers:
         self.missing: list[bool] = []
         self.refuses = ""
         self.rounds = 0
+        self.sent: list[frozenset[ForwardingProbe]] = []
         self.interfaces: tuple[str, ...] = ()
         self.closed = False
 
@@ -33,6 +35,7 @@ class ForwardingAnswers:
     ) -> frozenset[ForwardingProbe]:
         assert all(each > 0 for each in waits)
         self.rounds += 1
+        self.sent.append(frozenset(probes))
         return frozenset(filter(self.answers, probes))
 
     def close(self) -> None:

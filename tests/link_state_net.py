@@ -1,7 +1,8 @@
 """Cells with links that fail and return: real `Flood`s, and the two timers of a status publisher.
 
 A message crosses a link that works, once it is delivered: it may be late, lost for now, twice, or
-come again later. As a bus does, a link delivers the newest of each channel and subject in the end.
+come again later. As a bus does, a link delivers the newest of each channel and subject in the end,
+but what a cell has of what others relay.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from flooding import Cells, Executed
-from uno.model.messages import Kind
+from flooding import Cells, Executed, advertisement
+from uno.bus.conversation import is_summarised
+from uno.model.codec import encode
+from uno.model.messages import REGISTRY, HelloMessage, Kind
 from uno.model.status import CellStatus, LinkState
-from uno.ports.bus import Channel
+from uno.ports.bus import Channel, Topic, digest_of
+from uno.statesync.flap_damping import FlapDamping
 from uno.statesync.flood_queue import MAX_PACING
 from uno.statesync.timers import HELLO_INTERVAL, REFRESH_INTERVAL
 
@@ -25,7 +29,10 @@ STEP = 0.5
 
 @dataclass
 class LinkStateNet:
-    """Cells, the links between them, and what fails. `loss` is the share of late messages."""
+    """Cells, the links between them, and what fails. `loss` is the share of late messages.
+
+    The registry sends its heartbeats to the cells in `registry` alone.
+    """
 
     links: frozenset[Link]
     cells: Cells
@@ -33,10 +40,13 @@ class LinkStateNet:
     loss: float = 0.0
     down: set[Link] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
+    registry: set[int] = field(default_factory=set)
+    beaten_at: float = 0.0
     generations: dict[int, int] = field(default_factory=dict)
     refreshed_at: dict[int, float] = field(default_factory=dict)
     sent_at: dict[int, float] = field(default_factory=dict)
     published: dict[int, object] = field(default_factory=dict)
+    damping: dict[int, FlapDamping] = field(default_factory=dict)
     recorded: list[tuple[Channel, object]] = field(default_factory=list)
     messages: int = 0
 
@@ -71,7 +81,7 @@ class LinkStateNet:
         reserved = executed.reserved if keeps_file else 0
         self.cells.executed[cell] = Executed(reserved=reserved)
         self.cells.start(cell, reserved=reserved)
-        for known in (self.refreshed_at, self.sent_at, self.published):
+        for known in (self.refreshed_at, self.sent_at, self.published, self.damping):
             known.pop(cell, None)
 
     def run(self, seconds: float, *, step: float = STEP) -> None:
@@ -79,9 +89,23 @@ class LinkStateNet:
         end = self.cells.now + seconds
         while self.cells.now < end:
             self.cells.now = min(end, self.cells.now + step)
+            if self.cells.now - self.beaten_at >= HELLO_INTERVAL:
+                self._beat()
             for cell in self.alive:
                 self._observe(cell)
             self.deliver()
+
+    def _beat(self) -> None:
+        """Have the registry send its heartbeat to the cells that it reaches."""
+        self.beaten_at = self.cells.now
+        self.cells.sequence += 1
+        made = advertisement(
+            REGISTRY, Kind.HEARTBEAT, encode(HelloMessage()), sequence=self.cells.sequence
+        )
+        for cell in self.alive:
+            self.cells.set_registry_present(cell, present=cell in self.registry)
+            if cell in self.registry:
+                self.cells.receive(cell, Channel(Topic.HEARTBEAT), made)
 
     def deliver(self) -> None:
         """Deliver what is on the channels across the links that work, and flood what is due."""
@@ -108,7 +132,11 @@ class LinkStateNet:
         for (channel, _), envelope in waiting:
             if self.random.random() < self.loss:
                 continue
-            known = self.cells.floods[target].database.newest(Kind(envelope.kind), envelope.subject)
+            database = self.cells.floods[target].database
+            has = not database.lacks(digest_of(envelope), now=self.cells.now)
+            if is_summarised(channel) and has:
+                continue
+            known = database.newest(Kind(envelope.kind), envelope.subject)
             if known is None or known.sequence != envelope.sequence:
                 self.messages += 1
             self.recorded.append((channel, envelope))
@@ -124,12 +152,20 @@ class LinkStateNet:
         """Have a cell observe its links, and send what is due."""
         flood, now = self.cells.floods[cell], self.cells.now
         links = flood.note_links(self._links(cell), now=now)
-        status = CellStatus(generation=self.generations.get(cell, 1), links=links)
+        status = CellStatus(
+            generation=self.generations.get(cell, 1),
+            links=links,
+            registry=flood.registry.is_reachable(now=now),
+        )
         refreshed, sent = self.refreshed_at.get(cell), self.sent_at.get(cell, now)
         is_hello_due = now - sent >= HELLO_INTERVAL
+        damping = self.damping.setdefault(cell, FlapDamping())
+        is_changed = self.published.get(cell) != status
+        if is_changed and damping.opens_at(now=now) <= now:
+            damping.note_advertised(now=now)
+            refreshed = None
         if (
             refreshed is None
-            or self.published.get(cell) != status
             or now - refreshed >= REFRESH_INTERVAL
             or (is_hello_due and flood.is_overlooked(now=now))
         ):

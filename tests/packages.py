@@ -9,6 +9,8 @@ from base64 import b64encode
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network
 
+from msgspec.structs import replace
+
 from uno.model.package import Manifest, Package
 from uno.model.plan import ParticlePeer
 from uno.model.uvn import Cell, Particle, User, Uvn
@@ -71,3 +73,12 @@ def package_of(cell: int, uvn: Uvn = UVN, *, generation: int = 1) -> Package:
             for each in planned.particles
         ),
     )
+
+
+def with_metered(package: Package, cell: int) -> Package:
+    """Return a package in whose roster a cell is metered."""
+    metered = replace(package.roster.timing, metered=True, bfd_interval=20_000)
+    members = (
+        replace(it, timing=metered if it.id == cell else None) for it in package.roster.members
+    )
+    return replace(package, roster=replace(package.roster, members=tuple(members)))

@@ -1,8 +1,9 @@
 """The protocol between commands and the agent on the same host: JSON lines over a unix socket.
 
-A client sends one line, `{"request": "view"}`. The response is one line with the agent's `UvnView`;
-for `watch` and `sync` another follows after each change. An error is `{"error": what, "hint": what
-to do}`. Only root and the agent's own user can open the socket.
+A client sends one line, `{"request": "view"}`. The response is one line with the agent's view, a
+`ViewUpdate`; for `watch` and `sync` another follows after each change, with what has changed. An
+error is `{"error": what, "hint": what to do}`. Only root and the agent's own user can open the
+socket.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from uno.files import make_open_dir
 from uno.model import codec
 from uno.model.codec import MalformedJson
 from uno.model.status import UvnView
+from uno.statesync.view_updates import FollowedView, Lans, ViewUpdate, ViewUpdates
 
 RUN = Path("/run/uno")
 SOCKET = "agent.sock"
@@ -83,14 +85,16 @@ class ControlServer:
         path: Path,
         *,
         view: Callable[[], UvnView],
+        lans: Callable[[], Lans] = dict,
         sync: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Serve `path`; `view` returns the current view.
+        """Serve `path`; `view` returns the current view, and `lans` the LANs of its cells.
 
         `sync` carries out such a request; its UnoError is sent to the client.
         """
         self._path = path
         self._view = view
+        self._lans = lans
         self._sync = sync
         self._change = asyncio.Event()
 
@@ -126,14 +130,15 @@ class ControlServer:
         except UnoError as error:
             await _send(client, _Error(error=error.what, hint=error.hint))
             return
-        await _send(client, self._view())
+        updates = ViewUpdates()
+        await _send(client, updates.next(self._view(), self._lans()))
         while request is not ControlRequest.VIEW:
             change = self._change
             await asyncio.sleep(MIN_INTERVAL)
             with suppress(TimeoutError):
                 async with asyncio.timeout(MAX_INTERVAL - MIN_INTERVAL):
                     await change.wait()
-            await _send(client, self._view())
+            await _send(client, updates.next(self._view(), self._lans()))
 
     async def _start_sync(self) -> None:
         if self._sync is None:
@@ -174,9 +179,10 @@ def watch_views(path: Path, request: ControlRequest = ControlRequest.WATCH) -> I
         _connect(one, path)
         try:
             one.sendall(codec.encode(_Message(request=request)) + b"\n")
+            followed = FollowedView()
             with one.makefile("rb") as lines:
                 for line in lines:
-                    yield _decode(line)
+                    yield _followed(followed, line)
         except TimeoutError as error:
             raise TransientFailure(
                 f"the agent has not answered for {RESPONSE_TIMEOUT:g} s", "see its log"
@@ -213,10 +219,10 @@ def _connect(one: socket.socket, path: Path) -> None:
         ) from error
 
 
-def _decode(line: bytes) -> UvnView:
+def _followed(followed: FollowedView, line: bytes) -> UvnView:
     try:
-        return codec.decode(line, UvnView)
-    except MalformedJson:
+        return followed.apply(codec.decode(line, ViewUpdate))
+    except (MalformedJson, KeyError):
         pass
     try:
         refusal = codec.decode(line, _Error)
@@ -242,7 +248,7 @@ async def _read_line(client: socket.socket) -> bytes:
     return line
 
 
-async def _send(client: socket.socket, value: UvnView | _Error) -> None:
+async def _send(client: socket.socket, value: ViewUpdate | _Error) -> None:
     await asyncio.get_running_loop().sock_sendall(client, codec.encode(value) + b"\n")
 
 

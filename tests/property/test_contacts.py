@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from link_state_net import LinkStateNet, net_of
+from uno.model.messages import REGISTRY
+from uno.ports.bus import RELAY, Channel, Topic
 from uno.statesync.timers import FORGET_AGE, HELLO_INTERVAL, MAX_AGE
 
 pytestmark = pytest.mark.feature("G57")
@@ -76,6 +78,59 @@ def test_cells_converge_whatever_happens(
         found = net.cells.statuses(cell)
         for other in net.component(cell):
             assert found[other].generation == net.generations.get(other, 1), (cell, other)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    topology=topologies,
+    happens=st.lists(events, max_size=10),
+    random=st.integers(0, 2**32 - 1).map(Random),
+    loss=st.sampled_from([0.0, 0.5]),
+    reached=st.lists(st.sets(cells), min_size=1, max_size=3),
+)
+def test_every_cell_joined_with_one_that_the_registry_reaches_has_its_newest_heartbeat(
+    topology: tuple[tuple[int, ...], list[tuple[int, int]]],
+    happens: list[tuple[str, int, int]],
+    random: Random,
+    loss: float,
+    reached: list[set[int]],
+) -> None:
+    net = net_of(COUNT, (*enumerate(topology[0], 2), *topology[1]), random)
+    net.loss = loss
+    for number, what in enumerate(happens):
+        net.registry = reached[number % len(reached)]
+        happen(net, *what)
+
+    net.loss = 0.0
+    net.registry = reached[-1]
+    net.run(FORGET_AGE + 2 * MAX_AGE, step=HELLO_INTERVAL / 2)
+    net.run(HELLO_INTERVAL)
+
+    for cell in net.alive:
+        age = net.cells.floods[cell].database.contact_age(REGISTRY, now=net.cells.now)
+        if net.component(cell) & net.registry - net.dead:
+            assert age is not None
+            assert age <= MAX_AGE, cell
+
+
+def test_heartbeats_are_not_relayed_where_the_registry_reaches_all() -> None:
+    net = net_of(4, TOPOLOGIES["mesh"][0], Random(0))  # noqa: S311 - not for security
+    net.registry = set(FOUR)
+    net.run(2 * HELLO_INTERVAL)
+    before = {cell: relayed_heartbeat(net, cell) for cell in FOUR}
+
+    net.run(10 * HELLO_INTERVAL)
+    assert {cell: relayed_heartbeat(net, cell) for cell in FOUR} == before
+
+    net.registry = {1}
+    net.run(3 * HELLO_INTERVAL)
+    assert all(relayed_heartbeat(net, cell) == net.cells.sequence for cell in FOUR)
+
+
+def relayed_heartbeat(net: LinkStateNet, cell: int) -> int:
+    """Return the sequence of the newest heartbeat that a cell has relayed, 0 if there is none."""
+    found = net.cells.executed[cell].newest.get((Channel(Topic.HEARTBEAT, RELAY), REGISTRY))
+    return found.sequence if found else 0
 
 
 def happen(net: LinkStateNet, what: str, one: int, other: int) -> None:

@@ -34,7 +34,7 @@ from uno.model.messages import (
 )
 from uno.model.package import Package
 from uno.model.status import CellStatus
-from uno.ports.bus import OWN, RELAY, Bus, BusConfig, BusEvent, Channel, Received, Topic
+from uno.ports.bus import OWN, RELAY, Bus, BusConfig, BusEvent, Channel, Lacks, Received, Topic
 from uno.registry.publish.keygen import SIGNING
 from uno.registry.store.generation_store import Store
 from uno.render import package_file
@@ -61,7 +61,7 @@ class RecordingBus(Bus):
     def configure(self, config: BusConfig, deliver: Callable[[BusEvent], None]) -> None:
         """Do nothing."""
 
-    def subscribe(self, channel: Channel) -> None:
+    def subscribe(self, channel: Channel, lacks: Lacks | None = None) -> None:
         """Do nothing."""
 
     def write(self, channel: Channel, envelope: Envelope) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from uno.bus import stream_frames
 from uno.bus.calls import Standing, replaces
-from uno.bus.conversation import CHUNK, Conversation
+from uno.bus.conversation import CHUNK, Conversation, is_summarised
 from uno.bus.liveness import (
     AGENT_TIMEOUT,
     PING_CELL,
@@ -22,7 +22,15 @@ from uno.bus.liveness import (
 )
 from uno.bus.stream_frames import FRAME_BODY, BrokenStream, Farewell, Hello, StreamReader
 from uno.model.messages import Envelope, Kind
-from uno.ports.bus import RELAY, Channel, Received, Topic, offers_for
+from uno.ports.bus import (
+    RELAY,
+    Channel,
+    EnvelopeDigest,
+    Received,
+    Topic,
+    digest_of,
+    offers_for,
+)
 
 pytestmark = pytest.mark.feature("G58")
 
@@ -55,10 +63,20 @@ class End:
     under_way: bytearray = field(default_factory=bytearray)
     sequence: int = 0
     ever: set[Envelope] = field(default_factory=set)
+    arrived: list[Channel] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.connect()
+
+    def connect(self) -> None:
+        """Begin a connection, with all that was subscribed to, written and received before."""
         own = Hello(tag=bytes(16), session=self.number, losses=0)
-        self.conversation = Conversation(own, self.channels, self.written)
+        self.conversation = Conversation(own, self.channels, self.written, self.lacks)
+        self.under_way.clear()
+
+    def lacks(self, channel: Channel, digest: EnvelopeDigest) -> bool:
+        known = self.received.get((channel, digest.subject))
+        return not known or known[-1].sequence < digest.sequence
 
     def write(self, channel: Channel, subject: int, size: int) -> None:
         self.sequence += 1
@@ -98,6 +116,7 @@ class End:
             if isinstance(heard, Received):
                 key = heard.channel, heard.envelope.subject
                 self.received.setdefault(key, []).append(heard.envelope)
+                self.arrived.append(heard.channel)
 
     def send(self) -> None:
         chunk = self.conversation.next_chunk()
@@ -123,6 +142,14 @@ def play(both: tuple[End, End], happens: Iterable[Event]) -> None:
                 end.send()
             case "ping":
                 end.conversation.ping()
+            case "connect":
+                end.connect()
+                other.connect()
+            case "receive" if subject in other.written.get(channel, {}):
+                newest = other.written[channel][subject]
+                end.received.setdefault((channel, subject), []).append(newest)
+            case "receive":
+                pass
             case _:
                 end.arrive(other, size)
 
@@ -134,21 +161,120 @@ def test_each_end_has_the_newest_of_each_subject_that_it_subscribes_to(
 ) -> None:
     both = End(0), End(1)
     play(both, happens)
-    for _ in range(4):
+    settle(both)
+
+    assert_newest(both)
+    for reader, writer in (both, both[::-1]):
+        for found in reader.received.values():
+            assert writer.ever.issuperset(found)
+            assert [it.sequence for it in found] == sorted({it.sequence for it in found})
+        assert not any(channel not in reader.channels for channel, _ in reader.received)
+
+
+outages = st.one_of(events, st.just(("connect", 0, CHANNELS[0], 0, 0)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(happens=st.lists(outages, max_size=60))
+def test_the_newest_arrives_over_connections_that_end_at_any_moment(happens: list[Event]) -> None:
+    both = End(0), End(1)
+    play(both, happens)
+    settle(both)
+
+    assert_newest(both)
+    for reader in both:
+        for (channel, _), found in reader.received.items():
+            if is_summarised(channel):
+                numbers = [it.sequence for it in found]
+                assert numbers == sorted(set(numbers))
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "withdraw", "receive"]),
+        ends,
+        st.sampled_from([channel for channel in CHANNELS if is_summarised(channel)]),
+        st.integers(0, 3),
+        st.sampled_from(SIZES),
+    ),
+    max_size=20,
+)
+
+
+@pytest.mark.feature("G57")
+@settings(max_examples=60, deadline=None)
+@given(happens=st.lists(events, max_size=40), meanwhile=changes)
+def test_after_an_outage_what_differs_is_sent_and_no_more(
+    happens: list[Event], meanwhile: list[Event]
+) -> None:
+    """`receive`: what the other end has written meanwhile arrives by another path."""
+    both = End(0), End(1)
+    play(both, happens)
+    settle(both)
+    for end in both:
+        for channel in CHANNELS:
+            end.subscribe(channel)
+    settle(both)
+    for end in both:
+        end.connect()
+        end.arrived.clear()
+    play(both, meanwhile)
+
+    lacking = [
+        [
+            channel
+            for channel, envelopes in writer.written.items()
+            if is_summarised(channel)
+            for envelope in envelopes.values()
+            if reader.lacks(channel, digest_of(envelope))
+        ]
+        for reader, writer in (both, both[::-1])
+    ]
+    settle(both)
+
+    assert_newest(both)
+    found = [sorted(filter(is_summarised, end.arrived), key=str) for end in both]
+    assert found == [sorted(each, key=str) for each in lacking]
+
+
+def settle(both: tuple[End, End]) -> None:
+    """Have everything arrive: what is requested takes two ways more."""
+    for _ in range(6):
         for end, other in (both, both[::-1]):
             while end.conversation.has_output:
                 end.send()
             end.arrive(other, len(end.under_way))
 
+
+def assert_newest(both: tuple[End, End]) -> None:
+    """Assert that each end has the newest of all that it subscribes to."""
     for reader, writer in (both, both[::-1]):
         for channel in reader.channels:
             assert reader.conversation.writers[channel] == (channel in writer.written)
             for subject, newest in writer.written.get(channel, {}).items():
                 assert reader.received[channel, subject][-1] == newest
-        for found in reader.received.values():
-            assert writer.ever.issuperset(found)
-            assert [it.sequence for it in found] == sorted({it.sequence for it in found})
-        assert not any(channel not in reader.channels for channel, _ in reader.received)
+
+
+@given(number=st.integers(0, 3), subjects=st.lists(st.integers(0, 5), max_size=8))
+def test_nothing_is_sent_twice_however_often_it_is_requested(
+    number: int, subjects: list[int]
+) -> None:
+    end = End(0)
+    end.receive(stream_frames.hello(Hello(tag=bytes(16), session=9, losses=0)))
+    for at, channel in enumerate(CHANNELS):
+        end.receive(stream_frames.subscription(at, channel))
+    end.write(CHANNELS[1], 1, 100)
+    end.connect()
+    end.receive(stream_frames.hello(Hello(tag=bytes(16), session=9, losses=0)))
+    for at, channel in enumerate(CHANNELS):
+        end.receive(stream_frames.subscription(at, channel))
+    try:
+        end.receive(stream_frames.request(number, subjects))
+        end.send()
+        end.receive(stream_frames.request(number, subjects))
+    except BrokenStream:
+        assert number == len(CHANNELS)
+    assert end.conversation.waiting == 0
 
 
 @settings(max_examples=100, deadline=None)

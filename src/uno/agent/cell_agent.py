@@ -104,7 +104,9 @@ class CellAgent:
             limits=environment.confirm_limits,
         )
         self._control = control.ControlServer(
-            environment.folder / control.SOCKET, view=self._answer
+            environment.folder / control.SOCKET,
+            view=self._answer,
+            lans=lambda: self._flood.state.database.lans,
         )
         self._publisher = StatusPublisher(
             self._flood,
@@ -396,7 +398,11 @@ class CellAgent:
         done = self._last_pass = await self._run_blocking(self._reconciler.reconcile, package)
         is_due = has_changed or done.actions or self._is_measuring
         rest = self._intervals.prove_after(package.roster.timing_of(package.plan.cell))
-        self._forwarding.request_after(0.0 if is_due else rest)
+        if is_due:
+            self._forwarding.request_after(0.0)
+        else:
+            metered = self._intervals.prove_metered_every
+            self._forwarding.request_after(rest, metered_after=metered)
         if done.again:
             self._timers.retry_routing(now=self._now())
         if done.actions:

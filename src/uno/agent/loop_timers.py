@@ -22,7 +22,8 @@ class AgentIntervals:
     `observe_fast` for `fast_for` after the last change. For as long it compares the sessions of
     links every `sessions_every` while some are down. Where routing was found dead it reconciles
     again after `routing_retry`. While nothing changes and nobody watches it proves every
-    `prove_every` that it forwards, and every `prove_metered_every` if the cell is metered. LANs may
+    `prove_every` that it forwards, and every `prove_metered_every` if the cell is metered, or with
+    cells that are. LANs may
     take `lan_timeout` to come up at boot. An agent whose loop has not turned for `hung_after`
     sends no watchdog keep-alive. Cells report the registry as absent after `registry_grace`: a
     short interruption would else make every cell advertise twice.

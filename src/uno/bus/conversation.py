@@ -1,7 +1,10 @@
 """One end of a connection between two neighbours: what it sends next, and what it receives. Pure.
 
-It sends the newest envelope of each subject of the channels that the other end subscribes to. What
-is not sent yet is a set of keys: an envelope is taken when its turn comes, so that a newer one
+It sends the newest envelope of each subject of the channels that the other end subscribes to. Of
+what was on a channel before, and cells relay, it sends digests, as routers describe their databases
+(RFC 2328, section 10.6): the other end requests what it lacks, which is little after an outage.
+
+What is not sent yet is a set of keys: an envelope is taken when its turn comes, so that a newer one
 replaces an older one and a slow neighbour costs no memory. Small envelopes go between the parts of
 a large one. Times are of a monotonic clock, in seconds.
 """
@@ -24,19 +27,29 @@ from uno.bus.stream_frames import (
     Hello,
     Ping,
     Pong,
+    Request,
     SampleStart,
     StreamFrame,
     StreamReader,
     Subscription,
+    ChannelSummary,
     WriterState,
 )
 from uno.model.messages import Envelope
-from uno.ports.bus import Channel, Received
+from uno.ports.bus import RELAY, Channel, Lacks, Received, Topic, digest_of
 
 CHUNK: Final = 16 << 10
 """Octets of envelopes that are made at once; the part of a large one comes on top."""
 
 Written: TypeAlias = Mapping[Channel, Mapping[int, Envelope]]
+
+
+def is_summarised(channel: Channel) -> bool:
+    """Whether digests are sent first: of much that the other end may have from elsewhere.
+
+    What a node originates is sent as it is: that it arrives is a sign of life.
+    """
+    return channel.partition == RELAY or channel.topic is Topic.DIRECTORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +75,22 @@ class _Unfinished:
 class Conversation:
     """One end of a connection."""
 
-    def __init__(self, own: Hello, channels: Iterable[Channel], written: Written) -> None:
+    def __init__(
+        self, own: Hello, channels: Iterable[Channel], written: Written, lacks: Lacks
+    ) -> None:
         """Begin as `own`, which subscribes to `channels`; `written` has the newest envelopes.
 
-        `written` is read when something is sent: it may change at any time.
+        `written` is read when something is sent: it may change at any time. What this end `lacks`
+        of the digests that it receives is requested.
         """
         self.peer: Hello | None = None
         self.has_left = False
         # By the numbers of this end's subscriptions; a channel without an answer is not in it.
         self.writers: dict[Channel, bool] = {}
         self._written = written
+        self._lacks = lacks
+        # By channel, the subjects of digests that were sent: each may be requested once.
+        self._described: dict[Channel, set[int]] = {}
         self._reader = StreamReader()
         self._channels = list(channels)
         self._their_numbers: dict[Channel, int] = {}
@@ -107,6 +126,7 @@ class Conversation:
             return
         if first:
             self._control.append(stream_frames.writer_state(number, alive=True))
+        self._described.get(channel, set()).discard(subject)
         self._queue(channel, subject, self._written[channel][subject])
 
     def note_withdrawn(self, channel: Channel, subject: int) -> None:
@@ -165,7 +185,7 @@ class Conversation:
             if (event := self._handle(frame)) is not None:
                 yield event
 
-    def _handle(self, frame: StreamFrame) -> ConversationEvent | None:  # noqa: PLR0911 - one for each frame
+    def _handle(self, frame: StreamFrame) -> ConversationEvent | None:  # noqa: C901, PLR0911 - one for each frame
         match frame:
             case Hello():
                 self.peer = frame
@@ -182,6 +202,12 @@ class Conversation:
                 channel = self._channel(number)
                 self.writers[channel] = alive
                 return WriterChange(channel)
+            case ChannelSummary():
+                self._compare(frame)
+                return None
+            case Request():
+                self._note_request(frame)
+                return None
             case SampleStart():
                 return self._begin(frame)
             case BodyPart(body):
@@ -200,8 +226,35 @@ class Conversation:
         self._their_numbers[frame.channel] = frame.number
         found = self._written.get(frame.channel, {})
         self._control.append(stream_frames.writer_state(frame.number, alive=bool(found)))
+        if is_summarised(frame.channel):
+            self._described[frame.channel] = set(found)
+            digests = map(digest_of, found.values())
+            self._control.extend(stream_frames.summaries(frame.number, digests))
+            return
         for subject, envelope in found.items():
             self._queue(frame.channel, subject, envelope)
+
+    def _compare(self, frame: ChannelSummary) -> None:
+        """Request what this end lacks."""
+        channel = self._channel(frame.number)
+        subjects = [each.subject for each in frame.digests if self._lacks(channel, each)]
+        if subjects:
+            self._control.append(stream_frames.request(frame.number, subjects))
+
+    def _note_request(self, frame: Request) -> None:
+        channel = self._their_channel(frame.number)
+        described, written = self._described.get(channel, set()), self._written.get(channel, {})
+        for subject in frame.subjects:
+            # What was written, withdrawn or requested since then is not sent for it.
+            if subject in described and subject in written:
+                self._queue(channel, subject, written[subject])
+            described.discard(subject)
+
+    def _their_channel(self, number: int) -> Channel:
+        for channel, known in self._their_numbers.items():
+            if known == number:
+                return channel
+        raise BrokenStream("a request of a channel that was not subscribed to")
 
     def _channel(self, number: int) -> Channel:
         if number >= len(self._channels):

@@ -17,7 +17,15 @@ from uno.bus.session import WRITER_LEASE, Session
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.model.messages import BODY_LIMIT, Envelope
 from uno.model.uvn import Middleware
-from uno.ports.bus import BusConfig, BusEvent, Channel, Presence, Received
+from uno.ports.bus import (
+    BusConfig,
+    BusEvent,
+    Channel,
+    EnvelopeDigest,
+    Lacks,
+    Presence,
+    Received,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +71,7 @@ class DdsBus:
         self._session: Session | None = None
         self._inbox: Inbox | None = None
         self._deliver: Callable[[BusEvent], None] | None = None
-        self._channels: dict[Channel, None] = {}
+        self._channels: dict[Channel, Lacks | None] = {}
         self._written: dict[Channel, dict[int, Envelope]] = {}
         self._reported: dict[Channel, int] = {}
         self._alive: dict[Channel, int] = {}
@@ -98,10 +106,10 @@ class DdsBus:
             config, self._config = self._config, None
             self.configure(config, self._deliver)
 
-    def subscribe(self, channel: Channel) -> None:
+    def subscribe(self, channel: Channel, lacks: Lacks | None = None) -> None:
         """Deliver what is on a channel from now on; no effect if subscribed."""
         if channel not in self._channels:
-            self._channels[channel] = None
+            self._channels[channel] = lacks
             if self._session is not None:
                 self._session.subscribe(channel)
 
@@ -137,7 +145,7 @@ class DdsBus:
 
     def _open(self, config: BusConfig) -> None:
         loop = asyncio.get_running_loop()
-        inbox = Inbox(loop, self._receive, self._note_opened, self._lose)
+        inbox = Inbox(loop, self._receive, self._note_opened, self._lose, lacks=self._lacks)
         self._session = self._sessions.open(config, inbox)
         self._inbox, self._config = inbox, config
         self._opened_at = loop.time()
@@ -217,6 +225,10 @@ class DdsBus:
         if event.channel not in self._unsettled:
             self._report(event.channel)
 
+    def _lacks(self, channel: Channel, digest: EnvelopeDigest) -> bool:
+        lacks = self._channels.get(channel)
+        return lacks is None or lacks(channel, digest)
+
     def _note_subject(self, event: Received) -> None:
         """Count the subjects of this session, and begin another when they are too many."""
         self._subjects.add((event.channel, event.envelope.subject))
@@ -254,8 +266,14 @@ class Inbox:
         receive: Callable[[BusEvent], None],
         note_opened: Callable[[], None],
         lose: Callable[[UnoError], None],
+        *,
+        lacks: Lacks,
     ) -> None:
-        """Have `receive` take events, and `lose` the error with which a session ends."""
+        """Have `receive` take events, and `lose` the error with which a session ends.
+
+        What the reader `lacks` not need not be put here.
+        """
+        self.lacks = lacks
         self._loop = loop
         self._receive = receive
         self._note_opened = note_opened

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from uno.diagnostics import ActionNeeded
 from uno.model.messages import Envelope
-from uno.ports.bus import BusConfig, BusEvent, BusPeer, Channel, Presence, Received
+from uno.ports.bus import BusConfig, BusEvent, BusPeer, Channel, Lacks, Presence, Received
 
 # Calls a function after a delay in seconds, as asyncio.AbstractEventLoop.call_later does.
 CallLater: TypeAlias = Callable[[float, Callable[[], None]], object]
@@ -202,7 +202,7 @@ class MemoryBus:
             self.close()
             self.configure(config, deliver)
 
-    def subscribe(self, channel: Channel) -> None:
+    def subscribe(self, channel: Channel, lacks: Lacks | None = None) -> None:  # noqa: ARG002
         """Deliver what is on a channel from now on; no effect if subscribed."""
         if channel not in self._channels:
             self._channels.add(channel)

@@ -2,7 +2,8 @@
 
 A frame is one octet of type, three of length, and the content. All numbers are big-endian. Each end
 sends `Hello` first. Then it numbers the channels that it subscribes to; the other end sends samples
-of these alone, under their numbers. A sample that is larger than a frame continues in `BodyPart`s,
+of these alone, under their numbers. Of some channels it sends a `ChannelSummary` first, and then
+what the answer to it, a `Request`, names. A sample that is larger than a frame continues in `BodyPart`s,
 with at most one such sample under way in each direction, so that others pass between its parts.
 Whoever reads a frame has verified nothing yet: it copies numbers and bytes, and parses no body.
 """
@@ -10,15 +11,15 @@ Whoever reads a frame has verified nothing yet: it copies numbers and bytes, and
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeAlias
 
 from uno.model.messages import BODY_LIMIT, SIGNATURE_SIZE, Envelope
-from uno.ports.bus import Channel, Topic
+from uno.ports.bus import MARK_SIZE, Channel, EnvelopeDigest, Topic
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of this protocol. Nodes of different versions have no connection."""
 
 FRAME_BODY: Final = 16 << 10
@@ -37,6 +38,10 @@ _NUMBER: Final = struct.Struct(">H")
 _WRITER: Final = struct.Struct(">HB")
 # Number of the channel, subject, kind, sequence, relayed by; octets of the body and the signature.
 _SAMPLE: Final = struct.Struct(">HIHQIIB")
+# Subject, kind, sequence, mark.
+_DIGEST: Final = struct.Struct(f">IHQ{MARK_SIZE}s")
+_SUBJECT: Final = struct.Struct(">I")
+_IN_SUMMARY: Final = FRAME_BODY // _DIGEST.size
 _CHANNEL_NAME: Final = 128
 _CONTENT_LIMIT: Final = FRAME_BODY + _SAMPLE.size + SIGNATURE_SIZE
 
@@ -52,6 +57,8 @@ class _Type(IntEnum):
     PING = 6
     PONG = 7
     FAREWELL = 8
+    SUMMARY = 9
+    REQUEST = 10
 
 
 class BrokenStream(ValueError):
@@ -87,6 +94,22 @@ class WriterState:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelSummary:
+    """Digests of what the sender had written to a channel when the other end subscribed to it."""
+
+    number: int
+    digests: tuple[EnvelopeDigest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The subjects of a summary about which the sender lacks what the other end has."""
+
+    number: int
+    subjects: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SampleStart:
     """An envelope on a channel: its body has `size` octets, and begins with that of `envelope`."""
 
@@ -118,7 +141,16 @@ class Farewell:
 
 
 StreamFrame: TypeAlias = (
-    Hello | Subscription | WriterState | SampleStart | BodyPart | Ping | Pong | Farewell
+    Hello
+    | Subscription
+    | WriterState
+    | ChannelSummary
+    | Request
+    | SampleStart
+    | BodyPart
+    | Ping
+    | Pong
+    | Farewell
 )
 
 
@@ -142,6 +174,20 @@ def subscription(number: int, channel: Channel) -> bytes:
 def writer_state(number: int, *, alive: bool) -> bytes:
     """Encode a `WriterState`."""
     return _framed(_Type.WRITER, _WRITER.pack(number, alive))
+
+
+def summaries(number: int, digests: Iterable[EnvelopeDigest]) -> Iterator[bytes]:
+    """Encode digests in as many `ChannelSummary` frames as they need; none if there are none."""
+    packed = [_DIGEST.pack(it.subject, it.kind, it.sequence, it.mark) for it in digests]
+    for start in range(0, len(packed), _IN_SUMMARY):
+        content = b"".join(packed[start : start + _IN_SUMMARY])
+        yield _framed(_Type.SUMMARY, _NUMBER.pack(number) + content)
+
+
+def request(number: int, subjects: Sequence[int]) -> bytes:
+    """Encode a `Request` of subjects that one summary has."""
+    content = b"".join(map(_SUBJECT.pack, subjects))
+    return _framed(_Type.REQUEST, _NUMBER.pack(number) + content)
 
 
 def sample(number: int, envelope: Envelope) -> tuple[bytes, memoryview]:
@@ -201,7 +247,7 @@ class StreamReader:
         del self._data[:start]
 
 
-def _parsed(kind: int, content: bytes) -> StreamFrame:  # noqa: PLR0911 - one for each type
+def _parsed(kind: int, content: bytes) -> StreamFrame:  # noqa: C901, PLR0911 - one for each type
     try:
         match kind:
             case _Type.SAMPLE:
@@ -217,6 +263,12 @@ def _parsed(kind: int, content: bytes) -> StreamFrame:  # noqa: PLR0911 - one fo
             case _Type.WRITER:
                 number, alive = _WRITER.unpack(content)
                 return WriterState(number, bool(alive))
+            case _Type.SUMMARY:
+                return _summary(content)
+            case _Type.REQUEST:
+                (number,) = _NUMBER.unpack(content[: _NUMBER.size])
+                subjects = _SUBJECT.iter_unpack(content[_NUMBER.size :])
+                return Request(number, tuple(subject for (subject,) in subjects))
             case _Type.SUBSCRIPTION:
                 return _subscription(content)
             case _Type.HELLO:
@@ -249,6 +301,12 @@ def _subscription(content: bytes) -> Subscription:
     if not found:
         raise BrokenStream("a subscription to no channel")
     return Subscription(number, channel)
+
+
+def _summary(content: bytes) -> ChannelSummary:
+    (number,) = _NUMBER.unpack(content[: _NUMBER.size])
+    found = _DIGEST.iter_unpack(content[_NUMBER.size :])
+    return ChannelSummary(number, tuple(EnvelopeDigest(*fields) for fields in found))
 
 
 def _sample(content: bytes) -> SampleStart:

@@ -327,7 +327,7 @@ class TcpSession:
             connection,
             peer,
             called,
-            Conversation(own, self._channels, self._written),
+            Conversation(own, self._channels, self._written, self._inbox.lacks),
             Liveness(ping_after=patience, is_lower=peer.is_lower, now=now),
             expires=now + ATTEMPT,
             established=False,

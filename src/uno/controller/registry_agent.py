@@ -228,7 +228,9 @@ class RegistryAgent:
     async def _serve(self, until: Callable[[UvnView], bool] | None) -> UvnView:
         identity = self._snapshot.plan.identity
         path = control.socket_path(identity, REGISTRY, run=self._environment.run)
-        self._server = control.ControlServer(path, view=self._show, sync=self.release)
+        self._server = control.ControlServer(
+            path, view=self._show, lans=lambda: self._receiver.database.lans, sync=self.release
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(self._server.serve())

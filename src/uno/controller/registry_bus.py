@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from uno.diagnostics import UnoError
 from uno.model.messages import Envelope
-from uno.ports.bus import Bus, BusConfig, BusEvent, Channel
+from uno.ports.bus import Bus, BusConfig, BusEvent, Channel, Lacks
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class RegistryBus:
         for bus in self._joined.values():
             bus.rejoin()
 
-    def subscribe(self, channel: Channel) -> None:
+    def subscribe(self, channel: Channel, lacks: Lacks | None = None) -> None:  # noqa: ARG002
         """Deliver what is on a channel from now on; no effect if subscribed."""
         self._channels[channel] = None
         for bus in self._joined.values():

@@ -1,8 +1,9 @@
 """The bus: the newest envelope of each channel and subject, and the presence of its writers.
 
 A channel is a topic and a partition of it. A reader receives the newest envelope of each subject
-from each writer of the channel, also if it joins after the writer, and may receive it again. A
-write does not block: a newer envelope replaces one that has not been sent.
+from each writer of the channel, also if it joins after the writer, and may receive it again. What
+it says that it does not lack, it may not receive. A write does not block: a newer envelope replaces
+one that has not been sent.
 """
 
 from __future__ import annotations
@@ -48,6 +49,29 @@ class Channel:
 
     topic: Topic
     partition: str = OWN
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeDigest:
+    """What tells an envelope from others: `mark` is the beginning of its signature."""
+
+    subject: int
+    kind: int
+    sequence: int
+    mark: bytes
+
+
+MARK_SIZE = 8
+"""Octets of a mark."""
+
+Lacks: TypeAlias = Callable[[Channel, EnvelopeDigest], bool]
+"""Whether a reader lacks an envelope of a channel."""
+
+
+def digest_of(envelope: Envelope) -> EnvelopeDigest:
+    """Return the digest of an envelope."""
+    mark = envelope.signature[:MARK_SIZE].ljust(MARK_SIZE, b"\0")
+    return EnvelopeDigest(envelope.subject, envelope.kind, envelope.sequence, mark)
 
 
 ANNOUNCEMENTS = Channel(Topic.UVN)
@@ -162,8 +186,11 @@ class Bus(Protocol):
         """
         ...
 
-    def subscribe(self, channel: Channel) -> None:
-        """Deliver what is on a channel from now on; no effect if subscribed."""
+    def subscribe(self, channel: Channel, lacks: Lacks | None = None) -> None:
+        """Deliver what is on a channel from now on; no effect if subscribed.
+
+        What a writer has written before need not be delivered unless the reader `lacks` it.
+        """
         ...
 
     def write(self, channel: Channel, envelope: Envelope) -> None:

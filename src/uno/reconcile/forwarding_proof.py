@@ -11,7 +11,7 @@ A LAN of another cell is reached if that cell's agent answers as a host of the L
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Address, Network, overlap
@@ -29,7 +29,7 @@ SMALL = 96
 class ProbedPath:
     """A LAN and a neighbour, with the probes between them: `small` and `large`.
 
-    Those in `own_small` and `own_large` are of this host itself.
+    Those in `own_small` and `own_large` are of this host itself. `metered`: the link's timers are.
     """
 
     lan: Network
@@ -40,18 +40,32 @@ class ProbedPath:
     large: ForwardingProbe
     own_small: ForwardingProbe
     own_large: ForwardingProbe
+    metered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofPlan:
     """What is probed: `paths` for each LAN of the cell, `remote` by LAN of other cells.
 
-    `is_complete`: it has paths if the cell has LANs and links.
+    `metered` are those in `remote` of metered cells. `is_complete`: it has paths if the cell has
+    LANs and links.
     """
 
     paths: tuple[ProbedPath, ...] = ()
     remote: Mapping[Network, ForwardingProbe] = field(default_factory=dict)
+    metered: frozenset[Network] = frozenset()
     is_complete: bool = True
+
+    @property
+    def without_metered(self) -> ProofPlan:
+        """What is left of it without probes of metered cells, and over metered links."""
+        paths = tuple(path for path in self.paths if not path.metered)
+        return replace(
+            self,
+            paths=paths,
+            remote={lan: it for lan, it in self.remote.items() if lan not in self.metered},
+            metered=frozenset(),
+        )
 
     @property
     def forwarded(self) -> frozenset[ForwardingProbe]:
@@ -141,7 +155,17 @@ def proof_plan(
         if (destination := next(_hosts(network), None)) is not None
     }
     has_subject = bool(sources and package.plan.links)
-    return ProofPlan(paths=paths, remote=remote, is_complete=bool(paths) or not has_subject)
+    return ProofPlan(
+        paths=paths,
+        remote=remote,
+        metered=frozenset(
+            lan
+            for member in package.roster.members
+            if package.roster.timing_of(member.id).metered
+            for lan in member.lans
+        ),
+        is_complete=bool(paths) or not has_subject,
+    )
 
 
 def conclude(plan: ProofPlan, answered: Collection[ForwardingProbe]) -> ForwardingProof:
@@ -188,6 +212,7 @@ def _path(
         large=probe(lan.nic, mtu),
         own_small=probe(None, SMALL),
         own_large=probe(None, mtu),
+        metered=package.roster.link_timing(own.id, neighbor.id).metered,
     )
 
 

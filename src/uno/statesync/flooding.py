@@ -4,7 +4,8 @@ A cell verifies each advertisement and floods those that are newer than its own 
 cells converge on the same state, also without the registry. Statuses are queued and flooded
 together (`flood_queue`). What a change waits for is flooded at once: advertisements of the
 registry, and of cells that the registry cannot reach, which go to the registry too. Hellos of other
-cells are not flooded: who is in contact follows from the statuses (`contacts`).
+cells are not flooded: who is in contact follows from the statuses (`contacts`). The registry's
+heartbeats are relayed while a neighbour does not receive them from the registry itself.
 
 Each method takes an event and returns commands, which `agent.state_sync.flood_runner` executes in
 their order. Times are of a monotonic clock, in seconds.
@@ -73,6 +74,7 @@ _FLOODED = (
 _SIGNS_OF_REGISTRY = (ANNOUNCEMENTS, Channel(Topic.HEARTBEAT))
 
 _RELAYED_STATUSES = Channel(Topic.STATUS, RELAY)
+_RELAYED_HEARTBEATS = Channel(Topic.HEARTBEAT, RELAY)
 
 # These channels carry advertisements only of cells that the registry cannot reach.
 _UNREACHABLE_ONLY = (
@@ -167,6 +169,7 @@ class Flood:
         self._relayed: set[tuple[Channel, int]] = set()
         self._originated: dict[Kind, CellStatus | Ack] = {}
         self._detected: frozenset[int] = frozenset()
+        self._heartbeat_relayed = 0
         self._commands: list[Command] = []
         self.database = StateDatabase(
             identity=package.plan.identity,
@@ -370,6 +373,12 @@ class Flood:
         if subject == self.cell:
             self._reoriginate(envelope, now=now)
             return
+        self._relay_heartbeat(now)
+        if kind is not Kind.HEARTBEAT:
+            self._flood(channel, envelope, now)
+
+    def _flood(self, channel: Channel, envelope: Envelope, now: float) -> None:
+        kind, subject = Kind(envelope.kind), envelope.subject
         is_unreachable = subject in self._unreachable()
         if kind in OF_REGISTRY or is_unreachable:
             self._relay(Channel(channel.topic, RELAY), envelope)
@@ -386,6 +395,19 @@ class Flood:
             self._relay(Channel(channel.topic, FOR_REGISTRY), envelope)
         if kind is Kind.ACK:
             self._withdraw_answered_offer(subject)
+
+    def _relay_heartbeat(self, now: float) -> None:
+        """Relay the registry's newest heartbeat, once, if a neighbour does not receive it itself.
+
+        A neighbour whose status has not arrived may not.
+        """
+        newest = self.database.newest(Kind.HEARTBEAT, REGISTRY)
+        if newest is None or newest.sequence <= self._heartbeat_relayed:
+            return
+        statuses = map(self.database.status, self._adjacent(now))
+        if any(status is None or not status.registry for status in statuses):
+            self._heartbeat_relayed = newest.sequence
+            self._relay(_RELAYED_HEARTBEATS, newest)
 
     def _follow_trust(self) -> None:
         self.unhandled.trust = True

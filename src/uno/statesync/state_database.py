@@ -34,6 +34,7 @@ from uno.model.network_directory import Directory
 from uno.model.plan import Member
 from uno.model.status import CellStatus, CellView, UvnView
 from uno.model.trust import TrustUpdate, newest_key
+from uno.ports.bus import EnvelopeDigest, digest_of
 from uno.statesync import bodies
 from uno.statesync.admission import Admission
 from uno.statesync.bodies import Body, MalformedBody
@@ -41,6 +42,9 @@ from uno.statesync.contacts import Contacts
 from uno.statesync.envelope import UnknownOrigin, Untrusted, verify
 from uno.statesync.sequence import LIMIT, MAX_STEP
 from uno.statesync.timers import FORGET_AGE
+
+ALL_PATHS = 32
+"""Rows about other cells that a status may have. All rows of 200 cells are 2 MB on each link."""
 
 # What a cell originates, and what of the registry's a heartbeat repeats.
 _OF_CELL = (Kind.STATUS, Kind.ACK, Kind.HELLO)
@@ -94,6 +98,11 @@ class StateDatabase:
         return self._members
 
     @property
+    def lans(self) -> Mapping[int, tuple[Network, ...]]:
+        """The LANs of each of them."""
+        return {cell: member.lans for cell, member in self._members.items()}
+
+    @property
     def registry_key(self) -> str:
         """The key that the registry signs with, in base64."""
         return self._registry_key
@@ -144,6 +153,23 @@ class StateDatabase:
             self._forget(subject)
         self._store(key, entry, now)
         return True
+
+    def lacks(self, digest: EnvelopeDigest, *, now: float) -> bool:
+        """Whether the envelope of a digest is newer than the stored one, or may be.
+
+        Nothing is verified: who states a digest can as well send the envelope, or keep it.
+        """
+        try:
+            kind = Kind(digest.kind)
+        except ValueError:
+            return False
+        known = self._newest_before(kind, digest.subject)
+        if known is None:
+            return True
+        has = digest_of(known.envelope)
+        if self._is_silent(kind, digest.subject, now):
+            return digest != has
+        return (digest.sequence, digest.mark) > (has.sequence, has.mark)
 
     def take_waiting(self, *, now: float) -> tuple[Envelope, ...]:
         """Store what has waited long enough, and return it."""
@@ -439,9 +465,13 @@ def advertised(status: CellStatus, *, watched: bool) -> CellStatus:
     """Return what a cell advertises of its status: without a row for each LAN and cell of the UVN.
 
     What the cell reaches is derived from what it does not (`seen`). Its probes of other cells are
-    for people alone, and left out unless the UVN is `watched`.
+    for people alone, and left out unless the UVN is `watched`; of more than `ALL_PATHS` cells it
+    advertises those that lose probes or do not answer.
     """
-    return replace(status, paths=status.paths if watched else (), reachable=())
+    paths = status.paths if watched else ()
+    if len(paths) > ALL_PATHS:
+        paths = tuple(path for path in paths if not path.answers or path.loss)
+    return replace(status, paths=paths, reachable=())
 
 
 def seen(
@@ -459,7 +489,7 @@ def seen(
 
 def _reachable(members: Iterable[Member], lost: frozenset[Network], cell: int) -> Iterable[Network]:
     others = sorted((each for each in members if each.id != cell), key=lambda each: each.id)
-    return (lan for each in others for lan in each.lans if lan not in lost)
+    return (lan for each in others for lan in each.lans if not lost or lan not in lost)
 
 
 def _key_of(members: Mapping[int, Member], cell: int) -> str:

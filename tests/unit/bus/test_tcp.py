@@ -78,6 +78,34 @@ def test_either_node_may_start_first_and_both_write(domain: int, order: tuple[in
     run(scene())
 
 
+@pytest.mark.feature("G57")
+def test_of_what_is_relayed_a_reader_receives_what_it_lacks(domain: int) -> None:
+    async def scene() -> None:
+        relayed, facts = Channel(Topic.STATUS, RELAY), Channel(Topic.DIRECTORY)
+        async with nodes(domain) as join:
+            first, _ = join(0, peers=(1,))
+            for subject in (1, 2, 3):
+                first.write(relayed, envelope(subject=subject))
+                first.write(STATUS, envelope(subject=subject))
+                first.write(facts, envelope(subject=subject))
+
+            second, received = join(1, peers=(0,))
+            second.subscribe(relayed, lambda channel, it: (channel, it.subject) == (relayed, 2))
+            second.subscribe(facts)
+            second.subscribe(STATUS, lambda *_: False)
+            await until(lambda: len(received) == 3 + 1 + 3 + 3)
+            first.write(relayed, envelope(subject=1, sequence=2))
+            await until(lambda: len(received) == 3 + 1 + 3 + 3 + 1)
+
+            assert [
+                (it.envelope.subject, it.envelope.sequence)
+                for it in received
+                if isinstance(it, Received) and it.channel == relayed
+            ] == [(2, 1), (1, 2)]
+
+    run(scene())
+
+
 def test_a_node_that_does_not_have_the_other_as_a_peer_takes_nothing_from_it(domain: int) -> None:
     async def scene() -> None:
         async with nodes(domain) as join:

@@ -11,7 +11,7 @@ from uno.diagnostics import ActionNeeded
 from uno.model.codec import decode
 from uno.model.messages import CONFIRM_TIMEOUT, Activation, Envelope, HelloMessage, UvnAnnouncement
 from uno.model.network_directory import Directory
-from uno.ports.bus import Bus, BusConfig, Channel, Topic, offers_for, offers_to_relay
+from uno.ports.bus import Bus, BusConfig, Channel, Lacks, Topic, offers_for, offers_to_relay
 from uno.statesync.sequence import Sequence
 from uno.statesync.timers import HELLO_INTERVAL, REFRESH_INTERVAL, ROLLOUT_INTERVAL
 
@@ -27,7 +27,7 @@ class RecordingBus(Bus):
     def configure(self, _config: BusConfig, _deliver: object) -> None:
         raise AssertionError("this test joins no bus")
 
-    def subscribe(self, _channel: Channel) -> None:
+    def subscribe(self, _channel: Channel, _lacks: Lacks | None = None) -> None:
         raise AssertionError("this test subscribes to nothing")
 
     def write(self, channel: Channel, envelope: Envelope) -> None:

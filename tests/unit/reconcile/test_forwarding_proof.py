@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 import pytest
 
-from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
+from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of, with_metered
 from uno.model.attached_lan import AttachedLan
 from uno.model.package import Package
 from uno.ports.host import Facts, Nic
@@ -197,6 +197,20 @@ def test_a_lan_of_a_cell_that_answers_probes_is_reached_if_this_one_is_answered(
     # Where this cell forwards nothing, others are not judged.
     assert proof(plan, lost=is_forwarded).unreached == frozenset()
     assert planned().remote == {}
+
+
+@pytest.mark.feature("G57")
+def test_metered_cells_and_the_links_to_them_can_be_left_out() -> None:
+    package, facts = with_metered(package_of(HUB), HOME), Facts(nics=HUB_NICS)
+    lans = attached(package.own.lans, facts.nics)
+
+    whole = proof_plan(package, lans=lans, facts=facts, working=working(package), answering=(HOME,))
+    left = whole.without_metered
+
+    assert {path.neighbor for path in whole.paths} == {"home", "roam"}
+    assert {path.neighbor for path in left.paths} == {"roam"}
+    assert (set(whole.remote), left.remote) == ({REMOTE}, {})
+    assert planned(answering=(HUB,)).without_metered == planned(answering=(HUB,))
 
 
 def test_without_ipv6_only_ipv4_is_probed() -> None:

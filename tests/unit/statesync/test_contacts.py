@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from flooding import Cells, advertisement, writes
 from uno.model.codec import encode
-from uno.model.messages import REGISTRY, HelloMessage, Kind, UvnAnnouncement
+from uno.model.messages import REGISTRY, Envelope, HelloMessage, Kind, UvnAnnouncement
 from uno.model.status import CellStatus, LinkState, ParticleState, PathState
 from uno.ports.bus import OWN, RELAY, Channel, Topic
 from uno.statesync.contacts import LACKING_AFTER, Contacts, reached
 from uno.statesync.flooding import StateChanged
-from uno.statesync.state_database import advertised, seen
+from uno.statesync.state_database import ALL_PATHS, advertised, seen
 from uno.statesync.timers import HELLO_INTERVAL, MAX_AGE
 
 pytestmark = pytest.mark.feature("G57")
@@ -93,6 +93,17 @@ def test_a_status_on_the_wire_has_no_row_for_each_lan_and_cell() -> None:
     assert advertised(whole, watched=False) == replace(whole, paths=(), reachable=())
 
 
+def test_of_many_other_cells_those_that_lose_probes_are_on_the_wire() -> None:
+    good = tuple(PathState(cell=each, rtt=9.0, loss=0.0) for each in range(ALL_PATHS - 1))
+    bad = (PathState(cell=100, rtt=9.0, loss=0.1), PathState(cell=101, loss=1.0))
+
+    few = CellStatus(generation=1, paths=(*good, bad[0]))
+    many = CellStatus(generation=1, paths=(*good, *bad))
+
+    assert advertised(few, watched=True).paths == few.paths
+    assert advertised(many, watched=True).paths == bad
+
+
 def test_what_a_cell_reaches_follows_from_what_it_does_not() -> None:
     members = Cells(3).package(1).roster.members
     lans = ((LAN,), (OTHER_LAN,), ())
@@ -130,20 +141,39 @@ def test_a_recorded_hello_is_no_sign_of_life() -> None:
     assert 2 not in cells.floods[1].database.in_contact(now=cells.now)
 
 
-def test_the_registry_is_present_by_its_heartbeats_which_are_flooded() -> None:
+def test_the_registry_is_present_by_its_heartbeats() -> None:
     cells = Cells(1)
     cells.set_registry_present(1, present=True)
     cells.from_registry(1, UvnAnnouncement(generation=1))
     cells.now = 2 * HELLO_INTERVAL
-    made = advertisement(REGISTRY, Kind.HEARTBEAT, encode(HelloMessage(newest=1)), sequence=2)
 
-    commands = cells.receive(1, Channel(Topic.HEARTBEAT, OWN), made)
+    commands = cells.receive(1, Channel(Topic.HEARTBEAT, OWN), heartbeat(2))
 
-    assert writes(commands) == [("HEARTBEAT", "relay", REGISTRY)]
     assert StateChanged() not in commands
     registry = cells.floods[1].registry
     assert registry.is_present(now=2 * HELLO_INTERVAL + MAX_AGE - 1)
     assert not registry.is_present(now=2 * HELLO_INTERVAL + MAX_AGE)
+
+
+def test_a_heartbeat_is_relayed_once_a_neighbour_does_not_receive_it_itself() -> None:
+    cells = Cells(2)
+    cells.originate(2, CellStatus(generation=1, registry=True), Kind.STATUS)
+    cells.sync(1, 2)
+    beats = Channel(Topic.HEARTBEAT, OWN)
+    relayed = ("HEARTBEAT", "relay", REGISTRY)
+
+    assert writes(cells.receive(1, beats, heartbeat(2))) == []
+    cells.originate(2, CellStatus(generation=1, registry=False), Kind.STATUS)
+    assert writes(cells.sync(1, 2)) == [relayed]
+    assert writes(cells.receive(1, beats, heartbeat(3))) == [relayed]
+    cells.originate(2, CellStatus(generation=1, registry=True), Kind.STATUS)
+    cells.sync(1, 2)
+    assert writes(cells.receive(1, beats, heartbeat(4))) == []
+
+
+def heartbeat(sequence: int) -> Envelope:
+    body = encode(HelloMessage(newest=1))
+    return advertisement(REGISTRY, Kind.HEARTBEAT, body, sequence=sequence)
 
 
 @pytest.mark.parametrize(

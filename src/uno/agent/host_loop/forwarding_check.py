@@ -101,19 +101,31 @@ class ForwardingCheck:
         self._now = now
         self._retry_after = retry_after
         self._last = ForwardingProof()
-        self._requested_at = -math.inf
+        self._requested_at = self._all_requested_at = -math.inf
         self._requested = asyncio.Event()
+        # Whether the round that is requested leaves metered cells and links out.
+        self._spares_metered = False
         self._lock = asyncio.Lock()
 
     def request(self) -> None:
         """Prove again: something has changed."""
-        self._requested_at = self._now()
+        self._requested_at = self._all_requested_at = self._now()
+        self._spares_metered = False
         self._requested.set()
 
-    def request_after(self, seconds: float) -> None:
-        """Prove again if that was not requested for so many seconds."""
-        if self._now() - self._requested_at >= seconds:
+    def request_after(self, seconds: float, *, metered_after: float = 0.0) -> None:
+        """Prove again if that was not requested for so many seconds.
+
+        Metered cells and links are probed if that was not requested for `metered_after` seconds.
+        """
+        now = self._now()
+        if now - self._requested_at < seconds:
+            return
+        if now - self._all_requested_at >= metered_after:
             self.request()
+        elif not self._requested.is_set():
+            self._requested_at, self._spares_metered = now, True
+            self._requested.set()
 
     def has_proved_since(self, when: float) -> bool:
         """Whether the newest proof was begun since then, and nothing has failed."""
@@ -132,7 +144,11 @@ class ForwardingCheck:
         """Prove now."""
         async with self._lock:
             self._requested.clear()
+            spares_metered, self._spares_metered = self._spares_metered, False
             plan = self._plan()
+            if plan is not None and spares_metered and self._last.is_good:
+                # What has failed is probed until it has not: a round without it would forget it.
+                plan = plan.without_metered if plan.without_metered.paths else None
             if self._prober is None or plan is None:
                 return
             began = self._now()

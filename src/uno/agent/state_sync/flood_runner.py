@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uno.model.messages import Ack, Envelope, Kind
     from uno.model.package import Package
     from uno.model.status import CellStatus
-    from uno.ports.bus import Bus, BusEvent
+    from uno.ports.bus import Bus, BusEvent, EnvelopeDigest
     from uno.statesync.flooding import Command
 
 _log = logging.getLogger(__name__)
@@ -107,6 +107,9 @@ class FloodRunner:
         self._execute(self.state.flood_due(awaiting_confirm=awaiting_confirm, now=now))
         return self.state.next_flood(awaiting_confirm=awaiting_confirm, now=now)
 
+    def _lacks(self, _channel: Channel, digest: EnvelopeDigest) -> bool:
+        return self.state.database.lacks(digest, now=self._clock())
+
     def _use_bus(self, key: tuple[Channel, int | None], call: Callable[[], None]) -> None:
         """Do what can fail without ending the agent: a problem is logged once, and reported."""
         try:
@@ -122,7 +125,8 @@ class FloodRunner:
         for command in commands:
             match command:
                 case Subscribe(channel):
-                    self._use_bus((channel, None), partial(self._bus.subscribe, channel))
+                    subscribe = partial(self._bus.subscribe, channel, self._lacks)
+                    self._use_bus((channel, None), subscribe)
                 case Write(channel, envelope):
                     key = (channel, envelope.subject)
                     self._use_bus(key, partial(self._bus.write, channel, envelope))

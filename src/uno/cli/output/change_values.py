@@ -37,7 +37,7 @@ def impacts(made: Change) -> tuple[Impact, ...]:
 
 def metered(made: Change) -> tuple[MeteredCell, ...]:
     """Return what the metered cells send at rest after a change."""
-    return metered_cells(made.after.plan)
+    return metered_cells(made.after.plan, made.parent.plan if made.parent else None)
 
 
 def value(made: Change) -> dict[str, Any]:

@@ -71,6 +71,11 @@ def _show_metered(made: Change) -> None:
             f"{each.name}, {links}: at rest it sends about {each.total / 1e6:.2f} MB an hour;"
             f" a failed link is detected within {each.detection:g} s"
         )
+        if each.bgp_kept > 0:
+            printing.result(
+                f"{each.name}: until its BGP sessions end they keep their timers, and cost about"
+                f" {each.bgp_kept / 1e6:.2f} MB an hour more"
+            )
     if len(metered) > _ROWS:
         printing.result(f"… and {printing.count(len(metered) - _ROWS, 'cell')} more")
 

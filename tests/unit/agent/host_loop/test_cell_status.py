@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from nft_rules import ACCEPT, DROP, FIREWALLD, chain, payload, ruleset
-from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of
+from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of, with_metered
 from uno import __version__
 from uno.agent import service
 from uno.agent.agent_environment import bus_config
@@ -294,16 +294,6 @@ def test_of_a_metered_cell_links_node_and_the_registry_are_metered_and_no_others
     assert found == [link.remote4, home.node4]
     assert all(each.metered for each in probe_targets(at_hub))
     assert [metered_peers(at_home), metered_peers(at_hub)] == [[], [at_hub.plan.root]]
-
-
-def with_metered(package: Package, cell: int) -> Package:
-    """Return a package in whose roster a cell is metered."""
-    metered = structs.replace(package.roster.timing, metered=True, bfd_interval=20_000)
-    members = (
-        structs.replace(it, timing=metered if it.id == cell else None)
-        for it in package.roster.members
-    )
-    return structs.replace(package, roster=structs.replace(package.roster, members=tuple(members)))
 
 
 def metered_peers(package: Package) -> list[RootPeer | None]:

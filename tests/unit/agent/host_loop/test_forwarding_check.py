@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from forwarding_answers import ForwardingAnswers, of_the_cell
-from packages import HOME, HUB, LAN, REMOTE, package_of
+from packages import HOME, HUB, LAN, REMOTE, package_of, with_metered
 from uno.agent.host_loop.forwarding_check import ForwardingCheck, prove, prove_once
 from uno.model.package import Package
 from uno.ports.host import Facts, Nic
@@ -30,7 +30,10 @@ def working(package: Package) -> frozenset[str]:
 
 
 def planned(*answering: int) -> ProofPlan:
-    package, facts = package_of(HOME), Facts(nics=(NIC,))
+    return plan_of(package_of(HOME), Facts(nics=(NIC,)), *answering)
+
+
+def plan_of(package: Package, facts: Facts, *answering: int) -> ProofPlan:
     lans = attached(package.own.lans, facts.nics)
     return proof_plan(
         package, lans=lans, facts=facts, working=working(package), answering=answering
@@ -159,6 +162,40 @@ def test_what_was_proved_lately_is_not_proved_again_without_a_change() -> None:
         await until(lambda: prober.rounds == 2)
         check.request_after(0)
         await until(lambda: prober.rounds == 3)
+
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+    play(scene)
+
+
+@pytest.mark.feature("G57")
+def test_metered_links_are_probed_after_changes_and_failures_and_else_seldom() -> None:
+    async def scene() -> None:
+        prober, now = ForwardingAnswers(), 1000.0
+        lan = Nic(name="lan", addresses=(IPv4Interface("192.168.1.1/24"),))
+        plan = plan_of(with_metered(package_of(HUB), HOME), Facts(nics=(lan,)), HOME)
+        check = check_of(prober, plan=plan, now=lambda: now)
+        job = asyncio.ensure_future(check.run())
+        check.request()
+        await until(lambda: prober.sent == [plan.forwarded])
+
+        now += 300
+        check.request_after(300, metered_after=7200)
+        await until(lambda: prober.sent[1:] == [plan.without_metered.forwarded])
+        now += 6900
+        check.request_after(300, metered_after=7200)
+        await until(lambda: prober.sent[2:] == [plan.forwarded])
+
+        # What has failed through the metered link is not forgotten in between.
+        prober.answers = lambda each: each not in plan.forwarded - plan.without_metered.forwarded
+        check.request()
+        await until(lambda: len(check.proof.narrow) + len(check.proof.obstacles) > 0)
+        now += 300
+        check.request_after(300, metered_after=7200)
+        rounds = prober.rounds
+        await until(lambda: prober.rounds > rounds + 2)
+        assert all(plan.without_metered.forwarded != each for each in prober.sent[3:])
 
         job.cancel()
         await asyncio.gather(job, return_exceptions=True)

@@ -15,7 +15,7 @@ from uno.diagnostics import ActionNeeded
 from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Ack, Kind, Phase, UvnAnnouncement
 from uno.model.status import CellStatus
-from uno.ports.bus import Bus, BusConfig, BusEvent, Channel, Received, Topic, offers_for
+from uno.ports.bus import Bus, BusConfig, BusEvent, Channel, Lacks, Received, Topic, offers_for
 from uno.statesync.sequence import BLOCK
 
 
@@ -33,8 +33,9 @@ class Calls(Bus):
         """Not called."""
         raise AssertionError
 
-    def subscribe(self, channel: Channel) -> None:
+    def subscribe(self, channel: Channel, lacks: Lacks | None = None) -> None:
         """Record it."""
+        assert lacks is not None
         self.made.append(("subscribe", channel))
 
     def write(self, channel: Channel, envelope: object) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from flooding import Cells, advertisement
 from uno.agent.state_sync.flood_runner import FloodRunner
@@ -16,6 +17,7 @@ from uno.model.codec import encode
 from uno.model.messages import Kind
 from uno.model.status import CellStatus, LinkState
 from uno.ports.bus import Channel, Received, Topic
+from uno.statesync.flap_damping import AT_ONCE, FIRST_HOLD
 from uno.statesync.timers import HELLO_INTERVAL, REFRESH_INTERVAL, WATCHED_INTERVAL
 
 
@@ -25,6 +27,7 @@ class Publishing:
     def __init__(self, directory: Path) -> None:
         self.now = 0.0
         self.published = 0
+        self.is_pending = False
         self.flood = FloodRunner(
             MemoryBus(MemoryNetwork()),
             Cells(3).package(1),
@@ -35,7 +38,7 @@ class Publishing:
             self.flood,
             clock=lambda: self.now,
             on_published=self.note,
-            awaiting_confirm=lambda: False,
+            awaiting_confirm=lambda: self.is_pending,
         )
 
     def note(self) -> None:
@@ -74,6 +77,47 @@ def test_a_significant_change_is_advertised_at_once(publishing: Publishing) -> N
 
     assert publishing.published == 2
     assert publishing.sequence == 2
+
+
+def flapping(number: int) -> CellStatus:
+    bfd = "up" if number % 2 else "down"
+    link = LinkState(interface="uwg-0", cell=2, bgp="Established", bfd=bfd)
+    return CellStatus(generation=1, links=(link,))
+
+
+@pytest.mark.feature("G57")
+def test_what_flaps_is_held_and_its_newest_state_advertised_in_the_end(
+    publishing: Publishing,
+) -> None:
+    publisher, database = publishing.publisher, publishing.flood.state.database
+    for number in range(AT_ONCE):
+        assert publisher.update(flapping(number))
+
+    assert not publisher.update(flapping(AT_ONCE))
+    assert not publisher.update(flapping(AT_ONCE + 1))
+    # As it was advertised last: there is nothing to hold.
+    publishing.now = FIRST_HOLD
+    run_briefly(publisher.run_refresh, lambda: None)
+    assert publishing.sequence == AT_ONCE
+
+    publishing.now = 0.5
+    assert not publisher.update(flapping(AT_ONCE))
+    publishing.now = FIRST_HOLD
+    run_briefly(publisher.run_refresh, lambda: None)
+    assert database.status(1) == flapping(AT_ONCE)
+    assert publishing.sequence == AT_ONCE + 1
+
+
+@pytest.mark.feature("G57")
+def test_what_the_registry_or_a_person_causes_is_never_held(publishing: Publishing) -> None:
+    for number in range(AT_ONCE):
+        publishing.publisher.update(flapping(number))
+
+    assert publishing.publisher.update(replace(flapping(AT_ONCE), generation=2))
+    assert publishing.publisher.update(replace(flapping(1), generation=2, watched=True))
+    assert not publishing.publisher.update(replace(flapping(2), generation=2, watched=True))
+    publishing.is_pending = True
+    assert publishing.publisher.update(replace(flapping(2), generation=2, watched=True))
 
 
 def test_the_status_is_refreshed(publishing: Publishing) -> None:

@@ -52,11 +52,25 @@ def test_what_a_metered_cell_with_two_links_sends_at_rest_is_counted_by_kind() -
         bfd=51_017,
         bgp=31_680,
         wireguard=16_020,
-        bus=216_000,
+        bus=129_600,
         probes=9_720,
-        proofs=42_500,
+        proofs=3_400,
     )
-    assert found.total == 366_937
+    assert found.total == 241_437
+
+
+@pytest.mark.feature("G57")
+def test_sessions_that_run_when_a_cell_becomes_metered_cost_what_they_did() -> None:
+    uplinks = {"private_uplinks": 2}
+    before = planned(*CELLS, {**METERED, "settings": {}}, deployment=uplinks)
+    after = planned(*CELLS, METERED, deployment=uplinks)
+
+    (found,) = metered_cells(after, before)
+
+    # Two links, a keepalive and its acknowledgement every 3 s rather than every 60 s.
+    assert found.bgp_kept == 2 * 264 * (1200 - 60)
+    assert metered_cells(after, after)[0].bgp_kept == 0
+    assert metered_cells(after, planned(*CELLS))[0].bgp_kept == 0
 
 
 def test_a_cell_is_metered_with_the_uvn_or_by_itself() -> None:
@@ -93,10 +107,12 @@ def test_a_plan_prints_what_metered_cells_send_and_how_fast_they_heal(site: Uno)
     done, value = site("plan", "-s", text), site("plan", "-J", "-s", text)
 
     (shown,) = [it for it in done.out.splitlines() if it.startswith("b, ")]
+    (kept,) = [it for it in done.out.splitlines() if it.startswith("b: until its BGP ")]
     (found,) = json.loads(value.out)["metered"]
     assert shown == (
         f"b, 1 link: at rest it sends about {found['total'] / 1e6:.2f} MB an hour;"
         " a failed link is detected within 60 s"
     )
     assert found["detection"] == 60.0
+    assert kept.endswith(f" cost about {found['bgp_kept'] / 1e6:.2f} MB an hour more")
     assert "timing none → BFD 20000 ms × 3, BGP hold 180 s" in done.out
