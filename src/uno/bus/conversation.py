@@ -23,6 +23,7 @@ from uno.bus.stream_frames import (
     FRAME_BODY,
     BodyPart,
     BrokenStream,
+    ChannelSummary,
     Farewell,
     Hello,
     Ping,
@@ -32,7 +33,6 @@ from uno.bus.stream_frames import (
     StreamFrame,
     StreamReader,
     Subscription,
-    ChannelSummary,
     WriterState,
 )
 from uno.model.messages import Envelope
