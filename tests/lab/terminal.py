@@ -64,7 +64,7 @@ _MASKS = (
     (r"\d+ (s|min) ago +", "1 s ago    "),
     # The status of a UVN, whose columns are as wide as what varies in them.
     (r" +SEEN", "  SEEN"),
-    (r"(?<=\d) {8,}(?=\w)", "        "),
+    (r"(?<=\d)(?<!IPv6) {8,}(?=\w)", "        "),
     (r" +\d+ (s|min)(?=  )", "   1 s"),
     (r"(?m)^LINK +STATE .*$", "LINK  STATE  …"),
     (r"(?m)^(\S+ – \S+) +up .*$", r"\1  up  …"),

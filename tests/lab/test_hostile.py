@@ -163,6 +163,7 @@ def taken(living: Agents) -> Taken:
     )
 
 
+@pytest.mark.feature("F041")
 @pytest.mark.feature("G20")
 def test_what_it_forges_in_the_name_of_others_is_dropped_and_logged_once(
     taken: Taken,

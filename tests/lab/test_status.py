@@ -20,7 +20,7 @@ import foreign
 import pytest
 from pages import chromium_on, page_addresses, pages_read
 from playwright.sync_api import Page
-from watching import await_true, holds, note, only, pause, power_cut, uno
+from watching import address_of, await_true, holds, note, only, pause, power_cut, uno
 
 from uno import program, web
 from uno.host.command import Completed
@@ -495,6 +495,40 @@ def test_doctor_names_a_ban_that_no_cell_has_and_explain_what_is_banned(well: Ag
         assert well.sync("-t", "120").status == 0
 
 
+@pytest.mark.feature("G42")
+def test_doctor_and_explain_name_a_cell_that_runs_another_generation(well: Agents) -> None:
+    """It was away during the change, and cannot have it now: its host is in no such LAN."""
+    world, lan_d, config = well.deployment.world, well.cells["lan-d"], well.deployment.registry
+    observers, lan = (well.registry, well.cells["lan-a"]), "192.168.44.0/24"
+    for peer in ("lan-a", "registry"):
+        world.cut("lan-d", peer)
+    try:
+        await_true(lambda: not in_contact(well.registry, "lan-d"), "lan-d is away", within=120)
+        config("config", "cell", "lan-d", "-U", "--add-network", lan, "-y")
+        well.sync("-C", "-t", "2", check=False)
+        others = [agent for name, agent in well.cells.items() if name != "lan-d"]
+        await_true(
+            lambda: all(lan in networks(each, "known") for each in others),
+            "the others have the change",
+            within=120,
+        )
+    finally:
+        for peer in ("lan-a", "registry"):
+            world.restore("lan-d", peer)
+    try:
+        named = "refused, the host of lan-d has no interface in 192.168.44.0/24"
+        await_named((lan_d, "package", named), (well.registry, "cells", named))
+        await_cause(observers, ("192.168.1.7", "192.168.44.7"), named)
+    finally:
+        config("config", "cell", "lan-d", "-U", "--remove-network", lan, "-y")
+        assert well.sync("-t", "120").status == 0
+
+
+def in_contact(observer: Agent, cell: str) -> bool:
+    """Whether the agent of a node has contact with a cell."""
+    return bool(only([each for each in observer.view().cells if each.name == cell]).alive)
+
+
 @pytest.mark.alone
 @pytest.mark.feature("G42")
 def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None:
@@ -607,6 +641,28 @@ def await_cause(observers: tuple[Agent, ...], ends: tuple[str, str], named: str)
         await_true(is_named, named, within=90)
     finally:
         note(f"{ends}: {shown}")
+
+
+@pytest.mark.feature("F086")
+def test_a_phone_that_is_connected_is_online_everywhere_with_its_traffic(well: Agents) -> None:
+    world, observers = well.deployment.world, (well.registry, well.cells["lan-d"])
+    guest, target = world.nodes["john"], address_of(world.nodes["lan-b-host1"])
+    with connected(guest, tunnels(well.deployment.particle_package(guest))["relay"]):
+        guest.run(["ping", "-c", "5", "-i", "0.2", "-s", "1000", str(target)])
+        for observer in observers:
+            await_true(
+                lambda at=observer: traffic_at(at, "relay") > (5000, 5000),
+                f"{observer.name} shows what the phone has sent and received",
+                within=60,
+            )
+            assert "1 particle online at relay" in status(observer).stdout
+
+
+def traffic_at(observer: Agent, cell: str) -> tuple[int, int]:
+    """The octets that a cell's only particle online has received and sent, for an observer."""
+    (found,) = [each for each in status_json(observer)["cells"] if each["name"] == cell]
+    online = [it for it in found["status"]["particles"] if it["handshake"] < 180]
+    return (online[0]["received"], online[0]["sent"]) if online else (0, 0)
 
 
 @pytest.mark.feature("F106")

@@ -35,15 +35,17 @@ def observe(root: Path) -> RegistryFacts:
     now = begun(lambda: clock(root))
     space = begun(lambda: tuple(disks(root)))
     view = begun(lambda: registry_view(plan.identity))
-    agent = begun(lambda: _agent(root, plan.identity))
+    observed = begun(lambda: _agent(root, plan.identity))
     resolved = begun(lambda: _resolved(plan), seconds=OTHERS_SECONDS)
+    agent = observed.result()
+    agent_runs = isinstance(agent, AgentProcess) and agent.runs
     return RegistryFacts(
         plan=plan,
         view=view.result(),
-        agent=agent.result(),
+        agent=agent,
         clock=now.result(),
         disks=space.result(),
-        unreleased=tuple(unreleased.lines(waiting)),
+        unreleased=tuple(unreleased.lines(waiting, agent_runs=agent_runs)),
         revokes=bool(waiting.revoked),
         not_backed_up=_not_backed_up(history, last.generation if last else 0),
         packages_complete=is_complete,

@@ -60,15 +60,19 @@ def unreleased(
 def lines(found: Unreleased, *, agent_runs: bool = False) -> Iterator[str]:
     """Yield what is not released, for people: bans and deletions before all else.
 
-    Where the registry's agent runs, it publishes bans at once.
+    Where the registry's agent runs, it publishes bans at once; one that starts does so too.
     """
     if not found:
         return
     count = len(found.changes)
     yield f"{count} change{'' if count == 1 else 's'} not released: uno sync"
+    refused = (
+        "cells in contact refuse it already, before uno sync"
+        if agent_runs
+        else "cells refuse it once the registry's agent runs"
+    )
     for each in found.revoked:
-        is_published = agent_runs and each.startswith(_BAN)
-        yield f"  {'in force already' if is_published else 'not released'}: {each}"
+        yield f"  {each}: {refused}" if each.startswith(_BAN) else f"  {each}"
     yield from (f"  generation {number}: {why}" for number, why in found.changes.items())
 
 

@@ -246,7 +246,9 @@ def _package(case: _Case) -> Iterator[CheckResult]:
         yield make(
             "package",
             f"this cell runs generation {generation}, the registry has {due} for it{reason}",
-            remedy="at the registry: uno sync; or install the newest package here",
+            remedy="mend that here, and at the registry: uno sync"
+            if reason
+            else "at the registry: uno sync; or install the newest package here",
         )
     undone = observed(case.facts.undone)
     if undone is not None and (due is None or due != generation):

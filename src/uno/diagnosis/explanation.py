@@ -170,6 +170,14 @@ class _Way:
         if place.lan is None or place.cell is None or status is None:
             return
         name = self.known.name(place.cell)
+        view = self.views[place.cell]
+        is_other = view.package not in {None, status.generation}
+        if is_other and place.lan not in {lan.network for lan in status.lans}:
+            yield Cause(
+                where=name,
+                what=f"{name} does not have LAN {place.lan} yet: it {own_faults(view)[0]}",
+                remedy=f"on {name}: uno doctor",
+            )
         for lan in status.lans:
             if lan.network != place.lan:
                 continue

@@ -18,6 +18,7 @@ from uno.registry.changes import operations
 SCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
 
 
+@pytest.mark.feature("F041")
 @pytest.mark.feature("G46")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_mistakes_are_reported_in_one_way_and_change_nothing(

@@ -65,11 +65,13 @@ def test_a_ban_that_waits_comes_before_all_else(registry: Registry, by: Author) 
 
     assert tuple(lines(found)) == (
         "2 changes not released: uno sync",
-        "  not released: ban of particle p1",
+        "  ban of particle p1: cells refuse it once the registry's agent runs",
         "  generation 2: moved it",
         "  generation 3: ban particle p1",
     )
-    assert tuple(lines(found, agent_runs=True))[1] == "  in force already: ban of particle p1"
+    assert tuple(lines(found, agent_runs=True))[1] == (
+        "  ban of particle p1: cells in contact refuse it already, before uno sync"
+    )
 
 
 @pytest.mark.feature("G41")
@@ -80,7 +82,7 @@ def test_a_deletion_that_waits_is_named(registry: Registry, by: Author) -> None:
     for agent_runs in (False, True):
         assert list(lines(not_released(registry), agent_runs=agent_runs))[:2] == [
             "1 change not released: uno sync",
-            "  not released: deletion of cell c3",
+            "  deletion of cell c3",
         ]
 
 

@@ -16,6 +16,7 @@ from uno.diagnosis.cell_facts import KernelPath, LanHost
 from uno.diagnosis.explained_path import Explanation, HopState
 from uno.diagnosis.explanation import Sight, explain
 from uno.diagnosis.network_map import find_place, map_of_plan
+from uno.model.messages import Ack, Phase
 from uno.model.status import (
     CellStatus,
     CellView,
@@ -214,6 +215,13 @@ def other_generation(net: Network) -> None:
     net.cells["c"] = replace(net.cells["c"], package=2)
 
 
+def lan_of_another_generation(net: Network) -> None:
+    ack = Ack(generation=2, phase=Phase.REFUSED, running=1, reason="no interface is in it")
+    net.cells["c"] = replace(net.cells["c"], package=2, ack=ack)
+    net.change("c", lans=())
+    net.lose("a", "c")
+
+
 def unanswered(net: Network) -> None:
     net.lose("a", "c")
 
@@ -249,6 +257,7 @@ CASES: tuple[tuple[Callable[[Network], None], str, str], ...] = (
     (not_forwarded, "c", "packets are not forwarded"),
     (overlap, "a", "br-app has 192.168.3.0/24"),
     (other_generation, "c", "c runs generation 1, not 2"),
+    (lan_of_another_generation, "c", "yet: it runs generation 1, not 2: refused, no interface"),
     (unanswered, "a", "a does not reach LAN 192.168.3.0/24"),
     (wrong_route, "a", "packets to LAN 192.168.3.0/24 leave by tun0"),
     (no_route_back, "c", "the LAN's router has no route back"),

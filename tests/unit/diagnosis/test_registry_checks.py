@@ -117,7 +117,7 @@ def agent_dead(site: Site) -> None:
 
 
 def ban_not_released(site: Site) -> None:
-    lines = ("1 change not released: uno sync", "  not released: ban of particle phone")
+    lines = ("1 change not released: uno sync", "  ban of particle phone: cells refuse it already")
     site.facts |= {"unreleased": lines, "revokes": True}
 
 

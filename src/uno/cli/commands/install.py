@@ -7,16 +7,18 @@ import secrets
 import shlex
 import signal
 import stat
-import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uno.cli.input.log_options import LogOptions
 from uno.cli.input.options import Answers, takes_groups
+from uno.cli.output.wrapping import to_standard_error
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.model.messages import Phase
 
@@ -29,6 +31,23 @@ if TYPE_CHECKING:
 # Seconds between two looks for the verdict, and those after which the agent must have given it: it
 # first ends what it does.
 _POLL, _LONGEST_WAIT = 0.2, 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialOptions:
+    """What follows where an agent runs, which has the package on trial."""
+
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", "--force", help="Keep the package, whatever it disconnects the cell from."
+        ),
+    ] = False
+    wait: Annotated[
+        bool,
+        typer.Option("--wait/--no-wait", help="Wait for the agent to confirm it, or to roll back."),
+    ] = True
+
 
 cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True)
 
@@ -54,18 +73,10 @@ def install(
             help="Accept a package of this registry key only.",
         ),
     ] = None,
-    keep: Annotated[
-        bool,
-        typer.Option(
-            "--keep", "--force", help="Keep the package, whatever it disconnects the cell from."
-        ),
-    ] = False,
-    wait: Annotated[
-        bool,
-        typer.Option("--wait/--no-wait", help="Wait for the agent to confirm it, or to roll back."),
-    ] = True,
     *,
+    trial: TrialOptions,
     answers: Answers,
+    log: LogOptions,
 ) -> None:
     """Install a cell's package on this host, or a newer one.
 
@@ -75,9 +86,11 @@ def install(
     minute if it no longer reaches the registry and the neighbours that it reached before. Exit
     status 2 if it rolls back.
     """
+    log.start()
     answers.refuse_both()
     trusted = registry_key, answers
-    if not accept(package, root, trusted=trusted, keep=keep, wait=wait):
+    has_agent = accept(package, root, trusted=trusted, keep=trial.keep, wait=trial.wait)
+    if not has_agent and log.verbosity >= 0:
         print(_next_steps(shlex.quote(str(root))))
 
 
@@ -240,8 +253,7 @@ def _summary(accepted: AcceptedPackage, root: Path, *, is_checked: bool) -> str:
 
 def _warn_if_others_can_read(package: Path) -> None:
     if stat.S_IMODE(package.stat().st_mode) & 0o077:
-        print(
+        to_standard_error(
             f"uno: warning: {package} is readable by others and holds keys; delete it:"
-            f" rm {shlex.quote(str(package))}",
-            file=sys.stderr,
+            f" rm {shlex.quote(str(package))}"
         )

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from uno import program
+from uno.cli.input.log_options import LogOptions, Quiet, Verbose
 from uno.diagnostics import ActionNeeded, InvalidInput, UnoError
 
 lab = typer.Typer(
@@ -30,19 +31,23 @@ def up(
     agents: Annotated[
         bool, typer.Option("--agents", help="Also start the agents, which uno sync needs.")
     ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Build the lab of a UVN, deploy the UVN in it, and leave it up."""
     from uno.lab import rehearsal  # noqa: PLC0415
     from uno.lab.cleanup import ended_by_signals, temporary_lab  # noqa: PLC0415
     from uno.lab.evidence import lan_pairs  # noqa: PLC0415
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
+    report = _discard if quiet else _print
     with ended_by_signals(), temporary_lab(keep=True) as lab_id:
         uvn = rehearsal.definition(spec)
-        world = rehearsal.build_world(uvn, lab_id, report=_print)
-        deployment = rehearsal.deploy(world, uvn, spec, report=_print)
-        raised = rehearsal.start_network(deployment, lan_pairs(world), report=_print)
+        world = rehearsal.build_world(uvn, lab_id, report=report)
+        deployment = rehearsal.deploy(world, uvn, spec, report=report)
+        raised = rehearsal.start_network(deployment, lan_pairs(world), report=report)
         if agents:
-            rehearsal.start_agents(deployment, report=_print)
+            rehearsal.start_agents(deployment, report=report)
     missing = raised.reached.missing
     if not missing:
         _print(f"all pairs of LAN hosts after {raised.all_pairs:.1f} s")
@@ -59,25 +64,29 @@ def down(
         str | None, typer.Argument(metavar="[ID]", help="The lab; needed if there are several.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All labs of this machine.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Remove a lab: its processes, namespaces and files."""
     from uno.lab import inotify_limit, lab_state, requirements  # noqa: PLC0415
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
     requirements.require({"ip": "iproute2"})
     if lab_id and every:
         raise InvalidInput("a lab's id and --all are both given", "give one of them")
     for one in lab_state.ids() if every else (lab_state.chosen(lab_id),):
         lab_state.remove(one)
-        _print(f"lab {one} is down")
+        (_discard if quiet else _print)(f"lab {one} is down")
     inotify_limit.release()
 
 
 @lab.command("list")
-def list_labs() -> None:
+def list_labs(verbose: Verbose = 0, quiet: Quiet = False) -> None:
     """List the labs on this machine, the oldest first."""
     from uno.lab import lab_state  # noqa: PLC0415
     from uno.lab.world_layout import Role  # noqa: PLC0415
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
     for lab_id in lab_state.ids():
         try:
             found = lab_state.load(lab_id)
@@ -120,6 +129,8 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave it up, and print how to enter it.")
     ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Run a UVN on this machine, and show that all hosts are reachable."""
     from rich.console import Console  # noqa: PLC0415
@@ -127,10 +138,10 @@ def demo(
     from uno.lab.cleanup import ended_by_signals  # noqa: PLC0415
     from uno.lab.demo import run_demo  # noqa: PLC0415
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
+    report, console = _discard if quiet else _print, Console(width=80, highlight=False)
     with ended_by_signals():
-        outcome = run_demo(
-            spec, keep=keep, report=_print, console=Console(width=80, highlight=False)
-        )
+        outcome = run_demo(spec, keep=keep, report=report, console=console)
     if keep:
         _print_next_commands(outcome.lab)
     raise typer.Exit(0 if outcome.passed else 1)
@@ -138,6 +149,10 @@ def demo(
 
 def _print(line: str) -> None:
     print(line, flush=True)
+
+
+def _discard(_line: str) -> None:
+    return
 
 
 def _print_next_commands(lab_id: str) -> None:

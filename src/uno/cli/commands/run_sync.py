@@ -278,8 +278,8 @@ def _success(follower: RolloutFollower, view: UvnView) -> str:
 
 def _after_rollback(view: UvnView) -> str:
     return (
-        f"the cells stay at generation {view.generation}; fix the cause, or try again, and run:"
-        " uno sync"
+        f"the cells stay at generation {view.generation}; fix the cause and run: uno sync; or go"
+        f" back to it: uno rollback {view.generation}"
     )
 
 
@@ -294,17 +294,18 @@ def _unfinished(follower: RolloutFollower, waited: float, *, agent_runs: bool) -
         what += f" {'runs' if running == 1 else 'run'} generation {follower.target}"
     return TransientFailure(
         what,
-        "the registry's agent is running; the others get it when they connect"
+        "the registry's agent is running; cells get it when they connect"
         if agent_runs
-        else "the others get it when they connect and the registry's agent runs: uno agent",
+        else "cells get it when they connect and the registry's agent runs: uno agent",
     )
 
 
 def _print(line: str) -> None:
     import sys
-    import textwrap
 
-    print(textwrap.fill(line, 80, subsequent_indent="  ", break_on_hyphens=False))
+    from uno.cli.output import wrapping
+
+    print(wrapping.wrapped(line))
     sys.stdout.flush()
 
 

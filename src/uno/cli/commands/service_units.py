@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uno import program
+from uno.cli.input.log_options import LogOptions, Quiet, Verbose
 from uno.cli.input.options import Answers
 from uno.diagnostics import ActionNeeded
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from uno.model.package import Package
 
 Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's or the registry's directory.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 # Where Python and uno are.
 _PROGRAM_PATHS = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[3])
@@ -54,7 +54,12 @@ class UnitOptions:
 
 
 def install(
-    options: UnitOptions, answers: Answers, *, root: Root = Path(), quiet: Quiet = False
+    options: UnitOptions,
+    answers: Answers,
+    *,
+    root: Root = Path(),
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Install a systemd unit, and optionally start it.
 
@@ -63,6 +68,7 @@ def install(
     """
     from uno.host import systemd
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
     answers.refuse_both()
     _require_root()
     if (root / "registry.db").exists():
@@ -82,25 +88,30 @@ def install(
         print(f"{unit.name} {done}; its log: journalctl -xeu {Path(unit.name).stem}")
 
 
-def enable(answers: Answers, *, root: Root = Path(), quiet: Quiet = False) -> None:
+def enable(
+    answers: Answers, *, root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False
+) -> None:
     """Connect this host to the UVN now and at every boot.
 
     As `uno service install -b -s`, with the agent (`-a`) where its middleware is installed.
     """
     from uno.cli import middleware
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
     has_agent = not (root / "registry.db").exists()
     agent = has_agent and middleware.is_installed(_package(root).plan.bus.middleware)
-    install(UnitOptions(agent=agent, boot=True, start=True), answers, root=root, quiet=quiet)
+    options = UnitOptions(agent=agent, boot=True, start=True)
+    install(options, answers, root=root, verbose=verbose, quiet=quiet)
 
 
-def remove(root: Root = Path(), quiet: Quiet = False) -> None:
+def remove(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> None:
     """Remove the systemd unit; disconnect the host of a cell.
 
     It disconnects as `uno service down` does.
     """
     from uno.host import systemd
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
     _require_root()
     of_registry = (root / "registry.db").exists()
     unit = systemd.REGISTRY_UNIT if of_registry else systemd.UNIT

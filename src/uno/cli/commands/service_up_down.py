@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,7 +17,9 @@ import typer
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import cell, trigger_agent
+from uno.cli.input.log_options import LogOptions, Quiet, Verbose
 from uno.cli.input.options import takes_groups
+from uno.cli.output.wrapping import to_standard_error
 from uno.diagnostics import ActionNeeded, InvalidInput, TransientFailure
 
 if TYPE_CHECKING:
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
     from uno.reconcile.forwarding_obstacles import Obstacle
 
 Root = Annotated[Path, typer.Option("-r", "--root", help="The cell's directory.")]
-Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Print each step.", show_default=False)
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 
 class Part(StrEnum):
@@ -102,6 +99,8 @@ def up(
     from uno.agent import service  # noqa: PLC0415
     from uno.reconcile.kernel_parameters import OPTIONAL  # noqa: PLC0415
 
+    log = LogOptions(verbose=verbose, quiet=quiet)
+    log.start()
     _require_root()
     ledger, package = _open(root)
     host = _host(package)
@@ -113,19 +112,19 @@ def up(
         _start_agent(root, package, quiet=quiet)
         return
     actions = _connect(
-        ledger, host, package, wait=wait, verbose=verbose, routed=part is Part.ROUTER
+        ledger, host, package, wait=wait, verbose=log.verbosity, routed=part is Part.ROUTER
     )
     # Without a warning every name was resolved.
     missing = service.unresolved(host, package) if host.warnings else ()
     host.warn_of_fixed_parameters(OPTIONAL)
     host.warnings += map(str, service.find_collisions(host, package))
     for warning in (*host.warnings, *service.obstacles(host, package)):
-        print(f"uno: warning: {warning}", file=sys.stderr)
+        to_standard_error(f"uno: warning: {warning}")
     silent = _await_neighbours(host, package, actions, min(wait, NEIGHBOUR_WAIT))
     if not quiet:
         _print_up(host, package, actions)
     for name in silent:
-        print(f"uno: warning: no handshake on {name} yet; WireGuard keeps trying", file=sys.stderr)
+        to_standard_error(f"uno: warning: no handshake on {name} yet; WireGuard keeps trying")
     if missing:
         raise _incomplete(package, missing)
 
@@ -156,6 +155,8 @@ def down(
 
     if forget and part is not Part.NET:
         raise InvalidInput(f"--forget is not for `down {part}`", "use it with `down net`")
+    log = LogOptions(verbose=verbose, quiet=quiet)
+    log.start()
     _require_root()
     _, package = _open(root)
     host = _host(package)
@@ -174,9 +175,9 @@ def down(
     what = f"the routing of {cell}" if part is Part.ROUTER else cell
     with _locked(host):
         if part is Part.ROUTER:
-            actions = service.down_routing(host, progress=_progress(verbose))
+            actions = service.down_routing(host, progress=_progress(log.verbosity))
         else:
-            actions = service.down(host, forget=forget, progress=_progress(verbose))
+            actions = service.down(host, forget=forget, progress=_progress(log.verbosity))
         kept = service.rejected(host)
     if not quiet:
         print(f"{what} is down" if actions else f"{what} was down already")
@@ -194,6 +195,8 @@ def _rejects(root: Path) -> str:
 
 def status(
     root: Root = Path(),
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("-J", "--json", help="Print JSON.")] = False,
 ) -> None:
     """Show this host: LANs, links, sessions, what is in the way.
@@ -204,6 +207,7 @@ def status(
     from uno.agent import service  # noqa: PLC0415
     from uno.cli.forwarding_probes import proof_now  # noqa: PLC0415
 
+    LogOptions(verbose=verbose, quiet=quiet).start()
     _require_root()
     ledger, package = _open(root)
     host = _host(package)
@@ -326,7 +330,7 @@ def _require_root() -> None:
 
 
 def _progress(verbose: int) -> Any:
-    return (lambda text: print(f"  {text}", flush=True)) if verbose else (lambda _: None)
+    return (lambda text: print(f"  {text}", flush=True)) if verbose > 0 else (lambda _: None)
 
 
 def _await_neighbours(

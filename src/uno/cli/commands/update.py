@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from uno.cli.commands import install, service_up_down
-from uno.cli.commands.service_up_down import Quiet, Root, Verbose
+from uno.cli.commands.service_up_down import Root
+from uno.cli.input.log_options import LogOptions, Quiet, Verbose
 from uno.cli.input.options import Answers
 from uno.diagnostics import InvalidInput
 
@@ -35,6 +36,7 @@ def update(
     installed. A running agent puts a newer package on trial instead, and exit status 2 is that it
     rolls back.
     """
+    LogOptions(verbose=verbose, quiet=quiet).start()
     _require_cell(root)
     if package is not None and install.accept(package, root, trusted=(None, Answers())):
         return

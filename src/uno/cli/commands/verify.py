@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uno.cli.input.options import Common, JsonOption, takes_groups
+
+if TYPE_CHECKING:
+    from uno.model.uvn import Uvn
 
 # Beside 0, 1 and 2 of every command: some failure would cost reachability.
 COSTS = 3
@@ -35,7 +38,7 @@ def verify(
     every other of its IP version, and the particles at every cell must reach each LAN. Exits with 0
     if no failure costs anything, with 3 if one would, and with 1 if a part is cut off now.
     """
-    from uno.cli.output import change_report, change_values, printing
+    from uno.cli.output import change_report, change_values, printing, wrapping
     from uno.model import codec
     from uno.planning.survivability import report
     from uno.planning.survivability.assumptions import ASSUMPTIONS
@@ -45,15 +48,19 @@ def verify(
     with operations.opened(common.root) as registry:
         head = registry.store.head()
     found = report.verify(head.uvn, head.plan, depth=depth)
+    warnings = _public_addresses(head.uvn)
     if output.json:
         printing.json(
             {
                 "generation": head.number,
                 **change_values.verified(found, head.plan),
                 "assumptions": codec.to_builtins(ASSUMPTIONS),
+                "warnings": warnings,
             }
         )
     elif common.verbosity >= 0:
+        for each in warnings:
+            printing.message(common, f"warning: {each}")
         count = printing.count
         printing.result(
             f"generation {head.number}: {count(found.cells, 'cell')}, "
@@ -62,9 +69,16 @@ def verify(
         change_report.failure_costs(printing.console(), report.lines(found, head.plan))
         if assumptions:
             printing.result("Not modelled:")
-            for each in ASSUMPTIONS:
-                printing.result(printing.wrapped(f"- {each.what}"))
+            for assumption in ASSUMPTIONS:
+                printing.result(wrapping.wrapped(f"- {assumption.what}"))
     if not found.is_whole:
         raise typer.Exit(1)
     if not found.is_safe:
         raise typer.Exit(COSTS)
+
+
+def _public_addresses(uvn: Uvn) -> list[str]:
+    """Return why other sites may not be able to connect to a public address."""
+    from uno.model.checks import public_addresses
+
+    return [f"{each.what}; {each.hint}" for each in public_addresses.check(uvn)]

@@ -25,19 +25,11 @@ import typer
 
 from uno.cli.input import passphrase_source
 from uno.cli.input.command_line import refuse_contradictions, typed
+from uno.cli.input.log_options import LogOptions, Quiet, Verbose
 from uno.cli.input.vpn_options import BackboneVpnOptions, ParticlesVpnOptions, RootVpnOptions
-from uno.diagnostics import ACTIVITY, TRACE, ActionNeeded, InvalidInput, Problem, Rejected
+from uno.diagnostics import ActionNeeded, InvalidInput, Problem, Rejected
 from uno.model.syntax import text_fault
 from uno.model.uvn import Middleware, Strategy, TimingProfile
-
-_LEVELS = ("warning", "info", "activity", "debug", "trace", "all")
-# The second is for five times -v: when, where in the program, and in which thread.
-_LINES = (
-    "uno: %(message)s",
-    "%(asctime)s.%(msecs)03d uno: %(name)s [%(threadName)s] %(message)s",
-)
-_LOGGED = (logging.WARNING, logging.INFO, ACTIVITY, logging.DEBUG, TRACE)
-
 
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Answer yes to every question.")]
 No = Annotated[bool, typer.Option("--no", help="Answer no to every question.")]
@@ -82,20 +74,8 @@ class Common:
     root: Annotated[
         Path, typer.Option("-r", "--root", help="The UVN's directory.", show_default="the current")
     ] = Path()
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "-v",
-            "--verbose",
-            count=True,
-            help="More log output, up to five times: steps; programs that are run; their "
-            "messages; statements of the database; time and place of each.",
-            show_default=False,
-        ),
-    ] = 0
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only.")] = (
-        False
-    )
+    verbose: Verbose = 0
+    quiet: Quiet = False
     yes: Yes = False
     no: No = False
     passphrase_file: Annotated[
@@ -111,13 +91,7 @@ class Common:
     def start(self) -> None:
         """Set up logging; refuse options that contradict each other. Call it first."""
         Answers(yes=self.yes, no=self.no).refuse_both()
-        verbosity = self.verbosity
-        log = logging.getLogger("uno")
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_LINES[verbosity >= len(_LOGGED)]))
-        log.handlers = [handler]
-        log.setLevel(logging.CRITICAL if verbosity < 0 else _LOGGED[min(verbosity, 4)])
-        log.propagate = False
+        self._log.start()
         passphrase_source.use(self.passphrase_file)
 
     def log_as_a_daemon(self) -> None:
@@ -137,19 +111,11 @@ class Common:
     @property
     def verbosity(self) -> int:
         """The level of output: -1 with `-q`, else the number of `-v`, or what VERBOSITY names."""
-        if self.quiet:
-            return -1
-        named = os.environ.get("VERBOSITY", "").lower()
-        if not self.verbose and named:
-            if named not in _LEVELS:
-                raise Rejected(
-                    Problem(
-                        what=f"VERBOSITY is {named!r}, which is no level",
-                        hint=f"use one of {', '.join(_LEVELS)}",
-                    )
-                )
-            return _LEVELS.index(named)
-        return self.verbose
+        return self._log.verbosity
+
+    @property
+    def _log(self) -> LogOptions:
+        return LogOptions(verbose=self.verbose, quiet=self.quiet)
 
     def confirm(self, question: str) -> None:
         """Ask `question`; raise `UnoError` unless the answer is yes."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uno.cli.output import printing
-from uno.cli.output.printing import count, wrapped
+from uno.cli.output.printing import count
+from uno.cli.output.wrapping import wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -55,8 +56,8 @@ def print_text(common: Common, done: str, made: Change, *, notes: Sequence[str] 
     _failure_costs(out, made, everything=common.verbosity > 0)
     for line in (*_files(common, made), *notes):
         out.print(wrapped(line), markup=False)
-    if following := _next(made):
-        out.print(wrapped(following), style="dim", markup=False)
+    for line in () if made.is_dry_run else _following(made):
+        out.print(wrapped(line), style="dim", markup=False)
 
 
 def failure_costs(out: Console, lines: Sequence[str]) -> None:
@@ -125,10 +126,15 @@ def _some(names: Sequence[str]) -> str:
     )
 
 
+def _following(made: Change) -> Iterator[str]:
+    """Yield what to do after a change, and where that is described."""
+    if following := _next(made):
+        yield following
+    yield from _guides(made)
+
+
 def _next(made: Change) -> str:
     plan = made.after.plan
-    if made.is_dry_run:
-        return ""
     if not plan.cells:
         return "next: uno define cell NAME -a ADDRESS -N LAN"
     if not made.published.cell_packages:
@@ -145,3 +151,20 @@ def _next(made: Change) -> str:
             " there: uno install PACKAGE -r DIR, and here: uno sync"
         )
     return f"next: uno sync; or for cells without an agent, {by_hand}"
+
+
+def _guides(made: Change) -> Iterator[str]:
+    """Yield the commands that guide through what is new."""
+    before = made.parent.plan if made.parent else None
+    cells = {it.member.id for it in before.cells} if before else set()
+    particles = {it.id for it in before.particles} if before else set()
+    plan = made.after.plan
+    if new := [it.member.name for it in plan.cells if it.member.id not in cells]:
+        one = len(new) == 1
+        whose = f"of {new[0]}" if one else "of each"
+        yield f"ports, routes and commands {whose}: uno guide {new[0] if one else 'CELL'}"
+    new = [it.name for it in plan.particles if it.id not in particles]
+    if new and made.published.particle_packages:
+        one = len(new) == 1
+        whose = f"of {new[0]}" if one else "of each"
+        yield f"QR codes {whose}: uno show particle {new[0] if one else 'NAME'} --qr"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from uno.cli.output import printing
+from uno.cli.output import printing, wrapping
 from uno.diagnostics import Problem, Rejected
 from uno.model import codec
 from uno.model.notification_targets import redacted
@@ -124,7 +124,7 @@ def _yaml(value: Any) -> str:
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.width = printing.WIDTH
+    writer.width = wrapping.WIDTH
     text = io.StringIO()
     writer.dump(value, text)
     return text.getvalue()

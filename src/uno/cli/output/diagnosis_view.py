@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 from rich.text import Text
 
-from uno.cli.output import printing
+from uno.cli.output import printing, wrapping
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
 
 _STYLES = {
@@ -66,11 +66,11 @@ def summary(found: Diagnosis) -> str:
 def _result(each: CheckResult) -> Iterator[Text]:
     head = f"{each.state}: " if each.state is not CheckState.GOOD else ""
     for number, line in enumerate(
-        printing.wrapped(f"{head}{each.check}: {each.what}").splitlines()
+        wrapping.wrapped(f"{head}{each.check}: {each.what}").splitlines()
     ):
         text = Text(line)
         if number == 0:
             text.stylize(_STYLES[each.state], 0, len(head) or len(each.check))
         yield text
     if each.remedy and each.state is not CheckState.GOOD:
-        yield from map(Text, printing.wrapped(f"  → {each.remedy}", indent=4).splitlines())
+        yield from map(Text, wrapping.wrapped(f"  → {each.remedy}", indent=4).splitlines())

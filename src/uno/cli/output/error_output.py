@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import typer
 
+from uno.cli.output.wrapping import to_standard_error
 from uno.diagnostics import Position, Problem, Rejected, UnoError
 
 # A group of commands without arguments: the message of this error is the help.
@@ -23,6 +23,11 @@ _SIMILAR = re.compile(
     r"\.?\s+(Did you mean(?: one of)?:?|\(Possible options:) (?P<names>[^?)]*)[?)]"
 )
 
+# Options of earlier versions, and what to do about them.
+_RETIRED = {
+    f"--{switch}-dds-security": "leave it out: uno signs and seals all messages itself"
+    for switch in ("enable", "disable")
+}
 _NOT_WHOLE = re.compile(r"is not a valid int(eger)?( range)?\b")
 # Every option that takes a float takes seconds.
 _NOT_SECONDS = re.compile(r"is not a valid float( range)?\b")
@@ -42,7 +47,7 @@ def print_error(error: UnoError, *, as_json: bool) -> None:
         print(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for problem in _problems(error):
-        print(f"uno: {problem}", file=sys.stderr)
+        to_standard_error(f"uno: {problem}")
 
 
 def print_usage_error(error: typer.TyperException, *, as_json: bool) -> int:
@@ -65,7 +70,8 @@ def _sentence(text: str) -> tuple[str, str]:
     similar = _SIMILAR.search(line)
     what = (line[: similar.start()] if similar else line).rstrip(".")
     names = similar["names"].replace("'", "") if similar else ""
-    return what[:1].lower() + what[1:], f"did you mean {names}?" if similar else ""
+    hint = _RETIRED.get(what.rpartition(" ")[2], f"did you mean {names}?" if similar else "")
+    return what[:1].lower() + what[1:], hint
 
 
 def _problems(error: UnoError) -> tuple[Problem, ...]:

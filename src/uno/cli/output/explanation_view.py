@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from uno.cli.output import printing
+from uno.cli.output import printing, wrapping
 from uno.diagnosis.cell_faults import age
 from uno.diagnosis.explained_path import Direction, Explanation, Hop, HopState
 
@@ -73,4 +73,4 @@ def _hop(hop: Hop) -> Iterator[Text]:
 
 
 def _wrapped(line: str, *, indent: int = 2) -> Iterator[Text]:
-    return (Text(each) for each in printing.wrapped(line, indent=indent).splitlines())
+    return (Text(each) for each in wrapping.wrapped(line, indent=indent).splitlines())

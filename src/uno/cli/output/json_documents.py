@@ -302,9 +302,11 @@ class UvnSummary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 VerifyDocument = _with(
     "VerifyDocument",
     VerificationDocument,
-    "A verification of one generation, and what it does not model.",
+    "A verification of one generation, and what it does not model. `warnings` are of public"
+    " addresses that other sites may not be able to connect to.",
     generation=int,
     assumptions=tuple[Assumption, ...],
+    warnings=tuple[str, ...],
 )
 CellDocument = _with(
     "CellDocument",

@@ -8,10 +8,10 @@ Coloured on a terminal, plain in a pipe, 80 columns at most.
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from uno.cli.output.wrapping import WIDTH, to_standard_error, wrapped
 from uno.model import codec
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
     from uno.cli.input.options import Common
 
-WIDTH = 80
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
 def message(common: Common, message: str) -> None:
     """Print a message on standard error, unless the command is quiet."""
     if common.verbosity >= 0:
-        print(f"uno: {message}", file=sys.stderr)
+        to_standard_error(f"uno: {message}")
 
 
 def result(text: str) -> None:
@@ -105,18 +104,6 @@ def page(shown: RenderableType) -> None:
 def count(number: int, noun: str) -> str:
     """Return `1 cell`, `2 cells`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def wrapped(line: str, *, indent: int = 2) -> str:
-    """Return `line` wrapped at 80 columns, later lines indented."""
-    # Names, paths and commands stay whole, so that they can be copied.
-    return textwrap.fill(
-        line,
-        WIDTH,
-        subsequent_indent=" " * indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
 
 
 def _cell(value: Any) -> Any:

@@ -17,7 +17,7 @@ _LABELS = {
     "root": "root VPN",
     "particles_vpn": "particle VPN",
     "endpoint": "address",
-    "masquerades_nodes": "masquerade of cells in LANs",
+    "masquerades_nodes": "masquerade of cells and particles in LANs",
 }
 # `plan_diff` compares these item by item.
 _ITEMS = {"cells", "particles", "links", "public_keys"}

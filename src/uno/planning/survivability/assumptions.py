@@ -23,6 +23,11 @@ ASSUMPTIONS = (
         "until it fails. A link between two cells at one address needs NAT loopback.",
     ),
     Assumption(
+        name="public-addresses",
+        what="Public addresses that other sites cannot connect to, private ones or IPv6 where a "
+        "site has none: they are warned of, and their links count as working.",
+    ),
+    Assumption(
         name="lan-routes",
         what="Routers of LANs without routes to the other LANs, and firewalls of their hosts.",
     ),

@@ -84,7 +84,7 @@ def test_the_last_two_generations_are_compared(site: Uno) -> None:
         "+ particle phone",
         "",
         "Plan",
-        "~ masquerade of cells in LANs false → true",
+        "~ masquerade of cells and particles in LANs false → true",
         "+ particle phone  10.254.0.2",
     ]
 

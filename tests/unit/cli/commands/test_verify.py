@@ -126,3 +126,39 @@ def test_cells_at_one_address_are_one_site(site: Uno) -> None:
     assert "(private cell d) depends on the site a.example.org (cells a, c)." in " ".join(
         done.out.split()
     )
+
+
+@pytest.mark.feature("G60")
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("192.168.9.9", "address 192.168.9.9 of c is private (RFC 1918)"),
+        ("2001:db8:9::1", "address 2001:db8:9::1 of c is IPv6, and nothing shows that a, b can"),
+    ],
+)
+def test_an_address_that_others_may_not_connect_to_is_named_each_time(
+    site: Uno, address: str, named: str
+) -> None:
+    site("define", "cell", "c", "-a", address, "-N", "192.168.3.0/24")
+
+    shown, value = site("verify"), json.loads(site("verify", "--json").out)
+
+    assert shown.err.startswith(f"uno: warning: {named}")
+    assert [each[: len(named)] for each in value["warnings"]] == [named]
+
+
+@pytest.mark.feature("G60")
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("192.168.1.9", "is in LAN 192.168.1.0/24 of a, which other sites reach through the UVN"),
+        ("192.168.3.9", "is in LAN 192.168.3.0/24 of c, which other sites reach through the UVN"),
+        ("10.255.192.9", "is in the backbone_vpn subnet 10.255.192.0/20"),
+    ],
+)
+def test_an_address_within_the_uvn_never_gets_as_far(site: Uno, address: str, named: str) -> None:
+    refused = site("define", "cell", "c", "-a", address, "-N", "192.168.3.0/24")
+
+    assert refused.status == 2
+    assert f"-a: address {address} of c {named}" in refused.err
+    assert "2 cells" in site("verify").out

@@ -133,7 +133,7 @@ def test_a_ban_that_is_not_released_is_named_with_exit_status_3(
     assert found.status == 3
     assert found.out.splitlines()[1:5] == [
         "2 changes not released: uno sync",
-        "  in force already: ban of particle phone",
+        "  ban of particle phone: cells in contact refuse it already, before uno sync",
         "  generation 5: config cell b --location attic -U",
         "  generation 6: ban particle phone",
     ]
@@ -160,7 +160,10 @@ def test_without_an_agent_what_is_not_released_is_named_too(site: Uno, root: Pat
     found = site("status")
 
     assert found.status == 2
-    assert found.out.startswith("1 change not released: uno sync\n  not released: ban of")
+    assert found.out.splitlines()[:2] == [
+        "1 change not released: uno sync",
+        "  ban of particle phone: cells refuse it once the registry's agent runs",
+    ]
     assert "no agent runs for the registry of net" in found.err
 
 

@@ -3,12 +3,17 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from commands import Uno
 from uno.cli.input.options import Common
+from uno.cli.main import app
 from uno.cli.output import change_report
 from uno.diagnostics import Rejected, UnoError
 from uno.host import command
@@ -78,6 +83,45 @@ def test_an_unknown_level_is_reported_with_those_there_are(monkeypatch: pytest.M
 
     with pytest.raises(Rejected, match="VERBOSITY is 'loud', which is no level; use one of"):
         assert Common().verbosity
+
+
+@pytest.mark.feature("F053")
+def test_every_command_takes_v_and_q() -> None:
+    def lacking(group: TyperGroup, words: tuple[str, ...] = ()) -> Iterator[str]:
+        for name, found in group.commands.items():
+            if isinstance(found, TyperGroup):
+                yield from lacking(found, (*words, name))
+            elif not {"verbose", "quiet"} <= {each.name for each in found.params}:
+                yield " ".join((*words, name))
+
+    # The one prints a text that is in the program; the other becomes the command that it is given.
+    assert [*lacking(cast(TyperGroup, get_command(app)))] == ["schema", "lab exec"]
+
+
+@pytest.mark.feature("F053")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "install x.uvn-agent",
+        "update",
+        "service up",
+        "service down",
+        "service status",
+        "service install",
+        "service remove",
+        "cell service enable",
+        "lab list",
+    ],
+)
+def test_the_variable_counts_for_commands_of_a_host(
+    uno: Uno, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("VERBOSITY", "loud")
+
+    done = uno(*words.split(), in_root=False)
+
+    assert done.status == 2
+    assert "VERBOSITY is 'loud', which is no level" in done.err
 
 
 @pytest.mark.feature("F053")
