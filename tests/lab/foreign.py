@@ -231,7 +231,7 @@ ip saddr $1.0/24 oifname != br-app masquerade; }; }"
 
 # A VPN with routes in a table of its own, before the main one, as Tailscale has them.
 VPN = """\
-ip link add vpn0 type dummy
+ip link add vpn0 type bridge
 ip link set vpn0 up
 ip route add $1 dev vpn0 table 52
 ip rule add priority 5270 lookup 52

@@ -294,7 +294,7 @@ def _overlap(case: _Case) -> Iterator[CheckResult]:
         yield make(
             "overlap",
             str(each),
-            where=each.interface,
+            where=each.interface or str(each.network),
             remedy="give one of the two other addresses; until then this host's own comes first",
         )
 

@@ -66,7 +66,16 @@ _NODE_PARAMETERS = {_DISABLE_IPV6: "0"}
 
 # Paths may be asymmetric: strict reverse path filtering would drop packets. The kernel uses the
 # larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
-_TUNNEL_PARAMETERS = _NODE_PARAMETERS | {"net.ipv4.conf.{}.rp_filter": "2"}
+# Forwarding on all interfaces sets it on these, too; another program may reset it on one.
+_TUNNEL_PARAMETERS = _NODE_PARAMETERS | {
+    "net.ipv4.conf.{}.rp_filter": "2",
+    "net.ipv4.conf.{}.forwarding": "1",
+    "net.ipv6.conf.{}.forwarding": "1",
+}
+
+
+# Linux's default. Below 1280 an interface has no IPv6 (RFC 8200, section 5).
+_NODE_MTU = 1500
 
 
 # Seconds between two counts of dropped packets: each runs a program.
@@ -113,6 +122,7 @@ class LinuxHost:
         found = Facts(
             nics=nics,
             routes=inventory.host_routes(others, routes),
+            rejected=inventory.rejected(routes),
             earlier=inventory.earlier_tables(others),
             has_ipv6=_has_ipv6(),
             forwarded=state.sysctls.get(IPV4_FORWARDING, present.get(IPV4_FORWARDING)) == "1",
@@ -331,7 +341,7 @@ class LinuxHost:
         return (
             not each.up
             or each.alias != self._alias
-            or (is_node and each.has_arp)
+            or (is_node and (each.has_arp or each.mtu != _NODE_MTU))
             or bool(_unmet_parameters(each.name, wanted))
         )
 
@@ -395,7 +405,7 @@ class LinuxHost:
         # New ones come first: with the last address of an interface go all of its routes.
         there = self._observed_node(node.name)
         name = node.name
-        lines = [f'link set dev {name} alias "{self._alias}" arp off up']
+        lines = [f'link set dev {name} alias "{self._alias}" mtu {_NODE_MTU} arp off up']
         lines += [
             interface_changes.add_address(name, a)
             for a in node.addresses

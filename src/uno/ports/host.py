@@ -78,7 +78,8 @@ class Facts:
     """Properties of a host from which the desired state follows.
 
     A decision from what uno itself has changed would change with it. `routes` leaves out
-    those of BGP daemons, but for default routes: there may be thousands. `earlier` are the tables
+    those of BGP daemons, but for default routes: there may be thousands. `rejected` are those of
+    its routes without an interface, with their type (ip-route(8)). `earlier` are the tables
     that are looked up before the main one, in order. `has_ipv6`: uno's interfaces can have IPv6.
     `forwarded`: the host forwarded IPv4 before uno. `frr` is the major and minor version of FRR.
     `filters_by_route`: the kernel can look up routes for a filter of forwarded packets. `sysctls`
@@ -88,6 +89,7 @@ class Facts:
 
     nics: tuple[Nic, ...] = ()
     routes: tuple[HostRoute, ...] = ()
+    rejected: Mapping[Network, str] = field(default_factory=dict)
     earlier: tuple[EarlierTable, ...] = ()
     has_ipv6: bool = True
     forwarded: bool = True

@@ -25,7 +25,8 @@ class Collision:
     """A route of the host's own, `network` on `interface`, that overlaps `prefix` of the UVN.
 
     `cell` is the name of the cell whose LAN the prefix is, None for an address pool. `table` is the
-    number of the route's table if the host looks it up before the main table.
+    number of the route's table if the host looks it up before the main table. With `rejects`, the
+    type of the route, packets go nowhere, and `interface` is empty.
     """
 
     network: Network
@@ -33,6 +34,7 @@ class Collision:
     prefix: Network
     cell: str | None
     table: int | None = None
+    rejects: str = ""
 
     @property
     def hides(self) -> bool:
@@ -52,6 +54,8 @@ class Collision:
         where = "" if self.table is None else f" in routing table {self.table}"
         verb = "is in" if self.is_within else "contains"
         verb = "is also" if self.network == self.prefix else verb
+        if self.rejects:
+            return f"this host has a route {self.rejects} {self.network}, which {verb} {what}"
         return f"{self.interface} has {self.network}{where}, which {verb} {what}"
 
 
@@ -85,6 +89,15 @@ def collisions(package: Package, facts: Facts) -> tuple[Collision, ...]:
         for prefix in _overlapping(route.destination, prefixes, starts)
     }
     found |= set(_before_main(facts.earlier, prefixes, owners))
+    found |= {
+        Collision(
+            network=network, interface="", prefix=prefix, cell=owners.get(prefix), rejects=kind
+        )
+        for network, kind in facts.rejected.items()
+        for prefix in _overlapping(network, prefixes, starts)
+        # Routes of the UVN within it are found first.
+        if network.prefixlen >= prefix.prefixlen
+    }
     return tuple(
         sorted(
             (each for each in found if each.cell or each.is_within),
@@ -107,7 +120,7 @@ def kept_networks(found: Iterable[Collision], facts: Facts) -> tuple[tuple[str, 
     kept = {
         (each.interface, each.network)
         for each in found
-        if each.is_within and each.interface not in outside
+        if each.is_within and not each.rejects and each.interface not in outside
     }
     return tuple(sorted(kept, key=lambda each: (each[0], network_order(each[1]))))
 
@@ -117,7 +130,7 @@ def local_networks(found: Iterable[Collision]) -> tuple[tuple[str, Network], ...
 
     The answers come from there, on an interface with a default route too.
     """
-    there = {(each.interface, each.network) for each in found if each.is_within}
+    there = {(it.interface, it.network) for it in found if it.is_within and not it.rejects}
     return tuple(sorted(there, key=lambda each: (each[0], network_order(each[1]))))
 
 

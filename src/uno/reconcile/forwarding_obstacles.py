@@ -20,7 +20,14 @@ from uno.model.package import Package
 from uno.model.routing_policy import BGP_PORT
 from uno.ports.host import Facts, ForwardingState, LinkMode
 from uno.reconcile import nft_evaluation
-from uno.reconcile.nft_evaluation import FORWARDED, RECEIVED, Packet, PacketDrop, Passage
+from uno.reconcile.nft_evaluation import (
+    FORWARDED,
+    RECEIVED,
+    Packet,
+    PacketDrop,
+    Passage,
+    SourceTranslation,
+)
 from uno.reconcile.underlay import underlay
 
 _FORWARD4 = "net.ipv4.ip_forward"
@@ -87,6 +94,7 @@ def obstacles(
         *_parameters(package, state, lans),
         *_endpoints(package, state, facts, endpoints),
         *_rules(package, state, lans, facts, silent),
+        *_translations(package, state, lans, facts),
     )
 
 
@@ -216,12 +224,7 @@ def _rules(
     silent: Collection[str],
 ) -> Iterator[Obstacle]:
     found: dict[PacketDrop, list[Packet]] = {}
-    remote = tuple(
-        network
-        for member in package.roster.members
-        if member.id != package.plan.cell
-        for network in member.lans
-    )
+    remote = _remote(package)
     if nft_evaluation.has_chains(state.ruleset, FORWARDED):
         for packet in dict.fromkeys(_forwarded(package, lans, remote, facts)):
             if drop := _dropped(state.ruleset, packet, remote):
@@ -301,6 +304,54 @@ def _received(package: Package, facts: Facts, silent: Collection[str]) -> Iterat
         if link.port is not None:
             for nic in outside:
                 yield Packet(version=4, iif=nic, protocol="udp", port=link.port, local=True)
+
+
+def _translations(
+    package: Package, state: ForwardingState, lans: tuple[AttachedLan, ...], facts: Facts
+) -> Iterator[Obstacle]:
+    """Yield the rules that give packets into links another source than they had.
+
+    A cell forwards only sources that can be behind the link that they come from (BCP 38), and hosts
+    have no route to a link's own address.
+    """
+    if not nft_evaluation.has_chains(state.ruleset, ("postrouting",)):
+        return
+    links = {link.interface for link in package.plan.links}
+    remote = _remote(package)
+    found: dict[SourceTranslation, list[Packet]] = {}
+    for packet in dict.fromkeys(_forwarded(package, lans, remote, facts)):
+        if packet.oif in links and (rule := _translation(state.ruleset, packet, remote)):
+            found.setdefault(rule, []).append(packet)
+    for rule, packets in found.items():
+        kinds = sorted({name.rstrip("0123456789") for name in links})
+        way = _named(packet.iif for packet in packets), _named(packet.oif for packet in packets)
+        yield Obstacle(
+            kind=ObstacleKind.FIREWALL,
+            what=f"chain {rule.chain} of nftables table {rule.family} {rule.table} gives packets "
+            f"from {way[0]} to {way[1]} another source (NAT), by the rule with handle "
+            f"{rule.handle}: further cells drop them",
+            remedy=" and ".join(f'leave out what leaves by "{kind}*"' for kind in kinds),
+        )
+
+
+@lru_cache(maxsize=4096)
+def _translation(
+    ruleset: str, packet: Packet, remote: tuple[Network, ...]
+) -> SourceTranslation | None:
+    """Return the rule that translates the source of a packet to any LAN of other cells."""
+    networks = [each for each in remote if each.version == packet.version]
+    to = [packet, *(replace(packet, destination=network) for network in networks)]
+    return next((rule for each in to if (rule := nft_evaluation.translation(ruleset, each))), None)
+
+
+def _remote(package: Package) -> tuple[Network, ...]:
+    """Return the LANs of other cells."""
+    return tuple(
+        network
+        for member in package.roster.members
+        if member.id != package.plan.cell
+        for network in member.lans
+    )
 
 
 def unanswered_probes(package: Package, state: ForwardingState) -> Iterator[Obstacle]:

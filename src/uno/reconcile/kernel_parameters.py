@@ -67,7 +67,7 @@ def suffices(key: str, value: str, *, every: str) -> bool:
     """
     if key.endswith(".rp_filter"):
         return max(value, every) != "1"
-    return key.endswith(".disable_ipv6")
+    return key.startswith("net.ipv6.")
 
 
 def _before_forwarding(facts: Facts) -> Iterator[tuple[str, str]]:

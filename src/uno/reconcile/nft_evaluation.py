@@ -32,7 +32,8 @@ _FAMILIES = {"ip": (4,), "ip6": (6,), "inet": (4, 6), "netdev": (4, 6)}
 _PASSIVE = frozenset({"counter", "log", "mangle", "notrack", "flow", "secmark", "ct helper"})
 _PASSIVE |= {"ct timeout", "ct expectation", "reset", "comment", "set", "map", "last"}
 # Statements that translate addresses: the chain ends, and the packet goes on.
-_TRANSLATING = frozenset({"snat", "dnat", "masquerade", "redirect", "queue", "tproxy", "fwd"})
+_SOURCE_TRANSLATING = frozenset({"snat", "masquerade"})
+_TRANSLATING = _SOURCE_TRANSLATING | {"dnat", "redirect", "queue", "tproxy", "fwd"}
 _VERDICTS = frozenset({"accept", "drop", "reject", "return", "continue", "jump", "goto"})
 _KNOWN = _PASSIVE | _TRANSLATING | _VERDICTS | {"vmap", "xt"}
 # Targets of iptables' extensions (iptables-extensions(8)) that do not end a chain.
@@ -73,6 +74,17 @@ class PacketDrop:
     chain: str
     handle: int | None = None
     rejects: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTranslation:
+    """The rule that gives a packet another source (NAT); `base` and `chain` as of `PacketDrop`."""
+
+    family: str
+    table: str
+    base: str
+    chain: str
+    handle: int
 
 
 class Passage(Enum):
@@ -118,7 +130,7 @@ class _Undetermined(Enum):
     UNKNOWN = "unknown"
 
 
-_Ending: TypeAlias = _End | PacketDrop
+_Ending: TypeAlias = _End | PacketDrop | SourceTranslation
 _Field: TypeAlias = str | int | Network | frozenset[str] | tuple[Any, ...] | _Undetermined
 
 
@@ -136,6 +148,17 @@ def evaluate(ruleset: str, packet: Packet, hooks: Sequence[str]) -> PacketDrop |
             return drops[-1]
         certain = certain and not drops
     return Passage.ACCEPTED if certain else Passage.UNKNOWN
+
+
+def translation(ruleset: str, packet: Packet) -> SourceTranslation | None:
+    """Return the rule that certainly gives a forwarded packet another source, None without one."""
+    chains = _read(ruleset)
+    for chain in _base_chains(chains, packet, ("postrouting",)):
+        endings = _Walk(chains, chain, packet).all_endings()
+        found = [each for each in endings if isinstance(each, SourceTranslation)]
+        if found and len(found) == len(endings):
+            return found[0]
+    return None
 
 
 def has_chains(ruleset: str, hooks: Sequence[str]) -> bool:
@@ -219,9 +242,17 @@ class _Walk:
         drops_by_policy = self._base.policy == "drop"
         by_policy = self._drop(self._base, None, rejects=False) if drops_by_policy else None
         return tuple(
-            by_policy if ending is _End.RETURN else ending if ending is not _End.ACCEPT else None
-            for ending in self._chain(self._base, 0)
+            by_policy
+            if ending is _End.RETURN
+            else ending
+            if isinstance(ending, PacketDrop)
+            else None
+            for ending in self.all_endings()
         )
+
+    def all_endings(self) -> list[_Ending]:
+        """Return how the possible paths end, before the policy of the chain."""
+        return self._chain(self._base, 0)
 
     def _chain(self, chain: _Chain, depth: int) -> list[_Ending]:
         """Return the possible ends of paths through a chain, each once."""
@@ -264,7 +295,9 @@ class _Walk:
 
     def _branches(self, kind: str, value: Any) -> Iterator[tuple[str, Any, bool]]:
         """Yield the verdicts of a statement, each with whether it is certain."""
-        if kind in _TRANSLATING:
+        if kind in _SOURCE_TRANSLATING:
+            yield "translate", None, True
+        elif kind in _TRANSLATING:
             yield "accept", None, True
         elif kind == "xt":
             yield from _target(value)
@@ -309,6 +342,8 @@ class _Walk:
                     goes_on = goes_on or _End.RETURN in below
                     below = [each for each in below if each is not _End.RETURN]
                 found += below
+            elif kind == "translate":
+                found.append(self._translation(chain, rule.handle))
             elif kind in {"drop", "reject"}:
                 found.append(self._drop(chain, rule.handle, rejects=kind == "reject"))
             else:
@@ -320,6 +355,15 @@ class _Walk:
         if target is None or depth >= _MOST_JUMPS:
             return [_End.ACCEPT, _End.RETURN]
         return self._chain(target, depth + 1)
+
+    def _translation(self, chain: _Chain, handle: int) -> SourceTranslation:
+        return SourceTranslation(
+            family=chain.family,
+            table=chain.table,
+            base=self._base.name,
+            chain=chain.name,
+            handle=handle,
+        )
 
     def _drop(self, chain: _Chain, handle: int | None, *, rejects: bool) -> PacketDrop:
         return PacketDrop(
@@ -339,6 +383,8 @@ def _target(value: Any) -> Iterator[tuple[str, Any, bool]]:
     name = value.get("name") if value else None
     if name in {"REJECT", "DROP"}:
         yield ("reject" if name == "REJECT" else "drop"), None, True
+    elif name in {"MASQUERADE", "SNAT"}:
+        yield "translate", None, True
     elif name not in _PASSIVE_TARGETS:
         yield "accept", None, False
 

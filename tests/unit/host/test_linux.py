@@ -63,6 +63,7 @@ class Machine:
     called: list[str] = field(default_factory=list)
     addresses: tuple[IPv4Interface, ...] = ()
     down: set[str] = field(default_factory=set)
+    mtu: dict[str, int] = field(default_factory=dict)
 
     def run(
         self, argv: list[str], *, stdin: str = "", check: bool = True, **_: object
@@ -104,6 +105,8 @@ class Machine:
                 return f'Cannot find device "{name}"'
             if "up" in words:
                 self.down.discard(name)
+            if "mtu" in words:
+                self.mtu[name] = int(words[words.index("mtu") + 1])
             if "alias" in words:
                 self.interfaces[name] = words[words.index("alias") + 1]
         return ""
@@ -115,7 +118,7 @@ class Machine:
                 name=name,
                 kind="tun",
                 alias=alias,
-                mtu=1420,
+                mtu=self.mtu.get(name, 1500 if name == "uno0" else 1420),
                 mode=LinkMode.DOWN if name in self.down else LinkMode.UP,
                 has_arp=name != "uno0" or name in self.down,
                 addresses=self.addresses if name == "uwg-b0" else (),
@@ -257,7 +260,9 @@ def test_a_parameter_of_an_interface_that_is_gone_holds_up_nothing(
 
 
 @pytest.mark.feature("G51")
-@pytest.mark.parametrize("what", ["down", "alias", "rp_filter", "disable_ipv6"])
+@pytest.mark.parametrize(
+    "what", ["down", "alias", "rp_filter", "forwarding", "disable_ipv6", "mtu"]
+)
 @pytest.mark.parametrize("name", ["uwg-b0", "uno0"])
 def test_an_interface_that_lacks_what_all_have_is_impaired_until_it_is_configured(
     machine: Machine, host: LinuxHost, name: str, what: str
@@ -274,10 +279,16 @@ def test_an_interface_that_lacks_what_all_have_is_impaired_until_it_is_configure
         machine.interfaces[name] = "other"
     elif what == "rp_filter":
         machine.parameter(f"net.ipv4.conf.{name}.rp_filter", "1")
+    elif what == "forwarding":
+        machine.parameter(f"net.ipv4.conf.{name}.forwarding", "0")
+    elif what == "mtu":
+        machine.mtu[name] = 1200
     else:
         machine.parameter(f"net.ipv6.conf.{name}.disable_ipv6", "1")
-    # The node's addresses may be reached by any path: no filter is set there.
-    wanted = {name} - ({"uno0"} if what == "rp_filter" else set())
+    # The node's addresses may be reached by any path: no filter is set there, and nothing comes in.
+    # The MTU of a tunnel is a part of it.
+    others = {"rp_filter": "uno0", "forwarding": "uno0", "mtu": "uwg-b0"}
+    wanted = {name} - {others.get(what)}
     assert host.observe(()).impaired == wanted
 
     host.perform(ConfigureTunnel(TUNNEL))

@@ -196,3 +196,18 @@ def test_an_address_without_a_network_collides_with_the_lan_that_it_is_in() -> N
     assert [str(each) for each in single] == [
         "vip0 has 192.168.2.7/32, which is in LAN 192.168.2.0/24 of home"
     ]
+
+
+@pytest.mark.feature("G51")
+def test_a_route_that_rejects_what_is_for_a_lan_or_a_part_of_it_is_named() -> None:
+    routes = {"192.168.2.0/24": "blackhole", "192.168.2.128/25": "prohibit", "192.168.0.0/16": "x"}
+    rejecting = Facts(rejected={network(to): kind for to, kind in routes.items()})
+
+    every = collisions(package_of(HUB), rejecting)
+
+    assert [str(each) for each in every] == [
+        "this host has a route blackhole 192.168.2.0/24, which is also LAN 192.168.2.0/24 of home",
+        "this host has a route prohibit 192.168.2.128/25, which is in LAN 192.168.2.0/24 of home",
+    ]
+    assert hidden_prefixes(every) == (network("192.168.2.0/24"),)
+    assert kept_networks(every, rejecting) == local_networks(every) == ()

@@ -89,6 +89,55 @@ def test_nothing_is_in_the_way_of_a_host_as_it_should_be(site: Site) -> None:
     assert site.obstacles == ()
 
 
+MASQUERADE: dict[str, object] = {"masquerade": None}
+
+
+def postrouting(*rule: dict[str, object]) -> str:
+    return ruleset(chain("post", rule, hook="postrouting", family="ip", table="nat"))
+
+
+@pytest.mark.feature("G52")
+@pytest.mark.parametrize(
+    "rule",
+    [
+        (MASQUERADE,),
+        (payload("ip", "saddr", prefix("192.168.1.0/24")), MASQUERADE),
+        (payload("ip", "saddr", prefix("192.168.0.0/16")), {"snat": {"addr": "198.51.100.7"}}),
+        (meta("oifname", "lo", "!="), {"xt": {"type": "target", "name": "MASQUERADE"}}),
+    ],
+)
+def test_a_rule_that_gives_packets_into_links_another_source_is_named(
+    site: Site, rule: tuple[dict[str, object], ...]
+) -> None:
+    site.rules = postrouting(*rule)
+
+    (obstacle,) = site.obstacles
+
+    assert obstacle.what.startswith("chain post of nftables table ip nat gives packets from ")
+    assert "to uwg-b* another source (NAT), by the rule with handle 1" in obstacle.what
+
+
+@pytest.mark.feature("G52")
+@pytest.mark.parametrize(
+    "rule",
+    [
+        (meta("oifname", "eth0"), MASQUERADE),
+        (payload("ip", "saddr", prefix("172.17.0.0/16")), MASQUERADE),
+        # Towards the LAN, as where its router has no route back.
+        (meta("oifname", "eth1"), MASQUERADE),
+        (payload("ip", "daddr", prefix("192.168.0.0/16"), "!="), MASQUERADE),
+        ({"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 7}}, MASQUERADE),
+        ({"dnat": {"addr": "192.168.1.9"}},),
+    ],
+)
+def test_a_rule_that_gives_other_packets_another_source_is_not_in_the_way(
+    site: Site, rule: tuple[dict[str, object], ...]
+) -> None:
+    site.rules = postrouting(*rule)
+
+    assert site.obstacles == ()
+
+
 @pytest.mark.feature("G52")
 def test_a_host_that_answers_no_probes_of_other_cells_is_named_where_there_are_agents(
     site: Site,

@@ -39,6 +39,7 @@ _SELECTORS = frozenset({3, 12, 17, 19, 20, 22, 23, 24, 25, 26})
 # FR_ACT_TO_TBL, FIB_RULE_INVERT.
 _TO_TABLE, _INVERT = 1, 0x2
 _NO_LENGTH = 0xFFFFFFFF
+_FIRST_DISTANCE = 1 << 24
 # linux/if.h: IFF_UP, IFF_RUNNING, IFF_NOARP.
 _UP, _RUNNING, _NOARP = 0x1, 0x40, 0x80
 # RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
@@ -137,6 +138,19 @@ def host_routes(
         and each.interfaces[0] in names
     }
     return tuple(sorted(found, key=_route_order))
+
+
+def rejected(routes: Iterable[rtnetlink.KernelRoute]) -> dict[Network, str]:
+    """Return the destinations of those of `routes` that reject packets, with their type.
+
+    Those that any other route is preferred to are left out: zebra takes the distance from the
+    highest byte of the metric (FRR manual, Administrative Distance).
+    """
+    return {
+        each.destination: rtnetlink.REJECTING[each.kind]
+        for each in routes
+        if each.kind in rtnetlink.REJECTING and each.priority < _FIRST_DISTANCE
+    }
 
 
 def _route_order(each: HostRoute) -> tuple[object, ...]:

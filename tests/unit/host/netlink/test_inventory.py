@@ -238,6 +238,21 @@ def test_tables_before_the_main_one_come_with_their_routes_and_what_they_throw(
     )
 
 
+@pytest.mark.feature("G51")
+def test_routes_that_reject_are_those_that_are_preferred_to_unos() -> None:
+    routes = [
+        route("192.168.3.0/24", kind=6),
+        route("192.168.4.0/24", kind=8, priority=1024),
+        route("192.168.5.0/24", kind=rtnetlink.UNREACHABLE, priority=4278198272),
+        route("192.168.6.0/24", 2),
+    ]
+
+    assert inventory.rejected(routes) == {
+        network("192.168.3.0/24"): "blackhole",
+        network("192.168.4.0/24"): "prohibit",
+    }
+
+
 def others_rule(
     priority: int, table: int, about: bytes = b"", *, action: int = 1, flags: int = 0
 ) -> bytes:
