@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uno.lab import rehearsal, requirements
+from uno.lab import deploy, rehearsal, requirements
 from uno.lab.agents import Agents
 from uno.lab.arrange import arrange
 from uno.lab.deploy import Deployment
@@ -33,6 +33,9 @@ LONGEST_FIRST = (
     *("test_middleware", "test_sync", "test_settings", "test_trust", "test_root_vpn"),
     *("test_chaos", "test_hostile_bgp", "test_shared_host", "test_rehearsal", "test_acceptance"),
 )
+
+# As it is before a fixture replaces it.
+START_UNO = deploy.start_uno
 
 EXAMPLE = HERE.parents[1] / "examples" / "four-sites" / "uvn.yml"
 
@@ -56,11 +59,20 @@ def _what_a_lab_needs() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def commands_start_at_once(_what_a_lab_needs: None) -> Iterator[Prefork]:
-    """Have commands of uno started without the time that Python takes."""
+    """Have commands and agents of uno started without the time that Python takes."""
     from prefork import serving  # noqa: PLC0415 - found since this file has run
 
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def agents_start_from_scratch(commands_start_at_once: Prefork) -> Iterator[None]:
+    """Have agents started as on a host, in a module that measures what they take."""
+    del commands_start_at_once
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(deploy, "start_uno", START_UNO)
+        yield
 
 
 @pytest.fixture(scope="session")

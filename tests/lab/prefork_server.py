@@ -1,9 +1,9 @@
-"""Forks a process for each command of uno, in the namespaces of a machine of a lab.
+"""Forks a process for each command or agent of uno, in the namespaces of a machine of a lab.
 
     python prefork_server.py DESCRIPTOR
 
-A command takes a third of a second to start Python and import what it needs, and labs run
-thousands: here all of uno is imported once. `prefork` sends requests over the socket DESCRIPTOR.
+One takes a third of a second to start Python and import what it needs, and labs run thousands:
+here all of uno is imported once. `prefork` sends requests over the socket DESCRIPTOR.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 # Namespaces that nsenter(1) enters for `Node.run`; the last is that of processes.
 NAMESPACES = ("net", "mnt", "uts", "pid")
@@ -73,6 +72,9 @@ def _enter_and_run(request: dict[str, object], files: Sequence[int]) -> None:
     _enter(str(request["holder"]))
     process = os.fork()
     if process:
+        # It is there until the command has ended: a signal to all of it is for the command.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         os.close(output)
         os.close(errors)
         _, status = os.waitpid(process, 0)
@@ -96,8 +98,7 @@ def _run(request: dict[str, object]) -> None:
 
     os.environ.clear()
     environment, words = request["environment"], request["words"]
-    if request["directory"]:
-        os.chdir(str(request["directory"]))
+    os.chdir(str(request["directory"]))
     assert isinstance(environment, dict)
     assert isinstance(words, list)
     os.environ.update(environment)
@@ -106,15 +107,13 @@ def _run(request: dict[str, object]) -> None:
 
 
 def _enter(holder: str) -> None:
-    libc, here = ctypes.CDLL(None, use_errno=True), Path.cwd()
+    libc = ctypes.CDLL(None, use_errno=True)
     opened = [os.open(f"/proc/{holder}/ns/{each}", os.O_RDONLY) for each in NAMESPACES]
     for each in opened:
         if libc.setns(each, 0) != 0:
             number = ctypes.get_errno()
             raise OSError(number, f"cannot enter a namespace: {os.strerror(number)}")
         os.close(each)
-    # To enter a mount namespace leads to its root (setns(2)).
-    os.chdir(here)
 
 
 def _report(file: int, number: int) -> None:

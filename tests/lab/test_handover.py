@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from watching import await_true, line, note, stream, unreached
@@ -25,6 +27,32 @@ def well(living: Agents) -> Iterator[Agents]:
     yield living
     living.start()
     living.await_settled()
+
+
+# As it is before a fixture replaces it.
+started = deploy.start_uno
+
+
+def test_a_forked_agent_is_what_one_that_is_started_is(
+    well: Agents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other labs rely on: `prefork`."""
+    agent = well.cells["lan-b"]
+    found, ended = [identity(agent)], [agent.stop()]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deploy, "start_uno", started)
+        well.start([agent])
+    well.await_settled(agents=[agent])
+    found.append(identity(agent))
+    agent.kill()
+    ended.append(agent.ended() or 0)
+    well.start([agent])
+    agent.kill()
+
+    assert found[0] == found[1]
+    assert ended == [0, -9]
+    assert agent.ended() == -9
 
 
 @pytest.mark.feature("F088")
@@ -171,6 +199,34 @@ def test_a_package_that_is_copied_by_hand_is_changed_over_to_at_once(well: Agent
     assert status is not None
     assert f"generation {status.generation}, in" in done.stdout
     well.sync("-t", "60")
+
+
+def identity(agent: Agent) -> dict[str, object]:
+    """What the kernel shows of an agent's process that its commands and the kernel depend on."""
+    process = Path(f"/proc/{agent.pid}")
+    status = (row.split(":\t") for row in (process / "status").read_text().splitlines())
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    parent, group, session = map(int, fields[1:4])
+    # The first that it opened follow the standard ones, unless it had others before.
+    files = [str((process / "fd" / str(number)).readlink()) for number in range(6)]
+    return {
+        **{name: value for name, value in status if name in OF_A_PROCESS},
+        "led by its parent": parent == group == session,
+        "nice": fields[16],
+        "limits": (process / "limits").read_text(),
+        "oom": (process / "oom_score_adj").read_text(),
+        "places": [str((process / each).readlink()) for each in ("cwd", "root")],
+        "namespaces": {each.name: str(each.readlink()) for each in (process / "ns").iterdir()},
+        "files": [re.sub(r"\d+", "N", each) for each in files],
+    }
+
+
+# Rows of proc_pid_status(5).
+OF_A_PROCESS = (
+    *("Name", "Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt"),
+    *("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"),
+    *("CoreDumping", "THP_enabled", "Cpus_allowed"),
+)
 
 
 def uno(node: Node, *arguments: str) -> Completed:

@@ -25,7 +25,12 @@ from uno.model.plan import BusPlan
 from uno.model.status import CellStatus, UvnView
 from uno.ports.bus import CELL_INDEX, tcp_port
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.feature("G53")]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.timeout(600),
+    pytest.mark.feature("G53"),
+    pytest.mark.usefixtures("agents_start_from_scratch"),
+]
 
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]all is well[/]\r\nlan-a 99 forged\u202e row"
 DOMAIN = BusPlan().domain

@@ -16,12 +16,12 @@ from pathlib import Path
 from threading import Event
 from types import MappingProxyType
 
-from uno import control, program
+from uno import control
 from uno.diagnostics import TransientFailure, UnoError
 from uno.host.command import Completed
 from uno.lab import deploy, netns
 from uno.lab.deploy import Deployment, in_parallel
-from uno.lab.node import Node, Program, as_on_a_stock_host
+from uno.lab.node import Node, Program
 from uno.model.messages import REGISTRY
 from uno.model.status import CellView, UvnView
 from uno.unprivileged.confinement import BUS, WEB
@@ -82,8 +82,8 @@ class Agent:
     def start(self, *options: str, env: Mapping[str, str] | None = None) -> None:
         """Start it with `options`; nothing if it runs. Does not wait until it serves."""
         if self._program is None or self._program.status() is not None:
-            argv = program.argv("agent", *options, "-r", str(self.root))
-            self._program = self.node.start(as_on_a_stock_host(argv), log=self.log, env=env)
+            words = ("agent", *options, "-r", str(self.root))
+            self._program = deploy.start_uno(self.node, *words, log=self.log, env=env)
 
     def stop(self) -> int:
         """End it as an init system does, and return its exit status."""

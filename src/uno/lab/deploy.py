@@ -17,7 +17,7 @@ from typing import TypeVar
 from uno import program
 from uno.diagnostics import ActionNeeded, UnoError
 from uno.host.command import Completed
-from uno.lab.node import Node, as_on_a_stock_host
+from uno.lab.node import Node, Program, as_on_a_stock_host
 from uno.lab.pace import Pace, pace
 from uno.lab.world import World
 from uno.lab.world_layout import Role
@@ -157,6 +157,13 @@ def uno(
     """Run a command of uno in a node, as `Node.run` does: this very uno. Raises `CommandFailed`."""
     command = as_on_a_stock_host(program.argv(*arguments))
     return node.run(command, timeout=timeout, env=env, check=check)
+
+
+def start_uno(
+    node: Node, *arguments: str, log: Path | None = None, env: Mapping[str, str] | None = None
+) -> Program:
+    """Start a command of uno in a node in the background, as `Node.start` does: this very uno."""
+    return node.start(as_on_a_stock_host(program.argv(*arguments)), log=log, env=env)
 
 
 def in_parallel(function: Callable[[Node], T], nodes: Iterable[Node]) -> Mapping[str, T]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 from uno.diagnostics import ActionNeeded
 from uno.host.command import Completed, Process, run, start
@@ -30,11 +31,25 @@ def as_on_a_stock_host(argv: Sequence[str]) -> tuple[str, ...]:
     return ("sh", "-c", 'umask 027; PATH=$1; shift; exec "$@"', "sh", path, *argv)
 
 
+class Running(Protocol):
+    """What leads a program: `uno.host.command.Process`, or one that was started otherwise."""
+
+    @property
+    def pid(self) -> int:
+        """The host's process id, and that of its process group."""
+
+    def status(self) -> int | None:
+        """Its exit status, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises `CommandFailed` after `timeout` seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A program that runs in a node, with all that it started."""
 
-    process: Process
+    process: Running
 
     @property
     def pid(self) -> int:
