@@ -298,6 +298,10 @@ def _neighbor(session: BgpSession, policy: RoutingPolicy) -> Iterator[str]:
     if timing != policy.timing:
         yield f"{neighbor} timers {timing.keepalive} {timing.hold}"
     yield f"{neighbor} timers connect {timing.connect}"
+    if session.remote_as < policy.asn:
+        # Where BFD comes up first, both ends would connect at the same moment. FRR ends both of the
+        # two connections then, more often than not, and both ends try again a second later.
+        yield f"{neighbor} passive"
 
 
 def _family(policy: RoutingPolicy, version: int) -> Iterator[str]:

@@ -320,6 +320,21 @@ def test_a_link_to_a_metered_cell_has_the_timers_of_that_cell() -> None:
     assert re.findall(r" bfd profile (\S+)", texts["bgpd"]) == ["uno", "uno-20000", "uno"]
 
 
+def test_one_end_of_each_link_opens_its_bgp_session() -> None:
+    everyone = CellSet(complement=True)
+    passive = set()
+    for cell in LANS:
+        others = [
+            one if other == cell else other for one, other in ROSTER.links if cell in {one, other}
+        ]
+        links = tuple(link(slot, other, everyone) for slot, other in enumerate(others))
+        text = dict(rendered(replace(PLAN, cell=cell, links=links), ROSTER, lans=()))["bgpd"]
+        awaited = set(re.findall(r" neighbor (\S+) passive\n", text))
+        passive |= {(cell, each.cell) for each in links if str(each.remote4) in awaited}
+
+    assert passive == {(other, one) for one, other in ROSTER.links}
+
+
 @pytest.mark.feature("G32")
 def test_what_the_cell_itself_sends_has_its_node_address_as_source() -> None:
     text = daemons(PLAN, ())["zebra"]
