@@ -23,7 +23,10 @@ address: registry.example.net
 owner: john@example.org
 cells:
   - {name: a, address: a.example.net, allowed_lans: [192.168.1.0/24]}
-  - {name: b, address: b.example.net, allowed_lans: [192.168.2.0/24]}
+  - name: b
+    address: b.example.net
+    allowed_lans: [192.168.2.0/24]
+    settings: {httpd_port: 9443}
   - {name: c, allowed_lans: [192.168.3.0/24]}
 particles:
   - name: phone

@@ -1,5 +1,7 @@
 """Reads what web pages begin with, on a node of a lab: `page_reader.py ROOT.pem SECONDS ADDRESS …`.
 
+An IPv4 address may have a port: `192.168.1.2:8443`.
+
 Prints a line for each address, whose certificate has to be of the authority in `ROOT.pem`: what the
 page begins with, or why it is not read in so many seconds.
 """
@@ -16,10 +18,11 @@ from functools import partial
 
 def first_line(context: ssl.SSLContext, timeout: float, address: str) -> str:
     """Return what the page begins with, or the name of the error."""
+    host, _, port = address.partition(":") if address.count(":") == 1 else (address, "", "")
     try:
-        plain = socket.create_connection((address, 443), timeout=timeout)
-        with plain, context.wrap_socket(plain, server_hostname=address) as secure:
-            connection = http.client.HTTPConnection(address)
+        plain = socket.create_connection((host, int(port or 443)), timeout=timeout)
+        with plain, context.wrap_socket(plain, server_hostname=host) as secure:
+            connection = http.client.HTTPConnection(host)
             connection.sock = secure
             connection.request("GET", "/")
             return connection.getresponse().read(15).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import causes
@@ -50,6 +51,22 @@ def test_doctor_finds_nothing_wrong(up: Deployment) -> None:
     causes.await_nothing_wrong(agents_of(up).cells.values())
 
 
+@pytest.mark.feature("F016")
+def test_the_ports_of_a_guide_are_those_that_the_cell_listens_on(up: Deployment) -> None:
+    for cell in up.cells:
+        words = cell.run(["wg", "show", "all", "listen-port"]).stdout.split()
+        used = set(map(int, words[1::2]))
+        guide = up.registry("guide", cell.name).stdout
+        assert ports_to_forward(guide) == (set() if cell.name == "private1" else used)
+
+
+def ports_to_forward(guide: str) -> set[int]:
+    """The UDP ports that a guide has forwarded to the cell's host."""
+    rows = re.findall(r"^\| UDP (\d+)(?:–(\d+))? \| (.*) \|$", guide, re.MULTILINE)
+    spans = [(int(low), int(high or low)) for low, high, what in rows if "not to this" not in what]
+    return {port for low, high in spans for port in range(low, high + 1)}
+
+
 def test_a_particle_reaches_every_host_through_every_serving_cell(up: Deployment) -> None:
     found = probe_particles(up, report=note)
 
@@ -96,8 +113,10 @@ def test_sync_finds_all_consistent_and_every_cell_reaches_every_lan(agents: Agen
         assert lans_in(agents, agent.name, "unreachable") == set()
 
 
+@pytest.mark.feature("F014")
 @pytest.mark.feature("F061")
 @pytest.mark.feature("F062")
+@pytest.mark.feature("F090")
 def test_a_backbone_that_is_laid_out_anew_is_consistent_after_sync(
     up: Deployment, agents: Agents
 ) -> None:

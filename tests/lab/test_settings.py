@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import causes
 import pytest
+from pages import page_addresses, pages_read
 from watching import await_true, note
 
 from commands import Outcome, run
@@ -120,12 +121,33 @@ def test_doctor_finds_nothing_wrong_where_cells_have_public_addresses(well: Agen
     causes.await_nothing_wrong(well.all)
 
 
+@pytest.mark.feature("F044")
+def test_the_page_of_a_cell_is_at_the_port_that_it_was_given(well: Agents, tmp_path: Path) -> None:
+    host, authority = well.deployment.world.nodes["a-host1"], tmp_path / "root.pem"
+    authority.write_text(well.deployment.registry("show", "ca").stdout)
+    (address,) = page_addresses(well)["b"]
+    chosen = f"{address}:9443"
+
+    assert pages_read(host, authority, [chosen])[chosen].lower() == "<!doctype html>"
+    assert "html" not in pages_read(host, authority, [address], timeout=2)[address].lower()
+
+
+@pytest.mark.feature("F038")
 @pytest.mark.feature("G05")
 @pytest.mark.feature("G56")
 def test_good_values_of_what_carries_no_messages_are_confirmed(
     well: Agents, plain: Sequence[str]
 ) -> None:
     confirm(well, plain)
+
+    if {"--backbone-vpn-interface bb{}", "--backbone-vpn-keepalive 9"} <= options(plain):
+        shown = well.cells["c"].node.run(["wg", "show", "bb0", "persistent-keepalive"]).stdout
+        assert shown.split()[1:] == ["9"]
+
+
+def options(commands: Iterable[str]) -> set[str]:
+    """The options of some commands, each with its value."""
+    return {f"--{each}" for words in commands for each in words.split(" --")[1:]}
 
 
 @pytest.mark.feature("G05")
