@@ -374,7 +374,7 @@ def test_status_proves_that_packets_of_the_lan_are_forwarded_in_both_directions(
         cell.run(["sh", "-ec", undo])
         note(f"{name}: {found['obstacles']}")
         assert found["forwards"] == {"192.168.2.0/24": False}, name
-        assert "LAN 192.168.2.0/24: this host loses packets " in found["obstacles"][0], name
+        assert "LAN 192.168.2.0/24: this host loses packets " in found["obstacles"][-1], name
         assert found["healthy"] is False
     assert status(site.deployment, cell)["forwards"] == {"192.168.2.0/24": True}
 

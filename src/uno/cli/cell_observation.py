@@ -20,7 +20,6 @@ from uno.diagnosis.cell_facts import (
     CellFacts,
     ClockReading,
     DiskSpace,
-    KernelPath,
     LanHost,
     NotObserved,
 )
@@ -34,7 +33,7 @@ from uno.host.wireguard import interfaces as wireguard
 from uno.model.net import Address, Network
 from uno.model.package import Package
 from uno.model.status import UndonePackage, UvnView
-from uno.ports.host import CreateTunnel
+from uno.ports.host import CreateTunnel, KernelPath
 from uno.reconcile.forwarding_proof import ForwardingProof
 from uno.reconcile.lans import attached
 

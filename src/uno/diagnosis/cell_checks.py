@@ -21,7 +21,7 @@ from uno.model.package import Package
 from uno.model.plan import BackbonePeer
 from uno.model.status import CellView, LinkState, UvnView
 from uno.ports.host import SetUnderlay, StartRouting
-from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind
+from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind, diverted
 
 # Seconds by which the clock may be behind a file: some file systems round times up.
 CLOCK_SLACK = 10
@@ -453,27 +453,9 @@ def _mtu(case: _Case) -> Iterator[CheckResult]:
 
 
 def _routes(case: _Case) -> Iterator[CheckResult]:
-    links = {each.interface for each in case.running.links}
-    hidden = {each.prefix for each in case.service.collisions}
-    owners = {lan: member.name for member in case.own.roster.members for lan in member.lans}
-    for lan, path in observed(case.facts.paths).items():
-        if lan in hidden:
-            continue
-        if path.kind == "prohibit":
-            yield _fault(
-                "routes",
-                f"a rule of this host prohibits packets to LAN {lan} of {owners.get(lan)}",
-                where=str(lan),
-                remedy="see which: ip rule",
-            )
-        elif path.interface is not None and path.interface not in links:
-            yield _fault(
-                "routes",
-                f"packets to LAN {lan} of {owners.get(lan)} leave by {path.interface}, and by no"
-                f" link: a route of table {path.table} comes first",
-                where=str(lan),
-                remedy=f"see ip rule, and: ip route get {lan.network_address + 1}",
-            )
+    hidden = {each.prefix for each in case.running.collisions}
+    for lan, each in diverted(case.own, observed(case.facts.paths), hidden):
+        yield _fault("routes", each.what, where=str(lan), remedy=each.remedy)
 
 
 def _route_back(case: _Case) -> Iterator[CheckResult]:

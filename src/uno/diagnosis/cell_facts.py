@@ -12,7 +12,7 @@ from typing import TypeVar
 from uno.diagnosis.service_status import ServiceStatus
 from uno.model.net import Address, Network
 from uno.model.status import UndonePackage, UvnView
-from uno.ports.host import Facts
+from uno.ports.host import Facts, KernelPath
 
 T = TypeVar("T")
 
@@ -65,18 +65,6 @@ class AgentProcess:
     runs: bool
     wanted: bool = False
     crashed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelPath:
-    """Where the kernel sends a packet from a LAN: interface, type and table of the route.
-
-    `interface` is None if the route has none, as an unreachable one.
-    """
-
-    interface: str | None
-    kind: str = "unicast"
-    table: int = 254
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from uno.diagnosis.cell_facts import KernelPath, LanHost
+from uno.diagnosis.cell_facts import LanHost
 from uno.diagnosis.cell_faults import own_faults
 from uno.diagnosis.explained_path import Cause, Direction, Explanation, Hop, HopState
 from uno.diagnosis.link_faults import link_fault
 from uno.diagnosis.network_map import NamedPlace, NetworkMap, PlaceKind
 from uno.model.net import Network
 from uno.model.status import CellStatus, LinkState, UvnView
+from uno.ports.host import KernelPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

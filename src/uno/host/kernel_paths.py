@@ -10,10 +10,10 @@ import socket
 import struct
 from contextlib import suppress
 
-from uno.diagnosis.cell_facts import KernelPath
 from uno.diagnostics import UnoError
 from uno.host.netlink import rtnetlink
 from uno.model.net import Address
+from uno.ports.host import KernelPath
 
 _ROUTE = struct.Struct("=8BI")
 _ATTRIBUTE = struct.Struct("=HH")

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from uno.diagnostics import UnoError
 from uno.files import failure, make_open_dir
-from uno.host import endpoint_choice, programs, sysctl
+from uno.host import endpoint_choice, kernel_paths, programs, sysctl
 from uno.host.command import run
 from uno.host.endpoint_choice import EndpointHistory
 from uno.host.firewall import foreign_chains, nft
@@ -23,6 +23,7 @@ from uno.host.routing_frr import daemons
 from uno.host.wireguard import endpoint_lookup, observed_tunnels
 from uno.host.wireguard import interfaces as wireguard
 from uno.model.messages import REGISTRY
+from uno.model.net import Address
 from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
@@ -33,6 +34,7 @@ from uno.ports.host import (
     ForeignForwardChain,
     ForwardingState,
     HostVitals,
+    KernelPath,
     NodeInterface,
     Observed,
     PeerStatus,
@@ -311,6 +313,12 @@ class LinuxHost:
             sysctls=self._forwarding_parameters.existing(sysctls),
             interfaces=inventory.modes(),
         )
+
+    def kernel_path(
+        self, destination: Address, *, source: Address, nic: str | None
+    ) -> KernelPath | None:
+        """Return where the kernel sends a packet that comes in by `nic`. Raises `UnoError`."""
+        return kernel_paths.kernel_path(destination, source=source, nic=nic)
 
     def warn_of_fixed_parameters(self, keys: Iterable[str]) -> None:
         """Add a warning for each of these optional kernel parameters that cannot be set to 1."""

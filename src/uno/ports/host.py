@@ -206,6 +206,18 @@ class ForwardingState:
     interfaces: Mapping[str, LinkMode] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelPath:
+    """Where the kernel sends a packet from a LAN: interface, type and table of the route.
+
+    `interface` is None if the route has none, as an unreachable one.
+    """
+
+    interface: str | None
+    kind: str = "unicast"
+    table: int = 254
+
+
 @dataclass(frozen=True, slots=True)
 class AddUnreachableRoutes:
     """Add an unreachable route with the worst metric for each of these networks."""
@@ -425,6 +437,15 @@ class Host(Protocol):
         """Return what decides whether the host forwards, with these kernel parameters.
 
         Raises `UnoError`.
+        """
+        ...
+
+    def kernel_path(
+        self, destination: Address, *, source: Address, nic: str | None
+    ) -> KernelPath | None:
+        """Return where the kernel sends a packet that comes in by `nic`, by all rules and tables.
+
+        None for a packet that it does not take. Raises `UnoError`.
         """
         ...
 

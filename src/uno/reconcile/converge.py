@@ -7,23 +7,25 @@ and a second pass does nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Address, Network, address
 from uno.model.package import Package
 from uno.model.routing_policy import Drain
-from uno.ports.host import Action, Desired, Facts, Host, Observed
+from uno.ports.host import Action, Desired, Facts, Host, KernelPath, Observed
 from uno.reconcile.apply import apply
 from uno.reconcile.collisions import Collision, collisions
 from uno.reconcile.desired import desired, sysctl_keys
 from uno.reconcile.forwarding_obstacles import (
     Obstacle,
+    diverted,
     obstacles,
     parameters,
     unanswered_probes,
 )
+from uno.reconcile.forwarding_proof import host_of
 from uno.reconcile.host_diff import reconcile
 from uno.reconcile.lans import attached, require_all
 
@@ -116,8 +118,27 @@ def find_obstacles(
     lans = attached(package.own.lans, facts.nics)
     state = host.forwarding_state(parameters(package, lans, facts))
     endpoints = _endpoints(host, silent) if silent else ()
-    found = obstacles(package, state, lans=lans, facts=facts, silent=silent, endpoints=endpoints)
-    return (*found, *unanswered_probes(package, state)) if probed else found
+    hidden = {each.prefix for each in collisions(package, facts)}
+    paths = dict(_paths(host, package, lans, facts))
+    return (
+        *obstacles(package, state, lans=lans, facts=facts, silent=silent, endpoints=endpoints),
+        *(each for _, each in diverted(package, paths, hidden)),
+        *(unanswered_probes(package, state) if probed else ()),
+    )
+
+
+def _paths(
+    host: Host, package: Package, lans: tuple[AttachedLan, ...], facts: Facts
+) -> Iterator[tuple[Network, KernelPath]]:
+    """Yield where the kernel sends packets of the cell's LANs to each LAN of another cell."""
+    near = {lan.network.version: lan for lan in reversed(lans)}
+    sources = {version: host_of(lan, facts) for version, lan in near.items()}
+    for member in package.roster.members:
+        for lan in member.lans if member.id != package.own.id else ():
+            if source := sources.get(lan.version):
+                to, nic = lan.network_address + 1, near[lan.version].nic
+                if path := host.kernel_path(to, source=source, nic=nic):
+                    yield lan, path
 
 
 def _endpoints(host: Host, interfaces: Collection[str]) -> tuple[Address, ...]:

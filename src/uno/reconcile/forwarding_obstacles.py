@@ -7,7 +7,7 @@ ignored.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -18,7 +18,7 @@ from uno.model.listening_ports import BFD_PORT
 from uno.model.net import Address, Network, overlap
 from uno.model.package import Package
 from uno.model.routing_policy import BGP_PORT
-from uno.ports.host import Facts, ForwardingState, LinkMode
+from uno.ports.host import Facts, ForwardingState, KernelPath, LinkMode
 from uno.reconcile import nft_evaluation
 from uno.reconcile.nft_evaluation import (
     FORWARDED,
@@ -41,6 +41,7 @@ class ObstacleKind(StrEnum):
     LAN = "lan"
     LINK = "link"
     FORWARDING = "forwarding"
+    ROUTE = "route"
     RP_FILTER = "rp-filter"
     DOCKER = "docker"
     FIREWALL = "firewall"
@@ -211,6 +212,38 @@ def _is_strict(state: ForwardingState, interface: str) -> bool:
 
 def _parameter(interface: str, name: str) -> str:
     return f"net.ipv4.conf.{interface.replace('.', '/')}.{name}"
+
+
+# Routes and rules of the host's own.
+
+
+def diverted(
+    package: Package, paths: Mapping[Network, KernelPath], hidden: Collection[Network]
+) -> Iterator[tuple[Network, Obstacle]]:
+    """Yield where the host sends packets for LANs of other cells elsewhere than into a link.
+
+    `paths` are where the kernel sends those of the cell's LANs; what is for LANs in `hidden` is
+    explained already. An unreachable route is uno's own, for a LAN to which there is no path. With
+    each obstacle comes the first LAN.
+    """
+    links = {link.interface for link in package.plan.links}
+    owners = {lan: member.name for member in package.roster.members for lan in member.lans}
+    elsewhere: dict[KernelPath, list[Network]] = {}
+    for lan, path in paths.items():
+        is_sent = path.interface is not None and path.interface not in links
+        if lan not in hidden and (is_sent or path.kind == "prohibit"):
+            elsewhere.setdefault(path, []).append(lan)
+    for path, lans in elsewhere.items():
+        first, more = lans[0], len(lans) - 1
+        to = f"packets to LAN {first} of {owners.get(first)}"
+        to += f" and {more} more" if more else ""
+        if path.kind == "prohibit":
+            what, remedy = f"a rule of this host prohibits {to}", "see which: ip rule"
+        else:
+            what = f"{to} leave by {path.interface}, and by no link: "
+            what += f"a route of table {path.table} comes first"
+            remedy = f"see ip rule, and: ip route get {first.network_address + 1}"
+        yield first, Obstacle(kind=ObstacleKind.ROUTE, what=what, remedy=remedy)
 
 
 # Rules of other firewalls.

@@ -131,7 +131,7 @@ def proof_plan(
         (lan, source)
         for lan in lans
         if facts.has_ipv6 or lan.network.version == 4
-        if (source := _host_of(lan, facts)) is not None
+        if (source := host_of(lan, facts)) is not None
     ]
     members = {member.id: member for member in package.roster.members}
     paths = tuple(
@@ -216,7 +216,7 @@ def _path(
     )
 
 
-def _host_of(lan: AttachedLan, facts: Facts) -> Address | None:
+def host_of(lan: AttachedLan, facts: Facts) -> Address | None:
     """Return an address of the LAN that is on its interface, and not of this host."""
     taken = {address.ip for nic in facts.nics for address in nic.addresses}
     for nic in facts.nics:

@@ -19,7 +19,6 @@ from uno.diagnosis.cell_facts import (
     CellFacts,
     ClockReading,
     DiskSpace,
-    KernelPath,
     LanHost,
     NotObserved,
 )
@@ -31,6 +30,7 @@ from uno.model.status import CellStatus, CellView, UndonePackage, UvnView
 from uno.ports.host import (
     ConfigureTunnel,
     Facts,
+    KernelPath,
     LinkMode,
     Nic,
     RemoveTunnel,

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from packages import OWNER
-from uno.diagnosis.cell_facts import KernelPath, LanHost
+from uno.diagnosis.cell_facts import LanHost
 from uno.diagnosis.explained_path import Explanation, HopState
 from uno.diagnosis.explanation import Sight, explain
 from uno.diagnosis.network_map import find_place, map_of_plan
@@ -36,6 +36,7 @@ from uno.model.uvn import (
     Uvn,
 )
 from uno.planning.planner import plan
+from uno.ports.host import KernelPath
 
 # a – b – c in a line, and d, which only b links: one way from each to each.
 LANS = {name: IPv4Network(f"192.168.{n}.0/24") for n, name in enumerate("abcd", start=1)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from uno.diagnosis.cell_facts import KernelPath
 from uno.host.kernel_paths import kernel_path
+from uno.ports.host import KernelPath
 
 LOCAL = IPv4Address("127.0.0.1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Interface
 
 import pytest
@@ -10,8 +11,18 @@ from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
 from uno.agent import service
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost
+from uno.model.net import address
 from uno.model.routing_policy import Drain
-from uno.ports.host import Desired, ForwardingState, LinkMode, Nic, StartRouting, StopRouting
+from uno.ports.host import (
+    Desired,
+    ForwardingState,
+    HostRoute,
+    KernelPath,
+    LinkMode,
+    Nic,
+    StartRouting,
+    StopRouting,
+)
 from uno.reconcile.apply import ActionFailed
 from uno.reconcile.converge import cell_target, compare, find_obstacles
 
@@ -107,6 +118,32 @@ def test_obstacles_are_those_of_the_host_as_it_is() -> None:
 
     (found,) = find_obstacles(host, package, facts=facts, silent=())
     assert found.what == "LAN 192.168.2.0/24: eth1 has no carrier"
+
+
+@pytest.mark.feature("G52")
+def test_where_the_host_sends_packets_for_other_lans_is_named_unless_by_a_link() -> None:
+    package = package_of(HOME)
+    host = FakeHost(nics=(Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),)),))
+    service.up(host, package, progress=lambda _: None)
+    facts, to = host.facts(), address("192.168.1.1")
+
+    def named() -> list[str]:
+        return [each.what for each in find_obstacles(host, package, facts=facts, silent=())]
+
+    host.paths = {to: KernelPath(interface=package.plan.links[0].interface)}
+    assert named() == []
+    host.paths = {to: KernelPath(interface=None, kind="unreachable")}
+    assert named() == []
+    host.paths = {to: KernelPath(interface="tun0", table=77)}
+    (by_other,) = named()
+    assert by_other == (
+        "packets to LAN 192.168.1.0/24 of hub leave by tun0, and by no link: "
+        "a route of table 77 comes first"
+    )
+    host.paths = {to: KernelPath(interface=None, kind="prohibit")}
+    assert named() == ["a rule of this host prohibits packets to LAN 192.168.1.0/24 of hub"]
+    hidden = replace(facts, routes=(HostRoute(destination=LAN, interface="tun0"),))
+    assert find_obstacles(host, package, facts=hidden, silent=()) == ()
 
 
 @pytest.mark.feature("G52")

@@ -10,6 +10,7 @@ from typing import TypeAlias, assert_never
 from uno.diagnostics import TransientFailure
 from uno.host.fake.fake_kernel import FakeKernel
 from uno.model.key_ids import Secret
+from uno.model.net import Address
 from uno.model.tunnel import Peer, Tunnel
 from uno.ports.host import (
     Action,
@@ -21,6 +22,7 @@ from uno.ports.host import (
     ForwardingState,
     HostRoute,
     HostVitals,
+    KernelPath,
     LinkMode,
     Nic,
     NodeInterface,
@@ -84,6 +86,7 @@ class FakeHost:
         self.alternatives: dict[str, int] = {}
         self.resolved = "198.51.100.53"
         self.looked_up: list[tuple[str, ...]] = []
+        self.paths: dict[Address, KernelPath] = {}
         self.interfaces_with_routes: set[str] = set()
         self.foreign_rules = ""
         self.shown = HostVitals()
@@ -210,6 +213,13 @@ class FakeHost:
             sysctls={key: kernel.parameter(key) for key in sysctls if kernel.has_parameter(key)},
             interfaces={**modes, **self.modes},
         )
+
+    def kernel_path(
+        self, destination: Address, *, source: Address, nic: str | None
+    ) -> KernelPath | None:
+        """Return what `paths` has for the destination, from any source."""
+        del source, nic
+        return self.paths.get(destination)
 
     def interfaces_with_bgp_routes(self) -> frozenset[str]:
         """Return `interfaces_with_routes`, as far as they are there."""
