@@ -117,11 +117,14 @@ def _set_capabilities(libc: ctypes.CDLL, keep: Iterable[Capability]) -> bool:
 
 
 def _is_roots(directory: Path) -> bool:
-    """Whether root needs no capability for a directory, which may not exist."""
+    """Whether root needs no capability for a directory, which may not exist, and what is in it."""
     try:
         place = directory.resolve(strict=True)
-        return place.stat().st_uid == 0 and all(
+        is_entered = all(
             found.st_uid == 0 or found.st_mode & 0o001 for found in map(Path.stat, place.parents)
         )
+        # Copied back by another user, files are that user's.
+        within = (place, *place.rglob("*"))
+        return is_entered and all(each.lstat().st_uid == 0 for each in within)
     except OSError:
         return False
