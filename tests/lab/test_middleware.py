@@ -25,16 +25,15 @@ from uno.lab import netns
 from uno.lab.agents import Agent, Agents
 from uno.lab.deploy import uno
 from uno.lab.node import Node
-from uno.model.plan import BusPlan
 from uno.model.status import CellStatus
 from uno.model.uvn import Middleware, Settings
 from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
+from uno.registry.changes import operations
 from uno.statesync.timers import MAX_AGE
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900), pytest.mark.feature("G58")]
 
 OTHER_CELL = "lan-c"
-DOMAIN = BusPlan().domain
 ALL_PROTOCOLS = 3
 PAST_THE_FIREWALL = """\
 nft -n list chain inet uno input 2>&- | grep -q 'iifname "lo" udp' ||
@@ -95,16 +94,36 @@ def test_a_registry_that_is_killed_is_missed_at_once_and_comes_back(well: Agents
     well.await_settled(within=120)
 
 
+@pytest.mark.feature("F040")
 @pytest.mark.feature("F099")
 @pytest.mark.feature("G56")
-def test_the_middleware_changes_on_trial_while_agents_run(well: Agents) -> None:
-    for chosen in (DEFAULT, OTHER):
-        configure(well, "--middleware", chosen.value)
+def test_the_middleware_and_its_domain_change_on_trial_while_agents_run(well: Agents) -> None:
+    before = domain(well)
+    for words in ((DEFAULT.value,), (OTHER.value, "--dds-domain", str(before + 1))):
+        configure(well, "--middleware", *words)
 
         result = json.loads(well.sync("-t", "120", "-J", timeout=200).stdout)
 
         assert result["consistent"]
         assert {cell["name"] for cell in result["cells"]} == set(well.cells)
+
+    for each in well.all:
+        index = CELL_INDEX if each.cell else REGISTRY_INDEX
+        used = udp_ports(each.node)
+        assert used >= set(ports(before + 1, index)), each.name
+        assert used.isdisjoint(ports(before, index)), each.name
+
+
+def domain(agents: Agents) -> int:
+    """The DDS domain that the newest generation has."""
+    with operations.opened(agents.deployment.registry_root) as registry:
+        return int(registry.store.head().plan.bus.domain)
+
+
+def udp_ports(node: Node) -> set[int]:
+    """The UDP ports that programs on a node receive at."""
+    shown = node.run(["ss", "-lunH"]).stdout.splitlines()
+    return {int(line.split()[3].rpartition(":")[2]) for line in shown}
 
 
 @pytest.mark.feature("G55")
@@ -150,7 +169,7 @@ def test_altered_datagrams_end_no_agent(well: Agents) -> None:
         await_true(lambda: len(datagrams()) > 10, "datagrams of the thief are captured", within=60)
         for each in targets:
             index = CELL_INDEX if each.cell else REGISTRY_INDEX
-            bombard(each.node, node_address(site, each), ports(DOMAIN, index), datagrams())
+            bombard(each.node, node_address(site, each), ports(domain(well), index), datagrams())
 
     assert [(each.pid, each.bus_pid) for each in targets] == before
     assert all(each.view_or_none() is not None for each in targets)

@@ -22,7 +22,7 @@ from watching import (
     tables_at_rest,
 )
 
-from uno.lab import netns
+from uno.lab import deploy, netns
 from uno.lab.agents import agents_of
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment
@@ -39,8 +39,11 @@ FAILOVER = 2.5
 
 
 @pytest.fixture(scope="module")
-def four_sites_spec(ring_spec: Path) -> Path:
-    return ring_spec
+def four_sites_spec(ring_spec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ring without a root VPN: cells have their packages, and nothing else."""
+    path = tmp_path_factory.mktemp("static") / "uvn.yml"
+    path.write_text(f"{ring_spec.read_text()}  enable_root_vpn: false\n")
+    return path
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,6 +59,7 @@ def _settled(running: Deployment) -> None:
 @pytest.mark.feature("F006")
 @pytest.mark.feature("F009")
 @pytest.mark.feature("F015")
+@pytest.mark.feature("F043")
 @pytest.mark.feature("F094")
 @pytest.mark.feature("G32")
 def test_every_lan_host_reaches_every_other_as_itself_in_both_ip_versions(
@@ -71,6 +75,22 @@ def test_every_lan_host_reaches_every_other_as_itself_in_both_ip_versions(
     found = pair_results(pairs, reached, carried, source_kept=True)
     assert [sum(pair.version == version for pair in pairs) for version in (4, 6)] == [48, 24]
     assert [result for result in found if result.fault] == []
+
+
+@pytest.mark.feature("F043")
+def test_without_a_root_vpn_nothing_is_there_for_it_and_sync_names_the_way(
+    running: Deployment,
+) -> None:
+    for cell in running.cells:
+        names = cell.run(["wg", "show", "interfaces"]).stdout.split()
+        assert {name.rstrip("0123456789") for name in names} <= {"uwg-b", "uwg-p"}
+        assert cell.run(["ss", "-lunH", "sport = :63447 or sport = :63448"]).stdout == ""
+    refused = deploy.uno(
+        running.world.registry, "sync", "-r", str(running.registry_root), check=False
+    )
+    assert refused.status == 2
+    assert "no root VPN" in refused.stderr
+    assert "to the cells by hand" in refused.stderr
 
 
 @pytest.mark.feature("G42")

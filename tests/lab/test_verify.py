@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,12 +11,13 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 import pytest
+from msgspec.structs import replace
 from routed_cells import RoutedUvn, Traffic, set_wires, side_by_side
 from seeded_uvns import drawn, hand_made, ring_of_five
 from watching import await_true, note
 
 from uno.lab.ping_matrix import PingMatrix, PingPath
-from uno.model.plan import Link
+from uno.model.plan import Link, Plan
 from uno.planning.planner import plan
 from uno.planning.survivability.failures import (
     FailureImpact,
@@ -24,6 +26,9 @@ from uno.planning.survivability.failures import (
     failure_impacts,
     sites,
 )
+from uno.planning.topology.graph import Pair
+from uno.render.guide import guide
+from uno.render.handout import markdown
 
 pytestmark = [
     pytest.mark.lab,
@@ -40,10 +45,12 @@ SILENT = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One failure, or none."""
+    """One failure, or none, of a UVN that may lack links."""
 
     kind: FailureKind = FailureKind.NOTHING
     failed: Group = ()
+    # Links that never came up.
+    lacking: frozenset[Pair] = frozenset()
 
     @property
     def dead(self) -> frozenset[int]:
@@ -52,7 +59,11 @@ class Failure:
 
     def takes(self, link: Link) -> bool:
         """Whether a link loses everything."""
-        return link.cells == self.failed or not self.dead.isdisjoint(link.cells)
+        return (
+            link.cells in self.lacking
+            or link.cells == self.failed
+            or not self.dead.isdisjoint(link.cells)
+        )
 
 
 @dataclass(kw_only=True)
@@ -118,6 +129,42 @@ def test_each_failure_costs_what_verify_predicts(uvns: tuple[RoutedUvn, ...]) ->
         + ", ".join(f"{seconds:.1f}" for seconds in tally.rounds)
     )
     assert tally.differences == []
+
+
+@pytest.mark.feature("G60")
+@pytest.mark.usefixtures("outage")
+def test_without_nat_loopback_what_is_lost_is_what_verify_predicts(
+    uvns: tuple[RoutedUvn, ...],
+) -> None:
+    """The links that the guides name do not come up, and traffic takes others, or there are none.
+
+    The two uplinks of a private cell go to two addresses, so that a site takes one alone with it.
+    """
+    states = [(uvn, Failure(lacking=named)) for uvn in uvns if (named := within_sites(uvn.plan))]
+    tally = Tally()
+
+    compare(states, tally)
+
+    assert states[0][0] is uvns[0], "it has two cells at one address"
+    assert failure_impacts(uvns[0].plan) == (), "its private cell has uplinks to two addresses"
+    assert tally.differences == []
+    note(f"{len(states)} UVNs, {tally.pairs} pairs without the links within a site")
+
+
+def within_sites(made: Plan) -> frozenset[Pair]:
+    """The links between cells at one address, as the guides of both ends name them."""
+    ids = {cell.member.name: cell.member.id for cell in made.cells}
+    named = {
+        (ids[name], ids[other])
+        for name in ids
+        for found in re.findall(
+            r"This is also the public address of (.*?)\. Between",
+            markdown(guide(made, name, fingerprint="", bus_ports=())),
+        )
+        for other in re.findall(r"`(.*?)`", found)
+    }
+    assert named == {(other, one) for one, other in named}
+    return frozenset((one, other) for one, other in named if one < other)
 
 
 @pytest.mark.feature("G12")
@@ -189,7 +236,9 @@ def alive(uvn: RoutedUvn, failure: Failure) -> list[Traffic]:
 
 def predicted_lost(uvn: RoutedUvn, failure: Failure) -> list[Traffic]:
     """The traffic that a failure costs, and what is lost without one, as `uno verify` has it."""
-    impacts = {(each.kind, each.failed): each for each in failure_impacts(uvn.plan)}
+    links = tuple(link for link in uvn.plan.links if link.cells not in failure.lacking)
+    left = replace(uvn.plan, links=links)
+    impacts = {(each.kind, each.failed): each for each in failure_impacts(left)}
     apart = groups(impacts.get((FailureKind.NOTHING, ())))
     impact = impacts.get((failure.kind, failure.failed))
     parted = groups(impact)
