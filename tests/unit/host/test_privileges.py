@@ -55,13 +55,12 @@ def test_files_of_others_are_read_only_where_the_agents_directory_is_anothers(
     assert needed(OF_REGISTRY, directory=others / "cell") == OF_REGISTRY | foreign
 
     os.chown(others / "cell", 0, 0)
-    (others / "cell" / "log").mkdir()
-    (others / "cell" / "log" / "restored").touch()
+    (others / "cell" / "restored").touch()
     assert needed(OF_CELL, directory=others / "cell") == OF_CELL
-    os.chown(others / "cell" / "log" / "restored", 1000, 1000)
+    os.chown(others / "cell" / "restored", 1000, 1000)
     assert needed(OF_CELL, directory=others / "cell") == OF_CELL | foreign
 
-    os.chown(others / "cell" / "log" / "restored", 0, 0)
+    os.chown(others / "cell" / "restored", 0, 0)
     os.chown(others, 1000, 1000)
     others.chmod(0o700)
     assert needed(OF_CELL, directory=others / "cell") == OF_CELL | foreign
