@@ -124,7 +124,7 @@ def _is_roots(directory: Path) -> bool:
             found.st_uid == 0 or found.st_mode & 0o001 for found in map(Path.stat, place.parents)
         )
         # Copied back by another user, files are that user's.
-        within = (place, *place.iterdir())
+        within = (place, *(each for each in place.iterdir() if each.is_file()))
         return is_entered and all(each.lstat().st_uid == 0 for each in within)
     except OSError:
         return False
