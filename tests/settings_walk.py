@@ -2,7 +2,8 @@
 
 `tests/lab/test_settings.py` walks through them; `tests/unit/test_settings_walk.py` demands a row
 for every field of the model. Words are those of a command of the registry of `SPEC`; `{a}` and
-`{registry}` stand for the public addresses of these nodes.
+`{registry}` stand for the public addresses of these nodes, and `{pem}` for a file with a
+certificate and its key.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ def _dropped(words: str, match: str, at: str) -> Bad:
 
 _NOWHERE = "203.0.113.250"
 _DISCOVERY = 7400 + 10
+_OWN_CERTIFICATE = _cell("--web-certificate {pem} --web-key {pem}")
 _STATIC = '-S static -D {"a":["b","c"],"b":["c"]}'
 
 WALK: dict[str, Row] = {
@@ -145,6 +147,21 @@ WALK: dict[str, Row] = {
     ),
     "cells.settings.location": Row(
         good=_cell("--location here"), bad=(Bad(words=_cell(f"--location {'x' * 1000}")),)
+    ),
+    "cells.settings.web.certificate": Row(
+        good=_OWN_CERTIFICATE,
+        bad=(
+            Bad(words=_cell("--web-certificate here.pem --web-key /etc/page.key")),
+            Bad(
+                words=_cell("--web-certificate /nowhere/page.pem --web-key /nowhere/page.key"),
+                by=Refuser.CELL,
+                reason="cannot be read",
+            ),
+        ),
+    ),
+    "cells.settings.web.key": Row(
+        good=_OWN_CERTIFICATE,
+        bad=(Bad(words=_cell("--web-key /etc/page.key")),),
     ),
     "cells.settings.root_vpn_port": Row(
         good=_cell("--root-vpn-port 50011"),

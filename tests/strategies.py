@@ -23,6 +23,7 @@ from uno.model.uvn import (
     TimingProfile,
     User,
     Uvn,
+    WebSettings,
 )
 
 OWNER = "owner@example.org"
@@ -88,6 +89,7 @@ def cells(draw: st.DrawFn, number: int) -> Cell:
             particles_vpn_port=2000 + number if own_ports else None,
             backbone_vpn_port=draw(st.sampled_from([None, 50000, 50001 + number])),
             timing_profile=draw(st.sampled_from([None, None, None, *TimingProfile])),
+            web=draw(st.sampled_from([WebSettings(), WebSettings(certificate="/c", key="/k")])),
         ),
         excluded=draw(st.sampled_from([False, False, False, True])),
     )

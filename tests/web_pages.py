@@ -24,6 +24,7 @@ from uno.cli.web_page import make_page
 from uno.model import web_access
 from uno.model.key_ids import WEB, cell_signing
 from uno.model.package import Package
+from uno.model.plan import CertificateFiles
 from uno.model.status import CellStatus, CellView, UvnView
 from uno.model.uvn import Cell, Particle, User, Uvn
 from uno.model.web_access import ParticleSettings, WebAccess, WebUser
@@ -262,15 +263,21 @@ class ServedPage:
 
 @asynccontextmanager
 async def served(
-    directory: Path, *, addresses: tuple[str, ...] = (ADDRESS,), awaited: bool = True
+    directory: Path,
+    *,
+    addresses: tuple[str, ...] = (ADDRESS,),
+    awaited: bool = True,
+    own_files: CertificateFiles | None = None,
 ) -> AsyncIterator[ServedPage]:
     """Serve the page of `hub` at a free port, from the process that agents start.
 
-    Unless `awaited`, nobody has connected yet.
+    Unless `awaited`, nobody has connected yet. `own_files` have a certificate of the owner's.
     """
     port = free_port()
     process = make_page(directory, environ={})
-    page = ServedPage(process, port, package(port), [view()])
+    made = package(port)
+    made = replace(made, plan=replace(made.plan, web_files=own_files))
+    page = ServedPage(process, port, made, [view()])
     process.configure(page.package, [IPv4Address(each) for each in addresses])
     running = asyncio.ensure_future(process.run(lambda: page.shown[-1], lambda: None, page.watch))
     try:

@@ -1,9 +1,9 @@
 """The protocol between commands and the agent on the same host: JSON lines over a unix socket.
 
 A client sends one line, `{"request": "view"}`. The response is one line with the agent's view, a
-`ViewUpdate`; for `watch` and `sync` another follows after each change, with what has changed. An
-error is `{"error": what, "hint": what to do}`. Only root and the agent's own user can open the
-socket.
+`ViewUpdate`; for `watch`, `follow` and `sync` another follows after each change, with what has
+changed. An error is `{"error": what, "hint": what to do}`. Only root and the agent's own user can
+open the socket.
 """
 
 from __future__ import annotations
@@ -45,10 +45,14 @@ _REQUEST_LIMIT = 4096
 
 
 class ControlRequest(StrEnum):
-    """The requests of clients. `sync` is for the registry: release the newest generation."""
+    """The requests of clients. `sync` is for the registry: release the newest generation.
+
+    A client that follows has no cell measure, as all others do.
+    """
 
     VIEW = "view"
     WATCH = "watch"
+    FOLLOW = "follow"
     SYNC = "sync"
 
 
@@ -85,15 +89,18 @@ class ControlServer:
         path: Path,
         *,
         view: Callable[[], UvnView],
+        watched: Callable[[], None] = lambda: None,
         lans: Callable[[], Lans] = dict,
         sync: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Serve `path`; `view` returns the current view, and `lans` the LANs of its cells.
 
-        `sync` carries out such a request; its UnoError is sent to the client.
+        `watched` is called each time that one is sent to a client that watches the UVN. `sync`
+        carries out such a request; its UnoError is sent to the client.
         """
         self._path = path
         self._view = view
+        self._watched = watched
         self._lans = lans
         self._sync = sync
         self._change = asyncio.Event()
@@ -131,14 +138,19 @@ class ControlServer:
             await _send(client, _Error(error=error.what, hint=error.hint))
             return
         updates = ViewUpdates()
-        await _send(client, updates.next(self._view(), self._lans()))
+        await _send(client, self._next(updates, request))
         while request is not ControlRequest.VIEW:
             change = self._change
             await asyncio.sleep(MIN_INTERVAL)
             with suppress(TimeoutError):
                 async with asyncio.timeout(MAX_INTERVAL - MIN_INTERVAL):
                     await change.wait()
-            await _send(client, updates.next(self._view(), self._lans()))
+            await _send(client, self._next(updates, request))
+
+    def _next(self, updates: ViewUpdates, request: ControlRequest) -> ViewUpdate:
+        if request is not ControlRequest.FOLLOW:
+            self._watched()
+        return updates.next(self._view(), self._lans())
 
     async def _start_sync(self) -> None:
         if self._sync is None:

@@ -39,6 +39,7 @@ from uno.model.uvn import (
     TimingProfile,
     User,
     Uvn,
+    WebSettings,
 )
 from uno.planning.diff import plan_diff
 from uno.planning.planner import plan, required_keys, with_keys
@@ -83,6 +84,7 @@ UVN = Uvn(
             allowed_lans=(lan(1),),
             settings=CellSettings(
                 location="attic",
+                web=WebSettings(certificate="/etc/page.pem", key="/etc/page.key"),
                 root_vpn_port=50001,
                 particles_vpn_port=50002,
                 backbone_vpn_port=50003,

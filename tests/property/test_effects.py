@@ -66,6 +66,8 @@ NEW: dict[str, Any] = {
     "cells.settings.enable_particles_vpn": False,
     "cells.settings.httpd_port": 8443,
     "cells.settings.location": "attic",
+    "cells.settings.web.certificate": "/etc/page.pem",
+    "cells.settings.web.key": "/etc/page.key",
     "cells.settings.root_vpn_port": 50001,
     "cells.settings.particles_vpn_port": 50002,
     "cells.settings.backbone_vpn_port": 50003,
@@ -114,6 +116,13 @@ BESIDE: dict[str, dict[str, Any]] = {
         "settings.deployment.strategy_args": {"a": ["b", "c", "d"]},
     },
     "settings.deployment.seed": {"settings.deployment.strategy": "random"},
+    **{
+        f"cells.settings.web.{key}": {
+            "cells.settings.web.certificate": "/etc/other.pem",
+            "cells.settings.web.key": "/etc/other.key",
+        }
+        for key in ("certificate", "key")
+    },
     "settings.notify.via": {"settings.notify.to": ["https://hooks.example.org/uno"]},
     "settings.notify.hold": {"settings.notify.to": ["https://hooks.example.org/uno"]},
 }
@@ -236,6 +245,7 @@ def effects(uvn: Uvn) -> dict[str, Any]:
         "registry": root_vpn.desired(decided, root_keys),
         "phones": phones(uvn),
         "bus": decided.bus,
+        "pages": [package_of(cell.member.id, uvn).plan.web_files for cell in decided.cells],
         "notifications": declared_secrets(uvn),
     }
 

@@ -28,6 +28,7 @@ from uno.model.uvn import (
     User,
     Uvn,
     VpnSettings,
+    WebSettings,
 )
 from uno.spec import load, parse, to_yaml
 from uno.spec.build import uvn_from
@@ -216,6 +217,7 @@ cell_settings = st.builds(
     enable_particles_vpn=st.booleans(),
     httpd_port=ports,
     location=st.none() | lines,
+    web=st.builds(WebSettings, certificate=st.none() | lines, key=st.none() | lines),
     root_vpn_port=st.none() | ports,
     particles_vpn_port=st.none() | ports,
     backbone_vpn_port=st.none() | ports,

@@ -105,7 +105,8 @@ class CellAgent:
         )
         self._control = control.ControlServer(
             environment.folder / control.SOCKET,
-            view=self._answer,
+            view=self.view,
+            watched=self._watch,
             lans=lambda: self._flood.state.database.lans,
         )
         self._publisher = StatusPublisher(
@@ -211,11 +212,6 @@ class CellAgent:
         if cell.id != self._commit.package.plan.cell or status is None:
             return cell
         return replace(cell, status=status, status_age=0.0)
-
-    def _answer(self) -> UvnView:
-        """Return the view for a client, which watches the UVN."""
-        self._watch()
-        return self.view()
 
     def _watch(self) -> None:
         """Have all cells advertise what they measure, as somebody watches the UVN here."""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 from msgspec.structs import replace
 
 from uno import control
 from uno.cli.web_page import make_page
+from uno.control import ControlRequest
 from uno.controller.registry_page import RegistryPage
 from uno.diagnostics import UnoError
 from uno.model.messages import REGISTRY
@@ -51,6 +52,7 @@ class FollowedAgent:
         self._socket = control.socket_path(identity, REGISTRY)
         self._changed, self._loop = changed, asyncio.get_running_loop()
         self._view: UvnView | None = None
+        self._asking = Lock()
 
     def view(self) -> UvnView | None:
         """Return its newest view, None where no agent runs."""
@@ -59,14 +61,27 @@ class FollowedAgent:
     def start(self) -> None:
         """Begin. Raises `UnoError` where an agent runs that this user cannot follow."""
         with suppress(control.NoAgent):
-            self._view = control.request_view(self._socket)
+            self._view = control.request_view(self._socket, ControlRequest.FOLLOW)
         Thread(target=self._follow, daemon=True).start()
+
+    def watch(self) -> None:
+        """Have cells measure for a while, as somebody reads the page. Returns at once."""
+        Thread(target=self._ask, daemon=True).start()
+
+    def _ask(self) -> None:
+        # One at a time, whatever time it takes.
+        if self._asking.acquire(blocking=False):
+            try:
+                with suppress(UnoError):
+                    control.request_view(self._socket)
+            finally:
+                self._asking.release()
 
     def _follow(self) -> None:
         while True:
             # However it fails, it is tried again.
             with suppress(UnoError):
-                for view in control.watch_views(self._socket):
+                for view in control.watch_views(self._socket, ControlRequest.FOLLOW):
                     self._take(continued(view, self._view))
             self._take(None)
             Event().wait(_AGAIN)

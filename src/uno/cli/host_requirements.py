@@ -6,6 +6,7 @@ A cell refuses a package that its host cannot run when it is staged: nothing has
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from uno.cli import middleware
 from uno.host.udp_ports import require_free
 from uno.model.listening_ports import bus_transport
 from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, listening
+from uno.web import own_certificate
 
 if TYPE_CHECKING:
     from uno.model.package import Package
@@ -31,6 +33,11 @@ def require_for_cell(
     _require_bus((running.plan.bus,), offered.plan.bus, index=CELL_INDEX, directory=directory)
     added = sorted(set(_listen_ports(offered)) - set(_listen_ports(running)) - set(own_ports))
     require_free(added, purpose="WireGuard")
+    files = offered.plan.web_files
+    if files is not None and files != running.plan.web_files:
+        # One that was taken before and has expired since is no obstacle to other changes.
+        now = int(time.time())  # noqa: TID251 - certificates have times of day
+        own_certificate.require_valid(own_certificate.read(files), files, now=now)
 
 
 def require_for_registry(in_use: Collection[Plan], offered: Plan, *, directory: Path) -> None:

@@ -175,11 +175,6 @@ class RegistryAgent:
             return structs.replace(seen, rollout=f"waits: {self._bus.problem}")
         return seen
 
-    def _show(self) -> UvnView:
-        """Return the view for a client, which watches the UVN."""
-        self._watch()
-        return self.view()
-
     def _watch(self) -> None:
         """Have all cells advertise what they measure, as somebody watches the UVN here."""
         now = self._environment.clock()
@@ -229,7 +224,11 @@ class RegistryAgent:
         identity = self._snapshot.plan.identity
         path = control.socket_path(identity, REGISTRY, run=self._environment.run)
         self._server = control.ControlServer(
-            path, view=self._show, lans=lambda: self._receiver.database.lans, sync=self.release
+            path,
+            view=self.view,
+            watched=self._watch,
+            lans=lambda: self._receiver.database.lans,
+            sync=self.release,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

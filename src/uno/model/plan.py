@@ -160,6 +160,13 @@ class Link(Struct, frozen=True, kw_only=True):
         return f"{self.a.cell}-{self.b.cell}"
 
 
+class CertificateFiles(Struct, frozen=True, kw_only=True):
+    """Where a cell's host has a certificate of its owner's for the web page, and its key."""
+
+    certificate: str
+    key: str
+
+
 class PlannedCell(Struct, frozen=True, kw_only=True):
     """A cell as decided. Ports are None where the cell does not listen."""
 
@@ -168,6 +175,7 @@ class PlannedCell(Struct, frozen=True, kw_only=True):
     root_port: int | None = None
     particles_port: int | None = None
     httpd_port: int = 443
+    web_files: CertificateFiles | None = None
     location: str | None = None
 
 
@@ -330,6 +338,7 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     bus: BusPlan = BusPlan()
     masquerades_nodes: bool = False
     httpd_port: int = 443
+    web_files: CertificateFiles | None = None
     location: str | None = None
 
 

@@ -155,6 +155,13 @@ def text_fault(text: str) -> Fault | None:
     return None
 
 
+def file_fault(path: str) -> Fault | None:
+    """Check the path of a file on another host: an absolute one, as `..` and `~` lead elsewhere."""
+    if path.startswith("/") and not path.endswith("/") and ".." not in path.split("/"):
+        return None
+    return Fault(f"{quoted(path)} is not the path of a file", "write it from / on, without ..")
+
+
 def interface_name(pattern: str, number: int) -> str:
     """Return the interface name that `pattern`, with `{}` in it, has for `number`."""
     # Not `format`: the pattern comes from a person, and may hold other braces.

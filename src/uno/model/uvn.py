@@ -51,12 +51,24 @@ class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     excluded: bool = False
 
 
+class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The web page of a cell: a certificate of its owner's, beside the one that the UVN gives it.
+
+    `certificate` and `key` are absolute paths on the cell's host, of PEM files (RFC 7468): the
+    certificate with its chain, the certificate first, and its private key without a passphrase.
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+
+
 class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one cell does differently. A port or timing profile that is None is the UVN's."""
 
     enable_particles_vpn: bool = True
     httpd_port: int = 443
     location: str | None = None
+    web: WebSettings = WebSettings()
     root_vpn_port: int | None = None
     particles_vpn_port: int | None = None
     backbone_vpn_port: int | None = None

@@ -68,6 +68,7 @@ def _cell_plan(plan: Plan, cell: PlannedCell, peers: list[tuple[int, BackbonePee
         bus=plan.bus,
         masquerades_nodes=plan.masquerades_nodes and bool(cell.member.lans),
         httpd_port=cell.httpd_port,
+        web_files=cell.web_files,
         location=cell.location,
     )
 

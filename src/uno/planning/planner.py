@@ -17,6 +17,7 @@ from uno.model.net import network_order
 from uno.model.plan import (
     BackboneVpn,
     BusPlan,
+    CertificateFiles,
     Member,
     ParticlesVpn,
     Plan,
@@ -27,7 +28,7 @@ from uno.model.plan import (
     Timing,
 )
 from uno.model.syntax import interface_name
-from uno.model.uvn import Cell, Particle, Settings, TimingProfile, Uvn
+from uno.model.uvn import Cell, Particle, Settings, TimingProfile, Uvn, WebSettings
 from uno.planning.allocation import addresses
 from uno.planning.allocation.link_allocation import links
 from uno.planning.timing import timing
@@ -178,8 +179,15 @@ def _cell(cell: Cell, settings: Settings, pools: Pools) -> PlannedCell:
         else None,
         particles_port=(own.particles_vpn_port or settings.particles_vpn.port) if serves else None,
         httpd_port=own.httpd_port,
+        web_files=_certificate_files(own.web),
         location=own.location,
     )
+
+
+def _certificate_files(web: WebSettings) -> CertificateFiles | None:
+    if web.certificate is None or web.key is None:
+        return None
+    return CertificateFiles(certificate=web.certificate, key=web.key)
 
 
 def _own_timing(profile: TimingProfile | None, settings: Settings) -> Timing | None:

@@ -35,6 +35,7 @@ from uno.spec.written_values import (
     Spec,
     UserSpec,
     VpnSpec,
+    WebSpec,
 )
 
 _BY_TYPE: dict[Any, ValueKind] = {
@@ -86,7 +87,10 @@ USER = SpecSection(
     required=("email",),
     groups={"config": _USER_CONFIG},
 )
-CELL_SETTINGS = SpecSection(type=CellSettingsSpec, keys=kinds_of(CellSettingsSpec))
+WEB = SpecSection(type=WebSpec, keys=kinds_of(WebSpec))
+CELL_SETTINGS = SpecSection(
+    type=CellSettingsSpec, keys=kinds_of(CellSettingsSpec), groups={"web": WEB}
+)
 CELL = _named(CellSpec, groups={"settings": CELL_SETTINGS})
 PARTICLE = _named(ParticleSpec, groups={})
 VPN = SpecSection(type=VpnSpec, keys=kinds_of(VpnSpec))

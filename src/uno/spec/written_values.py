@@ -41,12 +41,20 @@ class UserSpec(Struct, frozen=True, kw_only=True):
     excluded: bool | None = None
 
 
+class WebSpec(Struct, frozen=True, kw_only=True):
+    """The web page of one cell."""
+
+    certificate: Annotated[str | None, _LINE] = None
+    key: Annotated[str | None, _LINE] = None
+
+
 class CellSettingsSpec(Struct, frozen=True, kw_only=True):
     """The settings of one cell."""
 
     enable_particles_vpn: bool | None = None
     httpd_port: Annotated[int | None, _PORT] = None
     location: Annotated[str | None, _LINE] = None
+    web: WebSpec | None = None
     root_vpn_port: Annotated[int | None, _PORT] = None
     particles_vpn_port: Annotated[int | None, _PORT] = None
     backbone_vpn_port: Annotated[int | None, _PORT] = None
@@ -133,7 +141,7 @@ class Spec(Struct, frozen=True, kw_only=True):
 
 
 S = TypeVar("S", bound=Struct)
-GROUPS = (SettingsSpec, CellSettingsSpec, VpnSpec, DeploymentSpec, NotifySpec)
+GROUPS = (SettingsSpec, CellSettingsSpec, WebSpec, VpnSpec, DeploymentSpec, NotifySpec)
 
 
 def overlaid(below: S, above: S) -> S:

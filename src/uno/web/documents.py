@@ -356,8 +356,9 @@ class CellReport(Struct, frozen=True, kw_only=True):
     `undone` is the last change that it has rolled back from, `ack` the phase of its package with
     `ack_reason`. `dropped` maps rules of its firewall to the packets that these have dropped.
     `clock_ahead` is how far its clock is ahead of the viewer's, in seconds. `muted_for` are the
-    seconds for which nobody is notified of it. `cost` is what its loss would cost. `limited`: the
-    reader sees only a part.
+    seconds for which nobody is notified of it. `detection` is within how many seconds the loss of
+    one of its links is detected, by its own timing profile; `metered` is one. `cost` is what its
+    loss would cost. `limited`: the reader sees only a part.
     """
 
     cell: CellSummary
@@ -383,6 +384,8 @@ class CellReport(Struct, frozen=True, kw_only=True):
     unproved: str = ""
     pending: tuple[str, ...] = ()
     muted_for: int | None = None
+    detection: float | None = None
+    metered: bool = False
     lans: tuple[LanSummary, ...] = ()
     links: tuple[LinkEndReport, ...] = ()
     paths: tuple[PathReport, ...] = ()

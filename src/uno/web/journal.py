@@ -6,13 +6,13 @@ pictures are compared seldom, as that takes longer than to find it out.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 from uno.model.status import CellStatus, CellView, UvnView
 from uno.web.events import NetworkEvent, events
 from uno.web.picture import Picture
-from uno.web.series import SeriesRecorder, samples
+from uno.web.series import RecordedLink, SeriesRecorder, samples
 
 COMPARE_EVERY: Final = 30.0
 """Seconds between two comparisons where only measurements have changed."""
@@ -27,6 +27,13 @@ class Journal:
         self._received: dict[int, tuple[CellStatus | None, float]] = {}
         self._compared: Picture | None = None
         self._compare_at = 0.0
+        self._is_restored = False
+
+    def restore(self, recorded: Iterable[RecordedLink]) -> None:
+        """Have what an earlier run of the agent has recorded."""
+        for each in recorded:
+            self.series.restore(each)
+        self._is_restored = True
 
     def measure(self, view: UvnView, *, now: float) -> None:
         """Record what cells have measured, at the monotonic time `now`."""
@@ -36,7 +43,8 @@ class Journal:
                 self._received[cell.id] = cell.status, now
                 for link, sample in samples(cell):
                     self.series.note(link, sample, at=now)
-        if len(self._received) > len(view.cells):
+        if self._is_restored or len(self._received) > len(view.cells):
+            self._is_restored = False
             ids = frozenset(cell.id for cell in view.cells)
             self._received = {id_: it for id_, it in self._received.items() if id_ in ids}
             self.series.keep_only(ids)

@@ -42,6 +42,14 @@ class CertificateFrame(_PageFrame, frozen=True, tag="certificate"):
     key: str
 
 
+class OwnCertificateFrame(_PageFrame, frozen=True, tag="own-certificate"):
+    """A certificate for readers that name one of `names`, as PEM; none where `chain` is empty."""
+
+    chain: str
+    key: str
+    names: tuple[str, ...]
+
+
 class ListenFrame(_PageFrame, frozen=True, tag="listen"):
     """Serve at `address` (`192.168.1.2` or `fd00::1`): the frame comes with a listening socket.
 
@@ -134,7 +142,15 @@ class RefusedFrame(_PageFrame, frozen=True, tag="refused"):
 Shown: TypeAlias = SiteFrame | ViewFrame | CellFrame | SeriesFrame | DirectoryFrame | RecordedFrame
 """Frames with what the page shows."""
 
-ToPage: TypeAlias = Shown | CertificateFrame | ListenFrame | UnlistenFrame | ProbeFrame | RestFrame
+ToPage: TypeAlias = (
+    Shown
+    | CertificateFrame
+    | OwnCertificateFrame
+    | ListenFrame
+    | UnlistenFrame
+    | ProbeFrame
+    | RestFrame
+)
 FromPage: TypeAlias = ProbedFrame | LineFrame | WatchedFrame | RestingFrame | RefusedFrame
 
 

@@ -32,14 +32,16 @@ from uno.model.status import CellView, UvnView
 from uno.model.untrusted_text import visible
 from uno.unprivileged.child_link import TEXT_LIMIT, Child, ChildLink, Outgoing
 from uno.unprivileged.confinement import WEB
-from uno.web import leaf_certificate
+from uno.web import leaf_certificate, own_certificate, series_file
 from uno.web import page_frames as frames
 from uno.web.event_store import EventStore
 from uno.web.events import NetworkEvent
 from uno.web.journal import Journal, is_same
 from uno.web.leaf_certificate import Leaf
+from uno.web.own_certificate import OwnCertificate
 from uno.web.page_site import PageSource, source_of
 from uno.web.picture import Picture
+from uno.web.series_file import CLOCK_SET, KeptSeries, SeriesMoment
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,9 @@ CERTIFICATE: Final = "web-certificate.json"
 EVENTS: Final = "events.db"
 """The file in the cell's directory that keeps what has happened."""
 
+SERIES: Final = "measurements"
+"""The file in the cell's directory that keeps the measurements of a day over restarts."""
+
 StartPage = Callable[[socket.socket, int], Child]
 
 # Seconds: between two states that are shown, at least and at most; between two that are recorded
@@ -56,15 +61,19 @@ StartPage = Callable[[socket.socket, int], Child]
 # started again, the first time and at most.
 SHORTEST, LONGEST = 0.1, 2.0
 RECORD_EVERY = 5.0
+# Seconds between two writes of the measurements of a day while the agent runs, for each MB of them:
+# flash memory of small hosts wears. The agent writes them when it ends, too.
+KEEP_EVERY = 3600.0
 REST_AFTER = 300.0
 FIRST_DELAY, MOST_DELAY = 0.1, 15.0
 # A process that has lasted so long has not failed for the same reason as the one before.
 _LASTING: Final = 60.0
 _BACKLOG: Final = 128
 # Seconds between two comparisons of a certificate with the clock.
-_CERTIFY_EVERY: Final = 60.0
-# A clock before this was not set since the host was switched on.
-_CLOCK_SET: Final = 1_750_000_000
+CERTIFY_EVERY = 60.0
+_MEGABYTE: Final = 1_000_000
+# random(4): another one each time that the host boots.
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class PageProcess:
@@ -85,6 +94,10 @@ class PageProcess:
         self._certified: tuple[str, tuple[Address, ...]] | None = None
         self._certify_at = 0.0
         self._leaf: Leaf | None = None
+        # The owner's, what its files were like when it was read, and when they are compared again.
+        self._own: OwnCertificate | None = None
+        self._own_mark: tuple[object, ...] = ()
+        self._own_at = 0.0
         self._sockets: dict[str, socket.socket] = {}
         # Those of them at which a first reader is awaited, and those that the process has.
         self._awaiting: dict[str, socket.socket] = {}
@@ -93,6 +106,7 @@ class PageProcess:
         self._problems: dict[str, str] = {}
         self._store = EventStore(directory / EVENTS)
         self._journal = Journal()
+        self._keep_at = 0.0
         self._is_watched = False
         # Something has changed; and a reader has come, or the process is to be started again.
         self._wake, self._called = asyncio.Event(), asyncio.Event()
@@ -135,6 +149,7 @@ class PageProcess:
 
     def _take(self, mark: str, source: PageSource | None) -> None:
         self._mark, self._source, self._is_new = mark, source, True
+        self._own_mark, self._own_at = (), 0.0
 
     def _place(self, addresses: Collection[Address]) -> None:
         before, networks = self._addresses, self._source.networks if self._source else ()
@@ -160,6 +175,7 @@ class PageProcess:
     ) -> None:
         """Serve until cancelled; `watch` is called now and then while somebody reads the page."""
         loop = asyncio.get_running_loop()
+        await self._restore_series(loop.time())
         try:
             while True:
                 self._wake.clear()
@@ -169,6 +185,8 @@ class PageProcess:
                     watch()
                 if self._has_page:
                     await self._turn(view(), directory(), now=loop.time())
+                if loop.time() >= self._keep_at:
+                    await asyncio.to_thread(self._write_series, self._kept_series(loop.time()))
                 if self._link is None:
                     await _within(RECORD_EVERY, self._called)
                 else:
@@ -176,6 +194,7 @@ class PageProcess:
                     await _within(LONGEST - SHORTEST, self._wake)
         finally:
             self.close()
+            self._write_series(self._kept_series(loop.time()))
 
     def close(self) -> None:
         """Serve no more."""
@@ -206,6 +225,9 @@ class PageProcess:
         source = self._source
         assert source is not None
         self._listen(source)
+        if now >= self._own_at:
+            self._own_at = now + CERTIFY_EVERY
+            await self._renew(source)
         self._journal.measure(view, now=now)
         picture = Picture(
             view=view,
@@ -260,7 +282,7 @@ class PageProcess:
         if not happened:
             return
         now = int(self._wall())
-        record = partial(self._store.append, happened, now=now, clock_trusted=now > _CLOCK_SET)
+        record = partial(self._store.append, happened, now=now, clock_trusted=now > CLOCK_SET)
         try:
             rows = await asyncio.to_thread(record)
         except UnoError as error:
@@ -268,6 +290,38 @@ class PageProcess:
         else:
             self._problems.pop("events", None)
             self._send(("events", rows[-1].number), frames.RecordedFrame(codec.encode(rows)))
+
+    async def _restore_series(self, now: float) -> None:
+        """Have what the last run has measured; a file that is damaged is no obstacle."""
+        self._keep_at = now + KEEP_EVERY
+        path = self._directory / SERIES
+        try:
+            content = await asyncio.to_thread(path.read_bytes)
+        except OSError:
+            return
+        kept = series_file.decoded(content)
+        if kept is None:
+            _log.warning("%s cannot be read: the charts of links begin anew", path)
+        else:
+            self._journal.restore(series_file.moved(kept, self._moment(now)))
+
+    def _kept_series(self, now: float) -> KeptSeries:
+        return KeptSeries(moment=self._moment(now), links=tuple(self._journal.series.recorded()))
+
+    def _write_series(self, kept: KeptSeries) -> None:
+        if not kept.links:
+            return
+        content = series_file.encoded(kept)
+        self._keep_at = kept.moment.monotonic + KEEP_EVERY * max(1.0, len(content) / _MEGABYTE)
+        try:
+            files.write_atomic(self._directory / SERIES, content)
+        except UnoError as error:
+            self._problems["series"] = f"the measurements of links cannot be kept: {error.what}"
+        else:
+            self._problems.pop("series", None)
+
+    def _moment(self, now: float) -> SeriesMoment:
+        return SeriesMoment(boot=_boot(), monotonic=now, wall=int(self._wall()))
 
     async def _send_history(self) -> None:
         try:
@@ -348,7 +402,7 @@ class PageProcess:
         wanted, access, name = (source.mark, self._addresses), source.access, source.site.name
         if wanted == self._certified and now < self._certify_at:
             return
-        self._certified, self._certify_at = wanted, now + _CERTIFY_EVERY
+        self._certified, self._certify_at = wanted, now + CERTIFY_EVERY
         addresses = tuple(
             each for each in self._addresses if any(_is_in(each, it) for it in source.certified)
         )
@@ -365,6 +419,45 @@ class PageProcess:
         if leaf is not before:
             self._leaf = leaf
             self._send("certificate", frames.CertificateFrame(leaf.chain, leaf.key))
+
+    async def _renew(self, source: PageSource) -> None:
+        """Have the owner's certificate, if there is one; send it if it is another."""
+        own, problem = self._own, ""
+        try:
+            own = await self._read_own(source)
+        except UnoError as error:
+            own = None
+            problem = f"the page has the UVN's certificate alone: {error.what}: {error.hint}"
+        else:
+            if own is not None and source.own_files is not None:
+                problem = own_certificate.late(own, source.own_files, now=int(self._wall()))
+        if problem and self._problems.get("own") != problem:
+            _log.warning("%s", problem)
+        self._problems.pop("own", None)
+        if problem:
+            self._problems["own"] = problem
+        if own != self._own:
+            self._own = own
+            self._send_own()
+
+    async def _read_own(self, source: PageSource) -> OwnCertificate | None:
+        """Return the owner's certificate, read again if a file has changed. Raises `UnoError`."""
+        named = source.own_files
+        if named is None:
+            return None
+        own, mark = self._own, await asyncio.to_thread(own_certificate.mark, named)
+        if own is None or mark != self._own_mark:
+            own = await asyncio.to_thread(own_certificate.read, named)
+            self._own_mark = mark
+        own_certificate.require_valid(own, named, now=int(self._wall()))
+        return own
+
+    def _send_own(self) -> None:
+        own = self._own
+        frame = frames.OwnCertificateFrame("", "", ())
+        if own is not None:
+            frame = frames.OwnCertificateFrame(own.chain, own.key, own.names)
+        self._send("own-certificate", frame)
 
     def _kept(self) -> Leaf | None:
         try:
@@ -403,6 +496,8 @@ class PageProcess:
         if self._leaf is not None:
             frame = frames.CertificateFrame(self._leaf.chain, self._leaf.key)
             self._send("certificate", frame)
+        if self._own is not None:
+            self._send_own()
         self._send("rest", frames.RestFrame(REST_AFTER))
         for recorded in self._journal.series.recorded():
             self._send(("series", recorded.link), frames.SeriesFrame(recorded))
@@ -442,6 +537,14 @@ class PageProcess:
         self._problems["process"] = what
         _log.warning("%s; it is started again", what)
         asyncio.get_running_loop().call_later(self._delay, self._want)
+
+
+def _boot() -> str:
+    """Return what identifies this run of the host; empty where the kernel does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

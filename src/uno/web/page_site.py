@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from uno.model import web_access
 from uno.model.net import Address, Network
 from uno.model.package import Package
-from uno.model.plan import Roster
+from uno.model.plan import CertificateFiles, Roster
 from uno.model.web_access import ParticleSettings, WebAccess, WebUser
 
 
@@ -54,8 +54,9 @@ class PageSource:
     """What a page is of, as its agent has it; `mark` differs whenever anything in it does.
 
     The page is served at addresses in `networks`, and its certificate is good for those in
-    `certified`, all of `access`. With `loopback_is_plain`, the loopback interface has HTTP without
-    TLS. `port_remedy` is what to do where another program has the port.
+    `certified`, all of `access`. `own_files` have a certificate of the owner's as well. With
+    `loopback_is_plain`, the loopback interface has HTTP without TLS. `port_remedy` is what to do
+    where another program has the port.
     """
 
     mark: str
@@ -64,6 +65,7 @@ class PageSource:
     networks: tuple[Network, ...]
     certified: tuple[Network, ...]
     port_remedy: str
+    own_files: CertificateFiles | None = None
     loopback_is_plain: bool = False
 
     def is_plain(self, address: Address) -> bool:
@@ -87,6 +89,7 @@ def source_of(package: Package, access: WebAccess) -> PageSource:
         networks=web_access.page_networks(plan, package.own),
         certified=web_access.networks(plan, package.own),
         port_remedy=remedy,
+        own_files=plan.web_files,
     )
 
 

@@ -40,6 +40,7 @@ def cell_report(picture: Picture, cell: int, reader: Reader) -> CellReport | Non
     if not reader.owns(cell):
         return CellReport(cell=short, limited=True)
     status, member, ack = seen.status, picture.members.get(cell), seen.ack
+    timing = picture.roster.timing_of(cell) if member else None
     remedy = f"on {seen.name}: uno doctor"
     report = CellReport(
         cell=short,
@@ -52,6 +53,8 @@ def cell_report(picture: Picture, cell: int, reader: Reader) -> CellReport | Non
         ack_generation=ack.generation if ack else None,
         ack_reason=ack.reason if ack else "",
         clock_ahead=clock_ahead(picture, seen),
+        detection=timing.detection / 1000 if timing else None,
+        metered=timing is not None and timing.metered,
         lans=tuple(each for each in lan_summaries(picture, reader) if each.cell == cell),
         links=tuple(_own_ends(picture, cell)),
         ports=tuple(cell_ports(picture, cell)),

@@ -36,7 +36,8 @@ _MAX_GAP = 900.0
 # Slots that are older than a day are forgotten so many at once.
 _FORGOTTEN_AT_ONCE = 60
 
-_FIELDS = ("rtt", "loss", "receive_rate", "send_rate")
+FIELDS = ("rtt", "loss", "receive_rate", "send_rate")
+"""What is measured of a link, in the order of `RecordedLink.values`."""
 
 
 class LinkSample(Struct, frozen=True, kw_only=True):
@@ -61,9 +62,9 @@ def samples(cell: CellView) -> Iterator[tuple[str, LinkSample]]:
 class RecordedLink(Struct, frozen=True, kw_only=True):
     """What is recorded of a link, for another recorder on the same host.
 
-    `slots` are minutes of the monotonic clock, as an array of unsigned numbers, and `values` the
-    measurements of each, as arrays of floats. `counted_at` is when `counted` was measured, None if
-    nothing was.
+    `slots` are minutes of the monotonic clock, as an array of numbers, negative ones from before
+    the host has booted, and `values` the measurements of each, as arrays of floats. `counted_at` is
+    when `counted` was measured, None if nothing was.
     """
 
     link: str
@@ -79,8 +80,8 @@ class _Ring:
     """The slots of one link in which something was measured, the oldest first."""
 
     def __init__(self) -> None:
-        self.slots = array("I")
-        self.values = {name: array("f") for name in _FIELDS}
+        self.slots = array("i")
+        self.values = {name: array("f") for name in FIELDS}
         self.counted: tuple[float, LinkSample] | None = None
         self.rates = LinkRates()
 
@@ -166,8 +167,8 @@ class SeriesRecorder:
         now = int(at // STEP)
         count = max(1, min(SLOTS, -(-span // STEP)))
         first = now - count + 1
-        known: dict[str, list[float | None]] = {name: [None] * count for name in _FIELDS}
-        for i in range(bisect_left(ring.slots, max(0, first)), bisect_right(ring.slots, now)):
+        known: dict[str, list[float | None]] = {name: [None] * count for name in FIELDS}
+        for i in range(bisect_left(ring.slots, first), bisect_right(ring.slots, now)):
             for name, values in ring.values.items():
                 if not math.isnan(values[i]):
                     known[name][ring.slots[i] - first] = round(values[i], 4)

@@ -79,6 +79,8 @@ CELL_VALUES = {
     "--network": "192.168.9.0/24",
     "--httpd-port": "8443",
     "--location": "attic",
+    "--web-certificate": "/etc/page.pem --web-key /etc/page.key",
+    "--web-key": "/etc/page.key --web-certificate /etc/page.pem",
     "--root-vpn-port": "40001",
     "--particles-vpn-port": "40002",
     "--backbone-vpn-port": "40003",
@@ -137,6 +139,7 @@ def declaring() -> Iterator[tuple[str, str, Recipe]]:
     for option, first, given in (
         ("--enable-particles-vpn", "--disable-particles-vpn", "--enable-particles-vpn"),
         ("--no-location", "--location attic", "--no-location"),
+        ("--no-web-certificate", "--web-certificate /c --web-key /k", "--no-web-certificate"),
         ("--default-ports", "--root-vpn-port 40001", "--default-ports"),
         ("--add-network", "", "--add-network 192.168.9.0/24"),
         ("--remove-network", "", "--remove-network 192.168.1.0/24"),

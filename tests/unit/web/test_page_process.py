@@ -8,10 +8,12 @@ import json
 import os
 import signal
 import socket
+import ssl
 import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,21 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+import own_certificates
 import web_pages
+from own_certificates import made
 from uno.cli import web_page
 from uno.diagnostics import TransientFailure
 from uno.model import web_access
-from uno.model.status import CellStatus, UvnView
+from uno.model.plan import CertificateFiles
+from uno.model.status import CellStatus, LinkState, UvnView
 from uno.unprivileged import child_link
 from uno.unprivileged.confinement import PASSWD, WEB, user
 from uno.unprivileged.frame_stream import FrameBuffer
 from uno.web import documents, page_process
 from uno.web import page_frames as frames
-from uno.web.page_process import CERTIFICATE, EVENTS, PageProcess
-from web_pages import JANE, KEYS, OWNER, PASSWORDS, PHONE, ServedPage
+from uno.web.page_process import CERTIFICATE, EVENTS, SERIES, PageProcess
+from web_pages import JANE, KEYS, NAME, OWNER, PASSWORDS, PHONE, ServedPage
 
 Served = Iterator[ServedPage]
 NOW = 1_800_000_000.0
@@ -575,5 +580,125 @@ def test_a_new_package_ends_the_sessions_of_who_is_no_user_any_more(tmp_path: Pa
             found = await asyncio.to_thread(owner.ask, "GET", "/api/v1/session")
             assert json.loads(found.body)["email"] == OWNER
             assert (await asyncio.to_thread(jane.log_in, JANE)).status in (401, 429)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.feature("F106")
+def test_a_certificate_of_the_owners_is_served_to_its_name_and_renewed_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_process, "CERTIFY_EVERY", 0.1)
+    monkeypatch.setattr(page_process, "LONGEST", 0.2)
+    files = CertificateFiles(certificate=str(tmp_path / "c.pem"), key=str(tmp_path / "k.pem"))
+
+    def write(chain: str, key: str) -> None:
+        Path(files.certificate).write_text(chain)
+        Path(files.key).write_text(key)
+
+    async def scene() -> None:
+        first, second = made("page.example.org"), made("page.example.org", "*.example.org")
+        write(*first)
+        async with web_pages.served(tmp_path, own_files=files) as page:
+            pid = page.process.pid
+
+            async def shown(name: str) -> str:
+                return await asyncio.to_thread(certificate_at, page.port, name)
+
+            async def until_shown(expected: str) -> None:
+                async with asyncio.timeout(30):
+                    while expected not in await shown("page.example.org"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+
+            await until_shown(first[0])
+            own = await shown(NAME)
+            assert own not in first[0]
+            # It answers under that name, and under no other.
+            browser = page.browser(host="page.example.org")
+            assert (await page.ask(browser, "GET", "/healthz")).status == 200
+            other = page.browser(host="other.example.org")
+            assert (await page.ask(other, "GET", "/healthz")).status == 421
+
+            write(*second)
+            await until_shown(second[0])
+            assert (await page.ask(other, "GET", "/healthz")).status == 200
+            assert page.process.problem == ""
+
+            write(first[0], second[1])
+            await until_shown(own)
+            assert "is not the key of the first certificate" in page.process.problem
+            assert "has the UVN's certificate alone" in page.process.problem
+
+            write(*made("page.example.org", ends=own_certificates.NOW - timedelta(days=1)))
+            await web_pages.until(lambda: "has expired on" in page.process.problem)
+
+            write(*first)
+            await until_shown(first[0])
+            assert page.process.problem == ""
+            assert page.process.pid == pid
+
+    asyncio.run(scene())
+
+
+def certificate_at(port: int, name: str) -> str:
+    """Return the certificate that a page shows who asks for `name`, as PEM."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection((web_pages.ADDRESS, port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        found = secure.getpeercert(binary_form=True)
+    assert found is not None
+    return ssl.DER_cert_to_PEM_cert(found)
+
+
+@pytest.mark.feature("F106")
+def test_a_certificate_that_is_missing_from_the_start_is_a_problem_and_no_obstacle(
+    tmp_path: Path,
+) -> None:
+    files = CertificateFiles(certificate="/nowhere/c.pem", key="/nowhere/k.pem")
+
+    async def scene() -> None:
+        async with web_pages.served(tmp_path, own_files=files) as page:
+            assert (await page.ask(page.browser(), "GET", "/healthz")).status == 200
+            assert "/nowhere/c.pem cannot be read: No such file" in page.process.problem
+
+    asyncio.run(scene())
+
+
+@pytest.mark.feature("G43")
+def test_measurements_are_there_again_after_a_restart_of_the_agent(tmp_path: Path) -> None:
+    link = LinkState(interface="uwg-b0", cell=2, rtt=12.5, loss=0.0, bgp="Established", bfd="up")
+
+    async def measured(page: ServedPage, *, awaited: bool = False) -> set[float]:
+        browser = page.browser()
+        await asyncio.to_thread(browser.log_in)
+        async with asyncio.timeout(30):
+            while True:
+                reply = await page.ask(browser, "GET", "/api/v1/series/1-2?span=600")
+                found = {each for each in reply.json()["rtt"] if each is not None}
+                if found or not awaited:
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def scene() -> None:
+        async with web_pages.served(tmp_path) as page:
+            hub, *others = page.shown[-1].cells
+            hub = replace(hub, status=replace(STATUS, links=(link,)))
+            page.shown.append(replace(page.shown[-1], cells=(hub, *others)))
+            page.process.changed()
+            assert await measured(page, awaited=True) == {12.5}
+        assert stat.S_IMODE((tmp_path / SERIES).stat().st_mode) == 0o600
+        async with web_pages.served(tmp_path) as page:
+            assert await measured(page) == {12.5}
+            # What cannot be written is a problem, and the page goes on.
+            (tmp_path / SERIES).unlink()
+            (tmp_path / SERIES).mkdir()
+        assert "measurements of links cannot be kept" in page.process.problem
+        (tmp_path / SERIES).rmdir()
+        (tmp_path / SERIES).write_bytes(b"damaged")
+        async with web_pages.served(tmp_path) as page:
+            assert await measured(page) == set()
 
     asyncio.run(scene())

@@ -113,17 +113,13 @@ async def _serve(common: Common, address: Address, port: int) -> None:
             printing.message(
                 common, "this address opens the page once, within 5 minutes; Ctrl-C ends it"
             )
-            job = asyncio.ensure_future(page.run(followed.view, _nothing))
+            job = asyncio.ensure_future(page.run(followed.view, followed.watch))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, job.cancel)
             await job
         finally:
             page.close()
-
-
-def _nothing() -> None:
-    """An agent that is followed has all cells measure."""
 
 
 def _opening(root: Path, address: Address, port: int) -> str:

@@ -296,6 +296,20 @@ class CellOptions(OwnerOptions):
     httpd_port: Annotated[
         int | None, typer.Option("--httpd-port", help="TCP port of the status page. [443]")
     ] = None
+    web_certificate: Annotated[
+        str | None,
+        typer.Option(
+            "--web-certificate",
+            metavar="FILE",
+            help="On the cell's host: a certificate of your own for its page, with its chain.",
+        ),
+    ] = None
+    web_key: Annotated[
+        str | None,
+        typer.Option(
+            "--web-key", metavar="FILE", help="On the cell's host: the key of that certificate."
+        ),
+    ] = None
     location: Annotated[
         str | None, typer.Option("--location", help="Its location, as free text.")
     ] = None
@@ -357,6 +371,12 @@ class CellChanges:
     ] = None
     no_address: NoAddress = False
     no_location: Annotated[bool, typer.Option("--no-location", help="Clear the location.")] = False
+    no_web_certificate: Annotated[
+        bool,
+        typer.Option(
+            "--no-web-certificate", help="Serve its page with the UVN's certificate alone."
+        ),
+    ] = False
     no_timing_profile: Annotated[
         bool, typer.Option("--no-timing-profile", help="Use the UVN's timing profile.")
     ] = False

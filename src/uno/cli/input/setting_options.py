@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uno.diagnostics import Problem, Rejected
@@ -70,7 +71,13 @@ def without_notifications(options: UvnOptions, *, wanted: bool) -> tuple[Setting
 
 def of_cell(options: CellOptions) -> tuple[Setting, ...]:
     """Return the settings of a cell that were given, with paths relative to the cell."""
-    return tuple(_given(options, CellSettings, above=("settings",)))
+    return (*_given(options, CellSettings, above=("settings",)), *_own_certificate(options))
+
+
+def _own_certificate(options: CellOptions) -> Iterator[Setting]:
+    for key, value in (("certificate", options.web_certificate), ("key", options.web_key)):
+        if value is not None:
+            yield Setting(option=f"--web-{key}", path=("settings", "web", key), value=value)
 
 
 def of_particle(options: ParticleOptions) -> tuple[Setting, ...]:
@@ -98,8 +105,17 @@ def of_changed_cell(options: CellOptions, changes: CellChanges) -> tuple[Setting
             options.timing_profile,
             wanted=changes.no_timing_profile,
         ),
+        *_no_certificate(options, wanted=changes.no_web_certificate),
         *reset,
     )
+
+
+def _no_certificate(options: CellOptions, *, wanted: bool) -> Iterator[Setting]:
+    given = options.web_certificate or options.web_key
+    for key in ("certificate", "key"):
+        path = ("settings", "web", key)
+        for each in cleared(path, given, wanted=wanted):
+            yield replace(each, option="--no-web-certificate")
 
 
 def _keys_of(options: object, model: type[Struct]) -> Iterator[str]:

@@ -136,6 +136,7 @@ def show_cell(registry: Registry, name: str, output: JsonOption) -> None:
             ("AS number", planned.member.asn if planned else None),
             ("forward to it", [_port_line(port) for port in _ports(planned, ends, names)]),
             ("status page", f"TCP {declared.settings.httpd_port}"),
+            ("its certificate", declared.settings.web.certificate),
             ("package", path if planned else None),
         )
     )

@@ -8,6 +8,7 @@ from uno.model.checks.finding import Finding, Findings, Path
 from uno.model.syntax import (
     Fault,
     email_fault,
+    file_fault,
     host_fault,
     interface_fault,
     name_fault,
@@ -15,7 +16,7 @@ from uno.model.syntax import (
 )
 
 if TYPE_CHECKING:
-    from uno.model.uvn import Cell, Settings, Uvn, VpnSettings
+    from uno.model.uvn import Cell, Settings, Uvn, VpnSettings, WebSettings
 
 PORTS = range(1, 65536)
 # RTPS 2.5, 9.6.2.3: UDP port 7400 + 250 * domain, which passes 65535 above 232.
@@ -51,8 +52,22 @@ def _check_cell(cell: Cell, path: Path) -> Findings:
     settings = cell.settings
     if settings.location is not None:
         yield from _fault((*path, "settings", "location"), text_fault(settings.location))
+    yield from _check_web(settings.web, (*path, "settings", "web"))
     for key in ("httpd_port", "root_vpn_port", "particles_vpn_port", "backbone_vpn_port"):
         yield from _in_range((*path, "settings", key), getattr(settings, key), PORTS)
+
+
+def _check_web(web: WebSettings, path: Path) -> Findings:
+    files = {"certificate": web.certificate, "key": web.key}
+    for key, name in files.items():
+        if name is not None:
+            yield from _fault((*path, key), text_fault(name) or file_fault(name))
+    if len([name for name in files.values() if name is not None]) == 1:
+        yield Finding(
+            path=path,
+            what="a certificate of the page's own needs its private key, and a key its certificate",
+            hint="give web.certificate and web.key, or neither",
+        )
 
 
 def _check_settings(settings: Settings) -> Findings:

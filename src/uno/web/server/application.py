@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -276,15 +277,15 @@ class WebApplication:
     async def _events(self, request: Request) -> Response:
         reader, _ = self._logged_in(request)
         before = _query_number(request, "before", default=0, most=_MAX_NUMBER)
-        return _json(
-            event_list(
-                self._state.events,
-                reader,
-                after=_query_number(request, "after", default=0, most=_MAX_NUMBER),
-                before=before or None,
-                limit=_query_number(request, "limit", default=MAX_EVENTS, most=MAX_EVENTS),
-            )
+        after = _query_number(request, "after", default=0, most=_MAX_NUMBER)
+        limit = _query_number(request, "limit", default=MAX_EVENTS, most=MAX_EVENTS)
+        events, newest = self._state.events, self._state.newest_event
+        found = self._state.answer(
+            (reader, "events", newest, after, before, limit),
+            partial(event_list, events, reader, after=after, before=before or None, limit=limit),
+            is_final=True,
         )
+        return _kept(request, found, age=0.0)
 
     async def _series(self, request: Request) -> Response:
         reader, _ = self._logged_in(request)

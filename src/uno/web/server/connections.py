@@ -19,6 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from uno.web.own_certificate import is_named
 from uno.web.server.guard import HEAD_LIMIT
 
 MOST, MOST_OF_ONE = 192, 48
@@ -56,6 +57,8 @@ class Listeners:
         self._config.load()
         self._server = ServerState()
         self._context: ssl.SSLContext | None = None
+        self._own: ssl.SSLContext | None = None
+        self.own_names: tuple[str, ...] = ()
         self._accepting: dict[str, socket.socket] = {}
         self._plain: set[socket.socket] = set()
         self._open: Counter[str] = Counter()
@@ -69,7 +72,16 @@ class Listeners:
 
     def set_certificate(self, context: ssl.SSLContext) -> None:
         """Serve new connections with another certificate."""
+        context.sni_callback = self._choose
         self._context = context
+
+    def set_own_certificate(self, context: ssl.SSLContext | None, names: tuple[str, ...]) -> None:
+        """Serve readers that name one of `names` (RFC 6066, section 3) with this one, if any."""
+        self._own, self.own_names = context, names
+
+    def _choose(self, connection: Any, name: str | None, _context: ssl.SSLContext) -> None:
+        if self._own is not None and name and is_named(name.lower(), self.own_names):
+            connection.context = self._own
 
     def quiet_for(self, now: float) -> float:
         """Return for how many seconds nobody has been connected; `now` is the loop's time."""

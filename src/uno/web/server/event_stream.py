@@ -73,7 +73,10 @@ class EventStreams:
                 await asyncio.sleep(_SHORTEST)
             waiting: asyncio.Future[object] = asyncio.ensure_future(change.wait())
             await asyncio.wait(
-                {waiting, leaving}, timeout=due or _LONGEST, return_when=asyncio.FIRST_COMPLETED
+                {waiting, leaving},
+                # What differs in measurements alone wakes nobody.
+                timeout=due or MEASURED - now % MEASURED,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             waiting.cancel()
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from uno.model import codec
 from uno.web.documents import ApiError
+from uno.web.own_certificate import is_named
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -60,7 +61,10 @@ class Guard:
     """Refuses requests of other sites, for other hosts and too long ones; completes answers."""
 
     def __init__(self, app: Application, *, names: Callable[[], Iterable[str]]) -> None:
-        """Guard `app`; `names` returns the host names and addresses of this page."""
+        """Guard `app`; `names` returns the host names and addresses of this page.
+
+        Among the names may be some such as `*.example.org`.
+        """
         self._app, self._names = app, names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +95,8 @@ class Guard:
             hint = "send Content-Length"
             return refusal(411, "a body comes with its length", hint, connection="close")
         host = fields.one("host")
-        if host is None or _without_port(host) not in {each.lower() for each in self._names()}:
+        names = tuple(each.lower() for each in self._names())
+        if host is None or not is_named(_without_port(host), names):
             return refusal(421, "this is not the host that the request names", "use its address")
         # Routes are for GET and POST; they refuse other methods themselves (405).
         if scope["method"] != "POST":

@@ -123,6 +123,9 @@ class PageChild:
         match frame:
             case frames.CertificateFrame(chain, key):
                 self._listeners.set_certificate(_context(chain, key))
+            case frames.OwnCertificateFrame(chain, key, names):
+                own = _context(chain, key) if chain else None
+                self._listeners.set_own_certificate(own, names)
             case frames.ListenFrame(address, is_plain):
                 listening = socket.socket(fileno=self._sockets.popleft())
                 self._listeners.add(address, listening, is_plain=is_plain)
@@ -162,7 +165,7 @@ class PageChild:
     def _names(self) -> tuple[str, ...]:
         site = self._state.site
         named = (site.name, site.name.partition(".")[0]) if site else ()
-        return (*self._listeners.addresses, *named)
+        return (*self._listeners.addresses, *named, *self._listeners.own_names)
 
 
 class _LineHandler(logging.Handler):

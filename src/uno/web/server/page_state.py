@@ -55,7 +55,7 @@ class PageState:
     """The newest of everything. For one event loop; `now` is a monotonic clock.
 
     Each change makes another `version`; `notable_version` is the last one that differs from the one
-    before in more than measurements.
+    before in more than measurements, and `changed` is set by such a one.
     """
 
     now: Callable[[], float]
@@ -89,7 +89,7 @@ class PageState:
 
     def add_events(self, rows: tuple[EventRow, ...]) -> None:
         """Take events that have happened, the oldest first."""
-        newest = self.events[-1].number if self.events else 0
+        newest = self.newest_event
         self.events.extend(row for row in rows if row.number > newest)
         self._step()
 
@@ -127,10 +127,18 @@ class PageState:
             now=int(wall),
         )
 
-    def answer(self, key: object, make: Callable[[], Struct]) -> Answer:
-        """Return the document with this key, made once for each version, and not each moment."""
+    @property
+    def newest_event(self) -> int:
+        """The number of the newest event, 0 without any."""
+        return self.events[-1].number if self.events else 0
+
+    def answer(self, key: object, make: Callable[[], Struct], *, is_final: bool = False) -> Answer:
+        """Return the document with this key, made once for each version, and not each moment.
+
+        One that `is_final` is made once.
+        """
         found = self._answers.get(key)
-        if found is None or not self._is_current(found):
+        if found is None or not (is_final or self._is_current(found)):
             found = self._made(make())
             self._answers[key] = found
         self._answers.move_to_end(key)
@@ -153,8 +161,8 @@ class PageState:
         self.version += 1
         if is_notable:
             self.notable_version = self.version
-        self.changed.set()
-        self.changed = asyncio.Event()
+            self.changed.set()
+            self.changed = asyncio.Event()
 
 
 def without_measurements(cell: CellView) -> CellView:

@@ -299,6 +299,12 @@ function hostFacts(report) {
           ),
         ),
     ],
+    [
+      "Timing",
+      report.detection == null
+        ? null
+        : `a lost link is noticed within ${report.detection} s${report.metered ? "; metered" : ""}`,
+    ],
     ["AS number", report.asn],
     ["Package format", report.package_format],
     ["Package content", report.content && h("code", { class: "long" }, report.content)],

@@ -237,12 +237,17 @@ def test_an_agent_is_followed_from_its_start_to_its_end(
     monkeypatch.setattr(followed_registry, "_AGAIN", 0.05)
     shown = [agents_view(root)]
     changes: list[bool] = []
+    watches: list[bool] = []
 
     async def play() -> None:
         followed = FollowedAgent(IDENTITY, changed=lambda: changes.append(True))
         followed.start()
         assert followed.view() is None
-        server = ControlServer(control.socket_path(IDENTITY, REGISTRY), view=lambda: shown[-1])
+        server = ControlServer(
+            control.socket_path(IDENTITY, REGISTRY),
+            view=lambda: shown[-1],
+            watched=lambda: watches.append(True),
+        )
         serving = asyncio.ensure_future(server.serve())
         await web_pages.until(lambda: followed.view() == shown[0])
         first = followed.view()
@@ -256,6 +261,10 @@ def test_an_agent_is_followed_from_its_start_to_its_end(
         assert second is not None
         # What is the same was not received again.
         assert second.cells[0].status is first.cells[0].status
+        # Cells measure once somebody reads the page, and not before.
+        assert watches == []
+        followed.watch()
+        await web_pages.until(lambda: watches == [True])
         serving.cancel()
         await web_pages.until(lambda: followed.view() is None)
         await web_pages.until(lambda: len(changes) > 2)
@@ -266,7 +275,7 @@ def test_an_agent_is_followed_from_its_start_to_its_end(
 def test_who_may_not_ask_the_agent_is_refused_at_once(
     site: Uno, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_path: Path) -> UvnView:
+    def refuse(*_: object) -> UvnView:
         raise ActionNeeded("only root can connect to the agent", "run it with sudo")
 
     monkeypatch.setattr(control, "request_view", refuse)
