@@ -458,7 +458,7 @@ class ListeningChild:
 def test_a_process_that_cannot_start_is_a_problem_until_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child_link, "PING_INTERVAL", 0.2)
+    monkeypatch.setattr(child_link, "PING_INTERVAL", 1.0)
     failing = [True]
 
     start = web_page.start_process

@@ -44,9 +44,11 @@ U C   | link         | name a b health age handshake rtt mtu receive_rate send_r
 U C   | link_other   | name a b health
 U     | link_other   | age handshake rtt mtu receive_rate send_rate
 U C   | report       | cell faults node4 node6 endpoint asn host_uptime wireguard package_format
+U C   | report       | detection
 U C   | report       | registry ack ack_generation undone undone_age problem obstacles pending lans
 U C   | report       | links paths routes particles interfaces ports dropped
 U C P | report_other | cell
+U     | report_other | detection
 U     | report_other | node4 node6 endpoint asn host_uptime wireguard package_format registry ack
 U     | report_other | ack_generation lans links paths routes interfaces ports
   C P | report_other | limited

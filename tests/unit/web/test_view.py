@@ -145,6 +145,20 @@ def test_what_the_cell_beside_it_reports_decides_whether_a_lan_is_reached() -> N
     assert health(with_status(picture, ROME, lans=(LanState(network=lan),))) is LanHealth.DETACHED
 
 
+def test_a_cell_shows_how_soon_a_lost_link_of_it_is_noticed() -> None:
+    picture = picture_of(corp(), viewer=ROME)
+    slow = replace(picture.roster.timing, bfd_interval=20_000, metered=True)
+    others = (each for each in picture.roster.members if each.id != ROME)
+    metered = replace(picture.roster.member(ROME), timing=slow)
+    roster = replace(picture.roster, members=(*others, metered))
+
+    found = [
+        cell_report(replaced(picture, roster=each), ROME, BOSS) for each in (picture.roster, roster)
+    ]
+
+    assert [(each.detection, each.metered) for each in found if each] == [(0.75, False), (60, True)]
+
+
 def test_a_cell_shows_its_interfaces_peers_and_next_hops() -> None:
     found = cell_report(phone_at(picture_of(corp(), viewer=ROME), ROME), ROME, BOSS)
 
