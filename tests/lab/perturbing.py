@@ -81,7 +81,6 @@ PERTURBATIONS = (
     link("private key", "wg genkey | wg set {link} private-key /proc/self/fd/0",
          "wg show {link} private-key"),
     link("port", "wg set {link} listen-port 40404", "wg show {link} listen-port"),
-    link("MTU without IPv6", "ip link set {link} mtu 1200", _ALL),
     link("mark", "wg set {link} fwmark 0", "wg show {link} fwmark"),
     link("root VPN down", "ip link set uwg-v0 down", _ROOT),
     link("route into the root VPN", "ip route flush dev uwg-v0 proto 98", _ROOT),
