@@ -1,9 +1,10 @@
 """How long the owner's commands take: define a UVN, and add a cell to it, for several sizes.
 
-    python benchmarks/compile.py [--json FILE] [SIZE ...]
+    python benchmarks/compile.py [--particles NUMBER] [--json FILE] [SIZE ...]
 
-A size of N is N cells, every second one private, and N particles. Each size runs in a process of
-its own, so that the peak memory is its own; `peak` is the largest of all its processes.
+A size of N is N cells, every second one private, and N particles, or as many as are given. Each
+size runs in a process of its own, so that the peak memory is its own; `peak` is the largest of all
+its processes. In brackets: processor seconds, of all processes together.
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ class Measured:
     links: int
     plan_seconds: float
     define_seconds: float
+    define_cpu_seconds: float
     define_packages: int
     packages_later: int
     add_cell_seconds: float
+    add_cell_cpu_seconds: float
     add_cell_packages: int
     one_setting_seconds: float
     one_setting_packages: int
@@ -57,20 +60,23 @@ def main() -> None:
     """Measure, print a table, and write JSON where that is wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=SIZES, metavar="SIZE")
+    parser.add_argument("--particles", type=int, metavar="NUMBER")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     found = []
     print(
-        f"{'cells':>6} {'links':>6} {'plan':>8} {'define':>8} {'later':>6} {'add cell':>9}"
+        f"{'cells':>6} {'links':>6} {'plan':>8} {'define':>16} {'later':>6} {'add cell':>16}"
         f" {'files':>6} {'setting':>8} {'files':>6} {'nothing':>8} {'packages':>9} {'peak':>7}"
     )
     for size in asked.sizes:
-        each = in_a_process(size)
+        each = in_a_process(size, size if asked.particles is None else asked.particles)
         found.append(each)
         print(
             f"{each.cells:>6} {each.links:>6} {each.plan_seconds:>6.2f} s"
-            f" {each.define_seconds:>6.2f} s {each.packages_later:>6}"
-            f" {each.add_cell_seconds:>7.2f} s {each.add_cell_packages:>6}"
+            f" {each.define_seconds:>6.2f} s ({each.define_cpu_seconds:>4.1f}) "
+            f"{each.packages_later:>6}"
+            f" {each.add_cell_seconds:>6.2f} s ({each.add_cell_cpu_seconds:>4.1f}) "
+            f"{each.add_cell_packages:>6}"
             f" {each.one_setting_seconds:>6.2f} s {each.one_setting_packages:>6}"
             f" {each.nothing_seconds:>6.2f} s {each.packages_bytes / 1e6:>6.1f} MB"
             f" {each.peak_bytes / 1e6:>4.0f} MB",
@@ -80,11 +86,11 @@ def main() -> None:
         asked.json.write_text(json.dumps([asdict(each) for each in found], indent=2) + "\n")
 
 
-def in_a_process(size: int) -> Measured:
+def in_a_process(size: int, particles: int) -> Measured:
     """Measure one size in a new process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_send, args=(theirs, size))
+    process = context.Process(target=_send, args=(theirs, size, particles))
     process.start()
     theirs.close()
     try:
@@ -94,20 +100,24 @@ def in_a_process(size: int) -> Measured:
     return measured
 
 
-def measure(size: int, root: Path) -> Measured:
+def measure(size: int, particles: int, root: Path) -> Measured:
     """Define a UVN of `size` in `root`, add a cell to it, and change one cell."""
     by = operations.Author(who="benchmark", time=datetime(2026, 1, 1, tzinfo=UTC))
-    uvn = definition(size)
+    uvn = definition(size, particles)
     plan_seconds, plan = timed(lambda: planner.plan(uvn, None))
+    used = processor()
     define_seconds, defined = timed(lambda: operations.define_uvn(root, Edited(uvn=uvn), by=by))
+    define_cpu = processor() - used
     wanted = NewCell(name="added", address="added.example.org", networks=("10.77.0.0/24",))
     port = edits.Setting(option="", path=("cells", 0, "settings", "httpd_port"), value=8443)
     with operations.opened(root, for_change=True) as registry:
+        used = processor()
         add_seconds, added = timed(
             lambda: operations.change(
                 registry, lambda it: edits.add_cell(it, wanted), by=by, why="add"
             )
         )
+        add_cpu = processor() - used
         set_seconds, changed = timed(
             lambda: operations.change(
                 registry, lambda it: edits.apply(it, [port]), by=by, why="set"
@@ -123,9 +133,11 @@ def measure(size: int, root: Path) -> Measured:
         links=len(plan.links),
         plan_seconds=plan_seconds,
         define_seconds=define_seconds,
+        define_cpu_seconds=define_cpu,
         define_packages=len(defined.published.cell_packages),
         packages_later=defined.published.stale,
         add_cell_seconds=add_seconds,
+        add_cell_cpu_seconds=add_cpu,
         add_cell_packages=len(added.published.cell_packages),
         one_setting_seconds=set_seconds,
         one_setting_packages=len(changed.published.cell_packages),
@@ -136,8 +148,8 @@ def measure(size: int, root: Path) -> Measured:
     )
 
 
-def definition(size: int) -> Uvn:
-    """Return a UVN of `size` cells and particles; every second cell is private."""
+def definition(size: int, particles: int) -> Uvn:
+    """Return a UVN of `size` cells, of which every second one is private."""
     lans = IPv4Network("172.16.0.0/12").subnets(new_prefix=24)
     return Uvn(
         name="bench",
@@ -157,11 +169,17 @@ def definition(size: int) -> Uvn:
         ),
         particles=tuple(
             Particle(id=number, name=f"particle{number}", owner=OWNER)
-            for number in range(1, size + 1)
+            for number in range(1, particles + 1)
         ),
         next_cell=size + 1,
-        next_particle=size + 1,
+        next_particle=particles + 1,
     )
+
+
+def processor() -> float:
+    """Seconds of processor that this process and those that have ended have used."""
+    found = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in found)
 
 
 def open_and_close(root: Path) -> bool:
@@ -177,9 +195,9 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return perf_counter() - start, result
 
 
-def _send(to: Connection, size: int) -> None:
+def _send(to: Connection, size: int, particles: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        to.send(measure(size, Path(directory) / "registry"))
+        to.send(measure(size, particles, Path(directory) / "registry"))
     to.close()
 
 

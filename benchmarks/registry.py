@@ -70,7 +70,7 @@ def main() -> int:
     found: dict[str, Timing] = {}
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "registry"
-        operations.define_uvn(root, Edited(uvn=definition(asked.size)), by=BY)
+        operations.define_uvn(root, Edited(uvn=definition(asked.size, asked.size)), by=BY)
         for name, arguments in commands(root, asked.size).items():
             found[name] = timed(asked.runs, partial(command, root, arguments))
             say(f"{name:34} {found[name]}")
@@ -162,7 +162,7 @@ def processor_seconds() -> float:
 
 def verified(size: int, runs: int) -> Timing:
     """Measure the verification of every single link and cell failure, without a process."""
-    plan = planner.plan(definition(size), None)
+    plan = planner.plan(definition(size, size), None)
     return timed(runs, lambda _: failures.failure_impacts(plan))
 
 

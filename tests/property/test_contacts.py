@@ -80,7 +80,7 @@ def test_cells_converge_whatever_happens(
             assert found[other].generation == net.generations.get(other, 1), (cell, other)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     topology=topologies,
     happens=st.lists(events, max_size=10),
@@ -104,7 +104,7 @@ def test_every_cell_joined_with_one_that_the_registry_reaches_has_its_newest_hea
     net.loss = 0.0
     net.registry = reached[-1]
     net.run(FORGET_AGE + 2 * MAX_AGE, step=HELLO_INTERVAL / 2)
-    net.run(HELLO_INTERVAL)
+    net.run(HELLO_INTERVAL, step=HELLO_INTERVAL / 5)
 
     for cell in net.alive:
         age = net.cells.floods[cell].database.contact_age(REGISTRY, now=net.cells.now)

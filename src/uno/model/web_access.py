@@ -137,8 +137,11 @@ def networks(plan: CellPlan, member: Member) -> tuple[Network, ...]:
 
 def permitted(network: Network) -> bool:
     """Whether the UVN's root certificate is good for a network."""
+    # As `subnet_of`, which takes ten times as long.
     return any(
-        network.version == it.version and network.subnet_of(it)  # type: ignore[arg-type]
+        network.version == it.version
+        and network.prefixlen >= it.prefixlen
+        and network.network_address in it
         for it in PERMITTED
     )
 

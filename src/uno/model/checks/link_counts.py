@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from uno.model.uvn import Strategy
 
 if TYPE_CHECKING:
-    from uno.model.uvn import Cell, Uvn
+    from uno.model.uvn import Uvn
 
 
 def fewest_links(uvn: Uvn) -> int:
@@ -30,11 +31,12 @@ def fewest_links(uvn: Uvn) -> int:
             return max(0, public + private - 1)
 
 
-def most_links(uvn: Uvn, cell: Cell) -> int:
-    """Return a number of links that `cell` never has more of."""
+def most_links(uvn: Uvn) -> dict[str, int]:
+    """Return numbers of links that cells never have more of, by name."""
     if uvn.settings.deployment.strategy is Strategy.STATIC:
-        return sum(cell.name in link for link in static_links(uvn))
-    return len(uvn.active_cells) - 1
+        named = Counter(name for link in static_links(uvn) for name in link)
+        return {cell.name: named[cell.name] for cell in uvn.cells}
+    return dict.fromkeys((cell.name for cell in uvn.cells), len(uvn.active_cells) - 1)
 
 
 def static_links(uvn: Uvn) -> frozenset[frozenset[str]]:

@@ -24,9 +24,12 @@ def check(uvn: Uvn) -> Findings:
     hosts: dict[str, list[_Listener]] = defaultdict(list)
     if uvn.address is not None and uvn.settings.enable_root_vpn:
         hosts[same_host(uvn.address)].append(_registry(uvn))
+    most = most_links(uvn)
     for index, cell in enumerate(uvn.cells):
         if cell.address is not None and not cell.excluded:
-            hosts[same_host(cell.address)] += _listeners(uvn, cell, ("cells", index))
+            hosts[same_host(cell.address)] += _listeners(
+                uvn, cell, ("cells", index), most[cell.name]
+            )
     # A port that is wrong for all cells is worth one line, not one for each cell.
     found: dict[tuple[Path, tuple[Path, ...]], Finding] = {}
     for listeners in hosts.values():
@@ -62,7 +65,7 @@ def _registry(uvn: Uvn) -> _Listener:
     return _Listener("the registry", ("settings", "root_vpn", "port"), ("address",), port, port)
 
 
-def _listeners(uvn: Uvn, cell: Cell, path: Path) -> list[_Listener]:
+def _listeners(uvn: Uvn, cell: Cell, path: Path, links: int) -> list[_Listener]:
     settings, own, name = uvn.settings, cell.settings, shown(cell.name)
     place = (*path, "address")
     found = []
@@ -76,7 +79,7 @@ def _listeners(uvn: Uvn, cell: Cell, path: Path) -> list[_Listener]:
         what = f"the particle VPN of {name}"
         found.append(_Listener(what, source, place, particles, particles))
     base = own.backbone_vpn_port or settings.backbone_vpn.port
-    last = base + max(1, most_links(uvn, cell)) - 1
+    last = base + max(1, links) - 1
     source = _source(path, own.backbone_vpn_port, "backbone_vpn", "port")
     return [*found, _Listener(f"the backbone of {name}", source, place, base, last)]
 

@@ -159,7 +159,7 @@ def _items(
         if key not in new:
             yield Difference(sign="-", thing=_named(kind, old[key]), before=_public(old[key]))
     for key, item in new.items():
-        if key in old:
+        if key in old and old[key] != item:
             yield from _fields(_named(kind, old[key]), old[key], item)
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from uno.model.uvn import Uvn
     from uno.registry.publish.web_packages import WebSource
 
-# Below this many particle keys, starting processes takes longer than the work.
-_WORTH_PROCESSES = 4_000
+# Below this many particle keys, or packages, starting processes takes longer than the work.
+_WORTH_PROCESSES, _MANY_PACKAGES = 4_000, 200
 # Above this many files, one sync of the file system is quicker than one of every file.
 _WORTH_ONE_SYNC = 32
 
@@ -157,7 +157,8 @@ def write(made: Sources, jobs: Iterable[Job]) -> dict[int, CellPackageRow]:
     durable = len(waiting) <= _WORTH_ONE_SYNC
     fresh = sum(len(made.particles) for job in waiting if not _is_reusable(made, job.row))
     maker = _CellPackageWriter(sources=made, durable=durable)
-    if fresh > _WORTH_PROCESSES and workers.processors() > 1:
+    is_much = fresh > _WORTH_PROCESSES or len(waiting) > _MANY_PACKAGES
+    if is_much and workers.processors() > 1:
         written = workers.shared(maker.write, waiting, chunk=4)
     else:
         written = [maker.write(job) for job in waiting]

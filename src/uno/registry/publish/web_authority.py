@@ -38,7 +38,7 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 @lru_cache(maxsize=4)
 def root_certificate(seed: bytes, uvn: str) -> bytes:
     """Return the certificate of a UVN's root, in DER. It holds no secret."""
-    key = _private(seed, b"root")
+    key = _root(seed)
     return _certificate(
         subject=(uvn, f"{uvn} root"),
         issuer=(uvn, f"{uvn} root"),
@@ -72,7 +72,7 @@ def cell_authority(
         subject=(uvn, f"{uvn} cell {cell}"[:64]),
         issuer=(uvn, f"{uvn} root"),
         key=ec.derive_private_key(int.from_bytes(key, "big"), ec.SECP256R1()),
-        signer=_private(seed, b"root"),
+        signer=_root(seed),
         path_length=0,
         names=(tuple(networks), host_name(cell, uvn)),
     )
@@ -168,6 +168,11 @@ def _serial(content: bytes, key: object) -> int:
     )
     digest = hashlib.blake2b(content + point, digest_size=16, person=b"uno serial").digest()
     return int.from_bytes(digest, "big") >> 1 or 1
+
+
+@lru_cache(maxsize=4)
+def _root(seed: bytes) -> EllipticCurvePrivateKey:
+    return _private(seed, b"root")
 
 
 def _private(seed: bytes, label: bytes) -> EllipticCurvePrivateKey:
