@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from io import StringIO
 
 import pytest
+import typer
 
 from commands import run
 from transitions import CROSSED, package_of
@@ -68,6 +71,28 @@ def test_the_status_of_a_host_names_what_was_rolled_back_until_a_change_is_confi
     assert value["undone"]["reason"] == "it lost lan-b"
     assert "rolled back" not in later.out
     assert empty["undone"] is None
+
+
+@pytest.mark.feature("F103")
+def test_on_a_screen_the_status_of_a_host_has_80_columns(
+    ledger: LedgerStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Screen(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    reason = f"it lost {', '.join(f'lan-{number}' for number in range(30))}"
+    ledger.undone = UndoneChange(generation=7, running=6, reason=reason, at=0)
+    screen = Screen()
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "stdout", screen)
+
+    with pytest.raises(typer.Exit):
+        service_up_down.status()
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert max(map(len, shown.splitlines())) <= 80
+    assert reason in " ".join(shown.split())
 
 
 @pytest.mark.feature("F103")
