@@ -552,9 +552,9 @@ def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None
 def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_protocol(
     well: Agents, tmp_path: Path
 ) -> None:
-    config, lan_c = well.deployment.registry, well.cells["lan-c"]
-    receiver, relay = well.cells["lan-a"].node, well.cells["relay"].node
-    inbox, other = tmp_path / "inbox", tmp_path / "other"
+    config = well.deployment.registry
+    receiver = well.cells["lan-a"].node
+    inbox = tmp_path / "inbox"
     targets = (
         "http://127.0.0.1:8001/hook?secret=s3cret",
         "ntfy+http://127.0.0.1:8001/alerts?token=tk",
@@ -563,10 +563,7 @@ def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_proto
         "matrix+http://127.0.0.1:8001/!room:example.org?token=m",
         "smtp://127.0.0.1:8002/?tls=off&from=uno@example.org&to=me@example.org",
     )
-    servers = [
-        node.start([sys.executable, RECEIVERS, str(path), "8001", "8002"])
-        for node, path in ((receiver, inbox), (relay, other))
-    ]
+    server = receiver.start([sys.executable, RECEIVERS, str(inbox), "8001", "8002"])
     try:
         words = [word for url in targets for word in ("--notify", url)]
         words += ["--notify-via", "lan-a", "--notify-via", "relay", "--notify-hold", "4"]
@@ -578,48 +575,19 @@ def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_proto
         assert tested.stdout.count("sent") == len(targets) + 1
         inbox.write_text("")
 
-        # Whoever works on a cell mutes it.
-        muting = ("-r", str(lan_c.root))
-        deploy.uno(lan_c.node, "notify", "mute", "--for", "2h", *muting)
-        lose_lan(lan_c)
-        await_true(lambda: is_muted_without_its_lan(well), "lan-a has both", within=120)
-        assert holds(lambda: notices(inbox) == [], during=8), "nobody is notified of it"
-        deploy.uno(lan_c.node, "notify", "unmute", *muting)
+        lose_lan(well.cells["lan-c"])
         await_true(lambda: len(notices(inbox)) == 6, "the loss is sent to all", within=120)
         assert {*notices(inbox)} == {"MAIL", *PATHS}
         assert LOST in inbox.read_text()
-        regain_lan(lan_c)
+        regain_lan(well.cells["lan-c"])
         await_true(lambda: len(notices(inbox)) == 12, "its end is sent to all", within=120)
         assert "works again" in inbox.read_text()
         assert holds(lambda: len(notices(inbox)) == 12, during=2), "nobody is notified twice"
-        assert notices(other) == []
-
-        # Each half of a network that is split notifies of the other.
-        for peer in (*LANS, "registry"):
-            if peer != "relay":
-                well.deployment.world.cut("relay", peer)
-        for path, lost in ((inbox, "relay"), (other, "lan-a")):
-            await_true(lambda it=path, of=lost: is_sent(it, of), f"{lost} is lost", within=120)
     finally:
-        well.deployment.world.restore_all()
-        for server in servers:
-            server.stop()
-        regain_lan(lan_c)
+        server.stop()
+        regain_lan(well.cells["lan-c"])
         config("config", "uvn", "-U", "--no-notify", "-y")
         well.sync("-t", "120")
-
-
-def is_muted_without_its_lan(well: Agents) -> bool:
-    """Whether lan-a has received that lan-c is muted and has lost its LAN."""
-    views = {cell.name: cell for cell in well.cells["lan-a"].view().cells}
-    state, muted = views["lan-c"].status, views["lan-c"].muted_for
-    lost = [lan for lan in state.lans if lan.interface is None] if state else []
-    return muted > 0 and [str(lan.network) for lan in lost] == [LOST]
-
-
-def is_sent(inbox: Path, lost: str) -> bool:
-    """Whether people were notified that a cell is lost."""
-    return inbox.exists() and f"{lost}: no contact" in inbox.read_text()
 
 
 RECEIVERS = str(Path(__file__).parents[1] / "receivers.py")
@@ -740,7 +708,7 @@ def test_the_page_of_every_cell_is_read_from_everywhere_in_the_uvn_and_from_nowh
 @pytest.mark.feature("F106")
 @pytest.mark.feature("G43")
 def test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_left_without(
-    well: Agents, authority: Path
+    well: Agents,
 ) -> None:
     registry, root = well.registry, str(well.deployment.registry_root)
     log = registry.node.directory / "web.log"
@@ -758,14 +726,6 @@ def test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_le
                 within=30,
             )
             assert {cell["health"] for cell in asked()["cells"]} == {"silent"}
-        beside.stop()
-        # At a private address it has the UVN's certificate.
-        registry.node.run(["ip", "address", "add", f"{PRIVATE}/32", "dev", "lo"])
-        beside = registry.node.start(as_on_a_stock_host([*argv, "--address", PRIVATE]), log=log)
-        await_true(lambda: PRIVATE in printed_address(log), "it prints an address", within=60)
-        assert printed_address(log).startswith(f"https://{PRIVATE}:50443/login?ticket=")
-        with reading(registry.node, printed_address(log), root=authority) as asked:
-            assert {cell["name"] for cell in asked()["cells"]} == well.cells.keys()
     finally:
         beside.stop()
         registry.start("--web")
@@ -777,13 +737,10 @@ def test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_le
         await_true(lambda: is_well(asked()), "the agent's own page shows them too", within=90)
 
 
-PRIVATE = "192.168.250.1"
-
-
 def printed_address(log: Path) -> str:
-    """The address that a page was opened with last, empty before it is printed."""
+    """The address that a page was opened with, empty before it is printed."""
     text = log.read_text() if log.exists() else ""
-    return next((line for line in text.splitlines()[::-1] if line.startswith("http")), "")
+    return next((line for line in text.splitlines() if line.startswith("http")), "")
 
 
 def is_well(summary: dict[str, Any]) -> bool:
@@ -793,15 +750,10 @@ def is_well(summary: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def reading(
-    node: Node, address: str, *, root: Path | None = None
-) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Open a page with a ticket on its own host; yield what returns its summary.
-
-    A page with TLS has a certificate of the authority in `root`.
-    """
+def reading(node: Node, address: str) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Open a page with a ticket on its own host; yield what returns its summary."""
     jar = node.directory / "cookies.txt"
-    words = (sys.executable, "-I", PLAIN_READER, str(jar), str(root or ""))
+    words = (sys.executable, "-I", PLAIN_READER, str(jar))
     node.run([*words, address])
     summary = f"{address.partition('/login')[0]}/api/v1/summary"
     try:

@@ -182,12 +182,13 @@ class Picture:
 
     @cached_property
     def _reached(self) -> frozenset[Network]:
-        return frozenset(
-            lan
-            for cell in self.view.cells
-            if cell.alive and cell.status is not None
-            for lan in cell.status.reachable
-        )
+        """The LANs that cells in contact reach; two of them are enough where all is well."""
+        wanted = frozenset(lan for lan, _ in self.lans)
+        missing = set(wanted)
+        for cell in self.view.cells:
+            if missing and cell.alive and cell.status is not None:
+                missing.difference_update(cell.status.reachable)
+        return wanted - missing
 
     def lan_health(self, lan: Network, cell: int) -> LanHealth:
         """Return whether cells reach a LAN of `cell`."""
