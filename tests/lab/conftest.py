@@ -38,6 +38,14 @@ LONGEST_FIRST = (
 START_UNO = deploy.start_uno
 
 EXAMPLE = HERE.parents[1] / "examples" / "four-sites" / "uvn.yml"
+# Its passwords, as the registry hashes them (argon2id, RFC 9106). That takes most of the time of a
+# definition, and every module defines it.
+HASHES = {
+    "change-me-john": "$argon2id$v=19$m=65536,t=3,p=4$+n5ZiVw9NQh7Sxxxk"
+    "eJ8Uw$M5eQxgYXD+Hm4g+U/TWSMbOj45+UFEUcSaLx0PxNZoE",
+    "change-me-jane": "$argon2id$v=19$m=65536,t=3,p=4$Sm16ch6r9ioVmIC3R"
+    "HdPug$LlQyfzDZpD32iAbyKKSFj488RtP8svnmtlo7Q0dK2o4",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,25 +84,31 @@ def agents_start_from_scratch(commands_start_at_once: Prefork) -> Iterator[None]
 
 
 @pytest.fixture(scope="session")
-def four_sites_spec() -> Path:
+def four_sites_spec(example: Path) -> Path:
     """The specification that the demo shows: four LANs, one behind NAT, a relay, two particles."""
-    return EXAMPLE
+    return example
 
 
 @pytest.fixture(scope="session")
-def example() -> Path:
-    """The specification that the demo shows, for tests that change it."""
-    return EXAMPLE
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The specification that the demo shows, with hashes of its passwords, for all but the demo."""
+    text = EXAMPLE.read_text()
+    for password, hashed in HASHES.items():
+        assert f"password: {password}" in text
+        text = text.replace(f"password: {password}", f"password: {hashed}")
+    path = tmp_path_factory.mktemp("four-sites") / "uvn.yml"
+    path.write_text(text)
+    return path
 
 
 @pytest.fixture(scope="session")
-def ring_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ring_spec(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same four sites in a ring, so that there are equal paths; three LANs have IPv6, too.
 
     The ring is lan-a, lan-b, lan-c, relay; lan-d hangs on lan-a. lan-a's IPv6 LAN is a unique
     local one, the others are global.
     """
-    text = EXAMPLE.read_text()
+    text = example.read_text()
     for lan, added in (
         ("192.168.1.0/24", "fd12:3456:1::/64"),
         ("192.168.4.0/24", "2001:db8:4::/64"),

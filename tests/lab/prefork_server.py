@@ -30,13 +30,18 @@ _LEFT_OUT = (
     *("uno.bus.cyclone", "uno.bus.connext", "uno.bus.child", "uno.lab", "uno.web"),
     "uno.__main__",
 )
+# What modules of uno import when a command needs it.
+_BY_NEED = (
+    *("argon2", "rich._emoji_codes", "sdnotify", "segno", "urllib.request"),
+    *("cryptography.x509", "cryptography.hazmat.primitives.kdf.hkdf"),
+)
 # As `as_on_a_stock_host` has it.
 _UMASK = 0o027
 
 
 def main(descriptor: int) -> None:
     """Serve requests until the other end of the socket is closed."""
-    for name in _modules():
+    for name in (*_modules(), *_BY_NEED):
         importlib.import_module(name)
     # What is there now is never garbage; a collection would copy its pages in each process.
     gc.collect()

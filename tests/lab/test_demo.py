@@ -33,6 +33,12 @@ from uno.lab.transfer import transfers
 pytestmark = pytest.mark.lab
 
 
+@pytest.fixture(scope="module")
+def four_sites_spec() -> Path:
+    """The demo's own specification, as people run it."""
+    return Path(__file__).parents[2] / "examples" / "four-sites" / "uvn.yml"
+
+
 @pytest.mark.feature("F001")
 @pytest.mark.feature("F002")
 @pytest.mark.feature("F004")
