@@ -18,11 +18,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import typer.main
 
 from uno import __version__
 from uno.cli.input.options import Common
-from uno.cli.main import app
+from uno.cli.main import whole
 
 ROOT = Path(__file__).resolve().parent.parent
 MAN = ROOT / "man" / "uno.1"
@@ -97,7 +96,7 @@ def is_current(path: Path, text: str) -> bool:
 
 def commands() -> tuple[Command, ...]:
     """Return every command, in the order in which `uno --help` names them."""
-    return tuple(_leaves(typer.main.get_command(app), ()))
+    return tuple(_leaves(whole(), ()))
 
 
 def common_options() -> tuple[Option, ...]:
@@ -133,7 +132,7 @@ def _one(command: Any, tokens: tuple[str, ...]) -> Iterator[Command]:
 
 
 def _all_leaves() -> Iterator[Any]:
-    waiting = [typer.main.get_command(app)]
+    waiting = [whole()]
     while waiting:
         each = waiting.pop()
         waiting.extend(getattr(each, "commands", {}).values())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cache
+from importlib import import_module
 from types import TracebackType
 from typing import Annotated, cast
 
@@ -15,31 +17,6 @@ import typer
 from typer.core import TyperGroup
 
 from uno import __version__
-from uno.cli.commands import (
-    backup_restore,
-    ban_delete,
-    browse_history,
-    config,
-    define,
-    doctor,
-    explain,
-    install,
-    notify,
-    passphrase,
-    plan_apply,
-    print_guide,
-    redeploy,
-    rekey,
-    run_agent,
-    run_lab,
-    run_sync,
-    serve_web,
-    service_up_down,
-    show,
-    update,
-    verify,
-    watch_status,
-)
 from uno.cli.input import passphrase_source
 from uno.cli.output import error_output
 from uno.diagnostics import ActionNeeded, UnoError
@@ -47,40 +24,53 @@ from uno.diagnostics import ActionNeeded, UnoError
 # 128 and the number of SIGINT, as a shell reports it.
 _INTERRUPTED = 130
 
-app = typer.Typer(
-    name="uno",
-    help="Join LANs over the public Internet into one routing domain.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for module in (
-    define,
-    config,
-    ban_delete,
-    rekey,
-    redeploy,
-    plan_apply,
-    verify,
-    browse_history,
-    show,
-    backup_restore,
-    passphrase,
-    print_guide,
-    install,
-    update,
-    service_up_down,
-    run_agent,
-    watch_status,
-    doctor,
-    explain,
-    notify,
-    serve_web,
-    run_sync,
-    run_lab,
-):
-    module.register(app)
+# The variable that a shell sets to have a word completed (typer.completion).
+_COMPLETING = "_UNO_COMPLETE"
+
+# The modules of `uno.cli.commands` with their commands, in the order of `uno --help`. A command
+# imports its own module alone.
+MODULES = {
+    "define": ("define",),
+    "config": ("config",),
+    "ban_delete": ("ban", "unban", "delete"),
+    "rekey": ("rekey",),
+    "redeploy": ("redeploy", "packages"),
+    "plan_apply": ("plan", "apply", "export", "schema"),
+    "verify": ("verify",),
+    "browse_history": ("history", "log", "diff", "rollback"),
+    "show": ("list", "show"),
+    "backup_restore": ("backup", "restore"),
+    "passphrase": ("passphrase",),
+    "print_guide": ("guide",),
+    "install": ("install",),
+    "cell_group": ("cell",),
+    "update": ("update",),
+    "service_up_down": ("service",),
+    "run_agent": ("agent",),
+    "watch_status": ("status",),
+    "doctor": ("doctor",),
+    "explain": ("explain",),
+    "notify": ("notify",),
+    "serve_web": ("web",),
+    "run_sync": ("sync",),
+    "run_lab": ("lab",),
+}
+
+
+def _app_of(modules: Iterable[str]) -> typer.Typer:
+    """Return `uno` with the commands of these modules."""
+    app = typer.Typer(
+        name="uno",
+        help="Join LANs over the public Internet into one routing domain.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_uno)
+    for module in modules:
+        import_module(f"uno.cli.commands.{module}").register(app)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -89,7 +79,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _uno(
     *,
     _version: Annotated[
@@ -138,17 +127,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def whole() -> TyperGroup:
+    """Return `uno` with all its commands and their options."""
+    return _tree(_app_of(MODULES))
+
+
 @cache
 def _command(first: str) -> TyperGroup:
-    """Return `uno` with its command `first` alone, or with all where there is none of that name.
+    """Return `uno` with its command `first` alone, or where there is none of that name with all.
 
-    To build all of them takes a quarter of the time of a short command.
+    To import and build all of them takes longer than a short command.
     """
-    chosen = copy(app)
-    chosen.registered_groups = [each for each in app.registered_groups if each.name == first]
-    chosen.registered_commands = [each for each in app.registered_commands if each.name == first]
-    is_known = bool(chosen.registered_groups or chosen.registered_commands)
-    return cast(TyperGroup, typer.main.get_command(chosen if is_known else app))
+    own = next((module for module, names in MODULES.items() if first in names), None)
+    if own is None:
+        return whole() if os.environ.get(_COMPLETING) else _tree(_without_options(_app_of(MODULES)))
+    app = _app_of([own])
+    app.registered_groups = [each for each in app.registered_groups if each.name == first]
+    app.registered_commands = [each for each in app.registered_commands if each.name == first]
+    return _tree(app)
+
+
+def _without_options(app: typer.Typer) -> typer.Typer:
+    """Return `app` with what a list of its commands shows, their names and help."""
+    listed = copy(app)
+    listed.registered_commands = [copy(each) for each in app.registered_commands]
+    for command in listed.registered_commands:
+        command.help = command.help or inspect.getdoc(command.callback)
+        command.callback = _nothing
+    listed.registered_groups = [copy(each) for each in app.registered_groups]
+    for group in listed.registered_groups:
+        group.typer_instance = copy(group.typer_instance)
+        group.typer_instance.registered_commands = []
+        group.typer_instance.registered_groups = []
+    return listed
+
+
+def _nothing() -> None:
+    return
+
+
+def _tree(app: typer.Typer) -> TyperGroup:
+    return cast(TyperGroup, typer.main.get_command(app))
 
 
 def _print_in_any_locale() -> None:

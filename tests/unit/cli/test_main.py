@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer.main
 
 from commands import Uno
 from uno import __version__
@@ -111,7 +110,7 @@ def groups_and_commands() -> Iterator[tuple[tuple[str, ...], Any]]:
         for name, below in getattr(command, "commands", {}).items():
             yield from walk(below, (*words, name))
 
-    return walk(typer.main.get_command(main.app), ())
+    return walk(main.whole(), ())
 
 
 @pytest.mark.feature("G47")

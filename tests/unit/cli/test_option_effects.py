@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-import typer.main
 
 from commands import Outcome, run
-from uno.cli.main import app
+from uno.cli.main import whole
 from uno.host import systemd
 from uno.host.command import Completed
 
@@ -213,7 +212,7 @@ def options() -> Iterator[tuple[str, str]]:
                 yield " ".join(tokens), each.opts[-1]
                 yield from ((" ".join(tokens), spelled) for spelled in each.secondary_opts)
 
-    return walk(typer.main.get_command(app))
+    return walk(whole())
 
 
 OPTIONS = set(options())

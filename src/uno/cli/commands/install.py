@@ -49,14 +49,9 @@ class TrialOptions:
     ] = True
 
 
-cell = typer.Typer(help="Commands for the host of a cell.", no_args_is_help=True)
-
-
 def register(app: typer.Typer) -> None:
-    """Add these commands to `app`: `uno install`, and the same as `uno cell install`."""
-    for group in (cell, app):
-        group.command("install")(takes_groups(install))
-    app.add_typer(cell, name="cell")
+    """Add this command to `app`."""
+    app.command("install")(takes_groups(install))
 
 
 def install(

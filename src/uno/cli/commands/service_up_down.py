@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uno.cli.commands import service_units
-from uno.cli.commands.install import cell, trigger_agent
+from uno.cli.commands.install import trigger_agent
 from uno.cli.input.log_options import LogOptions, Quiet, Verbose
 from uno.cli.input.options import takes_groups
 from uno.cli.output.wrapping import to_standard_error
@@ -68,10 +68,6 @@ def register(app: typer.Typer) -> None:
     service.command("install")(takes_groups(service_units.install))
     service.command("remove")(service_units.remove)
     app.add_typer(service, name="service")
-    alias = typer.Typer(help="The cell's systemd unit.", no_args_is_help=True)
-    alias.command("enable")(takes_groups(service_units.enable))
-    alias.command("disable")(service_units.remove)
-    cell.add_typer(alias, name="service")
 
 
 def up(

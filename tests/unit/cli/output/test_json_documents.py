@@ -10,12 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import typer.main
 
 from commands import Uno, run
 from script_modules import script_module
 from uno.cli.commands import doctor, explain, watch_status
-from uno.cli.main import app
+from uno.cli.main import whole
 from uno.cli.output import json_documents
 from uno.cli.output.json_documents import DOCUMENTS, printed
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
@@ -98,7 +97,7 @@ def commands_with_json() -> Iterator[str]:
                 assert "-J" in each.opts, tokens
                 yield " ".join(tokens)
 
-    return walk(typer.main.get_command(app))
+    return walk(whole())
 
 
 @pytest.mark.feature("G41")
