@@ -13,12 +13,12 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_interface
 from pathlib import Path
 
 from agent_board import AgentBoard
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from msgspec.structs import replace
 
 from uno.agent.agent_environment import AgentEnvironment
 from uno.agent.commit.ledger import Ledger

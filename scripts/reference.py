@@ -18,7 +18,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-
 from uno import __version__
 from uno.cli.input.options import Common
 from uno.cli.main import whole

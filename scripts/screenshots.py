@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -71,7 +70,7 @@ def healthy() -> Picture:
         link_name(pair): LinkRates(receive=9e5 * pair[0], send=2.5e5 * pair[1])
         for pair in picture.links
     }
-    return replaced(picture, rates=rates)
+    return replace(picture, rates=rates)
 
 
 SHOTS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as replaced
 from functools import cache
 from ipaddress import IPv4Network
 from typing import Any
@@ -54,7 +53,7 @@ def with_cell(picture: Picture, cell: int, **changes: Any) -> Picture:
     cells = tuple(
         replace(each, **changes) if each.id == cell else each for each in picture.view.cells
     )
-    return replaced(picture, view=replace(picture.view, cells=cells))
+    return replace(picture, view=replace(picture.view, cells=cells))
 
 
 def with_status(picture: Picture, cell: int, **changes: Any) -> Picture:
@@ -66,7 +65,7 @@ def with_status(picture: Picture, cell: int, **changes: Any) -> Picture:
 
 def with_view(picture: Picture, **changes: Any) -> Picture:
     """Return a picture in which something else holds of the whole UVN."""
-    return replaced(picture, view=replace(picture.view, **changes))
+    return replace(picture, view=replace(picture.view, **changes))
 
 
 def silent(picture: Picture, cell: int, *, age: float = 400.0) -> Picture:

@@ -18,8 +18,9 @@ loop looks for changes. Errors of a package add their own names below these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 ACTIVITY = 15
 """Level of the log between INFO and DEBUG: each program that is run."""
@@ -34,8 +35,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Position:
+class Position(Struct, frozen=True, kw_only=True, order=True):
     """A place in a text. `line` and `column` count from 1, as editors do."""
 
     file: str
@@ -46,8 +46,7 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One thing that is wrong with what a person gave.
 
     `what` is a sentence without a full stop; `hint` is what to do about it; `where` is its place

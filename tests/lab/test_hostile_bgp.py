@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, replace  # noqa: TID251 - of a dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any

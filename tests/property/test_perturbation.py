@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from packages import HOME, HUB, package_of
 from uno.agent.host_loop.host_reconciler import HostReconciler

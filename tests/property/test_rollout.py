@@ -6,11 +6,12 @@ store, and loses the rest when it is killed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from uno.controller import rollout as rollouts
 from uno.controller.release_record import Release, ReleasedPackage

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from uno.agent.commit.commit_machine import ConfirmLimits
 from uno.agent.commit.executor import CheckHost
@@ -18,8 +19,7 @@ from uno.ports.prober import ForwardingProber, Prober
 from uno.ports.web import WebPage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentEnvironment:
+class AgentEnvironment(Struct, frozen=True, kw_only=True):
     """All that the agent depends on.
 
     `prober` makes a prober that calls its argument when a target begins or ceases to answer.

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.model.plan import Timing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentIntervals:
+class AgentIntervals(Struct, frozen=True, kw_only=True):
     """Intervals and timeouts of an agent, in seconds.
 
     The agent reconciles the host every `reconcile_every`, but not twice within

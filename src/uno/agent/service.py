@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from uno.agent.commit.drain_plan import DrainSchedule
 from uno.agent.commit.drain_runner import switch
@@ -41,8 +43,7 @@ from uno.render.tunnels import tunnels
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnresolvedLink:
+class UnresolvedLink(Struct, frozen=True, kw_only=True):
     """A link whose other end's `name` cannot be resolved."""
 
     interface: str

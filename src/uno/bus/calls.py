@@ -6,9 +6,10 @@ seldom call at once. Times are of a monotonic clock, in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
 
 from uno.bus.stream_frames import Hello
 
@@ -38,8 +39,7 @@ class CallFailure(Enum):
     SILENT = "silent"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A connection on which both ends have greeted: who called, and the hello of the other end."""
 
     called: bool

@@ -17,9 +17,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, assert_never
+
+from msgspec.structs import replace
 
 from uno.bus import frames, wire
 from uno.bus.session import Post, Session

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias, assert_never
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from uno.bus import stream_frames
@@ -52,8 +52,7 @@ def is_summarised(channel: Channel) -> bool:
     return channel.partition == RELAY or channel.topic is Topic.DIRECTORY
 
 
-@dataclass(frozen=True, slots=True)
-class WriterChange:
+class WriterChange(Struct, frozen=True):
     """The other end has begun, or ceased, to write to a channel."""
 
     channel: Channel
@@ -62,8 +61,7 @@ class WriterChange:
 ConversationEvent: TypeAlias = Hello | Received | WriterChange | Farewell
 
 
-@dataclass(slots=True)
-class _Unfinished:
+class _Unfinished(Struct):
     """A large sample of which parts are missing."""
 
     channel: Channel

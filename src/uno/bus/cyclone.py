@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Self
 
 from cyclonedds.core import (
@@ -35,6 +34,7 @@ from cyclonedds.pub import DataWriter, Publisher
 from cyclonedds.sub import DataReader, Subscriber
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
+from msgspec import Struct
 
 from uno.bus import wire
 from uno.bus.cyclone_config import xml
@@ -137,8 +137,7 @@ _ANNOUNCEMENT_QOS = Qos(
 )
 
 
-@dataclass(slots=True, eq=False)
-class _CycloneReader:
+class _CycloneReader(Struct, eq=False):
     channel: Channel
     entity: Any
     condition: ReadCondition

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from uno.bus.dds import Inbox
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from uno.ports.bus import BusConfig
 
 
-@dataclass(frozen=True, slots=True)
-class InProcess:
+class InProcess(Struct, frozen=True):
     """`dds.Sessions` that `opening` opens."""
 
     opening: Callable[[BusConfig, Post], Session]

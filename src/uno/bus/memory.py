@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from uno.diagnostics import ActionNeeded
 from uno.model.messages import Envelope
@@ -25,8 +26,7 @@ CallLater: TypeAlias = Callable[[float, Callable[[], None]], object]
 _RESEND_DELAY = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Impairment:
+class Impairment(Struct, frozen=True, kw_only=True):
     """Impairments of the network, as of netem (tc-netem(8)).
 
     `loss`, `reorder` and `duplicate` are shares of the envelopes, from 0 to 1. `delay` is in
@@ -236,8 +236,7 @@ class MemoryBus:
         self._channels, self._written, self._alive = set(), {}, {}
 
 
-@dataclass(slots=True, eq=False)
-class _Node:
+class _Node(Struct, eq=False):
     """A configured bus; its subscriptions and writes outlive the configuration."""
 
     config: BusConfig
@@ -252,8 +251,7 @@ class _Node:
         return self.config.domain, BusPeer(self.config.address, self.config.index)
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
+class _Delivery(Struct, frozen=True):
     """The newest envelope about a subject, in transit from one node to another."""
 
     writer: _Node

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from uno.model.messages import BODY_LIMIT, SIGNATURE_SIZE, Envelope
 from uno.ports.bus import MARK_SIZE, Channel, EnvelopeDigest, Topic
@@ -66,8 +67,7 @@ class BrokenStream(ValueError):
     """The other end has sent what is not a frame, or not in its place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
+class Hello(Struct, frozen=True, kw_only=True):
     """Who begins a connection: `tag` is a digest of the UVN, `session` a random number.
 
     `losses` counts the connections with the other end that this session has lost.
@@ -78,40 +78,35 @@ class Hello:
     losses: int
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """The sender receives samples of a channel under `number`."""
 
     number: int
     channel: Channel
 
 
-@dataclass(frozen=True, slots=True)
-class WriterState:
+class WriterState(Struct, frozen=True):
     """Whether the sender has written to a channel."""
 
     number: int
     alive: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelSummary:
+class ChannelSummary(Struct, frozen=True):
     """Digests of what the sender had written to a channel when the other end subscribed to it."""
 
     number: int
     digests: tuple[EnvelopeDigest, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """The subjects of a summary about which the sender lacks what the other end has."""
 
     number: int
     subjects: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SampleStart:
+class SampleStart(Struct, frozen=True):
     """An envelope on a channel: its body has `size` octets, and begins with that of `envelope`."""
 
     number: int
@@ -119,25 +114,21 @@ class SampleStart:
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class BodyPart:
+class BodyPart(Struct, frozen=True):
     """More of the body of the sample that was begun."""
 
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(Struct, frozen=True):
     """Answer with a `Pong`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
+class Pong(Struct, frozen=True):
     """The answer to a `Ping`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Farewell:
+class Farewell(Struct, frozen=True):
     """The sender leaves the bus."""
 
 

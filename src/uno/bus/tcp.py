@@ -17,9 +17,11 @@ import socket
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final, assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from uno.bus import tcp_sockets
 from uno.bus.calls import ATTEMPT, CallFailure, CallLimit, CallSchedule, Standing, replaces
@@ -79,8 +81,7 @@ class TcpSessions:
         self._session = None
 
 
-@dataclass(slots=True, eq=False)
-class _Line:
+class _Line(Struct, eq=False):
     """A connection, from the call on."""
 
     connection: socket.socket
@@ -107,8 +108,7 @@ class _Line:
         return self.liveness.due if self.conversation.peer else self.expires
 
 
-@dataclass(slots=True, eq=False)
-class _Peer:
+class _Peer(Struct, eq=False):
     """A neighbour: its connection, and others of which none is chosen yet."""
 
     place: BusPeer

@@ -156,9 +156,10 @@ def _without_options(app: typer.Typer) -> typer.Typer:
         command.callback = _nothing
     listed.registered_groups = [copy(each) for each in app.registered_groups]
     for group in listed.registered_groups:
-        group.typer_instance = copy(group.typer_instance)
-        group.typer_instance.registered_commands = []
-        group.typer_instance.registered_groups = []
+        inside = copy(group.typer_instance)
+        assert inside is not None
+        inside.registered_commands, inside.registered_groups = [], []
+        group.typer_instance = inside
     return listed
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.diagnostics import ActionNeeded
@@ -59,8 +59,7 @@ class DuplicateRegistry:
         _log.warning("cells hold newer messages of this registry: was it restored from a backup?")
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(Struct, frozen=True):
     content: str
     envelope: Envelope
     near: bool

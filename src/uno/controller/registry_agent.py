@@ -13,12 +13,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from uno import control
 from uno.controller import activation, announcement, release_record, rollout_events
@@ -74,8 +74,7 @@ _PAGE_INTERVAL = 30.0
 _FINAL_DELIVERY = 0.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControllerEnvironment:
+class ControllerEnvironment(Struct, frozen=True, kw_only=True):
     """The adapters and limits that the agent runs with.
 
     `make_bus` makes a participant that has not joined. `reconcile_host` makes the host as desired,

@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.controller import public_directory, release_store
@@ -39,8 +39,7 @@ _log = logging.getLogger(__name__)
 _FOLLOW_EVERY: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownDefinition:
+class ShownDefinition(Struct, frozen=True, kw_only=True):
     """A definition as the page shows it. `view` is the UVN as it is known without an agent."""
 
     source: PageSource

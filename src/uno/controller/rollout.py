@@ -13,15 +13,16 @@ of a monotonic clock, in seconds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from uno.controller.release_record import Release, ReleasedPackage
 from uno.model.messages import CONFIRM_TIMEOUT, Ack, Phase
 from uno.model.status import CellStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellObservation:
+class CellObservation(Struct, frozen=True, kw_only=True):
     """What the registry has received from a cell.
 
     `status_sequence` and `ack_sequence` are those of `status` and `ack`. A cell numbers all of its
@@ -53,8 +54,7 @@ class CellObservation:
         return self.status.generation if self.status else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutLimits:
+class RolloutLimits(Struct, frozen=True, kw_only=True):
     """How long a rollout waits, in seconds.
 
     `discovery` is the wait for cells from which nothing was received since the registry started to
@@ -79,8 +79,7 @@ _FAILED_PHASES = frozenset({Phase.REVERTED, Phase.FAILED})
 _UNDER_WAY = frozenset({Phase.APPLYING, Phase.APPLIED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
+class Rollout(Struct, frozen=True, kw_only=True):
     """The state of a rollout.
 
     The registry receives advertisements since `receiving_since`; this rollout started at

@@ -11,11 +11,12 @@ directly. No fallback phase may be active then: those cells would not receive th
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FallbackSchedule:
+class FallbackSchedule(Struct, frozen=True, kw_only=True):
     """When the registry falls back to earlier keys; times in seconds.
 
     The first phase begins once cells are unreachable for `first_after`. One of `length` begins
@@ -41,8 +42,7 @@ _SWITCH_AFTER = 1.0
 _SWITCH_AFTER_FALLBACK = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPhase:
+class KeyPhase(Struct, frozen=True, kw_only=True):
     """The keys in use: those of the generation `fallback`, or of `current` if that is None.
 
     `since` is when the phase began, and `fallbacks` the number of fallback phases so far.

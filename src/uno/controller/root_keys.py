@@ -7,8 +7,9 @@ the new ones, for cells that missed the change (`root_key_fallback`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from uno.model.key_ids import ROOT_REGISTRY, root_pair, root_psk
 from uno.registry.publish import keygen
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 _PREFIX = "root/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootKeys:
+class RootKeys(Struct, frozen=True, kw_only=True):
     """All stored epochs of the root VPN's keys."""
 
     epochs: tuple[StoredSecret, ...]

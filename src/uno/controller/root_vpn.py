@@ -6,7 +6,6 @@ only packets from its own addresses use, and its nftables table has a name of it
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
@@ -132,12 +131,10 @@ def moved_peers(old: Plan, new: Plan) -> frozenset[str]:
 def without_peers(desired: Desired, public_keys: Collection[str]) -> Desired:
     """Return `desired` without these peers, whose sessions end if it is made so."""
     tunnels = tuple(
-        dataclasses.replace(
-            tunnel, peers=tuple(it for it in tunnel.peers if it.public_key not in public_keys)
-        )
+        replace(tunnel, peers=tuple(it for it in tunnel.peers if it.public_key not in public_keys))
         for tunnel in desired.tunnels
     )
-    return dataclasses.replace(desired, tunnels=tunnels)
+    return replace(desired, tunnels=tunnels)
 
 
 def _place(plan: Plan) -> tuple[object, ...] | None:

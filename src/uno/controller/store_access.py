@@ -7,8 +7,10 @@ it may be called in another thread.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from uno.controller import public_directory, release_store, root_keys, root_vpn
 from uno.controller.root_keys import RootKeys
@@ -38,8 +40,7 @@ _SEARCHED = 100
 _FALLBACKS = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSnapshot:
+class StoreSnapshot(Struct, frozen=True, kw_only=True):
     """What the agent works from: the record of the release, and the plans and keys it needs.
 
     `newest_generation` is that of the registry. `plans` holds the relevant ones by generation.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from uno.controller.release_record import ReleaseRecord
 from uno.model.uvn import Uvn
@@ -12,8 +13,7 @@ from uno.registry.changes import history
 _BAN = "ban of "
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unreleased:
+class Unreleased(Struct, frozen=True, kw_only=True):
     """The changes that are not released, and what they ban or delete.
 
     `changes` maps each generation to its reason, the oldest first; `revoked` are phrases, bans

@@ -7,9 +7,10 @@ one fault, and not one of the firewall and one of each link.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Network
+
+from msgspec import Struct, field
 
 from uno.diagnosis.cell_facts import CellFacts, DiskSpace, LanHost, Unobserved, observed
 from uno.diagnosis.cell_faults import age
@@ -41,8 +42,7 @@ LEAST_INODES = 64
 _NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(Struct, frozen=True):
     """A check: its id, what it yields where something is wrong, and the text if nothing is."""
 
     id: str
@@ -71,8 +71,7 @@ def _results(check: _Check, case: _Case) -> list[CheckResult]:
     return found or [CheckResult(check=check.id, state=CheckState.GOOD, what=check.good)]
 
 
-@dataclass(kw_only=True)
-class _Case:
+class _Case(Struct, kw_only=True, dict=True):
     """One run: the facts, and the results so far."""
 
     facts: CellFacts

@@ -6,8 +6,9 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from uno.diagnosis.service_status import ServiceStatus
 from uno.model.net import Address, Network
@@ -17,8 +18,7 @@ from uno.ports.host import Facts, KernelPath
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class NotObserved:
+class NotObserved(Struct, frozen=True):
     """`why` something is not known."""
 
     why: str
@@ -35,8 +35,7 @@ def observed(value: T | NotObserved) -> T:
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskSpace:
+class DiskSpace(Struct, frozen=True, kw_only=True):
     """The file system of `path`: bytes, and inodes, None where it has any number."""
 
     path: str
@@ -46,8 +45,7 @@ class DiskSpace:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockReading:
+class ClockReading(Struct, frozen=True, kw_only=True):
     """The host's clock, in seconds since the epoch, and what it is compared with.
 
     `newest` is when the newest file of uno's, `path`, was written.
@@ -58,8 +56,7 @@ class ClockReading:
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentProcess:
+class AgentProcess(Struct, frozen=True, kw_only=True):
     """The cell's agent. `wanted`: a unit of systemd starts it. `crashed`: it ended unasked."""
 
     runs: bool
@@ -67,8 +64,7 @@ class AgentProcess:
     crashed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LanHost:
+class LanHost(Struct, frozen=True, kw_only=True):
     """A host of a LAN that this host knows: whether it answers, and whom.
 
     `answers_cell`: an echo request from the cell's own address in the LAN. `answers_sites`: one
@@ -83,8 +79,7 @@ class LanHost:
     answers_sites: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellFacts:
+class CellFacts(Struct, frozen=True, kw_only=True):
     """The host of one cell.
 
     `service` is the host compared with its package, and `proof` part of it. `view` is what the

@@ -11,8 +11,9 @@ its agent is not. That is remarked, and no cause.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 from uno.diagnosis.cell_facts import LanHost
 from uno.diagnosis.cell_faults import own_faults
@@ -24,8 +25,7 @@ from uno.model.status import CellStatus, LinkState, UvnView
 from uno.ports.host import KernelPath
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Sight(Struct, frozen=True, kw_only=True):
     """What is known beside the plan.
 
     `view` has the statuses, of this cell alone where `is_whole` is False, as no agent runs. `hosts`

@@ -5,7 +5,7 @@ The first of these that holds is the cause; what follows from it is not named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from uno.model.plan import BackbonePeer
 from uno.model.status import SESSION_SECONDS, CellView, LinkState
@@ -14,8 +14,7 @@ from uno.model.status import SESSION_SECONDS, CellView, LinkState
 _OTHER_KEYS = "Packages of two generations may have other keys: install the newest at both"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkFault:
+class LinkFault(Struct, frozen=True, kw_only=True):
     """`what` is wrong, and the `remedy`. `nothing_arrives`: not a packet since it was created."""
 
     what: str

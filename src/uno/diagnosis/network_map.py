@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+
+from msgspec import Struct
 
 from uno.diagnostics import InvalidInput
 from uno.model.net import Address, Network, address, network, overlap
@@ -27,8 +28,7 @@ class PlaceKind(StrEnum):
     PARTICLE = "particle"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedPlace:
+class NamedPlace(Struct, frozen=True, kw_only=True):
     """An end of a path: what it is, and the cell that it is at, None for a particle.
 
     `lan` is its LAN, `address` that of a host, `particle` the id of a particle. `banned`: the
@@ -51,8 +51,7 @@ class NamedPlace:
         return self.lan.version if self.lan else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkMap:
+class NetworkMap(Struct, frozen=True, kw_only=True):
     """Cells, links and particles as planned. `links` are ids of cells, the lower first.
 
     `particles` are those that are known here: a cell that serves none knows none. `banned_cells`

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.diagnosis.cell_checks import CLOCK_DIFFERENCE, disk_results
 from uno.diagnosis.cell_facts import (
@@ -24,8 +25,7 @@ from uno.model.status import CellView, LinkState, UvnView
 BACKUP_DUE = 7 * 86400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryFacts:
+class RegistryFacts(Struct, frozen=True, kw_only=True):
     """The registry's directory, and what its agent has received.
 
     `unreleased` are lines on what is not released, empty if all is; `revokes`: a ban or a deletion

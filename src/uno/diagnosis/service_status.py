@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
@@ -16,8 +17,7 @@ from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.forwarding_proof import ForwardingProof
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkStatus:
+class LinkStatus(Struct, frozen=True, kw_only=True):
     """The status of a backbone link. `session` is None if routing does not run."""
 
     interface: str
@@ -26,8 +26,7 @@ class LinkStatus:
     session: SessionStatus | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceStatus:
+class ServiceStatus(Struct, frozen=True, kw_only=True):
     """This host compared with its cell's package.
 
     `pending` are the actions that `up` would take; `running` is whether uno owns anything here.

@@ -9,16 +9,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from uno.diagnostics import ACTIVITY, ActionNeeded, TransientFailure
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(Struct, frozen=True, kw_only=True):
     """The result of a program that has ended."""
 
     argv: tuple[str, ...]
@@ -126,8 +126,7 @@ def _record(completed: Completed, seconds: float) -> None:
         _log.debug("%s: %s", completed.argv[0], line)
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """A program running in the background, in a session of its own."""
 
     popen: subprocess.Popen[bytes]

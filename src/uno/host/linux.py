@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from uno.diagnostics import UnoError
 from uno.files import failure, make_open_dir

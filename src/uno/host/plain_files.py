@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from uno.host.netlink import interface_changes as changes
 from uno.host.routing_frr import daemons
@@ -29,8 +30,7 @@ _FRR = RUN / "frr"
 _NODE, _TUNNEL = ("disable_ipv6",), ("disable_ipv6", "rp_filter")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainFile:
+class PlainFile(Struct, frozen=True, kw_only=True):
     """A file to write: its path in the directory, its text and its mode."""
 
     name: str

@@ -10,9 +10,10 @@ Sources: RFC 5880 to 5883 (BFD), RFC 4271 (BGP), RTPS 2.5 section 9.6.2.3 (the b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
+
+from msgspec import Struct
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network
@@ -43,8 +44,7 @@ class Place(Enum):
     ANYWHERE = "anywhere"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class Sender(Struct, frozen=True, kw_only=True):
     """Who may send to a port: packets that come from `place`, from `source`, to `local`.
 
     `place` may be the name of an interface. None stands for every address.
@@ -55,8 +55,7 @@ class Sender:
     local: IPv4Address | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListeningPort:
+class ListeningPort(Struct, frozen=True, kw_only=True):
     """The ports of one service, and all who may send to them.
 
     `destinations` are the networks with the addresses that it listens on: what is for another

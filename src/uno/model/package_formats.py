@@ -8,7 +8,8 @@ not ignore makes a new format.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 FORMAT = 1
 """The newest format that this uno reads and writes."""
@@ -22,8 +23,7 @@ def readable(newest: int) -> range:
     return range(max(FIRST, newest - 1), newest + 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class Agreement(Struct, frozen=True, kw_only=True):
     """The format that a registry writes.
 
     `held_back_by` are the cells that do not read the registry's newest one, `cut_off` those that do

@@ -8,9 +8,10 @@ restart), RFC 5880 (BFD), RFC 7454 (filters), RFC 8326 (graceful shutdown).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from msgspec import Struct
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Network, network_order
@@ -47,8 +48,7 @@ class Drain(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteOrigin:
+class RouteOrigin(Struct, frozen=True, kw_only=True):
     """Another cell as an origin of routes: its AS number, and the prefixes that it may originate.
 
     A prefix is accepted exactly as planned, not a part of it, and only with this AS as origin.
@@ -59,8 +59,7 @@ class RouteOrigin:
     prefixes: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adjacency:
+class Adjacency(Struct, frozen=True, kw_only=True):
     """The AS number of a cell, and those that may follow it in an AS path: its neighbours'.
 
     The cell that filters is in none: a path through it is a loop.
@@ -71,8 +70,7 @@ class Adjacency:
     followers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BgpSession:
+class BgpSession(Struct, frozen=True, kw_only=True):
     """One eBGP session over one link, with BFD, for IPv4 and IPv6 unicast routes.
 
     Import policy: only routes whose origin is in `import_origins`. What `drain` adds to the import
@@ -100,8 +98,7 @@ class BgpSession:
         return self.drain is Drain.AVOIDED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingPolicy:
+class RoutingPolicy(Struct, frozen=True, kw_only=True):
     """The BGP speaker of one cell.
 
     `networks` are the prefixes that it originates. With `networks_are_in_kernel` the kernel has a

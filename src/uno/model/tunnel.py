@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from uno.model.key_ids import Secret
 from uno.model.net import Network
@@ -16,8 +17,7 @@ UNDERLAY_MARK = 0xB7
 InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+class Peer(Struct, frozen=True, kw_only=True):
     """A WireGuard peer. `endpoint` is `host:port` as written, `keepalive` seconds or 0."""
 
     public_key: str
@@ -27,8 +27,7 @@ class Peer:
     keepalive: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tunnel:
+class Tunnel(Struct, frozen=True, kw_only=True):
     """A WireGuard interface.
 
     `port` is None where the kernel chooses the port. `mtu` is in bytes. `mark` is the mark of the

@@ -12,7 +12,6 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,16 +66,14 @@ class Record(Struct, frozen=True, kw_only=True):
     events: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clocks:
+class Clocks(Struct, frozen=True, kw_only=True):
     """`monotonic` and `wall` return seconds."""
 
     monotonic: Callable[[], float]
     wall: Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending:
+class _Pending(Struct, frozen=True, kw_only=True):
     """A notice whose turn comes at `due`."""
 
     notice: Notice

@@ -9,10 +9,11 @@ one that has not been sent.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from uno.model.messages import Envelope
 from uno.model.plan import BusPlan
@@ -43,16 +44,14 @@ FOR_REGISTRY = "for-registry"
 """The partition of what cells relay to the registry, from cells that it cannot reach."""
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Struct, frozen=True):
     """A topic and a partition of it."""
 
     topic: Topic
     partition: str = OWN
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopeDigest:
+class EnvelopeDigest(Struct, frozen=True):
     """What tells an envelope from others: `mark` is the beginning of its signature."""
 
     subject: int
@@ -94,8 +93,7 @@ CELL_INDEX = 0
 REGISTRY_INDEX = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class BusPeer:
+class BusPeer(Struct, frozen=True, order=True):
     """The address and index of another participant; `metered` is one that is seldom pinged."""
 
     address: IPv4Address
@@ -103,8 +101,7 @@ class BusPeer:
     metered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusConfig:
+class BusConfig(Struct, frozen=True, kw_only=True):
     """The participant of a node.
 
     `address` is the node's stable address, which an interface must have. `tag` separates UVNs that
@@ -122,16 +119,14 @@ class BusConfig:
     licence: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """An envelope as received; not verified."""
 
     channel: Channel
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(Struct, frozen=True):
     """The number of writers of a channel that are present, after a change."""
 
     channel: Channel

@@ -7,17 +7,17 @@ what uno is to own. An `Action` is one step from one to the other; each has an i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from uno.model.net import Address, Network
 from uno.model.status import sessions_up
 from uno.model.tunnel import InterfaceAddress, Peer, Tunnel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nic:
+class Nic(Struct, frozen=True, kw_only=True):
     """A network interface that uno does not own.
 
     `up` is the administrative state. `has_default_route`: a default route of the host leads through
@@ -33,8 +33,7 @@ class Nic:
     bridge_address: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostRoute:
+class HostRoute(Struct, frozen=True, kw_only=True):
     """A unicast route of the host's main table that uno does not own.
 
     `gateway` is None where the destination is on the link; of several next hops it is the first.
@@ -48,8 +47,7 @@ class HostRoute:
     onlink: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierTable:
+class EarlierTable(Struct, frozen=True, kw_only=True):
     """A table with this `number` that the host looks up for every packet before the main table.
 
     `routes` are its unicast routes, `thrown` the destinations for which the lookup goes on with
@@ -61,8 +59,7 @@ class EarlierTable:
     thrown: frozenset[Network] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Underlay:
+class Underlay(Struct, frozen=True, kw_only=True):
     """Routes that packets of WireGuard with `UNDERLAY_MARK` look up before all others.
 
     They are in a table of their own, for which there is a rule (ip-rule(8)) in each of `families`,
@@ -73,8 +70,7 @@ class Underlay:
     families: tuple[int, ...] = (4, 6)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """Properties of a host from which the desired state follows.
 
     A decision from what uno itself has changed would change with it. `routes` leaves out
@@ -99,8 +95,7 @@ class Facts:
     originals: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeInterface:
+class NodeInterface(Struct, frozen=True, kw_only=True):
     """The dummy interface that holds the node's stable addresses.
 
     `blackhole_routes` lead into it with the worst metric but one: a packet to such a prefix that
@@ -113,15 +108,13 @@ class NodeInterface:
     blackhole_routes: tuple[Network, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routing:
+class Routing(Struct, frozen=True, kw_only=True):
     """The configuration of each FRR daemon, by name: zebra, bfdd, bgpd."""
 
     daemons: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignForwardChain:
+class ForeignForwardChain(Struct, frozen=True, kw_only=True):
     """A forward chain of another firewall whose policy is drop.
 
     A packet that uno's table accepts is still dropped there. `family` is `ip` or `ip6`, `name` the
@@ -134,8 +127,7 @@ class ForeignForwardChain:
     accept_interfaces: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
+class Desired(Struct, frozen=True, kw_only=True):
     """What uno is to own on the host. The default is nothing.
 
     `unreachable_routes` are prefixes that must never follow the host's default route: each gets a
@@ -155,8 +147,7 @@ class Desired:
     routing: Routing | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Observed(Struct, frozen=True, kw_only=True):
     """What uno owns on the host now, and the facts that the diff depends on.
 
     `tunnels` have the endpoints that were last configured, not those that peers roamed to.
@@ -192,8 +183,7 @@ class LinkMode(Enum):
     DOWN = "down"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingState:
+class ForwardingState(Struct, frozen=True, kw_only=True):
     """What decides on a host whether it forwards, beside its routes and uno's own tables.
 
     `ruleset` is the nftables ruleset of others, in JSON without the elements of named sets
@@ -206,8 +196,7 @@ class ForwardingState:
     interfaces: Mapping[str, LinkMode] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelPath:
+class KernelPath(Struct, frozen=True, kw_only=True):
     """Where the kernel sends a packet from a LAN: interface, type and table of the route.
 
     `interface` is None if the route has none, as an unreachable one.
@@ -218,59 +207,51 @@ class KernelPath:
     table: int = 254
 
 
-@dataclass(frozen=True, slots=True)
-class AddUnreachableRoutes:
+class AddUnreachableRoutes(Struct, frozen=True):
     """Add an unreachable route with the worst metric for each of these networks."""
 
     networks: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveUnreachableRoutes:
+class RemoveUnreachableRoutes(Struct, frozen=True):
     """Remove the routes of `AddUnreachableRoutes`."""
 
     networks: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplaceFirewall:
+class ReplaceFirewall(Struct, frozen=True):
     """Replace uno's table by this ruleset in one transaction; None removes the table."""
 
     ruleset: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SetForeignForwardChain:
+class SetForeignForwardChain(Struct, frozen=True):
     """Make uno's rules in a chain of another firewall accept the interfaces of `chain` alone."""
 
     chain: ForeignForwardChain
 
 
-@dataclass(frozen=True, slots=True)
-class SetSysctl:
+class SetSysctl(Struct, frozen=True):
     """Record the value that a kernel parameter had before uno, and set it if it differs."""
 
     key: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreSysctl:
+class RestoreSysctl(Struct, frozen=True):
     """Set the value from before uno, and delete the record."""
 
     key: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetNode:
+class SetNode(Struct, frozen=True):
     """Give the node interface these addresses and no others; None removes it."""
 
     node: NodeInterface | None
 
 
-@dataclass(frozen=True, slots=True)
-class SetUnderlay:
+class SetUnderlay(Struct, frozen=True):
     """Give the packets of WireGuard these routes and no others; None removes routes and rules.
 
     A route into an interface that has just gone is left out.
@@ -279,43 +260,37 @@ class SetUnderlay:
     underlay: Underlay | None
 
 
-@dataclass(frozen=True, slots=True)
-class CreateTunnel:
+class CreateTunnel(Struct, frozen=True):
     """Create a WireGuard interface and set it up."""
 
     tunnel: Tunnel
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigureTunnel:
+class ConfigureTunnel(Struct, frozen=True):
     """Configure an existing interface as `tunnel`; unchanged peers keep their sessions."""
 
     tunnel: Tunnel
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveTunnel:
+class RemoveTunnel(Struct, frozen=True):
     """Delete a WireGuard interface."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartRouting:
+class StartRouting(Struct, frozen=True):
     """Start FRR with this configuration, after ending what is left of an earlier start."""
 
     routing: Routing
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadRouting:
+class ReloadRouting(Struct, frozen=True):
     """Change the running FRR to this configuration without a restart."""
 
     routing: Routing
 
 
-@dataclass(frozen=True, slots=True)
-class StopRouting:
+class StopRouting(Struct, frozen=True):
     """Stop FRR, and remove the routes that it installed."""
 
 
@@ -337,8 +312,7 @@ Action: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerStatus:
+class PeerStatus(Struct, frozen=True, kw_only=True):
     """State of a WireGuard peer, as in `wg show`.
 
     `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes.
@@ -351,8 +325,7 @@ class PeerStatus:
     sent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStatus:
+class SessionStatus(Struct, frozen=True, kw_only=True):
     """A BGP session: neighbour address, FSM state, number of accepted prefixes, BFD state.
 
     `flaps` counts how often it has ended after it was Established, None if it is not known.
@@ -370,8 +343,7 @@ class SessionStatus:
         return sessions_up(bgp=self.state, bfd=self.bfd)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostVitals:
+class HostVitals(Struct, frozen=True, kw_only=True):
     """What a host shows of itself, for people.
 
     `uptime` is in seconds since it was booted, None if it is not known. `dropped` maps the chains

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from uno.model.net import Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeTarget:
+class ProbeTarget(Struct, frozen=True, kw_only=True):
     """An address to probe, and the source address of its probes.
 
     An `adjacent` target is the other end of a link: it is probed more often, and with packets of
@@ -25,8 +25,7 @@ class ProbeTarget:
     metered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeResult:
+class ProbeResult(Struct, frozen=True, kw_only=True):
     """The result of the last probes of a target.
 
     `rtt` is in milliseconds, None if none of the newest probes was answered. `loss` is a share
@@ -83,8 +82,7 @@ class Prober(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingProbe:
+class ForwardingProbe(Struct, frozen=True, kw_only=True):
     """An ICMP echo request of `size` octets with its IP header, which is never fragmented.
 
     It passes through this host as a packet does that a host of the LAN on `interface` has sent.

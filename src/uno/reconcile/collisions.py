@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.model.net import Network, network_order, overlap
 from uno.model.package import Package
@@ -20,8 +21,7 @@ from uno.ports.host import EarlierTable, Facts, HostRoute
 _SHOWN = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collision:
+class Collision(Struct, frozen=True, kw_only=True):
     """A route of the host's own, `network` on `interface`, that overlaps `prefix` of the UVN.
 
     `cell` is the name of the cell whose LAN the prefix is, None for an address pool. `table` is the

@@ -8,7 +8,9 @@ and a second pass does nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Address, Network, address
@@ -30,8 +32,7 @@ from uno.reconcile.host_diff import reconcile
 from uno.reconcile.lans import attached, require_all
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostDiff:
+class HostDiff(Struct, frozen=True, kw_only=True):
     """The actions that turn a host as `observed` into one as `desired`."""
 
     desired: Desired
@@ -48,8 +49,7 @@ class HostDiff:
         apply(host, self.actions, observed=self.observed, progress=progress)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellTarget:
+class CellTarget(Struct, frozen=True, kw_only=True):
     """What uno is to own on the host of a package's cell, and the facts that this depends on.
 
     `lans` are the cell's LANs that are attached, `missing` those that are not. `collisions` are

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Interface, IPv6Interface
+
+from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.package import Package
@@ -98,18 +99,17 @@ def _uplinks(facts: Facts) -> tuple[str, ...]:
 
 def _without_ipv6(wanted: Desired) -> Desired:
     """Leave out what a kernel without IPv6 refuses; FRR and nftables take the rest as it is."""
-    return dataclasses.replace(
+    return replace(
         wanted,
         unreachable_routes=tuple(each for each in wanted.unreachable_routes if each.version == 4),
         underlay=wanted.underlay
-        and dataclasses.replace(
+        and replace(
             wanted.underlay,
             routes=tuple(each for each in wanted.underlay.routes if each.destination.version == 4),
         ),
-        node=wanted.node
-        and dataclasses.replace(wanted.node, addresses=_only_ipv4(wanted.node.addresses)),
+        node=wanted.node and replace(wanted.node, addresses=_only_ipv4(wanted.node.addresses)),
         tunnels=tuple(
-            dataclasses.replace(
+            replace(
                 tunnel,
                 addresses=_only_ipv4(tunnel.addresses),
                 routes=tuple(each for each in tunnel.routes if each.version == 4),

@@ -8,10 +8,12 @@ ignored.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Network
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.listening_ports import BFD_PORT
@@ -49,8 +51,7 @@ class ObstacleKind(StrEnum):
     LOSS = "loss"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Obstacle:
+class Obstacle(Struct, frozen=True, kw_only=True):
     """`what` is in the way, and the `remedy`.
 
     `links` are the interfaces of links that it silences. A loss is what probes show without its

@@ -11,7 +11,9 @@ A LAN of another cell is reached if that cell's agent answers as a host of the L
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.net import Address, Network, overlap
@@ -25,8 +27,7 @@ SMALL = 96
 """Octets of a small probe, with its IP header."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbedPath:
+class ProbedPath(Struct, frozen=True, kw_only=True):
     """A LAN and a neighbour, with the probes between them: `small` and `large`.
 
     Those in `own_small` and `own_large` are of this host itself. `metered`: the link's timers are.
@@ -43,8 +44,7 @@ class ProbedPath:
     metered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofPlan:
+class ProofPlan(Struct, frozen=True, kw_only=True):
     """What is probed: `paths` for each LAN of the cell, `remote` by LAN of other cells.
 
     `metered` are those in `remote` of metered cells. `is_complete`: it has paths if the cell has
@@ -90,8 +90,7 @@ class ProofPlan:
         return tuple(dict.fromkeys(path.nic for path in self.paths))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingProof:
+class ForwardingProof(Struct, frozen=True, kw_only=True):
     """What probes have proved.
 
     `forwards` has the cell's LANs for which something was proved: that packets of any size pass in

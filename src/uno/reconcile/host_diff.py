@@ -7,8 +7,9 @@ What is no longer desired is removed in the opposite order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from uno.diagnostics import ActionNeeded
 from uno.model.net import network_order

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from uno.model.net import Network, address, network
 
@@ -42,8 +43,7 @@ _PASSIVE_TARGETS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
+class Packet(Struct, frozen=True, kw_only=True):
     """The first packet of a new connection. None is anything.
 
     `version` is of IP, `iif` and `oif` are interfaces. `source` and `destination` are networks that
@@ -61,8 +61,7 @@ class Packet:
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PacketDrop:
+class PacketDrop(Struct, frozen=True, kw_only=True):
     """Where a packet ends: a rule of a chain, or with `handle` None the policy of a base chain.
 
     `base` is the base chain from which `chain` was reached; `rejects`: the sender gets an error.
@@ -76,8 +75,7 @@ class PacketDrop:
     rejects: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceTranslation:
+class SourceTranslation(Struct, frozen=True, kw_only=True):
     """The rule that gives a packet another source (NAT); `base` and `chain` as of `PacketDrop`."""
 
     family: str
@@ -94,14 +92,12 @@ class Passage(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     handle: int
     statements: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
+class _Chain(Struct, frozen=True):
     family: str
     table: str
     name: str

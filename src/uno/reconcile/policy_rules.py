@@ -8,13 +8,13 @@ in the main table. Source: ip-rule(8).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 LOCAL_TABLE, MAIN_TABLE = 255, 254
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRule:
+class PolicyRule(Struct, frozen=True, kw_only=True):
     """A rule. `table` is what it looks up, None if it does something else.
 
     `is_selective`: it is for some packets only, by source, interface, mark, port or user.

@@ -9,7 +9,8 @@ All other destinations are not in it, and are looked up as ever.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from uno.model.net import Network, network_order, overlap
 from uno.model.package import Package

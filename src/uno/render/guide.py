@@ -6,7 +6,8 @@ All of it follows from the plan, but for the address that the host has in its ow
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.diagnostics import Problem, Rejected
 from uno.model.listening_ports import BFD_PORT, bus_transport
@@ -39,8 +40,7 @@ _LAN_OF = "LAN of "
 _OVERHEAD = 80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
+class Forward(Struct, frozen=True, kw_only=True):
     """UDP ports that have to reach the host, `last` among them, and what comes in there."""
 
     first: int

@@ -8,14 +8,14 @@ Sources: ip-route(8), systemd.network(5); OpenWrt's "Static routes" and "UCI net
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.model.net import Network
 from uno.render.handout import Block, Items, Lines, Rows, Section, Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """A network behind the cell. `gateway` is the cell's address in the LAN, or a placeholder.
 
     `label` names the network's cell, in characters that any router accepts in a comment.

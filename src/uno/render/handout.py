@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from string import Template
 from typing import TypeAlias, assert_never
+
+from msgspec import Struct
 
 _MARKED = re.compile(
     r"\\(?P<plain>.)|`(?P<code>[^`]+)`|\*\*(?P<strong>[^*]+)\*\*|(?P<rest>[^\\`*]+|.)", re.DOTALL
@@ -20,38 +21,33 @@ _MARKED = re.compile(
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|~]|&(?=#?\w+;))")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A paragraph."""
 
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """A list; with `numbered` its order matters."""
 
     items: Sequence[str]
     numbered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """A table."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """Commands or files, as they are to be typed; nothing in them is marked."""
 
     lines: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A heading with what belongs to it. One that is `folded` opens when its heading is chosen."""
 
     heading: str
@@ -62,8 +58,7 @@ class Section:
 Block: TypeAlias = Text | Items | Rows | Lines | Section
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handout:
+class Handout(Struct, frozen=True, kw_only=True):
     """A page: its title, a line above and a paragraph below it, and its blocks."""
 
     above: str

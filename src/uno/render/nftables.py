@@ -17,8 +17,9 @@ set. Connection tracking costs more per packet than all rules: only hosts that n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+from msgspec import Struct
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.listening_ports import Transport, bus_transport, cell_ports, registry_ports
@@ -49,8 +50,7 @@ NODE_INTERFACE = "uno0"
 _FEW = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignInterfaces:
+class ForeignInterfaces(Struct, frozen=True, kw_only=True):
     """Interfaces of the host that are treated apart.
 
     New connections to the cell's LANs are dropped on those in `block_inbound_from`: those towards
@@ -69,12 +69,15 @@ class ForeignInterfaces:
     uplinks: tuple[str, ...] | None = None
 
 
+_NONE_FOREIGN = ForeignInterfaces()
+
+
 def ruleset(  # noqa: PLR0913 - what rules are made of
     plan: CellPlan,
     roster: Roster,
     *,
     lans: tuple[AttachedLan, ...],
-    foreign: ForeignInterfaces = ForeignInterfaces(),
+    foreign: ForeignInterfaces = _NONE_FOREIGN,
     bridges: Mapping[str, str] | None = None,
     bus_ports: tuple[int, ...] = (),
     particles: tuple[ParticlePeer, ...],
@@ -218,8 +221,7 @@ def interfaces(plan: CellPlan) -> tuple[str, ...]:
     return tuple(names)
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(Struct, frozen=True):
     """How rules name the cell's LANs and the interfaces to them."""
 
     nics: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from uno.diagnostics import Position, Problem, Rejected, refuse_errors
 from uno.model.checks import Finding, Path
@@ -14,8 +15,7 @@ from uno.spec.tree import compose
 from uno.spec.written_values import Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """A text that was read. `problems` are those of the text; values at `broken` are missing."""
 
     spec: Spec

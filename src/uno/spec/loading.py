@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -87,7 +86,7 @@ def _problems(
         elsewhere.add("name")
     for finding, problem in zip(findings, problems(findings, places, document.file), strict=True):
         if finding.path[0] in elsewhere:
-            yield dataclasses.replace(problem, where=None)
+            yield replace(problem, where=None)
         else:
             yield problem
 

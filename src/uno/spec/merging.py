@@ -13,9 +13,9 @@ keys and addresses. New ones get the next ids, in the order of the text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.diagnostics import Problem, Severity, refuse_errors
@@ -35,8 +35,7 @@ _T = TypeVar("_T")
 _Thing = TypeVar("_Thing", bound=Cell | Particle)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
+class Removal(Struct, frozen=True, kw_only=True):
     """Names that are in a definition and not in a text."""
 
     users: tuple[str, ...] = ()
@@ -47,8 +46,7 @@ class Removal:
         return bool(self.users or self.cells or self.particles)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
+class Merged(Struct, frozen=True, kw_only=True):
     """A definition with a text merged into it. `lacking`: what the text does not have."""
 
     uvn: Uvn
@@ -108,8 +106,7 @@ def lacking(uvn: Uvn, spec: Spec) -> Removal:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place(Generic[_Thing]):
+class _Place(Struct, Generic[_Thing], frozen=True, kw_only=True):
     """A cell or particle of the result: the old one, what the spec writes, and its index there."""
 
     id: int

@@ -8,8 +8,9 @@ definitions that come from elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from uno.diagnostics import Position, Problem
 from uno.model.checks import Path
@@ -21,8 +22,7 @@ from uno.spec.tree import MappingNode, Node, Scalar
 MAX_PROBLEMS = 200
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """The state of reading one text.
 
     `positions` has the position of every value, by its path in the definition. `broken` are the
@@ -53,8 +53,7 @@ class Reading:
 Read: TypeAlias = Callable[[Reading, Node, Path], Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueKind:
+class ValueKind(Struct, frozen=True, kw_only=True):
     """How one type of value is read, and its JSON Schema."""
 
     read: Read

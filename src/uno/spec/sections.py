@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from uno.diagnostics import Problem, Severity
 from uno.model.checks import Path
@@ -20,8 +19,7 @@ RETIRED = {"enable_dds_security": "remove the line: uno signs and seals all mess
 """Keys of earlier versions, and what to do about them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpecSection:
+class SpecSection(Struct, frozen=True, kw_only=True):
     """A mapping with known keys that becomes a value of `type`.
 
     `groups` are the keys that hold sections of their own. A key in the group `config` replaces the

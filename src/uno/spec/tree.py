@@ -6,9 +6,10 @@ that aliases cannot make a short text expensive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
@@ -40,8 +41,7 @@ MAX_DEPTH = 32
 MAX_NODES = 500_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(Struct, frozen=True, kw_only=True):
     """A single value. `is_plain` means without quotes, so that it may be other than text."""
 
     text: str
@@ -51,8 +51,7 @@ class Scalar:
     depth: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SequenceNode:
+class SequenceNode(Struct, frozen=True, kw_only=True):
     """A list of nodes. `is_block` means that it begins on lines of its own."""
 
     items: tuple[Node, ...]
@@ -62,8 +61,7 @@ class SequenceNode:
     depth: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MappingNode:
+class MappingNode(Struct, frozen=True, kw_only=True):
     """Pairs of key and value, in the order in which they were written, duplicates included."""
 
     pairs: tuple[tuple[Node, Node], ...]
@@ -100,8 +98,7 @@ def compose(text: str, *, file: str) -> Node | None:
     return builder.root
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A collection whose end has not been seen."""
 
     start: MappingStartEvent | SequenceStartEvent

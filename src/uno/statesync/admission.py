@@ -7,8 +7,9 @@ monotonic clock, in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from uno.model.messages import Kind
 
@@ -18,8 +19,7 @@ RATE, BURST = 1.0, 20.0
 Key: TypeAlias = tuple[Kind, int]
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(Struct):
     tokens: float
     filled_at: float
 

@@ -8,7 +8,8 @@ logged: none is dropped for good, and the memory is bounded.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.model.messages import REGISTRY
 
@@ -19,14 +20,12 @@ UNKNOWN_NODE = -1
 """All nodes that are not members, as one."""
 
 
-@dataclass(slots=True)
-class _Repeated:
+class _Repeated(Struct):
     logged_at: float
     since: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Struct, frozen=True):
     """A line to log: what is wrong with messages that the `node` relayed.
 
     `repeated` is how often that was so since the line before.

@@ -14,9 +14,9 @@ their order. Times are of a monotonic clock, in seconds.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.model.codec import encode
@@ -86,58 +86,50 @@ _UNREACHABLE_ONLY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(Struct, frozen=True):
     """Subscribe to a channel; no effect if subscribed."""
 
     channel: Channel
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """Write an envelope to a channel."""
 
     channel: Channel
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Withdraw:
+class Withdraw(Struct, frozen=True):
     """Withdraw the envelope about `subject` from a channel."""
 
     channel: Channel
     subject: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveSequence:
+class ReserveSequence(Struct, frozen=True):
     """Record that sequence numbers up to `through` are reserved, before the next command."""
 
     through: int
 
 
-@dataclass(frozen=True, slots=True)
-class Warn:
+class Warn(Struct, frozen=True):
     """Log that envelopes were dropped."""
 
     complaint: Complaint
 
 
-@dataclass(frozen=True, slots=True)
-class Rejoin:
+class Rejoin(Struct, frozen=True):
     """Join the bus again: the registry has another key, and what it signed with it was dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateChanged:
+class StateChanged(Struct, frozen=True):
     """The state database, or the presence of the registry, has changed."""
 
 
 Command: TypeAlias = Subscribe | Write | Withdraw | ReserveSequence | Warn | Rejoin | StateChanged
 
 
-@dataclass(slots=True, kw_only=True)
-class Unhandled:
+class Unhandled(Struct, kw_only=True):
     """What has been received for this cell and is to be handled."""
 
     offer: bool = False

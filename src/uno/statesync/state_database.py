@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.model.messages import (
@@ -54,8 +54,7 @@ _REPEATED = {Kind.HELLO: Kind.STATUS, Kind.HEARTBEAT: Kind.UVN}
 _OF_ALL = OF_REGISTRY - {Kind.OFFER}
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     envelope: Envelope
     body: Body | None
     received_at: float

@@ -14,8 +14,9 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from uno.diagnostics import TransientFailure
 from uno.model.untrusted_text import visible
@@ -62,8 +63,7 @@ class Child(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A frame that is encoded once it is sent, and the sockets that go with it."""
 
     encoded: Callable[[], bytes]

@@ -11,9 +11,10 @@ import os
 import resource
 import signal
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from uno.diagnostics import ActionNeeded
 from uno.unprivileged.syscall_filter import install_filter
@@ -21,8 +22,7 @@ from uno.unprivileged.syscall_filter import install_filter
 PASSWD = Path("/etc/passwd")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confinement:
+class Confinement(Struct, frozen=True, kw_only=True):
     """What a kind of process keeps.
 
     `name` is that of the process in ps(1), and of its user, if its agent runs as root and the host

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from uno.diagnosis.cell_checks import CLOCK_DIFFERENCE
@@ -41,8 +41,7 @@ def alerts(picture: Picture) -> tuple[Alert, ...]:
     return tuple(sorted(found.all(), key=lambda each: (_RANK[each.severity], each.id)))
 
 
-@dataclass
-class _Causes:
+class _Causes(Struct):
     """The causes that were found; `explained` are cells whose links and LANs need no alert."""
 
     picture: Picture

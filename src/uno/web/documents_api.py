@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from uno.diagnosis.explanation import Sight, explain
@@ -35,8 +34,7 @@ class NoSuchDocument(Exception):
     """There is nothing of that name, or nothing that the reader may see."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiDocument:
+class ApiDocument(Struct, frozen=True, kw_only=True):
     """A kind of document: `path` below `/api/v1/`, with its parameters in braces.
 
     `numbers` are the parameters, which are integers. `make` makes it for a reader.

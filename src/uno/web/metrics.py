@@ -8,7 +8,8 @@ clocks of cells may be wrong. What is not known has no sample.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.model.messages import REGISTRY
 from uno.model.status import CellStatus, CellView, LinkState
@@ -23,8 +24,7 @@ _BGP_STATES = ("Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Establis
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """A family of metrics: its name, its type, and what it means."""
 
     name: str

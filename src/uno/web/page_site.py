@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -49,8 +48,7 @@ class PageSite(Struct, frozen=True, kw_only=True):
         return f"PageSite({self.uvn}/{self.cell_name})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageSource:
+class PageSource(Struct, frozen=True, kw_only=True):
     """What a page is of, as its agent has it; `mark` differs whenever anything in it does.
 
     The page is served at addresses in `networks`, and its certificate is good for those in

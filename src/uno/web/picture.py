@@ -6,8 +6,9 @@ The state of a link is that which the ends in contact report; the worse of two r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from uno.diagnosis.cell_faults import own_faults, unproven_claim
 from uno.diagnosis.link_faults import LinkFault, link_fault
@@ -22,16 +23,14 @@ LOSSY = 0.05
 """The share of lost packets from which on a link is degraded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkRates:
+class LinkRates(Struct, frozen=True, kw_only=True):
     """Octets per second through a link, at the end with the lower id; None if not known."""
 
     receive: float | None = None
     send: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Picture:
+class Picture(Struct, frozen=True, kw_only=True, dict=True):
     """What the node `view.viewer` knows: statuses, the plan, the registry's public facts.
 
     `package` is the viewer's own, None at the registry. `rates` are by name of the link. `now` is

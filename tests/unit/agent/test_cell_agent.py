@@ -9,13 +9,13 @@ import shutil
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 import site_of_agents
 from forwarding_answers import ForwardingAnswers, of_the_cell

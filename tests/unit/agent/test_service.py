@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Interface
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 import packages
 from packages import HOME, REMOTE

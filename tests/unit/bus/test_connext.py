@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import rti.connextdds as dds
 import rti.types as idl
 from hypothesis import given
 from hypothesis import strategies as some
+from msgspec.structs import replace
 
 from uno.bus import connext, cyclone, wire
 from uno.bus.connext import ConnextSample, ConnextSession, to_envelope, to_sample

@@ -8,11 +8,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from ipaddress import IPv4Address
 from threading import Event
 
 import pytest
+from msgspec.structs import replace
 
 from bus_scenes import envelope, footprint, ignore, run, until
 from free_domains import free_domain

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from uno.bus.dds import DdsBus
 from uno.cli.middleware import licence, make_bus, require_licence

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from uno.controller.activation import BATCH_INTERVAL, activation, undo
 from uno.controller.release_record import Release, ReleasedPackage

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec.structs import replace
 
 from uno.bus.memory import MemoryBus, MemoryNetwork
 from uno.controller.registry_bus import RegistryBus

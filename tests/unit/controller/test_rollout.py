@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from uno.controller import rollout as rollouts
 from uno.controller.release_record import Release, ReleasedPackage

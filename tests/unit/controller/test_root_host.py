@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from base64 import b64encode
-from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
+from msgspec.structs import replace
 
 from uno.controller.root_host import RootHost
 from uno.host.fake.fake_host import FakeHost

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from dataclasses import replace as with_fields
 
 import pytest
 from msgspec.structs import replace
@@ -90,7 +89,7 @@ def test_a_metered_cell_is_a_metered_peer_of_the_registry(
     metered = replace(first, member=replace(first.member, timing=timing))
     plan = replace(snapshot.plan, cells=(metered, *rest))
 
-    maintain(network, with_fields(snapshot, plans={**snapshot.plans, generation: plan}), 0.0)
+    maintain(network, replace(snapshot, plans={**snapshot.plans, generation: plan}), 0.0)
 
     ((config,),) = site.buses
     assert [each.address for each in config.peers if each.metered] == [first.member.node4]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
 from uno.agent import service
@@ -478,7 +479,7 @@ def test_without_root_each_check_that_needs_it_shows_why(site: Site) -> None:
 def test_where_the_package_cannot_be_read_the_host_alone_is_checked(site: Site) -> None:
     unknown = NotObserved("the package cannot be read")
     kept = ("directory", "clock", "disks", "lacking", "has_wireguard")
-    names = CellFacts.__dataclass_fields__
+    names = CellFacts.__struct_fields__
     values = {name: site.facts[name] if name in kept else unknown for name in names}
 
     found = diagnose(CellFacts(**values), package=None)

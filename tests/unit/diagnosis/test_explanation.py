@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from dataclasses import replace as replaced
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
@@ -305,7 +304,7 @@ def test_a_router_that_answers_its_lan_alone_is_a_cause_only_if_it_is_asked_abou
     net = Network()
     no_route_back(net)
     (host,) = net.hosts
-    net.hosts = (replaced(host, address=IPv4Address("192.168.3.1"), is_router=True),)
+    net.hosts = (replace(host, address=IPv4Address("192.168.3.1"), is_router=True),)
 
     assert net.explain("192.168.1.0/24", "192.168.3.0/24").reaches is True
     assert net.explain("192.168.1.0/24", "192.168.3.1").reaches is False

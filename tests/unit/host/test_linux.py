@@ -8,13 +8,14 @@ import shlex
 import stat
 from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn, TypeAlias
 
 import pytest
+from msgspec.structs import replace
 
 from nft_rules import DROP, chain, ruleset
 from uno.diagnostics import TransientFailure, UnoError

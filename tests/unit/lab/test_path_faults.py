@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import replace  # noqa: TID251 - of a dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest

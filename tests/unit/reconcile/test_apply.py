@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
+from msgspec.structs import replace
 
 from uno.diagnostics import TransientFailure
 from uno.host.command import CommandFailed

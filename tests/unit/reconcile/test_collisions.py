@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
+from msgspec.structs import replace
 
 from packages import HOME, HUB, LAN, REMOTE, package_of
 from uno.model.net import network

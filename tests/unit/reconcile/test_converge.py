@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Interface
 
 import pytest
+from msgspec.structs import replace
 
 from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
 from uno.agent import service

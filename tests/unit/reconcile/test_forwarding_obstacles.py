@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 
 import pytest
+from msgspec.structs import replace
 
 from nft_rules import (
     ACCEPT,

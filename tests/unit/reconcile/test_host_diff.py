@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 
 import pytest
+from msgspec.structs import replace
 
 from uno.diagnostics import UnoError
 from uno.model.key_ids import Secret

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from packages import HUB, package_of
 from uno.diagnostics import TransientFailure
@@ -246,5 +245,5 @@ def test_a_parameter_that_is_gone_is_not_set() -> None:
 
     target.compare(host).apply(host)
 
-    host.plug(dataclasses.replace(ETH0, up=False))
+    host.plug(replace(ETH0, up=False))
     assert value(host, ACCEPT_RA) == "2"

@@ -6,7 +6,7 @@ import io
 import tarfile
 import zlib
 from base64 import b64encode
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, replace  # noqa: TID251 - of a dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest

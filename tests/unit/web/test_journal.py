@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as with_values
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +36,7 @@ def changed(picture: Picture) -> list[Picture]:
         phone_at(picture, PARIS),
         with_status(picture, ROME, problem="the disk is full"),
         with_status(picture, ROME, generation=99),
-        with_values(picture, view=replace(picture.view, registry=not picture.view.registry)),
+        replace(picture, view=replace(picture.view, registry=not picture.view.registry)),
     ]
 
 

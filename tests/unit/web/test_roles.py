@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace as replaced
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from pictures import corp, healthy_pictures, phone_at, picture_of, with_status, with_view
 from strategies import OWNER
@@ -85,7 +85,7 @@ def rich() -> Picture:
     )
     picture = with_view(picture, undone=3, reason="x", waiting=2, rollout="staging")
     names = [f"{a}-{b}" for a, b in picture.links]
-    return replaced(picture, rates={name: LinkRates(receive=1.0, send=2.0) for name in names})
+    return replace(picture, rates={name: LinkRates(receive=1.0, send=2.0) for name in names})
 
 
 def readers(picture: Picture) -> dict[str, Reader]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as replaced
-
 import msgspec
 from hypothesis import given, settings
 from msgspec.structs import replace
@@ -97,7 +95,7 @@ def test_a_cell_that_is_silent_behind_or_faulty_shows_so_and_why() -> None:
 
 
 def test_without_the_registrys_facts_there_is_what_the_roster_has() -> None:
-    picture = replaced(picture_of(corp()), directory=None)
+    picture = replace(picture_of(corp()), directory=None)
 
     found = summary(picture, BOSS)
 
@@ -117,7 +115,7 @@ def test_a_link_whose_ends_are_both_silent_is_unknown_and_still_there() -> None:
 
 def test_a_link_is_down_if_one_end_says_so_and_its_report_has_both() -> None:
     picture = link_down(picture_of(corp(), viewer=ROME), PARIS, ROME)
-    picture = replaced(picture, rates={"1-2": LinkRates(receive=10.0, send=20.0)})
+    picture = replace(picture, rates={"1-2": LinkRates(receive=10.0, send=20.0)})
 
     found = link_report(picture, ROME, PARIS, BOSS)
 
@@ -153,7 +151,7 @@ def test_a_cell_shows_how_soon_a_lost_link_of_it_is_noticed() -> None:
     roster = replace(picture.roster, members=(*others, metered))
 
     found = [
-        cell_report(replaced(picture, roster=each), ROME, BOSS) for each in (picture.roster, roster)
+        cell_report(replace(picture, roster=each), ROME, BOSS) for each in (picture.roster, roster)
     ]
 
     assert [(each.detection, each.metered) for each in found if each] == [(0.75, False), (60, True)]

@@ -23,12 +23,11 @@ Results:        each command that changes packages has its own, named at the com
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeAlias, assert_never
 
-from msgspec import Struct
-from msgspec.structs import replace as altered
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from uno.agent.commit.drain_plan import DrainSchedule, schedule_of
 from uno.agent.commit.reachability import Reachability, describe, have_answered, missing_after
@@ -134,8 +133,7 @@ class CellState(Struct, frozen=True, kw_only=True):
 # What is in memory.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmLimits:
+class ConfirmLimits(Struct, frozen=True, kw_only=True):
     """Times of confirmed commit, in seconds.
 
     `lease` is how long the bus takes to detect that a node has left; `confirm_timeout` is that of
@@ -154,8 +152,7 @@ class Cleanup(Enum):
     LINKS = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedActivation:
+class ReceivedActivation(Struct, frozen=True, kw_only=True):
     """The newest activation, its sequence, and when it was received."""
 
     activation: Activation
@@ -163,8 +160,7 @@ class ReceivedActivation:
     received_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledPackage:
+class InstalledPackage(Struct, frozen=True, kw_only=True):
     """A package that a person has made the accepted one.
 
     `install` identifies the installation, empty where nothing waits for its verdict. With `keep`,
@@ -179,8 +175,7 @@ class InstalledPackage:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitState:
+class CommitState(Struct, frozen=True, kw_only=True):
     """The state of a cell with respect to its packages.
 
     `offer` is the sequence of the newest offer received, `answered` that of the newest one that
@@ -228,8 +223,7 @@ class CommitState:
 # Events: what the agent reports.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(Struct, frozen=True, kw_only=True):
     """The agent has started, and the running package is applied.
 
     `installed` is a package that a person has installed, whose installation has no verdict yet.
@@ -241,8 +235,7 @@ class Started:
     installed: InstalledPackage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesReceived:
+class MessagesReceived(Struct, frozen=True, kw_only=True):
     """The newest messages of the registry: fields are as in `CommitState`."""
 
     offer: int = 0
@@ -250,15 +243,13 @@ class MessagesReceived:
     announced: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageInstalled:
+class PackageInstalled(Struct, frozen=True, kw_only=True):
     """A person has made a package the accepted one."""
 
     installed: InstalledPackage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReachabilityObserved:
+class ReachabilityObserved(Struct, frozen=True, kw_only=True):
     """What the cell reaches `now`.
 
     `planned` are the neighbours in the running package, and `answered` has for each link of the
@@ -291,26 +282,23 @@ class ReachabilityObserved:
     def before(self) -> Reachability:
         """What a change of the registry's way must not cost: also what is interrupted just now."""
         reached = self.reachability
-        return altered(reached, registry=reached.registry or self.had_registry)
+        return replace(reached, registry=reached.registry or self.had_registry)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReconcileFailed:
+class ReconcileFailed(Struct, frozen=True, kw_only=True):
     """The host cannot be reconciled with the running package when the agent starts."""
 
     reason: str
     registry_sequence: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LansAttached:
+class LansAttached(Struct, frozen=True, kw_only=True):
     """The host is attached to all LANs of the cell."""
 
     lans: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CleanupAdvanced:
+class CleanupAdvanced(Struct, frozen=True, kw_only=True):
     """A step of removing what the previous package needed was taken; `cleanup` is left."""
 
     cleanup: Cleanup
@@ -319,8 +307,7 @@ class CleanupAdvanced:
 # Events: results of commands.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferStaged:
+class OfferStaged(Struct, frozen=True, kw_only=True):
     """The offer's package is staged, or `is_running` already."""
 
     sequence: int
@@ -329,8 +316,7 @@ class OfferStaged:
     ledger: CellState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferRefused:
+class OfferRefused(Struct, frozen=True, kw_only=True):
     """The offer's package cannot be staged; `generation` is None where it could not be read."""
 
     sequence: int
@@ -338,38 +324,33 @@ class OfferRefused:
     generation: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discarded:
+class Discarded(Struct, frozen=True, kw_only=True):
     """The staged package is removed, because of the activation with this sequence."""
 
     sequence: int
     ledger: CellState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activated:
+class Activated(Struct, frozen=True, kw_only=True):
     """The staged package is the accepted one in the ledger, with a pending commit."""
 
     command: Activate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivationFailed:
+class ActivationFailed(Struct, frozen=True, kw_only=True):
     """The staged package cannot be made the accepted one."""
 
     command: Activate
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingPut:
+class PendingPut(Struct, frozen=True, kw_only=True):
     """The accepted package has a pending commit in the ledger."""
 
     pending: PendingCommit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class Applied(Struct, frozen=True, kw_only=True):
     """The accepted package is in force on the host; `cleanup` remains to be removed."""
 
     now: float
@@ -379,8 +360,7 @@ class Applied:
     registry_sequence: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyFailed:
+class ApplyFailed(Struct, frozen=True, kw_only=True):
     """The accepted package cannot be applied.
 
     The host runs the one before it; with `host_changed`, it has to be changed back.
@@ -391,15 +371,13 @@ class ApplyFailed:
     host_changed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmed:
+class Confirmed(Struct, frozen=True, kw_only=True):
     """The pending commit is removed from the ledger."""
 
     ledger: CellState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolledBack:
+class RolledBack(Struct, frozen=True, kw_only=True):
     """The previous package is the accepted one in the ledger again.
 
     `at` is in seconds since the epoch.
@@ -410,8 +388,7 @@ class RolledBack:
     at: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinksReleased:
+class LinksReleased(Struct, frozen=True, kw_only=True):
     """Links that were deferred are changed to the running package, but for those still held."""
 
     cleanup: Cleanup
@@ -443,34 +420,29 @@ CommitEvent: TypeAlias = (
 # Commands.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observe:
+class Observe(Struct, frozen=True, kw_only=True):
     """Observe links and routes now. Result: `ReachabilityObserved`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreMessages:
+class RestoreMessages(Struct, frozen=True, kw_only=True):
     """Accept and flood the registry's messages from before the restart."""
 
     messages: tuple[Envelope, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Struct, frozen=True, kw_only=True):
     """Verify the package of the offer and stage it. Result: `OfferStaged` or `OfferRefused`."""
 
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discard:
+class Discard(Struct, frozen=True, kw_only=True):
     """Remove the staged package from the ledger. Result: `Discarded`."""
 
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activate:
+class Activate(Struct, frozen=True, kw_only=True):
     """Make the staged package the accepted one. Result: `Activated` or `ActivationFailed`.
 
     Links in the schedule's `hold` are deferred.
@@ -481,15 +453,13 @@ class Activate:
     schedule: DrainSchedule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutPending:
+class PutPending(Struct, frozen=True, kw_only=True):
     """Put a pending commit for the accepted package into the ledger. Result: `PendingPut`."""
 
     pending: PendingCommit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordPending:
+class RecordPending(Struct, frozen=True, kw_only=True):
     """Replace the pending commit of the accepted package in the ledger.
 
     A failure is logged: this process goes on with it.
@@ -498,23 +468,20 @@ class RecordPending:
     pending: PendingCommit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Apply:
+class Apply(Struct, frozen=True, kw_only=True):
     """Change the host to the accepted package. Result: `Applied` or `ApplyFailed`."""
 
     generation: int
     schedule: DrainSchedule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirm:
+class Confirm(Struct, frozen=True, kw_only=True):
     """Remove the pending commit from the ledger. Result: `Confirmed`."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollBack:
+class RollBack(Struct, frozen=True, kw_only=True):
     """Make the previous package the accepted one in the ledger again. Result: `RolledBack`.
 
     The disk comes first, so that after a crash the previous package is applied. `phase` is how the
@@ -527,16 +494,14 @@ class RollBack:
     handled: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevertHost:
+class RevertHost(Struct, frozen=True, kw_only=True):
     """Change the host back to the accepted package at once.
 
     A failure is logged: the agent reconciles the host with the accepted package anyway.
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseLinks:
+class ReleaseLinks(Struct, frozen=True, kw_only=True):
     """Change links that are deferred, but for those in the schedule's `hold`.
 
     Result: `LinksReleased`, also after a failure: the agent then reconciles the host.
@@ -546,8 +511,7 @@ class ReleaseLinks:
     schedule: DrainSchedule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Persist:
+class Persist(Struct, frozen=True, kw_only=True):
     """Write the persistent state.
 
     A failure is logged: this process goes on, and the next one may handle a message again.
@@ -556,8 +520,7 @@ class Persist:
     state: PersistentState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledge:
+class Acknowledge(Struct, frozen=True, kw_only=True):
     """Advertise an acknowledgement."""
 
     ack: Ack
@@ -647,8 +610,8 @@ def _installed(state: CommitState, installed: InstalledPackage) -> Transition:
         state = _with_verdict(state, installed.install, Phase.CONFIRMED)
         return state, (Persist(state=state.persistent),)
     keep = state.pending.keep or installed.keep
-    pending = altered(state.pending, keep=keep, install=installed.install)
-    state = replace(state, ledger=altered(state.ledger, pending=pending))
+    pending = replace(state.pending, keep=keep, install=installed.install)
+    state = replace(state, ledger=replace(state.ledger, pending=pending))
     return state, (RecordPending(pending=pending),)
 
 
@@ -785,7 +748,7 @@ def _roll_back(state: CommitState, reason: str, handled: int) -> tuple[CommitCom
 def _attached(state: CommitState, lans: tuple[Network, ...]) -> Transition:
     if set(lans) == set(state.persistent.lans):
         return state, ()
-    persistent = altered(state.persistent, lans=lans)
+    persistent = replace(state.persistent, lans=lans)
     return _with_persistent(state, persistent), (Persist(state=persistent),)
 
 
@@ -817,7 +780,7 @@ def evaluate(
         unforwarded=seen.unforwarded,
     )
     if pending.needs_heartbeat and not _has_heartbeat(state, pending.before, seen):
-        missing = altered(missing, registry=True)
+        missing = replace(missing, registry=True)
     if pending.keep:
         return CommitVerdict.CONFIRM, missing
     has_nothing_to_lose = not pending.before and not pending.needs_heartbeat
@@ -921,7 +884,7 @@ def _result(  # noqa: C901, PLR0911 - one for each result
         case PendingPut():
             apply = Apply(generation=event.pending.generation, schedule=DrainSchedule())
             state = replace(
-                state, installed=None, ledger=altered(state.ledger, pending=event.pending)
+                state, installed=None, ledger=replace(state.ledger, pending=event.pending)
             )
             return state, (apply,)
         case Applied():
@@ -953,7 +916,7 @@ def _staged(state: CommitState, event: OfferStaged) -> Transition:
         phase = Phase.STAGED
     else:
         phase = Phase.APPLIED if state.pending is not None else Phase.CONFIRMED
-    persistent = altered(state.persistent, offer=event.sequence)
+    persistent = replace(state.persistent, offer=event.sequence)
     return _answer(_with_persistent(state, persistent), phase, event.generation)
 
 
@@ -965,7 +928,7 @@ def _rolled_back(state: CommitState, event: RolledBack) -> Transition:
     undone = UndoneChange(
         generation=generation, running=state.ledger.running, reason=reason, at=event.at
     )
-    state = _with_persistent(state, altered(state.persistent, undone=undone))
+    state = _with_persistent(state, replace(state.persistent, undone=undone))
     state = _with_verdict(state, install, command.phase, generation=generation, reason=reason)
     if command.phase is Phase.FAILED:
         return _answer(state, Phase.FAILED, generation, reason)
@@ -977,7 +940,7 @@ def _rolled_back(state: CommitState, event: RolledBack) -> Transition:
 def _confirmed(state: CommitState, ledger: CellState) -> Transition:
     install = _install_of(state, ledger.running)
     state = _with_ledger(state, ledger)
-    state = _with_persistent(state, altered(state.persistent, undone=None))
+    state = _with_persistent(state, replace(state.persistent, undone=None))
     state = _with_verdict(state, install, Phase.CONFIRMED)
     return _answer(state, Phase.CONFIRMED, ledger.running)
 
@@ -1007,16 +970,16 @@ def _with_verdict(
         phase=phase,
         reason=reason,
     )
-    return _with_persistent(state, altered(state.persistent, verdict=verdict))
+    return _with_persistent(state, replace(state.persistent, verdict=verdict))
 
 
 def _with_ledger(state: CommitState, ledger: CellState) -> CommitState:
     """Return the state with the packages of the ledger; what is persistent is that in memory."""
-    return replace(state, ledger=altered(ledger, persistent=state.persistent))
+    return replace(state, ledger=replace(ledger, persistent=state.persistent))
 
 
 def _with_persistent(state: CommitState, persistent: PersistentState) -> CommitState:
-    return replace(state, ledger=altered(state.ledger, persistent=persistent))
+    return replace(state, ledger=replace(state.ledger, persistent=persistent))
 
 
 def _answer(
@@ -1036,12 +999,12 @@ def _answer(
         reason=reason,
         offer=state.persistent.offer if offer is None else offer,
     )
-    persistent = altered(state.persistent, ack=ack)
+    persistent = replace(state.persistent, ack=ack)
     state, persist = _persist(_with_persistent(state, persistent), handled=handled)
     return state, (persist, Acknowledge(ack=ack))
 
 
 def _persist(state: CommitState, *, handled: int) -> tuple[CommitState, Persist]:
     """Return the command that writes the persistent state. `handled` never decreases."""
-    persistent = altered(state.persistent, handled=max(handled, state.persistent.handled))
+    persistent = replace(state.persistent, handled=max(handled, state.persistent.handled))
     return _with_persistent(state, persistent), Persist(state=persistent)

@@ -5,17 +5,16 @@ Pure. A package that changes it may cut the cell off from the one who would have
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.model.package import Package
 from uno.model.plan import BusPlan, RootPeer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlPath:
+class ControlPath(Struct, frozen=True, kw_only=True):
     """The way of the registry's messages to a cell.
 
     `endpoint` is the cell's own, which the registry connects to, and `keys` are the cell's own for

@@ -21,10 +21,9 @@ cell that is not in the roster any more is removed at once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 
-from msgspec import Struct
-from msgspec.structs import replace as altered
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from uno.model.messages import Activation
 from uno.model.package import Package
@@ -55,8 +54,7 @@ DRAINED_WITHIN, DRAINED_BEFORE_REMOVAL = 0.5, 10.0
 _HARMLESS = {"import_origins": CellSet(), "endpoint": None, "keepalive": 0}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrainSchedule:
+class DrainSchedule(Struct, frozen=True, kw_only=True):
     """Times of a change, in seconds from its activation; links are named `1-2`.
 
     Links in `batches` change in place, each batch one `period` after the one before; those in
@@ -104,7 +102,7 @@ def with_deferred(package: Package, kept: DeferredLinks) -> Package:
     """Return a package with the links in `kept` in place of its own to the same neighbours."""
     old = {link.cell: link for link in kept.links}
     links = tuple(
-        altered(old[link.cell], import_origins=link.import_origins) if link.cell in old else link
+        replace(old[link.cell], import_origins=link.import_origins) if link.cell in old else link
         for link in package.plan.links
     )
     return _with_links(package, links, kept.secrets)
@@ -115,8 +113,7 @@ def link_name(plan: CellPlan, link: BackbonePeer) -> str:
     return f"{min(plan.cell, link.cell)}-{max(plan.cell, link.cell)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrainStep:
+class DrainStep(Struct, frozen=True, kw_only=True):
     """One step: the state of the host until the next one.
 
     It begins `at` so many seconds from the activation, at least `after` so many from the step
@@ -282,14 +279,14 @@ class _PackageChange:
             planned = origins.get(link.cell, link.import_origins)
             before = self._before.get(link.cell)
             either = _either(before.import_origins, planned, roster) if before else planned
-            links[at] = altered(link, import_origins=either)
+            links[at] = replace(link, import_origins=either)
         secrets = _deferred(self._old, kept).secrets
         links.sort(key=_place)
         paths = _all_links(self._old.roster, roster)
         if not kept and links == sorted(self._new.plan.links, key=_place) and paths == roster.links:
             return self._new
         blended = _with_links(self._new, tuple(links), secrets)
-        return altered(blended, roster=altered(roster, links=paths))
+        return replace(blended, roster=replace(roster, links=paths))
 
     @staticmethod
     def _links(package: Package, cells: Collection[int]) -> tuple[str, ...]:
@@ -307,8 +304,8 @@ def _with_links(
 ) -> Package:
     if links == package.plan.links and not secrets:
         return package
-    plan = altered(package.plan, links=links)
-    return altered(package, plan=plan, secrets=package.secrets | secrets)
+    plan = replace(package.plan, links=links)
+    return replace(package, plan=plan, secrets=package.secrets | secrets)
 
 
 def _place(link: BackbonePeer) -> tuple[int, str]:
@@ -327,7 +324,7 @@ def _collide(one: BackbonePeer, other: BackbonePeer) -> bool:
 def _differ(old: Package, before: BackbonePeer, new: Package, after: BackbonePeer) -> bool:
     """Whether a link to the same neighbour differs for WireGuard, BFD or BGP."""
     return (
-        altered(before, **_HARMLESS) != altered(after, **_HARMLESS)
+        replace(before, **_HARMLESS) != replace(after, **_HARMLESS)
         or old.secrets.get(before.key) != new.secrets.get(after.key)
         or old.secrets.get(before.psk) != new.secrets.get(after.psk)
     )

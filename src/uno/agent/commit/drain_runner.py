@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count, repeat
+
+from msgspec import Struct
 
 from uno.agent.commit.drain_plan import DrainSchedule, DrainStep, drain_steps
 from uno.diagnostics import TransientFailure, UnoError
@@ -68,8 +69,7 @@ def switch(  # noqa: PLR0913 - the fields of `DrainRunner`
     return done
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemainingSteps:
+class RemainingSteps(Struct, frozen=True, kw_only=True):
     """The steps left when everything new is in force: they remove what is old.
 
     `began` is when the change began, and `entered` when its last step was taken.
@@ -85,8 +85,7 @@ class RemainingSteps:
         return max(self.began + self.steps[0].at, self.entered + self.steps[0].after)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrainRunner:
+class DrainRunner(Struct, frozen=True, kw_only=True):
     """Takes the steps on a host. `pause`, `now` and `cancelled` are as for `switch`."""
 
     host: Host

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from msgspec.structs import replace
@@ -276,7 +275,7 @@ class CommitExecutor:
         installed = self._installed(found, request)
         if found.manifest != self.package.manifest:
             _log.info("generation %s was installed by hand", installed.generation)
-            installed = replace_fields(installed, refusal=await self._refusal(found))
+            installed = replace(installed, refusal=await self._refusal(found))
             self._accepted = found
         return await self._handle(PackageInstalled(installed=installed))
 

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -72,8 +71,7 @@ class AcceptOutcome(StrEnum):
     SAME = "same"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptedPackage:
+class AcceptedPackage(Struct, frozen=True, kw_only=True):
     """A package that is the current one. `replaced` is the generation before it, if any."""
 
     outcome: AcceptOutcome

@@ -6,10 +6,10 @@ It takes one query of WireGuard, one of the routing daemons, and one of the host
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from itertools import groupby
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from uno import __version__
@@ -35,8 +35,7 @@ FORGET_PARTICLE = 3600
 """Seconds without a handshake after which a particle is left out, so that statuses stay short."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusInputs:
+class StatusInputs(Struct, frozen=True, kw_only=True):
     """What the agent has already, and need not query.
 
     `facts` and `wireguard` (the implementation) are those of its last pass; `probes` are the

@@ -9,8 +9,9 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from uno.diagnostics import UnoError
 from uno.model.net import Network

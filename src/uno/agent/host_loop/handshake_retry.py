@@ -9,8 +9,9 @@ round trip.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from uno.model.status import LinkState
 
@@ -29,8 +30,7 @@ _FIRST = 1.0
 EXPIRED = 180
 
 
-@dataclass(frozen=True, slots=True)
-class _UnansweredLink:
+class _UnansweredLink(Struct, frozen=True):
     due: float
     pause: float
     had_session: bool

@@ -10,8 +10,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from uno import files
 from uno.agent.host_loop.handshake_retry import (
@@ -55,8 +56,7 @@ def host_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassOutcome:
+class PassOutcome(Struct, frozen=True, kw_only=True):
     """The result of a pass.
 
     `missing` are the cell's LANs that the host is not attached to, `collisions` networks of the

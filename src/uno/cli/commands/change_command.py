@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import replace  # noqa: TID251 - of a dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from uno.cli.input.options import Common, takes_groups
 from uno.diagnostics import ActionNeeded, InvalidInput
@@ -159,7 +159,7 @@ class _BusConfigSource:
         from uno.cli import middleware
 
         bus, directory = package.plan.bus, self._directory
-        return dataclasses.replace(
+        return replace(
             bus_config(package),
             licence=middleware.licence(bus, environ=os.environ, directory=directory),
         )

@@ -8,12 +8,12 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from uno.cli.commands import service_units
 from uno.cli.commands.install import trigger_agent

@@ -5,8 +5,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct
 
 from uno.cli.output import printing
 from uno.cli.output.definition_view import whole
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from uno.registry.store.secret_table import PublicFacts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """A list as a table for people, and as values for programs, which are computed on demand."""
 
     columns: Sequence[str]

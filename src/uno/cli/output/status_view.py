@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -32,8 +32,7 @@ def renderable(view: UvnView, *, waiting: Iterable[str] = ()) -> RenderableType:
     return Group(*parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Link:
+class _Link(Struct, frozen=True, kw_only=True):
     """A link, merged from the states that its reachable ends report."""
 
     cells: tuple[int, int]

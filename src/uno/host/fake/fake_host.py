@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, assert_never
+
+from msgspec import Struct
 
 from uno.diagnostics import TransientFailure
 from uno.host.fake.fake_kernel import FakeKernel
@@ -49,8 +50,7 @@ from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant
 _Step: TypeAlias = Callable[[], object]
 
 
-@dataclass(slots=True)
-class _Failure:
+class _Failure(Struct):
     """When to fail: after so many actions more, before the next or half-way through it."""
 
     after: int

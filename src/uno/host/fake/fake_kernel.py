@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from uno.diagnostics import ActionNeeded, TransientFailure
 from uno.model.key_ids import Secret
@@ -37,8 +38,7 @@ INTERFACE_PARAMETERS: Mapping[str, str] = {
 }
 
 
-@dataclass(slots=True)
-class FakeInterface:
+class FakeInterface(Struct):
     """An interface that uno made: a WireGuard one if it has a key.
 
     `table` is the routing table of its own, `blackhole_routes` lead into it. `up` is the

@@ -10,9 +10,11 @@ import socket
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from uno.host.netlink import rtnetlink
 from uno.host.netlink.interface_changes import PROTOCOL, UNDERLAY_TABLE
@@ -46,8 +48,7 @@ _UP, _RUNNING, _NOARP = 0x1, 0x40, 0x80
 _SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interface:
+class Interface(Struct, frozen=True, kw_only=True):
     """An interface as the kernel has it. `alias` is its ifalias, `kind` its driver.
 
     `has_arp`: it resolves addresses of neighbours. `port_of` is the driver of the interface that it
@@ -72,8 +73,7 @@ class Interface:
         return self.mode is not LinkMode.DOWN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnRoutes:
+class OwnRoutes(Struct, frozen=True, kw_only=True):
     """uno's routes: unreachable prefixes, and for each interface the prefixes routed into it.
 
     `into` has those of the main table by interface index, `aside` those of other tables by

@@ -12,8 +12,9 @@ import struct
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+
+from msgspec import Struct
 
 from uno.diagnostics import TransientFailure
 from uno.model.net import Network
@@ -55,16 +56,14 @@ BUFFER = 1 << 20
 _PART = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class NetlinkMessage:
+class NetlinkMessage(Struct, frozen=True):
     """A netlink message: its type, and what follows its header."""
 
     kind: int
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelRoute:
+class KernelRoute(Struct, frozen=True, kw_only=True):
     """A route. `interfaces` are the output interfaces' indices of its next hops, `via`.
 
     `gateway` is the address of the first next hop, empty without one; `onlink` is its flag.

@@ -11,8 +11,9 @@ import asyncio
 import socket
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from random import Random
+
+from msgspec.structs import replace
 
 from uno.host.probe import icmp_echo, probe_packet
 from uno.host.probe.lan_injector import LanInjector

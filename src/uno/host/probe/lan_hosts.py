@@ -12,9 +12,10 @@ import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from random import Random
 from selectors import EVENT_READ, DefaultSelector
+
+from msgspec import Struct
 
 from uno.diagnosis.cell_facts import LanHost
 from uno.diagnostics import ActionNeeded
@@ -48,8 +49,7 @@ _END = 0.6
 _MARK = b"uno:lan?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class _Subject(Struct, frozen=True, kw_only=True):
     lan: AttachedLan
     address: Address
     own: Address

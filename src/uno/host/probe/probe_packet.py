@@ -6,9 +6,10 @@ Sources: RFC 791, RFC 792, RFC 4443, RFC 8200.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from uno.host.probe import icmp_echo
 from uno.host.probe.icmp_echo import HEADER_SIZE
@@ -32,8 +33,7 @@ _DONT_FRAGMENT = 0x4000
 _TTL = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbePacket:
+class ProbePacket(Struct, frozen=True, kw_only=True):
     """A probe, or the answer of another cell's agent to one, which is a request too.
 
     So a firewall that tracks connections meets a new one in either direction. `token` identifies

@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from random import Random
 from statistics import median
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from uno.ports.prober import ProbeResult, ProbeTarget
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbePace:
+class ProbePace(Struct, frozen=True, kw_only=True):
     """Seconds between two probes of an adjacent and of a distant target, and of full size.
 
     All distant targets share `distant_per_second`, however many they are.
@@ -54,8 +55,7 @@ _MTU_STEP = 8
 _MTU_TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """An echo request to send: its target, number, and size in octets with the IP header."""
 
     target: ProbeTarget
@@ -63,8 +63,7 @@ class Probe:
     size: int = SMALL
 
 
-@dataclass(slots=True)
-class _Search:
+class _Search(Struct):
     """The search for the path MTU: a packet of `low` octets was answered, one of `high` was not."""
 
     size: int
@@ -86,8 +85,7 @@ class _Search:
         return self.high - self.low <= _MTU_STEP or self.high <= SMALLEST
 
 
-@dataclass(slots=True)
-class _Track:
+class _Track(Struct):
     """A target, and the results of its probes."""
 
     target: ProbeTarget

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from uno.render.frr import HIDDEN
 
@@ -56,8 +57,7 @@ class Unknown(Exception):
     """A difference that these commands cannot make."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """Commands for one daemon in configuration mode, to be sent together."""
 
     daemon: str

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 PATIENCE = 2.0
 """Seconds to wait for a name service.
@@ -46,8 +47,7 @@ def lookup(endpoint: str) -> tuple[str, ...]:
     return tuple(f"[{it}]:{port}" if ":" in it else f"{it}:{port}" for it in addresses)
 
 
-@dataclass(frozen=True, slots=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     answers: Future[tuple[str, ...]]
     begun: float
 

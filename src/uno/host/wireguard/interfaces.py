@@ -14,8 +14,9 @@ import time
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host import programs
@@ -41,8 +42,7 @@ _NO_PSK = b64encode(bytes(32)).decode()
 READY_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dump:
+class Dump(Struct, frozen=True, kw_only=True):
     """One interface as it is now; endpoints are those that peers roamed to."""
 
     name: str

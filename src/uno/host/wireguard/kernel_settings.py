@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.diagnostics import UnoError
 from uno.host.netlink import rtnetlink
@@ -31,8 +32,7 @@ _CONFIGURED = (_PRESHARED_KEY, _KEEPALIVE)
 _NONE_THERE = {errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP}
 
 
-@dataclass(frozen=True, slots=True)
-class KernelSettings:
+class KernelSettings(Struct, frozen=True):
     """An interface's own attributes, and those of each peer by its public key."""
 
     own: dict[int, bytes]

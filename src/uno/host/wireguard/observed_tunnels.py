@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from uno.host.host_state import TunnelNote
 from uno.host.netlink import interface_changes, inventory

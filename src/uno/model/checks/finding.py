@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from uno.diagnostics import Severity
 
@@ -13,8 +14,7 @@ Path: TypeAlias = tuple[str | int, ...]
 Findings: TypeAlias = Iterator["Finding"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One thing that is wrong with a definition.
 
     `what` and `hint` are as in `diagnostics.Problem`; `path` is the value to change, `also` the

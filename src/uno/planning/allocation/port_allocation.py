@@ -8,15 +8,15 @@ example) share its ports, so a slot is skipped if its port is in use on that hos
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from uno.diagnostics import Problem, Rejected
 
 LAST_PORT = 65535
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(Struct, frozen=True, kw_only=True):
     """The host of a cell's links (None if private) and its first backbone port."""
 
     name: str
@@ -24,8 +24,7 @@ class Site:
     base: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
+class Listener(Struct, frozen=True, kw_only=True):
     """A listener at a fixed UDP port of a host. `setting` is the key that changes the port."""
 
     what: str

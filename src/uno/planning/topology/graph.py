@@ -9,8 +9,9 @@ cell's discovery index (Hopcroft and Tarjan, Algorithm 447, 1973).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 Pair: TypeAlias = tuple[int, int]
 
@@ -31,8 +32,7 @@ def adjacency(cells: Iterable[int], pairs: Iterable[Pair]) -> dict[int, list[int
     return neighbours
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DfsTree:
+class DfsTree(Struct, frozen=True, kw_only=True):
     """The depth-first search tree (a forest, one tree per component) of a graph.
 
     The graph has no parallel links. `order` are the cells in the order of discovery;

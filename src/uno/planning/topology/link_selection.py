@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from uno.diagnostics import Problem, Rejected
 from uno.model.plan import Plan
@@ -14,8 +15,7 @@ from uno.planning.topology import full_mesh, random_graph, ring, static_links, u
 from uno.planning.topology.graph import Pair
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkSelection:
+class LinkSelection(Struct, frozen=True, kw_only=True):
     """The linked pairs, and the ring of public cells that the next plan starts from."""
 
     ring: tuple[int, ...]

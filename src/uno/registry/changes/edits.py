@@ -9,12 +9,11 @@ cells and particles, and has the parts that all edits share; `updates` changes w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import IPv4Network
 from typing import Any, TypeGuard, get_type_hints
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from uno.diagnostics import Problem
@@ -34,8 +33,7 @@ from uno.model.uvn import (
 from uno.registry.changes.key_selection import KeySelection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """A value that an option gives to the place `path` (as in `Finding.path`) of a definition."""
 
     option: str
@@ -43,8 +41,7 @@ class Setting:
     value: object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edited:
+class Edited(Struct, frozen=True, kw_only=True):
     """A definition as it would be, which option each of its new values came from, and problems.
 
     `judged` are the places that `problems` already covers. `rekey` selects the keys of the new plan
@@ -58,8 +55,7 @@ class Edited:
     rekey: KeySelection = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewCell:
+class NewCell(Struct, frozen=True, kw_only=True):
     """The arguments of `define cell`. `settings` are relative to the cell.
 
     `links` are the cells to link it with, which the static strategy requires.

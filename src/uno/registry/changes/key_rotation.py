@@ -6,8 +6,9 @@ replaced some.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from uno.diagnostics import Problem, Rejected
 from uno.registry.changes import lookup
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from uno.model.uvn import Cell, Uvn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Networks:
+class Networks(Struct, frozen=True, kw_only=True):
     """The VPNs whose keys are asked for."""
 
     root: bool = False

@@ -6,8 +6,9 @@ A selection is made before the plan is: it names cells, particles and links, and
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from uno.diagnostics import Problem, Rejected
 from uno.model.key_ids import (
@@ -27,30 +28,26 @@ from uno.model.key_ids import (
 from uno.model.plan import Link, Plan
 
 
-@dataclass(frozen=True, slots=True)
-class RootVpnKeys:
+class RootVpnKeys(Struct, frozen=True):
     """The keys of `cells` in the root VPN; None for those of all cells and of the registry."""
 
     cells: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParticleVpnKeys:
+class ParticleVpnKeys(Struct, frozen=True):
     """The keys between all particles and `cells`, on both sides; None for all serving cells."""
 
     cells: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParticleKeys:
+class ParticleKeys(Struct, frozen=True):
     """The keys of one particle at `cells`; without any, at all serving cells."""
 
     particle: int
     cells: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LinkKeys:
+class LinkKeys(Struct, frozen=True):
     """The keys of links: all, those of one cell, or the one between two, as `cells` has 0, 1 or 2.
 
     `missing` is the problem if the plan has no such link.
@@ -60,15 +57,13 @@ class LinkKeys:
     cells: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StolenCell:
+class StolenCell(Struct, frozen=True):
     """All keys of a cell that is in the plan: nothing in its package so far is valid any more."""
 
     cell: int
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrySigningKey:
+class RegistrySigningKey(Struct, frozen=True):
     """The key that the registry signs packages and messages with."""
 
 

@@ -7,8 +7,7 @@ ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno.diagnostics import Problem
@@ -17,8 +16,7 @@ from uno.registry.changes import edits, lookup, updates
 from uno.registry.changes.edits import Edited, Setting
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Belongings:
+class Belongings(Struct, frozen=True, kw_only=True):
     """The names of the cells and particles that a user owns."""
 
     cells: tuple[str, ...]

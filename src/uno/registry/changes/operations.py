@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from uno import files
@@ -45,16 +45,14 @@ _log = logging.getLogger(__name__)
 Edit = Callable[[Uvn], Edited]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
+class Author(Struct, frozen=True, kw_only=True):
     """The person who makes a change (USER@HOST), and the time."""
 
     who: str
     time: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """What an operation did, or, if `is_dry_run`, what it would do; then nothing was written.
 
     `before` is the number of the generation before and `parent` that generation, None for a new
@@ -78,8 +76,7 @@ class Change:
         return self.before != self.after.number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Decided:
+class _Decided(Struct, frozen=True, kw_only=True):
     """A sound plan, and the secrets that it takes.
 
     `selection` are the keys that were asked to be replaced; `registry_key` is the registry's new

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from base64 import b64encode
-from dataclasses import dataclass, replace
+from dataclasses import replace  # noqa: TID251 - of a dataclass
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from msgspec import Struct
 
 from uno.model.key_ids import REGISTRY_SIGNING, ROOT_REGISTRY, cell_signing, is_signing
 from uno.registry.store.generation_store import StoredSecret
@@ -25,8 +26,7 @@ SIGNING = REGISTRY_SIGNING
 PAIR, PSK, SEED, SIGN = "pair", "psk", "seed", "sign"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredSecrets:
+class RequiredSecrets(Struct, frozen=True, kw_only=True):
     """The ids of all secrets that a plan calls for, by kind."""
 
     pairs: frozenset[str]
@@ -34,8 +34,7 @@ class RequiredSecrets:
     seeds: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
+class Renewal(Struct, frozen=True, kw_only=True):
     """How the stored secrets have to change to be those that are wanted.
 
     `replaced` are the ids of those that are made anew; only the root VPN's are not dropped too.

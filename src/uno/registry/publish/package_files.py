@@ -7,8 +7,10 @@ and removes the cell and particle packages that nothing in the definition speaks
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from uno import files
 from uno.registry.publish import cell_packages, particle_packages
@@ -28,8 +30,7 @@ _log = logging.getLogger(__name__)
 _WORTH_WAITING = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(Struct, frozen=True, kw_only=True):
     """What publishing did: names of files written and removed, and packages still to be made."""
 
     cell_packages: tuple[str, ...] = ()
@@ -110,8 +111,7 @@ def stale_particle_packages(registry: Registry) -> tuple[str, ...]:
     return tuple(path.name for path in _observed(registry).stale.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PublishState:
+class _PublishState(Struct, frozen=True, kw_only=True):
     """What there is, beside what there should be.
 
     `lacking` packages and `stale` packages are to be written; the `…_names` are those of all files

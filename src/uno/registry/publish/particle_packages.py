@@ -6,8 +6,9 @@ are made only where something in them changed, and by several processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from uno import files
 from uno.model import codec
@@ -102,8 +103,7 @@ def write(made: Sources, plan: Plan, paths: Mapping[int, Path]) -> None:
     workers.shared(maker.write, paths.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ParticlePackageWriter:
+class _ParticlePackageWriter(Struct, frozen=True, kw_only=True):
     """Writes packages, here or in another process."""
 
     sources: Sources

@@ -16,7 +16,6 @@ import io
 import tarfile
 import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -66,8 +65,7 @@ class BackupManifest(Struct, frozen=True, kw_only=True):
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class Restored(Struct, frozen=True, kw_only=True):
     """What was restored, and the number that the next generation has."""
 
     manifest: BackupManifest

@@ -12,8 +12,9 @@ from __future__ import annotations
 import logging
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from uno import files
 from uno.diagnostics import ActionNeeded
@@ -31,8 +32,7 @@ _NEW = "registry.db.new"
 _FOR_OTHERS = 0o077
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Where the files of the registry in `root` are."""
 
     root: Path
@@ -58,8 +58,7 @@ class Layout:
         return self.root / "particles"
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(Struct, frozen=True):
     """An open registry."""
 
     layout: Layout

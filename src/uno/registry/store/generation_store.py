@@ -6,7 +6,6 @@ import hashlib
 import os
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +46,7 @@ class UnknownGeneration(InvalidInput):
     """The registry has no generation of this number."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """A line of the history: generation `number` was made by `who` at `time` because of `why`.
 
     `digest` is the SHA-256 of definition and plan, in hexadecimal.
@@ -61,8 +59,7 @@ class Entry:
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Generation(Struct, frozen=True, kw_only=True):
     """A whole generation: its line in the history, what was declared and what was decided."""
 
     entry: Entry
@@ -89,8 +86,7 @@ class Piece(Struct, frozen=True, kw_only=True):
     packed: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellPackageRow:
+class CellPackageRow(Struct, frozen=True, kw_only=True):
     """What a cell's package is made of: `digest` is over all of its inputs.
 
     `generation` is that in which `digest` last changed; `written` is the digest that the file was
@@ -104,8 +100,7 @@ class CellPackageRow:
     piece: Piece | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParticlePackageRow:
+class ParticlePackageRow(Struct, frozen=True, kw_only=True):
     """What a particle's package is made of, and the digest of the file as written."""
 
     particle: int

@@ -6,10 +6,10 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from argon2.low_level import Type, hash_secret_raw
+from msgspec import Struct
 
 from uno.model.web_access import WebUser
 from uno.render import web_seal
@@ -41,8 +41,7 @@ class LoginLater(Exception):
         self.seconds, self.busy = seconds, busy
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedLogin:
+class OpenedLogin(Struct, frozen=True):
     """A login: the token of its session, that of its device, and the keys of particles by id."""
 
     email: str

@@ -10,9 +10,10 @@ delay it (device cookies, OWASP).
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
+
+from msgspec import Struct
 
 FREE = 4
 """So many wrong passwords in a row cost no time."""
@@ -29,8 +30,7 @@ So long that whoever waits until all is forgotten has no more attempts than at t
 _CAPACITY: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class FailedLogins:
+class FailedLogins(Struct, frozen=True):
     """Wrong passwords in a row, and the time until which no attempt is answered."""
 
     count: int

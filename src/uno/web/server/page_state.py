@@ -7,10 +7,9 @@ import hashlib
 import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from uno.model import codec
@@ -30,8 +29,7 @@ _REUSED: Final = 1.0
 _WORTH_COMPRESSION: Final = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A document as bytes, for whoever has the same rights. `made` is a monotonic time."""
 
     version: int
@@ -41,8 +39,7 @@ class Answer:
     packed: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _KnownCell:
+class _KnownCell(Struct, frozen=True, kw_only=True):
     """A cell as it arrived at the time `since`, and without its measurements."""
 
     view: CellView
@@ -50,8 +47,7 @@ class _KnownCell:
     unmeasured: CellView
 
 
-@dataclass(slots=True)
-class PageState:
+class PageState(Struct):
     """The newest of everything. For one event loop; `now` is a monotonic clock.
 
     Each change makes another `version`; `notable_version` is the last one that differs from the one

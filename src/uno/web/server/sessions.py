@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 LIFETIME: Final = 12 * 3600.0
 IDLE: Final = 30 * 60.0
@@ -18,8 +20,7 @@ IDLE: Final = 30 * 60.0
 _CAPACITY, _OF_ONE = 1000, 20
 
 
-@dataclass(frozen=True, slots=True)
-class LoginSession:
+class LoginSession(Struct, frozen=True):
     """A session of the user `email`; times are those of a monotonic clock, in seconds."""
 
     email: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
-from msgspec.structs import replace as altered
+from msgspec.structs import replace
 
 from uno.agent.commit.commit_machine import (
     Acknowledge,
@@ -232,8 +231,8 @@ def test_an_activation_of_other_cells_or_generations_has_no_effect() -> None:
 @pytest.mark.parametrize(
     "state",
     [
-        cell(altered(ON_PENDING, staged=3)),
-        cell(altered(STAGED, staged=3), cleanup=Cleanup.LINKS),
+        cell(replace(ON_PENDING, staged=3)),
+        cell(replace(STAGED, staged=3), cleanup=Cleanup.LINKS),
     ],
     ids=["pending", "links"],
 )
@@ -241,7 +240,7 @@ def test_an_activation_waits_until_the_last_change_is_over(state: CommitState) -
     later, commands = step(state, MessagesReceived(activation=activation(5, cells={CELL: 3})))
 
     assert commands == ()
-    over = replace(later, ledger=altered(later.ledger, pending=None), cleanup=Cleanup.FILTERS)
+    over = replace(later, ledger=replace(later.ledger, pending=None), cleanup=Cleanup.FILTERS)
     assert receive(over) == (Observe(),)
 
 
@@ -315,7 +314,7 @@ def test_deferred_links_are_released_when_they_are_held_no_more() -> None:
     assert isinstance(release, ReleaseLinks)
     assert (release.generation, release.schedule.hold) == (2, ("1-7",))
     assert release.schedule.started_at == 50.0
-    left = altered(ledger, deferred=frozenset({"1-7"}))
+    left = replace(ledger, deferred=frozenset({"1-7"}))
     state, commands = step(state, LinksReleased(cleanup=Cleanup.FILTERS, ledger=left))
     assert commands == ()
     assert state.ledger.deferred == {"1-7"}
@@ -335,7 +334,7 @@ def test_deferred_links_that_are_still_held_or_under_way_stay() -> None:
 
 
 def test_an_undo_rolls_back_a_package_whether_or_not_it_is_confirmed() -> None:
-    confirmed = altered(ON_PENDING, pending=None)
+    confirmed = replace(ON_PENDING, pending=None)
     command = RollBack(
         generation=2, phase=Phase.REVERTED, reason="it was undone for all", handled=5
     )
@@ -367,7 +366,7 @@ def test_a_package_that_was_offered_after_the_undo_is_another_attempt(sequence: 
 
 
 def test_an_undo_that_was_handled_has_no_effect() -> None:
-    ledger = altered(ON_PENDING, persistent=PersistentState(handled=5))
+    ledger = replace(ON_PENDING, persistent=PersistentState(handled=5))
 
     assert receive(cell(ledger), undo(5)) == ()
     assert len(receive(cell(ledger), undo(6))) == 1
@@ -392,7 +391,7 @@ def test_a_rolled_back_host_is_changed_before_the_roll_back_is_acknowledged() ->
 
 
 def test_handled_never_decreases() -> None:
-    ledger = altered(ON_PENDING, persistent=PersistentState(handled=50))
+    ledger = replace(ON_PENDING, persistent=PersistentState(handled=50))
     command = RollBack(generation=2, phase=Phase.REVERTED, reason="", handled=40)
 
     state, _ = step(cell(ledger), RolledBack(command=command, ledger=CellState(running=1)))
@@ -405,13 +404,13 @@ def test_handled_never_decreases() -> None:
 
 def verdict(observed: ReachabilityObserved, **fields: object) -> CommitVerdict:
     pending = replace_pending(fields.pop("before", REACHED))
-    ledger = altered(ON_PENDING, pending=pending)
+    ledger = replace(ON_PENDING, pending=pending)
     return evaluate(cell(ledger, **fields), pending, observed)[0]
 
 
 def replace_pending(before: object) -> PendingCommit:
     assert isinstance(before, Reachability)
-    return altered(PENDING, before=before)
+    return replace(PENDING, before=before)
 
 
 def test_a_cell_that_reached_nothing_before_confirms_at_once() -> None:
@@ -522,7 +521,7 @@ def test_a_cell_that_forwarded_before_waits_for_a_proof_that_it_does() -> None:
 @pytest.mark.feature("G52")
 def test_the_wait_for_a_proof_begins_when_what_was_lost_is_reached_again() -> None:
     before = Reachability(neighbours=frozenset({1}), lans=frozenset({LAN}))
-    state = cell(altered(ON_PENDING, pending=replace_pending(before)), applied_at=100.0)
+    state = cell(replace(ON_PENDING, pending=replace_pending(before)), applied_at=100.0)
     up = Reachability(neighbours=frozenset({1}))
 
     def after(*times: tuple[float, Reachability]) -> tuple[object, ...]:
@@ -547,7 +546,7 @@ def test_a_cell_that_forwards_no_more_rolls_back_and_names_the_lan() -> None:
     before = Reachability(neighbours=frozenset({1}), lans=frozenset({LAN}))
     pending = replace_pending(before)
     lost = seen(now=129.0, proved_at=128.0, unforwarded=frozenset({LAN}))
-    state = cell(altered(ON_PENDING, pending=pending), applied_at=100.0)
+    state = cell(replace(ON_PENDING, pending=pending), applied_at=100.0)
 
     assert step(state, lost)[1] == ()
     assert step(state, replace(lost, unforwarded=frozenset({OTHER_LAN})))[1] == (
@@ -563,7 +562,7 @@ def test_a_commit_is_confirmed_and_acknowledged() -> None:
     assert commands == (Confirm(generation=2),)
     assert state.pending is not None, "until it is on disk"
 
-    state, commands = step(state, Confirmed(ledger=altered(ON_PENDING, pending=None)))
+    state, commands = step(state, Confirmed(ledger=replace(ON_PENDING, pending=None)))
 
     assert commands[-1] == Acknowledge(ack=Ack(generation=2, phase=Phase.CONFIRMED, running=2))
     assert state.pending is None
@@ -586,7 +585,7 @@ def test_a_cell_that_is_cut_off_rolls_back_and_names_what_it_lost() -> None:
 
 
 def test_while_it_waits_nothing_is_done() -> None:
-    state = cell(altered(ON_PENDING, staged=3), applied_at=99.5, installed=INSTALLED, offer=9)
+    state = cell(replace(ON_PENDING, staged=3), applied_at=99.5, installed=INSTALLED, offer=9)
 
     assert step(state, seen()) == (replace(state, regained_at=seen().now), ())
 
@@ -649,11 +648,11 @@ def test_an_installed_package_that_this_host_cannot_run_is_left_and_answered() -
 
 @pytest.mark.parametrize("phase", [Phase.CONFIRMED, Phase.REVERTED])
 def test_an_installed_package_gets_its_verdict(phase: Phase) -> None:
-    ledger = altered(ON_PENDING, pending=altered(PENDING, install="one"))
+    ledger = replace(ON_PENDING, pending=replace(PENDING, install="one"))
     before = CellState(running=1)
     command = RollBack(generation=2, phase=Phase.REVERTED, reason="it lost a")
     event = (
-        Confirmed(ledger=altered(ledger, pending=None))
+        Confirmed(ledger=replace(ledger, pending=None))
         if phase is Phase.CONFIRMED
         else RolledBack(command=command, ledger=before)
     )
@@ -667,7 +666,7 @@ def test_an_installed_package_gets_its_verdict(phase: Phase) -> None:
 
 
 def test_what_is_offered_by_the_registry_gets_no_verdict_of_an_installation() -> None:
-    state, _ = step(cell(ON_PENDING), Confirmed(ledger=altered(ON_PENDING, pending=None)))
+    state, _ = step(cell(ON_PENDING), Confirmed(ledger=replace(ON_PENDING, pending=None)))
 
     assert state.persistent.verdict is None
 
@@ -682,7 +681,7 @@ def test_a_package_that_is_kept_is_confirmed_whatever_it_disconnects() -> None:
     pending = command.pending
 
     found, missing = evaluate(
-        cell(altered(ON_PENDING, pending=pending)), pending, seen(reachability=Reachability())
+        cell(replace(ON_PENDING, pending=pending)), pending, seen(reachability=Reachability())
     )
 
     assert found is CommitVerdict.CONFIRM
@@ -694,10 +693,10 @@ def test_a_package_on_trial_is_kept_once_a_person_installs_it_again_to_keep_it()
 
     state, commands = step(cell(ON_PENDING), PackageInstalled(installed=again))
 
-    kept = altered(PENDING, keep=True, install="two")
+    kept = replace(PENDING, keep=True, install="two")
     assert commands == (RecordPending(pending=kept),)
     assert evaluate(state, kept, seen(reachability=Reachability()))[0] is CommitVerdict.CONFIRM
-    state, _ = step(state, Confirmed(ledger=altered(ON_PENDING, pending=None)))
+    state, _ = step(state, Confirmed(ledger=replace(ON_PENDING, pending=None)))
     assert state.persistent.verdict == InstallVerdict(
         install="two", generation=2, phase=Phase.CONFIRMED
     )
@@ -721,7 +720,7 @@ def test_a_restarted_cell_answers_an_installation_that_the_one_before_did_not() 
     assert isinstance(commands[-1], Persist)
     assert state.persistent.verdict is not None
     _, commands = step(cell(ON_PENDING), event)
-    assert commands[-1] == RecordPending(pending=altered(PENDING, install="one"))
+    assert commands[-1] == RecordPending(pending=replace(PENDING, install="one"))
 
 
 def test_what_was_undone_is_kept_until_the_next_change_is_confirmed() -> None:
@@ -738,11 +737,11 @@ def test_what_was_undone_is_kept_until_the_next_change_is_confirmed() -> None:
 
 # What carries the registry's messages.
 
-MOVED = altered(PENDING, needs_heartbeat=True)
+MOVED = replace(PENDING, needs_heartbeat=True)
 
 
 def test_a_staged_package_that_moves_control_traffic_needs_a_heartbeat() -> None:
-    state = cell(altered(STAGED, staged_moves_control=True))
+    state = cell(replace(STAGED, staged_moves_control=True))
 
     state, commands = step(state, MessagesReceived(activation=activation(5)))
     assert commands == (Observe(),)
@@ -762,7 +761,7 @@ def test_an_installed_package_needs_a_heartbeat_if_the_registry_was_reached(
         PackageInstalled(installed=replace(INSTALLED, moves_control=True)),
     )
 
-    _, commands = step(state, seen(reachability=altered(REACHED, registry=registry)))
+    _, commands = step(state, seen(reachability=replace(REACHED, registry=registry)))
 
     (command,) = commands
     assert isinstance(command, PutPending)
@@ -772,7 +771,7 @@ def test_an_installed_package_needs_a_heartbeat_if_the_registry_was_reached(
 def test_a_moved_control_path_counts_once_the_registry_was_in_contact_over_it() -> None:
     def judge(**fields: object) -> CommitVerdict:
         state = cell(
-            altered(ON_PENDING, pending=MOVED),
+            replace(ON_PENDING, pending=MOVED),
             applied_at=100.0,
             registry_bytes=500,
             registry_sequence=39,
@@ -788,9 +787,9 @@ def test_a_moved_control_path_counts_once_the_registry_was_in_contact_over_it() 
 
 
 def test_a_cell_that_gets_its_messages_by_relay_needs_a_newer_one() -> None:
-    pending = altered(MOVED, before=Reachability(neighbours=frozenset({1})))
-    state = cell(altered(ON_PENDING, pending=pending), applied_at=90.0, registry_sequence=40)
-    alone = altered(MOVED, before=Reachability())
+    pending = replace(MOVED, before=Reachability(neighbours=frozenset({1})))
+    state = cell(replace(ON_PENDING, pending=pending), applied_at=90.0, registry_sequence=40)
+    alone = replace(MOVED, before=Reachability())
 
     assert evaluate(state, pending, seen())[0] is CommitVerdict.WAIT
     assert evaluate(state, pending, seen(registry_sequence=41))[0] is CommitVerdict.CONFIRM
@@ -800,17 +799,17 @@ def test_a_cell_that_gets_its_messages_by_relay_needs_a_newer_one() -> None:
 
 # How the registry was reached at the moment of the activation.
 IN_CONTACT = seen(now=90.0)
-INTERRUPTED = seen(now=90.0, reachability=altered(REACHED, registry=False), had_registry=True)
-LOST_EARLIER = seen(now=90.0, reachability=altered(REACHED, registry=False))
+INTERRUPTED = seen(now=90.0, reachability=replace(REACHED, registry=False), had_registry=True)
+LOST_EARLIER = seen(now=90.0, reachability=replace(REACHED, registry=False))
 
 # What is received after it. Bytes come through WireGuard also without a message.
 DIRECTLY = seen(registry_contact=41, registry_sequence=41, registry_bytes=900)
 BYTES_ALONE = seen(registry_sequence=40, registry_bytes=900)
 MESSAGES_ALONE = seen(registry_contact=41, registry_sequence=41, registry_bytes=500)
 BY_RELAY = seen(
-    reachability=altered(REACHED, registry=False), registry_sequence=41, registry_bytes=500
+    reachability=replace(REACHED, registry=False), registry_sequence=41, registry_bytes=500
 )
-NOTHING = seen(reachability=altered(REACHED, registry=False), registry_bytes=500)
+NOTHING = seen(reachability=replace(REACHED, registry=False), registry_bytes=500)
 # The registry itself is gone: no cell reaches it.
 NOWHERE = replace(NOTHING, registry_elsewhere=False)
 RELAYED_BY_ALL = replace(BY_RELAY, registry_elsewhere=False)
@@ -859,17 +858,17 @@ RELAYED_BY_ALL = replace(BY_RELAY, registry_elsewhere=False)
 def test_what_a_change_requires_of_the_registry(
     *, before: ReachabilityObserved, moves: bool, after: ReachabilityObserved, expected: str
 ) -> None:
-    state = cell(altered(STAGED, staged_moves_control=moves), activation=activation(5))
+    state = cell(replace(STAGED, staged_moves_control=moves), activation=activation(5))
 
     _, commands = step(state, before)
     (command,) = commands
     assert isinstance(command, Activate)
     state, _ = step(
-        cell(altered(ON_PENDING, pending=command.pending)),
+        cell(replace(ON_PENDING, pending=command.pending)),
         Applied(
             now=100.0,
             cleanup=Cleanup.DONE,
-            ledger=altered(ON_PENDING, pending=command.pending),
+            ledger=replace(ON_PENDING, pending=command.pending),
             registry_bytes=500,
             registry_sequence=40,
         ),
@@ -889,7 +888,7 @@ def test_what_a_change_requires_of_the_registry(
 @pytest.mark.feature("G05")
 def test_a_cell_waits_for_a_lease_until_it_may_have_discovered_the_registry() -> None:
     """Just after a start, or a change, that it is not in contact shows nothing."""
-    moving = altered(STAGED, staged_moves_control=True)
+    moving = replace(STAGED, staged_moves_control=True)
     state = cell(moving, activation=activation(5), applied_at=90.0)
     alone = replace(LOST_EARLIER, now=96.9)
 
@@ -907,9 +906,9 @@ def test_what_is_restored_at_a_start_is_no_message_of_the_registry_since_then() 
     message = Envelope(
         subject=REGISTRY, kind=Kind.UVN, sequence=44, relayed_by=REGISTRY, body=b"", signature=b""
     )
-    pending = altered(MOVED, before=Reachability(neighbours=frozenset({1})))
+    pending = replace(MOVED, before=Reachability(neighbours=frozenset({1})))
     persistent = PersistentState(last_registry_messages=(message,))
-    ledger = altered(ON_PENDING, pending=pending, persistent=persistent)
+    ledger = replace(ON_PENDING, pending=pending, persistent=persistent)
 
     state, _ = step(cell(ledger), Started(now=80.0, registry_sequence=3))
 
@@ -936,7 +935,7 @@ def test_a_restarted_cell_repeats_its_last_answer_and_begins_the_timeout_again()
     persistent = PersistentState(ack=ack, last_registry_messages=(message,))
 
     state, commands = step(
-        cell(altered(ON_PENDING, persistent=persistent)), Started(now=80.0, registry_bytes=6)
+        cell(replace(ON_PENDING, persistent=persistent)), Started(now=80.0, registry_bytes=6)
     )
 
     assert commands == (RestoreMessages(messages=(message,)), Acknowledge(ack=ack))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import msgspec
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from nft_rules import ACCEPT, DROP, FIREWALLD, chain, payload, ruleset
 from packages import HOME, HUB, LAN, LAN6, REMOTE, ROAM, key, package_of, with_metered

@@ -13,8 +13,8 @@ import pytest
 
 from commands import Uno, run
 from script_modules import script_module
+from uno.cli import main
 from uno.cli.commands import doctor, explain, watch_status
-from uno.cli.main import whole
 from uno.cli.output import json_documents
 from uno.cli.output.json_documents import DOCUMENTS, printed
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
@@ -97,7 +97,7 @@ def commands_with_json() -> Iterator[str]:
                 assert "-J" in each.opts, tokens
                 yield " ".join(tokens)
 
-    return walk(whole())
+    return walk(main.whole())
 
 
 @pytest.mark.feature("G41")

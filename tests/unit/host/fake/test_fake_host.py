@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
 import pytest
+from msgspec.structs import replace
 
 from uno.diagnostics import UnoError
 from uno.host.fake.fake_host import FakeHost

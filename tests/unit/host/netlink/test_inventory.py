@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from dataclasses import replace
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -17,6 +16,7 @@ from ipaddress import (
 )
 
 import pytest
+from msgspec.structs import replace
 
 from uno.host.command import run
 from uno.host.netlink import inventory, rtnetlink

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from uno.diagnostics import ActionNeeded
 from uno.host.command import run

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from msgspec.structs import replace
 
 from uno.host.probe import icmp_echo, probe_packet
 from uno.host.probe.probe_packet import IP_HEADER, SMALLEST, SNAP_LENGTH, ProbePacket

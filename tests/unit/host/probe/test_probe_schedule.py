@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Address
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from uno.host.probe.probe_schedule import SMALL, WATCHED, Probe, ProbeSchedule
 from uno.ports.prober import ProbeResult, ProbeTarget

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from uno.diagnostics import ActionNeeded, Rejected, UnoError
 from uno.model.package import Package

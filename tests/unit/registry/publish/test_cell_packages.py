@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from uno.model.key_ids import pair_seed
 from uno.model.uvn import Uvn
@@ -120,7 +121,9 @@ def test_another_secret_is_another_package_for_those_who_use_it(
 ) -> None:
     plan, secrets = registry.store.head().plan, registry.store.secrets()
     other: Any = dict(secrets)
-    other[secret] = replace(secrets[secret], private=b"x" * 32)
+    other[secret] = dataclasses.replace(  # noqa: TID251 - of a dataclass
+        secrets[secret], private=b"x" * 32
+    )
 
     before = cell_packages.sources(plan, secrets).cells
     after = cell_packages.sources(plan, other).cells

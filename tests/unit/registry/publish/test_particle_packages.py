@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import replace  # noqa: TID251 - of a dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
