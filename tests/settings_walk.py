@@ -2,7 +2,8 @@
 
 `tests/lab/test_settings.py` walks through them; `tests/unit/test_settings_walk.py` demands a row
 for every field of the model. Words are those of a command of the registry of `SPEC`; `{a}` and
-`{registry}` stand for the public addresses of these nodes.
+`{registry}` stand for the public addresses of these nodes, and `{pem}` for a file with a
+certificate and its key.
 """
 
 from __future__ import annotations
@@ -109,8 +110,7 @@ def _dropped(words: str, match: str, at: str) -> Bad:
 
 _NOWHERE = "203.0.113.250"
 _DISCOVERY = 7400 + 10
-# One that is served is a file of the host: tests/unit/web/test_page_process.py.
-_OWN_CERTIFICATE = _cell("--no-web-certificate")
+_OWN_CERTIFICATE = _cell("--web-certificate {pem} --web-key {pem}")
 _STATIC = '-S static -D {"a":["b","c"],"b":["c"]}'
 
 WALK: dict[str, Row] = {

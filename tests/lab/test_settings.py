@@ -18,6 +18,7 @@ import pytest
 from pages import page_addresses, pages_read
 from watching import await_true, note
 
+import own_certificates
 from commands import Outcome, run
 from settings_walk import SPEC, WALK, Bad, Place, Refuser, together
 from uno.lab.agents import Agents, is_settled
@@ -232,6 +233,11 @@ def ordered(agents: Agents, words: str) -> Outcome:
     nodes = agents.deployment.world.nodes
     for name in ("a", "registry"):
         words = words.replace(f"{{{name}}}", public(nodes[name]))
+    if "{pem}" in words:
+        # A node sees no other's files.
+        pem = nodes["a"].directory / "page.pem"
+        pem.write_text("".join(own_certificates.made("page.example.org")))
+        words = words.replace("{pem}", str(pem))
     command, _, rest = words.partition(" ")
     arguments = rest.split(" ")
     if command == "apply":
