@@ -14,6 +14,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,6 +61,7 @@ def read_table(text: str) -> dict[str, Feature]:
     return table
 
 
+@cache
 def find_proofs(tests: Path) -> dict[str, list[str]]:
     """Return, for each feature id that a test below `tests` is marked with, those tests' names."""
     proofs: dict[str, list[str]] = defaultdict(list)
