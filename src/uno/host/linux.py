@@ -570,9 +570,21 @@ def _unmet_parameters(name: str, wanted: Mapping[str, str]) -> dict[str, str]:
     return {
         own: wanted[key]
         for own, key in unmet.items()
-        if not sysctl.is_fixed(own)
-        or not suffices(key, present[own], every=every.get(key.format("all"), present[own]))
+        if not _comes_with_all(key, every)
+        and (
+            not sysctl.is_fixed(own)
+            or not suffices(key, present[own], every=every.get(key.format("all"), present[own]))
+        )
     }
+
+
+def _comes_with_all(key: str, every: Mapping[str, str]) -> bool:
+    """Whether a parameter is set with that of all interfaces, which is not set yet.
+
+    Forwarding of IPv6 on one interface costs the host the default routes that it has from router
+    advertisements, unless `accept_ra` is 2 before it (net/ipv6/addrconf.c).
+    """
+    return key.endswith(".forwarding") and every.get(key.format("all")) == "0"
 
 
 def _has_ipv6() -> bool:

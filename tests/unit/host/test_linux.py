@@ -354,6 +354,21 @@ def test_a_host_that_gives_no_interface_ipv6_has_none(
     assert host.observe(()).impaired == frozenset()
 
 
+@pytest.mark.feature("F080")
+@pytest.mark.parametrize(("every", "after"), [("0", "0"), ("1", "1")])
+def test_a_tunnel_forwards_by_a_setting_of_its_own_only_where_all_interfaces_forward(
+    machine: Machine, host: LinuxHost, every: str, after: str
+) -> None:
+    """Before, the host would lose default routes from router advertisements."""
+    machine.parameter("net.ipv6.conf.all.forwarding", every)
+    own = machine.parameter("net.ipv6.conf.uwg-b0.forwarding", "0")
+
+    host.perform(CreateTunnel(TUNNEL))
+
+    assert own.read_text().strip() == after
+    assert host.observe(()).impaired == frozenset()
+
+
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have /proc/sys be read-only, as in a container."""
     is_open = os.open
