@@ -94,9 +94,11 @@ def networks(agent: Agent, kind: str) -> set[str]:
 
 @pytest.mark.feature("F095")
 def test_every_node_shows_every_cell_with_lans_links_and_measurements(well: Agents) -> None:
-    # All LANs are reached before all links are up.
+    # All LANs are reached before all links are up, and their losses are counted from then on.
     for agent in well.all:
-        await_true(lambda a=agent: links_work(a), f"{agent.name} shows all links up", within=60)
+        await_true(
+            lambda a=agent: are_measured(a), f"{agent.name} shows what links lose", within=90
+        )
     for agent in well.all:
         cells = {cell["name"]: cell["status"] for cell in status_json(agent)["cells"]}
         assert set(cells) == set(well.cells)
@@ -115,6 +117,14 @@ def links_work(agent: Agent) -> bool:
     """Whether an agent shows all links up, at both ends."""
     statuses = [cell.status for cell in agent.view().cells]
     return all(status and all(link.works for link in status.links) for status in statuses)
+
+
+def are_measured(agent: Agent) -> bool:
+    """Whether an agent shows all links up, and what each loses."""
+    statuses = [cell.status for cell in agent.view().cells if cell.status]
+    return links_work(agent) and all(
+        link.loss is not None for status in statuses for link in status.links
+    )
 
 
 @pytest.mark.parametrize("where", ["registry", "lan-d"])

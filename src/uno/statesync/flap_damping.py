@@ -3,7 +3,7 @@
 As routers space the advertisements that they originate (MinLSInterval of RFC 2328, appendix B; the
 back-off of RFC 8405): the first changes are advertised at once, so that a failure and what follows
 from it is not late. Of a link that fails and returns for minutes all cells receive the newest state
-twice a minute. Times are of a monotonic clock, in seconds.
+every 5 s. Times are of a monotonic clock, in seconds.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import math
 AT_ONCE = 12
 """Changes that are advertised at once, one after the other."""
 
-FIRST_HOLD, MAX_HOLD = 2.0, 30.0
-"""Seconds from one advertisement to the next after those; it doubles up to the maximum."""
+FIRST_HOLD, MAX_HOLD = 2.0, 5.0
+"""Seconds from one advertisement to the next after those; it doubles up to MinLSInterval."""
 
 QUIET = 60.0
 """Seconds without an advertisement after which the next ones are at once again."""
