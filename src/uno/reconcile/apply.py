@@ -135,7 +135,8 @@ def _undo(host: Host, done: list[Action], observed: Observed) -> tuple[str, ...]
             if isinstance(action, RemoveTunnel):
                 # An interface that was not removed would conflict with the one created again.
                 host.perform(action)
-            host.perform(back)
+            if back is not None:
+                host.perform(back)
         except UnoError as error:
-            left.append(f"{describe(back)}: {error.what}")
+            left.append(f"{describe(back or action)}: {error.what}")
     return tuple(left)

@@ -48,8 +48,8 @@ def reconcile(*, desired: Desired, observed: Observed) -> tuple[Action, ...]:
 
 def inverse(  # noqa: C901, PLR0911, PLR0912 - one line per kind
     action: Action, observed: Observed
-) -> Action:
-    """Return the action that undoes `action` on a host that was as `observed`."""
+) -> Action | None:
+    """Return the action that undoes `action` on a host that was as `observed`; None for nothing."""
     match action:
         case AddUnreachableRoutes(networks):
             return RemoveUnreachableRoutes(networks)
@@ -82,7 +82,11 @@ def inverse(  # noqa: C901, PLR0911, PLR0912 - one line per kind
     assert_never(action)
 
 
-def _routing_back(action: Action, observed: Observed) -> Action:
+def _routing_back(action: Action, observed: Observed) -> Action | None:
+    if observed.routing is None and observed.routing_leftovers and isinstance(action, StartRouting):
+        # Where one daemon had died the others forward: with their watchdog they go on until the
+        # next pass, though the repair failed.
+        return None
     if observed.routing is None:
         return StopRouting()
     if isinstance(action, ReloadRouting):

@@ -221,6 +221,11 @@ def test_routing_is_restored_to_what_it_was() -> None:
     assert inverse(StopRouting(), Observed(routing_leftovers=True)) == StopRouting()
 
 
+@pytest.mark.feature("F084")
+def test_what_is_left_of_routing_goes_on_where_its_repair_fails() -> None:
+    assert inverse(StartRouting(ROUTING), Observed(routing_leftovers=True)) is None
+
+
 @pytest.mark.feature("G51")
 def test_an_optional_parameter_that_cannot_be_set_is_left_and_others_are_tried() -> None:
     spread = "net.ipv4.fib_multipath_hash_policy"

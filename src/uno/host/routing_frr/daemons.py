@@ -18,8 +18,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -44,6 +45,9 @@ _GROUPS = ("frr", "frrvty")
 STOP_SECONDS = 5.0
 # A small computer that boots starts all of its services at once.
 _START_SECONDS = 30.0
+
+# What a daemon that the watchdog starts may take to record its process, in seconds.
+_RECORD_SECONDS = 3.0
 
 # zebra deletes routes of FRR's protocols that it finds and does not learn again within this time,
 # which is longer than a graceful restart (15 s).
@@ -127,11 +131,9 @@ class Frr:
             self.stop()
             sweep = NEVER_SECONDS if others_have_routes else SWEEP_SECONDS
             self._make_folder(script, sweep, routing)
-        if self._alive("bgpd") is None:
-            _require_port()
+        self._unless_it_runs("bgpd", _require_port)
         for name, _ in routing.daemons:
-            if self._alive(name) is None:
-                run([*_shell(script), "start", name])
+            self._unless_it_runs(name, partial(run, [*_shell(script), "start", name]))
         if self._alive("watchfrr") is None:
             start(self.watchdog(routing), log=self._folder / "watchfrr.log")
         self._await_sockets([name for name, _ in routing.daemons])
@@ -344,6 +346,22 @@ class Frr:
 
     def _alive(self, name: str) -> int | None:
         return _pid(self._folder / f"{name}.pid", self._folder)
+
+    def _unless_it_runs(self, name: str, call: Callable[[], object]) -> None:
+        """Call it, unless a daemon runs. The watchdog may start that one at the same moment.
+
+        Raises `UnoError` as the call does, where the daemon does not run afterwards either.
+        """
+        if self._alive(name) is not None:
+            return
+        try:
+            call()
+        except UnoError:
+            deadline = time.monotonic() + _RECORD_SECONDS
+            while self._alive(name) is None:
+                if self._alive("watchfrr") is None or time.monotonic() > deadline:
+                    raise
+                threading.Event().wait(0.01)
 
     def _end(self, name: str) -> None:
         pid = self._alive(name)

@@ -138,6 +138,49 @@ def test_routing_runs_when_the_watchdog_and_all_daemons_do(folder: Path) -> None
         assert Frr(folder).leftovers()
 
 
+@pytest.mark.feature("F084")
+def test_a_daemon_that_the_watchdog_starts_at_the_same_moment_is_as_good(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_started_meanwhile(*_: object, **__: object) -> NoReturn:
+        (folder / "bgpd.pid").write_text(pid)
+        raise TransientFailure("bgpd is already running")
+
+    with Daemons(folder, ["watchfrr", *NAMES]):
+        (folder / "daemon.sh").touch()
+        pid = (folder / "bgpd.pid").read_text()
+        (folder / "bgpd.pid").unlink()
+        monkeypatch.setattr(frr, "_require_port", is_started_meanwhile)
+        monkeypatch.setattr(Frr, "_await_sockets", lambda *_: None)
+        routing = Routing(daemons=tuple((name, f"! {name}\n") for name in NAMES))
+
+        Frr(folder).start(routing, others_have_routes=False)
+
+        (folder / "bgpd.pid").unlink()
+        monkeypatch.setattr(frr, "_require_port", lambda: None)
+        monkeypatch.setattr(frr, "run", is_started_meanwhile)
+
+        Frr(folder).start(routing, others_have_routes=False)
+
+        assert Frr(folder).running() == routing
+
+
+@pytest.mark.feature("F084")
+def test_a_daemon_that_does_not_start_without_a_watchdog_is_an_error_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_refused() -> NoReturn:
+        raise TransientFailure("another program has the port")
+
+    monkeypatch.setattr(frr, "_require_port", is_refused)
+    with Daemons(folder, ["zebra", "bfdd"]):
+        (folder / "daemon.sh").touch()
+        routing = Frr(folder)._configured()
+
+        with pytest.raises(TransientFailure, match="has the port"):
+            Frr(folder).start(Routing(daemons=routing), others_have_routes=False)
+
+
 def test_a_process_that_only_has_the_same_number_is_not_ours(folder: Path) -> None:
     with Daemons(folder, ["watchfrr", *NAMES]):
         (folder / "bgpd.pid").write_text(f"{os.getpid()}\n")
