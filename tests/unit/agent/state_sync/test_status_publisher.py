@@ -17,7 +17,7 @@ from uno.model.codec import encode
 from uno.model.messages import Kind
 from uno.model.status import CellStatus, LinkState
 from uno.ports.bus import Channel, Received, Topic
-from uno.statesync.flap_damping import AT_ONCE, FIRST_HOLD
+from uno.statesync.flap_damping import AT_ONCE, INTERVAL
 from uno.statesync.timers import HELLO_INTERVAL, REFRESH_INTERVAL, WATCHED_INTERVAL
 
 
@@ -96,13 +96,13 @@ def test_what_flaps_is_held_and_its_newest_state_advertised_in_the_end(
     assert not publisher.update(flapping(AT_ONCE))
     assert not publisher.update(flapping(AT_ONCE + 1))
     # As it was advertised last: there is nothing to hold.
-    publishing.now = FIRST_HOLD
+    publishing.now = INTERVAL
     run_briefly(publisher.run_refresh, lambda: None)
     assert publishing.sequence == AT_ONCE
 
     publishing.now = 0.5
     assert not publisher.update(flapping(AT_ONCE))
-    publishing.now = FIRST_HOLD
+    publishing.now = INTERVAL
     run_briefly(publisher.run_refresh, lambda: None)
     assert database.status(1) == flapping(AT_ONCE)
     assert publishing.sequence == AT_ONCE + 1
