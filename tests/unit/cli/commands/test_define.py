@@ -184,6 +184,7 @@ def test_a_cell_takes_all_its_options(site: Uno) -> None:
             "particles_vpn_port": 1002,
             "backbone_vpn_port": 1003,
             "timing_profile": "metered",
+            "web": {"certificate": None, "key": None},
         },
         "excluded": False,
     }
