@@ -68,9 +68,14 @@ def test_the_ports_of_a_guide_are_those_that_the_cell_listens_on(up: Deployment)
 
 
 def listening(cell: Node) -> set[int]:
-    """The UDP ports of a cell's WireGuard interfaces."""
+    """The UDP ports of a cell's WireGuard interfaces, and those between the ones of its links.
+
+    A guide has one span for links: the port between two, which a deleted cell had, is used again.
+    """
     words = cell.run(["wg", "show", "all", "listen-port"]).stdout.split()
-    return set(map(int, words[1::2]))
+    ports = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    links = [port for name, port in ports.items() if name.startswith("uwg-b")]
+    return {*ports.values(), *range(min(links, default=0), max(links, default=-1) + 1)}
 
 
 def ports_to_forward(guide: str) -> set[int]:
