@@ -1,7 +1,7 @@
 """Agents without a network of their own to change: what `scale.py` starts.
 
 Everything is as in `uno agent` but the host, which is in memory (`uno.host.fake`), and reports that
-every link works, until SIGUSR1 says that those to the dead cell (`agent_board`) do not.
+every link works, until SIGUSR1: from then on those to the dead cell (`agent_board`) do not.
 """
 
 from __future__ import annotations

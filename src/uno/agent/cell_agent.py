@@ -459,9 +459,9 @@ class CellAgent:
         return status
 
     def _with_mended_links(self, status: CellStatus, before: CellStatus | None) -> CellStatus:
-        """Count the losses of links that work again from now on, and return the status so.
+        """Return the status with the losses of links that work again counted from now on.
 
-        What was lost while a link was down says nothing of the link that works.
+        Probes that were lost while a link was down do not count for it.
         """
         mended = _working(status) - _working(before) if before is not None else frozenset()
         if not mended:

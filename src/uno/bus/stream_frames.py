@@ -5,8 +5,8 @@ sends `Hello` first. Then it numbers the channels that it subscribes to; the oth
 of these alone, under their numbers. Of some channels it sends a `ChannelSummary` first, and then
 what the answer to it, a `Request`, names. A sample that is larger than a frame continues in
 `BodyPart`s, with at most one such sample under way in each direction, so that others pass between
-its parts. Whoever reads a frame has verified nothing yet: it copies numbers and bytes, and parses
-no body.
+its parts. Frames are read before any signature is verified: numbers and bytes are copied, and no
+body is parsed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The bus: the newest envelope of each channel and subject, and the presence of its writers.
 
 A channel is a topic and a partition of it. A reader receives the newest envelope of each subject
-from each writer of the channel, also if it joins after the writer, and may receive it again. What
-it says that it does not lack, it may not receive. A write does not block: a newer envelope replaces
-one that has not been sent.
+from each writer of the channel, also if it joins after the writer, and may receive it again. A bus
+may leave out what its `Lacks` denies. A write does not block: a newer envelope replaces one that
+has not been sent.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Channel(Struct, frozen=True):
 
 
 class EnvelopeDigest(Struct, frozen=True):
-    """What tells an envelope from others: `mark` is the beginning of its signature."""
+    """What identifies an envelope: `mark` is the beginning of its signature."""
 
     subject: int
     kind: int

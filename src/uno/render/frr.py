@@ -21,8 +21,9 @@ Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not 
 - A filter compares the first AS number, and not `enforce-first-as`, which is the default since FRR
   9.1, so that a running configuration shows it with one version and not with another.
 - `maximum-prefix` with `force` counts also what the filters refuse, and what soft reconfiguration
-  therefore keeps: whenever a route is accepted (`bgp_update` in bgpd/bgp_route.c), not before. A
-  session over the limit ends, and is tried again after a minute.
+  therefore keeps: whenever a route is accepted (`bgp_update` in bgpd/bgp_route.c), not before. FRR
+  8.4 counts what it refused of other neighbours, too: their flood ends the session whose route is
+  accepted. A session over the limit ends, and is tried again after a minute.
 - Of communities only GRACEFUL_SHUTDOWN is kept: others (NO_EXPORT, BLACKHOLE, LLGR_STALE) would
   have this cell withhold or devalue routes.
 - bgpd itself gives a route from another AS that carries the community GRACEFUL_SHUTDOWN the local

@@ -1,4 +1,4 @@
-"""A certificate of the owner's: which files are taken, and what is said of others."""
+"""A certificate of the owner's: which files are taken, and why others are refused."""
 
 from __future__ import annotations
 
