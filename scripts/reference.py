@@ -39,7 +39,7 @@ PLACES = (
     ("On any machine", lambda name: name in ANYWHERE),
 )
 # Every command of the registry takes these.
-COMMON = {field.name for field in fields(Common)}
+COMMON = {field.name for field in fields(Common)} - {"yes", "no"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,7 @@ def test_help_is_whole_at_80_columns(
 
     assert max(map(len, shown.splitlines())) <= 80
     assert not [line for line in shown.splitlines()[1:] if line.endswith("...")]
-    for option in (each for each in command.params if each.param_type_name == "option"):
+    options = [each for each in command.params if each.param_type_name == "option"]
+    for option in (each for each in options if not each.hidden):
         # The name with what comes after it, on one line.
         assert all(re.search(rf"{spelled}\b", shown) for spelled in option.opts), option.name

@@ -200,7 +200,7 @@ def printing() -> Iterator[tuple[str, str, Recipe]]:
     yield "show particle", "--qr", Recipe("show particle phone -c a", "--qr")
 
 
-def options() -> Iterator[tuple[str, str]]:
+def options(*, hidden: bool = True) -> Iterator[tuple[str, str]]:
     """Yield every command with each spelling of each of its options, long ones alone."""
 
     def walk(command: Any, tokens: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
@@ -208,7 +208,9 @@ def options() -> Iterator[tuple[str, str]]:
             yield from walk(below, (*tokens, name))
         is_run = not hasattr(command, "commands") or command.invoke_without_command
         for each in command.params if tokens and is_run else ():
-            if each.param_type_name == "option" and each.name != "help":
+            if each.param_type_name != "option" or each.name == "help":
+                continue
+            if hidden or not each.hidden:
                 yield " ".join(tokens), each.opts[-1]
                 yield from ((" ".join(tokens), spelled) for spelled in each.secondary_opts)
 
@@ -218,6 +220,33 @@ def options() -> Iterator[tuple[str, str]]:
 OPTIONS = set(options())
 DECLARING = [each for each in declaring() if each[:2] in OPTIONS]
 PRINTING = [each for each in printing() if each[:2] in OPTIONS]
+
+# What asks, typed so that it does; `install` and the units ask in tests of their own.
+NEWCOMER = "-o 'Eve <eve@example.org>'"
+QUESTIONS = {
+    "define cell": Recipe(f"define cell z {NEWCOMER}", ""),
+    "define particle": Recipe(f"define particle z {NEWCOMER}", ""),
+    "config uvn": Recipe(f"config uvn -U {NEWCOMER}", ""),
+    "config cell": Recipe(f"config cell a -U {NEWCOMER}", ""),
+    "config particle": Recipe(f"config particle phone -U {NEWCOMER}", ""),
+    "apply": Recipe("apply --prune -s '{owner: john@example.org, users: []}'", ""),
+    "rollback": Recipe("rollback 1", "", ("define particle pad",)),
+    "delete cell": Recipe("delete cell a", ""),
+    "delete particle": Recipe("delete particle phone", ""),
+    "delete user": Recipe("delete user jane@example.org", ""),
+}
+ASKING_ELSEWHERE = {
+    "backup": "test_at_rest.py::"
+    "test_a_backup_is_not_replaced_without_a_yes_nor_put_into_the_registry",
+    "passphrase remove": "test_at_rest.py::test_a_passphrase_is_changed_and_removed",
+    "install": "commands/test_install.py::test_the_fingerprint_is_confirmed_or_denied_by_an_option",
+    "cell install": "commands/test_install.py::"
+    "test_the_fingerprint_is_confirmed_or_denied_by_an_option",
+    "service install": "test_option_effects.py::"
+    "test_the_unit_of_another_cell_is_replaced_after_a_yes",
+    "cell service enable": "test_option_effects.py::"
+    "test_the_unit_of_another_cell_is_replaced_after_a_yes",
+}
 
 UNIT = [("service install", option) for option in ("--agent", "--boot", "--start")]
 
@@ -418,6 +447,52 @@ def test_what_all_commands_have_has_an_effect(option: str, made: Path, tmp_path:
         done.err,
         history[1],
     )
+
+
+@pytest.mark.feature("F052")
+@pytest.mark.parametrize("option", ["--yes", "--no"])
+def test_answers_are_listed_where_something_is_asked(option: str) -> None:
+    listed = {command for command, spelled in options(hidden=False) if spelled == option}
+
+    assert listed == QUESTIONS.keys() | ASKING_ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("named", sorted(set(ASKING_ELSEWHERE.values())))
+def test_what_asks_elsewhere_is_there(named: str) -> None:
+    file, _, test = named.partition("::")
+
+    assert f"def {test}(" in (Path(__file__).parent / file).read_text()
+
+
+@pytest.mark.feature("F052")
+@pytest.mark.parametrize("command", QUESTIONS)
+def test_a_question_is_answered_by_an_option(command: str, made: Path, tmp_path: Path) -> None:
+    typed, _, before = QUESTIONS[command]
+    registry = Registry(made, tmp_path / "asked", before)
+    first = registry.definition()
+
+    unanswered, no = registry.run(typed), registry.run(f"{typed} --no")
+    assert (unanswered.status, no.status) == (2, 2)
+    assert "no terminal to answer" in unanswered.err
+    assert " No; nothing was changed" in no.err
+    assert registry.definition() == first
+
+    yes = registry.run(f"{typed} -y")
+    assert (yes.status, registry.definition() == first) == (0, False), yes.err
+
+
+@pytest.mark.feature("F052")
+def test_what_asks_nothing_takes_answers_as_well(made: Path) -> None:
+    """The first uno's commands take `-y` and `--no`, and so do scripts that were made for it."""
+    spelled = {command for command, option in OPTIONS if option == "--yes"}
+    others = {command for command, _ in OPTIONS if not command.startswith("lab ")} - spelled
+    uvn = str(made / "uvn")
+
+    assert others <= {"schema"}
+    assert run("list", "cells", "-y", "-r", uvn).out == run("list", "cells", "-r", uvn).out
+    for command in ("list cells", "service status", "update"):
+        done = run(*command.split(), "-y", "--no", "-r", uvn)
+        assert (done.status, done.err) == (2, "uno: -y and --no contradict each other; use one\n")
 
 
 @pytest.mark.feature("F100")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from uno.cli.input import passphrase_source
-from uno.cli.input.options import Common, takes_groups
+from uno.cli.input.options import Asking, Common, takes_groups
 from uno.diagnostics import InvalidInput, UnoError
 
 
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
-    common: Common,
+    common: Asking,
 ) -> None:
     """Write the whole registry to one file, encrypted."""
     from datetime import UTC, datetime

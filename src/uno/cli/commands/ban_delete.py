@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 import typer
 
 from uno.cli.input import completion
-from uno.cli.input.options import Changing, takes_groups
+from uno.cli.input.options import AskingChange, Changing, takes_groups
 
 Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.names)]
 Email = Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion.names)]
@@ -17,7 +18,7 @@ Email = Annotated[str, typer.Argument(metavar="EMAIL", autocompletion=completion
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    groups = {
+    groups: dict[str, tuple[str, _Verbs]] = {
         "ban": ("Ban a cell, particle or user; unban admits it again.", _BAN),
         "unban": ("Admit a banned cell, particle or user again, with new keys.", _UNBAN),
         "delete": ("Delete a cell, particle or user permanently.", _DELETE),
@@ -110,7 +111,7 @@ def unban_user(email: Email, common: Changing) -> None:
     )
 
 
-def delete_cell(name: Name, common: Changing) -> None:
+def delete_cell(name: Name, common: AskingChange) -> None:
     """Delete a cell: its LANs become unreachable."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
@@ -126,7 +127,7 @@ def delete_cell(name: Name, common: Changing) -> None:
     )
 
 
-def delete_particle(name: Name, common: Changing) -> None:
+def delete_particle(name: Name, common: AskingChange) -> None:
     """Delete a particle; its id and addresses are not reused."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
@@ -141,7 +142,7 @@ def delete_particle(name: Name, common: Changing) -> None:
     )
 
 
-def delete_user(email: Email, common: Changing) -> None:
+def delete_user(email: Email, common: AskingChange) -> None:
     """Delete a user; what they own passes to the UVN's owner."""
     from uno.cli.commands import change_command
     from uno.cli.input import registry_change
@@ -166,6 +167,7 @@ def _listed(things: list[str]) -> str:
     return f"{shown} and {len(things) - 5:,} more" if len(things) > 5 else shown
 
 
-_BAN = {"cell": ban_cell, "particle": ban_particle, "user": ban_user}
-_UNBAN = {"cell": unban_cell, "particle": unban_particle, "user": unban_user}
-_DELETE = {"cell": delete_cell, "particle": delete_particle, "user": delete_user}
+_Verbs: TypeAlias = dict[str, Callable[..., None]]
+_BAN: _Verbs = {"cell": ban_cell, "particle": ban_particle, "user": ban_user}
+_UNBAN: _Verbs = {"cell": unban_cell, "particle": unban_particle, "user": unban_user}
+_DELETE: _Verbs = {"cell": delete_cell, "particle": delete_particle, "user": delete_user}

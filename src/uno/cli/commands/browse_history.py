@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uno.cli.input.options import Changing, Common, JsonOption, takes_groups
+from uno.cli.input.options import AskingChange, Common, JsonOption, takes_groups
 
 if TYPE_CHECKING:
     from uno.model.uvn import Uvn
@@ -72,7 +72,7 @@ def diff(
 
 def rollback(
     number: Annotated[int, typer.Argument(metavar="N", help="The generation to restore.")],
-    common: Changing,
+    common: AskingChange,
 ) -> None:
     """Restore the definition of generation N, as a new generation.
 

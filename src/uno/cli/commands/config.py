@@ -11,6 +11,7 @@ import typer
 
 from uno.cli.input import completion
 from uno.cli.input.options import (
+    AskingChange,
     CellChanges,
     CellOptions,
     Changing,
@@ -126,7 +127,7 @@ def uvn(
     deployment: DeploymentOptions,
     how: ConfigOptions,
     changes: UvnChanges,
-    common: Changing,
+    common: AskingChange,
 ) -> None:
     """Show the whole definition, or change its settings with -U."""
     from uno.cli.input import definition_input, setting_options
@@ -162,7 +163,7 @@ def cell(
     options: CellOptions,
     changes: CellChanges,
     how: ConfigOptions,
-    common: Changing,
+    common: AskingChange,
 ) -> None:
     """Show the configuration of a cell, or change it with -U."""
     from uno.cli.input import definition_input, setting_options
@@ -199,7 +200,7 @@ def particle(
     name: Name,
     options: ParticleOptions,
     how: ConfigOptions,
-    common: Changing,
+    common: AskingChange,
     *,
     new_name: NewName = None,
 ) -> None:

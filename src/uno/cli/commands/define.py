@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from uno.cli.input.options import (
+    AskingChange,
     CellOptions,
     Changing,
     DeploymentOptions,
@@ -83,7 +84,7 @@ def uvn(
     )
 
 
-def cell(name: Name, options: CellOptions, how: PrintOptions, common: Changing) -> None:
+def cell(name: Name, options: CellOptions, how: PrintOptions, common: AskingChange) -> None:
     """Add a cell: a gateway that attaches LANs, or routes only."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input, setting_options
@@ -109,7 +110,7 @@ def cell(name: Name, options: CellOptions, how: PrintOptions, common: Changing) 
     )
 
 
-def particle(name: Name, options: ParticleOptions, how: PrintOptions, common: Changing) -> None:
+def particle(name: Name, options: ParticleOptions, how: PrintOptions, common: AskingChange) -> None:
     """Add a particle: a phone or laptop with a WireGuard app."""
     from uno.cli.commands import change_command
     from uno.cli.input import definition_input, setting_options

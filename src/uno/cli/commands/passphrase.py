@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uno.cli.input import passphrase_source
-from uno.cli.input.options import Common, takes_groups
+from uno.cli.input.options import Asking, Common, takes_groups
 from uno.diagnostics import InvalidInput
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def change(
     _seal(common, chosen)
 
 
-def remove(common: Common) -> None:
+def remove(common: Asking) -> None:
     """Store the registry's secrets in clear text from now on."""
     _require(common, sealed=True)
     common.confirm(

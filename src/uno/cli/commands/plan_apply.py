@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from uno.cli.input import completion
-from uno.cli.input.options import Changing, Common, JsonOption, takes_groups
+from uno.cli.input.options import AskingChange, Common, JsonOption, takes_groups
 from uno.diagnostics import InvalidInput
 from uno.model.syntax import quoted, suggestion
 
@@ -48,7 +48,7 @@ def plan(spec: Spec, output: JsonOption, common: Common, *, prune: Prune = False
         raise typer.Exit(DIFFERS)
 
 
-def apply(spec: Spec, common: Changing, *, prune: Prune = False) -> None:
+def apply(spec: Spec, common: AskingChange, *, prune: Prune = False) -> None:
     """Make the registry equal to a file, as one new generation.
 
     It makes none if nothing differs. Names identify objects: what keeps its name keeps

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from uno.cli.commands import service_units
 from uno.cli.commands.install import trigger_agent
 from uno.cli.input.log_options import LogOptions, Quiet, Verbose
-from uno.cli.input.options import takes_groups
+from uno.cli.input.options import takes_answers, takes_groups
 from uno.cli.output.wrapping import to_standard_error
 from uno.diagnostics import ActionNeeded, InvalidInput, TransientFailure
 
@@ -62,11 +62,11 @@ def register(app: typer.Typer) -> None:
         help="Connect this host to the UVN, at boot too, and disconnect it.",
         no_args_is_help=True,
     )
-    service.command("up")(up)
-    service.command("down")(down)
-    service.command("status")(status)
+    service.command("up")(takes_answers(up))
+    service.command("down")(takes_answers(down))
+    service.command("status")(takes_answers(status))
     service.command("install")(takes_groups(service_units.install))
-    service.command("remove")(service_units.remove)
+    service.command("remove")(takes_answers(service_units.remove))
     app.add_typer(service, name="service")
 
 

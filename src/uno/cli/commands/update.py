@@ -12,13 +12,13 @@ import typer
 from uno.cli.commands import install, service_up_down
 from uno.cli.commands.service_up_down import Root
 from uno.cli.input.log_options import LogOptions, Quiet, Verbose
-from uno.cli.input.options import Answers
+from uno.cli.input.options import Answers, takes_answers
 from uno.diagnostics import InvalidInput
 
 
 def register(app: typer.Typer) -> None:
     """Add this command to `app`."""
-    app.command("update")(update)
+    app.command("update")(takes_answers(update))
 
 
 def update(

@@ -12,7 +12,7 @@ from uno.registry.changes.edits import Edited
 from uno.registry.store import password_hashes
 
 if TYPE_CHECKING:
-    from uno.cli.input.options import Changing
+    from uno.cli.input.options import AskingChange, Changing
     from uno.model.uvn import Uvn
     from uno.registry.changes.operations import Change
     from uno.spec.merging import Merged, Removal
@@ -35,7 +35,7 @@ def read(given: str) -> SpecFile:
     return SpecFile(*spec_input.source(given))
 
 
-def confirm_removal(common: Changing, given: SpecFile) -> None:
+def confirm_removal(common: AskingChange, given: SpecFile) -> None:
     """Ask before objects are removed; the registry is not locked meanwhile."""
     given.confirmed = _merged(given, registry_change.head(common).uvn, prune=True).lacking
     if given.confirmed:

@@ -19,6 +19,7 @@ from uno.registry.store import password_hashes
 
 if TYPE_CHECKING:
     from uno.cli.input.options import (
+        AskingChange,
         Changing,
         PasswordOptions,
         UvnOptions,
@@ -86,7 +87,7 @@ def laid_out(uvn: Uvn, deployment: DeploymentOptions, *, redraw: bool = False) -
     )
 
 
-def confirm_owner(common: Changing, owner: str | None) -> bool:
+def confirm_owner(common: AskingChange, owner: str | None) -> bool:
     """Return whether to add an unknown owner as a user; asks if the owner has a name."""
     if owner is None:
         return False

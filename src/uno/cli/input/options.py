@@ -33,6 +33,10 @@ from uno.model.uvn import Middleware, Strategy, TimingProfile
 
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Answer yes to every question.")]
 No = Annotated[bool, typer.Option("--no", help="Answer no to every question.")]
+# Of commands without questions, which take them as all of the seed's do: a script can add them to
+# each command. Help shows them only where something is asked.
+UnaskedYes = Annotated[bool, typer.Option("-y", "--yes", hidden=True)]
+UnaskedNo = Annotated[bool, typer.Option("--no", hidden=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +80,8 @@ class Common:
     ] = Path()
     verbose: Verbose = 0
     quiet: Quiet = False
-    yes: Yes = False
-    no: No = False
+    yes: UnaskedYes = False
+    no: UnaskedNo = False
     passphrase_file: Annotated[
         Path | None,
         typer.Option(
@@ -117,6 +121,14 @@ class Common:
     def _log(self) -> LogOptions:
         return LogOptions(verbose=self.verbose, quiet=self.quiet)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking(Common):
+    """What every command takes that may ask a question."""
+
+    yes: Yes = False
+    no: No = False
+
     def confirm(self, question: str) -> None:
         """Ask `question`; raise `UnoError` unless the answer is yes."""
         Answers(yes=self.yes, no=self.no).confirm(question)
@@ -150,10 +162,18 @@ class Changing(Common):
         ]:
             raise Rejected(*problems)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskingChange(Changing):
+    """What every command takes that changes the registry, and may ask before."""
+
+    yes: Yes = False
+    no: No = False
+
     def confirm(self, question: str) -> None:
-        """Ask `question`, unless this is a dry run."""
+        """Ask `question`, unless this is a dry run; raise `UnoError` unless the answer is yes."""
         if not self.dry_run:
-            Common.confirm(self, question)
+            Answers(yes=self.yes, no=self.no).confirm(question)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,6 +456,27 @@ def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
     shown = list({parameter.name: parameter for parameter in reversed(shown)}.values())[::-1]
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return run
+
+
+def takes_answers(command: Callable[..., None]) -> Callable[..., None]:
+    """Let typer accept `-y` and `--no` for `command`, which asks nothing and has no `Common`."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def run(*, yes: bool, no: bool, **given: Any) -> None:
+        Answers(yes=yes, no=no).refuse_both()
+        command(**given)
+
+    answers = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in (("yes", UnaskedYes), ("no", UnaskedNo))
+    ]
+    named = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()
+    ]
+    run.__signature__ = inspect.Signature([*named, *answers])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in (*named, *answers)}
     return run
 
 

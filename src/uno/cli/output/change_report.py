@@ -140,9 +140,11 @@ def _next(made: Change) -> str:
     if not made.published.cell_packages:
         return ""
     by_hand = "copy each package to its host and run there: uno install PACKAGE -r DIR"
-    before = {cell.member.id for cell in made.parent.plan.cells} if made.parent else set()
-    if plan.root is None or not before:
+    if plan.root is None:
         return f"next: {by_hand}"
+    if not made.was_released:
+        return f"next: {by_hand}; once agents run there, here: uno sync"
+    before = {cell.member.id for cell in made.parent.plan.cells} if made.parent else set()
     new = [cell.member.name for cell in plan.cells if cell.member.id not in before]
     if new:
         places = "its host" if len(new) == 1 else "their hosts"

@@ -35,7 +35,7 @@ from uno.registry.changes.key_selection import KeySelection
 from uno.registry.publish import cell_packages, package_files, particle_packages
 from uno.registry.publish import keygen as keys
 from uno.registry.publish.package_files import Published
-from uno.registry.store import directory, format_rows, trust_rows
+from uno.registry.store import agent_rows, directory, format_rows, trust_rows
 from uno.registry.store.directory import Registry
 from uno.registry.store.generation_store import Generation, Store, StoredSecret
 from uno.statesync.envelope import signer
@@ -58,6 +58,8 @@ class Change(Struct, frozen=True, kw_only=True):
     `before` is the number of the generation before and `parent` that generation, None for a new
     UVN; `before` and `after.number` are the same if there was nothing to change. `keys` counts the
     secrets that were drawn (those in place of others included), `revoked` those that are gone.
+    `was_released` if an agent of the registry may have been in contact with cells before: it has
+    released a generation, or the registry is restored.
     """
 
     before: int
@@ -68,6 +70,7 @@ class Change(Struct, frozen=True, kw_only=True):
     parent: Generation | None = None
     keys: int = 0
     revoked: int = 0
+    was_released: bool = False
     is_dry_run: bool = False
 
     @property
@@ -158,7 +161,8 @@ def change(
     parent = replace(head.plan, ring=()) if relayout else head.plan
     decided = _decide(edited, parent, secrets)
     # After a restore, laying out the same anew gives every cell a package that is newer for it.
-    is_reissue = relayout and store.numbering.jump is not None
+    is_restored = store.numbering.jump is not None
+    is_reissue = relayout and is_restored
     if _is_same(head, edited.uvn, decided) and not is_reissue:
         healed = Published() if dry_run else package_files.heal(registry)
         return Change(
@@ -200,6 +204,7 @@ def change(
         parent=head,
         keys=new,
         revoked=gone,
+        was_released=is_restored or agent_rows.release(store.database) is not None,
         is_dry_run=dry_run,
     )
 

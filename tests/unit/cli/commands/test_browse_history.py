@@ -226,7 +226,7 @@ def test_nothing_is_removed_without_a_question(
         monkeypatch.undo()
         site("define", "particle", "tablet")
 
-    monkeypatch.setattr("uno.cli.input.options.Common.confirm", meanwhile)
+    monkeypatch.setattr("uno.cli.input.options.AskingChange.confirm", meanwhile)
 
     done = site(*words)
 

@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from commands import Uno, run
 from uno.registry.changes import operations
 from uno.registry.publish import package_files
+from uno.registry.store import agent_rows
 from uno.render import package_file
 
 SPEC = """
@@ -389,3 +390,19 @@ def test_the_registry_alone_has_what_every_package_is_made_of(
     assert {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*.uvn-agent")} == made
     assert [path.name for path in copy.rglob("*.zip")] == ["net__phone.zip"]
     assert json.loads(run("show", "cell", "a", "-J", "-r", str(copy)).out)["ports"]
+
+
+def test_the_next_step_is_sync_once_something_was_released(site: Uno, root: Path) -> None:
+    """Until then no cell can have its package: packages are installed by hand first."""
+    by_hand = "next: copy each package to its host and run there: uno install PACKAGE -r DIR"
+    first = site("config", "cell", "a", "-U", "--location", "attic").out
+    assert f"{by_hand}; once agents run there, here: uno sync" in " ".join(first.split())
+
+    with operations.opened(root, for_change=True) as registry, registry.store.transaction():
+        agent_rows.put_release(registry.store.database, "{}")
+
+    changed = site("config", "uvn", "-U", "--timing-profile", "fast").out
+    assert "next: uno sync; or for cells without" in changed
+    added = site("define", "cell", "z", "-N", "10.77.0.0/24").out
+    assert "next: copy the package of z to its host" in added
+    assert "and here: uno sync" in " ".join(added.split())

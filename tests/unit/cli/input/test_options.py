@@ -10,7 +10,7 @@ import pytest
 from typer.core import TyperGroup
 
 from commands import Uno
-from uno.cli.input.options import Common
+from uno.cli.input.options import Asking, Common
 from uno.cli.main import whole
 from uno.cli.output import change_report
 from uno.diagnostics import Rejected, UnoError
@@ -28,11 +28,11 @@ def answers(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
 @pytest.mark.feature("F052")
 def test_a_question_on_a_terminal_is_answered_there(monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, "y")
-    Common().confirm("Sure?")
+    Asking().confirm("Sure?")
 
     answers(monkeypatch, "n")
     with pytest.raises(UnoError, match="stopped"):
-        Common().confirm("Sure?")
+        Asking().confirm("Sure?")
 
 
 @pytest.mark.feature("F052")
@@ -43,8 +43,8 @@ def test_in_ci_a_question_stops_the_command_even_on_a_terminal(
     monkeypatch.setenv("CI", "true")
 
     with pytest.raises(UnoError, match="There is no terminal to answer on"):
-        Common().confirm("Sure?")
-    Common(yes=True).confirm("Sure?")
+        Asking().confirm("Sure?")
+    Asking(yes=True).confirm("Sure?")
 
 
 @pytest.mark.feature("F052")
