@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace  # noqa: TID251 - of a dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -42,6 +42,8 @@ from watching import (
     vtysh,
 )
 
+from uno.host.routing_frr import prefix_limits
+from uno.lab.agents import Agent
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
 from uno.model.plan import asn_of
@@ -389,30 +391,38 @@ def test_a_route_that_flaps_a_hundred_times_a_second_costs_others_little(thief: 
 @pytest.mark.feature("G22")
 @pytest.mark.feature("G53")
 @pytest.mark.alone
-def test_a_hundred_thousand_prefixes_end_the_session_alone(thief: Thief) -> None:
-    """With the first route that is accepted: FRR counts then, and what it has refused as well.
+def test_a_hundred_thousand_refused_prefixes_end_its_own_session_alone(thief: Thief) -> None:
+    """The agent ends it; without one, it is bgpd's memory that limits them.
 
-    It is last: without the limit, bgpd keeps them all, and some of the memory for good.
+    It is last: bgpd keeps some of the memory for good.
     """
     world, near, cells = thief.running.world, thief.near, thief.others.cells
-    own = Claim(prefixes=[OWN4], path=[B])
-    # Others have the path that is left: FRR counts what one neighbour sent when it accepts a route
-    # of another one, too, and would end that one's session.
-    thief.sessions["lan-c"].withdraw(own)
-    await_true(lambda: not thief.path(OWN4, str(B)), "its own route is withdrawn")
-    tables_at_rest(cells)
     before = {cell.name: (connections(cell), load(cell)) for cell in cells}
-    flood = Claim(prefixes=FLOOD, path=[B])
     prober, sent = stream([line(world.nodes["lan-c-host1"], world.nodes["lan-d-host1"])])
-    with prober, sent:
+    with prober, sent, ExitStack() as stack:
         began = time.monotonic()
-        thief.sessions["lan-c"].advertise(flood)
-        # bgpd closes the connection.
-        with suppress(OSError):
-            thief.sessions["lan-c"].advertise(own)
-        await_true(lambda: not thief.has_session(), "the session is ended", within=30)
-        pause(0.5)
+        thief.sessions["lan-c"].advertise(Claim(prefixes=FLOOD, path=[B]))
+        mark = Claim(prefixes=[OWN4], path=[B], communities=[GRACEFUL_SHUTDOWN])
+        thief.sessions["lan-c"].advertise(mark)
+        await_true(
+            lambda: "community" in (thief.path(OWN4, str(B)) or {}), "all are taken", within=60
+        )
+        # With each route that it accepts FRR could count what was refused of another neighbour.
+        for verb in ("no network", "network"):
+            is_there = verb == "network"
+            config = ("configure terminal", f"router bgp {D}", "address-family ipv6 unicast")
+            vtysh(world.nodes["lan-d"], *config, f"{verb} {LAN6}")
+            await_true(lambda i=is_there: bool(thief.paths(LAN6)) is i, f"{LAN6}: {is_there}")
+        assert prefix_count(near) > len(FLOOD)
+        assert thief.has_session()
+
+        agent = Agent(node=near, root=thief.running.cell_root(near), cell=3)
+        stack.callback(agent.stop)
+        agent.start()
+        await_true(lambda: not thief.has_session(), "the session is ended", within=60)
+        await_true(lambda: prefix_count(near) < 1000, "they are removed", within=60)
         elapsed = time.monotonic() - began
+        await_true(lambda: "ended its BGP session" in agent.log_text(), "it is reported")
 
     shown = json.loads(vtysh(near, f"show bgp neighbors {thief.address} json"))[thief.address]
     assert shown["lastNotificationReason"] == "Cease/Maximum Number of Prefixes Reached"
@@ -434,26 +444,9 @@ def test_a_hundred_thousand_prefixes_end_the_session_alone(thief: Thief) -> None
     thief.reconnect()
     await_true(lambda: thief.path(OWN4, str(B)), "its own route is accepted again")
     thief.others.await_unchanged()
+    thief.sessions["lan-c"].close()
 
-    family = ("configure terminal", f"router bgp {C}", "address-family ipv4 unicast")
-    # The first is that of IPv4.
-    limit = next(
-        each.strip()
-        for each in vtysh(near, "show running-config").splitlines()
-        if each.startswith(f"  neighbor {thief.address} maximum-prefix ")
-    )
-    vtysh(near, *family, f"no neighbor {thief.address} maximum-prefix")
-    try:
-        thief.sessions["lan-c"].withdraw(own)
-        thief.sessions["lan-c"].advertise(flood)
-        last = Claim(prefixes=[OWN4], path=[B], communities=[GRACEFUL_SHUTDOWN])
-        thief.sessions["lan-c"].advertise(last)
-        await_true(
-            lambda: "community" in (thief.path(OWN4, str(B)) or {}),
-            "without the limit, all are taken",
-            within=30,
-        )
-        assert holds(thief.has_session, during=1)
-    finally:
-        thief.sessions["lan-c"].close()
-        vtysh(near, *family, limit)
+
+def prefix_count(cell: Node) -> int:
+    """How many prefixes a cell's bgpd has, refused ones included."""
+    return prefix_limits.prefix_count(vtysh(cell, prefix_limits.COUNT).encode())

@@ -653,14 +653,22 @@ class CellAgent:
             self.observe_soon()
 
     async def _check_for_changes(self) -> None:
-        """Reconcile once something has changed of which the kernel does not notify."""
+        """Reconcile once something has changed of which the kernel does not notify.
+
+        Beside it, end the sessions of neighbours that advertise too much.
+        """
+        reconciler = self._reconciler
         while True:
             await asyncio.sleep(self._intervals.check_every)
+            # bgpd may not run; a pass reports that.
+            with suppress(UnoError):
+                effective = self._commit.effective
+                await self._run_blocking(partial(reconciler.end_sessions_over_limit, effective))
             if self._commit.awaiting_confirm or self._commit.cleanup_due is not None:
                 continue
             # The next pass meets the same error, and reports it.
             with suppress(UnoError):
-                if await self._run_blocking(self._reconciler.has_changed):
+                if await self._run_blocking(reconciler.has_changed):
                     self.reconcile_now()
 
     def _poll_faster(self) -> None:

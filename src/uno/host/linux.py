@@ -259,6 +259,10 @@ class LinuxHost:
         """Remove the stale routes of a neighbour whose BGP session is down."""
         self._frr.drop_routes(neighbor)
 
+    def end_sessions_over_limit(self) -> tuple[str, ...]:
+        """End BGP sessions over their limit of prefixes; return those neighbours."""
+        return self._frr.end_sessions_over_limit()
+
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
         """Initiate a handshake with a peer that has an endpoint, at the address configured last."""
         history = self._history(tunnel, peer)

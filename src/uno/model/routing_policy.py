@@ -28,7 +28,7 @@ MAXIMUM_PATHS = 8
 GSHUT_DETECTION_TIME = 5000
 
 # The lowest limit of prefixes from one neighbour: some 100 octets of memory each.
-_LEAST_MAXIMUM_PREFIXES = 1024
+LEAST_MAXIMUM_PREFIXES = 1024
 
 # Detect Mult has 8 bits (RFC 5880, section 4.1).
 _MAXIMUM_MULTIPLIER = 255
@@ -138,7 +138,7 @@ class RoutingPolicy(Struct, frozen=True, kw_only=True):
         advertises what an earlier or later plan has, and the limit should seldom change.
         """
         planned = sum(each.version == version for one in self.origins for each in one.prefixes)
-        return max(_LEAST_MAXIMUM_PREFIXES, 1 << (4 * planned - 1).bit_length())
+        return max(LEAST_MAXIMUM_PREFIXES, 1 << (4 * planned - 1).bit_length())
 
     def origins_of(self, session: BgpSession) -> tuple[RouteOrigin, ...]:
         """Return the cells whose routes the import policy of a session accepts."""

@@ -432,6 +432,14 @@ class Host(Protocol):
         """
         ...
 
+    def end_sessions_over_limit(self) -> tuple[str, ...]:
+        """End the BGP sessions of neighbours that advertise more prefixes than they may.
+
+        Prefixes that are refused count. A session is tried again after a minute. Returns the
+        addresses of these neighbours, as in `SessionStatus`. Raises `UnoError`.
+        """
+        ...
+
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
         """Initiate a handshake with a peer that has an endpoint, without the retry delay.
 

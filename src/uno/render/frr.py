@@ -20,10 +20,10 @@ Sources: FRR 8.4 user manual, chapters BGP, BFD, Route Maps, Zebra. What is not 
   link.
 - A filter compares the first AS number, and not `enforce-first-as`, which is the default since FRR
   9.1, so that a running configuration shows it with one version and not with another.
-- `maximum-prefix` with `force` counts also what the filters refuse, and what soft reconfiguration
-  therefore keeps: whenever a route is accepted (`bgp_update` in bgpd/bgp_route.c), not before. FRR
-  8.4 counts what it refused of other neighbours, too: their flood ends the session whose route is
-  accepted. A session over the limit ends, and is tried again after a minute.
+- `maximum-prefix` counts what is accepted. No `force`: it would count also what the filters refuse,
+  but of all neighbours against the one whose route is accepted (`bgp_filtered_routes_count` in
+  bgpd/bgp_route.c of FRR 8.4). A session over the limit ends, and is tried again after a minute.
+  What one neighbour has refused is limited by the agent (`prefix_limits`).
 - Of communities only GRACEFUL_SHUTDOWN is kept: others (NO_EXPORT, BLACKHOLE, LLGR_STALE) would
   have this cell withhold or devalue routes.
 - bgpd itself gives a route from another AS that carries the community GRACEFUL_SHUTDOWN the local
@@ -315,7 +315,7 @@ def _family(policy: RoutingPolicy, version: int) -> Iterator[str]:
         yield f"{neighbor} activate"
         yield f"{neighbor} soft-reconfiguration inbound"
         limit = policy.maximum_prefixes(version)
-        yield f"{neighbor} maximum-prefix {limit} restart {RESTART_AFTER} force"
+        yield f"{neighbor} maximum-prefix {limit} restart {RESTART_AFTER}"
         yield f"{neighbor} route-map IMPORT-{session.interface}-V{version} in"
         yield f"{neighbor} route-map {'EXPORT-GSHUT' if session.is_avoided else 'EXPORT'} out"
     yield f"  maximum-paths {MAXIMUM_PATHS}"

@@ -138,6 +138,21 @@ class HostReconciler:
         """
         return self._fingerprint is not None and self.host.fingerprint() != self._fingerprint
 
+    def end_sessions_over_limit(self, package: Package) -> None:
+        """End the BGP sessions of neighbours that advertise more than they may. Raises `UnoError`.
+
+        bgpd keeps what it refuses, and would run out of memory.
+        """
+        over = self.host.end_sessions_over_limit()
+        for link in package.plan.links:
+            if str(link.remote4) in over:
+                _log.warning(
+                    "%s advertises more prefixes than the UVN has; ended its BGP session on %s for "
+                    "a minute",
+                    package.roster.member(link.cell).name,
+                    link.interface,
+                )
+
     def note_done(self, done: Iterable[Action]) -> None:
         """Take note of the tunnels that a change of package has made or removed."""
         for action in done:

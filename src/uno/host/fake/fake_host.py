@@ -68,7 +68,7 @@ class FakeHost:
     firewalls, as nft prints them in JSON, `shown` what the host shows of itself, `modes` the modes
     of interfaces that are not simply up or down. `moved` are the endpoints whose names resolve to
     another address now, `alternatives` those that have further addresses, with their number. Every
-    name resolves to `resolved`.
+    name resolves to `resolved`. `over_limit` are neighbours that advertise too many prefixes.
     """
 
     def __init__(self, *, nics: Iterable[Nic] = (), fixed: Iterable[str] = ()) -> None:
@@ -88,6 +88,7 @@ class FakeHost:
         self.looked_up: list[tuple[str, ...]] = []
         self.paths: dict[Address, KernelPath] = {}
         self.interfaces_with_routes: set[str] = set()
+        self.over_limit: tuple[str, ...] = ()
         self.foreign_rules = ""
         self.shown = HostVitals()
         self.modes: dict[str, LinkMode] = {}
@@ -228,6 +229,11 @@ class FakeHost:
     def drop_routes(self, neighbor: str) -> None:
         """Record the call."""
         self.dropped.append(neighbor)
+
+    def end_sessions_over_limit(self) -> tuple[str, ...]:
+        """Return the neighbours in `over_limit`, once."""
+        ended, self.over_limit = self.over_limit, ()
+        return ended
 
     def initiate_handshake(self, tunnel: str, peer: Peer) -> None:
         """Record the call."""

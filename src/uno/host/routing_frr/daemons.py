@@ -29,8 +29,8 @@ from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.files import make_open_dir, write_atomic
 from uno.host import programs
 from uno.host.command import run, start
-from uno.host.routing_frr import frr_diff, seccomp_no_socket_filter, vty
-from uno.model.routing_policy import BGP_PORT, MAXIMUM_PATHS
+from uno.host.routing_frr import frr_diff, prefix_limits, seccomp_no_socket_filter, vty
+from uno.model.routing_policy import BGP_PORT, LEAST_MAXIMUM_PREFIXES, MAXIMUM_PATHS
 from uno.ports.host import Routing, SessionStatus
 from uno.render.frr import integrated, startup
 
@@ -59,8 +59,9 @@ SWEEP_SECONDS = 150
 NICENESS = {"zebra": -15, "bfdd": -15, "bgpd": -10}
 
 # KiB of address space that bgpd may have, which starts with 180,000. It keeps also routes that it
-# refuses, 0.5 kB each, and counts them only once it accepts one of that neighbour: an attacker must
-# not take the memory of the host. A bgpd that ends is restarted, and forwarding goes on meanwhile.
+# refuses, 0.5 kB each, and does not limit them; the agent does. Without an agent, too, an attacker
+# must not take the memory of the host. A bgpd that ends is restarted, and forwarding goes on
+# meanwhile.
 BGPD_MEMORY = 1 << 20
 
 # Where another FRR has routes on this host zebra must never sweep: it would delete them too.
@@ -87,7 +88,9 @@ class Frr:
         """
         _join_groups()
         self._folder = folder
-        self._kept = [vty.VtyConnection(folder / f"{name}.vty") for name in DAEMONS]
+        self._kept = {name: vty.VtyConnection(folder / f"{name}.vty") for name in DAEMONS}
+        self._limits: tuple[prefix_limits.PrefixLimit, ...] = ()
+        self._limits_of = 0
 
     def running(self) -> Routing | None:
         """Return the configuration, if the watchdog and every daemon run.
@@ -113,7 +116,7 @@ class Frr:
 
     def fingerprint(self) -> tuple[bytes | None, ...]:
         """Return what each daemon shows as its running configuration, None where it is silent."""
-        return tuple(each.query("show running-config") for each in self._kept)
+        return tuple(each.query("show running-config") for each in self._kept.values())
 
     def leftovers(self) -> bool:
         """Whether anything of an earlier start is there."""
@@ -196,6 +199,33 @@ class Frr:
         with _answering():
             # One step: this process may be killed between two, and leave the neighbour shut down.
             vty.configure(self._folder, "bgpd", [(router, shutdown, f"no {shutdown}", "exit")])
+
+    def end_sessions_over_limit(self) -> tuple[str, ...]:
+        """End the sessions of neighbours that advertise more than they may, refused ones included.
+
+        Returns their addresses. Raises `UnoError` if bgpd does not respond.
+        """
+        bgpd = self._kept["bgpd"]
+        count = prefix_limits.prefix_count(bgpd.query(prefix_limits.COUNT))
+        if count <= LEAST_MAXIMUM_PREFIXES:
+            return ()
+        limits = [each for each in self._prefix_limits() if each.limit < count]
+        over = [each for each in limits if each.is_exceeded(bgpd.query(each.query))]
+        if over:
+            router = _router(dict(self._configured()).get("bgpd", ""))
+            with _answering():
+                vty.configure(self._folder, "bgpd", [each.ending(router) for each in over])
+        return tuple(sorted({each.neighbor for each in over}))
+
+    def _prefix_limits(self) -> tuple[prefix_limits.PrefixLimit, ...]:
+        """Return the limits of the running configuration; it may have 130 kB."""
+        path = self._folder / "bgpd.conf"
+        with suppress(FileNotFoundError):
+            written = path.stat().st_mtime_ns
+            if written != self._limits_of:
+                self._limits = tuple(prefix_limits.prefix_limits(path.read_text()))
+                self._limits_of = written
+        return self._limits
 
     def reinstall_routes(self) -> None:
         """Have zebra, if it runs, install the routes of bgpd again. Raises `UnoError`.

@@ -103,6 +103,24 @@ def test_routes_that_are_kept_through_a_dead_link_are_dropped(tmp_path: Path) ->
     assert host.dropped == [str(link.remote4)]
 
 
+@pytest.mark.feature("G22")
+def test_a_neighbour_over_its_limit_of_prefixes_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, clock, package = FakeHost(), Clock(), package_of(CROSSED)
+    reconciler = HostReconciler(host, tmp_path, wall=clock.now, now=clock.now)
+    link = package.plan.links[0]
+    host.over_limit = (str(link.remote4), "192.0.2.1")
+
+    for _ in range(2):
+        reconciler.end_sessions_over_limit(package)
+
+    name = package.roster.member(link.cell).name
+    (line,) = (each for each in caplog.messages if "more prefixes" in each)
+    assert line.startswith(f"{name} advertises more prefixes than the UVN has; ended")
+    assert line.endswith(f"on {link.interface} for a minute")
+
+
 @pytest.mark.feature("G12")
 def test_routes_of_a_metered_link_are_left_to_the_restart_time_of_bgp(tmp_path: Path) -> None:
     host, clock, package = FakeHost(), Clock(), package_of(CROSSED)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +10,7 @@ import pytest
 from uno.diagnostics import UnoError
 from uno.host.routing_frr import vty
 from uno.ports.host import SessionStatus
+from vty_daemon import daemon
 
 
 def test_an_answer_ends_with_three_zeros_and_a_status(tmp_path: Path) -> None:
@@ -129,36 +126,3 @@ def answers(
         ("bfdd", "show bfd peers json"): json.dumps(bfd),
     }
     monkeypatch.setattr(vty, "query", lambda _, daemon, command: given[daemon, command])
-
-
-@contextmanager
-def daemon(folder: Path, name: str, answers: dict[str, str]) -> Iterator[list[str]]:
-    """Answer on a daemon's socket; hang up at what is not among `answers`."""
-    received: list[str] = []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(folder / f"{name}.vty"))
-        listener.listen()
-        thread = threading.Thread(
-            target=serve, args=(listener, received, {"enable": "", **answers})
-        )
-        thread.start()
-        yield received
-        thread.join()
-
-
-def serve(listener: socket.socket, received: list[str], answers: dict[str, str]) -> None:
-    one, _ = listener.accept()
-    with one:
-        waiting = b""
-        while part := one.recv(4096):
-            waiting += part
-            while b"\0" in waiting:
-                command, _, waiting = waiting.partition(b"\0")
-                received.append(command.decode())
-                if received[-1] not in answers:
-                    return
-                reported = answers[received[-1]].encode()
-                # CMD_WARNING_CONFIG_FAILED in FRR's lib/command.h.
-                one.sendall(
-                    reported + b"\0\0\0" + (b"\x0d" if reported.startswith(b"%") else b"\0")
-                )
