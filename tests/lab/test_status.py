@@ -562,9 +562,10 @@ def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None
 def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_protocol(
     well: Agents, tmp_path: Path
 ) -> None:
-    config = well.deployment.registry
-    receiver = well.cells["lan-a"].node
-    inbox = tmp_path / "inbox"
+    config, world = well.deployment.registry, well.deployment.world
+    lan_c = well.cells["lan-c"]
+    receiver, relay = well.cells["lan-a"].node, well.cells["relay"].node
+    inbox, other = tmp_path / "inbox", tmp_path / "other"
     targets = (
         "http://127.0.0.1:8001/hook?secret=s3cret",
         "ntfy+http://127.0.0.1:8001/alerts?token=tk",
@@ -573,7 +574,10 @@ def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_proto
         "matrix+http://127.0.0.1:8001/!room:example.org?token=m",
         "smtp://127.0.0.1:8002/?tls=off&from=uno@example.org&to=me@example.org",
     )
-    server = receiver.start([sys.executable, RECEIVERS, str(inbox), "8001", "8002"])
+    servers = [
+        node.start([sys.executable, RECEIVERS, str(path), "8001", "8002"])
+        for node, path in ((receiver, inbox), (relay, other))
+    ]
     try:
         words = [word for url in targets for word in ("--notify", url)]
         words += ["--notify-via", "lan-a", "--notify-via", "relay", "--notify-hold", "4"]
@@ -585,19 +589,45 @@ def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_proto
         assert tested.stdout.count("sent") == len(targets) + 1
         inbox.write_text("")
 
-        lose_lan(well.cells["lan-c"])
-        await_true(lambda: len(notices(inbox)) == 6, "the loss is sent to all", within=120)
-        assert {*notices(inbox)} == {"MAIL", *PATHS}
-        assert LOST in inbox.read_text()
-        regain_lan(well.cells["lan-c"])
-        await_true(lambda: len(notices(inbox)) == 12, "its end is sent to all", within=120)
-        assert "works again" in inbox.read_text()
-        assert holds(lambda: len(notices(inbox)) == 12, during=2), "nobody is notified twice"
+        # Whoever works on a cell mutes it.
+        muting = ("-r", str(lan_c.root))
+        deploy.uno(lan_c.node, "notify", "mute", "--for", "2h", *muting)
+        lose_lan(lan_c)
+        await_true(lambda: is_muted_without_its_lan(well), "lan-a has both", within=120)
+
+        # Each half of a network that is split notifies of the other.
+        for one in ("relay", "lan-b"):
+            for peer in ("lan-a", "lan-c", "lan-d", "registry"):
+                world.cut(one, peer)
+        for path, lost in ((inbox, "relay"), (other, "lan-a")):
+            named = f"{lost}: no contact"
+            await_true(lambda it=path, of=named: notices(it, of), named, within=120)
+        assert notices(inbox, LOST) == [], "what was wrong before, in the cell that is muted"
+        world.restore_all()
+
+        deploy.uno(lan_c.node, "notify", "unmute", *muting)
+        await_true(lambda: len(notices(inbox, LOST)) == 6, "the loss is sent to all", within=120)
+        assert {*notices(inbox, LOST)} == {"MAIL", *PATHS}
+        regain_lan(lan_c)
+        await_true(lambda: len(notices(inbox, LOST)) == 12, "its end is sent to all", within=120)
+        assert "works again" in inbox.read_text().splitlines()[-1]
+        assert holds(lambda: len(notices(inbox, LOST)) == 12, during=2), "nobody is notified twice"
+        assert notices(other, LOST) == []
     finally:
-        server.stop()
-        regain_lan(well.cells["lan-c"])
+        world.restore_all()
+        for server in servers:
+            server.stop()
+        regain_lan(lan_c)
         config("config", "uvn", "-U", "--no-notify", "-y")
         well.sync("-t", "120")
+
+
+def is_muted_without_its_lan(well: Agents) -> bool:
+    """Whether lan-a has received that lan-c is muted and has lost its LAN."""
+    views = {cell.name: cell for cell in well.cells["lan-a"].view().cells}
+    state, muted = views["lan-c"].status, views["lan-c"].muted_for
+    lost = [lan for lan in state.lans if lan.interface is None] if state else []
+    return muted > 0 and [str(lan.network) for lan in lost] == [LOST]
 
 
 RECEIVERS = str(Path(__file__).parents[1] / "receivers.py")
@@ -605,14 +635,14 @@ MATRIX = "matrix"
 PATHS = {"/hook", "/", "/gotify/message", "/services/x", MATRIX}
 
 
-def notices(inbox: Path) -> list[str]:
-    """The paths, or the method of mails, of what was received, without heartbeats."""
-    return [each for each in paths_of(inbox) if each != "/beat"]
+def notices(inbox: Path, about: str = "") -> list[str]:
+    """The paths, or the method of mails, of what was received with a text, without heartbeats."""
+    return [each for each in paths_of(inbox, about) if each != "/beat"]
 
 
-def paths_of(inbox: Path) -> list[str]:
+def paths_of(inbox: Path, about: str = "") -> list[str]:
     lines = inbox.read_text().splitlines() if inbox.exists() else []
-    found = [json.loads(line) for line in lines]
+    found = [json.loads(line) for line in lines if about in line]
     matrix = "/_matrix/client/v3/rooms/"
     return [
         "MAIL" if it[0] == "MAIL" else MATRIX if it[1].startswith(matrix) else it[1] for it in found
@@ -718,7 +748,7 @@ def test_the_page_of_every_cell_is_read_from_everywhere_in_the_uvn_and_from_nowh
 @pytest.mark.feature("F106")
 @pytest.mark.feature("G43")
 def test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_left_without(
-    well: Agents,
+    well: Agents, authority: Path
 ) -> None:
     registry, root = well.registry, str(well.deployment.registry_root)
     log = registry.node.directory / "web.log"
@@ -736,6 +766,14 @@ def test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_le
                 within=30,
             )
             assert {cell["health"] for cell in asked()["cells"]} == {"silent"}
+        beside.stop()
+        # At a private address it has the UVN's certificate.
+        registry.node.run(["ip", "address", "add", f"{PRIVATE}/32", "dev", "lo"])
+        beside = registry.node.start(as_on_a_stock_host([*argv, "--address", PRIVATE]), log=log)
+        await_true(lambda: PRIVATE in printed_address(log), "it prints an address", within=60)
+        assert printed_address(log).startswith(f"https://{PRIVATE}:50443/login?ticket=")
+        with reading(registry.node, printed_address(log), root=authority) as asked:
+            assert {cell["name"] for cell in asked()["cells"]} == well.cells.keys()
     finally:
         beside.stop()
         registry.start("--web")
@@ -747,10 +785,13 @@ def test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_le
         await_true(lambda: is_well(asked()), "the agent's own page shows them too", within=90)
 
 
+PRIVATE = "192.168.250.1"
+
+
 def printed_address(log: Path) -> str:
-    """The address that a page was opened with, empty before it is printed."""
+    """The address that a page was opened with last, empty before it is printed."""
     text = log.read_text() if log.exists() else ""
-    return next((line for line in text.splitlines() if line.startswith("http")), "")
+    return next((line for line in text.splitlines()[::-1] if line.startswith("http")), "")
 
 
 def is_well(summary: dict[str, Any]) -> bool:
@@ -760,10 +801,15 @@ def is_well(summary: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def reading(node: Node, address: str) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Open a page with a ticket on its own host; yield what returns its summary."""
+def reading(
+    node: Node, address: str, *, root: Path | None = None
+) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Open a page with a ticket on its own host; yield what returns its summary.
+
+    A page with TLS has a certificate of the authority in `root`.
+    """
     jar = node.directory / "cookies.txt"
-    words = (sys.executable, "-I", PLAIN_READER, str(jar))
+    words = (sys.executable, "-I", PLAIN_READER, str(jar), str(root or ""))
     node.run([*words, address])
     summary = f"{address.partition('/login')[0]}/api/v1/summary"
     try:

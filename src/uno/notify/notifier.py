@@ -147,6 +147,9 @@ class Notifier:
             self._store(replace(self._record, events=known))
         own = frozenset(self._record.reported)
         senders = Senders(own=picture.own, alive={**picture.alive, picture.own: own})
+        # The sender before has withdrawn it: it would seem that it was not reported.
+        over = {each.condition.id for each in notices if each.kind is NoticeKind.FOUND}
+        self._pending = [it for it in self._pending if it.notice.condition.id not in over]
         self._pending += [
             _Pending(notice=notice, due=now + turns.delay(senders, notice)) for notice in notices
         ]

@@ -72,13 +72,13 @@ class _Causes(Struct):
         known = [each for each in others if each.status is not None]
         if not known or any(each.alive for each in others):
             return
-        where = "this cell" if viewer != REGISTRY else "the registry"
+        where = picture.name(viewer) if viewer != REGISTRY else "the registry"
         alert = Alert(
             id=AlertKind.ISOLATED,
             kind=AlertKind.ISOLATED,
             severity=AlertSeverity.CRITICAL,
-            what=f"{where} has no contact with any cell: what is shown of them is old",
-            remedy="see that this host reaches the Internet; then: uno doctor",
+            what=f"{where} has no contact with any other cell: what is known of them is old",
+            remedy=f"see that the host of {where} reaches the Internet; there: uno doctor",
             cells=(viewer,) if viewer in picture.cells else (),
         )
         self.consequences[alert.id] = len(others)

@@ -197,6 +197,22 @@ def test_the_second_sender_sends_what_the_first_has_not_delivered(tmp_path: Path
 
 
 @pytest.mark.feature("G50")
+def test_a_loss_that_ends_before_a_senders_turn_is_not_sent_when_another_has_withdrawn_it(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path / "notifications.json", own=5)
+    none = frozenset[str]()
+    world.alive = {1: frozenset({SILENT.id}), 2: none, 3: none, 4: none, 5: none}
+    world.conditions = {SILENT.id: SILENT}
+    world.wait(HOLD + 2 * INTERVAL)
+    world.conditions = {}
+    world.wait(HOLD)
+    world.alive[1] = frozenset()
+    world.wait(8 * TURN)
+    assert not world.sent
+
+
+@pytest.mark.feature("G50")
 def test_the_first_sender_fetches_the_heartbeat_and_the_second_when_it_is_gone(
     world: World, tmp_path: Path
 ) -> None:
