@@ -5,7 +5,7 @@ Each is one pass: observe, reconcile, apply. A second pass changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
 from msgspec import Struct
@@ -36,8 +36,10 @@ from uno.reconcile.collisions import Collision, collisions
 from uno.reconcile.converge import cell_target, compare, find_obstacles
 from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind
 from uno.reconcile.forwarding_proof import ForwardingProof, ProofPlan
+from uno.reconcile.kernel_parameters import forwarded_by_uno
 from uno.reconcile.lans import attached, require_all
 from uno.reconcile.link_obstacles import link_obstacles
+from uno.reconcile.nft_evaluation import source_translations
 from uno.render.tunnels import tunnels
 
 Progress = Callable[[str], None]
@@ -92,13 +94,29 @@ def change_over(
     return switch(host, old=old, new=new, schedule=by_hand, progress=progress, pause=pause, now=now)
 
 
-def down(host: Host, *, forget: bool, progress: Progress) -> tuple[Action, ...]:
+def forwarding_users(host: Host) -> Mapping[int, str]:
+    """Return the IP versions that the host forwards since uno's `up`, and that others use now.
+
+    Each with a table of nftables that translates addresses of what is forwarded: docker and others
+    set forwarding only where it is off, so that they rely on what uno has set.
+    """
+    found = source_translations(host.forwarding_state(()).ruleset)
+    return {
+        version: found[version]
+        for version in forwarded_by_uno(host.observe(()).originals)
+        if version in found
+    }
+
+
+def down(
+    host: Host, *, forget: bool, progress: Progress, still_forwarded: Collection[int] = ()
+) -> tuple[Action, ...]:
     """Remove all that uno owns from the host, and return the actions taken.
 
     Unless `forget`, the unreachable routes stay: without them what is for another site would leave
-    in clear text by the default route.
+    in clear text by the default route. Forwarding of the IP versions `still_forwarded` stays on.
     """
-    difference = compare(host, Desired())
+    difference = compare(host, Desired(still_forwarded=frozenset(still_forwarded)))
     if not forget:
         difference = difference.without(RemoveUnreachableRoutes)
     difference.apply(host, progress=progress)

@@ -289,7 +289,7 @@ def _lans(case: _Case) -> Iterator[CheckResult]:
 
 def _overlap(case: _Case) -> Iterator[CheckResult]:
     for each in case.service.collisions:
-        make = _fault if each.hides or each.is_within else _warning
+        make = _fault if each.takes_packets else _warning
         yield make(
             "overlap",
             str(each),

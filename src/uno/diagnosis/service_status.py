@@ -49,6 +49,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     def healthy(self) -> bool:
         """Whether nothing is pending, missing or in the way, and every link has its sessions.
 
+        A network of the host's own that takes packets of the UVN is in the way.
+
         Where the host permits no proof that it forwards, that is no fault.
 
         Routes of WireGuard's packets may be pending: without an agent, they are set by `up` alone,
@@ -56,6 +58,7 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
         """
         pending = any(not isinstance(each, SetUnderlay) for each in self.pending)
         lacking = pending or self.missing or self.obstacles or not self.proof.is_good
+        lacking = lacking or any(each.takes_packets for each in self.collisions)
         return self.running and not lacking and not silent_links(self.links)
 
 

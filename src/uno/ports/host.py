@@ -133,7 +133,8 @@ class Desired(Struct, frozen=True, kw_only=True):
     `unreachable_routes` are prefixes that must never follow the host's default route: each gets a
     route of type unreachable (ip-route(8)) with the worst metric. `accept_interfaces` are the
     interface patterns that every `ForeignForwardChain` is to accept. `sysctls` in `optional` are
-    left as they are on a host where they cannot be set.
+    left as they are on a host where they cannot be set. Forwarding of the IP versions
+    `still_forwarded` stays as it is, since another program of the host has a use for it.
     """
 
     unreachable_routes: tuple[Network, ...] = ()
@@ -141,6 +142,7 @@ class Desired(Struct, frozen=True, kw_only=True):
     accept_interfaces: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     optional: frozenset[str] = frozenset()
+    still_forwarded: frozenset[int] = frozenset()
     node: NodeInterface | None = None
     underlay: Underlay | None = None
     tunnels: tuple[Tunnel, ...] = ()

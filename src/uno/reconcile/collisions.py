@@ -48,6 +48,14 @@ class Collision(Struct, frozen=True, kw_only=True):
         """Whether all addresses of the host's network are in the prefix."""
         return self.network.prefixlen >= self.prefix.prefixlen
 
+    @property
+    def takes_packets(self) -> bool:
+        """Whether packets for some of the prefix do not go to the UVN.
+
+        In the main table a route that only contains the prefix is less specific than the UVN's.
+        """
+        return self.hides or self.is_within
+
     def __str__(self) -> str:
         """Return a sentence without a full stop."""
         what = f"LAN {self.prefix} of {self.cell}" if self.cell else f"the UVN's {self.prefix}"

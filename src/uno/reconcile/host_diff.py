@@ -171,7 +171,9 @@ def _clear(desired: Desired, observed: Observed) -> Iterator[Action]:
     if desired.node is None and observed.node is not None:
         yield SetNode(None)
     kept = dict(desired.sysctls)
-    for key, value in restored(observed.originals, observed.sysctls):
+    for key, value in restored(
+        observed.originals, observed.sysctls, still_forwarded=desired.still_forwarded
+    ):
         if key not in kept:
             yield RestoreSysctl(key, value)
     if not desired.accept_interfaces:

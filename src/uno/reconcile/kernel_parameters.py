@@ -9,7 +9,7 @@ value, and resets whether redirects are accepted. So forwarding is set last, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 
 from uno.ports.host import Facts
@@ -47,16 +47,29 @@ def parameters(facts: Facts) -> tuple[tuple[str, str], ...]:
     return tuple(each for each in found if facts.has_ipv6 or not each[0].startswith("net.ipv6."))
 
 
-def restored(originals: Mapping[str, str], present: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def restored(
+    originals: Mapping[str, str],
+    present: Mapping[str, str],
+    *,
+    still_forwarded: Collection[int] = (),
+) -> Iterator[tuple[str, str]]:
     """Yield what each recorded parameter is restored to, in order.
 
     Another program may have decided since about router advertisements on an interface, and may
-    process them itself: its value stays.
+    process them itself: its value stays. So do forwarding of the IP versions `still_forwarded`, and
+    what depends on it.
     """
     for key in sorted(originals, key=lambda each: (each not in _FORWARDING, each)):
         value = present.get(key, originals[key])
         is_own = not key.endswith(".accept_ra") or value == _ACCEPT_WHILE_FORWARDING
-        yield key, originals[key] if is_own else value
+        is_kept = _version(key) in still_forwarded and key not in _SPREADING
+        yield key, originals[key] if is_own and not is_kept else value
+
+
+def forwarded_by_uno(originals: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the IP versions that a host did not forward before uno."""
+    keys = {4: IPV4_FORWARDING, 6: IPV6_FORWARDING}
+    return tuple(version for version, key in keys.items() if originals.get(key) == "0")
 
 
 def suffices(key: str, value: str, *, every: str) -> bool:
@@ -105,6 +118,10 @@ def _forwarded_alone(key: str, every: str, facts: Facts) -> bool:
 def _before(key: str, facts: Facts) -> str | None:
     """Return the value before uno."""
     return facts.originals.get(key, facts.sysctls.get(key))
+
+
+def _version(key: str) -> int:
+    return 6 if key.startswith("net.ipv6.") else 4
 
 
 def _names(interfaces: Iterable[str]) -> tuple[str, ...]:

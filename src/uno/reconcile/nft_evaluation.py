@@ -174,6 +174,23 @@ def without_tables(ruleset: str, tables: Iterable[tuple[str, str]]) -> str:
     return json.dumps({"nftables": kept}) if kept else ""
 
 
+def source_translations(ruleset: str) -> dict[int, str]:
+    """Return the IP versions of which a ruleset translates source addresses.
+
+    Each with the first table that has such a rule, as `ip nat`. Only a host that forwards has a
+    use for it: containers, virtual machines and VPNs that others have set up reach the network so.
+    """
+    found: dict[int, str] = {}
+    for rule in (each["rule"] for each in _objects(ruleset) if "rule" in each):
+        kinds = {kind for statement in rule.get("expr", ()) for kind in statement}
+        # Rules of iptables-nft (iptables-extensions(8)).
+        targets = {it["xt"].get("name", "").lower() for it in rule["expr"] if "xt" in it}
+        if _SOURCE_TRANSLATING & (kinds | targets):
+            for version in _FAMILIES.get(rule["family"], ()):
+                found.setdefault(version, f"{rule['family']} {rule['table']}")
+    return found
+
+
 def _objects(ruleset: str) -> list[dict[str, Any]]:
     try:
         found = json.loads(ruleset or "{}")

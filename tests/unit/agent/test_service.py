@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 from msgspec import structs
@@ -27,6 +27,7 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
+from uno.reconcile.collisions import Collision
 from uno.reconcile.forwarding_obstacles import Obstacle
 from uno.reconcile.forwarding_proof import ForwardingProof
 
@@ -159,6 +160,24 @@ def test_a_host_that_is_proved_not_to_forward_is_not_healthy() -> None:
     assert not replace(found, proof=ForwardingProof(forwards={REMOTE: False})).healthy
     assert not replace(found, proof=ForwardingProof(narrow={"uwg-b0": OBSTACLE})).healthy
     assert replace(found, proof=ForwardingProof(unproved="no /dev/net/tun")).healthy
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("network", "is_healthy"),
+    [("192.168.2.0/24", False), ("192.168.2.128/25", False), ("192.168.0.0/16", True)],
+)
+def test_a_network_of_the_hosts_own_that_takes_packets_of_the_uvn_is_not_healthy(
+    network: str, *, is_healthy: bool
+) -> None:
+    """One that contains a LAN does not: the UVN's route is more specific."""
+    host = FakeHost(nics=(NIC,))
+    service.up(host, AT_HOME, progress=lambda _: None)
+    with_sessions(host, AT_HOME, down="")
+    found = service.status(host, AT_HOME)
+    own = Collision(network=IPv4Network(network), interface="br-docker", prefix=REMOTE, cell="c2")
+
+    assert replace(found, collisions=(own,)).healthy is is_healthy
 
 
 @pytest.mark.feature("G52")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from packages import HUB, package_of
+from uno.agent import service
 from uno.diagnostics import TransientFailure
 from uno.host.fake.fake_host import FakeHost
 from uno.ports.host import Desired, Facts, Nic
@@ -247,3 +250,39 @@ def test_a_parameter_that_is_gone_is_not_set() -> None:
 
     host.plug(replace(ETH0, up=False))
     assert value(host, ACCEPT_RA) == "2"
+
+
+def docker(*families: str) -> str:
+    """The rules that docker has, as nft prints them, by iptables and ip6tables."""
+    rules = [
+        {"rule": {"family": family, "table": "nat", "expr": [{"xt": {"name": "MASQUERADE"}}]}}
+        for family in families
+    ]
+    return json.dumps({"nftables": rules})
+
+
+@pytest.mark.parametrize("families", [(), ("ip",), ("ip6",), ("ip", "ip6")])
+def test_forwarding_stays_for_what_has_started_since(families: tuple[str, ...]) -> None:
+    host = FakeHost(nics=[ETH0])
+    before = {key: value(host, key) for key in (IPV4, IPV6, ACCEPT_RA, REDIRECTS)}
+    up(host)
+    host.foreign_rules = docker(*families)
+
+    users = service.forwarding_users(host)
+    service.down(host, forget=True, progress=lambda _: None, still_forwarded=users)
+
+    assert set(users) == {{"ip": 4, "ip6": 6}[each] for each in families}
+    four = {IPV4: "1", REDIRECTS: "0"} if "ip" in families else {}
+    six = {IPV6: "1", ACCEPT_RA: "2"} if "ip6" in families else {}
+    assert {key: value(host, key) for key in before} == {**before, **four, **six}
+    assert host.observe(()).originals == {}
+
+
+def test_a_host_that_forwarded_before_has_no_use_to_be_named() -> None:
+    host = FakeHost(nics=[ETH0])
+    host.kernel.set_parameter(IPV4, "1")
+    host.foreign_rules = docker("ip", "ip6")
+    up(host)
+
+    assert set(service.forwarding_users(host)) == {6}
+    assert service.forwarding_users(host)[6] == "ip6 nat"

@@ -118,7 +118,7 @@ def remove(root: Root = Path(), verbose: Verbose = 0, quiet: Quiet = False) -> N
     removed = systemd.remove(root.resolve(), unit=unit)
     if removed and not of_registry:
         # An agent that ends leaves the network up.
-        _disconnect(root)
+        _disconnect(root, quiet=quiet)
     if not quiet:
         done = "is removed" if removed else "was not there"
         print(f"{unit} {done}")
@@ -169,15 +169,15 @@ def _of_registry(root: Path, passphrase_file: Path | None) -> _Unit:
     return _Unit(name=systemd.REGISTRY_UNIT, text=text)
 
 
-def _disconnect(root: Path) -> None:
-    from uno.agent import service
+def _disconnect(root: Path, *, quiet: bool) -> None:
     from uno.agent.commit.ledger import Ledger
+    from uno.cli import disconnection
     from uno.host.linux import LinuxHost
 
     package = Ledger(root).current()
     if package is not None:
         host = LinuxHost(package.manifest.identity, package.manifest.cell)
-        service.down(host, forget=False, progress=lambda _: None)
+        disconnection.disconnect(host, forget=False, progress=lambda _: None, quiet=quiet)
 
 
 def _package(root: Path) -> Package:

@@ -143,11 +143,15 @@ def down(
 ) -> None:
     """Disconnect this host: remove all that `up` made, nothing else.
 
+    Forwarding that was off before `up` is turned off, unless another program translates addresses
+    for what it forwards, such as docker.
+
     Unreachable routes to the other sites stay until `up` or a reboot: otherwise packets to them
     would leave in clear text by the default route. `--forget` removes them.
     `down agent` stops the agent, and leaves the network up.
     """
     from uno.agent import pidfile, service  # noqa: PLC0415
+    from uno.cli import disconnection  # noqa: PLC0415
 
     if forget and part is not Part.NET:
         raise InvalidInput(f"--forget is not for `down {part}`", "use it with `down net`")
@@ -173,7 +177,9 @@ def down(
         if part is Part.ROUTER:
             actions = service.down_routing(host, progress=_progress(log.verbosity))
         else:
-            actions = service.down(host, forget=forget, progress=_progress(log.verbosity))
+            actions = disconnection.disconnect(
+                host, forget=forget, progress=_progress(log.verbosity), quiet=quiet
+            )
         kept = service.rejected(host)
     if not quiet:
         print(f"{what} is down" if actions else f"{what} was down already")
