@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -13,8 +14,10 @@ from typing import Any
 import axe_playwright_python
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+import lying_cell
+import tls
 from open_page import OpenPage
 from page_documents import CONFIGURATION, documents_of, event, session_of
 from page_server import PASSWORD, PageServer, serving
@@ -410,3 +413,34 @@ def test_two_hundred_cells_are_shown_in_a_second_and_updated_in_a_tenth(
         page.keyboard.press("ArrowRight")
         expect(slider).to_have_attribute("aria-valuetext", "site-001 to site-002: 20 ms")
         assert violations(page) == []
+
+
+@pytest.mark.feature("F106")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has Chromium trust a UVN's root")
+def test_a_cell_that_was_taken_over_passes_for_no_other_site(chromium: Browser) -> None:
+    """Nor does OpenSSL believe it. That the honest page is read shows that the root is trusted."""
+    context = chromium.new_context()
+    page, refused = context.new_page(), list[str]()
+    page.on("requestfailed", lambda request: refused.append(request.failure or ""))
+    with lying_cell.presenting() as (port, presented):
+        for each in lying_cell.honest():
+            presented.append(each)
+            page.goto(f"https://{each.host}:{port}/")
+            assert page.inner_text("body") == "a page"
+            assert openssl_refuses(each) == ""
+        believed = []
+        for what, each in lying_cell.lies().items():
+            presented.append(each)
+            refused.clear()
+            address = f"https://{each.host}:{port}/"
+            page.evaluate("it => fetch(it, {mode: 'no-cors'}).catch(() => null)", address)
+            if not (refused and refused[0].startswith("net::ERR_CERT_")):
+                believed.append(f"Chromium: {what}: {refused}")
+            if not openssl_refuses(each):
+                believed.append(f"OpenSSL: {what}")
+    context.close()
+    assert believed == []
+
+
+def openssl_refuses(each: lying_cell.Presented) -> str:
+    return tls.handshake(chain=each.chain, key=each.key, root=lying_cell.ROOT, host=each.host)

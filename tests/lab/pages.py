@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
+import ssl
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,20 +12,12 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from watching import node_addresses
 
+import trusting_chromium
+from trusting_chromium import CHROMIUM, OPTIONS
 from uno.lab.agents import Agents
 from uno.lab.node import Node
 
-CHROMIUM = Path("/usr/bin/chromium")
 _READER = Path(__file__).with_name("page_reader.py")
-# A policy is a file of the whole host: this Chromium alone has it.
-_SCRIPT = """#!/bin/sh
-exec {into} unshare --mount sh -ec '
-    mount -t tmpfs tmpfs /etc/chromium
-    mkdir -p /etc/chromium/policies/managed
-    cp {policy} /etc/chromium/policies/managed/
-    exec {chromium} "$@"
-' sh "$@"
-"""
 
 
 def page_addresses(agents: Agents) -> dict[str, list[str]]:
@@ -55,23 +46,11 @@ def chromium_on(node: Node, folder: Path, *, root: Path | None = None) -> Iterat
     """A Chromium on a node, which trusts `root` besides the authorities of the world."""
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed (scripts/setup installs it)")
-    trusted = [_base64_of(root)] if root else []
-    policy = folder / "policy.json"
-    policy.write_text(json.dumps({"CACertificates": trusted}))
-    script = folder / "chromium"
-    script.write_text(
-        _SCRIPT.format(into=shlex.join(node.entering()), policy=policy, chromium=CHROMIUM)
-    )
-    script.chmod(0o755)
-    # Root has no sandbox of Chromium's; it opens pages of the lab alone.
-    options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    trusted = [ssl.PEM_cert_to_DER_cert(root.read_text())] if root else []
+    script = trusting_chromium.script(folder, trusted, into=node.entering())
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=script, args=options)
+        browser = playwright.chromium.launch(executable_path=script, args=OPTIONS)
         try:
             yield browser
         finally:
             browser.close()
-
-
-def _base64_of(root: Path) -> str:
-    return "".join(root.read_text().strip().splitlines()[1:-1])

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import Callable
+import hashlib
+import json
+import re
+from base64 import b64decode, b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 from argon2.low_level import Type, hash_secret_raw
 from cryptography import x509
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec.structs import replace
 
-from uno.model import web_access
+from uno.model import codec, web_access
 from uno.model.key_ids import WEB, WEB_ROOT
 from uno.model.uvn import User, Uvn
 from uno.model.web_access import WebAccess, WebUser
@@ -144,6 +154,75 @@ def test_a_stolen_package_opens_no_other_users_particles(made: Path, uvn: Uvn) -
             web_seal.unseal(
                 sealed, password_hash=janes, identity=uvn.identity, cell=cell, email=email
             )
+
+
+@pytest.mark.feature("F115")
+def test_nothing_in_a_stolen_package_is_a_particles_key_or_opens_one(made: Path, uvn: Uvn) -> None:
+    """Whoever has it all has to guess passwords, at the price of an argon2id run for each guess."""
+    private = particle_keys(made)
+    assert len(private) == 6, "three particles, each with a key for each of two cells"
+    for name, cell in (("c1", 1), ("c2", 2)):
+        content = (made / "cells" / f"net__{name}.uvn-agent").read_bytes()
+        pieces = {content, *pieces_of(codec.to_builtins(package_file.read(content)))}
+        for key in private:
+            for shown in (key, key.hex().encode(), b64encode(key), urlsafe_b64encode(key)):
+                assert not any(shown.rstrip(b"=") in each for each in pieces)
+        keys = {it for it in pieces if 16 <= len(it) <= 64}
+        keys |= {hashlib.sha256(it).digest() for it in keys}
+        users = access_of(made, name).users
+        assert {it.email for it in users if it.particles} == {OWNER, JANE, JOHN}
+        assert {it.verifier for it in users} < keys
+        opened = [of.email for of, key in product(users, keys) if opens(of, key, uvn, cell)]
+        assert opened == []
+        jane = user(access_of(made, name), JANE)
+        assert opens(jane, password_hash(jane, PASSWORDS[JANE]), uvn, cell)
+        # RFC 9106, section 4: the second recommended choice.
+        costs = {(it.memory, it.passes, it.lanes, len(it.salt), it.size) for it in users}
+        assert costs == {(64 << 10, 3, 4, 16, 32)}
+        assert len({it.salt for it in users}) == len(users)
+
+
+def opens(of: WebUser, key: bytes, uvn: Uvn, cell: int) -> bool:
+    """Whether the keys of a user's particles are sealed under what follows from `key`."""
+    derived = HKDF(
+        algorithm=SHA256(),
+        length=64,
+        salt=bytes.fromhex(uvn.identity) + cell.to_bytes(8, "big"),
+        info=b"uno web particles",
+    )
+    try:
+        AESSIV(derived.derive(key)).decrypt(of.particles, [of.email.encode()])
+    except InvalidTag:
+        return False
+    return True
+
+
+def particle_keys(root: Path) -> set[bytes]:
+    """Return the private keys in the configurations of all particles."""
+    with operations.opened(root) as registry:
+        plan, secrets = registry.store.head().plan, registry.store.secrets()
+    sources = cell_packages.sources(plan, secrets)
+    texts = [
+        each.conf
+        for particle in plan.particles
+        for each in particle_packages.configurations(plan, sources, particle.id)
+    ]
+    return {b64decode(found) for it in texts for found in re.findall(r"PrivateKey = (\S+)", it)}
+
+
+def pieces_of(value: object) -> Iterator[bytes]:
+    """Yield every text in a value as bytes, and what it is the base64, hex or JSON of."""
+    if isinstance(value, dict):
+        yield from pieces_of([*value.keys(), *value.values()])
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from pieces_of(each)
+    elif isinstance(value, str):
+        yield value.encode()
+        for decode in (bytes.fromhex, partial(b64decode, validate=True)):
+            with suppress(ValueError):
+                yield (decoded := decode(value))
+                yield from pieces_of(json.loads(decoded))
 
 
 @pytest.mark.feature("F116")
