@@ -7,11 +7,14 @@ is text like any other: who prints it must not interpret it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any, TypeVar
+from operator import is_
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 T = TypeVar("T")
 
@@ -41,61 +44,103 @@ def made_safe(value: T) -> T:
 
     Raises ValueError for a number that is negative, or larger than any that a node measures.
     """
-    result: Any = _safe(value)
+    handler = _HANDLERS[type(value)]
+    result: Any = value if handler is None else handler(value)
     return result  # type: ignore[no-any-return]
 
 
-def _safe(value: Any) -> Any:  # noqa: PLR0911 - one for each type
-    match value:
-        case bool() | None | bytes():
-            return value
-        case str():
-            # Members of an enumeration are texts too, and safe.
-            return visible(value) if type(value) is str else value
-        case int():
-            return _in_range(value, _MAX_INTEGER)
-        case float():
-            return _in_range(value, _MAX_REAL)
-        case Struct():
-            return _safe_struct(value)
-        case IPv6Address():
-            return _safe_scope(value, value.scope_id)
-        case IPv6Network():
-            return _safe_scope(value, value.network_address.scope_id)
-        case tuple():
-            return _safe_tuple(value)
-        case dict():
-            return {_safe(key): _safe(each) for key, each in value.items()}
-        case _:
-            return value
+_Handler: TypeAlias = Callable[[Any], Any]
+
+
+class _Handlers(dict[type, _Handler | None]):
+    """What makes a value of each type safe, None where all of them are.
+
+    It is looked up once for each type: agents receive hundreds of statuses for each change.
+    """
+
+    def __missing__(self, kind: type) -> _Handler | None:
+        self[kind] = found = _handler_of(kind)
+        return found
+
+
+_HANDLERS = _Handlers()
+
+
+def _handler_of(kind: type) -> _Handler | None:
+    # Members of an enumeration are texts or numbers too, and safe.
+    if kind is bool or issubclass(kind, Enum):
+        return None
+    for base, handler in (
+        (str, _safe_text),
+        (int, _safe_integer),
+        (float, _safe_real),
+        (Struct, _safe_struct),
+        (IPv6Address, _safe_address),
+        (IPv6Network, _safe_network),
+        (tuple, _safe_tuple),
+        (dict, _safe_dict),
+    ):
+        if issubclass(kind, base):
+            return handler
+    return None
+
+
+def _safe_text(value: str) -> str:
+    return visible(value)
+
+
+def _safe_integer(value: int) -> int:
+    if not 0 <= value <= _MAX_INTEGER:
+        raise ValueError("a number is out of range")
+    return value
+
+
+def _safe_real(value: float) -> float:
+    # The comparison is false for a number that is none.
+    if not 0 <= value <= _MAX_REAL:
+        raise ValueError("a number is out of range")
+    return value
 
 
 def _safe_struct(value: Struct) -> Struct:
-    found = {name: getattr(value, name) for name in value.__struct_fields__}
-    safe = {name: _safe(each) for name, each in found.items()}
-    changed = {name: each for name, each in safe.items() if each is not found[name]}
+    changed: dict[str, Any] = {}
+    for name, each in zip(value.__struct_fields__, astuple(value), strict=True):
+        handler = _HANDLERS[type(each)]
+        if handler is not None and (safe := handler(each)) is not each:
+            changed[name] = safe
     return replace(value, **changed) if changed else value
 
 
 def _safe_tuple(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    if value and isinstance(value[0], str):
+    if not value:
+        return value
+    if isinstance(value[0], str):
         value = value[:MAX_TEXTS]
-    safe = tuple(map(_safe, value))
-    return value if all(one is other for one, other in zip(value, safe, strict=True)) else safe
+    handlers = _HANDLERS
+    safe = tuple(
+        each if (handler := handlers[type(each)]) is None else handler(each) for each in value
+    )
+    return value if all(map(is_, value, safe)) else safe
 
 
-def _safe_scope(value: T, scope_id: str | None) -> T:
+def _safe_dict(value: dict[Any, Any]) -> dict[Any, Any]:
+    return {made_safe(key): made_safe(each) for key, each in value.items()}
+
+
+def _safe_address(value: IPv6Address) -> IPv6Address:
+    _require_scope(value.scope_id)
+    return value
+
+
+def _safe_network(value: IPv6Network) -> IPv6Network:
+    _require_scope(value.network_address.scope_id)
+    return value
+
+
+def _require_scope(scope_id: str | None) -> None:
     # A scope id (RFC 4007, section 11) can be any text.
     if scope_id is not None and visible(scope_id, limit=_MAX_SCOPE) != scope_id:
         raise ValueError("an address has a scope that is no name of an interface")
-    return value
-
-
-def _in_range(value: float, largest: float) -> float:
-    # The comparison is false for a number that is none.
-    if not 0 <= value <= largest:
-        raise ValueError("a number is out of range")
-    return value
 
 
 def _escaped(character: str) -> str:
