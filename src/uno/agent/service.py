@@ -95,16 +95,18 @@ def change_over(
 
 
 def forwarding_users(host: Host) -> Mapping[int, str]:
-    """Return the IP versions that the host forwards since uno's `up`, and that others use now.
+    """Return the IP versions that the host forwards since uno's `up`, and others use since then.
 
     Each with a table of nftables that translates addresses of what is forwarded: docker and others
-    set forwarding only where it is off, so that they rely on what uno has set.
+    set forwarding only where it is off, so that they rely on what uno has set. One that translated
+    before, without forwarding, gets back what it had.
     """
-    found = source_translations(host.forwarding_state(()).ruleset)
+    state = host.forwarding_state(())
+    found = source_translations(state.ruleset)
     return {
         version: found[version]
         for version in forwarded_by_uno(host.observe(()).originals)
-        if version in found
+        if version in found.keys() - state.translated
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,7 +30,9 @@ class HostState(Struct, frozen=True, kw_only=True):
     """The file's content.
 
     `sysctls` are values from before uno; `node` is the interface of the node's addresses;
-    `firewall` is the ruleset as given, `listing` as nft then listed it.
+    `firewall` is the ruleset as given, `listing` as nft then listed it. `translated` are the IP
+    versions of which others translated source addresses when uno turned forwarding on, None if it
+    has not.
     """
 
     node: str | None = None
@@ -37,6 +40,7 @@ class HostState(Struct, frozen=True, kw_only=True):
     tunnels: dict[str, TunnelNote] = {}
     firewall: str | None = None
     listing: str | None = None
+    translated: tuple[int, ...] | None = None
 
     def owns(self, interface: str) -> bool:
         """Whether uno created, or was about to create, an interface of this name."""
@@ -88,6 +92,12 @@ class StateFile:
         else:
             kept = {key: original, **state.sysctls}
         self.write(replace(state, sysctls=kept))
+
+    def note_translated(self, versions: Iterable[int]) -> None:
+        """Record of which IP versions others translate source addresses, the first time."""
+        state = self.read()
+        if state.translated is None:
+            self.write(replace(state, translated=tuple(versions)))
 
     def note_firewall(self, ruleset: str | None, listing: str | None) -> None:
         """Record the firewall's ruleset, and its listing by nft."""

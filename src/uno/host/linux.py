@@ -52,7 +52,8 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
-from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant, suffices
+from uno.reconcile.kernel_parameters import FORWARDING, IPV4_FORWARDING, relevant, suffices
+from uno.reconcile.nft_evaluation import source_translations
 from uno.render import nftables
 
 RUN = Path("/run/uno")
@@ -206,6 +207,9 @@ class LinuxHost:
                 foreign_chains.set_accept_rules(chain)
             case SetSysctl(key, value):
                 now = sysctl.read(key)
+                if key in FORWARDING and now != value:
+                    translated = source_translations(self.forwarding_state(()).ruleset)
+                    self._state.note_translated(translated)
                 self._state.note_sysctl(key, now)
                 # A read-only parameter that has its value needs no write, which would fail.
                 if now != value:
@@ -315,6 +319,7 @@ class LinuxHost:
         return ForwardingState(
             ruleset=self._foreign_rules[1],
             sysctls=self._forwarding_parameters.existing(sysctls),
+            translated=frozenset(self._state.read().translated or ()),
             interfaces=inventory.modes(),
         )
 

@@ -190,11 +190,13 @@ class ForwardingState(Struct, frozen=True, kw_only=True):
 
     `ruleset` is the nftables ruleset of others, in JSON without the elements of named sets
     (libnftables-json(5)), empty where there is none. `sysctls` are the values of the parameters
-    asked for that exist.
+    asked for that exist. `translated` are the IP versions of which others translated source
+    addresses before uno turned forwarding on.
     """
 
     ruleset: str = ""
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    translated: frozenset[int] = frozenset()
     interfaces: Mapping[str, LinkMode] = field(default_factory=dict)
 
 

@@ -17,11 +17,13 @@ from uno.ports.host import Facts
 IPV4_FORWARDING = "net.ipv4.ip_forward"
 IPV6_FORWARDING = "net.ipv6.conf.all.forwarding"
 
-_FORWARDING = (IPV4_FORWARDING, IPV6_FORWARDING)
+FORWARDING = (IPV4_FORWARDING, IPV6_FORWARDING)
+"""What turns forwarding on, of each IP version."""
+
 _REDIRECTS = "net.ipv4.conf.all.accept_redirects"
 # Flows, not packets, are spread over equal paths: by addresses and ports.
 _SPREADING = ("net.ipv4.fib_multipath_hash_policy", "net.ipv6.fib_multipath_hash_policy")
-_ALWAYS = (*_SPREADING, *_FORWARDING)
+_ALWAYS = (*_SPREADING, *FORWARDING)
 
 OPTIONAL = frozenset(_SPREADING)
 """Parameters that are left as they are where they cannot be set, as in some containers."""
@@ -35,7 +37,7 @@ def relevant(interfaces: Iterable[str]) -> tuple[str, ...]:
         (_accept_ra(name), _forwarding(4, name), _forwarding(6, name))
         for name in _names(interfaces)
     )
-    return (*_FORWARDING, _REDIRECTS, *chain.from_iterable(each))
+    return (*FORWARDING, _REDIRECTS, *chain.from_iterable(each))
 
 
 def parameters(facts: Facts) -> tuple[tuple[str, str], ...]:
@@ -59,7 +61,7 @@ def restored(
     process them itself: its value stays. So do forwarding of the IP versions `still_forwarded`, and
     what depends on it.
     """
-    for key in sorted(originals, key=lambda each: (each not in _FORWARDING, each)):
+    for key in sorted(originals, key=lambda each: (each not in FORWARDING, each)):
         value = present.get(key, originals[key])
         is_own = not key.endswith(".accept_ra") or value == _ACCEPT_WHILE_FORWARDING
         is_kept = _version(key) in still_forwarded and key not in _SPREADING

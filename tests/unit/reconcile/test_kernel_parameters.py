@@ -278,11 +278,21 @@ def test_forwarding_stays_for_what_has_started_since(families: tuple[str, ...]) 
     assert host.observe(()).originals == {}
 
 
+def test_what_translated_addresses_before_without_forwarding_keeps_none() -> None:
+    host = FakeHost(nics=[ETH0])
+    host.foreign_rules = docker("ip")
+    up(host)
+    host.foreign_rules = docker("ip", "ip6")
+    up(host)
+
+    assert set(service.forwarding_users(host)) == {6}
+
+
 def test_a_host_that_forwarded_before_has_no_use_to_be_named() -> None:
     host = FakeHost(nics=[ETH0])
     host.kernel.set_parameter(IPV4, "1")
-    host.foreign_rules = docker("ip", "ip6")
     up(host)
+    host.foreign_rules = docker("ip", "ip6")
 
     assert set(service.forwarding_users(host)) == {6}
     assert service.forwarding_users(host)[6] == "ip6 nat"

@@ -44,7 +44,8 @@ from uno.ports.host import (
     StopRouting,
     Underlay,
 )
-from uno.reconcile.kernel_parameters import IPV4_FORWARDING, relevant
+from uno.reconcile.kernel_parameters import FORWARDING, IPV4_FORWARDING, relevant
+from uno.reconcile.nft_evaluation import source_translations
 
 # A part of an action that Linux does whole or not at all.
 _Step: TypeAlias = Callable[[], object]
@@ -94,6 +95,7 @@ class FakeHost:
         self.modes: dict[str, LinkMode] = {}
         self.kernel = FakeKernel(nics=nics, fixed=fixed)
         self._originals: dict[str, str] = {}
+        self._translated: frozenset[int] | None = None
         self._node: str | None = None
         self.daemons: dict[str, str] = {}
         self._routing_runs = False
@@ -212,6 +214,7 @@ class FakeHost:
         return ForwardingState(
             ruleset=self.foreign_rules,
             sysctls={key: kernel.parameter(key) for key in sysctls if kernel.has_parameter(key)},
+            translated=self._translated or frozenset(),
             interfaces={**modes, **self.modes},
         )
 
@@ -259,6 +262,7 @@ class FakeHost:
     def remove_state(self) -> None:
         """Record the call."""
         self.state_removed = True
+        self._translated = None
 
     def _due(self) -> _Failure | None:
         failure = self._failure
@@ -281,6 +285,8 @@ class FakeHost:
             case SetForeignForwardChain(chain):
                 yield partial(self._set_foreign_chain, chain)
             case SetSysctl(key, value):
+                if key in FORWARDING and self._translated is None:
+                    self._translated = frozenset(source_translations(self.foreign_rules))
                 yield partial(self._note_original, key)
                 yield partial(self._write_parameter, key, value)
             case RestoreSysctl(key, value):
