@@ -34,14 +34,23 @@ def hold_pidfile(folder: Path, *, name: str, after: str = "") -> Iterator[None]:
     if (holder := running(folder)) is not None:
         raise _taken(name, holder)
     with ExitStack() as held:
-        try:
-            # `running` holds the lock for a moment.
-            held.enter_context(files.locked(folder / FILE, wait_seconds=1))
-        except UnoError as error:
-            if (holder := running(folder)) is not None:
-                raise _taken(name, holder) from error
-            raise
+        while not _lock(held, folder, name):
+            files.make_open_dir(folder)
         yield
+
+
+def _lock(held: ExitStack, folder: Path, name: str) -> bool:
+    """Take the lock; False where the folder is gone: its last user removes it as it ends."""
+    try:
+        # `running` holds the lock for a moment.
+        held.enter_context(files.locked(folder / FILE, wait_seconds=1))
+    except UnoError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return False
+        if (holder := running(folder)) is not None:
+            raise _taken(name, holder) from error
+        raise
+    return True
 
 
 def running(folder: Path) -> int | None:

@@ -11,6 +11,7 @@ from threading import Timer
 
 import pytest
 
+from uno import files
 from uno.agent.pidfile import has_crashed, hold_pidfile, running
 from uno.diagnostics import UnoError
 
@@ -54,6 +55,28 @@ def test_an_agent_begins_once_the_command_that_stands_in_for_it_has_ended(
             assert running(tmp_path) == os.getpid()
 
     assert caplog.messages == [f"waiting until uno sync ends, process {os.getpid()}"]
+
+
+@pytest.mark.feature("F088")
+def test_an_agent_begins_though_the_command_before_it_removes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`uno sync` takes the registry's network away as it ends, with the folder."""
+    folder, make = tmp_path / "0", files.make_open_dir
+    left = [True, True]
+
+    def made(path: Path) -> None:
+        make(path)
+        if left:
+            left.pop()
+            path.rmdir()
+
+    monkeypatch.setattr(files, "make_open_dir", made)
+
+    with hold_pidfile(folder, name="the registry", after="uno sync"):
+        assert running(folder) == os.getpid()
+
+    assert left == []
 
 
 def test_whether_an_agent_runs_can_be_asked(tmp_path: Path) -> None:
