@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import web_pages
 from packages import HUB, package_of
-from pictures import picture_of
+from pictures import as_advertised, picture_of
 from uno.cli.web_page import make_page
 from uno.model import web_access
 from uno.model.key_ids import WEB
@@ -67,6 +67,7 @@ def main() -> int:
 async def measured(pages: int, seconds: float) -> dict[str, float]:
     """Serve the page, and return the figures by name."""
     picture, port = picture_of(uvn(), viewer=HUB), web_pages.free_port()
+    picture = as_advertised(picture, watched=True)
     package = page_package(picture, port)
     cells = dict(picture.cells)
     with ExitStack() as stack:

@@ -26,6 +26,7 @@ from uno.model.status import (
 from uno.model.uvn import Cell, CellSettings, Particle, Settings, User, Uvn
 from uno.planning.cell_plans import roster
 from uno.planning.planner import plan
+from uno.statesync.state_database import advertised, seen
 from uno.web.picture import Picture
 from uno.web.readers import Reader
 
@@ -219,7 +220,18 @@ def large() -> Picture:
         )
         for n in range(1, 201)
     )
-    return picture_of(replace(corp(), name="large", cells=many, next_cell=201))
+    made = picture_of(replace(corp(), name="large", cells=many, next_cell=201))
+    return as_advertised(made, watched=True)
+
+
+def as_advertised(picture: Picture, *, watched: bool) -> Picture:
+    """Return a picture as a node has it that receives what cells advertise."""
+    for cell in picture.view.cells:
+        if cell.status is not None:
+            status = advertised(cell.status, watched=watched)
+            status = seen(status, picture.roster.members, cell=cell.id)
+            picture = with_cell(picture, cell.id, status=status)
+    return picture
 
 
 def _site(

@@ -20,6 +20,9 @@ SESSION_SECONDS = 180
 FRESH_AGE = 45.0
 """Seconds after which a cell that someone watches has advertised what it measures again."""
 
+ALL_PATHS = 32
+"""Rows about other cells that a status may have. All rows of 200 cells are 2 MB on each link."""
+
 
 def sessions_up(*, bgp: str, bfd: str) -> bool:
     """Whether BGP exchanges routes (RFC 4271) and BFD would detect a dead link (RFC 5880).

@@ -32,7 +32,7 @@ from uno.model.messages import (
 from uno.model.net import Network
 from uno.model.network_directory import Directory
 from uno.model.plan import Member
-from uno.model.status import CellStatus, CellView, UvnView
+from uno.model.status import ALL_PATHS, CellStatus, CellView, UvnView
 from uno.model.trust import TrustUpdate, newest_key
 from uno.ports.bus import EnvelopeDigest, digest_of
 from uno.statesync import bodies
@@ -42,9 +42,6 @@ from uno.statesync.contacts import Contacts
 from uno.statesync.envelope import UnknownOrigin, Untrusted, verify
 from uno.statesync.sequence import LIMIT, MAX_STEP
 from uno.statesync.timers import FORGET_AGE
-
-ALL_PATHS = 32
-"""Rows about other cells that a status may have. All rows of 200 cells are 2 MB on each link."""
 
 # What a cell originates, and what of the registry's a heartbeat repeats.
 _OF_CELL = (Kind.STATUS, Kind.ACK, Kind.HELLO)

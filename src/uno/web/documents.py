@@ -403,13 +403,17 @@ NO_ANSWER = -1
 NOT_KNOWN = -2
 """In a matrix: nothing is known."""
 
+REACHED = -3
+"""In a matrix: the cell is reached, and in what time is not known."""
+
 
 class Matrix(Struct, frozen=True, kw_only=True):
     """GET /api/v1/matrix: who reaches whom. A row is the cell that probes, a column the target.
 
-    `cells` are the ids of rows and columns. `rtt` is in tenths of a millisecond, `NO_ANSWER` or
-    `NOT_KNOWN`; `loss` in percent, or `NOT_KNOWN`. `ages` are those of the rows, in seconds.
-    `unreached` are, for each row, the LANs that the cell does not reach.
+    `cells` are the ids of rows and columns. `rtt` is in tenths of a millisecond, `NO_ANSWER` (-1),
+    `NOT_KNOWN` (-2) or `REACHED` (-3): reached in a time that is not known. `loss` is in percent,
+    or `NOT_KNOWN`. `ages` are those of the rows, in seconds. `unreached` are, for each row, the
+    LANs that the cell does not reach.
     """
 
     cells: tuple[int, ...]

@@ -8,17 +8,18 @@ links, `particle_rows` particles, `planned_facts` the plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from uno.model.status import UvnView
+from uno.model.status import ALL_PATHS, CellStatus, CellView, UvnView
 from uno.web.causes import alerts, headline
 from uno.web.documents import (
     NO_ANSWER,
     NOT_KNOWN,
+    REACHED,
     Alert,
     AlertSeverity,
     CellHealth,
@@ -107,13 +108,8 @@ def matrix(picture: Picture, reader: Reader) -> Matrix:
     for cell in cells:
         status = picture.alive(cell.id) if reader.owns(cell.id) else None
         times, losses = [NOT_KNOWN] * len(cells), [NOT_KNOWN] * len(cells)
-        for path in status.paths if status else ():
-            if path.cell in column:
-                number = column[path.cell]
-                times[number] = NO_ANSWER if path.rtt is None else round(path.rtt * 10)
-                losses[number] = NOT_KNOWN if path.loss is None else round(path.loss * 100)
-        if status is not None:
-            times[column[cell.id]] = losses[column[cell.id]] = 0
+        for number, (time, lost) in _pairs(picture, cell, status, column):
+            times[number], losses[number] = time, lost
         rtt.append(tuple(times))
         loss.append(tuple(losses))
         ages.append(cell.status_age if status is not None else None)
@@ -126,6 +122,37 @@ def matrix(picture: Picture, reader: Reader) -> Matrix:
         ages=tuple(ages),
         unreached=tuple(unreached),
     )
+
+
+def _pairs(
+    picture: Picture, cell: CellView, status: CellStatus | None, column: dict[int, int]
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield what is known of the columns in a cell's row: time and loss, the best known last.
+
+    In a large UVN a cell advertises what it probes only of the cells that lose packets.
+    """
+    if status is None:
+        return
+    is_probed = len(picture.members) > ALL_PATHS + 1 and cell.is_fresh
+    lost = frozenset(status.unreachable)
+    for other, number in column.items():
+        if picture.alive(other) is not None:
+            if is_probed:
+                yield number, (REACHED, 0)
+            elif not lost.issuperset(picture.members[other].lans):
+                yield number, (REACHED, NOT_KNOWN)
+    for link in status.links:
+        if link.cell in column and link.works and link.rtt is not None:
+            yield column[link.cell], (round(link.rtt * 10), _percent(link.loss))
+    for path in status.paths:
+        if path.cell in column:
+            time = NO_ANSWER if path.rtt is None else round(path.rtt * 10)
+            yield column[path.cell], (time, _percent(path.loss))
+    yield column[cell.id], (0, 0)
+
+
+def _percent(loss: float | None) -> int:
+    return NOT_KNOWN if loss is None else round(loss * 100)
 
 
 def event_list(

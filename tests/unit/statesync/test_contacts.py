@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from flooding import Cells, advertisement, writes
 from uno.model.codec import encode
 from uno.model.messages import REGISTRY, Envelope, HelloMessage, Kind, UvnAnnouncement
-from uno.model.status import CellStatus, LinkState, ParticleState, PathState
+from uno.model.status import ALL_PATHS, CellStatus, LinkState, ParticleState, PathState
 from uno.ports.bus import OWN, RELAY, Channel, Topic
 from uno.statesync.contacts import LACKING_AFTER, Contacts, reached
 from uno.statesync.flooding import StateChanged
-from uno.statesync.state_database import ALL_PATHS, advertised, seen
+from uno.statesync.state_database import advertised, seen
 from uno.statesync.timers import HELLO_INTERVAL, MAX_AGE
 
 pytestmark = pytest.mark.feature("G57")

@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from pictures import (
     BOSS,
+    as_advertised,
     corp,
     healthy_pictures,
+    large,
     link_down,
     phone_at,
     picture_of,
@@ -18,10 +20,11 @@ from pictures import (
     with_cell,
     with_status,
 )
-from uno.model.status import LanState
+from uno.model.status import LanState, PathState
 from uno.web.documents import (
     NO_ANSWER,
     NOT_KNOWN,
+    REACHED,
     AlertSeverity,
     CellHealth,
     EventRow,
@@ -189,6 +192,44 @@ def test_the_matrix_tells_no_answer_from_not_known() -> None:
     assert found.rtt[1] == (NOT_KNOWN,) * 4
     assert found.ages[:2] == (10.0, None)
     assert found.unreached[0] == ("192.168.2.0/24",)
+
+
+def test_in_a_large_network_who_reaches_whom_follows_from_what_is_lost() -> None:
+    lossy, dead = PathState(cell=9, rtt=30.0, loss=0.5), PathState(cell=8, loss=1.0)
+    picture = with_status(large(), 1, paths=(lossy, dead))
+    picture = silent(picture, 7)
+    status = picture.cells[1].status
+    assert status is not None
+    neighbor = next(link.cell for link in status.links if link.cell > 9)
+
+    found = matrix(picture, BOSS)
+
+    pairs = {it: (found.rtt[0][it - 1], found.loss[0][it - 1]) for it in (1, 7, 8, 9, neighbor)}
+    assert pairs == {
+        1: (0, 0),
+        7: (NOT_KNOWN, NOT_KNOWN),
+        8: (NO_ANSWER, 100),
+        9: (300, 50),
+        neighbor: (125, 0),
+    }
+    assert set(found.rtt[6]) == {NOT_KNOWN}
+    rows = [row for number, row in enumerate(found.rtt) if number != 6]
+    assert all(row.count(NOT_KNOWN) == 1 for row in rows)
+    assert sum(row.count(REACHED) for row in rows) > 30_000
+
+
+def test_who_reaches_whom_is_known_though_nobody_has_watched() -> None:
+    picture = as_advertised(picture_of(corp()), watched=False)
+    status = picture.cells[PARIS].status
+    assert status is not None
+    links = tuple(replace(link, rtt=None) for link in status.links)
+    oslo = picture.members[OSLO].lans
+    picture = with_status(picture, PARIS, links=links, unreachable=oslo)
+
+    found = matrix(picture, BOSS)
+
+    assert found.rtt[0] == (0, REACHED, NOT_KNOWN, REACHED)
+    assert found.loss[0] == (0, NOT_KNOWN, NOT_KNOWN, NOT_KNOWN)
 
 
 def test_a_particle_is_online_where_it_shook_hands_last() -> None:

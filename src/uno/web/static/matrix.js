@@ -6,6 +6,9 @@ import { empty, heading, link, panel, state, table } from "./parts.js";
 
 const NO_ANSWER = -1;
 const NOT_KNOWN = -2;
+const REACHED = -3;
+/** In a UVN of more cells than this, not all that is measured is advertised. */
+const ADVERTISED = 33;
 /** Up to so many cells each pair has a field with a number. */
 const TABLE = 24;
 const ui = { what: "rtt", row: 0, column: 0 };
@@ -14,9 +17,13 @@ export const needs = () => ["matrix"];
 
 export function view({ doc, waiting, redraw, cells }) {
   const document = doc("matrix");
-  const lead = "Each row probes each column through the backbone.";
-  if (!document.data) return [heading("Who reaches whom", lead), waiting(document)];
+  const all = "Each row probes each column through the backbone.";
+  if (!document.data) return [heading("Who reaches whom", all), waiting(document)];
   const matrix = document.data;
+  const lead =
+    matrix.cells.length > ADVERTISED
+      ? `${all} At this size times are known between neighbours, and where packets are lost.`
+      : all;
   const choices = h(
     "div",
     { class: "chips", role: "group", "aria-label": "Value" },
@@ -58,7 +65,9 @@ export function view({ doc, waiting, redraw, cells }) {
 
 function value(matrix, row, column) {
   const rtt = matrix.rtt[row][column];
-  return ui.what === "rtt" || rtt < 0 ? rtt : matrix.loss[row][column];
+  if (ui.what === "rtt" || rtt === NO_ANSWER || rtt === NOT_KNOWN) return rtt;
+  const loss = matrix.loss[row][column];
+  return loss === NOT_KNOWN ? REACHED : loss;
 }
 
 /** How dark a field is, from 0 to 5. */
@@ -70,12 +79,14 @@ function depth(number) {
 function words(number) {
   if (number === NO_ANSWER) return "no answer";
   if (number === NOT_KNOWN) return "not known";
+  if (number === REACHED) return "reached";
   return ui.what === "rtt" ? ms(number / 10) : `${number} %`;
 }
 
 function short(number) {
   if (number === NO_ANSWER) return "✕";
   if (number === NOT_KNOWN) return "?";
+  if (number === REACHED) return "✓";
   if (ui.what === "loss") return String(number);
   return number < 100 ? (number / 10).toFixed(1) : String(Math.round(number / 10));
 }
@@ -116,7 +127,9 @@ function grid(matrix) {
                   ? "none"
                   : number === NOT_KNOWN
                     ? "unknown"
-                    : `depth-${depth(number)}`;
+                    : number === REACHED
+                      ? "reached"
+                      : `depth-${depth(number)}`;
               return h(
                 "td",
                 {
@@ -209,6 +222,7 @@ function drawing(matrix, redraw) {
       [0, 1, 2, 3, 4, 5].map((i) =>
         h("span", { key: i }, h("i", { class: `swatch depth-${i}` }), scale(i)),
       ),
+      h("span", {}, h("i", { class: "swatch reached" }), "reached"),
       h("span", {}, h("i", { class: "swatch none" }), "no answer"),
       h("span", {}, h("i", { class: "swatch unknown" }), "not known"),
     ),
@@ -258,7 +272,9 @@ function paint(node, matrix) {
             ? colours.none
             : number === NOT_KNOWN
               ? colours.unknown
-              : colours[depth(number)];
+              : number === REACHED
+                ? colours.reached
+                : colours[depth(number)];
       image.data.set(rgb, 4 * (i * n + j));
     }
   }
@@ -282,6 +298,7 @@ function palette(root) {
   for (const [key, name] of [
     ["none", "bad"],
     ["unknown", "heat-unknown"],
+    ["reached", "heat-reached"],
     ["self", "raised"],
   ])
     colours[key] = read(name);
