@@ -95,7 +95,8 @@ def show(page: Page, view: str) -> None:
 def violations(page: Page, *rules: str) -> list[str]:
     """Return what axe-core finds (WCAG 2.2 A and AA, and best practice), or `rules` of it alone."""
     client = page.context.new_cdp_session(page)
-    client.send("Runtime.evaluate", {"expression": AXE})
+    if not page.evaluate("'axe' in window"):
+        client.send("Runtime.evaluate", {"expression": AXE})
     options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
     run = f"axe.run({json.dumps(options)}).then(r => JSON.stringify(r.violations))"
     answer = client.send(

@@ -8,6 +8,7 @@ here all of uno is imported once. `prefork` sends requests over the socket DESCR
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -17,7 +18,9 @@ import pkgutil
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 # Namespaces that nsenter(1) enters for `Node.run`; the last is that of processes.
 NAMESPACES = ("net", "mnt", "uts", "pid")
@@ -43,6 +46,7 @@ def main(descriptor: int) -> None:
     """Serve requests until the other end of the socket is closed."""
     for name in (*_modules(), *_BY_NEED):
         importlib.import_module(name)
+    _build_commands()
     # What is there now is never garbage; a collection would copy its pages in each process.
     gc.collect()
     gc.freeze()
@@ -66,6 +70,15 @@ def _modules() -> Iterator[str]:
     for each in pkgutil.walk_packages(uno.__path__, "uno."):
         if not each.name.startswith(_LEFT_OUT):
             yield each.name
+
+
+def _build_commands() -> None:
+    """Have the options of each command built once: `uno` keeps them."""
+    from uno.cli import main as cli  # noqa: PLC0415 - as above
+
+    for names in cli.MODULES.values():
+        for each in names:
+            cli._command(each)
 
 
 def _enter_and_run(request: dict[str, object], files: Sequence[int]) -> None:
@@ -108,7 +121,24 @@ def _run(request: dict[str, object]) -> None:
     assert isinstance(words, list)
     os.environ.update(environment)
     os.umask(_UMASK)
-    uno(words)
+    try:
+        uno(words)
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        _end(end.code)
+
+
+def _end(status: int) -> NoReturn:
+    """End this process as Python does, but for freeing each object.
+
+    That would write to, and so copy, nearly every page of memory that the server shares with it.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    os._exit(status)
 
 
 def _enter(holder: str) -> None:
