@@ -178,9 +178,14 @@ class Observed(Struct, frozen=True, kw_only=True):
 
 
 class LinkMode(Enum):
-    """The state of an interface: administratively up or not, and with a carrier or not."""
+    """The state of an interface: administratively up or not, and with a carrier or not.
+
+    One with a carrier that is up, and does not resolve addresses as Ethernet does (RFC 826,
+    RFC 4861), is NO_ARP.
+    """
 
     UP = "up"
+    NO_ARP = "no ARP"
     NO_CARRIER = "no carrier"
     DOWN = "down"
 

@@ -123,6 +123,13 @@ def _interfaces(
                 what=f"LAN {lan}: {named} has no carrier",
                 remedy="check the cable and the switch, or the access point",
             )
+        for name in (each for each, mode in modes.items() if mode is LinkMode.NO_ARP):
+            yield Obstacle(
+                kind=ObstacleKind.LAN,
+                what=f"LAN {lan}: {name} has ARP off; it and the LAN's hosts do not find "
+                "each other",
+                remedy=f"ip link set {name} arp on",
+            )
         for nic in facts.nics:
             addressed = any(overlap(address.network, lan) for address in nic.addresses)
             if not nics and addressed and not nic.up:

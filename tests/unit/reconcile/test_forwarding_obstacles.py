@@ -323,6 +323,13 @@ def test_a_lan_without_carrier_is_named(site: Site) -> None:
     assert site.what == (f"LAN {LAN}: eth1 has no carrier", f"LAN {LAN6}: eth1 has no carrier")
 
 
+def test_a_lan_whose_interface_resolves_no_addresses_is_named(site: Site) -> None:
+    site.modes = {"eth1": LinkMode.NO_ARP}
+
+    text = "eth1 has ARP off; it and the LAN's hosts do not find each other"
+    assert site.what == (f"LAN {LAN}: {text}", f"LAN {LAN6}: {text}")
+
+
 def test_one_of_two_interfaces_to_a_lan_may_be_without_carrier(site: Site) -> None:
     site.facts = Facts(nics=(WAN, INSIDE, SECOND))
     site.modes = {"eth2": LinkMode.NO_CARRIER}

@@ -42,8 +42,11 @@ _SELECTORS = frozenset({3, 12, 17, 19, 20, 22, 23, 24, 25, 26})
 _TO_TABLE, _INVERT = 1, 0x2
 _NO_LENGTH = 0xFFFFFFFF
 _FIRST_DISTANCE = 1 << 24
-# linux/if.h: IFF_UP, IFF_RUNNING, IFF_NOARP.
-_UP, _RUNNING, _NOARP = 0x1, 0x40, 0x80
+# linux/if.h: IFF_UP, IFF_BROADCAST, IFF_RUNNING, IFF_NOARP.
+_UP, _BROADCAST, _RUNNING, _NOARP = 0x1, 0x2, 0x40, 0x80
+# Drivers of interfaces that resolve addresses unless it is turned off; a network card has none
+# here. Others never do, such as dummy and ipvlan.
+_RESOLVING = frozenset({"", "veth", "bridge", "vlan", "bond", "team", "macvlan"})
 # RTEXT_FILTER_SKIP_STATS: counters are most of an interface's message.
 _SKIP_STATISTICS = struct.pack("=HHI", 8, _EXT_MASK, 1 << 3)
 
@@ -98,12 +101,7 @@ def interfaces() -> tuple[Interface, ...]:
 
 def modes() -> dict[str, LinkMode]:
     """Return the mode of each interface of this network namespace, by its name."""
-    return {
-        _text(rtnetlink.attributes(each.body, _LINK.size).get(_IFNAME)): _mode(
-            _LINK.unpack_from(each.body)[4]
-        )
-        for each in _links()
-    }
+    return {each.name: each.mode for each in (_interface(it.body, {}) for it in _links())}
 
 
 def _links() -> Iterable[rtnetlink.NetlinkMessage]:
@@ -299,7 +297,7 @@ def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> 
         kind=_text(about.get(_INFO_KIND)),
         alias=_text(attributes.get(_IFALIAS)),
         mtu=rtnetlink.number(attributes, _MTU, 0),
-        mode=_mode(flags),
+        mode=_mode(flags, _text(about.get(_INFO_KIND))),
         hardware_address=attributes.get(_HARDWARE_ADDRESS, b"").hex(":"),
         addresses=tuple(addresses.get(index, ())),
         has_arp=not flags & _NOARP,
@@ -307,10 +305,13 @@ def _interface(body: bytes, addresses: Mapping[int, list[InterfaceAddress]]) -> 
     )
 
 
-def _mode(flags: int) -> LinkMode:
+def _mode(flags: int, kind: str) -> LinkMode:
     if not flags & _UP:
         return LinkMode.DOWN
-    return LinkMode.UP if flags & _RUNNING else LinkMode.NO_CARRIER
+    if not flags & _RUNNING:
+        return LinkMode.NO_CARRIER
+    has_neighbours = flags & _BROADCAST and kind in _RESOLVING
+    return LinkMode.NO_ARP if has_neighbours and flags & _NOARP else LinkMode.UP
 
 
 def _address(body: bytes) -> tuple[int, InterfaceAddress]:

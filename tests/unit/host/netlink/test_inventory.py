@@ -403,6 +403,23 @@ def test_an_interface_is_up_only_with_a_carrier(flags: int, mode: LinkMode) -> N
     assert (found.mode, found.up) == (mode, mode is not LinkMode.DOWN)
 
 
+@pytest.mark.parametrize(
+    ("flags", "kind", "mode"),
+    [
+        (0xC3, "", LinkMode.NO_ARP),
+        (0xC3, "veth", LinkMode.NO_ARP),
+        (0xC3, "dummy", LinkMode.UP),
+        (0xD1, "", LinkMode.UP),
+        (0x83, "", LinkMode.NO_CARRIER),
+    ],
+    ids=["network card", "veth", "dummy", "point-to-point", "no carrier"],
+)
+def test_an_interface_with_neighbours_that_resolves_no_addresses_has_a_mode_of_its_own(
+    flags: int, kind: str, mode: LinkMode
+) -> None:
+    assert inventory._mode(flags, kind) is mode
+
+
 def raw_route(
     destination: str,
     *numbers: tuple[int, int],
