@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import resource
 import sys
 from collections.abc import Iterable, Sequence
 from copy import copy
@@ -23,6 +24,9 @@ from uno.diagnostics import ActionNeeded, UnoError
 
 # 128 and the number of SIGINT, as a shell reports it.
 _INTERRUPTED = 130
+
+# Files that a process of uno may have open: a registry has a connection with each cell.
+_OPEN_FILES = 4096
 
 # The variable that a shell sets to have a word completed (typer.completion).
 _COMPLETING = "_UNO_COMPLETE"
@@ -95,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `uno`; exit 0 when done, 1 when something failed, 2 when a person must act."""
     passphrase_source.take_from_environment()
     _print_in_any_locale()
+    _permit_open_files()
     words = tuple(sys.argv[1:] if arguments is None else arguments)
     as_json = error_output.wants_json(words)
     sys.excepthook = _unforeseen
@@ -125,6 +130,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if code == _INTERRUPTED:
         print("uno: interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _permit_open_files() -> None:
+    """Raise a lower limit on open files, as far as this process may (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= _OPEN_FILES or soft == resource.RLIM_INFINITY:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, max(hard, _OPEN_FILES)))
+    except (OSError, ValueError):
+        # Without CAP_SYS_RESOURCE up to the hard limit alone.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
 
 
 def whole() -> TyperGroup:

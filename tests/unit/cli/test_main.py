@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -111,6 +112,23 @@ def groups_and_commands() -> Iterator[tuple[tuple[str, ...], Any]]:
             yield from walk(below, (*words, name))
 
     return walk(main.whole(), ())
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised"),
+    [(24, 20_000, "4096 20000"), (24, 3000, "3000 3000"), (5000, 20_000, "5000 20000")],
+)
+def test_a_low_limit_on_open_files_is_raised(soft: int, hard: int, raised: str) -> None:
+    """As far as a process may that has no rights."""
+    limited = f'ulimit -S -n {soft}; ulimit -H -n {hard}; exec "$@"'
+    code = "from uno.cli import main; main._permit_open_files(); import resource as r; "
+    code += "print(*r.getrlimit(r.RLIMIT_NOFILE))"
+    apart = ["setpriv", "--bounding-set=-sys_resource"] if os.geteuid() == 0 else []
+
+    done = run(["sh", "-c", limited, "sh", *apart, sys.executable, "-c", code])
+
+    assert done.stdout == f"{raised}\n"
 
 
 @pytest.mark.feature("G47")

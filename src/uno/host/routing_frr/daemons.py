@@ -64,6 +64,12 @@ NICENESS = {"zebra": -15, "bfdd": -15, "bgpd": -10}
 # meanwhile.
 BGPD_MEMORY = 1 << 20
 
+# Files that a daemon may have open: a few for each session. Without a bound of its own a daemon
+# allocates memory for as many as the host permits (getrlimit(2), RLIMIT_NOFILE), which in a
+# container can be a thousand million: 8 GB, and it does not start.
+OPEN_FILES = 10_000
+_BOUND = f"ulimit -n {OPEN_FILES} 2>/dev/null"
+
 # Where another FRR has routes on this host zebra must never sweep: it would delete them too.
 NEVER_SECONDS = 2_000_000_000
 
@@ -319,8 +325,8 @@ class Frr:
         script = self._folder / SCRIPT
         # In a pathspace whose folder does not exist, watchfrr makes no socket and no started file;
         # without a pathspace it uses those of the host's own watchfrr, -S or not.
-        words = [str(PROGRAMS / "watchfrr"), "-N", f"uno-{self._folder.parent.name}"]
-        words += ["-S", str(self._folder)]
+        words = ["sh", "-c", f'{_BOUND}; exec "$@"', "sh", str(PROGRAMS / "watchfrr")]
+        words += ["-N", f"uno-{self._folder.parent.name}", "-S", str(self._folder)]
         words += ["-p", str(self._folder / "watchfrr.pid"), "-i", "1", "-t", "10", "-T", "5"]
         words += ["--min-restart-interval", "1", "--max-restart-interval", "30"]
         command = shlex.join(_shell(script))
@@ -516,6 +522,7 @@ begin() {{
   common="--vty_socket $here -z $here/zserv.api -P 0 -f $here/$1.startup -i $here/$1.pid"
   logging="--log file:$here/frr.log --log-level notifications"
   (
+    {_BOUND}
     ulimit -v "$memory" 2>/dev/null
     $within nice -n "$nice" {PROGRAMS}/"$1" -d $common $logging $extra
   ) >"$here/$1.start" 2>&1 || {{

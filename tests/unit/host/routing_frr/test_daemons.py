@@ -98,6 +98,27 @@ def test_a_daemon_that_does_not_start_is_quoted(
 
 
 @pytest.mark.feature("G51")
+@pytest.mark.parametrize(("permitted", "bound"), [(20_000, 10_000), (4_000, 4_000)])
+def test_daemons_allocate_for_no_more_open_files_than_they_need(
+    permitted: int, bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container the limit may be a thousand million, for which bgpd has no memory."""
+    (tmp_path / "bgpd").write_text("#!/bin/sh\nulimit -n\nexit 1\n")
+    (tmp_path / "bgpd").chmod(0o755)
+    monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr.daemons_script(tmp_path, 150))
+    words = Frr(tmp_path).watchdog(Routing(daemons=()))
+    before = words[: words.index(str(tmp_path / "watchfrr"))]
+
+    for program in (["sh", str(script), "start", "bgpd"], [*before, "sh", "-c", "ulimit -n >&2"]):
+        # As a cell's agent, which has no right to raise it.
+        limited = f'ulimit -n {permitted}; exec setpriv --bounding-set=-sys_resource "$@"'
+        done = run(["sh", "-c", limited, "sh", *program], check=False)
+        assert done.stderr == f"{bound}\n"
+
+
+@pytest.mark.feature("G51")
 def test_nothing_in_run_is_executed(folder: Path) -> None:
     script = folder / "daemon.sh"
     routing = Routing(daemons=(("zebra", ""), ("bgpd", "")))
