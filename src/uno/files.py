@@ -94,6 +94,15 @@ def holds(path: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> bool:
         return False
 
 
+def mark(path: Path) -> tuple[int, ...] | None:
+    """Return what identifies a file and its content, None without one: each write has another."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
+
+
 def rename(source: Path, target: Path) -> None:
     """Move a file onto another in the same directory, at once and durably. Raises UnoError."""
     try:

@@ -11,21 +11,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
-from uno import control
+from uno import control, files
 from uno.agent.commit.commit_machine import Cleanup
 from uno.agent.commit.drain_runner import POLL_INTERVAL
 from uno.agent.commit.executor import CommitExecutor
 from uno.agent.commit.ledger import CURRENT, INSTALL
-from uno.agent.host_loop import cell_status, network_files
+from uno.agent.host_loop import cell_status
 from uno.agent.host_loop.forwarding_check import ForwardingCheck
 from uno.agent.host_loop.host_reconciler import HostReconciler, PassOutcome
+from uno.agent.host_loop.network_files import NetworkFiles
 from uno.agent.loop_timers import LoopTimers
 from uno.agent.state_sync.bus_watchdog import BusWatchdog
 from uno.agent.state_sync.directory_file import DirectoryFile
@@ -42,8 +43,6 @@ from uno.statesync.state_database import view
 from uno.statesync.timers import MAX_AGE, WATCH_LEASE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from uno.agent.agent_environment import AgentEnvironment
     from uno.agent.blocking import RunBlocking
     from uno.agent.commit.ledger import Ledger
@@ -126,6 +125,7 @@ class CellAgent:
         )
         self._bus_watchdog = BusWatchdog()
         self._directory_file = DirectoryFile(ledger.directory)
+        self._network_files = NetworkFiles(ledger.directory)
         self._wake = asyncio.Event()
         self._timers = LoopTimers(environment.intervals, now=now())
         self._turned_at = self._started_at = now()
@@ -491,18 +491,16 @@ class CellAgent:
 
     async def _follow_observed(self, status: CellStatus) -> None:
         """Do what follows from a status; a failure is reported, and ends nothing else."""
-        run, effective = self._run_blocking, self._commit.effective
-        package, others = self._commit.package, self._flood.state.database.statuses()
-        directory = self._ledger.directory
+        effective, package = self._commit.effective, self._commit.package
+        others = self._flood.state.database.statuses()
         facts = self._flood.state.database.newest(Kind.DIRECTORY, REGISTRY)
-        for what, call in (
-            ("links", partial(self._reconciler.maintain_links, effective, status.links)),
-            ("files", partial(network_files.write, directory, package, status, others)),
-            ("directory", partial(self._directory_file.keep, facts)),
-        ):
-            try:
-                await run(call)
-            except UnoError as error:
+        calls = {
+            "links": partial(self._reconciler.maintain_links, effective, status.links),
+            "files": partial(self._network_files.write, package, status, others),
+            "directory": partial(self._directory_file.keep, facts),
+        }
+        for what, error in (await self._run_blocking(_tried, calls)).items():
+            if error is not None:
                 self._warn_once(what, error)
             else:
                 self._problems.pop(what, None)
@@ -735,18 +733,21 @@ class CellAgent:
         if self._environment.notify:
             self._environment.notify(text)
 
-    def _current_mark(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    def _current_mark(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
         """Return what identifies the files of the accepted package, and of its installation."""
         directory = self._ledger.directory
-        return _mark(directory / CURRENT), _mark(directory / INSTALL)
+        return files.mark(directory / CURRENT), files.mark(directory / INSTALL)
 
 
-def _mark(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+def _tried(calls: Mapping[str, Callable[[], None]]) -> dict[str, UnoError | None]:
+    """Make each of these calls; return what was raised, None where nothing was."""
+    errors: dict[str, UnoError | None] = dict.fromkeys(calls)
+    for what, call in calls.items():
+        try:
+            call()
+        except UnoError as error:
+            errors[what] = error
+    return errors
 
 
 def _working(status: CellStatus | None) -> frozenset[str]:

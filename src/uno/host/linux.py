@@ -106,7 +106,7 @@ class LinuxHost:
         # When the packets that were dropped were counted, on the clock since boot; and how many.
         self._dropped: tuple[float, dict[str, int]] | None = None
         # For `fingerprint` and `forwarding_state`, which are called every few seconds.
-        self._wireguard = wireguard.ConfigurationReader()
+        self._wireguard = wireguard.InterfaceReader()
         self._parameters = sysctl.ParameterReader()
         self._forwarding_parameters = sysctl.ParameterReader()
         self._resolver = endpoint_lookup.PatientResolver()
@@ -181,7 +181,7 @@ class LinuxHost:
         """Return a value that differs once something of uno's changes without a notification."""
         state = self._state.read()
         return (
-            self._wireguard.read(state.tunnels),
+            self._wireguard.configured(state.tunnels),
             self._parameters.existing(state.sysctls),
             nft.generation(),
             self._frr.fingerprint(),
@@ -248,8 +248,7 @@ class LinuxHost:
 
     def peer_status(self) -> dict[str, tuple[PeerStatus, ...]]:
         """Return the peers of each of uno's WireGuard interfaces."""
-        names = self._state.read().tunnels
-        return {name: each.status for name, each in wireguard.dump(names).items()}
+        return self._wireguard.peer_status(self._state.read().tunnels)
 
     def session_status(self) -> tuple[SessionStatus, ...]:
         """Return uno's BGP sessions."""

@@ -24,26 +24,41 @@ LOG = "log"
 KINDS = ("known", "local", "reachable", "unreachable")
 
 
-def write(
-    directory: Path,
-    package: Package,
-    status: CellStatus,
-    others: Mapping[int, CellStatus] | None = None,
-) -> None:
-    """Write the files from the status of the cell and of the `others`, by id.
+class NetworkFiles:
+    """The files of one cell."""
 
-    Files that would not change are not written. Raises `UnoError` if one cannot be written.
-    """
-    texts = render(package, status, others=others or {})
-    _write(directory, texts)
-    files.make_private_dir(directory / LOG)
-    _write(directory / LOG, texts)
+    def __init__(self, directory: Path) -> None:
+        """Write nothing yet; `directory` is the cell's."""
+        self._directory = directory
+        self._paths = tuple(
+            folder / f"networks.{kind}" for folder in (directory, directory / LOG) for kind in KINDS
+        )
+        # What was written last, and how the files were then.
+        self._source: object = None
+        self._marks: tuple[object, ...] = ()
 
+    def write(
+        self,
+        package: Package,
+        status: CellStatus,
+        others: Mapping[int, CellStatus] | None = None,
+    ) -> None:
+        """Write the files from the status of the cell and of the `others`, by id.
 
-def _write(directory: Path, texts: Mapping[str, str]) -> None:
-    for kind, text in texts.items():
-        # They are written again after a power cut, so they need not be synced to the disk.
-        files.write_if_changed(directory / f"networks.{kind}", text.encode(), durable=False)
+        Files that would not change are not written. Raises `UnoError` if one cannot be written.
+        """
+        others = others or {}
+        reported = {cell: each.lans for cell, each in others.items()}
+        source = (package, status.lans, status.reachable, status.unreachable, reported)
+        if source == self._source and self._marks == tuple(map(files.mark, self._paths)):
+            return
+        texts = render(package, status, others=others)
+        files.make_private_dir(self._directory / LOG)
+        for path in self._paths:
+            # They are written again after a power cut, so they need not be synced to the disk.
+            text = texts[path.suffix.removeprefix(".")]
+            files.write_if_changed(path, text.encode(), durable=False)
+        self._source, self._marks = source, tuple(map(files.mark, self._paths))
 
 
 def render(

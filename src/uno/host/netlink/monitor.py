@@ -49,6 +49,7 @@ class NetlinkWatch:
         self._socket = rtnetlink.subscribe()
         self._settle = settle
         self._known: dict[object, object] = {}
+        self._routes = rtnetlink.MainRouteReader()
 
     def close(self) -> None:
         """Close the socket."""
@@ -75,7 +76,7 @@ class NetlinkWatch:
             with suppress(OSError):
                 names[socket.if_nametoindex(name)] = name
         found = {}
-        for route in rtnetlink.main_routes(without=frozenset()):
+        for route in self._routes.read():
             if route.kind == rtnetlink.UNICAST:
                 through = tuple(names[index] for index in route.interfaces if index in names)
                 if through:

@@ -105,15 +105,29 @@ def main_routes(*, without: frozenset[int]) -> tuple[KernelRoute, ...]:
 
     `without` are the protocols that are left out. Raises `UnoError`.
     """
-    response = dumped(GETROUTE, _ROUTE.pack(*[0] * 9))
     # Most routes need not be read any further than their length, table and protocol.
-    return tuple(
-        route(each.body)
-        for each in response
-        if each.kind == NEWROUTE
-        and each.body[4] == MAIN_TABLE
-        and (not each.body[1] or each.body[5] not in without)
-    )
+    return tuple(route(body) for body in _main_table() if not body[1] or body[5] not in without)
+
+
+class MainRouteReader:
+    """Reads the routes of the main table again and again; what stays is parsed once."""
+
+    def __init__(self) -> None:
+        """Read nothing yet."""
+        self._known: dict[bytes, KernelRoute] = {}
+
+    def read(self) -> tuple[KernelRoute, ...]:
+        """Return all routes of the main table. Raises `UnoError`."""
+        known = self._known
+        self._known = {body: known.get(body) or route(body) for body in _main_table()}
+        return tuple(self._known.values())
+
+
+def _main_table() -> Iterator[bytes]:
+    """Yield the body of the message of each route of the main table. Raises `UnoError`."""
+    for each in dumped(GETROUTE, _ROUTE.pack(*[0] * 9)):
+        if each.kind == NEWROUTE and each.body[4] == MAIN_TABLE:
+            yield each.body
 
 
 def routes_in(tables: Collection[int]) -> tuple[KernelRoute, ...]:

@@ -296,11 +296,8 @@ class Frr:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def sessions(self) -> tuple[SessionStatus, ...]:
-        """Return the BGP sessions, or none where bgpd does not answer."""
-        try:
-            return vty.sessions(self._folder)
-        except OSError:
-            return ()
+        """Return the BGP sessions, or none where a daemon does not answer."""
+        return vty.sessions(self._kept["bgpd"], self._kept["bfdd"])
 
     def _shut_sessions_down(self) -> None:
         # Without it the neighbours would assume a graceful restart, and send to this cell for the

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,21 @@ class VtyConnection:
         """Connect to the socket at `path` when it is first used."""
         self._path = path
         self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
 
     def query(self, command: str) -> bytes | None:
         """Return the output of a command in enable mode, None without a response."""
-        # The daemon may have ended, and another listen there.
-        for _ in range(2):
-            is_new = self._socket is None
-            try:
-                return _raw_exchange(self._connected(), command)
-            except OSError:
-                self.close()
-                if is_new:
-                    break
-        return None
+        with self._lock:
+            # The daemon may have ended, and another listen there.
+            for _ in range(2):
+                is_new = self._socket is None
+                try:
+                    return _raw_exchange(self._connected(), command)
+                except OSError as error:
+                    self.close()
+                    if is_new or isinstance(error, TimeoutError):
+                        break
+            return None
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -82,13 +85,16 @@ def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> No
                     raise TransientFailure(f"FRR's {daemon} refused `{command}`: {said}")
 
 
-def sessions(folder: Path) -> tuple[SessionStatus, ...]:
-    """Return bgpd's sessions, each with the state of its BFD session in bfdd. Raises OSError."""
-    summary = _object(query(folder, "bgpd", "show bgp summary json"))
-    bfd = {
-        peer["peer"]: peer.get("status", "unknown")
-        for peer in json.loads(query(folder, "bfdd", "show bfd peers json") or "[]")
-    }
+def sessions(bgpd: VtyConnection, bfdd: VtyConnection) -> tuple[SessionStatus, ...]:
+    """Return bgpd's sessions, each with the state of its BFD session in bfdd.
+
+    None where one of the two does not answer.
+    """
+    summary_text, bfd_text = bgpd.query("show bgp summary json"), bfdd.query("show bfd peers json")
+    if summary_text is None or bfd_text is None:
+        return ()
+    summary = _object(summary_text)
+    bfd = {peer["peer"]: peer.get("status", "unknown") for peer in json.loads(bfd_text or b"[]")}
     neighbors: dict[str, SessionStatus] = {}
     for family in ("ipv4Unicast", "ipv6Unicast"):
         for name, peer in summary.get(family, {}).get("peers", {}).items():
@@ -126,6 +132,6 @@ def _raw_exchange(one: socket.socket, command: str) -> bytes:
     return output
 
 
-def _object(text: str) -> dict[str, Any]:
-    found = json.loads(text or "{}")
+def _object(text: bytes) -> dict[str, Any]:
+    found = json.loads(text or b"{}")
     return found if isinstance(found, dict) else {}

@@ -125,22 +125,43 @@ def dump(names: Iterable[str]) -> dict[str, Dump]:
     return found | {name: each for name, each in _from_wg().items() if name in wanted}
 
 
-class ConfigurationReader:
-    """Reads the configuration of interfaces again and again, without a program to start."""
+class InterfaceReader:
+    """Reads interfaces again and again, without a program to start where that is possible."""
 
     def __init__(self) -> None:
         """Keep connections to userspace processes from the first read on."""
         self._userspace = uapi.SocketReader()
         self._kernel = KernelReader()
 
-    def read(self, names: Iterable[str]) -> object:
+    def configured(self, names: Iterable[str]) -> object:
         """Return what is configured on these interfaces, without what peers and packets change.
 
         Raises `UnoError`.
         """
+        responses = self._responses(names)
+        return {
+            name: self._kernel.read(name) if response is None else uapi.configured(response)
+            for name, response in responses.items()
+        }
+
+    def peer_status(self, names: Iterable[str]) -> dict[str, tuple[PeerStatus, ...]]:
+        """Return the peers of those of these interfaces that exist. Raises `UnoError`."""
+        responses = self._responses(names)
+        found = {
+            name: uapi.peer_status(response)
+            for name, response in responses.items()
+            if response is not None
+        }
+        if found.keys() == responses.keys():
+            return found
+        dumps = _from_wg()
+        return found | {name: dumps[name].status for name in responses.keys() & dumps.keys()}
+
+    def _responses(self, names: Iterable[str]) -> dict[str, bytes | None]:
+        """Return the response of each interface's process, None of those without one."""
         wanted = sorted(names)
         self._userspace.retain(wanted)
-        return {name: self._userspace.read(name) or self._kernel.read(name) for name in wanted}
+        return {name: self._userspace.read(name) for name in wanted}
 
 
 def _from_uapi(name: str, settings: list[tuple[str, str]]) -> Dump:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from uno.model.key_ids import Secret
@@ -49,8 +50,7 @@ def query(name: str) -> list[tuple[str, str]] | None:
             response = _exchange(one)
         except OSError:
             return None
-    pairs = (line.partition("=") for line in response.decode(errors="replace").splitlines() if line)
-    return [(key, value) for key, _, value in pairs]
+    return _pairs(response)
 
 
 def configured(response: bytes) -> tuple[bytes, ...]:
@@ -64,26 +64,34 @@ def configured(response: bytes) -> tuple[bytes, ...]:
     return (own, *sorted(each.rstrip(b"\n") for each in peers))
 
 
+def peer_status(response: bytes) -> tuple[PeerStatus, ...]:
+    """Return how the peers in a response are, sorted by key."""
+    _, *sections = response.split(b"public_key=")
+    found = (_peer_status(dict(_pairs(b"public_key=" + each))) for each in sections)
+    return tuple(sorted(found, key=lambda each: each.public_key))
+
+
 class SocketReader:
-    """Reads the configuration of interfaces again and again, over connections that it keeps."""
+    """Reads the settings of interfaces again and again, over connections that it keeps."""
 
     def __init__(self) -> None:
         """Connect to an interface's process when it is first read."""
         self._connections: dict[str, socket.socket] = {}
+        self._lock = threading.Lock()
 
-    def read(self, name: str) -> tuple[bytes, ...] | None:
-        """Return what `configured` does of an interface, None without a response."""
-        # The process may have ended, and another have the interface's name.
-        for _ in range(2):
-            is_new = name not in self._connections
-            try:
-                one = self._connected(name)
-                return configured(_exchange(one))
-            except OSError:
-                self.forget(name)
-                if is_new:
-                    break
-        return None
+    def read(self, name: str) -> bytes | None:
+        """Return the response with the settings of an interface, None without one."""
+        with self._lock:
+            # The process may have ended, and another have the interface's name.
+            for _ in range(2):
+                is_new = name not in self._connections
+                try:
+                    return _exchange(self._connected(name))
+                except OSError as error:
+                    self.forget(name)
+                    if is_new or isinstance(error, TimeoutError):
+                        break
+            return None
 
     def forget(self, name: str) -> None:
         """Close the connection to an interface's process, if there is one."""
@@ -141,14 +149,22 @@ def _peer(section: list[tuple[str, str]]) -> tuple[Peer, PeerStatus]:
         allowed_ips=tuple(sorted(networks, key=network_order)),
         keepalive=int(settings.get("persistent_keepalive_interval", "0")),
     )
-    status = PeerStatus(
-        public_key=key,
-        endpoint=peer.endpoint,
+    return peer, _peer_status(settings)
+
+
+def _peer_status(settings: Mapping[str, str]) -> PeerStatus:
+    return PeerStatus(
+        public_key=_base64(settings["public_key"]),
+        endpoint=settings.get("endpoint"),
         handshake=int(settings.get("last_handshake_time_sec", "0")),
         received=int(settings.get("rx_bytes", "0")),
         sent=int(settings.get("tx_bytes", "0")),
     )
-    return peer, status
+
+
+def _pairs(response: bytes) -> list[tuple[str, str]]:
+    lines = (line.partition("=") for line in response.decode(errors="replace").splitlines() if line)
+    return [(key, value) for key, _, value in lines]
 
 
 def _sections(settings: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:

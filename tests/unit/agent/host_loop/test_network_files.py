@@ -6,9 +6,10 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
-from uno.agent.host_loop import network_files
+from uno.agent.host_loop.network_files import NetworkFiles
 from uno.model.status import CellStatus, LanState
 
 ATTACHED = LanState(network=REMOTE, interface="eth1", address=IPv4Address("192.168.2.7"))
@@ -28,7 +29,7 @@ def texts(directory: Path) -> dict[str, str]:
 
 @pytest.mark.feature("F087")
 def test_each_kind_of_network_has_a_file_with_a_line_for_each(tmp_path: Path) -> None:
-    network_files.write(tmp_path, package_of(HOME), WELL, others={HUB: HUB_SAYS})
+    NetworkFiles(tmp_path).write(package_of(HOME), WELL, others={HUB: HUB_SAYS})
 
     assert texts(tmp_path) == {
         "networks.known": (
@@ -47,7 +48,7 @@ def test_a_cell_without_a_status_is_listed_with_its_node_addresses(tmp_path: Pat
     home = package_of(HOME)
     hub = next(each for each in home.roster.members if each.id == HUB)
 
-    network_files.write(tmp_path, home, WELL)
+    NetworkFiles(tmp_path).write(home, WELL)
 
     known = texts(tmp_path)["networks.known"].splitlines()
     assert known[:2] == [f"{LAN} {hub.node4} ", f"{LAN6} {hub.node6} "]
@@ -56,7 +57,7 @@ def test_a_cell_without_a_status_is_listed_with_its_node_addresses(tmp_path: Pat
 def test_a_lan_of_its_own_that_is_not_attached_is_unreachable(tmp_path: Path) -> None:
     status = CellStatus(generation=1, lans=(LanState(network=REMOTE),), reachable=(LAN, LAN6))
 
-    network_files.write(tmp_path, package_of(HOME), status)
+    NetworkFiles(tmp_path).write(package_of(HOME), status)
 
     assert texts(tmp_path)["networks.local"] == ""
     assert texts(tmp_path)["networks.unreachable"] == f"{REMOTE}\n"
@@ -64,9 +65,33 @@ def test_a_lan_of_its_own_that_is_not_attached_is_unreachable(tmp_path: Path) ->
 
 
 def test_files_that_are_right_are_left_alone(tmp_path: Path) -> None:
-    network_files.write(tmp_path, package_of(HOME), WELL)
+    NetworkFiles(tmp_path).write(package_of(HOME), WELL)
     before = {path: path.stat().st_ino for path in tmp_path.rglob("*")}
 
-    network_files.write(tmp_path, package_of(HOME), WELL)
+    NetworkFiles(tmp_path).write(package_of(HOME), WELL)
 
     assert {path: path.stat().st_ino for path in tmp_path.rglob("*")} == before
+
+
+def test_a_file_that_another_program_changes_is_written_again(tmp_path: Path) -> None:
+    written = NetworkFiles(tmp_path)
+    written.write(package_of(HOME), WELL)
+    before = texts(tmp_path)
+    (tmp_path / "networks.known").write_text("")
+    (tmp_path / "log" / "networks.local").unlink()
+
+    written.write(package_of(HOME), WELL)
+
+    assert texts(tmp_path) == texts(tmp_path / "log") == before
+
+
+def test_the_files_follow_the_status_of_the_cell_and_of_the_others(tmp_path: Path) -> None:
+    written = NetworkFiles(tmp_path)
+    written.write(package_of(HOME), WELL)
+
+    written.write(package_of(HOME), WELL, {HUB: HUB_SAYS})
+    assert f"{LAN} 192.168.1.1 " in texts(tmp_path)["networks.known"].splitlines()
+    lost = replace(WELL, reachable=(), unreachable=(LAN, LAN6))
+    written.write(package_of(HOME), lost, {HUB: HUB_SAYS})
+
+    assert texts(tmp_path)["networks.reachable"] == f"{REMOTE}\n"

@@ -7,6 +7,7 @@ import struct
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +81,26 @@ def test_a_table_beyond_255_is_in_an_attribute() -> None:
 def test_octets_without_sense_end_the_reading_and_nothing_else(part: bytes) -> None:
     for each in rtnetlink.messages(part):
         rtnetlink.attributes(each.body, 0)
+
+
+def test_routes_that_stay_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def to(third: int, index: int) -> NetlinkMessage:
+        octets = attribute(1, bytes([192, 168, third, 0]))
+        body = route(socket.AF_INET, 24, octets, attribute(4, struct.pack("=I", index)))
+        return NetlinkMessage(rtnetlink.NEWROUTE, body)
+
+    dumps = [(to(1, 7), to(2, 7)), (to(1, 7), to(2, 8)), (to(2, 8),)]
+    monkeypatch.setattr(rtnetlink, "dumped", lambda *_: dumps.pop(0))
+    parsed: list[bytes] = []
+    parse = rtnetlink.route
+    monkeypatch.setattr(rtnetlink, "route", lambda body: (parsed.append(body), parse(body))[1])
+    reader = rtnetlink.MainRouteReader()
+
+    found = [[(str(each.destination), each.interfaces) for each in reader.read()] for _ in range(3)]
+
+    one, two = "192.168.1.0/24", "192.168.2.0/24"
+    assert found == [[(one, (7,)), (two, (7,))], [(one, (7,)), (two, (8,))], [(two, (8,))]]
+    assert len(parsed) == 3
 
 
 def test_the_routes_of_this_host_can_be_had() -> None:

@@ -81,11 +81,9 @@ def test_a_command_that_is_refused_is_named_with_the_reason(tmp_path: Path) -> N
         vty.configure(tmp_path, "bfdd", [("bfd",), ("peer x",), ("exit",)])
 
 
-def test_a_session_has_the_prefixes_of_both_families_and_its_bfd_state(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    answers(
-        monkeypatch,
+def test_a_session_has_the_prefixes_of_both_families_and_its_bfd_state(tmp_path: Path) -> None:
+    found = sessions(
+        tmp_path,
         bgp={
             "ipv4Unicast": {"peers": {"10.1.0.3": peer("Established", 2), "10.1.0.1": peer()}},
             "ipv6Unicast": {"peers": {"10.1.0.3": peer("Established", 1), "10.1.0.1": peer()}},
@@ -93,18 +91,24 @@ def test_a_session_has_the_prefixes_of_both_families_and_its_bfd_state(
         bfd=[{"multihop": False, "peer": "10.1.0.3", "status": "up"}],
     )
 
-    assert vty.sessions(tmp_path) == (
+    assert found == (
         SessionStatus(neighbor="10.1.0.1", state="Active", prefixes=0, bfd="none", flaps=0),
         SessionStatus(neighbor="10.1.0.3", state="Established", prefixes=3, bfd="up", flaps=4),
     )
 
 
-def test_without_neighbours_there_are_no_sessions(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    answers(monkeypatch, bgp={}, bfd=[])
+def test_without_neighbours_there_are_no_sessions(tmp_path: Path) -> None:
+    assert sessions(tmp_path, bgp={}, bfd=[]) == ()
 
-    assert vty.sessions(tmp_path) == ()
+
+def test_where_a_daemon_is_silent_no_session_is_known(tmp_path: Path) -> None:
+    bgpd, bfdd = connections(tmp_path)
+    known = {"ipv4Unicast": {"peers": {"10.1.0.1": peer()}}}
+    assert vty.sessions(bgpd, bfdd) == ()
+
+    with daemon(tmp_path, "bgpd", {"show bgp summary json": json.dumps(known)}):
+        assert vty.sessions(bgpd, bfdd) == ()
+        bgpd.close()
 
 
 def peer(state: str = "Active", prefixes: int = 0) -> dict[str, object]:
@@ -118,11 +122,20 @@ def peer(state: str = "Active", prefixes: int = 0) -> dict[str, object]:
     }
 
 
-def answers(
-    monkeypatch: pytest.MonkeyPatch, *, bgp: dict[str, object], bfd: list[dict[str, object]]
-) -> None:
-    given = {
-        ("bgpd", "show bgp summary json"): json.dumps(bgp),
-        ("bfdd", "show bfd peers json"): json.dumps(bfd),
-    }
-    monkeypatch.setattr(vty, "query", lambda _, daemon, command: given[daemon, command])
+def sessions(
+    folder: Path, *, bgp: dict[str, object], bfd: list[dict[str, object]]
+) -> tuple[SessionStatus, ...]:
+    """Return the sessions that daemons with these answers have."""
+    bgpd, bfdd = connections(folder)
+    with (
+        daemon(folder, "bgpd", {"show bgp summary json": json.dumps(bgp)}),
+        daemon(folder, "bfdd", {"show bfd peers json": json.dumps(bfd)}),
+    ):
+        found = vty.sessions(bgpd, bfdd)
+        bgpd.close()
+        bfdd.close()
+    return found
+
+
+def connections(folder: Path) -> tuple[vty.VtyConnection, vty.VtyConnection]:
+    return vty.VtyConnection(folder / "bgpd.vty"), vty.VtyConnection(folder / "bfdd.vty")

@@ -14,7 +14,7 @@ from uno.diagnostics import TransientFailure
 from uno.host.netlink import rtnetlink
 from uno.host.netlink.rtnetlink import attribute
 from uno.host.wireguard import kernel_settings, uapi
-from uno.host.wireguard.interfaces import ConfigurationReader
+from uno.host.wireguard.interfaces import InterfaceReader
 from uno.host.wireguard.kernel_settings import KernelReader, configured
 
 ERROR, DONE, MULTI, NESTED = 2, 3, 2, 0x8000
@@ -234,9 +234,9 @@ def test_an_interface_without_a_process_is_the_kernels(
 ) -> None:
     monkeypatch.setattr(uapi, "SOCKETS", tmp_path)
     kernel += [IS_THERE, response(*WHOLE), response(device(A)), failed(errno.ENODEV)]
-    reader = ConfigurationReader()
+    reader = InterfaceReader()
 
-    found = [reader.read(["uwg-b0"]) for _ in range(3)]
+    found = [reader.configured(["uwg-b0"]) for _ in range(3)]
 
     assert found == [
         {"uwg-b0": configured(WHOLE)},

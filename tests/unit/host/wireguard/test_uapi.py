@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from uno.host.command import Completed
 from uno.host.wireguard import interfaces, uapi
 from uno.host.wireguard.uapi import SocketReader
 from uno.model.key_ids import Secret
@@ -78,6 +79,11 @@ def served(name: str, answer: bytes) -> Iterator[list[bytes]]:
             thread.join(5)
 
 
+def dump_of(answer: str) -> interfaces.Dump:
+    with served("uwg-b9", answer.encode()):
+        return interfaces.dump(["uwg-b9"])["uwg-b9"]
+
+
 def key(name: str) -> str:
     return b64encode(KEYS[name]).decode()
 
@@ -112,6 +118,31 @@ def test_an_interface_is_read_with_its_peers_and_how_they_are(
     assert found.status[1].handshake == 0
 
 
+def test_how_the_peers_are_is_read_over_a_connection_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interfaces, "run", None)
+    reader = interfaces.InterfaceReader()
+    with served("uwg-b0", TOLD.encode()):
+        found = reader.peer_status(["uwg-b0"])
+        assert reader.peer_status([]) == {}
+
+    assert found == {"uwg-b0": dump_of(TOLD).status}
+    assert [each.public_key for each in found["uwg-b0"]] == [key("b"), key("a")]
+    assert uapi.peer_status(OTHER_ORDER.encode()) == found["uwg-b0"]
+
+
+def test_interfaces_without_a_process_are_left_to_wg(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ["uwg-b0", "B=", "(none)", "198.51.100.2:63551", "::/0", "1700000000", "3", "4", "off"]
+    listed = "uwg-b0\tK=\tP=\t63550\toff\n" + "\t".join(row) + "\n"
+    done = Completed(argv=("wg",), status=0, stdout=listed, stderr="")
+    monkeypatch.setattr(interfaces, "run", lambda _: done)
+
+    (status,) = interfaces.InterfaceReader().peer_status(["uwg-b0", "gone"])["uwg-b0"]
+
+    assert (status.handshake, status.received, status.sent) == (1700000000, 3, 4)
+
+
 @pytest.mark.parametrize("reported", [b"", TOLD.encode()[:-1], b"errno=0"])
 def test_who_does_not_finish_has_not_answered(reported: bytes) -> None:
     with served("uwg-b0", reported):
@@ -133,14 +164,14 @@ def test_a_connection_is_kept_and_made_anew_where_the_process_has_ended() -> Non
     assert reader.read("uwg-b0") is None
 
     with served("uwg-b0", TOLD.encode()) as asked:
-        assert reader.read("uwg-b0") == uapi.configured(TOLD.encode())
+        assert reader.read("uwg-b0") == TOLD.encode()
     assert asked == [b"get=1\n\n"]
     # The process has ended after its first response.
     assert reader.read("uwg-b0") is None
     (uapi.SOCKETS / "uwg-b0.sock").unlink()
 
     with served("uwg-b0", TOLD.encode()):
-        assert reader.read("uwg-b0") == uapi.configured(TOLD.encode())
+        assert reader.read("uwg-b0") == TOLD.encode()
         reader.retain([])
 
 
@@ -174,7 +205,7 @@ def test_what_is_read_changes_with_the_configuration_alone(now: str, *, differs:
     found, reader = [], SocketReader()
     for text in (TOLD, now):
         with served("uwg-b0", text.encode()):
-            found.append(reader.read("uwg-b0"))
+            found.append(uapi.configured(reader.read("uwg-b0") or b""))
             reader.forget("uwg-b0")
         (uapi.SOCKETS / "uwg-b0.sock").unlink()
 
