@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from uno.diagnostics import TransientFailure, UnoError
 from uno.host.routing_frr import vty
+from uno.host.routing_frr.daemons import Frr
 from uno.lab import rehearsal, requirements
 from uno.lab.arrange import arrange
 from uno.lab.cleanup import ended_by_signals
@@ -171,9 +172,8 @@ def exit_with(main: Callable[[], int]) -> None:
 
 
 def _broken_at(cell: Node) -> list[str]:
-    try:
-        sessions = vty.sessions(frr(cell))
-    except OSError:
+    sessions = Frr(frr(cell)).sessions()
+    if not sessions:
         return ["all"]
     good = {each.neighbor for each in sessions if (each.state, each.bfd) == ("Established", "up")}
     return [each.neighbor for each in sessions if each.neighbor not in good]

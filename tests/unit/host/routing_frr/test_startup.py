@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -95,7 +96,9 @@ def running(folder: Path, text: str) -> str:
     pid = folder / "bgpd.pid"
     run(["unshare", "--net", str(BGPD), *map(str, words), "-i", str(pid), "-p", "1790"])
     deadline = time.monotonic() + 30
-    while not (folder / "bgpd.vty").exists():
+    while True:
+        # It reads its configuration for seconds on a busy machine.
+        with suppress(FileNotFoundError, ConnectionRefusedError, TimeoutError):
+            return vty.query(folder, "bgpd", "show running-config")
         assert time.monotonic() < deadline, "bgpd does not serve"
         threading.Event().wait(0.01)
-    return vty.query(folder, "bgpd", "show running-config")
