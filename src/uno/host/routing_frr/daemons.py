@@ -401,8 +401,14 @@ class Frr:
         if pid is None:
             return
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.kill(pid, sign)
+            try:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, sign)
+            except PermissionError as error:
+                raise ActionNeeded(
+                    f"this process may not end FRR's {name}, process {pid} of another user",
+                    "run it as root, in a container with the capability KILL",
+                ) from error
             deadline = time.monotonic() + STOP_SECONDS
             while self._alive(name) == pid and time.monotonic() < deadline:
                 threading.Event().wait(0.01)

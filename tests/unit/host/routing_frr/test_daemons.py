@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from uno.diagnostics import TransientFailure, UnoError
+from uno.diagnostics import ActionNeeded, TransientFailure, UnoError
 from uno.host.command import Process, run, start
 from uno.host.routing_frr import daemons as frr
 from uno.host.routing_frr.daemons import Frr
@@ -236,6 +236,21 @@ def test_running_daemons_are_ended_and_their_folder_removed(
         "router bgp 4200000003",
         "bgp shutdown message uno service down",
     ]
+
+
+def test_where_this_process_may_not_end_a_daemon_the_capability_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise PermissionError(1, "Operation not permitted")
+
+    with Daemons(folder, ["watchfrr", *NAMES]), monkeypatch.context() as patched:
+        patched.setattr(frr.os, "kill", refuse)
+        with pytest.raises(ActionNeeded, match="may not end FRR's watchfrr") as caught:
+            Frr(folder).stop()
+
+    assert "KILL" in caught.value.hint
+    assert folder.exists()
 
 
 class Reloading:
