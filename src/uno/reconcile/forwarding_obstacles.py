@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from uno.model.attached_lan import AttachedLan
 from uno.model.listening_ports import BFD_PORT
-from uno.model.net import Address, Network, overlap
+from uno.model.net import Address, Network, network, overlap
 from uno.model.package import Package
 from uno.model.routing_policy import BGP_PORT
 from uno.ports.host import Facts, ForwardingState, KernelPath, LinkMode
@@ -181,7 +181,7 @@ def _endpoints(
 ) -> Iterator[Obstacle]:
     """Yield where answers of an endpoint in a LAN are dropped: their source is behind a tunnel.
 
-    IPv6 has no such filter.
+    For IPv6 the kernel has no such filter; firewalld has one (firewalld.conf(5), IPv6_rpfilter).
     """
     around = underlay(package, facts).routes if endpoints else ()
     for endpoint in endpoints:
@@ -195,6 +195,32 @@ def _endpoints(
                 "UVN, are dropped",
                 remedy=f"sysctl -w {key}=2, and see what sets it to 1 (/etc/sysctl.d)",
             )
+        if way and (drop := _drops_answers(state.ruleset, endpoint, way.interface)):
+            yield Obstacle(
+                kind=ObstacleKind.FIREWALL,
+                what=f"{_where(drop)} drops answers of the endpoint {endpoint}, which is in a LAN "
+                f"of the UVN, {_by(drop)}",
+                remedy="set IPv6_rpfilter=loose in /etc/firewalld/firewalld.conf"
+                if drop.table == "firewalld"
+                else f"have it look for a route by any interface, without iif, in {drop.chain}",
+            )
+
+
+def _drops_answers(ruleset: str, endpoint: Address, interface: str) -> PacketDrop | None:
+    """Return where a rule drops what an endpoint sends, since the route back is a tunnel."""
+    if not nft_evaluation.has_chains(ruleset, RECEIVED):
+        return None
+    packet = Packet(
+        version=endpoint.version,
+        iif=interface,
+        source=network(f"{endpoint}/{endpoint.max_prefixlen}"),
+        protocol="udp",
+        local=True,
+        returns=False,
+    )
+    outcome = nft_evaluation.evaluate(ruleset, packet, RECEIVED)
+    others = nft_evaluation.evaluate(ruleset, replace(packet, returns=None), RECEIVED)
+    return outcome if isinstance(outcome, PacketDrop) and outcome != others else None
 
 
 def _without(key: str) -> str:
@@ -314,12 +340,12 @@ def _dropped(ruleset: str, packet: Packet, remote: tuple[Network, ...]) -> Packe
         return outcome
     if outcome is Passage.ACCEPTED or (packet.source is None) == (packet.destination is None):
         return None
-    for network in remote:
-        if network.version == packet.version:
+    for lan in remote:
+        if lan.version == packet.version:
             if packet.source is None:
-                one = replace(packet, source=network)
+                one = replace(packet, source=lan)
             else:
-                one = replace(packet, destination=network)
+                one = replace(packet, destination=lan)
             outcome = nft_evaluation.evaluate(ruleset, one, FORWARDED)
             if isinstance(outcome, PacketDrop):
                 return outcome
@@ -429,13 +455,11 @@ def _drops_probe(ruleset: str, interface: str, own: IPv4Network) -> PacketDrop |
 
 def _obstacle(drop: PacketDrop, packets: list[Packet], package: Package, ruleset: str) -> Obstacle:
     tunnels = _tunnels(package)
-    where = f"chain {drop.chain} of nftables table {drop.family} {drop.table}"
-    by = "by its policy" if drop.handle is None else f"by the rule with handle {drop.handle}"
     does = "rejects" if drop.rejects else "drops"
     local = [each for each in packets if each.local]
     return Obstacle(
         kind=ObstacleKind.DOCKER if _is_of_iptables(drop) else ObstacleKind.FIREWALL,
-        what=f"{where} {does} {_described(packets)}, {by}",
+        what=f"{_where(drop)} {does} {_described(packets)}, {_by(drop)}",
         remedy=_remedy(drop, packets, ruleset, tunnels=tunnels),
         links=frozenset(
             link.interface
@@ -443,6 +467,14 @@ def _obstacle(drop: PacketDrop, packets: list[Packet], package: Package, ruleset
             if any(link.interface == each.iif or link.port == each.port for each in local)
         ),
     )
+
+
+def _where(drop: PacketDrop) -> str:
+    return f"chain {drop.chain} of nftables table {drop.family} {drop.table}"
+
+
+def _by(drop: PacketDrop) -> str:
+    return "by its policy" if drop.handle is None else f"by the rule with handle {drop.handle}"
 
 
 def _is_of_iptables(drop: PacketDrop) -> bool:

@@ -48,7 +48,7 @@ class Packet(Struct, frozen=True, kw_only=True):
 
     `version` is of IP, `iif` and `oif` are interfaces. `source` and `destination` are networks that
     contain the addresses. `port` is the destination port of `protocol`, `tcp` or `udp`. `local`:
-    for this host itself.
+    for this host itself. `returns`: the host's route to the source leads out by `iif`.
     """
 
     version: int
@@ -59,6 +59,7 @@ class Packet(Struct, frozen=True, kw_only=True):
     protocol: str = "tcp"
     port: int | None = None
     local: bool = False
+    returns: bool | None = None
 
 
 class PacketDrop(Struct, frozen=True, kw_only=True):
@@ -463,6 +464,8 @@ def _flags_equal(field: frozenset[str], right: Any) -> bool | None:
 
 
 def _number_equals(field: int, right: Any) -> bool | None:
+    if isinstance(right, str) and right.isdecimal():
+        return field == int(right)
     if isinstance(right, int):
         return field == right
     if isinstance(right, Mapping) and "range" in right:
@@ -553,6 +556,11 @@ def _payload(about: Any, packet: Packet) -> _Field:
 
 
 def _fib(about: Any, packet: Packet) -> _Field:
+    if about.get("result") == "oif":
+        # nft(8), FIB EXPRESSIONS: 0 where no route leads there by the interface, printed as such or
+        # as `missing`.
+        is_strict = {"saddr", "iif"} <= set(_listed(about.get("flags")))
+        return 0 if is_strict and packet.returns is False else _Undetermined.UNKNOWN
     if about.get("result") != "type":
         return _Undetermined.UNKNOWN
     match _listed(about.get("flags")):

@@ -433,6 +433,42 @@ def test_strict_filtering_towards_an_endpoint_in_a_lan_is_named(
     assert list(site.what) == [what] * named
 
 
+@pytest.mark.feature("G51")
+@pytest.mark.feature("G52")
+@pytest.mark.parametrize(
+    ("endpoint", "flags", "none", "named"),
+    [
+        ("192.168.1.1", ["saddr", "mark", "iif"], False, True),
+        ("2001:db8:1::1", ["saddr", "iif"], "0", True),
+        ("2001:db8:1::1", ["saddr", "mark"], False, False),
+        ("198.51.100.1", ["saddr", "mark", "iif"], False, False),
+    ],
+    ids=["IPv4", "IPv6", "loose", "in no LAN"],
+)
+def test_a_rule_that_drops_answers_of_an_endpoint_in_a_lan_is_named(
+    endpoint: str, flags: list[str], none: object, *, named: bool
+) -> None:
+    """As firewalld has it for IPv6, unless it is set to be loose."""
+    routes = [
+        HostRoute(destination=network(each), interface="eth0") for each in ("0.0.0.0/0", "::/0")
+    ]
+    inside = Nic(name="eth1", addresses=(IPv4Interface("192.168.2.7/24"),))
+    site = Site(package=package_of(HOME), facts=Facts(nics=(WAN, inside), routes=tuple(routes)))
+    lookup = {"fib": {"result": "oif", "flags": flags}}
+    missing = {"match": {"op": "==", "left": lookup, "right": none}}
+    site.rules = ruleset(chain("filter_PREROUTING", (missing, DROP), hook="prerouting"))
+    site.endpoints = [endpoint]
+
+    found = site.obstacles
+
+    what = (
+        "chain filter_PREROUTING of nftables table inet firewalld drops answers of the endpoint "
+        f"{endpoint}, which is in a LAN of the UVN, by the rule with handle 1"
+    )
+    assert [each.what for each in found] == [what] * named
+    assert all("IPv6_rpfilter=loose" in each.remedy for each in found)
+
+
 def test_names_with_dots_are_written_as_sysctl_does() -> None:
     site = Site(facts=Facts(nics=(replace(INSIDE, name="eth1.7"),)))
     site.sysctls = {"net.ipv4.conf.eth1/7.forwarding": "0"}
