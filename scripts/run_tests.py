@@ -47,6 +47,8 @@ def main(arguments: list[str]) -> int:
     """Run all of it; return 0 if all passed."""
     os.chdir(ROOT)
     os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    # Each run of pytest has several processes, which would all compile all tests again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if arguments[:1] == [BESIDE]:
         yield_to_all_others()
         return checks_and_tests(*arguments[1:])
