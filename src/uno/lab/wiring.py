@@ -183,9 +183,14 @@ class Wiring:
 
     @staticmethod
     def set_default_gateway(draft: Draft, segment: LanSegment) -> None:
-        """Make the LAN's router the default gateway of a node."""
+        """Make the LAN's router the default gateway of a node, in the IP versions that it has.
+
+        A small network on the same wire as a large one may have had no address for it.
+        """
+        own = {item.version for item in draft.inside}
         for item, _length in segment.seat(1):
-            draft.commands.append(f"route add default via {item}")
+            if item.version in own:
+                draft.commands.append(f"route add default via {item}")
 
     @staticmethod
     def _seat(draft: Draft, interface: str, addresses: tuple[tuple[Address, int], ...]) -> None:

@@ -118,6 +118,15 @@ def test_a_small_lan_has_the_hosts_that_fit() -> None:
     assert layout.having(Role.HOST, cell="b") == ()
 
 
+@pytest.mark.feature("G40")
+def test_a_host_without_an_address_in_a_small_lan_has_no_route_out_by_it() -> None:
+    layout = arrange(uvn(public("a", "192.168.1.0/24"), private("b", "10.0.0.0/30", "fd00:1::/64")))
+
+    host = station(layout, "b-host1")
+    assert [item.version for item in host.addresses] == [6]
+    assert [c for c in host.commands if "default" in c] == ["route add default via fd00:1::1"]
+
+
 def test_a_lan_without_room_for_a_cell_is_refused() -> None:
     with pytest.raises(UnoError, match=r"192\.168\.1\.0/31 has no room"):
         arrange(uvn(public("a", "192.168.1.0/31")))
