@@ -76,11 +76,13 @@ class ViewFrame(_PageFrame, frozen=True, tag="view"):
 class CellFrame(_PageFrame, frozen=True, tag="cell"):
     """A cell: the JSON of a `CellView`.
 
-    `received` is when its status was, in seconds of the host's monotonic clock.
+    `received` is when its status was, in seconds of the host's monotonic clock. `is_shortened`:
+    `page_site.completed` adds the LANs that it reaches.
     """
 
     cell: bytes
     received: float
+    is_shortened: bool = False
 
 
 class SeriesFrame(_PageFrame, frozen=True, tag="series"):

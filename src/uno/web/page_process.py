@@ -39,7 +39,7 @@ from uno.web.events import NetworkEvent
 from uno.web.journal import Journal, is_same
 from uno.web.leaf_certificate import Leaf
 from uno.web.own_certificate import OwnCertificate
-from uno.web.page_site import PageSource, source_of
+from uno.web.page_site import PageSource, shortened, source_of
 from uno.web.picture import Picture
 from uno.web.series_file import CLOCK_SET, KeptSeries, SeriesMoment
 
@@ -256,17 +256,19 @@ class PageProcess:
         if self._is_new:
             self._is_new = False
             self._send("site", frames.SiteFrame(codec.encode(source.site)))
-        self._show(view, directory)
+        self._show(view, directory, source)
         for address in self._sockets.keys() - self._passed_on:
             # Last, so that the first reader gets everything.
             self._pass_on(address, source)
 
-    def _show(self, view: UvnView, directory: Directory | None) -> None:
+    def _show(self, view: UvnView, directory: Directory | None, source: PageSource) -> None:
         for cell in view.cells:
             before = self._sent_cells.get(cell.id)
             if before is None or not is_same(cell, before):
+                short, is_shortened = shortened(cell, source.site.roster)
                 received = self._journal.received_at(cell.id)
-                self._send(("cell", cell.id), frames.CellFrame(codec.encode(cell), received))
+                frame = frames.CellFrame(codec.encode(short), received, is_shortened)
+                self._send(("cell", cell.id), frame)
         self._sent_cells = {cell.id: cell for cell in view.cells}
         ids = tuple(self._sent_cells)
         head = codec.encode(replace(view, cells=())) + codec.encode(ids)

@@ -15,6 +15,7 @@ from uno.model import web_access
 from uno.model.net import Address, Network
 from uno.model.package import Package
 from uno.model.plan import CertificateFiles, Roster
+from uno.model.status import CellView
 from uno.model.web_access import ParticleSettings, WebAccess, WebUser
 
 
@@ -69,6 +70,30 @@ class PageSource(Struct, frozen=True, kw_only=True):
     def is_plain(self, address: Address) -> bool:
         """Whether an address is served without TLS: its packets stay on this host."""
         return self.loopback_is_plain and address.is_loopback
+
+
+def shortened(cell: CellView, roster: Roster) -> tuple[CellView, bool]:
+    """Return a cell without the LANs that it reaches, and True, where `completed` finds them.
+
+    They are most of a status in a large UVN, and follow from what a cell does not reach.
+    """
+    status = cell.status
+    if status is None or status.reachable != _rest(cell, roster):
+        return cell, False
+    return replace(cell, status=replace(status, reachable=())), True
+
+
+def completed(cell: CellView, roster: Roster) -> CellView:
+    """Return a cell that reaches the LANs of all others but those that it does not reach."""
+    if cell.status is None:
+        return cell
+    return replace(cell, status=replace(cell.status, reachable=_rest(cell, roster)))
+
+
+def _rest(cell: CellView, roster: Roster) -> tuple[Network, ...]:
+    lost = frozenset(cell.status.unreachable) if cell.status else frozenset()
+    others = (each.lans for each in roster.members if each.id != cell.id)
+    return tuple(lan for lans in others for lan in lans if not lost or lan not in lost)
 
 
 def device_key(key: bytes) -> bytes:

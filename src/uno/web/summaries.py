@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -29,20 +30,31 @@ def may_name(picture: Picture, cell: int, reader: Reader) -> bool:
     return reader.is_owner or bool(reader.cells) or serves
 
 
-def places_of(picture: Picture) -> dict[int, tuple[float, float]]:
+def places_of(picture: Picture) -> Mapping[int, tuple[float, float]]:
     """Return the place of each cell on the map."""
     directory = picture.directory
-    return layout(
-        picture.cells,
+    return _places(
+        tuple(picture.cells),
         picture.links,
-        public=[member.id for member in picture.roster.members if member.endpoint],
-        ring=directory.ring if directory else (),
-        strategy=directory.strategy if directory else "",
+        tuple(member.id for member in picture.roster.members if member.endpoint),
+        tuple(directory.ring) if directory else (),
+        directory.strategy if directory else "",
     )
 
 
+@lru_cache(maxsize=2)
+def _places(
+    cells: tuple[int, ...],
+    links: tuple[tuple[int, int], ...],
+    public: tuple[int, ...],
+    ring: tuple[int, ...],
+    strategy: str,
+) -> Mapping[int, tuple[float, float]]:
+    return layout(cells, links, public=public, ring=ring, strategy=strategy)
+
+
 def cell_summary(
-    picture: Picture, cell: CellView, reader: Reader, places: dict[int, tuple[float, float]]
+    picture: Picture, cell: CellView, reader: Reader, places: Mapping[int, tuple[float, float]]
 ) -> CellSummary:
     """Return a cell in short; `places` are those of the map."""
     health, why = picture.cell_health(cell)

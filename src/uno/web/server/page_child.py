@@ -36,7 +36,7 @@ from uno.unprivileged.frame_stream import FrameBuffer, MalformedFrame
 from uno.web import page_frames as frames
 from uno.web.documents import EventRow
 from uno.web.login_ticket import TicketError, verified
-from uno.web.page_site import PageSite
+from uno.web.page_site import PageSite, completed
 from uno.web.server import static_files
 from uno.web.server.application import WebApplication
 from uno.web.server.connections import Listeners
@@ -147,8 +147,11 @@ class PageChild:
                 self._desk.sessions.keep_only(_emails(found))
             case frames.ViewFrame(view, cells):
                 state.set_view(codec.decode(view, UvnView), cells)
-            case frames.CellFrame(cell, received):
-                state.set_cell(codec.decode(cell, CellView), received=received)
+            case frames.CellFrame(cell, received, is_shortened):
+                known = codec.decode(cell, CellView)
+                if is_shortened and state.site is not None:
+                    known = completed(known, state.site.roster)
+                state.set_cell(known, received=received)
             case frames.SeriesFrame(recorded):
                 state.series.restore(recorded)
             case frames.DirectoryFrame(directory):
