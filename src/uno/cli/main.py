@@ -107,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Not standalone: there typer prints errors itself, in frames.
         command = _command(next((each for each in words if not each.startswith("-")), ""))
         code = command.main(list(words), prog_name="uno", standalone_mode=False, obj=words)
+        # Here, where a reader that has left is no failure.
+        sys.stdout.flush()
     except typer.TyperException as error:
         sys.exit(error_output.print_usage_error(error, as_json=as_json))
     except UnoError as error:

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,21 @@ def groups_and_commands() -> Iterator[tuple[tuple[str, ...], Any]]:
             yield from walk(below, (*words, name))
 
     return walk(main.whole(), ())
+
+
+@pytest.mark.parametrize("typed", ["list cells", "redeploy --dry-run"])
+def test_a_command_whose_reader_has_left_has_done_its_work(
+    typed: str, site: Uno, root: Path
+) -> None:
+    """As `uno list cells | head -1`: rich by itself ends with 1."""
+    # It starts once the reader is gone.
+    piped = 'exec 3>&1; { sleep 0.2; "$@"; echo $? >&3; } | true'
+    words = [sys.executable, "-m", "uno", *typed.split(), "-r", str(root)]
+    assert site(*typed.split()).status == 0
+
+    done = run(["sh", "-c", piped, "sh", *words])
+
+    assert done.stdout == "0\n"
 
 
 @pytest.mark.feature("G51")

@@ -427,16 +427,16 @@ def _obstacles(found: ServiceStatus) -> tuple[Obstacle, ...]:
 
 
 def _print_status(found: ServiceStatus, undone: UndonePackage | None) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from uno.cli.output import printing  # noqa: PLC0415
+    from uno.cli.output.pipe_console import PipeConsole  # noqa: PLC0415
     from uno.diagnosis.cell_faults import age  # noqa: PLC0415
     from uno.reconcile.apply import describe  # noqa: PLC0415
 
     manifest = found.package.manifest
-    console = Console(highlight=False, soft_wrap=True)
+    console: Console = PipeConsole(highlight=False, soft_wrap=True)
     if console.is_terminal:
         console = printing.console()
     state = "[green]up[/]" if found.healthy else "[yellow]up, degraded[/]"

@@ -82,9 +82,9 @@ def heading(text: str) -> None:
 
 def console() -> Console:
     """Return where to print, as wide as the terminal but not wider than 80 columns."""
-    from rich.console import Console
+    from uno.cli.output.pipe_console import PipeConsole
 
-    out = Console(highlight=False, soft_wrap=False)
+    out = PipeConsole(highlight=False, soft_wrap=False)
     out.width = min(out.width, WIDTH)
     return out
 
