@@ -15,12 +15,13 @@ from msgspec import Struct, field
 from uno.diagnosis.cell_facts import CellFacts, DiskSpace, LanHost, Unobserved, observed
 from uno.diagnosis.cell_faults import age
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
-from uno.diagnosis.link_faults import link_fault, neighbor_note
+from uno.diagnosis.link_faults import LinkFault, link_fault, neighbor_note
 from uno.diagnosis.service_status import ServiceStatus, link_state, silent_links
 from uno.model.net import Network, overlap
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer
 from uno.model.status import CellView, LinkState, UvnView
+from uno.model.syntax import same_host
 from uno.ports.host import SetUnderlay, StartRouting
 from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind, diverted
 
@@ -378,7 +379,7 @@ def _endpoints(case: _Case) -> Iterator[CheckResult]:
 
 def _port_forwarding(case: _Case) -> Iterator[CheckResult]:
     for link, state in () if case.is_offline else _unexplained(case):
-        fault = link_fault(state, _name(case, link), planned=link)
+        fault = _fault_of(case, link, state)
         if fault and fault.nothing_arrives:
             shared = _shared_address(case)
             note = f"; {shared} is an address of carrier-grade NAT" if shared else ""
@@ -401,11 +402,18 @@ def _links(case: _Case) -> Iterator[CheckResult]:
         )
         return
     for link, state in _unexplained(case):
-        fault = link_fault(state, _name(case, link), planned=link)
+        fault = _fault_of(case, link, state)
         if fault and not fault.nothing_arrives:
             notes = (_called(case, link), neighbor_note(case.view.get(link.cell)))
             what = "; ".join((fault.what, *filter(None, notes)))
             yield _fault("links", what, where=link.interface, remedy=fault.remedy)
+
+
+def _fault_of(case: _Case, link: BackbonePeer, state: LinkState) -> LinkFault | None:
+    """Return the fault of a link of this cell, None if it works."""
+    here, there = case.own.own.endpoint, case.own.roster.member(link.cell).endpoint
+    is_one = here is not None and there is not None and same_host(here) == same_host(there)
+    return link_fault(state, _name(case, link), planned=link, at_one_address=is_one)
 
 
 def _called(case: _Case, link: BackbonePeer) -> str:

@@ -6,6 +6,7 @@ The first of these that holds is the cause; what follows from it is not named.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from uno.model.plan import BackbonePeer
 from uno.model.status import SESSION_SECONDS, CellView, LinkState
@@ -23,19 +24,33 @@ class LinkFault(Struct, frozen=True, kw_only=True):
 
 
 def link_fault(
-    state: LinkState, neighbor: str, *, planned: BackbonePeer | None = None
+    state: LinkState,
+    neighbor: str,
+    *,
+    planned: BackbonePeer | None = None,
+    at_one_address: bool = False,
 ) -> LinkFault | None:
     """Return the fault of a link to the cell `neighbor`, None if it works.
 
-    `planned` is the link in this end's package, where that is known.
+    `planned` is the link in this end's package, where that is known. `at_one_address`: both cells
+    have the same public address.
     """
     if state.works:
         return None
     if state.handshake is not None and state.handshake < SESSION_SECONDS:
         return _without_sessions(state, neighbor)
     if state.received == 0 and planned is not None and planned.port is not None:
-        return _nothing_arrives(state, neighbor, planned)
-    return _silent(state, neighbor, planned)
+        fault = _nothing_arrives(state, neighbor, planned)
+    else:
+        fault = _silent(state, neighbor, planned)
+    if not at_one_address:
+        return fault
+    return replace(
+        fault,
+        what=f"{fault.what}; both have one public address",
+        remedy="have the router at that address do NAT loopback (hairpin NAT), which a link within "
+        f"a site needs (uno guide); or else: {fault.remedy}",
+    )
 
 
 def neighbor_note(view: CellView | None) -> str:

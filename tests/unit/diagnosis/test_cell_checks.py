@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from packages import HOME, HUB, LAN, LAN6, REMOTE, package_of
 from uno.agent import service
+from uno.diagnosis import cell_checks
 from uno.diagnosis.cell_checks import CHECKS, diagnose
 from uno.diagnosis.cell_facts import (
     AgentProcess,
@@ -27,7 +29,7 @@ from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
 from uno.host.fake.fake_host import FakeHost
 from uno.model.key_ids import Secret
 from uno.model.messages import Ack, Phase
-from uno.model.status import CellStatus, CellView, UndonePackage, UvnView
+from uno.model.status import CellStatus, CellView, LinkState, UndonePackage, UvnView
 from uno.ports.host import (
     ConfigureTunnel,
     Facts,
@@ -525,6 +527,33 @@ def test_a_port_at_which_nothing_has_arrived_is_named_with_its_number(site: Site
         assert f"nothing has ever arrived from home at UDP port {link.port}" in wrong.what
         assert note in wrong.what
         assert f"forward UDP port {link.port}" in wrong.remedy
+
+
+@pytest.mark.feature("G42")
+@pytest.mark.parametrize("received", [0, 92])
+@pytest.mark.parametrize(
+    ("address", "is_one"), [("HUB.example.org", True), ("home.example.org", False), (None, False)]
+)
+def test_a_silent_link_within_a_site_needs_nat_loopback(
+    received: int, address: str | None, *, is_one: bool
+) -> None:
+    package = package_of(HUB)
+    (link,) = [each for each in package.plan.links if each.cell == HOME]
+    members = tuple(
+        replace(each, endpoint=address) if each.id == HOME else each
+        for each in package.roster.members
+    )
+    case: Any = SimpleNamespace(
+        own=replace(package, roster=replace(package.roster, members=members))
+    )
+    state = LinkState(interface=link.interface, cell=HOME, received=received)
+
+    found = cell_checks._fault_of(case, link, state)
+
+    assert found is not None
+    assert ("NAT loopback" in found.remedy, "one public address" in found.what) == (is_one, is_one)
+    works = replace(state, handshake=1, bgp="Established", bfd="up")
+    assert cell_checks._fault_of(case, link, works) is None
 
 
 @pytest.mark.feature("G42")
