@@ -156,8 +156,8 @@ def shown(view: UvnView, cells: dict[int, CellView]) -> UvnView:
     return replace(view, cells=tuple(cells.values()))
 
 
-def uvn() -> Uvn:
-    """Return a UVN of `CELLS` sites, every other one public, whose cell 1 is `web_pages`' hub."""
+def uvn(cells: int = CELLS) -> Uvn:
+    """Return a UVN of so many sites, every other one public, whose cell 1 is `web_pages`' hub."""
     small = web_pages.uvn()
     others = tuple[Cell, ...](
         Cell(
@@ -167,9 +167,9 @@ def uvn() -> Uvn:
             address=f"site-{n}.example.org" if n % 2 else None,
             allowed_lans=(IPv4Network(f"10.1.{n}.0/24"),),
         )
-        for n in range(2, CELLS + 1)
+        for n in range(2, cells + 1)
     )
-    return replace(small, cells=(small.cells[0], *others), next_cell=CELLS + 1)
+    return replace(small, cells=(small.cells[0], *others), next_cell=cells + 1)
 
 
 def page_package(picture: Picture, port: int) -> Package:

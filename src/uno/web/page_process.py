@@ -305,7 +305,11 @@ class PageProcess:
         if kept is None:
             _log.warning("%s cannot be read: the charts of links begin anew", path)
         else:
-            self._journal.restore(series_file.moved(kept, self._moment(now)))
+            links = list(series_file.moved(kept, self._moment(now)))
+            del kept
+            while links:
+                # Each makes room for the next.
+                self._journal.restore([links.pop()])
 
     def _kept_series(self, now: float) -> KeptSeries:
         return KeptSeries(moment=self._moment(now), links=tuple(self._journal.series.recorded()))
@@ -501,9 +505,13 @@ class PageProcess:
         if self._own is not None:
             self._send_own()
         self._send("rest", frames.RestFrame(REST_AFTER))
-        for recorded in self._journal.series.recorded():
-            self._send(("series", recorded.link), frames.SeriesFrame(recorded))
+        for link in self._journal.series.links:
+            # All of a day at once would be megabytes.
+            self._link.put(("series", link), Outgoing(partial(self._series_frame, link)))
         await self._send_history()
+
+    def _series_frame(self, link: str) -> bytes:
+        return frames.encode(frames.SeriesFrame(self._journal.series.recorded_of(link)))
 
     def handle(self, content: bytes) -> None:
         """Handle a frame of the process. Raises `MalformedFrame`."""

@@ -127,19 +127,28 @@ class SeriesRecorder:
         if ring.counted is None or (at >= ring.counted[0] and ring.counted != (at, sample)):
             ring.note(sample, at=at)
 
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The names of all links that are recorded."""
+        return tuple(self._rings)
+
     def recorded(self) -> Iterator[RecordedLink]:
         """Yield all that is recorded, for `restore`."""
-        for link, ring in self._rings.items():
-            counted_at, counted = ring.counted or (None, None)
-            yield RecordedLink(
-                link=link,
-                slots=ring.slots.tobytes(),
-                values=tuple(values.tobytes() for values in ring.values.values()),
-                counted_at=counted_at,
-                counted=counted,
-                receive_rate=ring.rates.receive,
-                send_rate=ring.rates.send,
-            )
+        return map(self.recorded_of, self._rings)
+
+    def recorded_of(self, link: str) -> RecordedLink:
+        """Return what is recorded of a link, for `restore`: nothing of one that is not there."""
+        ring = self._rings.get(link) or _Ring()
+        counted_at, counted = ring.counted or (None, None)
+        return RecordedLink(
+            link=link,
+            slots=ring.slots.tobytes(),
+            values=tuple(values.tobytes() for values in ring.values.values()),
+            counted_at=counted_at,
+            counted=counted,
+            receive_rate=ring.rates.receive,
+            send_rate=ring.rates.send,
+        )
 
     def restore(self, recorded: RecordedLink) -> None:
         """Have what another recorder on this host has recorded of a link."""
