@@ -95,6 +95,7 @@ def obstacles(
         *_interfaces(package, state, lans, facts),
         *_parameters(package, state, lans),
         *_endpoints(package, state, facts, endpoints),
+        *_reverse_paths(package, state, facts),
         *_rules(package, state, lans, facts, silent),
         *_translations(package, state, lans, facts),
     )
@@ -200,16 +201,39 @@ def _endpoints(
                 kind=ObstacleKind.FIREWALL,
                 what=f"{_where(drop)} drops answers of the endpoint {endpoint}, which is in a LAN "
                 f"of the UVN, {_by(drop)}",
-                remedy="set IPv6_rpfilter=loose in /etc/firewalld/firewalld.conf"
-                if drop.table == "firewalld"
-                else f"have it look for a route by any interface, without iif, in {drop.chain}",
+                remedy=_loosely(drop),
             )
+
+
+def _reverse_paths(package: Package, state: ForwardingState, facts: Facts) -> Iterator[Obstacle]:
+    """Yield where a rule drops what comes in by one link and is answered by another."""
+    links = [link.interface for link in package.plan.links]
+    versions = {lan.version for member in package.roster.members for lan in member.lans}
+    if len(links) < 2:
+        return
+    found: dict[PacketDrop, list[str]] = {}
+    for version in sorted(versions if facts.has_ipv6 else versions - {6}):
+        for link in links:
+            packet = Packet(version=version, iif=link, returns=False)
+            if drop := _drops_by_route(state.ruleset, packet, FORWARDED):
+                found.setdefault(drop, []).append(link)
+    for drop, names in found.items():
+        yield Obstacle(
+            kind=ObstacleKind.RP_FILTER,
+            what=f"{_where(drop)} drops packets from {_named(names)} whose answers take another "
+            f"link, {_by(drop)}",
+            remedy=_loosely(drop),
+        )
+
+
+def _loosely(drop: PacketDrop) -> str:
+    if drop.table == "firewalld":
+        return "set IPv6_rpfilter=loose in /etc/firewalld/firewalld.conf, and reload it"
+    return f"have it look for a route by any interface, without iif, in {drop.chain}"
 
 
 def _drops_answers(ruleset: str, endpoint: Address, interface: str) -> PacketDrop | None:
     """Return where a rule drops what an endpoint sends, since the route back is a tunnel."""
-    if not nft_evaluation.has_chains(ruleset, RECEIVED):
-        return None
     packet = Packet(
         version=endpoint.version,
         iif=interface,
@@ -218,8 +242,15 @@ def _drops_answers(ruleset: str, endpoint: Address, interface: str) -> PacketDro
         local=True,
         returns=False,
     )
-    outcome = nft_evaluation.evaluate(ruleset, packet, RECEIVED)
-    others = nft_evaluation.evaluate(ruleset, replace(packet, returns=None), RECEIVED)
+    return _drops_by_route(ruleset, packet, RECEIVED)
+
+
+def _drops_by_route(ruleset: str, packet: Packet, hooks: tuple[str, ...]) -> PacketDrop | None:
+    """Return where a rule drops a packet since the host's route back is another interface."""
+    if not nft_evaluation.has_chains(ruleset, hooks):
+        return None
+    outcome = nft_evaluation.evaluate(ruleset, packet, hooks)
+    others = nft_evaluation.evaluate(ruleset, replace(packet, returns=None), hooks)
     return outcome if isinstance(outcome, PacketDrop) and outcome != others else None
 
 

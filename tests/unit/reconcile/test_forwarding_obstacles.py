@@ -27,6 +27,7 @@ from uno.model.package import Package
 from uno.ports.host import Facts, ForwardingState, HostRoute, LinkMode, Nic
 from uno.reconcile.forwarding_obstacles import (
     Obstacle,
+    ObstacleKind,
     obstacles,
     parameters,
     unanswered_probes,
@@ -467,6 +468,39 @@ def test_a_rule_that_drops_answers_of_an_endpoint_in_a_lan_is_named(
     )
     assert [each.what for each in found] == [what] * named
     assert all("IPv6_rpfilter=loose" in each.remedy for each in found)
+
+
+@pytest.mark.feature("G52")
+@pytest.mark.parametrize(
+    ("cell", "protocol", "flags", "named"),
+    [
+        (HUB, "ipv6", ["saddr", "mark", "iif"], True),
+        (HUB, "ipv4", ["saddr", "iif"], True),
+        (HUB, "ipv6", ["saddr", "mark"], False),
+        (HOME, "ipv6", ["saddr", "mark", "iif"], False),
+    ],
+    ids=["firewalld", "IPv4", "loose", "one link"],
+)
+def test_a_rule_that_drops_what_is_answered_by_another_link_is_named(
+    cell: int, protocol: str, flags: list[str], *, named: bool
+) -> None:
+    """As firewalld has it for IPv6, unless it is set to be loose."""
+    address = "192.168.1.7/24" if cell == HUB else "192.168.2.7/24"
+    inside = Nic(name="eth1", addresses=(IPv4Interface(address),))
+    site = Site(package=package_of(cell), facts=Facts(nics=(WAN, inside)))
+    lookup = {"fib": {"result": "oif", "flags": flags}}
+    missing = {"match": {"op": "==", "left": lookup, "right": False}}
+    only = meta("nfproto", protocol)
+    site.rules = ruleset(chain("filter_PREROUTING", (only, missing, DROP), hook="prerouting"))
+
+    found = [each for each in site.obstacles if "another link" in each.what]
+
+    text = (
+        "chain filter_PREROUTING of nftables table inet firewalld drops packets from uwg-b* whose "
+        "answers take another link, by the rule with handle 1"
+    )
+    assert [each.what for each in found] == [text] * named
+    assert all(each.kind is ObstacleKind.RP_FILTER for each in found)
 
 
 def test_names_with_dots_are_written_as_sysctl_does() -> None:
