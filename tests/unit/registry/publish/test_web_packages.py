@@ -37,6 +37,8 @@ from uno.registry.store.directory import Registry
 from uno.registry.store.password_hashes import hashed
 from uno.render import package_file, web_seal
 
+pytestmark = pytest.mark.usefixtures("full_password_costs")
+
 OWNER, JANE, JOHN = "john@example.org", "jane@example.org", "jim@example.org"
 PASSWORDS = {OWNER: "the owner's password", JANE: "jane's password", JOHN: "jim's password"}
 

@@ -7,6 +7,8 @@ from uno.registry.store import key_wrapping
 from uno.registry.store.key_wrapping import KdfParameters, SealedSecret, WrongPassphrase
 from uno.registry.store.passphrase_cache import PassphraseCache
 
+pytestmark = pytest.mark.usefixtures("full_password_costs")
+
 
 @pytest.mark.feature("G27")
 def test_who_has_the_passphrase_opens_what_was_sealed() -> None:
@@ -16,6 +18,9 @@ def test_who_has_the_passphrase_opens_what_was_sealed() -> None:
     opened = key_wrapping.unwrapped(lock, "correct horse", of="it")
 
     assert opened.unseal(sealed, name=b"place") == b"secret"
+    # RFC 9106, section 4: the second recommended choice.
+    cost = lock.parameters
+    assert (cost.memory, cost.passes, cost.lanes, len(cost.salt)) == (64 << 10, 3, 4, 16)
     assert b"secret" not in sealed.content
 
 
