@@ -94,6 +94,10 @@ release:
     packaging/image build
     packaging/build sums
 
+# runs an agent for another processor, emulated by qemu-user, beside agents of this one; after `packaging/in-root --arch arm64 packaging/build deb`; root
+emulated arch="arm64":
+    packaging/emulated {{ arch }}
+
 # proves wheel and Debian package: same bytes twice, lintian, life cycle in a bare root; root, some minutes
 package-test *args:
     packaging/test {{ args }}
