@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread
 
 import pytest
 
@@ -39,6 +39,14 @@ def test_an_agent_begins_once_the_command_that_stands_in_for_it_has_ended(
     """Whoever starts the registry's agent while `uno sync` is that agent wants it to run."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(sys, "argv", ["/usr/bin/uno", "sync", "-r", "corp"])
+    has_ended = Event()
+
+    def end_once_it_waits() -> None:
+        while not caplog.messages:
+            Event().wait(0.05)
+        has_ended.set()
+        sync.close()
+
     with ExitStack() as sync:
         sync.enter_context(hold_pidfile(tmp_path, name="the registry"))
         for after in ("", "uno agent"):
@@ -47,12 +55,13 @@ def test_an_agent_begins_once_the_command_that_stands_in_for_it_has_ended(
                 hold_pidfile(tmp_path, name="the registry", after=after),
             ):
                 pass
-        ends = Timer(0.5, sync.close)
+        ends = Thread(target=end_once_it_waits, daemon=True)
         ends.start()
 
         with hold_pidfile(tmp_path, name="the registry", after="uno sync"):
-            assert ends.finished.is_set()
+            assert has_ended.is_set()
             assert running(tmp_path) == os.getpid()
+        ends.join()
 
     assert caplog.messages == [f"waiting until uno sync ends, process {os.getpid()}"]
 
