@@ -8,9 +8,15 @@ export const needs = () => [];
 
 export function view({ summary, elapsed }) {
   const due = summary.cells.filter((cell) => cell.package != null);
-  const running = due.filter((cell) => cell.generation === cell.package);
+  // What a cell without contact runs by now is not known.
+  const isLost = (cell) => cell.health === "silent" || cell.health === "never";
+  const running = due.filter((cell) => cell.generation === cell.package && !isLost(cell));
   const differing = summary.cells.filter(
-    (cell) => cell.generation !== cell.package || cell.staged != null || cell.health === "behind",
+    (cell) =>
+      isLost(cell) ||
+      cell.generation !== cell.package ||
+      cell.staged != null ||
+      cell.health === "behind",
   );
   const all = summary.cells.length;
   return [
@@ -84,10 +90,10 @@ export function view({ summary, elapsed }) {
         ? empty(`All cells run generation ${summary.generation}`, null)
         : null
       : panel(
-          "Cells that differ",
+          "Cells that differ or have no contact",
           { tight: true, id: "differing", note: plural(differing.length, "cell") },
           table(
-            "Cells that differ",
+            "Cells that differ or have no contact",
             [
               { title: "Cell", head: true, cell: (cell) => link(`#/cells/${cell.id}`, cell.name) },
               { title: "State", cell: (cell) => state(CELL[cell.health]) },
