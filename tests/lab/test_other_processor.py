@@ -30,7 +30,7 @@ PATIENCE = 300.0
 
 @pytest.mark.feature("F117")
 @pytest.mark.feature("F123")
-def test_an_agent_on_another_processor_follows_a_change(tmp_path: Path) -> None:
+def test_it_follows_a_change(tmp_path: Path) -> None:
     import scale  # noqa: PLC0415 - of benchmarks, which needs root
 
     with ExitStack() as stack:
