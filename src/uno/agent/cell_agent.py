@@ -655,19 +655,23 @@ class CellAgent:
 
         Beside it, end the sessions of neighbours that advertise too much.
         """
-        reconciler = self._reconciler
+        commit = self._commit
         while True:
             await asyncio.sleep(self._intervals.check_every)
-            # bgpd may not run; a pass reports that.
-            with suppress(UnoError):
-                effective = self._commit.effective
-                await self._run_blocking(partial(reconciler.end_sessions_over_limit, effective))
-            if self._commit.awaiting_confirm or self._commit.cleanup_due is not None:
-                continue
-            # The next pass meets the same error, and reports it.
-            with suppress(UnoError):
-                if await self._run_blocking(reconciler.has_changed):
-                    self.reconcile_now()
+            is_changing = commit.awaiting_confirm or commit.cleanup_due is not None
+            check = partial(self._check, commit.effective, compares=not is_changing)
+            if await self._run_blocking(check):
+                self.reconcile_now()
+
+    def _check(self, package: Package, *, compares: bool) -> bool:
+        """End sessions over their limits; return whether the host has changed, if `compares`."""
+        # bgpd may not run; a pass reports that.
+        with suppress(UnoError):
+            self._reconciler.end_sessions_over_limit(package)
+        # The next pass meets the same error, and reports it.
+        with suppress(UnoError):
+            return compares and self._reconciler.has_changed()
+        return False
 
     def _poll_faster(self) -> None:
         """Observe and probe more often for a while, as something has changed."""
