@@ -67,6 +67,10 @@ class StateFile:
             return HostState()
         return self._known[1]
 
+    def exists(self) -> bool:
+        """Whether something was recorded since the last boot."""
+        return self._path.exists()
+
     def write(self, state: HostState) -> None:
         """Write `state` atomically, unless the file has it already."""
         if state == self.read():

@@ -84,6 +84,9 @@ _NODE_MTU = 1500
 # Seconds between two counts of dropped packets: each runs a program.
 _COUNT_EVERY = 60.0
 
+# The drivers of the node's interface.
+_NODE_KINDS = ("dummy", "bridge")
+
 
 class LinuxHost:
     """This machine, in the network namespace of this process, for one cell or the registry."""
@@ -139,8 +142,8 @@ class LinuxHost:
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Return what uno owns now, and these kernel parameters and those that uno changed."""
-        state = self._state.read()
         interfaces = inventory.interfaces()
+        state = self._state_with(interfaces)
         own = {each.name: each for each in interfaces if self._own(each, state)}
         dumps = wireguard.dump(own.keys() & state.tunnels.keys())
         routes = inventory.own_routes()
@@ -190,6 +193,8 @@ class LinuxHost:
     def perform(self, action: Action) -> None:
         """Carry out one action. Raises `UnoError` with the command and its error message."""
         try:
+            if not self._state.exists():
+                self._state.write(self._state_with(inventory.interfaces()))
             self._perform(action)
         except OSError as error:
             # As `UnoError`, so that the actions before it are undone.
@@ -350,6 +355,23 @@ class LinuxHost:
 
     def _own(self, each: inventory.Interface, state: HostState) -> bool:
         return each.alias == self._alias or state.owns(each.name)
+
+    def _state_with(self, interfaces: Iterable[inventory.Interface]) -> HostState:
+        """Return the recorded state, with those of `interfaces` that have uno's alias.
+
+        A container that is replaced may lose the record, and keep the host's interfaces.
+        """
+        state = self._state.read()
+        unrecorded = [
+            each for each in interfaces if each.alias == self._alias and not state.owns(each.name)
+        ]
+        for each in unrecorded:
+            if each.kind not in _NODE_KINDS:
+                notes = {**state.tunnels, each.name: TunnelNote()}
+                state = structs.replace(state, tunnels=notes)
+            elif state.node is None:
+                state = structs.replace(state, node=each.name)
+        return state
 
     def _is_impaired(self, each: inventory.Interface, *, is_node: bool) -> bool:
         """Whether an interface lacks what every interface of uno's, or the node's, is given."""
@@ -546,9 +568,10 @@ def _observed_firewall(state: HostState, now: str | None) -> str | None:
 
 def _create_node(name: str) -> None:
     """Create a dummy interface, or a bridge where the kernel has no dummy driver."""
-    done = run(["ip", "link", "add", "dev", name, "type", "dummy"], check=False)
+    preferred, other = _NODE_KINDS
+    done = run(["ip", "link", "add", "dev", name, "type", preferred], check=False)
     if done.status != 0:
-        run(["ip", "link", "add", "dev", name, "type", "bridge"])
+        run(["ip", "link", "add", "dev", name, "type", other])
 
 
 def _unresolved(endpoint: str, answers: tuple[str, ...] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import shutil
 import stat
 from base64 import b64encode
 from collections.abc import Iterable
@@ -117,7 +118,7 @@ class Machine:
             Interface(
                 index=index,
                 name=name,
-                kind="tun",
+                kind="dummy" if name == "uno0" else "tun",
                 alias=alias,
                 mtu=self.mtu.get(name, 1500 if name == "uno0" else 1420),
                 mode=LinkMode.DOWN if name in self.down else LinkMode.UP,
@@ -186,6 +187,29 @@ def test_a_tunnel_that_we_made_is_known_by_its_alias_and_removed(
     host.perform(RemoveTunnel("uwg-b0"))
 
     assert machine.interfaces.keys() == {"lo", "eth0"}
+
+
+@pytest.mark.feature("G51")
+def test_without_its_record_a_cells_interfaces_are_known_by_their_alias(
+    machine: Machine, host: LinuxHost
+) -> None:
+    machine.interfaces["uwg-b7"] = "uno c0ffee00 4"
+    node = NodeInterface(name="uno0", addresses=(IPv4Interface("10.255.128.2"),))
+    host.perform(CreateTunnel(TUNNEL))
+    host.perform(SetNode(node))
+    shutil.rmtree(host.folder)
+    host = LinuxHost(IDENTITY, 3)
+
+    observed = host.observe(())
+    assert [each.name for each in observed.tunnels] == ["uwg-b0"]
+    assert observed.node is not None
+    assert observed.node.name == "uno0"
+
+    host.perform(ConfigureTunnel(TUNNEL))
+    host.perform(SetNode(None))
+    host.perform(RemoveTunnel("uwg-b0"))
+
+    assert machine.interfaces.keys() == {"lo", "eth0", "uwg-b7"}
 
 
 @pytest.mark.feature("G07")
