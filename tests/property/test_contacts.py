@@ -113,6 +113,26 @@ def test_every_cell_joined_with_one_that_the_registry_reaches_has_its_newest_hea
             assert age <= MAX_AGE, cell
 
 
+def test_a_cell_that_has_lost_its_number_is_back_though_its_hellos_were_newer() -> None:
+    """Hellos are not relayed: only what a neighbour keeps of it shows the cell its own numbers."""
+    net = net_of(COUNT, ((1, 2), (1, 3), (1, 4), (3, 5), (1, 4)), Random(0))  # noqa: S311
+    for what, one, other in (
+        ("wait long", 6, 0),
+        ("wait long", 3, 0),
+        ("wait long", 3, 0),
+        ("restart", 1, 0),
+        ("change", 3, 1),
+        ("restart", 5, 0),
+    ):
+        happen(net, what, one, other)
+
+    net.run(FORGET_AGE + 2 * MAX_AGE, step=HELLO_INTERVAL / 2)
+    net.run(KNOWN_WITHIN)
+
+    for cell in net.alive:
+        assert net.derived(cell) == net.component(cell), cell
+
+
 def test_heartbeats_are_not_relayed_where_the_registry_reaches_all() -> None:
     net = net_of(4, TOPOLOGIES["mesh"][0], Random(0))  # noqa: S311 - not for security
     net.registry = set(FOUR)

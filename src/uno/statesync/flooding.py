@@ -38,7 +38,7 @@ from uno.statesync.complaints import Complaint, Complaints
 from uno.statesync.envelope import UnknownOrigin, Untrusted, signed, signer
 from uno.statesync.flood_queue import FloodQueue
 from uno.statesync.registry_presence import RegistryPresence
-from uno.statesync.sequence import Sequence, block
+from uno.statesync.sequence import MOST_UNSEEN, Sequence, block
 from uno.statesync.state_database import StateDatabase
 from uno.statesync.timers import MAX_AGE
 from uno.statesync.unknown_origins import UnknownOrigins
@@ -435,8 +435,12 @@ class Flood:
         self._commands.append(Write(Channel(_TOPIC_OF[kind]), envelope))
 
     def _reoriginate(self, envelope: Envelope, *, now: float) -> None:
-        """Supersede a self-originated advertisement of an earlier process (RFC 2328, 13.4)."""
-        self._sequence.above(envelope.sequence)
+        """Supersede a self-originated advertisement of an earlier process (RFC 2328, 13.4).
+
+        Neighbours have accepted later hellos of that process, which nobody returns.
+        """
+        for seen in (envelope.sequence, envelope.sequence + MOST_UNSEEN):
+            self._sequence.above(seen)
         for kind, body in tuple(self._originated.items()):
             self._originate(body, kind, now=now)
 

@@ -19,6 +19,10 @@ LIMIT = 1 << 62
 MAX_STEP = 1 << 32
 
 
+MOST_UNSEEN = 1 << 20
+"""How far an originator's hellos may be above its newest advertisement that others keep."""
+
+
 class Sequence:
     """A growing counter over reserved blocks."""
 
