@@ -38,6 +38,10 @@ class VtyConnection:
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
 
+    def __del__(self) -> None:
+        """Close the connection: commands and labs use a host for a moment."""
+        self.close()
+
     def query(self, command: str) -> bytes | None:
         """Return the output of a command in enable mode, None without a response."""
         with self._lock:

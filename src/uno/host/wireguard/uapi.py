@@ -79,6 +79,10 @@ class SocketReader:
         self._connections: dict[str, socket.socket] = {}
         self._lock = threading.Lock()
 
+    def __del__(self) -> None:
+        """Close the connections: commands and labs use a host for a moment."""
+        self.retain(())
+
     def read(self, name: str) -> bytes | None:
         """Return the response with the settings of an interface, None without one."""
         with self._lock:

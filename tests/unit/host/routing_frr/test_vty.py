@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,18 @@ def test_a_kept_connection_is_used_again_and_made_anew_where_the_daemon_has_ende
     with daemon(tmp_path, "bgpd", {"show": "two"}):
         assert kept.query("show") == b"two"
         kept.close()
+
+
+def test_a_kept_connection_goes_with_its_owner(tmp_path: Path) -> None:
+    kept = vty.VtyConnection(tmp_path / "bgpd.vty")
+
+    with warnings.catch_warnings(record=True) as caught, daemon(tmp_path, "bgpd", {"show": "one"}):
+        warnings.simplefilter("always")
+        assert kept.query("show") == b"one"
+        del kept
+        gc.collect()
+
+    assert caught == []
 
 
 def test_steps_are_done_in_configuration_mode_one_after_the_other(tmp_path: Path) -> None:
