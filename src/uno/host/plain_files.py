@@ -99,7 +99,10 @@ def _stop(wanted: Desired, tunnels: Sequence[Tunnel], about: str) -> str:
         [
             f'pid=$(cat {_FRR}/watchfrr.pid 2>/dev/null) && kill "$pid" || true',
             "# Neighbours stop sending at once: without it they assume a graceful restart.",
-            f"shut() {{ vtysh --vty_socket {_FRR} -d bgpd -c 'configure terminal' \"$@\"; }}",
+            (
+                f"shut() {{ HOME={_FRR} vtysh --vty_socket {_FRR} -d bgpd"
+                " -c 'configure terminal' \"$@\"; }"
+            ),
             f"shut -c {router} -c 'bgp shutdown' || true",
             *(f"sh {_FRR}/daemon.sh stop {name}" for name in reversed(daemons.DAEMONS)),
             *(f"ip link delete dev {each} || true" for each in names),

@@ -278,7 +278,8 @@ class Frr:
         here = str(self._folder)
         words = [str(RELOAD), "--reload", "--stdout", "--log-level", "error", "--vty_socket", here]
         try:
-            run([*words, "--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)])
+            words += ["--confdir", here, "--rundir", here, "--bindir", "/usr/bin", str(path)]
+            run(words, env=self._home)
         except UnoError:
             # It may have applied a part: the files no longer describe what runs.
             (self._folder / "bgpd.conf").unlink(missing_ok=True)
@@ -306,7 +307,12 @@ class Frr:
         words = ["vtysh", "--vty_socket", str(self._folder), "-d", "bgpd"]
         for command in ("configure terminal", router, "bgp shutdown message uno service down"):
             words += ["-c", command]
-        run(words, timeout=5)
+        run(words, timeout=5, env=self._home)
+
+    @property
+    def _home(self) -> dict[str, str]:
+        """The environment of vtysh, which writes the file `.history_frr` to its home."""
+        return {"HOME": str(self._folder)}
 
     def _write(self, routing: Routing) -> None:
         """Record the configuration, and write what a daemon reads when it starts."""
@@ -496,6 +502,9 @@ def daemons_script(folder: Path, sweep: int, *, helper: Sequence[str] = ()) -> s
     return f"""\
 # Starts and stops uno's FRR daemons; FRR's watchdog runs it too.
 here={here}
+# vtysh writes its history there.
+HOME=$here
+export HOME
 without_socket_filter() {{
   # uno may have been moved since this file was written.
   if {there}; then {shlex.join(helper)} "$@"; else "$@"; fi

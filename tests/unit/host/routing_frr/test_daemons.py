@@ -222,8 +222,14 @@ def test_running_daemons_are_ended_and_their_folder_removed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reported: list[list[str]] = []
+    homes: list[dict[str, str]] = []
+
+    def note(argv: list[str], *, env: dict[str, str], **_: object) -> None:
+        reported.append(argv)
+        homes.append(env)
+
     with Daemons(folder, ["watchfrr", *NAMES]) as daemons:
-        monkeypatch.setattr(frr, "run", lambda argv, **_: reported.append(argv))
+        monkeypatch.setattr(frr, "run", note)
         (folder / "bgpd.conf").write_text("!\nrouter bgp 4200000003\n exit\n")
 
         Frr(folder).stop()
@@ -231,6 +237,8 @@ def test_running_daemons_are_ended_and_their_folder_removed(
         assert daemons.statuses() == dict.fromkeys(["watchfrr", *NAMES], -signal.SIGTERM)
     assert not folder.exists()
     assert reported[0][:5] == ["vtysh", "--vty_socket", str(folder), "-d", "bgpd"]
+    # It leaves no history in the user's home.
+    assert homes == [{"HOME": str(folder)}]
     assert reported[0][6::2] == [
         "configure terminal",
         "router bgp 4200000003",
