@@ -437,7 +437,7 @@ class Flood:
     def _reoriginate(self, envelope: Envelope, *, now: float) -> None:
         """Supersede a self-originated advertisement of an earlier process (RFC 2328, 13.4).
 
-        Neighbours have accepted later hellos of that process, which nobody returns.
+        Neighbours have accepted later hellos of that process, and hellos are not flooded.
         """
         for seen in (envelope.sequence, envelope.sequence + MOST_UNSEEN):
             self._sequence.above(seen)

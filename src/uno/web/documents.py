@@ -408,7 +408,7 @@ REACHED = -3
 
 
 class Matrix(Struct, frozen=True, kw_only=True):
-    """GET /api/v1/matrix: who reaches whom. A row is the cell that probes, a column the target.
+    """GET /api/v1/matrix: reachability. A row is the cell that probes, a column the target.
 
     `cells` are the ids of rows and columns. `rtt` is in tenths of a millisecond, `NO_ANSWER` (-1),
     `NOT_KNOWN` (-2) or `REACHED` (-3): reached in a time that is not known. `loss` is in percent,

@@ -55,7 +55,12 @@ def _particles(picture: Picture, reader: Reader) -> ParticleList:
 
 DOCUMENTS: Final = (
     ApiDocument(path="summary", about="The UVN in short.", kind=Summary, make=view.summary),
-    ApiDocument(path="matrix", about="Who reaches whom.", kind=Matrix, make=view.matrix),
+    ApiDocument(
+        path="matrix",
+        about="Reachability between cells.",
+        kind=Matrix,
+        make=view.matrix,
+    ),
     ApiDocument(
         path="cells/{id}",
         about="A cell, with all that it advertises.",

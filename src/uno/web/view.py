@@ -101,7 +101,7 @@ def ageless(document: _Document) -> _Document:
 
 
 def matrix(picture: Picture, reader: Reader) -> Matrix:
-    """Return who reaches whom. The owner of cells has their rows alone."""
+    """Return the reachability between cells. The owner of cells has their rows alone."""
     cells = [cell for cell in picture.view.cells if reader.is_owner or reader.cells]
     column = {cell.id: number for number, cell in enumerate(cells)}
     rtt, loss, ages, unreached = [], [], [], []

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 _LIMIT = re.compile(r"  neighbor (\S+) (maximum-prefix (\d+) .+)")
 
-# The first counts the prefixes of all neighbours and both IP versions; it costs bgpd nothing.
+# Of all neighbours and both IP versions; bgpd has these numbers without a walk of its tables.
 COUNT = "show bgp memory"
 
 
@@ -39,9 +39,12 @@ class PrefixLimit(Struct, frozen=True, kw_only=True):
     def is_exceeded(self, output: bytes | None) -> bool:
         """Whether the neighbour advertises more, by the output of `query`; not without a session.
 
-        Raises ValueError for what is no JSON.
+        Of a neighbour that has just been removed bgpd prints a sentence, and no JSON.
         """
-        found = json.loads(output or b"{}")
+        try:
+            found = json.loads(output or b"{}")
+        except ValueError:
+            return False
         counts = found.get("ribTableWalkCounters", {})
         return int(counts.get("Adj-in", 0)) > self.limit
 

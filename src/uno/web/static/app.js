@@ -49,7 +49,7 @@ const VIEWS = {
     one: ["linkNeeds", "linkView"],
   },
   matrix: {
-    title: "Who reaches whom",
+    title: "Reachability",
     load: () => import("./matrix.js"),
     needs: "needs",
     view: "view",

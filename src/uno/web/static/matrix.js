@@ -1,4 +1,4 @@
-/** Who reaches whom: a table for few cells, a drawing with a cursor for many. */
+/** Reachability: a table for few cells, a drawing with a cursor for many. */
 
 import { h } from "./dom.js";
 import { ms, plural } from "./format.js";
@@ -18,7 +18,7 @@ export const needs = () => ["matrix"];
 export function view({ doc, waiting, redraw, cells }) {
   const document = doc("matrix");
   const all = "Each row probes each column through the backbone.";
-  if (!document.data) return [heading("Who reaches whom", all), waiting(document)];
+  if (!document.data) return [heading("Reachability", all), waiting(document)];
   const matrix = document.data;
   const lead =
     matrix.cells.length > ADVERTISED
@@ -49,11 +49,11 @@ export function view({ doc, waiting, redraw, cells }) {
   );
   if (matrix.cells.length < 2)
     return [
-      heading("Who reaches whom", lead),
+      heading("Reachability", lead),
       empty("Nothing to compare", "A UVN with one cell reaches itself.", "off"),
     ];
   return [
-    heading("Who reaches whom", lead, choices),
+    heading("Reachability", lead, choices),
     panel(
       ui.what === "rtt" ? "Round trips" : "Loss",
       { tight: true, id: "matrix", note: ui.what === "rtt" ? "in ms" : "in percent" },
@@ -94,7 +94,7 @@ function short(number) {
 function grid(matrix) {
   return h(
     "div",
-    { class: "scroll", role: "group", "aria-label": "Who reaches whom", tabindex: "0" },
+    { class: "scroll", role: "group", "aria-label": "Reachability", tabindex: "0" },
     h(
       "table",
       { class: "matrix" },

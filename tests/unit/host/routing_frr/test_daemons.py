@@ -25,6 +25,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "frr"
 
 
+def script_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, does: str) -> Path:
+    """The script in `tmp_path` that starts a daemon `name` which runs these shell commands."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+    (programs / name).chmod(0o755)
+    monkeypatch.setattr(frr, "PROGRAMS", programs)
+    script = tmp_path / "daemon.sh"
+    script.write_text(frr.daemons_script(tmp_path, 150))
+    return script
+
+
 @pytest.mark.feature("F083")
 @pytest.mark.parametrize("name", ["frr", "with space", "with'quote", "with$dollar"])
 def test_the_daemons_script_is_a_shell_script(name: str, tmp_path: Path) -> None:
@@ -50,13 +62,8 @@ def test_the_daemons_script_is_a_shell_script(name: str, tmp_path: Path) -> None
 def test_a_daemon_is_started_with_everything_in_unos_folder(
     name: str, help_: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / name).write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "{help_}" || echo "$@"\n')
-    (programs / name).chmod(0o755)
-    monkeypatch.setattr(frr, "PROGRAMS", programs)
-    script = tmp_path / "daemon.sh"
-    script.write_text(frr.daemons_script(tmp_path, 150))
+    does = f'[ "$1" = --help ] && echo "{help_}" || echo "$@"'
+    script = script_for(tmp_path, monkeypatch, name, does)
 
     run(["sh", str(script), "start", name])
 
@@ -72,11 +79,7 @@ def test_a_daemon_is_started_with_everything_in_unos_folder(
 def test_what_is_refused_cannot_take_the_memory_of_the_host(
     name: str, memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / name).write_text("#!/bin/sh\nulimit -v\n")
-    (tmp_path / name).chmod(0o755)
-    monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
-    script = tmp_path / "daemon.sh"
-    script.write_text(frr.daemons_script(tmp_path, 150))
+    script = script_for(tmp_path, monkeypatch, name, "ulimit -v")
 
     run(["sh", str(script), "start", name])
 
@@ -86,11 +89,7 @@ def test_what_is_refused_cannot_take_the_memory_of_the_host(
 def test_a_daemon_that_does_not_start_is_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "bgpd").write_text("#!/bin/sh\necho 'no such option' >&2\nexit 3\n")
-    (tmp_path / "bgpd").chmod(0o755)
-    monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
-    script = tmp_path / "daemon.sh"
-    script.write_text(frr.daemons_script(tmp_path, 150))
+    script = script_for(tmp_path, monkeypatch, "bgpd", "echo 'no such option' >&2; exit 3")
 
     done = run(["sh", str(script), "start", "bgpd"], check=False)
 
@@ -103,13 +102,9 @@ def test_daemons_allocate_for_no_more_open_files_than_they_need(
     permitted: int, bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container the limit may be a thousand million, for which bgpd has no memory."""
-    (tmp_path / "bgpd").write_text("#!/bin/sh\nulimit -n\nexit 1\n")
-    (tmp_path / "bgpd").chmod(0o755)
-    monkeypatch.setattr(frr, "PROGRAMS", tmp_path)
-    script = tmp_path / "daemon.sh"
-    script.write_text(frr.daemons_script(tmp_path, 150))
+    script = script_for(tmp_path, monkeypatch, "bgpd", "ulimit -n; exit 1")
     words = Frr(tmp_path).watchdog(Routing(daemons=()))
-    before = words[: words.index(str(tmp_path / "watchfrr"))]
+    before = words[: words.index(str(frr.PROGRAMS / "watchfrr"))]
 
     for program in (["sh", str(script), "start", "bgpd"], [*before, "sh", "-c", "ulimit -n >&2"]):
         # As a cell's agent, which has no right to raise it.

@@ -53,6 +53,7 @@ def test_what_is_refused_counts() -> None:
     assert not LIMITS[0].is_exceeded(counts(2048).encode())
     assert LIMITS[0].is_exceeded(counts(2049).encode())
     assert not LIMITS[0].is_exceeded(b'{"warning":"No such neighbor or address family"}')
+    assert not LIMITS[0].is_exceeded(b"No such neighbor\n")
     assert not LIMITS[0].is_exceeded(None)
 
 
