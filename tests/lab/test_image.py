@@ -1,21 +1,22 @@
 """The container image: its actions, and a cell of a lab that is a container.
 
-`just image-test` builds it and runs this; elsewhere there is no image, and all of it is skipped.
+`just image-test` builds it and runs this with podman, `just image-test docker` with Docker;
+elsewhere there is no image, and all of it is skipped.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from engines import Docker, Engine, engine
 from watching import await_true, line, note, stream, unreached
 
 from uno import __version__
-from uno.host.command import Completed, run
+from uno.host.command import Completed
 from uno.lab.agents import Agents
 from uno.lab.deploy import Deployment
 from uno.lab.node import Node
@@ -27,6 +28,8 @@ pytestmark = [
 ]
 
 CELL = "lan-b"
+LABEL = "uno-test"
+COMPOSE = Path(__file__).parents[2] / "packaging/container/compose.yml"
 # What a cell's container needs where its directory is root's; docs/reference/packaging.md has what
 # each is for.
 CAPABILITIES = (
@@ -50,31 +53,96 @@ class Container:
     """A container that runs."""
 
     name: str
+    host: Node
+    engine: Engine
 
     def run(self, *argv: str, check: bool = True) -> Completed:
-        return podman("exec", self.name, *argv, check=check)
+        return self.engine.call(self.host, "exec", self.name, *argv, check=check)
 
     def restart(self) -> None:
-        podman("restart", "--time", "20", self.name)
+        self.engine.call(self.host, "restart", "--time", "20", self.name)
 
     def remove(self) -> None:
-        podman("rm", "--force", "--time", "20", self.name)
+        self.engine.remove(self.host, self.name)
 
     def log(self) -> str:
-        shown = podman("logs", self.name, check=False)
+        shown = self.engine.call(self.host, "logs", self.name, check=False)
         return shown.stdout + shown.stderr
 
     def await_well(self, *, within: float = 90) -> float:
         """Wait until its health check passes; return the seconds."""
 
         def is_well() -> bool:
-            return podman("healthcheck", "run", self.name, check=False).status == 0
+            # The command of the image's health check, which an engine runs each 30 s.
+            return self.run("uno-entrypoint", "healthy", check=False).status == 0
 
         try:
             return await_true(is_well, f"{self.name} is well", within=within)
         except AssertionError as error:
             status = self.run("uno", "service", "status", "-r", "/uvn", check=False)
             raise AssertionError(f"{error}\n{status.stdout}{self.log()}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """The image, in an engine."""
+
+    engine: Engine
+    name: str
+
+    def action(
+        self,
+        *words: str,
+        mounts: Sequence[str] = (),
+        options: Sequence[str] = (),
+        host: Node | None = None,
+        directory: Path | None = None,
+        package: Path | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Run an action, or any command, of the image to its end."""
+        network = () if host is None else (*self.on(host), *RIGHTS)
+        own = () if directory is None else of_cell(directory)
+        own += () if package is None else (f"{package}:/package.uvn-agent:ro",)
+        volumes = [f"--volume={each}" for each in (*mounts, *own)]
+        argv = ("run", "--rm", *network, *volumes, *options, self.name, *words)
+        return self.engine.call(host, *argv, check=check)
+
+    def on(self, host: Node) -> tuple[str, ...]:
+        """The options that have a container on a host of the lab: its network, its names."""
+        names = host.directory / "etc/hosts"
+        return (*self.engine.network(host), f"--volume={names}:/etc/hosts:ro")
+
+    def started(
+        self,
+        deployment: Deployment,
+        host: Node,
+        directory: Path,
+        *words: str,
+        name: str = "cell",
+        options: Sequence[str] = ("--init",),
+        rights: Sequence[str] = RIGHTS,
+    ) -> Container:
+        """Start a container of a cell, which goes on; it installs its package at first."""
+        mounts = (*of_cell(directory), f"{deployment.package(host)}:/package.uvn-agent:ro")
+        volumes = [f"--volume={each}" for each in mounts]
+        named = (f"--name=uno-test-{name}", f"--label={LABEL}", *self.on(host))
+        argv = ("run", "--detach", *named, *rights, *volumes, *options, self.name, *words)
+        self.engine.call(host, *argv)
+        return Container(name=f"uno-test-{name}", host=host, engine=self.engine)
+
+
+def of_cell(directory: Path) -> tuple[str, ...]:
+    """What every container of a cell has: its directory, and the host's /run."""
+    run_uno, run_wireguard = directory.parent / "run", directory.parent / "wireguard"
+    return (f"{directory}:/uvn", f"{run_uno}:/run/uno", f"{run_wireguard}:/run/wireguard")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    """The image that is proved."""
+    with engine(tmp_path_factory.mktemp("engine")) as chosen:
+        yield Image(engine=chosen, name=os.environ["UNO_IMAGE"])
 
 
 @pytest.fixture
@@ -95,53 +163,54 @@ def place(living: Agents) -> Node:
 
 
 @pytest.fixture
-def directory(place: Node, tmp_path: Path) -> Iterator[Path]:
+def directory(image: Image, place: Node, tmp_path: Path) -> Iterator[Path]:
     """The directory of the cell's containers; afterwards nothing of them is on the host."""
     for name in ("uvn", "run", "wireguard"):
         (tmp_path / name).mkdir()
     yield tmp_path / "uvn"
-    for container in podman("ps", "--all", "--quiet", "--filter", "label=uno-test").stdout.split():
-        podman("rm", "--force", "--depend", "--time", "5", container, check=False)
-    action("down", "--forget", host=place, directory=tmp_path / "uvn")
+    image.engine.remove_all(place, LABEL)
+    image.action("down", "--forget", host=place, directory=tmp_path / "uvn")
 
 
 @pytest.mark.feature("F117")
 @pytest.mark.feature("F122")
-def test_any_command_runs_in_the_image() -> None:
-    assert action("uno", "--version").stdout.strip() == __version__
-    assert "Usage: uno" in action().stdout
-    assert action("cat", "/etc/debian_version").stdout[:2].isdigit()
-    assert action("sh", "-c", "exit 3", check=False).status == 3
+def test_any_command_runs_in_the_image(image: Image) -> None:
+    assert image.action("uno", "--version").stdout.strip() == __version__
+    assert "Usage: uno" in image.action().stdout
+    assert image.action("cat", "/etc/debian_version").stdout[:2].isdigit()
+    assert image.action("sh", "-c", "exit 3", check=False).status == 3
 
 
 @pytest.mark.feature("F118")
 @pytest.mark.feature("F120")
 @pytest.mark.feature("F121")
-def test_a_registry_is_defined_and_changed_in_the_mounted_directory(uvn: Path) -> None:
+def test_a_registry_is_defined_and_changed_in_the_mounted_directory(
+    image: Image, uvn: Path
+) -> None:
     mounts = (f"{uvn}/my-uvn:/uvn", f"{uvn}/uvn.yml:/uvn.yml")
 
-    action("define", "my-uvn", "-s", "/uvn.yml", mounts=mounts)
-    action("redeploy", "-S", "circular", mounts=mounts)
-    action("fix-file-ownership", "1234:1235", mounts=mounts)
+    image.action("define", "my-uvn", "-s", "/uvn.yml", mounts=mounts)
+    image.action("redeploy", "-S", "circular", mounts=mounts)
+    image.action("fix-file-ownership", "1234:1235", mounts=mounts)
 
     made = uvn / "my-uvn"
     assert (made / "cells" / "my-uvn__one.uvn-agent").stat().st_uid == 1234
     assert (made / "registry.db").stat().st_gid == 1235
     assert (made / "registry.db").stat().st_mode & 0o777 == 0o600
-    assert "circular" in action("uno", "config", "uvn", "-r", "/uvn", mounts=mounts).stdout
+    assert "circular" in image.action("uno", "config", "uvn", "-r", "/uvn", mounts=mounts).stdout
     os.chown(made / "registry.db", 0, 0)
-    action("fix-root-permissions", "1234", mounts=mounts)
+    image.action("fix-root-permissions", "1234", mounts=mounts)
     assert (made / "registry.db").stat().st_uid == 1234
 
 
 @pytest.mark.feature("F118")
 @pytest.mark.feature("F126")
-def test_a_mounted_licence_is_found(uvn: Path) -> None:
+def test_a_mounted_licence_is_found(image: Image, uvn: Path) -> None:
     mounts = (f"{uvn}/uvn.yml:/rti_license.dat",)
     shown = ("sh", "-c", "echo $RTI_LICENSE_FILE")
 
-    assert action(*shown, mounts=mounts).stdout == "/rti_license.dat\n"
-    named = action(*shown, mounts=mounts, options=("--env=RTI_LICENSE_FILE=/mine.dat",))
+    assert image.action(*shown, mounts=mounts).stdout == "/rti_license.dat\n"
+    named = image.action(*shown, mounts=mounts, options=("--env=RTI_LICENSE_FILE=/mine.dat",))
     assert named.stdout == "/mine.dat\n"
 
 
@@ -150,10 +219,10 @@ def test_a_mounted_licence_is_found(uvn: Path) -> None:
 @pytest.mark.feature("F120")
 @pytest.mark.feature("G49")
 def test_a_cell_is_a_container_with_few_rights(
-    living: Agents, place: Node, directory: Path
+    image: Image, living: Agents, place: Node, directory: Path
 ) -> None:
     deployment = living.deployment
-    agent = started(deployment, place, directory, "agent")
+    agent = image.started(deployment, place, directory, "agent")
 
     note(f"image: well {agent.await_well():.1f} s after its start")
     assert unreached(deployment, within=60) == []
@@ -166,7 +235,7 @@ def test_a_cell_is_a_container_with_few_rights(
     assert f"{len(living.cells)} cells run generation" in living.sync("-t", "90").stdout
     agent.remove()
     assert "unreachable" in place.run(["ip", "route"]).stdout
-    assert action("down", "--forget", host=place, directory=directory).status == 0
+    assert image.action("down", "--forget", host=place, directory=directory).status == 0
     assert [each for each in ("uwg-", "uno0") if each in place.run(["ip", "link"]).stdout] == []
 
 
@@ -174,26 +243,26 @@ def test_a_cell_is_a_container_with_few_rights(
 @pytest.mark.feature("G49")
 @pytest.mark.feature("G59")
 def test_an_agent_beside_what_keeps_the_cell_up_is_replaced_without_loss(
-    living: Agents, place: Node, directory: Path
+    image: Image, living: Agents, place: Node, directory: Path
 ) -> None:
     deployment = living.deployment
-    kept = started(deployment, place, directory, "keep-up", name="kept")
+    kept = image.started(deployment, place, directory, "keep-up", name="kept")
     kept.await_well()
     together = (f"--pid=container:{kept.name}",)
-    agent = started(deployment, place, directory, "agent", name="agent", options=together)
+    agent = image.started(deployment, place, directory, "agent", name="agent", options=together)
     agent.await_well()
     assert unreached(deployment, within=60) == []
 
     def replace() -> None:
         agent.remove()
-        started(deployment, place, directory, "agent", name="agent", options=together)
+        image.started(deployment, place, directory, "agent", name="agent", options=together)
 
     replaced = flow(deployment, place, replace, agent)
     note(f"image: agent replaced beside keep-up: {replaced}")
     assert replaced.lost == 0
     living.registry.stop()
     mounts = (f"{deployment.registry_root}:/uvn",)
-    synced = action("sync", "-t", "90", mounts=mounts, host=living.registry.node)
+    synced = image.action("sync", "-t", "90", mounts=mounts, host=living.registry.node)
     living.registry.start()
     assert f"{len(living.cells)} cells run generation" in synced.stdout
     agent.remove()
@@ -205,21 +274,55 @@ def test_an_agent_beside_what_keeps_the_cell_up_is_replaced_without_loss(
 
 @pytest.mark.feature("F120")
 def test_up_and_down_are_for_hosts_whose_kernel_has_wireguard(
-    living: Agents, place: Node, directory: Path
+    image: Image, living: Agents, place: Node, directory: Path
 ) -> None:
     deployment = living.deployment
 
-    up = action("up", host=place, directory=directory, package=deployment.package(place))
+    up = image.action("up", host=place, directory=directory, package=deployment.package(place))
 
     assert "uno0" in place.run(["ip", "-o", "link"]).stdout
     assert up.status == 0
-    action("down", "--forget", host=place, directory=directory)
+    image.action("down", "--forget", host=place, directory=directory)
     assert "uno0" not in place.run(["ip", "-o", "link"]).stdout
+
+
+@pytest.mark.feature("F120")
+@pytest.mark.feature("G49")
+def test_the_compose_file_is_a_cell_whose_agent_is_replaced_without_loss(
+    image: Image, living: Agents, place: Node, directory: Path
+) -> None:
+    engine = image.engine
+    if not isinstance(engine, Docker):
+        pytest.skip("of Docker alone: just image-test docker")
+    deployment = living.deployment
+    package = str(deployment.package(place))
+    own = {"UNO_IMAGE": image.name, "UNO_DIRECTORY": str(directory), "UNO_PACKAGE": package}
+
+    engine.compose(place, COMPOSE, "up", "-d", env=own)
+    agent = Container(name="container-agent-1", host=place, engine=engine)
+    try:
+        agent.await_well()
+        assert unreached(deployment, within=60) == []
+
+        def replace() -> None:
+            words = ("up", "-d", "--no-deps", "--force-recreate", "agent")
+            engine.compose(place, COMPOSE, *words, env=own)
+
+        replaced = flow(deployment, place, replace, agent)
+        note(f"image: compose: agent replaced: {replaced}")
+        assert replaced.lost == 0
+    finally:
+        engine.compose(place, COMPOSE, "down", env=own)
+    assert "uwg-" not in place.run(["ip", "link"]).stdout
+    forget = ("run", "--rm", "--no-deps", "network", "down", "--forget")
+    engine.compose(place, COMPOSE, *forget, env=own)
+    assert "uno0" not in place.run(["ip", "link"]).stdout
 
 
 @pytest.mark.skipif("UNO_EACH_CAPABILITY" not in os.environ, reason="takes a minute for each")
 @pytest.mark.parametrize("lacking", CAPABILITIES)
 def test_each_capability_is_missed(
+    image: Image,
     living: Agents,
     place: Node,
     directory: Path,
@@ -227,7 +330,7 @@ def test_each_capability_is_missed(
 ) -> None:
     fewer = tuple(each for each in RIGHTS if each != f"--cap-add={lacking}")
 
-    cell = started(living.deployment, place, directory, "keep-up", rights=fewer)
+    cell = image.started(living.deployment, place, directory, "keep-up", rights=fewer)
 
     if lacking == "KILL":
         # What runs as another user ends with the container alone.
@@ -256,57 +359,3 @@ def flow(
         agent.await_well()
     (result,) = pings.flows.values()
     return result
-
-
-def podman(*words: str, check: bool = True, timeout: float = 120) -> Completed:
-    """Run podman with the images of `packaging/image`."""
-    argv = [*shlex.split(os.environ["UNO_PODMAN"]), *words]
-    kept = {"CONTAINERS_CONF": os.environ["CONTAINERS_CONF"]}
-    return run(argv, check=check, timeout=timeout, env=kept)
-
-
-def action(
-    *words: str,
-    mounts: Sequence[str] = (),
-    options: Sequence[str] = (),
-    host: Node | None = None,
-    directory: Path | None = None,
-    package: Path | None = None,
-    check: bool = True,
-) -> Completed:
-    """Run an action, or any command, of the image to its end."""
-    network = () if host is None else (*on(host), *RIGHTS)
-    own = () if directory is None else of_cell(directory)
-    own += () if package is None else (f"{package}:/package.uvn-agent:ro",)
-    volumes = [f"--volume={each}" for each in (*mounts, *own)]
-    image = os.environ["UNO_IMAGE"]
-    return podman("run", "--rm", *network, *volumes, *options, image, *words, check=check)
-
-
-def of_cell(directory: Path) -> tuple[str, ...]:
-    """What every container of a cell has: its directory, and the host's /run."""
-    run_uno, run_wireguard = directory.parent / "run", directory.parent / "wireguard"
-    return (f"{directory}:/uvn", f"{run_uno}:/run/uno", f"{run_wireguard}:/run/wireguard")
-
-
-def on(host: Node) -> tuple[str, ...]:
-    """The options that have a container on a host of the lab: its network, its names."""
-    names = host.directory / "etc/hosts"
-    return (f"--network=ns:/run/netns/{host.namespace}", f"--volume={names}:/etc/hosts:ro")
-
-
-def started(
-    deployment: Deployment,
-    host: Node,
-    directory: Path,
-    *words: str,
-    name: str = "cell",
-    options: Sequence[str] = ("--init",),
-    rights: Sequence[str] = RIGHTS,
-) -> Container:
-    """Start a container of a cell, which goes on; on its first start it installs its package."""
-    mounts = (*of_cell(directory), f"{deployment.package(host)}:/package.uvn-agent:ro")
-    volumes = [f"--volume={each}" for each in mounts]
-    named = (f"--name=uno-test-{name}", "--label=uno-test", *on(host))
-    podman("run", "--detach", *named, *rights, *volumes, *options, os.environ["UNO_IMAGE"], *words)
-    return Container(name=f"uno-test-{name}")
