@@ -80,11 +80,11 @@ sums:
 image:
     packaging/image build
 
-# proves the image: its actions, and a cell of a lab as a container; arguments go to pytest
+# proves the image: its actions, and a cell of a lab as a container, with podman or, `just image-test docker`, with Docker; arguments go to pytest
 image-test *args:
     packaging/image test {{ args }}
 
-# proves the Debian package on two hosts with systemd and the kernel's WireGuard, emulated by qemu: boot, reboot, upgrade, removal; root
+# proves the Debian package on two hosts with systemd and the kernel's WireGuard, emulated by qemu: boot, reboot, upgrade, removal; root. `just vm-test --arch arm64` for ARM
 vm-test *args:
     packaging/vm/test {{ args }}
 
