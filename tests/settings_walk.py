@@ -63,7 +63,8 @@ class Bad:
     """A value that cannot work.
 
     `port` is one that another program uses on node `at`, and `dropped` is what a firewall there
-    drops that is not uno's, as `nft` matches it.
+    drops that is not uno's, as `nft` matches it. `cut_off` is the cell that a trial disconnects
+    from the registry.
     """
 
     words: str
@@ -72,6 +73,7 @@ class Bad:
     port: int | None = None
     at: str = ""
     dropped: str = ""
+    cut_off: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +102,24 @@ def _taken(words: str, port: int, at: str = "a") -> Bad:
     return Bad(words=words, by=by, reason=str(port), port=port, at=at)
 
 
-_LOST = "it lost the registry"
+def _nowhere(words: str, cut_off: str) -> Bad:
+    """An address where nobody is, so that a cell and the registry do not find each other."""
+    return Bad(words=f"{words} {_NOWHERE}", by=Refuser.TRIAL, reason=_LOST, cut_off=cut_off)
 
 
-def _dropped(words: str, match: str, at: str) -> Bad:
+def _dropped(words: str, match: str, at: str, *, cut_off: str = "") -> Bad:
     """A value with which packets do not arrive at a node, so that a cell loses the registry."""
-    return Bad(words=words, by=Refuser.TRIAL, reason=_LOST, dropped=match, at=at)
+    return Bad(
+        words=words,
+        by=Refuser.TRIAL,
+        reason=_LOST,
+        dropped=match,
+        at=at,
+        cut_off=cut_off or at,
+    )
 
 
+_LOST = "it lost the registry"
 _NOWHERE = "203.0.113.250"
 _DISCOVERY = 7400 + 10
 _OWN_CERTIFICATE = _cell("--web-certificate {pem} --web-key {pem}")
@@ -118,7 +130,7 @@ WALK: dict[str, Row] = {
         good=_uvn("-a {registry}"),
         bad=(
             Bad(words=_uvn("-a not/an/address")),
-            Bad(words=_uvn(f"-a {_NOWHERE}"), by=Refuser.TRIAL, reason=_LOST),
+            _nowhere(_uvn("-a"), cut_off="c"),
         ),
         place=Place.CARRIER,
     ),
@@ -126,7 +138,7 @@ WALK: dict[str, Row] = {
         good=_cell("-a {a}"),
         bad=(
             Bad(words=_cell("-a not/an/address")),
-            Bad(words=_cell(f"-a {_NOWHERE}"), by=Refuser.TRIAL, reason="rolled back"),
+            _nowhere(_cell("-a"), cut_off="a"),
         ),
         place=Place.CARRIER,
     ),
@@ -168,6 +180,7 @@ WALK: dict[str, Row] = {
         bad=(
             Bad(words=_cell("--root-vpn-port 70000")),
             _taken(_cell("--root-vpn-port 51011"), 51011),
+            _dropped(_cell("--root-vpn-port 52011"), "udp dport 52011", "a"),
         ),
         place=Place.CARRIER,
     ),
@@ -249,7 +262,9 @@ WALK: dict[str, Row] = {
         bad=(
             Bad(words=_uvn("--root-vpn-pull-port 70000")),
             _taken(_uvn("--root-vpn-pull-port 51002"), 51002, "registry"),
-            _dropped(_uvn("--root-vpn-pull-port 52002"), "udp dport 52002", "registry"),
+            _dropped(
+                _uvn("--root-vpn-pull-port 52002"), "udp dport 52002", "registry", cut_off="c"
+            ),
         ),
         place=Place.CARRIER,
     ),
@@ -266,7 +281,7 @@ WALK: dict[str, Row] = {
         good=_uvn("--root-vpn-subnet 10.98.0.0/22"),
         bad=(
             Bad(words=_uvn("--root-vpn-subnet 192.168.0.0/22")),
-            _dropped(_uvn("--root-vpn-subnet 10.94.0.0/22"), "ip saddr 10.94.0.0/22", "a"),
+            _dropped(_uvn("--root-vpn-subnet 10.94.0.0/22"), "ip saddr 10.94.0.0/22", "b"),
         ),
         place=Place.CARRIER,
     ),
@@ -322,6 +337,27 @@ WALK: dict[str, Row] = {
         bad=(Bad(words=_uvn("--backbone-vpn-keepalive x")),),
     ),
 }
+
+CASES: dict[str, tuple[str, ...]] = {
+    "middleware": ("settings.middleware",),
+    "DDS domain": ("settings.dds_domain",),
+    "ports": (
+        "cells.settings.root_vpn_port",
+        "cells.settings.particles_vpn_port",
+        "cells.settings.backbone_vpn_port",
+        "settings.backbone_vpn.port",
+    ),
+    "root VPN subnet and port": (
+        "settings.root_vpn.subnet",
+        "settings.root_vpn.port",
+        "settings.root_vpn.peer_port",
+    ),
+    "registry address": ("address",),
+}
+"""What once took effect after it was confirmed, so that no cell could be managed any more.
+
+The sixth case, the port of BGP, is no setting: `tests/lab/obstacles.py` has it in use.
+"""
 
 NOT_OBEYED = {
     "name": "a name, which no cell acts on",

@@ -6,6 +6,7 @@ settings` gives, each is released alone.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "unoffered": _alone(_BAD[Refuser.REGISTRY]),
         "refused": _alone(_BAD[Refuser.CELL]) if is_alone else _by_host(_BAD[Refuser.CELL]),
         "following": _good(Place.NEXT, is_alone=is_alone),
-        "tried": _alone(_BAD[Refuser.TRIAL]) if is_alone else _all(_BAD[Refuser.TRIAL]),
+        "tried": _alone(_BAD[Refuser.TRIAL]) if is_alone else _by_cell(_BAD[Refuser.TRIAL]),
     }.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, list(groups.values()), ids=list(groups))
@@ -68,10 +69,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _good(place: Place, *, is_alone: bool) -> Mapping[str, Sequence[str]]:
     found = _GOOD[place]
     return _alone(found) if is_alone else {_count(found): together(found.values())}
-
-
-def _all(rows: Mapping[str, T]) -> Mapping[str, tuple[T, ...]]:
-    return {_count(rows): tuple(rows.values())}
 
 
 def _count(rows: Mapping[str, object]) -> str:
@@ -89,6 +86,18 @@ def _by_host(rows: Mapping[str, Bad]) -> Mapping[str, tuple[Bad, ...]]:
         group = f"ports of {bad.at}" if "-port" in bad.words else name
         found[group] = (*found.get(group, ()), bad)
     return found
+
+
+def _by_cell(rows: Mapping[str, Bad]) -> Mapping[str, tuple[Bad, ...]]:
+    """Return the rows with those together that cut off different cells, each by one value."""
+    groups: list[dict[str, Bad]] = []
+    for name, bad in rows.items():
+        free = (it for it in groups if all(bad.cut_off != each.cut_off for each in it.values()))
+        group = next(free, None)
+        if group is None:
+            groups.append(group := {})
+        group[name] = bad
+    return {" and ".join(group): tuple(group.values()) for group in groups}
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +189,7 @@ def test_a_value_that_a_cell_cannot_run_is_refused_and_changes_no_cell(
 def test_values_that_lead_nowhere_are_tried_and_rolled_back_and_the_next_change_is_confirmed(
     well: Agents, tried: Sequence[Bad]
 ) -> None:
-    before, was = newest(well), runs(well.registry.view())
+    before, was, silent = newest(well), runs(well.registry.view()), lengths_of_logs(well)
     define(well, together(bad.words for bad in tried))
     began = time.monotonic()
 
@@ -192,6 +201,12 @@ def test_values_that_lead_nowhere_are_tried_and_rolled_back_and_the_next_change_
     assert done.status == 2, done
     assert all(bad.reason in folded(done.stdout + done.stderr) for bad in tried), done
     assert runs(well.registry.view()) == was
+    # Each of these has a value of its own that disconnects it: none of them confirms, and is
+    # rolled back for the reason that others have.
+    logs = logged_since(well, silent)
+    ends = {bad.cut_off: logs[bad.cut_off] for bad in tried}
+    assert not any("is confirmed" in lines for lines in ends.values()), ends
+    assert all("rolling back from" in lines for lines in ends.values()), ends
     confirm(well, [f"rollback {before} -y", *together(_GOOD[Place.NEXT].values())])
 
 
@@ -208,7 +223,7 @@ def confirm(agents: Agents, commands: Iterable[str]) -> None:
 
 def refuse(agents: Agents, values: Sequence[Bad]) -> None:
     """Change something at the registry that some host cannot run: no cell changes."""
-    before, was = newest(agents), runs(agents.registry.view())
+    before, was, silent = newest(agents), runs(agents.registry.view()), lengths_of_logs(agents)
     define(agents, together(bad.words for bad in values))
     began = time.monotonic()
 
@@ -219,6 +234,10 @@ def refuse(agents: Agents, values: Sequence[Bad]) -> None:
     assert done.status == 2, done
     assert all(bad.reason in folded(done.stdout + done.stderr) for bad in values), done
     assert runs(agents.registry.view()) == was
+    logs = logged_since(agents, silent)
+    assert not any("changing from" in lines for lines in logs.values()), logs
+    if any(bad.by is Refuser.REGISTRY for bad in values):
+        assert not any(re.search("staged|offered", lines) for lines in logs.values()), logs
     define(agents, [f"rollback {before} -y"])
 
 
@@ -245,6 +264,16 @@ def ordered(agents: Agents, words: str) -> Outcome:
         file.write_text(rest.replace(":", ": "))
         arguments = ["-s", str(file)]
     return run(command, *arguments, "-r", str(agents.deployment.registry_root))
+
+
+def lengths_of_logs(agents: Agents) -> Mapping[str, int]:
+    """How much each cell has logged so far."""
+    return {name: len(agent.log_text()) for name, agent in agents.cells.items()}
+
+
+def logged_since(agents: Agents, before: Mapping[str, int]) -> Mapping[str, str]:
+    """What each cell has logged since then."""
+    return {name: agent.log_text()[before[name] :] for name, agent in agents.cells.items()}
 
 
 def folded(text: str) -> str:

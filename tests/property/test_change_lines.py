@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
+from documented import counts
 from uno.cli.input.options import Changing, JsonOption
 from uno.cli.output import generation_views, plan_view
 from uno.diagnostics import Rejected, Severity
@@ -304,10 +305,13 @@ def test_of_several_changes_each_is_named(chosen: list[Path_]) -> None:
     assert [path for path in chosen if not is_named(path, change.lines)] == [], change.lines
 
 
+PLANNED_PATHS = sorted(set(paths(FIRST.plan)) - NOT_COMPARED, key=str)
+
+
 @pytest.mark.feature("G01")
 @pytest.mark.parametrize(
     "path",
-    sorted(set(paths(FIRST.plan)) - NOT_COMPARED, key=str),
+    PLANNED_PATHS,
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_no_field_of_a_plan_is_without_a_line(path: Path_) -> None:
@@ -329,14 +333,15 @@ def is_accepted(path: Path_) -> bool:
     return not any(finding.severity is Severity.ERROR for finding in check(wanted))
 
 
+ACCEPTED = list(filter(is_accepted, DECLARED))
+
+
 def packages(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (root / "cells").iterdir()}
 
 
 @pytest.mark.feature("G01")
-@pytest.mark.parametrize(
-    "path", list(filter(is_accepted, DECLARED)), ids=lambda path: ".".join(map(str, path))
-)
+@pytest.mark.parametrize("path", ACCEPTED, ids=lambda path: ".".join(map(str, path)))
 def test_no_cell_is_affected_exactly_if_no_cell_package_changes(
     path: Path_, made: Path, tmp_path: Path
 ) -> None:
@@ -362,3 +367,11 @@ def test_no_cell_is_affected_exactly_if_no_cell_package_changes(
     assert text.count("no cell is affected") == (0 if is_affected else 2)
     assert tried.published.cell_packages == done.published.cell_packages
     assert tried.lines == done.lines
+
+
+def test_the_documentation_has_the_number_of_fields() -> None:
+    assert [*counts("tests/property/test_change_lines.py").values()] == [
+        len(DECLARED),
+        len(ACCEPTED),
+        len(PLANNED_PATHS),
+    ]

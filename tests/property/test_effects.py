@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from documented import counts
 from packages import key, package_of
 from uno import spec
 from uno.controller import root_vpn
@@ -274,3 +275,12 @@ def test_a_key_has_an_effect_or_another_value_is_refused(place: str) -> None:
     assert place not in REFUSED
     changed = {name for name in before if before[name] != after[name]}
     assert (changed == set()) == (place in ELSEWHERE)
+
+
+def test_the_documentation_has_the_number_of_keys() -> None:
+    assert set(KEYS) > REFUSED | ELSEWHERE.keys()
+    assert [*counts("tests/property/test_effects.py").values()] == [
+        len(KEYS) - len(REFUSED) - len(ELSEWHERE),
+        len(REFUSED),
+        len(ELSEWHERE),
+    ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from documented import counts
 from script_modules import script_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,3 +118,12 @@ def test_each_row_is_printed_with_the_kind_of_each_of_its_tests(
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if "tests/" in line]
     assert rows
     assert all(kind == test.split("/")[1] for kind, test in rows)
+
+
+def test_the_documentation_has_the_number_of_faults_and_labs_of_doctor() -> None:
+    lab = ROOT / "tests/lab"
+    faults = re.findall(r"^ +HostFault\(", (lab / "causes.py").read_text(), re.MULTILINE)
+    well = [path for path in lab.glob("test_*.py") if "nothing_wrong" in path.read_text()]
+
+    assert [*counts("tests/lab/causes.py").values()] == [len(faults)]
+    assert [*counts("tests/lab").values()] == [len(well)]

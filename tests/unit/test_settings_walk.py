@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from commands import Outcome, run
-from settings_walk import NOT_OBEYED, SPEC, WALK, Refuser, settings_of_model, together
+from documented import counts
+from settings_walk import CASES, NOT_OBEYED, SPEC, WALK, Refuser, settings_of_model, together
 
 # Fields of the three VPNs that only some of them have a use for.
 _WITHOUT_EFFECT = {
@@ -41,6 +42,25 @@ def test_every_row_has_a_value_that_cannot_work_but_for_switches() -> None:
 
     assert all("enable" in path or "masquerade" in path for path in switches)
     assert {bad.by for row in WALK.values() for bad in row.bad} == set(Refuser)
+
+
+@pytest.mark.feature("G56")
+@pytest.mark.parametrize("case", CASES)
+def test_what_once_took_effect_after_it_was_confirmed_is_walked_through(case: str) -> None:
+    for path in CASES[case]:
+        bad = {each.by for each in WALK[path].bad}
+        assert bad & {Refuser.REGISTRY, Refuser.CELL, Refuser.TRIAL}, path
+    tried = [each for path in CASES[case] for each in WALK[path].bad if each.by is Refuser.TRIAL]
+    assert all(each.cut_off for each in tried)
+
+
+def test_the_documentation_has_the_number_of_settings_and_values() -> None:
+    found = [bad.by for row in WALK.values() for bad in row.bad]
+
+    assert [*counts("tests/unit/test_settings_walk.py").values()] == [
+        len(WALK),
+        *map(found.count, (Refuser.OWNER, Refuser.REGISTRY, Refuser.CELL, Refuser.TRIAL)),
+    ]
 
 
 @pytest.fixture(scope="module")

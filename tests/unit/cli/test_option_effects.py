@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from commands import Outcome, run
+from documented import counts
 from uno.cli.main import whole
 from uno.host import systemd
 from uno.host.command import Completed
@@ -47,6 +48,7 @@ class Recipe(NamedTuple):
     before: tuple[str, ...] = ()
 
 
+HOOK = "https://hooks.example.org/uno"
 # Of `define uvn` and `config uvn`, which have them from one declaration.
 UVN_VALUES = {
     **{f"--{vpn}-vpn-{key}": value
@@ -70,6 +72,10 @@ UVN_VALUES = {
     "--no-particles-vpn-tunnel": "",
     "--strategy": "circular",
     "--private-uplinks": "2",
+    "--notify": HOOK,
+    "--notify-via": f"b --notify {HOOK}",
+    "--notify-hold": f"5 --notify {HOOK}",
+    "--notify-heartbeat": "https://hc.example.org/ping",
 }  # fmt: skip
 # Of `define cell` and `config cell`.
 CELL_VALUES = {
@@ -132,6 +138,8 @@ def declaring() -> Iterator[tuple[str, str, Recipe]]:
         "--no-address",
         Recipe("config uvn -U", "--no-address", ("config uvn -U --disable-root-vpn",)),
     )
+    notified = (f"config uvn -U --notify {HOOK}",)
+    yield "config uvn", "--no-notify", Recipe("config uvn -U", "--no-notify", notified)
     for option, value in CELL_VALUES.items():
         yield "define cell", option, Recipe("define cell z", f"{option} {value}")
         yield "config cell", option, Recipe("config cell a -U", f"{option} {value}")
@@ -139,6 +147,7 @@ def declaring() -> Iterator[tuple[str, str, Recipe]]:
         ("--enable-particles-vpn", "--disable-particles-vpn", "--enable-particles-vpn"),
         ("--no-location", "--location attic", "--no-location"),
         ("--no-web-certificate", "--web-certificate /c --web-key /k", "--no-web-certificate"),
+        ("--no-timing-profile", "--timing-profile metered", "--no-timing-profile"),
         ("--default-ports", "--root-vpn-port 40001", "--default-ports"),
         ("--add-network", "", "--add-network 192.168.9.0/24"),
         ("--remove-network", "", "--remove-network 192.168.1.0/24"),
@@ -186,6 +195,9 @@ def printing() -> Iterator[tuple[str, str, Recipe]]:
     yield "plan", "--prune", Recipe("plan -s '{owner: john@example.org}'", "--prune")
     yield "export", "--secrets", Recipe("export", "--secrets")
     yield "verify", "--depth", Recipe("verify", "--depth 2")
+    yield "verify", "--assumptions", Recipe("verify", "--assumptions")
+    yield "doctor", "--all", Recipe("doctor", "--all")
+    yield "show cell", "--metrics-token", Recipe("show cell a", "--metrics-token")
     yield "history", "--number", Recipe("history", "-n 1", ("define particle pad",))
     yield "log", "--number", Recipe("log", "-n 1", ("define particle pad",))
     yield "guide", "--html", Recipe("guide a", "--html")
@@ -282,14 +294,34 @@ ELSEWHERE = {
     "test_a_fingerprint_that_is_not_the_registrys_refuses_the_package",
     ("update", "--package"): "unit/cli/commands/test_update.py::"
     "test_a_newer_package_is_installed_and_applied",
-    ("install", "--keep"): "unit/cli/commands/test_install.py::"
+    ("install", "--force"): "unit/cli/commands/test_install.py::"
     "test_a_package_to_keep_is_marked_so_for_the_agent",
     ("install", "--wait"): "unit/cli/commands/test_install.py::"
     "test_without_waiting_nothing_is_known_yet",
-    ("cell install", "--keep"): "unit/cli/commands/test_install.py::"
+    ("cell install", "--force"): "unit/cli/commands/test_install.py::"
     "test_a_package_to_keep_is_marked_so_for_the_agent",
     ("cell install", "--wait"): "unit/cli/commands/test_install.py::"
     "test_without_waiting_nothing_is_known_yet",
+    ("install", "--no-wait"): "unit/cli/commands/test_install.py::"
+    "test_without_waiting_nothing_is_known_yet",
+    ("cell install", "--no-wait"): "unit/cli/commands/test_install.py::"
+    "test_without_waiting_nothing_is_known_yet",
+    ("agent", "--web"): "lab/test_status.py::"
+    "test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_left_without",
+    ("web", "--address"): "lab/test_status.py::"
+    "test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_left_without",
+    ("web", "--port"): "unit/cli/commands/test_serve_web.py::"
+    "test_a_port_that_is_taken_is_named_and_nothing_is_served",
+    ("export", "--files"): "unit/cli/commands/test_export_cell.py::"
+    "test_a_cell_is_exported_as_plain_files_that_only_the_owner_reads",
+    ("export", "--lan-interface"): "unit/cli/commands/test_export_cell.py::"
+    "test_another_export_replaces_the_first_and_nothing_else",
+    ("notify mute", "--for"): "unit/cli/commands/test_notify.py::"
+    "test_a_cell_is_muted_once_its_agent_has_advertised_it",
+    ("rekey cell", "--stolen"): "unit/cli/commands/test_rekey.py::"
+    "test_after_a_theft_the_new_package_is_to_be_carried_by_hand",
+    ("service down", "--forget"): "lab/test_service.py::"
+    "test_down_removes_exactly_what_uno_made_but_unreachable_routes_which_forget_removes",
     ("status", "--watch"): "unit/cli/commands/test_watch_status.py::"
     "test_watching_programs_get_an_object_a_line",
     ("sync", "--consistent-config"): "unit/cli/commands/test_run_sync.py::"
@@ -323,12 +355,15 @@ GENERAL = {
 def test_every_option_is_tried_here_or_elsewhere() -> None:
     tried = {(command, option) for command, option, _ in (*DECLARING, *PRINTING)}
     known = tried | set(UNIT) | ELSEWHERE.keys() | UNTRIED.keys()
-    others = {each for each in OPTIONS if each[1] not in GENERAL} - known
+    general = {each for each in OPTIONS if each[1] in GENERAL}
 
-    texts = [each.read_text() for each in TESTS.rglob("*.py") if each != Path(__file__)]
-    texts += [each.read_text() for each in TESTS.glob("golden/**/*.txt")]
-    assert [each for each in sorted(others) if not any(each[1] in text for text in texts)] == []
-    assert len(known & OPTIONS) > 150
+    assert known == OPTIONS - general
+    assert [*counts("tests/unit/cli/test_option_effects.py").values()] == [
+        len(OPTIONS),
+        len(general),
+        len(known) - len(UNTRIED),
+        len(UNTRIED),
+    ]
 
 
 @pytest.mark.parametrize("named", sorted(set(ELSEWHERE.values())))
