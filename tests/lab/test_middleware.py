@@ -27,7 +27,7 @@ from uno.lab.deploy import uno
 from uno.lab.node import Node
 from uno.model.status import CellStatus
 from uno.model.uvn import Middleware, Settings
-from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports
+from uno.ports.bus import CELL_INDEX, REGISTRY_INDEX, ports, tcp_port
 from uno.registry.changes import operations
 from uno.statesync.timers import MAX_AGE
 
@@ -99,19 +99,25 @@ def test_a_registry_that_is_killed_is_missed_at_once_and_comes_back(well: Agents
 @pytest.mark.feature("G56")
 def test_the_middleware_and_its_domain_change_on_trial_while_agents_run(well: Agents) -> None:
     before = domain(well)
-    for words in ((DEFAULT.value,), (OTHER.value, "--dds-domain", str(before + 1))):
+    for protocol, new, words in (
+        ("tcp", before, (DEFAULT.value,)),
+        ("udp", before + 1, (OTHER.value, "--dds-domain", str(before + 1))),
+    ):
         configure(well, "--middleware", *words)
 
         result = json.loads(well.sync("-t", "120", "-J", timeout=200).stdout)
 
         assert result["consistent"]
         assert {cell["name"] for cell in result["cells"]} == set(well.cells)
-
-    for each in well.all:
-        index = CELL_INDEX if each.cell else REGISTRY_INDEX
-        used = udp_ports(each.node)
-        assert used >= set(ports(before + 1, index)), each.name
-        assert used.isdisjoint(ports(before, index)), each.name
+        for each in well.all:
+            index = CELL_INDEX if each.cell else REGISTRY_INDEX
+            chosen = (tcp_port(new, index),) if protocol == "tcp" else ports(new, index)
+            wanted = {(protocol, port) for port in chosen}
+            await_true(
+                lambda it=each, at=index, these=wanted: bus_ports(it.node, at, before) == these,
+                f"{each.name} is at {wanted} alone",
+                within=30,
+            )
 
 
 def domain(agents: Agents) -> int:
@@ -120,10 +126,12 @@ def domain(agents: Agents) -> int:
         return int(registry.store.head().plan.bus.domain)
 
 
-def udp_ports(node: Node) -> set[int]:
-    """The UDP ports that programs on a node receive at."""
-    shown = node.run(["ss", "-lunH"]).stdout.splitlines()
-    return {int(line.split()[3].rpartition(":")[2]) for line in shown}
+def bus_ports(node: Node, index: int, before: int) -> set[tuple[str, int]]:
+    """The ports of a bus that programs on a node receive at, in a domain or the next one."""
+    of_a_bus = {port for each in (before, before + 1) for port in ports(each, index)}
+    shown = (line.split() for line in node.run(["ss", "-lutnH"]).stdout.splitlines())
+    found = {(words[0], int(words[4].rpartition(":")[2])) for words in shown}
+    return {(protocol, port) for protocol, port in found if port in of_a_bus}
 
 
 @pytest.mark.feature("G55")

@@ -202,8 +202,7 @@ def test_an_interface_whose_process_died_is_made_again(rooted: Rooted) -> None:
     assert rooted.raised() == []
 
 
-@pytest.mark.feature("F046")
-def test_a_banned_cell_reaches_the_registry_no_more(rooted: Rooted) -> None:
+def test_a_cell_that_is_no_peer_any_more_does_not_reach_the_registry(rooted: Rooted) -> None:
     registry, cell = rooted.registry, rooted.running.world.nodes["lan-d"]
     own = str(node_addresses(cell)[0])
     await_true(lambda: pings(cell, own, REGISTRY4), "it does before", within=60)

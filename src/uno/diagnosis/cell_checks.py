@@ -15,13 +15,12 @@ from msgspec import Struct, field
 from uno.diagnosis.cell_facts import CellFacts, DiskSpace, LanHost, Unobserved, observed
 from uno.diagnosis.cell_faults import age
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
-from uno.diagnosis.link_faults import LinkFault, link_fault, neighbor_note
+from uno.diagnosis.link_faults import LinkFault, at_one_address, link_fault, neighbor_note
 from uno.diagnosis.service_status import ServiceStatus, link_state, silent_links
 from uno.model.net import Network, overlap
 from uno.model.package import Package
 from uno.model.plan import BackbonePeer
 from uno.model.status import CellView, LinkState, UvnView
-from uno.model.syntax import same_host
 from uno.ports.host import SetUnderlay, StartRouting
 from uno.reconcile.forwarding_obstacles import Obstacle, ObstacleKind, diverted
 
@@ -411,8 +410,7 @@ def _links(case: _Case) -> Iterator[CheckResult]:
 
 def _fault_of(case: _Case, link: BackbonePeer, state: LinkState) -> LinkFault | None:
     """Return the fault of a link of this cell, None if it works."""
-    here, there = case.own.own.endpoint, case.own.roster.member(link.cell).endpoint
-    is_one = here is not None and there is not None and same_host(here) == same_host(there)
+    is_one = at_one_address(case.own.own, case.own.roster.member(link.cell))
     return link_fault(state, _name(case, link), planned=link, at_one_address=is_one)
 
 

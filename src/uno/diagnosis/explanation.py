@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from uno.diagnosis.cell_facts import LanHost
 from uno.diagnosis.cell_faults import own_faults
 from uno.diagnosis.explained_path import Cause, Direction, Explanation, Hop, HopState
-from uno.diagnosis.link_faults import link_fault
+from uno.diagnosis.link_faults import LinkFault, at_one_address, link_fault
 from uno.diagnosis.network_map import NamedPlace, NetworkMap, PlaceKind
 from uno.model.net import Network
 from uno.model.status import CellStatus, LinkState, UvnView
@@ -251,7 +251,7 @@ class _Way:
             end, name = self._end(cell, neighbor), self.known.name(cell)
             for what in self._reported(end, cell):
                 return Cause(where=name, what=f"{name}: {what}", remedy=f"on {name}: uno doctor")
-            if end is not None and (fault := link_fault(end, self.known.name(neighbor))):
+            if end is not None and (fault := self._fault_of(end, cell)):
                 return Cause(where=name, what=f"{name}: {fault.what}", remedy=fault.remedy)
         name = self.known.name(one)
         return Cause(
@@ -259,6 +259,12 @@ class _Way:
             what=f"{name} has no link with {self.known.name(other)}, as the plan has",
             remedy=f"on {name}: uno doctor",
         )
+
+    def _fault_of(self, end: LinkState, cell: int) -> LinkFault | None:
+        """Return the fault of a link, as the end of `cell` shows it; None if it works."""
+        members = {each.id: each for each in self.known.members}
+        is_one = at_one_address(members.get(cell), members.get(end.cell))
+        return link_fault(end, self.known.name(end.cell), at_one_address=is_one)
 
     def _reported(self, end: LinkState | None, cell: int) -> Iterator[str]:
         """Yield what a cell reports of the interface of its end of a link."""

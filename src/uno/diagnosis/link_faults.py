@@ -8,8 +8,9 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from uno.model.plan import BackbonePeer
+from uno.model.plan import BackbonePeer, Member
 from uno.model.status import SESSION_SECONDS, CellView, LinkState
+from uno.model.syntax import same_host
 
 # WireGuard answers no handshake of a key that it does not have (its white paper, 5.1).
 _OTHER_KEYS = "Packages of two generations may have other keys: install the newest at both"
@@ -51,6 +52,12 @@ def link_fault(
         remedy="have the router at that address do NAT loopback (hairpin NAT), which a link within "
         f"a site needs (uno guide); or else: {fault.remedy}",
     )
+
+
+def at_one_address(one: Member | None, other: Member | None) -> bool:
+    """Whether two cells have the same public address, so that a link goes out and comes back."""
+    here, there = (each.endpoint if each else None for each in (one, other))
+    return here is not None and there is not None and same_host(here) == same_host(there)
 
 
 def neighbor_note(view: CellView | None) -> str:

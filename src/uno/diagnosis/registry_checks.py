@@ -17,7 +17,7 @@ from uno.diagnosis.cell_facts import (
 )
 from uno.diagnosis.cell_faults import age, faults, own_faults
 from uno.diagnosis.check_result import CheckResult, CheckState, Diagnosis
-from uno.diagnosis.link_faults import link_fault
+from uno.diagnosis.link_faults import at_one_address, link_fault
 from uno.model.plan import Link, Plan
 from uno.model.status import CellView, LinkState, UvnView
 
@@ -206,6 +206,7 @@ def _clocks(facts: RegistryFacts) -> Iterator[_Row]:
 def _links(facts: RegistryFacts) -> Iterator[_Row]:
     """Yield the links between cells in contact that are down: each once."""
     cells = {cell.id: cell for cell in _viewed(facts).cells}
+    members = {cell.member.id: cell.member for cell in facts.plan.cells}
     for link in facts.plan.links:
         ends = [
             (cells[one], cells[other], state)
@@ -213,10 +214,11 @@ def _links(facts: RegistryFacts) -> Iterator[_Row]:
             if one in cells and other in cells and cells[one].alive and cells[other].alive
             if (state := _end(cells[one], other)) is not None
         ]
+        is_one = at_one_address(*map(members.get, link.cells))
         found = [
             (one, fault)
             for one, other, state in ends
-            if (fault := link_fault(state, other.name)) is not None
+            if (fault := link_fault(state, other.name, at_one_address=is_one)) is not None
         ]
         if found and not any(own_obstacles(one) for one, _, _ in ends):
             one, fault = found[0]

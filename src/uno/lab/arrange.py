@@ -6,6 +6,7 @@ Pure: the same definition gives the same world.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from itertools import zip_longest
 
@@ -35,7 +36,11 @@ BACKBONE_PORTS = 256
 
 
 def arrange(
-    uvn: Uvn, *, hosts_per_lan: int = 2, direct: frozenset[str] | None = None
+    uvn: Uvn,
+    *,
+    hosts_per_lan: int = 2,
+    direct: frozenset[str] | None = None,
+    loopback: bool = True,
 ) -> WorldLayout:
     """Return the world of `uvn`.
 
@@ -43,8 +48,9 @@ def arrange(
     its router's forwarded ports; those named in `direct` are on the Internet themselves, with a
     second interface in the LAN. By default every second one is, so that both kinds occur; a
     public cell without LANs always is, and one whose endpoint is an IPv6 address, for which
-    routers translate no ports. A private cell is behind a router that forwards nothing. If such an
-    endpoint occurs, every cell has IPv6 towards the Internet.
+    routers translate no ports. Public cells at one address are behind one router, which has NAT
+    loopback, or without `loopback` has none. A private cell is behind a router that forwards
+    nothing. If such an endpoint occurs, every cell has IPv6 towards the Internet.
     Particles are on the Internet and in a café by turns. Raises `UnoError` for a definition that
     the lab cannot build.
     """
@@ -58,12 +64,19 @@ def arrange(
         with_lans = [cell for cell in uvn.active_cells if cell.is_public and not cell.is_roaming]
         direct = frozenset(cell.name for cell in with_lans[1::2])
     ipv6 = any(found.version == 6 for found in literals)
-    sites = {
-        cell.name: _add_site(
-            wiring, uvn, cell, hosts=hosts_per_lan, direct=cell.name in direct, ipv6=ipv6
+    shared: dict[str, Draft | None] = dict.fromkeys(_shared_addresses(uvn))
+    sites: dict[str, Draft] = {}
+    for cell in uvn.active_cells:
+        site = _Site(uvn=uvn, cell=cell, hosts=hosts_per_lan, ipv6=ipv6, loopback=loopback)
+        at = cell.address or ""
+        sites[cell.name], router = _add_site(
+            wiring,
+            site,
+            direct=at not in shared and (cell.name in direct or cell.is_roaming),
+            router=shared.get(at),
         )
-        for cell in uvn.active_cells
-    }
+        if at in shared:
+            shared[at] = router
     registry = _add_registry(wiring, uvn)
     _add_particles(wiring, [particle.name for particle in uvn.active_particles])
 
@@ -81,34 +94,49 @@ def arrange(
     )
 
 
-def _add_site(
-    wiring: Wiring, uvn: Uvn, cell: Cell, *, hosts: int, direct: bool, ipv6: bool
-) -> Draft:
-    """Add a cell and, around it, its LANs with their router and hosts; return the cell.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Site:
+    """What is to be around a cell.
 
     With `ipv6` the cell has an IPv6 address that the Internet can answer.
     """
+
+    uvn: Uvn
+    cell: Cell
+    hosts: int
+    ipv6: bool
+    loopback: bool
+
+
+def _add_site(
+    wiring: Wiring, site: _Site, *, direct: bool, router: Draft | None
+) -> tuple[Draft, Draft | None]:
+    """Add a cell and, around it, its LANs with their router and hosts; return cell and router.
+
+    It gets a router of its own if `router` is None, and none if it is on the Internet and roaming.
+    """
+    cell = site.cell
     gateway = wiring.add(Draft(name=cell.name, role=Role.CELL, cell=cell.name, machine=True))
     at = _literal(cell.address)
     is_translated = at is None or at.version == 4
-    on_internet = cell.is_public and (direct or cell.is_roaming or not is_translated)
+    on_internet = cell.is_public and (direct or not is_translated)
     if on_internet:
         wiring.join_internet(gateway, at)
     if cell.is_roaming and on_internet:
-        return gateway
-    router = wiring.add(
-        Draft(name=f"{cell.name}-router", role=Role.ROUTER, cell=cell.name, forwards=True)
-    )
-    seen_at = wiring.join_internet(router, None if on_internet else at)
+        return gateway, None
+    if router is None:
+        name = f"{cell.name}-router"
+        router = wiring.add(Draft(name=name, role=Role.ROUTER, cell=cell.name, forwards=True))
+        wiring.join_internet(router, None if on_internet else at)
     for number, networks in enumerate(_segments(wiring, cell, needs_ipv4=not on_internet)):
-        segment = wiring.segment(router, networks, number=number)
+        segment = wiring.segment(router, networks)
         leads_out = number == 0 and not on_internet
-        _fill(wiring, segment, gateway, hosts=hosts, leads_out=leads_out)
-        if leads_out and ipv6 and not any(each in GLOBAL6 for each in gateway.inside):
+        _fill(wiring, segment, gateway, hosts=site.hosts, leads_out=leads_out)
+        if leads_out and site.ipv6 and not any(each in GLOBAL6 for each in gateway.inside):
             wiring.give_ipv6(gateway, segment)
-    _point_at_cell(uvn, cell, gateway, router)
-    gateway.public = gateway.public or seen_at
-    return gateway
+    _point_at_cell(site, gateway, router)
+    gateway.public = gateway.public or router.public
+    return gateway, router
 
 
 def _fill(
@@ -132,17 +160,20 @@ def _fill(
             wiring.set_default_gateway(wiring.add(host), segment)
 
 
-def _point_at_cell(uvn: Uvn, cell: Cell, gateway: Draft, router: Draft) -> None:
-    """Do what a user does to the router: static routes (F015), and forwarded ports (F016)."""
-    for target in _prefixes(uvn):
+def _point_at_cell(site: _Site, gateway: Draft, router: Draft) -> None:
+    """Do what a user does to the router: static routes (F015), and forwarded ports (F016).
+
+    Of two cells behind one router the first one has the routes.
+    """
+    inside = gateway.inside_of(4)
+    for target in () if router.forwarded else _prefixes(site.uvn):
         via = gateway.inside_of(target.version)
-        if via is not None and target not in cell.allowed_lans:
+        if via is not None and target not in site.cell.allowed_lans:
             router.commands.append(f"route add {target} via {via}")
-    if cell.is_public and not gateway.outside:
-        inside = gateway.inside_of(4)
-        router.rules = node_nftables.router(to=inside, ports=_forwarded_ports(uvn, cell))
-    else:
-        router.rules = node_nftables.router()
+    if site.cell.is_public and not gateway.outside and inside is not None:
+        router.forwarded[inside] = _forwarded_ports(site.uvn, site.cell)
+    own = router.public if site.loopback and len(router.forwarded) > 1 else None
+    router.rules = node_nftables.router(router.forwarded, loopback=own)
 
 
 def _add_registry(wiring: Wiring, uvn: Uvn) -> str:
@@ -209,13 +240,20 @@ def _refuse_what_cannot_be_built(uvn: Uvn) -> None:
         for taken in reserved:
             if overlap(lan, taken):
                 raise ActionNeeded(f"the lab needs {taken} for its Internet, and {lan} is in it")
-    addresses = Counter(cell.address for cell in uvn.active_cells if cell.address)
-    for at, count in addresses.items():
-        if count > 1:
+    for at in _shared_addresses(uvn):
+        beside = [cell for cell in uvn.active_cells if cell.address == at][1:]
+        literal = _literal(at)
+        if (literal and literal.version == 6) or any(cell.allowed_lans for cell in beside):
             raise ActionNeeded(
-                f"the lab cannot build {count} cells behind the one address {at}",
+                f"the lab cannot build cells with LANs of their own behind the one address {at}",
                 "give each its own address in the lab's copy of the specification",
             )
+
+
+def _shared_addresses(uvn: Uvn) -> list[str]:
+    """Return the public addresses that several cells have."""
+    found = Counter(cell.address for cell in uvn.active_cells if cell.address)
+    return [at for at, count in found.items() if count > 1]
 
 
 def _literal(name: str | None) -> Address | None:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from uno.diagnostics import ActionNeeded
 from uno.model.net import Address
 
 
-def router(*, to: Address | None = None, ports: Iterable[str] = ()) -> str:
-    """A home router: masquerades its LANs, lets nothing in but answers and forwarded UDP `ports`.
+def router(
+    forwarded: Mapping[Address, Iterable[str]] | None = None, *, loopback: Address | None = None
+) -> str:
+    """A home router: masquerades its LANs, lets nothing in but answers and forwarded UDP ports.
+
+    `forwarded` are the ports by the address that they are forwarded to. `loopback` is the router's
+    own public address where one LAN of it gets to these ports in another (RFC 4787, section 6).
 
     There is no `ct state invalid drop`: hosts of the LAN reach the UVN through the router, but
     are answered by the cell directly, so the router sees one direction of their connections only.
     """
-    forwarded = f"iifname wan udp dport {{ {', '.join(ports)} }} dnat to {to}" if to else ""
+    lines = "".join(
+        f"\n    {place} udp dport {{ {', '.join(ports)} }} dnat to {to}"
+        for to, ports in (forwarded or {}).items()
+        for place in ("iifname wan", *((f"ip daddr {loopback}",) if loopback else ()))
+    )
     return f"""\
 table ip nat {{
-  chain prerouting {{ type nat hook prerouting priority dstnat; {forwarded}
+  chain prerouting {{ type nat hook prerouting priority dstnat;{lines}
   }}
   chain postrouting {{ type nat hook postrouting priority srcnat; oifname wan masquerade
   }}

@@ -28,7 +28,8 @@ class Draft:
     """A station while it is being put together.
 
     `outside` are its addresses on the Internet, `inside` those in LANs; `public` is where the
-    Internet sees it, which for a node behind a router is the router.
+    Internet sees it, which for a node behind a router is the router. `forwarded` are the ports that
+    a router forwards, by the address that they are forwarded to, and `lans` its networks.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Draft:
     inside: list[Address] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     rules: str = ""
+    forwarded: dict[Address, list[str]] = field(default_factory=dict)
+    lans: list[Network] = field(default_factory=list)
 
     def inside_of(self, version: int) -> Address | None:
         """Its first LAN address of that IP version."""
@@ -148,11 +151,10 @@ class Wiring:
         via = next(item for item in router.outside if item.version == network.version)
         self.internet.commands.append(f"route add {network} via {via}")
 
-    def segment(
-        self, router: Draft, networks: tuple[Network, ...], *, number: int = 0
-    ) -> LanSegment:
+    def segment(self, router: Draft, networks: tuple[Network, ...]) -> LanSegment:
         """Give a router a LAN: a bridge that holds the LAN's gateway address."""
-        segment = LanSegment(router=router, bridge=f"lan{number}", networks=networks)
+        segment = LanSegment(router=router, bridge=f"lan{len(router.lans)}", networks=networks)
+        router.lans += networks
         # A bridge that snoops multicast holds back the first neighbour solicitations.
         router.commands.append(f"link add {segment.bridge} type bridge mcast_snooping 0")
         self._seat(router, segment.bridge, segment.seat(1))

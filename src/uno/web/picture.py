@@ -11,7 +11,7 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from uno.diagnosis.cell_faults import own_faults, unproven_claim
-from uno.diagnosis.link_faults import LinkFault, link_fault
+from uno.diagnosis.link_faults import LinkFault, at_one_address, link_fault
 from uno.model.net import Network
 from uno.model.network_directory import Directory
 from uno.model.package import Package
@@ -137,7 +137,15 @@ class Picture(Struct, frozen=True, kw_only=True, dict=True):
     def link_faults(self, pair: tuple[int, int]) -> tuple[tuple[int, LinkFault], ...]:
         """Return the faults of a link as its ends in contact report it, with the reporting cell."""
         found = (
-            (cell, link_fault(state, self.name(other), planned=self.peer(cell, other)))
+            (
+                cell,
+                link_fault(
+                    state,
+                    self.name(other),
+                    planned=self.peer(cell, other),
+                    at_one_address=at_one_address(*map(self.members.get, pair)),
+                ),
+            )
             for cell, other, state in self.reports(pair)
         )
         return tuple((cell, fault) for cell, fault in found if fault is not None)

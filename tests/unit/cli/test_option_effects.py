@@ -120,7 +120,9 @@ NEW_UVN = "define uvn net -o john@example.org -p secret"
 def declaring() -> Iterator[tuple[str, str, Recipe]]:
     """Yield the options that change the definition, by command."""
     for option, value in UVN_VALUES.items():
-        yield "define uvn", option, Recipe(NEW_UVN, f"{option} {value}")
+        # It names a cell, which is in the file.
+        typed = f"{NEW_UVN} -s {{spec}}" if option == "--notify-via" else NEW_UVN
+        yield "define uvn", option, Recipe(typed, f"{option} {value}")
         yield "config uvn", option, Recipe("config uvn -U", f"{option} {value}")
     yield "define uvn", "--owner", Recipe(NEW_UVN, "-o jane@example.org")
     yield "config uvn", "--owner", Recipe("config uvn -U", "-o jane@example.org")
@@ -404,7 +406,8 @@ class Registry:
         return Outcome(done.status, done.out.replace(str(self.folder), ""), done.err)
 
     def definition(self) -> str:
-        return self.run("export").out
+        # Addresses of notifications may hold secrets, which no export has.
+        return self.run("export").out + self.run("config uvn").out
 
     def files(self) -> set[str]:
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}

@@ -465,3 +465,25 @@ def test_lans_of_different_families_have_nothing_in_common() -> None:
 
     assert found.forth.cause is not None
     assert "no IP version in common" in found.forth.cause.what
+
+
+@pytest.mark.feature("G42")
+@pytest.mark.parametrize("is_one", [True, False])
+def test_a_link_within_a_site_needs_nat_loopback(*, is_one: bool) -> None:
+    net = Network()
+    link_cut(net)
+    known = map_of_plan(PLAN, UVN)
+    if is_one:
+        members = (
+            replace(each, endpoint="site.example.org") if each.name in "bc" else each
+            for each in known.members
+        )
+        known = replace(known, members=tuple(members))
+    view = UvnView(uvn="net", viewer=0, generation=1, cells=tuple(net.cells.values()))
+
+    found = explain(known, Sight(view=view), find_place("a", known), find_place("c", known))
+
+    cause = found.forth.cause
+    assert cause is not None
+    assert ("both have one public address" in cause.what) == is_one
+    assert ("NAT loopback" in cause.remedy) == is_one

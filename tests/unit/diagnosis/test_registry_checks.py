@@ -226,6 +226,24 @@ def test_each_fault_is_named_and_nothing_that_follows_from_it(
     assert found.remedy
 
 
+@pytest.mark.feature("G42")
+@pytest.mark.parametrize("is_one", [True, False])
+def test_a_silent_link_within_a_site_needs_nat_loopback(*, is_one: bool) -> None:
+    site = Site()
+    link_cut(site)
+    if is_one:
+        endpoint = "hub.example.org"
+        cells = (
+            replace(each, member=replace(each.member, endpoint=endpoint)) for each in PLAN.cells
+        )
+        site.plan = replace(PLAN, cells=tuple(cells))
+
+    (found,) = site.wrong
+
+    assert ("both have one public address" in found.what) == is_one
+    assert ("NAT loopback" in found.remedy) == is_one
+
+
 def test_without_an_agent_the_cells_are_not_checked() -> None:
     site = Site(facts={"view": None, "agent": AgentProcess(runs=False)})
 

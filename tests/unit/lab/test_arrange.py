@@ -12,7 +12,7 @@ from uno.lab.arrange import arrange
 from uno.lab.world_layout import SERVER_NAME, Role, Station, WorldLayout
 from uno.model import codec
 from uno.model.net import network
-from uno.model.uvn import Cell, Particle, Uvn
+from uno.model.uvn import Cell, CellSettings, Particle, Uvn
 
 OWNER = "john@example.org"
 
@@ -198,9 +198,30 @@ def test_a_registry_at_a_cells_address_is_on_that_cell() -> None:
     assert layout.having(Role.REGISTRY) == ()
 
 
-def test_two_cells_behind_one_address_are_refused() -> None:
-    with pytest.raises(UnoError, match=r"2 cells behind the one address a\.example\.net"):
-        arrange(uvn(public("a"), replace(public("b"), address="a.example.net")))
+@pytest.mark.parametrize("loopback", [True, False])
+def test_cells_at_one_address_are_behind_one_router(*, loopback: bool) -> None:
+    own = CellSettings(root_vpn_port=50001, particles_vpn_port=50002, backbone_vpn_port=51000)
+    relay = replace(public("b"), address="a.example.net", settings=own)
+
+    layout = arrange(uvn(public("a", "192.168.1.0/24"), relay), loopback=loopback)
+
+    (router,) = layout.having(Role.ROUTER)
+    a, b = layout.having(Role.CELL)
+    assert a.public == b.public == router.public == layout.names["a.example.net"]
+    for cell, ports in ((a, "63447, 63448, 63449, 63550-63805"), (b, "50001")):
+        (line,) = [
+            line
+            for line in router.ruleset.splitlines()
+            if f"dnat to {cell.addresses[0]}" in line and "iifname wan" in line
+        ]
+        assert ports in line
+    assert (f"ip daddr {router.public} udp dport" in router.ruleset) == loopback
+
+
+def test_a_second_cell_with_a_lan_behind_one_address_is_refused() -> None:
+    second = replace(public("b", "192.168.2.0/24"), address="a.example.net")
+    with pytest.raises(UnoError, match=r"behind the one address a\.example\.net"):
+        arrange(uvn(public("a", "192.168.1.0/24"), second))
 
 
 def test_a_lan_in_the_labs_own_internet_is_refused() -> None:

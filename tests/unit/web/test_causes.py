@@ -137,6 +137,22 @@ def test_a_link_that_costs_nothing_is_a_warning_and_names_both_ends_once() -> No
     assert found.links == ("1-2",)
 
 
+@pytest.mark.parametrize("is_one", [True, False])
+def test_a_link_within_a_site_needs_nat_loopback(*, is_one: bool) -> None:
+    picture = picture_of(corp())
+    if is_one:
+        members = tuple(
+            replace(each, endpoint="Site.example.org") if each.id in {PARIS, ROME} else each
+            for each in picture.roster.members
+        )
+        picture = replace(picture, roster=replace(picture.roster, members=members))
+
+    (found,) = alerts(link_down(picture, PARIS, ROME))
+
+    assert ("both have one public address" in found.what) == is_one
+    assert ("NAT loopback" in found.remedy) == is_one
+
+
 def test_a_link_whose_loss_cuts_a_site_off_is_critical_and_the_site_is_counted() -> None:
     picture = picture_of(corp())
     (pair,) = picture.links_of[ATTIC]

@@ -22,7 +22,14 @@ from uno.model.syntax import Mailbox, mailbox
 from uno.registry.changes import edits
 from uno.registry.changes.edits import Edited
 from uno.registry.store import password_hashes
-from uno.spec.written_values import DeploymentSpec, SettingsSpec, Spec, UserSpec, VpnSpec
+from uno.spec.written_values import (
+    DeploymentSpec,
+    NotifySpec,
+    SettingsSpec,
+    Spec,
+    UserSpec,
+    VpnSpec,
+)
 
 if TYPE_CHECKING:
     from uno.cli.input.options import DeploymentOptions, UvnOptions
@@ -119,11 +126,14 @@ def _of_options(overrides: OptionOverrides) -> Spec:
 def _settings(chosen: Mapping[Place, Any], overrides: OptionOverrides) -> SettingsSpec | None:
     deployment, args = overrides.deployment, overrides.deployment.strategy_args
     values = {str(path[1]): value for path, value in chosen.items() if len(path) == 2}
-    vpns: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {}
     for path, value in chosen.items():
         if len(path) == 3:
-            vpns.setdefault(str(path[1]), {})[str(path[2])] = value
-    values |= {vpn: VpnSpec(**keys) for vpn, keys in vpns.items()}
+            groups.setdefault(str(path[1]), {})[str(path[2])] = value
+    notify = groups.pop("notify", None)
+    values |= {vpn: VpnSpec(**keys) for vpn, keys in groups.items()}
+    if notify is not None:
+        values["notify"] = NotifySpec(**notify)
     laid_out = DeploymentSpec(
         strategy=deployment.strategy,
         strategy_args=None if args is None else dict(arguments(args)),
