@@ -1,6 +1,6 @@
 """Scaling of agents: 2 to 64 on this machine, extrapolated to 500.
 
-    python benchmarks/scale.py [--sizes N,N,...] [--limit SECONDS] [--json FILE]
+    python benchmarks/scale.py [--sizes N,N,...] [--limit SECONDS] [--rest SECONDS] [--json FILE]
 
 The control plane alone: real agents, a real bus between network namespaces, and hosts that only
 are in memory (`uno.host.fake`), so that there is no WireGuard and no FRR. Processes
@@ -10,14 +10,15 @@ start on. For each size
 - converge: from the first fork until every agent sees every cell well;
 - push: from `uno sync`'s question to the registry's agent, after a change that concerns every
   cell, until all run it and have confirmed it;
-- what a cell and the registry send on the bus in an hour, once nobody watches any more, as packets
-  that cross the Internet; of a cell also by kind (`agent_board.OCTETS`), with what is around: the
-  frames of the protocol, packets that only acknowledge, and headers from TCP to IPv4 outside of
-  WireGuard;
+- what a cell and the registry send on the bus in an hour, measured for `--rest` seconds (0: not)
+  while nobody watches, once no cell has anything to advertise, as packets that cross the Internet;
+  of a cell also by kind (`agent_board.OCTETS`), with what is around: the frames of the protocol,
+  packets that only acknowledge, and headers from TCP to IPv4 outside of WireGuard; and what has
+  changed in the statuses that cells have advertised meanwhile (`agent_board.CAUSES`);
 - death: from the end of one agent, whose links BFD reports as down at once, until the views of all
   other cells have lost it;
-- shares of a core at rest, processor time for the push, of the registry and of all, and memory: of
-  a process, and what each takes of the machine's.
+- shares of a core at rest, processor time for the push, of the registry and of all, and until all
+  agents have converged, and memory: of a process, and what each takes of the machine's.
 
 No step of a size may take longer than `--limit`; what the machine does not carry is printed, and
 the next size is measured. Exit status 1 then, and if a goal is missed.
@@ -26,6 +27,7 @@ the next size is measured. Exit status 1 then, and if a goal is missed.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gc
 import json
 import os
@@ -34,6 +36,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,10 +62,10 @@ from uno.lab.world_layout import GATEWAY4, Cable, Role, Station, WorldLayout
 from uno.model.messages import REGISTRY
 from uno.model.net import Address
 from uno.model.status import UvnView
-from uno.statesync.timers import WATCH_LEASE
 
 HUB = "hub"
 REST = 60.0
+QUIET = 10.0
 PATIENCE = 180.0
 
 
@@ -77,29 +80,43 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One size. Times in seconds, memory in MB, `rest` in percent of a core.
+class Rest:
+    """What agents cost at rest: shares in percent of a core, what is sent in MB an hour.
 
-    `push_cpu` is of the registry, `push_cpu_all` of all agents. `cell_sent` (median, and most of a
-    cell) and `sent` (the registry) are megabytes an hour on the bus at rest; `octets` are those of
-    all cells together, a cell, by kind. `memory_each` is what the machine has less of for each.
+    `cell_sent` and `cell_share` are medians, `most_sent` is of the cell that sends most. `octets`
+    are of a cell, the mean, in kB an hour by kind. `causes` count the statuses of all cells in
+    `seconds` by what had changed.
+    """
+
+    seconds: float
+    sent: float
+    cell_sent: float
+    most_sent: float
+    share: float
+    cell_share: float
+    octets: dict[str, float]
+    causes: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One size. Times in seconds, memory in MB.
+
+    `push_cpu` is of the registry, `push_cpu_all` and `converge_cpu` of all agents. `memory_each` is
+    what the machine has less of for each.
     """
 
     cells: int
     converge: float
+    converge_cpu: float
     push: float
     push_cpu: float
     push_cpu_all: float
-    sent: float
-    cell_sent: float
-    most_sent: float
-    rest: float
-    cell_rest: float
     memory: float
     cell_memory: float
     memory_each: float
     death: float
-    octets: dict[str, float]
+    rest: Rest | None
 
 
 @dataclass(kw_only=True)
@@ -121,7 +138,8 @@ class Fleet:
     def seen(self, cell: int) -> UvnView | None:
         """What an agent sees, None while it does not answer."""
         try:
-            return control.request_view(self.socket(cell))
+            # Whoever watches has all cells advertise what they measure.
+            return control.request_view(self.socket(cell), control.ControlRequest.FOLLOW)
         except UnoError:
             return None
 
@@ -144,6 +162,29 @@ class Fleet:
         fields = Path(f"/proc/{self.pids[cell]}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
+    def causes(self) -> Counter[str]:
+        """How often cells have advertised their statuses, by what had changed."""
+        found = Counter[str]()
+        for node in self.nodes:
+            found += Counter(self.board.causes(node.cell))
+        return found
+
+    def all_cpu(self) -> float:
+        """Seconds of processor that all agents have used."""
+        return sum(self.cpu(cell) for cell in self.pids)
+
+    def await_rest(self) -> None:
+        """Wait until no cell has advertised its status for `QUIET` seconds."""
+        seen, since = self.causes(), time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal seen, since
+            if (found := self.causes()) != seen:
+                seen, since = found, time.monotonic()
+            return time.monotonic() - since >= QUIET
+
+        await_true(is_quiet, "cells advertise without end", within=self.limit)
+
     def memory(self, cell: int) -> float:
         """Resident MB of an agent, what it shares with others included."""
         lines = Path(f"/proc/{self.pids[cell]}/status").read_text().splitlines()
@@ -155,12 +196,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="2,4,8,16,32,64", metavar="N,N")
     parser.add_argument("--limit", type=float, default=PATIENCE, metavar="SECONDS")
+    parser.add_argument("--rest", type=float, default=REST, metavar="SECONDS")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     before, sizes = machine(), [int(each) for each in asked.sizes.split(",")]
     preload()
     with ended_by_signals():
-        tried = {size: tried_size(size, asked.limit) for size in sizes}
+        tried = {size: tried_size(size, asked.limit, asked.rest) for size in sizes}
     found = [each for each in tried.values() if isinstance(each, Measured)]
     sizes = [each.cells for each in found]
     if not found:
@@ -169,26 +211,29 @@ def main() -> int:
     for what, values in (
         ("converge, s", [each.converge for each in found]),
         ("push, s", [each.push for each in found]),
-        ("registry at rest, %", [each.rest for each in found]),
         ("registry's memory, MB", [each.memory for each in found]),
     ):
         say(f"{what}: with 500 cells {extrapolated(sizes, values, 500):.1f} by a straight line")
     goals = [
         below(f"{last.cells} agents converge, s", last.converge, 20.0),
         below(f"push to {last.cells}, s", last.push, 5.0),
-        below("sent on the bus by a cell in an hour at rest, MB", last.cell_sent, 1.0),
+        *(
+            below("sent on the bus by a cell in an hour at rest, MB", rest.cell_sent, 1.0)
+            for rest in (last.rest,)
+            if rest is not None
+        ),
         below(f"the death of one of {last.cells} known to all others, s", last.death, 3.0),
         at_least("sizes that the machine carries", len(found), len(tried)),
     ]
-    kept = [vars(each) for each in found]
+    kept = [dataclasses.asdict(each) for each in found]
     return finish(before=before, found={"sizes": kept}, goals=goals, file=asked.json, say=say)
 
 
-def tried_size(cells: int, limit: float) -> Measured | None:
+def tried_size(cells: int, limit: float, rest: float) -> Measured | None:
     """One size, or why the machine does not carry it, which is printed."""
     free = available()
     try:
-        return measure(cells, limit)
+        return measure(cells, limit, rest)
     except (UnoError, OSError, MemoryError) as error:
         say(
             f"{cells} cells: not carried: {error}; load {os.getloadavg()[0]:.1f},"
@@ -203,7 +248,7 @@ def available() -> float:
     return next(int(each.split()[1]) for each in lines if each.startswith("MemAvailable")) / 1024
 
 
-def measure(cells: int, limit: float) -> Measured:
+def measure(cells: int, limit: float, rest: float) -> Measured:
     """One size, from nothing to nothing."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -214,52 +259,78 @@ def measure(cells: int, limit: float) -> Measured:
         for node in agents.nodes:
             agents.pids[node.cell] = launch(world, node, agents)
         agents.await_all(lambda view: well(view, cells), f"{cells} agents do not converge")
-        converge = time.monotonic() - began
-        Event().wait(WATCH_LEASE + 3)
-        places = {each.cell: world.nodes[each.name] for each in agents.nodes}
-        for place in places.values():
-            place.run(["nft", "-f", "-"], stdin=counters("eth0"))
-            place.run(["nft", "-f", "-"], stdin=ACKNOWLEDGEMENTS)
-        before = {node.cell: agents.board.octets(node.cell) for node in agents.nodes}
-        used = {node.cell: agents.cpu(node.cell) for node in agents.nodes}
-        Event().wait(REST)
-        shares = {cell: 100 * (agents.cpu(cell) - used[cell]) / REST for cell in used}
-        sent = {cell: traffic(at).per_hour("bus", REST) / 1e6 for cell, at in places.items()}
-        octets = split(places, agents.board, before)
+        converge, converge_cpu = time.monotonic() - began, agents.all_cpu()
+        say(f"{cells} cells: converge {converge:.1f} s ({converge_cpu:.1f} s of processor)")
+        agents.await_rest()
+        at_rest = rested(world, agents, rest) if rest else None
+        if at_rest is not None:
+            tell_rest(cells, at_rest)
         each = (free - available()) / len(agents.nodes)
         push, cpu, cpu_all = push_to_all(agents, cells)
+        say(f"{cells} cells: push {push:.2f} s ({cpu:.2f} s of processor, of all {cpu_all:.2f} s)")
         memory = {node.cell: agents.memory(node.cell) for node in agents.nodes}
+        agents.await_rest()
         death = death_of_one(agents)
-        some = [node.cell for node in agents.nodes if node.cell != REGISTRY]
         found = Measured(
             cells=cells,
             converge=converge,
+            converge_cpu=converge_cpu,
             push=push,
             push_cpu=cpu,
             push_cpu_all=cpu_all,
-            sent=sent[REGISTRY],
-            cell_sent=statistics.median(sent[cell] for cell in some),
-            most_sent=max(sent[cell] for cell in some),
-            rest=shares[REGISTRY],
-            cell_rest=statistics.median(shares[cell] for cell in some),
             memory=memory[REGISTRY],
-            cell_memory=statistics.median(memory[cell] for cell in some),
+            cell_memory=statistics.median(memory[cell] for cell in memory if cell != REGISTRY),
             memory_each=each,
             death=death,
-            octets=octets,
+            rest=at_rest,
         )
     say(
-        f"{cells} cells: converge {found.converge:.1f} s, push {found.push:.2f} s "
-        f"({found.push_cpu:.2f} s of processor, of all {found.push_cpu_all:.2f} s); at rest "
-        f"registry {found.rest:.2f} % of a core, cell {found.cell_rest:.2f} %; "
-        f"{found.memory:.0f} and {found.cell_memory:.0f} MB; sent on the bus in an hour: "
-        f"registry {found.sent:.2f}, cell {found.cell_sent:.2f}, most {found.most_sent:.2f} MB; "
-        f"the death of one known to all others after {found.death:.2f} s; "
-        f"{found.memory_each:.0f} MB of the machine each"
+        f"{cells} cells: {found.memory:.0f} MB the registry, {found.cell_memory:.0f} MB a cell;"
+        f" the death of one known to all others after {found.death:.2f} s;"
+        f" {found.memory_each:.0f} MB of the machine each"
+    )
+    return found
+
+
+def rested(world: World, agents: Fleet, rest: float) -> Rest:
+    """Measure for so many seconds what agents cost at rest."""
+    places = {each.cell: world.nodes[each.name] for each in agents.nodes}
+    for place in places.values():
+        place.run(["nft", "-f", "-"], stdin=counters("eth0"))
+        place.run(["nft", "-f", "-"], stdin=ACKNOWLEDGEMENTS)
+    before = {cell: agents.board.octets(cell) for cell in places}
+    causes, used = agents.causes(), {cell: agents.cpu(cell) for cell in places}
+    began = time.monotonic()
+    Event().wait(rest)
+    took = time.monotonic() - began
+    shares = {cell: 100 * (agents.cpu(cell) - used[cell]) / took for cell in used}
+    causes = agents.causes() - causes
+    sent = {cell: traffic(at).per_hour("bus", took) / 1e6 for cell, at in places.items()}
+    octets = split(places, agents.board, before, took)
+    some = [cell for cell in places if cell != REGISTRY]
+    return Rest(
+        seconds=took,
+        sent=sent[REGISTRY],
+        cell_sent=statistics.median(sent[cell] for cell in some),
+        most_sent=max(sent[cell] for cell in some),
+        share=shares[REGISTRY],
+        cell_share=statistics.median(shares[cell] for cell in some),
+        octets=octets,
+        causes=dict(causes),
+    )
+
+
+def tell_rest(cells: int, found: Rest) -> None:
+    """Print what agents cost at rest."""
+    say(
+        f"{cells} cells: at rest registry {found.share:.2f} % of a core,"
+        f" cell {found.cell_share:.2f} %; sent on the bus in an hour: registry {found.sent:.2f},"
+        f" cell {found.cell_sent:.2f}, most {found.most_sent:.2f} MB"
     )
     kinds = ", ".join(f"{kind} {value:.0f}" for kind, value in found.octets.items())
     say(f"{cells} cells: sent by one of them in an hour, mean, kB: {kinds}")
-    return found
+    why = ", ".join(f"{cause} {number}" for cause, number in found.causes.items()) or "none"
+    say(f"{cells} cells: statuses in {found.seconds:.0f} s, by what had changed: {why}")
 
 
 # Segments of TCP that only acknowledge: IPv4, and TCP with timestamps.
@@ -273,7 +344,10 @@ ip length <= 52 counter name acknowledgements; }
 
 
 def split(
-    places: dict[int, LabNode], board: AgentBoard, before: dict[int, dict[str, int]]
+    places: dict[int, LabNode],
+    board: AgentBoard,
+    before: dict[int, dict[str, int]],
+    seconds: float,
 ) -> dict[str, float]:
     """Return what a cell has sent on the bus since `before`, by kind, in kB an hour: the mean."""
     cells = [cell for cell in places if cell != REGISTRY]
@@ -282,7 +356,7 @@ def split(
         for kind in OCTETS
     }
     frames = sent["all"] - sum(sent[kind] for kind in OCTETS if kind != "all")
-    whole = sum(traffic(places[cell]).per_hour("bus", REST) for cell in cells) * REST / 3600
+    whole = sum(traffic(places[cell]).per_hour("bus", seconds) for cell in cells) * seconds / 3600
     bare = sum(map(acknowledged, (places[cell] for cell in cells)))
     found = {
         **{kind: sent[kind] for kind in OCTETS if kind != "all"},
@@ -290,7 +364,7 @@ def split(
         "acknowledgements of TCP": bare,
         "headers": whole - sent["all"] - bare,
     }
-    return {kind: value * 3600 / REST / len(cells) / 1e3 for kind, value in found.items()}
+    return {kind: value * 3600 / seconds / len(cells) / 1e3 for kind, value in found.items()}
 
 
 def acknowledged(place: LabNode) -> float:

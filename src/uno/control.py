@@ -47,7 +47,8 @@ _REQUEST_LIMIT = 4096
 class ControlRequest(StrEnum):
     """The requests of clients. `sync` is for the registry: release the newest generation.
 
-    A client that follows has no cell measure, as all others do.
+    One that asks for a view, or watches, has all cells advertise what they measure. One that
+    follows, or releases, has not: what a change waits for is advertised anyway.
     """
 
     VIEW = "view"
@@ -148,7 +149,7 @@ class ControlServer:
             await _send(client, self._next(updates, request))
 
     def _next(self, updates: ViewUpdates, request: ControlRequest) -> ViewUpdate:
-        if request is not ControlRequest.FOLLOW:
+        if request in {ControlRequest.VIEW, ControlRequest.WATCH}:
             self._watched()
         return updates.next(self._view(), self._lans())
 
