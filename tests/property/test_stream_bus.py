@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from uno.bus import stream_frames
 from uno.bus.calls import Standing, replaces
@@ -86,7 +87,7 @@ class End:
             sequence=self.sequence,
             relayed_by=self.number,
             body=self.sequence.to_bytes(4, "big") * (size // 4) + bytes(size % 4),
-            signature=bytes(64),
+            signature=bytes([self.number]) + self.sequence.to_bytes(63, "big"),
         )
         written = self.written.setdefault(channel, {})
         first = not written
@@ -235,6 +236,72 @@ def test_after_an_outage_what_differs_is_sent_and_no_more(
     assert_newest(both)
     found = [sorted(filter(is_summarised, end.arrived), key=str) for end in both]
     assert found == [sorted(each, key=str) for each in lacking]
+
+
+STATUSES = Channel(Topic.STATUS, RELAY)
+
+floods = st.one_of(
+    # From elsewhere an end receives a newer status of a cell, or the newest that the other has.
+    st.tuples(st.sampled_from(["flood", "meet"]), ends, st.integers(0, 3)),
+    st.tuples(st.just("send"), ends, st.just(0)),
+    st.tuples(st.just("arrive"), ends, st.integers(1, 400)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(happens=st.lists(floods, max_size=60))
+def test_what_both_ends_flood_crosses_the_connection_once(
+    happens: list[tuple[str, int, int]],
+) -> None:
+    both = End(0), End(1)
+    for end in both:
+        end.subscribe(STATUSES)
+    settle(both)
+    newest: dict[int, Envelope] = {}
+    met = set[bytes]()
+    for what, number, subject in happens:
+        end, other = both[number], both[1 - number]
+        match what:
+            case "flood":
+                end.sequence = max(end.sequence, other.sequence)
+                end.write(STATUSES, subject, 100)
+                newest[subject] = end.written[STATUSES][subject]
+            case "meet" if subject in newest:
+                met.add(newest[subject].signature)
+                relay(end, newest[subject])
+            case "send":
+                end.send()
+            case "arrive":
+                end.arrive(other, subject)
+                flood_on(other)
+    for _ in range(3):
+        settle(both)
+        for end in both:
+            flood_on(end)
+
+    arrived = [each.signature for end in both for found in end.received.values() for each in found]
+    assert all(arrived.count(each) <= 1 + (each in met) for each in arrived)
+    for end in both:
+        assert _signatures(end.written.get(STATUSES, {})) == _signatures(newest)
+
+
+def _signatures(envelopes: Mapping[int, Envelope]) -> dict[int, bytes]:
+    return {subject: each.signature for subject, each in envelopes.items()}
+
+
+def flood_on(end: End) -> None:
+    """Have an end flood what it has received and is newer than what it has."""
+    for found in end.received.values():
+        relay(end, found[-1])
+
+
+def relay(end: End, envelope: Envelope) -> None:
+    written = end.written.setdefault(STATUSES, {})
+    known = written.get(envelope.subject)
+    if known is None or known.sequence < envelope.sequence:
+        first = not written
+        written[envelope.subject] = replace(envelope, relayed_by=end.number)
+        end.conversation.note_written(STATUSES, envelope.subject, first=first)
 
 
 def settle(both: tuple[End, End]) -> None:

@@ -4,6 +4,9 @@ It sends the newest envelope of each subject of the channels that the other end 
 what was on a channel before, and cells relay, it sends digests, as routers describe their databases
 (RFC 2328, section 10.6): the other end requests what it lacks, which is little after an outage.
 
+What the other end has sent itself is not returned to it (RFC 2328, section 13.3), so that an
+advertisement that both ends flood crosses the connection about once.
+
 What is not sent yet is a set of keys: an envelope is taken when its turn comes, so that a newer one
 replaces an older one and a slow neighbour costs no memory. Small envelopes go between the parts of
 a large one. Times are of a monotonic clock, in seconds.
@@ -36,10 +39,13 @@ from uno.bus.stream_frames import (
     WriterState,
 )
 from uno.model.messages import Envelope
-from uno.ports.bus import RELAY, Channel, Lacks, Received, Topic, digest_of
+from uno.ports.bus import OWN, RELAY, Channel, Lacks, Received, Topic, digest_of
 
 CHUNK: Final = 16 << 10
 """Octets of envelopes that are made at once; the part of a large one comes on top."""
+
+RETURNED_LIMIT: Final = 4096
+"""Envelopes of the other end that are remembered, the newest of each topic and subject."""
 
 Written: TypeAlias = Mapping[Channel, Mapping[int, Envelope]]
 
@@ -89,6 +95,8 @@ class Conversation:
         self._lacks = lacks
         # By channel, the subjects of digests that were sent: each may be requested once.
         self._described: dict[Channel, set[int]] = {}
+        # The signatures of what the other end has sent, by topic and subject.
+        self._returned: dict[tuple[Topic, int], bytes] = {}
         self._reader = StreamReader()
         self._channels = list(channels)
         self._their_numbers: dict[Channel, int] = {}
@@ -125,7 +133,26 @@ class Conversation:
         if first:
             self._control.append(stream_frames.writer_state(number, alive=True))
         self._described.get(channel, set()).discard(subject)
-        self._queue(channel, subject, self._written[channel][subject])
+        envelope = self._written[channel][subject]
+        if channel.partition == RELAY and self._has_sent(channel, envelope):
+            self.note_withdrawn(channel, subject)
+        else:
+            self._queue(channel, subject, envelope)
+
+    def _has_sent(self, channel: Channel, envelope: Envelope) -> bool:
+        return self._returned.get((channel.topic, envelope.subject)) == envelope.signature
+
+    def _received(self, channel: Channel, envelope: Envelope) -> Received:
+        """Take an envelope; it is not returned to the other end."""
+        if channel.partition in {OWN, RELAY}:
+            key, relayed = (channel.topic, envelope.subject), Channel(channel.topic, RELAY)
+            if key not in self._returned and len(self._returned) >= RETURNED_LIMIT:
+                del self._returned[next(iter(self._returned))]
+            self._returned[key] = envelope.signature
+            waiting = self._written.get(relayed, {}).get(envelope.subject)
+            if waiting is not None and waiting.signature == envelope.signature:
+                self.note_withdrawn(relayed, envelope.subject)
+        return Received(channel, envelope)
 
     def note_withdrawn(self, channel: Channel, subject: int) -> None:
         """Send no more what was written about a subject."""
@@ -264,7 +291,7 @@ class Conversation:
         if frame.size > stream_frames.body_limit(channel.topic):
             raise BrokenStream(f"{frame.size:,} bytes on {channel.topic}")
         if frame.size <= FRAME_BODY:
-            return Received(channel, frame.envelope)
+            return self._received(channel, frame.envelope)
         if self._unfinished is not None:
             raise BrokenStream("two large samples at once")
         self._unfinished = _Unfinished(
@@ -280,7 +307,7 @@ class Conversation:
         if len(found.body) < found.size:
             return None
         self._unfinished = None
-        return Received(found.channel, replace(found.envelope, body=bytes(found.body)))
+        return self._received(found.channel, replace(found.envelope, body=bytes(found.body)))
 
     def _queue(self, channel: Channel, subject: int, envelope: Envelope) -> None:
         key = channel, subject

@@ -60,8 +60,7 @@ class Contacts:
 
     def note_status(self, before: CellStatus | None, after: CellStatus) -> None:
         """Note a newer status of a cell, which may have lost a neighbour."""
-        had = {link.cell for link in before.links if link.adjacent} if before else frozenset[int]()
-        if any(link.cell in had and not link.adjacent for link in after.links):
+        if loses_neighbor(before, after):
             self._forget_relayed()
         self.recompute()
 
@@ -130,6 +129,12 @@ class Contacts:
             elif cell not in self._near:
                 last = now
             self._lost.setdefault(cell, now if last == -inf else last)
+
+
+def loses_neighbor(before: CellStatus | None, after: CellStatus) -> bool:
+    """Whether a cell has lost an adjacency since its status `before`."""
+    had = {link.cell for link in before.links if link.adjacent} if before else frozenset[int]()
+    return any(link.cell in had and not link.adjacent for link in after.links)
 
 
 def reached(

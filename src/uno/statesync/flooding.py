@@ -2,10 +2,11 @@
 
 A cell verifies each advertisement and floods those that are newer than its own copy, so that all
 cells converge on the same state, also without the registry. Statuses are queued and flooded
-together (`flood_queue`). What a change waits for is flooded at once: advertisements of the
-registry, and of cells that the registry cannot reach, which go to the registry too. Hellos of other
-cells are not flooded: who is in contact follows from the statuses (`contacts`). The registry's
-heartbeats are relayed while a neighbour does not receive them from the registry itself.
+together, those of cells that have lost a neighbour first (`flood_queue`). What a change waits for
+is flooded at once: advertisements of the registry, and of cells that the registry cannot reach,
+which go to the registry too. Hellos of other cells are not flooded: who is in contact follows from
+the statuses (`contacts`). The registry's heartbeats are relayed while a neighbour does not receive
+them from the registry itself.
 
 Each method takes an event and returns commands, which `agent.state_sync.flood_runner` executes in
 their order. Times are of a monotonic clock, in seconds.
@@ -35,6 +36,7 @@ from uno.ports.bus import (
     offers_to_relay,
 )
 from uno.statesync.complaints import Complaint, Complaints
+from uno.statesync.contacts import loses_neighbor
 from uno.statesync.envelope import UnknownOrigin, Untrusted, signed, signer
 from uno.statesync.flood_queue import FloodQueue
 from uno.statesync.registry_presence import RegistryPresence
@@ -277,24 +279,24 @@ class Flood:
 
         `awaiting_confirm`: the cell itself has a pending commit.
         """
-        announced = self.database.registry_announcement()
-        # The last announcement of a registry that is gone may name a rollout that has ended.
-        is_rollout = bool(announced and announced.rollout) and self.registry.is_reachable(now=now)
-        queued = self.queue.due(
-            members=len(self.database.members), changing=awaiting_confirm or is_rollout
-        )
+        changing = awaiting_confirm or self._is_rollout(now)
+        queued = self.queue.due(members=len(self.database.members), changing=changing)
         times = (queued, self.database.waits_until(now=now))
         return min((at for at in times if at is not None), default=None)
+
+    def _is_rollout(self, now: float) -> bool:
+        announced = self.database.registry_announcement()
+        # The last announcement of a registry that is gone may name a rollout that has ended.
+        return bool(announced and announced.rollout) and self.registry.is_reachable(now=now)
 
     def flood_due(self, *, awaiting_confirm: bool, now: float) -> tuple[Command, ...]:
         """Flood the queue if it is due; accept what cells have sent too fast once it is due."""
         for envelope in self.database.take_waiting(now=now):
             self._accept(Channel(_TOPIC_OF[Kind(envelope.kind)], RELAY), envelope, now=now)
             self._commands.append(StateChanged())
-        due = self.next_flood(awaiting_confirm=awaiting_confirm, now=now)
-        if due is None or due > now:
-            return self._taken()
-        for cell in self.queue.take_all(now=now):
+        changing = awaiting_confirm or self._is_rollout(now)
+        members = len(self.database.members)
+        for cell in self.queue.take_due(members=members, changing=changing, now=now):
             self._relay_newest(_RELAYED_STATUSES, cell)
         return self._taken()
 
@@ -321,6 +323,7 @@ class Flood:
         try:
             if _KIND_OF[channel.topic] != envelope.kind:
                 raise Untrusted("a message is on a topic that is not its own")  # noqa: TRY301
+            status = self.database.status(envelope.subject)
             is_newer = self.database.accept(envelope, now=now)
         except Untrusted as error:
             if isinstance(error, UnknownOrigin):
@@ -332,7 +335,7 @@ class Flood:
         if self.database.is_newest(envelope):
             self._note_newest(channel, envelope, now=now)
         if is_newer:
-            self._accept(channel, envelope, now=now)
+            self._accept(channel, envelope, now=now, before=status)
         is_advertisement = is_newer and kind not in {Kind.HELLO, Kind.HEARTBEAT}
         if is_advertisement or before != (self.registry.is_present(now=now), self._adjacent(now)):
             self._commands.append(StateChanged())
@@ -357,7 +360,15 @@ class Flood:
         elif channel.partition == OWN and kind not in OF_REGISTRY:
             self.database.contacts.note_direct(subject, received_at=received_at)
 
-    def _accept(self, channel: Channel, envelope: Envelope, *, now: float) -> None:
+    def _accept(
+        self,
+        channel: Channel,
+        envelope: Envelope,
+        *,
+        now: float,
+        before: CellStatus | None = None,
+    ) -> None:
+        """Process what is newer; `before` is the status that its cell had advertised."""
         kind, subject = Kind(envelope.kind), envelope.subject
         if kind is Kind.OFFER:
             self._accept_offer(channel, envelope)
@@ -367,16 +378,20 @@ class Flood:
             return
         self._relay_heartbeat(now)
         if kind is not Kind.HEARTBEAT:
-            self._flood(channel, envelope, now)
+            self._flood(channel, envelope, before, now)
 
-    def _flood(self, channel: Channel, envelope: Envelope, now: float) -> None:
+    def _flood(
+        self, channel: Channel, envelope: Envelope, before: CellStatus | None, now: float
+    ) -> None:
         kind, subject = Kind(envelope.kind), envelope.subject
         is_unreachable = subject in self._unreachable()
         if kind in OF_REGISTRY or is_unreachable:
             self._relay(Channel(channel.topic, RELAY), envelope)
         elif kind is Kind.STATUS:
             # An acknowledgement is for the registry, which receives it from the cell itself.
-            self.queue.put(subject, now=now)
+            after = self.database.status(subject)
+            is_urgent = after is not None and loses_neighbor(before, after)
+            self.queue.put(subject, now=now, is_urgent=is_urgent)
         if kind is Kind.UVN:
             self._relay_unreachable()
         elif kind is Kind.ACTIVATION:
