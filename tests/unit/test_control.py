@@ -33,8 +33,12 @@ class Agent:
         self.view = VIEW
         self.sync_requests = 0
         self.server = ControlServer(
-            path, view=lambda: self.view, sync=self._sync if syncs else None
+            path,
+            view=lambda: self.view,
+            watched=self._note_watched,
+            sync=self._sync if syncs else None,
         )
+        self.watched = 0
         self.path = path
         self.refusal: UnoError | None = None
 
@@ -50,6 +54,9 @@ class Agent:
         # A server that was stopped before may have closed its loop.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.task.cancel)
+
+    def _note_watched(self) -> None:
+        self.watched += 1
 
     async def _sync(self) -> None:
         self.sync_requests += 1
@@ -136,6 +143,24 @@ def test_a_sync_request_is_carried_out_and_then_watched(path: Path) -> None:
 
     assert first == VIEW
     assert agent.sync_requests == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "watched"),
+    [
+        (ControlRequest.VIEW, 1),
+        (ControlRequest.WATCH, 1),
+        (ControlRequest.FOLLOW, 0),
+        (ControlRequest.SYNC, 0),
+    ],
+)
+def test_cells_measure_for_who_watches_and_not_for_who_follows_a_rollout(
+    path: Path, request_: ControlRequest, watched: int
+) -> None:
+    with running(Agent(path, syncs=True)) as agent:
+        control.request_view(path, request_)
+
+    assert agent.watched == watched
 
 
 def test_the_error_of_a_sync_is_sent_to_the_client(path: Path) -> None:

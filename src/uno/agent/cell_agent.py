@@ -583,14 +583,15 @@ class CellAgent:
         done, package = self._last_pass, self._commit.effective
         if done is None:
             return None
+        database = self._flood.state.database
+        in_contact = database.in_contact(now=self._now())
         answering = {
-            cell.id
-            for cell in self.view().cells
+            cell
+            for cell, status in database.statuses().items()
             # Others may be about to change as well.
-            if cell.alive
+            if cell in in_contact
             and not self._commit.awaiting_confirm
-            and cell.status is not None
-            and any(lan.forwards is not None for lan in cell.status.lans)
+            and any(lan.forwards is not None for lan in status.lans)
         }
         lans = attached(package.own.lans, done.facts.nics)
         working = _working(self._publisher.status)

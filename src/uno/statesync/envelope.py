@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from uno.diagnostics import InvalidInput
@@ -24,6 +24,7 @@ from uno.model.messages import BODY_LIMIT, SIGNATURE_SIZE, Envelope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.hpke import Suite
 
 _SIGNED = b"uno message 1\0"
@@ -58,17 +59,24 @@ def verify(envelope: Envelope, *, identity: str, public_key: str) -> None:
     Keys are in base64.
     """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-        Ed25519PublicKey,
-    )
 
     if len(envelope.body) > BODY_LIMIT or len(envelope.signature) != SIGNATURE_SIZE:
         raise Untrusted("a message is too large, or has no signature")
     try:
         covered = _covered(envelope, identity)
-        Ed25519PublicKey.from_public_bytes(_key(public_key)).verify(envelope.signature, covered)
+        _verifier(public_key).verify(envelope.signature, covered)
     except (InvalidSignature, ValueError, struct.error) as error:
         raise Untrusted("a message is not signed with the key of its originator") from error
+
+
+@lru_cache(maxsize=1024)
+def _verifier(public_key: str) -> Ed25519PublicKey:
+    """Return the key, which verifies hundreds of messages. Raises ValueError."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PublicKey,
+    )
+
+    return Ed25519PublicKey.from_public_bytes(_key(public_key))
 
 
 def signer(private_key: str) -> Callable[[bytes], bytes]:

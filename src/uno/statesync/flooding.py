@@ -14,7 +14,7 @@ their order. Times are of a monotonic clock, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
@@ -267,12 +267,8 @@ class Flood:
         age = self.database.contact_age(REGISTRY, now=now)
         if announced is not None and announced.watched and age is not None and age <= MAX_AGE:
             return True
-        return self._are_watching(self.database.in_contact(now=now))
-
-    def _are_watching(self, cells: Collection[int]) -> bool:
-        return any(
-            status.watched for cell, status in self.database.statuses().items() if cell in cells
-        )
+        watching = self.database.watching
+        return bool(watching) and not self.database.in_contact(now=now).isdisjoint(watching)
 
     def next_flood(self, *, awaiting_confirm: bool, now: float) -> float | None:
         """Return when the queue, or what a cell has sent too fast, is due; None if neither is.

@@ -12,7 +12,7 @@ of the registry, whose old messages must never count again, are not forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from msgspec import Struct
@@ -87,6 +87,9 @@ class StateDatabase:
         self._candidates: dict[tuple[Kind, int], Envelope] = {}
         # Statuses as they were advertised, and as they are seen: by cell.
         self._seen: dict[int, tuple[CellStatus, CellStatus]] = {}
+        # The cells at which someone watches, and all statuses, None after a change.
+        self._watching: set[int] = set()
+        self._statuses: Mapping[int, CellStatus] | None = None
 
     @property
     def members(self) -> Mapping[int, Member]:
@@ -204,6 +207,8 @@ class StateDatabase:
         if kind in _OF_CELL:
             self._contacts.note_message(subject, now=now)
         if isinstance(entry.body, CellStatus):
+            self._statuses = None
+            (self._watching.add if entry.body.watched else self._watching.discard)(subject)
             self._contacts.note_status(before, entry.body)
         if kind in {*_REPEATED, *_REPEATED.values()}:
             self._note_named(subject, now)
@@ -268,10 +273,20 @@ class StateDatabase:
             self._seen[cell] = status, known
         return known
 
-    def statuses(self) -> dict[int, CellStatus]:
-        """Return the newest status of each member that has advertised one."""
-        found = {cell: self.status(cell) for cell in self._members}
-        return {cell: status for cell, status in found.items() if status is not None}
+    def statuses(self) -> Mapping[int, CellStatus]:
+        """Return the newest status of each member that has advertised one.
+
+        It is the same value until one changes.
+        """
+        if self._statuses is None:
+            found = {cell: self.status(cell) for cell in self._members}
+            self._statuses = {cell: it for cell, it in found.items() if it is not None}
+        return self._statuses
+
+    @property
+    def watching(self) -> Collection[int]:
+        """The members by whose newest status someone watches the UVN there."""
+        return self._watching
 
     def ack(self, cell: int) -> Ack | None:
         """Return a cell's newest acknowledgement."""
@@ -332,6 +347,7 @@ class StateDatabase:
         self._registry_key = registry_key
         self._members = dict(members)
         self._seen.clear()
+        self._note_statuses()
         self._contacts.recompute()
 
     def _is_newer(self, kind: Kind, envelope: Envelope) -> bool:
@@ -376,6 +392,12 @@ class StateDatabase:
     def _forget(self, cell: int) -> None:
         for kind in _OF_CELL:
             self._entries.pop((kind, cell), None)
+        self._note_statuses()
+
+    def _note_statuses(self) -> None:
+        """Follow statuses that are gone."""
+        self._statuses = None
+        self._watching = {cell for cell, status in self.statuses().items() if status.watched}
 
     def _kind(self, envelope: Envelope) -> Kind:
         try:

@@ -50,7 +50,9 @@ class NetworkFiles:
         others = others or {}
         reported = {cell: each.lans for cell, each in others.items()}
         source = (package, status.lans, status.reachable, status.unreachable, reported)
-        if source == self._source and self._marks == tuple(map(files.mark, self._paths)):
+        # A file that was removed while the others were written has no mark.
+        is_written = source == self._source and None not in self._marks
+        if is_written and self._marks == tuple(map(files.mark, self._paths)):
             return
         texts = render(package, status, others=others)
         files.make_private_dir(self._directory / LOG)
