@@ -88,15 +88,19 @@ class _Way:
         used = self.known.path(source, target, up)
         way = used or self.known.path(source, target, maybe) or planned
         cause = next(self._causes(source, target, way), None)
+        reaches = False if cause else self._reaches(source, target, used)
         return Direction(
             source=named[0],
             target=named[1],
             planned=tuple(map(self.known.name, planned)),
             used=tuple(map(self.known.name, used)),
             hops=tuple(self._hop(one, other) for one, other in pairwise(way)),
-            reaches=False if cause else self._reaches(source, target, used),
+            reaches=reaches,
             cause=cause,
-            remarks=tuple(self._remarks(planned, way)) if cause is None else (),
+            remarks=(
+                *(self._without_agent() if reaches is None else ()),
+                *(self._remarks(planned, way) if cause is None else ()),
+            ),
         )
 
     # Where the ends are.
@@ -340,6 +344,13 @@ class _Way:
             return self.target.lan in status.reachable or None
         answers = [path.answers for path in status.paths if path.cell == target]
         return True if not answers or all(answers) else None
+
+    def _without_agent(self) -> Iterator[str]:
+        """Yield that no agent runs here, which receives the statuses of the cells."""
+        if not self.sight.is_whole:
+            viewer = self.sight.view.viewer
+            where = f"on {self.known.name(viewer)}" if viewer else "at the registry"
+            yield f"no agent runs {where}, which receives the cells' statuses: uno agent"
 
     def _remarks(self, planned: tuple[int, ...], way: tuple[int, ...]) -> Iterator[str]:
         if len(way) > len(planned):

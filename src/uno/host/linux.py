@@ -539,7 +539,8 @@ class LinuxHost:
         }
         unresolved = (_unresolved(name, found.get(name)) for name in sorted(names - usable.keys()))
         # An agent resolves again and again: one warning for each name.
-        self.warnings += [each for each in unresolved if each not in self.warnings]
+        # A name with two ports is one warning.
+        self.warnings += [it for it in dict.fromkeys(unresolved) if it not in self.warnings]
         return usable
 
     def _start_routing(self, routing: Routing) -> None:

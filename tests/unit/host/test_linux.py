@@ -595,7 +595,8 @@ def test_a_name_that_could_not_be_found_at_first_is_called_when_it_can(
     machine: Machine, host: LinuxHost, places: Places
 ) -> None:
     known = places.pop("gw.example.org:63550")
-    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER,))))
+    beside = replace(PEER, public_key="another", endpoint="gw.example.org:63551")
+    host.perform(CreateTunnel(replace(TUNNEL, peers=(PEER, beside))))
     assert host.warnings == [
         "the name gw.example.org cannot be resolved; until it can, nothing connects to it"
     ]

@@ -69,6 +69,7 @@ def test_explain_at_a_registry_without_an_agent_shows_the_planned_path(site: Uno
     )
     assert "  planned: a – b" in found.out
     assert "not enough is known here to tell" in found.out
+    assert "note: no agent runs at the registry" in found.out
 
     as_json = json.loads(site("explain", "a", "b", "-J").out)
     assert as_json["reaches"] is None
