@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from packages import HUB, UVN, package_of
 from uno.cli.web_page import make_page
-from uno.model import web_access
+from uno.model import password_hash, web_access
 from uno.model.key_ids import WEB, cell_signing
 from uno.model.package import Package
 from uno.model.plan import CertificateFiles
@@ -91,7 +91,7 @@ def access(of: Package, users: tuple[str, ...]) -> WebAccess:
 
 
 def _user(of: Package, email: str) -> WebUser:
-    found = web_seal.parsed(_CHEAP.hash(PASSWORDS[email]))
+    found = password_hash.parsed(_CHEAP.hash(PASSWORDS[email]))
     assert found is not None
     sealed = web_seal.seal(
         {PHONE: KEYS} if email == JANE else {},

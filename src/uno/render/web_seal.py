@@ -14,53 +14,17 @@ AES-SIV needs no nonce, so that a package is the same bytes each time that it is
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-# Larger parameters, which a definition may bring along, would keep a cell busy at each attempt.
-MOST_MEMORY, MOST_PASSES, MOST_LANES = 256 << 10, 16, 16
-_SIZES = range(16, 65)
-
-_PHC = re.compile(
-    r"\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
-)
 KEYS = 64
 """A particle's private key and its preshared key with the cell, 32 bytes each."""
 
 _ID = 8
-
-
-class PasswordHash(NamedTuple):
-    """The parts of an argon2id hash; `memory` is in KiB."""
-
-    passes: int
-    memory: int
-    lanes: int
-    salt: bytes
-    hash: bytes
-
-
-def parsed(phc: str) -> PasswordHash | None:
-    """Return the parts of a PHC string, None if it is none that a cell is to compute."""
-    match = _PHC.fullmatch(phc)
-    if match is None:
-        return None
-    memory, passes, lanes = (int(match[number]) for number in (1, 2, 3))
-    try:
-        salt, digest = (_unpadded(match[number]) for number in (4, 5))
-    except binascii.Error:
-        return None
-    is_bounded = 0 < memory <= MOST_MEMORY and 0 < passes <= MOST_PASSES and 0 < lanes <= MOST_LANES
-    if not is_bounded or len(digest) not in _SIZES or not 8 <= len(salt) <= 64:
-        return None
-    return PasswordHash(passes, memory, lanes, salt, digest)
 
 
 def verifier(password_hash: bytes) -> bytes:
@@ -103,7 +67,3 @@ def _cipher(password_hash: bytes, identity: str, cell: int) -> AESSIV:
         info=b"uno web particles",
     )
     return AESSIV(derived.derive(password_hash))
-
-
-def _unpadded(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -6,12 +6,12 @@ A command ends with a NUL byte. The response is text, then three NUL bytes and a
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from uno.diagnostics import TransientFailure
 from uno.ports.host import SessionStatus
@@ -92,25 +92,50 @@ def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> No
 def sessions(bgpd: VtyConnection, bfdd: VtyConnection) -> tuple[SessionStatus, ...]:
     """Return bgpd's sessions, each with the state of its BFD session in bfdd.
 
-    None where one of the two does not answer.
+    None where one of the two does not answer, or answers with something else: a daemon that starts
+    or ends does.
     """
     summary_text, bfd_text = bgpd.query("show bgp summary json"), bfdd.query("show bfd peers json")
     if summary_text is None or bfd_text is None:
         return ()
-    summary = _object(summary_text)
-    bfd = {peer["peer"]: peer.get("status", "unknown") for peer in json.loads(bfd_text or b"[]")}
+    try:
+        summary = msgspec.json.decode(summary_text or b"{}", type=_Summary)
+        peers = msgspec.json.decode(bfd_text or b"[]", type=list[_BfdPeer])
+    except msgspec.DecodeError:
+        return ()
+    bfd = {each.peer: each.status for each in peers}
     neighbors: dict[str, SessionStatus] = {}
-    for family in ("ipv4Unicast", "ipv6Unicast"):
-        for name, peer in summary.get(family, {}).get("peers", {}).items():
+    for family in (summary.ipv4, summary.ipv6):
+        for name, peer in family.peers.items():
             before = neighbors[name].prefixes if name in neighbors else 0
             neighbors[name] = SessionStatus(
                 neighbor=name,
-                state=peer.get("state", "unknown"),
-                prefixes=before + peer.get("pfxRcd", 0),
+                state=peer.state,
+                prefixes=before + peer.received,
                 bfd=bfd.get(name, "none"),
-                flaps=peer.get("connectionsDropped"),
+                flaps=peer.dropped,
             )
     return tuple(neighbors[name] for name in sorted(neighbors))
+
+
+class _BgpPeer(msgspec.Struct):
+    state: str = "unknown"
+    received: int = msgspec.field(default=0, name="pfxRcd")
+    dropped: int | None = msgspec.field(default=None, name="connectionsDropped")
+
+
+class _Family(msgspec.Struct):
+    peers: dict[str, _BgpPeer] = {}
+
+
+class _Summary(msgspec.Struct):
+    ipv4: _Family = msgspec.field(default_factory=_Family, name="ipv4Unicast")
+    ipv6: _Family = msgspec.field(default_factory=_Family, name="ipv6Unicast")
+
+
+class _BfdPeer(msgspec.Struct):
+    peer: str
+    status: str = "unknown"
 
 
 def _responses(one: socket.socket, count: int) -> Iterator[tuple[bytes, int]]:
@@ -134,8 +159,3 @@ def _raw_exchange(one: socket.socket, command: str) -> bytes:
     one.sendall(command.encode() + b"\0")
     (output, _), *_ = _responses(one, 1)
     return output
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    found = json.loads(text or b"{}")
-    return found if isinstance(found, dict) else {}

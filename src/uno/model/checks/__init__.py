@@ -12,6 +12,7 @@ from uno.model.checks import (
     machines,
     names_and_owners,
     notify_settings,
+    password_costs,
     pool_sizes,
     port_conflicts,
     prefixes,
@@ -41,4 +42,5 @@ def check(uvn: Uvn) -> tuple[Finding, ...]:
         *vpn_settings.check(uvn),
         *machines.check(uvn),
         *notify_settings.check(uvn),
+        *password_costs.check(uvn),
     )

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from uno.model import codec, web_access
+from uno.model import codec, password_hash, web_access
 from uno.model.key_ids import WEB_ROOT, cell_signing, particles_hub_pair
 from uno.model.net import Network
+from uno.model.password_hash import PasswordHash
 from uno.model.syntax import host_port
 from uno.model.web_access import ParticleSettings, WebAccess, WebUser
 from uno.planning.particle_routes import reachable
 from uno.registry.publish import web_authority
 from uno.render import web_seal
-from uno.render.web_seal import PasswordHash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -123,7 +123,7 @@ def _passwords(users: Iterable[User]) -> dict[str, PasswordHash]:
         user.email: found
         for user in users
         if user.password and not user.excluded
-        for found in [web_seal.parsed(user.password)]
+        for found in [password_hash.parsed(user.password)]
         if found is not None
     }
 

@@ -125,6 +125,35 @@ def test_where_a_daemon_is_silent_no_session_is_known(tmp_path: Path) -> None:
         bgpd.close()
 
 
+_SUMMARY = json.dumps({"ipv4Unicast": {"peers": {"10.1.0.1": {"state": "Established"}}}})
+
+
+@pytest.mark.parametrize(
+    ("bgp", "bfd"),
+    [
+        (_SUMMARY[:40], "[]"),
+        ("% Unknown command: show bgp summary json\n", "[]"),
+        ("[]", "[]"),
+        ('{"ipv4Unicast": {"peers": {"10.1.0.1": "up"}}}', "[]"),
+        ('{"ipv4Unicast": {"peers": {"10.1.0.1": {"pfxRcd": "many"}}}}', "[]"),
+        (_SUMMARY, '[{"peer": "10.1.'),
+        (_SUMMARY, "[{}]"),
+        (_SUMMARY, "\xff"),
+    ],
+)
+def test_what_is_no_answer_of_a_daemon_leaves_its_sessions_unknown(
+    tmp_path: Path, bgp: str, bfd: str
+) -> None:
+    bgpd, bfdd = connections(tmp_path)
+    with (
+        daemon(tmp_path, "bgpd", {"show bgp summary json": bgp}),
+        daemon(tmp_path, "bfdd", {"show bfd peers json": bfd}),
+    ):
+        assert vty.sessions(bgpd, bfdd) == ()
+        bgpd.close()
+        bfdd.close()
+
+
 def peer(state: str = "Active", prefixes: int = 0) -> dict[str, object]:
     dropped = 4 if prefixes else 0
     return {

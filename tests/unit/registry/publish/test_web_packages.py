@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from uno.model import codec, web_access
 from uno.model.key_ids import WEB, WEB_ROOT
+from uno.model.password_hash import parsed
 from uno.model.uvn import User, Uvn
 from uno.model.web_access import WebAccess, WebUser
 from uno.registry.changes import edits, key_rotation, operations
@@ -233,7 +234,7 @@ def test_no_package_has_a_password_hash_or_the_secret_of_the_root(
 ) -> None:
     with operations.opened(made) as registry:
         seed = registry.store.secrets()[WEB_ROOT].private
-    raw = [found.hash for it in hashes.values() for found in [web_seal.parsed(it)] if found]
+    raw = [found.hash for it in hashes.values() for found in [parsed(it)] if found]
     assert len(raw) == 3
     for name in ("c1", "c2", "c3"):
         package = package_file.read((made / "cells" / f"net__{name}.uvn-agent").read_bytes())
@@ -354,10 +355,11 @@ def test_certificates_are_the_same_each_time(made: Path, by: Author) -> None:
         "$argon2id$v=19$m=4294967,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
         "$argon2id$v=19$m=65536,t=300,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
         "$argon2id$v=19$m=65536,t=3,p=99$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2id$v=19$m=31,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
         "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFz",
         "$argon2id$v=19$m=65536,t=3,p=4$c$aGFzaGhhc2hoYXNoaGFzaA",
         "$2b$12$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     ],
 )
 def test_a_hash_that_a_cell_is_not_to_compute_is_none(phc: str) -> None:
-    assert web_seal.parsed(phc) is None
+    assert parsed(phc) is None
