@@ -12,6 +12,7 @@ from argon2 import Parameters, profiles
 from hypothesis import HealthCheck, settings
 
 from uno.host import command
+from uno.model import password_hash
 from uno.registry.store import key_wrapping
 from uno.registry.store.key_wrapping import KdfParameters
 
@@ -21,6 +22,7 @@ settings.load_profile("uno")
 
 # As they are before a fixture replaces them.
 PASSWORD_COSTS, PASSPHRASE_COSTS = profiles.RFC_9106_LOW_MEMORY, key_wrapping.fresh_parameters
+LEAST_COST = password_hash.LEAST_COST
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -56,6 +58,7 @@ def _passwords_cost_nothing() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(profiles, "RFC_9106_LOW_MEMORY", cheapest)
+        patched.setattr(password_hash, "LEAST_COST", 0)
         patched.setattr(key_wrapping, "fresh_parameters", cheap)
         yield
 
@@ -65,6 +68,7 @@ def full_password_costs() -> Iterator[None]:
     """Have argon2id cost what it costs on a host, in a module that is about that."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(profiles, "RFC_9106_LOW_MEMORY", PASSWORD_COSTS)
+        patched.setattr(password_hash, "LEAST_COST", LEAST_COST)
         patched.setattr(key_wrapping, "fresh_parameters", PASSPHRASE_COSTS)
         yield
 

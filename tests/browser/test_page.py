@@ -22,6 +22,7 @@ from open_page import OpenPage
 from page_documents import CONFIGURATION, documents_of, event, session_of
 from page_server import PASSWORD, PageServer, serving
 from pictures import BOSS, corp, large, link_down, phone_at, picture_of, silent, with_view
+from uno.model.status import CellView
 from uno.model.uvn import Uvn
 from uno.web.documents import AlertSeverity
 from uno.web.picture import Picture
@@ -48,6 +49,9 @@ AWAIT_DRAWING = """() => {
     observer.observe(root, { attributes: true, attributeFilter: ["data-drawn"] });
   });
 }"""
+SIDEWAYS = """() => [...document.querySelectorAll("main .scroll")]
+  .filter((each) => each.scrollWidth > each.clientWidth && !each.querySelector(".matrix"))
+  .map((each) => each.getAttribute("aria-label"))"""
 CONTENT = {
     "": ("generation 1", "not routed", "seen from paris", "eneration 2", "of 4"),
     "cells": ("paris", "no contact", "192.168.1.0/24", "public", "the attic", "0.1.0", "Ann"),
@@ -132,6 +136,7 @@ def test_every_view_is_for_everyone(
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if wide > 0:
             found.append(f"{view} is {wide} pixels wider than the screen")
+        found += [f"{view}: {name} scrolls sideways" for name in page.evaluate(SIDEWAYS)]
 
     assert found == []
 
@@ -315,11 +320,32 @@ def test_two_places_are_explained(server: PageServer, open_page: OpenPage) -> No
     page.keyboard.press("Enter")
 
     expect(page.get_by_text("They do not reach each other")).to_be_visible()
-    expect(page.locator(".cause").first).to_contain_text("oslo")
+    cause = page.locator(".cause").first
+    expect(cause.locator(".what")).to_have_text(re.compile("^oslo: no contact for "))
+    expect(cause.locator(".remedy")).to_have_text(re.compile("^See that oslo is on"))
 
     page.get_by_label("To", exact=True).fill("nowhere")
     page.keyboard.press("Enter")
     expect(page.get_by_text("there is no such document")).to_be_visible()
+
+
+@pytest.mark.feature("G43")
+def test_before_any_cell_is_up_nothing_is_made_up(open_page: OpenPage) -> None:
+    picture = picture_of(corp())
+    cells = tuple(CellView(id=each.id, name=each.name) for each in picture.view.cells)
+    picture = replace(picture, view=replace(picture.view, cells=cells, registry=None))
+    with serving(documents_of(picture, OWNER), session_of(OWNER)) as server:
+        page = open_page(server.url)
+        main = page.locator("main")
+        expect(main).to_contain_text("The registry's agent does not run")
+        expect(main).to_contain_text("Nothing is recorded yet")
+        expect(main).not_to_contain_text(re.compile("consistent|routed"))
+        show(page, "change")
+        expect(main).to_contain_text("Its agent does not run.")
+        expect(main).not_to_contain_text("announcement")
+        show(page, "cells/1")
+        expect(main.get_by_text("Not known: nothing was received from it.")).to_have_count(3)
+        expect(main).not_to_contain_text("none")
 
 
 def test_older_events_are_shown_on_request(server: PageServer, open_page: OpenPage) -> None:

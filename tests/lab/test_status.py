@@ -18,9 +18,27 @@ from typing import Any
 import causes
 import foreign
 import pytest
-from pages import chromium_on, page_addresses, pages_read
-from playwright.sync_api import Page
-from watching import address_of, await_true, holds, note, only, pause, power_cut, uno
+from pages import (
+    chromium_on,
+    chromiums,
+    listened_on,
+    page_addresses,
+    pages_read,
+    shown_after_login,
+)
+from playwright.sync_api import Browser, Page
+from playwright.sync_api import Error as PlaywrightError
+from watching import (
+    address_of,
+    await_true,
+    holds,
+    node_addresses,
+    note,
+    only,
+    pause,
+    power_cut,
+    uno,
+)
 
 from uno import program, web
 from uno.host.command import Completed
@@ -731,18 +749,76 @@ def test_the_page_of_every_cell_is_read_from_everywhere_in_the_uvn_and_from_nowh
     assert wrong == {}
     # The Internet has no route to a page: whoever is beside a cell may send there nevertheless.
     (stranger,) = world.having(Role.INTERNET)
-    for name in ("lan-a", "relay"):
-        public, (address,) = str(world.nodes[name].station.public), pages[name]
-        (way,) = json.loads(stranger.run(["ip", "-j", "route", "get", public]).stdout)
-        stranger.run(["ip", "route", "add", address, "via", public, "dev", way["dev"], "onlink"])
-        before = strangers(world.nodes[name])
-        try:
-            refused = pages_read(stranger, authority, [public, address], timeout=3)
-        finally:
-            stranger.run(["ip", "route", "del", address])
+    for name, cell in public_cells(well):
+        before = strangers(cell)
+        with led_to_pages(cell, stranger) as addresses:
+            refused = pages_read(stranger, authority, addresses, timeout=2)
+        assert {*pages[name], str(node_addresses(cell)[0])} < refused.keys()
         assert not [each for each in refused.values() if "html" in each.lower()], refused
-        # A router is in front of lan-a; nothing but its own firewall is in front of the relay.
-        assert name == "lan-a" or strangers(world.nodes[name]) > before
+        # A router is in front of others; nothing but its own firewall is in front of the relay.
+        assert name != "relay" or strangers(cell) > before
+
+
+def public_cells(well: Agents) -> list[tuple[str, Node]]:
+    """The cells that have a public address, by name."""
+    return [(name, it.node) for name, it in well.cells.items() if it.node.station.public]
+
+
+@contextmanager
+def led_to_pages(cell: Node, stranger: Node) -> Iterator[list[str]]:
+    """Have a node send to each address of a cell's page; yield these, the public one first."""
+    public, addresses = str(cell.station.public), sorted(listened_on(cell))
+    (way,) = json.loads(stranger.run(["ip", "-j", "route", "get", public]).stdout)
+    with ExitStack() as led:
+        for address in addresses:
+            words = (address, "via", public, "dev", way["dev"], "onlink")
+            stranger.run(["ip", "route", "add", *words])
+            led.callback(stranger.run, ["ip", "route", "del", address])
+        yield [public, *addresses]
+
+
+@pytest.mark.feature("F106")
+@pytest.mark.feature("F107")
+def test_a_browser_in_every_place_of_the_uvn_logs_in_and_sees_it_and_one_outside_does_not(
+    well: Agents, authority: Path, tmp_path: Path
+) -> None:
+    deployment, world = well.deployment, well.deployment.world
+    pages = page_addresses(well)
+    # Each reads the page of another cell than its own. All hosts of a LAN have the same way there.
+    order = sorted(pages)
+    others = {name: pages[order[order.index(name) - 1]][0] for name in order}
+    hosts = {str(host.station.cell): host for host in world.having(Role.HOST)}
+    assert {*hosts, "relay"} == pages.keys()
+    guest, (stranger,) = world.nodes["john"], world.having(Role.INTERNET)
+    known = {"email": "john@example.org", "password": "change-me-john"}
+    seen = {}
+    with chromiums(tmp_path, root=authority) as chromium:
+        for name, node in {**hosts, "relay": world.nodes["relay"]}.items():
+            with chromium(node) as browser:
+                seen[node.name] = shown_after_login(browser, others[name], **known)
+        tunnel = tunnels(deployment.particle_package(guest))["lan-a"]
+        with connected(guest, tunnel), chromium(guest) as browser:
+            seen[guest.name] = shown_after_login(browser, pages["lan-d"][0], **known)
+        with chromium(stranger) as browser:
+            refused = []
+            for _, cell in public_cells(well):
+                with led_to_pages(cell, stranger) as addresses:
+                    refused += [why_not(browser, address) for address in addresses]
+    note(f"shown in {len(seen)} places, refused at {len(refused)} addresses: {set(refused)}")
+    assert {name: cells for name, cells in seen.items() if cells != order} == {}
+    assert all(refused)
+
+
+def why_not(browser: Browser, address: str) -> str:
+    """Why a browser does not get a page; empty if it does."""
+    page = browser.new_page()
+    try:
+        page.goto(f"https://{address}/", timeout=1500)
+    except PlaywrightError as error:
+        return error.message.partition("\n")[0].partition(" at ")[0]
+    finally:
+        page.close()
+    return ""
 
 
 @pytest.mark.feature("F106")

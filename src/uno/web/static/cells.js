@@ -125,6 +125,7 @@ export function cellView({ summary, cells, names, doc, waiting, id, elapsed }) {
   }
   const report = document.data;
   const cell = report.cell;
+  const unless = (text) => (cell.health === "never" ? "Not known: nothing was received from it." : text);
   const lead = [cell.kind, cell.location, cell.owner && `owned by ${cell.owner}`]
     .filter(Boolean)
     .join(" · ");
@@ -155,12 +156,12 @@ export function cellView({ summary, cells, names, doc, waiting, id, elapsed }) {
     panel(
       "WireGuard interfaces beside links",
       { id: "cell-vpn" },
-      report.interfaces.length ? interfaceTable(report.interfaces) : quiet("None is reported."),
+      report.interfaces.length ? interfaceTable(report.interfaces) : quiet(unless("None is reported.")),
     ),
     panel(
       "Reaches",
-      { id: "cell-paths", note: `${plural(report.paths.length, "other cell")} probed` },
-      report.paths.length ? pathTable(report, cells) : quiet("It has probed no other cell yet."),
+      { id: "cell-paths", note: report.paths.length > 0 && `${plural(report.paths.length, "other cell")} probed` },
+      report.paths.length ? pathTable(report, cells) : quiet(unless("It has probed no other cell yet.")),
     ),
     report.routes.length > 0 &&
       panel("Routes to other LANs", { id: "cell-routes" }, routeTable(report.routes, cells)),
@@ -168,7 +169,7 @@ export function cellView({ summary, cells, names, doc, waiting, id, elapsed }) {
       panel(
         "Particles here in the last hour",
         { id: "cell-particles" },
-        report.particles.length ? particleTable(report.particles) : quiet("None."),
+        report.particles.length ? particleTable(report.particles) : quiet(unless("None.")),
       ),
     report.ports.length > 0 && panel("Ports", { id: "cell-ports" }, portTable(report.ports, null)),
     Object.keys(report.dropped).length > 0 &&
@@ -329,7 +330,7 @@ export function lanTable(lans, cells, { withCell } = {}) {
         title: "Forwards",
         hide: 1,
         cell: (lan) =>
-          lan.forwards == null ? "not proved" : lan.forwards ? "yes" : state(["bad", "no"]),
+          lan.forwards == null ? (lan.interface ? "not proved" : NONE) : lan.forwards ? "yes" : state(["bad", "no"]),
       },
       withCell && {
         title: "Next hop from here",
@@ -349,7 +350,7 @@ export function lanTable(lans, cells, { withCell } = {}) {
       },
     ].filter(Boolean),
     lans,
-    { key: (lan) => lan.network },
+    { stack: true, key: (lan) => lan.network },
   );
 }
 
@@ -380,7 +381,7 @@ function endTable(ends, cells) {
         title: "Handshake",
         num: true,
         hide: 1,
-        cell: (end) => (end.handshake == null ? "none" : `${age(end.handshake)}`),
+        cell: (end) => (end.handshake != null ? age(end.handshake) : end.age == null ? NONE : "none"),
       },
       { title: "BGP", hide: 1, cell: (end) => end.bgp || NONE },
       { title: "BFD", hide: 2, cell: (end) => end.bfd || NONE },
@@ -431,7 +432,7 @@ function interfaceTable(interfaces) {
       { title: "Out", num: true, hide: 1, cell: (one) => octets(one.sent) },
     ],
     interfaces,
-    { key: (one) => `${one.kind} ${one.interface}` },
+    { stack: true, key: (one) => `${one.kind} ${one.interface}` },
   );
 }
 
@@ -485,7 +486,7 @@ function routeTable(routes, cells) {
       },
     ],
     routes,
-    { key: (route) => route.network },
+    { stack: true, key: (route) => route.network },
   );
 }
 
@@ -500,6 +501,6 @@ function particleTable(particles) {
       { title: "Out", num: true, cell: (one) => octets(one.sent) },
     ],
     particles,
-    { key: (one) => one.id },
+    { stack: true, key: (one) => one.id },
   );
 }

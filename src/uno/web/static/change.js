@@ -1,7 +1,7 @@
 /** What is being rolled out, what was undone and why, and what is not released. */
 
 import { h } from "./dom.js";
-import { age, count, plural } from "./format.js";
+import { NONE, age, count, plural } from "./format.js";
 import { CELL, empty, heading, link, meter, panel, prose, shape, state, table } from "./parts.js";
 
 export const needs = () => [];
@@ -48,7 +48,11 @@ export function view({ summary, elapsed }) {
               { class: "dim small" },
               due.length
                 ? `${count(running.length)} of ${plural(all, "cell")} ${all === 1 ? "runs" : "run"} the generation that they should`
-                : "Which generation cells should run is not known here: the registry's announcement has not arrived.",
+                : `Which generation cells should run is not known here: ${
+                    summary.viewer
+                      ? "the registry's announcement has not arrived."
+                      : "the registry's agent does not run."
+                  }`,
             ),
           ),
       ),
@@ -71,7 +75,7 @@ export function view({ summary, elapsed }) {
             "info",
             `${plural(summary.waiting, "change")} not released`,
             prose(
-              "They are in the registry, and no cell has them. Release them with `uno sync`; see them with `uno plan`.",
+              "No cell has what was changed at the registry. Release it with `uno sync`; it is listed by `uno status` there.",
             ),
           )
         : step("ok", "Not released", "The registry has no change that waits for a release."),
@@ -79,9 +83,11 @@ export function view({ summary, elapsed }) {
         summary.registry ? "ok" : "warn",
         "Registry",
         summary.registry
-          ? "Its announcements arrive."
+          ? summary.viewer
+            ? "Its announcements arrive."
+            : "Its agent runs."
           : prose(
-              "Its announcements do not arrive. The network works without it; changes do not. At the registry: `uno agent`.",
+              `${summary.viewer ? "Its announcements do not arrive" : "Its agent does not run"}. The network works without it; changes do not. At the registry: \`uno agent\`.`,
             ),
       ),
     ),
@@ -103,13 +109,12 @@ export function view({ summary, elapsed }) {
               {
                 title: "Seen",
                 num: true,
-                hide: 1,
                 cell: (cell) => (cell.age == null ? "never" : age(cell.age + elapsed)),
               },
-              { title: "Why", wrap: true, hide: 1, cell: (cell) => cell.why || "–" },
+              { title: "Why", wrap: true, cell: (cell) => cell.why || NONE },
             ],
             differing,
-            { key: (cell) => cell.id },
+            { stack: true, key: (cell) => cell.id },
           ),
         ),
   ];

@@ -66,7 +66,7 @@ export function view({ summary, doc, waiting, cells, redraw }) {
   if (all.length === 0)
     return [
       heading("Events", lead),
-      empty("Nothing has happened", "Since the agent started, all has stayed as it was."),
+      empty("Nothing is recorded yet", "What is lost and found, and what changes, is listed here.", "off"),
     ];
   return [
     heading("Events", lead),

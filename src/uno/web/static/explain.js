@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { Refusal, get } from "./api.js";
 import { age, ms, percent } from "./format.js";
-import { LINK, heading, icon, panel, prose, shape, state } from "./parts.js";
+import { LINK, capital, heading, icon, panel, prose, shape, state } from "./parts.js";
 
 const ui = { from: "", to: "", answer: null, error: null, busy: false };
 
@@ -117,6 +117,12 @@ function result() {
   ];
 }
 
+/** What is wrong, after where it is; some causes begin with that themselves. */
+function named({ where, what }) {
+  const given = what.startsWith(`${where}: `);
+  return [h("b", {}, where), ": ", prose(given ? what.slice(where.length + 2) : what)];
+}
+
 function direction(way) {
   const stops = way.used.length ? way.used : way.planned;
   return [
@@ -128,8 +134,8 @@ function direction(way) {
         h(
           "div",
           {},
-          h("p", { class: "what" }, h("b", {}, way.cause.where), ": ", prose(way.cause.what)),
-          h("p", { class: "remedy" }, prose(way.cause.remedy)),
+          h("p", { class: "what" }, named(way.cause)),
+          h("p", { class: "remedy" }, prose(capital(way.cause.remedy, new Set()))),
         ),
       ),
     stops.length === 0 && h("p", { class: "dim pad" }, "No path is known."),

@@ -172,7 +172,7 @@ function endFacts(end, cells) {
       "Reported",
       end.age == null ? "never" : `${age(end.age)} ago${end.alive ? "" : ", no contact"}`,
     ],
-    ["Handshake", end.handshake == null ? "none" : `${age(end.handshake)} ago`],
+    ["Handshake", end.handshake != null ? `${age(end.handshake)} ago` : end.age != null && "none"],
     [
       "BGP",
       end.bgp && [

@@ -55,8 +55,13 @@ function hero(summary, cells, names) {
     : "the registry";
   const parts = [
     `generation ${summary.generation}`,
-    summary.consistent ? "consistent" : "not consistent",
-    summary.routed ? "routed" : "not routed",
+    // Of cells of which nothing was ever received it is not known.
+    ...(summary.cells.some((cell) => cell.health !== "never")
+      ? [
+          summary.consistent ? "consistent" : "not consistent",
+          summary.routed ? "routed" : "not routed",
+        ]
+      : []),
     `seen from ${from}`,
   ];
   return h(
@@ -227,7 +232,7 @@ function latest(document) {
     return h("div", { class: "skeleton small" }, h("div", {}), h("div", {}), h("div", {}));
   const { events } = document.data;
   if (events.length === 0)
-    return h("p", { class: "dim pad" }, "Nothing has happened since the agent started.");
+    return h("p", { class: "dim pad" }, "Nothing is recorded yet.");
   return h(
     "ol",
     { class: "timeline" },

@@ -108,7 +108,7 @@ export function view({ doc, waiting, cells, elapsed, reader, redraw }) {
               { title: "Configuration", cell: (one) => configuration(one, redraw) },
             ],
             rows,
-            { key: (one) => one.id },
+            { stack: true, key: (one) => one.id },
           ),
         ),
     list.left_out > 0 &&

@@ -1,7 +1,7 @@
 /** The parts that all views are made of. State is always a shape, a word and a colour. */
 
 import { h } from "./dom.js";
-import { matches, plural } from "./format.js";
+import { NONE, matches, plural } from "./format.js";
 
 /** The shape and tone of a state, and its word. */
 export const CELL = {
@@ -73,7 +73,7 @@ export function listed(nodes) {
 }
 
 /** A command of uno's at the end of a sentence or of its part: `…: uno sync`. */
-const COMMAND = /((?:^|(?<=[:;,] ))uno [a-z][^;,]*)/;
+const COMMAND = /((?:^|(?<=[:;,] |\bor |\bthen ))uno [a-z][^;,]*)/;
 
 /** Text in which what stands between backticks, and a command, is code. */
 export function prose(text) {
@@ -133,14 +133,20 @@ export function facts(rows) {
 /**
  * A table. A column is `{title, cell(row), num, hide, head}`: `num` aligns right, `head` makes the
  * row's header of it, `hide` is from 1 to 3: left out on a phone,
- * on all but wide screens, or on all but very wide ones.
+ * on all but wide screens, or on all but very wide ones. With `stack`, a phone has each row as a
+ * list of those columns that are not empty.
  */
-export function table(label, columns, rows, { key, rowClass } = {}) {
+export function table(label, columns, rows, { key, rowClass, stack } = {}) {
   const kind = (column) =>
     `${column.num ? "num" : ""} ${column.hide ? `hide${column.hide}` : ""} ${column.wrap ? "wrap" : ""}`;
   return h(
     "div",
-    { class: "scroll", role: "group", "aria-label": label, tabindex: "0" },
+    {
+      class: `scroll ${stack ? "stack" : ""}`,
+      role: "group",
+      "aria-label": label,
+      tabindex: "0",
+    },
     h(
       "table",
       {},
@@ -160,11 +166,14 @@ export function table(label, columns, rows, { key, rowClass } = {}) {
           h(
             "tr",
             { key: key ? key(row) : i, class: rowClass?.(row) },
-            columns.map((one) =>
-              one.head
-                ? h("th", { scope: "row", class: kind(one) }, one.cell(row))
-                : h("td", { class: kind(one) }, one.cell(row)),
-            ),
+            columns.map((one) => {
+              const value = one.cell(row);
+              if (one.head) return h("th", { scope: "row", class: kind(one) }, value);
+              if (!stack) return h("td", { class: kind(one) }, value);
+              const unknown = value === NONE ? "blank" : "";
+              const props = { class: `${kind(one)} ${unknown}`, "data-title": one.title };
+              return h("td", props, h("div", {}, value));
+            }),
           ),
         ),
       ),

@@ -101,7 +101,6 @@ export function guideView({ summary, cells, doc, waiting, id, go }) {
   const document = doc(`guide/${chosen}`);
   if (!document.data) return [heading("Guide of a site", lead, select), waiting(document)];
   const guide = document.data;
-  const forwards = guide.ports.filter((port) => port.forward);
   return [
     heading("Guide of a site", lead, select),
     h(
@@ -125,14 +124,14 @@ export function guideView({ summary, cells, doc, waiting, id, go }) {
       panel(
         "Ports to forward",
         { id: "guide-forward" },
-        forwards.length
+        guide.ports.length
           ? [
               h(
                 "p",
                 { class: "pad dim" },
                 "On the router that has the public address, to this host, with the same numbers.",
               ),
-              portTable(forwards, null),
+              portTable(guide.ports, null, { mixed: false }),
             ]
           : h(
               "p",
@@ -161,14 +160,9 @@ export function guideView({ summary, cells, doc, waiting, id, go }) {
               { title: "Whose", wrap: true, cell: (route) => route.whose },
             ],
             guide.routes,
-            { key: (route) => `${route.network} ${route.gateway}` },
+            { stack: true, key: (route) => `${route.network} ${route.gateway}` },
           )
         : h("p", { class: "pad dim" }, "None: the cell has no LAN."),
-    ),
-    panel(
-      "All ports of this host",
-      { id: "guide-ports" },
-      guide.ports.length ? portTable(guide.ports, null) : h("p", { class: "pad dim" }, "None."),
     ),
   ];
 }
@@ -245,7 +239,7 @@ export function settingsView({ cells, doc, waiting }) {
             },
           ],
           all.users,
-          { key: (user) => user.email },
+          { stack: true, key: (user) => user.email },
         ),
       ),
     panel(
@@ -272,11 +266,16 @@ function named(values) {
   if (rows.length === 0) return h("p", { class: "pad dim" }, "Not known here.");
   return h(
     "dl",
-    { class: "facts" },
+    { class: "facts named" },
     rows.map(([name, value]) =>
-      h("div", { key: name }, h("dt", {}, h("code", {}, name)), h("dd", {}, value || NONE)),
+      h("div", { key: name }, h("dt", {}, h("code", {}, breaking(name))), h("dd", {}, value || NONE)),
     ),
   );
+}
+
+/** A name that may break after its dots and underscores. */
+function breaking(name) {
+  return name.split(/(?<=[._])/).flatMap((part, i) => (i ? [h("wbr", {}), part] : [part]));
 }
 
 function few8(ids, cells) {
@@ -312,6 +311,6 @@ function plannedLinks(links, cells) {
       },
     ],
     links,
-    { key: (one) => one.name },
+    { stack: true, key: (one) => one.name },
   );
 }

@@ -3,8 +3,11 @@
 import { NONE } from "./format.js";
 import { cellLink, state, table } from "./parts.js";
 
-/** `cells` names the cell of each port, null where all are of one. */
-export function portTable(ports, cells) {
+/**
+ * `cells` names the cell of each port, null where all are of one. Unless `mixed`, all are to be
+ * forwarded.
+ */
+export function portTable(ports, cells, { mixed = true } = {}) {
   return table(
     "Ports",
     [
@@ -16,12 +19,12 @@ export function portTable(ports, cells) {
       },
       cells && { title: "Cell", cell: (row) => cellLink(cells, row.cell) },
       { title: "For", wrap: true, cell: (row) => row.purpose },
-      {
+      mixed && {
         title: "From the Internet",
         cell: (row) => (row.forward ? state(["info", "forward"]) : NONE),
       },
     ].filter(Boolean),
     ports,
-    { key: (row) => `${row.cell} ${row.protocol} ${row.port} ${row.purpose}` },
+    { stack: true, key: (row) => `${row.cell} ${row.protocol} ${row.port} ${row.purpose}` },
   );
 }

@@ -8,6 +8,9 @@ from uno.diagnostics import Severity
 from uno.model.checks import check
 from uno.model.uvn import Cell, User, Uvn
 
+# The costs of passwords are what this is about.
+pytestmark = pytest.mark.usefixtures("full_password_costs")
+
 Make = Callable[..., Uvn]
 MakeCell = Callable[..., Cell]
 JOHN = "john@example.org"
