@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from watching import node_addresses
 
 import trusting_chromium
@@ -73,8 +73,8 @@ def chromiums(
         yield started
 
 
-def shown_after_login(browser: Browser, address: str, *, email: str, password: str) -> list[str]:
-    """The names of the cells on the map of a page, once someone has logged in there."""
+def logged_in(browser: Browser, address: str, *, email: str, password: str) -> Page:
+    """Log in at a page; return it once it shows a map."""
     page = browser.new_page()
     page.set_default_timeout(60_000)
     page.goto(f"https://{address}/")
@@ -82,10 +82,28 @@ def shown_after_login(browser: Browser, address: str, *, email: str, password: s
     page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
     page.locator(".map .node").first.wait_for()
+    return page
+
+
+def cells_on_map(page: Page) -> list[str]:
+    """The names of the cells on the map of a page."""
     labels = page.locator(".map .node").evaluate_all(
         "nodes => nodes.map(node => node.getAttribute('aria-label'))"
     )
     return sorted(label.partition(":")[0] for label in labels)
+
+
+def time_of_day(page: Page) -> float:
+    """The clock of a page, in seconds."""
+    return float(page.evaluate("Date.now()")) / 1000
+
+
+def shown_at(page: Page, selector: str) -> float:
+    """Wait until a page has what matches `selector`; return the time on its clock, in seconds."""
+    found = page.wait_for_function(
+        "selector => document.querySelector(selector) && Date.now()", arg=selector
+    )
+    return float(found.json_value()) / 1000
 
 
 def listened_on(node: Node, port: int = 443) -> set[str]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from itertools import chain, count
 from pathlib import Path
 
 import pytest
 
 import web_pages
 from uno.web.server import connections
-from web_pages import ADDRESS, OWNER, PASSWORDS, Browser, ServedPage
+from uno.web.server.login_throttle import FREE, LONGEST, pause
+from web_pages import ADDRESS, JANE, OWNER, PASSWORDS, Browser, ServedPage
 
 GOOD = {"email": OWNER, "password": PASSWORDS[OWNER]}
 
@@ -52,6 +56,76 @@ def test_no_other_site_logs_a_reader_in_or_out(
     for path in ("/api/v1/login", "/api/v1/logout"):
         assert browser.ask("POST", path, GOOD, **named).status == status
     assert browser.cookies == {}
+
+
+@pytest.mark.feature("F116")
+def test_ten_thousand_guesses_get_no_more_than_the_waits_allow_and_their_victim_gets_in(
+    page: ServedPage,
+) -> None:
+    """All but a few are answered without a hash, which keeps this test quick as well."""
+    known = page.browser(source="127.0.0.30")
+    assert known.log_in(JANE).status == 200
+    known.ask("POST", "/api/v1/logout", {})
+    sources = [page.browser(source=f"127.0.0.{number}") for number in range(20, 24)]
+    began = time.monotonic()
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        answers = list(chain.from_iterable(pool.map(guesses, sources)))
+
+    took = time.monotonic() - began
+    assert len(answers) == 10_000
+    assert {*answers} == {401, 429}
+    most = next(n for n in count(FREE) if sum(map(pause, range(1, n + 1))) > took)
+    assert answers.count(401) <= most
+    # Nor does the right password help whoever guesses, or anybody else without a known device.
+    late = sources[0].log_in(JANE)
+    assert (late.status, 0 < int(late.fields["retry-after"]) <= LONGEST) == (429, True)
+    assert known.log_in(JANE).status == 200
+    assert page.browser().log_in(OWNER).status == 200
+
+
+def guesses(browser: Browser) -> list[int]:
+    """The statuses of 2,500 guesses on one connection, 20 at a time (RFC 9112, section 9.3.2)."""
+    head = f"POST /api/v1/login HTTP/1.1\r\nHost: {browser.host}:{browser.port}\r\n"
+    body = json.dumps({"email": JANE, "password": "a guess"})
+    fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    found, many = list[int](), (head + fields + body).encode() * 20
+    with browser.connect() as connection, connection.makefile("rb") as answers:
+        while len(found) < 2500:
+            connection.sendall(many)
+            for _ in range(20):
+                found.append(int(answers.readline().split()[1]))
+                length = http.client.parse_headers(answers)["content-length"]
+                answers.read(int(length))
+    return found
+
+
+@pytest.mark.feature("F106")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X: a\rSet-Cookie: x=y",
+        "X: a\0b",
+        "X\0: a",
+        "X Y: a",
+        "X: a\r\n Set-Cookie: x=y\r\n\tb",
+        "Cookie: __Host-uno=a\r\n Set-Cookie: x=y",
+        "Origin: https://{host}\r\n evil",
+        'If-None-Match: "a"\r\n Set-Cookie: x=y',
+        "X-Forwarded-Host: evil.example\r\nX-Forwarded-For: 127.0.0.99",
+    ],
+)
+def test_no_field_of_a_request_becomes_one_of_the_answer(browser: Browser, line: str) -> None:
+    field = line.replace("{host}", browser.host)
+    for path in ("/", "/login?ticket=x%0d%0aSet-Cookie:%20x=y", "/api/v1/summary"):
+        head = f"GET {path} HTTP/1.1\r\nHost: {browser.host}:{browser.port}\r\n{field}\r\n"
+        answered = browser.raw((head + "Connection: close\r\n\r\n").encode())
+
+        fields = answered.partition(b"\r\n\r\n")[0].lower()
+        assert fields.startswith(b"http/1.1 ")
+        assert answered.count(b"HTTP/1.1 ") == 1
+        assert b"x=y" not in fields
+        assert b"evil" not in answered
 
 
 @pytest.mark.feature("F116")
