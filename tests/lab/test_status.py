@@ -643,12 +643,75 @@ def test_people_are_notified_once_of_a_lan_that_is_lost_and_found_by_every_proto
         well.sync("-t", "120")
 
 
+@pytest.mark.feature("G50")
+def test_nobody_is_notified_of_a_blip_once_of_many_and_a_dead_sender_fetches_no_heartbeat(
+    well: Agents, tmp_path: Path
+) -> None:
+    config, names = well.deployment.registry, ("lan-a", "relay")
+    inbox, other = tmp_path / "inbox", tmp_path / "other"
+    servers = [
+        well.cells[name].node.start([sys.executable, RECEIVERS, str(path), "8001", "8002"])
+        for name, path in zip(names, (inbox, other), strict=True)
+    ]
+    try:
+        words = ["--notify", "http://127.0.0.1:8001/hook", "--notify-hold", "20"]
+        words += ["--notify-heartbeat", "http://127.0.0.1:8001/beat"]
+        words += [word for name in names for word in ("--notify-via", name)]
+        config("config", "uvn", "-U", *words, "-y")
+        well.sync("-t", "120")
+        await_true(lambda: "/beat" in paths_of(inbox), "the heartbeat is fetched", within=90)
+
+        blip(well)
+        assert holds(lambda: notices(inbox) == [], during=6), "a blip is not sent"
+        for _ in range(8):
+            if notices(inbox):
+                break
+            blip(well)
+        await_true(lambda: notices(inbox), "many are", within=10)
+        assert "comes and goes" in inbox.read_text()
+        blip(well)
+        assert holds(lambda: len(notices(inbox)) == 1, during=6), "many are sent once"
+
+        assert paths_of(other) == []
+        well.cells["lan-a"].kill()
+        inbox.write_text("")
+        try:
+            await_true(lambda: "/beat" in paths_of(other), "the next one fetches it", within=90)
+            assert paths_of(inbox) == []
+        finally:
+            well.start([well.cells["lan-a"]])
+    finally:
+        for server in servers:
+            server.stop()
+        regain_lan(well.cells["lan-c"])
+        config("config", "uvn", "-U", "--no-notify", "-y")
+        well.sync("-t", "120")
+
+
+def blip(well: Agents) -> None:
+    """Have lan-c lose its LAN, as lan-a sees it, and have it back before anybody is notified."""
+    began = time.monotonic()
+    lose_lan(well.cells["lan-c"])
+    await_true(lambda: lans_lost(well) == [LOST], "lan-a has that it is lost", within=30)
+    # A sender observes every 5 s.
+    pause(6)
+    regain_lan(well.cells["lan-c"])
+    await_true(lambda: lans_lost(well) == [], "lan-a has that it is back", within=30)
+    note(f"a blip of {time.monotonic() - began:.1f} s")
+    pause(6)
+
+
 def is_muted_without_its_lan(well: Agents) -> bool:
     """Whether lan-a has received that lan-c is muted and has lost its LAN."""
     views = {cell.name: cell for cell in well.cells["lan-a"].view().cells}
-    state, muted = views["lan-c"].status, views["lan-c"].muted_for
-    lost = [lan for lan in state.lans if lan.interface is None] if state else []
-    return muted > 0 and [str(lan.network) for lan in lost] == [LOST]
+    return views["lan-c"].muted_for > 0 and lans_lost(well) == [LOST]
+
+
+def lans_lost(well: Agents) -> list[str]:
+    """The LANs of lan-c that are missing, as lan-a has it."""
+    views = {cell.name: cell for cell in well.cells["lan-a"].view().cells}
+    state = views["lan-c"].status
+    return [str(lan.network) for lan in state.lans if lan.interface is None] if state else []
 
 
 RECEIVERS = str(Path(__file__).parents[1] / "receivers.py")
