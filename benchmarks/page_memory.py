@@ -14,9 +14,9 @@ import math
 import sys
 import tempfile
 import time
-from array import array
 from pathlib import Path
 
+from msgspec.structs import replace
 from page import page_package, proportional, uvn
 from paged_agent import DIRECTORY, PACKAGE, VIEW
 from reporting import at_most, finish, machine, say
@@ -31,7 +31,7 @@ from uno.model.package import Package
 from uno.web import series_file
 from uno.web.page_process import SERIES
 from uno.web.picture import Picture, link_name
-from uno.web.series import FIELDS, SLOTS, RecordedLink
+from uno.web.series import SLOTS, LinkSample, SeriesRecorder
 from uno.web.series_file import KeptSeries, SeriesMoment
 
 GOALS = {10: 65.0, 200: 80.0}
@@ -83,23 +83,16 @@ def a_day(picture: Picture) -> KeptSeries:
     """Return what was measured of every link in each minute of a day."""
     now = time.monotonic()
     last = int(now // 60)
-    slots = array("i", range(last - SLOTS + 1, last + 1)).tobytes()
-    values = tuple(array("f", (math.sin(it) + 2 for it in range(SLOTS))).tobytes() for _ in FIELDS)
+    recorder = SeriesRecorder()
+    for minute in range(last - SLOTS + 1, last + 1):
+        traffic = 10**6 * minute + round(10**5 * math.sin(minute))
+        measured = LinkSample(rtt=math.sin(minute) + 2, loss=0.1, received=traffic, sent=traffic)
+        recorder.note("1-2", measured, at=60.0 * minute)
+    one = recorder.recorded_of("1-2")
     moment = SeriesMoment(
         boot=BOOT_ID.read_text().strip(), monotonic=now, wall=time.time_ns() // 10**9
     )
-    links = tuple(
-        RecordedLink(
-            link=link_name(pair),
-            slots=slots,
-            values=values,
-            counted_at=None,
-            counted=None,
-            receive_rate=None,
-            send_rate=None,
-        )
-        for pair in picture.links
-    )
+    links = tuple(replace(one, link=link_name(pair)) for pair in picture.links)
     return KeptSeries(moment=moment, links=links)
 
 

@@ -11,6 +11,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec import Struct
 
@@ -28,7 +29,7 @@ DAY = SLOTS * STEP
 """Seconds of a day."""
 
 MAX_LINKS = 1000
-"""The most links that are recorded; 29 kB for one that was measured each minute of a day."""
+"""The most links that are recorded; 22 kB for one that was measured each minute of a day."""
 
 # Counters that are older give no rate.
 _MAX_GAP = 900.0
@@ -38,6 +39,16 @@ _FORGOTTEN_AT_ONCE = 60
 
 FIELDS = ("rtt", "loss", "receive_rate", "send_rate")
 """What is measured of a link, in the order of `RecordedLink.values`."""
+
+SIZES = (2, 1, 4, 4)
+"""Octets of one value of each of these."""
+
+
+# Fields that take less memory than a number with four bytes, of which an agent and the process of
+# its page have some hundred thousand: the type of their numbers, and how many make one unit. The
+# largest number of a type is for what is not known.
+_SHORT = {"rtt": ("H", 20), "loss": ("B", 200)}
+_MOST: dict[str, float] = {"H": 0xFFFF, "B": 0xFF}
 
 
 class LinkSample(Struct, frozen=True, kw_only=True):
@@ -76,12 +87,49 @@ class RecordedLink(Struct, frozen=True, kw_only=True):
     send_rate: float | None
 
 
+class _Column:
+    """The values of one field, each of them a number or not known."""
+
+    def __init__(self, field: str) -> None:
+        kind, self._parts = _SHORT.get(field, ("f", 1))
+        self._numbers: array[Any] = array(kind)
+        self._unknown: float = _MOST.get(kind, math.nan)
+
+    def __getitem__(self, index: int) -> float | None:
+        number: float = self._numbers[index]
+        return None if number == self._unknown or math.isnan(number) else number / self._parts
+
+    def add(self) -> None:
+        """Add one that is not known."""
+        self._numbers.append(self._unknown)
+
+    def set_last(self, value: float) -> None:
+        """Have the last one be known."""
+        if math.isnan(self._unknown):
+            self._numbers[-1] = value
+        else:
+            number = round(value * self._parts)
+            self._numbers[-1] = min(max(number, 0), self._unknown - 1)
+
+    def forget(self, count: int) -> None:
+        """Forget so many of the first."""
+        del self._numbers[:count]
+
+    def tobytes(self) -> bytes:
+        """All of them, as they are in memory."""
+        return self._numbers.tobytes()
+
+    def frombytes(self, content: bytes) -> None:
+        """Add those that `tobytes` returned. Raises `ValueError`."""
+        self._numbers.frombytes(content)
+
+
 class _Ring:
     """The slots of one link in which something was measured, the oldest first."""
 
     def __init__(self) -> None:
         self.slots = array("i")
-        self.values = {name: array("f") for name in FIELDS}
+        self.values = {name: _Column(name) for name in FIELDS}
         self.counted: tuple[float, LinkSample] | None = None
         self.rates = LinkRates()
 
@@ -93,12 +141,12 @@ class _Ring:
         if not self.slots or self.slots[-1] < slot:
             self.slots.append(slot)
             for values in self.values.values():
-                values.append(math.nan)
+                values.add()
             self._forget(slot - SLOTS)
         found = (sample.rtt, sample.loss, self.rates.receive, self.rates.send)
         for values, value in zip(self.values.values(), found, strict=True):
             if value is not None:
-                values[-1] = value
+                values.set_last(value)
 
     def _forget(self, last: int) -> None:
         """Forget the slots up to `last`, many at once."""
@@ -106,7 +154,7 @@ class _Ring:
         if count >= _FORGOTTEN_AT_ONCE:
             del self.slots[:count]
             for values in self.values.values():
-                del values[:count]
+                values.forget(count)
 
 
 class SeriesRecorder:
@@ -179,8 +227,8 @@ class SeriesRecorder:
         known: dict[str, list[float | None]] = {name: [None] * count for name in FIELDS}
         for i in range(bisect_left(ring.slots, first), bisect_right(ring.slots, now)):
             for name, values in ring.values.items():
-                if not math.isnan(values[i]):
-                    known[name][ring.slots[i] - first] = round(values[i], 4)
+                if (value := values[i]) is not None:
+                    known[name][ring.slots[i] - first] = round(value, 4)
         return LinkSeries(
             link=link,
             step=STEP,

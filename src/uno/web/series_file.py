@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from uno.web.series import DAY, FIELDS, MAX_LINKS, SLOTS, STEP, RecordedLink
+from uno.web.series import DAY, MAX_LINKS, SIZES, SLOTS, STEP, RecordedLink
 
 CLOCK_SET: Final = 1_750_000_000
 """A clock before this, in seconds since the epoch, was not set since the host was switched on."""
@@ -82,8 +82,7 @@ def _is_whole(recorded: RecordedLink) -> bool:
     return (
         slots % size == 0
         and slots // size <= _MOST_SLOTS
-        and len(recorded.values) == len(FIELDS)
-        and all(len(each) == slots for each in recorded.values)
+        and [len(each) for each in recorded.values] == [it * slots // size for it in SIZES]
         and _is_ascending(_slots(recorded))
     )
 
