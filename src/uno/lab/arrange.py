@@ -67,7 +67,7 @@ def arrange(
     shared: dict[str, Draft | None] = dict.fromkeys(_shared_addresses(uvn))
     sites: dict[str, Draft] = {}
     for cell in uvn.active_cells:
-        site = _Site(uvn=uvn, cell=cell, hosts=hosts_per_lan, ipv6=ipv6, loopback=loopback)
+        site = _Surroundings(uvn=uvn, cell=cell, hosts=hosts_per_lan, ipv6=ipv6, loopback=loopback)
         at = cell.address or ""
         sites[cell.name], router = _add_site(
             wiring,
@@ -95,7 +95,7 @@ def arrange(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Site:
+class _Surroundings:
     """What is to be around a cell.
 
     With `ipv6` the cell has an IPv6 address that the Internet can answer.
@@ -109,7 +109,7 @@ class _Site:
 
 
 def _add_site(
-    wiring: Wiring, site: _Site, *, direct: bool, router: Draft | None
+    wiring: Wiring, site: _Surroundings, *, direct: bool, router: Draft | None
 ) -> tuple[Draft, Draft | None]:
     """Add a cell and, around it, its LANs with their router and hosts; return cell and router.
 
@@ -160,7 +160,7 @@ def _fill(
             wiring.set_default_gateway(wiring.add(host), segment)
 
 
-def _point_at_cell(site: _Site, gateway: Draft, router: Draft) -> None:
+def _point_at_cell(site: _Surroundings, gateway: Draft, router: Draft) -> None:
     """Do what a user does to the router: static routes (F015), and forwarded ports (F016).
 
     Of two cells behind one router the first one has the routes.
