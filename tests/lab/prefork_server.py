@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 # Namespaces that nsenter(1) enters for `Node.run`; the last is that of processes.
@@ -37,7 +38,10 @@ _LEFT_OUT = (
 _BY_NEED = (
     *("argon2", "rich._emoji_codes", "sdnotify", "segno", "urllib.request"),
     *("cryptography.x509", "cryptography.hazmat.primitives.kdf.hkdf"),
+    *("cryptography.hazmat.primitives.serialization.ssh", "typer._click.decorators"),
 )
+# Variables of tests that programs get from uno too.
+_INHERITED = ("GOMAXPROCS",)
 # As `as_on_a_stock_host` has it.
 _UMASK = 0o027
 
@@ -47,6 +51,9 @@ def main(descriptor: int) -> None:
     for name in (*_modules(), *_BY_NEED):
         importlib.import_module(name)
     _build_commands()
+    _query_programs()
+    command = importlib.import_module("uno.host.command")
+    command._INHERITED = (*command._INHERITED, *_INHERITED)
     # What is there now is never garbage; a collection would copy its pages in each process.
     gc.collect()
     gc.freeze()
@@ -79,6 +86,22 @@ def _build_commands() -> None:
     for names in cli.MODULES.values():
         for each in names:
             cli._command(each)
+
+
+def _query_programs() -> None:
+    """Keep what each command on a cell would run three programs for: versions, and the kernel's.
+
+    All machines of a lab have the same kernel, and programs from the same files.
+    """
+    from uno.host import command, programs  # noqa: PLC0415 - as above
+    from uno.host.firewall import nft  # noqa: PLC0415
+    from uno.host.routing_frr import daemons  # noqa: PLC0415
+    from uno.render import nftables  # noqa: PLC0415
+
+    for name in (str(daemons.PROGRAMS / "zebra"), "wireguard-go"):
+        if found := command.find(name):
+            programs.version(Path(found))
+    nft.accepts(nftables.LOOKUP_RULES)
 
 
 def _enter_and_run(request: dict[str, object], files: Sequence[int]) -> None:
