@@ -122,7 +122,7 @@ class Frr:
 
     def fingerprint(self) -> tuple[bytes | None, ...]:
         """Return what each daemon shows as its running configuration, None where it is silent."""
-        return tuple(each.query("show running-config") for each in self._kept.values())
+        return vty.query_all([(each, "show running-config") for each in self._kept.values()])
 
     def leftovers(self) -> bool:
         """Whether anything of an earlier start is there."""

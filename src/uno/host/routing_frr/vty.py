@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
 from uno.diagnostics import TransientFailure
+from uno.host.socket_timeout import EXPIRED, limit_calls
 from uno.ports.host import SessionStatus
 
 _END = b"\0\0\0"
@@ -34,9 +36,9 @@ class VtyConnection:
 
     def __init__(self, path: Path) -> None:
         """Connect to the socket at `path` when it is first used."""
-        self._path = path
+        self.path = path
         self._socket: socket.socket | None = None
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     def __del__(self) -> None:
         """Close the connection: commands and labs use a host for a moment."""
@@ -44,17 +46,39 @@ class VtyConnection:
 
     def query(self, command: str) -> bytes | None:
         """Return the output of a command in enable mode, None without a response."""
-        with self._lock:
-            # The daemon may have ended, and another listen there.
-            for _ in range(2):
-                is_new = self._socket is None
-                try:
-                    return _raw_exchange(self._connected(), command)
-                except OSError as error:
-                    self.close()
-                    if is_new or isinstance(error, TimeoutError):
-                        break
-            return None
+        return query_all(((self, command),))[0]
+
+    def send(self, command: str) -> bool | None:
+        """Send a command; return whether the connection is new for it, None without a daemon.
+
+        The caller has the `lock`.
+        """
+        # The daemon may have ended, and another listen there.
+        for _ in range(2):
+            is_new = self._socket is None
+            try:
+                self._connected().sendall(command.encode() + b"\0")
+            except OSError:
+                self.close()
+                if is_new:
+                    break
+            else:
+                return is_new
+        return None
+
+    def output(self, command: str, *, is_new: bool | None) -> bytes | None:
+        """Return the output of the command that was sent, as `send` returned; None without one."""
+        while is_new is not None and self._socket is not None:
+            try:
+                (output, _), *_ = _responses(self._socket, 1)
+            except OSError as error:
+                self.close()
+                if is_new or isinstance(error, EXPIRED):
+                    break
+                is_new = self.send(command)
+            else:
+                return output
+        return None
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -65,10 +89,23 @@ class VtyConnection:
     def _connected(self) -> socket.socket:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._socket.settimeout(5)
-            self._socket.connect(str(self._path))
+            limit_calls(self._socket, 5)
+            self._socket.connect(str(self.path))
             _exchange(self._socket, "enable")
         return self._socket
+
+
+def query_all(queries: Sequence[tuple[VtyConnection, str]]) -> tuple[bytes | None, ...]:
+    """Return the output of a command of each daemon in enable mode, None without a response.
+
+    All are sent before the first output is read, so that this process waits once, not for each.
+    """
+    with ExitStack() as locked:
+        # In one order, so that no two threads wait for each other.
+        for each, _ in sorted(queries, key=lambda query: query[0].path):
+            locked.enter_context(each.lock)
+        sent = [(each, command, each.send(command)) for each, command in queries]
+        return tuple(each.output(command, is_new=is_new) for each, command, is_new in sent)
 
 
 def configure(folder: Path, daemon: str, steps: Iterable[tuple[str, ...]]) -> None:

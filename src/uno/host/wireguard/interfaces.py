@@ -161,7 +161,7 @@ class InterfaceReader:
         """Return the response of each interface's process, None of those without one."""
         wanted = sorted(names)
         self._userspace.retain(wanted)
-        return {name: self._userspace.read(name) for name in wanted}
+        return self._userspace.read_all(wanted)
 
 
 def _from_uapi(name: str, settings: list[tuple[str, str]]) -> Dump:

@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from uno.host.socket_timeout import EXPIRED, limit_calls
 from uno.model.key_ids import Secret
 from uno.model.net import network, network_order
 from uno.model.tunnel import Peer
@@ -85,17 +86,43 @@ class SocketReader:
 
     def read(self, name: str) -> bytes | None:
         """Return the response with the settings of an interface, None without one."""
+        return self.read_all((name,))[name]
+
+    def read_all(self, names: Iterable[str]) -> dict[str, bytes | None]:
+        """Return the response of each of these interfaces, None of those without one.
+
+        All are requested before the first is read, so that this process waits once, not for each.
+        """
         with self._lock:
-            # The process may have ended, and another have the interface's name.
-            for _ in range(2):
-                is_new = name not in self._connections
-                try:
-                    return _exchange(self._connected(name))
-                except OSError as error:
-                    self.forget(name)
-                    if is_new or isinstance(error, TimeoutError):
-                        break
-            return None
+            requested = [(name, self._request(name)) for name in names]
+            return {name: self._response(name, is_new=is_new) for name, is_new in requested}
+
+    def _request(self, name: str) -> bool | None:
+        """Request the settings; return whether the connection is new, None without a process."""
+        # The process may have ended, and another have the interface's name.
+        for _ in range(2):
+            is_new = name not in self._connections
+            try:
+                self._connected(name).sendall(_REQUEST)
+            except OSError:
+                self.forget(name)
+                if is_new:
+                    break
+            else:
+                return is_new
+        return None
+
+    def _response(self, name: str, *, is_new: bool | None) -> bytes | None:
+        """Return the response to a request, None without one."""
+        while is_new is not None:
+            try:
+                return _response(self._connections[name])
+            except OSError as error:
+                self.forget(name)
+                if is_new or isinstance(error, EXPIRED):
+                    break
+                is_new = self._request(name)
+        return None
 
     def forget(self, name: str) -> None:
         """Close the connection to an interface's process, if there is one."""
@@ -111,7 +138,7 @@ class SocketReader:
         if name not in self._connections:
             one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._connections[name] = one
-            one.settimeout(_TIMEOUT)
+            limit_calls(one, _TIMEOUT)
             one.connect(_path(name))
         return self._connections[name]
 
@@ -119,6 +146,10 @@ class SocketReader:
 def _exchange(one: socket.socket) -> bytes:
     """Return the response to a request for all settings. Raises OSError without one."""
     one.sendall(_REQUEST)
+    return _response(one)
+
+
+def _response(one: socket.socket) -> bytes:
     response = b""
     # It ends with an empty line.
     while not response.endswith(b"\n\n"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import socket
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from uno.diagnostics import UnoError
 from uno.host.routing_frr import vty
+from uno.host.socket_timeout import limit_calls
 from uno.ports.host import SessionStatus
 from vty_daemon import daemon
 
@@ -55,6 +57,30 @@ def test_a_kept_connection_is_used_again_and_made_anew_where_the_daemon_has_ende
     with daemon(tmp_path, "bgpd", {"show": "two"}):
         assert kept.query("show") == b"two"
         kept.close()
+
+
+def test_all_daemons_are_asked_at_once_and_each_answers_for_itself(tmp_path: Path) -> None:
+    zebra, bfdd, bgpd = (vty.VtyConnection(tmp_path / f"{it}.vty") for it in ("zebra", "bfdd", "b"))
+
+    with daemon(tmp_path, "zebra", {"show": "1"}), daemon(tmp_path, "bfdd", {"show": "2"}):
+        assert vty.query_all([(bfdd, "show"), (bgpd, "show"), (zebra, "show")]) == (
+            b"2",
+            None,
+            b"1",
+        )
+        assert vty.query_all([(zebra, "show"), (bfdd, "unknown")]) == (b"1", None)
+        zebra.close()
+
+
+def test_a_daemon_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vty, "limit_calls", lambda one, _: limit_calls(one, 0.1))
+    kept = vty.VtyConnection(tmp_path / "bgpd.vty")
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hangs:
+        hangs.bind(str(kept.path))
+        hangs.listen()
+
+        assert kept.query("show") is None
 
 
 def test_a_kept_connection_goes_with_its_owner(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 
 import pytest
 
@@ -173,6 +173,34 @@ def test_a_connection_is_kept_and_made_anew_where_the_process_has_ended() -> Non
     with served("uwg-b0", TOLD.encode()):
         assert reader.read("uwg-b0") == TOLD.encode()
         reader.retain([])
+
+
+@pytest.mark.feature("G51")
+def test_all_processes_are_asked_before_the_first_response_is_read() -> None:
+    reader, asked = SocketReader(), Barrier(2, timeout=20)
+
+    def serve(door: socket.socket) -> None:
+        caller, _ = door.accept()
+        with caller:
+            caller.recv(64)
+            # No process answers before the other is asked.
+            asked.wait()
+            caller.sendall(TOLD.encode())
+
+    with ExitStack() as stack:
+        threads = []
+        for name in ("uwg-b0", "uwg-b1"):
+            door = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            door.bind(str(uapi.SOCKETS / f"{name}.sock"))
+            door.listen()
+            threads.append(Thread(target=serve, args=(door,)))
+            threads[-1].start()
+        found = reader.read_all(("uwg-b0", "uwg-b1", "uwg-b2"))
+        for each in threads:
+            each.join(20)
+
+    assert found == {"uwg-b0": TOLD.encode(), "uwg-b1": TOLD.encode(), "uwg-b2": None}
+    reader.retain([])
 
 
 @pytest.mark.feature("G51")
