@@ -28,9 +28,10 @@ sys.path.insert(0, str(HERE))
 
 # The files that take longest come first: one that starts last keeps the other processes waiting.
 LONGEST_FIRST = (
-    *("test_status", "test_demo", "test_hostile", "test_agents", "test_sessions", "test_undo"),
+    *("test_demo", "test_agents", "test_hostile", "test_notifications", "test_settings"),
+    *("test_sessions", "test_diagnosis", "test_pages", "test_status", "test_undo"),
     *("test_service", "test_faults", "test_hostile_bus", "test_restore", "test_verify"),
-    *("test_middleware", "test_sync", "test_settings", "test_trust", "test_root_vpn"),
+    *("test_middleware", "test_sync", "test_trust", "test_root_vpn"),
     *("test_chaos", "test_hostile_bgp", "test_shared_host", "test_rehearsal", "test_acceptance"),
 )
 

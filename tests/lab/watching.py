@@ -41,8 +41,9 @@ AROUND = {
     "next hops": "ip nexthop | sort",
     "files": """find /run /etc/frr /var/log \\( -path {labs} -o -path /run/mount \\) -prune \\
         -o -printf '%p %y %m %U\\n' | sort""",
+    # A process in brackets has ended, and is not waited for yet.
     "processes": """ps ax -o args |
-        grep -v -e 'ps ax' -e '^sh -c' -e grep -e '^sort' -e nsenter -e defunct | sort""",
+        grep -v -e 'ps ax' -e '^sh -c' -e grep -e '^sort' -e nsenter -e '^\\[' | sort""",
 }
 
 ROUTES = {

@@ -100,8 +100,11 @@ def disconnect(node: Node) -> None:
     for family in ("-4", "-6"):
         node.run(["ip", family, "-force", "-batch", "-"], stdin=_lines(_rules("del")), check=False)
     node.run(["ip", "link", "del", INTERFACE])
+    # wireguard-go ends once its interface is gone. Until then another does not start.
+    node.run(["sh", "-c", _AWAIT_END], timeout=30)
 
 
+_AWAIT_END = f"while [ -S /run/wireguard/{INTERFACE}.sock ]; do sleep 0.02; done"
 _USERSPACE = f"wireguard-go {INTERFACE} >/dev/null 2>&1"
 
 

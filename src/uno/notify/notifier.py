@@ -104,6 +104,8 @@ class Notifier:
         self._tracks: Tracks = _resumed(self._record, clocks.monotonic())
         self._pending: list[_Pending] = []
         self._changing_until = 0.0
+        # What is fetched, and when next.
+        self._heartbeat: str | None = None
         self._heartbeat_due = 0.0
 
     @property
@@ -218,16 +220,20 @@ class Notifier:
 
     def _is_heartbeat_due(self, settings: Notifying, picture: SenderView | None) -> bool:
         now = self._clocks.monotonic()
-        if settings.heartbeat is None or picture is None or now < self._heartbeat_due:
+        if settings.heartbeat is None or picture is None:
+            return False
+        # Whoever sets another address sees at once whether it works.
+        if settings.heartbeat == self._heartbeat and now < self._heartbeat_due:
             return False
         if min(picture.alive, default=picture.own) < picture.own:
             return False
-        self._heartbeat_due = now + HEARTBEAT
+        self._heartbeat, self._heartbeat_due = settings.heartbeat, now + HEARTBEAT
         return True
 
     def _forget(self) -> None:
         """Send nothing more: this cell is no sender any longer."""
         self._tracks, self._pending, self.problem = {}, [], ""
+        self._heartbeat = None
         if self._record != Record():
             self._store(Record())
 

@@ -221,6 +221,14 @@ def test_the_first_sender_fetches_the_heartbeat_and_the_second_when_it_is_gone(
     world.wait(2 * HEARTBEAT)
     assert world.sent == [beat, beat]
 
+    # Another address, or the same after none, is fetched at once.
+    for settings in (Notifying(heartbeat="https://hc.example.org/new", senders=(1, 2)), None):
+        world.settings = settings
+        world.wait(INTERVAL)
+    world.settings = Notifying(heartbeat=beat, senders=(1, 2))
+    world.wait(INTERVAL)
+    assert world.sent[2:] == ["https://hc.example.org/new", beat]
+
     second = World(tmp_path / "second.json", own=2)
     second.settings = world.settings
     second.alive = {1: frozenset(), 2: frozenset()}
