@@ -308,9 +308,9 @@ ELSEWHERE = {
     "test_without_waiting_nothing_is_known_yet",
     ("cell install", "--no-wait"): "unit/cli/commands/test_install.py::"
     "test_without_waiting_nothing_is_known_yet",
-    ("agent", "--web"): "lab/test_status.py::"
+    ("agent", "--web"): "lab/test_pages.py::"
     "test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_left_without",
-    ("web", "--address"): "lab/test_status.py::"
+    ("web", "--address"): "lab/test_pages.py::"
     "test_the_page_at_the_registry_shows_every_cell_with_its_agent_and_what_is_left_without",
     ("web", "--port"): "unit/cli/commands/test_serve_web.py::"
     "test_a_port_that_is_taken_is_named_and_nothing_is_served",
