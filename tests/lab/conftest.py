@@ -158,3 +158,14 @@ def living(installed: Deployment) -> Iterator[Agents]:
     agents = rehearsal.start_agents(installed, report=print)
     yield agents
     agents.stop()
+
+
+@pytest.fixture
+def well(living: Agents) -> Iterator[Agents]:
+    """All agents of the example, with all LANs in place; and again after the test."""
+    from lan_of_cell import regain_lan  # noqa: PLC0415 - this file puts its directory on the path
+
+    living.await_settled(within=120)
+    yield living
+    regain_lan(living.cells["lan-c"])
+    living.await_settled(within=120)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import causes
@@ -21,15 +20,6 @@ from uno.lab.agents import Agent, Agents
 from uno.lab.node import as_on_a_stock_host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def well(living: Agents) -> Iterator[Agents]:
-    """All agents, with all LANs in place; and again after the test."""
-    living.await_settled(within=120)
-    yield living
-    regain_lan(living.cells["lan-c"])
-    living.await_settled(within=120)
 
 
 @pytest.mark.feature("G42")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +20,6 @@ from uno.lab import deploy
 from uno.lab.agents import Agents
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def well(living: Agents) -> Iterator[Agents]:
-    """All agents, with all LANs in place; and again after the test."""
-    living.await_settled(within=120)
-    yield living
-    regain_lan(living.cells["lan-c"])
-    living.await_settled(within=120)
 
 
 @pytest.mark.feature("G50")

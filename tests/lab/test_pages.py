@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lan_of_cell import LANS, regain_lan
+from lan_of_cell import LANS
 from pages import (
     cells_on_map,
     chromium_on,
@@ -43,15 +43,6 @@ from uno.lab.particle_peer import connected, tunnels
 from uno.lab.world_layout import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def well(living: Agents) -> Iterator[Agents]:
-    """All agents, with all LANs in place; and again after the test."""
-    living.await_settled(within=120)
-    yield living
-    regain_lan(living.cells["lan-c"])
-    living.await_settled(within=120)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,6 @@ from uno.lab.particle_peer import connected, tunnels
 from uno.lab.world_layout import Cable
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def well(living: Agents) -> Iterator[Agents]:
-    """All agents, with all LANs in place; and again after the test."""
-    living.await_settled(within=120)
-    yield living
-    regain_lan(living.cells["lan-c"])
-    living.await_settled(within=120)
 
 
 ALL = {lan for lans in LANS.values() for lan in lans}

@@ -1,7 +1,7 @@
 """Hashes of passwords: argon2id (RFC 9106) as PHC strings, which a page checks passwords with.
 
 A definition may bring its own hashes along, of any cost: the page's process computes each of them
-once for an attempt at a login, and whoever has stolen a cell's package once for each guess.
+once for an attempt at a login, and a thief of a cell's package once for each guess.
 """
 
 from __future__ import annotations

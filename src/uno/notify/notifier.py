@@ -222,7 +222,7 @@ class Notifier:
         now = self._clocks.monotonic()
         if settings.heartbeat is None or picture is None:
             return False
-        # Whoever sets another address sees at once whether it works.
+        # Another address is fetched at once, which shows whether it works.
         if settings.heartbeat == self._heartbeat and now < self._heartbeat_due:
             return False
         if min(picture.alive, default=picture.own) < picture.own:
