@@ -9,8 +9,8 @@ import shlex
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Network
@@ -42,6 +42,7 @@ from watching import (
     vtysh,
 )
 
+from uno.host.command import run
 from uno.lab import deploy, rehearsal
 from uno.lab.carrier import carrier
 from uno.lab.deploy import Deployment, in_parallel
@@ -565,6 +566,40 @@ def test_what_routers_advertise_holds_while_the_host_forwards(site: Site, lifeti
         cell.run(["ip", "-6", "addr", "flush", "dev", "lan0", "scope", "global"])
 
 
+@pytest.mark.feature("F080")
+@pytest.mark.feature("G51")
+@pytest.mark.usefixtures("_restored")
+def test_an_interface_plugged_in_later_learns_of_routers_and_is_as_any_other_after_down(
+    site: Site,
+) -> None:
+    cell, router = (site.deployment.world.nodes[name] for name in ("lan-a", "lan-a-router"))
+    advertised = partial(advertise, router, "modem1", IPv6Network("2001:db8:77::/64"))
+    accept = "net.ipv6.conf.modem0.accept_ra"
+    default = "net.ipv6.conf.default.accept_ra"
+    site.deployment.service(cell, "down")
+    before = cell.run(["sysctl", "-n", default]).stdout.strip()
+    cell.run(["sysctl", "-qw", f"{default}=1"])
+    try:
+        site.deployment.service(cell, "up")
+        peer = ["peer", "name", "modem1", "netns", router.namespace]
+        run(["ip", "-n", cell.namespace, "link", "add", "modem0", "type", "veth", *peer])
+        for node, name in ((router, "modem1"), (cell, "modem0")):
+            node.run(["ip", "link", "set", name, "up"])
+        advertise_until(advertised, cell, "modem0")
+
+        # The first has the firewall know the new interface.
+        site.deployment.service(cell, "up")
+        assert "no change" in site.deployment.service(cell, "up").stdout
+        assert learned(cell, "modem0") == (True, True)
+        site.deployment.service(cell, "down")
+        assert learned(cell, "modem0") == (True, True)
+        values = [cell.run(["sysctl", "-n", key]).stdout.strip() for key in (accept, default)]
+        assert values == ["1", "1"]
+    finally:
+        cell.run(["ip", "link", "del", "modem0"], check=False)
+        cell.run(["sysctl", "-qw", f"{default}={before}"])
+
+
 @pytest.mark.feature("G25")
 @pytest.mark.feature("G51")
 @pytest.mark.usefixtures("_restored")
@@ -828,10 +863,22 @@ def install_as(deployment: Deployment, node: Node, name: str) -> None:
     node.run([*UNO, "install", str(copied), "-r", str(deployment.cell_root(node))])
 
 
-def learned(cell: Node) -> tuple[bool, bool]:
+def learned(cell: Node, nic: str = "lan0") -> tuple[bool, bool]:
     """Whether the host has a default route, and an address, from router advertisements."""
-    routes = cell.run(["ip", "-6", "route", "show", "default", "dev", "lan0", "proto", "ra"]).stdout
-    return bool(routes), "2001:db8:77:" in cell.run(["ip", "-6", "addr", "show", "lan0"]).stdout
+    routes = cell.run(["ip", "-6", "route", "show", "default", "dev", nic, "proto", "ra"]).stdout
+    return bool(routes), "2001:db8:77:" in cell.run(["ip", "-6", "addr", "show", nic]).stdout
+
+
+def advertise_until(advertised: Callable[..., None], cell: Node, nic: str) -> None:
+    """Advertise a default router until a host has learned it: its link comes up meanwhile."""
+
+    def is_learned() -> bool:
+        # Without an address of its own yet, the router cannot send.
+        with suppress(OSError):
+            advertised(lifetime=1800)
+        return learned(cell, nic) == (True, True)
+
+    await_true(is_learned, "the host has learned the router")
 
 
 def every_way_between(one: Node, other: Node) -> list[PingPath]:

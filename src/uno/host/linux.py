@@ -52,7 +52,13 @@ from uno.ports.host import (
     StartRouting,
     StopRouting,
 )
-from uno.reconcile.kernel_parameters import FORWARDING, IPV4_FORWARDING, relevant, suffices
+from uno.reconcile.kernel_parameters import (
+    FORWARDING,
+    IPV4_FORWARDING,
+    inherited,
+    relevant,
+    suffices,
+)
 from uno.reconcile.nft_evaluation import source_translations
 from uno.render import nftables
 
@@ -112,6 +118,8 @@ class LinuxHost:
         self._wireguard = wireguard.InterfaceReader()
         self._parameters = sysctl.ParameterReader()
         self._forwarding_parameters = sysctl.ParameterReader()
+        # Parameters of interfaces that have come since others were recorded.
+        self._inheriting: frozenset[str] = frozenset()
         self._resolver = endpoint_lookup.PatientResolver()
         self._state = StateFile(self.folder / "state.json")
         self._frr = daemons.Frr(self.folder / "frr")
@@ -133,7 +141,7 @@ class LinuxHost:
             has_ipv6=_has_ipv6(),
             forwarded=state.sysctls.get(IPV4_FORWARDING, present.get(IPV4_FORWARDING)) == "1",
             sysctls=present,
-            originals=state.sysctls,
+            originals=state.sysctls | inherited(state.sysctls, present, (n.name for n in nics)),
         )
         if not self._is_cell:
             return found
@@ -152,7 +160,10 @@ class LinuxHost:
         listing, opened = self._filters()
         node = own.get(state.node or "")
         # The parameters of an interface go with it.
-        originals = {k: v for k, v in state.sysctls.items() if sysctl.exists(k)}
+        recorded = {k: v for k, v in state.sysctls.items() if sysctl.exists(k)}
+        later = self._inherited(interfaces, state)
+        self._inheriting = frozenset(later)
+        originals = recorded | later
         return Observed(
             unreachable_routes=routes.unreachable_routes if self._is_cell else frozenset(),
             firewall=_observed_firewall(state, listing),
@@ -185,7 +196,7 @@ class LinuxHost:
         state = self._state.read()
         return (
             self._wireguard.configured(state.tunnels),
-            self._parameters.existing(state.sysctls),
+            self._parameters.existing({*state.sysctls, *self._inheriting}),
             nft.generation(),
             self._frr.fingerprint(),
         )
@@ -352,6 +363,15 @@ class LinuxHost:
             nft.replace_table(nftables.PROBE_TABLE, None)
         # The whole folder: a kill may have left a half-written file in it.
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _inherited(
+        self, interfaces: Iterable[inventory.Interface], state: HostState
+    ) -> dict[str, str]:
+        """Return the originals of parameters of interfaces that have come since."""
+        names = [
+            each.name for each in interfaces if each.name != "lo" and not self._own(each, state)
+        ]
+        return inherited(state.sysctls, sysctl.existing(relevant(names)), names)
 
     def _own(self, each: inventory.Interface, state: HostState) -> bool:
         return each.alias == self._alias or state.owns(each.name)

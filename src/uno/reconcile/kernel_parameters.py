@@ -29,6 +29,7 @@ OPTIONAL = frozenset(_SPREADING)
 """Parameters that are left as they are where they cannot be set, as in some containers."""
 
 _ACCEPT_WHILE_FORWARDING = "2"
+_ACCEPTING = ("1", _ACCEPT_WHILE_FORWARDING)
 
 
 def relevant(interfaces: Iterable[str]) -> tuple[str, ...]:
@@ -47,6 +48,27 @@ def parameters(facts: Facts) -> tuple[tuple[str, str], ...]:
     """
     found = (*_before_forwarding(facts), *((key, "1") for key in _ALWAYS))
     return tuple(each for each in found if facts.has_ipv6 or not each[0].startswith("net.ipv6."))
+
+
+def inherited(
+    originals: Mapping[str, str], present: Mapping[str, str], interfaces: Iterable[str]
+) -> dict[str, str]:
+    """Return what `accept_ra` of interfaces that have come since `originals` is restored to.
+
+    They got uno's value from `default`, and would have got the one that was there before. One that
+    another program has set is not among them.
+    """
+    before = originals.get(_accept_ra("default"))
+    if before is None:
+        return {}
+    _, *names = _names(interfaces)
+    # One that forwarded by a setting of its own was there before: that is recorded.
+    keys = (_accept_ra(name) for name in names if _forwarding(6, name) not in originals)
+    return {
+        key: before
+        for key in keys
+        if key not in originals and present.get(key) == _ACCEPT_WHILE_FORWARDING
+    }
 
 
 def restored(
@@ -86,9 +108,14 @@ def suffices(key: str, value: str, *, every: str) -> bool:
 
 
 def _before_forwarding(facts: Facts) -> Iterator[tuple[str, str]]:
-    for name in _names(nic.name for nic in facts.nics if not nic.is_bridge_port):
-        if _accepts_advertisements(name, facts):
-            yield _accept_ra(name), _ACCEPT_WHILE_FORWARDING
+    ports = {nic.name for nic in facts.nics if nic.is_bridge_port}
+    default, *names = _names(nic.name for nic in facts.nics)
+    # The default last: an interface that has uno's value, and is not recorded, has come since.
+    for name in (*names, default):
+        key = _accept_ra(name)
+        is_unused = name.replace("/", ".") in ports and key not in facts.originals
+        if not is_unused and _accepts_advertisements(name, facts):
+            yield key, _ACCEPT_WHILE_FORWARDING
     for version, every in ((4, IPV4_FORWARDING), (6, IPV6_FORWARDING)):
         if _before(every, facts) == "0":
             keys = (_forwarding(version, name) for name in _names(n.name for n in facts.nics))
@@ -104,10 +131,10 @@ def _accepts_advertisements(name: str, facts: Facts) -> bool:
     may be due in half an hour, and the interface may have come later.
     """
     key = _accept_ra(name)
-    now = facts.sysctls.get(key)
-    accepts = now == "1" or (now == _ACCEPT_WHILE_FORWARDING and facts.originals.get(key) == "1")
-    alone = _forwarded_alone(_forwarding(6, name), IPV6_FORWARDING, facts)
-    return accepts and not alone and _before(IPV6_FORWARDING, facts) == "0"
+    is_alone = _forwarded_alone(_forwarding(6, name), IPV6_FORWARDING, facts)
+    accepted = (_ACCEPT_WHILE_FORWARDING,) if is_alone else _ACCEPTING
+    accepts = facts.sysctls.get(key) in _ACCEPTING and _before(key, facts) in accepted
+    return accepts and _before(IPV6_FORWARDING, facts) == "0"
 
 
 def _forwarded_alone(key: str, every: str, facts: Facts) -> bool:

@@ -48,9 +48,9 @@ def test_advertisements_are_accepted_where_they_were_before_the_host_forwards() 
     keys = up(host)
 
     assert keys[:3] == (
-        "net.ipv6.conf.default.accept_ra",
         ACCEPT_RA,
         "net.ipv6.conf.eth0/5.accept_ra",
+        "net.ipv6.conf.default.accept_ra",
     )
     assert set(keys[-2:]) == {IPV4, IPV6}
 
@@ -82,6 +82,68 @@ def test_an_interface_that_comes_later_accepts_advertisements_at_once() -> None:
     assert host.advertise("eth0")
     up(host)
     assert host.advertise("eth0")
+
+
+@pytest.mark.parametrize("passes", [0, 2], ids=["static", "agent"])
+@pytest.mark.parametrize("before", ["1", "2"])
+def test_after_down_an_interface_that_came_later_has_what_the_host_gave_new_ones(
+    before: str, passes: int
+) -> None:
+    host = FakeHost(nics=[ETH0])
+    host.sysctl("net.ipv6.conf.default.accept_ra", before)
+    up(host)
+    host.plug(DSL)
+    for _ in range(passes):
+        assert cell_target(host, PACKAGE).compare(host).actions == ()
+
+    down(host)
+
+    assert value(host, "net.ipv6.conf.eth0/5.accept_ra") == before
+    assert value(host, ACCEPT_RA) == "1"
+
+
+def test_an_interface_that_accepted_them_while_forwarding_before_uno_does_after_down() -> None:
+    host = FakeHost(nics=[ETH0, DSL])
+    host.sysctl(ACCEPT_RA, "2")
+    up(host)
+
+    down(host)
+
+    assert value(host, ACCEPT_RA) == "2"
+    assert value(host, "net.ipv6.conf.eth0/5.accept_ra") == "1"
+
+
+def test_the_setting_of_an_interface_that_came_later_is_put_back_and_then_restored() -> None:
+    host = FakeHost()
+    up(host)
+    host.plug(ETH0)
+    host.sysctl(ACCEPT_RA, "1")
+    up(host)
+    assert value(host, ACCEPT_RA) == "2"
+
+    down(host)
+
+    assert value(host, ACCEPT_RA) == "1"
+
+
+def test_what_another_program_set_on_an_interface_that_came_later_stays() -> None:
+    host = FakeHost()
+    up(host)
+    host.plug(ETH0)
+    host.sysctl(ACCEPT_RA, "0")
+    assert cell_target(host, PACKAGE).compare(host).actions == ()
+
+    down(host)
+
+    assert value(host, ACCEPT_RA) == "0"
+
+
+def test_an_interface_that_becomes_a_port_of_a_bridge_keeps_its_setting_while_uno_runs() -> None:
+    host = FakeHost(nics=[ETH0])
+    up(host)
+    host.plug(replace(ETH0, is_bridge_port=True))
+
+    assert cell_target(host, PACKAGE).compare(host).actions == ()
 
 
 def test_an_interface_whose_setting_is_reset_later_accepts_them_at_the_next_pass() -> None:

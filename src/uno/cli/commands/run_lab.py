@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -53,8 +54,8 @@ def up(
         _print(f"all pairs of LAN hosts after {raised.all_pairs:.1f} s")
     _print_next_commands(world.id)
     if agents:
-        at = f"{_uno()} lab exec --lab {world.id} {world.registry.name} --"
-        _print(f"change it: {at} {_uno()} sync -r {deployment.registry_root}")
+        at = f"{own_command()} lab exec --lab {world.id} {world.registry.name} --"
+        _print(f"change it: {at} {own_command()} sync -r {deployment.registry_root}")
     raise typer.Exit(1 if missing else 0)
 
 
@@ -160,9 +161,15 @@ def _print_next_commands(lab_id: str) -> None:
     from uno.lab.world_layout import Role  # noqa: PLC0415
 
     cell = lab_state.load(lab_id).layout.having(Role.CELL)[0].name
-    _print(f"enter it: {_uno()} lab exec --lab {lab_id} {cell} -- bash")
-    _print(f"take it down: {_uno()} lab down {lab_id}")
+    _print(f"enter it: {own_command()} lab exec --lab {lab_id} {cell} -- bash")
+    _print(f"take it down: {own_command()} lab down {lab_id}")
 
 
-def _uno() -> str:
-    return shlex.join(program.argv()) if "__main__" in sys.argv[0] else "uno"
+def own_command() -> str:
+    """Return what runs this uno: its name, where PATH finds it by that."""
+    this = sys.argv[0]
+    if "__main__" in this:
+        return shlex.join(program.argv())
+    found = shutil.which("uno")
+    is_found = found is not None and os.path.realpath(found) == os.path.realpath(this)
+    return "uno" if is_found else shlex.quote(str(Path(this).absolute()))

@@ -95,7 +95,7 @@ def _cells(view: UvnView) -> Table:
         status = cell.status
         table.add_row(
             Text(cell.name, style="" if cell.alive else "dim"),
-            _generation(cell),
+            _generation(cell, view),
             Text("\n".join(first(str(lan.network) for lan in status.lans)) if status else ""),
             _up_of_all(status) if status else "",
             _last_seen(cell, view),
@@ -104,10 +104,13 @@ def _cells(view: UvnView) -> Table:
     return table
 
 
-def _generation(cell: CellView) -> Text:
+def _generation(cell: CellView, view: UvnView) -> Text:
     if cell.status is None:
         return Text("–")
-    return Text(str(cell.status.generation), style="" if cell.consistent else _DOUBTFUL)
+    if cell.consistent:
+        # Its package may be of an earlier generation: later ones have not changed it.
+        return Text(str(max(view.generation, cell.status.generation)))
+    return Text(str(cell.status.generation), style=_DOUBTFUL)
 
 
 def _last_seen(cell: CellView, view: UvnView) -> str:

@@ -44,7 +44,7 @@ from uno.ports.host import (
     StopRouting,
     Underlay,
 )
-from uno.reconcile.kernel_parameters import FORWARDING, IPV4_FORWARDING, relevant
+from uno.reconcile.kernel_parameters import FORWARDING, IPV4_FORWARDING, inherited, relevant
 from uno.reconcile.nft_evaluation import source_translations
 
 # A part of an action that Linux does whole or not at all.
@@ -148,13 +148,14 @@ class FakeHost:
             routes=routes,
             forwarded=self._originals.get(IPV4_FORWARDING, present[IPV4_FORWARDING]) == "1",
             sysctls=present,
-            originals=dict(self._originals),
+            originals=self._originals_with_inherited(),
         )
 
     def observe(self, sysctls: tuple[str, ...]) -> Observed:
         """Return what uno owns now, and these kernel parameters and those that uno changed."""
         # The parameters of an interface go with it.
-        originals = {k: v for k, v in self._originals.items() if self.kernel.has_parameter(k)}
+        recorded = self._originals_with_inherited()
+        originals = {k: v for k, v in recorded.items() if self.kernel.has_parameter(k)}
         return Observed(
             unreachable_routes=frozenset(self.kernel.unreachable_routes),
             firewall=self.kernel.firewall,
@@ -324,6 +325,10 @@ class FakeHost:
 
     def _note_original(self, key: str) -> None:
         self._originals.setdefault(key, self.kernel.parameter(key))
+
+    def _originals_with_inherited(self) -> dict[str, str]:
+        present = self._existing(relevant(self.kernel.nics))
+        return self._originals | inherited(self._originals, present, self.kernel.nics)
 
     def _existing(self, keys: Iterable[str]) -> dict[str, str]:
         there = filter(self.kernel.has_parameter, keys)

@@ -99,6 +99,16 @@ def test_a_uvn_without_faults_fits_into_a_few_lines(capsys: pytest.CaptureFixtur
     ]
 
 
+def test_a_cell_whose_package_a_generation_has_not_changed_is_at_that_generation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    late = replace(B, status=replace(status_of(lan(LAN2), links=(link(1),)), generation=11))
+    lines = page(replace(UVN, generation=14, cells=(A, late)), capsys)
+
+    assert lines[0].startswith("net, seen from lan-a: generation 14, not consistent")
+    assert [each.split()[:2] for each in lines[3:5]] == [["lan-a", "14"], ["lan-b", "11"]]
+
+
 @pytest.mark.feature("G52")
 def test_what_is_in_the_way_at_a_cell_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     obstructed = cell(2, status_of(lan(LAN2), obstacles=("LAN 192.168.2.0/24: eth1 is down",)))
