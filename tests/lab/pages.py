@@ -106,8 +106,8 @@ def shown_at(page: Page, selector: str) -> float:
     return float(found.json_value()) / 1000
 
 
-def listened_on(node: Node, port: int = 443) -> set[str]:
-    """The IPv4 addresses at which a node's programs accept connections to a TCP port."""
-    listed = node.run(["ss", "-H", "-l", "-t", "-n", f"sport = :{port}"]).stdout
-    ends = [line.split()[3].rpartition(":")[0] for line in listed.splitlines()]
-    return {each for each in ends if not each.startswith("[")}
+def listened_on(node: Node, port: int = 443, *, version: int = 4) -> set[str]:
+    """The addresses of an IP version at which a node's programs accept connections to a port."""
+    words = ["ss", f"-{version}", "-H", "-l", "-t", "-n", f"sport = :{port}"]
+    lines = node.run(words).stdout.splitlines()
+    return {line.split()[3].rpartition(":")[0].strip("[]") for line in lines}

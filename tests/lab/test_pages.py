@@ -29,6 +29,7 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
 from watching import (
     await_true,
+    host_addresses,
     node_addresses,
     note,
     power_cut,
@@ -40,7 +41,9 @@ from uno.lab.agents import Agents
 from uno.lab.deploy import in_parallel
 from uno.lab.node import Node, Program, as_on_a_stock_host
 from uno.lab.particle_peer import connected, tunnels
-from uno.lab.world_layout import Role
+from uno.lab.world import World
+from uno.lab.world_layout import PUBLIC6, Role
+from uno.model.net import address
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -78,33 +81,49 @@ def test_the_page_of_every_cell_is_read_from_everywhere_in_the_uvn_and_from_nowh
     }
     assert wrong == {}
     # The Internet has no route to a page: whoever is beside a cell may send there nevertheless.
-    (stranger,) = world.having(Role.INTERNET)
-    for name, cell in public_cells(well):
-        before = strangers(cell)
-        with led_to_pages(cell, stranger) as addresses:
-            refused = pages_read(stranger, authority, addresses, timeout=2)
-        assert {*pages[name], str(node_addresses(cell)[0])} < refused.keys()
-        assert not [each for each in refused.values() if "html" in each.lower()], refused
-        # A router is in front of others; nothing but its own firewall is in front of the relay.
-        assert name != "relay" or strangers(cell) > before
+    asked = []
+    for cell in public_cells(well):
+        with led_to(cell, world) as addresses:
+            assert {*pages[cell.name], *map(str, node_addresses(cell))} < set(addresses)
+            for version in (4, 6):
+                chosen = [each for each in addresses if address(each).version == version]
+                before = strangers(cell)
+                refused = pages_read(world.internet, authority, chosen, timeout=2)
+                assert not [each for each in refused.values() if "html" in each.lower()], refused
+                # A router is in front of others; nothing but its own firewall is in front of it.
+                assert cell.name != "relay" or strangers(cell) > before, refused
+                asked.append(len(refused))
+    note(f"refused from outside at {sum(asked[::2])} IPv4 and {sum(asked[1::2])} IPv6 addresses")
 
 
-def public_cells(well: Agents) -> list[tuple[str, Node]]:
-    """The cells that have a public address, by name."""
-    return [(name, it.node) for name, it in well.cells.items() if it.node.station.public]
+def public_cells(well: Agents) -> list[Node]:
+    """The cells that have a public address."""
+    return [agent.node for agent in well.cells.values() if agent.node.station.public]
 
 
 @contextmanager
-def led_to_pages(cell: Node, stranger: Node) -> Iterator[list[str]]:
-    """Have a node send to each address of a cell's page; yield these, the public one first."""
-    public, addresses = str(cell.station.public), sorted(listened_on(cell))
-    (way,) = json.loads(stranger.run(["ip", "-j", "route", "get", public]).stdout)
+def led_to(cell: Node, world: World) -> Iterator[list[str]]:
+    """Have the Internet send to every address of a cell; yield these, its public ones first.
+
+    The others are those of its LANs, tunnels and itself. The Internet has an IPv6 address of its
+    own meanwhile, which the cell can answer.
+    """
+    internet, stations = world.internet, [node.station for node in world.nodes.values()]
+    (front,) = [it for it in stations if cell.station.public in it.addresses]
+    public = {each.version: str(each) for each in front.addresses[-2:]}
+    (way,) = json.loads(internet.run(["ip", "-j", "route", "get", public[4]]).stdout)
+    inner = [each for each in host_addresses(cell) if str(each) not in public.values()]
     with ExitStack() as led:
-        for address in addresses:
-            words = (address, "via", public, "dev", way["dev"], "onlink")
-            stranger.run(["ip", "route", "add", *words])
-            led.callback(stranger.run, ["ip", "route", "del", address])
-        yield [public, *addresses]
+        internet.run(["ip", "address", "add", STRANGER6, "dev", "lo"])
+        led.callback(internet.run, ["ip", "address", "del", STRANGER6, "dev", "lo"])
+        for each in inner:
+            words = (str(each), "via", public[each.version], "dev", way["dev"], "onlink")
+            internet.run(["ip", "route", "add", *words])
+            led.callback(internet.run, ["ip", "route", "del", str(each)])
+        yield [*public.values(), *map(str, inner)]
+
+
+STRANGER6 = f"{PUBLIC6[-2]}/128"
 
 
 @pytest.mark.feature("F106")
@@ -119,7 +138,7 @@ def test_a_browser_in_every_place_of_the_uvn_logs_in_and_sees_it_and_one_outside
     others = {name: pages[order[order.index(name) - 1]][0] for name in order}
     hosts = {str(host.station.cell): host for host in world.having(Role.HOST)}
     assert {*hosts, "relay"} == pages.keys()
-    guest, (stranger,) = world.nodes["john"], world.having(Role.INTERNET)
+    guest = world.nodes["john"]
     seen = {}
     with chromiums(tmp_path, root=authority) as chromium:
         for name, node in {**hosts, "relay": world.nodes["relay"]}.items():
@@ -128,11 +147,14 @@ def test_a_browser_in_every_place_of_the_uvn_logs_in_and_sees_it_and_one_outside
         tunnel = tunnels(deployment.particle_package(guest))["lan-a"]
         with connected(guest, tunnel), chromium(guest) as browser:
             seen[guest.name] = cells_on_map(logged_in(browser, pages["lan-d"][0], **JOHN))
-        with chromium(stranger) as browser:
+        with chromium(world.internet) as browser:
             refused = []
-            for _, cell in public_cells(well):
-                with led_to_pages(cell, stranger) as addresses:
-                    refused += [why_not(browser, address) for address in addresses]
+            for cell in public_cells(well):
+                served = sorted(listened_on(cell, version=4))
+                # Each takes seconds. Nothing but its own firewall is in front of this one.
+                served += sorted(listened_on(cell, version=6)) if cell.name == "relay" else []
+                with led_to(cell, world) as (public, *_):
+                    refused += [why_not(browser, each) for each in (public, *served)]
     note(f"shown in {len(seen)} places, refused at {len(refused)} addresses: {set(refused)}")
     assert {name: cells for name, cells in seen.items() if cells != order} == {}
     assert all(refused)
@@ -146,7 +168,8 @@ def why_not(browser: Browser, address: str) -> str:
     """Why a browser does not get a page; empty if it does."""
     page = browser.new_page()
     try:
-        page.goto(f"https://{address}/", timeout=1500)
+        host = f"[{address}]" if ":" in address else address
+        page.goto(f"https://{host}/", timeout=1500)
     except PlaywrightError as error:
         return error.message.partition("\n")[0].partition(" at ")[0]
     finally:

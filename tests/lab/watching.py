@@ -178,6 +178,13 @@ def node_addresses(cell: Node) -> tuple[Address, ...]:
     return tuple(each for each in found if not each.is_link_local)
 
 
+def host_addresses(node: Node) -> tuple[Address, ...]:
+    """The addresses of a node of both IP versions, without loopback and link-local ones."""
+    shown = json.loads(node.run(["ip", "-j", "address", "show", "scope", "global"]).stdout)
+    found = (each["local"] for link in shown for each in link.get("addr_info", ()) if each)
+    return tuple(map(address, dict.fromkeys(found)))
+
+
 def stream(paths: Iterable[PingPath]) -> tuple[PingMatrix, PingStream]:
     """A prober and its stream of 100 pings a second, to be entered in this order."""
     prober = PingMatrix(paths)
