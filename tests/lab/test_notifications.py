@@ -115,6 +115,12 @@ def test_nobody_is_notified_of_a_blip_once_of_many_and_a_dead_sender_fetches_no_
         assert "comes and goes" in inbox.read_text()
         blip(well)
         assert holds(lambda: len(notices(inbox)) == 1, during=6), "many are sent once"
+        # What has flapped is steady after 15 times this.
+        config("config", "uvn", "-U", "--notify-hold", "1", "-y")
+        well.sync("-t", "120")
+        await_true(lambda: len(notices(inbox)) > 1, "its end is sent", within=60)
+        assert "works again" in inbox.read_text().splitlines()[-1]
+        assert len(notices(inbox, LOST)) == 2
 
         assert paths_of(other) == []
         well.cells["lan-a"].kill()

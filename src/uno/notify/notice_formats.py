@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 
 from uno.model.notification_targets import Protocol, Target
-from uno.notify.policy import NoticeKind
+from uno.notify.policy import HOLD, STEADY, NoticeKind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,7 +68,8 @@ class Sent(Struct, frozen=True, kw_only=True):
 
     `id` is the same at each attempt, so that a server can drop repetitions. `began` is the time at
     which it began, `now` that of the notice, both of the sender's clock. `page` is the address of a
-    status page, empty if there is none.
+    status page, empty if there is none. `steady` is for how many seconds something that comes and
+    goes has to stay as it is before the next notice.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Sent(Struct, frozen=True, kw_only=True):
     began: datetime
     now: datetime
     page: str = ""
+    steady: float = STEADY * HOLD
 
 
 def message(target: Target, notice: Notice, sent: Sent) -> Message:
@@ -112,7 +114,8 @@ def text(notice: Notice, sent: Sent) -> str:
     if condition.remedy and notice.kind in {NoticeKind.LOST, NoticeKind.UNSTABLE}:
         lines.append(f"To do: {_one_line(condition.remedy)}.")
     if notice.kind is NoticeKind.UNSTABLE:
-        lines.append("Nothing more is sent until it has been steady for 15 minutes.")
+        steady = f"{sent.steady:.0f} s" if sent.steady < 60 else f"{sent.steady / 60:.3g} minutes"
+        lines.append(f"Nothing more is sent until it has been steady for {steady}.")
     lines += [sent.page, f"Sent by {sent.cell}."]
     return "\n".join(line for line in lines if line)
 

@@ -215,6 +215,7 @@ class Notifier:
             began=datetime.fromtimestamp(waiting.notice.since, UTC),
             now=datetime.fromtimestamp(waiting.created, UTC),
             page=picture.page if picture else "",
+            steady=float(policy.STEADY * settings.hold),
         )
         return Errand(url=url, message=message(target(url), waiting.notice, sent))
 

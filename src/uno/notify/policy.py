@@ -1,9 +1,9 @@
 """Which notices follow from what is wrong, without a storm of them. Pure.
 
 A condition is one thing that is wrong: one cause, not each of its symptoms. A notice is sent when a
-condition has lasted for `hold` seconds, and another when it has been gone for as long. One
-that comes and goes more than `FLAPS` times in `WINDOW` seconds causes one notice; the next follows
-when it has not changed for `WINDOW` seconds (RFC 2439 damps routes for the same reason).
+condition has lasted for `hold` seconds, and another when it has been gone for as long. One that
+changes more than `FLAPS` times within `window` causes one notice; the next follows when it has not
+changed for `STEADY` times `hold` (RFC 2439 damps routes for the same reason).
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 HOLD = 60.0
-WINDOW = 900.0
 FLAPS = 6
+# In holds. Changes that are no hold apart are not reported one by one: that they are many has to
+# show within so many holds, which are therefore more than `FLAPS`.
+STEADY = 15
+# The least seconds in which changes are counted.
+_WINDOW = 900.0
 
 
 class Condition(Struct, frozen=True, kw_only=True):
@@ -68,6 +72,11 @@ class Track(Struct, frozen=True, kw_only=True):
 Tracks = Mapping[str, Track]
 
 
+def window(hold: float) -> float:
+    """Return the seconds in which changes are counted."""
+    return max(_WINDOW, STEADY * hold)
+
+
 def unmuted(
     conditions: Mapping[str, Condition], muted: AbstractSet[str], tracks: Tracks
 ) -> Mapping[str, Condition]:
@@ -99,14 +108,14 @@ def step(
     found: dict[str, Track] = {}
     notices: list[Notice] = []
     for id_ in sorted({*tracks, *conditions}):
-        track = _seen(tracks.get(id_), conditions.get(id_), now)
+        track = _seen(tracks.get(id_), conditions.get(id_), now, hold=hold)
         if track is None:
             continue
         begun = max(track.changed, since_change or 0.0) if track.present else track.changed
         track, kind = _due(track, now, begun=begun, hold=hold)
         if kind is not None:
             notices.append(Notice(kind=kind, condition=track.condition, since=track.changed))
-        if track.present or track.reported or now - track.changed < WINDOW:
+        if track.present or track.reported or now - track.changed < window(hold):
             found[id_] = track
     return found, tuple(notices)
 
@@ -118,7 +127,7 @@ def due_in(
     times = []
     for track in tracks.values():
         if track.unstable:
-            times.append(track.changed + WINDOW)
+            times.append(track.changed + STEADY * hold)
         elif track.present and not track.reported:
             times.append(max(track.changed, since_change or 0.0) + hold)
         elif track.reported and not track.present:
@@ -127,7 +136,9 @@ def due_in(
     return None if soonest is None else max(0.0, soonest - now)
 
 
-def _seen(track: Track | None, condition: Condition | None, now: float) -> Track | None:
+def _seen(
+    track: Track | None, condition: Condition | None, now: float, *, hold: float
+) -> Track | None:
     if track is None:
         if condition is None:
             return None
@@ -136,18 +147,18 @@ def _seen(track: Track | None, condition: Condition | None, now: float) -> Track
     newest = condition or track.condition
     if present == track.present:
         return replace(track, condition=newest)
-    recent = tuple(each for each in track.changes if now - each < WINDOW)
+    recent = tuple(each for each in track.changes if now - each < window(hold))
     changes = (*recent, now)[-(FLAPS + 1) :]
     return replace(track, condition=newest, present=present, changed=now, changes=changes)
 
 
 def _due(track: Track, now: float, *, begun: float, hold: float) -> tuple[Track, NoticeKind | None]:
     if track.unstable:
-        if now - track.changed < WINDOW:
+        if now - track.changed < STEADY * hold:
             return track, None
         kind = NoticeKind.LOST if track.present else NoticeKind.FOUND
         return replace(track, unstable=False, reported=track.present, changes=()), kind
-    if len(track.changes) > FLAPS and now - track.changes[0] < WINDOW:
+    if len(track.changes) > FLAPS and now - track.changes[0] < window(hold):
         return replace(track, unstable=True, reported=True), NoticeKind.UNSTABLE
     if track.present and not track.reported and now - begun >= hold:
         return replace(track, reported=True), NoticeKind.LOST

@@ -12,9 +12,10 @@ from email.policy import default as email_policy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from uno.model.notification_targets import target
-from uno.notify.notice_formats import Mail, Post, Sent, message, title
+from uno.notify.notice_formats import Mail, Post, Sent, message, text, title
 from uno.notify.policy import Condition, Notice, NoticeKind
 
 CONDITION = Condition(
@@ -58,6 +59,18 @@ def test_a_webhook_gets_json_that_is_signed_with_its_secret() -> None:
     expected = hmac.new(b"s3cret", made.body, hashlib.sha256).hexdigest()
     assert made.headers["X-Uno-Signature"] == f"sha256={expected}"
     assert "s3cret" not in made.path
+
+
+@pytest.mark.parametrize(
+    ("steady", "words"), [(15.0, "15 s"), (900.0, "15 minutes"), (54000.0, "900 minutes")]
+)
+def test_of_what_comes_and_goes_it_is_said_when_the_next_notice_is_sent(
+    steady: float, words: str
+) -> None:
+    unstable, sent = replace(LOST, kind=NoticeKind.UNSTABLE), replace(SENT, steady=steady)
+    expected = f"Nothing more is sent until it has been steady for {words}."
+    assert expected in text(unstable, sent).splitlines()
+    assert not any("steady" in line for line in text(LOST, sent).splitlines())
 
 
 @pytest.mark.feature("G50")

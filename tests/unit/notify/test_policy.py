@@ -11,26 +11,31 @@ from hypothesis import strategies as st
 from uno.notify.policy import (
     FLAPS,
     HOLD,
-    WINDOW,
+    STEADY,
     Condition,
     NoticeKind,
     Tracks,
     due_in,
     step,
+    window,
 )
 
+WINDOW = int(window(HOLD))
 SILENT = Condition(id="cell/3", subject="lan-c", text="lan-c is silent")
 LOST, FOUND, UNSTABLE = NoticeKind.LOST, NoticeKind.FOUND, NoticeKind.UNSTABLE
 
 
-def played(changes: Iterable[tuple[int, bool]], *, end: int) -> list[tuple[int, NoticeKind]]:
+def played(
+    changes: Iterable[tuple[int, bool]], *, end: int, hold: float = HOLD
+) -> list[tuple[int, NoticeKind]]:
     """Step each second; a change is a time and whether the condition is there from then on."""
     waiting, present, tracks = list(changes), False, {}
     found: list[tuple[int, NoticeKind]] = []
     for now in range(end):
         while waiting and waiting[0][0] <= now:
             present = waiting.pop(0)[1]
-        tracks, notices = step(tracks, {SILENT.id: SILENT} if present else {}, float(now))
+        conditions = {SILENT.id: SILENT} if present else {}
+        tracks, notices = step(tracks, conditions, float(now), hold=hold)
         found += [(now, notice.kind) for notice in notices]
     return found
 
@@ -54,7 +59,17 @@ def test_a_condition_that_comes_and_goes_for_half_an_hour_causes_two_notices() -
     changes = [(100 + 20 * i, i % 2 == 0) for i in range(90)]
     assert played(changes, end=7200) == [
         (100 + 20 * FLAPS, UNSTABLE),
-        (100 + 20 * 89 + int(WINDOW), FOUND),
+        (100 + 20 * 89 + int(STEADY * HOLD), FOUND),
+    ]
+
+
+@pytest.mark.parametrize("hold", [10, 60, 150, 600, 3600])
+def test_whatever_the_hold_what_comes_and_goes_faster_causes_two_notices(hold: int) -> None:
+    half = hold - 1
+    changes = [(100 + half * i, i % 2 == 0) for i in range(20)]
+    assert played(changes, end=100 + half * 20 + 20 * hold, hold=hold) == [
+        (100 + half * FLAPS, UNSTABLE),
+        (100 + half * 19 + STEADY * hold, FOUND),
     ]
 
 
