@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -26,15 +27,26 @@ from uno.web.picture import LinkRates, Picture, link_name  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 CHROMIUM = "/usr/bin/chromium"
 READER = replace(BOSS, particles=frozenset({1}))
-EVENTS = (
-    event(50, AlertSeverity.CRITICAL, "oslo has no contact", cells=(3,)),
-    event(49, AlertSeverity.CRITICAL, "link paris – oslo is down", links=("1-3",)),
-    event(47, AlertSeverity.INFO, "phone is online at paris", cells=(1,)),
-    event(44, AlertSeverity.INFO, "rome runs generation 12", cells=(2,)),
-    event(43, AlertSeverity.INFO, "paris runs generation 12", cells=(1,)),
-    event(31, AlertSeverity.WARNING, "link paris – rome loses packets", links=("1-2",)),
-    event(12, AlertSeverity.INFO, "the agent of paris has started", cells=(1,)),
-)
+# Seconds before now.
+LOST, BACK = 760, 540
+
+
+def history(*newest: EventRow) -> tuple[EventRow, ...]:
+    """Return the events of a day, the newest first."""
+    return (
+        *newest,
+        happened(LOST + 1, AlertSeverity.CRITICAL, "link paris – oslo is down", links=("1-3",)),
+        happened(3300, AlertSeverity.INFO, "phone is online at paris", cells=(1,)),
+        happened(7258, AlertSeverity.INFO, "rome runs generation 12", cells=(2,)),
+        happened(7260, AlertSeverity.INFO, "paris runs generation 12", cells=(1,)),
+        happened(24100, AlertSeverity.WARNING, "link paris – rome loses packets", links=("1-2",)),
+        happened(45700, AlertSeverity.INFO, "the agent of paris has started", cells=(1,)),
+    )
+
+
+def happened(ago: int, severity: AlertSeverity, text: str, **about: Any) -> EventRow:
+    """Return an event of so many seconds ago."""
+    return replace(event(10**6 - ago, severity, text, **about), time=NOW - ago)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +55,7 @@ class Shot:
 
     name: str
     picture: Callable[[], Picture]
-    events: tuple[EventRow, ...] = EVENTS
+    events: tuple[EventRow, ...]
     view: str = ""
     width: int = 1280
     height: int = 900
@@ -62,24 +74,43 @@ def healthy() -> Picture:
         status = picture.cells[cell].status
         assert status is not None
         links = tuple(
-            replace(each, rtt=9.5 + 7 * (cell + each.cell) % 41, received=10**9 * cell)
+            replace(
+                each,
+                rtt=8.0 + 4 * (cell + each.cell) % 41,
+                received=11 * 10**8 * cell,
+                sent=3 * 10**8 * (cell + each.cell),
+            )
             for each in status.links
         )
         picture = with_status(picture, cell, links=links)
     rates = {
-        link_name(pair): LinkRates(receive=9e5 * pair[0], send=2.5e5 * pair[1])
+        link_name(pair): LinkRates(receive=3.1e5 * pair[0], send=4e4 * pair[1])
         for pair in picture.links
     }
     return replace(picture, rates=rates)
 
 
+GONE = history(happened(LOST, AlertSeverity.CRITICAL, "oslo has no contact", cells=(3,)))
+WELL = history(
+    happened(BACK, AlertSeverity.INFO, "link paris – oslo is up", links=("1-3",)),
+    happened(BACK + 1, AlertSeverity.INFO, "oslo is in contact again", cells=(3,)),
+    *GONE[:1],
+)
+MANY = (
+    happened(360, AlertSeverity.CRITICAL, "site-124 has no contact", cells=(124,)),
+    *(
+        happened(3600 + 3 * n, AlertSeverity.INFO, f"site-{n:03} runs generation 1", cells=(n,))
+        for n in range(1, 10)
+    ),
+)
+
 SHOTS = (
-    Shot(name="page-overview", picture=cut_off, height=1000),
-    Shot(name="page-overview-dark", picture=healthy, height=900, scheme="dark"),
-    Shot(name="page-phone", picture=cut_off, width=360, height=740),
-    Shot(name="page-link", picture=healthy, view="links/1-2"),
-    Shot(name="page-200-cells", picture=lambda: silent(large(), 124), events=(), height=1220),
-    Shot(name="page-particles", picture=healthy, view="particles", height=480),
+    Shot(name="page-overview", picture=cut_off, events=GONE, height=1000),
+    Shot(name="page-overview-dark", picture=healthy, events=WELL, height=900, scheme="dark"),
+    Shot(name="page-phone", picture=cut_off, events=GONE, width=360, height=740),
+    Shot(name="page-link", picture=healthy, events=WELL, view="links/1-2", height=860),
+    Shot(name="page-200-cells", picture=lambda: silent(large(), 124), events=MANY, height=1250),
+    Shot(name="page-particles", picture=healthy, events=WELL, view="particles", height=464),
 )
 
 
@@ -105,10 +136,13 @@ def take(browser: Browser, server: PageServer, shot: Shot) -> None:
         color_scheme="dark" if shot.scheme == "dark" else "light",
         reduced_motion="reduce",
         timezone_id="UTC",
+        bypass_csp=True,
     )
     page = context.new_page()
     page.clock.set_fixed_time(NOW)
     page.goto(f"{server.url}#/{shot.view}")
+    # As on phones and wherever a scroll bar takes no width: there is none in a picture.
+    page.add_style_tag(content="html { scrollbar-gutter: auto }")
     settle(page)
     page.screenshot(path=IMAGES / f"{shot.name}.png")
     context.close()

@@ -132,7 +132,10 @@ def _series(span: int) -> LinkSeries:
         each if each is None or at not in slow else each + 25
         for at, each in enumerate(curve(19, 23, 4))
     )
-    loss = tuple(None if at in gap else 0.1 * (at % 97 == 5) for at in range(count))
+    loss = tuple(
+        None if at in gap else 0.1 * (at * 7919 % (7 if at in slow else 401) == 5)
+        for at in range(count)
+    )
     return LinkSeries(
         link="1-2",
         step=60,

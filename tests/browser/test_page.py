@@ -330,6 +330,23 @@ def test_two_places_are_explained(server: PageServer, open_page: OpenPage) -> No
 
 
 @pytest.mark.feature("G43")
+def test_what_is_wrong_is_in_its_colour_in_sentences_and_commands_in_one_line(
+    server: PageServer, open_page: OpenPage
+) -> None:
+    page = open_page(f"{server.url}#/cells/3", width=360)
+    expect(page.locator(".cause")).to_have_class("cause t-bad")
+    show(page, "links/1-3")
+    expect(page.locator(".cause .remedy").first).to_have_text(re.compile("^See that oslo is up"))
+    show(page, "change")
+    text = "3 of 4 cells run the generation that they should; of 1 it is not known"
+    expect(page.locator("main")).to_contain_text(text)
+    show(page, "failures")
+    commands = page.locator("main p code")
+    lines = commands.evaluate_all("all => all.map(each => each.getClientRects().length)")
+    assert lines == [1, 1]
+
+
+@pytest.mark.feature("G43")
 def test_before_any_cell_is_up_nothing_is_made_up(open_page: OpenPage) -> None:
     picture = picture_of(corp())
     cells = tuple(CellView(id=each.id, name=each.name) for each in picture.view.cells)

@@ -197,6 +197,8 @@ function quiet(text) {
 function faultList(report, names) {
   const faults = [...report.faults];
   if (faults.length === 0) return null;
+  const [kind] = CELL[report.cell.health];
+  const mark = kind === "ok" ? "warn" : kind;
   return h(
     "section",
     { class: "causes", "aria-label": "Faults" },
@@ -206,8 +208,8 @@ function faultList(report, names) {
       faults.map((fault) =>
         h(
           "li",
-          { class: "cause t-warn", key: fault.what },
-          shape(CELL[report.cell.health][0] === "ok" ? "warn" : CELL[report.cell.health][0]),
+          { class: `cause t-${mark}`, key: fault.what },
+          shape(mark),
           h(
             "div",
             {},

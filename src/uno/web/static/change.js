@@ -11,6 +11,7 @@ export function view({ summary, elapsed }) {
   // What a cell without contact runs by now is not known.
   const isLost = (cell) => cell.health === "silent" || cell.health === "never";
   const running = due.filter((cell) => cell.generation === cell.package && !isLost(cell));
+  const lost = due.filter(isLost).length;
   const differing = summary.cells.filter(
     (cell) =>
       isLost(cell) ||
@@ -47,7 +48,7 @@ export function view({ summary, elapsed }) {
               "p",
               { class: "dim small" },
               due.length
-                ? `${count(running.length)} of ${plural(all, "cell")} ${all === 1 ? "runs" : "run"} the generation that they should`
+                ? `${count(running.length)} of ${plural(all, "cell")} ${all === 1 ? "runs" : "run"} the generation that they should${lost ? `; of ${count(lost)} it is not known` : ""}`
                 : `Which generation cells should run is not known here: ${
                     summary.viewer
                       ? "the registry's announcement has not arrived."

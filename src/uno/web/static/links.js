@@ -5,6 +5,7 @@ import { NONE, age, count, ms, octets, percent, plural, rate } from "./format.js
 import {
   LAN,
   LINK,
+  capital,
   cellLink,
   empty,
   facts,
@@ -137,6 +138,7 @@ function number(name, value) {
 }
 
 function advice(end, cells) {
+  const names = new Set([...cells.values()].map((cell) => cell.name));
   return h(
     "section",
     { class: "causes", "aria-label": "Fault", key: `advice-${end.cell}` },
@@ -156,7 +158,7 @@ function advice(end, cells) {
             `${cells.get(end.cell)?.name ?? `cell ${end.cell}`}: `,
             prose(end.why),
           ),
-          end.remedy && h("p", { class: "remedy" }, prose(end.remedy)),
+          end.remedy && h("p", { class: "remedy" }, prose(capital(end.remedy, new Set([...cells.values()].map((cell) => cell.name))))),
         ),
       ),
     ),

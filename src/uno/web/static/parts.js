@@ -78,9 +78,14 @@ const COMMAND = /((?:^|(?<=[:;,] |\bor |\bthen ))uno [a-z][^;,]*)/;
 /** Text in which what stands between backticks, and a command, is code. */
 export function prose(text) {
   return text.split("`").map((part, i) => {
-    if (i % 2) return h("code", {}, part);
-    return part.split(COMMAND).map((piece, j) => (j % 2 ? h("code", {}, piece) : piece));
+    if (i % 2) return command(part);
+    return part.split(COMMAND).map((piece, j) => (j % 2 ? command(piece) : piece));
   });
+}
+
+/** A command; a short one is in one line, which else ends after the hyphens of an option. */
+function command(text) {
+  return h("code", { class: text.length <= 24 ? "whole" : "" }, text);
 }
 
 /** A sentence with a capital at its beginning, unless it begins with a name or a command. */
