@@ -566,6 +566,30 @@ def test_what_routers_advertise_holds_while_the_host_forwards(site: Site, lifeti
         cell.run(["ip", "-6", "addr", "flush", "dev", "lan0", "scope", "global"])
 
 
+@pytest.mark.feature("G25")
+@pytest.mark.feature("G51")
+@pytest.mark.usefixtures("_restored")
+def test_down_restores_the_kernel_parameters_though_run_was_emptied(site: Site) -> None:
+    cell = site.deployment.world.nodes["lan-a"]
+    site.deployment.service(cell, "down", "--forget")
+    keys = [
+        "net.ipv4.ip_forward",
+        "net.ipv6.conf.all.forwarding",
+        "net.ipv4.conf.all.accept_redirects",
+        "net.ipv4.fib_multipath_hash_policy",
+    ]
+    before = cell.run(["sysctl", *keys]).stdout
+
+    site.deployment.service(cell, "up")
+    assert cell.run(["sysctl", *keys]).stdout != before
+    cell.run(["sh", "-c", "rm -r /run/uno/*/state.json"])
+    site.deployment.service(cell, "up")
+    cell.run(["sh", "-c", "rm -r /run/uno/*/state.json"])
+    site.deployment.service(cell, "down")
+
+    assert cell.run(["sysctl", *keys]).stdout == before
+
+
 @pytest.mark.feature("F080")
 @pytest.mark.feature("G51")
 @pytest.mark.usefixtures("_restored")

@@ -60,7 +60,7 @@ def run(
 
     require_root()
     plan = newest(root).plan
-    host = LinuxHost(plan.identity, REGISTRY)
+    host = LinuxHost(plan.identity, REGISTRY, directory=root)
     agent = _agent(root, plan, host, web=web)
     with hold_pidfile(host.folder, name=f"the registry of {plan.uvn}", after=after):
         return asyncio.run(_until_stopped(agent, release=release, until=until))

@@ -63,6 +63,7 @@ from uno.reconcile.nft_evaluation import source_translations
 from uno.render import nftables
 
 RUN = Path("/run/uno")
+ORIGINALS = "before-uno.json"
 
 # Marks of FRR's protocols in the kernel's routing table (iproute2's rt_protos).
 FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebra", "196"})
@@ -97,11 +98,12 @@ _NODE_KINDS = ("dummy", "bridge")
 class LinuxHost:
     """This machine, in the network namespace of this process, for one cell or the registry."""
 
-    def __init__(self, identity: str, cell: int) -> None:
+    def __init__(self, identity: str, cell: int, *, directory: Path | None = None) -> None:
         """Act for the cell with this id, 0 for the registry, of the UVN with this identity.
 
-        The registry owns no unreachable routes, no rules in foreign chains, and no FRR; a cell on
-        the same host may.
+        What the host was before uno is kept in `directory` too, that of the cell or the registry:
+        /run may be lost while the network runs. The registry owns no unreachable routes, no rules
+        in foreign chains, and no FRR; a cell on the same host may.
         """
         self.folder = RUN / f"{identity[:8]}-{cell}"
         self.warnings: list[str] = []
@@ -121,7 +123,8 @@ class LinuxHost:
         # Parameters of interfaces that have come since others were recorded.
         self._inheriting: frozenset[str] = frozenset()
         self._resolver = endpoint_lookup.PatientResolver()
-        self._state = StateFile(self.folder / "state.json")
+        copy = directory / ORIGINALS if directory else None
+        self._state = StateFile(self.folder / "state.json", copy=copy)
         self._frr = daemons.Frr(self.folder / "frr")
 
     def facts(self) -> Facts:
@@ -363,6 +366,7 @@ class LinuxHost:
             nft.replace_table(nftables.PROBE_TABLE, None)
         # The whole folder: a kill may have left a half-written file in it.
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._state.remove()
 
     def _inherited(
         self, interfaces: Iterable[inventory.Interface], state: HostState

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from uno.host import host_state
 from uno.host.host_state import HostState, StateFile, TunnelNote
 
 
@@ -51,6 +53,73 @@ def test_the_first_value_of_a_parameter_is_the_one_from_before_uno(state: StateF
     state.note_sysctl("never", None)
 
     assert state.read().sysctls == {"b": "5"}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    path = tmp_path / "cell" / "before-uno.json"
+    path.parent.mkdir()
+    return path
+
+
+def noted(tmp_path: Path, copy: Path) -> Path:
+    """A file in /run with notes, and its copy."""
+    path = tmp_path / "run" / "state.json"
+    state = StateFile(path, copy=copy)
+    state.note_node("uno0")
+    state.note_sysctl("net.ipv4.ip_forward", "0")
+    state.note_translated([4])
+    return path
+
+
+@pytest.mark.feature("G51")
+def test_values_from_before_uno_outlive_run(tmp_path: Path, copy: Path) -> None:
+    path = noted(tmp_path, copy)
+    path.unlink()
+
+    state = StateFile(path, copy=copy)
+    assert not state.exists()
+    assert state.read() == HostState(sysctls={"net.ipv4.ip_forward": "0"}, translated=(4,))
+    state.note_sysctl("net.ipv4.ip_forward", "1")
+
+    assert StateFile(path).read().sysctls == {"net.ipv4.ip_forward": "0"}
+
+
+@pytest.mark.feature("G51")
+@pytest.mark.parametrize("other", ["after a reboot", "another network namespace"])
+def test_values_of_another_kernel_are_none(
+    tmp_path: Path, copy: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = noted(tmp_path, copy)
+    path.unlink()
+    boot, namespace = json.loads(copy.read_text())["kernel"].split()
+    if other == "after a reboot":
+        id_file = tmp_path / "boot_id"
+        id_file.write_text("5b2c\n")
+        monkeypatch.setattr(host_state, "_BOOT_ID", id_file)
+    else:
+        content = copy.read_text()
+        copy.write_text(content.replace(f"{boot} {namespace}", f"{boot} {namespace}1"))
+
+    assert StateFile(path, copy=copy).read() == HostState()
+
+
+@pytest.mark.feature("G51")
+def test_of_a_cell_that_owns_nothing_any_more_no_copy_is_left(tmp_path: Path, copy: Path) -> None:
+    path = noted(tmp_path, copy)
+
+    StateFile(path, copy=copy).remove()
+    path.unlink()
+
+    assert not copy.exists()
+    assert StateFile(path, copy=copy).read() == HostState()
+
+
+@pytest.mark.feature("G51")
+def test_where_no_copy_can_be_written_the_file_is(tmp_path: Path) -> None:
+    path = noted(tmp_path, tmp_path / "missing" / "before-uno.json")
+
+    assert StateFile(path).read().sysctls == {"net.ipv4.ip_forward": "0"}
 
 
 @pytest.mark.feature("G25")

@@ -8,6 +8,7 @@
     DIR/deferred-links.json   links that differ from the accepted package, with their secrets
     DIR/state.json            which messages of the registry are handled: see `PersistentState`
     DIR/trust.json            whose keys are revoked, and the registry's keys: see `TrustRecord`
+    DIR/before-uno.json       what the host was before uno: see `host.host_state`
     DIR/directory.json        the registry's public facts, for people: see `DirectoryFile`
     DIR/events.db             what has happened, for the page: see `EventStore`
     DIR/ledger.lock           held while a process writes here

@@ -119,7 +119,7 @@ def _environment(ledger: Ledger, package: Package) -> AgentEnvironment:
     from uno.host.netlink.monitor import NetlinkWatch
 
     plan = package.plan
-    host = LinuxHost(plan.identity, plan.cell)
+    host = LinuxHost(plan.identity, plan.cell, directory=ledger.directory)
     notify, watchdog = systemd_notifier()
     return AgentEnvironment(
         host=host,

@@ -176,7 +176,7 @@ def _disconnect(root: Path, *, quiet: bool) -> None:
 
     package = Ledger(root).current()
     if package is not None:
-        host = LinuxHost(package.manifest.identity, package.manifest.cell)
+        host = LinuxHost(package.manifest.identity, package.manifest.cell, directory=root)
         disconnection.disconnect(host, forget=False, progress=lambda _: None, quiet=quiet)
 
 

@@ -99,7 +99,7 @@ def up(
     log.start()
     _require_root()
     ledger, package = _open(root)
-    host = _host(package)
+    host = _host(package, root)
     if (process := trigger_agent(package.manifest)) is not None:
         if not quiet:
             print(f"{package.manifest.cell_name} is managed by its agent, process {process}")
@@ -159,7 +159,7 @@ def down(
     log.start()
     _require_root()
     _, package = _open(root)
-    host = _host(package)
+    host = _host(package, root)
     cell = package.manifest.cell_name
     process = pidfile.running(host.folder)
     if part is Part.AGENT:
@@ -212,7 +212,7 @@ def status(
     LogOptions(verbose=verbose, quiet=quiet).start()
     _require_root()
     ledger, package = _open(root)
-    host = _host(package)
+    host = _host(package, root)
     found = service.status(host, package)
     if found.running:
         found = replace(found, proof=proof_now(host, found))
@@ -314,10 +314,10 @@ def _open(root: Path) -> tuple[Ledger, Package]:
     return ledger, package
 
 
-def _host(package: Package) -> LinuxHost:
+def _host(package: Package, root: Path) -> LinuxHost:
     from uno.host.linux import LinuxHost  # noqa: PLC0415
 
-    return LinuxHost(package.plan.identity, package.plan.cell)
+    return LinuxHost(package.plan.identity, package.plan.cell, directory=root)
 
 
 def _locked(host: LinuxHost) -> Any:
