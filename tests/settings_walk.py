@@ -122,6 +122,7 @@ def _dropped(words: str, match: str, at: str, *, cut_off: str = "") -> Bad:
 _LOST = "it lost the registry"
 _NOWHERE = "203.0.113.250"
 _DISCOVERY = 7400 + 10
+_PORTS_OF_50 = 7400 + 250 * 50
 _OWN_CERTIFICATE = _cell("--web-certificate {pem} --web-key {pem}")
 _STATIC = '-S static -D {"a":["b","c"],"b":["c"]}'
 
@@ -224,6 +225,12 @@ WALK: dict[str, Row] = {
             Bad(words=_uvn("--dds-domain 233")),
             _taken(_uvn("--dds-domain 48"), _DISCOVERY + 250 * 48),
             _taken(_uvn("--dds-domain 49"), _DISCOVERY + 250 * 49 + 3, "registry"),
+            # A bus of another middleware and domain, by which no message arrives at one cell.
+            _dropped(
+                _uvn("--middleware cyclone --dds-domain 50"),
+                f"udp dport {_PORTS_OF_50}-{_PORTS_OF_50 + 249}",
+                "b",
+            ),
         ),
         place=Place.CARRIER,
     ),

@@ -169,11 +169,16 @@ def in_contact(observer: Agent, cell: str) -> bool:
 
 
 @pytest.mark.feature("G42")
-def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None:
+@pytest.mark.parametrize(
+    "words", [("doctor",), ("explain", "lan-a", "lan-d")], ids=["doctor_takes", "explain_takes"]
+)
+def test_each_diagnosis_takes_less_than_two_seconds_of_a_processor(
+    well: Agents, words: tuple[str, ...]
+) -> None:
     # With waits of at most half a second at the same time: less than two seconds for its user.
     # A child of this process, so that its time is counted here.
     agent = well.cells["lan-a"]
-    argv = as_on_a_stock_host(program.argv("doctor", "-r", str(agent.root)))
+    argv = as_on_a_stock_host(program.argv(*words, "-r", str(agent.root)))
     took = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -182,7 +187,7 @@ def test_doctor_takes_less_than_two_seconds_of_a_processor(well: Agents) -> None
         wall = time.monotonic() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        note(f"uno doctor took {wall:.2f} s, {took[-1]:.2f} s of a processor")
+        note(f"uno {words[0]} took {wall:.2f} s, {took[-1]:.2f} s of a processor")
     assert min(took) < 2
 
 
