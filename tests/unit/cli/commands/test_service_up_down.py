@@ -51,7 +51,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> LedgerStub:
     stub = LedgerStub(UndoneChange(generation=7, running=6, reason="it lost lan-b", at=0))
     monkeypatch.setattr(service_up_down, "_require_root", lambda: None)
     monkeypatch.setattr(service_up_down, "_open", lambda _: (stub, package))
-    monkeypatch.setattr(service_up_down, "_host", lambda _: host)
+    monkeypatch.setattr(service_up_down, "_host", lambda *_: host)
     return stub
 
 
