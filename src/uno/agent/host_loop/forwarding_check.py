@@ -24,32 +24,38 @@ WAITS = (0.3,)
 WAITS_AGAIN = (0.3, 0.5, 0.8)
 """Seconds to wait after each further sending. A busy uplink delays an answer for a second."""
 
+AWAITED = ((0.1, 0.2), (0.1, 0.2, 0.3, 0.4, 0.6))
+"""The same while a change awaits its proof: the routes that it needs come a moment after it."""
+
 
 async def prove(
     prober: ForwardingProber,
     plan: ProofPlan,
     *,
     run_blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+    awaited: bool = False,
 ) -> ForwardingProof:
     """Probe as planned, and return what is proved. Where the host permits no proof, it has why.
 
-    What fails is probed again if another program had removed what it takes meanwhile.
+    With `awaited` a change waits for it, and probes are sent again sooner. What fails is probed
+    again if another program had removed what it takes meanwhile.
     """
     try:
         await run_blocking(prober.prepare, plan.interfaces)
-        proof = await _probe(prober, plan)
+        proof = await _probe(prober, plan, awaited=awaited)
         if not proof.is_good and await run_blocking(prober.prepare, plan.interfaces):
-            proof = await _probe(prober, plan)
+            proof = await _probe(prober, plan, awaited=awaited)
     except UnoError as error:
         return ForwardingProof(unproved=error.what)
     return proof
 
 
-async def _probe(prober: ForwardingProber, plan: ProofPlan) -> ForwardingProof:
-    answered = await prober.probe(plan.forwarded, waits=WAITS)
+async def _probe(prober: ForwardingProber, plan: ProofPlan, *, awaited: bool) -> ForwardingProof:
+    waits, waits_again = AWAITED if awaited else (WAITS, WAITS_AGAIN)
+    answered = await prober.probe(plan.forwarded, waits=waits)
     if again := plan.unanswered(answered):
         # At the same time as the host's own: the tunnel may have come up only now.
-        answered |= await prober.probe(again, waits=WAITS_AGAIN)
+        answered |= await prober.probe(again, waits=waits_again)
     return conclude(plan, answered)
 
 
@@ -105,11 +111,12 @@ class ForwardingCheck:
         self._requested_at = self._all_requested_at = -math.inf
         self._requested = asyncio.Event()
         # Whether the round that is requested leaves metered cells and links out.
-        self._spares_metered = False
+        self._spares_metered = self._is_awaited = False
         self._lock = asyncio.Lock()
 
-    def request(self) -> None:
-        """Prove again: something has changed."""
+    def request(self, *, awaited: bool = False) -> None:
+        """Prove again: something has changed. With `awaited` a change waits for the proof."""
+        self._is_awaited = self._is_awaited or awaited
         self._requested_at = self._all_requested_at = self._now()
         self._spares_metered = False
         self._requested.set()
@@ -146,6 +153,7 @@ class ForwardingCheck:
         async with self._lock:
             self._requested.clear()
             spares_metered, self._spares_metered = self._spares_metered, False
+            awaited, self._is_awaited = self._is_awaited, False
             plan = self._plan()
             if plan is not None and spares_metered and self._last.is_good:
                 # What has failed is probed until it has not: a round without it would forget it.
@@ -155,7 +163,7 @@ class ForwardingCheck:
             began = self._now()
             before, found = (
                 self._last,
-                await prove(self._prober, plan, run_blocking=self._run_blocking),
+                await prove(self._prober, plan, run_blocking=self._run_blocking, awaited=awaited),
             )
             self._last = found
             shown = frozenset(lan for lan, does in found.forwards.items() if does)
