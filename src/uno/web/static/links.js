@@ -158,7 +158,7 @@ function advice(end, cells) {
             `${cells.get(end.cell)?.name ?? `cell ${end.cell}`}: `,
             prose(end.why),
           ),
-          end.remedy && h("p", { class: "remedy" }, prose(capital(end.remedy, new Set([...cells.values()].map((cell) => cell.name))))),
+          end.remedy && h("p", { class: "remedy" }, prose(capital(end.remedy, names))),
         ),
       ),
     ),
