@@ -137,6 +137,9 @@ def remove(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
+        # unlink(2) has this error on a read-only file system where there is no such file, too.
+        if error.errno == errno.EROFS and not os.path.lexists(path):
+            return
         raise failure(error, f"cannot remove {path}") from error
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -333,3 +334,20 @@ def test_an_open_directory_that_exists_keeps_its_mode(tmp_path: Path) -> None:
     files.make_open_dir(tmp_path / "mine")
 
     assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_on_a_read_only_file_system_what_is_not_there_need_not_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    path = tmp_path / "a"
+    if is_there:
+        path.write_bytes(b"x")
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    with pytest.raises(UnoError, match="cannot remove") if is_there else nullcontext():
+        files.remove(path)
