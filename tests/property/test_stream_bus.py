@@ -285,6 +285,25 @@ def test_what_both_ends_flood_crosses_the_connection_once(
         assert _signatures(end.written.get(STATUSES, {})) == _signatures(newest)
 
 
+@pytest.mark.feature("G57")
+def test_what_has_arrived_is_not_sent_though_it_waited_to_be() -> None:
+    both = one, other = End(0), End(1)
+    for end in both:
+        end.subscribe(STATUSES)
+    settle(both)
+    author = End(2)
+    author.write(STATUSES, 7, 100)
+    for end in both:
+        relay(end, author.written[STATUSES][7])
+
+    other.send()
+    other.arrive(one, len(other.under_way))
+    settle(both)
+
+    assert len(one.received[STATUSES, 7]) == 1
+    assert (STATUSES, 7) not in other.received
+
+
 def _signatures(envelopes: Mapping[int, Envelope]) -> dict[int, bytes]:
     return {subject: each.signature for subject, each in envelopes.items()}
 
