@@ -11,8 +11,8 @@ from uno.ports.prober import ForwardingProbe
 class ForwardingAnswers:
     """Answers what `answers` accepts; `missing` is what `prepare` finds missing, call by call.
 
-    `refuses` is why the host permits no probes. `rounds` counts the calls of `probe`, `sent`
-    and `waits` have what they were called with.
+    `refuses` is why the host permits no probes. `rounds` counts the calls of `probe`, and `sent`
+    has what they were called with.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,6 @@ class ForwardingAnswers:
         self.refuses = ""
         self.rounds = 0
         self.sent: list[frozenset[ForwardingProbe]] = []
-        self.waits: list[tuple[float, ...]] = []
         self.interfaces: tuple[str, ...] = ()
         self.closed = False
 
@@ -34,8 +33,7 @@ class ForwardingAnswers:
     async def probe(
         self, probes: Collection[ForwardingProbe], *, waits: Iterable[float]
     ) -> frozenset[ForwardingProbe]:
-        self.waits.append(tuple(waits))
-        assert all(each > 0 for each in self.waits[-1])
+        assert all(each > 0 for each in waits)
         self.rounds += 1
         self.sent.append(frozenset(probes))
         return frozenset(filter(self.answers, probes))

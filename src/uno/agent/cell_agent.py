@@ -349,7 +349,7 @@ class CellAgent:
         if not changed and commit.awaiting_confirm and self._timers.is_observe_due(now=self._now()):
             changed = await commit.report_observed(*await self._observe_with_probes())
             if not self._forwarding.has_proved_since(commit.state.applied_at):
-                self._forwarding.request(awaited=True)
+                self._forwarding.request()
         if commit.state.answered != answered:
             self._timers.request_observe(now=self._now())
         if changed or commit.state.answered != answered:
@@ -380,7 +380,7 @@ class CellAgent:
         self._join_bus()
         if self._commit.awaiting_confirm:
             self._prober.probe_now(link.remote4 for link in self._commit.effective.plan.links)
-            self._forwarding.request(awaited=True)
+            self._forwarding.request()
         else:
             self.reconcile_now()
 

@@ -24,38 +24,32 @@ WAITS = (0.3,)
 WAITS_AGAIN = (0.3, 0.5, 0.8)
 """Seconds to wait after each further sending. A busy uplink delays an answer for a second."""
 
-AWAITED = ((0.1, 0.2), (0.1, 0.2, 0.3, 0.4, 0.6))
-"""The same while a change awaits its proof: the routes that it needs come a moment after it."""
-
 
 async def prove(
     prober: ForwardingProber,
     plan: ProofPlan,
     *,
     run_blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread,
-    awaited: bool = False,
 ) -> ForwardingProof:
     """Probe as planned, and return what is proved. Where the host permits no proof, it has why.
 
-    With `awaited` a change waits for it, and probes are sent again sooner. What fails is probed
-    again if another program had removed what it takes meanwhile.
+    What fails is probed again if another program had removed what it takes meanwhile.
     """
     try:
         await run_blocking(prober.prepare, plan.interfaces)
-        proof = await _probe(prober, plan, awaited=awaited)
+        proof = await _probe(prober, plan)
         if not proof.is_good and await run_blocking(prober.prepare, plan.interfaces):
-            proof = await _probe(prober, plan, awaited=awaited)
+            proof = await _probe(prober, plan)
     except UnoError as error:
         return ForwardingProof(unproved=error.what)
     return proof
 
 
-async def _probe(prober: ForwardingProber, plan: ProofPlan, *, awaited: bool) -> ForwardingProof:
-    waits, waits_again = AWAITED if awaited else (WAITS, WAITS_AGAIN)
-    answered = await prober.probe(plan.forwarded, waits=waits)
+async def _probe(prober: ForwardingProber, plan: ProofPlan) -> ForwardingProof:
+    answered = await prober.probe(plan.forwarded, waits=WAITS)
     if again := plan.unanswered(answered):
         # At the same time as the host's own: the tunnel may have come up only now.
-        answered |= await prober.probe(again, waits=waits_again)
+        answered |= await prober.probe(again, waits=WAITS_AGAIN)
     return conclude(plan, answered)
 
 
@@ -111,12 +105,11 @@ class ForwardingCheck:
         self._requested_at = self._all_requested_at = -math.inf
         self._requested = asyncio.Event()
         # Whether the round that is requested leaves metered cells and links out.
-        self._spares_metered = self._is_awaited = False
+        self._spares_metered = False
         self._lock = asyncio.Lock()
 
-    def request(self, *, awaited: bool = False) -> None:
-        """Prove again: something has changed. With `awaited` a change waits for the proof."""
-        self._is_awaited = self._is_awaited or awaited
+    def request(self) -> None:
+        """Prove again: something has changed."""
         self._requested_at = self._all_requested_at = self._now()
         self._spares_metered = False
         self._requested.set()
@@ -153,7 +146,6 @@ class ForwardingCheck:
         async with self._lock:
             self._requested.clear()
             spares_metered, self._spares_metered = self._spares_metered, False
-            awaited, self._is_awaited = self._is_awaited, False
             plan = self._plan()
             if plan is not None and spares_metered and self._last.is_good:
                 # What has failed is probed until it has not: a round without it would forget it.
@@ -163,7 +155,7 @@ class ForwardingCheck:
             began = self._now()
             before, found = (
                 self._last,
-                await prove(self._prober, plan, run_blocking=self._run_blocking, awaited=awaited),
+                await prove(self._prober, plan, run_blocking=self._run_blocking),
             )
             self._last = found
             shown = frozenset(lan for lan, does in found.forwards.items() if does)

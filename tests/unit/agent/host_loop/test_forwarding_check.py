@@ -242,25 +242,6 @@ def test_without_a_prober_nothing_is_proved() -> None:
 
 
 @pytest.mark.feature("G52")
-def test_while_a_change_waits_for_the_proof_probes_are_sent_again_sooner_and_then_no_more() -> None:
-    prober = ForwardingAnswers()
-    prober.answers = of_the_cell
-    check = check_of(prober)
-
-    async def prove_twice() -> None:
-        check.request(awaited=True)
-        check.request()
-        await check.prove()
-        await check.prove()
-
-    asyncio.run(prove_twice())
-
-    first, again, later, later_again = prober.waits
-    assert (sum(first), sum(again)) == pytest.approx((sum(later), sum(later_again)))
-    assert max(first) < min(later)
-    assert again[0] < later_again[0]
-
-
 def test_a_tunnel_that_comes_up_between_two_probes_is_no_failure() -> None:
     prober = ForwardingAnswers()
     prober.answers = lambda _: prober.rounds == 2
