@@ -376,6 +376,7 @@ def test_the_registry_alone_has_what_every_package_is_made_of(
     site("define", "user", "jane@example.org", "-p", "x")
     exported = site("export").out
     made = {path.relative_to(root): path.read_bytes() for path in root.rglob("*.uvn-agent")}
+    assert made
     copy = tmp_path / "copy"
     copy.mkdir()
 
