@@ -6,6 +6,7 @@ Each has its counter-proof in the same lab: without the rules that defend, the a
 from __future__ import annotations
 
 import errno
+import json
 import re
 import select
 import socket
@@ -13,14 +14,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 
 import pytest
+from advertising import advertise
 from forging import bfd_sessions, send_forged_bfd
 from knocking import is_received
 from watching import (
     address_of,
     await_healthy,
     await_true,
+    holds,
     node_addresses,
     pause,
     pids,
@@ -248,6 +252,30 @@ def test_a_neighbour_is_not_received_with_the_address_of_another_link(besieged: 
         assert not is_received(besieged.cell, sender, target, OTHER, source=other)
         with besieged.without(f"rpf_{mine.interface}"):
             assert is_received(besieged.cell, sender, target, OTHER, source=other)
+
+
+@pytest.mark.feature("G53")
+def test_a_neighbour_that_advertises_itself_as_a_router_is_not_believed(besieged: Besieged) -> None:
+    """Nor where the host's default, which is 2 while uno runs, or another program has it so."""
+    sender, mine = besieged.deployment.world.nodes["relay"], link_to(besieged, "relay")
+    (way,) = json.loads(sender.run(["ip", "-j", "route", "get", str(mine.local4)]).stdout)
+    believing = ["sysctl", "-qw", f"net.ipv6.conf.{mine.interface}.accept_ra=2"]
+    router = ["ip", "-6", "route", "show", "default", "dev", mine.interface]
+
+    def is_believed() -> bool:
+        advertise(sender, way["dev"], IPv6Network("2001:db8:bad::/64"), lifetime=1800)
+        return bool(besieged.cell.run(router).stdout)
+
+    besieged.cell.run(believing)
+    besieged.deployment.up([besieged.cell])
+    assert holds(lambda: not is_believed(), during=1)
+
+    besieged.cell.run(believing)
+    try:
+        await_true(is_believed, "without the parameter it is", within=10)
+    finally:
+        besieged.deployment.up([besieged.cell])
+        besieged.cell.run(["ip", "-6", "route", "flush", "dev", mine.interface, "proto", "ra"])
 
 
 @pytest.mark.feature("G53")

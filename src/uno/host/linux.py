@@ -77,10 +77,12 @@ _NODE_PARAMETERS = {_DISABLE_IPV6: "0"}
 # Paths may be asymmetric: strict reverse path filtering would drop packets. The kernel uses the
 # larger of this and the host's own setting (ip-sysctl, rp_filter); 2 is loose.
 # Forwarding on all interfaces sets it on these, too; another program may reset it on one.
+# A neighbour is no router of the host's own: by an advertisement it would get the default route.
 _TUNNEL_PARAMETERS = _NODE_PARAMETERS | {
     "net.ipv4.conf.{}.rp_filter": "2",
     "net.ipv4.conf.{}.forwarding": "1",
     "net.ipv6.conf.{}.forwarding": "1",
+    "net.ipv6.conf.{}.accept_ra": "0",
 }
 
 

@@ -27,7 +27,7 @@ RUN = Path("/run/uno-files")
 _FRR = RUN / "frr"
 
 # As `LinuxHost` sets them.
-_NODE, _TUNNEL = ("disable_ipv6",), ("disable_ipv6", "rp_filter")
+_NODE, _TUNNEL = ("disable_ipv6",), ("disable_ipv6", "accept_ra", "rp_filter")
 
 
 class PlainFile(Struct, frozen=True, kw_only=True):
@@ -178,6 +178,8 @@ def _rules(tunnels: Iterable[Tunnel]) -> Iterator[tuple[str, tuple[Address, int]
 def _parameters(name: str, keys: tuple[str, ...]) -> Iterator[str]:
     if "disable_ipv6" in keys:
         yield f"parameter net/ipv6/conf/{name}/disable_ipv6 0"
+    if "accept_ra" in keys:
+        yield f"parameter net/ipv6/conf/{name}/accept_ra 0"
     if "rp_filter" in keys:
         yield f"parameter net/ipv4/conf/{name}/rp_filter 2"
 

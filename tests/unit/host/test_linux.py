@@ -286,7 +286,7 @@ def test_a_parameter_of_an_interface_that_is_gone_holds_up_nothing(
 
 @pytest.mark.feature("G51")
 @pytest.mark.parametrize(
-    "what", ["down", "alias", "rp_filter", "forwarding", "disable_ipv6", "mtu"]
+    "what", ["down", "alias", "rp_filter", "forwarding", "accept_ra", "disable_ipv6", "mtu"]
 )
 @pytest.mark.parametrize("name", ["uwg-b0", "uno0"])
 def test_an_interface_that_lacks_what_all_have_is_impaired_until_it_is_configured(
@@ -306,13 +306,15 @@ def test_an_interface_that_lacks_what_all_have_is_impaired_until_it_is_configure
         machine.parameter(f"net.ipv4.conf.{name}.rp_filter", "1")
     elif what == "forwarding":
         machine.parameter(f"net.ipv4.conf.{name}.forwarding", "0")
+    elif what == "accept_ra":
+        machine.parameter(f"net.ipv6.conf.{name}.accept_ra", "2")
     elif what == "mtu":
         machine.mtu[name] = 1200
     else:
         machine.parameter(f"net.ipv6.conf.{name}.disable_ipv6", "1")
     # The node's addresses may be reached by any path: no filter is set there, and nothing comes in.
     # The MTU of a tunnel is a part of it.
-    others = {"rp_filter": "uno0", "forwarding": "uno0", "mtu": "uwg-b0"}
+    others = dict.fromkeys(("rp_filter", "forwarding", "accept_ra"), "uno0") | {"mtu": "uwg-b0"}
     wanted = {name} - {others.get(what)}
     assert host.observe(()).impaired == wanted
 
