@@ -1,7 +1,7 @@
 """State of a host that uno records between runs; in /run, as it ends with a reboot.
 
-What cannot be observed again, the values from before uno, is also kept in the cell's directory: a
-container that is replaced, and whoever empties /run, loses the former while the network runs on.
+The values from before uno cannot be observed again. They are also kept in the cell's directory,
+since /run may be lost while the network runs: with a container that is replaced, for example.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ class StateFile:
         """
         self._path = path
         self._copy = copy
-        self._copied: _Originals | None = None
         # What was read last, and from which file: each write makes another.
         self._known: tuple[tuple[int, int, int], HostState] | None = None
 
@@ -101,7 +100,7 @@ class StateFile:
         """Write `state` atomically, unless the file has it already."""
         if state == self.read() and (self.exists() or state == HostState()):
             return
-        # First: the file alone would say that there is nothing to keep.
+        # Before the file: a process that ends between the two must not lose values with /run.
         self._write_copy(state)
         make_open_dir(self._path.parent)
         write_atomic(self._path, encode(state), durable=False)
@@ -111,7 +110,6 @@ class StateFile:
 
         Raises `UnoError`.
         """
-        self._copied = None
         if self._copy is not None:
             remove(self._copy)
 
@@ -160,12 +158,9 @@ class StateFile:
         kept = _Originals(
             kernel=_running_kernel(), sysctls=state.sysctls, translated=state.translated
         )
-        if kept == self._copied:
-            return
         # A card that is worn is read-only, and the network comes up all the same.
         with suppress(UnoError):
             write_if_changed(self._copy, encode(kept), durable=False)
-            self._copied = kept
 
 
 def _running_kernel() -> str:

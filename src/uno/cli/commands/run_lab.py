@@ -167,7 +167,8 @@ def _print_next_commands(lab_id: str) -> None:
 
 def own_command() -> str:
     """Return what runs this uno: its name, where PATH finds it by that."""
-    this = sys.argv[0]
+    # The folder's executable has as first word what was typed, without its directory.
+    this = sys.executable if program.is_frozen() else sys.argv[0]
     if "__main__" in this:
         return shlex.join(program.argv())
     found = shutil.which("uno")

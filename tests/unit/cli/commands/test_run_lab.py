@@ -51,3 +51,16 @@ def test_a_module_that_python_runs_is_named_with_its_python(
     monkeypatch.setattr(sys, "argv", ["/opt/uno/__main__.py"])
 
     assert own_command() == f"{sys.executable} -m uno"
+
+
+def test_an_executable_that_was_typed_without_its_directory_is_found_by_path(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr(sys, "argv", ["uno"])
+    assert own_command() == f"'{script}'"
+
+    monkeypatch.setenv("PATH", str(script.parent))
+
+    assert own_command() == "uno"
