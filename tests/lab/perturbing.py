@@ -71,6 +71,8 @@ def _without_address(version: int, device: str) -> str:
 
 
 PERTURBATIONS = (
+    # First, at rest: the kernel does not notify of it, and a pass for another would put it back.
+    sysctl("net.ipv6.conf.{link}.accept_ra", "2"),
     link("down", "ip link set {link} down", _ALL),
     link("mtu", "ip link set {link} mtu 1300", _ALL),
     link("alias", "ip link set {link} alias other", _ALL),

@@ -70,6 +70,7 @@ FRR_PROTOCOLS = frozenset({"bgp", "isis", "ospf", "rip", "eigrp", "babel", "zebr
 
 
 _DISABLE_IPV6 = "net.ipv6.conf.{}.disable_ipv6"
+_ACCEPT_RA = "net.ipv6.conf.{}.accept_ra"
 
 # The host's default may disable IPv6.
 _NODE_PARAMETERS = {_DISABLE_IPV6: "0"}
@@ -82,7 +83,7 @@ _TUNNEL_PARAMETERS = _NODE_PARAMETERS | {
     "net.ipv4.conf.{}.rp_filter": "2",
     "net.ipv4.conf.{}.forwarding": "1",
     "net.ipv6.conf.{}.forwarding": "1",
-    "net.ipv6.conf.{}.accept_ra": "0",
+    _ACCEPT_RA: "0",
 }
 
 
@@ -199,9 +200,11 @@ class LinuxHost:
     def fingerprint(self) -> object:
         """Return a value that differs once something of uno's changes without a notification."""
         state = self._state.read()
+        # The kernel notifies of the other parameters of tunnels (RTM_NEWNETCONF).
+        silent = {_ACCEPT_RA.format(name.replace(".", "/")) for name in state.tunnels}
         return (
             self._wireguard.configured(state.tunnels),
-            self._parameters.existing({*state.sysctls, *self._inheriting}),
+            self._parameters.existing({*state.sysctls, *self._inheriting, *silent}),
             nft.generation(),
             self._frr.fingerprint(),
         )
